@@ -1,0 +1,124 @@
+//! Size and digest, counted and hashed while the bytes stream by; the only way to a [`Verified`].
+
+use crate::descriptor::Descriptor;
+use crate::digest::Hasher;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Proof that some content had the size and digest of its descriptor; committing an ingest asks for it.
+#[derive(Debug)]
+pub struct Verified(Descriptor);
+
+impl Verified {
+    /// What was verified.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.0
+    }
+}
+
+/// A verification in progress: feed it every byte from the first, in order, then ask.
+#[derive(Debug)]
+pub struct Checked {
+    expected: Descriptor,
+    hasher: Hasher,
+    seen: u64,
+}
+
+impl Checked {
+    /// Starts at byte 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where the digest's algorithm cannot be computed.
+    pub fn new(expected: &Descriptor) -> Result<Self> {
+        let hasher = Hasher::new(expected.digest.algorithm()?);
+        Ok(Self {
+            expected: expected.clone(),
+            hasher,
+            seen: 0,
+        })
+    }
+
+    /// Bytes fed so far.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] as soon as there are more bytes than the descriptor says.
+    pub fn update(&mut self, bytes: &[u8]) -> Result<()> {
+        self.seen += bytes.len() as u64;
+        if self.seen > self.expected.size {
+            return Err(mismatch(
+                &self.expected,
+                format!(
+                    "longer than the {} bytes it should have",
+                    self.expected.size
+                ),
+            ));
+        }
+        self.hasher.update(bytes);
+        Ok(())
+    }
+
+    /// Compares what was seen with what should have come.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] naming both sizes or both digests.
+    pub fn finish(self) -> Result<Verified> {
+        if self.seen != self.expected.size {
+            let why = format!(
+                "{} bytes came, {} were expected",
+                self.seen, self.expected.size
+            );
+            return Err(mismatch(&self.expected, why));
+        }
+        let found = self.hasher.finish();
+        if found != self.expected.digest {
+            return Err(mismatch(
+                &self.expected,
+                format!("the bytes have digest {found}"),
+            ));
+        }
+        Ok(Verified(self.expected))
+    }
+}
+
+/// Checks bytes that are already in memory.
+pub fn verify(expected: &Descriptor, bytes: &[u8]) -> Result<Verified> {
+    let mut checked = Checked::new(expected)?;
+    checked.update(bytes)?;
+    checked.finish()
+}
+
+fn mismatch(expected: &Descriptor, why: String) -> Error {
+    Error::new(ErrorKind::Mismatch, format!("content {}", expected.digest)).because(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::MediaType;
+
+    #[test]
+    fn any_split_gives_the_same_answer_and_short_long_or_other_bytes_fail() {
+        let bytes = b"one layer of an image";
+        let descriptor = Descriptor::of(MediaType::from("x/y"), bytes);
+        for split in 0..=bytes.len() {
+            let mut checked = Checked::new(&descriptor).unwrap();
+            checked.update(&bytes[..split]).unwrap();
+            checked.update(&bytes[split..]).unwrap();
+            assert!(checked.finish().is_ok());
+        }
+        for wrong in [
+            &bytes[1..],
+            b"one layer of an imagE",
+            b"one layer of an image ",
+        ] {
+            assert_eq!(
+                verify(&descriptor, wrong).unwrap_err().kind(),
+                ErrorKind::Mismatch
+            );
+        }
+    }
+}

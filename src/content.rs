@@ -1,0 +1,165 @@
+//! Where content comes from and where it goes: [`Source`], [`Target`], and an open write, [`Ingest`].
+//!
+//! A registry, an image layout and an archive are ends of the same engine ([`crate::transfer`]). An end is opened once
+//! and bound to one repository or directory; the traits are object-safe because they are called per blob, never per byte.
+
+use std::fmt;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::Stream;
+
+use crate::checked::Verified;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::Result;
+
+/// Bytes as they arrive, in order, in pieces of no particular size.
+pub type ByteStream<'a> = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'a>>;
+
+/// What content is asked for by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// A tag of the repository that a registry end is bound to.
+    Tag(String),
+    /// A digest of a manifest or index.
+    Digest(Digest),
+    /// A layout's own name for an entry: usually `registry/repository:tag`.
+    Ref(String),
+    /// The only entry there is.
+    Sole,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(text) | Self::Ref(text) => f.write_str(text),
+            Self::Digest(digest) => write!(f, "{digest}"),
+            Self::Sole => f.write_str("the only image"),
+        }
+    }
+}
+
+/// A blob on its way.
+pub struct Body {
+    /// The first byte of the stream; 0 where the source ignored the wanted start.
+    pub start: u64,
+    /// The bytes from there; ends early without an error where the connection did.
+    pub stream: ByteStream<'static>,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body")
+            .field("start", &self.start)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that content can be read from.
+pub trait Source: Send + Sync {
+    /// The document of this name, its digest computed or verified.
+    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>>;
+
+    /// The document of this descriptor, verified against it.
+    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>>;
+
+    /// What the name stands for, without the document where the source can tell; `None` where it cannot.
+    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>>;
+
+    /// The blob from this byte on, not yet verified. `from` is less than the size, or both are 0.
+    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>>;
+
+    /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
+    fn place(&self) -> String;
+}
+
+/// What a target says about a blob that it should have.
+pub enum Admission {
+    /// It is there, with the right size.
+    Present,
+    /// Send it here.
+    Open(Box<dyn Ingest>),
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Present => "Present",
+            Self::Open(_) => "Open",
+        })
+    }
+}
+
+/// What a committed root is called, and how it was found.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// The name that it gets at the target; a former holder of the name loses it.
+    pub name: Name,
+    /// `registry/repository` that it came from.
+    pub origin: Option<String>,
+    /// The index that a manifest was chosen from.
+    pub index: Option<Digest>,
+}
+
+/// Something that content can be written to.
+pub trait Target: Send + Sync {
+    /// The document that the target holds under this name.
+    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>>;
+
+    /// The document of this descriptor, verified, where the target has it and looking costs nothing.
+    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>>;
+
+    /// Bytes of this blob that the target has: all of them, a partial's, or 0. Opens and locks nothing.
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>>;
+
+    /// Says what the run may commit, before the first commit.
+    fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>>;
+
+    /// Asks for one blob to be taken; waits where another writer of it is at work.
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>>;
+
+    /// Stores a document whose children are there already, and names it.
+    fn put<'a>(
+        &'a self,
+        document: &'a Document,
+        label: Option<&'a Label>,
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// Ends the run: what it reported is as durable as the target was asked to make it.
+    fn settle(&self) -> BoxFuture<'_, Result<()>>;
+
+    /// Where this is, for people.
+    fn place(&self) -> String;
+}
+
+/// How much of a blob a target has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// All of it.
+    Whole,
+    /// So many bytes from the start, not yet verified.
+    Partial(u64),
+    /// Nothing.
+    Nothing,
+}
+
+/// An open write of one blob, invisible until committed. Dropping it keeps the partial for a later run.
+pub trait Ingest: Send {
+    /// Bytes kept from an earlier attempt or run.
+    fn kept(&self) -> u64;
+
+    /// The kept bytes, to be hashed again: they count for nothing until they are verified.
+    fn read_kept(&mut self) -> Result<ByteStream<'_>>;
+
+    /// Appends a stream that starts at byte `kept`. Where the stream fails, what came before the failure is kept.
+    fn fill<'a>(&'a mut self, stream: ByteStream<'a>) -> BoxFuture<'a, Result<()>>;
+
+    /// Throws the kept bytes away.
+    fn restart(&mut self) -> Result<()>;
+
+    /// Makes the blob visible under its digest; `proof` shows that the bytes were verified.
+    fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>>;
+}

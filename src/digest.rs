@@ -1,0 +1,243 @@
+//! Content digests: parsing, and computing them while bytes stream by.
+//!
+//! Spec: image-spec `descriptor.md`, "Digests". A digest with an unknown but grammatical algorithm parses, so that a
+//! document naming one can still be read; only verifying such content is refused.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::Digest as _;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// `algorithm:encoded` of exact bytes, checked against the grammar and, for SHA-2, the exact length.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(Box<str>);
+
+/// An algorithm that rpull can compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// SHA-256, the one everybody uses.
+    Sha256,
+    /// SHA-512, registered by the image-spec.
+    Sha512,
+}
+
+impl Digest {
+    /// Computes the SHA-256 digest of these bytes.
+    pub fn sha256(bytes: &[u8]) -> Self {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// The part before the colon.
+    pub fn algorithm_name(&self) -> &str {
+        self.0
+            .split_once(':')
+            .map_or("", |(algorithm, _)| algorithm)
+    }
+
+    /// The part after the colon; lowercase hex for every algorithm that rpull can verify.
+    pub fn encoded(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, encoded)| encoded)
+    }
+
+    /// The whole text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first twelve hex digits, for tables.
+    pub fn short(&self) -> &str {
+        self.encoded().get(..12).unwrap_or(self.encoded())
+    }
+
+    /// The algorithm, where it is one that can be verified.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for any other algorithm.
+    pub fn algorithm(&self) -> Result<Algorithm> {
+        match self.algorithm_name() {
+            "sha256" => Ok(Algorithm::Sha256),
+            "sha512" => Ok(Algorithm::Sha512),
+            _ => Err(Error::new(ErrorKind::Unsupported, format!("digest {self}"))
+                .because("only sha256 and sha512 can be verified")),
+        }
+    }
+}
+
+impl FromStr for Digest {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let refuse = |why: &str| {
+            Err(Error::new(ErrorKind::Reference, format!("digest '{text}'")).because(why))
+        };
+        let Some((algorithm, encoded)) = text.split_once(':') else {
+            return refuse("expected algorithm:hex");
+        };
+        let well_formed = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        if !algorithm.split(['+', '.', '_', '-']).all(well_formed) {
+            return refuse("malformed algorithm");
+        }
+        if encoded.is_empty()
+            || !encoded
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b))
+        {
+            return refuse("malformed encoded part");
+        }
+        let wanted = match algorithm {
+            "sha256" => Some(64),
+            "sha384" => Some(96),
+            "sha512" => Some(128),
+            _ => None,
+        };
+        if let Some(length) = wanted {
+            if encoded.len() != length {
+                return refuse(&format!(
+                    "{algorithm} needs {length} hex digits, not {}",
+                    encoded.len()
+                ));
+            }
+            if !encoded
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            {
+                return refuse("hex digits must be lowercase");
+            }
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A running hash.
+#[derive(Clone, Debug)]
+pub struct Hasher(State);
+
+#[derive(Clone, Debug)]
+enum State {
+    Sha256(sha2::Sha256),
+    Sha512(sha2::Sha512),
+}
+
+impl Hasher {
+    /// Starts at the empty string.
+    pub fn new(algorithm: Algorithm) -> Self {
+        Self(match algorithm {
+            Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
+            Algorithm::Sha512 => State::Sha512(sha2::Sha512::new()),
+        })
+    }
+
+    /// Feeds the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            State::Sha256(state) => state.update(bytes),
+            State::Sha512(state) => state.update(bytes),
+        }
+    }
+
+    /// The digest of everything fed so far.
+    pub fn finish(self) -> Digest {
+        let (name, hash): (_, &[u8]) = match self.0 {
+            State::Sha256(state) => ("sha256", &state.finalize()),
+            State::Sha512(state) => ("sha512", &state.finalize()),
+        };
+        let mut text = String::with_capacity(name.len() + 1 + hash.len() * 2);
+        text.push_str(name);
+        text.push(':');
+        for byte in hash {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+            }
+        }
+        Digest(text.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_content() {
+        assert_eq!(
+            Digest::sha256(b"").encoded(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        let mut sha512 = Hasher::new(Algorithm::Sha512);
+        sha512.update(b"{}");
+        assert!(
+            sha512
+                .finish()
+                .as_str()
+                .starts_with("sha512:27c74670adb75075fad058d5ceaf7b20")
+        );
+    }
+
+    #[test]
+    fn hostile_text_is_no_digest() {
+        let hex = "a".repeat(64);
+        for bad in [
+            "",
+            "sha256",
+            "sha256:",
+            ":abc",
+            "sha256:../../etc/passwd",
+            "sha256:abc",
+            "a..b:c",
+            "+sha:ab",
+        ]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([
+            format!("sha256:{}", hex.to_uppercase()),
+            format!("SHA256:{hex}"),
+            format!("sha256:{hex}a"),
+        ]) {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_algorithm_parses_but_cannot_be_verified() {
+        let digest: Digest = "blake3:abcdef".parse().unwrap();
+        assert_eq!(
+            digest.algorithm().unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! A manifest or index: its verbatim bytes, and a read-only view of what they say.
+//!
+//! Bytes are never re-serialised; that would change the digest. A document is judged once, here: kind, shape and media
+//! type must agree, so that no two clients can read it differently (CVE-2021-41190).
+
+mod shape;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::checked::verify;
+use crate::descriptor::{Descriptor, null_is_default};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::media::MediaType;
+
+/// The largest manifest or index that is read, in bytes; registries agree on about this.
+pub const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// A manifest or index as it was received, its digest verified or computed.
+#[derive(Clone, Debug)]
+pub struct Document {
+    descriptor: Descriptor,
+    bytes: Bytes,
+    content: Content,
+}
+
+/// What a [`Document`] says.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// One image (or artifact): a config and layers.
+    Manifest(Box<Manifest>),
+    /// A list of manifests.
+    Index(Index),
+}
+
+/// View of an image manifest, OCI's or Docker's.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Manifest {
+    /// The image config, or an artifact's.
+    pub config: Descriptor,
+    /// Layers, base first.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub layers: Vec<Descriptor>,
+    /// The manifest this one is about, where it is a referrer.
+    pub subject: Option<Descriptor>,
+}
+
+/// View of an image index or Docker manifest list.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Index {
+    /// Manifests and nested indexes in the order of preference.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub manifests: Vec<Descriptor>,
+}
+
+impl Document {
+    /// Judges bytes that came without a descriptor: of a tag, or a digest that was asked for.
+    ///
+    /// `declared` is the media type that came with them (`Content-Type`); the digest is computed, or compared with
+    /// `digest` where one was asked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] for another digest, [`ErrorKind::Document`] for anything malformed, oversized or
+    /// ambiguous, [`ErrorKind::Unsupported`] for schema 1.
+    pub fn received(bytes: Bytes, declared: &MediaType, digest: Option<&Digest>) -> Result<Self> {
+        let computed = match digest {
+            None => Digest::sha256(&bytes),
+            Some(digest) => {
+                let expected =
+                    Descriptor::new(declared.clone(), digest.clone(), bytes.len() as u64);
+                verify(&expected, &bytes)?;
+                digest.clone()
+            }
+        };
+        let (media_type, content) = shape::read(&bytes, declared)?;
+        Ok(Self {
+            descriptor: Descriptor::new(media_type, computed, bytes.len() as u64),
+            bytes,
+            content,
+        })
+    }
+
+    /// Judges bytes that a descriptor names: size, digest and media type must be its.
+    pub fn described(bytes: Bytes, descriptor: &Descriptor) -> Result<Self> {
+        verify(descriptor, &bytes)?;
+        let (_, content) = shape::read(&bytes, &descriptor.media_type)?;
+        Ok(Self {
+            descriptor: descriptor.clone(),
+            bytes,
+            content,
+        })
+    }
+
+    /// What names it.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Its digest.
+    pub fn digest(&self) -> &Digest {
+        &self.descriptor.digest
+    }
+
+    /// The bytes as they came.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What it says.
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The manifest view.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Document`] where it is an index.
+    pub fn manifest(&self) -> Result<&Manifest> {
+        match &self.content {
+            Content::Manifest(manifest) => Ok(manifest),
+            Content::Index(_) => Err(Error::new(
+                ErrorKind::Document,
+                format!("document {}", self.digest()),
+            )
+            .because("is an index, not a manifest")),
+        }
+    }
+}
+
+impl Manifest {
+    /// Config and layers, in the order they are listed.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+}

@@ -1,0 +1,342 @@
+//! Decides what a document is and refuses what two parsers could read in two ways.
+//!
+//! Rules: protocol of containerd's `validateMediaType` (GHSA-5j5w-g665-5m35) and of image-spec GHSA-77vh-xpmg-72qh, and
+//! no duplicate keys at any depth, no key that differs from a known one only in case, `schemaVersion` 2.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::{Content, DOCUMENT_LIMIT};
+use crate::error::{Error, ErrorKind, Result};
+use crate::media::MediaType;
+
+const KNOWN_KEYS: [&str; 10] = [
+    "schemaVersion",
+    "mediaType",
+    "artifactType",
+    "config",
+    "layers",
+    "manifests",
+    "fsLayers",
+    "history",
+    "subject",
+    "annotations",
+];
+
+/// Reads the bytes as what `declared` and they themselves say they are.
+pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, Content)> {
+    if bytes.len() as u64 > DOCUMENT_LIMIT {
+        return Err(refuse(format!("larger than {} MiB", DOCUMENT_LIMIT >> 20)));
+    }
+    let shape = Shape::of(bytes).map_err(|error| not_json(bytes, declared, &error))?;
+    let media_type = shape.media_type(declared)?;
+    let parse = |error: serde_json::Error| refuse("malformed").caused_by(error);
+    let content = if media_type.is_index() {
+        Content::Index(serde_json::from_slice(bytes).map_err(parse)?)
+    } else {
+        Content::Manifest(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
+    };
+    Ok((media_type, content))
+}
+
+fn refuse(why: impl AsRef<str>) -> Error {
+    Error::new(ErrorKind::Document, "manifest").because(why)
+}
+
+fn not_json(bytes: &[u8], declared: &MediaType, error: &serde_json::Error) -> Error {
+    let looks_like_page = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<');
+    if looks_like_page {
+        // A captive portal, login page or bot wall answers 200 with HTML (TecharoHQ/anubis#1231).
+        return refuse(format!(
+            "not a registry answer: {declared} that looks like a web page"
+        ));
+    }
+    refuse(format!(
+        "not a JSON document that every client reads alike: {error}"
+    ))
+}
+
+/// The top level of a document, read strictly.
+#[derive(Default)]
+struct Shape {
+    keys: BTreeSet<String>,
+    schema_version: Option<Value>,
+    media_type: Option<Value>,
+    config_type: Option<String>,
+}
+
+impl Shape {
+    fn of(bytes: &[u8]) -> serde_json::Result<Self> {
+        let mut shape = Self::default();
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        Top(&mut shape).deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(shape)
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// The one media type that header, field and shape agree on.
+    fn media_type(&self, declared: &MediaType) -> Result<MediaType> {
+        let own = match &self.media_type {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) if text.is_empty() => None,
+            Some(Value::String(text)) => Some(MediaType::from(text.as_str())),
+            Some(_) => return Err(refuse("mediaType is not a string")),
+        };
+        let schema1 = self.has("fsLayers")
+            || own.as_ref().is_some_and(MediaType::is_schema1)
+            || declared.is_schema1();
+        if schema1 && !self.has("manifests") && !self.has("layers") && !self.has("config") {
+            return Err(Error::new(ErrorKind::Unsupported, "manifest")
+                .because("Docker schema 1, which no client can verify; push the image again with a current tool"));
+        }
+        if self.schema_version != Some(Value::from(2)) {
+            return Err(refuse("schemaVersion is not 2"));
+        }
+        if self.has("fsLayers") || self.has("history") {
+            return Err(refuse("ambiguous: keys of schema 1 beside schemaVersion 2"));
+        }
+        let chosen = match (own, declared) {
+            (Some(own), declared) if own.is_document() => {
+                if declared.is_document() && declared.is_index() != own.is_index() {
+                    return Err(refuse(format!(
+                        "ambiguous: sent as {declared}, but says it is {own}"
+                    )));
+                }
+                own
+            }
+            (None, declared) if declared.is_document() => declared.clone(),
+            (None, declared) if declared.is_uninformative() => self.guess()?,
+            (own, declared) => {
+                let named = own.unwrap_or_else(|| declared.clone());
+                return Err(refuse(format!(
+                    "not an image manifest or index but {named}"
+                )));
+            }
+        };
+        self.agrees_with(&chosen)?;
+        Ok(chosen)
+    }
+
+    fn guess(&self) -> Result<MediaType> {
+        if self.has("manifests") {
+            return Ok(MediaType::OCI_INDEX);
+        }
+        match &self.config_type {
+            Some(text) if text == MediaType::DOCKER_CONFIG.as_str() => {
+                Ok(MediaType::DOCKER_MANIFEST)
+            }
+            Some(_) => Ok(MediaType::OCI_MANIFEST),
+            None => Err(refuse("neither an image manifest nor an index")),
+        }
+    }
+
+    fn agrees_with(&self, media_type: &MediaType) -> Result<()> {
+        let foreign: &[&str] = if media_type.is_index() {
+            &["config", "layers"]
+        } else {
+            &["manifests"]
+        };
+        match foreign.iter().find(|key| self.has(key)) {
+            None => Ok(()),
+            Some(key) => Err(refuse(format!(
+                "ambiguous: `{key}` in a document of type {media_type}"
+            ))),
+        }
+    }
+}
+
+struct Top<'a>(&'a mut Shape);
+
+impl<'de> DeserializeSeed<'de> for Top<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Top<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            // Go's encoding/json matches keys without regard to case, others do not.
+            if KNOWN_KEYS
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(&key) && *known != key)
+            {
+                return Err(serde::de::Error::custom(format!(
+                    "key `{key}` differs from a known one only in case"
+                )));
+            }
+            let value = map.next_value_seed(Strict)?;
+            match key.as_str() {
+                "schemaVersion" => self.0.schema_version = Some(value),
+                "mediaType" => self.0.media_type = Some(value),
+                "config" => {
+                    self.0.config_type = value
+                        .get("mediaType")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned)
+                        .or(Some(String::new()));
+                }
+                _ => {}
+            }
+            if !self.0.keys.insert(key.clone()) {
+                return Err(serde::de::Error::custom(format!("duplicate key `{key}`")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Any JSON value, refusing duplicate keys at every depth. Keeps only what [`Top`] looks at: scalars, and an object's scalars.
+struct Strict;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        while seq.next_element_seed(Self)?.is_some() {}
+        Ok(Value::Array(Vec::new()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Self)?;
+            if object.insert(key.clone(), value).is_some() {
+                return Err(serde::de::Error::custom(format!("duplicate key `{key}`")));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#""config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}"#;
+
+    fn kind(json: &str, declared: &str) -> Result<MediaType, ErrorKind> {
+        read(json.as_bytes(), &MediaType::from_header(declared))
+            .map(|(media, _)| media)
+            .map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn shape_decides_where_header_and_field_say_nothing() {
+        let manifest = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":null}}"#);
+        assert_eq!(kind(&manifest, "text/plain"), Ok(MediaType::OCI_MANIFEST));
+        assert_eq!(
+            kind(r#"{"schemaVersion":2,"manifests":[]}"#, ""),
+            Ok(MediaType::OCI_INDEX)
+        );
+        let docker = manifest.replace("oci.image.config.v1", "docker.container.image.v1");
+        assert_eq!(
+            kind(&docker, "application/json; charset=utf-8"),
+            Ok(MediaType::DOCKER_MANIFEST)
+        );
+    }
+
+    #[test]
+    fn both_families_of_keys_are_refused() {
+        let both = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":[],"manifests":[]}}"#);
+        for declared in [
+            "",
+            MediaType::OCI_INDEX.as_str(),
+            MediaType::OCI_MANIFEST.as_str(),
+        ] {
+            assert_eq!(
+                kind(&both, declared),
+                Err(ErrorKind::Document),
+                "{declared}"
+            );
+        }
+    }
+
+    #[test]
+    fn schema1_is_refused_by_name() {
+        let schema1 = r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#;
+        assert_eq!(
+            kind(
+                schema1,
+                "application/vnd.docker.distribution.manifest.v1+prettyjws"
+            ),
+            Err(ErrorKind::Unsupported)
+        );
+        assert_eq!(kind(schema1, "text/plain"), Err(ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn what_parsers_read_differently_is_refused() {
+        let manifest = format!(r#"{{"schemaVersion":2,{CONFIG}"#);
+        for rest in [
+            r#","layers":[],"layers":[]}"#,
+            r#","layers":[],"Layers":[]}"#,
+            r#","layers":[],"annotations":{"a":"1","a":"2"}}"#,
+            r#","layers":{}}"#,
+            r#","layers":[]}{}"#,
+            r#","layers":[],"history":[]}"#,
+        ] {
+            assert_eq!(
+                kind(&format!("{manifest}{rest}"), ""),
+                Err(ErrorKind::Document),
+                "{rest}"
+            );
+        }
+        let deep = "[".repeat(2000);
+        assert_eq!(
+            kind(&format!(r#"{{"schemaVersion":2,"x":{deep}"#), ""),
+            Err(ErrorKind::Document)
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! What can go wrong, told by meaning.
+//!
+//! One error type for the whole library. Its text is `what: where: the other side's words`, one line, already safe to
+//! print: foreign text is escaped and URLs are redacted when the error is built. Exit codes and hints belong to the CLI.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::escape::escape;
+
+/// The result of everything that can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What an [`Error`] means to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A reference, digest, platform or option that cannot be what it should be; nothing was asked of anybody.
+    Reference,
+    /// The registry or store does not have it, or not for the wanted platform.
+    NotFound,
+    /// Authentication or permission.
+    Denied,
+    /// The registry answered, but with an error.
+    Registry,
+    /// The registry could not be reached, or went away, after retries.
+    Transport,
+    /// Bytes that do not have the digest or size they should have.
+    Mismatch,
+    /// Correct, but of a kind that rpull does not handle: schema1, an unknown digest algorithm.
+    Unsupported,
+    /// A manifest, index or config that is malformed, oversized, too deep or ambiguous.
+    Document,
+    /// The local store or a layout could not be read or written.
+    Store,
+    /// Stopped by the caller.
+    Interrupted,
+}
+
+impl ErrorKind {
+    /// The name that JSON output uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::NotFound => "not_found",
+            Self::Denied => "denied",
+            Self::Registry => "registry",
+            Self::Transport => "transport",
+            Self::Mismatch => "mismatch",
+            Self::Unsupported => "unsupported",
+            Self::Document => "document",
+            Self::Store => "store",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failure: what was wanted, where, and why it did not happen.
+///
+/// Its `Display` is one line without a full stop that does not repeat [`source`](std::error::Error::source).
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    what: String,
+    place: String,
+    why: String,
+    cause: Option<Cause>,
+    transient: bool,
+    retry_after: Option<Duration>,
+}
+
+impl Error {
+    /// Starts an error of this kind about `what`; foreign text in it is escaped here.
+    pub fn new(kind: ErrorKind, what: impl AsRef<str>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            what: escape(what.as_ref()).into_owned(),
+            place: String::new(),
+            why: String::new(),
+            cause: None,
+            transient: false,
+            retry_after: None,
+        }))
+    }
+
+    /// Names the registry, path or file it happened at, unless a deeper layer already did.
+    #[must_use]
+    pub fn at(mut self, place: impl AsRef<str>) -> Self {
+        if self.0.place.is_empty() {
+            self.0.place = escape(place.as_ref()).into_owned();
+        }
+        self
+    }
+
+    /// Gives the reason, or the other side's own words.
+    #[must_use]
+    pub fn because(mut self, why: impl AsRef<str>) -> Self {
+        self.0.why = escape(why.as_ref()).into_owned();
+        self
+    }
+
+    /// Keeps the error underneath.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// Marks it as worth another try, not before `retry_after` where the other side said so.
+    #[must_use]
+    pub fn transient(mut self, retry_after: Option<Duration>) -> Self {
+        self.0.transient = true;
+        self.0.retry_after = retry_after;
+        self
+    }
+
+    /// Gives up on it: the same error, no longer worth another try.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        self.0.transient = false;
+        self
+    }
+
+    /// What it means.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The reason alone, without what and where.
+    pub fn why(&self) -> &str {
+        &self.0.why
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        self.0.transient
+    }
+
+    /// How long the registry asked to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The line with every cause behind it, joined by `: `.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let words = escape(&error.to_string()).into_owned();
+            if !text.contains(&words) {
+                text = format!("{text}: {words}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.what)?;
+        for part in [&self.0.place, &self.0.why] {
+            if !part.is_empty() {
+                write!(f, ": {part}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({})", self.0.kind, self.chain())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_what_where_and_the_words_of_the_server() {
+        let error = Error::new(ErrorKind::NotFound, "manifest library/nope:1")
+            .at("docker.io")
+            .because("manifest unknown");
+        assert_eq!(
+            error.to_string(),
+            "manifest library/nope:1: docker.io: manifest unknown"
+        );
+    }
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor() {
+        let error = Error::new(ErrorKind::Registry, "pull").because("\u{1b}]0;owned\u{7}\r\n");
+        assert!(!error.to_string().contains(['\u{1b}', '\u{7}', '\r', '\n']));
+    }
+
+    #[test]
+    fn the_chain_names_each_cause_once() {
+        let error =
+            Error::new(ErrorKind::Store, "write").caused_by(std::io::Error::other("disk full"));
+        assert_eq!(error.chain(), "write: disk full");
+        assert!(!error.is_transient());
+    }
+}

@@ -1,0 +1,51 @@
+//! Makes foreign text safe to show on a terminal or in a log.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Escapes control characters (C0, C1, DEL) and bidirectional overrides as `\u{..}`, newlines and tabs as `\n`, `\t`.
+///
+/// A terminal or a log must never be steered by what a registry sends (kubectl CVE-2021-25743).
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_dangerous) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            c if is_dangerous(c) => {
+                // Writing to a String cannot fail.
+                _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => safe.push(c),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+fn is_dangerous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}'
+            | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_is_borrowed() {
+        assert!(matches!(escape("grüße 日本"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn escapes_sequences_newlines_c1_and_bidi() {
+        assert_eq!(
+            escape("a\u{1b}[2J\n\t\u{9b}\u{202e}\0\u{7f}"),
+            "a\\u{1b}[2J\\n\\t\\u{9b}\\u{202e}\\u{0}\\u{7f}"
+        );
+    }
+}

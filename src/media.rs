@@ -1,0 +1,105 @@
+//! Media types of manifests, configs and layers, OCI's and Docker's.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A media type as it stands in a document or header, without parameters.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MediaType(Cow<'static, str>);
+
+impl MediaType {
+    /// OCI image index.
+    pub const OCI_INDEX: Self = Self(Cow::Borrowed("application/vnd.oci.image.index.v1+json"));
+    /// OCI image manifest.
+    pub const OCI_MANIFEST: Self =
+        Self(Cow::Borrowed("application/vnd.oci.image.manifest.v1+json"));
+    /// OCI image config.
+    pub const OCI_CONFIG: Self = Self(Cow::Borrowed("application/vnd.oci.image.config.v1+json"));
+    /// Docker manifest list, the elder of the OCI index.
+    pub const DOCKER_LIST: Self = Self(Cow::Borrowed(
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    ));
+    /// Docker image manifest, version 2, schema 2.
+    pub const DOCKER_MANIFEST: Self = Self(Cow::Borrowed(
+        "application/vnd.docker.distribution.manifest.v2+json",
+    ));
+    /// Docker image config.
+    pub const DOCKER_CONFIG: Self = Self(Cow::Borrowed(
+        "application/vnd.docker.container.image.v1+json",
+    ));
+
+    /// Takes a header or field value: parameters are cut off, letters lowered.
+    pub fn from_header(value: &str) -> Self {
+        let bare = value.split(';').next().unwrap_or_default().trim();
+        Self(Cow::Owned(bare.to_ascii_lowercase()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it names a list of manifests.
+    pub fn is_index(&self) -> bool {
+        *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST
+    }
+
+    /// Whether it names a manifest with a config and layers.
+    pub fn is_manifest(&self) -> bool {
+        *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST
+    }
+
+    /// Whether it names a manifest or a list of them.
+    pub fn is_document(&self) -> bool {
+        self.is_index() || self.is_manifest()
+    }
+
+    /// Whether it is Docker's schema 1, which was never content-addressed.
+    pub fn is_schema1(&self) -> bool {
+        self.0
+            .starts_with("application/vnd.docker.distribution.manifest.v1+")
+    }
+
+    /// Whether it is an image config, whose JSON rpull reads.
+    pub fn is_image_config(&self) -> bool {
+        *self == Self::OCI_CONFIG || *self == Self::DOCKER_CONFIG
+    }
+
+    /// Whether it is a layer that registries need not hold (protocol: "foreign", "nondistributable").
+    pub fn is_foreign(&self) -> bool {
+        self.0
+            .starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
+            || self
+                .0
+                .starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
+    }
+
+    /// Whether a header with it says nothing about a document: proxies and file servers send these for everything.
+    pub fn is_uninformative(&self) -> bool {
+        matches!(
+            &*self.0,
+            "" | "text/plain" | "application/json" | "application/octet-stream"
+        )
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for MediaType {
+    fn from(text: &str) -> Self {
+        Self(Cow::Owned(text.to_owned()))
+    }
+}
