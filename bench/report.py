@@ -61,4 +61,4 @@ def verdict(target: Target) -> str:
     if target.value is None:
         return f"target: {target.what} at most {target.most:g}: not measured"
     outcome = "met" if target.value <= target.most else "MISSED"
-    return f"target: {target.what} at most {target.most:g}: {target.value:.3g}, {outcome}"
+    return f"target: {target.what} at most {target.most:g}: {target.value:.4g}, {outcome}"

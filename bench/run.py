@@ -52,7 +52,9 @@ def bench(options: argparse.Namespace) -> int:
     found = [*tools.rpull(options.rpull), *tools.bare_loop(work), *tools.peers()]
     if found[0].label != "rpull":
         print(f"warning: no rpull at {options.rpull}; measuring the others", file=sys.stderr)
-    facts, rates = machine.facts(work), machine.rates(work)
+    facts = machine.facts(work)
+    machine.touch_memory()
+    rates = machine.rates(work)
     with Registry(work) as registry:
         setting = scenarios.Bench(work, registry, found, options.runs, options.scale, rates, facts["cores"])
         print(report.preamble(facts, setting), flush=True)
