@@ -4,6 +4,7 @@
 //! and bound to one repository or directory; the traits are object-safe because they are called per blob, never per byte.
 
 use std::fmt;
+use std::future::ready;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::checked::Verified;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes as they arrive, in order, in pieces of no particular size.
 pub type ByteStream<'a> = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'a>>;
@@ -72,8 +73,36 @@ pub trait Source: Send + Sync {
     /// The blob from this byte on, not yet verified. `from` is less than the size, or both are 0.
     fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>>;
 
+    /// Size of the blob with this digest.
+    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>>;
+
+    /// HTTP requests sent on behalf of this source so far.
+    fn requests(&self) -> Requests {
+        Requests::default()
+    }
+
     /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
     fn place(&self) -> String;
+}
+
+/// HTTP requests by endpoint; answered 401, redirect hops and repeats included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Manifests and indexes.
+    pub manifest: u64,
+    /// Blobs, at the registry and where it redirects to.
+    pub blob: u64,
+    /// Token servers.
+    pub token: u64,
+    /// Tags, pings.
+    pub other: u64,
+}
+
+impl Requests {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.manifest + self.blob + self.token + self.other
+    }
 }
 
 /// What a target says about a blob that it should have.
@@ -162,4 +191,48 @@ pub trait Ingest: Send {
 
     /// Makes the blob visible under its digest; `proof` shows that the bytes were verified.
     fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>>;
+}
+
+/// A target with nothing in it that takes nothing: what a plan looks at where a layout does not exist yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Empty;
+
+impl Empty {
+    fn refuse<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
+        Box::pin(ready(Err(Error::new(ErrorKind::Unsupported, "a plan").because("moves nothing"))))
+    }
+}
+
+impl Target for Empty {
+    fn held<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    fn stored<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    fn holds<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+        Box::pin(ready(Ok(Holding::Nothing)))
+    }
+
+    fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
+        Self::refuse()
+    }
+
+    fn admit<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+        Self::refuse()
+    }
+
+    fn put<'a>(&'a self, _: &'a Document, _: Option<&'a Label>) -> BoxFuture<'a, Result<()>> {
+        Self::refuse()
+    }
+
+    fn settle(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn place(&self) -> String {
+        "nothing".to_owned()
+    }
 }

@@ -13,6 +13,7 @@ use crate::descriptor::{Descriptor, null_is_default};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
+use crate::platform::Platform;
 
 /// The largest manifest or index that is read, in bytes; registries agree on about this.
 pub const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -90,6 +91,13 @@ impl Document {
             bytes,
             content,
         })
+    }
+
+    /// The same document with the platform that an index gives it.
+    #[must_use]
+    pub fn on_platform(mut self, platform: Option<Platform>) -> Self {
+        self.descriptor.platform = platform;
+        self
     }
 
     /// What names it.

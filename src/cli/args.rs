@@ -1,0 +1,262 @@
+//! What can be typed. Meaning is given to it in [`super::settings`] and the commands.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Moves container images layer by layer, without a daemon, and knows exactly what moved.
+#[derive(Debug, Parser)]
+#[command(name = "rpull", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "`rpull IMAGE` is short for `rpull pull IMAGE`.
+
+Examples:
+  rpull alpine:3.14                     pull into the local store
+  rpull history ghcr.io/org/app:1.2     look without pulling
+  rpull --plan debian:12                what would travel, and how much of it is there already
+
+Exit codes: 0 done, 1 other failure, 2 usage, 3 not found, 4 permission, 5 integrity,
+            6 registry or network, 7 store, 130/143 interrupted or terminated")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Options that every verb takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct Common {
+    /// The local store [default: $RPULL_STORE, else ~/.local/share/rpull]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Never ask a registry
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// Print one JSON value on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more; twice for every request [env: `RPULL_LOG`]
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
+    pub(crate) color: When,
+    /// How to show progress
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressKind,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressKind {
+    Auto,
+    Plain,
+    Tty,
+    None,
+}
+
+/// How to reach a registry.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registry options")]
+pub(crate) struct RegistryArgs {
+    /// Speak plain http (loopback is http without it)
+    #[arg(long, global = true)]
+    pub(crate) plain_http: bool,
+    /// Accept any certificate
+    #[arg(long, global = true)]
+    pub(crate) insecure: bool,
+    /// PEM file with roots to trust beside the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// PEM file with a client certificate
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// PEM file with its key
+    #[arg(long, global = true, value_name = "FILE", requires = "cert_file")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Credentials from this file only
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// Use this user and password
+    #[arg(long, global = true, value_name = "USER:PASS", conflicts_with = "authfile")]
+    pub(crate) creds: Option<String>,
+    /// Tries after a failed one
+    #[arg(long, global = true, value_name = "N", default_value_t = 4)]
+    pub(crate) retries: u32,
+}
+
+/// Which platforms of a multi-platform image.
+#[derive(Debug, Args)]
+pub(crate) struct OnePlatform {
+    /// os/arch[/variant] instead of the host's
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Pull images into the local store
+    #[command(after_help = "Examples:
+  rpull alpine:3.14
+  rpull pull --platform linux/arm64 alpine:3.14 debian:12
+  rpull pull -o oci:./alpine alpine:3.14
+  rpull pull --plan --json ghcr.io/org/app:2")]
+    Pull(Pull),
+    /// Print the digest that a name stands for
+    #[command(after_help = "Examples:\n  rpull digest alpine:3.14\n  rpull digest --platform linux/arm64 alpine:3.14")]
+    Digest(Look),
+    /// Print a manifest or index, byte for byte
+    #[command(after_help = "Examples:\n  rpull manifest alpine:3.14\n  rpull manifest --platform linux/amd64 alpine:3.14 | jq .layers")]
+    Manifest(Look),
+    /// Print an image's config, byte for byte
+    #[command(after_help = "Examples:\n  rpull config alpine:3.14 | jq .config.Env")]
+    Config(Look),
+    /// Show what an image is, without pulling it
+    #[command(after_help = "Examples:\n  rpull inspect alpine:3.14\n  rpull inspect --json store:alpine:3.14")]
+    Inspect(Look),
+    /// Write one blob to stdout or a file, verified
+    #[command(after_help = "Examples:\n  rpull blob alpine@sha256:… | tar tz\n  rpull blob -o layer.tgz ghcr.io/org/app@sha256:…")]
+    Blob(Blob),
+    /// List the tags of a repository
+    #[command(after_help = "Examples:\n  rpull tags alpine\n  rpull tags --json ghcr.io/org/app")]
+    Tags(Tags),
+    /// Show how an image was made, newest step first, without pulling it
+    #[command(after_help = "Examples:\n  rpull history alpine:3.14\n  rpull history --no-trunc --platform linux/arm64 debian:12")]
+    History(History),
+    /// Show an image's layers, base first: kind, digests, sizes, command
+    #[command(after_help = "Examples:\n  rpull layers alpine:3.14\n  rpull layers --json debian:12 | jq '.[].chain_id'")]
+    Layers(History),
+    /// List the images in the store
+    #[command(visible_alias = "ls", after_help = "Examples:\n  rpull images\n  rpull images --json")]
+    Images,
+    /// Give an image in the store another name
+    #[command(after_help = "Examples:\n  rpull tag alpine:3.14 localhost:5000/base:1")]
+    Tag(Tag),
+    /// Remove names from the store; `prune` then frees the space
+    #[command(after_help = "Examples:\n  rpull rm alpine:3.14 && rpull prune")]
+    Rm(Rm),
+    /// Delete what no image in the store needs
+    #[command(after_help = "Examples:\n  rpull prune --plan\n  rpull prune")]
+    Prune(Prune),
+    /// Hash everything in the store again
+    #[command(after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14")]
+    Verify(Verify),
+    /// Print a completion script
+    #[command(after_help = "Examples:\n  rpull completions bash > /etc/bash_completion.d/rpull")]
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    #[command(after_help = "Examples:\n  rpull man | man -l -")]
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// Images to pull
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// Somewhere else than the store, which is then neither read nor written
+    #[arg(short, long, value_name = "PLACE")]
+    pub(crate) output: Option<String>,
+    /// os/arch[/variant] instead of the host's; may be repeated
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Vec<String>,
+    /// Everything that the index lists
+    #[arg(long, conflicts_with = "platform")]
+    pub(crate) all_platforms: bool,
+    /// Every tag of the repository
+    #[arg(long)]
+    pub(crate) all_tags: bool,
+    /// Print what would happen, move nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Blobs on their way at once
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+    /// Bytes per second for the whole run: 500k, 2M
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<String>,
+    /// Fetch layers that registries need not hold
+    #[arg(long)]
+    pub(crate) foreign_layers: bool,
+    /// Return only when everything would survive a power failure
+    #[arg(long)]
+    pub(crate) sync: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Look {
+    /// Image, or a place: store:…, oci:…
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) platform: OnePlatform,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Image, or a place: store:…, oci:…
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) platform: OnePlatform,
+    /// Show whole commands and digests
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Blob {
+    /// Repository and the blob's digest
+    #[arg(value_name = "IMAGE@DIGEST")]
+    pub(crate) image: String,
+    /// Write it here; the file appears only when it is verified
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tags {
+    /// Repository
+    #[arg(value_name = "REPO")]
+    pub(crate) repository: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tag {
+    /// An image in the store
+    #[arg(value_name = "SRC")]
+    pub(crate) source: String,
+    /// Its further name
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// Names to remove
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Print what would be freed, delete nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Only what these need
+    #[arg(value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}

@@ -1,0 +1,149 @@
+//! Progress on a terminal: a line per layer as docker draws it, and a total with rate and time left.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::output::share_screen_with;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::transfer::{Event, Progress};
+
+/// With more blobs than this only those at work have a line.
+const LINES: usize = 24;
+
+/// Between two looks at the clock while nothing arrives.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Draws a run.
+#[derive(Debug)]
+pub(super) struct Bars {
+    screen: MultiProgress,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    blobs: HashMap<Digest, Line>,
+    total: Option<ProgressBar>,
+    crowded: bool,
+}
+
+#[derive(Debug)]
+struct Line {
+    size: u64,
+    position: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Bars {
+    pub(super) fn new() -> Self {
+        let screen = MultiProgress::new();
+        share_screen_with(screen.clone());
+        Self { screen, state: Mutex::default() }
+    }
+
+    fn plan(&self, state: &mut State, blobs: &[(&Descriptor, u64)]) {
+        if blobs.iter().all(|(blob, there)| blob.size == *there) {
+            return;
+        }
+        state.crowded = blobs.len() > LINES;
+        for (blob, there) in blobs {
+            let shared = blob.size == *there;
+            let bar = (!state.crowded).then(|| {
+                let bar = self.screen.add(ProgressBar::new(blob.size));
+                say(&bar, &blob.digest, if shared { "already exists" } else { "waiting" });
+                if shared {
+                    bar.finish();
+                }
+                bar
+            });
+            state.blobs.insert(blob.digest.clone(), Line { size: blob.size, position: *there, bar });
+        }
+        let size: u64 = blobs.iter().map(|(blob, _)| blob.size).sum();
+        let there: u64 = blobs.iter().map(|(_, there)| *there).sum();
+        let total = self.screen.add(ProgressBar::new(size).with_style(total_style()).with_position(there));
+        total.reset_eta();
+        total.enable_steady_tick(TICK);
+        state.total = Some(total);
+    }
+
+    fn advance(&self, state: &mut State, digest: &Digest, position: u64) {
+        let crowded = state.crowded;
+        let Some(line) = state.blobs.get_mut(digest) else { return };
+        let bar = line.bar.get_or_insert_with(|| self.screen.insert(0, ProgressBar::new(line.size)));
+        if position >= line.size && line.position < line.size {
+            say(bar, digest, "verifying");
+        } else if bar.message() != "downloading" && position < line.size {
+            bar.set_style(downloading_style());
+            bar.set_prefix(digest.short().to_owned());
+            bar.set_message("downloading");
+        }
+        bar.set_position(position);
+        let moved = position.saturating_sub(line.position);
+        let lost = line.position.saturating_sub(position);
+        line.position = position;
+        if crowded && position >= line.size {
+            bar.finish_and_clear();
+        }
+        if let Some(total) = &state.total {
+            total.inc(moved);
+            total.dec(lost);
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn on_event(&self, event: &Event<'_>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Resolved { reference, digest } => super::output::note(&format!("{reference}: {digest}")),
+            Event::Planned { blobs } => self.plan(&mut state, blobs),
+            Event::BlobStarted { digest, position } | Event::Advanced { digest, position } => {
+                self.advance(&mut state, digest, *position);
+            }
+            Event::Retrying { digest, error, delay } => {
+                if let Some(bar) = state.blobs.get(*digest).and_then(|line| line.bar.as_ref()) {
+                    say(bar, digest, &format!("retrying in {:.1} s: {}", delay.as_secs_f64(), error.why()));
+                }
+            }
+            Event::BlobFinished { digest, moved } => {
+                let size = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
+                self.advance(&mut state, digest, size);
+                if let Some(bar) = state.blobs.get(*digest).and_then(|line| line.bar.as_ref()).filter(|_| !state.crowded) {
+                    say(bar, digest, if *moved { "pull complete" } else { "already exists" });
+                    bar.finish();
+                }
+            }
+            Event::Ended => {
+                if let Some(total) = state.total.take() {
+                    total.finish_and_clear();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A line of words, without a bar.
+fn say(bar: &ProgressBar, digest: &Digest, words: &str) {
+    bar.set_style(style("{prefix}: {msg}"));
+    bar.set_prefix(digest.short().to_owned());
+    bar.set_message(words.to_owned());
+}
+
+fn downloading_style() -> ProgressStyle {
+    style("{prefix}: {msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}").progress_chars("=> ")
+}
+
+fn total_style() -> ProgressStyle {
+    style("total         {percent:>3}% [{bar:30}] {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left")
+        .progress_chars("=> ")
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are literals of this file; a wrong one falls back to a plain bar.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

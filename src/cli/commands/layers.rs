@@ -1,0 +1,47 @@
+//! `layers`: what an image is made of, base first.
+
+use std::process::ExitCode;
+
+use super::open::Image;
+use crate::cli::args::History;
+use crate::cli::output::Output;
+use crate::cli::settings::Settings;
+use crate::cli::size::size;
+use crate::cli::table::{cut, table};
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::insight::layers::{LayerRow, layers};
+use crate::place::PlainMeans;
+
+/// Width of a command in the table.
+const COMMAND_WIDTH: usize = 50;
+
+pub(in crate::cli) async fn run(args: History, settings: &Settings, output: &Output) -> Result<ExitCode> {
+    let image = Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings).await?;
+    let rows = layers(image.manifest()?, &image.config);
+    if output.json {
+        output.value(&rows)?;
+        return output.done();
+    }
+    let cells: Vec<[String; 7]> = rows.iter().map(|row| cells(row, args.no_trunc)).collect();
+    output.bytes(table(["LAYER", "KIND", "DIGEST", "DIFF_ID", "CHAIN_ID", "SIZE", "COMMAND"], &cells).as_bytes())?;
+    output.done()
+}
+
+fn cells(row: &LayerRow, whole: bool) -> [String; 7] {
+    let shown = |digest: Option<&Digest>| match digest {
+        None => "-".to_owned(),
+        Some(digest) if whole => digest.to_string(),
+        Some(digest) => digest.short().to_owned(),
+    };
+    let command = if whole { row.created_by.clone() } else { cut(&row.created_by, COMMAND_WIDTH) };
+    [
+        row.index.to_string(),
+        row.kind.to_string(),
+        shown(Some(&row.digest)),
+        shown(row.diff_id.as_ref()),
+        shown(row.chain_id.as_ref()),
+        size(row.size),
+        command,
+    ]
+}

@@ -1,0 +1,53 @@
+//! `digest`, `manifest`, `config`: what a registry says, byte for byte.
+
+use std::process::ExitCode;
+
+use super::open::{Opened, open};
+use crate::cli::args::Look;
+use crate::cli::output::Output;
+use crate::cli::settings::{Settings, platform};
+use crate::config::CONFIG_LIMIT;
+use crate::document::Document;
+use crate::error::Result;
+use crate::place::PlainMeans;
+use crate::platform::Platform;
+use crate::transfer::pick;
+
+pub(in crate::cli) async fn digest(args: Look, settings: &Settings, output: &Output) -> Result<ExitCode> {
+    let wanted = args.platform.platform.as_deref().map(str::parse::<Platform>).transpose()?;
+    let opened = open(&args.image, PlainMeans::Registry, settings).await?;
+    let digest = match &wanted {
+        // HEAD is enough, and Docker Hub does not count it as a pull.
+        None => match opened.source.head(&opened.name).await? {
+            Some(descriptor) => descriptor.digest,
+            None => opened.source.resolve(&opened.name).await?.digest().clone(),
+        },
+        Some(platform) => chosen(&opened, Some(platform)).await?.digest().clone(),
+    };
+    if output.json {
+        output.value(&serde_json::json!({ "reference": opened.reference, "digest": digest }))?;
+    } else {
+        output.line(digest.as_str())?;
+    }
+    output.done()
+}
+
+pub(in crate::cli) async fn manifest(args: Look, settings: &Settings, output: &Output) -> Result<ExitCode> {
+    let wanted = args.platform.platform.as_deref().map(str::parse::<Platform>).transpose()?;
+    let opened = open(&args.image, PlainMeans::Registry, settings).await?;
+    output.raw(chosen(&opened, wanted.as_ref()).await?.bytes())?;
+    output.done()
+}
+
+pub(in crate::cli) async fn config(args: Look, settings: &Settings, output: &Output) -> Result<ExitCode> {
+    let wanted = platform(args.platform.platform.as_deref())?;
+    let opened = open(&args.image, PlainMeans::Registry, settings).await?;
+    let manifest = chosen(&opened, Some(&wanted)).await?;
+    let bytes = crate::fetch::blob(&*opened.source, &manifest.manifest()?.config, CONFIG_LIMIT).await?;
+    output.raw(&bytes)?;
+    output.done()
+}
+
+async fn chosen(opened: &Opened, platform: Option<&Platform>) -> Result<Document> {
+    Ok(pick(&*opened.source, &opened.name, &opened.reference, platform).await?.chosen)
+}

@@ -1,0 +1,13 @@
+//! One file per verb: read the arguments, call the library, show what came back.
+
+pub(super) mod blob;
+pub(super) mod history;
+pub(super) mod inspect;
+pub(super) mod layers;
+pub(super) mod look;
+pub(super) mod open;
+mod plan;
+pub(super) mod pull;
+pub(super) mod shell;
+pub(super) mod store;
+pub(super) mod tags;

@@ -1,0 +1,30 @@
+//! `completions` and `man`.
+
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use crate::cli::args::Cli;
+use crate::cli::output::Output;
+use crate::error::{Error, ErrorKind, Result};
+
+pub(in crate::cli) fn completions(shell: clap_complete::Shell, output: &Output) -> Result<ExitCode> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "rpull", &mut text);
+    output.raw(&text)?;
+    output.done()
+}
+
+pub(in crate::cli) fn man(output: &Output) -> Result<ExitCode> {
+    let mut text = Vec::new();
+    let fail = |error: std::io::Error| Error::new(ErrorKind::Store, "manual page").caused_by(error);
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut text).map_err(fail)?;
+    for verb in command.get_subcommands() {
+        text.extend_from_slice(b".\\\"\n");
+        clap_mangen::Man::new(verb.clone()).render(&mut text).map_err(fail)?;
+    }
+    output.raw(&text)?;
+    output.done()
+}

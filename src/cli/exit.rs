@@ -1,0 +1,59 @@
+//! Exit codes and hints: the only place that knows them.
+
+use std::process::ExitCode;
+
+use super::output;
+use crate::error::{Error, ErrorKind};
+
+/// Usage, invalid reference, platform or digest.
+pub(super) const USAGE: u8 = 2;
+
+/// Stopped by Ctrl-C.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// The exit code of an error.
+pub(super) fn code(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::Reference => USAGE,
+        ErrorKind::NotFound => 3,
+        ErrorKind::Denied => 4,
+        ErrorKind::Mismatch | ErrorKind::Document => 5,
+        ErrorKind::Registry | ErrorKind::Transport => 6,
+        ErrorKind::Store => 7,
+        ErrorKind::Unsupported => 1,
+        ErrorKind::Interrupted => super::signals::exit_code(),
+    }
+}
+
+/// Tells the error with a hint, and gives its code.
+pub(super) fn report(error: &Error) -> ExitCode {
+    output::error_line(&error.chain());
+    if let Some(hint) = hint(error) {
+        output::hint_line(hint);
+    }
+    ExitCode::from(code(error))
+}
+
+/// What to do next, where there is something.
+fn hint(error: &Error) -> Option<&'static str> {
+    let text = error.chain();
+    let says = |words: &str| text.contains(words);
+    match error.kind() {
+        ErrorKind::Denied if says("certificate or key") => None,
+        ErrorKind::Denied if says("none is stored") || says("401") => {
+            Some("log in with `docker login` or `podman login`, or give --creds USER:PASS")
+        }
+        ErrorKind::Denied if says("authorization token has expired") => Some("get a fresh password for this registry and log in again"),
+        ErrorKind::Denied => Some("check the name: many registries answer this for repositories that do not exist"),
+        ErrorKind::NotFound if says("the index has") => Some("choose one with --platform, or take all with --all-platforms"),
+        ErrorKind::NotFound if says("store") => Some("`rpull images` lists what is there"),
+        ErrorKind::NotFound => Some("`rpull tags REPO` lists the tags of a repository"),
+        ErrorKind::Transport if says("certificate") || says("UnknownIssuer") => {
+            Some("give the registry's CA with --ca-file, or put it into certs.d; --insecure accepts any certificate")
+        }
+        ErrorKind::Transport if says("corrupt message") || says("InvalidContentType") => Some("the registry may speak plain http: --plain-http"),
+        ErrorKind::Registry if says("429") => Some("log in to be allowed more, or try again later; what arrived is kept"),
+        ErrorKind::Store if says("No space left") => Some("free some space (`rpull prune`) and run it again; what arrived is kept"),
+        _ => None,
+    }
+}

@@ -1,0 +1,90 @@
+//! The command line: arguments in, text and exit codes out. Everything it does, the library does.
+
+mod age;
+mod args;
+mod bars;
+mod commands;
+mod exit;
+mod lines;
+mod output;
+mod settings;
+mod signals;
+mod size;
+mod table;
+mod verb;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use self::args::{Cli, Verb};
+use self::output::Output;
+use self::settings::Settings;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let words = std::env::args_os().collect();
+    let words = match verb::with_verb(words) {
+        Ok(words) => words,
+        Err(text) => {
+            output::error_line(&text);
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    if words.len() < 2 {
+        let help = Cli::command().render_help();
+        output::stderr_text(&help.ansi().to_string());
+        return ExitCode::from(exit::USAGE);
+    }
+    let cli = match Cli::command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = error.exit_code();
+            // Nothing can be done where even the help cannot be printed.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(code).unwrap_or(exit::USAGE));
+        }
+    };
+    output::choose_colour(cli.common.color);
+    output::start_log(cli.common.verbose, cli.common.quiet);
+    let mut output = Output::new(cli.common.json, cli.common.quiet);
+    match run(cli, &mut output) {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}
+
+fn run(cli: Cli, output: &mut Output) -> crate::error::Result<ExitCode> {
+    let settings = match cli.verb {
+        Verb::Completions { shell } => return commands::shell::completions(shell, output),
+        Verb::Man => return commands::shell::man(output),
+        _ => Settings::new(cli.common)?,
+    };
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        crate::error::Error::new(crate::error::ErrorKind::Store, "start threads").caused_by(error)
+    })?;
+    let code = runtime.block_on(async {
+        match cli.verb {
+            Verb::Pull(args) => commands::pull::run(args, &settings, output).await,
+            Verb::Digest(args) => commands::look::digest(args, &settings, output).await,
+            Verb::Manifest(args) => commands::look::manifest(args, &settings, output).await,
+            Verb::Config(args) => commands::look::config(args, &settings, output).await,
+            Verb::Inspect(args) => commands::inspect::run(args, &settings, output).await,
+            Verb::Blob(args) => commands::blob::run(args, &settings, output).await,
+            Verb::Tags(args) => commands::tags::run(args, &settings, output).await,
+            Verb::History(args) => commands::history::run(args, &settings, output).await,
+            Verb::Layers(args) => commands::layers::run(args, &settings, output).await,
+            Verb::Images => commands::store::images(&settings, output),
+            Verb::Tag(args) => commands::store::tag(&args, &settings, output).await,
+            Verb::Rm(args) => commands::store::rm(&args, &settings, output),
+            Verb::Prune(args) => commands::store::prune(&args, &settings, output),
+            Verb::Verify(args) => commands::store::verify(&args, &settings, output),
+            Verb::Completions { .. } | Verb::Man => Ok(ExitCode::SUCCESS),
+        }
+    });
+    // A helper program or a name look-up that still runs must not keep the user waiting.
+    runtime.shutdown_background();
+    code
+}

@@ -1,0 +1,139 @@
+//! Results to stdout, everything else to stderr, above the progress bars where there are any.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use anstream::ColorChoice;
+use indicatif::MultiProgress;
+use serde::Serialize;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::args::When;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The bars on the screen, which other lines must stay above.
+static BARS: OnceLock<MultiProgress> = OnceLock::new();
+
+/// Takes the screen's bars into account from now on.
+pub(super) fn share_screen_with(bars: MultiProgress) {
+    // Only one run draws bars in a process.
+    drop(BARS.set(bars));
+}
+
+/// Obeys `--color`; `auto` obeys `NO_COLOR` and what stderr is.
+pub(super) fn choose_colour(when: When) {
+    match when {
+        When::Auto => {}
+        When::Always => ColorChoice::Always.write_global(),
+        When::Never => ColorChoice::Never.write_global(),
+    }
+}
+
+/// Sends the library's log to stderr: warnings, with `-v` what heals, with `-vv` every request.
+pub(super) fn start_log(verbose: u8, quiet: bool) {
+    let level = match (quiet, verbose) {
+        (true, 0) => LevelFilter::ERROR,
+        (_, 0) => LevelFilter::WARN,
+        (_, 1) => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    // Only our own crate: what the HTTP and TLS libraries log may hold headers.
+    let wanted = std::env::var("RPULL_LOG").ok().and_then(|text| text.parse::<LevelFilter>().ok());
+    let targets = Targets::new().with_target("rpull", wanted.unwrap_or(level));
+    let layer = tracing_subscriber::fmt::layer().without_time().with_target(false).with_ansi(false).with_writer(|| LogLine);
+    tracing_subscriber::registry().with(targets).with(layer).init();
+}
+
+struct LogLine;
+
+impl Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        stderr_text(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes text to stderr as it is; where stderr is gone there is nobody to tell.
+pub(super) fn stderr_text(text: &str) {
+    let write = || drop(anstream::stderr().write_all(text.as_bytes()));
+    match BARS.get() {
+        Some(bars) => bars.suspend(write),
+        None => write(),
+    }
+}
+
+/// One line to stderr.
+pub(super) fn note(line: &str) {
+    stderr_text(&format!("{line}\n"));
+}
+
+/// An error, as the contract words it.
+pub(super) fn error_line(text: &str) {
+    note(&format!("\u{1b}[1;31merror:\u{1b}[0m {text}"));
+}
+
+/// What to do next.
+pub(super) fn hint_line(text: &str) {
+    note(&format!("\u{1b}[1;36mhint:\u{1b}[0m {text}"));
+}
+
+/// Whether people watch stderr.
+pub(super) fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Where results go.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) json: bool,
+    pub(super) quiet: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    /// One line for people or scripts on stdout.
+    pub(super) fn line(&self, text: &str) -> Result<()> {
+        self.bytes(format!("{text}\n").as_bytes())
+    }
+
+    /// One JSON value on stdout.
+    pub(super) fn value(&self, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").caused_by(error))?;
+        self.line(&text)
+    }
+
+    /// These bytes on stdout, nothing added.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut stdout = anstream::stdout();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            // `rpull history … | head` is no failure.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").caused_by(error)),
+        }
+    }
+
+    /// These bytes on stdout unchanged, whatever terminal sequences they hold.
+    pub(super) fn raw(&self, bytes: &[u8]) -> Result<()> {
+        let mut stdout = io::stdout();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").caused_by(error)),
+        }
+    }
+
+    /// Exit code 0.
+    pub(super) fn done(&self) -> Result<ExitCode> {
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,106 @@
+//! What was typed and what the environment says, turned into what the library takes.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::args::{Common, ProgressKind};
+use super::output;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{Layout, LayoutOptions};
+use crate::platform::Platform;
+use crate::registry::credentials::{CredentialOptions, Credentials, Environment, parse_creds};
+use crate::registry::{Client, RegistryOptions, certs_dirs};
+use crate::retry::RetryPolicy;
+
+/// How progress is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    Bars,
+    Lines,
+    Nothing,
+}
+
+/// What all commands need.
+pub(super) struct Settings {
+    pub(super) store: PathBuf,
+    pub(super) offline: bool,
+    pub(super) show: Show,
+    pub(super) retry: RetryPolicy,
+    registry: crate::cli::args::RegistryArgs,
+}
+
+impl Settings {
+    pub(super) fn new(common: Common) -> Result<Self> {
+        let show = match common.progress {
+            _ if common.quiet => Show::Nothing,
+            ProgressKind::None => Show::Nothing,
+            ProgressKind::Tty => Show::Bars,
+            ProgressKind::Plain => Show::Lines,
+            ProgressKind::Auto if output::stderr_is_terminal() => Show::Bars,
+            ProgressKind::Auto => Show::Lines,
+        };
+        Ok(Self {
+            store: store_path(common.store)?,
+            offline: common.offline,
+            show,
+            retry: RetryPolicy { attempts: common.registry.retries.saturating_add(1), ..RetryPolicy::default() },
+            registry: common.registry,
+        })
+    }
+
+    /// A client for registries.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with `--offline`: a registry would have to be asked for `what`.
+    pub(super) fn client(&self, what: &str, foreign_layers: bool) -> Result<Client> {
+        if self.offline {
+            return Err(Error::new(ErrorKind::NotFound, what).because("not in the store, and --offline asks no registry"));
+        }
+        let typed = &self.registry;
+        let environment = Environment::from_process();
+        let explicit = typed.creds.as_deref().map(parse_creds).transpose()?;
+        Ok(Client::new(RegistryOptions {
+            plain_http: typed.plain_http,
+            insecure: typed.insecure,
+            ca_file: typed.ca_file.clone(),
+            cert_file: typed.cert_file.clone(),
+            key_file: typed.key_file.clone(),
+            certs_dirs: certs_dirs(&environment),
+            credentials: Credentials::new(CredentialOptions { explicit, authfile: typed.authfile.clone(), environment })?,
+            foreign_layers,
+            retry: self.retry,
+            ..RegistryOptions::default()
+        }))
+    }
+
+    /// The local store, made where it does not exist.
+    pub(super) fn open_store(&self, sync: bool) -> Result<Arc<Layout>> {
+        let options = LayoutOptions { private: true, sync, create: true };
+        Layout::open(&self.store, options).map(Arc::new)
+    }
+
+    /// Whether results are for people on a terminal.
+    pub(super) fn stdout_is_terminal() -> bool {
+        std::io::stdout().is_terminal()
+    }
+}
+
+/// The platform that was asked for, else `DOCKER_DEFAULT_PLATFORM`, else the host's.
+pub(super) fn platform(typed: Option<&str>) -> Result<Platform> {
+    let of_environment = std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
+    match typed.or(of_environment.as_deref()) {
+        Some(text) => text.parse(),
+        None => Ok(Platform::host()),
+    }
+}
+
+fn store_path(typed: Option<PathBuf>) -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let chosen = typed.or_else(|| set("RPULL_STORE")).or_else(|| {
+        // The XDG specification says to ignore a relative path.
+        let data = set("XDG_DATA_HOME").filter(|path| path.is_absolute());
+        Some(data.or_else(|| Some(set("HOME")?.join(".local/share")))?.join("rpull"))
+    });
+    chosen.ok_or_else(|| Error::new(ErrorKind::Store, "store").because("neither --store, RPULL_STORE nor HOME is set"))
+}

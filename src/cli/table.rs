@@ -1,0 +1,45 @@
+//! Columns for people: aligned, foreign text escaped.
+
+/// Rows under a heading; the last column is not padded.
+pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
+    let escaped: Vec<[String; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| crate::escape(cell).into_owned())).collect();
+    let mut widths = heading.map(|cell| cell.chars().count());
+    for row in &escaped {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = line(&heading, &widths);
+    for row in &escaped {
+        text.push_str(&line(&row.each_ref().map(String::as_str), &widths));
+    }
+    text
+}
+
+fn line(cells: &[&str], widths: &[usize]) -> String {
+    let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}", width = *width));
+    let joined = padded.collect::<Vec<_>>().join("   ");
+    format!("{}\n", joined.trim_end())
+}
+
+/// Cuts text to so many characters, with an ellipsis.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_foreign_text_stays_in_its_cell() {
+        let text = table(["A", "B"], &[["long cell".into(), "x\n\u{1b}[31m".into()], ["s".into(), "y".into()]]);
+        assert_eq!(text, "A           B\nlong cell   x\\n\\u{1b}[31m\ns           y\n");
+        assert_eq!(cut("abcdef", 4), "abc…");
+    }
+}

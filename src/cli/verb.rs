@@ -1,0 +1,139 @@
+//! Finds the verb among the words, because `rpull alpine:3.14` has none and options may stand before it.
+
+use std::ffi::OsString;
+
+use clap::{Command, CommandFactory as _};
+
+use super::args::Cli;
+
+/// The words with a verb in front, so that each option is read by the verb it belongs to.
+///
+/// # Errors
+/// The text for people, where the first word is nearly a verb: a typing slip must not become a pull.
+pub(super) fn with_verb(words: Vec<OsString>) -> Result<Vec<OsString>, String> {
+    let command = Cli::command();
+    let Some(at) = first_word(&words, &command) else { return Ok(words) };
+    let Some(word) = words.get(at).map(|word| word.to_string_lossy().into_owned()) else { return Ok(words) };
+    let mut arranged = words;
+    if is_verb(&command, &word) {
+        if let Some(front) = arranged.get_mut(1..=at) {
+            front.rotate_right(1);
+        }
+        return Ok(arranged);
+    }
+    if !word.contains(['/', ':', '@', '.'])
+        && let Some(verb) = nearest(&command, &word)
+    {
+        return Err(format!("did you mean `{verb}`? to pull an image of that name: rpull pull {word}"));
+    }
+    arranged.insert(1, "pull".into());
+    Ok(arranged)
+}
+
+/// Position of the first word that is neither an option nor an option's value.
+fn first_word(words: &[OsString], command: &Command) -> Option<usize> {
+    let mut value_follows = false;
+    for (at, word) in words.iter().enumerate().skip(1) {
+        let text = word.to_string_lossy();
+        if std::mem::take(&mut value_follows) {
+            continue;
+        }
+        if text == "--" {
+            return Some(at + 1).filter(|next| *next < words.len());
+        }
+        if !text.starts_with('-') || text == "-" {
+            return Some(at);
+        }
+        value_follows = takes_value(command, &text);
+    }
+    None
+}
+
+fn takes_value(command: &Command, option: &str) -> bool {
+    let pull = command.find_subcommand("pull");
+    let mut arguments = command.get_arguments().chain(pull.into_iter().flat_map(Command::get_arguments));
+    let name = option.trim_start_matches('-');
+    if name.contains('=') {
+        return false;
+    }
+    let long = option.starts_with("--");
+    arguments.any(|argument| {
+        let matches = if long {
+            argument.get_long() == Some(name)
+        } else {
+            // `-qo PLACE`: only the last letter of a bundle can take the next word.
+            argument.get_short() == name.chars().last()
+        };
+        matches && argument.get_action().takes_values()
+    })
+}
+
+fn is_verb(command: &Command, word: &str) -> bool {
+    command.get_subcommands().any(|verb| verb.get_name() == word || verb.get_all_aliases().any(|alias| alias == word))
+}
+
+fn nearest(command: &Command, word: &str) -> Option<String> {
+    let distances = command.get_subcommands().map(|verb| (distance(verb.get_name(), word), verb.get_name()));
+    let (edits, verb) = distances.min()?;
+    // Of a very short word nearly everything is two edits away.
+    (edits <= 2 && edits < word.chars().count()).then(|| verb.to_owned())
+}
+
+/// Edits (insert, delete, replace) between two words.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (above, y) in row.iter_mut().skip(1).zip(b.chars()) {
+            let best = (diagonal + usize::from(x != y)).min(left + 1).min(*above + 1);
+            diagonal = std::mem::replace(above, best);
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrange(words: &str) -> Result<String, String> {
+        let words = words.split(' ').map(OsString::from).collect();
+        let joined = |words: Vec<OsString>| words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
+        with_verb(words).map(joined)
+    }
+
+    #[test]
+    fn an_image_alone_is_pulled() {
+        assert_eq!(arrange("rpull alpine:3.14").unwrap(), "rpull pull alpine:3.14");
+        assert_eq!(arrange("rpull --plain-http --store /s -o oci:x a:1 b:2").unwrap(), "rpull pull --plain-http --store /s -o oci:x a:1 b:2");
+        assert_eq!(arrange("rpull --platform=linux/arm64 a:1").unwrap(), "rpull pull --platform=linux/arm64 a:1");
+    }
+
+    #[test]
+    fn verbs_win_and_options_may_stand_before_them() {
+        assert_eq!(arrange("rpull pull history").unwrap(), "rpull pull history");
+        assert_eq!(arrange("rpull --platform linux/arm64 history a").unwrap(), "rpull history --platform linux/arm64 a");
+        assert_eq!(arrange("rpull -v ls").unwrap(), "rpull ls -v");
+        assert_eq!(arrange("rpull --help").unwrap(), "rpull --help");
+    }
+
+    #[test]
+    fn a_slip_of_the_fingers_is_not_an_image() {
+        assert!(arrange("rpull histroy alpine").unwrap_err().contains("`history`"));
+        assert!(arrange("rpull imags").unwrap_err().contains("rpull pull imags"));
+        assert_eq!(arrange("rpull debian").unwrap(), "rpull pull debian");
+        assert_eq!(arrange("rpull x").unwrap(), "rpull pull x");
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("history", "histroy"), 2);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("tags", "tags"), 0);
+    }
+}

@@ -1,0 +1,165 @@
+//! Answers challenges: Basic, Bearer by GET, OAuth2 by POST with an identity token; one token per set of scopes.
+//!
+//! Tokens are opaque, never parsed, shared by all tasks, and renewed before they expire or when a registry refuses one.
+//! Spec: distribution "Token Authentication Specification" and "Oauth2 Token Authentication".
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use reqwest::header::HeaderValue;
+
+use super::challenge::Challenge;
+use super::credentials::Credential;
+use super::scope::ScopeSet;
+use super::token::{self, Service};
+use super::transport::{Request, Transport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
+
+/// What a registry wants to see with each request.
+#[derive(Clone)]
+enum Scheme {
+    Basic,
+    Bearer(Arc<Service>),
+}
+
+/// A token for one set of scopes; the async lock makes sure that only one task at a time asks for it.
+type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+struct Token {
+    header: HeaderValue,
+    renew_at: Instant,
+}
+
+/// The authentication state of one registry.
+pub(super) struct Auth {
+    registry: String,
+    scheme: Mutex<Option<Scheme>>,
+    slots: Mutex<HashMap<ScopeSet, Slot>>,
+    credentials: tokio::sync::Mutex<HashMap<String, Option<Credential>>>,
+}
+
+impl Auth {
+    pub(super) fn new(registry: String) -> Self {
+        Self { registry, scheme: Mutex::default(), slots: Mutex::default(), credentials: tokio::sync::Mutex::default() }
+    }
+
+    /// What to send with this request: nothing until the registry has challenged.
+    pub(super) async fn current(&self, transport: &Transport, request: &Request<'_>) -> Result<Option<HeaderValue>> {
+        let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match scheme {
+            None => Ok(None),
+            Some(Scheme::Basic) => self.basic(transport, request).await.map(Some),
+            Some(Scheme::Bearer(service)) => self.bearer(transport, request, &service, None).await.map(Some),
+        }
+    }
+
+    /// Learns from a 401: chooses a scheme, and gets another token where `refused` was the one at hand.
+    pub(super) async fn answer(
+        &self,
+        transport: &Transport,
+        request: &Request<'_>,
+        challenges: &[Challenge],
+        refused: Option<&HeaderValue>,
+    ) -> Result<()> {
+        let scheme = self.choose(transport, request, challenges)?;
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme.clone());
+        match scheme {
+            Scheme::Basic if refused.is_some() => Err(denied(request, &self.registry, "the user name or password was refused")),
+            Scheme::Basic => self.basic(transport, request).await.map(drop),
+            Scheme::Bearer(service) => self.bearer(transport, request, &service, refused).await.map(drop),
+        }
+    }
+
+    fn choose(&self, transport: &Transport, request: &Request<'_>, challenges: &[Challenge]) -> Result<Scheme> {
+        let of = |name: &str| challenges.iter().find(|challenge| challenge.scheme == name);
+        if let Some(bearer) = of("bearer").filter(|challenge| challenge.param("realm").is_some()) {
+            return Ok(Scheme::Bearer(Arc::new(Service::from_challenge(bearer, request, transport)?)));
+        }
+        if of("basic").is_some() {
+            return Ok(Scheme::Basic);
+        }
+        let offered: Vec<&str> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
+        let why = match offered.as_slice() {
+            [] => "wants authentication but does not say which".to_owned(),
+            schemes => format!("wants {}, which rpull does not speak", schemes.join(" or ")),
+        };
+        Err(denied(request, &self.registry, &why))
+    }
+
+    async fn basic(&self, transport: &Transport, request: &Request<'_>) -> Result<HeaderValue> {
+        let origin = transport.origin()?;
+        if !origin.is_https() && !origin.is_local() && !transport.options.plain_http {
+            return Err(denied(request, &self.registry, "asks for a password over plain http"));
+        }
+        match self.credential(transport, request).await? {
+            Some(Credential::Basic { user, password }) => basic_header(&user, &password, request),
+            Some(Credential::RegistryToken(token)) => sensitive(&format!("Bearer {}", token.reveal()), request),
+            Some(Credential::IdentityToken { .. }) => {
+                Err(denied(request, &self.registry, "asks for a password, but only an identity token is stored"))
+            }
+            None => Err(denied(request, &self.registry, "asks for a user name and password, and none is stored for it")),
+        }
+    }
+
+    async fn bearer(
+        &self,
+        transport: &Transport,
+        request: &Request<'_>,
+        service: &Service,
+        refused: Option<&HeaderValue>,
+    ) -> Result<HeaderValue> {
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(request.scopes.clone()).or_default())
+        };
+        let mut held = slot.lock().await;
+        if let Some(token) = held.as_ref()
+            && Some(&token.header) != refused
+            && Instant::now() < token.renew_at
+        {
+            return Ok(token.header.clone());
+        }
+        let credential = self.credential(transport, request).await?;
+        if let Some(Credential::RegistryToken(token)) = credential {
+            return sensitive(&format!("Bearer {}", token.reveal()), request);
+        }
+        let granted = token::fetch(transport, request, service, credential.as_ref()).await?;
+        let header = sensitive(&format!("Bearer {}", granted.token.reveal()), request)?;
+        // Measured from arrival on our own clock: `issued_at` is some other machine's.
+        let lifetime = Duration::from_secs(granted.lifetime_seconds);
+        *held = Some(Token { header: header.clone(), renew_at: Instant::now() + lifetime.mul_f32(0.8) });
+        Ok(header)
+    }
+
+    /// The credential for the repository, looked up once: helpers are programs and may ask the user.
+    async fn credential(&self, transport: &Transport, request: &Request<'_>) -> Result<Option<Credential>> {
+        let repository = request.scopes.repository().unwrap_or_default().to_owned();
+        let mut known = self.credentials.lock().await;
+        if let Some(credential) = known.get(&repository) {
+            return Ok(credential.clone());
+        }
+        let found = transport.options.credentials.find(&self.registry, &repository).await?;
+        known.insert(repository, found.clone());
+        Ok(found)
+    }
+}
+
+/// The value of `Authorization` for a user and password.
+pub(super) fn basic_header(user: &str, password: &Secret, request: &Request<'_>) -> Result<HeaderValue> {
+    let pair = zeroize::Zeroizing::new(format!("{user}:{}", password.reveal()));
+    sensitive(&format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&*pair)), request)
+}
+
+fn sensitive(text: &str, request: &Request<'_>) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| Error::new(ErrorKind::Denied, request.what).because("the credential has characters that no header can hold"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn denied(request: &Request<'_>, registry: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Denied, request.what).at(registry).because(why)
+}

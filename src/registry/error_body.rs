@@ -1,0 +1,175 @@
+//! What a registry's error answer says, in whatever form it says it.
+//!
+//! The status decides what an error means; codes and bodies only lend their words (distribution-spec "Error Codes",
+//! Docker Hub's legacy `details`, OAuth's `error`, plain text, HTML, nothing at all).
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::{Error, ErrorKind};
+
+/// The most that is read of an error's body, in bytes.
+pub(super) const ERROR_BODY_LIMIT: u64 = 64 << 10;
+
+/// The most of a body's words that is repeated, in characters.
+const WORDS_LIMIT: usize = 400;
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    errors: Option<Vec<Item>>,
+    #[serde(default)]
+    details: Value,
+    #[serde(default)]
+    error: Value,
+    #[serde(default)]
+    error_description: Value,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    #[serde(default)]
+    code: Value,
+    #[serde(default)]
+    message: Value,
+    #[serde(default)]
+    detail: Value,
+}
+
+/// Builds the error that this answer stands for.
+pub(super) fn error(what: &str, place: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    let kind = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
+        StatusCode::NOT_FOUND => ErrorKind::NotFound,
+        _ => ErrorKind::Registry,
+    };
+    let error = Error::new(kind, what).at(place).because(format!("{}{}", phrase(status), words(body)));
+    if is_transient(status) { error.transient(retry_after(headers)) } else { error }
+}
+
+fn phrase(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(reason) => format!("{} {}", status.as_u16(), reason.to_ascii_lowercase()),
+        None => status.as_u16().to_string(),
+    }
+}
+
+/// Whether the same request may succeed later. 499 and 522 come from proxies whose backend went away.
+fn is_transient(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
+}
+
+/// `Retry-After` as seconds from now; a date in the past or nonsense is no wish at all.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    httpdate::parse_http_date(text).ok()?.duration_since(std::time::SystemTime::now()).ok()
+}
+
+fn words(body: &[u8]) -> String {
+    let parsed = serde_json::from_slice::<Body>(body).map(|body| body.words()).unwrap_or_default();
+    let words = if parsed.is_empty() { plain(body) } else { parsed };
+    if words.is_empty() {
+        return words;
+    }
+    let mut short: String = words.chars().take(WORDS_LIMIT).collect();
+    if short.len() < words.len() {
+        short.push('…');
+    }
+    format!(": {short}")
+}
+
+impl Body {
+    fn words(&self) -> String {
+        let items = self.errors.iter().flatten().map(Item::words).filter(|words| !words.is_empty());
+        let flat = [&self.details, &self.error, &self.error_description].map(text);
+        items.chain(flat.into_iter().filter(|words| !words.is_empty())).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Item {
+    fn words(&self) -> String {
+        let detail = match &self.detail {
+            Value::String(text) => text.clone(),
+            _ => String::new(),
+        };
+        let code = text(&self.code).to_ascii_lowercase().replace('_', " ");
+        let message = text(&self.message);
+        let code = if message.to_lowercase().contains(&code) { String::new() } else { code };
+        [code, message, detail].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.trim().to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn plain(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    if text.starts_with('<') {
+        return "a web page instead of a registry's answer".to_owned();
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(status: u16, body: &str) -> String {
+        let status = StatusCode::from_u16(status).unwrap();
+        error("manifest a:1", "example.com", status, &HeaderMap::new(), body.as_bytes()).why().to_owned()
+    }
+
+    #[test]
+    fn every_form_lends_its_words() {
+        let spec = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Tag":"x"}}]}"#;
+        assert_eq!(why(404, spec), "404 not found: manifest unknown");
+        assert_eq!(why(403, r#"{"errors":[{"code":"DENIED"}]}"#), "403 forbidden: denied");
+        assert_eq!(why(403, r#"{"details":"more rights needed"}"#), "403 forbidden: more rights needed");
+        assert_eq!(why(401, r#"{"error":"invalid_grant"}"#), "401 unauthorized: invalid_grant");
+        assert_eq!(why(429, "slow down"), "429 too many requests: slow down");
+        assert_eq!(why(502, "<html>"), "502 bad gateway: a web page instead of a registry's answer");
+        assert_eq!(why(500, ""), "500 internal server error");
+        for odd in [r#"{"errors":null}"#, r#"{"errors":[{"code":7,"message":null,"detail":[1]}]}"#, "[1,2", "{invalid json}"] {
+            assert!(why(400, odd).starts_with("400 bad request"), "{odd}");
+        }
+        assert!(why(500, &"x".repeat(1 << 20)).chars().count() < WORDS_LIMIT + 40);
+    }
+
+    #[test]
+    fn retry_after_takes_seconds_and_dates_and_nothing_else() {
+        let parse = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            retry_after(&headers)
+        };
+        assert_eq!(parse("0"), Some(Duration::ZERO));
+        assert_eq!(parse("99999"), Some(Duration::from_secs(99_999)));
+        let soon = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(90));
+        assert!(parse(&soon).is_some_and(|wait| wait > Duration::from_secs(80)));
+        for nonsense in ["-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""] {
+            assert_eq!(parse(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn status_decides_the_kind_and_whether_to_try_again() {
+        let of = |status: u16| error("x", "y", StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), b"");
+        assert_eq!(of(404).kind(), ErrorKind::NotFound);
+        assert_eq!(of(401).kind(), ErrorKind::Denied);
+        assert!(of(429).is_transient() && of(503).is_transient() && of(522).is_transient());
+        assert!(!of(501).is_transient() && !of(404).is_transient() && !of(400).is_transient());
+    }
+}

@@ -1,0 +1,134 @@
+//! Manifests and indexes: GET and HEAD by tag and digest. Spec: distribution-spec "Pulling manifests".
+
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Response};
+
+use super::Repository;
+use super::counter::Endpoint;
+use super::transport::{Request, read_up_to};
+use crate::content::Name;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{DOCUMENT_LIMIT, Document};
+use crate::error::{Error, ErrorKind, Result};
+use crate::media::MediaType;
+use crate::retry::retry;
+
+/// All four types in one header, because some proxies look only at the first line; the wildcard is for registries that
+/// know a type by another name. distribution converts, or answers 404, where a type is not listed.
+const ACCEPT: HeaderValue = HeaderValue::from_static(
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+     application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, */*",
+);
+
+const DIGEST_HEADER: &str = "docker-content-digest";
+
+/// Gets the document of this name.
+pub(super) async fn resolve(repository: &Repository, name: &Name) -> Result<Document> {
+    let (path, digest) = path(repository, name)?;
+    retry(&repository.transport.options.retry, || get(repository, &path, digest.as_ref())).await
+}
+
+/// Gets the document of this descriptor.
+pub(super) async fn document(repository: &Repository, descriptor: &Descriptor) -> Result<Document> {
+    if let Some(bytes) = descriptor.inline() {
+        return Document::described(bytes, descriptor);
+    }
+    descriptor.digest.algorithm()?;
+    let path = descriptor.digest.to_string();
+    retry(&repository.transport.options.retry, || async {
+        let what = what(repository, &path);
+        let response = request(repository, Method::GET, &path, &what).await?;
+        let bytes = body(repository, response, &what).await?;
+        Document::described(bytes, descriptor).map_err(|error| error.at(repository.place_of(&path)))
+    })
+    .await
+}
+
+/// Asks what a name stands for; `None` where the registry does not say it completely, so that a GET is needed.
+pub(super) async fn head(repository: &Repository, name: &Name) -> Result<Option<Descriptor>> {
+    let (path, _) = path(repository, name)?;
+    let what = what(repository, &path);
+    retry(&repository.transport.options.retry, || async {
+        let request = request_of(repository, Method::HEAD, &path, &what)?;
+        let response = repository.transport.send(&request).await?;
+        // An error of HEAD has no body: let GET find out, and tell (ECR and others refuse HEAD as such).
+        Ok(if response.status().is_success() { described(response.headers()) } else { None })
+    })
+    .await
+}
+
+async fn get(repository: &Repository, path: &str, digest: Option<&Digest>) -> Result<Document> {
+    let what = what(repository, path);
+    let response = request(repository, Method::GET, path, &what).await?;
+    let declared = media_type(response.headers());
+    let announced = announced_digest(response.headers());
+    let bytes = body(repository, response, &what).await?;
+    let place = repository.place_of(path);
+    let document = Document::received(bytes, &declared, digest).map_err(|error| error.at(&place))?;
+    match announced {
+        // Some registries send nonsense in this header; a valid digest that disagrees is a lie about the bytes.
+        Some(announced) if announced.algorithm_name() == document.digest().algorithm_name() && announced != *document.digest() => {
+            let why = format!("the registry announces {announced}, the bytes have {}", document.digest());
+            Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
+        }
+        _ => Ok(document),
+    }
+}
+
+async fn request(repository: &Repository, method: Method, path: &str, what: &str) -> Result<Response> {
+    let request = request_of(repository, method, path, what)?;
+    repository.transport.expect_success(&request).await
+}
+
+fn request_of<'a>(repository: &'a Repository, method: Method, path: &str, what: &'a str) -> Result<Request<'a>> {
+    Ok(Request {
+        method,
+        url: repository.transport.url(&format!("{}/manifests/{path}", repository.name))?,
+        endpoint: Endpoint::Manifest,
+        scopes: &repository.pull,
+        accept: Some(ACCEPT),
+        range: None,
+        what,
+        counter: &repository.counter,
+    })
+}
+
+async fn body(repository: &Repository, response: Response, what: &str) -> Result<bytes::Bytes> {
+    let transport = &repository.transport;
+    let body = read_up_to(response, DOCUMENT_LIMIT, what, transport.options.timeouts.idle).await;
+    body.map_err(|error| error.at(&transport.name))
+}
+
+fn what(repository: &Repository, path: &str) -> String {
+    let separator = if path.contains(':') { '@' } else { ':' };
+    format!("manifest {}{separator}{path}", repository.name)
+}
+
+fn path(repository: &Repository, name: &Name) -> Result<(String, Option<Digest>)> {
+    match name {
+        Name::Tag(tag) => Ok((tag.clone(), None)),
+        Name::Digest(digest) => {
+            digest.algorithm()?;
+            Ok((digest.to_string(), Some(digest.clone())))
+        }
+        Name::Ref(_) | Name::Sole => {
+            Err(Error::new(ErrorKind::Reference, name.to_string()).at(&repository.transport.name).because("a registry needs a tag or digest"))
+        }
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> MediaType {
+    MediaType::from_header(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default())
+}
+
+fn announced_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get(DIGEST_HEADER)?.to_str().ok()?.parse().ok()
+}
+
+fn described(headers: &HeaderMap) -> Option<Descriptor> {
+    let size = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+    let media_type = media_type(headers);
+    media_type.is_document().then_some(())?;
+    Some(Descriptor::new(media_type, announced_digest(headers)?, size))
+}

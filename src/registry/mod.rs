@@ -1,0 +1,137 @@
+//! A registry over HTTP. Spec: OCI distribution-spec 1.1, and registries as they are.
+//!
+//! A [`Client`] knows how to reach registries and keeps their connections and tokens; a [`Repository`] is one of their
+//! repositories, opened as a [`Source`].
+
+mod address;
+mod auth;
+mod blob;
+mod challenge;
+mod counter;
+pub mod credentials;
+mod error_body;
+mod failure;
+mod foreign;
+mod hosts;
+mod link;
+mod manifest;
+mod options;
+mod origin;
+mod scope;
+mod tags;
+mod tls_files;
+mod token;
+mod transport;
+mod warnings;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+
+use self::counter::Counter;
+use self::hosts::Clients;
+pub use self::options::{RegistryOptions, Timeouts};
+use self::scope::ScopeSet;
+use self::tls_files::TlsFiles;
+use self::transport::Transport;
+use crate::content::{Body, Name, Requests, Source};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::Result;
+use crate::reference::Reference;
+
+/// Reaches registries; connections, tokens and what was learnt about each are shared by all its repositories.
+#[derive(Debug)]
+pub struct Client {
+    options: Arc<RegistryOptions>,
+    transports: Mutex<HashMap<String, Arc<Transport>>>,
+}
+
+impl Client {
+    /// A client that has asked nobody yet.
+    pub fn new(options: RegistryOptions) -> Self {
+        Self { options: Arc::new(options), transports: Mutex::default() }
+    }
+
+    /// Opens the repository that this reference is in, without asking the registry anything.
+    pub fn repository(&self, reference: &Reference) -> Result<Repository> {
+        Ok(Repository {
+            transport: self.transport(reference.registry())?,
+            name: reference.repository().to_owned(),
+            pull: ScopeSet::pull(reference.repository()),
+            counter: Counter::default(),
+        })
+    }
+
+    fn transport(&self, registry: &str) -> Result<Arc<Transport>> {
+        let mut transports = self.transports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(transport) = transports.get(registry) {
+            return Ok(Arc::clone(transport));
+        }
+        let tls_files = TlsFiles::for_host(registry, &self.options.certs_dirs)?;
+        let base = hosts::base_url(registry, &self.options, tls_files.as_ref())?;
+        let clients = Clients::new(Arc::clone(&self.options), tls_files);
+        let transport = Arc::new(Transport::new(registry.to_owned(), base, clients, Arc::clone(&self.options)));
+        transports.insert(registry.to_owned(), Arc::clone(&transport));
+        Ok(transport)
+    }
+}
+
+/// One repository of a registry, readable; counts the requests made through it.
+pub struct Repository {
+    transport: Arc<Transport>,
+    name: String,
+    pull: ScopeSet,
+    counter: Counter,
+}
+
+impl Repository {
+    /// All tags, each once, in the registry's order, however many pages they take.
+    pub async fn tags(&self) -> Result<Vec<String>> {
+        tags::list(self).await
+    }
+
+    fn place_of(&self, path: &str) -> String {
+        let separator = if path.contains(':') { '@' } else { ':' };
+        format!("{}/{}{separator}{path}", self.transport.name, self.name)
+    }
+}
+
+impl Source for Repository {
+    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+        Box::pin(manifest::resolve(self, name))
+    }
+
+    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
+        Box::pin(manifest::document(self, descriptor))
+    }
+
+    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        Box::pin(manifest::head(self, name))
+    }
+
+    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+        Box::pin(blob::open(self, descriptor, from))
+    }
+
+    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
+        Box::pin(blob::stat(self, digest))
+    }
+
+    fn requests(&self) -> Requests {
+        self.counter.read()
+    }
+
+    fn place(&self) -> String {
+        format!("{}/{}", self.transport.name, self.name)
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Repository").field(&self.place()).finish()
+    }
+}

@@ -1,0 +1,66 @@
+//! What a registry client is told from outside: TLS, proxies, credentials, patience.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::credentials::Credentials;
+use crate::retry::RetryPolicy;
+
+/// How to reach registries.
+#[derive(Debug)]
+pub struct RegistryOptions {
+    /// Speak plain http to every registry, not only to loopback.
+    pub plain_http: bool,
+    /// Accept any certificate.
+    pub insecure: bool,
+    /// PEM file with roots to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with the client's certificate chain; shown to the registry's origin only.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the client's key, where it is not in `cert_file`.
+    pub key_file: Option<PathBuf>,
+    /// `certs.d` folders of docker and containers, looked through per host.
+    pub certs_dirs: Vec<PathBuf>,
+    /// Where passwords and tokens come from.
+    pub credentials: Credentials,
+    /// Fetch layers that registries need not hold, from the registry or else from their `urls`.
+    pub foreign_layers: bool,
+    /// Limits on waiting.
+    pub timeouts: Timeouts,
+    /// How often documents, tokens and listings are asked for again.
+    pub retry: RetryPolicy,
+}
+
+/// Limits on waiting. There is none on a whole blob.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection to stand, TLS included.
+    pub connect: Duration,
+    /// For the response headers after a request went out.
+    pub headers: Duration,
+    /// For the next bytes of a body.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), headers: Duration::from_secs(30), idle: Duration::from_secs(30) }
+    }
+}
+
+impl Default for RegistryOptions {
+    fn default() -> Self {
+        Self {
+            plain_http: false,
+            insecure: false,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            certs_dirs: Vec::new(),
+            credentials: Credentials::anonymous(),
+            foreign_layers: false,
+            timeouts: Timeouts::default(),
+            retry: RetryPolicy::default(),
+        }
+    }
+}

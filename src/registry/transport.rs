@@ -1,0 +1,287 @@
+//! Sends every HTTP request of a registry client: the only place that attaches credentials, follows redirects, answers
+//! challenges, counts requests and turns statuses into errors.
+//!
+//! It does not try again; that is for the callers, each in one place (documents here in the crate's `retry`, bodies in
+//! the transfer's reader).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
+};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::auth::Auth;
+use super::challenge;
+use super::counter::{Counter, Endpoint};
+use super::failure::{closed_before_answering, unreachable};
+use super::error_body::{self, ERROR_BODY_LIMIT};
+use super::hosts::Clients;
+use super::options::RegistryOptions;
+use super::origin::{Origin, redact};
+use super::scope::ScopeSet;
+use super::{address, warnings};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Redirects that one request follows.
+const MAX_HOPS: usize = 10;
+
+/// A request as its endpoint wants it; what is attached to it on the way is decided per hop.
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) endpoint: Endpoint,
+    pub(super) scopes: &'a ScopeSet,
+    pub(super) accept: Option<HeaderValue>,
+    pub(super) range: Option<(u64, u64)>,
+    /// For error texts: `manifest library/alpine:3.14`.
+    pub(super) what: &'a str,
+    pub(super) counter: &'a Counter,
+}
+
+/// The connection to one registry, shared by its repositories.
+pub(super) struct Transport {
+    pub(super) options: Arc<RegistryOptions>,
+    pub(super) name: String,
+    base: Mutex<Url>,
+    clients: Clients,
+    auth: Auth,
+    pub(super) ranges_refused: AtomicBool,
+    warnings: warnings::Seen,
+}
+
+impl Transport {
+    pub(super) fn new(name: String, base: Url, clients: Clients, options: Arc<RegistryOptions>) -> Self {
+        Self {
+            auth: Auth::new(name.clone()),
+            options,
+            name,
+            base: Mutex::new(base),
+            clients,
+            ranges_refused: AtomicBool::new(false),
+            warnings: warnings::Seen::default(),
+        }
+    }
+
+    /// A URL below `/v2/`.
+    pub(super) fn url(&self, path: &str) -> Result<Url> {
+        let base = self.base();
+        base.join(path).map_err(|error| Error::new(ErrorKind::Reference, path).at(&self.name).caused_by(error))
+    }
+
+    fn base(&self) -> Url {
+        self.base.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends the request and gives the answer, whatever its status, after redirects and authentication.
+    pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response> {
+        let mut walk = Walk { url: request.url.clone(), hops: 0, challenged: false, refreshed: false };
+        if walk.url.scheme() != self.base().scheme() {
+            // The registry turned out to speak https while this request was being made.
+            _ = walk.url.set_scheme("https");
+        }
+        loop {
+            let own = Origin::of(&walk.url)? == Origin::of(&self.base())?;
+            let authorization = if own { self.auth.current(self, request).await? } else { None };
+            let response = self.exchange(request, &walk.url, authorization.as_ref()).await?;
+            let status = response.status();
+            if own && status == StatusCode::UNAUTHORIZED && !walk.challenged {
+                walk.challenged = true;
+                self.answer(request, &response, authorization.as_ref()).await?;
+            } else if own && self.speaks_tls_after_all(&response) {
+                self.upgrade();
+                _ = walk.url.set_scheme("https");
+            } else if let Some(target) = redirect_target(&response) {
+                walk.follow(target?, request, self)?;
+            } else if !own && !walk.refreshed && matches!(status.as_u16(), 401 | 403) {
+                // A presigned target may have expired: ask the registry for a fresh one, once.
+                walk = Walk { url: request.url.clone(), hops: walk.hops, challenged: walk.challenged, refreshed: true };
+            } else {
+                self.warnings.note(&self.name, response.headers());
+                return Ok(response);
+            }
+        }
+    }
+
+    /// Sends the request and gives the answer where it is a success, else the error it stands for.
+    pub(super) async fn expect_success(&self, request: &Request<'_>) -> Result<Response> {
+        let response = self.send(request).await?;
+        if response.status().is_success() { Ok(response) } else { Err(self.failure(request, response).await) }
+    }
+
+    /// The error that this answer stands for, with the registry's words.
+    pub(super) async fn failure(&self, request: &Request<'_>, response: Response) -> Error {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read_up_to(response, ERROR_BODY_LIMIT, request.what, self.options.timeouts.idle).await.unwrap_or_default();
+        error_body::error(request.what, &self.name, status, &headers, &body)
+    }
+
+    /// One request and its response headers, no more.
+    pub(super) async fn exchange(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response> {
+        let client = self.client_for(&Origin::of(url)?)?;
+        let mut headers = HeaderMap::new();
+        // An encoding applied on the way would change the bytes that the digest is of.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(accept) = &request.accept {
+            headers.insert(ACCEPT, accept.clone());
+        }
+        if let Some((first, last)) = request.range {
+            let value = HeaderValue::from_str(&format!("bytes={first}-{last}"));
+            headers.insert(RANGE, value.map_err(|error| Error::new(ErrorKind::Transport, request.what).caused_by(error))?);
+        }
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, value.clone());
+        }
+        let mut repeated = request.method != Method::GET && request.method != Method::HEAD;
+        loop {
+            request.counter.add(request.endpoint);
+            let started = Instant::now();
+            let sending = client.request(request.method.clone(), url.clone()).headers(headers.clone()).send();
+            let result = tokio::time::timeout(self.options.timeouts.headers, sending).await;
+            let elapsed = started.elapsed();
+            match result {
+                Ok(Ok(response)) => {
+                    let (method, status) = (&request.method, response.status().as_u16());
+                    let range = request.range.map(|(first, last)| format!(" bytes={first}-{last}")).unwrap_or_default();
+                    tracing::debug!("{method} {}{range} {status} {} ms", redact(url), elapsed.as_millis());
+                    return Ok(response);
+                }
+                // The server closed a pooled connection just as it was reused; that says nothing about the request.
+                Ok(Err(error)) if !repeated && closed_before_answering(&error) => repeated = true,
+                Ok(Err(error)) => return Err(unreachable(request.what, url, error)),
+                Err(_) => {
+                    let seconds = self.options.timeouts.headers.as_secs_f32();
+                    return Err(Error::new(ErrorKind::Transport, request.what)
+                        .at(redact(url))
+                        .because(format!("no answer within {seconds} s"))
+                        .transient(None));
+                }
+            }
+        }
+    }
+
+    /// Gets what the challenge asks for, so that the next [`Auth::current`] has it.
+    async fn answer(&self, request: &Request<'_>, response: &Response, refused: Option<&HeaderValue>) -> Result<()> {
+        let mut challenges = challenges_of(response);
+        if challenges.is_empty() {
+            // Some registries challenge only here (gcr.io endpoints, goharbor/harbor#18305).
+            let ping = Request { url: self.url("")?, method: Method::GET, endpoint: Endpoint::Other, accept: None, range: None, ..*request };
+            challenges = challenges_of(&self.exchange(&ping, &ping.url, None).await?);
+        }
+        self.auth.answer(self, request, &challenges, refused).await
+    }
+
+    /// Go's and nginx's words for plain http at a TLS port.
+    fn speaks_tls_after_all(&self, response: &Response) -> bool {
+        let base = self.base();
+        response.status() == StatusCode::BAD_REQUEST
+            && base.scheme() == "http"
+            && !self.options.plain_http
+            && Origin::of(&base).is_ok_and(|origin| origin.is_local())
+            && response.headers().get(reqwest::header::CONTENT_TYPE).is_none_or(|value| {
+                value.to_str().is_ok_and(|text| text.starts_with("text/"))
+            })
+    }
+
+    fn upgrade(&self) {
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        _ = base.set_scheme("https");
+    }
+
+    /// Whether Range was found not to work here.
+    pub(super) fn ranges_off(&self) -> bool {
+        self.ranges_refused.load(Ordering::Relaxed)
+    }
+
+    /// The HTTP client for a host: the registry's own, or one that it named.
+    pub(super) fn client_for(&self, origin: &Origin) -> Result<reqwest::Client> {
+        let registry = self.origin()?;
+        let own = *origin == registry;
+        self.clients.get(origin, own, !own && !registry.is_local())
+    }
+
+    /// The base URL's origin, which credentials are bound to.
+    pub(super) fn origin(&self) -> Result<Origin> {
+        Origin::of(&self.base())
+    }
+}
+
+/// Where a request stands on its way through redirects.
+struct Walk {
+    url: Url,
+    hops: usize,
+    challenged: bool,
+    refreshed: bool,
+}
+
+impl Walk {
+    fn follow(&mut self, target: &str, request: &Request<'_>, transport: &Transport) -> Result<()> {
+        let refuse = |why: String| Error::new(ErrorKind::Transport, request.what).at(&transport.name).because(why);
+        self.hops += 1;
+        if self.hops > MAX_HOPS {
+            return Err(refuse(format!("more than {MAX_HOPS} redirects")));
+        }
+        let next = self.url.join(target).map_err(|error| refuse("redirected to something that is no URL".into()).caused_by(error))?;
+        if self.url.scheme() == "https" && next.scheme() != "https" {
+            return Err(refuse(format!("redirected from https to {}", redact(&next))));
+        }
+        address::check_foreign_url(&next, &transport.origin()?, ErrorKind::Transport)
+            .map_err(|error| error.at(&transport.name))?;
+        self.url = next;
+        Ok(())
+    }
+}
+
+fn redirect_target(response: &Response) -> Option<Result<&str>> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    Some(location.ok_or_else(|| {
+        Error::new(ErrorKind::Transport, "redirect").at(redact(response.url())).because("has no usable Location")
+    }))
+}
+
+fn challenges_of(response: &Response) -> Vec<challenge::Challenge> {
+    challenge::parse(response.headers().get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes))
+}
+
+/// Reads a body that must not be larger than `limit` bytes.
+///
+/// # Errors
+/// [`ErrorKind::Document`] where it is, after reading at most one piece more; [`ErrorKind::Transport`] where it stops.
+pub(super) async fn read_up_to(response: Response, limit: u64, what: &str, idle: std::time::Duration) -> Result<Bytes> {
+    let url = response.url().clone();
+    let fail = |kind, why: String| Error::new(kind, what).at(redact(&url)).because(why);
+    let too_large = || fail(ErrorKind::Document, format!("larger than {} bytes, the limit", limit));
+    if response.headers().contains_key(CONTENT_ENCODING) {
+        return Err(fail(ErrorKind::Mismatch, "is encoded although identity was asked for".into()));
+    }
+    if response.content_length().is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    let mut stream = response.bytes_stream();
+    loop {
+        let piece = tokio::time::timeout(idle, stream.next()).await;
+        match piece {
+            Err(_) => return Err(fail(ErrorKind::Transport, "stalled".into()).transient(None)),
+            Ok(None) => return Ok(body.freeze()),
+            Ok(Some(Err(error))) => return Err(unreachable(what, &url, error)),
+            Ok(Some(Ok(piece))) if (body.len() + piece.len()) as u64 > limit => {
+                drop(piece);
+                return Err(too_large());
+            }
+            Ok(Some(Ok(piece))) => body.extend_from_slice(&piece),
+        }
+    }
+}

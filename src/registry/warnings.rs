@@ -1,0 +1,64 @@
+//! `Warning: 299 - "text"` headers: told once per text, never obeyed. Spec: distribution-spec "Warnings".
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::header::{HeaderMap, WARNING};
+
+/// The most that is read of all such headers of one answer, in bytes.
+const LIMIT: usize = 4096;
+
+/// Texts told already.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<HashSet<String>>);
+
+impl Seen {
+    /// Tells the warnings of this answer that were not told before.
+    pub(super) fn note(&self, registry: &str, headers: &HeaderMap) {
+        let mut total = 0;
+        for value in headers.get_all(WARNING) {
+            total += value.len();
+            if total > LIMIT {
+                return;
+            }
+            let Some(text) = parse(value.as_bytes()) else { continue };
+            let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone());
+            if new {
+                tracing::warn!("{registry} says: {}", crate::escape(&text));
+            }
+        }
+    }
+}
+
+/// The text of a value of exactly the form `299 - "text"`, backslash escapes resolved.
+fn parse(value: &[u8]) -> Option<String> {
+    let quoted = value.strip_prefix(b"299 - \"")?;
+    let mut text = Vec::with_capacity(quoted.len());
+    let mut rest = quoted.iter();
+    loop {
+        match rest.next()? {
+            b'"' => break,
+            b'\\' => text.push(*rest.next()?),
+            byte => text.push(*byte),
+        }
+    }
+    if rest.next().is_some() {
+        return None;
+    }
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_form_of_the_spec_counts() {
+        assert_eq!(parse(br#"299 - "trivial""#).as_deref(), Some("trivial"));
+        assert_eq!(parse(br#"299 - "e\scaped""#).as_deref(), Some("escaped"));
+        assert_eq!(parse("299 - \"žluť\"".as_bytes()).as_deref(), Some("žluť"));
+        for other in [r#"100 - "x""#, r#"299 - "open"#, r#"299  -  "x""#, r#" 299 - "x""#, "299 - x", "", r#"299 - "x" y"#] {
+            assert_eq!(parse(other.as_bytes()), None, "{other}");
+        }
+    }
+}

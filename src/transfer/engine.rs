@@ -1,0 +1,342 @@
+//! Runs a plan: blobs concurrently, largest first; each image is named as soon as its last blob is there.
+//!
+//! Dropping the future, or cancelling, stops everything at once; partials stay and the next run continues them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::blob::{Job, run};
+use super::graph::{Graph, Wanted};
+use super::plan::{Plan, PlanReport, PlannedBlob};
+use super::progress::{Event, Progress, Silent};
+use super::reader::Care;
+use super::report::{Amounts, BlobReport, Ending, Head, Report, head};
+use super::tally::Tally;
+use super::throttle::Throttle;
+use crate::content::Target;
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Timeouts;
+use crate::retry::RetryPolicy;
+
+/// How to run.
+pub struct Options {
+    /// Blobs on their way at once.
+    pub jobs: usize,
+    /// How often a body is continued.
+    pub retry: RetryPolicy,
+    /// How long a body may be silent.
+    pub idle: std::time::Duration,
+    /// Fetch foreign layers too.
+    pub foreign_layers: bool,
+    /// The whole run stays under this rate.
+    pub throttle: Option<Throttle>,
+    /// Takes what happens.
+    pub progress: Arc<dyn Progress>,
+    /// Stops the run.
+    pub cancel: CancellationToken,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            jobs: 6,
+            retry: RetryPolicy::default(),
+            idle: Timeouts::default().idle,
+            foreign_layers: false,
+            throttle: None,
+            progress: Arc::new(Silent),
+            cancel: CancellationToken::new(),
+        }
+    }
+}
+
+impl Options {
+    /// The part that readers share.
+    pub(super) fn care(self) -> Care {
+        Care { policy: self.retry, idle: self.idle, progress: self.progress, throttle: self.throttle }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("jobs", &self.jobs).finish_non_exhaustive()
+    }
+}
+
+/// What became of one image, whether it arrived or not.
+#[derive(Debug)]
+pub struct Finished {
+    /// What moved.
+    pub report: Report,
+    /// Why it is not there.
+    pub error: Option<Error>,
+}
+
+/// What [`transfer`] would do, in the order asked; moves nothing.
+pub async fn plan(wanted: &[Wanted], target: &dyn Target, foreign_layers: bool) -> Vec<Result<PlanReport>> {
+    let mut graphs = Vec::new();
+    for wanted in wanted {
+        graphs.push(super::graph::resolve(wanted, target).await);
+    }
+    let resolved: Vec<Option<&Graph>> = graphs.iter().map(|graph| graph.as_ref().ok()).collect();
+    let plan = match Plan::of(&resolved, target, foreign_layers).await {
+        Ok(plan) => plan,
+        Err(error) => return vec![Err(error)],
+    };
+    let reports = graphs.into_iter().zip(wanted).enumerate();
+    reports.map(|(at, (graph, wanted))| Ok(plan.report(at, &graph?, &names(wanted, target)))).collect()
+}
+
+fn names(wanted: &Wanted, target: &dyn Target) -> Head {
+    Head {
+        source: wanted.source.place(),
+        target: target.place(),
+        reference: wanted.reference.clone(),
+        ..Head::default()
+    }
+}
+
+/// Moves these images to the target; gives one answer for each, in their order.
+pub async fn transfer(wanted: &[Wanted], target: &Arc<dyn Target>, options: Options) -> Vec<Finished> {
+    let started = Instant::now();
+    let mut run = Run::new(wanted, target, options);
+    let cancel = run.cancel.clone();
+    let stopped = cancel.run_until_cancelled(run.all()).await.is_none();
+    run.care.progress.on_event(&Event::Ended);
+    run.finish(started, stopped)
+}
+
+struct Image {
+    graph: Option<Graph>,
+    error: Option<Error>,
+    missing_blobs: usize,
+}
+
+struct Run<'a> {
+    wanted: &'a [Wanted],
+    target: &'a Arc<dyn Target>,
+    care: Arc<Care>,
+    jobs: usize,
+    foreign_layers: bool,
+    cancel: CancellationToken,
+    images: Vec<Image>,
+    plan: Plan,
+    tallies: Vec<Arc<Tally>>,
+    endings: Vec<Ending>,
+}
+
+impl<'a> Run<'a> {
+    fn new(wanted: &'a [Wanted], target: &'a Arc<dyn Target>, options: Options) -> Self {
+        Self {
+            wanted,
+            target,
+            jobs: options.jobs.max(1),
+            foreign_layers: options.foreign_layers,
+            cancel: options.cancel.clone(),
+            care: Arc::new(options.care()),
+            images: wanted.iter().map(|_| Image { graph: None, error: None, missing_blobs: 0 }).collect(),
+            plan: Plan::default(),
+            tallies: Vec::new(),
+            endings: Vec::new(),
+        }
+    }
+
+    async fn all(&mut self) {
+        self.resolve().await;
+        if let Err(error) = self.prepare().await {
+            self.fail_all(&error);
+            return;
+        }
+        self.commit_ready().await;
+        self.move_blobs().await;
+        if let Err(error) = self.target.settle().await {
+            self.fail_all(&error);
+        }
+    }
+
+    async fn resolve(&mut self) {
+        for (image, wanted) in self.images.iter_mut().zip(self.wanted) {
+            match super::graph::resolve(wanted, &**self.target).await {
+                Ok(graph) => {
+                    let event = Event::Resolved { reference: &wanted.reference, digest: &graph.root.digest };
+                    self.care.progress.on_event(&event);
+                    image.graph = Some(graph);
+                }
+                Err(error) => image.error = Some(error),
+            }
+        }
+    }
+
+    /// Plans, and tells the target what will be committed before anything is.
+    async fn prepare(&mut self) -> Result<()> {
+        let graphs: Vec<Option<&Graph>> = self.images.iter().map(|image| image.graph.as_ref()).collect();
+        self.plan = Plan::of(&graphs, &**self.target, self.foreign_layers).await?;
+        self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
+        self.endings = self.plan.blobs.iter().map(PlannedBlob::ending_without_work).collect();
+        for (blob, ending) in self.plan.blobs.iter().zip(&self.endings) {
+            if *ending == Ending::Missing {
+                for &image in &blob.images {
+                    if let Some(image) = self.images.get_mut(image) {
+                        image.missing_blobs += 1;
+                    }
+                }
+            }
+        }
+        let blobs: Vec<_> = self.plan.blobs.iter().map(|blob| (&blob.descriptor, blob.on_disk())).collect();
+        self.care.progress.on_event(&Event::Planned { blobs: &blobs });
+        let digests = self.plan.digests(self.images.iter().filter_map(|image| image.graph.as_ref()));
+        self.target.announce(&digests).await
+    }
+
+    async fn move_blobs(&mut self) {
+        let mut queue = self.plan.work().into_iter();
+        let mut running = JoinSet::new();
+        let mut of_task: HashMap<tokio::task::Id, (usize, tokio::task::AbortHandle)> = HashMap::new();
+        loop {
+            while running.len() < self.jobs {
+                let Some(at) = queue.find(|&at| self.is_needed(at)) else { break };
+                let Some(job) = self.job(at) else { continue };
+                let handle = running.spawn(run(job));
+                of_task.insert(handle.id(), (at, handle));
+            }
+            let Some(done) = running.join_next_with_id().await else { return };
+            let (id, result) = match done {
+                Ok((id, result)) => (id, result),
+                // Aborted because no image needs it any more; a panic must not pass for that.
+                Err(error) if error.is_cancelled() => continue,
+                Err(error) => (error.id(), Err(Error::new(ErrorKind::Interrupted, "transfer").caused_by(error))),
+            };
+            let Some((at, _)) = of_task.remove(&id) else { continue };
+            match result {
+                Ok(ending) => self.blob_done(at, ending).await,
+                Err(error) => {
+                    self.blob_failed(at, error);
+                    of_task.values().filter(|(at, _)| !self.is_needed(*at)).for_each(|(_, handle)| handle.abort());
+                }
+            }
+        }
+    }
+
+    fn job(&self, at: usize) -> Option<Job> {
+        let blob = self.plan.blobs.get(at)?;
+        let source = Arc::clone(&self.wanted.get(*blob.images.first()?)?.source);
+        Some(Job {
+            source,
+            target: Arc::clone(self.target),
+            descriptor: blob.descriptor.clone(),
+            care: Arc::clone(&self.care),
+            tally: Arc::clone(self.tallies.get(at)?),
+        })
+    }
+
+    /// Whether an image that has not failed waits for this blob.
+    fn is_needed(&self, at: usize) -> bool {
+        let images = self.plan.blobs.get(at).map(|blob| blob.images.as_slice()).unwrap_or_default();
+        images.iter().any(|&image| self.images.get(image).is_some_and(|image| image.error.is_none()))
+    }
+
+    async fn blob_done(&mut self, at: usize, ending: Ending) {
+        let Some(blob) = self.plan.blobs.get(at) else { return };
+        let event = Event::BlobFinished { digest: &blob.descriptor.digest, moved: ending == Ending::Moved };
+        self.care.progress.on_event(&event);
+        if let Some(slot) = self.endings.get_mut(at) {
+            *slot = ending;
+        }
+        for &image in &blob.images {
+            if let Some(image) = self.images.get_mut(image) {
+                image.missing_blobs -= 1;
+            }
+        }
+        self.commit_ready().await;
+    }
+
+    fn blob_failed(&mut self, at: usize, error: Error) {
+        let Some(blob) = self.plan.blobs.get(at) else { return };
+        let mut rest = blob.images.iter();
+        let first = rest.next().and_then(|&image| self.images.get_mut(image));
+        let words = error.chain();
+        let kind = error.kind();
+        if let Some(image) = first {
+            image.error.get_or_insert(error);
+        }
+        for &image in rest {
+            if let Some(image) = self.images.get_mut(image) {
+                image.error.get_or_insert_with(|| Error::new(kind, &words));
+            }
+        }
+    }
+
+    /// Names every image whose blobs are all there.
+    async fn commit_ready(&mut self) {
+        for (image, wanted) in self.images.iter_mut().zip(self.wanted) {
+            let Some(graph) = &image.graph else { continue };
+            if image.missing_blobs > 0 || image.error.is_some() {
+                continue;
+            }
+            match commit(graph, &**self.target).await {
+                Ok(()) => {
+                    self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
+                    // Only once.
+                    image.missing_blobs = usize::MAX;
+                }
+                Err(error) => image.error = Some(error),
+            }
+        }
+    }
+
+    fn fail_all(&mut self, error: &Error) {
+        let words = error.chain();
+        for image in &mut self.images {
+            image.error.get_or_insert_with(|| Error::new(error.kind(), &words));
+        }
+    }
+
+    fn finish(mut self, started: Instant, stopped: bool) -> Vec<Finished> {
+        let elapsed = started.elapsed();
+        let images = std::mem::take(&mut self.images);
+        images.into_iter().enumerate().map(|(at, image)| {
+            let report = self.report(at, image.graph.as_ref(), elapsed);
+            let unfinished = image.missing_blobs != usize::MAX;
+            let error = image.error.or_else(|| {
+                (stopped && unfinished).then(|| Error::new(ErrorKind::Interrupted, &report.head.reference).because("interrupted"))
+            });
+            Finished { report, error }
+        }).collect()
+    }
+
+    fn report(&self, at: usize, graph: Option<&Graph>, elapsed: std::time::Duration) -> Report {
+        let Some(wanted) = self.wanted.get(at) else { return Report::default() };
+        let names = names(wanted, &**self.target);
+        let rows = self.plan.blobs.iter().zip(&self.endings).zip(&self.tallies);
+        let blobs: Vec<BlobReport> = rows
+            .filter(|((blob, _), _)| blob.images.contains(&at))
+            .map(|((blob, ending), tally)| {
+                if blob.images.first() == Some(&at) {
+                    BlobReport::new(&blob.descriptor, *ending, tally)
+                } else {
+                    BlobReport::for_later_image(&blob.descriptor, *ending)
+                }
+            })
+            .collect();
+        Report {
+            head: graph.map_or_else(|| names.clone(), |graph| head(graph, &names)),
+            bytes: Amounts::of(&blobs),
+            requests: wanted.source.requests(),
+            elapsed,
+            blobs,
+        }
+    }
+}
+
+/// Stores the documents, children before parents, the named one last.
+async fn commit(graph: &Graph, target: &dyn Target) -> Result<()> {
+    let Some((named, children)) = graph.documents.split_last() else { return Ok(()) };
+    for child in children {
+        target.put(child, None).await?;
+    }
+    target.put(named, Some(&graph.label)).await
+}

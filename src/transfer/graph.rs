@@ -1,0 +1,271 @@
+//! Resolves a name to everything that belongs to it: documents, children before parents, and blobs.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::content::{Label, Name, Source, Target};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, Document, Index, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, Platform};
+
+/// Indexes inside indexes that are followed.
+const MAX_DEPTH: usize = 8;
+
+/// Documents of one index that are fetched at once.
+const AT_ONCE: usize = 6;
+
+/// Which platforms of an index are wanted.
+#[derive(Clone, Debug)]
+pub enum Platforms {
+    /// One; the name then stands for its manifest.
+    One(Platform),
+    /// Several; the name then stands for the index.
+    Several(Vec<Platform>),
+    /// All, attestations included; the name then stands for the index.
+    All,
+}
+
+/// One image to move.
+#[derive(Clone)]
+pub struct Wanted {
+    /// Where it is.
+    pub source: Arc<dyn Source>,
+    /// What it is called there.
+    pub name: Name,
+    /// Its reference, for people and reports.
+    pub reference: String,
+    /// What it is to be called at the target.
+    pub target_name: Name,
+    /// Which platforms of it.
+    pub platforms: Platforms,
+}
+
+impl std::fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wanted").field("name", &self.name).field("reference", &self.reference).finish_non_exhaustive()
+    }
+}
+
+/// Everything that belongs to one image.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// What the name resolved to: the index, where it is one.
+    pub root: Descriptor,
+    /// Documents to store, children before parents; the last one gets the name.
+    pub documents: Vec<Document>,
+    /// Manifests among them, with the platform that the index gives each.
+    pub manifests: Vec<(Descriptor, Option<Platform>)>,
+    /// Configs and layers, each once, in the order they are listed.
+    pub blobs: Vec<Descriptor>,
+    /// How the last document is to be named.
+    pub label: Label,
+}
+
+impl Graph {
+    /// The document that gets the name.
+    pub fn named(&self) -> Option<&Document> {
+        self.documents.last()
+    }
+}
+
+/// Resolves the wanted image, asking the target first for what it has: a warm pull costs one HEAD.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where the index lacks the platform, naming those it has; [`ErrorKind::Document`] where it
+/// nests too deep.
+pub async fn resolve(wanted: &Wanted, target: &dyn Target) -> Result<Graph> {
+    let root = root(wanted, target).await?;
+    let finder = Finder { source: &*wanted.source, reference: &wanted.reference, target: Some(target) };
+    let mut graph = Graph {
+        root: root.descriptor().clone(),
+        documents: Vec::new(),
+        manifests: Vec::new(),
+        blobs: Vec::new(),
+        label: Label { name: wanted.target_name.clone(), origin: Some(wanted.source.place()), index: None },
+    };
+    match (&wanted.platforms, root.content()) {
+        (_, Content::Manifest(_)) => graph.documents.push(root),
+        (Platforms::One(platform), Content::Index(index)) => {
+            let (document, platform) = finder.choose(index, platform, 0).await?;
+            graph.label.index = Some(root.digest().clone());
+            graph.documents.push(root);
+            graph.documents.push(document.on_platform(platform));
+        }
+        (Platforms::Several(platforms), Content::Index(index)) => {
+            for platform in platforms {
+                let (document, platform) = finder.choose(index, platform, 0).await?;
+                if !graph.documents.iter().any(|known| known.digest() == document.digest()) {
+                    graph.documents.push(document.on_platform(platform));
+                }
+            }
+            graph.documents.push(root);
+        }
+        (Platforms::All, Content::Index(_)) => finder.collect(root, 0, &mut HashSet::new(), &mut graph.documents).await?,
+    }
+    let mut seen = HashSet::new();
+    for document in &graph.documents {
+        if let Content::Manifest(manifest) = document.content() {
+            graph.manifests.push((document.descriptor().clone(), document.descriptor().platform.clone()));
+            graph.blobs.extend(manifest.blobs().filter(|blob| seen.insert(blob.digest.clone())).cloned());
+        }
+    }
+    check_sizes(&graph)?;
+    Ok(graph)
+}
+
+/// Two manifests must not give one digest two sizes: one of them lies, and the plan would not know which.
+fn check_sizes(graph: &Graph) -> Result<()> {
+    let size_of = |digest: &Digest| graph.blobs.iter().find(|blob| blob.digest == *digest).map(|blob| blob.size);
+    for document in &graph.documents {
+        let Content::Manifest(manifest) = document.content() else { continue };
+        if let Some(odd) = manifest.blobs().find(|blob| size_of(&blob.digest) != Some(blob.size)) {
+            let why = format!("blob {} has two sizes", odd.digest);
+            return Err(Error::new(ErrorKind::Document, format!("manifest {}", document.digest())).because(why));
+        }
+    }
+    Ok(())
+}
+
+async fn root(wanted: &Wanted, target: &dyn Target) -> Result<Document> {
+    // By digest nothing can have changed: what the target holds is it.
+    if let Name::Digest(_) = wanted.name {
+        if let Some(document) = target.held(&wanted.name).await? {
+            return Ok(document);
+        }
+    } else if target.held(&wanted.target_name).await?.is_some()
+        // Docker Hub counts GETs of manifests as pulls, but not HEADs; only a known name makes the extra request pay.
+        && let Some(descriptor) = wanted.source.head(&wanted.name).await?
+        && let Some(document) = target.stored(&descriptor).await?
+    {
+        return Ok(document);
+    }
+    wanted.source.resolve(&wanted.name).await
+}
+
+/// A root document, and the manifest in it that was asked for.
+#[derive(Clone, Debug)]
+pub struct Picked {
+    /// What the name resolved to.
+    pub root: Document,
+    /// The manifest of the platform; the root itself where it is a manifest or no platform was asked for.
+    pub chosen: Document,
+}
+
+/// Resolves a name for looking at it: documents only, and no target to look into first.
+pub async fn pick(source: &dyn Source, name: &Name, reference: &str, platform: Option<&Platform>) -> Result<Picked> {
+    let root = source.resolve(name).await?;
+    let chosen = match (root.content(), platform) {
+        (Content::Index(index), Some(platform)) => {
+            let finder = Finder { source, reference, target: None };
+            let (document, platform) = finder.choose(index, platform, 0).await?;
+            document.on_platform(platform)
+        }
+        _ => root.clone(),
+    };
+    Ok(Picked { root, chosen })
+}
+
+/// Finds documents below a root.
+struct Finder<'a> {
+    source: &'a dyn Source,
+    reference: &'a str,
+    /// Looked into before the source is asked.
+    target: Option<&'a dyn Target>,
+}
+
+impl Finder<'_> {
+    async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
+        if !descriptor.media_type.is_document() {
+            let why = format!("the index names a {} where a manifest should be", descriptor.media_type);
+            return Err(Error::new(ErrorKind::Document, self.reference).because(why));
+        }
+        if let Some(target) = self.target
+            && let Some(document) = target.stored(descriptor).await?
+        {
+            return Ok(document);
+        }
+        self.source.document(descriptor).await
+    }
+
+    /// The manifest for this platform, and the platform that the index says it has.
+    fn choose<'a>(
+        &'a self,
+        index: &'a Index,
+        platform: &'a Platform,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<(Document, Option<Platform>)>> {
+        Box::pin(async move {
+            self.check_depth(depth)?;
+            for entry in platform::select(platform, &index.manifests) {
+                if !entry.media_type.is_document() {
+                    continue;
+                }
+                let document = self.document(entry).await?;
+                match document.content() {
+                    Content::Index(nested) => match self.choose(nested, platform, depth + 1).await {
+                        Err(error) if error.kind() == ErrorKind::NotFound => {}
+                        chosen => return chosen,
+                    },
+                    Content::Manifest(_) if entry.platform.is_some() => {
+                        let platform = entry.platform.clone();
+                        return Ok((document, platform));
+                    }
+                    Content::Manifest(manifest) => {
+                        let own = self.platform_of(manifest).await?;
+                        if platform::matches(platform, &own) {
+                            return Ok((document, Some(own)));
+                        }
+                    }
+                }
+            }
+            let there = platform::available(&index.manifests);
+            let there = if there.is_empty() { "nothing that runs".to_owned() } else { there.join(", ") };
+            Err(Error::new(ErrorKind::NotFound, format!("platform {platform} of {}", self.reference))
+                .because(format!("the index has {there}")))
+        })
+    }
+
+    /// An index entry without a platform says it in its config only.
+    async fn platform_of(&self, manifest: &Manifest) -> Result<Platform> {
+        let bytes = crate::fetch::blob(self.source, &manifest.config, crate::config::CONFIG_LIMIT).await?;
+        Ok(crate::config::ImageConfig::parse(&bytes)?.platform())
+    }
+
+    /// The document and everything below it, children before parents, each once.
+    fn collect<'a>(
+        &'a self,
+        document: Document,
+        depth: usize,
+        seen: &'a mut HashSet<Digest>,
+        into: &'a mut Vec<Document>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.check_depth(depth)?;
+            if let Content::Index(index) = document.content() {
+                let new = |entry: &&Descriptor| entry.media_type.is_document() && seen.insert(entry.digest.clone());
+                let entries: Vec<Descriptor> = index.manifests.iter().filter(new).cloned().collect();
+                let fetched = stream::iter(entries.iter().map(|entry| self.document(entry))).buffered(AT_ONCE);
+                let children: Vec<Document> = fetched.try_collect().await?;
+                for (child, entry) in children.into_iter().zip(&entries) {
+                    let child = child.on_platform(entry.platform.clone());
+                    self.collect(child, depth + 1, seen, into).await?;
+                }
+            }
+            into.push(document);
+            Ok(())
+        })
+    }
+
+    fn check_depth(&self, depth: usize) -> Result<()> {
+        if depth < MAX_DEPTH {
+            return Ok(());
+        }
+        let why = format!("indexes nest more than {MAX_DEPTH} deep");
+        Err(Error::new(ErrorKind::Document, self.reference).because(why))
+    }
+}

@@ -1,0 +1,26 @@
+//! Moves content from a source to a target: resolve, plan, transfer, commit, report.
+//!
+//! ```text
+//! graph    what belongs to the image, children before parents      (documents only)
+//! plan     what of it the target lacks                             (data; can be printed)
+//! engine   largest first: admit -> reader -> checked -> fill -> commit
+//! report   what moved, what was shared
+//! ```
+
+mod blob;
+mod engine;
+mod graph;
+mod plan;
+mod progress;
+mod reader;
+mod report;
+mod tally;
+mod throttle;
+
+pub use self::blob::read_blob;
+pub use self::engine::{Finished, Options, plan, transfer};
+pub use self::graph::{Graph, Picked, Platforms, Wanted, pick, resolve};
+pub use self::plan::{Plan, PlannedBlob, PlanReport, State};
+pub use self::progress::{Event, Progress, Silent};
+pub use self::report::{Amounts, BlobReport, Head, Outcome, Report};
+pub use self::throttle::Throttle;

@@ -1,0 +1,199 @@
+//! What a run will move, as data: computed before anything moves, printable, and comparable with the report.
+
+use std::collections::HashMap;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::{Serialize, Serializer};
+
+use super::graph::Graph;
+use super::report::{Ending, Head, head};
+use crate::content::{Holding, Target};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::Result;
+
+/// How a blob stands before the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The target has it.
+    Shared,
+    /// So many bytes of it are on disk, from an earlier run.
+    Partial(u64),
+    /// It must travel.
+    Missing,
+    /// A foreign layer that is not to be fetched.
+    Skipped,
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Shared => "shared",
+            Self::Partial(_) => "partial",
+            Self::Missing => "missing",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
+/// One blob of the run.
+#[derive(Clone, Debug)]
+pub struct PlannedBlob {
+    /// What it is.
+    pub descriptor: Descriptor,
+    /// How it stands.
+    pub state: State,
+    /// Positions of the images that need it, the first one first.
+    pub images: Vec<usize>,
+}
+
+/// One plan for all images of a run: each blob once.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// In the order in which images list them.
+    pub blobs: Vec<PlannedBlob>,
+}
+
+impl Plan {
+    /// Looks at what the target holds; moves and locks nothing. `None` stands for an image that could not be resolved.
+    pub async fn of(graphs: &[Option<&Graph>], target: &dyn Target, foreign_layers: bool) -> Result<Self> {
+        let mut blobs: Vec<PlannedBlob> = Vec::new();
+        let mut known: HashMap<&Digest, usize> = HashMap::new();
+        for (image, graph) in graphs.iter().enumerate() {
+            for descriptor in graph.iter().flat_map(|graph| &graph.blobs) {
+                let at = *known.entry(&descriptor.digest).or_insert(blobs.len());
+                match blobs.get_mut(at) {
+                    Some(blob) => blob.images.push(image),
+                    None => blobs.push(PlannedBlob { descriptor: descriptor.clone(), state: State::Missing, images: vec![image] }),
+                }
+            }
+        }
+        let looks = blobs.iter().map(|blob| target.holds(&blob.descriptor));
+        let holdings: Vec<Holding> = stream::iter(looks).buffered(1).try_collect().await?;
+        for (blob, holding) in blobs.iter_mut().zip(holdings) {
+            blob.state = match holding {
+                Holding::Whole => State::Shared,
+                _ if blob.descriptor.media_type.is_foreign() && !foreign_layers => State::Skipped,
+                Holding::Partial(bytes) if bytes <= blob.descriptor.size => State::Partial(bytes),
+                _ => State::Missing,
+            };
+        }
+        Ok(Self { blobs })
+    }
+
+    /// Every digest that the run may commit, documents included.
+    pub(super) fn digests<'a>(&self, graphs: impl Iterator<Item = &'a Graph>) -> Vec<Digest> {
+        let documents = graphs.flat_map(|graph| &graph.documents).map(|document| document.digest().clone());
+        let blobs = self.blobs.iter().filter(|blob| blob.missing().is_some()).map(|blob| blob.descriptor.digest.clone());
+        documents.chain(blobs).collect()
+    }
+
+    /// Positions of the blobs that must be worked on, largest remaining first: the longest one must not start last.
+    pub(super) fn work(&self) -> Vec<usize> {
+        let mut work: Vec<(u64, usize)> = self.blobs.iter().enumerate().filter_map(|(at, blob)| Some((blob.missing()?, at))).collect();
+        work.sort_by_key(|&(missing, at)| (std::cmp::Reverse(missing), at));
+        work.into_iter().map(|(_, at)| at).collect()
+    }
+
+    /// The plan for the image at this position, as `--plan` shows it.
+    pub fn report(&self, image: usize, graph: &Graph, head_of: &Head) -> PlanReport {
+        let mut report = PlanReport { head: head(graph, head_of), bytes: PlanBytes::default(), blobs: Vec::new() };
+        for blob in self.blobs.iter().filter(|blob| blob.images.contains(&image)) {
+            let first = blob.images.first() == Some(&image);
+            let state = if first || blob.state == State::Skipped { blob.state } else { State::Shared };
+            report.bytes.add(&blob.descriptor, state);
+            report.blobs.push(PlanRow {
+                digest: blob.descriptor.digest.clone(),
+                media_type: blob.descriptor.media_type.to_string(),
+                size: blob.descriptor.size,
+                state,
+            });
+        }
+        report
+    }
+}
+
+impl PlannedBlob {
+    /// How it ends where nothing is done about it.
+    pub(super) fn ending_without_work(&self) -> Ending {
+        match self.state {
+            State::Shared => Ending::Shared,
+            State::Skipped => Ending::Skipped,
+            State::Partial(_) | State::Missing => Ending::Missing,
+        }
+    }
+
+    /// Bytes that the target has of it.
+    pub(super) fn on_disk(&self) -> u64 {
+        match self.state {
+            State::Shared => self.descriptor.size,
+            State::Partial(bytes) => bytes,
+            State::Missing | State::Skipped => 0,
+        }
+    }
+
+    /// Bytes that must travel; `None` where there is nothing to do.
+    fn missing(&self) -> Option<u64> {
+        match self.state {
+            State::Shared | State::Skipped => None,
+            State::Partial(bytes) => Some(self.descriptor.size.saturating_sub(bytes)),
+            State::Missing => Some(self.descriptor.size),
+        }
+    }
+}
+
+/// What `--plan` tells of one image.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanReport {
+    /// Names and digests.
+    #[serde(flatten)]
+    pub head: Head,
+    /// Totals.
+    pub bytes: PlanBytes,
+    /// Blob by blob.
+    pub blobs: Vec<PlanRow>,
+}
+
+/// Totals of a plan in bytes, over unique blobs; total = shared + mountable + partial + missing.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct PlanBytes {
+    /// All of them, foreign layers left out.
+    pub total: u64,
+    /// The target has these.
+    pub shared: u64,
+    /// The target's registry has these in another repository.
+    pub mountable: u64,
+    /// On disk from an earlier run.
+    pub partial: u64,
+    /// Must travel.
+    pub missing: u64,
+}
+
+impl PlanBytes {
+    fn add(&mut self, descriptor: &Descriptor, state: State) {
+        let size = descriptor.size;
+        match state {
+            State::Skipped => return,
+            State::Shared => self.shared += size,
+            State::Partial(bytes) => {
+                self.partial += bytes;
+                self.missing += size.saturating_sub(bytes);
+            }
+            State::Missing => self.missing += size,
+        }
+        self.total += size;
+    }
+}
+
+/// One blob of a plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanRow {
+    /// Identity.
+    pub digest: Digest,
+    /// As its manifest says.
+    pub media_type: String,
+    /// In bytes.
+    pub size: u64,
+    /// How it stands.
+    pub state: State,
+}

@@ -1,0 +1,76 @@
+//! The one way the library tells what is happening; drawing it is the caller's business.
+
+use std::time::Duration;
+
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::Error;
+
+/// Something that happened in a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A name stands for this digest.
+    Resolved {
+        /// The reference as the caller wrote it down.
+        reference: &'a str,
+        /// The root document's digest.
+        digest: &'a Digest,
+    },
+    /// The plan stands; `missing` bytes will travel. Told once, before any [`Event::BlobStarted`].
+    Planned {
+        /// Every unique blob and the bytes that the target already has of it.
+        blobs: &'a [(&'a Descriptor, u64)],
+    },
+    /// A blob's turn has come; it stands at `position` bytes that were kept from an earlier run.
+    BlobStarted {
+        /// Which one.
+        digest: &'a Digest,
+        /// Bytes there already, to be verified again.
+        position: u64,
+    },
+    /// The blob now stands at `position`.
+    Advanced {
+        /// Which one.
+        digest: &'a Digest,
+        /// Bytes there, kept ones included.
+        position: u64,
+    },
+    /// A try failed and another follows.
+    Retrying {
+        /// Which blob.
+        digest: &'a Digest,
+        /// After this wait.
+        delay: Duration,
+        /// What went wrong.
+        error: &'a Error,
+    },
+    /// The blob is there, verified; `moved` is false where the target turned out to have it.
+    BlobFinished {
+        /// Which one.
+        digest: &'a Digest,
+        /// Whether bytes travelled for it.
+        moved: bool,
+    },
+    /// The image is complete and named at the target.
+    Committed {
+        /// The reference as the caller wrote it down.
+        reference: &'a str,
+    },
+    /// Nothing more will happen in this run.
+    Ended,
+}
+
+/// Takes events, from any task, at any rate; must not block.
+pub trait Progress: Send + Sync {
+    /// Takes one event.
+    fn on_event(&self, event: &Event<'_>);
+}
+
+/// Takes events and does nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn on_event(&self, _: &Event<'_>) {}
+}

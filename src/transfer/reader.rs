@@ -1,0 +1,167 @@
+//! The bytes of a blob in order, healed: where a connection ends early, stalls or breaks, it is reopened at the position
+//! reached. What it gives is not verified; that is for the caller, who sees every byte.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::Instant;
+
+use super::progress::{Event, Progress};
+use super::tally::Tally;
+use super::throttle::Throttle;
+use crate::content::{ByteStream, Source};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::retry::RetryPolicy;
+
+/// A body slower than this many bytes over [`RATE_WINDOW`] counts as stalled, however regularly it drips
+/// (containerd#11650: a lossy link hung for an hour because some bytes always came).
+const SLOWEST: u64 = 60 << 10;
+
+/// See [`SLOWEST`].
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+
+/// What every reader of a run shares.
+pub(super) struct Care {
+    pub(super) policy: RetryPolicy,
+    pub(super) idle: Duration,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) throttle: Option<Throttle>,
+}
+
+/// A blob's bytes from some position to the end.
+pub(super) struct Reader<'a> {
+    source: &'a dyn Source,
+    descriptor: &'a Descriptor,
+    care: &'a Care,
+    tally: &'a Tally,
+    position: u64,
+    body: Option<ByteStream<'static>>,
+    /// Bytes of the current body that were delivered already and are skipped.
+    skip: u64,
+    failures: u32,
+    openings: u32,
+    window: (Instant, u64),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(source: &'a dyn Source, descriptor: &'a Descriptor, from: u64, care: &'a Care, tally: &'a Tally) -> Self {
+        Self {
+            source,
+            descriptor,
+            care,
+            tally,
+            position: from,
+            body: None,
+            skip: 0,
+            failures: 0,
+            openings: 0,
+            window: (Instant::now(), 0),
+        }
+    }
+
+    /// Whether the bytes came from more than one answer, so that a wrong digest may be the seam's fault.
+    pub(super) fn was_reopened(&self) -> bool {
+        self.openings > 1
+    }
+
+    /// The bytes as a stream that borrows this reader.
+    pub(super) fn stream(&mut self) -> impl Stream<Item = Result<Bytes>> + Send {
+        futures_util::stream::unfold(self, |reader| async move {
+            match reader.next().await {
+                Ok(piece) => piece.map(|piece| (Ok(piece), reader)),
+                Err(error) => Some((Err(error), reader)),
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            match self.try_next().await {
+                Ok(Some(piece)) if piece.is_empty() => {}
+                Ok(Some(piece)) => {
+                    self.failures = 0;
+                    self.position += piece.len() as u64;
+                    self.tally.arrive(piece.len() as u64);
+                    if let Some(throttle) = &self.care.throttle {
+                        throttle.pass(piece.len() as u64).await;
+                    }
+                    let event = Event::Advanced { digest: &self.descriptor.digest, position: self.position };
+                    self.care.progress.on_event(&event);
+                    return Ok(Some(piece));
+                }
+                Ok(None) => return Ok(None),
+                Err(error) => self.heal(error).await?,
+            }
+        }
+    }
+
+    /// The next piece of the current body, which is opened where there is none; `None` at the blob's end.
+    async fn try_next(&mut self) -> Result<Option<Bytes>> {
+        if self.body.is_none() {
+            if self.position == self.descriptor.size && self.openings > 0 {
+                return Ok(None);
+            }
+            self.openings += 1;
+            let body = self.source.blob(self.descriptor, self.position).await?;
+            self.skip = self.position.saturating_sub(body.start);
+            self.window = (Instant::now(), 0);
+            self.body = Some(body.stream);
+        }
+        let Some(body) = &mut self.body else { return Ok(None) };
+        let piece = match tokio::time::timeout(self.care.idle, body.next()).await {
+            Err(_) => return Err(self.broken(&format!("nothing came for {} s", self.care.idle.as_secs_f32()))),
+            Ok(Some(piece)) => piece?,
+            Ok(None) if self.position >= self.descriptor.size => return Ok(None),
+            Ok(None) => {
+                let why = format!("the answer ended at byte {} of {}", self.position, self.descriptor.size);
+                return Err(self.broken(&why));
+            }
+        };
+        self.keep_pace(piece.len() as u64)?;
+        Ok(Some(self.skip_delivered(piece)))
+    }
+
+    fn skip_delivered(&mut self, mut piece: Bytes) -> Bytes {
+        let known = self.skip.min(piece.len() as u64);
+        self.skip -= known;
+        self.tally.waste(known);
+        piece.advance(usize::try_from(known).unwrap_or(usize::MAX));
+        piece
+    }
+
+    fn keep_pace(&mut self, bytes: u64) -> Result<()> {
+        let (since, sum) = (self.window.0, self.window.1 + bytes);
+        if since.elapsed() < RATE_WINDOW {
+            self.window.1 = sum;
+            return Ok(());
+        }
+        self.window = (Instant::now(), 0);
+        let throttled = self.care.throttle.is_some();
+        if sum < SLOWEST && !throttled { Err(self.broken("too slow: less than 1 KiB/s for a minute")) } else { Ok(()) }
+    }
+
+    /// Waits before the body is opened again, or gives the error back where that is no use.
+    async fn heal(&mut self, error: Error) -> Result<()> {
+        self.body = None;
+        if self.position == self.descriptor.size && error.is_transient() && self.openings > 0 {
+            return Ok(());
+        }
+        self.failures += 1;
+        let (delay, error) = self.care.policy.delay(self.failures, error)?;
+        let digest = &self.descriptor.digest;
+        self.care.progress.on_event(&Event::Retrying { digest, delay, error: &error });
+        tracing::info!("{}; trying again at byte {} in {} ms", error.chain(), self.position, delay.as_millis());
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+
+    fn broken(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Transport, format!("blob {}", self.descriptor.digest))
+            .at(self.source.place())
+            .because(why)
+            .transient(None)
+    }
+}

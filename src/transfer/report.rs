@@ -1,0 +1,239 @@
+//! What a run did, byte by byte, in the shape of the command line's JSON.
+
+use std::time::Duration;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
+use super::graph::Graph;
+use super::tally::Tally;
+use crate::content::Requests;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+
+/// Names and digests of one image.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Head {
+    /// Where it came from.
+    pub source: String,
+    /// Where it went.
+    pub target: String,
+    /// The full name.
+    pub reference: String,
+    /// What the name resolved to: the index, where it is one.
+    pub digest: Option<Digest>,
+    /// The manifest of the platform; equal to `digest` for a plain one.
+    pub manifest: Option<Digest>,
+    /// Of what the name resolved to.
+    pub media_type: String,
+    /// What arrived runs on these.
+    pub platforms: Vec<String>,
+}
+
+/// Fills in what the graph knows.
+pub(super) fn head(graph: &Graph, names: &Head) -> Head {
+    let platforms = graph.manifests.iter().filter_map(|(descriptor, platform)| {
+        (!descriptor.is_attestation()).then_some(platform.as_ref()?).map(ToString::to_string)
+    });
+    Head {
+        digest: Some(graph.root.digest.clone()),
+        manifest: graph.named().map(|document| document.digest().clone()),
+        media_type: graph.root.media_type.to_string(),
+        platforms: platforms.filter(|text| text != "unknown/unknown").collect(),
+        ..names.clone()
+    }
+}
+
+/// What became of one image.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Names and digests.
+    #[serde(flatten)]
+    pub head: Head,
+    /// Totals.
+    pub bytes: Amounts,
+    /// HTTP requests that were made for it.
+    #[serde(serialize_with = "requests")]
+    pub requests: Requests,
+    /// From the start of the run.
+    #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
+    pub elapsed: Duration,
+    /// Blob by blob.
+    pub blobs: Vec<BlobReport>,
+}
+
+fn requests<S: Serializer>(requests: &Requests, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut shape = serializer.serialize_struct("Requests", 6)?;
+    shape.serialize_field("total", &requests.total())?;
+    shape.serialize_field("manifest", &requests.manifest)?;
+    shape.serialize_field("blob", &requests.blob)?;
+    shape.serialize_field("upload", &0)?;
+    shape.serialize_field("token", &requests.token)?;
+    shape.serialize_field("other", &requests.other)?;
+    shape.end()
+}
+
+fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Bytes over unique blobs. The law of a finished run: total = transferred + resumed + mounted + shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Amounts {
+    /// Sizes of all blobs, skipped foreign layers left out.
+    pub total: u64,
+    /// Moved now and kept.
+    pub transferred: u64,
+    /// Kept from an earlier run.
+    pub resumed: u64,
+    /// Lent by another repository of the target's registry.
+    pub mounted: u64,
+    /// There already.
+    pub shared: u64,
+    /// Moved now and thrown away; body bytes on the wire are transferred + resent.
+    pub resent: u64,
+    /// Not there at the end of a run that failed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missing: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+/// How a blob ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Travelled.
+    Transferred,
+    /// Continued from an earlier run.
+    Resumed,
+    /// There already.
+    Shared,
+    /// A foreign layer that was not to be fetched.
+    Skipped,
+    /// Not there: the run failed or was stopped.
+    Missing,
+}
+
+/// What became of one blob.
+#[derive(Clone, Debug, Serialize)]
+pub struct BlobReport {
+    /// Identity.
+    pub digest: Digest,
+    /// As its manifest says.
+    pub media_type: String,
+    /// In bytes.
+    pub size: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Bytes moved now and kept.
+    pub transferred: u64,
+    /// Bytes kept from an earlier run.
+    pub resumed: u64,
+    /// Bytes moved now and thrown away.
+    pub resent: u64,
+    /// `inline` where the bytes stood in the manifest itself.
+    pub from: Option<&'static str>,
+}
+
+/// How the engine left a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The target had it before the run, or another process put it there meanwhile.
+    Shared,
+    /// From the descriptor's `data`.
+    Inline,
+    /// Verified and committed in this run.
+    Moved,
+    /// Not to be fetched.
+    Skipped,
+    /// Not there.
+    Missing,
+}
+
+impl BlobReport {
+    pub(super) fn new(descriptor: &Descriptor, ending: Ending, tally: &Tally) -> Self {
+        let (transferred, resumed, resent) = tally.read();
+        let outcome = match ending {
+            Ending::Shared | Ending::Inline => Outcome::Shared,
+            Ending::Moved if resumed > 0 => Outcome::Resumed,
+            Ending::Moved => Outcome::Transferred,
+            Ending::Skipped => Outcome::Skipped,
+            Ending::Missing => Outcome::Missing,
+        };
+        // A blob that another process finished while this one had begun it: what moved here was for nothing.
+        let wasted = if matches!(outcome, Outcome::Shared) { transferred } else { 0 };
+        let counts = !matches!(outcome, Outcome::Shared);
+        Self {
+            digest: descriptor.digest.clone(),
+            media_type: descriptor.media_type.to_string(),
+            size: descriptor.size,
+            outcome,
+            transferred: if counts { transferred } else { 0 },
+            resumed: if counts { resumed } else { 0 },
+            resent: resent + wasted,
+            from: (ending == Ending::Inline).then_some("inline"),
+        }
+    }
+
+    /// The same blob for a later image of the run, which found it there.
+    pub(super) fn for_later_image(descriptor: &Descriptor, ending: Ending) -> Self {
+        let ending = match ending {
+            Ending::Missing | Ending::Skipped => ending,
+            _ => Ending::Shared,
+        };
+        Self::new(descriptor, ending, &Tally::default())
+    }
+}
+
+impl Amounts {
+    pub(super) fn of(blobs: &[BlobReport]) -> Self {
+        let mut sum = Self::default();
+        for blob in blobs {
+            sum.resent += blob.resent;
+            if blob.outcome == Outcome::Skipped {
+                continue;
+            }
+            sum.total += blob.size;
+            sum.transferred += blob.transferred;
+            sum.resumed += blob.resumed;
+            match blob.outcome {
+                Outcome::Shared => sum.shared += blob.size,
+                Outcome::Missing => sum.missing += blob.size.saturating_sub(blob.transferred + blob.resumed),
+                _ => {}
+            }
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::media::MediaType;
+
+    proptest! {
+        #[test]
+        fn the_law_holds_whatever_happened(blobs in proptest::collection::vec((0_u64..1 << 40, 0_u64..=100, 0_u64..1000, 0..4_u8), 0..20)) {
+            let reports: Vec<BlobReport> = blobs.iter().map(|&(size, kept_percent, wasted, how)| {
+                let descriptor = Descriptor::new(MediaType::from("x/y"), Digest::sha256(&size.to_le_bytes()), size);
+                let tally = Tally::default();
+                let kept = size / 100 * kept_percent;
+                tally.keep(kept);
+                tally.waste(wasted);
+                let ending = [Ending::Moved, Ending::Shared, Ending::Inline, Ending::Missing][usize::from(how)];
+                if ending == Ending::Moved {
+                    tally.arrive(size - kept);
+                }
+                BlobReport::new(&descriptor, ending, &tally)
+            }).collect();
+            let sum = Amounts::of(&reports);
+            prop_assert_eq!(sum.total, sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.missing);
+        }
+    }
+}

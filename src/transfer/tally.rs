@@ -1,0 +1,41 @@
+//! Counts the bytes of one blob while it moves, so that an interrupted run can still tell them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of one blob in this run.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Arrived now and part of what is on disk.
+    transferred: AtomicU64,
+    /// Kept from an earlier run.
+    resumed: AtomicU64,
+    /// Arrived now and thrown away.
+    resent: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn keep(&self, bytes: u64) {
+        self.resumed.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn arrive(&self, bytes: u64) {
+        self.transferred.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn waste(&self, bytes: u64) {
+        self.resent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Everything so far was for nothing: the blob starts over.
+    pub(super) fn start_over(&self) {
+        self.resumed.store(0, Ordering::Relaxed);
+        let lost = self.transferred.swap(0, Ordering::Relaxed);
+        self.waste(lost);
+    }
+
+    /// Transferred, resumed, resent.
+    pub(super) fn read(&self) -> (u64, u64, u64) {
+        let read = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        (read(&self.transferred), read(&self.resumed), read(&self.resent))
+    }
+}
