@@ -1,0 +1,5 @@
+//! What the integration tests stand on: servers that misbehave on demand, images, certificates, the real registry.
+
+#![expect(dead_code, reason = "the tests of the client come with the client")]
+
+pub(crate) mod http;
