@@ -25,7 +25,7 @@ use reply::After;
 pub(crate) use reply::{Fault, Reply};
 
 /// A request as it came in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
@@ -35,6 +35,8 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
     /// Counts the server's connections from 0; TLS handshakes that fail are connections too.
     pub(crate) connection: usize,
+    /// Whether the client showed a certificate.
+    pub(crate) client_certificate: bool,
 }
 
 impl Request {
@@ -175,8 +177,11 @@ struct Peer {
 
 impl Peer {
     async fn serve(self, stream: impl Wire) -> io::Result<()> {
+        let client_certificate = stream.client_certificate();
         let mut stream = BufStream::new(stream);
-        while let Some(request) = read_request(&mut stream, self.connection).await? {
+        while let Some(mut request) = read_request(&mut stream).await? {
+            request.connection = self.connection;
+            request.client_certificate = client_certificate;
             self.requests.lock().unwrap().push(request.clone());
             let method = request.method.clone();
             let reply = (self.handler)(request).await;
@@ -195,10 +200,7 @@ impl Peer {
     }
 }
 
-async fn read_request(
-    stream: &mut (impl AsyncBufRead + Unpin),
-    connection: usize,
-) -> io::Result<Option<Request>> {
+async fn read_request(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {
         return Ok(None);
@@ -211,9 +213,7 @@ async fn read_request(
         method,
         path: path.to_owned(),
         query: query.to_owned(),
-        headers: Vec::new(),
-        body: Vec::new(),
-        connection,
+        ..Request::default()
     };
     loop {
         line.clear();
@@ -235,16 +235,26 @@ async fn read_request(
 /// A stream whose TCP connection can be reached, to reset it.
 trait Wire: AsyncRead + AsyncWrite + Unpin + Send {
     fn tcp(&self) -> &TcpStream;
+
+    fn client_certificate(&self) -> bool;
 }
 
 impl Wire for TcpStream {
     fn tcp(&self) -> &TcpStream {
         self
     }
+
+    fn client_certificate(&self) -> bool {
+        false
+    }
 }
 
 impl Wire for TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
+    }
+
+    fn client_certificate(&self) -> bool {
+        self.get_ref().1.peer_certificates().is_some()
     }
 }

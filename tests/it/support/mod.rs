@@ -2,4 +2,7 @@
 
 #![expect(dead_code, reason = "the tests of the client come with the client")]
 
+pub(crate) mod certs;
 pub(crate) mod http;
+pub(crate) mod images;
+pub(crate) mod registry;
