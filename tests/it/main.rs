@@ -4,4 +4,6 @@
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod support_live;
+#[cfg(test)]
 mod support_selftest;

@@ -52,7 +52,7 @@ pub(crate) struct Gate {
 
 struct Token {
     text: String,
-    query: String,
+    scopes: Vec<String>,
     uses: usize,
     until: Instant,
 }
@@ -129,7 +129,7 @@ impl Gate {
         let Some(token) = issued.iter_mut().find(|token| token.text == shown) else {
             return false;
         };
-        let covers = scope.is_none_or(|scope| token.query.contains(scope));
+        let covers = scope.is_none_or(|scope| token.scopes.iter().any(|held| held.contains(scope)));
         let good = covers && token.uses > 0 && Instant::now() < token.until;
         token.uses = token.uses.saturating_sub(1);
         good
@@ -146,11 +146,12 @@ impl Bearer {
         let text = format!("token-{:016x}", fastrand::u64(..));
         issued.lock().unwrap().push(Token {
             text: text.clone(),
-            query: request
-                .query
-                .replace("%3A", ":")
-                .replace("%2F", "/")
-                .replace("%2C", ","),
+            scopes: request
+                .pairs()
+                .into_iter()
+                .filter(|(key, _)| key == "scope")
+                .map(|(_, scope)| scope)
+                .collect(),
             uses: self.uses,
             until: Instant::now() + Duration::from_secs(self.expires_in),
         });

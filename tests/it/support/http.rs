@@ -56,6 +56,12 @@ impl Request {
         }
     }
 
+    /// The query's keys and values in their order, decoded.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        let url = reqwest::Url::parse(&format!("http://localhost/?{}", self.query)).unwrap();
+        url.query_pairs().into_owned().collect()
+    }
+
     /// `METHOD target`, for assertions on lists.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.target())

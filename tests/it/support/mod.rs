@@ -3,6 +3,11 @@
 #![expect(dead_code, reason = "the tests of the client come with the client")]
 
 pub(crate) mod certs;
+pub(crate) mod cli;
 pub(crate) mod http;
 pub(crate) mod images;
+pub(crate) mod live;
+pub(crate) mod real;
+pub(crate) mod recorder;
 pub(crate) mod registry;
+pub(crate) mod tokens;

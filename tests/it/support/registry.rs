@@ -273,16 +273,12 @@ impl Shelf {
         let Some(held) = repositories.get(repository) else {
             return Reply::error(404, "NAME_UNKNOWN", "repository name not known to registry");
         };
-        let asked = |key: &str| {
-            request
-                .query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix(key))
-        };
-        let wanted = asked("n=")
+        let pairs: HashMap<String, String> = request.pairs().into_iter().collect();
+        let wanted = pairs
+            .get("n")
             .and_then(|n| n.parse().ok())
             .unwrap_or(usize::MAX);
-        let after = asked("last=").unwrap_or("");
+        let after = pairs.get("last").map_or("", String::as_str);
         let most = wanted.min(page.unwrap_or(usize::MAX));
         let rest: Vec<&String> = held
             .tags
