@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod support_fixtures;
+#[cfg(test)]
 mod support_live;
 #[cfg(test)]
 mod support_selftest;

@@ -4,9 +4,12 @@
 
 pub(crate) mod certs;
 pub(crate) mod cli;
+pub(crate) mod exchange;
+pub(crate) mod fixtures;
 pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod live;
+pub(crate) mod placeholders;
 pub(crate) mod real;
 pub(crate) mod recorder;
 pub(crate) mod registry;

@@ -29,7 +29,7 @@ impl RealImage {
         let base = gzip(&base_layer());
         let settings = layer(&[
             ("etc/app/settings", b"colour = blue\n"),
-            ("usr/share/doc/bash/.wh.README", b""),
+            ("usr/bin/.wh.tac", b""),
         ]);
         let app = |seed| {
             layer(&[

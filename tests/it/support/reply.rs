@@ -138,18 +138,18 @@ impl Reply {
     }
 
     async fn write_body(&self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<After> {
-        let upto = |n: usize| &self.body[..n.min(self.body.len())];
+        let upto = |n: usize| self.body.slice(..n.min(self.body.len()));
         match self.fault {
             Some(Fault::Cut(n)) => {
-                stream.write_all(upto(n)).await?;
+                stream.write_all(&upto(n)).await?;
                 Ok(After::Close)
             }
             Some(Fault::Reset(n)) => {
-                stream.write_all(upto(n)).await?;
+                stream.write_all(&upto(n)).await?;
                 Ok(After::Reset)
             }
             Some(Fault::Stall(n)) => {
-                stream.write_all(upto(n)).await?;
+                stream.write_all(&upto(n)).await?;
                 stream.flush().await?;
                 Ok(forever().await)
             }
