@@ -16,7 +16,7 @@ const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
 async fn an_open_registry_takes_and_gives_a_real_image() {
     if !needs(
         "an_open_registry_takes_and_gives_a_real_image",
-        &["docker-registry", "skopeo"],
+        &["docker-registry", "skopeo", "dpkg"],
     ) {
         return;
     }
@@ -54,7 +54,7 @@ async fn an_open_registry_takes_and_gives_a_real_image() {
 async fn a_token_registry_believes_the_token_server() {
     if !needs(
         "a_token_registry_believes_the_token_server",
-        &["docker-registry", "skopeo"],
+        &["docker-registry", "skopeo", "dpkg"],
     ) {
         return;
     }
