@@ -1,0 +1,151 @@
+//! Runs the built `rpull` with an environment of its own.
+
+use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// No test's command may take longer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A home, a store and an environment that hold nothing yet.
+pub(crate) struct Cli {
+    dir: TempDir,
+    env: Vec<(String, String)>,
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    status: ExitStatus,
+}
+
+/// A command that may be signalled.
+pub(crate) struct Running {
+    child: Child,
+    store: PathBuf,
+}
+
+impl Cli {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["home", "tmp", "run"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        Self {
+            dir,
+            env: Vec::new(),
+        }
+    }
+
+    /// Sets a variable for all commands to come.
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A directory for whatever the test likes; home and store lie in it.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir().join("home")
+    }
+
+    /// `RPULL_STORE`; not there until a command makes it.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.dir().join("store")
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(&self, args: &[impl AsRef<OsStr>]) -> Output {
+        self.spawn(args).wait().await
+    }
+
+    /// Starts a command; it is killed when the value is dropped.
+    pub(crate) fn spawn(&self, args: &[impl AsRef<OsStr>]) -> Running {
+        let home = self.home();
+        let child = Command::new(env!("CARGO_BIN_EXE_rpull"))
+            .args(args)
+            .current_dir(self.dir())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &home)
+            .env("TMPDIR", self.dir().join("tmp"))
+            .env("XDG_RUNTIME_DIR", self.dir().join("run"))
+            .env("XDG_CONFIG_HOME", home.join(".config"))
+            .env("XDG_DATA_HOME", home.join(".local/share"))
+            .env("RPULL_STORE", self.store())
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Running {
+            child,
+            store: self.store(),
+        }
+    }
+}
+
+impl Output {
+    /// The exit code; absent where a signal ended the command.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The signal that ended the command.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+}
+
+impl Running {
+    /// `Signal::KILL`, `Signal::INT`, `Signal::TERM`.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = self.child.id().unwrap().try_into().unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    /// Waits until a partial in the store's `ingest/` has this many bytes, and tells its path.
+    pub(crate) async fn wait_for_partial(&self, bytes: u64) -> PathBuf {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let entries = std::fs::read_dir(self.store.join("ingest"))
+                .into_iter()
+                .flatten();
+            let grown = |path: &PathBuf| path.metadata().is_ok_and(|found| found.len() >= bytes);
+            if let Some(path) = entries.map(|entry| entry.unwrap().path()).find(grown) {
+                return path;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no partial reached {bytes} bytes"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn wait(self) -> Output {
+        let output = tokio::time::timeout(TIMEOUT, self.child.wait_with_output())
+            .await
+            .expect("the command does not end")
+            .unwrap();
+        Output {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            status: output.status,
+        }
+    }
+}

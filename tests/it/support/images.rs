@@ -1,0 +1,235 @@
+//! Tiny images made in memory, the same bytes every time.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use rpull::descriptor::Descriptor;
+use rpull::digest::Digest;
+use rpull::media::MediaType;
+use serde_json::{Value, json};
+
+use super::registry::Registry;
+
+/// Whose media types an image uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Oci,
+    Docker,
+}
+
+/// Bytes and what a document says about them.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) bytes: Bytes,
+}
+
+/// A layer before it belongs to an image: media types are the image's.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub(crate) diff_id: Digest,
+    /// The compressed tar.
+    pub(crate) bytes: Bytes,
+}
+
+/// An image for one platform.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) manifest: Piece,
+    pub(crate) config: Piece,
+    /// Bottom first.
+    pub(crate) layers: Vec<Piece>,
+}
+
+/// An index over images, each followed by an attestation about it as `BuildKit` writes them.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    pub(crate) document: Piece,
+    pub(crate) images: Vec<Image>,
+    pub(crate) attestations: Vec<Image>,
+}
+
+impl Piece {
+    fn new(media_type: MediaType, bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        let descriptor = Descriptor::of(media_type, &bytes);
+        Self { descriptor, bytes }
+    }
+
+    fn json(media_type: MediaType, value: &Value) -> Self {
+        Self::new(media_type, value.to_string())
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.descriptor.digest
+    }
+}
+
+/// A gzipped tar of these files, owned by root, modified in 1970.
+pub(crate) fn layer(files: &[(&str, &[u8])]) -> Layer {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, *bytes).unwrap();
+    }
+    gzip(&tar.into_inner().unwrap())
+}
+
+/// Compresses a tar made elsewhere.
+pub(crate) fn gzip(tar: &[u8]) -> Layer {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(tar).unwrap();
+    Layer {
+        diff_id: Digest::sha256(tar),
+        bytes: gzip.finish().unwrap().into(),
+    }
+}
+
+/// Bytes that do not compress, the same for the same seed.
+pub(crate) fn random_blob(size: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes
+}
+
+/// An image of these layers, bottom first, with a history that has one step without a layer.
+pub(crate) fn image(family: Family, architecture: &str, layers: &[Layer]) -> Image {
+    let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.diff_id).collect();
+    let step = |number| json!({"created": "2026-01-02T03:04:05Z", "created_by": format!("COPY step {number}")});
+    let mut history: Vec<Value> = (0..layers.len()).map(step).collect();
+    history.push(json!({"created": "2026-01-02T03:04:05Z", "created_by": "CMD [\"/hello\"]", "empty_layer": true}));
+    let config = json!({
+        "architecture": architecture, "os": "linux", "created": "2026-01-02T03:04:05Z",
+        "config": {"Cmd": ["/hello"], "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": history,
+    });
+    let (config_type, layer_type) = match family {
+        Family::Oci => (
+            MediaType::OCI_CONFIG,
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+        ),
+        Family::Docker => (
+            MediaType::DOCKER_CONFIG,
+            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        ),
+    };
+    let piece = |layer: &Layer| Piece::new(layer_type.into(), layer.bytes.clone());
+    assemble(
+        family,
+        Piece::json(config_type, &config),
+        layers.iter().map(piece).collect(),
+    )
+}
+
+/// A manifest over a config and layers of any media type.
+pub(crate) fn assemble(family: Family, config: Piece, layers: Vec<Piece>) -> Image {
+    let media_type = match family {
+        Family::Oci => MediaType::OCI_MANIFEST,
+        Family::Docker => MediaType::DOCKER_MANIFEST,
+    };
+    let descriptors: Vec<&Descriptor> = layers.iter().map(|layer| &layer.descriptor).collect();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": media_type, "config": config.descriptor, "layers": descriptors,
+    });
+    Image {
+        manifest: Piece::json(media_type, &manifest),
+        config,
+        layers,
+    }
+}
+
+/// An index over images of these architectures.
+pub(crate) fn index(family: Family, images: &[(&str, Image)]) -> Index {
+    let mut entries = Vec::new();
+    let mut attestations = Vec::new();
+    for (architecture, image) in images {
+        entries.push(entry(
+            &image.manifest,
+            json!({"architecture": architecture, "os": "linux"}),
+        ));
+        let attestation = attest(image);
+        let mut about = entry(
+            &attestation.manifest,
+            json!({"architecture": "unknown", "os": "unknown"}),
+        );
+        about["annotations"] = json!({
+            "vnd.docker.reference.digest": image.manifest.digest(), "vnd.docker.reference.type": "attestation-manifest",
+        });
+        entries.push(about);
+        attestations.push(attestation);
+    }
+    let media_type = match family {
+        Family::Oci => MediaType::OCI_INDEX,
+        Family::Docker => MediaType::DOCKER_LIST,
+    };
+    let document = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": entries});
+    Index {
+        document: Piece::json(media_type, &document),
+        images: images.iter().map(|(_, image)| image.clone()).collect(),
+        attestations,
+    }
+}
+
+fn entry(manifest: &Piece, platform: Value) -> Value {
+    let mut entry = serde_json::to_value(&manifest.descriptor).unwrap();
+    entry["platform"] = platform;
+    entry
+}
+
+fn attest(image: &Image) -> Image {
+    let about = json!({"_type": "https://in-toto.io/Statement/v0.1", "subject": [{"digest": image.manifest.digest()}]});
+    let statement = Piece::json("application/vnd.in-toto+json".into(), &about);
+    let config = json!({
+        "architecture": "unknown", "os": "unknown", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [statement.digest()]},
+    });
+    assemble(
+        Family::Oci,
+        Piece::json(MediaType::OCI_CONFIG, &config),
+        vec![statement],
+    )
+}
+
+impl Image {
+    /// Config and layers, each once.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Piece> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+
+    /// Bytes of config and layers: what a pull into an empty store moves.
+    pub(crate) fn size(&self) -> u64 {
+        self.blobs().map(|piece| piece.descriptor.size).sum()
+    }
+
+    /// Puts everything into a registry.
+    pub(crate) fn publish(&self, registry: &Registry, repository: &str, tag: Option<&str>) {
+        for piece in self.blobs() {
+            registry.blob(repository, piece.bytes.clone());
+        }
+        self.manifest.publish(registry, repository, tag);
+    }
+}
+
+impl Index {
+    /// Puts everything into a registry; only the index gets the tag.
+    pub(crate) fn publish(&self, registry: &Registry, repository: &str, tag: &str) {
+        for image in self.images.iter().chain(&self.attestations) {
+            image.publish(registry, repository, None);
+        }
+        self.document.publish(registry, repository, Some(tag));
+    }
+}
+
+impl Piece {
+    fn publish(&self, registry: &Registry, repository: &str, tag: Option<&str>) {
+        registry.document(
+            repository,
+            tag,
+            self.descriptor.media_type.as_str(),
+            self.bytes.clone(),
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! Debian's `docker-registry` as a child process on loopback, with storage of its own.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::certs::Certs;
+use super::tokens::TokenServer;
+
+/// Whether these programs are installed; where one is not, says that the test is left out.
+///
+/// # Panics
+/// Where a program is missing and `RPULL_LIVE=1`: there nothing may be left out.
+pub(crate) fn needs(test: &str, programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed =
+        |program: &&&str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    let Some(missing) = programs.iter().find(|program| !installed(program)) else {
+        return true;
+    };
+    let live = std::env::var_os("RPULL_LIVE").is_some_and(|value| value == "1");
+    assert!(!live, "{test} needs {missing}, which is not installed");
+    // Past the test harness, which keeps the output of tests that pass to itself.
+    writeln!(
+        std::io::stderr(),
+        "left out: {test}: {missing} is not installed"
+    )
+    .unwrap();
+    false
+}
+
+/// Who may use a registry.
+pub(crate) enum Access<'a> {
+    Open,
+    /// `user` with `pass`, over TLS with the server certificate.
+    Htpasswd(&'a Certs),
+    Token(&'a TokenServer),
+}
+
+/// A running registry; dropping it ends the process and removes its storage.
+pub(crate) struct Live {
+    child: Child,
+    dir: TempDir,
+    host: String,
+}
+
+/// A line of the access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) status: u16,
+    /// Body bytes sent.
+    pub(crate) bytes: u64,
+}
+
+impl Live {
+    /// Starts a registry and waits until it listens.
+    pub(crate) fn start(access: &Access<'_>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(
+            dir.path().join("config.yml"),
+            config(dir.path(), access).to_string(),
+        )
+        .unwrap();
+        let log = |name| File::create(dir.path().join(name)).unwrap();
+        let mut child = Command::new("docker-registry")
+            .args(["serve", "config.yml"])
+            .current_dir(&dir)
+            .stdin(Stdio::null())
+            .stdout(log("access.log"))
+            .stderr(log("error.log"))
+            .spawn()
+            .unwrap();
+        let host = wait_for_address(&mut child, &dir.path().join("error.log"));
+        Self { child, dir, host }
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What was answered so far; a request is logged once its answer is out, so the last may lag behind.
+    pub(crate) fn access_log(&self) -> Vec<Answered> {
+        let text = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap();
+        text.lines().filter_map(parse_access).collect()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn config(dir: &Path, access: &Access<'_>) -> Value {
+    let mut config = json!({
+        "version": "0.1",
+        "log": {"level": "info"},
+        "storage": {"filesystem": {"rootdirectory": dir.join("data")}, "delete": {"enabled": true}},
+        "http": {"addr": "127.0.0.1:0", "secret": "of-this-test"},
+    });
+    match access {
+        Access::Open => {}
+        Access::Htpasswd(certs) => {
+            let output = Command::new("htpasswd")
+                .args(["-Bbn", "user", "pass"])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "htpasswd: {output:?}");
+            let users = dir.join("htpasswd");
+            std::fs::write(&users, output.stdout).unwrap();
+            config["auth"] = json!({"htpasswd": {"realm": "test", "path": users}});
+            config["http"]["tls"] = json!({
+                "certificate": certs.cert(Certs::SERVER), "key": certs.key(Certs::SERVER),
+            });
+        }
+        Access::Token(tokens) => {
+            config["auth"] = json!({"token": {
+                "realm": tokens.realm(), "rootcertbundle": tokens.bundle(),
+                "issuer": TokenServer::ISSUER, "service": TokenServer::SERVICE,
+            }});
+        }
+    }
+    config
+}
+
+/// The registry picks its port itself, so that tests side by side cannot race for one, and logs it.
+fn wait_for_address(child: &mut Child, log: &Path) -> String {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let text = std::fs::read_to_string(log).unwrap();
+        if let Some((_, rest)) = text.split_once("listening on ") {
+            let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
+            if let Some(end) = end {
+                return rest[..end].to_owned();
+            }
+        }
+        let over = child.try_wait().unwrap().is_some() || Instant::now() > deadline;
+        assert!(!over, "docker-registry does not listen: {text}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Reads `host - user [time] "METHOD target HTTP/1.1" status bytes …`.
+fn parse_access(line: &str) -> Option<Answered> {
+    let mut quoted = line.split('"').skip(1);
+    let mut request = quoted.next()?.split(' ');
+    let mut outcome = quoted.next()?.split_ascii_whitespace();
+    Some(Answered {
+        method: request.next()?.to_owned(),
+        target: request.next()?.to_owned(),
+        status: outcome.next()?.parse().ok()?,
+        bytes: outcome.next()?.parse().ok()?,
+    })
+}

@@ -1,0 +1,16 @@
+//! What the integration tests stand on: servers that misbehave on demand, images, certificates, the real registry.
+
+#![expect(dead_code, reason = "the tests of the client come with the client")]
+
+pub(crate) mod certs;
+pub(crate) mod cli;
+pub(crate) mod exchange;
+pub(crate) mod fixtures;
+pub(crate) mod http;
+pub(crate) mod images;
+pub(crate) mod live;
+pub(crate) mod placeholders;
+pub(crate) mod real;
+pub(crate) mod recorder;
+pub(crate) mod registry;
+pub(crate) mod tokens;

@@ -1,0 +1,56 @@
+//! A proxy that remembers requests with their headers: the real registry's log does not show `Range`.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use reqwest::redirect::Policy;
+
+use super::http::{Fault, Reply, Request, Server};
+
+/// Passes everything on to an http server at `upstream`, `host:port`; the proxy's own host stays in `Host`.
+pub(crate) async fn in_front_of(upstream: &str) -> Server {
+    let upstream = format!("http://{upstream}");
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none());
+    let client = builder.build().unwrap();
+    let pass_on = move |request: Request| -> BoxFuture<'static, Reply> {
+        Box::pin(pass(
+            client.clone(),
+            format!("{upstream}{}", request.target()),
+            request,
+        ))
+    };
+    Server::start_async(None, Arc::new(pass_on)).await
+}
+
+async fn pass(client: reqwest::Client, url: String, request: Request) -> Reply {
+    let method = reqwest::Method::from_bytes(request.method.as_bytes()).unwrap();
+    let mut builder = client.request(method, url).body(request.body);
+    for (name, value) in &request.headers {
+        if !["connection", "content-length"].contains(&name.to_ascii_lowercase().as_str()) {
+            builder = builder.header(name, value);
+        }
+    }
+    let answer = builder.send().await.unwrap();
+    let mut reply = Reply::new(answer.status().as_u16(), "");
+    for (name, value) in answer.headers() {
+        reply = reply.header(name.as_str(), value.to_str().unwrap());
+    }
+    let lengths: Vec<String> = reply
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "content-length")
+        .map(|(_, value)| value.clone())
+        .collect();
+    reply = reply
+        .without("content-length")
+        .without("transfer-encoding")
+        .without("connection");
+    if request.method == "HEAD" {
+        // A HEAD has no body to take the length from.
+        return reply.fault(Fault::ContentLength(lengths));
+    }
+    reply.body = answer.bytes().await.unwrap();
+    reply
+}

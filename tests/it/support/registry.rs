@@ -1,0 +1,319 @@
+//! An in-memory registry to pull from, read-only over HTTP, whose answers can be twisted request by request.
+
+#[path = "gate.rs"]
+mod gate;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use rpull::digest::Digest;
+use tokio_rustls::rustls::ServerConfig;
+
+use super::http::{Reply, Request, Server};
+use gate::Gate;
+pub(crate) use gate::{Auth, Bearer};
+
+/// How a registry behaves while nothing is twisted.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) auth: Auth,
+    /// For the registry's own port only; the token server and the blob host stay plain.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Blobs are redirected to another port, which answers 400 to any `Authorization`.
+    pub(crate) blobs_elsewhere: bool,
+    /// Most tags per page; unlimited where absent.
+    pub(crate) page: Option<usize>,
+}
+
+/// A running registry.
+pub(crate) struct Registry {
+    /// The registry's own port, where a client starts.
+    pub(crate) server: Server,
+    /// The port that issues tokens, where it is another one.
+    pub(crate) tokens: Option<Server>,
+    /// The port that serves redirected blobs.
+    pub(crate) blobs: Option<Server>,
+    gate: Arc<Gate>,
+    shelf: Arc<Shelf>,
+}
+
+impl Registry {
+    /// An open one.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub(crate) async fn start_with(options: Options) -> Self {
+        let shelf = Arc::new(Shelf::default());
+        let (gate, tokens) = Gate::open(options.auth).await;
+        let gate = Arc::new(gate);
+        let blobs = if options.blobs_elsewhere {
+            let shelf = Arc::clone(&shelf);
+            Some(
+                Server::start(move |request| {
+                    shelf.twisted(request, |shelf| shelf.signed_blob(request))
+                })
+                .await,
+            )
+        } else {
+            None
+        };
+        let front = Front {
+            gate: Arc::clone(&gate),
+            shelf: Arc::clone(&shelf),
+            blobs: blobs.as_ref().map(|server| server.url("/signed/")),
+            page: options.page,
+            scheme: if options.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            },
+        };
+        let server = Server::start_with(options.tls, move |request| front.answer(request)).await;
+        Self {
+            server,
+            tokens,
+            blobs,
+            gate,
+            shelf,
+        }
+    }
+
+    /// `host:port/repository`, as it stands in a reference.
+    pub(crate) fn repository(&self, name: &str) -> String {
+        format!("{}/{name}", self.server.host())
+    }
+
+    /// Stores a blob and tells its digest.
+    pub(crate) fn blob(&self, repository: &str, bytes: impl Into<Bytes>) -> Digest {
+        let bytes = bytes.into();
+        let digest = Digest::sha256(&bytes);
+        self.blob_as(repository, &digest, bytes);
+        digest
+    }
+
+    /// Stores bytes under a digest that need not be theirs.
+    pub(crate) fn blob_as(&self, repository: &str, digest: &Digest, bytes: impl Into<Bytes>) {
+        let key = (repository.to_owned(), digest.to_string());
+        self.shelf.blobs.lock().unwrap().insert(key, bytes.into());
+    }
+
+    /// Stores a manifest or index; a tag that exists moves.
+    pub(crate) fn document(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        media_type: &str,
+        bytes: impl Into<Bytes>,
+    ) -> Digest {
+        let bytes = bytes.into();
+        let digest = Digest::sha256(&bytes);
+        let mut repositories = self.shelf.repositories.lock().unwrap();
+        let held = repositories.entry(repository.to_owned()).or_default();
+        held.documents
+            .insert(digest.to_string(), (media_type.to_owned(), bytes));
+        if let Some(tag) = tag {
+            held.tags.insert(tag.to_owned(), digest.to_string());
+        }
+        digest
+    }
+
+    /// Changes answers to those of the requests matching `part_of_line` whose number, counted from 0, is in `which`.
+    ///
+    /// `twist("GET /v2/a/blobs/", 0..2, |reply| reply.fault(Fault::Cut(1000)))` cuts the first two. Twists add up in
+    /// the order of their making. Requests refused for want of a credential are neither counted nor twisted.
+    pub(crate) fn twist(
+        &self,
+        part_of_line: &str,
+        which: Range<usize>,
+        change: impl Fn(Reply) -> Reply + Send + 'static,
+    ) {
+        self.shelf.twists.lock().unwrap().push(Twist {
+            part_of_line: part_of_line.to_owned(),
+            which,
+            seen: 0,
+            change: Box::new(change),
+        });
+    }
+
+    /// Refuses every token issued so far from now on.
+    pub(crate) fn revoke_tokens(&self) {
+        self.gate.revoke();
+    }
+
+    /// Requests for a token so far, on whichever port.
+    pub(crate) fn token_requests(&self) -> Vec<Request> {
+        let server = self.tokens.as_ref().unwrap_or(&self.server);
+        let mut requests = server.requests();
+        requests.retain(|request| request.path == "/token");
+        requests
+    }
+}
+
+/// What stands on the registry's own port.
+struct Front {
+    gate: Arc<Gate>,
+    shelf: Arc<Shelf>,
+    blobs: Option<String>,
+    page: Option<usize>,
+    scheme: &'static str,
+}
+
+impl Front {
+    fn answer(&self, request: &Request) -> Reply {
+        let refused = self.gate.answer(request, self.scheme);
+        refused.unwrap_or_else(|| self.shelf.twisted(request, |_| self.content(request)))
+    }
+
+    fn content(&self, request: &Request) -> Reply {
+        if !matches!(request.method.as_str(), "GET" | "HEAD") {
+            return Reply::error(405, "UNSUPPORTED", "this registry is read-only");
+        }
+        let Some(path) = request.path.strip_prefix("/v2/") else {
+            return Reply::new(404, "page not found\n");
+        };
+        if path.is_empty() {
+            return Reply::json(200, &serde_json::json!({}));
+        }
+        if let Some(repository) = path.strip_suffix("/tags/list") {
+            return self.shelf.tags(repository, request, self.page);
+        }
+        if let Some((repository, name)) = path.rsplit_once("/manifests/") {
+            return self.shelf.document(repository, name);
+        }
+        match (path.rsplit_once("/blobs/"), &self.blobs) {
+            (Some((repository, digest)), Some(elsewhere)) if request.method == "GET" => {
+                let place = format!("{elsewhere}{repository}/{digest}?signature=secret");
+                Reply::new(307, "").header("Location", place)
+            }
+            (Some((repository, digest)), _) => self.shelf.blob(repository, digest, request),
+            (None, _) => Reply::new(404, "page not found\n"),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Shelf {
+    repositories: Mutex<BTreeMap<String, Repository>>,
+    blobs: Mutex<HashMap<(String, String), Bytes>>,
+    twists: Mutex<Vec<Twist>>,
+}
+
+#[derive(Default)]
+struct Repository {
+    tags: BTreeMap<String, String>,
+    documents: HashMap<String, (String, Bytes)>,
+}
+
+struct Twist {
+    part_of_line: String,
+    which: Range<usize>,
+    seen: usize,
+    change: Box<dyn Fn(Reply) -> Reply + Send>,
+}
+
+impl Shelf {
+    fn twisted(&self, request: &Request, answer: impl FnOnce(&Self) -> Reply) -> Reply {
+        let (line, mut reply) = (request.line(), answer(self));
+        for twist in self.twists.lock().unwrap().iter_mut() {
+            if line.contains(&twist.part_of_line) {
+                if twist.which.contains(&twist.seen) {
+                    reply = (twist.change)(reply);
+                }
+                twist.seen += 1;
+            }
+        }
+        reply
+    }
+
+    fn document(&self, repository: &str, name: &str) -> Reply {
+        let repositories = self.repositories.lock().unwrap();
+        let Some(held) = repositories.get(repository) else {
+            return Reply::error(404, "NAME_UNKNOWN", "repository name not known to registry");
+        };
+        let digest = held.tags.get(name).map_or(name, String::as_str);
+        match held.documents.get(digest) {
+            None => Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
+            Some((media_type, bytes)) => Reply::new(200, bytes.clone())
+                .header("Content-Type", media_type)
+                .header("Docker-Content-Digest", digest),
+        }
+    }
+
+    fn blob(&self, repository: &str, digest: &str, request: &Request) -> Reply {
+        let key = (repository.to_owned(), digest.to_owned());
+        match self.blobs.lock().unwrap().get(&key) {
+            None => Reply::error(404, "BLOB_UNKNOWN", "blob unknown to registry"),
+            Some(bytes) => slice(bytes, request.header("range"))
+                .header("Content-Type", "application/octet-stream")
+                .header("Docker-Content-Digest", digest),
+        }
+    }
+
+    fn signed_blob(&self, request: &Request) -> Reply {
+        if request.header("authorization").is_some() {
+            return Reply::new(400, "<Error><Code>InvalidAuthenticationInfo</Code></Error>");
+        }
+        match request
+            .path
+            .strip_prefix("/signed/")
+            .and_then(|path| path.rsplit_once('/'))
+        {
+            Some((repository, digest)) if request.query == "signature=secret" => {
+                self.blob(repository, digest, request)
+            }
+            _ => Reply::new(403, "<Error><Code>AccessDenied</Code></Error>"),
+        }
+    }
+
+    fn tags(&self, repository: &str, request: &Request, page: Option<usize>) -> Reply {
+        let repositories = self.repositories.lock().unwrap();
+        let Some(held) = repositories.get(repository) else {
+            return Reply::error(404, "NAME_UNKNOWN", "repository name not known to registry");
+        };
+        let pairs: HashMap<String, String> = request.pairs().into_iter().collect();
+        let wanted = pairs
+            .get("n")
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(usize::MAX);
+        let after = pairs.get("last").map_or("", String::as_str);
+        let most = wanted.min(page.unwrap_or(usize::MAX));
+        let rest: Vec<&String> = held
+            .tags
+            .keys()
+            .filter(|tag| tag.as_str() > after)
+            .collect();
+        let tags: Vec<&String> = rest.iter().copied().take(most).collect();
+        let reply = Reply::json(200, &serde_json::json!({"name": repository, "tags": tags}));
+        match tags.last() {
+            Some(last) if rest.len() > tags.len() => {
+                let next =
+                    format!("</v2/{repository}/tags/list?last={last}&n={most}>; rel=\"next\"");
+                reply.header("Link", next)
+            }
+            _ => reply,
+        }
+    }
+}
+
+/// The whole, or the one range that is asked for: `bytes=a-b` or `bytes=a-`.
+fn slice(bytes: &Bytes, range: Option<&str>) -> Reply {
+    let total = bytes.len();
+    let asked = range
+        .and_then(|range| range.strip_prefix("bytes="))
+        .and_then(|range| range.split_once('-'))
+        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().unwrap_or(usize::MAX))));
+    match asked {
+        None => Reply::new(200, bytes.clone()),
+        Some((first, _)) if first >= total => {
+            Reply::new(416, "").header("Content-Range", format!("bytes */{total}"))
+        }
+        Some((first, last)) => {
+            let last = last.min(total - 1);
+            Reply::new(206, bytes.slice(first..=last))
+                .header("Content-Range", format!("bytes {first}-{last}/{total}"))
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What the loopback server answers, and the ways in which the answer goes wrong on the wire.
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+/// One answer: an honest response unless it has a [`Fault`].
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// Sent as they are; `Content-Length` is added unless the fault says otherwise.
+    pub(crate) headers: Vec<(String, String)>,
+    /// For HEAD, what a GET would carry: only its length is told.
+    pub(crate) body: Bytes,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// A way to break an answer. Byte counts are of the body.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// Closes in good order after so many bytes.
+    Cut(usize),
+    /// Resets the connection after so many bytes.
+    Reset(usize),
+    /// Sends so many bytes and nothing more, connection open.
+    Stall(usize),
+    /// Sends so many bytes per interval.
+    Slow(usize, Duration),
+    /// Says these `Content-Length` values, one header line each, sends the whole body and closes.
+    ContentLength(Vec<String>),
+    /// Says no length at all, sends the whole body and closes.
+    NoLength,
+    /// Chunks of so many bytes, well-formed.
+    Chunked(usize),
+    /// Chunks of so many bytes, closed without the last one.
+    ChunkedUnfinished(usize),
+    /// These bytes in place of a response, then closes.
+    Raw(Bytes),
+    /// Reads the request and never answers.
+    Silence,
+    /// Reads the request and closes in good order, as a pooled connection that has just timed out.
+    HangUp,
+}
+
+/// What becomes of the connection after an answer.
+pub(super) enum After {
+    KeepAlive,
+    Close,
+    Reset,
+}
+
+impl Reply {
+    pub(crate) fn new(status: u16, body: impl Into<Bytes>) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+            fault: None,
+        }
+    }
+
+    pub(crate) fn json(status: u16, value: &serde_json::Value) -> Self {
+        Self::new(status, value.to_string()).header("Content-Type", "application/json")
+    }
+
+    /// An error document as registries send it.
+    pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
+        let error = serde_json::json!({"errors": [{"code": code, "message": message}]});
+        Self::json(status, &error)
+    }
+
+    /// Appends a header line; a repeated name is sent twice.
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Takes every header line of this name away.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers
+            .retain(|(held, _)| !held.eq_ignore_ascii_case(name));
+        self
+    }
+
+    pub(crate) fn fault(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+
+    pub(super) async fn write(
+        &self,
+        method: &str,
+        stream: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<After> {
+        match &self.fault {
+            Some(Fault::Raw(bytes)) => {
+                stream.write_all(bytes).await?;
+                return Ok(After::Close);
+            }
+            Some(Fault::Silence) => return Ok(forever().await),
+            Some(Fault::HangUp) => return Ok(After::Close),
+            _ => stream.write_all(self.head().as_bytes()).await?,
+        }
+        if method == "HEAD" || self.bodiless() {
+            stream.flush().await?;
+            return Ok(After::KeepAlive);
+        }
+        let after = self.write_body(stream).await?;
+        stream.flush().await?;
+        Ok(after)
+    }
+
+    fn head(&self) -> String {
+        let mut lines = vec![format!("HTTP/1.1 {} Answer", self.status)];
+        lines.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}")),
+        );
+        let length = |value: &String| format!("Content-Length: {value}");
+        match &self.fault {
+            Some(Fault::Chunked(_) | Fault::ChunkedUnfinished(_)) => {
+                lines.push("Transfer-Encoding: chunked".to_owned());
+            }
+            Some(Fault::ContentLength(values)) => lines.extend(values.iter().map(length)),
+            Some(Fault::NoLength) => lines.push("Connection: close".to_owned()),
+            _ if self.bodiless() => {}
+            _ => lines.push(length(&self.body.len().to_string())),
+        }
+        lines.join("\r\n") + "\r\n\r\n"
+    }
+
+    fn bodiless(&self) -> bool {
+        matches!(self.status, 100..=199 | 204 | 304)
+    }
+
+    async fn write_body(&self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<After> {
+        let upto = |n: usize| self.body.slice(..n.min(self.body.len()));
+        match self.fault {
+            Some(Fault::Cut(n)) => {
+                stream.write_all(&upto(n)).await?;
+                Ok(After::Close)
+            }
+            Some(Fault::Reset(n)) => {
+                stream.write_all(&upto(n)).await?;
+                Ok(After::Reset)
+            }
+            Some(Fault::Stall(n)) => {
+                stream.write_all(&upto(n)).await?;
+                stream.flush().await?;
+                Ok(forever().await)
+            }
+            Some(Fault::Slow(n, every)) => {
+                for piece in self.body.chunks(n) {
+                    stream.write_all(piece).await?;
+                    stream.flush().await?;
+                    tokio::time::sleep(every).await;
+                }
+                Ok(After::KeepAlive)
+            }
+            Some(Fault::Chunked(n) | Fault::ChunkedUnfinished(n)) => {
+                for piece in self.body.chunks(n) {
+                    let size = format!("{:x}\r\n", piece.len());
+                    stream.write_all(size.as_bytes()).await?;
+                    stream.write_all(piece).await?;
+                    stream.write_all(b"\r\n").await?;
+                }
+                if matches!(self.fault, Some(Fault::ChunkedUnfinished(_))) {
+                    return Ok(After::Close);
+                }
+                stream.write_all(b"0\r\n\r\n").await?;
+                Ok(After::KeepAlive)
+            }
+            Some(Fault::ContentLength(_) | Fault::NoLength) => {
+                stream.write_all(&self.body).await?;
+                Ok(After::Close)
+            }
+            _ => {
+                stream.write_all(&self.body).await?;
+                Ok(After::KeepAlive)
+            }
+        }
+    }
+}
+
+/// Ends only when the server is dropped and its tasks with it.
+async fn forever() -> After {
+    match std::future::pending::<Infallible>().await {}
+}
