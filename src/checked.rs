@@ -30,11 +30,7 @@ impl Checked {
     /// [`ErrorKind::Unsupported`] where the digest's algorithm cannot be computed.
     pub fn new(expected: &Descriptor) -> Result<Self> {
         let hasher = Hasher::new(expected.digest.algorithm()?);
-        Ok(Self {
-            expected: expected.clone(),
-            hasher,
-            seen: 0,
-        })
+        Ok(Self { expected: expected.clone(), hasher, seen: 0 })
     }
 
     /// Bytes fed so far.
@@ -51,10 +47,7 @@ impl Checked {
         if self.seen > self.expected.size {
             return Err(mismatch(
                 &self.expected,
-                format!(
-                    "longer than the {} bytes it should have",
-                    self.expected.size
-                ),
+                format!("longer than the {} bytes it should have", self.expected.size),
             ));
         }
         self.hasher.update(bytes);
@@ -67,18 +60,12 @@ impl Checked {
     /// [`ErrorKind::Mismatch`] naming both sizes or both digests.
     pub fn finish(self) -> Result<Verified> {
         if self.seen != self.expected.size {
-            let why = format!(
-                "{} bytes came, {} were expected",
-                self.seen, self.expected.size
-            );
+            let why = format!("{} bytes came, {} were expected", self.seen, self.expected.size);
             return Err(mismatch(&self.expected, why));
         }
         let found = self.hasher.finish();
         if found != self.expected.digest {
-            return Err(mismatch(
-                &self.expected,
-                format!("the bytes have digest {found}"),
-            ));
+            return Err(mismatch(&self.expected, format!("the bytes have digest {found}")));
         }
         Ok(Verified(self.expected))
     }
@@ -110,15 +97,8 @@ mod tests {
             checked.update(&bytes[split..]).unwrap();
             assert!(checked.finish().is_ok());
         }
-        for wrong in [
-            &bytes[1..],
-            b"one layer of an imagE",
-            b"one layer of an image ",
-        ] {
-            assert_eq!(
-                verify(&descriptor, wrong).unwrap_err().kind(),
-                ErrorKind::Mismatch
-            );
+        for wrong in [&bytes[1..], b"one layer of an imagE", b"one layer of an image "] {
+            assert_eq!(verify(&descriptor, wrong).unwrap_err().kind(), ErrorKind::Mismatch);
         }
     }
 }

@@ -53,9 +53,7 @@ pub struct Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body")
-            .field("start", &self.start)
-            .finish_non_exhaustive()
+        f.debug_struct("Body").field("start", &self.start).finish_non_exhaustive()
     }
 }
 
@@ -79,6 +77,11 @@ pub trait Source: Send + Sync {
     /// HTTP requests sent on behalf of this source so far.
     fn requests(&self) -> Requests {
         Requests::default()
+    }
+
+    /// `registry/repository`, where this is one: what came from there can be asked for there again.
+    fn origin(&self) -> Option<String> {
+        None
     }
 
     /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
@@ -127,9 +130,9 @@ impl fmt::Debug for Admission {
 pub struct Label {
     /// The name that it gets at the target; a former holder of the name loses it.
     pub name: Name,
-    /// `registry/repository` that it came from.
+    /// `registry/repository` that it came from; `None` keeps what the target knows about that.
     pub origin: Option<String>,
-    /// The index that a manifest was chosen from.
+    /// The index that a manifest was chosen from, in that repository.
     pub index: Option<Digest>,
 }
 

@@ -1,9 +1,13 @@
 //! The descriptor: what names content everywhere. Spec: image-spec `descriptor.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::Digest;
@@ -21,11 +25,7 @@ pub struct Descriptor {
     /// Size in bytes as the document states it; not yet verified.
     pub size: u64,
     /// Other places to fetch a foreign layer from; never trusted, never asked with credentials.
-    #[serde(
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "urls", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
     /// Free text about the content.
     #[serde(
@@ -38,10 +38,10 @@ pub struct Descriptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// What an artifact is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "artifact_type", skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Where the manifest behind it runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "platform", skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
 }
 
@@ -52,6 +52,77 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads a struct from a JSON object only: serde alone also takes a list of its fields, as no other client does.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// An [`Object`].
+pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+/// An [`Object`] or `null`.
+pub(crate) fn optional_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let value: Option<Object<T>> = Option::deserialize(deserializer)?;
+    Ok(value.map(|Object(value)| value))
+}
+
+/// A list of [`Object`]s or `null`.
+pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let values: Vec<Object<T>> = null_is_default(deserializer)?;
+    Ok(values.into_iter().map(|Object(value)| value).collect())
+}
+
+fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let urls: Vec<String> = null_is_default(deserializer)?;
+    match urls.iter().find(|url| url::Url::parse(url).is_err()) {
+        None => Ok(urls),
+        Some(odd) => Err(serde::de::Error::custom(format!("`{odd}` is no URL"))),
+    }
+}
+
+fn artifact_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let media_type: Option<MediaType> = Option::deserialize(deserializer)?;
+    Ok(media_type.map(|media_type| media_type.to_string()))
+}
+
+/// An empty platform is none: an entry that says nothing must not look as if it had said something.
+fn platform<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Platform>, D::Error> {
+    let platform: Option<Platform> = optional_object(deserializer)?;
+    Ok(platform.filter(|platform| !platform.is_empty()))
 }
 
 impl Descriptor {
@@ -76,9 +147,7 @@ impl Descriptor {
 
     /// The content embedded in `data`, only where it has the right size and digest; otherwise fetch it.
     pub fn inline(&self) -> Option<Bytes> {
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(self.data.as_ref()?)
-            .ok()?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(self.data.as_ref()?).ok()?;
         crate::checked::verify(self, &bytes).ok()?;
         Some(bytes.into())
     }
@@ -111,11 +180,23 @@ mod tests {
     fn null_lists_are_empty() {
         let text =
             r#"{"mediaType":"x/y","digest":"blake3:ab","size":1,"urls":null,"annotations":null}"#;
-        assert!(
-            serde_json::from_str::<Descriptor>(text)
-                .unwrap()
-                .urls
-                .is_empty()
-        );
+        assert!(serde_json::from_str::<Descriptor>(text).unwrap().urls.is_empty());
+    }
+
+    #[test]
+    fn fields_that_cannot_be_what_they_should_be_are_refused() {
+        let read = |field: &str| {
+            let text = format!(r#"{{"mediaType":"x/y","digest":"blake3:ab","size":1,{field}}}"#);
+            serde_json::from_str::<Descriptor>(&text)
+        };
+        for bad in
+            [r#""urls":["value"]"#, r#""artifactType":"x/.y""#, r#""platform":["amd64","linux"]"#]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(read(r#""urls":["https://cdn.example/x"],"artifactType":"x/y""#).is_ok());
+        for nothing in ["null", "{}", r#"{"os":"","architecture":""}"#] {
+            assert_eq!(read(&format!(r#""platform":{nothing}"#)).unwrap().platform, None);
+        }
     }
 }

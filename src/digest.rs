@@ -34,9 +34,7 @@ impl Digest {
 
     /// The part before the colon.
     pub fn algorithm_name(&self) -> &str {
-        self.0
-            .split_once(':')
-            .map_or("", |(algorithm, _)| algorithm)
+        self.0.split_once(':').map_or("", |(algorithm, _)| algorithm)
     }
 
     /// The part after the colon; lowercase hex for every algorithm that rpull can verify.
@@ -79,18 +77,13 @@ impl FromStr for Digest {
             return refuse("expected algorithm:hex");
         };
         let well_formed = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         };
         if !algorithm.split(['+', '.', '_', '-']).all(well_formed) {
             return refuse("malformed algorithm");
         }
         if encoded.is_empty()
-            || !encoded
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b))
+            || !encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b))
         {
             return refuse("malformed encoded part");
         }
@@ -107,10 +100,7 @@ impl FromStr for Digest {
                     encoded.len()
                 ));
             }
-            if !encoded
-                .bytes()
-                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-            {
+            if !encoded.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
                 return refuse("hex digits must be lowercase");
             }
         }
@@ -200,12 +190,7 @@ mod tests {
         );
         let mut sha512 = Hasher::new(Algorithm::Sha512);
         sha512.update(b"{}");
-        assert!(
-            sha512
-                .finish()
-                .as_str()
-                .starts_with("sha512:27c74670adb75075fad058d5ceaf7b20")
-        );
+        assert!(sha512.finish().as_str().starts_with("sha512:27c74670adb75075fad058d5ceaf7b20"));
     }
 
     #[test]
@@ -235,9 +220,6 @@ mod tests {
     #[test]
     fn an_unknown_algorithm_parses_but_cannot_be_verified() {
         let digest: Digest = "blake3:abcdef".parse().unwrap();
-        assert_eq!(
-            digest.algorithm().unwrap_err().kind(),
-            ErrorKind::Unsupported
-        );
+        assert_eq!(digest.algorithm().unwrap_err().kind(), ErrorKind::Unsupported);
     }
 }

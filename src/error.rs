@@ -192,10 +192,7 @@ mod tests {
         let error = Error::new(ErrorKind::NotFound, "manifest library/nope:1")
             .at("docker.io")
             .because("manifest unknown");
-        assert_eq!(
-            error.to_string(),
-            "manifest library/nope:1: docker.io: manifest unknown"
-        );
+        assert_eq!(error.to_string(), "manifest library/nope:1: docker.io: manifest unknown");
     }
 
     #[test]

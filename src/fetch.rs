@@ -13,15 +13,22 @@ use crate::retry::{RetryPolicy, retry};
 ///
 /// # Errors
 /// [`ErrorKind::Document`] where the descriptor says that it is larger, [`ErrorKind::Mismatch`] for other bytes.
-pub async fn blob(source: &dyn Source, descriptor: &Descriptor, limit: u64) -> Result<Bytes> {
+pub async fn blob(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    limit: u64,
+    policy: &RetryPolicy,
+) -> Result<Bytes> {
     if descriptor.size > limit {
         let why = format!("{} bytes, more than the limit of {limit}", descriptor.size);
-        return Err(Error::new(ErrorKind::Document, format!("blob {}", descriptor.digest)).because(why));
+        return Err(
+            Error::new(ErrorKind::Document, format!("blob {}", descriptor.digest)).because(why)
+        );
     }
     if let Some(bytes) = descriptor.inline() {
         return Ok(bytes);
     }
-    retry(&RetryPolicy::default(), || async {
+    retry(policy, || async {
         let mut stream = source.blob(descriptor, 0).await?.stream;
         let mut bytes = BytesMut::new();
         while let Some(piece) = stream.try_next().await? {

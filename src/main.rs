@@ -1,3 +1,7 @@
-//! The `rpull` command.
+//! The `rpull` command; see [`rpull::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rpull::cli::main()
+}

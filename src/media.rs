@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A media type as it stands in a document or header, without parameters.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct MediaType(Cow<'static, str>);
 
@@ -19,17 +19,14 @@ impl MediaType {
     /// OCI image config.
     pub const OCI_CONFIG: Self = Self(Cow::Borrowed("application/vnd.oci.image.config.v1+json"));
     /// Docker manifest list, the elder of the OCI index.
-    pub const DOCKER_LIST: Self = Self(Cow::Borrowed(
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    ));
+    pub const DOCKER_LIST: Self =
+        Self(Cow::Borrowed("application/vnd.docker.distribution.manifest.list.v2+json"));
     /// Docker image manifest, version 2, schema 2.
-    pub const DOCKER_MANIFEST: Self = Self(Cow::Borrowed(
-        "application/vnd.docker.distribution.manifest.v2+json",
-    ));
+    pub const DOCKER_MANIFEST: Self =
+        Self(Cow::Borrowed("application/vnd.docker.distribution.manifest.v2+json"));
     /// Docker image config.
-    pub const DOCKER_CONFIG: Self = Self(Cow::Borrowed(
-        "application/vnd.docker.container.image.v1+json",
-    ));
+    pub const DOCKER_CONFIG: Self =
+        Self(Cow::Borrowed("application/vnd.docker.container.image.v1+json"));
 
     /// Takes a header or field value: parameters are cut off, letters lowered.
     pub fn from_header(value: &str) -> Self {
@@ -59,8 +56,7 @@ impl MediaType {
 
     /// Whether it is Docker's schema 1, which was never content-addressed.
     pub fn is_schema1(&self) -> bool {
-        self.0
-            .starts_with("application/vnd.docker.distribution.manifest.v1+")
+        self.0.starts_with("application/vnd.docker.distribution.manifest.v1+")
     }
 
     /// Whether it is an image config, whose JSON rpull reads.
@@ -70,20 +66,40 @@ impl MediaType {
 
     /// Whether it is a layer that registries need not hold (protocol: "foreign", "nondistributable").
     pub fn is_foreign(&self) -> bool {
-        self.0
-            .starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
-            || self
-                .0
-                .starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
+        self.0.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
+            || self.0.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
     }
 
     /// Whether a header with it says nothing about a document: proxies and file servers send these for everything.
     pub fn is_uninformative(&self) -> bool {
         matches!(
             &*self.0,
-            "" | "text/plain" | "application/json" | "application/octet-stream"
+            ""
+                | "text/plain"
+                | "application/json"
+                | "application/octet-stream"
+                // What S3 says about an object that was stored without a type.
+                | "binary/octet-stream"
         )
     }
+}
+
+/// Documents are held to the grammar of image-spec's schema: two names joined by a slash.
+impl<'de> Deserialize<'de> for MediaType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !text.split_once('/').is_some_and(|(kind, name)| is_name(kind) && is_name(name)) {
+            return Err(serde::de::Error::custom(format!("`{text}` is no media type")));
+        }
+        Ok(Self(Cow::Owned(text)))
+    }
+}
+
+/// A letter or digit, then up to 126 visible characters; more than RFC 6838 allows, as the schema has it.
+fn is_name(text: &str) -> bool {
+    text.len() <= 127
+        && text.bytes().all(|b| b.is_ascii_graphic())
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
 }
 
 impl fmt::Display for MediaType {
@@ -101,5 +117,30 @@ impl fmt::Debug for MediaType {
 impl From<&str> for MediaType {
     fn from(text: &str) -> Self {
         Self(Cow::Owned(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_cannot_name_just_anything() {
+        let read = |text: &str| serde_json::from_value::<MediaType>(text.into());
+        for fine in ["application/vnd.oci.image.layer.v1.tar+gzip", "text/x;v=1", "x/y"] {
+            assert_eq!(read(fine).unwrap().as_str(), fine);
+        }
+        let long = format!("{}/x", "a".repeat(128));
+        for bad in ["", "manifest", "/x", "x/", ".x/y", "x/.y", "x/y z", "x/\u{1b}", &long] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn headers_are_read_without_parameters_and_case() {
+        let header =
+            MediaType::from_header("Application/VND.OCI.image.index.v1+JSON; charset=utf-8");
+        assert_eq!(header, MediaType::OCI_INDEX);
+        assert!(MediaType::from_header(" text/plain ;x").is_uninformative());
     }
 }

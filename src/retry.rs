@@ -50,7 +50,8 @@ impl RetryPolicy {
             };
             return Err(error.because(why).lasting());
         }
-        let doubled = self.first_delay.saturating_mul(1_u32 << (failures.saturating_sub(1)).min(16));
+        let doubled =
+            self.first_delay.saturating_mul(1_u32 << (failures.saturating_sub(1)).min(16));
         // Full jitter: many clients that failed together must not come back together.
         let jittered = doubled.min(self.longest_delay).mul_f64(fastrand::f64());
         Ok((error.retry_after().unwrap_or(jittered), error))
@@ -82,7 +83,9 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn busy(retry_after: Option<u64>) -> Error {
-        Error::new(ErrorKind::Registry, "blob").because("busy").transient(retry_after.map(Duration::from_secs))
+        Error::new(ErrorKind::Registry, "blob")
+            .because("busy")
+            .transient(retry_after.map(Duration::from_secs))
     }
 
     #[test]
@@ -90,7 +93,12 @@ mod tests {
         let policy = RetryPolicy { attempts: 50, ..RetryPolicy::default() };
         for failures in 1..40 {
             let (delay, _) = policy.delay(failures, busy(None)).unwrap();
-            assert!(delay <= policy.longest_delay.min(Duration::from_millis(500 << (failures - 1).min(20))));
+            assert!(
+                delay
+                    <= policy
+                        .longest_delay
+                        .min(Duration::from_millis(500 << (failures - 1).min(20)))
+            );
         }
         assert_eq!(policy.delay(1, busy(Some(7))).unwrap().0, Duration::from_secs(7));
     }

@@ -4,10 +4,7 @@ use zeroize::Zeroizing;
 
 /// A secret without `Debug`, `Display` or `Serialize`; wiped from memory when dropped.
 #[derive(Clone, PartialEq, Eq)]
-#[expect(
-    missing_debug_implementations,
-    reason = "what has no Debug cannot slip into a log"
-)]
+#[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {

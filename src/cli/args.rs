@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
-    /// The local store [default: $RPULL_STORE, else ~/.local/share/rpull]
+    /// The local store [default: `$RPULL_STORE`, else ~/.local/share/rpull]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// Never ask a registry
@@ -43,7 +43,13 @@ pub(crate) struct Common {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = false
+    )]
     pub(crate) color: When,
     /// How to show progress
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
@@ -115,31 +121,46 @@ pub(crate) enum Verb {
   rpull pull --plan --json ghcr.io/org/app:2")]
     Pull(Pull),
     /// Print the digest that a name stands for
-    #[command(after_help = "Examples:\n  rpull digest alpine:3.14\n  rpull digest --platform linux/arm64 alpine:3.14")]
+    #[command(
+        after_help = "Examples:\n  rpull digest alpine:3.14\n  rpull digest --platform linux/arm64 alpine:3.14"
+    )]
     Digest(Look),
     /// Print a manifest or index, byte for byte
-    #[command(after_help = "Examples:\n  rpull manifest alpine:3.14\n  rpull manifest --platform linux/amd64 alpine:3.14 | jq .layers")]
+    #[command(
+        after_help = "Examples:\n  rpull manifest alpine:3.14\n  rpull manifest --platform linux/amd64 alpine:3.14 | jq .layers"
+    )]
     Manifest(Look),
     /// Print an image's config, byte for byte
     #[command(after_help = "Examples:\n  rpull config alpine:3.14 | jq .config.Env")]
     Config(Look),
     /// Show what an image is, without pulling it
-    #[command(after_help = "Examples:\n  rpull inspect alpine:3.14\n  rpull inspect --json store:alpine:3.14")]
+    #[command(
+        after_help = "Examples:\n  rpull inspect alpine:3.14\n  rpull inspect --json store:alpine:3.14"
+    )]
     Inspect(Look),
     /// Write one blob to stdout or a file, verified
-    #[command(after_help = "Examples:\n  rpull blob alpine@sha256:… | tar tz\n  rpull blob -o layer.tgz ghcr.io/org/app@sha256:…")]
+    #[command(
+        after_help = "Examples:\n  rpull blob alpine@sha256:… | tar tz\n  rpull blob -o layer.tgz ghcr.io/org/app@sha256:…"
+    )]
     Blob(Blob),
     /// List the tags of a repository
     #[command(after_help = "Examples:\n  rpull tags alpine\n  rpull tags --json ghcr.io/org/app")]
     Tags(Tags),
     /// Show how an image was made, newest step first, without pulling it
-    #[command(after_help = "Examples:\n  rpull history alpine:3.14\n  rpull history --no-trunc --platform linux/arm64 debian:12")]
+    #[command(
+        after_help = "Examples:\n  rpull history alpine:3.14\n  rpull history --no-trunc --platform linux/arm64 debian:12"
+    )]
     History(History),
     /// Show an image's layers, base first: kind, digests, sizes, command
-    #[command(after_help = "Examples:\n  rpull layers alpine:3.14\n  rpull layers --json debian:12 | jq '.[].chain_id'")]
+    #[command(
+        after_help = "Examples:\n  rpull layers alpine:3.14\n  rpull layers --json debian:12 | jq '.[].chain_id'"
+    )]
     Layers(History),
     /// List the images in the store
-    #[command(visible_alias = "ls", after_help = "Examples:\n  rpull images\n  rpull images --json")]
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  rpull images\n  rpull images --json"
+    )]
     Images,
     /// Give an image in the store another name
     #[command(after_help = "Examples:\n  rpull tag alpine:3.14 localhost:5000/base:1")]
@@ -162,6 +183,7 @@ pub(crate) enum Verb {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 pub(crate) struct Pull {
     /// Images to pull
     #[arg(required = true, value_name = "IMAGE")]

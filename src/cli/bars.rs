@@ -60,11 +60,14 @@ impl Bars {
                 }
                 bar
             });
-            state.blobs.insert(blob.digest.clone(), Line { size: blob.size, position: *there, bar });
+            state
+                .blobs
+                .insert(blob.digest.clone(), Line { size: blob.size, position: *there, bar });
         }
         let size: u64 = blobs.iter().map(|(blob, _)| blob.size).sum();
         let there: u64 = blobs.iter().map(|(_, there)| *there).sum();
-        let total = self.screen.add(ProgressBar::new(size).with_style(total_style()).with_position(there));
+        let total =
+            self.screen.add(ProgressBar::new(size).with_style(total_style()).with_position(there));
         total.reset_eta();
         total.enable_steady_tick(TICK);
         state.total = Some(total);
@@ -73,7 +76,8 @@ impl Bars {
     fn advance(&self, state: &mut State, digest: &Digest, position: u64) {
         let crowded = state.crowded;
         let Some(line) = state.blobs.get_mut(digest) else { return };
-        let bar = line.bar.get_or_insert_with(|| self.screen.insert(0, ProgressBar::new(line.size)));
+        let bar =
+            line.bar.get_or_insert_with(|| self.screen.insert(0, ProgressBar::new(line.size)));
         if position >= line.size && line.position < line.size {
             say(bar, digest, "verifying");
         } else if bar.message() != "downloading" && position < line.size {
@@ -99,20 +103,31 @@ impl Progress for Bars {
     fn on_event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Resolved { reference, digest } => super::output::note(&format!("{reference}: {digest}")),
+            Event::Resolved { reference, digest } => {
+                super::output::note(&format!("{reference}: {digest}"));
+            }
             Event::Planned { blobs } => self.plan(&mut state, blobs),
             Event::BlobStarted { digest, position } | Event::Advanced { digest, position } => {
                 self.advance(&mut state, digest, *position);
             }
             Event::Retrying { digest, error, delay } => {
                 if let Some(bar) = state.blobs.get(*digest).and_then(|line| line.bar.as_ref()) {
-                    say(bar, digest, &format!("retrying in {:.1} s: {}", delay.as_secs_f64(), error.why()));
+                    say(
+                        bar,
+                        digest,
+                        &format!("retrying in {:.1} s: {}", delay.as_secs_f64(), error.why()),
+                    );
                 }
             }
             Event::BlobFinished { digest, moved } => {
                 let size = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
                 self.advance(&mut state, digest, size);
-                if let Some(bar) = state.blobs.get(*digest).and_then(|line| line.bar.as_ref()).filter(|_| !state.crowded) {
+                if let Some(bar) = state
+                    .blobs
+                    .get(*digest)
+                    .and_then(|line| line.bar.as_ref())
+                    .filter(|_| !state.crowded)
+                {
                     say(bar, digest, if *moved { "pull complete" } else { "already exists" });
                     bar.finish();
                 }

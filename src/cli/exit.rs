@@ -43,17 +43,29 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::Denied if says("none is stored") || says("401") => {
             Some("log in with `docker login` or `podman login`, or give --creds USER:PASS")
         }
-        ErrorKind::Denied if says("authorization token has expired") => Some("get a fresh password for this registry and log in again"),
-        ErrorKind::Denied => Some("check the name: many registries answer this for repositories that do not exist"),
-        ErrorKind::NotFound if says("the index has") => Some("choose one with --platform, or take all with --all-platforms"),
+        ErrorKind::Denied if says("authorization token has expired") => {
+            Some("get a fresh password for this registry and log in again")
+        }
+        ErrorKind::Denied => {
+            Some("check the name: many registries answer this for repositories that do not exist")
+        }
+        ErrorKind::NotFound if says("the index has") => {
+            Some("choose one with --platform, or take all with --all-platforms")
+        }
         ErrorKind::NotFound if says("store") => Some("`rpull images` lists what is there"),
         ErrorKind::NotFound => Some("`rpull tags REPO` lists the tags of a repository"),
-        ErrorKind::Transport if says("certificate") || says("UnknownIssuer") => {
-            Some("give the registry's CA with --ca-file, or put it into certs.d; --insecure accepts any certificate")
+        ErrorKind::Transport if says("certificate") || says("UnknownIssuer") => Some(
+            "give the registry's CA with --ca-file, or put it into certs.d; --insecure accepts any certificate",
+        ),
+        ErrorKind::Transport if says("corrupt message") || says("InvalidContentType") => {
+            Some("the registry may speak plain http: --plain-http")
         }
-        ErrorKind::Transport if says("corrupt message") || says("InvalidContentType") => Some("the registry may speak plain http: --plain-http"),
-        ErrorKind::Registry if says("429") => Some("log in to be allowed more, or try again later; what arrived is kept"),
-        ErrorKind::Store if says("No space left") => Some("free some space (`rpull prune`) and run it again; what arrived is kept"),
+        ErrorKind::Registry if says("429") => {
+            Some("log in to be allowed more, or try again later; what arrived is kept")
+        }
+        ErrorKind::Store if says("No space left") => {
+            Some("free some space (`rpull prune`) and run it again; what arrived is kept")
+        }
         _ => None,
     }
 }

@@ -42,9 +42,16 @@ impl Progress for Lines {
                 let bytes = state.positions.get(digest.as_str()).copied().unwrap_or_default();
                 note(&format!("{}: done, {}", digest.short(), size(bytes)));
             }
-            Event::BlobFinished { digest, moved: false } => note(&format!("{}: already exists", digest.short())),
+            Event::BlobFinished { digest, moved: false } => {
+                note(&format!("{}: already exists", digest.short()));
+            }
             Event::Retrying { digest, delay, error } => {
-                note(&format!("{}: {}; again in {:.1} s", digest.short(), error.chain(), delay.as_secs_f64()));
+                note(&format!(
+                    "{}: {}; again in {:.1} s",
+                    digest.short(),
+                    error.chain(),
+                    delay.as_secs_f64()
+                ));
             }
             _ => {}
         }
@@ -54,11 +61,18 @@ impl Progress for Lines {
 impl State {
     fn plan(&mut self, blobs: &[(&crate::descriptor::Descriptor, u64)]) {
         self.total = blobs.iter().map(|(blob, _)| blob.size).sum();
-        let (whole, rest): (Vec<_>, Vec<_>) = blobs.iter().partition(|(blob, there)| blob.size == *there);
+        let (whole, rest): (Vec<_>, Vec<_>) =
+            blobs.iter().partition(|(blob, there)| blob.size == *there);
         self.shared = whole.iter().map(|(blob, _)| blob.size).sum();
         let missing: u64 = rest.iter().map(|(blob, there)| blob.size - there).sum();
         if !rest.is_empty() {
-            note(&format!("{} of {} blobs to fetch, {} of {}", rest.len(), blobs.len(), size(missing), size(self.total)));
+            note(&format!(
+                "{} of {} blobs to fetch, {} of {}",
+                rest.len(),
+                blobs.len(),
+                size(missing),
+                size(self.total)
+            ));
         }
         self.told = Some(Instant::now());
     }

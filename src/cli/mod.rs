@@ -6,6 +6,7 @@ mod bars;
 mod commands;
 mod exit;
 mod lines;
+mod meter;
 mod output;
 mod settings;
 mod signals;
@@ -18,7 +19,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use self::args::{Cli, Verb};
-use self::output::Output;
 use self::settings::Settings;
 
 /// Runs the command that the process was started with.
@@ -36,7 +36,10 @@ pub fn main() -> ExitCode {
         output::stderr_text(&help.ansi().to_string());
         return ExitCode::from(exit::USAGE);
     }
-    let cli = match Cli::command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let cli = match Cli::command()
+        .try_get_matches_from(words)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
         Ok(cli) => cli,
         Err(error) => {
             let code = error.exit_code();
@@ -47,40 +50,40 @@ pub fn main() -> ExitCode {
     };
     output::choose_colour(cli.common.color);
     output::start_log(cli.common.verbose, cli.common.quiet);
-    let mut output = Output::new(cli.common.json, cli.common.quiet);
-    match run(cli, &mut output) {
+    match run(cli) {
         Ok(code) => code,
         Err(error) => exit::report(&error),
     }
 }
 
-fn run(cli: Cli, output: &mut Output) -> crate::error::Result<ExitCode> {
+fn run(cli: Cli) -> crate::error::Result<ExitCode> {
     let settings = match cli.verb {
-        Verb::Completions { shell } => return commands::shell::completions(shell, output),
-        Verb::Man => return commands::shell::man(output),
+        Verb::Completions { shell } => return commands::shell::completions(shell),
+        Verb::Man => return commands::shell::man(),
         _ => Settings::new(cli.common)?,
     };
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|error| {
         crate::error::Error::new(crate::error::ErrorKind::Store, "start threads").caused_by(error)
     })?;
     let code = runtime.block_on(async {
         match cli.verb {
-            Verb::Pull(args) => commands::pull::run(args, &settings, output).await,
-            Verb::Digest(args) => commands::look::digest(args, &settings, output).await,
-            Verb::Manifest(args) => commands::look::manifest(args, &settings, output).await,
-            Verb::Config(args) => commands::look::config(args, &settings, output).await,
-            Verb::Inspect(args) => commands::inspect::run(args, &settings, output).await,
-            Verb::Blob(args) => commands::blob::run(args, &settings, output).await,
-            Verb::Tags(args) => commands::tags::run(args, &settings, output).await,
-            Verb::History(args) => commands::history::run(args, &settings, output).await,
-            Verb::Layers(args) => commands::layers::run(args, &settings, output).await,
-            Verb::Images => commands::store::images(&settings, output),
-            Verb::Tag(args) => commands::store::tag(&args, &settings, output).await,
-            Verb::Rm(args) => commands::store::rm(&args, &settings, output),
-            Verb::Prune(args) => commands::store::prune(&args, &settings, output),
-            Verb::Verify(args) => commands::store::verify(&args, &settings, output),
+            Verb::Pull(args) => commands::pull::run(args, &settings).await,
+            Verb::Digest(args) => commands::look::digest(args, &settings).await,
+            Verb::Manifest(args) => commands::look::manifest(args, &settings).await,
+            Verb::Config(args) => commands::look::config(args, &settings).await,
+            Verb::Inspect(args) => commands::inspect::run(args, &settings).await,
+            Verb::Blob(args) => commands::blob::run(args, &settings).await,
+            Verb::Tags(args) => commands::tags::run(args, &settings).await,
+            Verb::History(args) => commands::history::run(args, &settings).await,
+            Verb::Layers(args) => commands::layers::run(args, &settings).await,
+            Verb::Images => commands::images::run(&settings).await,
+            Verb::Tag(args) => commands::store::tag(&args, &settings),
+            Verb::Rm(args) => commands::store::rm(&args, &settings),
+            Verb::Prune(args) => commands::store::prune(&args, &settings),
+            Verb::Verify(args) => commands::verify::run(args, &settings).await,
             Verb::Completions { .. } | Verb::Man => Ok(ExitCode::SUCCESS),
         }
     });

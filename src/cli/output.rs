@@ -1,7 +1,6 @@
 //! Results to stdout, everything else to stderr, above the progress bars where there are any.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use anstream::ColorChoice;
@@ -43,7 +42,11 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
     // Only our own crate: what the HTTP and TLS libraries log may hold headers.
     let wanted = std::env::var("RPULL_LOG").ok().and_then(|text| text.parse::<LevelFilter>().ok());
     let targets = Targets::new().with_target("rpull", wanted.unwrap_or(level));
-    let layer = tracing_subscriber::fmt::layer().without_time().with_target(false).with_ansi(false).with_writer(|| LogLine);
+    let layer = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(|| LogLine);
     tracing_subscriber::registry().with(targets).with(layer).init();
 }
 
@@ -89,51 +92,32 @@ pub(super) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Where results go.
-#[derive(Debug)]
-pub(super) struct Output {
-    pub(super) json: bool,
-    pub(super) quiet: bool,
+/// One line for people or scripts on stdout.
+pub(super) fn line(line: &str) -> Result<()> {
+    text(&format!("{line}\n"))
 }
 
-impl Output {
-    pub(super) fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet }
-    }
+/// One JSON value on stdout.
+pub(super) fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").caused_by(error))?;
+    line(&text)
+}
 
-    /// One line for people or scripts on stdout.
-    pub(super) fn line(&self, text: &str) -> Result<()> {
-        self.bytes(format!("{text}\n").as_bytes())
-    }
+/// Text on stdout, without colours where they are not wanted.
+pub(super) fn text(text: &str) -> Result<()> {
+    write(&mut anstream::stdout(), text.as_bytes())
+}
 
-    /// One JSON value on stdout.
-    pub(super) fn value(&self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").caused_by(error))?;
-        self.line(&text)
-    }
+/// These bytes on stdout unchanged, whatever terminal sequences they hold.
+pub(super) fn raw(bytes: &[u8]) -> Result<()> {
+    write(&mut io::stdout(), bytes)
+}
 
-    /// These bytes on stdout, nothing added.
-    pub(super) fn bytes(&self, bytes: &[u8]) -> Result<()> {
-        let mut stdout = anstream::stdout();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            // `rpull history … | head` is no failure.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").caused_by(error)),
-        }
-    }
-
-    /// These bytes on stdout unchanged, whatever terminal sequences they hold.
-    pub(super) fn raw(&self, bytes: &[u8]) -> Result<()> {
-        let mut stdout = io::stdout();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").caused_by(error)),
-        }
-    }
-
-    /// Exit code 0.
-    pub(super) fn done(&self) -> Result<ExitCode> {
-        Ok(ExitCode::SUCCESS)
+fn write(stdout: &mut impl Write, bytes: &[u8]) -> Result<()> {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        // `rpull history … | head` is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").caused_by(error)),
     }
 }

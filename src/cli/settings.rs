@@ -1,6 +1,5 @@
 //! What was typed and what the environment says, turned into what the library takes.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +24,9 @@ pub(super) enum Show {
 pub(super) struct Settings {
     pub(super) store: PathBuf,
     pub(super) offline: bool,
+    pub(super) json: bool,
+    /// Results only.
+    pub(super) quiet: bool,
     pub(super) show: Show,
     pub(super) retry: RetryPolicy,
     registry: crate::cli::args::RegistryArgs,
@@ -36,15 +38,19 @@ impl Settings {
             _ if common.quiet => Show::Nothing,
             ProgressKind::None => Show::Nothing,
             ProgressKind::Tty => Show::Bars,
-            ProgressKind::Plain => Show::Lines,
             ProgressKind::Auto if output::stderr_is_terminal() => Show::Bars,
-            ProgressKind::Auto => Show::Lines,
+            ProgressKind::Plain | ProgressKind::Auto => Show::Lines,
         };
         Ok(Self {
             store: store_path(common.store)?,
             offline: common.offline,
+            json: common.json,
+            quiet: common.quiet,
             show,
-            retry: RetryPolicy { attempts: common.registry.retries.saturating_add(1), ..RetryPolicy::default() },
+            retry: RetryPolicy {
+                attempts: common.registry.retries.saturating_add(1),
+                ..RetryPolicy::default()
+            },
             registry: common.registry,
         })
     }
@@ -55,7 +61,8 @@ impl Settings {
     /// [`ErrorKind::NotFound`] with `--offline`: a registry would have to be asked for `what`.
     pub(super) fn client(&self, what: &str, foreign_layers: bool) -> Result<Client> {
         if self.offline {
-            return Err(Error::new(ErrorKind::NotFound, what).because("not in the store, and --offline asks no registry"));
+            return Err(Error::new(ErrorKind::NotFound, what)
+                .because("not in the store, and --offline asks no registry"));
         }
         let typed = &self.registry;
         let environment = Environment::from_process();
@@ -67,28 +74,43 @@ impl Settings {
             cert_file: typed.cert_file.clone(),
             key_file: typed.key_file.clone(),
             certs_dirs: certs_dirs(&environment),
-            credentials: Credentials::new(CredentialOptions { explicit, authfile: typed.authfile.clone(), environment })?,
+            credentials: Credentials::new(CredentialOptions {
+                explicit,
+                authfile: typed.authfile.clone(),
+                environment,
+            })?,
             foreign_layers,
             retry: self.retry,
             ..RegistryOptions::default()
         }))
     }
 
-    /// The local store, made where it does not exist.
-    pub(super) fn open_store(&self, sync: bool) -> Result<Arc<Layout>> {
-        let options = LayoutOptions { private: true, sync, create: true };
-        Layout::open(&self.store, options).map(Arc::new)
+    /// The local store, to pull into; made where it does not exist.
+    pub(super) fn create_store(&self, sync: bool) -> Result<Arc<Layout>> {
+        let options = LayoutOptions { private: true, sync, ..LayoutOptions::default() };
+        Layout::create(&self.store, options).map(Arc::new)
     }
 
-    /// Whether results are for people on a terminal.
-    pub(super) fn stdout_is_terminal() -> bool {
-        std::io::stdout().is_terminal()
+    /// The local store, to look at; `None` where nothing was ever pulled.
+    pub(super) fn existing_store(&self) -> Result<Option<Arc<Layout>>> {
+        match Layout::open(&self.store) {
+            Ok(store) => Ok(Some(Arc::new(store))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The local store, which must hold `name`.
+    pub(super) fn store_with(&self, name: &str) -> Result<Arc<Layout>> {
+        let missing = || Error::new(ErrorKind::NotFound, name).because("not in the store");
+        self.existing_store()?.ok_or_else(missing)
     }
 }
 
 /// The platform that was asked for, else `DOCKER_DEFAULT_PLATFORM`, else the host's.
 pub(super) fn platform(typed: Option<&str>) -> Result<Platform> {
-    let of_environment = std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
+    let of_environment =
+        std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
     match typed.or(of_environment.as_deref()) {
         Some(text) => text.parse(),
         None => Ok(Platform::host()),
@@ -96,11 +118,15 @@ pub(super) fn platform(typed: Option<&str>) -> Result<Platform> {
 }
 
 fn store_path(typed: Option<PathBuf>) -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = typed.or_else(|| set("RPULL_STORE")).or_else(|| {
         // The XDG specification says to ignore a relative path.
         let data = set("XDG_DATA_HOME").filter(|path| path.is_absolute());
         Some(data.or_else(|| Some(set("HOME")?.join(".local/share")))?.join("rpull"))
     });
-    chosen.ok_or_else(|| Error::new(ErrorKind::Store, "store").because("neither --store, RPULL_STORE nor HOME is set"))
+    chosen.ok_or_else(|| {
+        Error::new(ErrorKind::Store, "store")
+            .because("neither --store, RPULL_STORE nor HOME is set")
+    })
 }

@@ -6,39 +6,50 @@ pub(super) fn size(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");
     }
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in UNITS {
-        if value < 999.95 {
+    let mut divisor: u64 = 1;
+    let mut shown = (bytes, "B");
+    for unit in UNITS {
+        divisor = divisor.saturating_mul(1000);
+        // In tenths of the unit, rounded.
+        let tenths = bytes / (divisor / 10) + u64::from(bytes % (divisor / 10) >= divisor / 20);
+        shown = (tenths, unit);
+        if tenths < 10_000 {
             break;
         }
-        value /= 1000.0;
-        unit = next;
     }
-    format!("{value:.1} {unit}")
+    let (tenths, unit) = shown;
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
 /// `95 %`; never 100 where something is missing, never 0 where something is there.
 pub(super) fn percent(part: u64, whole: u64) -> String {
-    match (part, whole) {
-        (_, 0) => "100 %".to_owned(),
-        (part, whole) if part == whole => "100 %".to_owned(),
-        (0, _) => "0 %".to_owned(),
-        (part, whole) => format!("{} %", ((part as f64 / whole as f64 * 100.0).round() as u64).clamp(1, 99)),
-    }
+    let rounded = match (part, whole) {
+        (_, 0) => 100,
+        (part, whole) if part == whole => 100,
+        (0, _) => 0,
+        (part, whole) => {
+            let (part, whole) = (u128::from(part), u128::from(whole));
+            ((part * 200 + whole) / (whole * 2)).clamp(1, 99)
+        }
+    };
+    format!("{rounded} %")
 }
 
-/// Parses a rate: `500k`, `2M`, `1.5MB`, `800000`.
+/// Parses a rate in bytes a second: `500k`, `2M`, `1.5MB/s`, `800000`.
 pub(super) fn parse_rate(text: &str) -> Option<u64> {
     let text = text.trim().trim_end_matches("/s").trim_end_matches(['B', 'b']);
     let (number, factor) = match text.chars().last()? {
-        'k' | 'K' => (text.get(..text.len() - 1)?, 1e3),
-        'm' | 'M' => (text.get(..text.len() - 1)?, 1e6),
-        'g' | 'G' => (text.get(..text.len() - 1)?, 1e9),
-        _ => (text, 1.0),
+        'k' | 'K' => (text.get(..text.len() - 1)?, 1000),
+        'm' | 'M' => (text.get(..text.len() - 1)?, 1_000_000),
+        'g' | 'G' => (text.get(..text.len() - 1)?, 1_000_000_000),
+        _ => (text, 1),
     };
-    let value = number.trim().parse::<f64>().ok()? * factor;
-    (value.is_finite() && value >= 1.0).then_some(value as u64)
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>());
+    let (whole, fraction) = number.trim().split_once('.').unwrap_or((number.trim(), "0"));
+    let thousandths = digits(&format!("{:0<3}", fraction.get(..3).unwrap_or(fraction)))?.ok()?;
+    let rate =
+        digits(whole)?.ok()?.checked_mul(factor)?.checked_add(thousandths * factor / 1000)?;
+    (rate > 0).then_some(rate)
 }
 
 #[cfg(test)]
@@ -47,7 +58,14 @@ mod tests {
 
     #[test]
     fn sizes_are_decimal() {
-        for (bytes, text) in [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345_678, "12.3 MB"), (999_960, "1.0 MB"), (687_000_000, "687.0 MB")] {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (12_345_678, "12.3 MB"),
+            (999_960, "1.0 MB"),
+            (687_000_000, "687.0 MB"),
+        ] {
             assert_eq!(size(bytes), text);
         }
         assert_eq!(size(u64::MAX), "18446.7 PB");

@@ -2,8 +2,10 @@
 
 /// Rows under a heading; the last column is not padded.
 pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
-    let escaped: Vec<[String; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| crate::escape(cell).into_owned())).collect();
+    let escaped: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| crate::escape(cell).into_owned()))
+        .collect();
     let mut widths = heading.map(|cell| cell.chars().count());
     for row in &escaped {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -18,7 +20,8 @@ pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
 }
 
 fn line(cells: &[&str], widths: &[usize]) -> String {
-    let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}", width = *width));
+    let padded =
+        cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}", width = *width));
     let joined = padded.collect::<Vec<_>>().join("   ");
     format!("{}\n", joined.trim_end())
 }
@@ -38,7 +41,10 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_foreign_text_stays_in_its_cell() {
-        let text = table(["A", "B"], &[["long cell".into(), "x\n\u{1b}[31m".into()], ["s".into(), "y".into()]]);
+        let text = table(
+            ["A", "B"],
+            &[["long cell".into(), "x\n\u{1b}[31m".into()], ["s".into(), "y".into()]],
+        );
         assert_eq!(text, "A           B\nlong cell   x\\n\\u{1b}[31m\ns           y\n");
         assert_eq!(cut("abcdef", 4), "abc…");
     }

@@ -13,7 +13,9 @@ use super::args::Cli;
 pub(super) fn with_verb(words: Vec<OsString>) -> Result<Vec<OsString>, String> {
     let command = Cli::command();
     let Some(at) = first_word(&words, &command) else { return Ok(words) };
-    let Some(word) = words.get(at).map(|word| word.to_string_lossy().into_owned()) else { return Ok(words) };
+    let Some(word) = words.get(at).map(|word| word.to_string_lossy().into_owned()) else {
+        return Ok(words);
+    };
     let mut arranged = words;
     if is_verb(&command, &word) {
         if let Some(front) = arranged.get_mut(1..=at) {
@@ -24,7 +26,9 @@ pub(super) fn with_verb(words: Vec<OsString>) -> Result<Vec<OsString>, String> {
     if !word.contains(['/', ':', '@', '.'])
         && let Some(verb) = nearest(&command, &word)
     {
-        return Err(format!("did you mean `{verb}`? to pull an image of that name: rpull pull {word}"));
+        return Err(format!(
+            "did you mean `{verb}`? to pull an image of that name: rpull pull {word}"
+        ));
     }
     arranged.insert(1, "pull".into());
     Ok(arranged)
@@ -51,7 +55,8 @@ fn first_word(words: &[OsString], command: &Command) -> Option<usize> {
 
 fn takes_value(command: &Command, option: &str) -> bool {
     let pull = command.find_subcommand("pull");
-    let mut arguments = command.get_arguments().chain(pull.into_iter().flat_map(Command::get_arguments));
+    let mut arguments =
+        command.get_arguments().chain(pull.into_iter().flat_map(Command::get_arguments));
     let name = option.trim_start_matches('-');
     if name.contains('=') {
         return false;
@@ -69,11 +74,14 @@ fn takes_value(command: &Command, option: &str) -> bool {
 }
 
 fn is_verb(command: &Command, word: &str) -> bool {
-    command.get_subcommands().any(|verb| verb.get_name() == word || verb.get_all_aliases().any(|alias| alias == word))
+    command
+        .get_subcommands()
+        .any(|verb| verb.get_name() == word || verb.get_all_aliases().any(|alias| alias == word))
 }
 
 fn nearest(command: &Command, word: &str) -> Option<String> {
-    let distances = command.get_subcommands().map(|verb| (distance(verb.get_name(), word), verb.get_name()));
+    let distances =
+        command.get_subcommands().map(|verb| (distance(verb.get_name(), word), verb.get_name()));
     let (edits, verb) = distances.min()?;
     // Of a very short word nearly everything is two edits away.
     (edits <= 2 && edits < word.chars().count()).then(|| verb.to_owned())
@@ -103,21 +111,36 @@ mod tests {
 
     fn arrange(words: &str) -> Result<String, String> {
         let words = words.split(' ').map(OsString::from).collect();
-        let joined = |words: Vec<OsString>| words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
+        let joined = |words: Vec<OsString>| {
+            words
+                .iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         with_verb(words).map(joined)
     }
 
     #[test]
     fn an_image_alone_is_pulled() {
         assert_eq!(arrange("rpull alpine:3.14").unwrap(), "rpull pull alpine:3.14");
-        assert_eq!(arrange("rpull --plain-http --store /s -o oci:x a:1 b:2").unwrap(), "rpull pull --plain-http --store /s -o oci:x a:1 b:2");
-        assert_eq!(arrange("rpull --platform=linux/arm64 a:1").unwrap(), "rpull pull --platform=linux/arm64 a:1");
+        assert_eq!(
+            arrange("rpull --plain-http --store /s -o oci:x a:1 b:2").unwrap(),
+            "rpull pull --plain-http --store /s -o oci:x a:1 b:2"
+        );
+        assert_eq!(
+            arrange("rpull --platform=linux/arm64 a:1").unwrap(),
+            "rpull pull --platform=linux/arm64 a:1"
+        );
     }
 
     #[test]
     fn verbs_win_and_options_may_stand_before_them() {
         assert_eq!(arrange("rpull pull history").unwrap(), "rpull pull history");
-        assert_eq!(arrange("rpull --platform linux/arm64 history a").unwrap(), "rpull history --platform linux/arm64 a");
+        assert_eq!(
+            arrange("rpull --platform linux/arm64 history a").unwrap(),
+            "rpull history --platform linux/arm64 a"
+        );
         assert_eq!(arrange("rpull -v ls").unwrap(), "rpull ls -v");
         assert_eq!(arrange("rpull --help").unwrap(), "rpull --help");
     }

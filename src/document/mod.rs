@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::checked::verify;
-use crate::descriptor::{Descriptor, null_is_default};
+use crate::descriptor::{Descriptor, object, objects, optional_object};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
@@ -32,18 +32,20 @@ pub enum Content {
     /// One image (or artifact): a config and layers.
     Manifest(Box<Manifest>),
     /// A list of manifests.
-    Index(Index),
+    Index(Box<Index>),
 }
 
 /// View of an image manifest, OCI's or Docker's.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Manifest {
     /// The image config, or an artifact's.
+    #[serde(deserialize_with = "object")]
     pub config: Descriptor,
     /// Layers, base first.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "objects")]
     pub layers: Vec<Descriptor>,
     /// The manifest this one is about, where it is a referrer.
+    #[serde(default, deserialize_with = "optional_object")]
     pub subject: Option<Descriptor>,
 }
 
@@ -51,8 +53,11 @@ pub struct Manifest {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Index {
     /// Manifests and nested indexes in the order of preference.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "objects")]
     pub manifests: Vec<Descriptor>,
+    /// The manifest this one is about, where it is a referrer.
+    #[serde(default, deserialize_with = "optional_object")]
+    pub subject: Option<Descriptor>,
 }
 
 impl Document {
@@ -86,11 +91,7 @@ impl Document {
     pub fn described(bytes: Bytes, descriptor: &Descriptor) -> Result<Self> {
         verify(descriptor, &bytes)?;
         let (_, content) = shape::read(&bytes, &descriptor.media_type)?;
-        Ok(Self {
-            descriptor: descriptor.clone(),
-            bytes,
-            content,
-        })
+        Ok(Self { descriptor: descriptor.clone(), bytes, content })
     }
 
     /// The same document with the platform that an index gives it.
@@ -127,11 +128,10 @@ impl Document {
     pub fn manifest(&self) -> Result<&Manifest> {
         match &self.content {
             Content::Manifest(manifest) => Ok(manifest),
-            Content::Index(_) => Err(Error::new(
-                ErrorKind::Document,
-                format!("document {}", self.digest()),
-            )
-            .because("is an index, not a manifest")),
+            Content::Index(_) => {
+                Err(Error::new(ErrorKind::Document, format!("document {}", self.digest()))
+                    .because("is an index, not a manifest"))
+            }
         }
     }
 }

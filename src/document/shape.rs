@@ -26,6 +26,9 @@ const KNOWN_KEYS: [&str; 10] = [
     "annotations",
 ];
 
+/// Keys of a descriptor that decide what is fetched.
+const DESCRIPTOR_KEYS: [&str; 5] = ["mediaType", "digest", "size", "urls", "data"];
+
 /// Reads the bytes as what `declared` and they themselves say they are.
 pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, Content)> {
     if bytes.len() as u64 > DOCUMENT_LIMIT {
@@ -35,7 +38,7 @@ pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, Con
     let media_type = shape.media_type(declared)?;
     let parse = |error: serde_json::Error| refuse("malformed").caused_by(error);
     let content = if media_type.is_index() {
-        Content::Index(serde_json::from_slice(bytes).map_err(parse)?)
+        Content::Index(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
     } else {
         Content::Manifest(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
     };
@@ -50,13 +53,9 @@ fn not_json(bytes: &[u8], declared: &MediaType, error: &serde_json::Error) -> Er
     let looks_like_page = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<');
     if looks_like_page {
         // A captive portal, login page or bot wall answers 200 with HTML (TecharoHQ/anubis#1231).
-        return refuse(format!(
-            "not a registry answer: {declared} that looks like a web page"
-        ));
+        return refuse(format!("not a registry answer: {declared} that looks like a web page"));
     }
-    refuse(format!(
-        "not a JSON document that every client reads alike: {error}"
-    ))
+    refuse(format!("not a JSON document that every client reads alike: {error}"))
 }
 
 /// The top level of a document, read strictly.
@@ -89,9 +88,11 @@ impl Shape {
             Some(Value::String(text)) => Some(MediaType::from(text.as_str())),
             Some(_) => return Err(refuse("mediaType is not a string")),
         };
-        let schema1 = self.has("fsLayers")
-            || own.as_ref().is_some_and(MediaType::is_schema1)
-            || declared.is_schema1();
+        // What calls itself something else is no schema 1 but ambiguous, and judged below.
+        let schema1 = match &own {
+            Some(own) => own.is_schema1(),
+            None => self.has("fsLayers") || declared.is_schema1(),
+        };
         if schema1 && !self.has("manifests") && !self.has("layers") && !self.has("config") {
             return Err(Error::new(ErrorKind::Unsupported, "manifest")
                 .because("Docker schema 1, which no client can verify; push the image again with a current tool"));
@@ -115,9 +116,7 @@ impl Shape {
             (None, declared) if declared.is_uninformative() => self.guess()?,
             (own, declared) => {
                 let named = own.unwrap_or_else(|| declared.clone());
-                return Err(refuse(format!(
-                    "not an image manifest or index but {named}"
-                )));
+                return Err(refuse(format!("not an image manifest or index but {named}")));
             }
         };
         self.agrees_with(&chosen)?;
@@ -138,18 +137,25 @@ impl Shape {
     }
 
     fn agrees_with(&self, media_type: &MediaType) -> Result<()> {
-        let foreign: &[&str] = if media_type.is_index() {
-            &["config", "layers"]
-        } else {
-            &["manifests"]
-        };
+        let foreign: &[&str] =
+            if media_type.is_index() { &["config", "layers"] } else { &["manifests"] };
         match foreign.iter().find(|key| self.has(key)) {
             None => Ok(()),
-            Some(key) => Err(refuse(format!(
-                "ambiguous: `{key}` in a document of type {media_type}"
-            ))),
+            Some(key) => {
+                Err(refuse(format!("ambiguous: `{key}` in a document of type {media_type}")))
+            }
         }
     }
+}
+
+/// A key as Go's encoding/json compares it: letters, and the two signs that Unicode folds to one.
+fn folded(key: &str) -> String {
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    key.chars().map(fold).collect()
 }
 
 struct Top<'a>(&'a mut Shape);
@@ -172,10 +178,7 @@ impl<'de> Visitor<'de> for Top<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
             // Go's encoding/json matches keys without regard to case, others do not.
-            if KNOWN_KEYS
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(&key) && *known != key)
-            {
+            if KNOWN_KEYS.iter().any(|known| *known != key && folded(known) == folded(&key)) {
                 return Err(serde::de::Error::custom(format!(
                     "key `{key}` differs from a known one only in case"
                 )));
@@ -256,6 +259,13 @@ impl<'de> Visitor<'de> for Strict {
                 return Err(serde::de::Error::custom(format!("duplicate key `{key}`")));
             }
         }
+        for known in DESCRIPTOR_KEYS {
+            if object.keys().filter(|key| folded(key) == folded(known)).count() > 1 {
+                return Err(serde::de::Error::custom(format!(
+                    "key `{known}` twice, in different case"
+                )));
+            }
+        }
         Ok(Value::Object(object))
     }
 }
@@ -276,10 +286,7 @@ mod tests {
     fn shape_decides_where_header_and_field_say_nothing() {
         let manifest = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":null}}"#);
         assert_eq!(kind(&manifest, "text/plain"), Ok(MediaType::OCI_MANIFEST));
-        assert_eq!(
-            kind(r#"{"schemaVersion":2,"manifests":[]}"#, ""),
-            Ok(MediaType::OCI_INDEX)
-        );
+        assert_eq!(kind(r#"{"schemaVersion":2,"manifests":[]}"#, ""), Ok(MediaType::OCI_INDEX));
         let docker = manifest.replace("oci.image.config.v1", "docker.container.image.v1");
         assert_eq!(
             kind(&docker, "application/json; charset=utf-8"),
@@ -290,16 +297,8 @@ mod tests {
     #[test]
     fn both_families_of_keys_are_refused() {
         let both = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":[],"manifests":[]}}"#);
-        for declared in [
-            "",
-            MediaType::OCI_INDEX.as_str(),
-            MediaType::OCI_MANIFEST.as_str(),
-        ] {
-            assert_eq!(
-                kind(&both, declared),
-                Err(ErrorKind::Document),
-                "{declared}"
-            );
+        for declared in ["", MediaType::OCI_INDEX.as_str(), MediaType::OCI_MANIFEST.as_str()] {
+            assert_eq!(kind(&both, declared), Err(ErrorKind::Document), "{declared}");
         }
     }
 
@@ -307,13 +306,18 @@ mod tests {
     fn schema1_is_refused_by_name() {
         let schema1 = r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#;
         assert_eq!(
-            kind(
-                schema1,
-                "application/vnd.docker.distribution.manifest.v1+prettyjws"
-            ),
+            kind(schema1, "application/vnd.docker.distribution.manifest.v1+prettyjws"),
             Err(ErrorKind::Unsupported)
         );
         assert_eq!(kind(schema1, "text/plain"), Err(ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn schema1_that_calls_itself_something_else_is_ambiguous() {
+        for own in [MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST, MediaType::OCI_MANIFEST] {
+            let text = format!(r#"{{"schemaVersion":1,"mediaType":"{own}","fsLayers":[]}}"#);
+            assert_eq!(kind(&text, ""), Err(ErrorKind::Document), "{own}");
+        }
     }
 
     #[test]
@@ -323,15 +327,14 @@ mod tests {
             r#","layers":[],"layers":[]}"#,
             r#","layers":[],"Layers":[]}"#,
             r#","layers":[],"annotations":{"a":"1","a":"2"}}"#,
+            r#","layers":[],"layerſ":[]}"#,
+            r#","subject":{"mediaType":"x/y","digest":"a:b","size":1,"Digest":"a:c"}}"#,
             r#","layers":{}}"#,
+            r#","layers":[["x/y","sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",2]]}"#,
             r#","layers":[]}{}"#,
             r#","layers":[],"history":[]}"#,
         ] {
-            assert_eq!(
-                kind(&format!("{manifest}{rest}"), ""),
-                Err(ErrorKind::Document),
-                "{rest}"
-            );
+            assert_eq!(kind(&format!("{manifest}{rest}"), ""), Err(ErrorKind::Document), "{rest}");
         }
         let deep = "[".repeat(2000);
         assert_eq!(

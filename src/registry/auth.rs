@@ -25,8 +25,15 @@ enum Scheme {
     Bearer(Arc<Service>),
 }
 
-/// A token for one set of scopes; the async lock makes sure that only one task at a time asks for it.
-type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+/// What is held for one set of scopes; the async lock makes sure that only one task at a time asks for a token.
+type Slot = Arc<tokio::sync::Mutex<Held>>;
+
+#[derive(Default)]
+struct Held {
+    token: Option<Token>,
+    /// What the registry last said it wants for these requests; another repository's token must not ask for it.
+    challenged: Option<String>,
+}
 
 struct Token {
     header: HeaderValue,
@@ -43,50 +50,62 @@ pub(super) struct Auth {
 
 impl Auth {
     pub(super) fn new(registry: String) -> Self {
-        Self { registry, scheme: Mutex::default(), slots: Mutex::default(), credentials: tokio::sync::Mutex::default() }
+        Self {
+            registry,
+            scheme: Mutex::default(),
+            slots: Mutex::default(),
+            credentials: tokio::sync::Mutex::default(),
+        }
     }
 
     /// What to send with this request: nothing until the registry has challenged.
-    pub(super) async fn current(&self, transport: &Transport, request: &Request<'_>) -> Result<Option<HeaderValue>> {
+    pub(super) async fn current(
+        &self,
+        transport: &Transport,
+        request: &Request<'_>,
+    ) -> Result<Option<HeaderValue>> {
         let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match scheme {
             None => Ok(None),
             Some(Scheme::Basic) => self.basic(transport, request).await.map(Some),
-            Some(Scheme::Bearer(service)) => self.bearer(transport, request, &service, None).await.map(Some),
+            Some(Scheme::Bearer(service)) => {
+                self.bearer(transport, request, &service, None, None).await.map(Some)
+            }
         }
     }
 
     /// Learns from a 401: chooses a scheme, and gets another token where `refused` was the one at hand.
+    ///
+    /// Says whether there is anything else to send than what was refused; where not, the registry's own words count.
     pub(super) async fn answer(
         &self,
         transport: &Transport,
         request: &Request<'_>,
         challenges: &[Challenge],
         refused: Option<&HeaderValue>,
-    ) -> Result<()> {
-        let scheme = self.choose(transport, request, challenges)?;
-        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme.clone());
-        match scheme {
-            Scheme::Basic if refused.is_some() => Err(denied(request, &self.registry, "the user name or password was refused")),
-            Scheme::Basic => self.basic(transport, request).await.map(drop),
-            Scheme::Bearer(service) => self.bearer(transport, request, &service, refused).await.map(drop),
+    ) -> Result<bool> {
+        if challenges.is_empty() {
+            return Ok(false);
         }
-    }
-
-    fn choose(&self, transport: &Transport, request: &Request<'_>, challenges: &[Challenge]) -> Result<Scheme> {
         let of = |name: &str| challenges.iter().find(|challenge| challenge.scheme == name);
-        if let Some(bearer) = of("bearer").filter(|challenge| challenge.param("realm").is_some()) {
-            return Ok(Scheme::Bearer(Arc::new(Service::from_challenge(bearer, request, transport)?)));
-        }
-        if of("basic").is_some() {
-            return Ok(Scheme::Basic);
-        }
-        let offered: Vec<&str> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
-        let why = match offered.as_slice() {
-            [] => "wants authentication but does not say which".to_owned(),
-            schemes => format!("wants {}, which rpull does not speak", schemes.join(" or ")),
+        let bearer = of("bearer")
+            .filter(|bearer| bearer.param("realm").is_some_and(|realm| !realm.is_empty()));
+        let scheme = match (bearer, of("basic")) {
+            (Some(bearer), _) => {
+                Scheme::Bearer(Arc::new(Service::from_challenge(bearer, request, transport)?))
+            }
+            (None, Some(_)) => Scheme::Basic,
+            (None, None) => return Err(denied(request, &self.registry, &no_scheme(challenges))),
         };
-        Err(denied(request, &self.registry, &why))
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme.clone());
+        let header = match scheme {
+            Scheme::Basic => self.basic(transport, request).await?,
+            Scheme::Bearer(service) => {
+                let scope = bearer.and_then(|bearer| bearer.param("scope"));
+                self.bearer(transport, request, &service, refused, scope).await?
+            }
+        };
+        Ok(Some(&header) != refused)
     }
 
     async fn basic(&self, transport: &Transport, request: &Request<'_>) -> Result<HeaderValue> {
@@ -95,12 +114,23 @@ impl Auth {
             return Err(denied(request, &self.registry, "asks for a password over plain http"));
         }
         match self.credential(transport, request).await? {
-            Some(Credential::Basic { user, password }) => basic_header(&user, &password, request),
-            Some(Credential::RegistryToken(token)) => sensitive(&format!("Bearer {}", token.reveal()), request),
-            Some(Credential::IdentityToken { .. }) => {
-                Err(denied(request, &self.registry, "asks for a password, but only an identity token is stored"))
+            Some(
+                Credential::Basic { user, password }
+                | Credential::IdentityToken { basic: Some((user, password)), .. },
+            ) => basic_header(&user, &password, request),
+            Some(Credential::RegistryToken(token)) => {
+                sensitive(&format!("Bearer {}", token.reveal()), request)
             }
-            None => Err(denied(request, &self.registry, "asks for a user name and password, and none is stored for it")),
+            Some(Credential::IdentityToken { .. }) => Err(denied(
+                request,
+                &self.registry,
+                "asks for a password, but only an identity token is stored",
+            )),
+            None => Err(denied(
+                request,
+                &self.registry,
+                "asks for a user name and password, and none is stored for it",
+            )),
         }
     }
 
@@ -110,13 +140,17 @@ impl Auth {
         request: &Request<'_>,
         service: &Service,
         refused: Option<&HeaderValue>,
+        challenged: Option<&str>,
     ) -> Result<HeaderValue> {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry(request.scopes.clone()).or_default())
         };
         let mut held = slot.lock().await;
-        if let Some(token) = held.as_ref()
+        if let Some(scope) = challenged {
+            held.challenged = Some(scope.to_owned());
+        }
+        if let Some(token) = &held.token
             && Some(&token.header) != refused
             && Instant::now() < token.renew_at
         {
@@ -126,16 +160,26 @@ impl Auth {
         if let Some(Credential::RegistryToken(token)) = credential {
             return sensitive(&format!("Bearer {}", token.reveal()), request);
         }
-        let granted = token::fetch(transport, request, service, credential.as_ref()).await?;
+        let mut scopes = request.scopes.clone();
+        scopes.merge_challenge(held.challenged.as_deref().unwrap_or_default());
+        let granted =
+            token::fetch(transport, request, service, credential.as_ref(), &scopes).await?;
         let header = sensitive(&format!("Bearer {}", granted.token.reveal()), request)?;
         // Measured from arrival on our own clock: `issued_at` is some other machine's.
         let lifetime = Duration::from_secs(granted.lifetime_seconds);
-        *held = Some(Token { header: header.clone(), renew_at: Instant::now() + lifetime.mul_f32(0.8) });
+        held.token = Some(Token {
+            header: header.clone(),
+            renew_at: Instant::now() + lifetime.mul_f32(0.8),
+        });
         Ok(header)
     }
 
     /// The credential for the repository, looked up once: helpers are programs and may ask the user.
-    async fn credential(&self, transport: &Transport, request: &Request<'_>) -> Result<Option<Credential>> {
+    async fn credential(
+        &self,
+        transport: &Transport,
+        request: &Request<'_>,
+    ) -> Result<Option<Credential>> {
         let repository = request.scopes.repository().unwrap_or_default().to_owned();
         let mut known = self.credentials.lock().await;
         if let Some(credential) = known.get(&repository) {
@@ -148,16 +192,33 @@ impl Auth {
 }
 
 /// The value of `Authorization` for a user and password.
-pub(super) fn basic_header(user: &str, password: &Secret, request: &Request<'_>) -> Result<HeaderValue> {
+pub(super) fn basic_header(
+    user: &str,
+    password: &Secret,
+    request: &Request<'_>,
+) -> Result<HeaderValue> {
     let pair = zeroize::Zeroizing::new(format!("{user}:{}", password.reveal()));
-    sensitive(&format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&*pair)), request)
+    sensitive(
+        &format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&*pair)),
+        request,
+    )
 }
 
 fn sensitive(text: &str, request: &Request<'_>) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| Error::new(ErrorKind::Denied, request.what).because("the credential has characters that no header can hold"))?;
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Error::new(ErrorKind::Denied, request.what)
+            .because("the credential has characters that no header can hold")
+    })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+fn no_scheme(challenges: &[Challenge]) -> String {
+    let offered: Vec<&str> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
+    if offered.contains(&"bearer") {
+        return "wants a token but does not say from where".to_owned();
+    }
+    format!("wants {}, which rpull does not speak", offered.join(" or "))
 }
 
 fn denied(request: &Request<'_>, registry: &str, why: &str) -> Error {

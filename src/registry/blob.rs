@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, TryStreamExt as _};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Response, StatusCode, Url};
 
@@ -24,11 +24,16 @@ use crate::media::MediaType;
 use crate::retry::retry;
 
 /// Opens the blob at the registry; a foreign layer that it lacks is looked for at its `urls`.
-pub(super) async fn open(repository: &Repository, descriptor: &Descriptor, from: u64) -> Result<Body> {
+pub(super) async fn open(
+    repository: &Repository,
+    descriptor: &Descriptor,
+    from: u64,
+) -> Result<Body> {
     descriptor.digest.algorithm()?;
     let at_registry = open_here(repository, descriptor, from).await;
+    let wanted = descriptor.media_type.is_foreign() && repository.transport.options.foreign_layers;
     match at_registry {
-        Err(error) if descriptor.media_type.is_foreign() && error.kind() == ErrorKind::NotFound => {
+        Err(error) if wanted && error.kind() == ErrorKind::NotFound => {
             foreign::open(repository, descriptor, error).await
         }
         other => other,
@@ -44,7 +49,8 @@ async fn open_here(repository: &Repository, descriptor: &Descriptor, from: u64) 
         endpoint: Endpoint::Blob,
         scopes: &repository.pull,
         accept: None,
-        range: (from > 0 && !transport.ranges_off()).then(|| (from, descriptor.size.saturating_sub(1))),
+        range: (from > 0 && !transport.ranges_off())
+            .then(|| (from, descriptor.size.saturating_sub(1))),
         what: &what,
         counter: &repository.counter,
     };
@@ -53,11 +59,16 @@ async fn open_here(repository: &Repository, descriptor: &Descriptor, from: u64) 
         let usable = match response.status() {
             StatusCode::PARTIAL_CONTENT => range_fits(response.headers(), first, descriptor.size),
             // 200: Range was ignored (goharbor/harbor#23875); the reader skips what it has.
-            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED => false,
+            StatusCode::RANGE_NOT_SATISFIABLE
+            | StatusCode::BAD_REQUEST
+            | StatusCode::NOT_IMPLEMENTED => false,
             _ => true,
         };
         if !usable {
-            tracing::info!("{} does not give ranges that can be used; starting blobs over", transport.name);
+            tracing::info!(
+                "{} does not give ranges that can be used; starting blobs over",
+                transport.name
+            );
             transport.ranges_refused.store(true, Ordering::Relaxed);
             request.range = None;
             response = transport.send(&request).await?;
@@ -66,19 +77,21 @@ async fn open_here(repository: &Repository, descriptor: &Descriptor, from: u64) 
     let start = match response.status() {
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT if request.range.is_some() => from,
-        status if status.is_success() => return Err(odd(&what, response.url(), &format!("answered {status}"))),
+        status if status.is_success() => {
+            return Err(odd(&what, response.url(), &format!("answered {status}")));
+        }
         _ => return Err(transport.failure(&request, response).await),
     };
     check_length(&response, descriptor, start, &what)?;
     Ok(Body { start, stream: Box::pin(body(response, what)) })
 }
 
-/// Asks for a blob's size.
+/// Asks for a blob's size; by GET, unread, where HEAD does not say it: presigned URLs are good for one method only.
 pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Descriptor> {
     digest.algorithm()?;
     let transport = &repository.transport;
     let what = format!("blob {digest}");
-    let request = Request {
+    let mut request = Request {
         method: Method::HEAD,
         url: transport.url(&format!("{}/blobs/{digest}", repository.name))?,
         endpoint: Endpoint::Blob,
@@ -88,17 +101,36 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
         what: &what,
         counter: &repository.counter,
     };
-    let response = retry(&transport.options.retry, || transport.expect_success(&request)).await?;
-    let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let size = length.ok_or_else(|| odd(&what, response.url(), "the registry does not tell its size"))?;
+    let policy = &transport.options.retry;
+    let response = retry(policy, || transport.send(&request)).await?;
+    let mut size = length(&response);
+    if size.is_none() && response.status() != StatusCode::NOT_FOUND {
+        request.method = Method::GET;
+        let response = retry(policy, || transport.expect_success(&request)).await?;
+        size = length(&response);
+    } else if size.is_none() {
+        return Err(transport.failure(&request, response).await);
+    }
+    let size =
+        size.ok_or_else(|| odd(&what, &request.url, "the registry does not tell its size"))?;
     Ok(Descriptor::new(MediaType::from("application/octet-stream"), digest.clone(), size))
+}
+
+/// The length that a successful answer announces; the header itself, because HEAD has no body to measure.
+fn length(response: &Response) -> Option<u64> {
+    let announced =
+        response.headers().get(CONTENT_LENGTH).filter(|_| response.status().is_success());
+    announced?.to_str().ok()?.parse().ok()
 }
 
 /// Whether a 206 is a part that can be appended at `first`; it may be shorter than asked, never elsewhere.
 fn range_fits(headers: &HeaderMap, first: u64, size: u64) -> bool {
-    let multipart = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));
+    let multipart =
+        headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));
     let mut values = headers.get_all(CONTENT_RANGE).iter();
-    let (Some(value), None, false) = (values.next(), values.next(), multipart) else { return false };
+    let (Some(value), None, false) = (values.next(), values.next(), multipart) else {
+        return false;
+    };
     value.to_str().ok().and_then(content_range).is_some_and(|(start, end, total)| {
         start == first && end >= start && end < size && total.is_none_or(|total| total == size)
     })
@@ -106,7 +138,8 @@ fn range_fits(headers: &HeaderMap, first: u64, size: u64) -> bool {
 
 /// Parses `bytes first-last/total`, where the total may be `*`.
 fn content_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    let digits =
+        |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let total = if total == "*" { None } else { Some(digits(total)?) };
@@ -114,7 +147,12 @@ fn content_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
 }
 
 /// Refuses a body that cannot be the blob before a byte of it is read.
-pub(super) fn check_length(response: &Response, descriptor: &Descriptor, start: u64, what: &str) -> Result<()> {
+pub(super) fn check_length(
+    response: &Response,
+    descriptor: &Descriptor,
+    start: u64,
+    what: &str,
+) -> Result<()> {
     if response.headers().contains_key(CONTENT_ENCODING) {
         return Err(odd(what, response.url(), "is encoded although identity was asked for"));
     }
@@ -122,8 +160,13 @@ pub(super) fn check_length(response: &Response, descriptor: &Descriptor, start: 
     match response.content_length() {
         // A part may be shorter than asked for; the reader asks again from there.
         Some(length) if length > expected || (start == 0 && length != expected) => {
-            let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("no type");
-            let why = format!("the registry announces {length} bytes of {kind}, the manifest {expected}");
+            let kind = response
+                .headers()
+                .get(CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("no type");
+            let why =
+                format!("the registry announces {length} bytes of {kind}, the manifest {expected}");
             Err(odd(what, response.url(), &why))
         }
         _ => Ok(()),
@@ -131,9 +174,12 @@ pub(super) fn check_length(response: &Response, descriptor: &Descriptor, start: 
 }
 
 /// The body as it arrives; an early end is the reader's to notice.
-pub(super) fn body(response: Response, what: String) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+pub(super) fn body(
+    response: Response,
+    what: String,
+) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     let url = response.url().clone();
-    response.bytes_stream().map_err(move |error| unreachable(&what, &url, error)).map(|piece| piece)
+    response.bytes_stream().map_err(move |error| unreachable(&what, &url, error))
 }
 
 fn odd(what: &str, url: &Url, why: &str) -> Error {
@@ -148,7 +194,16 @@ mod tests {
     fn content_range_is_read_strictly() {
         assert_eq!(content_range("bytes 20-127/128"), Some((20, 127, Some(128))));
         assert_eq!(content_range("bytes 64-127/*"), Some((64, 127, None)));
-        for bad in ["bytes ", "bytes x-2/3", "bytes 1*2/3", "bytes 1-", "bytes 1-x/3", "bytes 1-2/3a", "bytes +1-2/3", "1-2/3"] {
+        for bad in [
+            "bytes ",
+            "bytes x-2/3",
+            "bytes 1*2/3",
+            "bytes 1-",
+            "bytes 1-x/3",
+            "bytes 1-2/3a",
+            "bytes +1-2/3",
+            "1-2/3",
+        ] {
             assert_eq!(content_range(bad), None, "{bad}");
         }
     }
@@ -162,8 +217,16 @@ mod tests {
             }
             range_fits(&headers, 20, 128)
         };
-        assert!(fits(&["bytes 20-127/128"]) && fits(&["bytes 20-99/128"]) && fits(&["bytes 20-127/*"]));
-        for bad in [&["bytes 30-127/128"][..], &["bytes 20-127/129"], &["bytes 20-128/*"], &["bytes 20-19/128"], &[]] {
+        assert!(
+            fits(&["bytes 20-127/128"]) && fits(&["bytes 20-99/128"]) && fits(&["bytes 20-127/*"])
+        );
+        for bad in [
+            &["bytes 30-127/128"][..],
+            &["bytes 20-127/129"],
+            &["bytes 20-128/*"],
+            &["bytes 20-19/128"],
+            &[],
+        ] {
             assert!(!fits(bad), "{bad:?}");
         }
         assert!(!fits(&["bytes 20-127/128", "bytes 20-127/128"]));

@@ -41,13 +41,20 @@ struct Item {
 }
 
 /// Builds the error that this answer stands for.
-pub(super) fn error(what: &str, place: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+pub(super) fn error(
+    what: &str,
+    place: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Error {
     let kind = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
         StatusCode::NOT_FOUND => ErrorKind::NotFound,
         _ => ErrorKind::Registry,
     };
-    let error = Error::new(kind, what).at(place).because(format!("{}{}", phrase(status), words(body)));
+    let error =
+        Error::new(kind, what).at(place).because(format!("{}{}", phrase(status), words(body)));
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
 }
 
@@ -89,7 +96,10 @@ impl Body {
     fn words(&self) -> String {
         let items = self.errors.iter().flatten().map(Item::words).filter(|words| !words.is_empty());
         let flat = [&self.details, &self.error, &self.error_description].map(text);
-        items.chain(flat.into_iter().filter(|words| !words.is_empty())).collect::<Vec<_>>().join("; ")
+        items
+            .chain(flat.into_iter().filter(|words| !words.is_empty()))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 
@@ -102,7 +112,11 @@ impl Item {
         let code = text(&self.code).to_ascii_lowercase().replace('_', " ");
         let message = text(&self.message);
         let code = if message.to_lowercase().contains(&code) { String::new() } else { code };
-        [code, message, detail].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
+        [code, message, detail]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(": ")
     }
 }
 
@@ -129,7 +143,9 @@ mod tests {
 
     fn why(status: u16, body: &str) -> String {
         let status = StatusCode::from_u16(status).unwrap();
-        error("manifest a:1", "example.com", status, &HeaderMap::new(), body.as_bytes()).why().to_owned()
+        error("manifest a:1", "example.com", status, &HeaderMap::new(), body.as_bytes())
+            .why()
+            .to_owned()
     }
 
     #[test]
@@ -137,12 +153,23 @@ mod tests {
         let spec = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Tag":"x"}}]}"#;
         assert_eq!(why(404, spec), "404 not found: manifest unknown");
         assert_eq!(why(403, r#"{"errors":[{"code":"DENIED"}]}"#), "403 forbidden: denied");
-        assert_eq!(why(403, r#"{"details":"more rights needed"}"#), "403 forbidden: more rights needed");
+        assert_eq!(
+            why(403, r#"{"details":"more rights needed"}"#),
+            "403 forbidden: more rights needed"
+        );
         assert_eq!(why(401, r#"{"error":"invalid_grant"}"#), "401 unauthorized: invalid_grant");
         assert_eq!(why(429, "slow down"), "429 too many requests: slow down");
-        assert_eq!(why(502, "<html>"), "502 bad gateway: a web page instead of a registry's answer");
+        assert_eq!(
+            why(502, "<html>"),
+            "502 bad gateway: a web page instead of a registry's answer"
+        );
         assert_eq!(why(500, ""), "500 internal server error");
-        for odd in [r#"{"errors":null}"#, r#"{"errors":[{"code":7,"message":null,"detail":[1]}]}"#, "[1,2", "{invalid json}"] {
+        for odd in [
+            r#"{"errors":null}"#,
+            r#"{"errors":[{"code":7,"message":null,"detail":[1]}]}"#,
+            "[1,2",
+            "{invalid json}",
+        ] {
             assert!(why(400, odd).starts_with("400 bad request"), "{odd}");
         }
         assert!(why(500, &"x".repeat(1 << 20)).chars().count() < WORDS_LIMIT + 40);
@@ -166,7 +193,9 @@ mod tests {
 
     #[test]
     fn status_decides_the_kind_and_whether_to_try_again() {
-        let of = |status: u16| error("x", "y", StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), b"");
+        let of = |status: u16| {
+            error("x", "y", StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), b"")
+        };
         assert_eq!(of(404).kind(), ErrorKind::NotFound);
         assert_eq!(of(401).kind(), ErrorKind::Denied);
         assert!(of(429).is_transient() && of(503).is_transient() && of(522).is_transient());

@@ -2,22 +2,29 @@
 //!
 //! Answering a challenge from such a host gave registry passwords away (containerd CVE-2020-15157).
 
-use reqwest::{StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
 
 use super::Repository;
-use super::address::check_foreign_url;
 use super::blob::{body, check_length};
 use super::counter::Endpoint;
+use super::error_body;
 use super::origin::{Origin, redact};
-use super::transport::Request;
+use super::transport::{MAX_HOPS, Request, redirect_target};
 use crate::content::Body;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 
+/// The most of a descriptor's `urls` that are tried: a manifest must not make its reader knock on a thousand doors.
+const MAX_URLS: usize = 8;
+
 /// Opens the first of the descriptor's `urls` that answers 200; gives `missing` back where there is none.
-pub(super) async fn open(repository: &Repository, descriptor: &Descriptor, missing: Error) -> Result<Body> {
+pub(super) async fn open(
+    repository: &Repository,
+    descriptor: &Descriptor,
+    missing: Error,
+) -> Result<Body> {
     let mut last = missing;
-    for url in &descriptor.urls {
+    for url in descriptor.urls.iter().take(MAX_URLS) {
         match open_one(repository, descriptor, url).await {
             Ok(body) => return Ok(body),
             Err(error) => last = error,
@@ -29,32 +36,47 @@ pub(super) async fn open(repository: &Repository, descriptor: &Descriptor, missi
 async fn open_one(repository: &Repository, descriptor: &Descriptor, url: &str) -> Result<Body> {
     let transport = &repository.transport;
     let what = format!("foreign layer {}", descriptor.digest);
-    let url = Url::parse(url).map_err(|error| Error::new(ErrorKind::Transport, &what).caused_by(error))?;
-    let refuse = |why: &str| Error::new(ErrorKind::Transport, &what).at(redact(&url)).because(why);
-    let registry = transport.origin()?;
-    if Origin::of(&url)? == registry {
-        return Err(refuse("is at the registry itself, which does not have it"));
+    let mut url = Url::parse(url)
+        .map_err(|error| Error::new(ErrorKind::Transport, &what).caused_by(error))?;
+    let refuse =
+        |url: &Url, why: &str| Error::new(ErrorKind::Transport, &what).at(redact(url)).because(why);
+    if Origin::of(&url)? == transport.origin()? {
+        return Err(refuse(&url, "is at the registry itself, which does not have it"));
     }
-    if url.scheme() != "https" && registry.is_https() {
-        return Err(refuse("is not https"));
+    transport.check_named(&url, &what, ErrorKind::Transport)?;
+    for _ in 0..=MAX_HOPS {
+        let request = Request {
+            method: Method::GET,
+            url: url.clone(),
+            endpoint: Endpoint::Blob,
+            scopes: &repository.pull,
+            accept: None,
+            range: None,
+            what: &what,
+            counter: &repository.counter,
+        };
+        let response = transport.exchange(&request, &url, None).await?;
+        if let Some(target) = redirect_target(&response) {
+            url = transport.next_hop(&url, target?, &what)?;
+            continue;
+        }
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED => {
+                return Err(refuse(&url, "wants a password, which foreign hosts never get"));
+            }
+            status => {
+                return Err(error_body::error(
+                    &what,
+                    &redact(&url),
+                    status,
+                    response.headers(),
+                    b"",
+                ));
+            }
+        }
+        check_length(&response, descriptor, 0, &what)?;
+        return Ok(Body { start: 0, stream: Box::pin(body(response, what)) });
     }
-    check_foreign_url(&url, &registry, ErrorKind::Transport)?;
-    let request = Request {
-        method: reqwest::Method::GET,
-        url: url.clone(),
-        endpoint: Endpoint::Blob,
-        scopes: &repository.pull,
-        accept: None,
-        range: None,
-        what: &what,
-        counter: &repository.counter,
-    };
-    let response = transport.exchange(&request, &url, None).await?;
-    match response.status() {
-        StatusCode::OK => {}
-        StatusCode::UNAUTHORIZED => return Err(refuse("wants a password, which foreign hosts never get")),
-        status => return Err(refuse(&format!("answered {}", status.as_u16()))),
-    }
-    check_length(&response, descriptor, 0, &what)?;
-    Ok(Body { start: 0, stream: Box::pin(body(response, what)) })
+    Err(refuse(&url, &format!("more than {MAX_HOPS} redirects")))
 }

@@ -1,79 +1,84 @@
 //! From a registry's name to the base URL it answers at, and the HTTP clients that reach it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::{Certificate, Identity, Url};
 
-use super::address::GuardedResolver;
+use super::address::{GuardedResolver, Vicinity};
 use super::options::RegistryOptions;
 use super::origin::Origin;
 use super::tls_files::TlsFiles;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The base URL of a registry: Docker Hub's host differs from its name, loopback speaks http.
-pub(super) fn base_url(registry: &str, options: &RegistryOptions, tls_files: Option<&TlsFiles>) -> Result<Url> {
+pub(super) fn base_url(
+    registry: &str,
+    options: &RegistryOptions,
+    tls_files: Option<&TlsFiles>,
+) -> Result<Url> {
     let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
-    let tls_configured =
-        options.ca_file.is_some() || options.cert_file.is_some() || options.insecure || tls_files.is_some();
-    let plain = options.plain_http || (is_loopback(host) && !tls_configured);
-    let scheme = if plain { "http" } else { "https" };
-    Url::parse(&format!("{scheme}://{host}/v2/"))
-        .map_err(|error| Error::new(ErrorKind::Reference, format!("registry '{registry}'")).caused_by(error))
-}
-
-/// Whether a `host[:port]` is this machine.
-pub(super) fn is_loopback(host_port: &str) -> bool {
-    let Ok(url) = Url::parse(&format!("http://{host_port}/")) else { return false };
-    match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
-        Some("localhost") => true,
-        Some(host) => host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-        None => false,
+    let tls_configured = options.ca_file.is_some()
+        || options.cert_file.is_some()
+        || options.insecure
+        || tls_files.is_some();
+    let url = |scheme: &str| {
+        Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|error| {
+            Error::new(ErrorKind::Reference, format!("registry '{registry}'")).caused_by(error)
+        })
+    };
+    let plain = url("http")?;
+    if options.plain_http || (Origin::of(&plain)?.is_local() && !tls_configured) {
+        return Ok(plain);
     }
+    url("https")
 }
 
 /// The HTTP clients of one registry, one per origin, built on first use.
 ///
 /// Client certificates and a loosened check belong to the registry's own origin; hosts that it names get neither.
-#[derive(Debug)]
 pub(super) struct Clients {
     options: Arc<RegistryOptions>,
     tls_files: Option<TlsFiles>,
+    pub(super) vicinity: Arc<Vicinity>,
     built: Mutex<HashMap<Origin, reqwest::Client>>,
 }
 
 impl Clients {
     pub(super) fn new(options: Arc<RegistryOptions>, tls_files: Option<TlsFiles>) -> Self {
-        Self { options, tls_files, built: Mutex::default() }
+        Self { options, tls_files, vicinity: Arc::default(), built: Mutex::default() }
     }
 
-    /// The client for `origin`; `own` says that it is the registry itself, `guarded` that only public addresses may be
-    /// reached.
-    pub(super) fn get(&self, origin: &Origin, own: bool, guarded: bool) -> Result<reqwest::Client> {
+    /// The client for `origin`, which is the registry's own or one that the registry named.
+    pub(super) fn get(&self, origin: &Origin, registry: &Origin) -> Result<reqwest::Client> {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = built.get(origin) {
             return Ok(client.clone());
         }
-        let client = self.build(origin, own, guarded)?;
+        let client = self.build(origin, registry)?;
         built.insert(origin.clone(), client.clone());
         Ok(client)
     }
 
-    fn build(&self, origin: &Origin, own: bool, guarded: bool) -> Result<reqwest::Client> {
+    fn build(&self, origin: &Origin, registry: &Origin) -> Result<reqwest::Client> {
+        let own = origin == registry;
+        let vicinity = Arc::clone(&self.vicinity);
+        let resolver = if own {
+            GuardedResolver::of_registry(registry, vicinity)
+        } else {
+            GuardedResolver::of_named(origin, registry, vicinity)
+        };
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("rpull/", env!("CARGO_PKG_VERSION")))
             // Hops are walked by hand: each decides anew what may be sent (reqwest strips only its own headers).
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
+            .dns_resolver(resolver)
             .connect_timeout(self.options.timeouts.connect);
-        if is_loopback(&origin.host_port()) {
+        if origin.is_local() {
             builder = builder.no_proxy();
-        }
-        if guarded {
-            builder = builder.dns_resolver(Arc::new(GuardedResolver::default()));
         }
         builder = if origin.is_https() {
             self.with_tls(builder, own)?
@@ -81,18 +86,25 @@ impl Clients {
             // Without this, a system that has no CA certificates could not even reach a plain registry.
             builder.tls_certs_only([])
         };
-        builder
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Transport, "set up a connection").at(origin.to_string()).caused_by(error))
+        builder.build().map_err(|error| {
+            Error::new(ErrorKind::Transport, "set up a connection")
+                .at(origin.to_string())
+                .caused_by(error)
+        })
     }
 
-    fn with_tls(&self, mut builder: reqwest::ClientBuilder, own: bool) -> Result<reqwest::ClientBuilder> {
+    fn with_tls(
+        &self,
+        mut builder: reqwest::ClientBuilder,
+        own: bool,
+    ) -> Result<reqwest::ClientBuilder> {
         let options = &self.options;
         let of_host = self.tls_files.as_ref().filter(|_| own);
         let roots = options.ca_file.iter().chain(of_host.iter().flat_map(|files| &files.ca));
         let mut certificates = Vec::new();
         for path in roots {
-            let bundle = Certificate::from_pem_bundle(&read_pem(path)?).map_err(|error| bad_pem(path).caused_by(error))?;
+            let bundle = Certificate::from_pem_bundle(&read_pem(path)?)
+                .map_err(|error| bad_pem(path).caused_by(error))?;
             certificates.extend(bundle);
         }
         if !certificates.is_empty() {
@@ -106,7 +118,9 @@ impl Clients {
         }
         let pair = match (&options.cert_file, &options.key_file) {
             (Some(cert), key) => Some((cert, key.as_ref())),
-            _ => of_host.and_then(|files| files.client.as_ref()).map(|(cert, key)| (cert, Some(key))),
+            _ => {
+                of_host.and_then(|files| files.client.as_ref()).map(|(cert, key)| (cert, Some(key)))
+            }
         };
         if let Some((cert, key)) = pair {
             let mut pem = read_pem(cert)?;
@@ -114,7 +128,9 @@ impl Clients {
                 pem.push(b'\n');
                 pem.extend(read_pem(key)?);
             }
-            builder = builder.identity(Identity::from_pem(&pem).map_err(|error| bad_pem(cert).caused_by(error))?);
+            builder = builder.identity(
+                Identity::from_pem(&pem).map_err(|error| bad_pem(cert).caused_by(error))?,
+            );
         }
         Ok(builder)
     }
@@ -134,7 +150,9 @@ mod tests {
 
     #[test]
     fn loopback_is_http_unless_tls_is_configured() {
-        let url = |registry: &str, options: &RegistryOptions| base_url(registry, options, None).unwrap().to_string();
+        let url = |registry: &str, options: &RegistryOptions| {
+            base_url(registry, options, None).unwrap().to_string()
+        };
         let plain = RegistryOptions::default();
         for local in ["localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"] {
             assert!(url(local, &plain).starts_with("http://"), "{local}");

@@ -10,11 +10,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Errors
 /// [`ErrorKind::Transport`] where it leads to another origin: credentials would go there (oras-go GHSA-h7vf-4x9w-h99v).
 pub(super) fn next<'a>(headers: impl Iterator<Item = &'a str>, asked: &Url) -> Result<Option<Url>> {
-    let Some(target) = headers.flat_map(links).find_map(|(target, is_next)| is_next.then_some(target)) else {
+    let Some(target) =
+        headers.flat_map(links).find_map(|(target, is_next)| is_next.then_some(target))
+    else {
         return Ok(None);
     };
     let refuse = |why: String| Error::new(ErrorKind::Transport, "next page").because(why);
-    let url = asked.join(target).map_err(|error| refuse("its link is no URL".into()).caused_by(error))?;
+    let url =
+        asked.join(target).map_err(|error| refuse("its link is no URL".into()).caused_by(error))?;
     if Origin::of(&url)? != Origin::of(asked)? {
         return Err(refuse(format!("its link leads to another host, {}", redact(&url))));
     }
@@ -32,7 +35,11 @@ fn links(header: &str) -> Vec<(&str, bool)> {
         let is_next = own.split(';').any(|param| {
             let Some((key, value)) = param.split_once('=') else { return false };
             key.trim().eq_ignore_ascii_case("rel")
-                && value.trim().trim_matches(['"', '\'']).split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case("next"))
+                && value
+                    .trim()
+                    .trim_matches(['"', '\''])
+                    .split_ascii_whitespace()
+                    .any(|rel| rel.eq_ignore_ascii_case("next"))
         });
         found.push((target.trim(), is_next));
         rest = following;
@@ -67,7 +74,7 @@ mod tests {
         let expected = Some("https://localhost:5000/v2/a/tags/list?last=x&n=1".to_owned());
         for header in [
             r#"</v2/a/tags/list?last=x&n=1>; rel="next""#,
-            r#"<https://localhost:5000/v2/a/tags/list?last=x&n=1>;rel=next"#,
+            "<https://localhost:5000/v2/a/tags/list?last=x&n=1>;rel=next",
             r#"<?first>; rel="prev", <list?last=x&n=1>; title="a, b"; Rel="last next""#,
         ] {
             assert_eq!(follow(header).unwrap(), expected, "{header}");
@@ -79,7 +86,12 @@ mod tests {
 
     #[test]
     fn another_origin_is_refused() {
-        for target in ["https://evil.example/v2/a", "http://localhost:5000/v2/a", "//localhost:5001/v2", "https://localhost/v2"] {
+        for target in [
+            "https://evil.example/v2/a",
+            "http://localhost:5000/v2/a",
+            "//localhost:5001/v2",
+            "https://localhost/v2",
+        ] {
             assert!(follow(&format!(r#"<{target}>; rel="next""#)).is_err(), "{target}");
         }
     }

@@ -65,23 +65,38 @@ async fn get(repository: &Repository, path: &str, digest: Option<&Digest>) -> Re
     let announced = announced_digest(response.headers());
     let bytes = body(repository, response, &what).await?;
     let place = repository.place_of(path);
-    let document = Document::received(bytes, &declared, digest).map_err(|error| error.at(&place))?;
+    let document =
+        Document::received(bytes, &declared, digest).map_err(|error| error.at(&place))?;
     match announced {
         // Some registries send nonsense in this header; a valid digest that disagrees is a lie about the bytes.
-        Some(announced) if announced.algorithm_name() == document.digest().algorithm_name() && announced != *document.digest() => {
-            let why = format!("the registry announces {announced}, the bytes have {}", document.digest());
+        Some(announced)
+            if announced.algorithm_name() == document.digest().algorithm_name()
+                && announced != *document.digest() =>
+        {
+            let why =
+                format!("the registry announces {announced}, the bytes have {}", document.digest());
             Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
         }
         _ => Ok(document),
     }
 }
 
-async fn request(repository: &Repository, method: Method, path: &str, what: &str) -> Result<Response> {
+async fn request(
+    repository: &Repository,
+    method: Method,
+    path: &str,
+    what: &str,
+) -> Result<Response> {
     let request = request_of(repository, method, path, what)?;
     repository.transport.expect_success(&request).await
 }
 
-fn request_of<'a>(repository: &'a Repository, method: Method, path: &str, what: &'a str) -> Result<Request<'a>> {
+fn request_of<'a>(
+    repository: &'a Repository,
+    method: Method,
+    path: &str,
+    what: &'a str,
+) -> Result<Request<'a>> {
     Ok(Request {
         method,
         url: repository.transport.url(&format!("{}/manifests/{path}", repository.name))?,
@@ -112,14 +127,16 @@ fn path(repository: &Repository, name: &Name) -> Result<(String, Option<Digest>)
             digest.algorithm()?;
             Ok((digest.to_string(), Some(digest.clone())))
         }
-        Name::Ref(_) | Name::Sole => {
-            Err(Error::new(ErrorKind::Reference, name.to_string()).at(&repository.transport.name).because("a registry needs a tag or digest"))
-        }
+        Name::Ref(_) | Name::Sole => Err(Error::new(ErrorKind::Reference, name.to_string())
+            .at(&repository.transport.name)
+            .because("a registry needs a tag or digest")),
     }
 }
 
 fn media_type(headers: &HeaderMap) -> MediaType {
-    MediaType::from_header(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default())
+    MediaType::from_header(
+        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default(),
+    )
 }
 
 fn announced_digest(headers: &HeaderMap) -> Option<Digest> {

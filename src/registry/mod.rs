@@ -15,6 +15,7 @@ mod foreign;
 mod hosts;
 mod link;
 mod manifest;
+mod network;
 mod options;
 mod origin;
 mod scope;
@@ -35,6 +36,7 @@ use self::hosts::Clients;
 pub use self::options::{RegistryOptions, Timeouts};
 use self::scope::ScopeSet;
 use self::tls_files::TlsFiles;
+pub use self::tls_files::certs_dirs;
 use self::transport::Transport;
 use crate::content::{Body, Name, Requests, Source};
 use crate::descriptor::Descriptor;
@@ -74,7 +76,8 @@ impl Client {
         let tls_files = TlsFiles::for_host(registry, &self.options.certs_dirs)?;
         let base = hosts::base_url(registry, &self.options, tls_files.as_ref())?;
         let clients = Clients::new(Arc::clone(&self.options), tls_files);
-        let transport = Arc::new(Transport::new(registry.to_owned(), base, clients, Arc::clone(&self.options)));
+        let transport =
+            Arc::new(Transport::new(registry.to_owned(), base, clients, Arc::clone(&self.options)));
         transports.insert(registry.to_owned(), Arc::clone(&transport));
         Ok(transport)
     }
@@ -123,6 +126,10 @@ impl Source for Repository {
 
     fn requests(&self) -> Requests {
         self.counter.read()
+    }
+
+    fn origin(&self) -> Option<String> {
+        Some(self.place())
     }
 
     fn place(&self) -> String {

@@ -11,6 +11,7 @@ use super::counter::Endpoint;
 use super::link;
 use super::transport::{Request, read_up_to};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reference::is_tag;
 use crate::retry::retry;
 
 /// Tags asked for per page; ECR refuses more (google/go-containerregistry#1091), distribution gives fewer.
@@ -35,7 +36,8 @@ struct Page {
 pub(super) async fn list(repository: &Repository) -> Result<Vec<String>> {
     let transport = &repository.transport;
     let what = format!("tags of {}", repository.name);
-    let endless = |why: String| Error::new(ErrorKind::Document, &what).at(&transport.name).because(why);
+    let endless =
+        |why: String| Error::new(ErrorKind::Document, &what).at(&transport.name).because(why);
     let mut next = Some(transport.url(&format!("{}/tags/list?n={PAGE_SIZE}", repository.name))?);
     let mut asked = HashSet::new();
     let mut seen = BTreeSet::new();
@@ -44,7 +46,8 @@ pub(super) async fn list(repository: &Repository) -> Result<Vec<String>> {
         if asked.len() == MAX_PAGES || !asked.insert(url.clone()) {
             return Err(endless("the list of pages does not end".into()));
         }
-        let (page, following) = retry(&transport.options.retry, || page(repository, url.clone(), &what)).await?;
+        let (page, following) =
+            retry(&transport.options.retry, || page(repository, url.clone(), &what)).await?;
         for tag in page.tags.unwrap_or_default().into_iter().flatten() {
             // Artifactory lists digests among the tags (containers/skopeo#2346).
             if is_tag(&tag) && seen.insert(tag.clone()) {
@@ -57,12 +60,6 @@ pub(super) async fn list(repository: &Repository) -> Result<Vec<String>> {
         next = following;
     }
     Ok(tags)
-}
-
-fn is_tag(text: &str) -> bool {
-    text.len() <= 128
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 async fn page(repository: &Repository, url: Url, what: &str) -> Result<(Page, Option<Url>)> {
@@ -78,7 +75,9 @@ async fn page(repository: &Repository, url: Url, what: &str) -> Result<(Page, Op
         counter: &repository.counter,
     };
     let mut response = transport.send(&request).await?;
-    if response.status() == StatusCode::BAD_REQUEST && request.url.query() == Some(&format!("n={PAGE_SIZE}")) {
+    if response.status() == StatusCode::BAD_REQUEST
+        && request.url.query() == Some(&format!("n={PAGE_SIZE}"))
+    {
         request.url.set_query(None);
         response = transport.send(&request).await?;
     }
@@ -88,7 +87,11 @@ async fn page(repository: &Repository, url: Url, what: &str) -> Result<(Page, Op
     let following = next_page(&response, &request.url);
     let body = read_up_to(response, PAGE_LIMIT, what, transport.options.timeouts.idle).await?;
     let page = serde_json::from_slice(&body).map_err(|error| {
-        let why = if body.trim_ascii_start().starts_with(b"<") { "not a registry answer but a web page" } else { "malformed" };
+        let why = if body.trim_ascii_start().starts_with(b"<") {
+            "not a registry answer but a web page"
+        } else {
+            "malformed"
+        };
         Error::new(ErrorKind::Document, what).at(&transport.name).because(why).caused_by(error)
     })?;
     Ok((page, following.map_err(|error| error.at(&transport.name))?))

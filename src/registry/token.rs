@@ -1,17 +1,16 @@
 //! Asks a token server for a token. Spec: distribution `spec/auth/token.md` and `oauth.md`.
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::address::check_foreign_url;
 use super::auth::basic_header;
 use super::challenge::Challenge;
 use super::counter::Endpoint;
 use super::credentials::Credential;
 use super::error_body::{self, ERROR_BODY_LIMIT};
-use super::failure::unreachable;
+use super::failure::{refusal, unreachable};
 use super::origin::{Origin, redact};
 use super::scope::ScopeSet;
 use super::transport::{Request, Transport, read_up_to};
@@ -31,7 +30,6 @@ const LONGEST_LIFETIME: u64 = 24 * 3600;
 pub(super) struct Service {
     realm: Url,
     service: Option<String>,
-    scope: Option<String>,
 }
 
 /// A token and how long it lives from now.
@@ -53,24 +51,26 @@ impl Service {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] before anything is sent there.
-    pub(super) fn from_challenge(challenge: &Challenge, request: &Request<'_>, transport: &Transport) -> Result<Self> {
+    pub(super) fn from_challenge(
+        challenge: &Challenge,
+        request: &Request<'_>,
+        transport: &Transport,
+    ) -> Result<Self> {
         let realm = challenge.param("realm").unwrap_or_default();
-        let refuse = |why: &str| Error::new(ErrorKind::Denied, request.what).at(&transport.name).because(why);
-        let realm = request.url.join(realm).map_err(|_| refuse("names a token server that is no URL"))?;
+        let refuse = |why: &str| {
+            Error::new(ErrorKind::Denied, request.what).at(&transport.name).because(why)
+        };
+        let realm = transport
+            .as_spoken(&request.url)
+            .join(realm)
+            .map_err(|_| refuse("names a token server that is no URL"))?;
         if realm.fragment().is_some() {
             return Err(refuse("names a token server with a fragment"));
         }
-        check_foreign_url(&realm, &transport.origin()?, ErrorKind::Denied).map_err(|error| error.at(&transport.name))?;
-        let owned = |name: &str| challenge.param(name).filter(|text| !text.is_empty()).map(str::to_owned);
-        Ok(Self { realm, service: owned("service"), scope: owned("scope") })
-    }
-
-    fn scopes(&self, wanted: &ScopeSet) -> Vec<String> {
-        let mut all = wanted.clone();
-        if let Some(scope) = &self.scope {
-            all.merge_challenge(scope);
-        }
-        all.to_params()
+        transport.check_named(&realm, request.what, ErrorKind::Denied)?;
+        // Google's are empty or absent.
+        let service = challenge.param("service").filter(|name| !name.is_empty());
+        Ok(Self { realm, service: service.map(str::to_owned) })
     }
 }
 
@@ -83,66 +83,130 @@ pub(super) async fn fetch(
     request: &Request<'_>,
     service: &Service,
     credential: Option<&Credential>,
+    scopes: &ScopeSet,
 ) -> Result<Granted> {
     tracing::debug!("asking {} for a token", redact(&service.realm));
-    let origin = Origin::of(&service.realm)?;
-    let own = origin == transport.origin()?;
-    let client = transport.client_for(&origin)?;
-    let scopes = service.scopes(request.scopes);
-    let builder = match credential {
-        Some(Credential::IdentityToken { token, .. }) => {
-            client.post(service.realm.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(refresh_form(service, token, &scopes))
-        }
-        other => {
-            let mut url = service.realm.clone();
-            let user = match other {
-                Some(Credential::Basic { user, password }) => Some((user, password)),
-                _ => None,
-            };
-            add_query(&mut url, service, &scopes, user.map(|(user, _)| user.as_str()));
-            let builder = client.get(url);
-            match user {
-                Some(_) if !origin.is_https() && !own && !origin.is_local() && !transport.options.plain_http => {
-                    return Err(refused(request, service, "would get the password over plain http"));
+    let asking = Asking { transport, request, service, scopes: scopes.to_params() };
+    let (response, posted) = match credential {
+        Some(Credential::IdentityToken { token, basic }) => {
+            let response = asking.post(token).await?;
+            match basic {
+                // GCR has no POST, Artifactory and ACR refuse some of them.
+                Some((user, password))
+                    if matches!(response.status().as_u16(), 400 | 401 | 404 | 405) =>
+                {
+                    (asking.get(Some((user, password))).await?, false)
                 }
-                Some((user, password)) => builder.header(AUTHORIZATION, basic_header(user, password, request)?),
-                None => builder,
+                _ => (response, true),
             }
         }
+        Some(Credential::Basic { user, password }) => {
+            (asking.get(Some((user, password))).await?, false)
+        }
+        Some(Credential::RegistryToken(_)) | None => (asking.get(None).await?, false),
     };
-    request.counter.add(Endpoint::Token);
-    let timeouts = transport.options.timeouts;
-    let sending = tokio::time::timeout(timeouts.headers, builder.send()).await;
-    let response = match sending {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(unreachable("token", &service.realm, error)),
-        Err(_) => return Err(Error::new(ErrorKind::Transport, "token").at(redact(&service.realm)).because("no answer in time").transient(None)),
-    };
-    read(response, request, service, timeouts.idle).await
+    asking.read(response, posted).await
 }
 
-async fn read(response: Response, request: &Request<'_>, service: &Service, idle: std::time::Duration) -> Result<Granted> {
-    let (status, headers) = (response.status(), response.headers().clone());
-    if status.is_redirection() {
-        // Following it would carry the credential to a place that nobody vouched for.
-        return Err(refused(request, service, "redirects instead of answering"));
-    }
-    if status != StatusCode::OK {
-        let body = read_up_to(response, ERROR_BODY_LIMIT, request.what, idle).await.unwrap_or_default();
-        let place = redact(&service.realm);
-        let error = error_body::error(request.what, &place, status, &headers, &body);
-        if error.is_transient() {
-            return Err(error);
+/// One token that is wanted, and by whom.
+struct Asking<'a> {
+    transport: &'a Transport,
+    request: &'a Request<'a>,
+    service: &'a Service,
+    scopes: Vec<String>,
+}
+
+impl Asking<'_> {
+    async fn get(&self, user: Option<(&str, &Secret)>) -> Result<Response> {
+        let mut url = self.service.realm.clone();
+        add_query(&mut url, self.service, &self.scopes, user.map(|(name, _)| name));
+        let mut builder = self.client()?.get(url);
+        if let Some((name, password)) = user {
+            self.check_secrecy("password")?;
+            builder = builder.header(AUTHORIZATION, basic_header(name, password, self.request)?);
         }
-        return Err(Error::new(ErrorKind::Denied, request.what).at(place).because(error.why()));
+        self.send(builder).await
     }
-    let body = read_up_to(response, TOKEN_LIMIT, request.what, idle).await?;
-    let answer: Answer = serde_json::from_slice(&body).map_err(|_| refused(request, service, "answers something that is not a token"))?;
-    let mut tokens = [answer.token, answer.access_token].into_iter().flatten();
-    let token = tokens.find(|token| !token.is_empty()).ok_or_else(|| refused(request, service, "answers without a token"))?;
-    let said = answer.expires_in.as_u64().or_else(|| answer.expires_in.as_str()?.parse().ok());
-    let lifetime_seconds = said.unwrap_or(SHORTEST_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME);
-    Ok(Granted { token: Secret::new(token), lifetime_seconds })
+
+    async fn post(&self, token: &Secret) -> Result<Response> {
+        self.check_secrecy("identity token")?;
+        let form = refresh_form(self.service, token, &self.scopes);
+        let builder = self.client()?.post(self.service.realm.clone());
+        self.send(builder.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form))
+            .await
+    }
+
+    fn client(&self) -> Result<reqwest::Client> {
+        self.transport.client_for(&Origin::of(&self.service.realm)?)
+    }
+
+    /// Refuses to send a secret where others can read it, unless the user asked for plain http.
+    fn check_secrecy(&self, secret: &str) -> Result<()> {
+        let origin = Origin::of(&self.service.realm)?;
+        if origin.is_https() || origin.is_local() || self.transport.options.plain_http {
+            return Ok(());
+        }
+        Err(self.refused(&format!("would get the {secret} over plain http")))
+    }
+
+    async fn send(&self, builder: RequestBuilder) -> Result<Response> {
+        self.request.counter.add(Endpoint::Token);
+        let sending = tokio::time::timeout(self.transport.options.timeouts.headers, builder.send());
+        match sending.await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(match refusal(&error) {
+                Some(words) => self.refused(&words.to_string()),
+                None => unreachable("token", &self.service.realm, error),
+            }),
+            Err(_) => Err(Error::new(ErrorKind::Transport, "token")
+                .at(redact(&self.service.realm))
+                .because("no answer in time")
+                .transient(None)),
+        }
+    }
+
+    async fn read(&self, response: Response, posted: bool) -> Result<Granted> {
+        let (what, idle) = (self.request.what, self.transport.options.timeouts.idle);
+        let (status, headers) = (response.status(), response.headers().clone());
+        if status.is_redirection() {
+            // Following it would carry the credential to a place that nobody vouched for.
+            return Err(self.refused("redirects instead of answering"));
+        }
+        if status != StatusCode::OK {
+            let body = read_up_to(response, ERROR_BODY_LIMIT, what, idle).await.unwrap_or_default();
+            let place = redact(&self.service.realm);
+            let error = error_body::error(what, &place, status, &headers, &body);
+            if error.is_transient() {
+                return Err(error);
+            }
+            return Err(Error::new(ErrorKind::Denied, what).at(place).because(error.why()));
+        }
+        let body = read_up_to(response, TOKEN_LIMIT, what, idle).await?;
+        let answer: Answer = serde_json::from_slice(&body)
+            .map_err(|_| self.refused("answers something that is not a token"))?;
+        answer.granted(posted).ok_or_else(|| self.refused("answers without a token"))
+    }
+
+    fn refused(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Denied, self.request.what)
+            .at(format!("token server {}", redact(&self.service.realm)))
+            .because(why)
+    }
+}
+
+impl Answer {
+    /// Both fields mean the same; OAuth2 has only the second, which some servers fill better there.
+    fn granted(self, posted: bool) -> Option<Granted> {
+        let mut tokens = [self.token, self.access_token];
+        if posted {
+            tokens.reverse();
+        }
+        let token = tokens.into_iter().flatten().find(|token| !token.is_empty())?;
+        let said = self.expires_in.as_u64().or_else(|| self.expires_in.as_str()?.parse().ok());
+        let lifetime_seconds =
+            said.unwrap_or(SHORTEST_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME);
+        Some(Granted { token: Secret::new(token), lifetime_seconds })
+    }
 }
 
 /// The realm may carry a query of its own, which stays.
@@ -168,8 +232,4 @@ fn refresh_form(service: &Service, token: &Secret, scopes: &[String]) -> String 
     }
     form.append_pair("client_id", "rpull").append_pair("scope", &scopes.join(" "));
     form.finish()
-}
-
-fn refused(request: &Request<'_>, service: &Service, why: &str) -> Error {
-    Error::new(ErrorKind::Denied, request.what).at(format!("token server {}", redact(&service.realm))).because(why)
 }

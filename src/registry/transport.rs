@@ -4,6 +4,7 @@
 //! It does not try again; that is for the callers, each in one place (documents here in the crate's `retry`, bodies in
 //! the transfer's reader).
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -11,15 +12,16 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    HeaderMap, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
 };
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url, Version};
 
 use super::auth::Auth;
 use super::challenge;
 use super::counter::{Counter, Endpoint};
-use super::failure::{closed_before_answering, unreachable};
 use super::error_body::{self, ERROR_BODY_LIMIT};
+use super::failure::{closed_before_answering, unreachable};
 use super::hosts::Clients;
 use super::options::RegistryOptions;
 use super::origin::{Origin, redact};
@@ -28,7 +30,7 @@ use super::{address, warnings};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Redirects that one request follows.
-const MAX_HOPS: usize = 10;
+pub(super) const MAX_HOPS: usize = 10;
 
 /// A request as its endpoint wants it; what is attached to it on the way is decided per hop.
 pub(super) struct Request<'a> {
@@ -55,7 +57,12 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(name: String, base: Url, clients: Clients, options: Arc<RegistryOptions>) -> Self {
+    pub(super) fn new(
+        name: String,
+        base: Url,
+        clients: Clients,
+        options: Arc<RegistryOptions>,
+    ) -> Self {
         Self {
             auth: Auth::new(name.clone()),
             options,
@@ -70,7 +77,8 @@ impl Transport {
     /// A URL below `/v2/`.
     pub(super) fn url(&self, path: &str) -> Result<Url> {
         let base = self.base();
-        base.join(path).map_err(|error| Error::new(ErrorKind::Reference, path).at(&self.name).caused_by(error))
+        base.join(path)
+            .map_err(|error| Error::new(ErrorKind::Reference, path).at(&self.name).caused_by(error))
     }
 
     fn base(&self) -> Url {
@@ -79,11 +87,8 @@ impl Transport {
 
     /// Sends the request and gives the answer, whatever its status, after redirects and authentication.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response> {
-        let mut walk = Walk { url: request.url.clone(), hops: 0, challenged: false, refreshed: false };
-        if walk.url.scheme() != self.base().scheme() {
-            // The registry turned out to speak https while this request was being made.
-            _ = walk.url.set_scheme("https");
-        }
+        let url = self.as_spoken(&request.url);
+        let mut walk = Walk { url, hops: 0, challenged: false, refreshed: false };
         loop {
             let own = Origin::of(&walk.url)? == Origin::of(&self.base())?;
             let authorization = if own { self.auth.current(self, request).await? } else { None };
@@ -91,15 +96,22 @@ impl Transport {
             let status = response.status();
             if own && status == StatusCode::UNAUTHORIZED && !walk.challenged {
                 walk.challenged = true;
-                self.answer(request, &response, authorization.as_ref()).await?;
-            } else if own && self.speaks_tls_after_all(&response) {
+                if !self.answer(request, &response, authorization.as_ref()).await? {
+                    return Ok(response);
+                }
+            } else if own && self.speaks_tls_after_all(&walk.url, &response) {
                 self.upgrade();
                 _ = walk.url.set_scheme("https");
             } else if let Some(target) = redirect_target(&response) {
                 walk.follow(target?, request, self)?;
-            } else if !own && !walk.refreshed && matches!(status.as_u16(), 401 | 403) {
-                // A presigned target may have expired: ask the registry for a fresh one, once.
-                walk = Walk { url: request.url.clone(), hops: walk.hops, challenged: walk.challenged, refreshed: true };
+            } else if !own && !walk.refreshed && may_have_expired(status, request) {
+                // A presigned target: ask the registry for a fresh one, once.
+                walk = Walk {
+                    url: self.as_spoken(&request.url),
+                    hops: walk.hops,
+                    challenged: walk.challenged,
+                    refreshed: true,
+                };
             } else {
                 self.warnings.note(&self.name, response.headers());
                 return Ok(response);
@@ -110,14 +122,24 @@ impl Transport {
     /// Sends the request and gives the answer where it is a success, else the error it stands for.
     pub(super) async fn expect_success(&self, request: &Request<'_>) -> Result<Response> {
         let response = self.send(request).await?;
-        if response.status().is_success() { Ok(response) } else { Err(self.failure(request, response).await) }
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.failure(request, response).await)
+        }
     }
 
     /// The error that this answer stands for, with the registry's words.
     pub(super) async fn failure(&self, request: &Request<'_>, response: Response) -> Error {
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = read_up_to(response, ERROR_BODY_LIMIT, request.what, self.options.timeouts.idle).await.unwrap_or_default();
-        error_body::error(request.what, &self.name, status, &headers, &body)
+        let place = match (Origin::of(response.url()), self.origin()) {
+            (Ok(answered), Ok(registry)) if answered != registry => redact(response.url()),
+            _ => self.name.clone(),
+        };
+        let body = read_up_to(response, ERROR_BODY_LIMIT, request.what, self.options.timeouts.idle)
+            .await
+            .unwrap_or_default();
+        error_body::error(request.what, &place, status, &headers, &body)
     }
 
     /// One request and its response headers, no more.
@@ -127,32 +149,32 @@ impl Transport {
         url: &Url,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response> {
-        let client = self.client_for(&Origin::of(url)?)?;
-        let mut headers = HeaderMap::new();
-        // An encoding applied on the way would change the bytes that the digest is of.
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(accept) = &request.accept {
-            headers.insert(ACCEPT, accept.clone());
-        }
-        if let Some((first, last)) = request.range {
-            let value = HeaderValue::from_str(&format!("bytes={first}-{last}"));
-            headers.insert(RANGE, value.map_err(|error| Error::new(ErrorKind::Transport, request.what).caused_by(error))?);
-        }
-        if let Some(value) = authorization {
-            headers.insert(AUTHORIZATION, value.clone());
-        }
+        let origin = Origin::of(url)?;
+        let client = self.client_for(&origin)?;
+        let headers = headers_of(request, authorization)?;
         let mut repeated = request.method != Method::GET && request.method != Method::HEAD;
         loop {
             request.counter.add(request.endpoint);
             let started = Instant::now();
-            let sending = client.request(request.method.clone(), url.clone()).headers(headers.clone()).send();
+            let sending =
+                client.request(request.method.clone(), url.clone()).headers(headers.clone()).send();
             let result = tokio::time::timeout(self.options.timeouts.headers, sending).await;
             let elapsed = started.elapsed();
             match result {
                 Ok(Ok(response)) => {
+                    if origin == self.origin()? {
+                        self.clients.vicinity.answered(response.remote_addr());
+                    }
                     let (method, status) = (&request.method, response.status().as_u16());
-                    let range = request.range.map(|(first, last)| format!(" bytes={first}-{last}")).unwrap_or_default();
-                    tracing::debug!("{method} {}{range} {status} {} ms", redact(url), elapsed.as_millis());
+                    let range = request
+                        .range
+                        .map(|(first, last)| format!(" bytes={first}-{last}"))
+                        .unwrap_or_default();
+                    tracing::debug!(
+                        "{method} {}{range} {status} {} ms",
+                        redact(url),
+                        elapsed.as_millis()
+                    );
                     return Ok(response);
                 }
                 // The server closed a pooled connection just as it was reused; that says nothing about the request.
@@ -169,27 +191,54 @@ impl Transport {
         }
     }
 
-    /// Gets what the challenge asks for, so that the next [`Auth::current`] has it.
-    async fn answer(&self, request: &Request<'_>, response: &Response, refused: Option<&HeaderValue>) -> Result<()> {
+    /// Gets what the challenge asks for, so that the next [`Auth::current`] has it; says whether there is anything new.
+    async fn answer(
+        &self,
+        request: &Request<'_>,
+        response: &Response,
+        refused: Option<&HeaderValue>,
+    ) -> Result<bool> {
         let mut challenges = challenges_of(response);
         if challenges.is_empty() {
             // Some registries challenge only here (gcr.io endpoints, goharbor/harbor#18305).
-            let ping = Request { url: self.url("")?, method: Method::GET, endpoint: Endpoint::Other, accept: None, range: None, ..*request };
+            let ping = Request {
+                url: self.url("")?,
+                method: Method::GET,
+                endpoint: Endpoint::Other,
+                accept: None,
+                range: None,
+                ..*request
+            };
             challenges = challenges_of(&self.exchange(&ping, &ping.url, None).await?);
         }
         self.auth.answer(self, request, &challenges, refused).await
     }
 
-    /// Go's and nginx's words for plain http at a TLS port.
-    fn speaks_tls_after_all(&self, response: &Response) -> bool {
-        let base = self.base();
+    /// Whether this is how Go (nothing but a status line of HTTP/1.0) or nginx (a web page) answers http at a TLS port.
+    ///
+    /// Strict, because a 400 of a registry that does speak http must keep its own words.
+    fn speaks_tls_after_all(&self, asked: &Url, response: &Response) -> bool {
+        let headers = response.headers();
+        let is_gos = response.version() == Version::HTTP_10
+            && !headers.contains_key(CONTENT_TYPE)
+            && !headers.contains_key(CONTENT_LENGTH);
+        let is_page = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
         response.status() == StatusCode::BAD_REQUEST
-            && base.scheme() == "http"
+            && asked.scheme() == "http"
             && !self.options.plain_http
-            && Origin::of(&base).is_ok_and(|origin| origin.is_local())
-            && response.headers().get(reqwest::header::CONTENT_TYPE).is_none_or(|value| {
-                value.to_str().is_ok_and(|text| text.starts_with("text/"))
-            })
+            && Origin::of(asked).is_ok_and(|origin| origin.is_local())
+            && (is_gos || is_page)
+    }
+
+    /// A URL of the registry that was made before it turned out to speak https.
+    pub(super) fn as_spoken(&self, url: &Url) -> Url {
+        let mut url = url.clone();
+        if self.base().scheme() == "https" {
+            _ = url.set_scheme("https");
+        }
+        url
     }
 
     fn upgrade(&self) {
@@ -204,14 +253,38 @@ impl Transport {
 
     /// The HTTP client for a host: the registry's own, or one that it named.
     pub(super) fn client_for(&self, origin: &Origin) -> Result<reqwest::Client> {
-        let registry = self.origin()?;
-        let own = *origin == registry;
-        self.clients.get(origin, own, !own && !registry.is_local())
+        self.clients.get(origin, &self.origin()?)
+    }
+
+    /// Judges a URL that the registry named, before anything is sent there.
+    pub(super) fn check_named(&self, url: &Url, what: &str, kind: ErrorKind) -> Result<()> {
+        address::check_foreign_url(url, &self.origin()?, &self.clients.vicinity)
+            .map_err(|why| Error::new(kind, what).at(&self.name).because(why))
+    }
+
+    /// Where a redirect from `from` leads, if that may be followed.
+    pub(super) fn next_hop(&self, from: &Url, target: &str, what: &str) -> Result<Url> {
+        let refuse =
+            |why: String| Error::new(ErrorKind::Transport, what).at(&self.name).because(why);
+        let next = from.join(target).map_err(|error| {
+            refuse("redirected to something that is no URL".into()).caused_by(error)
+        })?;
+        if from.scheme() == "https" && next.scheme() != "https" {
+            return Err(refuse(format!("redirected from https to {}", redact(&next))));
+        }
+        self.check_named(&next, what, ErrorKind::Transport)?;
+        Ok(next)
     }
 
     /// The base URL's origin, which credentials are bound to.
     pub(super) fn origin(&self) -> Result<Origin> {
         Origin::of(&self.base())
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transport").field(&self.name).finish()
     }
 }
 
@@ -225,29 +298,55 @@ struct Walk {
 
 impl Walk {
     fn follow(&mut self, target: &str, request: &Request<'_>, transport: &Transport) -> Result<()> {
-        let refuse = |why: String| Error::new(ErrorKind::Transport, request.what).at(&transport.name).because(why);
         self.hops += 1;
         if self.hops > MAX_HOPS {
-            return Err(refuse(format!("more than {MAX_HOPS} redirects")));
+            return Err(Error::new(ErrorKind::Transport, request.what)
+                .at(&transport.name)
+                .because(format!("more than {MAX_HOPS} redirects")));
         }
-        let next = self.url.join(target).map_err(|error| refuse("redirected to something that is no URL".into()).caused_by(error))?;
-        if self.url.scheme() == "https" && next.scheme() != "https" {
-            return Err(refuse(format!("redirected from https to {}", redact(&next))));
-        }
-        address::check_foreign_url(&next, &transport.origin()?, ErrorKind::Transport)
-            .map_err(|error| error.at(&transport.name))?;
-        self.url = next;
+        self.url = transport.next_hop(&self.url, target, request.what)?;
         Ok(())
     }
 }
 
-fn redirect_target(response: &Response) -> Option<Result<&str>> {
+/// All that is ever sent, from an allow-list: nothing of one hop reaches the next by itself.
+fn headers_of(request: &Request<'_>, authorization: Option<&HeaderValue>) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    // An encoding applied on the way would change the bytes that the digest is of.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(accept) = &request.accept {
+        headers.insert(ACCEPT, accept.clone());
+    }
+    if let Some((first, last)) = request.range {
+        let value = HeaderValue::from_str(&format!("bytes={first}-{last}"))
+            .map_err(|error| Error::new(ErrorKind::Transport, request.what).caused_by(error))?;
+        headers.insert(RANGE, value);
+    }
+    if let Some(value) = authorization {
+        headers.insert(AUTHORIZATION, value.clone());
+    }
+    Ok(headers)
+}
+
+/// Whether a place that the registry redirected to may only have stopped honouring its signature: S3 says 403, others
+/// 400, which to a Range means something else.
+fn may_have_expired(status: StatusCode, request: &Request<'_>) -> bool {
+    match status.as_u16() {
+        401 | 403 => true,
+        400 => request.range.is_none(),
+        _ => false,
+    }
+}
+
+pub(super) fn redirect_target(response: &Response) -> Option<Result<&str>> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
     Some(location.ok_or_else(|| {
-        Error::new(ErrorKind::Transport, "redirect").at(redact(response.url())).because("has no usable Location")
+        Error::new(ErrorKind::Transport, "redirect")
+            .at(redact(response.url()))
+            .because("has no usable Location")
     }))
 }
 
@@ -259,10 +358,15 @@ fn challenges_of(response: &Response) -> Vec<challenge::Challenge> {
 ///
 /// # Errors
 /// [`ErrorKind::Document`] where it is, after reading at most one piece more; [`ErrorKind::Transport`] where it stops.
-pub(super) async fn read_up_to(response: Response, limit: u64, what: &str, idle: std::time::Duration) -> Result<Bytes> {
+pub(super) async fn read_up_to(
+    response: Response,
+    limit: u64,
+    what: &str,
+    idle: std::time::Duration,
+) -> Result<Bytes> {
     let url = response.url().clone();
     let fail = |kind, why: String| Error::new(kind, what).at(redact(&url)).because(why);
-    let too_large = || fail(ErrorKind::Document, format!("larger than {} bytes, the limit", limit));
+    let too_large = || fail(ErrorKind::Document, format!("larger than {limit} bytes, the limit"));
     if response.headers().contains_key(CONTENT_ENCODING) {
         return Err(fail(ErrorKind::Mismatch, "is encoded although identity was asked for".into()));
     }

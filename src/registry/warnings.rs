@@ -57,7 +57,15 @@ mod tests {
         assert_eq!(parse(br#"299 - "trivial""#).as_deref(), Some("trivial"));
         assert_eq!(parse(br#"299 - "e\scaped""#).as_deref(), Some("escaped"));
         assert_eq!(parse("299 - \"žluť\"".as_bytes()).as_deref(), Some("žluť"));
-        for other in [r#"100 - "x""#, r#"299 - "open"#, r#"299  -  "x""#, r#" 299 - "x""#, "299 - x", "", r#"299 - "x" y"#] {
+        for other in [
+            r#"100 - "x""#,
+            r#"299 - "open"#,
+            r#"299  -  "x""#,
+            r#" 299 - "x""#,
+            "299 - x",
+            "",
+            r#"299 - "x" y"#,
+        ] {
             assert_eq!(parse(other.as_bytes()), None, "{other}");
         }
     }

@@ -91,7 +91,9 @@ async fn attempt(job: &Job, ingest: &mut dyn Ingest) -> Result<Verified, Wrong> 
     let kept = ingest.kept();
     let plain = |error| Wrong { error, stitched: kept > 0 };
     job.tally.keep(kept);
-    job.care.progress.on_event(&Event::BlobStarted { digest: &job.descriptor.digest, position: kept });
+    job.care
+        .progress
+        .on_event(&Event::BlobStarted { digest: &job.descriptor.digest, position: kept });
     let mut checked = Checked::new(&job.descriptor).map_err(plain)?;
     if kept > 0 {
         let mut prefix = ingest.read_kept().map_err(plain)?;
@@ -109,7 +111,9 @@ async fn attempt(job: &Job, ingest: &mut dyn Ingest) -> Result<Verified, Wrong> 
         let filled = ingest.fill(Box::pin(stream)).await;
         let stitched = kept > 0 || reader.was_reopened();
         filled.map_err(|error| Wrong { error, stitched })?;
-        return checked.finish().map_err(|error| Wrong { error: error.at(job.source.place()), stitched });
+        return checked
+            .finish()
+            .map_err(|error| Wrong { error: error.at(job.source.place()), stitched });
     }
     checked.finish().map_err(plain)
 }

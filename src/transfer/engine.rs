@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::blob::{Job, run};
-use super::graph::{Graph, Wanted};
+use super::graph::{Graph, Wanted, resolve_all};
 use super::plan::{Plan, PlanReport, PlannedBlob};
 use super::progress::{Event, Progress, Silent};
 use super::reader::Care;
@@ -57,7 +57,12 @@ impl Default for Options {
 impl Options {
     /// The part that readers share.
     pub(super) fn care(self) -> Care {
-        Care { policy: self.retry, idle: self.idle, progress: self.progress, throttle: self.throttle }
+        Care {
+            policy: self.retry,
+            idle: self.idle,
+            progress: self.progress,
+            throttle: self.throttle,
+        }
     }
 }
 
@@ -77,18 +82,21 @@ pub struct Finished {
 }
 
 /// What [`transfer`] would do, in the order asked; moves nothing.
-pub async fn plan(wanted: &[Wanted], target: &dyn Target, foreign_layers: bool) -> Vec<Result<PlanReport>> {
-    let mut graphs = Vec::new();
-    for wanted in wanted {
-        graphs.push(super::graph::resolve(wanted, target).await);
-    }
+pub async fn plan(
+    wanted: &[Wanted],
+    target: &dyn Target,
+    options: &Options,
+) -> Vec<Result<PlanReport>> {
+    let graphs = resolve_all(wanted, target, &options.retry).await;
     let resolved: Vec<Option<&Graph>> = graphs.iter().map(|graph| graph.as_ref().ok()).collect();
-    let plan = match Plan::of(&resolved, target, foreign_layers).await {
+    let plan = match Plan::of(&resolved, target, options.foreign_layers).await {
         Ok(plan) => plan,
         Err(error) => return vec![Err(error)],
     };
     let reports = graphs.into_iter().zip(wanted).enumerate();
-    reports.map(|(at, (graph, wanted))| Ok(plan.report(at, &graph?, &names(wanted, target)))).collect()
+    reports
+        .map(|(at, (graph, wanted))| Ok(plan.report(at, &graph?, &names(wanted, target))))
+        .collect()
 }
 
 fn names(wanted: &Wanted, target: &dyn Target) -> Head {
@@ -101,7 +109,11 @@ fn names(wanted: &Wanted, target: &dyn Target) -> Head {
 }
 
 /// Moves these images to the target; gives one answer for each, in their order.
-pub async fn transfer(wanted: &[Wanted], target: &Arc<dyn Target>, options: Options) -> Vec<Finished> {
+pub async fn transfer(
+    wanted: &[Wanted],
+    target: &Arc<dyn Target>,
+    options: Options,
+) -> Vec<Finished> {
     let started = Instant::now();
     let mut run = Run::new(wanted, target, options);
     let cancel = run.cancel.clone();
@@ -138,7 +150,10 @@ impl<'a> Run<'a> {
             foreign_layers: options.foreign_layers,
             cancel: options.cancel.clone(),
             care: Arc::new(options.care()),
-            images: wanted.iter().map(|_| Image { graph: None, error: None, missing_blobs: 0 }).collect(),
+            images: wanted
+                .iter()
+                .map(|_| Image { graph: None, error: None, missing_blobs: 0 })
+                .collect(),
             plan: Plan::default(),
             tallies: Vec::new(),
             endings: Vec::new(),
@@ -159,10 +174,14 @@ impl<'a> Run<'a> {
     }
 
     async fn resolve(&mut self) {
-        for (image, wanted) in self.images.iter_mut().zip(self.wanted) {
-            match super::graph::resolve(wanted, &**self.target).await {
+        let graphs = resolve_all(self.wanted, &**self.target, &self.care.policy).await;
+        for ((image, wanted), graph) in self.images.iter_mut().zip(self.wanted).zip(graphs) {
+            match graph {
                 Ok(graph) => {
-                    let event = Event::Resolved { reference: &wanted.reference, digest: &graph.root.digest };
+                    let event = Event::Resolved {
+                        reference: &wanted.reference,
+                        digest: &graph.root.digest,
+                    };
                     self.care.progress.on_event(&event);
                     image.graph = Some(graph);
                 }
@@ -173,7 +192,8 @@ impl<'a> Run<'a> {
 
     /// Plans, and tells the target what will be committed before anything is.
     async fn prepare(&mut self) -> Result<()> {
-        let graphs: Vec<Option<&Graph>> = self.images.iter().map(|image| image.graph.as_ref()).collect();
+        let graphs: Vec<Option<&Graph>> =
+            self.images.iter().map(|image| image.graph.as_ref()).collect();
         self.plan = Plan::of(&graphs, &**self.target, self.foreign_layers).await?;
         self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
         self.endings = self.plan.blobs.iter().map(PlannedBlob::ending_without_work).collect();
@@ -186,16 +206,19 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let blobs: Vec<_> = self.plan.blobs.iter().map(|blob| (&blob.descriptor, blob.on_disk())).collect();
+        let blobs: Vec<_> =
+            self.plan.blobs.iter().map(|blob| (&blob.descriptor, blob.on_disk())).collect();
         self.care.progress.on_event(&Event::Planned { blobs: &blobs });
-        let digests = self.plan.digests(self.images.iter().filter_map(|image| image.graph.as_ref()));
+        let digests =
+            self.plan.digests(self.images.iter().filter_map(|image| image.graph.as_ref()));
         self.target.announce(&digests).await
     }
 
     async fn move_blobs(&mut self) {
         let mut queue = self.plan.work().into_iter();
         let mut running = JoinSet::new();
-        let mut of_task: HashMap<tokio::task::Id, (usize, tokio::task::AbortHandle)> = HashMap::new();
+        let mut of_task: HashMap<tokio::task::Id, (usize, tokio::task::AbortHandle)> =
+            HashMap::new();
         loop {
             while running.len() < self.jobs {
                 let Some(at) = queue.find(|&at| self.is_needed(at)) else { break };
@@ -208,14 +231,20 @@ impl<'a> Run<'a> {
                 Ok((id, result)) => (id, result),
                 // Aborted because no image needs it any more; a panic must not pass for that.
                 Err(error) if error.is_cancelled() => continue,
-                Err(error) => (error.id(), Err(Error::new(ErrorKind::Interrupted, "transfer").caused_by(error))),
+                Err(error) => (
+                    error.id(),
+                    Err(Error::new(ErrorKind::Interrupted, "transfer").caused_by(error)),
+                ),
             };
             let Some((at, _)) = of_task.remove(&id) else { continue };
             match result {
                 Ok(ending) => self.blob_done(at, ending).await,
                 Err(error) => {
                     self.blob_failed(at, error);
-                    of_task.values().filter(|(at, _)| !self.is_needed(*at)).for_each(|(_, handle)| handle.abort());
+                    of_task
+                        .values()
+                        .filter(|(at, _)| !self.is_needed(*at))
+                        .for_each(|(_, handle)| handle.abort());
                 }
             }
         }
@@ -236,12 +265,15 @@ impl<'a> Run<'a> {
     /// Whether an image that has not failed waits for this blob.
     fn is_needed(&self, at: usize) -> bool {
         let images = self.plan.blobs.get(at).map(|blob| blob.images.as_slice()).unwrap_or_default();
-        images.iter().any(|&image| self.images.get(image).is_some_and(|image| image.error.is_none()))
+        images
+            .iter()
+            .any(|&image| self.images.get(image).is_some_and(|image| image.error.is_none()))
     }
 
     async fn blob_done(&mut self, at: usize, ending: Ending) {
         let Some(blob) = self.plan.blobs.get(at) else { return };
-        let event = Event::BlobFinished { digest: &blob.descriptor.digest, moved: ending == Ending::Moved };
+        let event =
+            Event::BlobFinished { digest: &blob.descriptor.digest, moved: ending == Ending::Moved };
         self.care.progress.on_event(&event);
         if let Some(slot) = self.endings.get_mut(at) {
             *slot = ending;
@@ -298,14 +330,21 @@ impl<'a> Run<'a> {
     fn finish(mut self, started: Instant, stopped: bool) -> Vec<Finished> {
         let elapsed = started.elapsed();
         let images = std::mem::take(&mut self.images);
-        images.into_iter().enumerate().map(|(at, image)| {
-            let report = self.report(at, image.graph.as_ref(), elapsed);
-            let unfinished = image.missing_blobs != usize::MAX;
-            let error = image.error.or_else(|| {
-                (stopped && unfinished).then(|| Error::new(ErrorKind::Interrupted, &report.head.reference).because("interrupted"))
-            });
-            Finished { report, error }
-        }).collect()
+        images
+            .into_iter()
+            .enumerate()
+            .map(|(at, image)| {
+                let report = self.report(at, image.graph.as_ref(), elapsed);
+                let unfinished = image.missing_blobs != usize::MAX;
+                let error = image.error.or_else(|| {
+                    (stopped && unfinished).then(|| {
+                        Error::new(ErrorKind::Interrupted, &report.head.reference)
+                            .because("interrupted")
+                    })
+                });
+                Finished { report, error }
+            })
+            .collect()
     }
 
     fn report(&self, at: usize, graph: Option<&Graph>, elapsed: std::time::Duration) -> Report {

@@ -1,22 +1,27 @@
 //! Resolves a name to everything that belongs to it: documents, children before parents, and blobs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Label, Name, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, Document, Index, Manifest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Platform};
+use crate::retry::RetryPolicy;
 
 /// Indexes inside indexes that are followed.
 const MAX_DEPTH: usize = 8;
 
-/// Documents of one index that are fetched at once.
+/// Bytes of all documents of one image together; a hostile index could name thousands of large ones.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Documents that are fetched at once.
 const AT_ONCE: usize = 6;
 
 /// Which platforms of an index are wanted.
@@ -47,7 +52,10 @@ pub struct Wanted {
 
 impl std::fmt::Debug for Wanted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wanted").field("name", &self.name).field("reference", &self.reference).finish_non_exhaustive()
+        f.debug_struct("Wanted")
+            .field("name", &self.name)
+            .field("reference", &self.reference)
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,20 +81,39 @@ impl Graph {
     }
 }
 
+/// Resolves all of them, several at once; the answers are in their order.
+pub(super) async fn resolve_all(
+    wanted: &[Wanted],
+    target: &dyn Target,
+    retry: &RetryPolicy,
+) -> Vec<Result<Graph>> {
+    let resolving = wanted.iter().map(|wanted| resolve(wanted, target, retry)).collect::<Vec<_>>();
+    stream::iter(resolving).buffered(AT_ONCE).collect().await
+}
+
 /// Resolves the wanted image, asking the target first for what it has: a warm pull costs one HEAD.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] where the index lacks the platform, naming those it has; [`ErrorKind::Document`] where it
 /// nests too deep.
-pub async fn resolve(wanted: &Wanted, target: &dyn Target) -> Result<Graph> {
+pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) -> Result<Graph> {
     let root = root(wanted, target).await?;
-    let finder = Finder { source: &*wanted.source, reference: &wanted.reference, target: Some(target) };
+    let finder = Finder {
+        source: &*wanted.source,
+        reference: &wanted.reference,
+        target: Some(target),
+        retry,
+    };
     let mut graph = Graph {
         root: root.descriptor().clone(),
         documents: Vec::new(),
         manifests: Vec::new(),
         blobs: Vec::new(),
-        label: Label { name: wanted.target_name.clone(), origin: Some(wanted.source.place()), index: None },
+        label: Label {
+            name: wanted.target_name.clone(),
+            origin: wanted.source.origin(),
+            index: None,
+        },
     };
     match (&wanted.platforms, root.content()) {
         (_, Content::Manifest(_)) => graph.documents.push(root),
@@ -105,13 +132,19 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target) -> Result<Graph> {
             }
             graph.documents.push(root);
         }
-        (Platforms::All, Content::Index(_)) => finder.collect(root, 0, &mut HashSet::new(), &mut graph.documents).await?,
+        (Platforms::All, Content::Index(_)) => {
+            finder.collect(root, 0, &mut HashSet::new(), &mut graph.documents).await?;
+        }
     }
     let mut seen = HashSet::new();
     for document in &graph.documents {
         if let Content::Manifest(manifest) = document.content() {
-            graph.manifests.push((document.descriptor().clone(), document.descriptor().platform.clone()));
-            graph.blobs.extend(manifest.blobs().filter(|blob| seen.insert(blob.digest.clone())).cloned());
+            graph
+                .manifests
+                .push((document.descriptor().clone(), document.descriptor().platform.clone()));
+            graph
+                .blobs
+                .extend(manifest.blobs().filter(|blob| seen.insert(blob.digest.clone())).cloned());
         }
     }
     check_sizes(&graph)?;
@@ -120,12 +153,15 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target) -> Result<Graph> {
 
 /// Two manifests must not give one digest two sizes: one of them lies, and the plan would not know which.
 fn check_sizes(graph: &Graph) -> Result<()> {
-    let size_of = |digest: &Digest| graph.blobs.iter().find(|blob| blob.digest == *digest).map(|blob| blob.size);
+    let sizes: HashMap<&Digest, u64> =
+        graph.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
     for document in &graph.documents {
         let Content::Manifest(manifest) = document.content() else { continue };
-        if let Some(odd) = manifest.blobs().find(|blob| size_of(&blob.digest) != Some(blob.size)) {
+        if let Some(odd) = manifest.blobs().find(|blob| sizes.get(&blob.digest) != Some(&blob.size))
+        {
             let why = format!("blob {} has two sizes", odd.digest);
-            return Err(Error::new(ErrorKind::Document, format!("manifest {}", document.digest())).because(why));
+            return Err(Error::new(ErrorKind::Document, format!("manifest {}", document.digest()))
+                .because(why));
         }
     }
     Ok(())
@@ -157,11 +193,17 @@ pub struct Picked {
 }
 
 /// Resolves a name for looking at it: documents only, and no target to look into first.
-pub async fn pick(source: &dyn Source, name: &Name, reference: &str, platform: Option<&Platform>) -> Result<Picked> {
+pub async fn pick(
+    source: &dyn Source,
+    name: &Name,
+    reference: &str,
+    platform: Option<&Platform>,
+    retry: &RetryPolicy,
+) -> Result<Picked> {
     let root = source.resolve(name).await?;
     let chosen = match (root.content(), platform) {
         (Content::Index(index), Some(platform)) => {
-            let finder = Finder { source, reference, target: None };
+            let finder = Finder { source, reference, target: None, retry };
             let (document, platform) = finder.choose(index, platform, 0).await?;
             document.on_platform(platform)
         }
@@ -176,12 +218,14 @@ struct Finder<'a> {
     reference: &'a str,
     /// Looked into before the source is asked.
     target: Option<&'a dyn Target>,
+    retry: &'a RetryPolicy,
 }
 
 impl Finder<'_> {
     async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
         if !descriptor.media_type.is_document() {
-            let why = format!("the index names a {} where a manifest should be", descriptor.media_type);
+            let why =
+                format!("the index names a {} where a manifest should be", descriptor.media_type);
             return Err(Error::new(ErrorKind::Document, self.reference).because(why));
         }
         if let Some(target) = self.target
@@ -207,10 +251,12 @@ impl Finder<'_> {
                 }
                 let document = self.document(entry).await?;
                 match document.content() {
-                    Content::Index(nested) => match self.choose(nested, platform, depth + 1).await {
-                        Err(error) if error.kind() == ErrorKind::NotFound => {}
-                        chosen => return chosen,
-                    },
+                    Content::Index(nested) => {
+                        match self.choose(nested, platform, depth + 1).await {
+                            Err(error) if error.kind() == ErrorKind::NotFound => {}
+                            chosen => return chosen,
+                        }
+                    }
                     Content::Manifest(_) if entry.platform.is_some() => {
                         let platform = entry.platform.clone();
                         return Ok((document, platform));
@@ -224,16 +270,24 @@ impl Finder<'_> {
                 }
             }
             let there = platform::available(&index.manifests);
-            let there = if there.is_empty() { "nothing that runs".to_owned() } else { there.join(", ") };
-            Err(Error::new(ErrorKind::NotFound, format!("platform {platform} of {}", self.reference))
-                .because(format!("the index has {there}")))
+            let there =
+                if there.is_empty() { "nothing that runs".to_owned() } else { there.join(", ") };
+            Err(Error::new(
+                ErrorKind::NotFound,
+                format!("platform {platform} of {}", self.reference),
+            )
+            .because(format!("the index has {there}")))
         })
     }
 
-    /// An index entry without a platform says it in its config only.
+    /// An index entry without a platform says it in its config only; an artifact's config says nothing.
     async fn platform_of(&self, manifest: &Manifest) -> Result<Platform> {
-        let bytes = crate::fetch::blob(self.source, &manifest.config, crate::config::CONFIG_LIMIT).await?;
-        Ok(crate::config::ImageConfig::parse(&bytes)?.platform())
+        if !manifest.config.media_type.is_image_config() {
+            return Ok(Platform::default());
+        }
+        let bytes =
+            crate::fetch::blob(self.source, &manifest.config, CONFIG_LIMIT, self.retry).await?;
+        Ok(ImageConfig::parse(&bytes)?.platform())
     }
 
     /// The document and everything below it, children before parents, each once.
@@ -247,16 +301,26 @@ impl Finder<'_> {
         Box::pin(async move {
             self.check_depth(depth)?;
             if let Content::Index(index) = document.content() {
-                let new = |entry: &&Descriptor| entry.media_type.is_document() && seen.insert(entry.digest.clone());
-                let entries: Vec<Descriptor> = index.manifests.iter().filter(new).cloned().collect();
-                let fetched = stream::iter(entries.iter().map(|entry| self.document(entry))).buffered(AT_ONCE);
-                let children: Vec<Document> = fetched.try_collect().await?;
-                for (child, entry) in children.into_iter().zip(&entries) {
-                    let child = child.on_platform(entry.platform.clone());
+                let new = |entry: &&Descriptor| {
+                    entry.media_type.is_document() && seen.insert(entry.digest.clone())
+                };
+                let entries: Vec<Descriptor> =
+                    index.manifests.iter().filter(new).cloned().collect();
+                // Owned by the futures: a closure over borrowed entries is not general enough for `buffered`.
+                let fetch = |entry: Descriptor| async move {
+                    let child = self.document(&entry).await?;
+                    Ok::<_, Error>(child.on_platform(entry.platform))
+                };
+                let children = stream::iter(entries).map(fetch).buffered(AT_ONCE);
+                for child in children.try_collect::<Vec<_>>().await? {
                     self.collect(child, depth + 1, seen, into).await?;
                 }
             }
             into.push(document);
+            if into.iter().map(|document| document.bytes().len()).sum::<usize>() > MAX_BYTES {
+                let why = format!("its manifests are larger than {} MiB together", MAX_BYTES >> 20);
+                return Err(Error::new(ErrorKind::Document, self.reference).because(why));
+            }
             Ok(())
         })
     }

@@ -20,7 +20,7 @@ mod throttle;
 pub use self::blob::read_blob;
 pub use self::engine::{Finished, Options, plan, transfer};
 pub use self::graph::{Graph, Picked, Platforms, Wanted, pick, resolve};
-pub use self::plan::{Plan, PlannedBlob, PlanReport, State};
+pub use self::plan::{Plan, PlanReport, PlannedBlob, State};
 pub use self::progress::{Event, Progress, Silent};
 pub use self::report::{Amounts, BlobReport, Head, Outcome, Report};
 pub use self::throttle::Throttle;

@@ -56,7 +56,11 @@ pub struct Plan {
 
 impl Plan {
     /// Looks at what the target holds; moves and locks nothing. `None` stands for an image that could not be resolved.
-    pub async fn of(graphs: &[Option<&Graph>], target: &dyn Target, foreign_layers: bool) -> Result<Self> {
+    pub async fn of(
+        graphs: &[Option<&Graph>],
+        target: &dyn Target,
+        foreign_layers: bool,
+    ) -> Result<Self> {
         let mut blobs: Vec<PlannedBlob> = Vec::new();
         let mut known: HashMap<&Digest, usize> = HashMap::new();
         for (image, graph) in graphs.iter().enumerate() {
@@ -64,7 +68,11 @@ impl Plan {
                 let at = *known.entry(&descriptor.digest).or_insert(blobs.len());
                 match blobs.get_mut(at) {
                     Some(blob) => blob.images.push(image),
-                    None => blobs.push(PlannedBlob { descriptor: descriptor.clone(), state: State::Missing, images: vec![image] }),
+                    None => blobs.push(PlannedBlob {
+                        descriptor: descriptor.clone(),
+                        state: State::Missing,
+                        images: vec![image],
+                    }),
                 }
             }
         }
@@ -83,24 +91,39 @@ impl Plan {
 
     /// Every digest that the run may commit, documents included.
     pub(super) fn digests<'a>(&self, graphs: impl Iterator<Item = &'a Graph>) -> Vec<Digest> {
-        let documents = graphs.flat_map(|graph| &graph.documents).map(|document| document.digest().clone());
-        let blobs = self.blobs.iter().filter(|blob| blob.missing().is_some()).map(|blob| blob.descriptor.digest.clone());
+        let documents =
+            graphs.flat_map(|graph| &graph.documents).map(|document| document.digest().clone());
+        let blobs = self
+            .blobs
+            .iter()
+            .filter(|blob| blob.missing().is_some())
+            .map(|blob| blob.descriptor.digest.clone());
         documents.chain(blobs).collect()
     }
 
     /// Positions of the blobs that must be worked on, largest remaining first: the longest one must not start last.
     pub(super) fn work(&self) -> Vec<usize> {
-        let mut work: Vec<(u64, usize)> = self.blobs.iter().enumerate().filter_map(|(at, blob)| Some((blob.missing()?, at))).collect();
+        let mut work: Vec<(u64, usize)> = self
+            .blobs
+            .iter()
+            .enumerate()
+            .filter_map(|(at, blob)| Some((blob.missing()?, at)))
+            .collect();
         work.sort_by_key(|&(missing, at)| (std::cmp::Reverse(missing), at));
         work.into_iter().map(|(_, at)| at).collect()
     }
 
     /// The plan for the image at this position, as `--plan` shows it.
     pub fn report(&self, image: usize, graph: &Graph, head_of: &Head) -> PlanReport {
-        let mut report = PlanReport { head: head(graph, head_of), bytes: PlanBytes::default(), blobs: Vec::new() };
+        let mut report = PlanReport {
+            head: head(graph, head_of),
+            bytes: PlanBytes::default(),
+            blobs: Vec::new(),
+        };
         for blob in self.blobs.iter().filter(|blob| blob.images.contains(&image)) {
             let first = blob.images.first() == Some(&image);
-            let state = if first || blob.state == State::Skipped { blob.state } else { State::Shared };
+            let state =
+                if first || blob.state == State::Skipped { blob.state } else { State::Shared };
             report.bytes.add(&blob.descriptor, state);
             report.blobs.push(PlanRow {
                 digest: blob.descriptor.digest.clone(),

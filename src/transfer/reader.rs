@@ -47,7 +47,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a dyn Source, descriptor: &'a Descriptor, from: u64, care: &'a Care, tally: &'a Tally) -> Self {
+    pub(super) fn new(
+        source: &'a dyn Source,
+        descriptor: &'a Descriptor,
+        from: u64,
+        care: &'a Care,
+        tally: &'a Tally,
+    ) -> Self {
         Self {
             source,
             descriptor,
@@ -88,7 +94,10 @@ impl<'a> Reader<'a> {
                     if let Some(throttle) = &self.care.throttle {
                         throttle.pass(piece.len() as u64).await;
                     }
-                    let event = Event::Advanced { digest: &self.descriptor.digest, position: self.position };
+                    let event = Event::Advanced {
+                        digest: &self.descriptor.digest,
+                        position: self.position,
+                    };
                     self.care.progress.on_event(&event);
                     return Ok(Some(piece));
                 }
@@ -112,11 +121,18 @@ impl<'a> Reader<'a> {
         }
         let Some(body) = &mut self.body else { return Ok(None) };
         let piece = match tokio::time::timeout(self.care.idle, body.next()).await {
-            Err(_) => return Err(self.broken(&format!("nothing came for {} s", self.care.idle.as_secs_f32()))),
+            Err(_) => {
+                return Err(
+                    self.broken(&format!("nothing came for {} s", self.care.idle.as_secs_f32()))
+                );
+            }
             Ok(Some(piece)) => piece?,
             Ok(None) if self.position >= self.descriptor.size => return Ok(None),
             Ok(None) => {
-                let why = format!("the answer ended at byte {} of {}", self.position, self.descriptor.size);
+                let why = format!(
+                    "the answer ended at byte {} of {}",
+                    self.position, self.descriptor.size
+                );
                 return Err(self.broken(&why));
             }
         };
@@ -140,7 +156,11 @@ impl<'a> Reader<'a> {
         }
         self.window = (Instant::now(), 0);
         let throttled = self.care.throttle.is_some();
-        if sum < SLOWEST && !throttled { Err(self.broken("too slow: less than 1 KiB/s for a minute")) } else { Ok(()) }
+        if sum < SLOWEST && !throttled {
+            Err(self.broken("too slow: less than 1 KiB/s for a minute"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits before the body is opened again, or gives the error back where that is no use.
@@ -153,7 +173,12 @@ impl<'a> Reader<'a> {
         let (delay, error) = self.care.policy.delay(self.failures, error)?;
         let digest = &self.descriptor.digest;
         self.care.progress.on_event(&Event::Retrying { digest, delay, error: &error });
-        tracing::info!("{}; trying again at byte {} in {} ms", error.chain(), self.position, delay.as_millis());
+        tracing::info!(
+            "{}; trying again at byte {} in {} ms",
+            error.chain(),
+            self.position,
+            delay.as_millis()
+        );
         tokio::time::sleep(delay).await;
         Ok(())
     }

@@ -202,7 +202,9 @@ impl Amounts {
             sum.resumed += blob.resumed;
             match blob.outcome {
                 Outcome::Shared => sum.shared += blob.size,
-                Outcome::Missing => sum.missing += blob.size.saturating_sub(blob.transferred + blob.resumed),
+                Outcome::Missing => {
+                    sum.missing += blob.size.saturating_sub(blob.transferred + blob.resumed);
+                }
                 _ => {}
             }
         }

@@ -23,7 +23,8 @@ impl Throttle {
     /// Waits until these bytes, which have arrived, fit the rate.
     pub(super) async fn pass(&self, bytes: u64) {
         let now = Instant::now();
-        let wanted = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        let wanted = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         let until = {
             let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
             // Time in which nothing arrived is not saved up: a burst afterwards would break the rate.

@@ -1,6 +1,12 @@
-//! Integration tests.
+//! Integration tests: one binary, so that it links once.
 
 // `cfg(test)` is always set here; it tells clippy that helpers may unwrap as tests may.
+#[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod dependencies;
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

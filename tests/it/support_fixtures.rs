@@ -10,18 +10,13 @@ use crate::support::fixtures::Fixture;
 /// Sends the least request that an exchange waits for.
 async fn send(fixture: &Fixture, exchange: &Exchange) -> reqwest::Response {
     let (request, client) = (&exchange.request, reqwest::Client::builder().no_proxy());
-    let client = client
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .unwrap();
+    let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let value = |wanted: &Wanted| match wanted {
         Wanted::Exact(value) => Some(fixture.fill(value)),
         Wanted::Absent { absent } => (!absent).then(|| "any".to_owned()),
     };
     let encode = |pairs: &BTreeMap<String, Wanted>| {
-        let pairs = pairs
-            .iter()
-            .filter_map(|(key, wanted)| Some((key, value(wanted)?)));
+        let pairs = pairs.iter().filter_map(|(key, wanted)| Some((key, value(wanted)?)));
         reqwest::Url::parse_with_params("http://x/", pairs)
             .unwrap()
             .query()

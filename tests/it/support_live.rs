@@ -41,10 +41,7 @@ async fn an_open_registry_takes_and_gives_a_real_image() {
     let layer = image.v2.layers[2].digest();
     let get = client.get(front.url(&format!("/v2/real/blobs/{layer}")));
     let part = get.header("Range", "bytes=10-19").send().await.unwrap();
-    assert_eq!(
-        part.bytes().await.unwrap(),
-        image.v2.layers[2].bytes.slice(10..20)
-    );
+    assert_eq!(part.bytes().await.unwrap(), image.v2.layers[2].bytes.slice(10..20));
     assert_eq!(front.requests()[1].header("range"), Some("bytes=10-19"));
     let answered = |line: &Answered| line.status == 206 && line.bytes == 10;
     assert!(registry.access_log().iter().any(answered));
@@ -52,77 +49,44 @@ async fn an_open_registry_takes_and_gives_a_real_image() {
 
 #[tokio::test]
 async fn a_token_registry_believes_the_token_server() {
-    if !needs(
-        "a_token_registry_believes_the_token_server",
-        &["docker-registry", "skopeo", "dpkg"],
-    ) {
+    if !needs("a_token_registry_believes_the_token_server", &["docker-registry", "skopeo", "dpkg"])
+    {
         return;
     }
-    let tokens = TokenServer::start(Policy {
-        anonymous_pull: true,
-        ..Policy::default()
-    })
-    .await;
+    let tokens = TokenServer::start(Policy { anonymous_pull: true, ..Policy::default() }).await;
     let registry = Live::start(&Access::Token(&tokens));
     let to = format!("{}/a/real:v1", registry.host());
     let push = move || {
-        RealImage::get().push(
-            "v1",
-            &to,
-            &["--dest-tls-verify=false", "--dest-creds=user:pass"],
-        );
+        RealImage::get().push("v1", &to, &["--dest-tls-verify=false", "--dest-creds=user:pass"]);
     };
     tokio::task::spawn_blocking(push).await.unwrap();
     let pushed = tokens.server.requests().len();
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let ask = format!(
-        "{}?service={}&scope=repository:a/real:pull",
-        tokens.realm(),
-        TokenServer::SERVICE
-    );
+    let ask =
+        format!("{}?service={}&scope=repository:a/real:pull", tokens.realm(), TokenServer::SERVICE);
     let answer = client.get(ask).send().await.unwrap().text().await.unwrap();
     let answer: Value = serde_json::from_str(&answer).unwrap();
     let url = format!("http://{}/v2/a/real/tags/list", registry.host());
-    assert_eq!(
-        client.get(&url).send().await.unwrap().status(),
-        StatusCode::UNAUTHORIZED
-    );
-    let list = client
-        .get(&url)
-        .bearer_auth(answer["token"].as_str().unwrap())
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        list.text().await.unwrap().trim(),
-        r#"{"name":"a/real","tags":["v1"]}"#
-    );
+    assert_eq!(client.get(&url).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let list =
+        client.get(&url).bearer_auth(answer["token"].as_str().unwrap()).send().await.unwrap();
+    assert_eq!(list.text().await.unwrap().trim(), r#"{"name":"a/real","tags":["v1"]}"#);
     assert_eq!(tokens.server.requests().len(), pushed + 1);
 }
 
 #[tokio::test]
 async fn an_htpasswd_registry_asks_for_basic_over_tls() {
-    if !needs(
-        "an_htpasswd_registry_asks_for_basic_over_tls",
-        &["docker-registry", "htpasswd"],
-    ) {
+    if !needs("an_htpasswd_registry_asks_for_basic_over_tls", &["docker-registry", "htpasswd"]) {
         return;
     }
     let certs = Certs::new();
     let registry = Live::start(&Access::Htpasswd(&certs));
     let ca = std::fs::read(certs.cert(Certs::CA)).unwrap();
     let ca = reqwest::Certificate::from_pem(&ca).unwrap();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([ca])
-        .build()
-        .unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build().unwrap();
     let get = || client.get(format!("https://{}/v2/", registry.host()));
-    assert_eq!(
-        get().send().await.unwrap().status(),
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(get().send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     let known = get().basic_auth("user", Some("pass")).send().await.unwrap();
     assert_eq!(known.status(), StatusCode::OK);
 }
@@ -131,11 +95,6 @@ async fn an_htpasswd_registry_asks_for_basic_over_tls() {
 async fn the_command_runs_apart_from_the_users_home() {
     let cli = Cli::new().env("RPULL_LOG", "trace");
     let output = cli.run(&["--version"]).await;
-    assert_eq!(
-        (output.code(), output.signal()),
-        (Some(0), None),
-        "{}",
-        output.stderr
-    );
+    assert_eq!((output.code(), output.signal()), (Some(0), None), "{}", output.stderr);
     assert!(!cli.store().exists());
 }

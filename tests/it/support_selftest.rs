@@ -19,12 +19,8 @@ fn client() -> reqwest::Client {
 /// One request over a fresh connection: everything that came back, and how the connection ended.
 fn exchange(server: &Server) -> (Vec<u8>, std::io::Result<usize>) {
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
-    stream
-        .write_all(b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    stream.write_all(b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     let end = stream.read_to_end(&mut answer);
     let head = answer.windows(4).position(|w| w == b"\r\n\r\n");
@@ -38,17 +34,9 @@ async fn each_fault_breaks_the_body_at_its_byte() {
         (Fault::Cut(3), "abc", None),
         (Fault::Reset(3), "abc", Some(ConnectionReset)),
         (Fault::Stall(3), "abc", Some(WouldBlock)),
-        (
-            Fault::ContentLength(vec!["9".into(), "7".into()]),
-            "abcdef",
-            None,
-        ),
+        (Fault::ContentLength(vec!["9".into(), "7".into()]), "abcdef", None),
         (Fault::NoLength, "abcdef", None),
-        (
-            Fault::ChunkedUnfinished(4),
-            "4\r\nabcd\r\n2\r\nef\r\n",
-            None,
-        ),
+        (Fault::ChunkedUnfinished(4), "4\r\nabcd\r\n2\r\nef\r\n", None),
         (Fault::Raw("junk".into()), "junk", None),
         (Fault::Silence, "", Some(WouldBlock)),
         (Fault::HangUp, "", None),
@@ -78,21 +66,12 @@ async fn whole_slow_and_chunked_answers_share_one_connection() {
         let answer = client.get(server.url(path)).send().await.unwrap();
         assert_eq!(answer.text().await.unwrap(), "abcdef");
     }
-    assert!(
-        server
-            .requests()
-            .iter()
-            .all(|request| request.connection == 0)
-    );
+    assert!(server.requests().iter().all(|request| request.connection == 0));
 }
 
 #[tokio::test]
 async fn a_registry_serves_its_content_whole_and_in_ranges() {
-    let registry = Registry::start_with(Options {
-        page: Some(2),
-        ..Options::default()
-    })
-    .await;
+    let registry = Registry::start_with(Options { page: Some(2), ..Options::default() }).await;
     let amd64 = image(Family::Oci, "amd64", &[layer(&[("hello", b"hi")])]);
     let both = index(Family::Oci, &[("amd64", amd64.clone())]);
     both.publish(&registry, "a/b", "latest");
@@ -102,41 +81,23 @@ async fn a_registry_serves_its_content_whole_and_in_ranges() {
     let get = |path: &str| client().get(registry.server.url(path));
 
     let answer = get("/v2/a/b/manifests/latest").send().await.unwrap();
-    assert_eq!(
-        answer.headers()["docker-content-digest"],
-        both.document.digest().as_str()
-    );
+    assert_eq!(answer.headers()["docker-content-digest"], both.document.digest().as_str());
     assert_eq!(answer.bytes().await.unwrap(), both.document.bytes);
 
     let page = get("/v2/a/b/tags/list").send().await.unwrap();
     let next = page.headers()["link"].to_str().unwrap().to_owned();
     assert_eq!(next, "</v2/a/b/tags/list?last=v1&n=2>; rel=\"next\"");
     let rest = get("/v2/a/b/tags/list?last=v1&n=2").send().await.unwrap();
-    assert_eq!(
-        rest.text().await.unwrap(),
-        r#"{"name":"a/b","tags":["v2"]}"#
-    );
+    assert_eq!(rest.text().await.unwrap(), r#"{"name":"a/b","tags":["v2"]}"#);
 
     let bytes = random_blob(10, 1);
     let blob = format!("/v2/a/b/blobs/{}", registry.blob("a/b", bytes.clone()));
-    let part = get(&blob)
-        .header("Range", "bytes=4-7")
-        .send()
-        .await
-        .unwrap();
+    let part = get(&blob).header("Range", "bytes=4-7").send().await.unwrap();
     assert_eq!(part.headers()["content-range"], "bytes 4-7/10");
     assert_eq!(part.bytes().await.unwrap(), &bytes[4..8]);
-    let beyond = get(&blob)
-        .header("Range", "bytes=10-")
-        .send()
-        .await
-        .unwrap();
+    let beyond = get(&blob).header("Range", "bytes=10-").send().await.unwrap();
     assert_eq!(beyond.status(), StatusCode::RANGE_NOT_SATISFIABLE);
-    let head = client()
-        .head(registry.server.url(&blob))
-        .send()
-        .await
-        .unwrap();
+    let head = client().head(registry.server.url(&blob)).send().await.unwrap();
     assert_eq!(head.headers()["content-length"], "10");
 
     registry.twist("/blobs/", 1..2, |reply| reply.fault(Fault::Cut(5)));
@@ -169,9 +130,7 @@ async fn a_bearer_registry_counts_the_uses_of_a_token() {
         *format!("Bearer realm=\"{realm}\",service=\"test-registry\",scope=\"repository:a:pull\"")
     );
 
-    let ask = client().get(format!(
-        "{realm}?service=test-registry&scope=repository%3Aa%3Apull"
-    ));
+    let ask = client().get(format!("{realm}?service=test-registry&scope=repository%3Aa%3Apull"));
     let answer = ask.basic_auth("user", Some("pass")).send().await.unwrap();
     let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     let token = answer["token"].as_str().unwrap();
@@ -180,17 +139,9 @@ async fn a_bearer_registry_counts_the_uses_of_a_token() {
     let worn_out = client().get(&url).bearer_auth(token).send().await.unwrap();
     assert_eq!(worn_out.status(), StatusCode::UNAUTHORIZED);
 
-    let signed = registry
-        .blobs
-        .as_ref()
-        .unwrap()
-        .url(&format!("/signed/a/{digest}?signature=secret"));
-    let leaked = client()
-        .get(signed)
-        .bearer_auth(token)
-        .send()
-        .await
-        .unwrap();
+    let signed =
+        registry.blobs.as_ref().unwrap().url(&format!("/signed/a/{digest}?signature=secret"));
+    let leaked = client().get(signed).bearer_auth(token).send().await.unwrap();
     assert_eq!(leaked.status(), StatusCode::BAD_REQUEST);
     assert_eq!(registry.token_requests().len(), 1);
 }
@@ -200,42 +151,20 @@ async fn certificates_are_good_or_bad_as_named() {
     let certs = Certs::new();
     let read = |path| std::fs::read(path).unwrap();
     let ca = reqwest::Certificate::from_pem(&read(certs.cert(Certs::CA))).unwrap();
-    let identity = [
-        read(certs.cert(Certs::CLIENT)),
-        read(certs.key(Certs::CLIENT)),
-    ]
-    .concat();
+    let identity = [read(certs.cert(Certs::CLIENT)), read(certs.key(Certs::CLIENT))].concat();
     let identity = reqwest::Identity::from_pem(&identity).unwrap();
-    let client = || {
-        reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([ca.clone()])
-    };
+    let client = || reqwest::Client::builder().no_proxy().tls_certs_only([ca.clone()]);
     let plain = client().build().unwrap();
     let known = client().identity(identity).build().unwrap();
 
-    for (name, good) in [
-        (Certs::SERVER, true),
-        (Certs::EXPIRED, false),
-        (Certs::WRONG_HOST, false),
-    ] {
+    for (name, good) in [(Certs::SERVER, true), (Certs::EXPIRED, false), (Certs::WRONG_HOST, false)]
+    {
         let tls = certs.server_config(name, ClientCert::Asked);
         let server = Server::start_with(Some(tls), |_| Reply::new(200, "")).await;
-        assert_eq!(
-            plain.get(server.url("/")).send().await.is_ok(),
-            good,
-            "{name}"
-        );
-        assert_eq!(
-            known.get(server.url("/")).send().await.is_ok(),
-            good,
-            "{name}"
-        );
-        let shown: Vec<bool> = server
-            .requests()
-            .iter()
-            .map(|request| request.client_certificate)
-            .collect();
+        assert_eq!(plain.get(server.url("/")).send().await.is_ok(), good, "{name}");
+        assert_eq!(known.get(server.url("/")).send().await.is_ok(), good, "{name}");
+        let shown: Vec<bool> =
+            server.requests().iter().map(|request| request.client_certificate).collect();
         assert_eq!(shown, if good { vec![false, true] } else { vec![] });
     }
     let tls = certs.server_config(Certs::SERVER, ClientCert::Required);

@@ -29,12 +29,7 @@ async fn main() -> Result<()> {
 
     let client = Client::builder().no_proxy().build()?;
     let url = format!("{base}/manifests/{tag}");
-    let answer = client
-        .get(url)
-        .header(ACCEPT, MANIFEST)
-        .send()
-        .await?
-        .error_for_status()?;
+    let answer = client.get(url).header(ACCEPT, MANIFEST).send().await?.error_for_status()?;
     let body = answer.bytes().await?;
     let manifest: Value = serde_json::from_slice(&body)?;
     std::fs::write(blobs.join(hex(&Sha256::digest(&body))), &body)?;
@@ -42,13 +37,8 @@ async fn main() -> Result<()> {
     let layers = manifest["layers"].as_array().into_iter().flatten();
     let mut pulls = JoinSet::new();
     for descriptor in layers.chain([&manifest["config"]]) {
-        let digest = descriptor["digest"]
-            .as_str()
-            .ok_or("a descriptor has no digest")?;
-        let expected = digest
-            .strip_prefix("sha256:")
-            .ok_or("not sha256")?
-            .to_owned();
+        let digest = descriptor["digest"].as_str().ok_or("a descriptor has no digest")?;
+        let expected = digest.strip_prefix("sha256:").ok_or("not sha256")?.to_owned();
         let get = client.get(format!("{base}/blobs/{digest}"));
         let path = blobs.join(&expected);
         pulls.spawn(
@@ -73,11 +63,7 @@ async fn save(mut body: Response, path: PathBuf, expected: &str) -> Result<()> {
         buffer.extend_from_slice(&chunk);
     }
     file.write_all(&buffer)?;
-    if hex(&hash.finalize()) == expected {
-        Ok(())
-    } else {
-        Err("digest mismatch".into())
-    }
+    if hex(&hash.finalize()) == expected { Ok(()) } else { Err("digest mismatch".into()) }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::open::Image;
 use crate::cli::age::age;
 use crate::cli::args::History;
-use crate::cli::output::Output;
+use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
 use crate::cli::table::{cut, table};
@@ -16,21 +16,28 @@ use crate::place::PlainMeans;
 /// Docker's width of CREATED BY.
 const COMMAND_WIDTH: usize = 45;
 
-pub(in crate::cli) async fn run(args: History, settings: &Settings, output: &Output) -> Result<ExitCode> {
-    let image = Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings).await?;
+pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
+    let image =
+        Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings)
+            .await?;
     let rows = history(image.manifest()?, &image.config);
-    if output.json {
-        output.value(&rows)?;
-        return output.done();
+    if settings.json {
+        output::json(&rows)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let cells: Vec<[String; 5]> = rows.iter().map(|row| cells(row, args.no_trunc)).collect();
-    output.bytes(table(["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &cells).as_bytes())?;
-    output.done()
+    output::text(&table(["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &cells))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn cells(row: &HistoryRow, whole: bool) -> [String; 5] {
-    let image = row.image.as_ref().map_or("<missing>", |digest| if whole { digest.as_str() } else { digest.short() });
-    let command = if whole { row.created_by.clone() } else { cut(&row.created_by, COMMAND_WIDTH) };
-    let created = row.created.as_deref().map(|text| if whole { text.to_owned() } else { age(text) });
+    let image = row
+        .image
+        .as_ref()
+        .map_or("<missing>", |digest| if whole { digest.as_str() } else { digest.short() });
+    let command = row.created_by.replace('\t', " ");
+    let command = if whole { command } else { cut(&command, COMMAND_WIDTH) };
+    let created =
+        row.created.as_deref().map(|text| if whole { text.to_owned() } else { age(text) });
     [image.to_owned(), created.unwrap_or_default(), command, size(row.size), row.comment.clone()]
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::open::Image;
 use crate::cli::args::Look;
-use crate::cli::output::Output;
+use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
 use crate::document::Content;
@@ -15,16 +15,18 @@ use crate::error::Result;
 use crate::place::PlainMeans;
 use crate::platform::available;
 
-pub(in crate::cli) async fn run(args: Look, settings: &Settings, output: &Output) -> Result<ExitCode> {
-    let image = Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings).await?;
+pub(in crate::cli) async fn run(args: Look, settings: &Settings) -> Result<ExitCode> {
+    let image =
+        Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings)
+            .await?;
     let manifest = image.manifest()?;
     let platforms = match image.root.content() {
         Content::Index(index) => available(&index.manifests),
         Content::Manifest(_) => vec![image.config.platform().to_string()],
     };
     let total: u64 = manifest.blobs().map(|blob| blob.size).sum();
-    if output.json {
-        output.value(&json!({
+    if settings.json {
+        output::json(&json!({
             "reference": image.opened.reference,
             "source": image.opened.source.place(),
             "digest": image.root.digest(),
@@ -38,7 +40,7 @@ pub(in crate::cli) async fn run(args: Look, settings: &Settings, output: &Output
             "layers": manifest.layers,
             "config": image.config.config,
         }))?;
-        return output.done();
+        return Ok(ExitCode::SUCCESS);
     }
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
@@ -63,6 +65,6 @@ pub(in crate::cli) async fn run(args: Look, settings: &Settings, output: &Output
             row(&key.to_lowercase(), &value.to_string());
         }
     }
-    output.bytes(text.as_bytes())?;
-    output.done()
+    output::text(&text)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -4,28 +4,32 @@ use std::process::ExitCode;
 
 use super::open::Image;
 use crate::cli::args::History;
-use crate::cli::output::Output;
+use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
 use crate::cli::table::{cut, table};
 use crate::digest::Digest;
 use crate::error::Result;
+use crate::insight::command::readable;
 use crate::insight::layers::{LayerRow, layers};
 use crate::place::PlainMeans;
 
 /// Width of a command in the table.
 const COMMAND_WIDTH: usize = 50;
 
-pub(in crate::cli) async fn run(args: History, settings: &Settings, output: &Output) -> Result<ExitCode> {
-    let image = Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings).await?;
+pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
+    let image =
+        Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings)
+            .await?;
     let rows = layers(image.manifest()?, &image.config);
-    if output.json {
-        output.value(&rows)?;
-        return output.done();
+    if settings.json {
+        output::json(&rows)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let cells: Vec<[String; 7]> = rows.iter().map(|row| cells(row, args.no_trunc)).collect();
-    output.bytes(table(["LAYER", "KIND", "DIGEST", "DIFF_ID", "CHAIN_ID", "SIZE", "COMMAND"], &cells).as_bytes())?;
-    output.done()
+    let heading = ["LAYER", "KIND", "DIGEST", "DIFF_ID", "CHAIN_ID", "SIZE", "COMMAND"];
+    output::text(&table(heading, &cells))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn cells(row: &LayerRow, whole: bool) -> [String; 7] {
@@ -34,7 +38,8 @@ fn cells(row: &LayerRow, whole: bool) -> [String; 7] {
         Some(digest) if whole => digest.to_string(),
         Some(digest) => digest.short().to_owned(),
     };
-    let command = if whole { row.created_by.clone() } else { cut(&row.created_by, COMMAND_WIDTH) };
+    let command = readable(&row.created_by);
+    let command = if whole { command } else { cut(&command, COMMAND_WIDTH) };
     [
         row.index.to_string(),
         row.kind.to_string(),

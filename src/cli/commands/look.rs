@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::open::{Opened, open};
 use crate::cli::args::Look;
-use crate::cli::output::Output;
+use crate::cli::output;
 use crate::cli::settings::{Settings, platform};
 use crate::config::CONFIG_LIMIT;
 use crate::document::Document;
@@ -13,7 +13,7 @@ use crate::place::PlainMeans;
 use crate::platform::Platform;
 use crate::transfer::pick;
 
-pub(in crate::cli) async fn digest(args: Look, settings: &Settings, output: &Output) -> Result<ExitCode> {
+pub(in crate::cli) async fn digest(args: Look, settings: &Settings) -> Result<ExitCode> {
     let wanted = args.platform.platform.as_deref().map(str::parse::<Platform>).transpose()?;
     let opened = open(&args.image, PlainMeans::Registry, settings).await?;
     let digest = match &wanted {
@@ -22,32 +22,44 @@ pub(in crate::cli) async fn digest(args: Look, settings: &Settings, output: &Out
             Some(descriptor) => descriptor.digest,
             None => opened.source.resolve(&opened.name).await?.digest().clone(),
         },
-        Some(platform) => chosen(&opened, Some(platform)).await?.digest().clone(),
+        Some(platform) => chosen(&opened, Some(platform), settings).await?.digest().clone(),
     };
-    if output.json {
-        output.value(&serde_json::json!({ "reference": opened.reference, "digest": digest }))?;
+    if settings.json {
+        output::json(&serde_json::json!({ "reference": opened.reference, "digest": digest }))?;
     } else {
-        output.line(digest.as_str())?;
+        output::line(digest.as_str())?;
     }
-    output.done()
+    Ok(ExitCode::SUCCESS)
 }
 
-pub(in crate::cli) async fn manifest(args: Look, settings: &Settings, output: &Output) -> Result<ExitCode> {
+pub(in crate::cli) async fn manifest(args: Look, settings: &Settings) -> Result<ExitCode> {
     let wanted = args.platform.platform.as_deref().map(str::parse::<Platform>).transpose()?;
     let opened = open(&args.image, PlainMeans::Registry, settings).await?;
-    output.raw(chosen(&opened, wanted.as_ref()).await?.bytes())?;
-    output.done()
+    output::raw(chosen(&opened, wanted.as_ref(), settings).await?.bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
-pub(in crate::cli) async fn config(args: Look, settings: &Settings, output: &Output) -> Result<ExitCode> {
+pub(in crate::cli) async fn config(args: Look, settings: &Settings) -> Result<ExitCode> {
     let wanted = platform(args.platform.platform.as_deref())?;
     let opened = open(&args.image, PlainMeans::Registry, settings).await?;
-    let manifest = chosen(&opened, Some(&wanted)).await?;
-    let bytes = crate::fetch::blob(&*opened.source, &manifest.manifest()?.config, CONFIG_LIMIT).await?;
-    output.raw(&bytes)?;
-    output.done()
+    let manifest = chosen(&opened, Some(&wanted), settings).await?;
+    let bytes = crate::fetch::blob(
+        &*opened.source,
+        &manifest.manifest()?.config,
+        CONFIG_LIMIT,
+        &settings.retry,
+    )
+    .await?;
+    output::raw(&bytes)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn chosen(opened: &Opened, platform: Option<&Platform>) -> Result<Document> {
-    Ok(pick(&*opened.source, &opened.name, &opened.reference, platform).await?.chosen)
+async fn chosen(
+    opened: &Opened,
+    platform: Option<&Platform>,
+    settings: &Settings,
+) -> Result<Document> {
+    Ok(pick(&*opened.source, &opened.name, &opened.reference, platform, &settings.retry)
+        .await?
+        .chosen)
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod blob;
 pub(super) mod history;
+pub(super) mod images;
 pub(super) mod inspect;
 pub(super) mod layers;
 pub(super) mod look;
@@ -11,3 +12,4 @@ pub(super) mod pull;
 pub(super) mod shell;
 pub(super) mod store;
 pub(super) mod tags;
+pub(super) mod verify;

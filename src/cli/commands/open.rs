@@ -7,7 +7,7 @@ use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Name, Source};
 use crate::document::{Document, Manifest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Layout, LayoutOptions};
+use crate::layout::Layout;
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
 use crate::transfer::{Picked, pick};
@@ -20,7 +20,11 @@ pub(in crate::cli) struct Opened {
 }
 
 /// Opens the place; `plain` says what a reference without a prefix means here.
-pub(in crate::cli) async fn open(text: &str, plain: PlainMeans, settings: &Settings) -> Result<Opened> {
+pub(in crate::cli) async fn open(
+    text: &str,
+    plain: PlainMeans,
+    settings: &Settings,
+) -> Result<Opened> {
     let place = Place::parse(text, plain)?;
     match place {
         Place::Registry(reference) => registry(&reference, settings),
@@ -30,33 +34,44 @@ pub(in crate::cli) async fn open(text: &str, plain: PlainMeans, settings: &Setti
             None => registry(&reference, settings),
         },
         Place::Layout { path, name } => {
-            let layout = Layout::open(&path, LayoutOptions { private: false, sync: false, create: false })?;
-            let name = name.map_or(Name::Sole, Name::Ref);
+            let layout = Layout::open(&path)?;
+            let name = named(&layout, name).await?;
             Ok(Opened { source: Arc::new(layout), reference: text.to_owned(), name })
         }
     }
 }
 
-fn registry(reference: &Reference, settings: &Settings) -> Result<Opened> {
+/// `oci:PATH:alpine` also finds what a pull wrote there under its full name.
+async fn named(layout: &Layout, name: Name) -> Result<Name> {
+    let Name::Ref(text) = &name else { return Ok(name) };
+    let Ok(reference) = text.parse::<Reference>() else { return Ok(name) };
+    Ok(match layout.head(&name).await? {
+        Some(_) => name,
+        None => Name::Ref(reference.store_name()),
+    })
+}
+
+pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Opened> {
     let repository = settings.client(&reference.to_string(), true)?.repository(reference)?;
-    Ok(Opened { source: Arc::new(repository), name: reference.name(), reference: reference.to_string() })
+    Ok(Opened {
+        source: Arc::new(repository),
+        name: reference.name(),
+        reference: reference.to_string(),
+    })
 }
 
 fn store(reference: &Reference, settings: &Settings) -> Result<Opened> {
-    let layout = settings.open_store(false)?;
-    Ok(Opened { source: layout, name: Name::Ref(reference.store_name()), reference: reference.to_string() })
+    let name = reference.store_name();
+    let source = settings.store_with(&name)?;
+    Ok(Opened { source, name: Name::Ref(name), reference: reference.to_string() })
 }
 
 async fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>> {
-    if !settings.store.join("oci-layout").exists() {
+    if settings.existing_store()?.is_none() {
         return Ok(None);
     }
     let opened = store(reference, settings)?;
-    match opened.source.head(&opened.name).await {
-        Ok(found) => Ok(found.map(|_| opened)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(opened.source.head(&opened.name).await?.map(|_| opened))
 }
 
 /// One platform's image: its documents, and its config read.
@@ -69,16 +84,29 @@ pub(in crate::cli) struct Image {
 
 impl Image {
     /// Fetches manifest and config, nothing else.
-    pub(in crate::cli) async fn open(text: &str, typed: Option<&str>, plain: PlainMeans, settings: &Settings) -> Result<Self> {
+    pub(in crate::cli) async fn open(
+        text: &str,
+        typed: Option<&str>,
+        plain: PlainMeans,
+        settings: &Settings,
+    ) -> Result<Self> {
         let platform = platform(typed)?;
         let opened = open(text, plain, settings).await?;
-        let Picked { root, chosen } = pick(&*opened.source, &opened.name, &opened.reference, Some(&platform)).await?;
+        let Picked { root, chosen } = pick(
+            &*opened.source,
+            &opened.name,
+            &opened.reference,
+            Some(&platform),
+            &settings.retry,
+        )
+        .await?;
         let descriptor = &chosen.manifest()?.config;
         if !descriptor.media_type.is_image_config() {
             return Err(Error::new(ErrorKind::Unsupported, &opened.reference)
                 .because(format!("is not an image: its config is {}", descriptor.media_type)));
         }
-        let bytes = crate::fetch::blob(&*opened.source, descriptor, CONFIG_LIMIT).await?;
+        let bytes =
+            crate::fetch::blob(&*opened.source, descriptor, CONFIG_LIMIT, &settings.retry).await?;
         let config = ImageConfig::parse(&bytes)?;
         Ok(Self { opened, root, chosen, config })
     }

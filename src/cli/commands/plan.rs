@@ -1,20 +1,24 @@
 //! `--plan`: what would travel, before anything does.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use crate::cli::exit;
-use crate::cli::output::Output;
+use crate::cli::output;
+use crate::cli::settings::Settings;
 use crate::cli::size::{percent, size};
 use crate::cli::table::table;
 use crate::error::Result;
 use crate::transfer::{PlanReport, State};
 
-pub(super) fn show(plans: &[Result<PlanReport>], output: &Output) -> Result<ExitCode> {
+pub(super) fn show(plans: &[Result<PlanReport>], settings: &Settings) -> Result<ExitCode> {
     let there: Vec<&PlanReport> = plans.iter().filter_map(|plan| plan.as_ref().ok()).collect();
-    match (output.json, there.as_slice()) {
-        (true, [one]) => output.value(one)?,
-        (true, several) => output.value(&several)?,
-        (false, several) => several.iter().try_for_each(|plan| output.bytes(text(plan).as_bytes()))?,
+    match (settings.json, there.as_slice()) {
+        (true, [one]) => output::json(one)?,
+        (true, several) => output::json(&several)?,
+        (false, several) => {
+            several.iter().try_for_each(|plan| output::text(&text(plan)))?;
+        }
     }
     for error in plans.iter().filter_map(|plan| plan.as_ref().err()) {
         exit::report(error);
@@ -40,12 +44,14 @@ fn text(plan: &PlanReport) -> String {
     let bytes = &plan.bytes;
     let shared = percent(bytes.shared, bytes.total);
     let mut text = table(["BLOB", "SIZE", "STATE", "TYPE"], &rows);
-    text.push_str(&format!(
-        "{}: would transfer {} of {}, {} shared ({shared})\n",
+    // Writing to a String cannot fail.
+    _ = writeln!(
+        text,
+        "{}: would transfer {} of {}, {} shared ({shared})",
         plan.head.reference,
         size(bytes.missing),
         size(bytes.total),
         size(bytes.shared),
-    ));
+    );
     text
 }

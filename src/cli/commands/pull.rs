@@ -1,6 +1,5 @@
 //! `pull`: images from registries into the store or another layout.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use serde_json::Value;
 
 use crate::cli::args::Pull;
 use crate::cli::exit;
-use crate::cli::output::{Output, note};
+use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, Show, platform};
 use crate::cli::size::{parse_rate, percent, size};
 use crate::cli::{bars::Bars, lines::Lines, signals};
@@ -18,46 +17,57 @@ use crate::layout::{Layout, LayoutOptions};
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
 use crate::registry::Client;
-use crate::transfer::{Finished, Options, Platforms, Progress, Report, Silent, Throttle, Wanted, plan, transfer};
+use crate::transfer::{
+    Finished, Options, Platforms, Progress, Report, Silent, Throttle, Wanted, plan, transfer,
+};
 
-pub(in crate::cli) async fn run(args: Pull, settings: &Settings, output: &Output) -> Result<ExitCode> {
+pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitCode> {
     // Everything that was typed is judged before anything is asked of anybody.
-    let references = args.images.iter().map(|text| reference(text, args.all_tags)).collect::<Result<Vec<_>>>()?;
+    let references = args
+        .images
+        .iter()
+        .map(|text| reference(text, args.all_tags))
+        .collect::<Result<Vec<_>>>()?;
     let platforms = platforms(&args)?;
     let throttle = args.limit_rate.as_deref().map(rate).transpose()?;
     let destination = Destination::parse(args.output.as_deref())?;
+    destination.fits(&args)?;
     let cancel = signals::cancelled_by_signals();
     let finding = find(&args, &references, &platforms, &destination, settings);
     let Some(wanted) = cancel.run_until_cancelled(finding).await else {
         return Err(Error::new(ErrorKind::Interrupted, "pull").because("interrupted"));
     };
     let wanted = wanted?;
-    if args.plan {
-        let target = destination.open_for_plan(settings)?;
-        let Some(plans) = cancel.run_until_cancelled(plan(&wanted, &*target, args.foreign_layers)).await else {
-            return Err(Error::new(ErrorKind::Interrupted, "plan").because("interrupted"));
-        };
-        return super::plan::show(&plans, output);
-    }
-    let target = destination.open(settings, args.sync)?;
     let options = Options {
         jobs: usize::from(args.jobs),
         retry: settings.retry,
         foreign_layers: args.foreign_layers,
         throttle: throttle.map(Throttle::new),
         progress: progress(settings.show),
-        cancel,
+        cancel: cancel.clone(),
         ..Options::default()
     };
+    if args.plan {
+        let target = destination.open_for_plan(settings)?;
+        let planning = plan(&wanted, &*target, &options);
+        let Some(plans) = cancel.run_until_cancelled(planning).await else {
+            return Err(Error::new(ErrorKind::Interrupted, "plan").because("interrupted"));
+        };
+        return super::plan::show(&plans, settings);
+    }
+    let target = destination.open(settings, args.sync)?;
     let finished = transfer(&wanted, &target, options).await;
-    tell(&finished, settings, output)
+    tell(&finished, settings)
 }
 
 fn reference(text: &str, all_tags: bool) -> Result<Reference> {
     match Place::parse(text, PlainMeans::Registry)? {
-        Place::Registry(_) if all_tags => Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text)),
+        Place::Registry(_) if all_tags => {
+            Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
+        }
         Place::Registry(reference) => Ok(reference),
-        _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'")).because("pull takes images of registries")),
+        _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'"))
+            .because("pull takes images of registries")),
     }
 }
 
@@ -68,48 +78,81 @@ fn platforms(args: &Pull) -> Result<Platforms> {
     match args.platform.as_slice() {
         [] => Ok(Platforms::One(platform(None)?)),
         [one] => Ok(Platforms::One(one.parse()?)),
-        several => Ok(Platforms::Several(several.iter().map(|text| text.parse()).collect::<Result<_>>()?)),
+        several => {
+            Ok(Platforms::Several(several.iter().map(|text| text.parse()).collect::<Result<_>>()?))
+        }
     }
 }
 
 fn rate(text: &str) -> Result<u64> {
-    parse_rate(text).ok_or_else(|| Error::new(ErrorKind::Reference, format!("rate '{text}'")).because("expected something like 500k or 2M"))
+    parse_rate(text).ok_or_else(|| {
+        Error::new(ErrorKind::Reference, format!("rate '{text}'"))
+            .because("expected something like 500k or 2M")
+    })
 }
 
 /// Where the images go.
 enum Destination {
     Store,
-    Layout { path: std::path::PathBuf, name: Option<String> },
+    Layout { path: std::path::PathBuf, name: Name },
 }
 
 impl Destination {
     fn parse(typed: Option<&str>) -> Result<Self> {
         let Some(text) = typed else { return Ok(Self::Store) };
+        let refuse =
+            |why| Error::new(ErrorKind::Reference, format!("output '{text}'")).because(why);
         match Place::parse(text, PlainMeans::Registry)? {
+            Place::Layout { name: Name::Digest(_), .. } => {
+                Err(refuse("the image decides its digest; give a name or none"))
+            }
             Place::Layout { path, name } => Ok(Self::Layout { path, name }),
-            _ => Err(Error::new(ErrorKind::Reference, format!("output '{text}'")).because("expected oci:PATH[:NAME]")),
+            _ => Err(refuse("expected oci:PATH[:NAME]")),
+        }
+    }
+
+    /// One name cannot stand for several images.
+    fn fits(&self, args: &Pull) -> Result<()> {
+        match self {
+            Self::Layout { name: Name::Ref(name), .. }
+                if args.all_tags || args.images.len() > 1 =>
+            {
+                Err(Error::new(ErrorKind::Reference, format!("output name '{name}'")).because(
+                    "several images cannot have one name; leave it out, and each keeps its own",
+                ))
+            }
+            _ => Ok(()),
         }
     }
 
     fn open(&self, settings: &Settings, sync: bool) -> Result<Arc<dyn Target>> {
         match self {
-            Self::Store => Ok(settings.open_store(sync)?),
-            Self::Layout { path, .. } => Ok(Arc::new(Layout::open(path, LayoutOptions { private: false, sync, create: true })?)),
+            Self::Store => Ok(settings.create_store(sync)?),
+            Self::Layout { path, .. } => Ok(Arc::new(Layout::create(
+                path,
+                LayoutOptions { sync, ..LayoutOptions::default() },
+            )?)),
         }
     }
 
     /// A plan must not even make a directory: what does not exist is looked at as if it were empty.
     fn open_for_plan(&self, settings: &Settings) -> Result<Arc<dyn Target>> {
-        let path: &Path = match self {
-            Self::Store => &settings.store,
-            Self::Layout { path, .. } => path,
+        let opened = match self {
+            Self::Store => Layout::open(&settings.store),
+            Self::Layout { path, .. } => Layout::open(path),
         };
-        if path.exists() { self.open(settings, false) } else { Ok(Arc::new(crate::content::Empty)) }
+        match opened {
+            Ok(layout) => Ok(Arc::new(layout)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Ok(Arc::new(crate::content::Empty))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn name(&self, reference: &Reference) -> Name {
         match self {
-            Self::Layout { name: Some(name), .. } => Name::Ref(name.clone()),
+            Self::Layout { name: name @ Name::Ref(_), .. } => name.clone(),
             _ => Name::Ref(reference.store_name()),
         }
     }
@@ -134,9 +177,9 @@ async fn find(
         });
     };
     if settings.offline {
-        let store = settings.open_store(false)?;
         for reference in references {
-            push(reference, Arc::clone(&store) as Arc<dyn Source>, Name::Ref(reference.store_name()));
+            let name = reference.store_name();
+            push(reference, settings.store_with(&name)?, Name::Ref(name));
         }
         return Ok(wanted);
     }
@@ -162,7 +205,7 @@ fn progress(show: Show) -> Arc<dyn Progress> {
     }
 }
 
-fn tell(finished: &[Finished], settings: &Settings, output: &Output) -> Result<ExitCode> {
+fn tell(finished: &[Finished], settings: &Settings) -> Result<ExitCode> {
     for one in finished {
         if let Some(error) = &one.error {
             exit::report(error);
@@ -170,15 +213,15 @@ fn tell(finished: &[Finished], settings: &Settings, output: &Output) -> Result<E
         if settings.show != Show::Nothing && (one.error.is_none() || !one.report.blobs.is_empty()) {
             note(&receipt(&one.report));
         }
-        if one.error.is_none() && !output.json {
-            output.line(&full_name(&one.report))?;
+        if one.error.is_none() && !settings.json {
+            output::line(&full_name(&one.report))?;
         }
     }
-    if output.json {
+    if settings.json {
         let values: Vec<Value> = finished.iter().map(json).collect::<Result<_>>()?;
         match values.as_slice() {
-            [one] => output.value(one)?,
-            several => output.value(&several)?,
+            [one] => output::json(one)?,
+            several => output::json(&several)?,
         }
     }
     let first_failure = finished.iter().find_map(|one| one.error.as_ref());
@@ -207,7 +250,8 @@ fn json(one: &Finished) -> Result<Value> {
 /// `transferred 3.2 MB of 61.5 MB, 58.3 MB shared (95 %), 4 requests, 0.4 s`
 fn receipt(report: &Report) -> String {
     let bytes = &report.bytes;
-    let mut parts = vec![format!("transferred {} of {}", size(bytes.transferred), size(bytes.total))];
+    let mut parts =
+        vec![format!("transferred {} of {}", size(bytes.transferred), size(bytes.total))];
     if bytes.resumed > 0 {
         parts.push(format!("{} resumed", size(bytes.resumed)));
     }

@@ -5,17 +5,17 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use crate::cli::args::Cli;
-use crate::cli::output::Output;
+use crate::cli::output;
 use crate::error::{Error, ErrorKind, Result};
 
-pub(in crate::cli) fn completions(shell: clap_complete::Shell, output: &Output) -> Result<ExitCode> {
+pub(in crate::cli) fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "rpull", &mut text);
-    output.raw(&text)?;
-    output.done()
+    output::raw(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-pub(in crate::cli) fn man(output: &Output) -> Result<ExitCode> {
+pub(in crate::cli) fn man() -> Result<ExitCode> {
     let mut text = Vec::new();
     let fail = |error: std::io::Error| Error::new(ErrorKind::Store, "manual page").caused_by(error);
     let mut command = Cli::command();
@@ -25,6 +25,6 @@ pub(in crate::cli) fn man(output: &Output) -> Result<ExitCode> {
         text.extend_from_slice(b".\\\"\n");
         clap_mangen::Man::new(verb.clone()).render(&mut text).map_err(fail)?;
     }
-    output.raw(&text)?;
-    output.done()
+    output::raw(&text)?;
+    Ok(ExitCode::SUCCESS)
 }

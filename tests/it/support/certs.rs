@@ -44,9 +44,7 @@ impl Certs {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let certs = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
+        let certs = Self { dir: tempfile::tempdir().unwrap() };
         certs.write(Self::CA, &ca.pem(), &ca.key().serialize_pem());
         let loopback = ["127.0.0.1", "::1", "localhost"];
         for (name, hosts) in [
@@ -107,11 +105,7 @@ impl Certs {
             }
         };
         let key = PrivateKeyDer::from_pem_file(self.key(name)).unwrap();
-        Arc::new(
-            builder
-                .with_single_cert(vec![self.read(name)], key)
-                .unwrap(),
-        )
+        Arc::new(builder.with_single_cert(vec![self.read(name)], key).unwrap())
     }
 
     fn read(&self, name: &str) -> CertificateDer<'static> {

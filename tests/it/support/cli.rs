@@ -39,10 +39,7 @@ impl Cli {
         for name in ["home", "tmp", "run"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        Self {
-            dir,
-            env: Vec::new(),
-        }
+        Self { dir, env: Vec::new() }
     }
 
     /// Sets a variable for all commands to come.
@@ -91,10 +88,7 @@ impl Cli {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Running {
-            child,
-            store: self.store(),
-        }
+        Running { child, store: self.store() }
     }
 }
 
@@ -121,17 +115,12 @@ impl Running {
     pub(crate) async fn wait_for_partial(&self, bytes: u64) -> PathBuf {
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            let entries = std::fs::read_dir(self.store.join("ingest"))
-                .into_iter()
-                .flatten();
+            let entries = std::fs::read_dir(self.store.join("ingest")).into_iter().flatten();
             let grown = |path: &PathBuf| path.metadata().is_ok_and(|found| found.len() >= bytes);
             if let Some(path) = entries.map(|entry| entry.unwrap().path()).find(grown) {
                 return path;
             }
-            assert!(
-                Instant::now() < deadline,
-                "no partial reached {bytes} bytes"
-            );
+            assert!(Instant::now() < deadline, "no partial reached {bytes} bytes");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

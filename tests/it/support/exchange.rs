@@ -75,28 +75,18 @@ impl Pattern {
     pub(crate) fn matches(&self, request: &Request, names: &Placeholders) -> bool {
         let header = |(name, wanted): (&String, &Wanted)| {
             let lines = request.headers.get_all(name).iter();
-            let lines: Vec<String> = lines
-                .map(|line| line.to_str().unwrap().to_owned())
-                .collect();
+            let lines: Vec<String> = lines.map(|line| line.to_str().unwrap().to_owned()).collect();
             wanted.is(&lines, names)
         };
         let query: Vec<_> = request.url.query_pairs().into_owned().collect();
-        let form = reqwest::Url::parse(&format!(
-            "http://x/?{}",
-            String::from_utf8_lossy(&request.body)
-        ))
-        .unwrap();
+        let form =
+            reqwest::Url::parse(&format!("http://x/?{}", String::from_utf8_lossy(&request.body)))
+                .unwrap();
         let form: Vec<_> = form.query_pairs().into_owned().collect();
         request.method.as_str() == self.method
             && request.url.path() == names.fill(&self.path)
-            && self
-                .query
-                .iter()
-                .all(|(key, wanted)| wanted.is(&values_of(&query, key), names))
-            && self
-                .form
-                .iter()
-                .all(|(key, wanted)| wanted.is(&values_of(&form, key), names))
+            && self.query.iter().all(|(key, wanted)| wanted.is(&values_of(&query, key), names))
+            && self.form.iter().all(|(key, wanted)| wanted.is(&values_of(&form, key), names))
             && self.headers.iter().all(header)
     }
 }
@@ -132,18 +122,10 @@ impl Answer {
 
     fn body(&self, names: &Placeholders) -> Vec<u8> {
         let text = self.body.as_ref().map(|text| names.fill(text).into_bytes());
-        let binary = self
-            .body_base64
-            .as_ref()
-            .map(|text| STANDARD.decode(text).unwrap());
-        let json = self
-            .body_json
-            .as_ref()
-            .map(|value| names.fill_json(value).to_string().into_bytes());
-        let blob = self
-            .body_blob
-            .as_ref()
-            .map(|name| names.content(name).to_vec());
+        let binary = self.body_base64.as_ref().map(|text| STANDARD.decode(text).unwrap());
+        let json =
+            self.body_json.as_ref().map(|value| names.fill_json(value).to_string().into_bytes());
+        let blob = self.body_blob.as_ref().map(|name| names.content(name).to_vec());
         let mut bodies = [text, binary, json, blob].into_iter().flatten();
         let body = bodies.next().unwrap_or_default();
         assert!(bodies.next().is_none(), "an answer has one body");

@@ -83,11 +83,8 @@ impl Fixture {
 
     /// The names of all scenarios, sorted.
     pub(crate) fn names() -> Vec<String> {
-        let entries = |dir: &Path| {
-            std::fs::read_dir(dir)
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-        };
+        let entries =
+            |dir: &Path| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
         let files = entries(&Self::root()).flat_map(|dir| entries(&dir).collect::<Vec<_>>());
         let name = |path: PathBuf| {
             let inside = path.strip_prefix(Self::root()).unwrap().with_extension("");
@@ -111,9 +108,8 @@ impl Fixture {
         for server in SERVERS {
             servers.insert(server, MockServer::start().await);
         }
-        let hosts = servers
-            .iter()
-            .map(|(name, server)| ((*name).to_owned(), server.address().to_string()));
+        let hosts =
+            servers.iter().map(|(name, server)| ((*name).to_owned(), server.address().to_string()));
         let names = Placeholders::new(hosts, &file.contents);
         let script = Arc::new(Script {
             heard: Mutex::new(vec![0; file.exchanges.len()]),
@@ -122,21 +118,12 @@ impl Fixture {
             names,
         });
         for (name, server) in &servers {
-            let stage = Stage {
-                server: name,
-                script: Arc::clone(&script),
-            };
-            server
-                .register(Mock::given(matchers::any()).respond_with(stage))
-                .await;
+            let stage = Stage { server: name, script: Arc::clone(&script) };
+            server.register(Mock::given(matchers::any()).respond_with(stage)).await;
         }
         Self {
             name: name.to_owned(),
-            command: file
-                .command
-                .iter()
-                .map(|word| script.names.fill(word))
-                .collect(),
+            command: file.command.iter().map(|word| script.names.fill(word)).collect(),
             runs: file.runs,
             exit: file.exit,
             stdout: file.stdout,
@@ -196,26 +183,14 @@ impl Fixture {
         let heard = self.script.heard.lock().unwrap();
         for (exchange, count) in self.script.exchanges.iter().zip(heard.iter()) {
             if *count != exchange.times {
-                let Exchange {
-                    server,
-                    request,
-                    times,
-                    ..
-                } = exchange;
+                let Exchange { server, request, times, .. } = exchange;
                 let path = self.fill(&request.path);
-                wrong.push(format!(
-                    "{server} {} {path}: {count} of {times}",
-                    request.method
-                ));
+                wrong.push(format!("{server} {} {path}: {count} of {times}", request.method));
             }
         }
         assert!(wrong.is_empty(), "{}:\n{}", self.name, wrong.join("\n"));
         let total: usize = heard.iter().sum();
-        assert_eq!(
-            total, self.expect_requests,
-            "{}: requests in all",
-            self.name
-        );
+        assert_eq!(total, self.expect_requests, "{}: requests in all", self.name);
     }
 }
 
@@ -248,12 +223,7 @@ struct Stage {
 
 impl Respond for Stage {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        let Script {
-            exchanges,
-            names,
-            heard,
-            unforeseen,
-        } = &*self.script;
+        let Script { exchanges, names, heard, unforeseen } = &*self.script;
         let mut heard = heard.lock().unwrap();
         for (exchange, count) in exchanges.iter().zip(heard.iter_mut()) {
             let open = exchange.server == self.server && *count < exchange.times;

@@ -35,12 +35,7 @@ pub(crate) struct Bearer {
 
 impl Default for Bearer {
     fn default() -> Self {
-        Self {
-            credentials: None,
-            elsewhere: false,
-            expires_in: 300,
-            uses: usize::MAX,
-        }
+        Self { credentials: None, elsewhere: false, expires_in: 300, uses: usize::MAX }
     }
 }
 
@@ -69,14 +64,7 @@ impl Gate {
             tokens = Some(Server::start(move |request| bearer.issue(&issued, request)).await);
         }
         let realm = tokens.as_ref().map(|server| server.url("/token"));
-        (
-            Self {
-                auth,
-                realm,
-                issued,
-            },
-            tokens,
-        )
+        (Self { auth, realm, issued }, tokens)
     }
 
     pub(crate) fn revoke(&self) {
@@ -101,12 +89,8 @@ impl Gate {
                 if self.admits(request, scope.as_deref()) {
                     return None;
                 }
-                let own = || {
-                    format!(
-                        "{scheme}://{}/token",
-                        request.header("host").unwrap_or_default()
-                    )
-                };
+                let own =
+                    || format!("{scheme}://{}/token", request.header("host").unwrap_or_default());
                 let realm = self.realm.clone().unwrap_or_else(own);
                 let scope = scope.map_or_else(String::new, |scope| format!(",scope=\"{scope}\""));
                 format!("Bearer realm=\"{realm}\",service=\"test-registry\"{scope}")
@@ -119,9 +103,8 @@ impl Gate {
     }
 
     fn admits(&self, request: &Request, scope: Option<&str>) -> bool {
-        let Some(shown) = request
-            .header("authorization")
-            .and_then(|value| value.strip_prefix("Bearer "))
+        let Some(shown) =
+            request.header("authorization").and_then(|value| value.strip_prefix("Bearer "))
         else {
             return false;
         };

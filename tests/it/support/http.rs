@@ -100,11 +100,7 @@ impl Server {
     pub(crate) async fn start_async(tls: Option<Arc<ServerConfig>>, handler: Arc<Handler>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let requests = Arc::default();
-        let peer = Peer {
-            handler,
-            requests: Arc::clone(&requests),
-            connection: 0,
-        };
+        let peer = Peer { handler, requests: Arc::clone(&requests), connection: 0 };
         Self {
             address: listener.local_addr().unwrap(),
             tls: tls.is_some(),
@@ -215,12 +211,8 @@ async fn read_request(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Op
     let method = words.next().unwrap_or_default().to_owned();
     let target = words.next().unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut request = Request {
-        method,
-        path: path.to_owned(),
-        query: query.to_owned(),
-        ..Request::default()
-    };
+    let mut request =
+        Request { method, path: path.to_owned(), query: query.to_owned(), ..Request::default() };
     loop {
         line.clear();
         stream.read_line(&mut line).await?;
@@ -230,9 +222,7 @@ async fn read_request(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Op
         let header = (name.to_owned(), value.trim_start().to_owned());
         request.headers.push(header);
     }
-    let length = request
-        .header("content-length")
-        .map_or(0, |value| value.parse().unwrap());
+    let length = request.header("content-length").map_or(0, |value| value.parse().unwrap());
     request.body.resize(length, 0);
     stream.read_exact(&mut request.body).await?;
     Ok(Some(request))

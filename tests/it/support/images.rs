@@ -82,10 +82,7 @@ pub(crate) fn layer(files: &[(&str, &[u8])]) -> Layer {
 pub(crate) fn gzip(tar: &[u8]) -> Layer {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(tar).unwrap();
-    Layer {
-        diff_id: Digest::sha256(tar),
-        bytes: gzip.finish().unwrap().into(),
-    }
+    Layer { diff_id: Digest::sha256(tar), bytes: gzip.finish().unwrap().into() }
 }
 
 /// Bytes that do not compress, the same for the same seed.
@@ -107,21 +104,13 @@ pub(crate) fn image(family: Family, architecture: &str, layers: &[Layer]) -> Ima
         "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": history,
     });
     let (config_type, layer_type) = match family {
-        Family::Oci => (
-            MediaType::OCI_CONFIG,
-            "application/vnd.oci.image.layer.v1.tar+gzip",
-        ),
-        Family::Docker => (
-            MediaType::DOCKER_CONFIG,
-            "application/vnd.docker.image.rootfs.diff.tar.gzip",
-        ),
+        Family::Oci => (MediaType::OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar+gzip"),
+        Family::Docker => {
+            (MediaType::DOCKER_CONFIG, "application/vnd.docker.image.rootfs.diff.tar.gzip")
+        }
     };
     let piece = |layer: &Layer| Piece::new(layer_type.into(), layer.bytes.clone());
-    assemble(
-        family,
-        Piece::json(config_type, &config),
-        layers.iter().map(piece).collect(),
-    )
+    assemble(family, Piece::json(config_type, &config), layers.iter().map(piece).collect())
 }
 
 /// A manifest over a config and layers of any media type.
@@ -134,11 +123,7 @@ pub(crate) fn assemble(family: Family, config: Piece, layers: Vec<Piece>) -> Ima
     let manifest = json!({
         "schemaVersion": 2, "mediaType": media_type, "config": config.descriptor, "layers": descriptors,
     });
-    Image {
-        manifest: Piece::json(media_type, &manifest),
-        config,
-        layers,
-    }
+    Image { manifest: Piece::json(media_type, &manifest), config, layers }
 }
 
 /// An index over images of these architectures.
@@ -146,15 +131,10 @@ pub(crate) fn index(family: Family, images: &[(&str, Image)]) -> Index {
     let mut entries = Vec::new();
     let mut attestations = Vec::new();
     for (architecture, image) in images {
-        entries.push(entry(
-            &image.manifest,
-            json!({"architecture": architecture, "os": "linux"}),
-        ));
+        entries.push(entry(&image.manifest, json!({"architecture": architecture, "os": "linux"})));
         let attestation = attest(image);
-        let mut about = entry(
-            &attestation.manifest,
-            json!({"architecture": "unknown", "os": "unknown"}),
-        );
+        let mut about =
+            entry(&attestation.manifest, json!({"architecture": "unknown", "os": "unknown"}));
         about["annotations"] = json!({
             "vnd.docker.reference.digest": image.manifest.digest(), "vnd.docker.reference.type": "attestation-manifest",
         });
@@ -186,11 +166,7 @@ fn attest(image: &Image) -> Image {
         "architecture": "unknown", "os": "unknown", "config": {},
         "rootfs": {"type": "layers", "diff_ids": [statement.digest()]},
     });
-    assemble(
-        Family::Oci,
-        Piece::json(MediaType::OCI_CONFIG, &config),
-        vec![statement],
-    )
+    assemble(Family::Oci, Piece::json(MediaType::OCI_CONFIG, &config), vec![statement])
 }
 
 impl Image {
@@ -225,11 +201,6 @@ impl Index {
 
 impl Piece {
     fn publish(&self, registry: &Registry, repository: &str, tag: Option<&str>) {
-        registry.document(
-            repository,
-            tag,
-            self.descriptor.media_type.as_str(),
-            self.bytes.clone(),
-        );
+        registry.document(repository, tag, self.descriptor.media_type.as_str(), self.bytes.clone());
     }
 }

@@ -26,11 +26,7 @@ pub(crate) fn needs(test: &str, programs: &[&str]) -> bool {
     let live = std::env::var_os("RPULL_LIVE").is_some_and(|value| value == "1");
     assert!(!live, "{test} needs {missing}, which is not installed");
     // Past the test harness, which keeps the output of tests that pass to itself.
-    writeln!(
-        std::io::stderr(),
-        "left out: {test}: {missing} is not installed"
-    )
-    .unwrap();
+    writeln!(std::io::stderr(), "left out: {test}: {missing} is not installed").unwrap();
     false
 }
 
@@ -63,11 +59,8 @@ impl Live {
     /// Starts a registry and waits until it listens.
     pub(crate) fn start(access: &Access<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(
-            dir.path().join("config.yml"),
-            config(dir.path(), access).to_string(),
-        )
-        .unwrap();
+        std::fs::write(dir.path().join("config.yml"), config(dir.path(), access).to_string())
+            .unwrap();
         let log = |name| File::create(dir.path().join(name)).unwrap();
         let mut child = Command::new("docker-registry")
             .args(["serve", "config.yml"])
@@ -110,10 +103,7 @@ fn config(dir: &Path, access: &Access<'_>) -> Value {
     match access {
         Access::Open => {}
         Access::Htpasswd(certs) => {
-            let output = Command::new("htpasswd")
-                .args(["-Bbn", "user", "pass"])
-                .output()
-                .unwrap();
+            let output = Command::new("htpasswd").args(["-Bbn", "user", "pass"]).output().unwrap();
             assert!(output.status.success(), "htpasswd: {output:?}");
             let users = dir.join("htpasswd");
             std::fs::write(&users, output.stdout).unwrap();

@@ -37,10 +37,7 @@ pub(crate) struct Placeholders {
 impl Placeholders {
     /// Hosts are `(name, host:port)`.
     pub(crate) fn new(hosts: impl Iterator<Item = (String, String)>, recipes: &[Recipe]) -> Self {
-        let mut made = Self {
-            values: hosts.collect(),
-            contents: BTreeMap::new(),
-        };
+        let mut made = Self { values: hosts.collect(), contents: BTreeMap::new() };
         for recipe in recipes {
             match &recipe.kind {
                 Kind::Oci(layers) => made.add_image(Family::Oci, &recipe.name, *layers),
@@ -65,17 +62,13 @@ impl Placeholders {
     }
 
     fn add(&mut self, name: &str, bytes: Bytes) {
-        self.values
-            .insert(format!("digest:{name}"), Digest::sha256(&bytes).to_string());
-        self.values
-            .insert(format!("size:{name}"), bytes.len().to_string());
+        self.values.insert(format!("digest:{name}"), Digest::sha256(&bytes).to_string());
+        self.values.insert(format!("size:{name}"), bytes.len().to_string());
         self.contents.insert(name.to_owned(), bytes);
     }
 
     pub(crate) fn content(&self, name: &str) -> &Bytes {
-        self.contents
-            .get(name)
-            .unwrap_or_else(|| panic!("no content is called {name}"))
+        self.contents.get(name).unwrap_or_else(|| panic!("no content is called {name}"))
     }
 
     pub(crate) fn fill(&self, text: &str) -> String {
@@ -83,10 +76,7 @@ impl Placeholders {
         for (name, value) in &self.values {
             filled = filled.replace(&format!("{{{{{name}}}}}"), value);
         }
-        assert!(
-            !filled.contains("{{"),
-            "nothing stands for a placeholder in {filled}"
-        );
+        assert!(!filled.contains("{{"), "nothing stands for a placeholder in {filled}");
         filled
     }
 
@@ -98,9 +88,7 @@ impl Placeholders {
             Value::String(text) => json!(self.fill(text)),
             Value::Array(values) => values.iter().map(|value| self.fill_json(value)).collect(),
             Value::Object(fields) => {
-                let filled = fields
-                    .iter()
-                    .map(|(key, value)| (key.clone(), self.fill_json(value)));
+                let filled = fields.iter().map(|(key, value)| (key.clone(), self.fill_json(value)));
                 Value::Object(filled.collect())
             }
             other => other.clone(),

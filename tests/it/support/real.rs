@@ -27,10 +27,7 @@ impl RealImage {
 
     fn make() -> Self {
         let base = gzip(&base_layer());
-        let settings = layer(&[
-            ("etc/app/settings", b"colour = blue\n"),
-            ("usr/bin/.wh.tac", b""),
-        ]);
+        let settings = layer(&[("etc/app/settings", b"colour = blue\n"), ("usr/bin/.wh.tac", b"")]);
         let app = |seed| {
             layer(&[
                 ("app/data", &random_blob(200_000, seed)),
@@ -38,23 +35,11 @@ impl RealImage {
             ])
         };
         let stack = |architecture, top: Layer| {
-            image(
-                Family::Oci,
-                architecture,
-                &[base.clone(), settings.clone(), top],
-            )
+            image(Family::Oci, architecture, &[base.clone(), settings.clone(), top])
         };
         let (v1, v2) = (stack("amd64", app(1)), stack("amd64", app(2)));
-        let multi = index(
-            Family::Oci,
-            &[("amd64", v1.clone()), ("arm64", stack("arm64", app(3)))],
-        );
-        let made = Self {
-            v1,
-            v2,
-            multi,
-            dir: scratch(),
-        };
+        let multi = index(Family::Oci, &[("amd64", v1.clone()), ("arm64", stack("arm64", app(3)))]);
+        let made = Self { v1, v2, multi, dir: scratch() };
         made.write_layout();
         made
     }
@@ -66,11 +51,7 @@ impl RealImage {
 
     /// Pushes one name to `host:port/repository:tag`, every digest as it is here; `skopeo copy` gets the options too.
     pub(crate) fn push(&self, name: &str, to: &str, options: &[&str]) {
-        self.copy(
-            name,
-            to,
-            &[&["--all", "--preserve-digests"], options].concat(),
-        );
+        self.copy(name, to, &[&["--all", "--preserve-digests"], options].concat());
     }
 
     /// As [`RealImage::push`], converted to Docker's media types, so that manifest and config get other digests.
@@ -97,19 +78,13 @@ impl RealImage {
             std::fs::write(blobs.join(piece.digest().encoded()), &piece.bytes).unwrap();
         };
         let images = [&self.v1, &self.v2].into_iter();
-        for image in images
-            .chain(&self.multi.images)
-            .chain(&self.multi.attestations)
-        {
+        for image in images.chain(&self.multi.images).chain(&self.multi.attestations) {
             image.blobs().for_each(write);
             write(&image.manifest);
         }
         write(&self.multi.document);
-        let roots = [
-            ("v1", &self.v1.manifest),
-            ("v2", &self.v2.manifest),
-            ("multi", &self.multi.document),
-        ];
+        let roots =
+            [("v1", &self.v1.manifest), ("v2", &self.v2.manifest), ("multi", &self.multi.document)];
         let named = |(name, piece): (&str, &Piece)| -> Value {
             let mut entry = serde_json::to_value(&piece.descriptor).unwrap();
             entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
@@ -126,19 +101,14 @@ fn scratch() -> TempDir {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
     for entry in std::fs::read_dir(parent).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
-        let owner = name
-            .strip_prefix("real-")
-            .and_then(|rest| rest.split('-').next());
+        let owner = name.strip_prefix("real-").and_then(|rest| rest.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             // Another process may be at the same clean-up.
             let _gone = std::fs::remove_dir_all(entry.path());
         }
     }
     let prefix = format!("real-{}-", std::process::id());
-    tempfile::Builder::new()
-        .prefix(&prefix)
-        .tempdir_in(parent)
-        .unwrap()
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).unwrap()
 }
 
 /// The files of `bash` and `coreutils`, with what image tools get wrong most: a hard link, a set-uid file, a capability.
@@ -158,16 +128,12 @@ fn base_layer() -> Vec<u8> {
     header.set_metadata(&Path::new("/bin/bash").metadata().unwrap());
     header.set_size(0);
     header.set_entry_type(tar::EntryType::Link);
-    tar.append_link(&mut header, "usr/local/bin/bash", "bin/bash")
-        .unwrap();
+    tar.append_link(&mut header, "usr/local/bin/bash", "bin/bash").unwrap();
 
     append_program(&mut tar, "usr/local/bin/set-uid", 0o4755);
     // VFS_CAP_REVISION_2 with the effective bit, then cap_net_raw permitted.
-    let capability = [
-        1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    ];
-    tar.append_pax_extensions([("SCHILY.xattr.security.capability", &capability[..])])
-        .unwrap();
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    tar.append_pax_extensions([("SCHILY.xattr.security.capability", &capability[..])]).unwrap();
     append_program(&mut tar, "usr/local/bin/ping", 0o755);
     tar.into_inner().unwrap()
 }
@@ -180,17 +146,11 @@ fn append_program(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32) {
 }
 
 fn package_files() -> Vec<PathBuf> {
-    let output = Command::new("dpkg")
-        .args(["-L", "bash", "coreutils"])
-        .output()
-        .unwrap();
+    let output = Command::new("dpkg").args(["-L", "bash", "coreutils"]).output().unwrap();
     assert!(output.status.success(), "dpkg: {output:?}");
     let list = String::from_utf8(output.stdout).unwrap();
-    let mut paths: Vec<PathBuf> = list
-        .lines()
-        .filter(|line| *line != "/.")
-        .map(PathBuf::from)
-        .collect();
+    let mut paths: Vec<PathBuf> =
+        list.lines().filter(|line| *line != "/.").map(PathBuf::from).collect();
     paths.sort();
     paths.dedup();
     // Images of Debian leave documentation out: the list has it, the disk does not.

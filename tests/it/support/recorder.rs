@@ -10,16 +10,10 @@ use super::http::{Fault, Reply, Request, Server};
 /// Passes everything on to an http server at `upstream`, `host:port`; the proxy's own host stays in `Host`.
 pub(crate) async fn in_front_of(upstream: &str) -> Server {
     let upstream = format!("http://{upstream}");
-    let builder = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(Policy::none());
+    let builder = reqwest::Client::builder().no_proxy().redirect(Policy::none());
     let client = builder.build().unwrap();
     let pass_on = move |request: Request| -> BoxFuture<'static, Reply> {
-        Box::pin(pass(
-            client.clone(),
-            format!("{upstream}{}", request.target()),
-            request,
-        ))
+        Box::pin(pass(client.clone(), format!("{upstream}{}", request.target()), request))
     };
     Server::start_async(None, Arc::new(pass_on)).await
 }
@@ -43,10 +37,7 @@ async fn pass(client: reqwest::Client, url: String, request: Request) -> Reply {
         .filter(|(name, _)| name == "content-length")
         .map(|(_, value)| value.clone())
         .collect();
-    reply = reply
-        .without("content-length")
-        .without("transfer-encoding")
-        .without("connection");
+    reply = reply.without("content-length").without("transfer-encoding").without("connection");
     if request.method == "HEAD" {
         // A HEAD has no body to take the length from.
         return reply.fault(Fault::ContentLength(lengths));

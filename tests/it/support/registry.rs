@@ -65,20 +65,10 @@ impl Registry {
             shelf: Arc::clone(&shelf),
             blobs: blobs.as_ref().map(|server| server.url("/signed/")),
             page: options.page,
-            scheme: if options.tls.is_some() {
-                "https"
-            } else {
-                "http"
-            },
+            scheme: if options.tls.is_some() { "https" } else { "http" },
         };
         let server = Server::start_with(options.tls, move |request| front.answer(request)).await;
-        Self {
-            server,
-            tokens,
-            blobs,
-            gate,
-            shelf,
-        }
+        Self { server, tokens, blobs, gate, shelf }
     }
 
     /// `host:port/repository`, as it stands in a reference.
@@ -112,8 +102,7 @@ impl Registry {
         let digest = Digest::sha256(&bytes);
         let mut repositories = self.shelf.repositories.lock().unwrap();
         let held = repositories.entry(repository.to_owned()).or_default();
-        held.documents
-            .insert(digest.to_string(), (media_type.to_owned(), bytes));
+        held.documents.insert(digest.to_string(), (media_type.to_owned(), bytes));
         if let Some(tag) = tag {
             held.tags.insert(tag.to_owned(), digest.to_string());
         }
@@ -256,11 +245,7 @@ impl Shelf {
         if request.header("authorization").is_some() {
             return Reply::new(400, "<Error><Code>InvalidAuthenticationInfo</Code></Error>");
         }
-        match request
-            .path
-            .strip_prefix("/signed/")
-            .and_then(|path| path.rsplit_once('/'))
-        {
+        match request.path.strip_prefix("/signed/").and_then(|path| path.rsplit_once('/')) {
             Some((repository, digest)) if request.query == "signature=secret" => {
                 self.blob(repository, digest, request)
             }
@@ -274,17 +259,10 @@ impl Shelf {
             return Reply::error(404, "NAME_UNKNOWN", "repository name not known to registry");
         };
         let pairs: HashMap<String, String> = request.pairs().into_iter().collect();
-        let wanted = pairs
-            .get("n")
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(usize::MAX);
+        let wanted = pairs.get("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
         let after = pairs.get("last").map_or("", String::as_str);
         let most = wanted.min(page.unwrap_or(usize::MAX));
-        let rest: Vec<&String> = held
-            .tags
-            .keys()
-            .filter(|tag| tag.as_str() > after)
-            .collect();
+        let rest: Vec<&String> = held.tags.keys().filter(|tag| tag.as_str() > after).collect();
         let tags: Vec<&String> = rest.iter().copied().take(most).collect();
         let reply = Reply::json(200, &serde_json::json!({"name": repository, "tags": tags}));
         match tags.last() {

@@ -54,12 +54,7 @@ pub(super) enum After {
 
 impl Reply {
     pub(crate) fn new(status: u16, body: impl Into<Bytes>) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: body.into(),
-            fault: None,
-        }
+        Self { status, headers: Vec::new(), body: body.into(), fault: None }
     }
 
     pub(crate) fn json(status: u16, value: &serde_json::Value) -> Self {
@@ -80,8 +75,7 @@ impl Reply {
 
     /// Takes every header line of this name away.
     pub(crate) fn without(mut self, name: &str) -> Self {
-        self.headers
-            .retain(|(held, _)| !held.eq_ignore_ascii_case(name));
+        self.headers.retain(|(held, _)| !held.eq_ignore_ascii_case(name));
         self
     }
 
@@ -115,11 +109,7 @@ impl Reply {
 
     fn head(&self) -> String {
         let mut lines = vec![format!("HTTP/1.1 {} Answer", self.status)];
-        lines.extend(
-            self.headers
-                .iter()
-                .map(|(name, value)| format!("{name}: {value}")),
-        );
+        lines.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         let length = |value: &String| format!("Content-Length: {value}");
         match &self.fault {
             Some(Fault::Chunked(_) | Fault::ChunkedUnfinished(_)) => {

@@ -26,11 +26,7 @@ pub(crate) struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self {
-            users: vec!["user:pass".to_owned()],
-            anonymous_pull: false,
-            expires_in: 300,
-        }
+        Self { users: vec!["user:pass".to_owned()], anonymous_pull: false, expires_in: 300 }
     }
 }
 
@@ -74,10 +70,7 @@ impl Policy {
         if request.path != "/token" || request.method != "GET" {
             return Reply::new(404, "");
         }
-        let user = match request
-            .header("authorization")
-            .map(|value| self.user(value))
-        {
+        let user = match request.header("authorization").map(|value| self.user(value)) {
             Some(None) => {
                 return Reply::error(401, "UNAUTHORIZED", "incorrect username or password");
             }
@@ -87,21 +80,15 @@ impl Policy {
             Some(Some(user)) => user,
             None => String::new(),
         };
-        let scopes = request
-            .pairs()
-            .into_iter()
-            .filter(|(key, _)| key == "scope");
-        let access: Vec<Value> = scopes
-            .filter_map(|(_, scope)| grant(&scope, !user.is_empty()))
-            .collect();
+        let scopes = request.pairs().into_iter().filter(|(key, _)| key == "scope");
+        let access: Vec<Value> =
+            scopes.filter_map(|(_, scope)| grant(&scope, !user.is_empty())).collect();
         let token = signer.token(&user, &access, self.expires_in);
         Reply::json(200, &json!({"token": token, "expires_in": self.expires_in}))
     }
 
     fn user(&self, authorization: &str) -> Option<String> {
-        let decoded = STANDARD
-            .decode(authorization.strip_prefix("Basic ")?)
-            .ok()?;
+        let decoded = STANDARD.decode(authorization.strip_prefix("Basic ")?).ok()?;
         let shown = String::from_utf8(decoded).ok()?;
         let known = self.users.contains(&shown);
         known.then(|| shown.split(':').next().unwrap_or_default().to_owned())
@@ -126,10 +113,7 @@ impl Signer {
     fn token(&self, user: &str, access: &[Value], expires_in: u64) -> String {
         // The registry takes a token for a minute beyond `exp`; without this none could run out within a test.
         const LEEWAY: u64 = 60;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let header = json!({"typ": "JWT", "alg": "ES256", "x5c": [self.x5c]});
         let claims = json!({
             "iss": TokenServer::ISSUER, "aud": TokenServer::SERVICE, "sub": user,
@@ -138,10 +122,7 @@ impl Signer {
         });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&header), part(&claims));
-        let signature = self
-            .key
-            .sign(&SystemRandom::new(), signed.as_bytes())
-            .unwrap();
+        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 }

@@ -1,0 +1,119 @@
+//! `images`: what the local store holds.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::age::age;
+use crate::cli::output;
+use crate::cli::settings::Settings;
+use crate::cli::size::size;
+use crate::cli::table::table;
+use crate::config::{CONFIG_LIMIT, ImageConfig};
+use crate::content::Source as _;
+use crate::document::{Content, Document};
+use crate::error::Result;
+use crate::layout::{Entry, INDEX_ANNOTATION, Layout};
+use crate::retry::RetryPolicy;
+
+pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
+    let mut rows = Vec::new();
+    if let Some(store) = settings.existing_store()? {
+        for entry in store.entries()? {
+            rows.push(Row::of(&store, entry).await);
+        }
+    }
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    if settings.json {
+        let values: Vec<_> = rows.iter().map(Row::json).collect();
+        output::json(&values)?;
+    } else {
+        let cells: Vec<[String; 5]> = rows.iter().map(Row::cells).collect();
+        output::text(&table(["IMAGE", "DIGEST", "PLATFORM", "CREATED", "SIZE"], &cells))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Row {
+    name: String,
+    entry: Entry,
+    platforms: Vec<String>,
+    size: u64,
+    created: Option<String>,
+}
+
+impl Row {
+    /// What can be read of the entry; a damaged one is listed all the same.
+    async fn of(store: &Layout, entry: Entry) -> Self {
+        let name = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
+        let mut row = Self { name, platforms: Vec::new(), size: 0, created: None, entry };
+        if let Err(error) = row.read(store).await {
+            tracing::warn!("{}: {}", row.name, error.chain());
+        }
+        row
+    }
+
+    async fn read(&mut self, store: &Layout) -> Result<()> {
+        let root = store.document(&self.entry.descriptor).await?;
+        let mut manifests = Vec::new();
+        match root.content() {
+            Content::Manifest(_) => manifests.push(root),
+            Content::Index(index) => {
+                for child in index.manifests.iter().filter(|child| !child.is_attestation()) {
+                    // A platform that was not pulled is no fault.
+                    manifests.extend(store.document(child).await.ok());
+                }
+            }
+        }
+        for document in &manifests {
+            self.add(store, document).await?;
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, store: &Layout, document: &Document) -> Result<()> {
+        let Content::Manifest(manifest) = document.content() else { return Ok(()) };
+        self.size += manifest.blobs().map(|blob| blob.size).sum::<u64>();
+        if manifest.config.media_type.is_image_config() {
+            let bytes =
+                crate::fetch::blob(store, &manifest.config, CONFIG_LIMIT, &RetryPolicy::default())
+                    .await?;
+            let config = ImageConfig::parse(&bytes)?;
+            self.platforms.push(config.platform().to_string());
+            self.created = self.created.take().or(config.created);
+        }
+        Ok(())
+    }
+
+    /// What the name stood for when it was pulled: the index, where the platform was chosen from one.
+    fn digest(&self) -> &str {
+        let descriptor = &self.entry.descriptor;
+        descriptor
+            .annotations
+            .get(INDEX_ANNOTATION)
+            .map_or(descriptor.digest.as_str(), String::as_str)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "reference": self.name,
+            "digest": self.digest(),
+            "manifest": self.entry.descriptor.digest,
+            "platforms": self.platforms,
+            "size": self.size,
+            "created": self.created,
+        })
+    }
+
+    fn cells(&self) -> [String; 5] {
+        let created = self.created.as_deref().map(age).unwrap_or_default();
+        let digest = self.digest();
+        let digest = digest
+            .split(':')
+            .next_back()
+            .and_then(|hex| hex.get(..12))
+            .unwrap_or(digest)
+            .to_owned();
+        [self.name.clone(), digest, self.platforms.join(", "), created, size(self.size)]
+    }
+}

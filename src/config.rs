@@ -1,0 +1,210 @@
+//! The image config: what made an image, and what it is made of. Spec: image-spec `config.md`.
+//!
+//! A read-only view for people and for choosing a platform; nothing in it is acted on.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::descriptor::{Object, null_is_default, object, objects, optional_object};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::Platform;
+
+/// The largest config that is read, in bytes.
+pub const CONFIG_LIMIT: u64 = 8 << 20;
+
+/// View of an image config, OCI's or Docker's; fields that are absent or `null` are empty.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ImageConfig {
+    /// When the image was made, as its maker wrote it: RFC 3339.
+    pub created: Option<String>,
+    /// Who made it.
+    pub author: Option<String>,
+    /// CPU architecture.
+    #[serde(deserialize_with = "null_is_default")]
+    pub architecture: String,
+    /// Operating system.
+    #[serde(deserialize_with = "null_is_default")]
+    pub os: String,
+    /// CPU variant.
+    pub variant: Option<String>,
+    /// Operating system version; only Windows uses it.
+    #[serde(rename = "os.version")]
+    pub os_version: Option<String>,
+    /// Operating system features that the image needs.
+    #[serde(rename = "os.features", deserialize_with = "null_is_default")]
+    pub os_features: Vec<String>,
+    /// How a container of it runs: `Env`, `Cmd`, `Labels` and so on, as they stand there.
+    #[serde(deserialize_with = "run_options")]
+    pub config: Option<Value>,
+    /// What its file system is made of.
+    #[serde(deserialize_with = "rootfs")]
+    pub rootfs: RootFs,
+    /// How it was made, oldest step first.
+    #[serde(deserialize_with = "objects")]
+    pub history: Vec<HistoryEntry>,
+}
+
+/// The layers that a config names.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RootFs {
+    /// Digests of the uncompressed layers, base first.
+    #[serde(deserialize_with = "null_is_default")]
+    pub diff_ids: Vec<Digest>,
+}
+
+/// One step in the making of an image.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct HistoryEntry {
+    /// When, in RFC 3339.
+    pub created: Option<String>,
+    /// By which command.
+    #[serde(deserialize_with = "null_is_default")]
+    pub created_by: String,
+    /// By whom.
+    #[serde(deserialize_with = "null_is_default")]
+    pub author: String,
+    /// What the maker had to say.
+    #[serde(deserialize_with = "null_is_default")]
+    pub comment: String,
+    /// Whether it left no layer.
+    #[serde(deserialize_with = "null_is_default")]
+    pub empty_layer: bool,
+}
+
+impl ImageConfig {
+    /// Reads a config.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Document`] where it is not JSON or a field has the wrong type.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let Object(config) = serde_json::from_slice(bytes).map_err(|error| {
+            Error::new(ErrorKind::Document, "image config").because("malformed").caused_by(error)
+        })?;
+        Ok(config)
+    }
+
+    /// The platform that it runs on.
+    pub fn platform(&self) -> Platform {
+        Platform {
+            architecture: self.architecture.clone(),
+            os: self.os.clone(),
+            os_version: self.os_version.clone(),
+            os_features: self.os_features.clone(),
+            variant: self.variant.clone(),
+        }
+    }
+}
+
+fn rootfs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RootFs, D::Error> {
+    optional_object(deserializer).map(Option::unwrap_or_default)
+}
+
+/// The fields of `config` that have a type in the spec, only to see whether they have it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RunOptions {
+    #[serde(rename = "User")]
+    _user: Option<String>,
+    #[serde(rename = "WorkingDir")]
+    _working_dir: Option<String>,
+    #[serde(rename = "StopSignal")]
+    _stop_signal: Option<String>,
+    #[serde(rename = "Env")]
+    _env: Option<Vec<Option<String>>>,
+    #[serde(rename = "Entrypoint")]
+    _entrypoint: Option<Words>,
+    #[serde(rename = "Cmd")]
+    _cmd: Option<Words>,
+    #[serde(rename = "ExposedPorts")]
+    _exposed_ports: Option<serde_json::Map<String, Value>>,
+    #[serde(rename = "Volumes")]
+    _volumes: Option<serde_json::Map<String, Value>>,
+    #[serde(rename = "Labels")]
+    _labels: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// Docker reads a command that is not a list as one word.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    #[expect(dead_code, reason = "only its type is looked at")]
+    One(String),
+    #[expect(dead_code, reason = "only its type is looked at")]
+    Several(Vec<Option<String>>),
+}
+
+fn run_options<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    let value: Option<Value> = Option::deserialize(deserializer)?;
+    if let Some(value) = &value {
+        object::<_, RunOptions>(value).map_err(serde::de::Error::custom)?;
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_docker_writes_is_read() {
+        let config = ImageConfig::parse(
+            br#"{
+                "architecture": "arm64", "variant": "v8", "os": "linux", "os.features": null,
+                "created": "2024-05-01T10:00:00.5Z", "docker_version": "1.12", "container_config": {},
+                "config": {"Cmd": ["/bin/sh"], "Entrypoint": null, "Env": ["PATH=/bin"], "Labels": null,
+                           "Volumes": {"/data": {}}, "Healthcheck": {"Test": ["NONE"]}},
+                "rootfs": {"type": "layers", "diff_ids": ["sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"]},
+                "history": [{"created": null, "created_by": "ADD x / # buildkit"}, {"comment": null, "empty_layer": true}]
+            }"#,
+        )
+        .unwrap();
+        assert_eq!(config.platform().to_string(), "linux/arm64/v8");
+        assert_eq!(config.rootfs.diff_ids.len(), 1);
+        assert_eq!(config.config.unwrap()["Cmd"][0], "/bin/sh");
+        let [first, second] = config.history.as_slice() else { panic!("two steps") };
+        assert!(!first.empty_layer && second.empty_layer);
+        assert_eq!(first.created_by, "ADD x / # buildkit");
+    }
+
+    #[test]
+    fn nothing_is_required() {
+        let nulls = br#"{"architecture":null,"os":null,"config":null,"rootfs":null,"history":null,"author":null}"#;
+        for text in [&b"{}"[..], nulls] {
+            let config = ImageConfig::parse(text).unwrap();
+            assert_eq!(config.platform(), Platform::default());
+            assert!(config.history.is_empty() && config.config.is_none());
+        }
+    }
+
+    #[test]
+    fn fields_of_another_type_are_refused() {
+        for text in [
+            "",
+            "[]",
+            r#"{"rootfs":[]}"#,
+            r#"{"history":[[]]}"#,
+            "{}{}",
+            r#"{"os":5}"#,
+            r#"{"os":"linux","os":"windows"}"#,
+            r#"{"history":"none"}"#,
+            r#"{"history":[{"empty_layer":"yes"}]}"#,
+            r#"{"rootfs":{"diff_ids":["../../etc"]}}"#,
+            r#"{"config":[]}"#,
+            r#"{"config":{"Env":[1]}}"#,
+            r#"{"config":{"Env":"A=1"}}"#,
+            r#"{"config":{"Cmd":{}}}"#,
+            r#"{"config":{"Volumes":["/data"]}}"#,
+            r#"{"config":{"Labels":{"a":1}}}"#,
+        ] {
+            let refusal = ImageConfig::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(refusal.kind(), ErrorKind::Document, "{text}");
+        }
+        assert!(ImageConfig::parse(br#"{"config":{"Cmd":"/bin/sh -l"}}"#).is_ok());
+    }
+}

@@ -1,0 +1,113 @@
+//! How an image was made, as `docker history` shows it.
+
+use serde::Serialize;
+
+use super::{Step, diff_ids, steps};
+use crate::config::ImageConfig;
+use crate::digest::Digest;
+use crate::document::Manifest;
+
+/// One step in the making of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HistoryRow {
+    /// The image's ID, the digest of its config, in the newest row; older images are not known to a registry.
+    pub image: Option<Digest>,
+    /// When, in RFC 3339.
+    pub created: Option<String>,
+    /// The command, as the builder wrote it.
+    pub created_by: String,
+    /// Bytes of the layer as it travels, compressed; 0 for a step that left none.
+    ///
+    /// `docker history` shows the unpacked size, which nobody knows without the layer.
+    pub size: u64,
+    /// What the builder had to say.
+    pub comment: String,
+    /// Whether the config says that the step left no layer.
+    pub empty_layer: bool,
+    /// The layer.
+    pub digest: Option<Digest>,
+    /// The digest of the uncompressed layer.
+    pub diff_id: Option<Digest>,
+}
+
+/// The steps, newest first.
+///
+/// Layers that the history does not tell of get rows of their own, as do steps whose layer is not there.
+pub fn history(manifest: &Manifest, config: &ImageConfig) -> Vec<HistoryRow> {
+    let diff_ids = diff_ids(manifest, config);
+    let mut rows: Vec<_> =
+        steps(manifest, config).into_iter().rev().map(|step| row(step, diff_ids)).collect();
+    if let Some(newest) = rows.first_mut() {
+        newest.image = Some(manifest.config.digest.clone());
+    }
+    rows
+}
+
+fn row(step: Step<'_>, diff_ids: &[Digest]) -> HistoryRow {
+    let entry = step.entry.cloned().unwrap_or_default();
+    HistoryRow {
+        image: None,
+        // Go's zero time stands for none.
+        created: entry.created.filter(|time| !time.is_empty() && !time.starts_with("0001-01-01T")),
+        created_by: entry.created_by,
+        size: step.layer.map_or(0, |(_, layer)| layer.size),
+        comment: entry.comment,
+        empty_layer: entry.empty_layer,
+        digest: step.layer.map(|(_, layer)| layer.digest.clone()),
+        diff_id: step.layer.and_then(|(index, _)| diff_ids.get(index)).cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::insight::testing::{config, manifest};
+
+    #[test]
+    fn newest_first_and_only_the_newest_has_an_image() {
+        let manifest = manifest(&["base", "packages"]);
+        let config = config(2, &["ADD rootfs /", "-ENV A=1", "RUN apk add x", "-CMD sh"]);
+        let rows = history(&manifest, &config);
+        let told: Vec<_> = rows.iter().map(|row| (row.created_by.as_str(), row.size)).collect();
+        assert_eq!(
+            told,
+            [("CMD sh", 0), ("RUN apk add x", 8), ("ENV A=1", 0), ("ADD rootfs /", 4)]
+        );
+        assert_eq!(rows[0].image.as_ref(), Some(&manifest.config.digest));
+        assert!(rows[1..].iter().all(|row| row.image.is_none()));
+        assert_eq!(rows[1].digest.as_ref(), Some(&manifest.layers[1].digest));
+        assert_eq!(rows[1].diff_id.as_ref(), Some(&config.rootfs.diff_ids[1]));
+        assert!(rows[2].empty_layer && rows[2].digest.is_none() && rows[2].diff_id.is_none());
+    }
+
+    #[test]
+    fn layers_and_steps_that_do_not_match_stand_alone() {
+        let digests = |rows: &[HistoryRow]| rows.iter().map(|row| row.size).collect::<Vec<_>>();
+        let appended = history(&manifest(&["1", "22", "333"]), &config(3, &["ADD", "-ENV"]));
+        assert_eq!(digests(&appended), [333.to_string().len() as u64, 2, 0, 1]);
+        assert_eq!(appended[0].created_by, "");
+        let lost = history(&manifest(&["1"]), &config(1, &["ADD", "RUN a", "RUN b"]));
+        assert_eq!(digests(&lost), [0, 0, 1]);
+        assert!(!lost[0].empty_layer);
+        let silent = history(&manifest(&["1", "22"]), &config(0, &[]));
+        assert_eq!(digests(&silent), [2, 1]);
+        assert!(silent[0].image.is_some() && silent[0].diff_id.is_none());
+        assert_eq!(history(&manifest(&[]), &config(0, &[])), []);
+    }
+
+    #[test]
+    fn json_is_what_scripts_rely_on() {
+        let manifest = manifest(&["base"]);
+        let mut config = config(1, &["ADD x /"]);
+        config.history[0].created = Some("0001-01-01T00:00:00Z".into());
+        let json = serde_json::to_string(&history(&manifest, &config)).unwrap();
+        let (id, layer) = (&manifest.config.digest, &manifest.layers[0].digest);
+        let diff_id = &config.rootfs.diff_ids[0];
+        assert_eq!(
+            json,
+            format!(
+                r#"[{{"image":"{id}","created":null,"created_by":"ADD x /","size":4,"comment":"","empty_layer":false,"digest":"{layer}","diff_id":"{diff_id}"}}]"#
+            )
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! What an image is made of, layer by layer.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::command::did;
+use super::{Step, diff_ids, steps};
+use crate::config::ImageConfig;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Manifest;
+use crate::media::MediaType;
+
+/// What made a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LayerKind {
+    /// The bottom layer, whatever made it: all others stand on it.
+    Base,
+    /// A command that ran.
+    Run,
+    /// Files put in as they were: `COPY`, and tools that know nothing else (Bazel, jib, ko, Nix, buildpacks).
+    Copy,
+    /// Files put in by `ADD`: fetched or unpacked on the way.
+    Add,
+    /// An instruction about the image that left a layer all the same: `WORKDIR` makes a directory, and some builders
+    /// write a layer for every instruction.
+    Metadata,
+    /// A layer that registries need not hold: Windows' own.
+    Foreign,
+    /// Made by something that this does not know, or without a word about how.
+    Other,
+}
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerRow {
+    /// Place from the base, which has 0.
+    pub index: usize,
+    /// What made it.
+    pub kind: LayerKind,
+    /// Its digest as it travels.
+    pub digest: Digest,
+    /// The digest of the uncompressed layer.
+    pub diff_id: Option<Digest>,
+    /// The identity of the stack of layers up to this one.
+    pub chain_id: Option<Digest>,
+    /// What its bytes are.
+    pub media_type: MediaType,
+    /// Bytes as it travels, usually compressed.
+    pub size: u64,
+    /// Bytes when uncompressed; known without the layer only where it travels uncompressed.
+    pub uncompressed_size: Option<u64>,
+    /// The command, as the builder wrote it.
+    pub created_by: String,
+}
+
+/// The layers, base first.
+///
+/// `diff_id` and `chain_id` are missing where the config does not have exactly one `diff_id` for each layer.
+pub fn layers(manifest: &Manifest, config: &ImageConfig) -> Vec<LayerRow> {
+    let diff_ids = diff_ids(manifest, config);
+    let chain_ids = chain_ids(diff_ids);
+    steps(manifest, config)
+        .into_iter()
+        .filter_map(|step| {
+            let (index, layer) = step.layer?;
+            let diff_id = diff_ids.get(index).cloned();
+            Some(LayerRow {
+                index,
+                kind: kind(index, layer, step),
+                digest: layer.digest.clone(),
+                uncompressed_size: (diff_id.as_ref() == Some(&layer.digest)).then_some(layer.size),
+                diff_id,
+                chain_id: chain_ids.get(index).cloned(),
+                media_type: layer.media_type.clone(),
+                size: layer.size,
+                created_by: step.entry.map(|entry| entry.created_by.clone()).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+fn kind(index: usize, layer: &Descriptor, step: Step<'_>) -> LayerKind {
+    match step.entry {
+        _ if index == 0 => LayerKind::Base,
+        _ if layer.media_type.is_foreign() => LayerKind::Foreign,
+        Some(entry) => did(entry),
+        None => LayerKind::Other,
+    }
+}
+
+/// The identity of each stack of layers, base first. Spec: image-spec `config.md`, "Layer `ChainID`".
+fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
+    let mut chain: Option<Digest> = None;
+    diff_ids
+        .iter()
+        .map(|diff_id| {
+            let id = match &chain {
+                None => diff_id.clone(),
+                Some(below) => Digest::sha256(format!("{below} {diff_id}").as_bytes()),
+            };
+            chain = Some(id.clone());
+            id
+        })
+        .collect()
+}
+
+impl fmt::Display for LayerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Base => "base",
+            Self::Run => "run",
+            Self::Copy => "copy",
+            Self::Add => "add",
+            Self::Metadata => "metadata",
+            Self::Foreign => "foreign",
+            Self::Other => "other",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::insight::testing::{config, manifest};
+
+    #[test]
+    fn base_first_with_what_made_each() {
+        let manifest = manifest(&["base", "packages", "app", "dir", "later"]);
+        let steps = [
+            "/bin/sh -c #(nop) ADD file:0 in / ",
+            "-/bin/sh -c #(nop)  CMD [\"sh\"]",
+            "RUN /bin/sh -c apk add x # buildkit",
+            "COPY app /app # buildkit",
+            "WORKDIR /srv",
+        ];
+        let rows = layers(&manifest, &config(5, &steps));
+        let kinds: Vec<_> = rows.iter().map(|row| row.kind.to_string()).collect();
+        assert_eq!(kinds, ["base", "run", "copy", "metadata", "other"]);
+        assert_eq!(rows[1].created_by, steps[2]);
+        assert_eq!(rows[4].created_by, "");
+        assert!(rows.iter().enumerate().all(|(index, row)| row.index == index));
+    }
+
+    #[test]
+    fn the_chain_is_hashed_from_the_base_up() {
+        // The digest of 1024 zero bytes, and of two such layers.
+        let empty: Digest =
+            "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+                .parse()
+                .unwrap();
+        let two = "sha256:170b376f64fb30995c140276be3d71dfb256b308d86183ca3b22aa93a79ad548";
+        let chain = chain_ids(&[empty.clone(), empty.clone()]);
+        assert_eq!([chain[0].as_str(), chain[1].as_str()], [empty.as_str(), two]);
+        assert_eq!(chain_ids(&[]), []);
+    }
+
+    #[test]
+    fn without_a_diff_id_for_each_layer_there_is_none() {
+        for count in [0, 1, 3] {
+            let rows = layers(&manifest(&["1", "22"]), &config(count, &["ADD", "RUN x"]));
+            assert!(rows.iter().all(|row| row.diff_id.is_none() && row.chain_id.is_none()));
+            assert_eq!(rows[1].kind, LayerKind::Run);
+        }
+    }
+
+    #[test]
+    fn foreign_and_uncompressed_layers() {
+        let mut manifest = manifest(&["base", "update", "app"]);
+        for layer in &mut manifest.layers[..2] {
+            layer.media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".into();
+        }
+        let mut config = config(3, &["Apply image", "Install update", "cmd /S /C mkdir x"]);
+        config.rootfs.diff_ids[2] = manifest.layers[2].digest.clone();
+        let rows = layers(&manifest, &config);
+        let kinds: Vec<_> = rows.iter().map(|row| row.kind).collect();
+        assert_eq!(kinds, [LayerKind::Base, LayerKind::Foreign, LayerKind::Run]);
+        assert_eq!(rows[0].uncompressed_size, None);
+        assert_eq!(rows[2].uncompressed_size, Some(3));
+    }
+
+    #[test]
+    fn json_is_what_scripts_rely_on() {
+        let manifest = manifest(&["base"]);
+        let json = serde_json::to_string(&layers(&manifest, &config(0, &["ADD x /"]))).unwrap();
+        let digest = &manifest.layers[0].digest;
+        assert_eq!(
+            json,
+            format!(
+                r#"[{{"index":0,"kind":"base","digest":"{digest}","diff_id":null,"chain_id":null,"media_type":"application/vnd.oci.image.layer.v1.tar+gzip","size":4,"uncompressed_size":null,"created_by":"ADD x /"}}]"#
+            )
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! Files under digests: the one place where a digest becomes a path.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::stream;
+use rustix::fs::OFlags;
+
+use super::failed;
+use crate::content::ByteStream;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What is read at once, in bytes: larger pieces fall out of the processor's cache before they are hashed.
+pub(super) const PIECE: usize = 256 << 10;
+
+/// `blobs/sha256/<hex>`.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] for algorithms other than those that can be verified: their text proves nothing.
+pub(super) fn path_of(root: &Path, digest: &Digest) -> Result<PathBuf> {
+    digest.algorithm()?;
+    Ok(root.join("blobs").join(digest.algorithm_name()).join(digest.encoded()))
+}
+
+/// `ingest/sha256-<hex>`.
+pub(super) fn partial_path_of(root: &Path, digest: &Digest) -> Result<PathBuf> {
+    digest.algorithm()?;
+    Ok(root.join("ingest").join(format!("{}-{}", digest.algorithm_name(), digest.encoded())))
+}
+
+/// Opens for reading what must be a regular file: not a link that leads elsewhere, not a pipe that blocks for ever.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    open_regular_with(path, OpenOptions::new().read(true))
+}
+
+/// As [`open_regular`], in the way that `options` say.
+pub(super) fn open_regular_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    let file = options.custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("is not a regular file"))
+    }
+}
+
+/// Size of the blob; `None` where it is not there.
+pub(super) fn size_of(root: &Path, digest: &Digest) -> Result<Option<u64>> {
+    length(&path_of(root, digest)?)
+}
+
+/// Bytes of the blob that have arrived but are not verified.
+pub(super) fn partial_size_of(root: &Path, digest: &Digest) -> Result<u64> {
+    Ok(length(&partial_path_of(root, digest)?)?.unwrap_or(0))
+}
+
+fn length(path: &Path) -> Result<Option<u64>> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_file() => Ok(Some(found.len())),
+        Ok(_) => Err(failed("open", path, io::Error::other("is not a regular file"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("open", path, error)),
+    }
+}
+
+/// Opens a blob for reading.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where it is not there.
+pub(super) fn open(root: &Path, digest: &Digest) -> Result<File> {
+    let path = path_of(root, digest)?;
+    open_regular(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, format!("blob {digest}"))
+            .at(root.display().to_string())
+            .because("not in the store"),
+        _ => failed("open", &path, error),
+    })
+}
+
+/// The whole of a small blob, not verified.
+///
+/// # Errors
+/// [`ErrorKind::Document`] where it has more than `limit` bytes.
+pub(super) fn read(root: &Path, digest: &Digest, limit: u64) -> Result<Bytes> {
+    let file = open(root, digest)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed("read", root, error))?;
+    if bytes.len() as u64 > limit {
+        let why = format!("larger than {limit} bytes, the limit");
+        return Err(Error::new(ErrorKind::Document, format!("blob {digest}"))
+            .at(root.display().to_string())
+            .because(why));
+    }
+    Ok(bytes.into())
+}
+
+/// These bytes of a file, in pieces of at most [`PIECE`]; fewer where it ends earlier.
+pub(super) fn stream(file: File, path: PathBuf, range: Range<u64>) -> ByteStream<'static> {
+    Box::pin(stream::try_unfold((file, path, range), |(file, path, mut range)| async move {
+        // Reading a file never waits, so without this other tasks would.
+        tokio::task::consume_budget().await;
+        let piece = read_at(&file, &range).map_err(|error| failed("read", &path, error))?;
+        range.start += piece.len() as u64;
+        Ok((!piece.is_empty()).then_some((piece, (file, path, range))))
+    }))
+}
+
+fn read_at(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
+    let left = range.end.saturating_sub(range.start);
+    let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
+    let read = file.read_at(&mut piece, range.start)?;
+    piece.truncate(read);
+    Ok(piece.into())
+}

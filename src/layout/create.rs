@@ -1,0 +1,144 @@
+//! Makes a layout, and recognises one.
+
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind as Io, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+use serde::Deserialize;
+
+use super::{blobs, failed, index, sync_folder};
+use crate::error::{Error, ErrorKind, Result};
+
+const MARKER: &str = "oci-layout";
+
+/// The one version there is.
+const VERSION: &str = "1.0.0";
+
+/// The most that is read of the marker, in bytes.
+const MARKER_LIMIT: u64 = 64 << 10;
+
+/// What a making that was cut off can have left behind.
+const OWN: [&str; 6] =
+    ["blobs", "ingest", "unsynced", "index.json", "index.json.new", "oci-layout.new"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Marker {
+    image_layout_version: String,
+}
+
+/// Whether a layout that can be read is here.
+pub(super) fn check(root: &Path) -> Result<()> {
+    let path = root.join(MARKER);
+    match blobs::open_regular(&path) {
+        Ok(file) => check_version(&path, &file),
+        Err(error) if error.kind() == Io::NotFound && !root.exists() => {
+            Err(Error::new(ErrorKind::NotFound, "layout")
+                .at(root.display().to_string())
+                .because("does not exist"))
+        }
+        Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {
+            Err(Error::new(ErrorKind::Store, "layout")
+                .at(root.display().to_string())
+                .because("is not an OCI image layout"))
+        }
+        Err(error) => Err(failed("open", &path, error)),
+    }
+}
+
+fn check_version(path: &Path, file: &File) -> Result<()> {
+    let refuse = |why: String| {
+        Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).because(why)
+    };
+    let mut bytes = Vec::new();
+    file.take(MARKER_LIMIT).read_to_end(&mut bytes).map_err(|error| failed("read", path, error))?;
+    let marker: Marker = serde_json::from_slice(&bytes)
+        .map_err(|error| refuse("is damaged".into()).caused_by(error))?;
+    if marker.image_layout_version == VERSION {
+        return Ok(());
+    }
+    Err(refuse(format!("has version {}; rpull knows {VERSION}", marker.image_layout_version)))
+}
+
+/// Makes what is missing of a layout, the marker last: where it stands, the rest does.
+///
+/// # Errors
+/// [`ErrorKind::Store`] where something else is here, or where it cannot be written to.
+pub(super) fn create(root: &Path, private: bool) -> Result<()> {
+    let mode = if private { 0o700 } else { 0o777 };
+    match check(root) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound || is_unfinished(root) => {
+            make(root, mode)?;
+        }
+        Err(error) => return Err(error),
+    }
+    folder(&root.join("ingest"), mode)?;
+    // Found out now, not after everything was downloaded.
+    access(root.join("ingest"), Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| failed("write to", root, error.into()))
+}
+
+fn make(root: &Path, mode: u32) -> Result<()> {
+    if let Some(parent) = root.parent() {
+        std::fs::create_dir_all(parent).map_err(|error| failed("create", parent, error))?;
+    }
+    folder(root, mode)?;
+    folder(&root.join("blobs"), mode)?;
+    folder(&root.join("blobs/sha256"), mode)?;
+    if !root.join("index.json").exists() {
+        index::write_durably(root, "index.json", index::EMPTY.as_bytes())?;
+    }
+    // Renamed into place, because a power failure could else leave an empty marker, which no run would mend.
+    index::write_durably(
+        root,
+        MARKER,
+        format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#).as_bytes(),
+    )?;
+    sync_folder(root)
+}
+
+/// An existing folder that holds nothing, or only what a making that was cut off leaves behind.
+fn is_unfinished(root: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(root) else { return false };
+    !root.join(MARKER).exists()
+        && entries.flatten().all(|entry| OWN.iter().any(|own| entry.file_name() == *own))
+}
+
+/// Makes one folder with this mode where it does not exist.
+pub(super) fn folder(path: &Path, mode: u32) -> Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == Io::AlreadyExists && path.is_dir() => Ok(()),
+        other => other.map_err(|error| failed("create", path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_making_that_was_cut_off_is_finished_and_strange_folders_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a/b");
+        create(&root, false).unwrap();
+        check(&root).unwrap();
+        std::fs::remove_file(root.join(MARKER)).unwrap();
+        create(&root, false).unwrap();
+        check(&root).unwrap();
+        let error = create(folder.path(), false).unwrap_err();
+        assert!(error.to_string().contains("not an OCI image layout"), "{error}");
+    }
+
+    #[test]
+    fn other_versions_and_garbage_are_refused_and_left_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        for bad in [r#"{"imageLayoutVersion":"2.0.0"}"#, "", "{}", "garbage"] {
+            std::fs::write(folder.path().join(MARKER), bad).unwrap();
+            assert_eq!(create(folder.path(), false).unwrap_err().kind(), ErrorKind::Store, "{bad}");
+            assert_eq!(std::fs::read_to_string(folder.path().join(MARKER)).unwrap(), bad);
+        }
+    }
+}

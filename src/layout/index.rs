@@ -1,0 +1,290 @@
+//! `index.json`: what in a layout has a name. What other tools wrote into it stays as they wrote it.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind as Io, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{blobs, failed};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The full name of an image, as containerd writes it.
+pub const NAME_ANNOTATION: &str = "io.containerd.image.name";
+
+/// The name that skopeo and umoci look for; any name where there is no [`NAME_ANNOTATION`], else often only its tag.
+pub const REF_ANNOTATION: &str = "org.opencontainers.image.ref.name";
+
+/// Digest of the index that a manifest was chosen from.
+pub const INDEX_ANNOTATION: &str = "rpull.index";
+
+/// `registry/repository` that an image came from.
+pub const ORIGIN_ANNOTATION: &str = "rpull.origin";
+
+/// An index without entries.
+pub(super) const EMPTY: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
+/// The most that is read of it, in bytes.
+const LIMIT: u64 = 256 << 20;
+
+/// One entry of `index.json`.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What it is, annotations included.
+    pub descriptor: Descriptor,
+    /// What it is called, the full name first; empty where it has none.
+    pub names: Vec<String>,
+}
+
+impl Entry {
+    fn of(descriptor: Descriptor) -> Self {
+        let mut names: Vec<String> = [NAME_ANNOTATION, REF_ANNOTATION]
+            .into_iter()
+            .filter_map(|key| descriptor.annotations.get(key))
+            .filter(|name| !name.is_empty())
+            .cloned()
+            .collect();
+        names.dedup();
+        Self { descriptor, names }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+}
+
+/// Read or to be written; entries are parsed only where somebody looks at them.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Index {
+    manifests: Vec<Box<RawValue>>,
+    #[serde(skip)]
+    others: BTreeMap<String, Box<RawValue>>,
+}
+
+impl Index {
+    /// # Errors
+    /// [`ErrorKind::Store`] where it is missing, empty or damaged; it is never repaired by guessing.
+    pub(super) fn read(root: &Path) -> Result<Self> {
+        let path = root.join("index.json");
+        let refuse = |why: &str| {
+            Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).because(why)
+        };
+        let file = blobs::open_regular(&path).map_err(|error| match error.kind() {
+            Io::NotFound => refuse("is missing"),
+            _ => failed("open", &path, error),
+        })?;
+        let mut text = String::new();
+        let read = file.take(LIMIT).read_to_string(&mut text);
+        read.map_err(|error| refuse("is damaged").caused_by(error))?;
+        if text.trim_ascii().is_empty() {
+            return Err(refuse("is empty"));
+        }
+        Self::parse(&text).map_err(|error| refuse("is damaged").caused_by(error))
+    }
+
+    fn parse(text: &str) -> serde_json::Result<Self> {
+        let mut others: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text)?;
+        let version = others.get("schemaVersion").map_or("", |version| version.get());
+        if version != "2" {
+            return Err(serde::de::Error::custom("schemaVersion is not 2"));
+        }
+        let manifests = others.remove("manifests").filter(|list| list.get() != "null");
+        let manifests =
+            manifests.map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()))?;
+        Ok(Self { manifests, others })
+    }
+
+    pub(super) fn entries(&self) -> Result<Vec<Entry>> {
+        self.manifests.iter().map(|raw| entry(raw)).collect()
+    }
+
+    /// The entry of this name.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Descriptor>> {
+        for raw in self.manifests.iter().filter(|raw| may_be_called(raw, name)) {
+            let entry = entry(raw)?;
+            if entry.is_called(name) {
+                return Ok(Some(entry.descriptor));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives the name to this content and takes it from all other; tells whether that changed anything.
+    pub(super) fn set(&mut self, name: &str, mut descriptor: Descriptor) -> Result<bool> {
+        descriptor.data = None;
+        descriptor.annotations.remove(NAME_ANNOTATION);
+        descriptor.annotations.remove(REF_ANNOTATION);
+        if name.contains('/') {
+            descriptor.annotations.insert(NAME_ANNOTATION.to_owned(), name.to_owned());
+        }
+        // The grammar of this annotation has no brackets, and skopeo refuses the whole layout for them.
+        if !name.contains('[') {
+            descriptor.annotations.insert(REF_ANNOTATION.to_owned(), name.to_owned());
+        }
+        if self.find(name)?.as_ref() == Some(&descriptor) {
+            return Ok(false);
+        }
+        self.remove(name)?;
+        self.manifests.push(raw(&descriptor)?);
+        Ok(true)
+    }
+
+    /// Takes the name away from whatever has it; tells whether anything had.
+    pub(super) fn remove(&mut self, name: &str) -> Result<bool> {
+        let mut found = false;
+        let mut kept = Vec::with_capacity(self.manifests.len());
+        for held in std::mem::take(&mut self.manifests) {
+            if !may_be_called(&held, name) {
+                kept.push(held);
+                continue;
+            }
+            let mut entry = entry(&held)?;
+            match entry.names.iter().position(|own| own == name) {
+                None => kept.push(held),
+                Some(0) => found = true,
+                Some(_) => {
+                    // A short name beside a full one: the image keeps the full one.
+                    found = true;
+                    entry.descriptor.annotations.remove(REF_ANNOTATION);
+                    kept.push(raw(&entry.descriptor)?);
+                }
+            }
+        }
+        self.manifests = kept;
+        Ok(found)
+    }
+
+    /// Replaces the file; the caller holds the lock.
+    pub(super) fn write(&self, root: &Path) -> Result<()> {
+        let mut whole: BTreeMap<&str, &RawValue> =
+            self.others.iter().map(|(key, value)| (key.as_str(), &**value)).collect();
+        let fail = |error| Error::new(ErrorKind::Store, "write index.json").caused_by(error);
+        let manifests = serde_json::value::to_raw_value(&self.manifests).map_err(fail)?;
+        whole.insert("manifests", &manifests);
+        write_durably(root, "index.json", &serde_json::to_vec(&whole).map_err(fail)?)
+    }
+}
+
+/// Parsing is the expensive part of a large index; only what has the name in its text, or escapes, can be it.
+fn may_be_called(raw: &RawValue, name: &str) -> bool {
+    raw.get().contains(name) || raw.get().contains('\\')
+}
+
+fn entry(raw: &RawValue) -> Result<Entry> {
+    let parsed = serde_json::from_str(raw.get());
+    let damaged = |error| {
+        Error::new(ErrorKind::Store, "entry of index.json").because("is damaged").caused_by(error)
+    };
+    parsed.map(Entry::of).map_err(damaged)
+}
+
+fn raw(descriptor: &Descriptor) -> Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(descriptor)
+        .map_err(|error| Error::new(ErrorKind::Store, "write index.json").caused_by(error))
+}
+
+/// Writes `NAME.new`, makes it durable and renames it: after a power failure there is the old file or the new one.
+pub(super) fn write_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let (path, new) = (root.join(name), root.join(format!("{name}.new")));
+    let write = || {
+        // One that a killed process left, or that somebody planted.
+        if let Err(error) = std::fs::remove_file(&new)
+            && error.kind() != Io::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)
+    };
+    write().map_err(|error| failed("write", &path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::MediaType;
+
+    fn image(text: &str) -> Descriptor {
+        Descriptor::of(MediaType::OCI_MANIFEST, text.as_bytes())
+    }
+
+    fn index() -> Index {
+        Index::parse(EMPTY).unwrap()
+    }
+
+    #[test]
+    fn the_latest_of_a_name_wins_and_an_image_has_many_names() {
+        let mut index = index();
+        assert!(index.set("docker.io/library/a:1", image("one")).unwrap());
+        assert!(!index.set("docker.io/library/a:1", image("one")).unwrap());
+        assert!(index.set("b", image("one")).unwrap());
+        assert!(index.set("docker.io/library/a:1", image("two")).unwrap());
+        assert_eq!(index.find("b").unwrap().unwrap().digest, image("one").digest);
+        assert_eq!(
+            index.find("docker.io/library/a:1").unwrap().unwrap().digest,
+            image("two").digest
+        );
+        assert_eq!(index.entries().unwrap().len(), 2);
+        assert!(index.remove("b").unwrap() && !index.remove("b").unwrap());
+    }
+
+    #[test]
+    fn hosts_with_brackets_stay_out_of_the_annotation_that_skopeo_checks() {
+        let mut index = index();
+        index.set("[::1]:5000/a:1", image("one")).unwrap();
+        let entry = index.entries().unwrap().remove(0);
+        assert_eq!(entry.names, ["[::1]:5000/a:1"]);
+        assert!(!entry.descriptor.annotations.contains_key(REF_ANNOTATION));
+    }
+
+    #[test]
+    fn what_others_wrote_stays() {
+        let text = r#"{"schemaVersion":2,"x":[1,  2],"manifests":[{"mediaType":"a/b","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2,"strange":true,"annotations":{"io.containerd.image.name":"h/full:1","org.opencontainers.image.ref.name":"1"}}]}"#;
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::parse(text).unwrap();
+        index.set("other", image("one")).unwrap();
+        index.write(folder.path()).unwrap();
+        let written = std::fs::read_to_string(folder.path().join("index.json")).unwrap();
+        assert!(
+            written.contains(r#""x":[1,  2]"#) && written.contains(r#""strange":true"#),
+            "{written}"
+        );
+        assert!(index.remove("1").unwrap());
+        assert!(index.find("h/full:1").unwrap().is_some());
+    }
+
+    #[test]
+    fn damage_is_told_and_not_taken_for_an_empty_index() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Index::read(folder.path()).is_err());
+        for bad in [
+            "",
+            " \n",
+            "garbage",
+            "[]",
+            "{}",
+            r#"{"schemaVersion":1,"manifests":[]}"#,
+            r#"{"schemaVersion":2,"manifests":{}}"#,
+        ] {
+            std::fs::write(folder.path().join("index.json"), bad).unwrap();
+            assert!(
+                Index::read(folder.path()).is_err_and(|error| error.kind() == ErrorKind::Store),
+                "{bad}"
+            );
+        }
+        assert!(
+            Index::parse(r#"{"schemaVersion":2,"manifests":null}"#)
+                .unwrap()
+                .entries()
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

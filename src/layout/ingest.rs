@@ -1,0 +1,163 @@
+//! One blob on its way in: a partial with a lock on it, renamed into `blobs/` when it is verified.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
+
+use super::lock::{self, Clock, Mode, Waiting};
+use super::{Inner, blobs, create, failed, sync_folder};
+use crate::checked::Verified;
+use crate::content::{Admission, ByteStream, Ingest};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Finds the blob there, or opens it for writing; waits while another process or task is writing it.
+pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result<Admission> {
+    let path = blobs::partial_path_of(&inner.root, &descriptor.digest)?;
+    let what = format!("blob {}", descriptor.digest);
+    let waiting = Waiting { what: &what, place: &inner.root, patience: inner.options.patience };
+    let mut clock = Clock::new();
+    loop {
+        if inner.has(descriptor)? {
+            return Ok(Admission::Present);
+        }
+        let mode = if inner.options.private { 0o600 } else { 0o666 };
+        let file = blobs::open_regular_with(
+            &path,
+            OpenOptions::new().read(true).write(true).create(true).mode(mode),
+        )
+        .map_err(|error| failed("open", &path, error))?;
+        if !lock::attempt(&file, Mode::Exclusive, &path)? {
+            let length = file.metadata().map_err(|error| failed("read", &path, error))?.len();
+            clock.tick(&file, &waiting, length)?;
+            tokio::time::sleep(lock::PAUSE).await;
+            continue;
+        }
+        if !is_at(&file, &path).map_err(|error| failed("read", &path, error))? {
+            // Whoever had the lock has renamed this file away; what it left is under another name.
+            continue;
+        }
+        let mut partial = Partial {
+            inner: Arc::clone(inner),
+            descriptor: descriptor.clone(),
+            file,
+            path,
+            kept: 0,
+        };
+        if inner.has(descriptor)? {
+            // Committed between the look and the lock; the file that the lock is on is a new, empty one.
+            return Ok(Admission::Present);
+        }
+        partial.kept = partial.length()?;
+        if partial.kept > descriptor.size {
+            partial.restart()?;
+        }
+        return Ok(Admission::Open(Box::new(partial)));
+    }
+}
+
+/// Whether the path still leads to this file.
+fn is_at(file: &File, path: &std::path::Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(found) => {
+            let own = file.metadata()?;
+            Ok((found.dev(), found.ino()) == (own.dev(), own.ino()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+struct Partial {
+    inner: Arc<Inner>,
+    descriptor: Descriptor,
+    /// Open for reading and writing, with an exclusive lock on it.
+    file: File,
+    path: PathBuf,
+    kept: u64,
+}
+
+impl Partial {
+    fn length(&self) -> Result<u64> {
+        self.file
+            .metadata()
+            .map(|found| found.len())
+            .map_err(|error| failed("read", &self.path, error))
+    }
+
+    fn append(&mut self, piece: &Bytes) -> Result<()> {
+        self.file
+            .write_all_at(piece, self.kept)
+            .map_err(|error| failed("write", &self.path, error))?;
+        self.kept += piece.len() as u64;
+        Ok(())
+    }
+
+    fn publish(&self, proof: &Verified) -> Result<()> {
+        let Descriptor { digest, size, .. } = &self.descriptor;
+        if proof.descriptor().digest != *digest || self.length()? != *size {
+            let why = "what was verified is not what was written";
+            return Err(Error::new(ErrorKind::Mismatch, format!("blob {digest}")).because(why));
+        }
+        let options = &self.inner.options;
+        if options.private {
+            // By handle: a path could lead somewhere else by now.
+            self.file
+                .set_permissions(Permissions::from_mode(0o444))
+                .map_err(|error| failed("protect", &self.path, error))?;
+        }
+        if options.sync {
+            self.file.sync_all().map_err(|error| failed("sync", &self.path, error))?;
+        }
+        let path = blobs::path_of(&self.inner.root, digest)?;
+        let folder = path.parent().unwrap_or(&self.inner.root);
+        create::folder(folder, if options.private { 0o700 } else { 0o777 })?;
+        self.inner.journal_before_rename(digest)?;
+        std::fs::rename(&self.path, &path).map_err(|error| failed("rename", &self.path, error))?;
+        if options.sync { sync_folder(folder) } else { Ok(()) }
+    }
+}
+
+impl Ingest for Partial {
+    fn kept(&self) -> u64 {
+        self.kept
+    }
+
+    fn read_kept(&mut self) -> Result<ByteStream<'_>> {
+        let file = self.file.try_clone().map_err(|error| failed("read", &self.path, error))?;
+        Ok(blobs::stream(file, self.path.clone(), 0..self.kept))
+    }
+
+    fn fill<'a>(&'a mut self, mut stream: ByteStream<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            while let Some(piece) = stream.try_next().await? {
+                self.append(&piece)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.kept = 0;
+        self.file.set_len(0).map_err(|error| failed("empty", &self.path, error))
+    }
+
+    fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.publish(&proof) })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Nothing arrived: there is nothing to continue. Still under the lock, so it is nobody else's file.
+        if self.kept == 0 && is_at(&self.file, &self.path).unwrap_or(false) {
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Remembers which blobs a power failure may have damaged, so that no blob needs an fsync of its own.
+//!
+//! A rename can reach the disk before the bytes do: after a power failure a blob can stand under its digest empty or as
+//! zeros. So before the first rename of a run every digest that it may rename is written to `unsynced/<boot>.<random>`
+//! and made durable. A journal of another boot says which blobs to hash again; one of this boot says nothing, because
+//! the page cache is whole. Its owner holds a lock on it.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::examine::{Verdict, examine};
+use super::lock::{self, Mode, Waiting};
+use super::{Inner, blobs, create, failed, sync_folder};
+use crate::digest::Digest;
+use crate::error::Result;
+
+/// Journals of this boot that may gather before their blobs are synced and they are removed.
+const GATHER: usize = 64;
+
+/// The boot that a journal is named after when its blobs are to be looked at whatever boot it is.
+const NO_BOOT: &str = "doubted";
+
+/// The journal of a run.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    path: PathBuf,
+    digests: HashSet<Digest>,
+}
+
+impl Journal {
+    fn begin(root: &Path, boot: &str, digests: HashSet<Digest>) -> Result<Self> {
+        let folder = root.join("unsynced");
+        create::folder(&folder, 0o700)?;
+        let path = folder.join(format!("{boot}.{:016x}", fastrand::u64(..)));
+        let create = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = create.map_err(|error| failed("create", &path, error))?;
+        lock::attempt(&file, Mode::Exclusive, &path)?;
+        let mut journal = Self { file, path, digests: HashSet::new() };
+        journal.append(digests)?;
+        sync_folder(&folder)?;
+        sync_folder(root)?;
+        Ok(journal)
+    }
+
+    fn append(&mut self, digests: impl IntoIterator<Item = Digest>) -> Result<()> {
+        let new: Vec<Digest> =
+            digests.into_iter().filter(|digest| !self.digests.contains(digest)).collect();
+        let mut text = new.iter().map(Digest::as_str).collect::<Vec<_>>().join("\n");
+        text.push('\n');
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        written.map_err(|error| failed("write", &self.path, error))?;
+        self.digests.extend(new);
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Makes durable that these digests may be renamed in this run; those that are there already never will be.
+    pub(super) fn announce(&self, digests: &[Digest]) -> Result<()> {
+        if self.options.sync {
+            // Each blob is made durable before its rename: nothing is ever in doubt.
+            return Ok(());
+        }
+        let mut journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut new = HashSet::new();
+        for digest in digests {
+            if blobs::size_of(&self.root, digest)?.is_none() {
+                new.insert(digest.clone());
+            }
+        }
+        match &mut *journal {
+            _ if new.is_empty() => Ok(()),
+            Some(journal) => journal.append(new),
+            None => {
+                *journal = Some(Journal::begin(&self.root, &boot_id(), new)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// For a rename that nobody announced.
+    pub(super) fn journal_before_rename(&self, digest: &Digest) -> Result<()> {
+        let known = {
+            let journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            journal.as_ref().is_some_and(|journal| journal.digests.contains(digest))
+        };
+        if known { Ok(()) } else { self.announce(std::slice::from_ref(digest)) }
+    }
+
+    /// Ends a run: with `sync` everything in doubt is made durable, else only when many journals have gathered.
+    pub(super) fn settle(&self) -> Result<()> {
+        drop(self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        let boot = boot_id();
+        let mut journals = list(&self.root)?;
+        journals.retain(|path| boot_of(path) == Some(&boot));
+        if !self.options.sync && journals.len() < GATHER {
+            return Ok(());
+        }
+        for path in journals {
+            make_durable(&self.root, &path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Says of blobs that they must be hashed again before they count.
+pub(super) fn doubt(root: &Path, digests: impl IntoIterator<Item = Digest>) -> Result<()> {
+    Journal::begin(root, NO_BOOT, digests.into_iter().collect()).map(drop)
+}
+
+/// Hashes again what another boot left in doubt; what is damaged is removed, so that it is fetched anew.
+pub(super) fn recover(root: &Path, patience: Duration) -> Result<()> {
+    let boot = boot_id();
+    for path in list(root)? {
+        if boot_of(&path) != Some(&boot) {
+            check_again(root, &path, patience)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_again(root: &Path, path: &Path, patience: Duration) -> Result<()> {
+    let Ok(mut file) = blobs::open_regular(path) else { return Ok(()) };
+    // Another process may be at the same work; where it is done, the journal is gone.
+    lock::wait(
+        &file,
+        Mode::Exclusive,
+        &Waiting { what: "the check after a restart", place: root, patience },
+    )?;
+    if file.metadata().map_err(|error| failed("read", path, error))?.nlink() == 0 {
+        return Ok(());
+    }
+    let digests = read(&mut file, path)?;
+    tracing::info!("checking {} blobs that were written before the last restart", digests.len());
+    for (digest, verdict) in digests.iter().zip(examine(root, &digests, &|_| true)?) {
+        if let Verdict::Bad { why, .. } = verdict {
+            tracing::warn!("removed blob {digest}: {why}");
+            let path = blobs::path_of(root, digest)?;
+            std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
+        }
+    }
+    sync_blobs(root, &digests)?;
+    std::fs::remove_file(path).map_err(|error| failed("remove", path, error))
+}
+
+/// Syncs what a journal lists, and removes it where its run has ended.
+fn make_durable(root: &Path, path: &Path) -> Result<()> {
+    let Ok(mut file) = blobs::open_regular(path) else { return Ok(()) };
+    let ended = lock::attempt(&file, Mode::Exclusive, path)?;
+    sync_blobs(root, &read(&mut file, path)?)?;
+    if ended {
+        std::fs::remove_file(path).map_err(|error| failed("remove", path, error))?;
+    }
+    Ok(())
+}
+
+fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
+    let mut folders = HashSet::new();
+    for digest in digests {
+        let path = blobs::path_of(root, digest)?;
+        if let Ok(file) = blobs::open_regular(&path) {
+            file.sync_all().map_err(|error| failed("sync", &path, error))?;
+            folders.extend(path.parent().map(Path::to_owned));
+        }
+    }
+    folders.iter().try_for_each(|folder| sync_folder(folder))
+}
+
+/// The digests that a journal lists. A last line that was cut off belongs to a rename that never came.
+fn read(file: &mut File, path: &Path) -> Result<Vec<Digest>> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|error| failed("read", path, error))?;
+    Ok(text
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .filter(|digest: &Digest| digest.algorithm().is_ok())
+        .collect())
+}
+
+fn list(root: &Path) -> Result<Vec<PathBuf>> {
+    let folder = root.join("unsynced");
+    match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed("read", &folder, error)),
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+    }
+}
+
+fn boot_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.split('.').next()
+}
+
+/// Names the time since the machine started; where the kernel does not tell, every run counts as a boot of its own.
+fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let id: String = id.chars().filter(char::is_ascii_hexdigit).collect();
+    if id.is_empty() { format!("{:032x}", fastrand::u128(..)) } else { id }
+}

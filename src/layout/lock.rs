@@ -1,0 +1,144 @@
+//! Waits for `flock(2)` locks, and says who has them.
+
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Between two tries to get a lock.
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
+
+/// After so much waiting it is told who is waited for.
+const TELL_AFTER: Duration = Duration::from_secs(2);
+
+/// With others, or alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Shared,
+    Exclusive,
+}
+
+/// What is waited for, for messages, and how long.
+pub(super) struct Waiting<'a> {
+    pub(super) what: &'a str,
+    pub(super) place: &'a Path,
+    pub(super) patience: Duration,
+}
+
+/// Takes the lock where nobody else has it.
+pub(super) fn attempt(file: &File, mode: Mode, place: &Path) -> Result<bool> {
+    let taken = match mode {
+        Mode::Shared => file.try_lock_shared(),
+        Mode::Exclusive => file.try_lock(),
+    };
+    match taken {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(super::failed("lock", place, error)),
+    }
+}
+
+/// Takes the lock, waiting for others to leave it.
+///
+/// # Errors
+/// [`ErrorKind::Store`] naming the holder when patience ends, or where the file system has no locks.
+pub(super) fn wait(file: &File, mode: Mode, waiting: &Waiting<'_>) -> Result<()> {
+    let mut clock = Clock::new();
+    while !attempt(file, mode, waiting.place)? {
+        clock.tick(file, waiting, 0)?;
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Measures how long a holder has done nothing, and tells people about it once.
+pub(super) struct Clock {
+    began: Instant,
+    moved: Instant,
+    progress: u64,
+    told: bool,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self { began: now, moved: now, progress: 0, told: false }
+    }
+
+    /// Notes that the lock is still taken; `progress` is anything that changes while its holder works.
+    pub(super) fn tick(&mut self, file: &File, waiting: &Waiting<'_>, progress: u64) -> Result<()> {
+        if progress != self.progress {
+            self.progress = progress;
+            self.moved = Instant::now();
+        }
+        if !self.told && self.began.elapsed() >= TELL_AFTER {
+            self.told = true;
+            tracing::warn!("waiting for {}, which holds {}", holder(file), waiting.what);
+        }
+        if self.moved.elapsed() < waiting.patience {
+            return Ok(());
+        }
+        let why = format!(
+            "held by {}, which has done nothing for {} s",
+            holder(file),
+            waiting.patience.as_secs()
+        );
+        Err(Error::new(ErrorKind::Store, waiting.what)
+            .at(waiting.place.display().to_string())
+            .because(why))
+    }
+}
+
+/// `process 123 (rpull)`: who has a lock on this file, as far as the kernel tells.
+fn holder(file: &File) -> String {
+    let found = file.metadata().ok().and_then(|found| {
+        let device = found.dev();
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let inode = format!("{major:02x}:{minor:02x}:{}", found.ino());
+        pid_of(&std::fs::read_to_string("/proc/locks").ok()?, &inode)
+    });
+    let Some(pid) = found else { return "another process".to_owned() };
+    match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+        Ok(name) => format!("process {pid} ({})", name.trim()),
+        Err(_) => format!("process {pid}"),
+    }
+}
+
+/// Reads `1: FLOCK  ADVISORY  WRITE 123 fe:00:4711 0 EOF`; lines with `->` are of those who wait.
+fn pid_of(locks: &str, inode: &str) -> Option<u32> {
+    let lines = locks.lines().filter(|line| !line.contains("->"));
+    let of_file = lines
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
+        .find(|words| words.contains(&inode))?;
+    of_file.get(4)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_with_the_name_of_the_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = [(); 2].map(|()| File::open(folder.path()).unwrap());
+        assert!(attempt(&first, Mode::Exclusive, folder.path()).unwrap());
+        let waiting = Waiting {
+            what: "the store",
+            place: folder.path(),
+            patience: Duration::from_millis(50),
+        };
+        let error = wait(&second, Mode::Shared, &waiting).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        drop(first);
+        wait(&second, Mode::Shared, &waiting).unwrap();
+    }
+
+    #[test]
+    fn those_who_wait_are_not_the_holder() {
+        let locks = "1: -> FLOCK  ADVISORY  WRITE 7 fe:00:12 0 EOF\n1: FLOCK  ADVISORY  READ 9 fe:00:12 0 EOF\n";
+        assert_eq!(pid_of(locks, "fe:00:12"), Some(9));
+        assert_eq!(pid_of(locks, "fe:00:1"), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! An OCI image layout on disk, which is also the local store. Spec: image-spec `image-layout.md`.
+//!
+//! ```text
+//! oci-layout            {"imageLayoutVersion":"1.0.0"}; whoever changes index.json holds a lock on it
+//! index.json            what has a name
+//! blobs/sha256/<hex>    verified bytes, renamed here when they are whole
+//! ingest/sha256-<hex>   what has arrived of a blob; its writer holds a lock on it
+//! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)
+//! ```
+//!
+//! Other tools read it as it is. Locks are `flock(2)` and die with their process; there are no lock files.
+
+mod blobs;
+mod create;
+mod examine;
+mod index;
+mod ingest;
+mod journal;
+mod lock;
+mod prune;
+mod reach;
+mod source;
+mod target;
+mod verify;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use self::index::Index;
+pub use self::index::{
+    Entry, INDEX_ANNOTATION, NAME_ANNOTATION, ORIGIN_ANNOTATION, REF_ANNOTATION,
+};
+use self::journal::Journal;
+use self::lock::{Mode, Waiting};
+pub use self::prune::PruneReport;
+pub use self::verify::{Bad, VerifyReport};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How a layout that is written to is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct LayoutOptions {
+    /// For its owner only: folders 0700, blobs 0444. Otherwise the umask decides.
+    pub private: bool,
+    /// What was reported survives a power failure; costs one fsync per blob.
+    pub sync: bool,
+    /// How long to wait for another process that holds a lock and does nothing.
+    pub patience: Duration,
+}
+
+impl Default for LayoutOptions {
+    fn default() -> Self {
+        Self { private: false, sync: false, patience: Duration::from_secs(120) }
+    }
+}
+
+/// An open layout; while it is open, nothing in it is pruned by others.
+#[derive(Clone, Debug)]
+pub struct Layout(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    options: LayoutOptions,
+    /// The layout's folder, with a shared lock on it.
+    folder: File,
+    /// What this run has announced; see [`journal`].
+    journal: Mutex<Option<Journal>>,
+}
+
+impl Layout {
+    /// Opens a layout that exists, to read it or to change its names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Store`] where it is damaged or of another version.
+    pub fn open(root: &Path) -> Result<Self> {
+        create::check(root)?;
+        let inner = Inner::new(root, LayoutOptions::default())?;
+        // A layout on a read-only or lockless file system can be read all the same.
+        if let Err(error) = inner.lock_folder(Mode::Shared) {
+            tracing::debug!("{}", error.chain());
+        }
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Opens a layout to write to it; it is made where it does not exist.
+    ///
+    /// Blobs that the last boot left in doubt are checked first, and removed where they are damaged.
+    pub fn create(root: &Path, options: LayoutOptions) -> Result<Self> {
+        create::create(root, options.private)?;
+        let inner = Inner::new(root, options)?;
+        inner.lock_folder(Mode::Shared)?;
+        journal::recover(&inner.root, options.patience)?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    /// Everything that index.json lists, in its order.
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        Index::read(&self.0.root)?.entries()
+    }
+
+    /// Gives the image of this name another name; a former holder of it loses it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is no such image.
+    pub fn tag(&self, name: &str, new: &str) -> Result<()> {
+        self.0.change_index(|index| {
+            let entry = index.find(name)?.ok_or_else(|| self.0.lacks(name))?;
+            index.set(new, entry)
+        })
+    }
+
+    /// Takes a name away; tells whether it was there. Blobs stay until [`Layout::prune`].
+    pub fn remove(&self, name: &str) -> Result<bool> {
+        let mut found = false;
+        self.0.change_index(|index| {
+            found = index.remove(name)?;
+            Ok(found)
+        })?;
+        Ok(found)
+    }
+}
+
+impl Inner {
+    fn new(root: &Path, options: LayoutOptions) -> Result<Self> {
+        let folder = File::open(root).map_err(|error| failed("open", root, error))?;
+        Ok(Self { root: root.to_owned(), options, folder, journal: Mutex::default() })
+    }
+
+    fn lock_folder(&self, mode: Mode) -> Result<()> {
+        let waiting =
+            Waiting { what: "the store", place: &self.root, patience: self.options.patience };
+        lock::wait(&self.folder, mode, &waiting)
+    }
+
+    /// Reads index.json, lets `change` work on it, and writes it where that says so; one process at a time.
+    fn change_index(&self, change: impl FnOnce(&mut Index) -> Result<bool>) -> Result<()> {
+        let path = self.root.join("oci-layout");
+        let guard = File::open(&path).map_err(|error| failed("open", &path, error))?;
+        let waiting =
+            Waiting { what: "index.json", place: &self.root, patience: self.options.patience };
+        lock::wait(&guard, Mode::Exclusive, &waiting)?;
+        let mut index = Index::read(&self.root)?;
+        if change(&mut index)? {
+            index.write(&self.root)?;
+            if self.options.sync {
+                sync_folder(&self.root)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where this is, for people.
+    fn place(&self) -> String {
+        format!("oci:{}", self.root.display())
+    }
+
+    fn lacks(&self, name: &str) -> Error {
+        Error::new(ErrorKind::NotFound, name)
+            .at(self.root.display().to_string())
+            .because("not in the store")
+    }
+}
+
+/// The error of a file operation that the layout needed.
+fn failed(verb: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Store, verb).at(path.display().to_string()).caused_by(error)
+}
+
+/// Makes renames into this folder survive a power failure.
+fn sync_folder(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| failed("sync", path, error))
+}

@@ -1,0 +1,107 @@
+//! A layout as something to read from.
+
+use std::future::ready;
+
+use futures_util::future::BoxFuture;
+
+use super::index::Index;
+use super::{Layout, blobs};
+use crate::content::{Body, Name, Source};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{DOCUMENT_LIMIT, Document};
+use crate::error::{Error, ErrorKind, Result};
+use crate::media::MediaType;
+
+impl Layout {
+    pub(super) fn resolve(&self, name: &Name) -> Result<Document> {
+        match name {
+            Name::Digest(digest) => self.by_digest(digest),
+            _ => self.described(&self.find(name)?.ok_or_else(|| self.0.lacks(&name.to_string()))?),
+        }
+    }
+
+    fn find(&self, name: &Name) -> Result<Option<Descriptor>> {
+        match name {
+            Name::Tag(text) | Name::Ref(text) => Index::read(self.root())?.find(text),
+            Name::Digest(digest) => match self.by_digest(digest) {
+                Ok(document) => Ok(Some(document.descriptor().clone())),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            },
+            Name::Sole => self.sole().map(Some),
+        }
+    }
+
+    fn sole(&self) -> Result<Descriptor> {
+        let mut entries = self.entries()?;
+        let place = self.0.place();
+        match (entries.pop(), entries.len()) {
+            (Some(entry), 0) => Ok(entry.descriptor),
+            (None, _) => Err(Error::new(ErrorKind::NotFound, "image")
+                .at(place)
+                .because("the layout is empty")),
+            (Some(last), _) => {
+                entries.push(last);
+                let names: Vec<String> =
+                    entries.iter().filter_map(|entry| entry.names.first().cloned()).collect();
+                let why = format!("has several images, name one: {}", names.join(", "));
+                Err(Error::new(ErrorKind::Reference, "image").at(place).because(why))
+            }
+        }
+    }
+
+    /// Nothing but the bytes says what a document is that has only a digest.
+    fn by_digest(&self, digest: &Digest) -> Result<Document> {
+        let bytes = blobs::read(self.root(), digest, DOCUMENT_LIMIT)?;
+        Document::received(bytes, &MediaType::from(""), Some(digest))
+            .map_err(|error| error.at(self.0.place()))
+    }
+
+    /// The document of this descriptor, verified.
+    pub(super) fn described(&self, descriptor: &Descriptor) -> Result<Document> {
+        let bytes = blobs::read(self.root(), &descriptor.digest, DOCUMENT_LIMIT)?;
+        Document::described(bytes, descriptor).map_err(|error| error.at(self.0.place()))
+    }
+}
+
+impl Source for Layout {
+    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+        Box::pin(ready(self.resolve(name)))
+    }
+
+    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
+        Box::pin(ready(self.described(descriptor)))
+    }
+
+    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        Box::pin(ready(self.find(name)))
+    }
+
+    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+        let opened = blobs::open(self.root(), &descriptor.digest).and_then(|file| {
+            let path = blobs::path_of(self.root(), &descriptor.digest)?;
+            // One byte more than there should be, so that a file that is too long does not pass.
+            let stream = blobs::stream(file, path, from..descriptor.size.saturating_add(1));
+            Ok(Body { start: from, stream })
+        });
+        Box::pin(ready(opened))
+    }
+
+    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
+        let size =
+            blobs::open(self.root(), digest).and_then(|_| blobs::size_of(self.root(), digest));
+        let described = |size: Option<u64>| {
+            Descriptor::new(
+                MediaType::from("application/octet-stream"),
+                digest.clone(),
+                size.unwrap_or(0),
+            )
+        };
+        Box::pin(ready(size.map(described)))
+    }
+
+    fn place(&self) -> String {
+        self.0.place()
+    }
+}

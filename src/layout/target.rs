@@ -1,0 +1,151 @@
+//! A layout as something to write to.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::index::Index;
+use super::{INDEX_ANNOTATION, Inner, Layout, ORIGIN_ANNOTATION, blobs, ingest};
+use crate::content::{Admission, Holding, Label, Name, Target};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::{Error, ErrorKind, Result};
+
+impl Layout {
+    fn held(&self, name: &Name) -> Result<Option<Document>> {
+        let found = match name {
+            Name::Tag(text) | Name::Ref(text) => match Index::read(self.root())?.find(text)? {
+                Some(descriptor) => self.described(&descriptor),
+                None => return Ok(None),
+            },
+            Name::Digest(_) | Name::Sole => self.resolve(name),
+        };
+        Ok(usable(found))
+    }
+
+    async fn store(&self, document: &Document, label: Option<&Label>) -> Result<()> {
+        self.store_bytes(document).await?;
+        let Some(label) = label else { return Ok(()) };
+        let (Name::Tag(name) | Name::Ref(name)) = &label.name else {
+            return Err(Error::new(ErrorKind::Reference, "name")
+                .at(self.0.place())
+                .because("an image in a layout needs a name"));
+        };
+        let (name, descriptor) = (name.clone(), labelled(document, label));
+        let inner = Arc::clone(&self.0);
+        // Writing index.json waits for the disk and maybe for other processes; other blobs must not wait with it.
+        let work = move || inner.change_index(|index| index.set(&name, descriptor));
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+            Err(Error::new(ErrorKind::Store, "write index.json").caused_by(error))
+        })
+    }
+
+    /// Documents are small enough to be read again: one that is damaged is replaced.
+    async fn store_bytes(&self, document: &Document) -> Result<()> {
+        let descriptor = document.descriptor();
+        if self.described(descriptor).is_ok() {
+            return Ok(());
+        }
+        let proof = crate::checked::verify(descriptor, document.bytes())?;
+        let path = blobs::path_of(self.root(), &descriptor.digest)?;
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(|error| super::failed("replace", &path, error))?;
+        }
+        match ingest::admit(&self.0, descriptor).await? {
+            Admission::Present => Ok(()),
+            Admission::Open(mut ingest) => {
+                ingest.restart()?;
+                let bytes = document.bytes().clone();
+                ingest.fill(Box::pin(futures_util::stream::iter([Ok(bytes)]))).await?;
+                ingest.commit(proof).await
+            }
+        }
+    }
+}
+
+/// What cannot be used counts as absent: it is fetched again and replaced.
+fn usable(found: Result<Document>) -> Option<Document> {
+    match found {
+        Ok(document) => Some(document),
+        Err(error) => {
+            if error.kind() != ErrorKind::NotFound {
+                tracing::warn!("{}; fetching it again", error.chain());
+            }
+            None
+        }
+    }
+}
+
+fn labelled(document: &Document, label: &Label) -> Descriptor {
+    let mut descriptor = document.descriptor().clone();
+    let Some(origin) = &label.origin else { return descriptor };
+    descriptor.annotations.insert(ORIGIN_ANNOTATION.to_owned(), origin.clone());
+    match &label.index {
+        Some(index) => {
+            descriptor.annotations.insert(INDEX_ANNOTATION.to_owned(), index.to_string())
+        }
+        // A registry's document may bring an annotation of this name along, which means nothing here.
+        None => descriptor.annotations.remove(INDEX_ANNOTATION),
+    };
+    descriptor
+}
+
+impl Inner {
+    /// Whether the blob is there with the right size; one of another size is damaged and will be replaced.
+    pub(super) fn has(&self, descriptor: &Descriptor) -> Result<bool> {
+        Ok(blobs::size_of(&self.root, &descriptor.digest)? == Some(descriptor.size))
+    }
+
+    fn holds(&self, descriptor: &Descriptor) -> Result<Holding> {
+        if descriptor.digest.algorithm().is_err() {
+            return Ok(Holding::Nothing);
+        }
+        if self.has(descriptor)? {
+            return Ok(Holding::Whole);
+        }
+        match blobs::partial_size_of(&self.root, &descriptor.digest)? {
+            0 => Ok(Holding::Nothing),
+            bytes => Ok(Holding::Partial(bytes)),
+        }
+    }
+}
+
+impl Target for Layout {
+    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(ready(self.held(name)))
+    }
+
+    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(ready(Ok(usable(self.described(descriptor)))))
+    }
+
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+        Box::pin(ready(self.0.holds(descriptor)))
+    }
+
+    fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(ready(self.0.announce(digests)))
+    }
+
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+        Box::pin(ingest::admit(&self.0, descriptor))
+    }
+
+    fn put<'a>(
+        &'a self,
+        document: &'a Document,
+        label: Option<&'a Label>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.store(document, label))
+    }
+
+    fn settle(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(ready(self.0.settle()))
+    }
+
+    fn place(&self) -> String {
+        self.0.place()
+    }
+}

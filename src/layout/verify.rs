@@ -1,0 +1,121 @@
+//! Hashes a layout again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::examine::{Verdict, Watch, examine};
+use super::prune::files;
+use super::reach::Reach;
+use super::{Entry, Layout, journal};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What was hashed and found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct VerifyReport {
+    /// Blobs that were hashed.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is wrong.
+    pub bad: Vec<Bad>,
+}
+
+/// A blob that is damaged, or missing although an image needs it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Bad {
+    /// Its digest.
+    pub digest: Digest,
+    /// What is wrong with it.
+    pub why: String,
+    /// Names of the images that need it.
+    pub images: Vec<String>,
+    /// Whether it was put right.
+    pub repaired: bool,
+}
+
+/// Names of the images that need each digest.
+type Users = BTreeMap<Digest, BTreeSet<String>>;
+
+impl Layout {
+    /// Bytes of everything that [`Layout::verify`] will read for these names, all where there are none.
+    pub fn verify_size(&self, names: &[String]) -> Result<u64> {
+        let (all, _) = self.to_verify(names)?;
+        let mut sum = 0;
+        for digest in &all {
+            sum += super::blobs::size_of(self.root(), digest).ok().flatten().unwrap_or(0);
+        }
+        Ok(sum)
+    }
+
+    /// Hashes what these images need, or every blob where no name is given.
+    ///
+    /// Nothing is changed but this: what is damaged no longer counts as there, so that the next pull fetches it again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a name that is not there, [`ErrorKind::Interrupted`] where `watch` said to stop.
+    pub fn verify(&self, names: &[String], watch: Watch<'_>) -> Result<VerifyReport> {
+        let (digests, users) = self.to_verify(names)?;
+        let mut report = VerifyReport::default();
+        let mut doubted = Vec::new();
+        for (digest, verdict) in digests.iter().zip(examine(self.root(), &digests, watch)?) {
+            let why = match verdict {
+                Verdict::Good { size } => {
+                    report.blobs += 1;
+                    report.bytes += size;
+                    continue;
+                }
+                Verdict::Bad { size, why } => {
+                    report.blobs += 1;
+                    report.bytes += size;
+                    doubted.push(digest.clone());
+                    why
+                }
+                Verdict::Absent => "is missing".to_owned(),
+            };
+            let images =
+                users.get(digest).map(|names| names.iter().cloned().collect()).unwrap_or_default();
+            report.bad.push(Bad { digest: digest.clone(), why, images, repaired: false });
+        }
+        if !doubted.is_empty() {
+            journal::doubt(self.root(), doubted)?;
+        }
+        Ok(report)
+    }
+
+    /// What to hash, and which images need each.
+    fn to_verify(&self, names: &[String]) -> Result<(Vec<Digest>, Users)> {
+        let mut users = Users::new();
+        let mut digests = BTreeSet::new();
+        for entry in self.chosen(names)? {
+            let name = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
+            let reach = Reach::of(self.root(), &entry)?;
+            for digest in reach.needed {
+                users.entry(digest.clone()).or_default().insert(name.clone());
+                digests.insert(digest);
+            }
+        }
+        if names.is_empty() {
+            for algorithm in ["sha256", "sha512"] {
+                for (path, _) in files(&self.root().join("blobs").join(algorithm))? {
+                    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                    digests.extend(format!("{algorithm}:{name}").parse::<Digest>());
+                }
+            }
+        }
+        Ok((digests.into_iter().collect(), users))
+    }
+
+    fn chosen(&self, names: &[String]) -> Result<Vec<Entry>> {
+        let mut entries = self.entries()?;
+        for name in names {
+            if !entries.iter().any(|entry| entry.names.contains(name)) {
+                return Err(Error::new(ErrorKind::NotFound, name).because("not in the store"));
+            }
+        }
+        entries
+            .retain(|entry| names.is_empty() || entry.names.iter().any(|own| names.contains(own)));
+        Ok(entries)
+    }
+}

@@ -1,0 +1,177 @@
+//! Where content is, as people write it: a registry, the local store, or an image layout on disk.
+
+use std::path::PathBuf;
+
+use crate::content::Name;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::reference::Reference;
+
+/// A place that was named, not yet opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An image of a registry.
+    Registry(Reference),
+    /// An image in the local store.
+    Store(Reference),
+    /// An image in the store or, where it has none of that name, of a registry.
+    Either(Reference),
+    /// An image layout on disk.
+    Layout {
+        /// Its directory.
+        path: PathBuf,
+        /// The entry in it: [`Name::Ref`], [`Name::Digest`], or [`Name::Sole`] where none was named.
+        name: Name,
+    },
+}
+
+/// What a reference without a prefix means to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainMeans {
+    /// The registry.
+    Registry,
+    /// The local store.
+    Store,
+    /// The store, else the registry.
+    Either,
+}
+
+impl Place {
+    /// Reads a place; a prefix wins over what `plain` says, and over a repository of that name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reference`]; nothing is opened or asked.
+    pub fn parse(text: &str, plain: PlainMeans) -> Result<Self> {
+        if let Some(reference) = text.strip_prefix("docker://") {
+            return reference.parse().map(Self::Registry);
+        }
+        match text.split_once(':') {
+            Some(("store", reference)) => reference.parse().map(Self::Store),
+            Some(("oci", rest)) => layout(rest).map_err(|why| refuse(text, &why)),
+            Some(("oci-archive" | "docker-archive", _)) => Err(refuse(
+                text,
+                "archives cannot be read or written yet; only oci:PATH[:NAME] can",
+            )),
+            _ => {
+                let reference = text.parse()?;
+                Ok(match plain {
+                    PlainMeans::Registry => Self::Registry(reference),
+                    PlainMeans::Store => Self::Store(reference),
+                    PlainMeans::Either => Self::Either(reference),
+                })
+            }
+        }
+    }
+}
+
+fn refuse(text: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Reference, format!("place '{text}'")).because(why)
+}
+
+/// `PATH`, `PATH:NAME`, `PATH@DIGEST` or `PATH:@DIGEST`.
+fn layout(text: &str) -> Result<Place, String> {
+    if text.starts_with("//") && !text.starts_with("///") {
+        // oras and helm write registries so.
+        return Err(format!("a layout is a directory; for a registry write docker:{text}"));
+    }
+    let (path, name) = match text.split_once(':') {
+        Some((path, name)) => (path, Some(name)),
+        None => (text, None),
+    };
+    let (path, name) = match (path.rsplit_once('@'), name) {
+        (Some((path, algorithm @ ("sha256" | "sha384" | "sha512"))), Some(encoded)) => {
+            (path, Name::Digest(digest(&format!("{algorithm}:{encoded}"))?))
+        }
+        (_, None) => (path, Name::Sole),
+        (_, Some("")) => return Err("the name after the colon is missing".to_owned()),
+        (_, Some(name)) => match name.strip_prefix('@') {
+            Some(encoded) => (path, Name::Digest(digest(encoded)?)),
+            None => (path, Name::Ref(name.to_owned())),
+        },
+    };
+    if path.is_empty() {
+        return Err("the path of the layout is missing".to_owned());
+    }
+    Ok(Place::Layout { path: path.into(), name })
+}
+
+fn digest(text: &str) -> Result<Digest, String> {
+    text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.why()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+    fn read(text: &str) -> Place {
+        Place::parse(text, PlainMeans::Either).unwrap()
+    }
+
+    #[test]
+    fn prefixes_win_in_every_command() {
+        let reference = |text: &str| text.parse::<Reference>().unwrap();
+        for plain in [PlainMeans::Registry, PlainMeans::Store, PlainMeans::Either] {
+            let read = |text| Place::parse(text, plain).unwrap();
+            assert_eq!(read("docker://a:1"), Place::Registry(reference("a:1")));
+            assert_eq!(read("store:a:1"), Place::Store(reference("a:1")));
+            assert_eq!(read("store:1.0"), Place::Store(reference("1.0")));
+            assert!(matches!(read("oci:a"), Place::Layout { .. }));
+        }
+        assert_eq!(
+            Place::parse("a", PlainMeans::Registry).unwrap(),
+            Place::Registry(reference("a"))
+        );
+        assert_eq!(Place::parse("a", PlainMeans::Store).unwrap(), Place::Store(reference("a")));
+        assert_eq!(read("a"), Place::Either(reference("a")));
+        // Without the colon it is a repository, as is one below a registry.
+        assert_eq!(read("store"), Place::Either(reference("store")));
+        assert_eq!(read("reg/oci:1"), Place::Either(reference("reg/oci:1")));
+    }
+
+    #[test]
+    fn layouts_are_split_at_the_first_colon() {
+        let pinned = || Name::Digest(DIGEST.parse().unwrap());
+        let named = |name: &str| Name::Ref(name.into());
+        for (text, path, name) in [
+            ("oci:dir", "dir", Name::Sole),
+            ("oci:/tmp/a b", "/tmp/a b", Name::Sole),
+            ("oci:///tmp/a", "///tmp/a", Name::Sole),
+            ("oci:./dir:1.2", "./dir", named("1.2")),
+            ("oci:dir:localhost:5000/app:1", "dir", named("localhost:5000/app:1")),
+            ("oci:user@host", "user@host", Name::Sole),
+            ("oci:user@host:1", "user@host", named("1")),
+            (&format!("oci:dir@{DIGEST}"), "dir", pinned()),
+            (&format!("oci:a@b@{DIGEST}"), "a@b", pinned()),
+            (&format!("oci:dir:@{DIGEST}"), "dir", pinned()),
+            (&format!("oci:dir:r/app@{DIGEST}"), "dir", named(&format!("r/app@{DIGEST}"))),
+            ("oci:dir@sha256/:1", "dir@sha256/", named("1")),
+        ] {
+            assert_eq!(read(text), Place::Layout { path: path.into(), name }, "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_to_write() {
+        for (text, why) in [
+            ("", "empty"),
+            ("oci:", "path of the layout is missing"),
+            ("oci::name", "path of the layout is missing"),
+            ("oci:dir:", "name after the colon is missing"),
+            ("oci:dir@sha256:abc", "needs 64 hex digits"),
+            ("oci:dir:@0", "expected algorithm:hex"),
+            ("oci://ghcr.io/org/app", "write docker://ghcr.io/org/app"),
+            ("oci-archive:a.tar", "archives cannot be read"),
+            ("docker-archive:a.tar:x", "archives cannot be read"),
+            ("store:", "empty"),
+            ("store:A", "lowercase"),
+            ("docker://", "empty"),
+            ("docker://docker://a", "leave `docker://` out"),
+        ] {
+            let refusal = Place::parse(text, PlainMeans::Either).unwrap_err();
+            assert_eq!(refusal.kind(), ErrorKind::Reference);
+            assert!(refusal.to_string().contains(why), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The platform of the machine that this runs on.
+
+use std::env::consts;
+
+use super::{Platform, architecture};
+
+impl Platform {
+    /// The host's platform, with the CPU variant where the architecture has any worth telling.
+    pub fn host() -> Self {
+        let machine = match consts::ARCH {
+            "x86" => "386",
+            "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+            "powerpc64" => "ppc64",
+            "loongarch64" => "loong64",
+            "mips64" if cfg!(target_endian = "little") => "mips64le",
+            "mips" if cfg!(target_endian = "little") => "mipsle",
+            other => other,
+        };
+        let variant = match machine {
+            "arm" | "aarch64" => variant(machine),
+            _ => "",
+        };
+        let (architecture, variant) = architecture(machine, variant);
+        Self { architecture, os: os().to_owned(), variant, ..Self::default() }
+    }
+}
+
+/// The host's operating system as images name it.
+pub(super) fn os() -> &'static str {
+    match consts::OS {
+        // No image runs on a Mac itself; Docker Desktop, podman and lima run them in a Linux machine.
+        "macos" => "linux",
+        other => other,
+    }
+}
+
+/// The variant of this ARM machine; "" where the kernel does not tell, which then means the usual one.
+fn variant(architecture: &str) -> &'static str {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    of_cpuinfo(&read("/proc/cpuinfo"), architecture == "arm")
+        // What `uname -m` prints.
+        .or_else(|| of_machine(&read("/proc/sys/kernel/arch")))
+        .unwrap_or_default()
+}
+
+/// The variant that Linux's `/proc/cpuinfo` gives; `narrow` says that this is a 32-bit program.
+fn of_cpuinfo(text: &str, narrow: bool) -> Option<&'static str> {
+    let field = |wanted: &str| {
+        text.lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(key, _)| key.trim().eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.trim().to_ascii_lowercase())
+    };
+    match field("CPU architecture")?.as_str() {
+        "8" | "aarch64" => Some("v8"),
+        // The first Raspberry Pis are ARMv6 and say 7.
+        "7" if narrow
+            && field("model name").is_some_and(|name| name.starts_with("armv6-compatible")) =>
+        {
+            Some("v6")
+        }
+        "7" | "7m" | "?(12)" | "?(13)" | "?(14)" | "?(15)" | "?(16)" | "?(17)" => Some("v7"),
+        "6" | "6tej" => Some("v6"),
+        "5" | "5t" | "5te" | "5tej" => Some("v5"),
+        _ => None,
+    }
+}
+
+/// The variant in the kernel's name of the machine: `aarch64`, `armv7l`.
+fn of_machine(machine: &str) -> Option<&'static str> {
+    let machine = machine.trim().to_ascii_lowercase();
+    if machine == "aarch64" {
+        return Some("v8");
+    }
+    match machine.strip_prefix("armv")?.bytes().next()? {
+        b'8' => Some("v8"),
+        b'7' => Some("v7"),
+        b'6' => Some("v6"),
+        b'5' => Some("v5"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_has_a_platform_that_parses() {
+        let host = Platform::host();
+        assert_eq!(host.to_string().parse::<Platform>().unwrap().normalised(), host.normalised());
+        assert_eq!(host.normalised().to_string(), host.to_string());
+    }
+
+    #[test]
+    fn cpuinfo_tells_the_variant() {
+        let pi1 = "processor\t: 0\nmodel name\t: ARMv6-compatible processor rev 7 (v6l)\nCPU architecture: 7\n";
+        let pi3 =
+            "processor\t: 0\nmodel name\t: ARMv7 Processor rev 4 (v7l)\nCPU architecture: 7\n";
+        assert_eq!(of_cpuinfo(pi1, true), Some("v6"));
+        assert_eq!(of_cpuinfo(pi1, false), Some("v7"));
+        assert_eq!(of_cpuinfo(pi3, true), Some("v7"));
+        for (value, wanted) in
+            [("8", Some("v8")), ("AArch64", Some("v8")), ("5TEJ", Some("v5")), ("6TEJ", Some("v6"))]
+        {
+            assert_eq!(of_cpuinfo(&format!("cpu Architecture : {value}\n"), true), wanted);
+        }
+        // The first core speaks for all; an x86 machine says nothing.
+        assert_eq!(of_cpuinfo("CPU architecture: 8\nCPU architecture: 7\n", true), Some("v8"));
+        assert_eq!(of_cpuinfo("vendor_id : GenuineIntel\n", false), None);
+    }
+
+    #[test]
+    fn the_name_of_the_machine_tells_the_variant() {
+        for (machine, wanted) in [
+            ("aarch64\n", Some("v8")),
+            ("Armv8", Some("v8")),
+            ("armv7l", Some("v7")),
+            ("armv6hf", Some("v6")),
+            ("armv5tejl", Some("v5")),
+            ("armv", None),
+            ("armxxxx", None),
+            ("x86_64", None),
+        ] {
+            assert_eq!(of_machine(machine), wanted, "{machine}");
+        }
+    }
+}

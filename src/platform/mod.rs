@@ -1,0 +1,172 @@
+//! Platforms: parsing, normalising, and choosing among what an index offers.
+//!
+//! The rules are those of containerd's platforms package, which docker and nerdctl follow.
+
+mod host;
+mod parse;
+mod select;
+mod windows;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::select::{available, matches, select};
+use crate::descriptor::null_is_default;
+
+/// The platform an image runs on. Spec: image-spec `image-index.md`.
+///
+/// Its text is what [`FromStr`](std::str::FromStr) reads: `linux/arm64/v8`, `windows(10.0.17763)/amd64`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Platform {
+    /// CPU architecture in Go's words: `amd64`, `arm64`.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub architecture: String,
+    /// Operating system in Go's words: `linux`, `windows`.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub os: String,
+    /// Operating system version; only Windows uses it.
+    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// Operating system features that the image needs.
+    #[serde(
+        rename = "os.features",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub os_features: Vec<String>,
+    /// CPU variant: `v7` of `arm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl Platform {
+    /// The same platform with one spelling for what has several: `x86_64` is `amd64`, `arm64/v8` is `arm64`.
+    #[must_use]
+    pub fn normalised(&self) -> Self {
+        let os = match self.os.to_ascii_lowercase() {
+            os if os.is_empty() => host::os().to_owned(),
+            os if os == "macos" => "darwin".to_owned(),
+            os => os,
+        };
+        let (architecture, variant) =
+            architecture(&self.architecture, self.variant.as_deref().unwrap_or_default());
+        let mut os_features = self.os_features.clone();
+        // Every Windows host has it, few say so.
+        os_features.retain(|feature| !feature.is_empty() && feature != "win32k");
+        os_features.sort();
+        let os_version = self.os_version.clone().filter(|version| !version.is_empty());
+        Self { architecture, os, os_version, os_features, variant }
+    }
+
+    /// Whether it says nothing at all; Go writes `{}` where there is no platform.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.os.is_empty() && self.architecture.is_empty()
+    }
+
+    /// Whether it is what attestations carry instead of a platform.
+    fn is_unknown(&self) -> bool {
+        self.os == "unknown" && self.architecture == "unknown"
+    }
+}
+
+/// Architecture and variant in their usual spelling; the variant that is meant by none is left out, but for `arm`.
+fn architecture(architecture: &str, variant: &str) -> (String, Option<String>) {
+    let (architecture, variant) = (architecture.to_ascii_lowercase(), variant.to_ascii_lowercase());
+    let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
+        ("i386", _) => ("386", ""),
+        ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
+        ("x86_64" | "x86-64" | "amd64", other) => ("amd64", other),
+        ("aarch64" | "arm64", "8" | "v8" | "v8.0") => ("arm64", ""),
+        ("aarch64" | "arm64", "9" | "9.0" | "v9.0") => ("arm64", "v9"),
+        ("aarch64" | "arm64", other) => ("arm64", other),
+        ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
+        ("armel", _) | ("arm", "6") => ("arm", "v6"),
+        ("arm", "5") => ("arm", "v5"),
+        ("arm", "8") => ("arm", "v8"),
+        (architecture, variant) => (architecture, variant),
+    };
+    (architecture.to_owned(), Some(variant.to_owned()).filter(|variant| !variant.is_empty()))
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.os.is_empty() {
+            return f.write_str("unknown");
+        }
+        f.write_str(&self.os)?;
+        let mut features: Vec<&String> = self.os_features.iter().collect();
+        features.retain(|feature| !feature.is_empty());
+        features.sort();
+        let version = self.os_version.as_deref().unwrap_or_default();
+        if !version.is_empty() || !features.is_empty() {
+            write!(f, "({}", parse::encode(version))?;
+            features.iter().try_for_each(|feature| write!(f, "+{}", parse::encode(feature)))?;
+            f.write_str(")")?;
+        }
+        let further = [Some(&self.architecture), self.variant.as_ref()];
+        let mut further = further.into_iter().flatten().filter(|part| !part.is_empty());
+        further.try_for_each(|part| write!(f, "/{part}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platform(os: &str, architecture: &str, variant: &str) -> Platform {
+        Platform {
+            os: os.into(),
+            architecture: architecture.into(),
+            variant: Some(variant.into()),
+            ..Platform::default()
+        }
+    }
+
+    #[test]
+    fn one_spelling_for_each_platform() {
+        for (os, architecture, variant, wanted) in [
+            ("Linux", "x86_64", "", "linux/amd64"),
+            ("linux", "x86-64", "V1", "linux/amd64"),
+            ("linux", "amd64", "v3", "linux/amd64/v3"),
+            ("linux", "i386", "v2", "linux/386"),
+            ("linux", "AArch64", "", "linux/arm64"),
+            ("linux", "arm64", "v8.0", "linux/arm64"),
+            ("linux", "arm64", "9.0", "linux/arm64/v9"),
+            ("linux", "arm64", "v8.4", "linux/arm64/v8.4"),
+            ("linux", "arm", "", "linux/arm/v7"),
+            ("linux", "arm", "6", "linux/arm/v6"),
+            ("linux", "armhf", "v6", "linux/arm/v7"),
+            ("linux", "armel", "", "linux/arm/v6"),
+            ("linux", "ppc64le", "", "linux/ppc64le"),
+            ("macOS", "arm64", "", "darwin/arm64"),
+        ] {
+            let normal = platform(os, architecture, variant).normalised();
+            assert_eq!(normal.to_string(), wanted);
+            assert_eq!(normal.normalised(), normal);
+        }
+    }
+
+    #[test]
+    fn version_and_features_stand_behind_the_system() {
+        let windows = Platform {
+            os_version: Some("10.0.20348.1".into()),
+            os_features: ["win32k", "", "b+c", "a%"].map(str::to_owned).to_vec(),
+            variant: None,
+            ..platform("windows", "amd64", "")
+        };
+        assert_eq!(windows.to_string(), "windows(10.0.20348.1+a%25+b%2Bc+win32k)/amd64");
+        assert_eq!(windows.normalised().os_features, ["a%", "b+c"]);
+        assert_eq!(Platform::default().to_string(), "unknown");
+    }
+
+    #[test]
+    fn json_of_go_writers_is_read() {
+        let text = r#"{"architecture":"arm64","os":"linux","os.features":null,"variant":"v8"}"#;
+        let platform: Platform = serde_json::from_str(text).unwrap();
+        assert_eq!(platform.to_string(), "linux/arm64/v8");
+        let empty: Platform = serde_json::from_str(r#"{"os":null,"features":["sse4"]}"#).unwrap();
+        assert!(empty.is_empty());
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads what people type: `linux/arm64/v8`, `arm64`, `windows(10.0.17763+win32k)/amd64`.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use super::{Platform, architecture, host};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Operating systems that Go knows; a single word is one of these or an architecture.
+const SYSTEMS: [&str; 17] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
+];
+
+/// Architectures that Go knows.
+const ARCHITECTURES: [&str; 23] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "arm64",
+    "arm64be",
+    "armbe",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "mipsle",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc64",
+    "wasm",
+];
+
+impl FromStr for Platform {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        parse(text).map_err(|why| {
+            Error::new(ErrorKind::Reference, format!("platform '{text}'")).because(why)
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Platform, &'static str> {
+    let mut parts = text.split('/');
+    let (first, second, third) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let mut platform = system(first)?;
+    if parts.next().is_some() || [second, third].into_iter().flatten().any(|part| !is_word(part)) {
+        return Err("expected os/arch or os/arch/variant, as in linux/arm64/v8");
+    }
+    match second {
+        Some(name) => {
+            if SYSTEMS.contains(&name) && ARCHITECTURES.contains(&platform.os.as_str()) {
+                return Err("the operating system comes first: os/arch");
+            }
+            let variant = third.unwrap_or_default();
+            (platform.architecture, platform.variant) = architecture(name, variant);
+            match (third, platform.architecture.as_str(), platform.variant.as_deref()) {
+                // `arm` alone means v7, and is written without it.
+                (None, "arm", Some("v7")) => platform.variant = None,
+                // What was typed is kept; it is the same as `arm64`.
+                (Some(_), "arm64", None) => platform.variant = Some("v8".to_owned()),
+                _ => {}
+            }
+        }
+        None if SYSTEMS.contains(&platform.os.as_str()) => {
+            let host = Platform::host();
+            (platform.architecture, platform.variant) = (host.architecture, host.variant);
+        }
+        None => {
+            (platform.architecture, platform.variant) = architecture(first, "");
+            if !ARCHITECTURES.contains(&platform.architecture.as_str()) {
+                return Err(
+                    "neither an operating system nor an architecture; expected something like linux/amd64",
+                );
+            }
+            if platform.architecture == "arm" && platform.variant.as_deref() == Some("v7") {
+                platform.variant = None;
+            }
+            host::os().clone_into(&mut platform.os);
+        }
+    }
+    Ok(platform)
+}
+
+/// The part before the first slash: `os`, or `os(version+feature+…)` with `%` escapes.
+fn system(text: &str) -> Result<Platform, &'static str> {
+    let malformed = "malformed operating system; expected os or os(version+feature)";
+    let (name, options) = match text.split_once('(') {
+        Some((name, rest)) => (name, rest.strip_suffix(')').ok_or(malformed)?),
+        None => (text, ""),
+    };
+    let is_option = |option: &str| option.bytes().all(|b| is_plain(b) || b == b'%');
+    let mut options = options.split('+');
+    let version = options.next().unwrap_or_default();
+    let features: Vec<&str> = options.collect();
+    let empty_feature = features.iter().any(|feature| feature.is_empty());
+    if !is_word(name) || name.contains('.') || empty_feature {
+        return Err(malformed);
+    }
+    if !std::iter::once(&version).chain(&features).all(|option| is_option(option)) {
+        return Err(malformed);
+    }
+    let os = match name.to_ascii_lowercase() {
+        os if os == "macos" => "darwin".to_owned(),
+        os => os,
+    };
+    Ok(Platform {
+        os,
+        os_version: Some(decode(version)?).filter(|version| !version.is_empty()),
+        os_features: features.into_iter().map(decode).collect::<Result<_, _>>()?,
+        ..Platform::default()
+    })
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_plain)
+}
+
+/// A version or feature as it stands in the text of a platform.
+pub(super) fn encode(option: &str) -> Cow<'_, str> {
+    if option.bytes().all(is_plain) {
+        return Cow::Borrowed(option);
+    }
+    let encoded = option.bytes().map(|byte| {
+        if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    });
+    Cow::Owned(encoded.collect())
+}
+
+fn decode(option: &str) -> Result<String, &'static str> {
+    let malformed = "malformed % escape";
+    let mut bytes = Vec::with_capacity(option.len());
+    let mut rest = option.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || {
+            let digit = char::from(rest.next().unwrap_or_default()).to_digit(16);
+            digit.and_then(|digit| u8::try_from(digit).ok()).ok_or(malformed)
+        };
+        let high = digit()?;
+        bytes.push(high << 4 | digit()?);
+    }
+    String::from_utf8(bytes).map_err(|_| malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_people_type() {
+        let (os, cpu) = (host::os(), Platform::host().to_string());
+        let cpu = cpu.split_once('/').unwrap().1;
+        for (text, wanted) in [
+            ("linux/amd64", "linux/amd64".to_owned()),
+            ("Linux/x86_64", "linux/amd64".to_owned()),
+            ("linux/arm64/v8", "linux/arm64/v8".to_owned()),
+            ("linux/aarch64", "linux/arm64".to_owned()),
+            ("linux/arm/7", "linux/arm/v7".to_owned()),
+            ("linux/armhf", "linux/arm".to_owned()),
+            ("macos/arm64", "darwin/arm64".to_owned()),
+            ("other/cpu/x", "other/cpu/x".to_owned()),
+            ("arm64", format!("{os}/arm64")),
+            ("armel", format!("{os}/arm/v6")),
+            ("i386", format!("{os}/386")),
+            ("linux", format!("linux/{cpu}")),
+            ("windows()", format!("windows/{cpu}")),
+            ("windows(10.0.20348+win32k)/amd64", "windows(10.0.20348+win32k)/amd64".to_owned()),
+            ("linux(+b+a)/amd64", "linux(+a+b)/amd64".to_owned()),
+            ("linux(1%252)/amd64", "linux(1%252)/amd64".to_owned()),
+        ] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_without_asking_anybody() {
+        for (text, why) in [
+            ("", "malformed"),
+            ("/amd64", "malformed"),
+            ("linux/", "os/arch"),
+            ("linux/arm/", "os/arch"),
+            ("linux/*", "os/arch"),
+            ("linux/arm/v7/x", "os/arch"),
+            ("linux amd64", "malformed"),
+            ("linux(1/amd64", "malformed"),
+            ("linux(+)/amd64", "malformed"),
+            ("linux(a b)/amd64", "malformed"),
+            ("linux(%2)/amd64", "escape"),
+            ("linux(%zz)/amd64", "escape"),
+            ("linux(%ff)/amd64", "escape"),
+            ("amd64/linux", "comes first"),
+            ("linus", "neither"),
+        ] {
+            let refusal = text.parse::<Platform>().unwrap_err();
+            assert_eq!(refusal.kind(), ErrorKind::Reference);
+            assert!(refusal.to_string().contains(why), "{refusal}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_round_trips(
+            text in prop_oneof![
+                "[a-zA-Z]{1,5}(\\([a-z0-9.]{0,3}(\\+[a-c%25]{1,3}){0,3}\\))?(/[a-z0-9]{1,5}){1,2}",
+                any::<String>(),
+            ]
+        ) {
+            if let Ok(platform) = text.parse::<Platform>() {
+                let again: Platform = platform.to_string().parse().unwrap();
+                prop_assert_eq!(again.to_string(), platform.to_string());
+                prop_assert_eq!(again.normalised(), platform.normalised());
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Image references as docker users write them: `alpine`, `ghcr.io/org/app:1.2`, `[::1]:5000/app@sha256:…`.
+//!
+//! Grammar and defaults are those of distribution/reference. Prefixes such as `docker://` belong to [`crate::place`].
+
+mod parse;
+
+use std::fmt;
+use std::str::FromStr;
+
+use self::parse::{check_tag, parse};
+use crate::content::Name;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+
+const DEFAULT_TAG: &str = "latest";
+
+/// A registry, a repository in it, and a tag, a digest or both.
+///
+/// `Display` writes everything out, so that what was left to defaults can be seen, and parses back to an equal value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+impl Reference {
+    /// Reads the name of a repository: a reference without tag and digest, and without the default tag.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reference`], also for a tag or digest: silently dropping it would answer another question.
+    pub fn repository_only(text: &str) -> Result<Self> {
+        let refuse = |why: String| {
+            Error::new(ErrorKind::Reference, format!("repository '{text}'")).because(why)
+        };
+        let reference = parse(text).map_err(refuse)?;
+        let extra = match (&reference.tag, &reference.digest) {
+            (None, None) => return Ok(reference),
+            (Some(tag), _) => format!("tag `{tag}`"),
+            (None, Some(_)) => "digest".to_owned(),
+        };
+        let name = text.split('@').next().unwrap_or_default();
+        let bare = match &reference.tag {
+            Some(tag) => name.strip_suffix(&format!(":{tag}")).unwrap_or(name),
+            None => name,
+        };
+        Err(refuse(format!("expected a repository without the {extra}: {bare}")))
+    }
+
+    /// The registry's host, with its port where one is given: `docker.io`, `localhost:5000`, `[::1]:5000`.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The path in the registry: `library/alpine`.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag; also there beside a digest, where it names but does not decide.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, which decides what is fetched.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// What to ask the registry for: the digest where there is one, else the tag.
+    pub fn name(&self) -> Name {
+        match &self.digest {
+            Some(digest) => Name::Digest(digest.clone()),
+            None => Name::Tag(self.tag().unwrap_or(DEFAULT_TAG).to_owned()),
+        }
+    }
+
+    /// What the image is called in a layout: `registry/repository:tag`, or `registry/repository@digest` without tag.
+    pub fn store_name(&self) -> String {
+        let Self { registry, repository, .. } = self;
+        match (&self.tag, &self.digest) {
+            (None, Some(digest)) => format!("{registry}/{repository}@{digest}"),
+            (tag, _) => {
+                format!("{registry}/{repository}:{}", tag.as_deref().unwrap_or(DEFAULT_TAG))
+            }
+        }
+    }
+
+    /// The same repository with this tag, and no digest.
+    pub fn with_tag(&self, tag: &str) -> Result<Self> {
+        check_tag(tag)
+            .map_err(|why| Error::new(ErrorKind::Reference, format!("tag '{tag}'")).because(why))?;
+        Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+    }
+}
+
+impl FromStr for Reference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut reference = parse(text).map_err(|why| {
+            Error::new(ErrorKind::Reference, format!("reference '{text}'")).because(why)
+        })?;
+        if reference.tag.is_none() && reference.digest.is_none() {
+            reference.tag = Some(DEFAULT_TAG.to_owned());
+        }
+        Ok(reference)
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether this can be a tag: letters, digits and `_ . -`, at most 128, neither `.` nor `-` first.
+pub fn is_tag(text: &str) -> bool {
+    check_tag(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEX: &str = "8d1f24a6e3c95b70f1e2d3c4b5a697887766554433221100ffeeddccbbaa9900";
+
+    fn read(text: &str) -> Reference {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn latest_is_meant_only_where_nothing_is_said() {
+        let pinned = format!("alpine@sha256:{HEX}");
+        assert_eq!(read("alpine").to_string(), "docker.io/library/alpine:latest");
+        assert_eq!(read(&pinned).tag(), None);
+        assert_eq!(read(&pinned).to_string(), format!("docker.io/library/{pinned}"));
+    }
+
+    #[test]
+    fn the_digest_decides_and_the_tag_names() {
+        let digest: Digest = format!("sha256:{HEX}").parse().unwrap();
+        let both = read(&format!("ghcr.io/org/app:1.2@{digest}"));
+        assert_eq!(both.name(), Name::Digest(digest.clone()));
+        assert_eq!(both.store_name(), "ghcr.io/org/app:1.2");
+        let pinned = read(&format!("ghcr.io/org/app@{digest}"));
+        assert_eq!(pinned.store_name(), format!("ghcr.io/org/app@{digest}"));
+        let tagged = read("ghcr.io/org/app");
+        assert_eq!(tagged.name(), Name::Tag("latest".into()));
+        assert_eq!(tagged.store_name(), "ghcr.io/org/app:latest");
+        assert_eq!(both.with_tag("2").unwrap().to_string(), "ghcr.io/org/app:2");
+        assert_eq!(both.with_tag("a/b").unwrap_err().kind(), ErrorKind::Reference);
+    }
+
+    #[test]
+    fn a_repository_has_no_tag_and_no_digest() {
+        let repository = Reference::repository_only("alpine").unwrap();
+        assert_eq!(repository.to_string(), "docker.io/library/alpine");
+        assert_eq!(repository.with_tag("1").unwrap(), read("alpine:1"));
+        for (text, bare) in [
+            ("alpine:3.14".to_owned(), "tag `3.14`: alpine"),
+            (format!("reg:80/a@sha256:{HEX}"), "digest: reg:80/a"),
+            (format!("reg:80/a:1@sha256:{HEX}"), "tag `1`: reg:80/a"),
+            ("localhost:5000".to_owned(), "tag `5000`: localhost"),
+        ] {
+            let refusal = Reference::repository_only(&text).unwrap_err();
+            assert_eq!(refusal.kind(), ErrorKind::Reference);
+            assert!(refusal.to_string().ends_with(bare), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_text() {
+        let refusal = "Alpine".parse::<Reference>().unwrap_err();
+        assert_eq!(refusal.kind(), ErrorKind::Reference);
+        assert_eq!(refusal.to_string(), "reference 'Alpine': `Alpine` must be lowercase: alpine");
+    }
+
+    /// Text that is often a reference, so that both answers are tried.
+    fn nearly() -> impl Strategy<Value = String> {
+        let host = "(([a-zA-Z0-9.-]{1,8}|\\[[0-9a-f:]{2,9}\\])(:[0-9]{0,6})?/)?";
+        let path = "[a-zA-Z0-9]{1,5}([._/-]{1,2}[a-z0-9]{1,5}){0,3}";
+        let tag = "(:[a-zA-Z0-9_.-]{0,6})?";
+        let digest = "(@(sha256|md5):[0-9a-f]{64})?";
+        proptest::string::string_regex(&[host, path, tag, digest].concat()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_round_trips(text in prop_oneof![nearly(), "\\PC*", "[a-c:/@.\\[\\]-]{0,12}"]) {
+            if let Ok(reference) = text.parse::<Reference>() {
+                let again: Reference = reference.to_string().parse().unwrap();
+                prop_assert_eq!(&again, &reference);
+                prop_assert_eq!(again.to_string(), reference.to_string());
+            }
+            if let Ok(repository) = Reference::repository_only(&text) {
+                let again = Reference::repository_only(&repository.to_string());
+                prop_assert_eq!(again.unwrap(), repository);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            _ = text.parse::<Reference>().is_ok();
+        }
+    }
+}

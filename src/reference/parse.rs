@@ -1,0 +1,285 @@
+//! The grammar of references, with a reason for every refusal.
+
+use std::net::Ipv6Addr;
+
+use super::Reference;
+use crate::digest::Digest;
+use crate::error::Error;
+
+/// What Docker Hub is called in a reference; it answers at another host.
+const HUB: &str = "docker.io";
+
+/// Docker Hub's name of long ago, still in old scripts and config files.
+const OLD_HUB: &str = "index.docker.io";
+
+/// Characters of a repository's path, the registry not counted.
+const MAX_PATH: usize = 255;
+
+/// Characters of a tag.
+const MAX_TAG: usize = 128;
+
+/// A reference with nothing but what is in the text, or why it is none.
+pub(super) fn parse(text: &str) -> Result<Reference, String> {
+    if text.is_empty() {
+        return Err("empty; expected a name such as alpine:3.14".to_owned());
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return Err(format!("a reference is no URL; leave `{scheme}://` out: {rest}"));
+    }
+    if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(
+            "64 hex digits are an image ID, not a name; a digest is written NAME@sha256:HEX"
+                .to_owned(),
+        );
+    }
+    let (name, digest) = match text.split_once('@') {
+        Some((name, digest)) => (name, Some(parse_digest(digest)?)),
+        None => (text, None),
+    };
+    let (registry, rest) = split_host(name)?;
+    let (path, tag) = match rest.split_once(':') {
+        Some((path, tag)) => (path, Some(tag)),
+        None => (rest, None),
+    };
+    let official = registry == HUB && !path.is_empty() && !path.contains('/');
+    let repository = if official { format!("library/{path}") } else { path.to_owned() };
+    check_path(&repository)?;
+    tag.map_or(Ok(()), check_tag)?;
+    Ok(Reference { registry: registry.to_owned(), repository, tag: tag.map(str::to_owned), digest })
+}
+
+/// The registry and what follows it. The part before the first slash is a host only where it looks like one.
+fn split_host(name: &str) -> Result<(&str, &str), String> {
+    let Some((first, rest)) = name.split_once('/') else {
+        if name.starts_with('[') {
+            return Err("a registry alone; the repository after it is missing".to_owned());
+        }
+        return Ok((HUB, name));
+    };
+    match first {
+        HUB | OLD_HUB => Ok((HUB, rest)),
+        "localhost" => Ok((first, rest)),
+        _ if first.contains(['.', ':']) || first.chars().any(char::is_uppercase) => {
+            check_host(first).map_err(|why| format!("host `{first}`: {why}"))?;
+            Ok((first, rest))
+        }
+        _ => Ok((HUB, name)),
+    }
+}
+
+fn check_host(host: &str) -> Result<(), String> {
+    if let Some(rest) = host.strip_prefix('[') {
+        let (address, port) = rest.split_once(']').ok_or("the bracket is never closed")?;
+        check_ipv6(address)?;
+        return match port.strip_prefix(':') {
+            Some(port) => check_port(port),
+            None if port.is_empty() => Ok(()),
+            None => Err(format!("`{port}` after the bracket is no port")),
+        };
+    }
+    let (name, port) = match host.split_once(':') {
+        Some((_, port)) if port.contains(':') => {
+            return Err("an IPv6 address needs brackets: [::1]:5000".to_owned());
+        }
+        Some((name, port)) => (name, Some(port)),
+        None => (host, None),
+    };
+    port.map_or(Ok(()), check_port)?;
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err("a host is letters, digits and inner hyphens, joined by single dots".to_owned())
+}
+
+fn check_port(port: &str) -> Result<(), String> {
+    // A sign would pass the number parser.
+    let digits = port.bytes().all(|b| b.is_ascii_digit());
+    if digits && port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return Ok(());
+    }
+    Err(format!("`{port}` is no port, a number from 1 to 65535"))
+}
+
+fn check_ipv6(address: &str) -> Result<(), String> {
+    if address.contains('%') {
+        return Err("a zone cannot be part of a reference".to_owned());
+    }
+    // The grammar has no embedded IPv4 address, which Ipv6Addr would take.
+    if address.contains('.') || address.parse::<Ipv6Addr>().is_err() {
+        return Err(format!("`{address}` is no IPv6 address in hex digits and colons"));
+    }
+    Ok(())
+}
+
+fn check_path(path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Err("the name of the repository is missing".to_owned());
+    }
+    if path.len() > MAX_PATH {
+        return Err(format!(
+            "the repository's path has {} characters, more than {MAX_PATH}",
+            path.len()
+        ));
+    }
+    let Some(odd) = path.split('/').find(|component| !is_component(component)) else {
+        return Ok(());
+    };
+    Err(match odd {
+        "" => "a slash too many".to_owned(),
+        _ if odd.chars().any(char::is_whitespace) => "white space in the name".to_owned(),
+        _ if is_component(&odd.to_lowercase()) => {
+            format!("`{odd}` must be lowercase: {}", odd.to_lowercase())
+        }
+        _ => format!(
+            "`{odd}` cannot be in a name: a-z and 0-9, joined by one `.`, one or two `_` or any number of `-`"
+        ),
+    })
+}
+
+/// Letters and digits with a separator between, never at the ends.
+fn is_component(text: &str) -> bool {
+    let mut between = text.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    between.next() == Some("")
+        && between.next_back() == Some("")
+        && between
+            .all(|gap| matches!(gap, "" | "." | "_" | "__") || gap.bytes().all(|byte| byte == b'-'))
+}
+
+pub(super) fn check_tag(tag: &str) -> Result<(), String> {
+    if tag.is_empty() {
+        return Err("the tag after the colon is missing".to_owned());
+    }
+    if tag.contains('/') {
+        return Err(format!("`{tag}` is no tag; a port stands before the first slash"));
+    }
+    if tag.len() > MAX_TAG {
+        return Err(format!("the tag has {} characters, more than {MAX_TAG}", tag.len()));
+    }
+    let is_tag = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+        && !tag.starts_with(['.', '-']);
+    if is_tag {
+        return Ok(());
+    }
+    Err(format!("`{tag}` is no tag: letters, digits, `_`, `.` and `-`, the last two not first"))
+}
+
+fn parse_digest(text: &str) -> Result<Digest, String> {
+    let digest: Digest =
+        text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.why()))?;
+    // Others may stand in a document, but asked for by name they could only fail later.
+    if !matches!(digest.algorithm_name(), "sha256" | "sha384" | "sha512") {
+        return Err(format!("digest algorithm `{}` is not known", digest.algorithm_name()));
+    }
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "8d1f24a6e3c95b70f1e2d3c4b5a697887766554433221100ffeeddccbbaa9900";
+
+    fn canonical(text: &str) -> Result<String, String> {
+        parse(text).map(|reference| reference.to_string())
+    }
+
+    #[test]
+    fn the_part_before_the_first_slash_is_a_host_only_where_it_looks_like_one() {
+        for (text, wanted) in [
+            ("alpine", "docker.io/library/alpine"),
+            ("team/app", "docker.io/team/app"),
+            ("a/b/c:1", "docker.io/a/b/c:1"),
+            ("localhost", "docker.io/library/localhost"),
+            ("localhost/app", "localhost/app"),
+            ("registry:5000", "docker.io/library/registry:5000"),
+            ("registry:5000/app:6000", "registry:5000/app:6000"),
+            ("reg.example/app", "reg.example/app"),
+            ("LAN/app", "LAN/app"),
+            ("10.1.2.3:80/a/b", "10.1.2.3:80/a/b"),
+            ("xn--bcher-kva.example/app", "xn--bcher-kva.example/app"),
+            ("[::1]/app", "[::1]/app"),
+            ("[2001:db8::5]:443/app:1", "[2001:db8::5]:443/app:1"),
+            ("index.docker.io/alpine", "docker.io/library/alpine"),
+            ("docker.io/team/app", "docker.io/team/app"),
+            ("my_host.example:80", "docker.io/library/my_host.example:80"),
+            ("a.b/c.d__e---f:T_1.-", "a.b/c.d__e---f:T_1.-"),
+        ] {
+            assert_eq!(canonical(text).as_deref(), Ok(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn tag_and_digest_are_both_kept() {
+        let reference = parse(&format!("app:1@sha256:{HEX}")).unwrap();
+        assert_eq!(reference.tag(), Some("1"));
+        assert_eq!(reference.digest().unwrap().encoded(), HEX);
+        assert!(parse(&format!("app@sha512:{HEX}{HEX}")).unwrap().tag().is_none());
+        assert!(parse(&format!("docker.io/{HEX}")).is_ok());
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        for (text, why) in [
+            ("", "empty"),
+            ("https://ghcr.io/org/app", "leave `https://` out: ghcr.io/org/app"),
+            (HEX, "image ID"),
+            (":1", "name of the repository is missing"),
+            ("@sha256:00", "needs 64 hex digits"),
+            ("localhost/", "name of the repository is missing"),
+            ("team/", "a slash too many"),
+            ("team//app", "a slash too many"),
+            ("/app", "a slash too many"),
+            ("App:1", "must be lowercase: app"),
+            ("reg.example/Team/app", "must be lowercase: team"),
+            (" alpine", "white space"),
+            ("alpine:", "tag after the colon is missing"),
+            ("alpine:-1", "no tag"),
+            ("alpine:3 14", "no tag"),
+            ("team/app:5000/x", "a port stands before the first slash"),
+            ("reg:99999/app", "no port"),
+            ("reg:+80/app", "no port"),
+            ("reg:v1/app", "no port"),
+            ("reg:0/app", "no port"),
+            ("::1/app", "needs brackets"),
+            ("[::1]:5000", "a registry alone"),
+            ("[::1/app", "never closed"),
+            ("[::1]5000/app", "after the bracket"),
+            ("[1::2::3]/app", "no IPv6 address"),
+            ("[::ffff:10.0.0.1]/app", "no IPv6 address"),
+            ("[fe80::1%eth0]/app", "zone"),
+            ("-reg.example/app", "inner hyphens"),
+            ("reg..example/app", "single dots"),
+            ("reg_1.example/app", "single dots"),
+            ("bücher.example/app", "single dots"),
+            ("a..b/app", "single dots"),
+            ("team/a..b", "cannot be in a name"),
+            ("team/a_-b", "cannot be in a name"),
+            ("team/a___b", "cannot be in a name"),
+            ("team/-app", "cannot be in a name"),
+            ("team/app-", "cannot be in a name"),
+            ("app@md5:d41d8cd98f00b204e9800998ecf8427e", "`md5` is not known"),
+            ("app@sha256:abc", "needs 64 hex digits"),
+            ("app@@x", "digest `@x`"),
+        ] {
+            let refusal = canonical(text).unwrap_err();
+            assert!(refusal.contains(why), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_limited() {
+        let path = |length| format!("reg.example/{}", "a".repeat(length));
+        assert!(parse(&path(255)).is_ok());
+        assert!(parse(&path(256)).unwrap_err().contains("255"));
+        // `library/` counts.
+        assert!(parse(&"a".repeat(250)).is_err());
+        assert!(check_tag(&"a".repeat(128)).is_ok());
+        assert!(check_tag(&"a".repeat(129)).unwrap_err().contains("128"));
+    }
+}

@@ -1,0 +1,63 @@
+//! One entry of an auth file: what docker and podman write for a host.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::Credential;
+use crate::secret::Secret;
+
+/// Some tools leave the padding away.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+#[derive(Default, Deserialize)]
+pub(super) struct Entry {
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
+    registrytoken: Option<String>,
+}
+
+impl Entry {
+    /// The strongest of what the entry offers. `auth` counts more than `username` and `password`.
+    pub(super) fn credential(self) -> Result<Option<Credential>, &'static str> {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Zeroizing::new);
+        let token = |text: Zeroizing<String>| {
+            let clean = !text.contains(char::is_control);
+            clean.then(|| Secret::new(text.as_str())).ok_or("has control characters in it")
+        };
+        if let Some(registry_token) = given(self.registrytoken) {
+            return token(registry_token).map(Credential::RegistryToken).map(Some);
+        }
+        let user = if let Some(auth) = given(self.auth) {
+            decode(&auth)?
+        } else {
+            let (user, password) = (given(self.username), given(self.password));
+            Credential::of_user(&user.unwrap_or_default(), &password.unwrap_or_default())?
+        };
+        let Some(identity_token) = given(self.identitytoken) else { return Ok(user) };
+        let basic = match user {
+            Some(Credential::Basic { user, password }) if !password.is_empty() => {
+                Some((user, password))
+            }
+            _ => None,
+        };
+        Ok(Some(Credential::IdentityToken { token: token(identity_token)?, basic }))
+    }
+}
+
+/// Takes base64 of `user:password` apart.
+fn decode(auth: &str) -> Result<Option<Credential>, &'static str> {
+    let bytes = BASE64.decode(auth.trim_ascii()).map_err(|_| "has an 'auth' that is not base64")?;
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes).map_err(|_| "has an 'auth' that is not text")?;
+    let (user, password) = text.split_once(':').ok_or("has an 'auth' without a colon")?;
+    // Docker's own encoder once padded with them.
+    Credential::of_user(user, password.trim_end_matches('\0'))
+}

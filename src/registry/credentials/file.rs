@@ -1,0 +1,322 @@
+//! One auth file: docker's `config.json`, podman's `auth.json`, `.dockercfg`, or a variable with the same text.
+//!
+//! Errors say where in the file, never what is written there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+use super::Credential;
+use super::entry::Entry;
+use super::key::Wanted;
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
+
+/// The most that is read of an auth file, in bytes.
+const LIMIT: u64 = 4 << 20;
+
+/// Where an auth file is.
+pub(super) enum Place {
+    /// The one that the user named.
+    Only(PathBuf),
+    /// One that may be there.
+    Usual(PathBuf),
+    /// A file that is nothing but `auths`, from before there was anything else.
+    Legacy(PathBuf),
+    /// The text of `DOCKER_AUTH_CONFIG`.
+    Variable(Secret),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only(path) | Self::Usual(path) | Self::Legacy(path) => path.display().fmt(f),
+            Self::Variable(_) => f.write_str("DOCKER_AUTH_CONFIG"),
+        }
+    }
+}
+
+/// What a file has for a repository.
+pub(super) enum Found {
+    Entry(Credential),
+    /// Ask this helper for this key; no entry of the file counts beside it.
+    Helper {
+        name: String,
+        key: String,
+    },
+    Nothing,
+}
+
+/// An auth file, read when it is first looked into.
+pub(super) struct AuthFile {
+    place: Place,
+    /// `None` where there is no such file. Once: it may be a pipe, and what it warns of is said once.
+    text: OnceCell<Option<Text>>,
+}
+
+type Text = Zeroizing<Vec<u8>>;
+
+#[derive(Default, Deserialize)]
+struct Config<'a> {
+    #[serde(borrow, default)]
+    auths: Option<BTreeMap<String, &'a RawValue>>,
+    #[serde(default, rename = "credHelpers")]
+    cred_helpers: Option<BTreeMap<String, String>>,
+    #[serde(default, rename = "credsStore")]
+    creds_store: Option<String>,
+}
+
+impl AuthFile {
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, text: OnceCell::new() }
+    }
+
+    /// What the file has for this repository.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] where it cannot be read or understood. A broken variable is only warned about and passed
+    /// over, as docker does.
+    pub(super) async fn look_up(&self, wanted: &Wanted<'_>) -> Result<Found> {
+        let Some(text) = self.text.get_or_try_init(|| self.load()).await? else {
+            return Ok(Found::Nothing);
+        };
+        match self.search(text, wanted) {
+            Err(error) if matches!(self.place, Place::Variable(_)) => {
+                tracing::warn!("{}; it is left out", error.chain());
+                Ok(Found::Nothing)
+            }
+            other => other,
+        }
+    }
+
+    fn search(&self, text: &[u8], wanted: &Wanted<'_>) -> Result<Found> {
+        if text.trim_ascii().is_empty() {
+            return Ok(Found::Nothing);
+        }
+        let legacy = matches!(self.place, Place::Legacy(_));
+        let config = if legacy {
+            serde_json::from_slice(text)
+                .map(|auths| Config { auths: Some(auths), ..Config::default() })
+        } else {
+            serde_json::from_slice(text)
+        };
+        let config: Config<'_> = config.map_err(|error| self.malformed(&error))?;
+        let helper = config.cred_helpers.as_ref().and_then(|map| wanted.choose(map, false));
+        // An empty name of a helper means that the host's entry is in `auths` although there is a store for the rest.
+        let helper = match (helper, config.creds_store) {
+            (Some((key, name)), _) => Some((name.clone(), key.to_owned())),
+            (None, Some(name)) => Some((name, wanted.server_key().to_owned())),
+            (None, None) => None,
+        };
+        if let Some((name, key)) = helper.filter(|(name, _)| !name.is_empty()) {
+            return Ok(Found::Helper { name, key });
+        }
+        let entries = config.auths.unwrap_or_default();
+        let Some((key, entry)) = wanted.choose(&entries, legacy) else {
+            return Ok(Found::Nothing);
+        };
+        // `{}` is what docker leaves behind for a host whose secret is in a store.
+        let entry: Option<Entry> =
+            serde_json::from_str(entry.get()).map_err(|error| self.malformed(&error))?;
+        let credential = entry
+            .unwrap_or_default()
+            .credential()
+            .map_err(|why| self.error().because(format!("the entry '{key}' {why}")))?;
+        Ok(credential.map_or(Found::Nothing, Found::Entry))
+    }
+
+    async fn load(&self) -> Result<Option<Text>> {
+        let (path, required) = match &self.place {
+            Place::Variable(text) => return Ok(Some(text.reveal().as_bytes().to_vec().into())),
+            Place::Only(path) => (path.clone(), true),
+            Place::Usual(path) | Place::Legacy(path) => (path.clone(), false),
+        };
+        let reading = tokio::task::spawn_blocking(move || read(&path, required)).await;
+        match reading.map_err(io::Error::other).flatten() {
+            Ok(text) => Ok(text),
+            // Docker goes on without it too: often it is root's, found because HOME was kept.
+            Err(error) if !required && error.kind() == io::ErrorKind::PermissionDenied => {
+                tracing::warn!("{self} cannot be read: {error}; it is left out");
+                Ok(None)
+            }
+            Err(error) => Err(self.error().caused_by(error)),
+        }
+    }
+
+    fn error(&self) -> Error {
+        Error::new(ErrorKind::Denied, "credentials").at(self.to_string())
+    }
+
+    /// serde's own words may quote the text.
+    fn malformed(&self, error: &serde_json::Error) -> Error {
+        let (line, column) = (error.line(), error.column());
+        self.error().because(format!("malformed at line {line}, column {column}"))
+    }
+}
+
+impl fmt::Display for AuthFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
+    }
+}
+
+/// Reads a file; `None` where one that need not exist does not, or is no file.
+fn read(path: &Path, required: bool) -> io::Result<Option<Text>> {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if !required && is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // A directory is what a container runtime makes of a file that it should mount and that is not there.
+    if !required && !metadata.is_file() {
+        return Ok(None);
+    }
+    if metadata.is_file() && metadata.mode() & 0o044 != 0 {
+        tracing::warn!("{} can be read by other users; `chmod 600` it", path.display());
+    }
+    let mut text = Zeroizing::new(Vec::new());
+    std::fs::File::open(path)?.take(LIMIT + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LIMIT {
+        return Err(io::Error::other(format!("larger than {LIMIT} bytes")));
+    }
+    Ok(Some(text))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// The user and secret, or what else was found.
+    async fn found(place: Place, registry: &str) -> Result<String> {
+        Ok(match AuthFile::new(place).look_up(&Wanted::new(registry, "team/app")).await? {
+            Found::Nothing => "nothing".to_owned(),
+            Found::Helper { name, key } => format!("helper {name} {key}"),
+            Found::Entry(Credential::RegistryToken(token)) => {
+                format!("registry {}", token.reveal())
+            }
+            Found::Entry(Credential::Basic { user, password }) => {
+                format!("{user}:{}", password.reveal())
+            }
+            Found::Entry(Credential::IdentityToken { token, basic }) => {
+                let basic = basic.map(|(user, password)| format!(" {user}:{}", password.reveal()));
+                format!("identity {}{}", token.reveal(), basic.unwrap_or_default())
+            }
+        })
+    }
+
+    async fn in_text(text: &str, registry: &str) -> Result<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, text).unwrap();
+        found(Place::Usual(path), registry).await
+    }
+
+    #[tokio::test]
+    async fn an_entry_is_read_as_docker_reads_it() {
+        for (entry, expected) in [
+            (r#"{"auth":"dXNlcjpwYXNz"}"#, "user:pass"),
+            (r#"{"auth":"dXNlcjpwOmFzcw"}"#, "user:p:ass"),
+            (r#"{"auth":"dXNlcjpwYXNzAAA="}"#, "user:pass"),
+            (r#"{"auth":"dXNlcjo="}"#, "user:"),
+            (r#"{"username":"u","password":"p","email":"x@y"}"#, "u:p"),
+            (r#"{"auth":"dXNlcjpwYXNz","username":"u","password":"p"}"#, "user:pass"),
+            (r#"{"auth":"dXNlcjpwYXNz","identitytoken":"i"}"#, "identity i user:pass"),
+            (r#"{"auth":"dXNlcjo=","identitytoken":"i"}"#, "identity i"),
+            (
+                r#"{"username":"u","password":"p","identitytoken":"i","registrytoken":"r"}"#,
+                "registry r",
+            ),
+            (r#"{"auth":"PHRva2VuPjp0"}"#, "identity t"),
+            ("{}", "nothing"),
+            ("null", "nothing"),
+        ] {
+            let text = format!(r#"{{"auths":{{"h.example":{entry},"other":{{"auth":7}}}}}}"#);
+            assert_eq!(in_text(&text, "h.example").await.unwrap(), expected, "{entry}");
+        }
+    }
+
+    #[tokio::test]
+    async fn helpers_come_before_entries_and_leave_no_way_back_to_them() {
+        let text = r#"{
+            "auths": {"a.example": {"auth": "dXNlcjpwYXNz"}, "plain.example": {"auth": "dXNlcjpwYXNz"}},
+            "credHelpers": {"a.example": "own", "https://index.docker.io/v1/": "hub", "plain.example": ""},
+            "credsStore": "all"}"#;
+        for (registry, expected) in [
+            ("a.example", "helper own a.example"),
+            ("docker.io", "helper hub https://index.docker.io/v1/"),
+            ("b.example:5000", "helper all b.example:5000"),
+            ("plain.example", "user:pass"),
+        ] {
+            assert_eq!(in_text(text, registry).await.unwrap(), expected);
+        }
+        let store = in_text(r#"{"credsStore":"all"}"#, "docker.io").await.unwrap();
+        assert_eq!(store, "helper all https://index.docker.io/v1/");
+    }
+
+    #[tokio::test]
+    async fn errors_say_where_and_quote_nothing() {
+        for text in [
+            "canary",
+            r#"{"auths":"canary"}"#,
+            r#"{"auths":{"h.example":{"username":true,"password":"canary"}}}"#,
+            r#"{"auths":{"h.example":{"auth":"canary!"}}}"#,
+            // base64 of text without a colon, of a line break in the password
+            r#"{"auths":{"h.example":{"auth":"Y2FuYXJ5"}}}"#,
+            r#"{"auths":{"h.example":{"auth":"dTpjYW5hcnkK"}}}"#,
+            r#"{"auths":{"h.example":{"registrytoken":"canary\n"}}}"#,
+            r#"{"credHelpers":{"h.example":["canary"]}}"#,
+        ] {
+            let error = in_text(text, "h.example").await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Denied, "{text}");
+            let shown = format!("{error:?}");
+            assert!(shown.contains("config.json") && !shown.contains("canary"), "{shown}");
+        }
+        for nothing in ["", " \n", "{}", r#"{"auths":null,"credHelpers":null,"HttpHeaders":{}}"#] {
+            assert_eq!(in_text(nothing, "h.example").await.unwrap(), "nothing", "{nothing:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_may_be_there_may_be_absent_but_not_the_one_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let dangling = dir.path().join("dangling");
+        std::os::unix::fs::symlink("/nowhere", &dangling).unwrap();
+        for path in [dir.path().to_owned(), dir.path().join("absent"), dangling] {
+            assert_eq!(found(Place::Usual(path.clone()), "h").await.unwrap(), "nothing");
+            assert!(found(Place::Only(path), "h").await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_variable_may_hold_a_whole_file_and_is_passed_over_where_broken() {
+        let variable = |text: &str| Place::Variable(Secret::new(text));
+        let whole =
+            r#"{"auths":{"h.example":{"auth":"dXNlcjpwYXNz"}},"credHelpers":{"g.example":"g"}}"#;
+        assert_eq!(found(variable(whole), "h.example").await.unwrap(), "user:pass");
+        assert_eq!(found(variable(whole), "g.example").await.unwrap(), "helper g g.example");
+        assert_eq!(found(variable("{"), "h.example").await.unwrap(), "nothing");
+    }
+
+    #[tokio::test]
+    async fn the_old_file_is_nothing_but_entries() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".dockercfg");
+        std::fs::write(&path, r#"{"https://quay.io/v1/":{"auth":"dXNlcjpwYXNz"}}"#).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(found(Place::Legacy(path), "quay.io").await.unwrap(), "user:pass");
+    }
+}

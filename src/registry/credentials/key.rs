@@ -1,0 +1,162 @@
+//! Which key of an auth file is meant for a repository: exactly its host and port, never a part of a name.
+
+use std::collections::BTreeMap;
+
+/// Docker Hub's key in docker's files, and what helpers know it by.
+const HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// The names that Docker Hub goes by.
+const HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+
+/// The repository that a credential is wanted for.
+pub(super) struct Wanted<'a> {
+    registry: &'a str,
+    repository: &'a str,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn new(registry: &'a str, repository: &'a str) -> Self {
+        Self { registry, repository }
+    }
+
+    /// What the store of all credentials is asked for, as `docker login` filled it.
+    pub(super) fn server_key(&self) -> &'a str {
+        if self.is_hub() { HUB_KEY } else { self.registry }
+    }
+
+    /// The value whose key is the best for the repository, and that key.
+    ///
+    /// `docker.io` comes before docker's own key for it, as for podman, because a namespace of it comes before both.
+    /// With `legacy` a path behind the host says nothing, as in files from before there were namespaces.
+    pub(super) fn choose<'m, V>(
+        &self,
+        map: &'m BTreeMap<String, V>,
+        legacy: bool,
+    ) -> Option<(&'m str, &'m V)> {
+        let exact = |key: &str| map.get_key_value(key).map(|(key, value)| (key.as_str(), value));
+        let nearest = self.namespaces().find_map(|key| exact(&key));
+        let hub = || self.is_hub().then(|| exact(HUB_KEY)).flatten();
+        nearest.or_else(hub).or_else(|| {
+            // Keys that are the host in other words; of several https and the plainest.
+            let same = map.iter().filter(|(key, _)| {
+                host_of(key, legacy).is_some_and(|host| is_same(&host, self.registry))
+            });
+            same.min_by_key(|(key, _)| (!key.starts_with("https://"), key.len()))
+                .map(|(key, value)| (key.as_str(), value))
+        })
+    }
+
+    /// `host/a/b`, `host/a`, `host`.
+    fn namespaces(&self) -> impl Iterator<Item = String> {
+        let whole = format!("{}/{}", self.registry, self.repository);
+        let whole = whole.trim_end_matches('/').to_owned();
+        let stop = self.registry.len();
+        std::iter::successors(Some(whole), move |key| {
+            let (above, _) = key.rsplit_once('/')?;
+            (above.len() >= stop).then(|| above.to_owned())
+        })
+    }
+
+    fn is_hub(&self) -> bool {
+        HUB_HOSTS.iter().any(|hub| self.registry.eq_ignore_ascii_case(hub))
+    }
+}
+
+/// The host and port that a key stands for; `None` for a namespace, which is not the host's.
+///
+/// A path behind a URL is an API's (`https://h/v2/`), behind a bare host it is a namespace (podman's rule; docker would
+/// give `h/team` to all of `h`).
+fn host_of(key: &str, legacy: bool) -> Option<String> {
+    let (is_url, rest) = match key.split_once("://") {
+        Some((_, rest)) => (true, rest),
+        None => (false, key.trim_end_matches('/')),
+    };
+    let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+    (is_url || legacy || path.is_none()).then(|| host.to_ascii_lowercase())
+}
+
+fn is_same(host: &str, registry: &str) -> bool {
+    let of_hub = |host: &str| HUB_HOSTS.iter().any(|hub| host.eq_ignore_ascii_case(hub));
+    host.eq_ignore_ascii_case(registry) || (of_hub(host) && of_hub(registry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(keys: &[&str], registry: &str, repository: &str) -> Option<String> {
+        let map: BTreeMap<String, u8> = keys.iter().map(|key| ((*key).to_owned(), 0)).collect();
+        let wanted = Wanted::new(registry, repository);
+        wanted.choose(&map, false).map(|(key, _)| key.to_owned())
+    }
+
+    #[test]
+    fn the_nearest_namespace_wins() {
+        let keys =
+            ["docker.io", "docker.io/library", "docker.io/library/busybox", "docker.io/vendor"];
+        for (repository, key) in [
+            ("library/busybox", "docker.io/library/busybox"),
+            ("library/alpine", "docker.io/library"),
+            ("library/busybox2", "docker.io/library"),
+            ("vendor/a/b", "docker.io/vendor"),
+            ("vendors/a", "docker.io"),
+        ] {
+            assert_eq!(
+                chosen(&keys, "docker.io", repository).as_deref(),
+                Some(key),
+                "{repository}"
+            );
+        }
+        assert_eq!(chosen(&["h.example/team"], "h.example", "other/team"), None);
+        assert_eq!(chosen(&["library"], "docker.io", "library/alpine"), None);
+    }
+
+    #[test]
+    fn docker_hub_goes_by_several_names() {
+        for key in [
+            HUB_KEY,
+            "docker.io",
+            "index.docker.io",
+            "registry-1.docker.io",
+            "https://index.docker.io/v1",
+            "https://registry-1.docker.io/v2/",
+        ] {
+            assert_eq!(chosen(&[key], "docker.io", "library/alpine").as_deref(), Some(key));
+        }
+        assert_eq!(chosen(&["https://auth.docker.io/"], "docker.io", "a/b"), None);
+        let both = [HUB_KEY, "https://index.docker.io/v1/access-token"];
+        assert_eq!(chosen(&both, "docker.io", "a/b").as_deref(), Some(HUB_KEY));
+    }
+
+    #[test]
+    fn a_host_is_only_itself() {
+        for key in [
+            "example.com",
+            "https://example.com",
+            "http://example.com/",
+            "https://example.com/v2/",
+            "example.com/",
+            "EXAMPLE.com",
+        ] {
+            assert_eq!(chosen(&[key], "example.com", "a").as_deref(), Some(key));
+        }
+        for key in [
+            "example.com.evil",
+            "evil-example.com",
+            "sub.example.com",
+            "example.co",
+            "example.com:443",
+            "example.com:5000",
+            "https://user@example.com",
+            "https://evil/example.com",
+            "",
+            "*",
+        ] {
+            assert_eq!(chosen(&[key], "example.com", "a"), None, "{key}");
+        }
+        let ports = ["example.com:5000", "example.com"];
+        assert_eq!(chosen(&ports, "example.com:5000", "a").as_deref(), Some("example.com:5000"));
+        let schemes = ["http://example.com", "https://example.com"];
+        assert_eq!(chosen(&schemes, "example.com", "").as_deref(), Some("https://example.com"));
+    }
+}

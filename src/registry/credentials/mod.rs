@@ -1,0 +1,286 @@
+//! Where passwords and tokens come from: an option, an auth file, docker's and podman's files, credential helpers.
+//!
+//! Docker and podman read the same files a little differently. One rule is used here for all of them: `credHelpers`, then
+//! `credsStore`, then `auths`, where the key for the repository or the nearest namespace above it comes before the one for
+//! the host. A file that has nothing leaves the question to the next file; a helper that fails ends it.
+
+mod entry;
+mod environment;
+mod file;
+mod helper;
+mod key;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+pub use self::environment::Environment;
+use self::file::{AuthFile, Found, Place};
+use self::key::Wanted;
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
+
+/// Says that the secret beside it is an identity token.
+const TOKEN_USER: &str = "<token>";
+
+/// What one registry knows a user by.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
+pub enum Credential {
+    /// A user name and password.
+    Basic {
+        /// May contain anything but colons and control characters.
+        user: String,
+        /// May be empty.
+        password: Secret,
+    },
+    /// A refresh token, which a token server changes for others.
+    IdentityToken {
+        /// The refresh token.
+        token: Secret,
+        /// User and password of the same entry, for servers that do not take the token.
+        basic: Option<(String, Secret)>,
+    },
+    /// A token that the registry itself takes, as it is.
+    RegistryToken(Secret),
+}
+
+impl Credential {
+    /// What a user name and a secret stand for; nothing where both are empty.
+    ///
+    /// # Errors
+    /// Says why not, without quoting.
+    fn of_user(user: &str, secret: &str) -> Result<Option<Self>, &'static str> {
+        // They would end a line of a helper's protocol or of a header (git CVE-2020-5260).
+        if user.contains(char::is_control) || secret.contains(char::is_control) {
+            return Err("has control characters in it");
+        }
+        let token = || Secret::new(secret);
+        Ok(match (user, secret) {
+            ("", "") => None,
+            (TOKEN_USER, _) => Some(Self::IdentityToken { token: token(), basic: None }),
+            _ => Some(Self::Basic { user: user.to_owned(), password: token() }),
+        })
+    }
+}
+
+/// Reads `USER:PASS`; the password may contain colons.
+///
+/// # Errors
+/// [`ErrorKind::Reference`], without repeating the text.
+pub fn parse_creds(text: &str) -> Result<Credential> {
+    let refuse = |why: &str| Error::new(ErrorKind::Reference, "--creds").because(why);
+    let (user, password) =
+        text.split_once(':').ok_or_else(|| refuse("expected USER:PASS, there is no colon"))?;
+    if user.is_empty() {
+        return Err(refuse("expected USER:PASS, the user name is empty"));
+    }
+    let credential = Credential::of_user(user, password).map_err(refuse)?;
+    credential.ok_or_else(|| refuse("expected USER:PASS"))
+}
+
+/// What decides where to look.
+#[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
+pub struct CredentialOptions {
+    /// For every registry; nothing else is looked at.
+    pub explicit: Option<Credential>,
+    /// The only file that is looked at; it must exist.
+    pub authfile: Option<PathBuf>,
+    /// Which files there are otherwise.
+    pub environment: Environment,
+}
+
+/// Finds the credential for a repository. Files are read when the first one is asked for.
+pub struct Credentials {
+    explicit: Option<Credential>,
+    files: Vec<AuthFile>,
+    /// The `PATH` that helpers are searched in.
+    path: OsString,
+}
+
+impl Credentials {
+    /// Knows nobody.
+    pub fn anonymous() -> Self {
+        Self { explicit: None, files: Vec::new(), path: OsString::new() }
+    }
+
+    /// Looks where the options say; reads nothing yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reference`] where a file that was asked for does not exist.
+    pub fn new(options: CredentialOptions) -> Result<Self> {
+        let CredentialOptions { explicit, authfile, environment } = options;
+        let only = match (authfile, &environment.registry_auth_file) {
+            (Some(path), _) => Some(("--authfile", path)),
+            (None, Some(path)) => Some(("REGISTRY_AUTH_FILE", path.clone())),
+            (None, None) => None,
+        };
+        let files = match only {
+            _ if explicit.is_some() => Vec::new(),
+            Some((what, path)) => {
+                if let Err(error) = std::fs::metadata(&path) {
+                    return Err(Error::new(ErrorKind::Reference, what)
+                        .at(path.display().to_string())
+                        .caused_by(error));
+                }
+                vec![AuthFile::new(Place::Only(path))]
+            }
+            None => environment.auth_files().into_iter().map(AuthFile::new).collect(),
+        };
+        Ok(Self { explicit, files, path: environment.path.unwrap_or_default() })
+    }
+
+    /// The credential for a repository of a registry (`host[:port]`, or `docker.io`), if there is one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] where a file cannot be understood or a helper fails; neither is passed over, because what
+    /// comes after it may belong to somebody else.
+    pub async fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>> {
+        if let Some(explicit) = &self.explicit {
+            return Ok(Some(explicit.clone()));
+        }
+        if registry.contains(char::is_control) || repository.contains(char::is_control) {
+            return Err(Error::new(ErrorKind::Denied, "credentials")
+                .at(registry)
+                .because("the name has control characters in it"));
+        }
+        let wanted = Wanted::new(registry, repository);
+        for file in &self.files {
+            let found = match file.look_up(&wanted).await? {
+                Found::Entry(credential) => Some(credential),
+                Found::Helper { name, key } => helper::get(&name, &key, &self.path).await?,
+                Found::Nothing => None,
+            };
+            if let Some(credential) = found {
+                tracing::debug!("the credential for {registry} is from {file}");
+                return Ok(Some(credential));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user_of(credential: Option<Credential>) -> String {
+        match credential {
+            Some(Credential::Basic { user, .. }) => user,
+            Some(_) => "token".to_owned(),
+            None => "nobody".to_owned(),
+        }
+    }
+
+    fn entry(user: &str) -> String {
+        format!(r#"{{"auths":{{"h.example":{{"username":"{user}","password":"x"}}}}}}"#)
+    }
+
+    async fn find(options: CredentialOptions) -> String {
+        user_of(Credentials::new(options).unwrap().find("h.example", "a/b").await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_first_place_that_has_an_answer_wins() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = home.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        write(".docker/config.json", &entry("docker"));
+        let environment = Environment { home: Some(home.path().into()), ..Environment::default() };
+        let options = |authfile: Option<&PathBuf>, environment: &Environment| CredentialOptions {
+            explicit: None,
+            authfile: authfile.cloned(),
+            environment: environment.clone(),
+        };
+        assert_eq!(find(options(None, &environment)).await, "docker");
+        write(".config/containers/auth.json", r#"{"auths":{"h.example":{}}}"#);
+        assert_eq!(
+            find(options(None, &environment)).await,
+            "docker",
+            "an empty entry is no answer"
+        );
+        write(".config/containers/auth.json", &entry("podman"));
+        assert_eq!(find(options(None, &environment)).await, "podman");
+        let variable = Some(Secret::new(entry("variable")));
+        let environment = Environment { docker_auth_config: variable, ..environment };
+        assert_eq!(find(options(None, &environment)).await, "variable");
+
+        let empty = write("empty.json", "{}");
+        let environment = Environment { registry_auth_file: Some(empty.clone()), ..environment };
+        assert_eq!(find(options(None, &environment)).await, "nobody", "exclusive");
+        let named = write("named.json", &entry("named"));
+        assert_eq!(find(options(Some(&named), &environment)).await, "named");
+        let explicit = CredentialOptions {
+            explicit: Some(parse_creds("typed:x").unwrap()),
+            ..options(Some(&empty), &environment)
+        };
+        assert_eq!(find(explicit).await, "typed");
+
+        let absent = home.path().join("absent");
+        let error = Credentials::new(options(Some(&absent), &environment)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Reference);
+    }
+
+    #[tokio::test]
+    async fn a_missing_helper_is_not_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("config.json"), r#"{"credsStore":"gone"}"#).unwrap();
+        std::fs::write(home.path().join(".dockercfg"), r#"{"h.example":{"auth":"dTpw"}}"#).unwrap();
+        let environment = Environment {
+            home: Some(home.path().into()),
+            docker_config: Some(home.path().into()),
+            path: Some(home.path().into()),
+            ..Environment::default()
+        };
+        let options = CredentialOptions { explicit: None, authfile: None, environment };
+        let error = Credentials::new(options).unwrap().find("h.example", "a").await.err().unwrap();
+        assert!(error.kind() == ErrorKind::Denied);
+        assert!(error.to_string().contains("docker-credential-gone"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_name_cannot_smuggle_lines() {
+        let credentials = Credentials::anonymous();
+        assert!(credentials.find("h.example\nprotocol=x", "a").await.is_err());
+        assert!(credentials.find("h.example", "a\r").await.is_err());
+        assert!(credentials.find("h.example", "a").await.unwrap().is_none());
+    }
+
+    #[test]
+    fn creds_are_split_at_the_first_colon_and_never_repeated() {
+        match parse_creds("robot$ci+x:a:b").unwrap() {
+            Credential::Basic { user, password } => {
+                assert_eq!((user.as_str(), password.reveal()), ("robot$ci+x", "a:b"));
+            }
+            _ => panic!("not a user"),
+        }
+        assert!(matches!(parse_creds("<token>:t").unwrap(), Credential::IdentityToken { .. }));
+        for bad in ["canary", ":canary", "canary:x\n", ""] {
+            let error = parse_creds(bad).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Reference);
+            assert!(!error.to_string().contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        let explicit = Some(parse_creds("canary:canary").unwrap());
+        let environment = Environment {
+            docker_auth_config: Some(Secret::new("canary")),
+            ..Environment::default()
+        };
+        assert!(!format!("{environment:?}").contains("canary"));
+        let options = CredentialOptions { explicit, authfile: None, environment };
+        assert!(!format!("{:?}", Credentials::new(options).unwrap()).contains("canary"));
+    }
+}

@@ -1,0 +1,134 @@
+//! Who a URL belongs to. A credential, a client certificate and a trusted link are bound to one [`Origin`].
+
+use std::fmt;
+
+use url::{Host, Url};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most that is shown of a URL's path, in characters: a server decides how long its URLs are.
+const SHOWN_PATH: usize = 400;
+
+/// Scheme, host and port; `https://host` and `https://host:443` are the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Origin {
+    https: bool,
+    host: Host<String>,
+    port: u16,
+}
+
+impl Origin {
+    /// The origin of a URL.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Transport`] where the URL is not of http or https, which are all that is ever spoken.
+    pub(super) fn of(url: &Url) -> Result<Self> {
+        match (url.scheme(), url.host(), url.port_or_known_default()) {
+            ("http" | "https", Some(host), Some(port)) => {
+                Ok(Self { https: url.scheme() == "https", host: host.to_owned(), port })
+            }
+            _ => Err(Error::new(ErrorKind::Transport, redact(url))
+                .because("is neither an http nor an https URL")),
+        }
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        self.https
+    }
+
+    pub(super) fn host(&self) -> &Host<String> {
+        &self.host
+    }
+
+    /// Host and port, the port always there, an IPv6 address in brackets.
+    pub(super) fn host_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Whether the host is this machine by its very spelling; what a name resolves to does not count.
+    pub(super) fn is_local(&self) -> bool {
+        match &self.host {
+            Host::Domain(name) => name == "localhost",
+            Host::Ipv4(ip) => ip.is_loopback(),
+            Host::Ipv6(ip) => {
+                ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.host_port())
+    }
+}
+
+/// The URL as it may be shown: user-info, query and fragment can be secrets (signed URLs are).
+pub(super) fn redact(url: &Url) -> String {
+    let Some(host) = url.host_str() else { return format!("{}:…", url.scheme()) };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let mut path: String = url.path().chars().take(SHOWN_PATH).collect();
+    if path.len() < url.path().len() {
+        path.push('…');
+    }
+    let query = if url.query().is_some() { "?…" } else { "" };
+    format!("{}://{host}{port}{path}{query}", url.scheme())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(url: &str) -> Origin {
+        Origin::of(&Url::parse(url).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_default_port_is_the_same_as_none_and_case_does_not_matter() {
+        assert_eq!(origin("https://Example.COM/a?b"), origin("https://example.com:443"));
+        assert_eq!(origin("http://h/"), origin("http://h:80/v2/"));
+        for other in ["http://h:443/", "https://h:444/", "https://h.example/", "https://h./"] {
+            assert_ne!(origin(other), origin("https://h/"), "{other}");
+        }
+        assert_eq!(origin("http://[2001:DB8::1]").to_string(), "http://[2001:db8::1]:80");
+        for none in ["file:///etc/passwd", "data:,x", "ftp://h/", "unix:/run/x"] {
+            assert!(Origin::of(&Url::parse(none).unwrap()).is_err(), "{none}");
+        }
+    }
+
+    #[test]
+    fn only_the_spelling_makes_a_host_local() {
+        for local in [
+            "http://localhost",
+            "http://127.0.0.1:5000",
+            "https://127.255.0.9",
+            "http://[::1]:5000",
+            "http://[::ffff:127.0.0.1]",
+            "http://2130706433",
+        ] {
+            assert!(origin(local).is_local(), "{local}");
+        }
+        for far in [
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "http://128.0.0.1",
+            "http://[::2]",
+            "http://[::ffff:10.0.0.1]",
+            "http://0.0.0.0",
+        ] {
+            assert!(!origin(far).is_local(), "{far}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let shown = |url: &str| redact(&Url::parse(url).unwrap());
+        assert_eq!(
+            shown("https://user:canary@h.example:8443/v2/a?sig=canary#canary"),
+            "https://h.example:8443/v2/a?…"
+        );
+        assert_eq!(shown("data:text/plain,canary"), "data:…");
+        assert_eq!(shown("http://[::1]:5000/x"), "http://[::1]:5000/x");
+        assert!(shown(&format!("https://h/{}", "x".repeat(1 << 16))).len() < 500);
+    }
+}

@@ -1,0 +1,110 @@
+//! What a token is asked to be good for: `repository:<name>:<action>,…`. Spec: distribution `spec/auth/scope.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A set of scopes, each resource once.
+///
+/// Two strings for one repository must never be sent: on GitLab the weaker one overrides (GoogleContainerTools/kaniko#181).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct ScopeSet {
+    /// Actions by `type:name`; a scope of another form is kept as it is, without actions.
+    resources: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl ScopeSet {
+    /// Reading from one repository.
+    pub(super) fn pull(repository: &str) -> Self {
+        let mut set = Self::default();
+        set.add(&format!("repository:{repository}:pull"));
+        set
+    }
+
+    /// Adds the scopes that a challenge asks for, separated by spaces.
+    pub(super) fn merge_challenge(&mut self, scope: &str) {
+        for one in scope.split_ascii_whitespace() {
+            self.add(one);
+        }
+    }
+
+    /// One string per resource, resources and actions sorted, as token servers take them.
+    pub(super) fn to_params(&self) -> Vec<String> {
+        let text = |(resource, actions): (&String, &BTreeSet<String>)| {
+            if actions.is_empty() {
+                return resource.clone();
+            }
+            let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
+            format!("{resource}:{}", actions.join(","))
+        };
+        self.resources.iter().map(text).collect()
+    }
+
+    /// The name of the repository that this is about; of several the first.
+    pub(super) fn repository(&self) -> Option<&str> {
+        self.resources.keys().find_map(|resource| resource.strip_prefix("repository:"))
+    }
+
+    /// A name may contain colons (`host:5000/name`), so the actions are behind the last one.
+    fn add(&mut self, scope: &str) {
+        let (resource, listed) = match scope.rsplit_once(':') {
+            Some((resource, listed)) if resource.contains(':') => (resource, listed),
+            _ => {
+                self.resources.entry(scope.to_owned()).or_default();
+                return;
+            }
+        };
+        let mut listed = listed.split(',').filter(|action| !action.is_empty()).peekable();
+        if listed.peek().is_none() {
+            return;
+        }
+        let actions = self.resources.entry(resource.to_owned()).or_default();
+        actions.extend(listed.map(str::to_owned));
+        if actions.contains("*") {
+            actions.retain(|action| action == "*");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(scopes: &str) -> Vec<String> {
+        let mut set = ScopeSet::default();
+        set.merge_challenge(scopes);
+        set.to_params()
+    }
+
+    #[test]
+    fn each_resource_is_named_once_with_all_its_actions() {
+        let cases: &[(&str, &[&str])] = &[
+            ("repository:foo:push,pull,delete", &["repository:foo:delete,pull,push"]),
+            ("repository:foo:pull,*,push repository:foo:delete", &["repository:foo:*"]),
+            (
+                "repository:foo:pull  repository:bar:push",
+                &["repository:bar:push", "repository:foo:pull"],
+            ),
+            ("registry:catalog:* registry:catalog:pull", &["registry:catalog:*"]),
+            ("repository:h:5000/a:pull", &["repository:h:5000/a:pull"]),
+            // Without actions nothing is asked for; what is no scope at all is the server's own business.
+            ("repository:foo:, no:actions:", &[]),
+            (
+                "unknown invalid:scope repository:a:pull",
+                &["invalid:scope", "repository:a:pull", "unknown"],
+            ),
+        ];
+        for (scopes, expected) in cases {
+            assert_eq!(merged(scopes), *expected, "{scopes}");
+        }
+    }
+
+    #[test]
+    fn a_challenge_adds_to_what_was_wanted() {
+        let mut set = ScopeSet::pull("library/alpine");
+        assert_eq!(set.repository(), Some("library/alpine"));
+        let same = set.clone();
+        set.merge_challenge("repository:library/alpine:pull");
+        assert_eq!(set, same);
+        set.merge_challenge("repository:library/alpine:push,pull");
+        assert_eq!(set.to_params(), ["repository:library/alpine:pull,push"]);
+    }
+}

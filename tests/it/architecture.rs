@@ -1,0 +1,113 @@
+//! Which module may know which: every `crate::` path in `src` is held against the rules of the house.
+
+use std::path::{Path, PathBuf};
+
+/// `(module, what it must not mention, why)`.
+const FORBIDDEN: &[(&str, &[&str], &str)] = &[
+    (
+        "registry",
+        &["crate::layout", "crate::transfer", "crate::cli", "crate::insight"],
+        "an end knows neither other ends nor the engine",
+    ),
+    (
+        "layout",
+        &["crate::registry", "crate::transfer", "crate::cli", "crate::insight"],
+        "an end knows neither other ends nor the engine",
+    ),
+    (
+        "transfer",
+        &["crate::layout", "crate::cli", "crate::insight", "reqwest"],
+        "the engine knows the traits of its ends only",
+    ),
+    (
+        "insight",
+        &["crate::registry", "crate::layout", "crate::transfer", "crate::cli", "crate::content"],
+        "pure functions over documents",
+    ),
+    (
+        "content",
+        &["crate::registry", "crate::layout", "crate::transfer", "crate::cli"],
+        "the traits come before who has them",
+    ),
+    (
+        "document",
+        &["crate::registry", "crate::layout", "crate::transfer", "crate::cli", "crate::content"],
+        "words come first",
+    ),
+];
+
+/// Crates that only one module may use.
+const RESERVED: &[(&str, &str)] = &[
+    ("clap", "cli"),
+    ("indicatif", "cli"),
+    ("anstream", "cli"),
+    ("reqwest", "registry"),
+    ("hyper", "registry"),
+];
+
+fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// `(module, file, its text without comments)` of every source file.
+fn modules() -> Vec<(String, String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let code = |text: String| {
+        text.lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    files
+        .into_iter()
+        .map(|path| {
+            let inside = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let module = inside.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+            (module, inside, code(std::fs::read_to_string(path).unwrap()))
+        })
+        .collect()
+}
+
+fn broken(modules: &[(String, String, String)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (module, file, code) in modules {
+        let rules = FORBIDDEN.iter().filter(|(of, _, _)| of == module);
+        for (_, words, why) in rules {
+            let mentioned = words.iter().filter(|word| code.contains(&format!("{word}::")));
+            found.extend(mentioned.map(|word| format!("{file} mentions {word}: {why}")));
+        }
+        let reserved = RESERVED
+            .iter()
+            .filter(|(name, owner)| module != owner && code.contains(&format!("{name}::")));
+        found.extend(
+            reserved.map(|(name, owner)| format!("{file} uses {name}, which belongs to {owner}")),
+        );
+    }
+    found
+}
+
+#[test]
+fn modules_depend_in_one_direction() {
+    let modules = modules();
+    assert!(modules.len() > 40, "the scan finds the sources");
+    assert_eq!(broken(&modules), Vec::<String>::new());
+}
+
+#[test]
+fn the_scan_notices_a_breach() {
+    let breach = [(
+        "layout".to_owned(),
+        "layout/x.rs".to_owned(),
+        "use crate::registry::Client;".to_owned(),
+    )];
+    assert_eq!(broken(&breach).len(), 1);
+}
