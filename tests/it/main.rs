@@ -8,6 +8,8 @@ mod dependencies;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod registry_auth;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_fixtures;
