@@ -43,15 +43,24 @@ impl Checked {
     /// # Errors
     /// [`ErrorKind::Mismatch`] as soon as there are more bytes than the descriptor says.
     pub fn update(&mut self, bytes: &[u8]) -> Result<()> {
-        self.seen += bytes.len() as u64;
-        if self.seen > self.expected.size {
-            return Err(mismatch(
-                &self.expected,
-                format!("longer than the {} bytes it should have", self.expected.size),
-            ));
-        }
-        self.hasher.update(bytes);
+        self.expect(bytes.len())?;
+        self.hash(bytes);
         Ok(())
+    }
+
+    /// The first half of [`Checked::update`], for those who have something to do before they hash.
+    pub fn expect(&mut self, length: usize) -> Result<()> {
+        self.seen += length as u64;
+        if self.seen <= self.expected.size {
+            return Ok(());
+        }
+        let why = format!("longer than the {} bytes it should have", self.expected.size);
+        Err(mismatch(&self.expected, why))
+    }
+
+    /// The second half of [`Checked::update`].
+    pub fn hash(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
     }
 
     /// Compares what was seen with what should have come.

@@ -186,8 +186,8 @@ pub trait Ingest: Send {
     /// The kept bytes, to be hashed again: they count for nothing until they are verified.
     fn read_kept(&mut self) -> Result<ByteStream<'_>>;
 
-    /// Appends a stream that starts at byte `kept`. Where the stream fails, what came before the failure is kept.
-    fn fill<'a>(&'a mut self, stream: ByteStream<'a>) -> BoxFuture<'a, Result<()>>;
+    /// Appends the next bytes: they are kept from here on, whatever happens to the process.
+    fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>>;
 
     /// Throws the kept bytes away.
     fn restart(&mut self) -> Result<()>;

@@ -1,13 +1,13 @@
 //! One blob on its way in: a partial with a lock on it, renamed into `blobs/` when it is verified.
 
 use std::fs::{File, OpenOptions, Permissions};
+use std::future::ready;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 
 use super::lock::{self, Clock, Mode, Waiting};
@@ -134,13 +134,8 @@ impl Ingest for Partial {
         Ok(blobs::stream(file, self.path.clone(), 0..self.kept))
     }
 
-    fn fill<'a>(&'a mut self, mut stream: ByteStream<'a>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            while let Some(piece) = stream.try_next().await? {
-                self.append(&piece)?;
-            }
-            Ok(())
-        })
+    fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
+        Box::pin(ready(self.append(piece)))
     }
 
     fn restart(&mut self) -> Result<()> {

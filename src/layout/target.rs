@@ -57,8 +57,7 @@ impl Layout {
             Admission::Present => Ok(()),
             Admission::Open(mut ingest) => {
                 ingest.restart()?;
-                let bytes = document.bytes().clone();
-                ingest.fill(Box::pin(futures_util::stream::iter([Ok(bytes)]))).await?;
+                ingest.write(document.bytes()).await?;
                 ingest.commit(proof).await
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 
 use super::engine::Options;
 use super::progress::Event;
@@ -32,28 +32,18 @@ pub(super) async fn run(job: Job) -> Result<Ending> {
     if let Some(bytes) = job.descriptor.inline() {
         ingest.restart()?;
         let proof = crate::checked::verify(&job.descriptor, &bytes)?;
-        ingest.fill(Box::pin(futures_util::stream::iter([Ok(bytes)]))).await?;
+        ingest.write(&bytes).await?;
         ingest.commit(proof).await?;
         return Ok(Ending::Inline);
     }
     let proof = match attempt(&job, &mut *ingest).await {
-        Ok(proof) => proof,
-        Err(Wrong { error, stitched }) => {
-            if error.kind() != ErrorKind::Mismatch {
-                return Err(error);
-            }
-            job.tally.start_over();
-            ingest.restart()?;
-            if !stitched {
-                return Err(error);
-            }
+        Err(Wrong { error, stitched: true }) if error.kind() == ErrorKind::Mismatch => {
             tracing::info!("{}; starting over once", error.chain());
-            attempt(&job, &mut *ingest).await.map_err(|wrong| {
-                job.tally.start_over();
-                wrong.error
-            })?
+            attempt(&job, &mut *ingest).await
         }
-    };
+        other => other,
+    }
+    .map_err(|wrong| wrong.error)?;
     ingest.commit(proof).await?;
     Ok(Ending::Moved)
 }
@@ -72,8 +62,7 @@ pub async fn read_blob(
     let tally = Tally::default();
     let mut checked = Checked::new(descriptor)?;
     let mut reader = Reader::new(source, descriptor, 0, &care, &tally);
-    let mut stream = std::pin::pin!(reader.stream());
-    while let Some(piece) = stream.try_next().await? {
+    while let Some(piece) = reader.next().await? {
         checked.update(&piece)?;
         sink(&piece)?;
     }
@@ -89,31 +78,43 @@ struct Wrong {
 
 async fn attempt(job: &Job, ingest: &mut dyn Ingest) -> Result<Verified, Wrong> {
     let kept = ingest.kept();
-    let plain = |error| Wrong { error, stitched: kept > 0 };
+    let digest = &job.descriptor.digest;
     job.tally.keep(kept);
-    job.care
-        .progress
-        .on_event(&Event::BlobStarted { digest: &job.descriptor.digest, position: kept });
-    let mut checked = Checked::new(&job.descriptor).map_err(plain)?;
+    job.care.progress.on_event(&Event::BlobStarted { digest, position: kept });
+    let mut reader = Reader::new(&*job.source, &job.descriptor, kept, &job.care, &job.tally);
+    let moved = fill(job, ingest, &mut reader).await;
+    let stitched = kept > 0 || reader.was_reopened();
+    moved.map_err(|error| {
+        if error.kind() != ErrorKind::Mismatch {
+            return Wrong { error, stitched };
+        }
+        // Of wrong bytes nothing is worth keeping.
+        job.tally.start_over();
+        match ingest.restart() {
+            Ok(()) => Wrong { error, stitched },
+            Err(error) => Wrong { error, stitched: false },
+        }
+    })
+}
+
+/// Verifies what is kept and appends the rest.
+async fn fill(job: &Job, ingest: &mut dyn Ingest, reader: &mut Reader<'_>) -> Result<Verified> {
+    let mut checked = Checked::new(&job.descriptor)?;
+    let kept = ingest.kept();
     if kept > 0 {
-        let mut prefix = ingest.read_kept().map_err(plain)?;
-        while let Some(piece) = prefix.try_next().await.map_err(plain)? {
-            checked.update(&piece).map_err(plain)?;
+        let mut prefix = ingest.read_kept()?;
+        while let Some(piece) = prefix.try_next().await? {
+            checked.update(&piece)?;
         }
     }
-    if kept == 0 || kept < job.descriptor.size {
-        let mut reader = Reader::new(&*job.source, &job.descriptor, kept, &job.care, &job.tally);
-        let stream = reader.stream().map(|piece| {
-            let piece = piece?;
-            checked.update(&piece)?;
-            Ok(piece)
-        });
-        let filled = ingest.fill(Box::pin(stream)).await;
-        let stitched = kept > 0 || reader.was_reopened();
-        filled.map_err(|error| Wrong { error, stitched })?;
-        return checked
-            .finish()
-            .map_err(|error| Wrong { error: error.at(job.source.place()), stitched });
+    // Of an empty blob nothing needs to be asked, and some registries cannot answer (image-spec#1025).
+    if kept < job.descriptor.size {
+        while let Some(piece) = reader.next().await? {
+            checked.expect(piece.len())?;
+            // Written before it is hashed: a killed process loses nothing that it had received.
+            ingest.write(&piece).await?;
+            checked.hash(&piece);
+        }
     }
-    checked.finish().map_err(plain)
+    checked.finish().map_err(|error| error.at(job.source.place()))
 }

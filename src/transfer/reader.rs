@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
 use super::progress::{Event, Progress};
@@ -73,17 +73,8 @@ impl<'a> Reader<'a> {
         self.openings > 1
     }
 
-    /// The bytes as a stream that borrows this reader.
-    pub(super) fn stream(&mut self) -> impl Stream<Item = Result<Bytes>> + Send {
-        futures_util::stream::unfold(self, |reader| async move {
-            match reader.next().await {
-                Ok(piece) => piece.map(|piece| (Ok(piece), reader)),
-                Err(error) => Some((Err(error), reader)),
-            }
-        })
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>> {
+    /// The next bytes, never none of them; `None` at the blob's end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             match self.try_next().await {
                 Ok(Some(piece)) if piece.is_empty() => {}

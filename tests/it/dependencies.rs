@@ -1,4 +1,4 @@
-//! `Cargo.lock` against the floors that RustSec advisories set, and against what must never be in it; licences.
+//! `Cargo.lock` against the floors that advisories set, and against what must never be in it; licences.
 
 use std::path::Path;
 use std::process::Command;
