@@ -124,6 +124,12 @@ impl Error {
         self
     }
 
+    /// The same failure for somebody else whom it concerns: kind and words, without the error underneath.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::new(self.kind(), self.chain())
+    }
+
     /// What it means.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::output::share_screen_with;
+use super::output::{leave_bars, note, share_screen_with};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::transfer::{Event, Progress};
@@ -103,9 +103,7 @@ impl Progress for Bars {
     fn on_event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Resolved { reference, digest } => {
-                super::output::note(&format!("{reference}: {digest}"));
-            }
+            Event::Resolved { reference, .. } => note(&format!("{reference}: pulling")),
             Event::Planned { blobs } => self.plan(&mut state, blobs),
             Event::BlobStarted { digest, position } | Event::Advanced { digest, position } => {
                 self.advance(&mut state, digest, *position);
@@ -136,6 +134,7 @@ impl Progress for Bars {
                 if let Some(total) = state.total.take() {
                     total.finish_and_clear();
                 }
+                leave_bars();
             }
             _ => {}
         }

@@ -32,7 +32,7 @@ impl Progress for Lines {
     fn on_event(&self, event: &Event<'_>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Resolved { reference, digest } => note(&format!("{reference}: {digest}")),
+            Event::Resolved { reference, .. } => note(&format!("{reference}: pulling")),
             Event::Planned { blobs } => state.plan(blobs),
             Event::BlobStarted { digest, position } | Event::Advanced { digest, position } => {
                 state.positions.insert(digest.to_string(), *position);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::output::{note, share_screen_with};
+use super::output::{leave_bars, note, share_screen_with};
 use super::settings::Show;
 use super::size::{percent, size};
 
@@ -57,6 +57,7 @@ impl Drop for Meter {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+            leave_bars();
         }
     }
 }

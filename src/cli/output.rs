@@ -1,7 +1,7 @@
 //! Results to stdout, everything else to stderr, above the progress bars where there are any.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use anstream::ColorChoice;
 use indicatif::MultiProgress;
@@ -14,12 +14,16 @@ use super::args::When;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The bars on the screen, which other lines must stay above.
-static BARS: OnceLock<MultiProgress> = OnceLock::new();
+static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
 /// Takes the screen's bars into account from now on.
 pub(super) fn share_screen_with(bars: MultiProgress) {
-    // Only one run draws bars in a process.
-    drop(BARS.set(bars));
+    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars);
+}
+
+/// From now on lines come below the bars, which stay as they are.
+pub(super) fn leave_bars() {
+    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// Obeys `--color`; `auto` obeys `NO_COLOR` and what stderr is.
@@ -66,7 +70,7 @@ impl Write for LogLine {
 /// Writes text to stderr as it is; where stderr is gone there is nobody to tell.
 pub(super) fn stderr_text(text: &str) {
     let write = || drop(anstream::stderr().write_all(text.as_bytes()));
-    match BARS.get() {
+    match &*BARS.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(bars) => bars.suspend(write),
         None => write(),
     }

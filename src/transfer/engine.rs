@@ -91,7 +91,7 @@ pub async fn plan(
     let resolved: Vec<Option<&Graph>> = graphs.iter().map(|graph| graph.as_ref().ok()).collect();
     let plan = match Plan::of(&resolved, target, options.foreign_layers).await {
         Ok(plan) => plan,
-        Err(error) => return vec![Err(error)],
+        Err(error) => return wanted.iter().map(|_| Err(error.again())).collect(),
     };
     let reports = graphs.into_iter().zip(wanted).enumerate();
     reports
@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
             match result {
                 Ok(ending) => self.blob_done(at, ending).await,
                 Err(error) => {
-                    self.blob_failed(at, error);
+                    self.blob_failed(at, &error);
                     of_task
                         .values()
                         .filter(|(at, _)| !self.is_needed(*at))
@@ -286,18 +286,11 @@ impl<'a> Run<'a> {
         self.commit_ready().await;
     }
 
-    fn blob_failed(&mut self, at: usize, error: Error) {
+    fn blob_failed(&mut self, at: usize, error: &Error) {
         let Some(blob) = self.plan.blobs.get(at) else { return };
-        let mut rest = blob.images.iter();
-        let first = rest.next().and_then(|&image| self.images.get_mut(image));
-        let words = error.chain();
-        let kind = error.kind();
-        if let Some(image) = first {
-            image.error.get_or_insert(error);
-        }
-        for &image in rest {
+        for &image in &blob.images {
             if let Some(image) = self.images.get_mut(image) {
-                image.error.get_or_insert_with(|| Error::new(kind, &words));
+                image.error.get_or_insert_with(|| error.again());
             }
         }
     }
@@ -321,9 +314,8 @@ impl<'a> Run<'a> {
     }
 
     fn fail_all(&mut self, error: &Error) {
-        let words = error.chain();
         for image in &mut self.images {
-            image.error.get_or_insert_with(|| Error::new(error.kind(), &words));
+            image.error.get_or_insert_with(|| error.again());
         }
     }
 

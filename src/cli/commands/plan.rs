@@ -3,28 +3,36 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use super::report::{json_of, print_values};
 use crate::cli::exit;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, size};
 use crate::cli::table::table;
 use crate::error::Result;
-use crate::transfer::{PlanReport, State};
+use crate::transfer::{PlanReport, State, Wanted};
 
-pub(super) fn show(plans: &[Result<PlanReport>], settings: &Settings) -> Result<ExitCode> {
-    let there: Vec<&PlanReport> = plans.iter().filter_map(|plan| plan.as_ref().ok()).collect();
-    match (settings.json, there.as_slice()) {
-        (true, [one]) => output::json(one)?,
-        (true, several) => output::json(&several)?,
-        (false, several) => {
-            several.iter().try_for_each(|plan| output::text(&text(plan)))?;
-        }
+/// Shows the plans of these references, in their order.
+pub(super) fn show(
+    wanted: &[Wanted],
+    plans: &[Result<PlanReport>],
+    several: bool,
+    settings: &Settings,
+) -> Result<ExitCode> {
+    if settings.json {
+        let values = wanted.iter().zip(plans).map(|(wanted, plan)| match plan {
+            Ok(plan) => json_of(plan, None),
+            Err(error) => json_of(&json!({ "reference": wanted.reference }), Some(error)),
+        });
+        print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
+    } else {
+        plans.iter().flatten().try_for_each(|plan| output::text(&text(plan)))?;
     }
-    for error in plans.iter().filter_map(|plan| plan.as_ref().err()) {
-        exit::report(error);
-    }
-    let first_failure = plans.iter().find_map(|plan| plan.as_ref().err());
-    Ok(first_failure.map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
+    let codes: Vec<ExitCode> =
+        plans.iter().filter_map(|plan| plan.as_ref().err()).map(exit::report).collect();
+    Ok(codes.first().copied().unwrap_or(ExitCode::SUCCESS))
 }
 
 fn text(plan: &PlanReport) -> String {

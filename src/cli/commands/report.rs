@@ -1,0 +1,86 @@
+//! What a pull did: the receipt for people, the name for pipes, JSON for scripts.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cli::exit;
+use crate::cli::output::{self, note};
+use crate::cli::settings::{Settings, Show};
+use crate::cli::size::{percent, size};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transfer::{Finished, Report};
+
+/// Tells it, failures too; the first failure in the order asked decides the exit code.
+pub(super) fn tell(finished: &[Finished], several: bool, settings: &Settings) -> Result<ExitCode> {
+    for one in finished {
+        if let Some(error) = &one.error {
+            exit::report(error);
+        }
+        if settings.show != Show::Nothing && (one.error.is_none() || !one.report.blobs.is_empty()) {
+            if let Some(digest) = &one.report.head.digest {
+                note(&format!("digest: {digest}"));
+            }
+            note(&receipt(&one.report));
+        }
+        if one.error.is_none() && !settings.json {
+            output::line(&full_name(&one.report))?;
+        }
+    }
+    if settings.json {
+        let values = finished.iter().map(|one| json_of(&one.report, one.error.as_ref()));
+        print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
+    }
+    let first_failure = finished.iter().find_map(|one| one.error.as_ref());
+    Ok(first_failure.map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
+}
+
+/// `registry/repo:tag@digest`, the digest always there.
+fn full_name(report: &Report) -> String {
+    let name = report.head.reference.split('@').next().unwrap_or_default();
+    match &report.head.digest {
+        Some(digest) => format!("{name}@{digest}"),
+        None => name.to_owned(),
+    }
+}
+
+/// What is known of an image, and why it is not more.
+pub(super) fn json_of(known: &impl Serialize, error: Option<&Error>) -> Result<Value> {
+    let mut value = serde_json::to_value(known)
+        .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").caused_by(error))?;
+    if let (Some(error), Some(object)) = (error, value.as_object_mut()) {
+        let error = json!({ "kind": error.kind().name(), "message": error.chain() });
+        object.insert("error".to_owned(), error);
+    }
+    Ok(value)
+}
+
+/// One value for one image, a list where several were asked for.
+pub(super) fn print_values(values: &[Value], several: bool) -> Result<()> {
+    match values {
+        [one] if !several => output::json(one),
+        all => output::json(&all),
+    }
+}
+
+/// `transferred 3.2 MB of 61.5 MB, 58.3 MB shared (95 %), 4 requests, 0.4 s`
+fn receipt(report: &Report) -> String {
+    let bytes = &report.bytes;
+    let mut parts =
+        vec![format!("transferred {} of {}", size(bytes.transferred), size(bytes.total))];
+    if bytes.resumed > 0 {
+        parts.push(format!("{} resumed", size(bytes.resumed)));
+    }
+    parts.push(format!("{} shared ({})", size(bytes.shared), percent(bytes.shared, bytes.total)));
+    if bytes.resent > 0 {
+        parts.push(format!("{} sent again", size(bytes.resent)));
+    }
+    if bytes.missing > 0 {
+        parts.push(format!("{} missing", size(bytes.missing)));
+    }
+    let requests = report.requests.total();
+    parts.push(format!("{requests} request{}", if requests == 1 { "" } else { "s" }));
+    parts.push(format!("{:.1} s", report.elapsed.as_secs_f64()));
+    parts.join(", ")
+}
