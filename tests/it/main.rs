@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod content_suite;
+#[cfg(test)]
 mod dependencies;
 #[cfg(test)]
 mod fixtures;

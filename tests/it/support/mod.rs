@@ -9,6 +9,7 @@ pub(crate) mod fixtures;
 pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod live;
+pub(crate) mod memory;
 pub(crate) mod placeholders;
 pub(crate) mod real;
 pub(crate) mod recorder;

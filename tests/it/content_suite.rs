@@ -1,0 +1,254 @@
+//! What every source and every target promises, run against each that there is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt as _;
+use rpull::checked::verify;
+use rpull::content::{Admission, Holding, Ingest, Label, Name, Source, Target};
+use rpull::descriptor::Descriptor;
+use rpull::digest::Digest;
+use rpull::document::Document;
+use rpull::error::ErrorKind;
+use rpull::layout::{Layout, LayoutOptions};
+use rpull::media::MediaType;
+use rpull::registry::{Client, RegistryOptions};
+
+use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::live::{Access, Live, needs};
+use crate::support::memory::Memory;
+use crate::support::real::RealImage;
+use crate::support::registry::Registry;
+
+fn small_image() -> Image {
+    image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(300_000, 7))])])
+}
+
+async fn read(source: &dyn Source, descriptor: &Descriptor, from: u64) -> Bytes {
+    let body = source.blob(descriptor, from).await.unwrap();
+    assert_eq!(body.start, from);
+    body.stream.try_collect::<BytesMut>().await.unwrap().freeze()
+}
+
+/// A source that holds this image under this name.
+async fn check_source(source: &dyn Source, name: &Name, held: &Image) {
+    let document = source.resolve(name).await.unwrap();
+    assert_eq!(document.bytes(), &held.manifest.bytes, "verbatim");
+    assert_eq!(document.digest(), held.manifest.digest());
+    let by_digest = source.resolve(&Name::Digest(document.digest().clone())).await.unwrap();
+    assert_eq!(by_digest.bytes(), document.bytes());
+    let described = source.document(document.descriptor()).await.unwrap();
+    assert_eq!(described.bytes(), document.bytes());
+    let head = source.head(name).await.unwrap().expect("all that are tested here can tell");
+    assert_eq!(
+        (head.digest, head.size),
+        (document.digest().clone(), document.bytes().len() as u64)
+    );
+
+    let blob = &held.layers[0];
+    let size = blob.descriptor.size;
+    for from in [0, 1, size / 2, size - 1] {
+        let expected = blob.bytes.slice(usize::try_from(from).unwrap()..);
+        assert_eq!(read(source, &blob.descriptor, from).await, expected, "from {from}");
+    }
+    assert_eq!(source.stat(blob.digest()).await.unwrap().size, size);
+
+    let nobody = Digest::sha256(b"nobody has this");
+    let missing = Descriptor::new(MediaType::OCI_MANIFEST, nobody.clone(), 15);
+    let kinds = [
+        source.resolve(&Name::Tag("missing".into())).await.unwrap_err().kind(),
+        source.resolve(&Name::Digest(nobody.clone())).await.unwrap_err().kind(),
+        source.document(&missing).await.unwrap_err().kind(),
+        source.blob(&missing, 0).await.unwrap_err().kind(),
+        source.stat(&nobody).await.unwrap_err().kind(),
+    ];
+    assert_eq!(kinds, [ErrorKind::NotFound; 5]);
+
+    let mut other_size = document.descriptor().clone();
+    other_size.size += 1;
+    let refused = source.document(&other_size).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Mismatch);
+    let odd = Descriptor::new(MediaType::from("x/y"), "blake3:ab".parse().unwrap(), 1);
+    assert_eq!(source.blob(&odd, 0).await.err().unwrap().kind(), ErrorKind::Unsupported);
+}
+
+async fn open(target: &dyn Target, blob: &Descriptor) -> Box<dyn Ingest> {
+    match target.admit(blob).await.unwrap() {
+        Admission::Open(ingest) => ingest,
+        Admission::Present => panic!("nothing of it should be there"),
+    }
+}
+
+/// An empty target.
+async fn check_target(target: Arc<dyn Target>) {
+    check_partials(&*target).await;
+    check_commits(&*target).await;
+    check_writers_wait(&target).await;
+    check_names(&*target).await;
+}
+
+async fn check_partials(target: &dyn Target) {
+    let bytes = Bytes::from(random_blob(5000, 1));
+    let blob = Descriptor::of(MediaType::from("x/y"), &bytes);
+    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Nothing);
+    drop(open(target, &blob).await);
+    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Nothing, "nothing was written");
+
+    let mut ingest = open(target, &blob).await;
+    assert_eq!(ingest.kept(), 0);
+    ingest.write(&bytes.slice(..1000)).await.unwrap();
+    ingest.write(&bytes.slice(1000..2000)).await.unwrap();
+    drop(ingest);
+    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Partial(2000));
+
+    let mut ingest = open(target, &blob).await;
+    assert_eq!(ingest.kept(), 2000);
+    let kept = ingest.read_kept().unwrap().try_collect::<BytesMut>().await.unwrap();
+    assert_eq!(kept, bytes.slice(..2000));
+    ingest.write(&bytes.slice(2000..)).await.unwrap();
+    ingest.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
+    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Whole);
+    assert!(matches!(target.admit(&blob).await.unwrap(), Admission::Present));
+}
+
+async fn check_commits(target: &dyn Target) {
+    let bytes = Bytes::from(random_blob(3000, 2));
+    let blob = Descriptor::of(MediaType::from("x/y"), &bytes);
+    let other = Descriptor::of(MediaType::from("x/y"), b"other");
+    let mut ingest = open(target, &blob).await;
+    ingest.write(&Bytes::from_static(b"other")).await.unwrap();
+    let foreign = ingest.commit(verify(&other, b"other").unwrap()).await;
+    assert_eq!(foreign.unwrap_err().kind(), ErrorKind::Mismatch, "a proof is of one blob");
+    assert_ne!(target.holds(&blob).await.unwrap(), Holding::Whole);
+
+    let mut ingest = open(target, &blob).await;
+    ingest.write(&Bytes::from_static(b"wrong")).await.unwrap();
+    ingest.restart().unwrap();
+    assert_eq!(ingest.kept(), 0);
+    ingest.write(&bytes).await.unwrap();
+    ingest.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
+    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Whole);
+
+    let empty = Descriptor::of(MediaType::from("x/y"), b"");
+    open(target, &empty).await.commit(verify(&empty, b"").unwrap()).await.unwrap();
+    assert_eq!(target.holds(&empty).await.unwrap(), Holding::Whole);
+    let sha512 = "sha512:27c74670adb75075fad058d5ceaf7b20c4e7786c83bae8a32f626f9782af34c9a33c2046ef60fd2a7878d378e29fec851806bbd9a67878f3a9f1cda4830763fd";
+    let long = Descriptor::new(MediaType::from("x/y"), sha512.parse().unwrap(), 2);
+    let mut ingest = open(target, &long).await;
+    ingest.write(&Bytes::from_static(b"{}")).await.unwrap();
+    ingest.commit(verify(&long, b"{}").unwrap()).await.unwrap();
+    assert_eq!(target.holds(&long).await.unwrap(), Holding::Whole);
+}
+
+async fn check_writers_wait(target: &Arc<dyn Target>) {
+    for commits in [true, false] {
+        let bytes = Bytes::from(random_blob(4000, 3 + u64::from(commits)));
+        let blob = Descriptor::of(MediaType::from("x/y"), &bytes);
+        let mut first = open(&**target, &blob).await;
+        first.write(&bytes.slice(..2500)).await.unwrap();
+        let second = tokio::spawn({
+            let (target, blob) = (Arc::clone(target), blob.clone());
+            async move {
+                match target.admit(&blob).await.unwrap() {
+                    Admission::Present => None,
+                    Admission::Open(ingest) => Some(ingest.kept()),
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert!(!second.is_finished(), "one writer at a time");
+        if commits {
+            first.write(&bytes.slice(2500..)).await.unwrap();
+            first.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
+            assert_eq!(second.await.unwrap(), None, "the second finds it there");
+        } else {
+            drop(first);
+            assert_eq!(second.await.unwrap(), Some(2500), "the second goes on from there");
+        }
+    }
+}
+
+async fn check_names(target: &dyn Target) {
+    let name = Name::Ref("registry.example/app:1".into());
+    assert!(target.held(&name).await.unwrap().is_none());
+    let label =
+        Label { name: name.clone(), origin: Some("registry.example/app".into()), index: None };
+    for layers in [1_u64, 2] {
+        let image = image(Family::Oci, "amd64", &[layer(&[("n", &layers.to_le_bytes())])]);
+        let Descriptor { media_type, .. } = image.manifest.descriptor.clone();
+        let document = Document::received(image.manifest.bytes.clone(), &media_type, None).unwrap();
+        assert!(target.stored(document.descriptor()).await.unwrap().is_none());
+        target.put(&document, Some(&label)).await.unwrap();
+        let held = target.held(&name).await.unwrap().unwrap();
+        assert_eq!(held.bytes(), document.bytes(), "the latest of a name wins");
+        let by_digest = Name::Digest(document.digest().clone());
+        assert_eq!(target.held(&by_digest).await.unwrap().unwrap().bytes(), document.bytes());
+        assert!(target.stored(document.descriptor()).await.unwrap().is_some());
+        // Again, which changes nothing.
+        target.put(&document, Some(&label)).await.unwrap();
+    }
+    target.settle().await.unwrap();
+}
+
+fn new_layout(sync: bool) -> (tempfile::TempDir, Layout) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LayoutOptions { private: sync, sync, ..LayoutOptions::default() };
+    let layout = Layout::create(&folder.path().join("layout"), options).unwrap();
+    (folder, layout)
+}
+
+#[tokio::test]
+async fn memory_is_a_target_and_a_source() {
+    check_target(Arc::new(Memory::default())).await;
+    let (held, name) = (small_image(), Name::Tag("1".into()));
+    check_source(&Memory::default().with(name.clone(), &held), &name, &held).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layout_is_a_target() {
+    for sync in [false, true] {
+        let (_folder, layout) = new_layout(sync);
+        check_target(Arc::new(layout)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_layout_is_a_source() {
+    let (_folder, layout) = new_layout(false);
+    let held = small_image();
+    for piece in held.blobs() {
+        let mut ingest = open(&layout, &piece.descriptor).await;
+        ingest.write(&piece.bytes).await.unwrap();
+        ingest.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
+    }
+    let bytes = held.manifest.bytes.clone();
+    let document = Document::received(bytes, &held.manifest.descriptor.media_type, None).unwrap();
+    let name = Name::Ref("registry.example/app:1".into());
+    let label = Label { name: name.clone(), origin: None, index: None };
+    layout.put(&document, Some(&label)).await.unwrap();
+    check_source(&layout, &name, &held).await;
+    check_source(&layout, &Name::Sole, &held).await;
+}
+
+#[tokio::test]
+async fn a_registry_in_memory_is_a_source() {
+    let registry = Registry::start().await;
+    let held = small_image();
+    held.publish(&registry, "team/app", Some("1"));
+    let reference = (registry.repository("team/app") + ":1").parse().unwrap();
+    let repository = Client::new(RegistryOptions::default()).repository(&reference).unwrap();
+    check_source(&repository, &Name::Tag("1".into()), &held).await;
+}
+
+#[tokio::test]
+async fn debians_registry_is_a_source() {
+    if !needs("debians_registry_is_a_source", &["docker-registry", "skopeo", "dpkg"]) {
+        return;
+    }
+    let (real, registry) = (RealImage::get(), Live::start(&Access::Open));
+    real.push("v1", &format!("{}/team/app:v1", registry.host()), &["--dest-tls-verify=false"]);
+    let reference = format!("{}/team/app:v1", registry.host()).parse().unwrap();
+    let repository = Client::new(RegistryOptions::default()).repository(&reference).unwrap();
+    check_source(&repository, &Name::Tag("v1".into()), &real.v1).await;
+}
