@@ -32,10 +32,10 @@ async fn read(source: &dyn Source, descriptor: &Descriptor, from: u64) -> Bytes 
 }
 
 /// A source that holds this image under this name.
-async fn check_source(source: &dyn Source, name: &Name, held: &Image) {
+async fn check_source(source: &dyn Source, name: &Name, image: &Image) {
     let document = source.resolve(name).await.unwrap();
-    assert_eq!(document.bytes(), &held.manifest.bytes, "verbatim");
-    assert_eq!(document.digest(), held.manifest.digest());
+    assert_eq!(document.bytes(), &image.manifest.bytes, "verbatim");
+    assert_eq!(document.digest(), image.manifest.digest());
     let by_digest = source.resolve(&Name::Digest(document.digest().clone())).await.unwrap();
     assert_eq!(by_digest.bytes(), document.bytes());
     let described = source.document(document.descriptor()).await.unwrap();
@@ -46,7 +46,7 @@ async fn check_source(source: &dyn Source, name: &Name, held: &Image) {
         (document.digest().clone(), document.bytes().len() as u64)
     );
 
-    let blob = &held.layers[0];
+    let blob = &image.layers[0];
     let size = blob.descriptor.size;
     for from in [0, 1, size / 2, size - 1] {
         let expected = blob.bytes.slice(usize::try_from(from).unwrap()..);

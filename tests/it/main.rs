@@ -19,3 +19,5 @@ mod support_fixtures;
 mod support_live;
 #[cfg(test)]
 mod support_selftest;
+#[cfg(test)]
+mod transfer;

@@ -6,6 +6,7 @@ pub(crate) mod certs;
 pub(crate) mod cli;
 pub(crate) mod exchange;
 pub(crate) mod fixtures;
+pub(crate) mod flaky;
 pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod live;

@@ -1,0 +1,120 @@
+//! A source that keeps failing in the ways of networks, and counts what it gave.
+
+use std::collections::VecDeque;
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
+use rpull::content::{Body, Name, Source};
+use rpull::descriptor::Descriptor;
+use rpull::digest::Digest;
+use rpull::document::Document;
+use rpull::error::{Error, ErrorKind, Result};
+
+use super::memory::Memory;
+
+/// What happens to one opening of a blob.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mishap {
+    None,
+    /// The body ends after so many bytes.
+    Ends(u64),
+    /// The body fails after so many bytes.
+    Breaks(u64),
+    /// The opening fails.
+    Busy,
+    /// The wanted start is ignored: the body starts at byte 0.
+    FromZero,
+    /// The first byte is another one.
+    Flipped,
+}
+
+/// Mishaps are taken in their order; afterwards all goes well.
+pub(crate) struct Flaky {
+    inner: Memory,
+    mishaps: Mutex<VecDeque<Mishap>>,
+    given: Arc<AtomicU64>,
+}
+
+impl Flaky {
+    pub(crate) fn new(inner: Memory, mishaps: Vec<Mishap>) -> Self {
+        Self { inner, mishaps: Mutex::new(mishaps.into()), given: Arc::default() }
+    }
+
+    /// Body bytes given so far.
+    pub(crate) fn given(&self) -> u64 {
+        self.given.load(Ordering::Relaxed)
+    }
+}
+
+fn busy() -> Error {
+    Error::new(ErrorKind::Transport, "blob").because("busy").transient(None)
+}
+
+/// At most so many bytes of the pieces.
+fn cut(pieces: Vec<Bytes>, mut left: usize) -> Vec<Bytes> {
+    let shorten = |piece: Bytes| {
+        let kept = piece.slice(..left.min(piece.len()));
+        left -= kept.len();
+        kept
+    };
+    pieces.into_iter().map(shorten).collect()
+}
+
+impl Source for Flaky {
+    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+        self.inner.resolve(name)
+    }
+
+    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
+        self.inner.document(descriptor)
+    }
+
+    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        self.inner.head(name)
+    }
+
+    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+        let mishap = self.mishaps.lock().unwrap().pop_front().unwrap_or(Mishap::None);
+        let given = Arc::clone(&self.given);
+        Box::pin(async move {
+            let start = if matches!(mishap, Mishap::FromZero) { 0 } else { from };
+            if matches!(mishap, Mishap::Busy) {
+                return Err(busy());
+            }
+            let whole = self.inner.blob(descriptor, start).await?.stream;
+            let mut pieces: Vec<Bytes> = whole.map(Result::unwrap).collect().await;
+            let mut end = Ok(Bytes::new());
+            match mishap {
+                Mishap::Ends(bytes) => pieces = cut(pieces, usize::try_from(bytes).unwrap()),
+                Mishap::Breaks(bytes) => {
+                    pieces = cut(pieces, usize::try_from(bytes).unwrap());
+                    end = Err(busy());
+                }
+                Mishap::Flipped => {
+                    let mut first = pieces[0].to_vec();
+                    first[0] ^= 1;
+                    pieces[0] = first.into();
+                }
+                Mishap::None | Mishap::Busy | Mishap::FromZero => {}
+            }
+            let pieces = pieces.into_iter().map(move |piece| {
+                given.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                Ok(piece)
+            });
+            Ok(Body { start, stream: Box::pin(stream::iter(pieces.chain([end]))) })
+        })
+    }
+
+    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
+        Box::pin(ready(Err(Error::new(ErrorKind::NotFound, digest.as_str()))))
+    }
+
+    fn place(&self) -> String {
+        "flaky".to_owned()
+    }
+}

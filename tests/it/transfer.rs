@@ -1,0 +1,206 @@
+//! The engine between two ends in memory: whatever goes wrong on the way, the bytes are right and add up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use rpull::content::{Admission, Name, Source as _, Target};
+use rpull::platform::Platform;
+use rpull::retry::RetryPolicy;
+use rpull::transfer::{Finished, Options, Platforms, Wanted, plan, transfer};
+
+use crate::support::flaky::{Flaky, Mishap};
+use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
+use crate::support::memory::Memory;
+
+fn options() -> Options {
+    let retry = RetryPolicy { first_delay: Duration::ZERO, ..RetryPolicy::default() };
+    Options { retry, jobs: 2, ..Options::default() }
+}
+
+fn wanted(source: Arc<Flaky>, tag: &str) -> Wanted {
+    Wanted {
+        source,
+        name: Name::Tag(tag.into()),
+        reference: format!("r.example/app:{tag}"),
+        target_name: Name::Ref(format!("r.example/app:{tag}")),
+        platforms: Platforms::One(Platform::host()),
+    }
+}
+
+fn layers(count: u64) -> Vec<Layer> {
+    let size = |seed| usize::try_from(seed * 900).unwrap();
+    (1..=count).map(|seed| layer(&[("data", &random_blob(size(seed), seed))])).collect()
+}
+
+/// Two images that share all layers but the last.
+fn two_images() -> [Image; 2] {
+    let all = layers(4);
+    [3, 4].map(|count| image(Family::Oci, "amd64", &all[..count]))
+}
+
+/// What a target has of a blob before the run.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Nothing,
+    Whole,
+    Partial(u8),
+    WrongPartial(u8),
+}
+
+async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
+    for (piece, before) in image.blobs().zip(before) {
+        let Admission::Open(mut ingest) = target.admit(&piece.descriptor).await.unwrap() else {
+            continue;
+        };
+        let upto = |percent: u8| piece.bytes.len() * usize::from(percent) / 100;
+        match *before {
+            Before::Nothing => {}
+            Before::Whole => {
+                let proof = rpull::checked::verify(&piece.descriptor, &piece.bytes).unwrap();
+                ingest.write(&piece.bytes).await.unwrap();
+                ingest.commit(proof).await.unwrap();
+            }
+            Before::Partial(percent) => {
+                ingest.write(&piece.bytes.slice(..upto(percent))).await.unwrap();
+            }
+            Before::WrongPartial(percent) => {
+                ingest.write(&Bytes::from(vec![7; upto(percent)])).await.unwrap();
+            }
+        }
+    }
+}
+
+async fn assert_complete(target: &Memory, image: &Image) {
+    for piece in image.blobs() {
+        let body = target.blob(&piece.descriptor, 0).await.unwrap();
+        let pieces: Vec<Bytes> =
+            futures_util::TryStreamExt::try_collect(body.stream).await.unwrap();
+        assert_eq!(pieces.concat(), piece.bytes);
+    }
+}
+
+fn assert_law(finished: &Finished) {
+    let sum = finished.report.bytes;
+    let parts = sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.missing;
+    assert_eq!(sum.total, parts, "{sum:?}");
+}
+
+fn mishap() -> impl Strategy<Value = Mishap> {
+    prop_oneof![
+        (0_u64..4000).prop_map(Mishap::Ends),
+        (0_u64..4000).prop_map(Mishap::Breaks),
+        Just(Mishap::Busy),
+        Just(Mishap::FromZero),
+        Just(Mishap::None),
+    ]
+}
+
+fn before() -> impl Strategy<Value = Before> {
+    prop_oneof![
+        Just(Before::Nothing),
+        Just(Before::Whole),
+        (0_u8..=100).prop_map(Before::Partial),
+        (1_u8..=100).prop_map(Before::WrongPartial),
+    ]
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn every_byte_arrives_and_is_accounted_for(
+        mishaps in proptest::collection::vec(mishap(), 0..6),
+        states in proptest::collection::vec(before(), 5),
+    ) {
+        run(async {
+            let [first, second] = two_images();
+            let shelf = Memory::default()
+                .with(Name::Tag("1".into()), &first)
+                .with(Name::Tag("2".into()), &second);
+            let memory = Memory::default();
+            prepare(&memory, &second, &states).await;
+            let source = Arc::new(Flaky::new(shelf, mishaps));
+            let all = [wanted(Arc::clone(&source), "1"), wanted(Arc::clone(&source), "2")];
+            let target: Arc<dyn Target> = Arc::new(memory.clone());
+
+            let planned = plan(&all, &*target, &options()).await;
+            let finished = transfer(&all, &target, options()).await;
+            let (mut moved, mut resent) = (0, 0);
+            for (finished, planned) in finished.iter().zip(planned) {
+                assert!(finished.error.is_none(), "{:?}", finished.error);
+                assert_law(finished);
+                let (done, planned) = (finished.report.bytes, planned.unwrap().bytes);
+                assert_eq!((done.total, done.shared), (planned.total, planned.shared));
+                moved += done.transferred;
+                resent += done.resent;
+            }
+            assert_eq!(source.given(), moved + resent, "every byte on the wire is told");
+            assert_complete(&memory, &first).await;
+            assert_complete(&memory, &second).await;
+        });
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_anywhere_is_finished_by_the_next(polls in 0_usize..120) {
+        run(async {
+            let [_, held] = two_images();
+            let shelf = Memory::default().with(Name::Tag("1".into()), &held);
+            let memory = Memory::default();
+            let target: Arc<dyn Target> = Arc::new(memory.clone());
+            let mishaps = vec![Mishap::Ends(700); 3];
+            let source = Arc::new(Flaky::new(shelf, mishaps));
+            let all = [wanted(Arc::clone(&source), "1")];
+            {
+                // Dropped at some point between two polls, as by a timeout of the caller.
+                let mut stopped = std::pin::pin!(transfer(&all, &target, options()));
+                for _ in 0..polls {
+                    if futures_util::poll!(stopped.as_mut()).is_ready() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+            let before = source.given();
+            let finished = transfer(&all, &target, options()).await.remove(0);
+            assert!(finished.error.is_none(), "{:?}", finished.error);
+            assert_law(&finished);
+            let sum = finished.report.bytes;
+            assert_eq!(source.given() - before, sum.transferred + sum.resent);
+            assert_complete(&memory, &held).await;
+            assert!(target.held(&all[0].target_name).await.unwrap().is_some());
+        });
+    }
+}
+
+#[tokio::test]
+async fn wrong_bytes_are_fetched_anew_once_and_only_where_they_may_be_the_seams_fault() {
+    for (mishaps, arrives, given) in [
+        // The first answer alone is wrong: nothing explains that away.
+        (vec![Mishap::Flipped], false, 1),
+        // Put together from two answers: one clean start decides.
+        (vec![Mishap::Ends(1), Mishap::Flipped], true, 2),
+        (vec![Mishap::Ends(1), Mishap::Flipped, Mishap::Flipped], false, 2),
+    ] {
+        let held = image(Family::Oci, "amd64", &[]);
+        let shelf = Memory::default().with(Name::Tag("1".into()), &held);
+        let (memory, source) = (Memory::default(), Arc::new(Flaky::new(shelf, mishaps.clone())));
+        let target: Arc<dyn Target> = Arc::new(memory.clone());
+        let wanted = [wanted(Arc::clone(&source), "1")];
+        let finished = transfer(&wanted, &target, options()).await.remove(0);
+        assert_eq!(finished.error.is_none(), arrives, "{mishaps:?}");
+        assert_law(&finished);
+        let sum = finished.report.bytes;
+        assert_eq!(source.given(), sum.transferred + sum.resent, "{mishaps:?}");
+        assert_eq!(source.given(), held.size() * given, "{mishaps:?}");
+        if !arrives {
+            assert_eq!(sum.missing, sum.total, "{mishaps:?}");
+            assert!(memory.held(&wanted[0].target_name).await.unwrap().is_none());
+        }
+    }
+}
