@@ -149,6 +149,8 @@ fn run_options<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Valu
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -206,5 +208,19 @@ mod tests {
             assert_eq!(refusal.kind(), ErrorKind::Document, "{text}");
         }
         assert!(ImageConfig::parse(br#"{"config":{"Cmd":"/bin/sh -l"}}"#).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_read_or_refused(text in "\\{(\"(os|config|rootfs|history|created)\":(null|1|\"x\"|\\[\\{\\}\\]|\\{\\}|\\[\\])(,|\\}|)){0,4}") {
+            if let Err(error) = ImageConfig::parse(text.as_bytes()) {
+                prop_assert_eq!(error.kind(), ErrorKind::Document);
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            _ = ImageConfig::parse(&bytes).is_ok();
+        }
     }
 }

@@ -180,6 +180,8 @@ impl Hasher {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -221,5 +223,15 @@ mod tests {
     fn an_unknown_algorithm_parses_but_cannot_be_verified() {
         let digest: Digest = "blake3:abcdef".parse().unwrap();
         assert_eq!(digest.algorithm().unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_round_trips_and_is_no_path(text in "[a-z0-9]{0,8}[+._:-]?(sha256)?:?[a-f0-9/.=_-]{0,70}") {
+            if let Ok(digest) = text.parse::<Digest>() {
+                prop_assert_eq!(digest.as_str(), &text);
+                prop_assert!(!digest.encoded().contains(['/', '.', ':']));
+            }
+        }
     }
 }

@@ -101,6 +101,8 @@ fn digest(text: &str) -> Result<Digest, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
@@ -172,6 +174,17 @@ mod tests {
             let refusal = Place::parse(text, PlainMeans::Either).unwrap_err();
             assert_eq!(refusal.kind(), ErrorKind::Reference);
             assert!(refusal.to_string().contains(why), "{refusal}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(oci|store|docker|oci-archive)?(:|://)?\\PC{0,40}") {
+            for plain in [PlainMeans::Registry, PlainMeans::Store, PlainMeans::Either] {
+                if let Err(error) = Place::parse(&text, plain) {
+                    prop_assert_eq!(error.kind(), ErrorKind::Reference);
+                }
+            }
         }
     }
 }

@@ -272,6 +272,8 @@ impl<'de> Visitor<'de> for Strict {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const CONFIG: &str = r#""config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}"#;
@@ -341,5 +343,22 @@ mod tests {
             kind(&format!(r#"{{"schemaVersion":2,"x":{deep}"#), ""),
             Err(ErrorKind::Document)
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_nothing_is_both(
+            keys in proptest::collection::vec(
+                ("(schemaVersion|mediaType|config|layers|manifests|fsLayers|Layers|x)", "(1|2|null|\\[\\]|\\{\\}|\"a/b\"|\\[\\{\\}\\])"), 0..6),
+            tail in "[}\\] ]{0,2}",
+        ) {
+            let fields: Vec<String> = keys.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+            let text = format!("{{{}{tail}", fields.join(","));
+            let has = |key: &str| keys.iter().any(|(known, _)| known == key);
+            for declared in ["", MediaType::OCI_INDEX.as_str(), MediaType::DOCKER_MANIFEST.as_str()] {
+                let answer = read(text.as_bytes(), &MediaType::from_header(declared));
+                prop_assert!(answer.is_err() || !(has("layers") && has("manifests")));
+            }
+        }
     }
 }

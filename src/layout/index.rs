@@ -208,6 +208,8 @@ pub(super) fn write_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::media::MediaType;
 
@@ -286,5 +288,15 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\{(\"(schemaVersion|manifests|x)\":(2|null|\\[\\{\\}\\]|\\[\\]|\"\\\\u0041\"),?){0,4}\\}?") {
+            if let Ok(mut index) = Index::parse(&text) {
+                _ = index.entries().is_ok();
+                _ = index.set("a", image("one")).is_ok();
+            }
+        }
     }
 }

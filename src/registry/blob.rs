@@ -188,6 +188,8 @@ fn odd(what: &str, url: &Url, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -230,5 +232,12 @@ mod tests {
             assert!(!fits(bad), "{bad:?}");
         }
         assert!(!fits(&["bytes 20-127/128", "bytes 20-127/128"]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_range_panics(value in "(bytes )?[0-9+*/ -]{0,60}") {
+            prop_assert!(content_range(&value).is_none() || !value.contains('+'));
+        }
     }
 }

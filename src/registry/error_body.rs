@@ -139,6 +139,8 @@ fn plain(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn why(status: u16, body: &str) -> String {
@@ -200,5 +202,14 @@ mod tests {
         assert_eq!(of(401).kind(), ErrorKind::Denied);
         assert!(of(429).is_transient() && of(503).is_transient() && of(522).is_transient());
         assert!(!of(501).is_transient() && !of(404).is_transient() && !of(400).is_transient());
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics_or_says_too_much(body in proptest::collection::vec(any::<u8>(), 0..600), status in 100_u16..600) {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = error("x", "y", status, &HeaderMap::new(), &body);
+            prop_assert!(error.why().chars().count() < 8 * WORDS_LIMIT);
+        }
     }
 }

@@ -62,6 +62,8 @@ fn end_of_params(params: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn follow(header: &str) -> Result<Option<String>> {
@@ -93,6 +95,15 @@ mod tests {
             "https://localhost/v2",
         ] {
             assert!(follow(&format!(r#"<{target}>; rel="next""#)).is_err(), "{target}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics_or_leads_away(header in "[<>;,=\"/a-z:.? -]{0,60}") {
+            if let Ok(Some(url)) = follow(&header) {
+                prop_assert!(url.starts_with("https://localhost:5000/"));
+            }
         }
     }
 }

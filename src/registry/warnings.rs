@@ -50,6 +50,8 @@ fn parse(value: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -67,6 +69,14 @@ mod tests {
             r#"299 - "x" y"#,
         ] {
             assert_eq!(parse(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(value in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let value = [b"299 - \"".as_slice(), &value].concat();
+            prop_assert!(parse(&value).is_none_or(|text| text.len() <= 3 * value.len()));
         }
     }
 }

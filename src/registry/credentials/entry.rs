@@ -61,3 +61,21 @@ fn decode(auth: &str) -> Result<Option<Credential>, &'static str> {
     // Docker's own encoder once padded with them.
     Credential::of_user(user, password.trim_end_matches('\0'))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_entry_panics_or_lets_a_line_end(auth in "[A-Za-z0-9+/=]{0,40}", plain in "[a-z:\n\\x00é]{0,12}") {
+            for auth in [auth, BASE64.encode(plain)] {
+                if let Ok(Some(Credential::Basic { user, password })) = decode(&auth) {
+                    prop_assert!(!user.contains('\n') && !password.reveal().contains('\n'));
+                }
+            }
+        }
+    }
+}
