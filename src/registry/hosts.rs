@@ -1,14 +1,14 @@
 //! From a registry's name to the base URL it answers at, and the HTTP clients that reach it.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::{Certificate, Identity, Url};
+use reqwest::Url;
 
 use super::address::{GuardedResolver, Vicinity};
 use super::options::RegistryOptions;
 use super::origin::Origin;
+use super::tls::{self, TlsOptions};
 use super::tls_files::TlsFiles;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -81,7 +81,12 @@ impl Clients {
             builder = builder.no_proxy();
         }
         builder = if origin.is_https() {
-            self.with_tls(builder, own)?
+            let config = tls::config(self.tls_options(own)?).map_err(|error| {
+                Error::new(ErrorKind::Denied, "certificate or key")
+                    .at(origin.to_string())
+                    .caused_by(error)
+            })?;
+            builder.tls_backend_preconfigured(config)
         } else {
             // Without this, a system that has no CA certificates could not even reach a plain registry.
             builder.tls_certs_only([])
@@ -93,55 +98,24 @@ impl Clients {
         })
     }
 
-    fn with_tls(
-        &self,
-        mut builder: reqwest::ClientBuilder,
-        own: bool,
-    ) -> Result<reqwest::ClientBuilder> {
+    /// Roots that the user gave go for every host; the rest is bound to the registry's own origin.
+    fn tls_options(&self, own: bool) -> Result<TlsOptions> {
         let options = &self.options;
         let of_host = self.tls_files.as_ref().filter(|_| own);
-        let roots = options.ca_file.iter().chain(of_host.iter().flat_map(|files| &files.ca));
-        let mut certificates = Vec::new();
-        for path in roots {
-            let bundle = Certificate::from_pem_bundle(&read_pem(path)?)
-                .map_err(|error| bad_pem(path).caused_by(error))?;
-            certificates.extend(bundle);
-        }
-        if !certificates.is_empty() {
-            builder = builder.tls_certs_merge(certificates);
-        }
+        let files = options.ca_file.iter().chain(of_host.iter().flat_map(|files| &files.ca));
+        let roots = files.map(|path| tls::certificates(path)).collect::<Result<Vec<_>>>()?.concat();
         if !own {
-            return Ok(builder);
+            return Ok(TlsOptions { roots, ..TlsOptions::default() });
         }
-        if options.insecure {
-            builder = builder.tls_danger_accept_invalid_certs(true);
-        }
-        let pair = match (&options.cert_file, &options.key_file) {
-            (Some(cert), key) => Some((cert, key.as_ref())),
-            _ => {
-                of_host.and_then(|files| files.client.as_ref()).map(|(cert, key)| (cert, Some(key)))
-            }
+        let typed = options.cert_file.as_ref();
+        let typed = typed.map(|cert| (cert, options.key_file.as_ref().unwrap_or(cert)));
+        let pair = typed.or_else(|| of_host?.client.as_ref().map(|(cert, key)| (cert, key)));
+        let client = match pair {
+            Some((cert, key)) => Some((tls::certificates(cert)?, tls::key(key)?)),
+            None => None,
         };
-        if let Some((cert, key)) = pair {
-            let mut pem = read_pem(cert)?;
-            if let Some(key) = key {
-                pem.push(b'\n');
-                pem.extend(read_pem(key)?);
-            }
-            builder = builder.identity(
-                Identity::from_pem(&pem).map_err(|error| bad_pem(cert).caused_by(error))?,
-            );
-        }
-        Ok(builder)
+        Ok(TlsOptions { roots, client, insecure: options.insecure })
     }
-}
-
-fn read_pem(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| bad_pem(path).caused_by(error))
-}
-
-fn bad_pem(path: &Path) -> Error {
-    Error::new(ErrorKind::Denied, "certificate or key").at(path.display().to_string())
 }
 
 #[cfg(test)]

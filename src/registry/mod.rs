@@ -20,6 +20,7 @@ mod options;
 mod origin;
 mod scope;
 mod tags;
+mod tls;
 mod tls_files;
 mod token;
 mod transport;

@@ -1,0 +1,176 @@
+//! Whom a TLS connection trusts, and what it shows of itself.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
+    verify_tls13_signature,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls_platform_verifier::Verifier;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a connection to one host is told.
+#[derive(Default)]
+pub(super) struct TlsOptions {
+    /// Trusted beside the system's roots.
+    pub(super) roots: Vec<CertificateDer<'static>>,
+    /// The client's chain and key.
+    pub(super) client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// Accept any certificate.
+    pub(super) insecure: bool,
+}
+
+/// Builds the configuration.
+///
+/// # Errors
+/// Where a root or the client's pair cannot be used, or the system has no roots and none were given.
+pub(super) fn config(options: TlsOptions) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let trust = Trust {
+        algorithms: provider.signature_verification_algorithms,
+        verifier: if options.insecure {
+            None
+        } else {
+            Some(system_and(&options.roots, &provider)?)
+        },
+        by_hand: options.roots,
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(trust));
+    match options.client {
+        Some((chain, key)) => config.with_client_auth_cert(chain, key),
+        None => Ok(config.with_no_client_auth()),
+    }
+}
+
+fn system_and(
+    roots: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Verifier, rustls::Error> {
+    Verifier::new_with_extra_roots(roots.to_vec(), Arc::clone(provider))
+}
+
+/// Every certificate of a PEM file.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let all = all.map_err(|error| bad_pem(path).caused_by(error))?;
+    if all.is_empty() { Err(bad_pem(path).because("has no certificate in it")) } else { Ok(all) }
+}
+
+/// The first private key of a PEM file.
+pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| bad_pem(path).caused_by(error))
+}
+
+fn bad_pem(path: &Path) -> Error {
+    Error::new(ErrorKind::Denied, "certificate or key").at(path.display().to_string())
+}
+
+/// The system's judgement, and that of the user who named a server's own certificate as a root.
+#[derive(Debug)]
+struct Trust {
+    /// `None` accepts everybody.
+    verifier: Option<Verifier>,
+    by_hand: Vec<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for Trust {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(verifier) = &self.verifier else { return Ok(ServerCertVerified::assertion()) };
+        let judged =
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match judged {
+            // The self-signed certificate of Docker's own instructions (`openssl req -x509`) is its own authority, which
+            // webpki refuses after it has found the dates to be right; the name is still to be compared.
+            Err(error) if is_ca(&error) && self.by_hand.iter().any(|own| own == end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Whether the one thing wrong is that an authority stands where a server should. Only the text tells: the error is
+/// webpki's, whose type rustls does not show.
+fn is_ca(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(inner))
+        if inner.to_string() == "CaUsedAsEndEntity")
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// A self-signed certificate that is its own authority.
+    fn own(until: i32) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["registry.test".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    fn judge(trusted: &CertificateDer<'static>, shown: &CertificateDer<'_>, host: &str) -> bool {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let by_hand = vec![trusted.clone()];
+        let trust = Trust {
+            algorithms: provider.signature_verification_algorithms,
+            verifier: Some(system_and(&by_hand, &provider).unwrap()),
+            by_hand,
+        };
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        trust.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).is_ok()
+    }
+
+    #[test]
+    fn a_certificate_that_is_its_own_authority_is_trusted_where_it_was_named_and_only_there() {
+        let (good, other, expired) = (own(2100), own(2100), own(2001));
+        assert!(judge(&good, &good, "registry.test"));
+        assert!(!judge(&good, &good, "elsewhere.test"));
+        assert!(!judge(&good, &other, "registry.test"));
+        assert!(!judge(&expired, &expired, "registry.test"));
+    }
+}
