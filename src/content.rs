@@ -144,6 +144,13 @@ pub trait Target: Send + Sync {
     /// The document of this descriptor, verified, where the target has it and looking costs nothing.
     fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>>;
 
+    /// The bytes of a small blob that the target has, verified; `None` where it has not or cannot read them.
+    fn stored_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+    ) -> BoxFuture<'a, Result<Option<Bytes>>>;
+
     /// Bytes of this blob that the target has: all of them, a partial's, or 0. Opens and locks nothing.
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>>;
 
@@ -212,6 +219,14 @@ impl Target for Empty {
     }
 
     fn stored<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    fn stored_blob<'a>(
+        &'a self,
+        _: &'a Descriptor,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
         Box::pin(ready(Ok(None)))
     }
 

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Moves container images layer by layer, without a daemon, and knows exactly what moved.
 #[derive(Debug, Parser)]
+#[command(override_usage = "rpull [OPTIONS] <IMAGE>...\n       rpull [OPTIONS] <COMMAND>")]
 #[command(name = "rpull", version, disable_help_subcommand = true, max_term_width = 100)]
 #[command(after_help = "`rpull IMAGE` is short for `rpull pull IMAGE`.
 

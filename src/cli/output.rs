@@ -1,13 +1,18 @@
 //! Results to stdout, everything else to stderr, above the progress bars where there are any.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, PoisonError};
 
 use anstream::ColorChoice;
 use indicatif::MultiProgress;
 use serde::Serialize;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::When;
@@ -46,12 +51,30 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
     // Only our own crate: what the HTTP and TLS libraries log may hold headers.
     let wanted = std::env::var("RPULL_LOG").ok().and_then(|text| text.parse::<LevelFilter>().ok());
     let targets = Targets::new().with_target("rpull", wanted.unwrap_or(level));
-    let layer = tracing_subscriber::fmt::layer()
-        .without_time()
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(|| LogLine);
+    let layer = tracing_subscriber::fmt::layer().event_format(Lines).with_writer(|| LogLine);
     tracing_subscriber::registry().with(targets).with(layer).init();
+}
+
+/// Messages as people read them: no time, no module, a word only in front of warnings.
+struct Lines;
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if *event.metadata().level() == Level::WARN {
+            writer.write_str("\u{1b}[1;33mwarning:\u{1b}[0m ")?;
+        }
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 struct LogLine;

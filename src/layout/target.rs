@@ -3,10 +3,12 @@
 use std::future::ready;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::index::Index;
 use super::{INDEX_ANNOTATION, Inner, Layout, ORIGIN_ANNOTATION, blobs, ingest};
+use crate::checked::verify;
 use crate::content::{Admission, Holding, Label, Name, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -48,7 +50,7 @@ impl Layout {
         if self.described(descriptor).is_ok() {
             return Ok(());
         }
-        let proof = crate::checked::verify(descriptor, document.bytes())?;
+        let proof = verify(descriptor, document.bytes())?;
         let path = blobs::path_of(self.root(), &descriptor.digest)?;
         if path.exists() {
             std::fs::remove_file(&path).map_err(|error| super::failed("replace", &path, error))?;
@@ -118,6 +120,16 @@ impl Target for Layout {
 
     fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
         Box::pin(ready(Ok(usable(self.described(descriptor)))))
+    }
+
+    fn stored_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
+        let read = blobs::read(self.root(), &descriptor.digest, limit);
+        let verified = read.ok().filter(|bytes| verify(descriptor, bytes).is_ok());
+        Box::pin(ready(Ok(verified)))
     }
 
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {

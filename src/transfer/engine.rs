@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::blob::{Job, run};
-use super::graph::{Graph, Wanted, resolve_all};
+use super::graph::{Graph, Platforms, Wanted, resolve_all};
 use super::plan::{Plan, PlanReport, PlannedBlob};
 use super::progress::{Event, Progress, Silent};
 use super::reader::Care;
@@ -19,6 +19,7 @@ use super::tally::Tally;
 use super::throttle::Throttle;
 use crate::content::Target;
 use crate::error::{Error, ErrorKind, Result};
+use crate::platform;
 use crate::registry::Timeouts;
 use crate::retry::RetryPolicy;
 
@@ -168,6 +169,7 @@ impl<'a> Run<'a> {
         }
         self.commit_ready().await;
         self.move_blobs().await;
+        self.learn_platforms().await;
         if let Err(error) = self.target.settle().await {
             self.fail_all(&error);
         }
@@ -309,6 +311,24 @@ impl<'a> Run<'a> {
                     image.missing_blobs = usize::MAX;
                 }
                 Err(error) => image.error = Some(error),
+            }
+        }
+    }
+
+    async fn learn_platforms(&mut self) {
+        for (image, wanted) in self.images.iter_mut().zip(self.wanted) {
+            let Some(graph) = image.graph.as_mut().filter(|_| image.error.is_none()) else {
+                continue;
+            };
+            graph.learn_platforms(&**self.target).await;
+            if let (Platforms::One(asked), [(_, Some(got))]) =
+                (&wanted.platforms, graph.manifests.as_slice())
+                && !platform::matches(asked, got)
+            {
+                tracing::warn!(
+                    "{} has no choice of platforms: it is {got}, not {asked}",
+                    wanted.reference
+                );
             }
         }
     }

@@ -79,6 +79,24 @@ impl Graph {
     pub fn named(&self) -> Option<&Document> {
         self.documents.last()
     }
+
+    /// A manifest that no index lists says only in its config where it runs, and that is at the target by now.
+    pub(super) async fn learn_platforms(&mut self, target: &dyn Target) {
+        for (descriptor, platform) in self.manifests.iter_mut().filter(|entry| entry.1.is_none()) {
+            let document = self.documents.iter().find(|known| known.digest() == &descriptor.digest);
+            let Some(Content::Manifest(manifest)) = document.map(Document::content) else {
+                continue;
+            };
+            if !manifest.config.media_type.is_image_config() {
+                continue;
+            }
+            if let Ok(Some(bytes)) = target.stored_blob(&manifest.config, CONFIG_LIMIT).await
+                && let Ok(config) = ImageConfig::parse(&bytes)
+            {
+                *platform = Some(config.platform()).filter(|platform| !platform.is_empty());
+            }
+        }
+    }
 }
 
 /// Resolves all of them, several at once; the answers are in their order.

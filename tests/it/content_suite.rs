@@ -110,6 +110,9 @@ async fn check_partials(target: &dyn Target) {
     ingest.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
     assert_eq!(target.holds(&blob).await.unwrap(), Holding::Whole);
     assert!(matches!(target.admit(&blob).await.unwrap(), Admission::Present));
+    assert_eq!(target.stored_blob(&blob, 5000).await.unwrap().unwrap(), bytes);
+    let absent = Descriptor::of(MediaType::from("x/y"), b"absent");
+    assert!(target.stored_blob(&absent, 5000).await.unwrap().is_none());
 }
 
 async fn check_commits(target: &dyn Target) {

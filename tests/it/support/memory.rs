@@ -112,6 +112,14 @@ impl Target for Memory {
         Box::pin(ready(Ok(self.described(descriptor).ok())))
     }
 
+    fn stored_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
+        Box::pin(ready(Ok(self.bytes(&descriptor.digest).ok())))
+    }
+
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
         Box::pin(async move {
             if self.has(descriptor) {
