@@ -1,6 +1,6 @@
 //! Where content comes from and where it goes: [`Source`], [`Target`], and an open write, [`Ingest`].
 //!
-//! A registry, an image layout and an archive are ends of the same engine ([`crate::transfer`]). An end is opened once
+//! A registry, an image layout and an archive are ends of the same engine ([`mod@crate::transfer`]). An end is opened once
 //! and bound to one repository or directory; the traits are object-safe because they are called per blob, never per byte.
 
 use std::fmt;

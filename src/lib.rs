@@ -10,13 +10,13 @@
 //! # }
 //! ```
 //!
-//! [`pull`] is a composition of parts that can be used alone:
+//! [`pull()`] is a composition of parts that can be used alone:
 //!
-//! - [`reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the words of the OCI specs;
-//! - [`content`]: the ends of a transfer, [`Source`](content::Source) and [`Target`](content::Target);
+//! - [`mod@reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the words of the OCI specs;
+//! - [`content`]: the ends of a transfer, [`Source`] and [`Target`];
 //! - [`registry`]: a registry over HTTP, with complete authentication, as a source;
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
-//! - [`transfer`]: resolve, plan, move, commit, report;
+//! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers.
 
 pub mod checked;
@@ -44,6 +44,8 @@ pub mod transfer;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(doc)]
+use content::Source;
 use content::{Name, Target};
 use error::Result;
 pub use escape::escape;
@@ -73,3 +75,8 @@ pub async fn pull(reference: &str, store: &Path, options: RegistryOptions) -> Re
         Some(error) => Err(error),
     }
 }
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
