@@ -1,5 +1,8 @@
 //! Size and digest, counted and hashed while the bytes stream by; the only way to a [`Verified`].
 
+use base64::Engine as _;
+use bytes::Bytes;
+
 use crate::descriptor::Descriptor;
 use crate::digest::Hasher;
 use crate::error::{Error, ErrorKind, Result};
@@ -87,6 +90,14 @@ pub fn verify(expected: &Descriptor, bytes: &[u8]) -> Result<Verified> {
     checked.finish()
 }
 
+/// The content that a descriptor carries in its `data`, only where it verifies; otherwise it must be fetched.
+pub fn inline(descriptor: &Descriptor) -> Option<(Bytes, Verified)> {
+    let data = descriptor.data.as_ref()?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(data).ok()?;
+    let proof = verify(descriptor, &bytes).ok()?;
+    Some((bytes.into(), proof))
+}
+
 fn mismatch(expected: &Descriptor, why: String) -> Error {
     Error::new(ErrorKind::Mismatch, format!("content {}", expected.digest)).because(why)
 }
@@ -108,6 +119,19 @@ mod tests {
         }
         for wrong in [&bytes[1..], b"one layer of an imagE", b"one layer of an image "] {
             assert_eq!(verify(&descriptor, wrong).unwrap_err().kind(), ErrorKind::Mismatch);
+        }
+    }
+
+    #[test]
+    fn inline_data_counts_only_when_it_verifies() {
+        let inline = |descriptor: &Descriptor| inline(descriptor).map(|(bytes, _)| bytes);
+        let mut empty = Descriptor::of(MediaType::OCI_CONFIG, b"{}");
+        assert_eq!(inline(&empty), None);
+        empty.data = Some("e30=".into());
+        assert_eq!(inline(&empty).as_deref(), Some(&b"{}"[..]));
+        for wrong in ["W10=", "e30", "e30gIA==", "!"] {
+            empty.data = Some(wrong.into());
+            assert_eq!(inline(&empty), None, "{wrong}");
         }
     }
 }

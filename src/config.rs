@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::descriptor::{Object, null_is_default, object, objects, optional_object};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{Object, null_is_default, object, objects, optional_object};
 use crate::platform::Platform;
 
 /// The largest config that is read, in bytes.

@@ -1,16 +1,11 @@
 //! The descriptor: what names content everywhere. Spec: image-spec `descriptor.md`.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 
-use base64::Engine as _;
-use bytes::Bytes;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::Digest;
+use crate::json::{null_is_default, optional_object};
 use crate::media::MediaType;
 use crate::platform::Platform;
 
@@ -34,7 +29,7 @@ pub struct Descriptor {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub annotations: BTreeMap<String, String>,
-    /// The content itself in base64; see [`Descriptor::inline`].
+    /// The content itself in base64; see [`crate::checked::inline`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// What an artifact is.
@@ -43,67 +38,6 @@ pub struct Descriptor {
     /// Where the manifest behind it runs.
     #[serde(default, deserialize_with = "platform", skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-}
-
-/// Go writers emit `null` for an empty list or map.
-pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// Reads a struct from a JSON object only: serde alone also takes a list of its fields, as no other client does.
-pub(crate) struct Object<T>(pub(crate) T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
-    }
-}
-
-struct ObjectVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
-    }
-}
-
-/// An [`Object`].
-pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Object::deserialize(deserializer).map(|Object(value)| value)
-}
-
-/// An [`Object`] or `null`.
-pub(crate) fn optional_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    let value: Option<Object<T>> = Option::deserialize(deserializer)?;
-    Ok(value.map(|Object(value)| value))
-}
-
-/// A list of [`Object`]s or `null`.
-pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    let values: Vec<Object<T>> = null_is_default(deserializer)?;
-    Ok(values.into_iter().map(|Object(value)| value).collect())
 }
 
 fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -145,13 +79,6 @@ impl Descriptor {
         }
     }
 
-    /// The content embedded in `data`, only where it has the right size and digest; otherwise fetch it.
-    pub fn inline(&self) -> Option<Bytes> {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(self.data.as_ref()?).ok()?;
-        crate::checked::verify(self, &bytes).ok()?;
-        Some(bytes.into())
-    }
-
     /// Whether it is a `BuildKit` attestation or anything else that only talks about an image.
     ///
     /// Such entries carry `vnd.docker.reference.type` and the platform `unknown/unknown`; they never run anywhere.
@@ -163,18 +90,6 @@ impl Descriptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn inline_data_counts_only_when_it_verifies() {
-        let mut empty = Descriptor::of(MediaType::OCI_CONFIG, b"{}");
-        assert_eq!(empty.inline(), None);
-        empty.data = Some("e30=".into());
-        assert_eq!(empty.inline().as_deref(), Some(&b"{}"[..]));
-        for wrong in ["W10=", "e30", "e30gIA==", "!"] {
-            empty.data = Some(wrong.into());
-            assert_eq!(empty.inline(), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn null_lists_are_empty() {

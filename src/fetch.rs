@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 
-use crate::checked::verify;
+use crate::checked::{inline, verify};
 use crate::content::Source;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +25,7 @@ pub async fn blob(
             Error::new(ErrorKind::Document, format!("blob {}", descriptor.digest)).because(why)
         );
     }
-    if let Some(bytes) = descriptor.inline() {
+    if let Some((bytes, _)) = inline(descriptor) {
         return Ok(bytes);
     }
     retry(policy, || async {

@@ -31,6 +31,7 @@ pub mod error;
 mod escape;
 pub mod fetch;
 pub mod insight;
+mod json;
 pub mod layout;
 pub mod media;
 pub mod place;

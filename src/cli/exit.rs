@@ -8,9 +8,6 @@ use crate::error::{Error, ErrorKind};
 /// Usage, invalid reference, platform or digest.
 pub(super) const USAGE: u8 = 2;
 
-/// Stopped by Ctrl-C.
-pub(super) const INTERRUPTED: u8 = 130;
-
 /// The exit code of an error.
 pub(super) fn code(error: &Error) -> u8 {
     match error.kind() {

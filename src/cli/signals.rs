@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-use super::exit::INTERRUPTED;
 
 /// The code of the signal that came: 128 + its number.
 static CODE: AtomicU8 = AtomicU8::new(INTERRUPTED);
+
+/// SIGINT's.
+const INTERRUPTED: u8 = 130;
 
 /// SIGTERM's.
 const TERMINATED: u8 = 143;
@@ -21,26 +22,26 @@ pub(super) fn exit_code() -> u8 {
 /// A token that the first signal cancels; the second one ends the process.
 pub(super) fn cancelled_by_signals() -> CancellationToken {
     let token = CancellationToken::new();
-    let cancel = token.clone();
-    tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            return;
-        };
-        for _ in 0..2 {
-            let code = tokio::select! {
-                _ = interrupt.recv() => INTERRUPTED,
-                _ = terminate.recv() => TERMINATED,
-            };
-            CODE.store(code, Ordering::Relaxed);
-            if cancel.is_cancelled() {
-                leave(code);
-            }
-            cancel.cancel();
-        }
-    });
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    // Without handlers a signal ends the process at once, which loses nothing either.
+    if let (Ok(interrupt), Ok(terminate)) = signals {
+        tokio::spawn(watch(interrupt, terminate, token.clone()));
+    }
     token
+}
+
+async fn watch(mut interrupt: Signal, mut terminate: Signal, token: CancellationToken) {
+    loop {
+        let code = tokio::select! {
+            _ = interrupt.recv() => INTERRUPTED,
+            _ = terminate.recv() => TERMINATED,
+        };
+        CODE.store(code, Ordering::Relaxed);
+        if token.is_cancelled() {
+            leave(code);
+        }
+        token.cancel();
+    }
 }
 
 #[expect(clippy::exit, reason = "the user asked twice; partials are safe on disk at any moment")]

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::checked::verify;
-use crate::descriptor::{Descriptor, object, objects, optional_object};
+use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{object, objects, optional_object};
 use crate::media::MediaType;
 use crate::platform::Platform;
 

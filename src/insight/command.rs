@@ -1,6 +1,6 @@
 //! Reads `created_by`: what Docker's builders, buildah, and tools without a Dockerfile write into a history.
 
-use super::layers::LayerKind;
+use super::kind::LayerKind;
 use crate::config::HistoryEntry;
 
 /// Instructions that say something about the image and put nothing into it.

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod history;
+pub mod kind;
 pub mod layers;
 
 use crate::config::{HistoryEntry, ImageConfig};

@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::select::{available, matches, select};
-use crate::descriptor::null_is_default;
+use crate::json::null_is_default;
 
 /// The platform an image runs on. Spec: image-spec `image-index.md`.
 ///

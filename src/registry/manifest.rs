@@ -6,6 +6,7 @@ use reqwest::{Method, Response};
 use super::Repository;
 use super::counter::Endpoint;
 use super::transport::{Request, read_up_to};
+use crate::checked::inline;
 use crate::content::Name;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -31,7 +32,7 @@ pub(super) async fn resolve(repository: &Repository, name: &Name) -> Result<Docu
 
 /// Gets the document of this descriptor.
 pub(super) async fn document(repository: &Repository, descriptor: &Descriptor) -> Result<Document> {
-    if let Some(bytes) = descriptor.inline() {
+    if let Some((bytes, _)) = inline(descriptor) {
         return Document::described(bytes, descriptor);
     }
     descriptor.digest.algorithm()?;

@@ -9,7 +9,7 @@ use super::progress::Event;
 use super::reader::{Care, Reader};
 use super::report::Ending;
 use super::tally::Tally;
-use crate::checked::{Checked, Verified};
+use crate::checked::{Checked, Verified, inline};
 use crate::content::{Admission, Ingest, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::error::{ErrorKind, Result};
@@ -29,9 +29,8 @@ pub(super) async fn run(job: Job) -> Result<Ending> {
         Admission::Present => return Ok(Ending::Shared),
         Admission::Open(ingest) => ingest,
     };
-    if let Some(bytes) = job.descriptor.inline() {
+    if let Some((bytes, proof)) = inline(&job.descriptor) {
         ingest.restart()?;
-        let proof = crate::checked::verify(&job.descriptor, &bytes)?;
         ingest.write(&bytes).await?;
         ingest.commit(proof).await?;
         return Ok(Ending::Inline);
