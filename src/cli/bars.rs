@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::{leave_bars, note, share_screen_with};
+use super::size::size;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::transfer::{Event, Progress};
@@ -118,8 +119,8 @@ impl Progress for Bars {
                 }
             }
             Event::BlobFinished { digest, moved } => {
-                let size = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
-                self.advance(&mut state, digest, size);
+                let whole = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
+                self.advance(&mut state, digest, whole);
                 if let Some(bar) = state
                     .blobs
                     .get(*digest)
@@ -133,6 +134,12 @@ impl Progress for Bars {
             Event::Ended => {
                 if let Some(total) = state.total.take() {
                     total.finish_and_clear();
+                }
+                for (digest, line) in &state.blobs {
+                    if let Some(bar) = line.bar.as_ref().filter(|bar| !bar.is_finished()) {
+                        say(bar, digest, &format!("stopped at {}", size(line.position)));
+                        bar.abandon();
+                    }
                 }
                 leave_bars();
             }
@@ -149,11 +156,11 @@ fn say(bar: &ProgressBar, digest: &Digest, words: &str) {
 }
 
 fn downloading_style() -> ProgressStyle {
-    style("{prefix}: {msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}").progress_chars("=> ")
+    style("{prefix}: {msg} [{bar:24}] {decimal_bytes}/{decimal_total_bytes}").progress_chars("=> ")
 }
 
 fn total_style() -> ProgressStyle {
-    style("total         {percent:>3}% [{bar:30}] {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left")
+    style("total {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left")
         .progress_chars("=> ")
 }
 

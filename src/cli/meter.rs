@@ -25,7 +25,7 @@ impl Meter {
         let bar = (show == Show::Bars).then(|| {
             let screen = MultiProgress::new();
             share_screen_with(screen.clone());
-            let template = "{msg} {percent:>3}% [{bar:30}] {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left";
+            let template = "{msg} {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left";
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             screen.add(ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_message(words))
         });

@@ -4,11 +4,13 @@ use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind as Io, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use serde::Deserialize;
 
-use super::{blobs, failed, index, sync_folder};
+use super::lock::{self, Mode, Waiting};
+use super::{LayoutOptions, blobs, failed, index, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
 
 const MARKER: &str = "oci-layout";
@@ -20,8 +22,8 @@ const VERSION: &str = "1.0.0";
 const MARKER_LIMIT: u64 = 64 << 10;
 
 /// What a making that was cut off can have left behind.
-const OWN: [&str; 6] =
-    ["blobs", "ingest", "unsynced", "index.json", "index.json.new", "oci-layout.new"];
+const OWN: [&str; 7] =
+    ["blobs", "ingest", "unsynced", "index.json", "index.json.new", MARKER, "oci-layout.new"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,12 +68,16 @@ fn check_version(path: &Path, file: &File) -> Result<()> {
 ///
 /// # Errors
 /// [`ErrorKind::Store`] where something else is here, or where it cannot be written to.
-pub(super) fn create(root: &Path, private: bool) -> Result<()> {
-    let mode = if private { 0o700 } else { 0o777 };
+pub(super) fn create(root: &Path, options: &LayoutOptions) -> Result<()> {
+    let mode = if options.private { 0o700 } else { 0o777 };
     match check(root) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound || is_unfinished(root) => {
-            make(root, mode)?;
+            if let Some(parent) = root.parent() {
+                std::fs::create_dir_all(parent).map_err(|error| failed("create", parent, error))?;
+            }
+            folder(root, mode)?;
+            make(root, mode, options.patience)?;
         }
         Err(error) => return Err(error),
     }
@@ -81,30 +87,28 @@ pub(super) fn create(root: &Path, private: bool) -> Result<()> {
         .map_err(|error| failed("write to", root, error.into()))
 }
 
-fn make(root: &Path, mode: u32) -> Result<()> {
-    if let Some(parent) = root.parent() {
-        std::fs::create_dir_all(parent).map_err(|error| failed("create", parent, error))?;
+/// Fills the folder, which other processes may have found empty at the same time: the first one does it.
+fn make(root: &Path, mode: u32, patience: Duration) -> Result<()> {
+    let guard = File::open(root).map_err(|error| failed("open", root, error))?;
+    lock::wait(&guard, Mode::Exclusive, &Waiting { what: "the new store", place: root, patience })?;
+    if root.join(MARKER).exists() {
+        return check(root);
     }
-    folder(root, mode)?;
     folder(&root.join("blobs"), mode)?;
     folder(&root.join("blobs/sha256"), mode)?;
     if !root.join("index.json").exists() {
         index::write_durably(root, "index.json", index::EMPTY.as_bytes())?;
     }
     // Renamed into place, because a power failure could else leave an empty marker, which no run would mend.
-    index::write_durably(
-        root,
-        MARKER,
-        format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#).as_bytes(),
-    )?;
+    let marker = format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#);
+    index::write_durably(root, MARKER, marker.as_bytes())?;
     sync_folder(root)
 }
 
 /// An existing folder that holds nothing, or only what a making that was cut off leaves behind.
 fn is_unfinished(root: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(root) else { return false };
-    !root.join(MARKER).exists()
-        && entries.flatten().all(|entry| OWN.iter().any(|own| entry.file_name() == *own))
+    entries.flatten().all(|entry| OWN.iter().any(|own| entry.file_name() == *own))
 }
 
 /// Makes one folder with this mode where it does not exist.
@@ -123,12 +127,12 @@ mod tests {
     fn a_making_that_was_cut_off_is_finished_and_strange_folders_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("a/b");
-        create(&root, false).unwrap();
+        create(&root, &LayoutOptions::default()).unwrap();
         check(&root).unwrap();
         std::fs::remove_file(root.join(MARKER)).unwrap();
-        create(&root, false).unwrap();
+        create(&root, &LayoutOptions::default()).unwrap();
         check(&root).unwrap();
-        let error = create(folder.path(), false).unwrap_err();
+        let error = create(folder.path(), &LayoutOptions::default()).unwrap_err();
         assert!(error.to_string().contains("not an OCI image layout"), "{error}");
     }
 
@@ -137,8 +141,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for bad in [r#"{"imageLayoutVersion":"2.0.0"}"#, "", "{}", "garbage"] {
             std::fs::write(folder.path().join(MARKER), bad).unwrap();
-            assert_eq!(create(folder.path(), false).unwrap_err().kind(), ErrorKind::Store, "{bad}");
+            assert_eq!(
+                create(folder.path(), &LayoutOptions::default()).unwrap_err().kind(),
+                ErrorKind::Store,
+                "{bad}"
+            );
             assert_eq!(std::fs::read_to_string(folder.path().join(MARKER)).unwrap(), bad);
         }
+    }
+
+    #[test]
+    fn many_that_start_at_once_make_one_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| create(&root, &LayoutOptions::default()).unwrap());
+            }
+        });
+        check(&root).unwrap();
     }
 }

@@ -88,7 +88,7 @@ impl Layout {
     ///
     /// Blobs that the last boot left in doubt are checked first, and removed where they are damaged.
     pub fn create(root: &Path, options: LayoutOptions) -> Result<Self> {
-        create::create(root, options.private)?;
+        create::create(root, &options)?;
         let inner = Inner::new(root, options)?;
         inner.lock_folder(Mode::Shared)?;
         journal::recover(&inner.root, options.patience)?;
