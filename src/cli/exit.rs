@@ -50,7 +50,9 @@ fn hint(error: &Error) -> Option<&'static str> {
             Some("choose one with --platform, or take all with --all-platforms")
         }
         ErrorKind::NotFound if says("store") => Some("`rpull images` lists what is there"),
-        ErrorKind::NotFound => Some("`rpull tags REPO` lists the tags of a repository"),
+        ErrorKind::NotFound if text.starts_with("manifest") => {
+            Some("`rpull tags REPO` lists the tags of a repository")
+        }
         ErrorKind::Transport if says("certificate") || says("UnknownIssuer") => Some(
             "give the registry's CA with --ca-file, or put it into certs.d; --insecure accepts any certificate",
         ),

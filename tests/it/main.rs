@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod cli_look;
+#[cfg(test)]
+mod cli_pull;
+#[cfg(test)]
 mod content_suite;
 #[cfg(test)]
 mod dependencies;

@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -67,6 +68,13 @@ impl Cli {
         self.spawn(args).wait().await
     }
 
+    /// Runs a command that must succeed, and reads the JSON on its standard output.
+    pub(crate) async fn json(&self, args: &[impl AsRef<OsStr>]) -> Value {
+        let output = self.run(args).await;
+        assert_eq!(output.code(), Some(0), "{}", output.stderr);
+        serde_json::from_str(&output.stdout).unwrap()
+    }
+
     /// Starts a command; it is killed when the value is dropped.
     pub(crate) fn spawn(&self, args: &[impl AsRef<OsStr>]) -> Running {
         let home = self.home();
@@ -93,6 +101,15 @@ impl Cli {
 }
 
 impl Output {
+    /// # Panics
+    /// Where the exit code or a part of the messages is another one.
+    #[track_caller]
+    pub(crate) fn expect(&self, code: i32, part_of_stderr: &str) -> &Self {
+        assert_eq!(self.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
+        assert!(self.stderr.contains(part_of_stderr), "no `{part_of_stderr}` in: {}", self.stderr);
+        self
+    }
+
     /// The exit code; absent where a signal ended the command.
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
