@@ -8,6 +8,8 @@ mod cli_look;
 #[cfg(test)]
 mod cli_pull;
 #[cfg(test)]
+mod cli_store;
+#[cfg(test)]
 mod content_suite;
 #[cfg(test)]
 mod dependencies;
@@ -15,6 +17,8 @@ mod dependencies;
 mod fixtures;
 #[cfg(test)]
 mod registry_auth;
+#[cfg(test)]
+mod signals;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

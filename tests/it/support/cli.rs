@@ -128,16 +128,19 @@ impl Running {
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
-    /// Waits until a partial in the store's `ingest/` has this many bytes, and tells its path.
-    pub(crate) async fn wait_for_partial(&self, bytes: u64) -> PathBuf {
+    /// Waits until so many partials in the store's `ingest/` have at least this many bytes.
+    pub(crate) async fn wait_for_partials(&self, count: usize, bytes: u64) {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let entries = std::fs::read_dir(self.store.join("ingest")).into_iter().flatten();
-            let grown = |path: &PathBuf| path.metadata().is_ok_and(|found| found.len() >= bytes);
-            if let Some(path) = entries.map(|entry| entry.unwrap().path()).find(grown) {
-                return path;
+            let grown = |entry: &std::io::Result<std::fs::DirEntry>| {
+                let found = entry.as_ref().ok().and_then(|entry| entry.metadata().ok());
+                found.is_some_and(|found| found.len() >= bytes)
+            };
+            if entries.filter(grown).count() >= count {
+                return;
             }
-            assert!(Instant::now() < deadline, "no partial reached {bytes} bytes");
+            assert!(Instant::now() < deadline, "no {count} partials reached {bytes} bytes");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

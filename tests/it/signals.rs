@@ -1,0 +1,145 @@
+//! A pull that is stopped: by a signal, by a kill, by a closed pipe. What arrived is kept and the next run goes on there.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::cli::{Cli, Running};
+use crate::support::http::Fault;
+use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::registry::Registry;
+
+/// Bytes of a layer after which its registry falls silent.
+const STALL: usize = 1_500_000;
+
+/// A registry that stalls in each of two layers, the first time that they are asked for.
+async fn stalling() -> (Registry, Image, String) {
+    let registry = Registry::start().await;
+    let layers = [1, 2].map(|seed| layer(&[("data", &random_blob(3_000_000, seed))]));
+    let held = image(Family::Oci, "amd64", &layers);
+    held.publish(&registry, "team/app", Some("1"));
+    for layer in &held.layers {
+        registry.twist(layer.digest().as_str(), 0..1, |reply| reply.fault(Fault::Stall(STALL)));
+    }
+    let name = format!("{}:1", registry.repository("team/app"));
+    (registry, held, name)
+}
+
+/// Lengths of the partials in the store, once both have what the registry sent before it stalled.
+async fn both_stalled(cli: &Cli, running: &Running) -> Vec<(String, u64)> {
+    // At most 256 KiB of a blob may be received and not be in its file.
+    running.wait_for_partials(2, STALL as u64 - (256 << 10)).await;
+    partials(cli)
+}
+
+fn partials(cli: &Cli) -> Vec<(String, u64)> {
+    let entries = std::fs::read_dir(cli.store().join("ingest")).unwrap().map(Result::unwrap);
+    let measured = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap().replace('-', ":");
+        (name, entry.metadata().unwrap().len())
+    };
+    entries.map(measured).collect()
+}
+
+/// The next run asks for each partial from its length on, and has it all in the end.
+async fn assert_continued(registry: &Registry, cli: &Cli, held: &Image, name: &str) {
+    let kept = partials(cli);
+    assert_eq!(kept.len(), 2);
+    registry.server.forget();
+    let report = cli.json(&["--json", name]).await;
+    for (digest, length) in &kept {
+        let requests = registry.server.requests();
+        let request = requests.iter().find(|request| request.path.ends_with(digest)).unwrap();
+        let whole = held.layers.iter().find(|layer| layer.digest().as_str() == digest).unwrap();
+        let range = format!("bytes={length}-{}", whole.descriptor.size - 1);
+        assert_eq!(request.header("range"), Some(range.as_str()));
+        let rows = report["blobs"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["digest"] == json!(digest)).unwrap();
+        assert_eq!((&row["outcome"], &row["resumed"]), (&json!("resumed"), &json!(length)));
+    }
+    let bytes = &report["bytes"];
+    let parts = ["transferred", "resumed", "shared"].map(|part| bytes[part].as_u64().unwrap());
+    assert_eq!(parts.iter().sum::<u64>(), held.size());
+    assert_eq!(partials(cli), []);
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
+}
+
+#[tokio::test]
+async fn a_signal_stops_the_pull_and_what_moved_is_told() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (registry, held, name) = stalling().await;
+        let cli = Cli::new();
+        let running = cli.spawn(&["--json", &name]);
+        both_stalled(&cli, &running).await;
+        let asked = Instant::now();
+        running.signal(signal);
+        let output = running.wait().await;
+        assert!(asked.elapsed() < Duration::from_secs(2));
+        output.expect(code, "interrupted").expect(code, " missing, ");
+        let report: Value = serde_json::from_str(&output.stdout).unwrap();
+        assert_eq!(report["error"]["kind"], "interrupted");
+        let on_disk: u64 = partials(&cli).iter().map(|(_, length)| length).sum();
+        let whole = held.config.descriptor.size;
+        assert_eq!(report["bytes"]["transferred"], on_disk + whole, "told is what is kept");
+        assert_eq!(report["bytes"]["missing"], held.size() - on_disk - whole);
+        assert_continued(&registry, &cli, &held, &name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let (_registry, _, name) = stalling().await;
+    let cli = Cli::new();
+    let running = cli.spawn(&[&name]);
+    both_stalled(&cli, &running).await;
+    running.signal(Signal::INT);
+    running.signal(Signal::INT);
+    assert_eq!(running.wait().await.code(), Some(130));
+}
+
+#[tokio::test]
+async fn after_a_kill_each_partial_goes_on_where_its_file_ends() {
+    let (registry, held, name) = stalling().await;
+    let cli = Cli::new();
+    let running = cli.spawn(&[&name]);
+    let before = both_stalled(&cli, &running).await;
+    running.signal(Signal::KILL);
+    assert_eq!(running.wait().await.signal(), Some(9));
+    assert_eq!(partials(&cli), before);
+    assert!(!cli.run(&["images"]).await.stdout.contains("team/app"), "nothing is named too early");
+    assert_continued(&registry, &cli, &held, &name).await;
+}
+
+#[tokio::test]
+async fn a_partial_with_wrong_bytes_is_started_over_once() {
+    let (registry, held, name) = stalling().await;
+    let cli = Cli::new();
+    let running = cli.spawn(&[&name]);
+    both_stalled(&cli, &running).await;
+    running.signal(Signal::KILL);
+    running.wait().await;
+    let digest = held.layers[0].digest();
+    let partial = cli.store().join("ingest").join(format!("sha256-{}", digest.encoded()));
+    std::fs::write(&partial, vec![0; 1_000_000]).unwrap();
+    let report = cli.json(&["--json", &name]).await;
+    let rows = report["blobs"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["digest"] == json!(digest)).unwrap();
+    let size = held.layers[0].descriptor.size;
+    assert_eq!((&row["outcome"], &row["transferred"]), (&json!("transferred"), &json!(size)));
+    assert_eq!(row["resent"], size - 1_000_000, "what was appended to it was for nothing");
+    assert_eq!(registry.server.count(digest.as_str()), 3);
+}
+
+#[tokio::test]
+async fn a_pull_that_sleeps_for_a_while_goes_on() {
+    let (registry, held, name) = stalling().await;
+    let cli = Cli::new();
+    let running = cli.spawn(&[&name]);
+    both_stalled(&cli, &running).await;
+    running.signal(Signal::STOP);
+    running.signal(Signal::CONT);
+    running.signal(Signal::INT);
+    running.wait().await.expect(130, "interrupted");
+    assert_continued(&registry, &cli, &held, &name).await;
+}
