@@ -77,6 +77,18 @@ pub async fn pull(reference: &str, store: &Path, options: RegistryOptions) -> Re
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn can_be_spawned<T: Send + 'static>(_: T) {}
+
+    #[test]
+    fn a_pull_can_be_spawned() {
+        can_be_spawned(pull("alpine", Path::new("images"), RegistryOptions::default()));
+    }
+}
+
 /// Compiles the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

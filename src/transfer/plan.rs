@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Serialize, Serializer};
 
 use super::graph::Graph;
@@ -76,10 +75,8 @@ impl Plan {
                 }
             }
         }
-        let looks = blobs.iter().map(|blob| target.holds(&blob.descriptor));
-        let holdings: Vec<Holding> = stream::iter(looks).buffered(1).try_collect().await?;
-        for (blob, holding) in blobs.iter_mut().zip(holdings) {
-            blob.state = match holding {
+        for blob in &mut blobs {
+            blob.state = match target.holds(&blob.descriptor).await? {
                 Holding::Whole => State::Shared,
                 _ if blob.descriptor.media_type.is_foreign() && !foreign_layers => State::Skipped,
                 Holding::Partial(bytes) if bytes <= blob.descriptor.size => State::Partial(bytes),

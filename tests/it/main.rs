@@ -28,4 +28,6 @@ mod support_live;
 #[cfg(test)]
 mod support_selftest;
 #[cfg(test)]
+mod together;
+#[cfg(test)]
 mod transfer;

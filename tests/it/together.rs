@@ -1,0 +1,157 @@
+//! Several processes and tasks at one store: each blob is fetched once, no name is lost, nothing in use is deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rpull::content::{Admission, Name, Target};
+use rpull::error::ErrorKind;
+use rpull::layout::{Layout, LayoutOptions};
+use rpull::platform::Platform;
+use rpull::reference::Reference;
+use rpull::registry::{Client, RegistryOptions};
+use rpull::transfer::{Options, Platforms, Wanted, transfer};
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::cli::Cli;
+use crate::support::http::Fault;
+use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::registry::Registry;
+
+fn app(seed: u64) -> Image {
+    let base = layer(&[("base", &random_blob(200_000, 1))]);
+    image(Family::Oci, "amd64", &[base, layer(&[("app", &random_blob(1000, seed))])])
+}
+
+/// A registry with so many tags, each an image of its own on one base.
+async fn tagged(count: u64) -> (Registry, Vec<String>) {
+    let registry = Registry::start().await;
+    let names = (0..count).map(|seed| {
+        app(seed + 2).publish(&registry, "team/app", Some(&seed.to_string()));
+        format!("{}:{seed}", registry.repository("team/app"))
+    });
+    let names = names.collect();
+    (registry, names)
+}
+
+#[tokio::test]
+async fn two_processes_that_pull_the_same_image_fetch_each_blob_once() {
+    let (registry, names) = tagged(1).await;
+    let slowly = Fault::Slow(40_000, Duration::from_millis(30));
+    registry.twist("/blobs/", 0..10, move |reply| reply.fault(slowly.clone()));
+    let cli = Cli::new();
+    let pulls = join_all((0..2).map(async |_| cli.json(&["--json", &names[0]]).await)).await;
+    assert_eq!(registry.server.count("GET /v2/team/app/blobs/"), 3);
+    let total = app(2).size();
+    let moved = pulls.iter().map(|report| report["bytes"]["transferred"].as_u64().unwrap());
+    assert_eq!(moved.sum::<u64>(), total);
+    for report in &pulls {
+        let parts = ["transferred", "shared"].map(|part| report["bytes"][part].as_u64().unwrap());
+        assert_eq!(parts.iter().sum::<u64>(), total);
+    }
+}
+
+#[tokio::test]
+async fn eight_processes_that_pull_different_tags_lose_none() {
+    let (registry, names) = tagged(8).await;
+    let cli = Cli::new();
+    let pulls = join_all(names.iter().map(|name| cli.run(std::slice::from_ref(name)))).await;
+    for output in pulls {
+        output.expect(0, "");
+    }
+    let listed = cli.json(&["images", "--json"]).await;
+    let mut listed: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|row| row["reference"].as_str().unwrap()).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, names);
+    let base = app(2).layers[0].digest().to_string();
+    assert_eq!(registry.server.count(&base), 1, "the base of all travels once");
+
+    // The same for names alone.
+    let tags: Vec<String> = (0..8).map(|n| format!("mine:{n}")).collect();
+    let tagging = tags.iter().map(async |new| cli.run(&["tag", &names[0], new]).await);
+    for output in join_all(tagging).await {
+        output.expect(0, "is also");
+    }
+    assert_eq!(cli.json(&["images", "--json"]).await.as_array().unwrap().len(), 16);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_tasks_of_one_process_share_a_store() {
+    let (registry, names) = tagged(5).await;
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
+    let target: Arc<dyn Target> = Arc::new(layout.clone());
+    let client = Arc::new(Client::new(RegistryOptions::default()));
+    let pulls = (0..50).map(|n: usize| {
+        let (target, client) = (Arc::clone(&target), Arc::clone(&client));
+        let reference: Reference = names[n % names.len()].parse().unwrap();
+        tokio::spawn(async move {
+            let wanted = Wanted {
+                source: Arc::new(client.repository(&reference).unwrap()),
+                name: reference.name(),
+                reference: reference.to_string(),
+                target_name: Name::Ref(reference.store_name()),
+                platforms: Platforms::One(Platform::host()),
+            };
+            transfer(&[wanted], &target, Options::default()).await.remove(0).error
+        })
+    });
+    for error in join_all(pulls).await {
+        assert!(error.unwrap().is_none());
+    }
+    assert_eq!(layout.entries().unwrap().len(), names.len());
+    let blobs = names.len() * 2 + 1;
+    assert_eq!(registry.server.count("GET /v2/team/app/blobs/"), blobs);
+    assert!(layout.verify(&[], &|_| true).unwrap().bad.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_waits_goes_on_when_the_holder_dies() {
+    let (registry, names) = tagged(1).await;
+    let base = app(2).layers[0].digest().to_string();
+    registry.twist(&base, 0..1, |reply| reply.fault(Fault::Stall(100_000)));
+    let cli = Cli::new();
+    let first = cli.spawn(&[&names[0]]);
+    first.wait_for_partials(1, 100_000).await;
+    let second = cli.spawn(&["--json", &names[0]]);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    first.signal(Signal::KILL);
+    first.wait().await;
+    let output = second.wait().await;
+    let report: serde_json::Value = serde_json::from_str(&output.expect(0, "").stdout).unwrap();
+    assert_eq!(report["bytes"]["resumed"], 100_000, "nothing that had arrived is lost");
+    assert_eq!(registry.server.count(&base), 2);
+}
+
+#[tokio::test]
+async fn patience_with_a_holder_that_does_nothing_ends_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let patience = Duration::from_millis(100);
+    let options = LayoutOptions { patience, ..LayoutOptions::default() };
+    let layout = Layout::create(&folder.path().join("s"), options).unwrap();
+    let blob = app(2).layers[0].descriptor.clone();
+    let Admission::Open(_held) = layout.admit(&blob).await.unwrap() else {
+        panic!("there already")
+    };
+    let error = layout.admit(&blob).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store);
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+}
+
+#[tokio::test]
+async fn prune_waits_for_those_who_have_the_store_open() {
+    let (registry, names) = tagged(1).await;
+    let last = app(2).layers[1].digest().to_string();
+    registry.twist(&last, 0..1, |reply| reply.fault(Fault::Slow(100, Duration::from_millis(50))));
+    let cli = Cli::new();
+    let pull = cli.spawn(&["--jobs", "1", &names[0]]);
+    pull.wait_for_partials(1, 100).await;
+    // Of the running pull some blobs are there and none has a name yet.
+    let pruned = cli.json(&["prune", "--json"]).await;
+    assert_eq!(pruned["blobs"], 0);
+    pull.wait().await.expect(0, "");
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
+    cli.run(&[&names[0]]).await.expect(0, "(100 %)");
+}
