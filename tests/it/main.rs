@@ -16,6 +16,8 @@ mod dependencies;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod live_pull;
+#[cfg(test)]
 mod registry_auth;
 #[cfg(test)]
 mod signals;
