@@ -12,6 +12,8 @@ mod cli_store;
 #[cfg(test)]
 mod content_suite;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod dependencies;
 #[cfg(test)]
 mod fixtures;
