@@ -119,13 +119,7 @@ impl<'a> Reader<'a> {
             }
             Ok(Some(piece)) => piece?,
             Ok(None) if self.position >= self.descriptor.size => return Ok(None),
-            Ok(None) => {
-                let why = format!(
-                    "the answer ended at byte {} of {}",
-                    self.position, self.descriptor.size
-                );
-                return Err(self.broken(&why));
-            }
+            Ok(None) => return Err(self.broken("the answer ended early")),
         };
         self.keep_pace(piece.len() as u64)?;
         Ok(Some(self.skip_delivered(piece)))
@@ -161,6 +155,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         self.failures += 1;
+        let error = self.with_position(error);
         let (delay, error) = self.care.policy.delay(self.failures, error)?;
         let digest = &self.descriptor.digest;
         self.care.progress.on_event(&Event::Retrying { digest, delay, error: &error });
@@ -172,6 +167,14 @@ impl<'a> Reader<'a> {
         );
         tokio::time::sleep(delay).await;
         Ok(())
+    }
+
+    fn with_position(&self, error: Error) -> Error {
+        if self.position == 0 {
+            return error;
+        }
+        let why = format!("{}, at byte {} of {}", error.why(), self.position, self.descriptor.size);
+        error.because(why)
     }
 
     fn broken(&self, why: &str) -> Error {

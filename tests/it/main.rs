@@ -16,6 +16,10 @@ mod crash;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod faults_bodies;
+#[cfg(test)]
+mod faults_documents;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod live_pull;

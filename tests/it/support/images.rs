@@ -113,6 +113,11 @@ pub(crate) fn image(family: Family, architecture: &str, layers: &[Layer]) -> Ima
     assemble(family, Piece::json(config_type, &config), layers.iter().map(piece).collect())
 }
 
+/// An artifact: a manifest over one blob that is no image config.
+pub(crate) fn raw(family: Family, bytes: Vec<u8>) -> Image {
+    assemble(family, Piece::new("application/vnd.example.thing".into(), bytes), Vec::new())
+}
+
 /// A manifest over a config and layers of any media type.
 pub(crate) fn assemble(family: Family, config: Piece, layers: Vec<Piece>) -> Image {
     let media_type = match family {

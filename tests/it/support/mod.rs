@@ -2,6 +2,7 @@
 
 #![expect(dead_code, reason = "the tests of the client come with the client")]
 
+pub(crate) mod assertions;
 pub(crate) mod certs;
 pub(crate) mod cli;
 pub(crate) mod exchange;
