@@ -34,6 +34,7 @@ pub mod insight;
 mod json;
 pub mod layout;
 pub mod media;
+mod pace;
 pub mod place;
 pub mod platform;
 pub mod reference;

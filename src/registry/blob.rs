@@ -5,21 +5,18 @@
 
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt as _};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
+use reqwest::{Method, Response, StatusCode};
 
 use super::Repository;
+use super::body;
 use super::counter::Endpoint;
-use super::failure::unreachable;
 use super::foreign;
-use super::origin::redact;
 use super::transport::Request;
 use crate::content::Body;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::media::MediaType;
 use crate::retry::retry;
 
@@ -78,12 +75,12 @@ async fn open_here(repository: &Repository, descriptor: &Descriptor, from: u64) 
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT if request.range.is_some() => from,
         status if status.is_success() => {
-            return Err(odd(&what, response.url(), &format!("answered {status}")));
+            return Err(body::odd(&what, response.url(), &format!("answered {status}")));
         }
         _ => return Err(transport.failure(&request, response).await),
     };
-    check_length(&response, descriptor, start, &what)?;
-    Ok(Body { start, stream: Box::pin(body(response, what)) })
+    body::check_length(&response, descriptor, start, &what)?;
+    Ok(Body { start, stream: Box::pin(body::stream(response, what)) })
 }
 
 /// Asks for a blob's size; by GET, unread, where HEAD does not say it: presigned URLs are good for one method only.
@@ -112,7 +109,7 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
         return Err(transport.failure(&request, response).await);
     }
     let size =
-        size.ok_or_else(|| odd(&what, &request.url, "the registry does not tell its size"))?;
+        size.ok_or_else(|| body::odd(&what, &request.url, "the registry does not tell its size"))?;
     Ok(Descriptor::new(MediaType::from("application/octet-stream"), digest.clone(), size))
 }
 
@@ -144,46 +141,6 @@ fn content_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
     let (first, last) = range.split_once('-')?;
     let total = if total == "*" { None } else { Some(digits(total)?) };
     Some((digits(first)?, digits(last)?, total))
-}
-
-/// Refuses a body that cannot be the blob before a byte of it is read.
-pub(super) fn check_length(
-    response: &Response,
-    descriptor: &Descriptor,
-    start: u64,
-    what: &str,
-) -> Result<()> {
-    if response.headers().contains_key(CONTENT_ENCODING) {
-        return Err(odd(what, response.url(), "is encoded although identity was asked for"));
-    }
-    let expected = descriptor.size.saturating_sub(start);
-    match response.content_length() {
-        // A part may be shorter than asked for; the reader asks again from there.
-        Some(length) if length > expected || (start == 0 && length != expected) => {
-            let kind = response
-                .headers()
-                .get(CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or("no type");
-            let why =
-                format!("the registry announces {length} bytes of {kind}, the manifest {expected}");
-            Err(odd(what, response.url(), &why))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The body as it arrives; an early end is the reader's to notice.
-pub(super) fn body(
-    response: Response,
-    what: String,
-) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-    let url = response.url().clone();
-    response.bytes_stream().map_err(move |error| unreachable(&what, &url, error))
-}
-
-fn odd(what: &str, url: &Url, why: &str) -> Error {
-    Error::new(ErrorKind::Mismatch, what).at(redact(url)).because(why)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::error::{Error, ErrorKind};
 
 /// The most that is read of an error's body, in bytes.
-pub(super) const ERROR_BODY_LIMIT: u64 = 64 << 10;
+pub(super) const ERROR_BODY_LIMIT: usize = 64 << 10;
 
 /// The most of a body's words that is repeated, in characters.
 const WORDS_LIMIT: usize = 400;

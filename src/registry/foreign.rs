@@ -5,7 +5,7 @@
 use reqwest::{Method, StatusCode, Url};
 
 use super::Repository;
-use super::blob::{body, check_length};
+use super::body;
 use super::counter::Endpoint;
 use super::error_body;
 use super::origin::{Origin, redact};
@@ -75,8 +75,8 @@ async fn open_one(repository: &Repository, descriptor: &Descriptor, url: &str) -
                 ));
             }
         }
-        check_length(&response, descriptor, 0, &what)?;
-        return Ok(Body { start: 0, stream: Box::pin(body(response, what)) });
+        body::check_length(&response, descriptor, 0, &what)?;
+        return Ok(Body { start: 0, stream: Box::pin(body::stream(response, what)) });
     }
     Err(refuse(&url, &format!("more than {MAX_HOPS} redirects")))
 }

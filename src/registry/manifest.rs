@@ -4,8 +4,9 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 
 use super::Repository;
+use super::body::read_up_to;
 use super::counter::Endpoint;
-use super::transport::{Request, read_up_to};
+use super::transport::Request;
 use crate::checked::inline;
 use crate::content::Name;
 use crate::descriptor::Descriptor;

@@ -6,6 +6,7 @@
 mod address;
 mod auth;
 mod blob;
+mod body;
 mod challenge;
 mod counter;
 pub mod credentials;

@@ -7,9 +7,10 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::Repository;
+use super::body::read_up_to;
 use super::counter::Endpoint;
 use super::link;
-use super::transport::{Request, read_up_to};
+use super::transport::Request;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::is_tag;
 use crate::retry::retry;

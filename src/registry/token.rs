@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::auth::basic_header;
+use super::body::{read_up_to, read_words};
 use super::challenge::Challenge;
 use super::counter::Endpoint;
 use super::credentials::Credential;
@@ -13,7 +14,7 @@ use super::error_body::{self, ERROR_BODY_LIMIT};
 use super::failure::{refusal, unreachable};
 use super::origin::{Origin, redact};
 use super::scope::ScopeSet;
-use super::transport::{Request, Transport, read_up_to};
+use super::transport::{Request, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
@@ -173,7 +174,7 @@ impl Asking<'_> {
             return Err(self.refused("redirects instead of answering"));
         }
         if status != StatusCode::OK {
-            let body = read_up_to(response, ERROR_BODY_LIMIT, what, idle).await.unwrap_or_default();
+            let body = read_words(response, ERROR_BODY_LIMIT, idle).await;
             let place = redact(&self.service.realm);
             let error = error_body::error(what, &place, status, &headers, &body);
             if error.is_transient() {

@@ -9,15 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    HeaderMap, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+    LOCATION, RANGE, WWW_AUTHENTICATE,
 };
 use reqwest::{Method, Response, StatusCode, Url, Version};
 
 use super::auth::Auth;
+use super::body::read_words;
 use super::challenge;
 use super::counter::{Counter, Endpoint};
 use super::error_body::{self, ERROR_BODY_LIMIT};
@@ -136,9 +135,7 @@ impl Transport {
             (Ok(answered), Ok(registry)) if answered != registry => redact(response.url()),
             _ => self.name.clone(),
         };
-        let body = read_up_to(response, ERROR_BODY_LIMIT, request.what, self.options.timeouts.idle)
-            .await
-            .unwrap_or_default();
+        let body = read_words(response, ERROR_BODY_LIMIT, self.options.timeouts.idle).await;
         error_body::error(request.what, &place, status, &headers, &body)
     }
 
@@ -352,40 +349,4 @@ pub(super) fn redirect_target(response: &Response) -> Option<Result<&str>> {
 
 fn challenges_of(response: &Response) -> Vec<challenge::Challenge> {
     challenge::parse(response.headers().get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes))
-}
-
-/// Reads a body that must not be larger than `limit` bytes.
-///
-/// # Errors
-/// [`ErrorKind::Document`] where it is, after reading at most one piece more; [`ErrorKind::Transport`] where it stops.
-pub(super) async fn read_up_to(
-    response: Response,
-    limit: u64,
-    what: &str,
-    idle: std::time::Duration,
-) -> Result<Bytes> {
-    let url = response.url().clone();
-    let fail = |kind, why: String| Error::new(kind, what).at(redact(&url)).because(why);
-    let too_large = || fail(ErrorKind::Document, format!("larger than {limit} bytes, the limit"));
-    if response.headers().contains_key(CONTENT_ENCODING) {
-        return Err(fail(ErrorKind::Mismatch, "is encoded although identity was asked for".into()));
-    }
-    if response.content_length().is_some_and(|length| length > limit) {
-        return Err(too_large());
-    }
-    let mut body = BytesMut::new();
-    let mut stream = response.bytes_stream();
-    loop {
-        let piece = tokio::time::timeout(idle, stream.next()).await;
-        match piece {
-            Err(_) => return Err(fail(ErrorKind::Transport, "stalled".into()).transient(None)),
-            Ok(None) => return Ok(body.freeze()),
-            Ok(Some(Err(error))) => return Err(unreachable(what, &url, error)),
-            Ok(Some(Ok(piece))) if (body.len() + piece.len()) as u64 > limit => {
-                drop(piece);
-                return Err(too_large());
-            }
-            Ok(Some(Ok(piece))) => body.extend_from_slice(&piece),
-        }
-    }
 }

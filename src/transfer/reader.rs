@@ -4,24 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
-use futures_util::StreamExt as _;
-use tokio::time::Instant;
-
 use super::progress::{Event, Progress};
 use super::tally::Tally;
 use super::throttle::Throttle;
 use crate::content::{ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pace::{Pace, TOO_SLOW};
 use crate::retry::RetryPolicy;
-
-/// A body slower than this many bytes over [`RATE_WINDOW`] counts as stalled, however regularly it drips
-/// (containerd#11650: a lossy link hung for an hour because some bytes always came).
-const SLOWEST: u64 = 60 << 10;
-
-/// See [`SLOWEST`].
-const RATE_WINDOW: Duration = Duration::from_secs(60);
+use bytes::{Buf as _, Bytes};
+use futures_util::StreamExt as _;
 
 /// What every reader of a run shares.
 pub(super) struct Care {
@@ -43,7 +35,7 @@ pub(super) struct Reader<'a> {
     skip: u64,
     failures: u32,
     openings: u32,
-    window: (Instant, u64),
+    pace: Pace,
 }
 
 impl<'a> Reader<'a> {
@@ -64,7 +56,7 @@ impl<'a> Reader<'a> {
             skip: 0,
             failures: 0,
             openings: 0,
-            window: (Instant::now(), 0),
+            pace: Pace::new(),
         }
     }
 
@@ -107,7 +99,7 @@ impl<'a> Reader<'a> {
             self.openings += 1;
             let body = self.source.blob(self.descriptor, self.position).await?;
             self.skip = self.position.saturating_sub(body.start);
-            self.window = (Instant::now(), 0);
+            self.pace = Pace::new();
             self.body = Some(body.stream);
         }
         let Some(body) = &mut self.body else { return Ok(None) };
@@ -121,7 +113,10 @@ impl<'a> Reader<'a> {
             Ok(None) if self.position >= self.descriptor.size => return Ok(None),
             Ok(None) => return Err(self.broken("the answer ended early")),
         };
-        self.keep_pace(piece.len() as u64)?;
+        // A rate that the user asked for may be as slow as it likes.
+        if !self.pace.keeps(piece.len() as u64) && self.care.throttle.is_none() {
+            return Err(self.broken(TOO_SLOW));
+        }
         Ok(Some(self.skip_delivered(piece)))
     }
 
@@ -131,21 +126,6 @@ impl<'a> Reader<'a> {
         self.tally.waste(known);
         piece.advance(usize::try_from(known).unwrap_or(usize::MAX));
         piece
-    }
-
-    fn keep_pace(&mut self, bytes: u64) -> Result<()> {
-        let (since, sum) = (self.window.0, self.window.1 + bytes);
-        if since.elapsed() < RATE_WINDOW {
-            self.window.1 = sum;
-            return Ok(());
-        }
-        self.window = (Instant::now(), 0);
-        let throttled = self.care.throttle.is_some();
-        if sum < SLOWEST && !throttled {
-            Err(self.broken("too slow: less than 1 KiB/s for a minute"))
-        } else {
-            Ok(())
-        }
     }
 
     /// Waits before the body is opened again, or gives the error back where that is no use.

@@ -16,6 +16,8 @@ mod crash;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod faults_answers;
+#[cfg(test)]
 mod faults_bodies;
 #[cfg(test)]
 mod faults_documents;

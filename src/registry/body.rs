@@ -1,0 +1,104 @@
+//! Bodies of answers: small ones into memory up to a limit, large ones as they arrive.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Response, Url};
+
+use super::failure::unreachable;
+use super::origin::redact;
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pace::{Pace, TOO_SLOW};
+
+/// Reads a body that must not be larger than `limit` bytes.
+///
+/// # Errors
+/// [`ErrorKind::Document`] where it is, after reading at most one piece more; [`ErrorKind::Transport`] where it stops.
+pub(super) async fn read_up_to(
+    response: Response,
+    limit: u64,
+    what: &str,
+    idle: Duration,
+) -> Result<Bytes> {
+    let url = response.url().clone();
+    let fail = |kind, why: &str| Error::new(kind, what).at(redact(&url)).because(why);
+    let too_large = || fail(ErrorKind::Document, &format!("larger than {limit} bytes, the limit"));
+    if response.headers().contains_key(CONTENT_ENCODING) {
+        return Err(fail(ErrorKind::Mismatch, "is encoded although identity was asked for"));
+    }
+    if response.content_length().is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    let mut pace = Pace::new();
+    let mut stream = response.bytes_stream();
+    loop {
+        let piece = match tokio::time::timeout(idle, stream.next()).await {
+            Err(_) => return Err(fail(ErrorKind::Transport, "stalled").transient(None)),
+            Ok(None) => return Ok(body.freeze()),
+            Ok(Some(Err(error))) => return Err(unreachable(what, &url, error)),
+            Ok(Some(Ok(piece))) => piece,
+        };
+        if (body.len() + piece.len()) as u64 > limit {
+            return Err(too_large());
+        }
+        if !pace.keeps(piece.len() as u64) {
+            return Err(fail(ErrorKind::Transport, TOO_SLOW).transient(None));
+        }
+        body.extend_from_slice(&piece);
+    }
+}
+
+/// The first `limit` bytes of a body that is only looked at for its words; what came before anything went wrong.
+pub(super) async fn read_words(response: Response, limit: usize, idle: Duration) -> Bytes {
+    let mut body = BytesMut::new();
+    let mut stream = response.bytes_stream();
+    while body.len() < limit
+        && let Ok(Some(Ok(piece))) = tokio::time::timeout(idle, stream.next()).await
+    {
+        body.extend_from_slice(&piece);
+    }
+    body.truncate(limit);
+    body.freeze()
+}
+
+/// The body as it arrives; an early end is for the reader to notice.
+pub(super) fn stream(
+    response: Response,
+    what: String,
+) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+    let url = response.url().clone();
+    response.bytes_stream().map_err(move |error| unreachable(&what, &url, error))
+}
+
+/// Refuses a body that cannot be the blob from `start` on, before a byte of it is read.
+pub(super) fn check_length(
+    response: &Response,
+    descriptor: &Descriptor,
+    start: u64,
+    what: &str,
+) -> Result<()> {
+    if response.headers().contains_key(CONTENT_ENCODING) {
+        return Err(odd(what, response.url(), "is encoded although identity was asked for"));
+    }
+    let expected = descriptor.size.saturating_sub(start);
+    match response.content_length() {
+        // A part may be shorter than asked for; the reader asks again from there.
+        Some(length) if length > expected || (start == 0 && length != expected) => {
+            let kind = response.headers().get(CONTENT_TYPE);
+            let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("no type");
+            let why =
+                format!("the registry announces {length} bytes of {kind}, the manifest {expected}");
+            Err(odd(what, response.url(), &why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An answer that is not the content that was asked for.
+pub(super) fn odd(what: &str, url: &Url, why: &str) -> Error {
+    Error::new(ErrorKind::Mismatch, what).at(redact(url)).because(why)
+}
