@@ -22,11 +22,15 @@ mod faults_bodies;
 #[cfg(test)]
 mod faults_documents;
 #[cfg(test)]
+mod faults_tls;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod live_pull;
 #[cfg(test)]
 mod registry_auth;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]

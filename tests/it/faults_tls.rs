@@ -1,0 +1,130 @@
+//! TLS that is not what it should be, and what is shown to whom on the way.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::support::certs::{Certs, ClientCert};
+use crate::support::cli::Cli;
+use crate::support::http::{Reply, Server};
+use crate::support::images::{Family, image, layer};
+use crate::support::registry::{Options, Registry};
+
+async fn registry(certs: &Certs, name: &str, client: ClientCert) -> (Registry, String) {
+    let tls = Some(certs.server_config(name, client));
+    let registry = Registry::start_with(Options { tls, ..Options::default() }).await;
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
+    held.publish(&registry, "app", Some("1"));
+    let name = format!("{}:1", registry.repository("app"));
+    (registry, name)
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_fit_is_refused_once_and_never_gone_around() {
+    let certs = Certs::new();
+    let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
+    for (name, why) in [(Certs::EXPIRED, "expired"), (Certs::WRONG_HOST, "not valid for name")] {
+        let (registry, name) = registry(&certs, name, ClientCert::NotAsked).await;
+        let output = Cli::new().run(&["-v", "--ca-file", &ca, &name]).await;
+        output.expect(6, why);
+        assert!(!output.stderr.contains("trying again"), "{}", output.stderr);
+        assert!(registry.server.requests().is_empty(), "nothing is sent, not even plainly");
+        Cli::new().run(&["--insecure", &name]).await.expect(0, "");
+    }
+    let (_registry, name) = registry(&certs, Certs::SERVER, ClientCert::NotAsked).await;
+    let strangers = Certs::new();
+    let other = strangers.cert(Certs::CA).to_str().unwrap().to_owned();
+    Cli::new().run(&["--ca-file", &other, &name]).await.expect(6, "invalid peer certificate");
+    Cli::new().run(&["--ca-file", &ca, &name]).await.expect(0, "");
+    Cli::new().run(&["--ca-file", "/etc/hostname", &name]).await.expect(4, "/etc/hostname");
+}
+
+/// A server that says this to whoever connects; tells the first byte that each sent.
+fn parrot(answer: &'static [u8]) -> (SocketAddr, Receiver<u8>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, (tell, told)) = (listener.local_addr().unwrap(), channel());
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut first = [0; 1];
+            if stream.read_exact(&mut first).is_ok() {
+                _ = tell.send(first[0]);
+            }
+            drop(stream.write_all(answer));
+        }
+    });
+    (address, told)
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_has_a_reason_and_no_plain_request_follows() {
+    for (answer, hint) in [
+        (
+            &b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..],
+            "hint: the registry may speak plain http",
+        ),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "error: manifest app:1"),
+    ] {
+        let (address, told) = parrot(answer);
+        let output = Cli::new().run(&["-v", "--insecure", &format!("{address}/app:1")]).await;
+        output.expect(6, hint);
+        assert!(!output.stderr.contains("trying again"), "{}", output.stderr);
+        // 22 starts a handshake; the G of GET would be 71.
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [22]);
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_the_registry_and_to_nobody_else() {
+    let certs = Certs::new();
+    let path = |path: std::path::PathBuf| path.to_str().unwrap().to_owned();
+    let (ca, cert) = (path(certs.cert(Certs::CA)), path(certs.cert(Certs::CLIENT)));
+    let key = path(certs.key(Certs::CLIENT));
+    let (registry, name) = registry(&certs, Certs::SERVER, ClientCert::Required).await;
+    let cdn_tls = certs.server_config(Certs::SERVER, ClientCert::Asked);
+    let cdn = Server::start_with(Some(cdn_tls), |_| Reply::new(404, "nothing here")).await;
+    let elsewhere = cdn.url("/blob?signature=secret");
+    registry
+        .twist("/blobs/", 0..1, move |_| Reply::new(307, "").header("Location", elsewhere.clone()));
+
+    let tls = ["--ca-file", &ca, "--cert-file", &cert, "--key-file", &key];
+    let cli = Cli::new();
+    let output = cli.run(&[&tls[..], &[&name]].concat()).await;
+    output.expect(3, "404 not found");
+    assert!(!output.stderr.contains("secret"), "{}", output.stderr);
+    assert!(registry.server.requests().iter().all(|request| request.client_certificate));
+    assert!(!cdn.requests().is_empty());
+    assert!(cdn.requests().iter().all(|request| !request.client_certificate));
+    cli.run(&[&tls[..], &[&name]].concat()).await.expect(0, "");
+
+    // From the folder of the host, as docker has it.
+    let cli = Cli::new();
+    let folder = cli.home().join(".config/containers/certs.d").join(registry.server.host());
+    std::fs::create_dir_all(&folder).unwrap();
+    for (from, to) in [(&ca, "ca.crt"), (&cert, "client.cert"), (&key, "client.key")] {
+        std::fs::copy(from, folder.join(to)).unwrap();
+    }
+    cli.run(&[&name]).await.expect(0, "");
+    std::fs::remove_file(folder.join("client.key")).unwrap();
+    cli.run(&[&name]).await.expect(4, "client.key");
+}
+
+#[tokio::test]
+async fn a_registry_over_tls_does_not_lead_to_plain_http() {
+    let certs = Certs::new();
+    let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
+    let (registry, name) = registry(&certs, Certs::SERVER, ClientCert::NotAsked).await;
+    let plain = Server::start(|_| Reply::new(200, "x")).await;
+    let target = plain.url("/blob");
+    registry
+        .twist("/blobs/", 0..9, move |_| Reply::new(307, "").header("Location", target.clone()));
+    Cli::new().run(&["--ca-file", &ca, &name]).await.expect(6, "from https to http://");
+    let realm = format!("Bearer realm=\"{}\"", plain.url("/token"));
+    registry.twist("/manifests/", 0..9, move |_| {
+        Reply::new(401, "").header("WWW-Authenticate", realm.clone())
+    });
+    Cli::new()
+        .run(&["--ca-file", &ca, "--creds", "u:canary", &name])
+        .await
+        .expect(4, "is not https");
+    assert!(plain.requests().is_empty());
+}

@@ -1,0 +1,159 @@
+//! No password, token or signed URL is in any output, at any level, whatever happens; and each goes to its owner only.
+
+use serde_json::json;
+
+use crate::support::cli::{Cli, Output};
+use crate::support::http::{Fault, Reply, Server};
+use crate::support::images::{Family, Image, image, layer};
+use crate::support::registry::{Auth, Bearer, Options, Registry};
+
+const LOUD: [&str; 3] = ["-vv", "--retries", "1"];
+
+fn held() -> Image {
+    image(Family::Oci, "amd64", &[layer(&[("a", b"a")])])
+}
+
+/// A registry with tokens from another port and blobs on a third, for `canary-user` with `canary-pass`.
+async fn guarded() -> (Registry, String) {
+    let credentials = Some("canary-user:canary-pass".to_owned());
+    let bearer = Bearer { credentials, elsewhere: true, ..Bearer::default() };
+    let options =
+        Options { auth: Auth::Bearer(bearer), blobs_elsewhere: true, ..Options::default() };
+    let registry = Registry::start_with(options).await;
+    held().publish(&registry, "app", Some("1"));
+    let name = format!("{}:1", registry.repository("app"));
+    (registry, name)
+}
+
+fn loud() -> Cli {
+    Cli::new().env("RPULL_LOG", "trace")
+}
+
+#[track_caller]
+fn assert_discreet(output: &Output) {
+    let text = format!("{}{}", output.stdout, output.stderr);
+    let pair = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        "canary-user:canary-pass",
+    );
+    for secret in ["canary", "signature=", "token-", pair.as_str(), "Bearer ", "Basic "] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_that_goes_well_tells_no_secret() {
+    let (registry, name) = guarded().await;
+    let cli = loud();
+    let creds = ["--creds", "canary-user:canary-pass"];
+    let output = cli.run(&[&LOUD[..], &creds, &[&name]].concat()).await;
+    output.expect(0, "GET http://");
+    assert_discreet(&output);
+    let config = json!({"auths": {registry.server.host(): {"username": "canary-user", "password": "canary-pass"}}});
+    std::fs::write(cli.dir().join("auth.json"), config.to_string()).unwrap();
+    let output =
+        cli.run(&[&LOUD[..], &["--authfile", "auth.json", "-o", "oci:x", &name]].concat()).await;
+    assert_discreet(output.expect(0, ""));
+}
+
+#[tokio::test]
+async fn a_pull_that_fails_tells_no_secret() {
+    let creds = ["--creds", "canary-user:canary-pass"];
+    for fault in [
+        Fault::Cut(0),
+        Fault::Reset(0),
+        Fault::HangUp,
+        Fault::Raw("canary junk".into()),
+        Fault::ContentLength(vec!["1".into()]),
+    ] {
+        let (registry, name) = guarded().await;
+        // At the host of the signed URL.
+        let broken = fault.clone();
+        registry.twist("/signed/", 0..99, move |reply| reply.fault(broken.clone()));
+        let output = loud().run(&[&LOUD[..], &creds, &[&name]].concat()).await;
+        assert!(output.code() != Some(0), "{fault:?}");
+        assert_discreet(&output);
+    }
+    let (_registry, name) = guarded().await;
+    let output =
+        loud().run(&[&LOUD[..], &["--creds", "canary-user:canary-wrong", &name]].concat()).await;
+    assert_discreet(output.expect(4, "incorrect username or password"));
+    let output = loud().run(&["--creds", "canary", &name]).await;
+    assert_discreet(output.expect(2, "there is no colon"));
+}
+
+#[tokio::test]
+async fn files_and_helpers_that_are_broken_are_named_and_not_quoted() {
+    let (registry, name) = guarded().await;
+    let cli = loud();
+    let host = registry.server.host();
+    for (text, code) in [
+        ("{canary".to_owned(), 4),
+        (json!({"auths": {&host: {"auth": "canary!"}}}).to_string(), 4),
+        (json!({"auths": {&host: {"auth": 7, "password": "canary"}}}).to_string(), 4),
+        (json!({"credHelpers": {&host: "absent"}}).to_string(), 4),
+    ] {
+        std::fs::write(cli.dir().join("auth.json"), text).unwrap();
+        let output = cli.run(&[&LOUD[..], &["--authfile", "auth.json", &name]].concat()).await;
+        assert_discreet(output.expect(code, "credentials: "));
+    }
+    let bin = cli.dir().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let helper = bin.join("docker-credential-loud");
+    std::fs::write(&helper, "#!/bin/sh\necho canary-out; echo canary-err >&2; exit 1\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&helper, mode).unwrap();
+    std::fs::write(cli.dir().join("auth.json"), json!({"credsStore": "loud"}).to_string()).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let cli = cli.env("PATH", path);
+    let output = cli.run(&[&LOUD[..], &["--authfile", "auth.json", &name]].concat()).await;
+    assert_discreet(output.expect(4, "helper docker-credential-loud: failed"));
+}
+
+#[tokio::test]
+async fn a_password_is_for_one_host_and_port() {
+    let server = Server::start(|request| {
+        if request.header("authorization").is_some() {
+            Reply::new(404, "leaked")
+        } else {
+            Reply::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\"")
+        }
+    })
+    .await;
+    let host = server.host();
+    let (ip, port) = host.split_once(':').unwrap();
+    let entry = json!({"auth": "Y2FuYXJ5OmNhbmFyeQ=="});
+    for (key, known) in [
+        (host.clone(), true),
+        (format!("http://{host}"), true),
+        (format!("https://{host}/v1/"), true),
+        (format!("{host}/app"), true),
+        (ip.to_owned(), false),
+        (format!("{ip}:{port}0"), false),
+        (format!("{host}.evil"), false),
+        (format!("evil-{host}"), false),
+        (format!("{host}/other"), false),
+    ] {
+        let cli = Cli::new();
+        std::fs::write(cli.dir().join("a"), json!({"auths": {&key: entry}}).to_string()).unwrap();
+        let output = cli.run(&["--authfile", "a", &format!("{host}/app:1")]).await;
+        let expected = if known { "leaked" } else { "none is stored for it" };
+        assert!(output.stderr.contains(expected), "{key}: {}", output.stderr);
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_is_on_a_short_list() {
+    let (registry, name) = guarded().await;
+    let cli = Cli::new();
+    cli.run(&["--creds", "canary-user:canary-pass", &name]).await.expect(0, "");
+    let allowed = ["host", "user-agent", "accept", "accept-encoding", "authorization"];
+    let blobs = registry.blobs.as_ref().unwrap();
+    for request in registry.server.requests().iter().chain(&blobs.requests()) {
+        for (header, _) in &request.headers {
+            assert!(allowed.contains(&header.to_ascii_lowercase().as_str()), "{header}");
+        }
+    }
+    let signed = blobs.requests();
+    assert!(!signed.is_empty() && signed.iter().all(|one| one.header("authorization").is_none()));
+}
