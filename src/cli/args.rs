@@ -132,7 +132,9 @@ pub(crate) enum Verb {
     )]
     Manifest(Look),
     /// Print an image's config, byte for byte
-    #[command(after_help = "Examples:\n  rpull config alpine:3.14 | jq .config.Env")]
+    #[command(
+        after_help = "Examples:\n  rpull config alpine:3.14 | jq .config.Env\n  rpull config --platform linux/arm64 alpine:3.14"
+    )]
     Config(Look),
     /// Show what an image is, without pulling it
     #[command(
@@ -164,10 +166,14 @@ pub(crate) enum Verb {
     )]
     Images,
     /// Give an image in the store another name
-    #[command(after_help = "Examples:\n  rpull tag alpine:3.14 localhost:5000/base:1")]
+    #[command(
+        after_help = "Examples:\n  rpull tag alpine:3.14 localhost:5000/base:1\n  rpull tag store:alpine:3.14 base"
+    )]
     Tag(Tag),
     /// Remove names from the store; `prune` then frees the space
-    #[command(after_help = "Examples:\n  rpull rm alpine:3.14 && rpull prune")]
+    #[command(
+        after_help = "Examples:\n  rpull rm alpine:3.14 debian:12\n  rpull rm alpine:3.14 && rpull prune"
+    )]
     Rm(Rm),
     /// Delete what no image in the store needs
     #[command(after_help = "Examples:\n  rpull prune --plan\n  rpull prune")]
@@ -176,10 +182,14 @@ pub(crate) enum Verb {
     #[command(after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14")]
     Verify(Verify),
     /// Print a completion script
-    #[command(after_help = "Examples:\n  rpull completions bash > /etc/bash_completion.d/rpull")]
+    #[command(
+        after_help = "Examples:\n  rpull completions bash > /etc/bash_completion.d/rpull\n  rpull completions zsh > ~/.zfunc/_rpull"
+    )]
     Completions { shell: clap_complete::Shell },
     /// Print the manual page
-    #[command(after_help = "Examples:\n  rpull man | man -l -")]
+    #[command(
+        after_help = "Examples:\n  rpull man | man -l -\n  rpull man > /usr/local/share/man/man1/rpull.1"
+    )]
     Man,
 }
 

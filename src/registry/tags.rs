@@ -22,7 +22,7 @@ const PAGE_SIZE: &str = "1000";
 const PAGE_LIMIT: u64 = 8 << 20;
 
 /// Pages and tags after which a listing is taken for endless.
-const MAX_PAGES: usize = 10_000;
+const MAX_PAGES: usize = 2000;
 
 /// See [`MAX_PAGES`].
 const MAX_TAGS: usize = 2_000_000;

@@ -34,6 +34,8 @@ mod secrets;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]
+mod snapshots;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_fixtures;
