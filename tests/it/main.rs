@@ -28,6 +28,8 @@ mod fixtures;
 #[cfg(test)]
 mod live_pull;
 #[cfg(test)]
+mod proxies;
+#[cfg(test)]
 mod registry_auth;
 #[cfg(test)]
 mod secrets;
