@@ -12,7 +12,6 @@ use super::Repository;
 use super::body;
 use super::counter::Endpoint;
 use super::foreign;
-use super::transport::Request;
 use crate::content::Body;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -40,17 +39,11 @@ pub(super) async fn open(
 async fn open_here(repository: &Repository, descriptor: &Descriptor, from: u64) -> Result<Body> {
     let transport = &repository.transport;
     let what = format!("blob {}", descriptor.digest);
-    let mut request = Request {
-        method: Method::GET,
-        url: transport.url(&format!("{}/blobs/{}", repository.name, descriptor.digest))?,
-        endpoint: Endpoint::Blob,
-        scopes: &repository.pull,
-        accept: None,
-        range: (from > 0 && !transport.ranges_off())
-            .then(|| (from, descriptor.size.saturating_sub(1))),
-        what: &what,
-        counter: &repository.counter,
-    };
+    let url = transport.url(&format!("{}/blobs/{}", repository.name, descriptor.digest))?;
+    let mut request = repository.get(Endpoint::Blob, url, &what);
+    if from > 0 && !transport.ranges_off() {
+        request.range = Some((from, descriptor.size.saturating_sub(1)));
+    }
     let mut response = transport.send(&request).await?;
     if let Some((first, _)) = request.range {
         let usable = match response.status() {
@@ -88,16 +81,9 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
     digest.algorithm()?;
     let transport = &repository.transport;
     let what = format!("blob {digest}");
-    let mut request = Request {
-        method: Method::HEAD,
-        url: transport.url(&format!("{}/blobs/{digest}", repository.name))?,
-        endpoint: Endpoint::Blob,
-        scopes: &repository.pull,
-        accept: None,
-        range: None,
-        what: &what,
-        counter: &repository.counter,
-    };
+    let url = transport.url(&format!("{}/blobs/{digest}", repository.name))?;
+    let mut request = repository.get(Endpoint::Blob, url, &what);
+    request.method = Method::HEAD;
     let policy = &transport.options.retry;
     let response = retry(policy, || transport.send(&request)).await?;
     let mut size = length(&response);

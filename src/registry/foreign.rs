@@ -2,14 +2,14 @@
 //!
 //! Answering a challenge from such a host gave registry passwords away (containerd CVE-2020-15157).
 
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 
 use super::Repository;
 use super::body;
 use super::counter::Endpoint;
 use super::error_body;
 use super::origin::{Origin, redact};
-use super::transport::{MAX_HOPS, Request, redirect_target};
+use super::transport::{MAX_HOPS, redirect_target};
 use crate::content::Body;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
@@ -45,16 +45,7 @@ async fn open_one(repository: &Repository, descriptor: &Descriptor, url: &str) -
     }
     transport.check_named(&url, &what, ErrorKind::Transport)?;
     for _ in 0..=MAX_HOPS {
-        let request = Request {
-            method: Method::GET,
-            url: url.clone(),
-            endpoint: Endpoint::Blob,
-            scopes: &repository.pull,
-            accept: None,
-            range: None,
-            what: &what,
-            counter: &repository.counter,
-        };
+        let request = repository.get(Endpoint::Blob, url.clone(), &what);
         let response = transport.exchange(&request, &url, None).await?;
         if let Some(target) = redirect_target(&response) {
             url = transport.next_hop(&url, target?, &what)?;

@@ -99,16 +99,8 @@ fn request_of<'a>(
     path: &str,
     what: &'a str,
 ) -> Result<Request<'a>> {
-    Ok(Request {
-        method,
-        url: repository.transport.url(&format!("{}/manifests/{path}", repository.name))?,
-        endpoint: Endpoint::Manifest,
-        scopes: &repository.pull,
-        accept: Some(ACCEPT),
-        range: None,
-        what,
-        counter: &repository.counter,
-    })
+    let url = repository.transport.url(&format!("{}/manifests/{path}", repository.name))?;
+    Ok(Request { method, accept: Some(ACCEPT), ..repository.get(Endpoint::Manifest, url, what) })
 }
 
 async fn body(repository: &Repository, response: Response, what: &str) -> Result<bytes::Bytes> {

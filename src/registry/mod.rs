@@ -32,14 +32,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
+use reqwest::{Method, Url};
 
-use self::counter::Counter;
+use self::counter::{Counter, Endpoint};
 use self::hosts::Clients;
 pub use self::options::{RegistryOptions, Timeouts};
 use self::scope::ScopeSet;
 use self::tls_files::TlsFiles;
 pub use self::tls_files::certs_dirs;
-use self::transport::Transport;
+use self::transport::{Request, Transport};
 use crate::content::{Body, Name, Requests, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -97,6 +98,20 @@ impl Repository {
     /// All tags, each once, in the registry's order, however many pages they take.
     pub async fn tags(&self) -> Result<Vec<String>> {
         tags::list(self).await
+    }
+
+    /// The plainest request on behalf of this repository.
+    fn get<'a>(&'a self, endpoint: Endpoint, url: Url, what: &'a str) -> Request<'a> {
+        Request {
+            method: Method::GET,
+            url,
+            endpoint,
+            scopes: &self.pull,
+            accept: None,
+            range: None,
+            what,
+            counter: &self.counter,
+        }
     }
 
     fn place_of(&self, path: &str) -> String {

@@ -3,14 +3,13 @@
 use std::collections::{BTreeSet, HashSet};
 
 use reqwest::header::LINK;
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::Repository;
 use super::body::read_up_to;
 use super::counter::Endpoint;
 use super::link;
-use super::transport::Request;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::is_tag;
 use crate::retry::retry;
@@ -65,16 +64,7 @@ pub(super) async fn list(repository: &Repository) -> Result<Vec<String>> {
 
 async fn page(repository: &Repository, url: Url, what: &str) -> Result<(Page, Option<Url>)> {
     let transport = &repository.transport;
-    let mut request = Request {
-        method: Method::GET,
-        url,
-        endpoint: Endpoint::Other,
-        scopes: &repository.pull,
-        accept: None,
-        range: None,
-        what,
-        counter: &repository.counter,
-    };
+    let mut request = repository.get(Endpoint::Other, url, what);
     let mut response = transport.send(&request).await?;
     if response.status() == StatusCode::BAD_REQUEST
         && request.url.query() == Some(&format!("n={PAGE_SIZE}"))
