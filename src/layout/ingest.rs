@@ -99,27 +99,32 @@ impl Partial {
         Ok(())
     }
 
-    fn publish(&self, proof: &Verified) -> Result<()> {
-        let Descriptor { digest, size, .. } = &self.descriptor;
-        if proof.descriptor().digest != *digest || self.length()? != *size {
+    fn publish(&mut self, proof: &Verified) -> Result<()> {
+        let Descriptor { digest, size, .. } = self.descriptor.clone();
+        if proof.descriptor().digest != digest || self.length()? != size {
             let why = "what was verified is not what was written";
             return Err(Error::new(ErrorKind::Mismatch, format!("blob {digest}")).because(why));
         }
-        let options = &self.inner.options;
-        if options.private {
-            // By handle: a path could lead somewhere else by now.
-            self.file
-                .set_permissions(Permissions::from_mode(0o444))
-                .map_err(|error| failed("protect", &self.path, error))?;
+        let options = self.inner.options;
+        if options.sync
+            && let Err(error) = self.file.sync_all()
+        {
+            // The kernel tells of a lost write once: after that the file reads well and syncs well, until it is evicted.
+            self.restart()?;
+            return Err(failed("sync", &self.path, error));
         }
-        if options.sync {
-            self.file.sync_all().map_err(|error| failed("sync", &self.path, error))?;
-        }
-        let path = blobs::path_of(&self.inner.root, digest)?;
+        let path = blobs::path_of(&self.inner.root, &digest)?;
         let folder = path.parent().unwrap_or(&self.inner.root);
         create::folder(folder, if options.private { 0o700 } else { 0o777 })?;
-        self.inner.journal_before_rename(digest)?;
+        self.inner.journal_before_rename(&digest)?;
         std::fs::rename(&self.path, &path).map_err(|error| failed("rename", &self.path, error))?;
+        if options.private {
+            // Not before the rename: a partial that may not be written to could not be continued after a kill.
+            // By handle: the path could lead somewhere else by now.
+            self.file
+                .set_permissions(Permissions::from_mode(0o444))
+                .map_err(|error| failed("protect", &path, error))?;
+        }
         if options.sync { sync_folder(folder) } else { Ok(()) }
     }
 }
@@ -143,7 +148,7 @@ impl Ingest for Partial {
         self.file.set_len(0).map_err(|error| failed("empty", &self.path, error))
     }
 
-    fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
+    fn commit(mut self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move { self.publish(&proof) })
     }
 }

@@ -164,7 +164,11 @@ fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
     for digest in digests {
         let path = blobs::path_of(root, digest)?;
         if let Ok(file) = blobs::open_regular(&path) {
-            file.sync_all().map_err(|error| failed("sync", &path, error))?;
+            if let Err(error) = file.sync_all() {
+                // Asked again the kernel would say that all is well (see `ingest`); what is gone is fetched again.
+                drop(std::fs::remove_file(&path));
+                return Err(failed("sync", &path, error));
+            }
             folders.extend(path.parent().map(Path::to_owned));
         }
     }
