@@ -73,10 +73,7 @@ pub(super) fn create(root: &Path, options: &LayoutOptions) -> Result<()> {
     match check(root) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound || is_unfinished(root) => {
-            if let Some(parent) = root.parent() {
-                std::fs::create_dir_all(parent).map_err(|error| failed("create", parent, error))?;
-            }
-            folder(root, mode)?;
+            folders(root, mode)?;
             make(root, mode, options.patience)?;
         }
         Err(error) => return Err(error),
@@ -94,8 +91,10 @@ fn make(root: &Path, mode: u32, patience: Duration) -> Result<()> {
     if root.join(MARKER).exists() {
         return check(root);
     }
-    folder(&root.join("blobs"), mode)?;
-    folder(&root.join("blobs/sha256"), mode)?;
+    let blobs = root.join("blobs");
+    folder(&blobs, mode)?;
+    folder(&blobs.join("sha256"), mode)?;
+    sync_folder(&blobs)?;
     if !root.join("index.json").exists() {
         index::write_durably(root, "index.json", index::EMPTY.as_bytes())?;
     }
@@ -109,6 +108,23 @@ fn make(root: &Path, mode: u32, patience: Duration) -> Result<()> {
 fn is_unfinished(root: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(root) else { return false };
     entries.flatten().all(|entry| OWN.iter().any(|own| entry.file_name() == *own))
+}
+
+/// Makes a folder and those above it; a power failure must not lose one with everything that was made durable in it.
+///
+/// Of a private store those above are private too: whoever may rename them could put another store in its place.
+fn folders(path: &Path, mode: u32) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        folders(parent, mode)?;
+    }
+    folder(path, mode)?;
+    // One that may be written to but not read cannot be synced.
+    drop(sync_folder(parent.unwrap_or(Path::new("."))));
+    Ok(())
 }
 
 /// Makes one folder with this mode where it does not exist.

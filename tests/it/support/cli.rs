@@ -18,6 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Cli {
     dir: TempDir,
     env: Vec<(String, String)>,
+    /// Words in front of the command.
+    under: &'static [&'static str],
 }
 
 /// What a command left behind.
@@ -40,12 +42,20 @@ impl Cli {
         for name in ["home", "tmp", "run"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        Self { dir, env: Vec::new() }
+        Self { dir, env: Vec::new(), under: &[] }
     }
 
     /// Sets a variable for all commands to come.
     pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The modes of files bind its commands, as they bind everybody but root; root's need `setpriv` for that.
+    pub(crate) fn without_privileges(mut self) -> Self {
+        if rustix::process::getuid().is_root() {
+            self.under = &["setpriv", "--bounding-set", "-dac_override,-dac_read_search"];
+        }
         self
     }
 
@@ -77,8 +87,15 @@ impl Cli {
 
     /// Starts a command; it is killed when the value is dropped.
     pub(crate) fn spawn(&self, args: &[impl AsRef<OsStr>]) -> Running {
+        self.spawn_under(&[], args)
+    }
+
+    /// As [`Cli::spawn`], as the last words of another program's arguments: `strace -f`.
+    pub(crate) fn spawn_under(&self, program: &[&str], args: &[impl AsRef<OsStr>]) -> Running {
+        let words = [program, self.under, &[env!("CARGO_BIN_EXE_rpull")]].concat();
         let home = self.home();
-        let child = Command::new(env!("CARGO_BIN_EXE_rpull"))
+        let child = Command::new(words[0])
+            .args(&words[1..])
             .args(args)
             .current_dir(self.dir())
             .env_clear()
@@ -97,6 +114,11 @@ impl Cli {
             .spawn()
             .unwrap();
         Running { child, store: self.store() }
+    }
+
+    /// As [`Cli::spawn`], by a line of shell in which `"$@"` is the command.
+    pub(crate) fn spawn_in_shell(&self, line: &str, args: &[impl AsRef<OsStr>]) -> Running {
+        self.spawn_under(&["sh", "-c", line, "sh"], args)
     }
 }
 
