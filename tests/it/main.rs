@@ -16,6 +16,10 @@ mod crash;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
 mod faults_answers;
 #[cfg(test)]
 mod faults_bodies;

@@ -16,4 +16,6 @@ pub(crate) mod placeholders;
 pub(crate) mod real;
 pub(crate) mod recorder;
 pub(crate) mod registry;
+pub(crate) mod samples;
+pub(crate) mod strace;
 pub(crate) mod tokens;

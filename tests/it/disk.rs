@@ -1,0 +1,252 @@
+//! A disk that is full, broken, read-only or without locks, and a process that may open few files.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::cli::Cli;
+use crate::support::images::{Family, image, layer, random_blob};
+use crate::support::live::needs;
+use crate::support::registry::Registry;
+use crate::support::samples::published;
+use crate::support::strace::{distinct, inject, trace};
+
+const PROGRAMS: &[&str] = &["strace", "setpriv"];
+
+/// After whatever went wrong, a run without it has everything, and nothing wrong is under a digest.
+async fn assert_recovers(cli: &Cli, names: &[&str], point: &str) {
+    let output = cli.run(&[&["-q"], names].concat()).await;
+    assert_eq!(output.code(), Some(0), "after {point}: {}", output.stderr);
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]), "after {point}");
+    let listed = cli.json(&["images", "--json"]).await;
+    let rows = listed.as_array().unwrap();
+    let held = |name: &&str| rows.iter().any(|row| row["reference"] == json!(name));
+    assert!(names.iter().all(held), "after {point}: {listed}");
+}
+
+/// What the kernel says where such a call fails in earnest.
+fn errors(call: &str) -> &'static [(&'static str, &'static str)] {
+    match call {
+        "pwrite64" => &[
+            ("ENOSPC", "No space left"),
+            ("EDQUOT", "quota exceeded"),
+            ("EIO", "Input/output error"),
+        ],
+        "write" | "mkdir" | "mkdirat" => &[("ENOSPC", "No space left")],
+        "flock" => &[("ENOLCK", "No locks available")],
+        _ => &[("EIO", "Input/output error")],
+    }
+}
+
+/// Lets each call of a pull of the last name fail in turn; tells those that the pull did not survive.
+async fn fail_everywhere(
+    names: &[&str],
+    flags: &[&str],
+    prepare: impl AsyncFn() -> Cli,
+) -> BTreeSet<String> {
+    let args = [flags, &names[names.len() - 1..]].concat();
+    let (output, calls) = trace(&prepare().await, &args).await;
+    output.expect(0, "");
+    let mut fatal = BTreeSet::new();
+    for (call, path) in distinct(&calls) {
+        for (error, words) in errors(&call) {
+            let (cli, point) = (prepare().await, format!("{call} of {path}: {error}"));
+            let output = inject(&cli, &call, &path, &format!("error={error}"), &args).await;
+            match output.code() {
+                // What only looks, or tidies up, may fail without harm.
+                Some(0) => {}
+                Some(7) => {
+                    fatal.insert(format!("{call} {path}"));
+                    assert!(output.stderr.contains(words), "{point}: {}", output.stderr);
+                    assert!(
+                        output.stderr.contains("/store"),
+                        "no path, {point}: {}",
+                        output.stderr
+                    );
+                    let hint = output.stderr.contains("hint: free some space");
+                    assert_eq!(hint, *error == "ENOSPC", "{point}: {}", output.stderr);
+                }
+                other => panic!("{other:?} after {point}: {}", output.stderr),
+            }
+            // The former ones too: what cannot be made durable is dropped, whoever needs it.
+            assert_recovers(&cli, names, &point).await;
+        }
+    }
+    fatal
+}
+
+#[tokio::test]
+async fn a_first_pull_tells_which_call_failed_and_the_next_succeeds() {
+    if !needs("a_first_pull_tells_which_call_failed_and_the_next_succeeds", PROGRAMS) {
+        return;
+    }
+    let (_registry, _, name) = published().await;
+    let fatal =
+        fail_everywhere(&[&format!("{name}:1")], &[], async || Cli::new().without_privileges())
+            .await;
+    for part in [
+        "write /index.json.new",
+        "fsync /index.json.new",
+        "fsync /unsynced",
+        "flock /ingest/sha256-",
+        "pwrite64 /ingest/sha256-",
+        "rename",
+    ] {
+        assert!(fatal.iter().any(|call| call.contains(part)), "{part}: {fatal:?}");
+    }
+}
+
+#[tokio::test]
+async fn with_sync_every_failure_to_make_durable_is_told() {
+    if !needs("with_sync_every_failure_to_make_durable_is_told", PROGRAMS) {
+        return;
+    }
+    let (_registry, [_, held], name) = published().await;
+    let [first, second] = ["1", "2"].map(|tag| format!("{name}:{tag}"));
+    let prepare = async || {
+        let cli = Cli::new().without_privileges();
+        cli.run(&["-q", &first]).await.expect(0, "");
+        cli
+    };
+    let fatal = fail_everywhere(&[&first, &second], &["--sync"], prepare).await;
+    for piece in [&held.config, &held.layers[1], &held.manifest] {
+        let call = format!("fsync /ingest/sha256-{}", piece.digest().encoded());
+        assert!(fatal.contains(&call), "{call}: {fatal:?}");
+    }
+    assert!(fatal.contains("fsync /blobs/sha256") && fatal.contains("fsync "), "{fatal:?}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_synced_is_fetched_again_from_its_first_byte() {
+    if !needs("what_could_not_be_synced_is_fetched_again_from_its_first_byte", PROGRAMS) {
+        return;
+    }
+    let (registry, [held, _], name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    let base = &held.layers[0];
+    let partial = format!("/ingest/sha256-{}", base.digest().encoded());
+    let output = inject(&cli, "fsync", &partial, "error=EIO", &["--sync", &name]).await;
+    output.expect(7, "Input/output error");
+    assert!(!cli.store().join(&partial[1..]).exists(), "a page that was lost may look whole");
+    registry.server.forget();
+    cli.run(&["--sync", &name]).await.expect(0, "");
+    let requests = registry.server.requests();
+    let again = requests.iter().find(|request| request.path.ends_with(base.digest().as_str()));
+    assert_eq!(again.unwrap().header("range"), None);
+}
+
+/// A file system of this size; gone with the value.
+struct Small(PathBuf);
+
+impl Small {
+    /// `None` where mounting is not allowed, which is said.
+    fn mount(test: &str, path: &Path, options: &str) -> Option<Self> {
+        std::fs::create_dir(path).unwrap();
+        let mut mount = Command::new("mount");
+        let output = mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(path).output().unwrap();
+        if output.status.success() {
+            return Some(Self(path.to_owned()));
+        }
+        let why = String::from_utf8_lossy(&output.stderr);
+        let why = format!("left out: {test}: nothing can be mounted here: {}", why.trim());
+        writeln!(std::io::stderr(), "{why}").unwrap();
+        None
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
+        assert!(unmounted.success());
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_what_arrived_is_kept_until_there_is_space() {
+    let test = "on_a_full_disk_what_arrived_is_kept_until_there_is_space";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let registry = Registry::start().await;
+    let layers = [1, 2].map(|seed| layer(&[("data", &random_blob(1_500_000, seed))]));
+    let held = image(Family::Oci, "amd64", &layers);
+    held.publish(&registry, "a", Some("1"));
+    let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));
+    let Some(_small) = Small::mount(test, &cli.store(), "size=2500k") else { return };
+    let ingest = cli.store().join("ingest");
+    let output = cli.run(&["--jobs", "1", &name]).await;
+    output.expect(7, "No space left on device").expect(7, "hint: free some space");
+    assert!(cli.run(&["images"]).await.stdout.lines().count() < 2, "no half image has a name");
+    let kept: u64 =
+        std::fs::read_dir(&ingest).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
+    assert!(kept > 0, "what arrived is kept");
+    let grow = Command::new("mount").args(["-o", "remount,size=8m"]).arg(cli.store()).status();
+    assert!(grow.unwrap().success());
+    let report = cli.json(&["--json", &name]).await;
+    assert_eq!(report["bytes"]["resumed"], kept);
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
+}
+
+#[tokio::test]
+async fn without_inodes_the_message_is_the_same() {
+    let test = "without_inodes_the_message_is_the_same";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let (_registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    // Enough for the store, not for all of its blobs.
+    let Some(_small) = Small::mount(test, &cli.store(), "nr_inodes=10") else { return };
+    cli.run(&[&name]).await.expect(7, "No space left on device");
+    let grow =
+        Command::new("mount").args(["-o", "remount,nr_inodes=100"]).arg(cli.store()).status();
+    assert!(grow.unwrap().success());
+    assert_recovers(&cli, &[&name], "no inodes").await;
+}
+
+#[tokio::test]
+async fn a_read_only_store_is_told_at_the_start_and_can_still_be_read() {
+    let test = "a_read_only_store_is_told_at_the_start_and_can_still_be_read";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let (registry, [held, _], name) = published().await;
+    let cli = Cli::new();
+    let Some(_small) = Small::mount(test, &cli.store(), "size=1m") else { return };
+    cli.run(&[&format!("{name}:1")]).await.expect(0, "");
+    let lock = Command::new("mount").args(["-o", "remount,ro"]).arg(cli.store()).status();
+    assert!(lock.unwrap().success());
+    registry.server.forget();
+    let output = cli.run(&[&format!("{name}:2")]).await;
+    output.expect(7, "Read-only file system").expect(7, cli.store().to_str().unwrap());
+    assert!(registry.server.requests().is_empty(), "found out before anything is fetched");
+    let held_name = format!("{name}:1");
+    for args in [&["rm", &held_name][..], &["tag", &held_name, "b"]] {
+        cli.run(args).await.expect(7, "Read-only file system");
+    }
+    cli.run(&["prune"]).await.expect(0, "");
+    let manifest = cli.run(&["manifest", &format!("store:{name}:1")]).await;
+    assert_eq!(manifest.expect(0, "").stdout.as_bytes(), held.manifest.bytes);
+    cli.run(&["images"]).await.expect(0, "");
+    cli.run(&["verify"]).await.expect(0, "");
+    cli.run(&["-o", "oci:elsewhere", &format!("{name}:2")]).await.expect(0, "");
+}
+
+#[tokio::test]
+async fn twenty_layers_need_few_open_files() {
+    let registry = Registry::start().await;
+    let layers: Vec<_> = (0..20).map(|seed| layer(&[("a", &random_blob(5_000, seed))])).collect();
+    image(Family::Oci, "amd64", &layers).publish(&registry, "a", Some("1"));
+    let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));
+    let limited = |most: u32| format!("ulimit -n {most}; exec \"$@\"");
+    let output = cli.spawn_in_shell(&limited(64), &["--jobs", "64", &name]).wait().await;
+    output.expect(0, "");
+    let other = Cli::new();
+    let output = other.spawn_in_shell(&limited(16), &["--jobs", "64", &name]).wait().await;
+    assert!(matches!(output.code(), Some(0 | 6 | 7)), "{output:?}");
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+    assert_recovers(&other, &[&name], "16 files").await;
+}
