@@ -1,12 +1,12 @@
 //! What was typed and what the environment says, turned into what the library takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Common, ProgressKind};
 use super::output;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Layout, LayoutOptions};
+use crate::layout::Layout;
 use crate::platform::Platform;
 use crate::registry::credentials::{CredentialOptions, Credentials, Environment, parse_creds};
 use crate::registry::{Client, RegistryOptions, certs_dirs};
@@ -85,25 +85,24 @@ impl Settings {
         }))
     }
 
-    /// The local store, to pull into; made where it does not exist.
-    pub(super) fn create_store(&self, sync: bool) -> Result<Arc<Layout>> {
-        let options = LayoutOptions { private: true, sync, ..LayoutOptions::default() };
-        Layout::create(&self.store, options).map(Arc::new)
-    }
-
     /// The local store, to look at; `None` where nothing was ever pulled.
     pub(super) fn existing_store(&self) -> Result<Option<Arc<Layout>>> {
-        match Layout::open(&self.store) {
-            Ok(store) => Ok(Some(Arc::new(store))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        existing_layout(&self.store)
     }
 
     /// The local store, which must hold `name`.
     pub(super) fn store_with(&self, name: &str) -> Result<Arc<Layout>> {
         let missing = || Error::new(ErrorKind::NotFound, name).because("not in the store");
         self.existing_store()?.ok_or_else(missing)
+    }
+}
+
+/// The layout at this path; `None` where there is none.
+pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
+    match Layout::open(path) {
+        Ok(layout) => Ok(Some(Arc::new(layout))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

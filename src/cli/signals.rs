@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// The code of the signal that came: 128 + its number.
 static CODE: AtomicU8 = AtomicU8::new(INTERRUPTED);
 
@@ -28,6 +30,28 @@ pub(super) fn cancelled_by_signals() -> CancellationToken {
         tokio::spawn(watch(interrupt, terminate, token.clone()));
     }
     token
+}
+
+/// Waits for the work unless a signal comes first.
+pub(super) async fn unless_cancelled<T>(
+    cancel: &CancellationToken,
+    what: &str,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    let interrupted = || Error::new(ErrorKind::Interrupted, what).because("interrupted");
+    cancel.run_until_cancelled(work).await.ok_or_else(interrupted)
+}
+
+/// As [`unless_cancelled`], for work that keeps its thread: opening a store may have to wait for other processes.
+pub(super) async fn opened_unless_cancelled<T: Send + 'static>(
+    cancel: &CancellationToken,
+    what: &str,
+    open: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let opening = tokio::task::spawn_blocking(open);
+    unless_cancelled(cancel, what, opening)
+        .await?
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).caused_by(error)))
 }
 
 async fn watch(mut interrupt: Signal, mut terminate: Signal, token: CancellationToken) {

@@ -133,13 +133,55 @@ async fn a_partial_with_wrong_bytes_is_started_over_once() {
 
 #[tokio::test]
 async fn a_pull_that_sleeps_for_a_while_goes_on() {
-    let (registry, held, name) = stalling().await;
-    let cli = Cli::new();
-    let running = cli.spawn(&[&name]);
-    both_stalled(&cli, &running).await;
+    let registry = Registry::start().await;
+    let held = image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(3_000_000, 1))])]);
+    held.publish(&registry, "team/app", Some("1"));
+    let slowly = Fault::Slow(100_000, Duration::from_millis(20));
+    registry
+        .twist(held.layers[0].digest().as_str(), 0..9, move |reply| reply.fault(slowly.clone()));
+    let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("team/app")));
+    let running = cli.spawn(&["--json", &name]);
+    running.wait_for_partials(1, 100_000).await;
     running.signal(Signal::STOP);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let asleep = partials(&cli);
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(partials(&cli), asleep, "it sleeps");
     running.signal(Signal::CONT);
+    let output = running.wait().await;
+    let report: Value = serde_json::from_str(&output.expect(0, "").stdout).unwrap();
+    assert_eq!(report["bytes"]["transferred"], held.size());
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
+}
+
+#[tokio::test]
+async fn that_it_was_stopped_counts_more_than_what_failed_before() {
+    let (_registry, _, name) = stalling().await;
+    let cli = Cli::new();
+    let running = cli.spawn(&[&name.replace(":1", ":missing"), &name]);
+    both_stalled(&cli, &running).await;
     running.signal(Signal::INT);
-    running.wait().await.expect(130, "interrupted");
-    assert_continued(&registry, &cli, &held, &name).await;
+    running.wait().await.expect(130, "manifest unknown").expect(130, "interrupted");
+}
+
+#[tokio::test]
+async fn a_pull_that_waits_for_the_store_can_be_stopped_too() {
+    let (_registry, _, name) = stalling().await;
+    let cli = Cli::new();
+    std::fs::create_dir_all(cli.store().join("blobs")).unwrap();
+    std::fs::write(cli.store().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    // As prune locks it.
+    let holder = std::fs::File::open(cli.store()).unwrap();
+    holder.lock().unwrap();
+    for flags in [&[][..], &["--plan"], &["--offline"]] {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            let running = cli.spawn(&[flags, &["pull", &name]].concat());
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let asked = Instant::now();
+            running.signal(signal);
+            let output = running.wait().await;
+            output.expect(code, "interrupted");
+            assert!(asked.elapsed() < Duration::from_secs(2), "{flags:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::args::Pull;
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Settings, existing_layout};
 use crate::content::{Empty, Name, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
@@ -45,26 +45,35 @@ impl Destination {
         }
     }
 
-    pub(super) fn open(&self, settings: &Settings, sync: bool) -> Result<Arc<dyn Target>> {
+    fn path(&self, settings: &Settings) -> PathBuf {
         match self {
-            Self::Store => Ok(settings.create_store(sync)?),
-            Self::Layout { path, .. } => Ok(Arc::new(Layout::create(
-                path,
-                LayoutOptions { sync, ..LayoutOptions::default() },
-            )?)),
+            Self::Store => settings.store.clone(),
+            Self::Layout { path, .. } => path.clone(),
         }
     }
 
-    /// A plan must not even make a directory: what does not exist is looked at as if it were empty.
-    pub(super) fn open_for_plan(&self, settings: &Settings) -> Result<Arc<dyn Target>> {
-        let opened = match self {
-            Self::Store => Layout::open(&settings.store),
-            Self::Layout { path, .. } => Layout::open(path),
-        };
-        match opened {
-            Ok(layout) => Ok(Arc::new(layout)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Arc::new(Empty)),
-            Err(error) => Err(error),
+    /// What opens it; making it where it does not exist.
+    pub(super) fn open(
+        &self,
+        settings: &Settings,
+        sync: bool,
+    ) -> impl FnOnce() -> Result<Arc<dyn Target>> + Send + use<> {
+        let private = matches!(self, Self::Store);
+        let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
+        let path = self.path(settings);
+        move || Ok(Arc::new(Layout::create(&path, options)?))
+    }
+
+    /// What opens it for a plan, which must not even make a directory: what does not exist is looked at as if it were
+    /// empty.
+    pub(super) fn open_for_plan(
+        &self,
+        settings: &Settings,
+    ) -> impl FnOnce() -> Result<Arc<dyn Target>> + Send + use<> {
+        let path = self.path(settings);
+        move || match existing_layout(&path)? {
+            Some(layout) => Ok(layout),
+            None => Ok(Arc::new(Empty)),
         }
     }
 

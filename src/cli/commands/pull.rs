@@ -3,11 +3,14 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::destination::Destination;
 use crate::cli::args::Pull;
-use crate::cli::settings::{Settings, Show, platform};
+use crate::cli::settings::{Settings, Show, existing_layout, platform};
+use crate::cli::signals::{self, opened_unless_cancelled, unless_cancelled};
 use crate::cli::size::parse_rate;
-use crate::cli::{bars::Bars, lines::Lines, signals};
+use crate::cli::{bars::Bars, lines::Lines};
 use crate::content::{Name, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::place::{Place, PlainMeans};
@@ -27,11 +30,12 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     let destination = Destination::parse(args.output.as_deref())?;
     destination.fits(&args)?;
     let cancel = signals::cancelled_by_signals();
-    let finding = find(&args, &references, &platforms, &destination, settings);
-    let Some(wanted) = cancel.run_until_cancelled(finding).await else {
-        return Err(Error::new(ErrorKind::Interrupted, "pull").because("interrupted"));
+    let wanted = if settings.offline && !args.all_tags {
+        in_store(&references, &platforms, &destination, settings, &cancel).await?
+    } else {
+        let finding = at_registries(&args, &references, &platforms, &destination, settings);
+        unless_cancelled(&cancel, "pull", finding).await??
     };
-    let wanted = wanted?;
     let several = args.all_tags || args.images.len() > 1;
     let options = Options {
         jobs: usize::from(args.jobs),
@@ -43,14 +47,14 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         ..Options::default()
     };
     if args.plan {
-        let target = destination.open_for_plan(settings)?;
+        let open = destination.open_for_plan(settings);
+        let target = opened_unless_cancelled(&cancel, "plan", open).await?;
         let planning = plan(&wanted, &*target, &options);
-        let Some(plans) = cancel.run_until_cancelled(planning).await else {
-            return Err(Error::new(ErrorKind::Interrupted, "plan").because("interrupted"));
-        };
+        let plans = unless_cancelled(&cancel, "plan", planning).await?;
         return super::plan::show(&wanted, &plans, several, settings);
     }
-    let target = destination.open(settings, args.sync)?;
+    let open = destination.open(settings, args.sync);
+    let target = opened_unless_cancelled(&cancel, "pull", open).await?;
     let finished = transfer(&wanted, &target, options).await;
     super::report::tell(&finished, several, settings)
 }
@@ -86,43 +90,66 @@ fn rate(text: &str) -> Result<u64> {
     })
 }
 
+/// The images to pull from the store, which asks nobody.
+async fn in_store(
+    references: &[Reference],
+    platforms: &Platforms,
+    destination: &Destination,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<Vec<Wanted>> {
+    let path = settings.store.clone();
+    let store = opened_unless_cancelled(cancel, "pull", move || existing_layout(&path)).await?;
+    let wanted = references.iter().map(|reference| {
+        let name = reference.store_name();
+        let missing = || Error::new(ErrorKind::NotFound, &name).because("not in the store");
+        let source = store.clone().ok_or_else(missing)?;
+        Ok(want(reference, source, Name::Ref(name), platforms, destination))
+    });
+    wanted.collect()
+}
+
 /// The images to pull, each with an end to read it from; `--all-tags` lists them first.
-async fn find(
+async fn at_registries(
     args: &Pull,
     references: &[Reference],
     platforms: &Platforms,
     destination: &Destination,
     settings: &Settings,
 ) -> Result<Vec<Wanted>> {
-    let mut wanted = Vec::new();
-    let mut push = |reference: &Reference, source: Arc<dyn Source>, name: Name| {
-        wanted.push(Wanted {
-            source,
-            name,
-            reference: reference.to_string(),
-            target_name: destination.name(reference),
-            platforms: platforms.clone(),
-        });
-    };
-    if settings.offline {
-        for reference in references {
-            let name = reference.store_name();
-            push(reference, settings.store_with(&name)?, Name::Ref(name));
-        }
-        return Ok(wanted);
-    }
     let client: Client = settings.client("pull", args.foreign_layers)?;
+    let mut wanted = Vec::new();
+    let mut push = |reference: &Reference| {
+        let source = Arc::new(client.repository(reference)?);
+        wanted.push(want(reference, source, reference.name(), platforms, destination));
+        Ok::<_, Error>(())
+    };
     for reference in references {
         if !args.all_tags {
-            push(reference, Arc::new(client.repository(reference)?), reference.name());
+            push(reference)?;
             continue;
         }
         for tag in client.repository(reference)?.tags().await? {
-            let tagged = reference.with_tag(&tag)?;
-            push(&tagged, Arc::new(client.repository(&tagged)?), tagged.name());
+            push(&reference.with_tag(&tag)?)?;
         }
     }
     Ok(wanted)
+}
+
+fn want(
+    reference: &Reference,
+    source: Arc<dyn Source>,
+    name: Name,
+    platforms: &Platforms,
+    destination: &Destination,
+) -> Wanted {
+    Wanted {
+        source,
+        name,
+        reference: reference.to_string(),
+        target_name: destination.name(reference),
+        platforms: platforms.clone(),
+    }
 }
 
 fn progress(show: Show) -> Arc<dyn Progress> {

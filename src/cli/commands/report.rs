@@ -12,7 +12,7 @@ use crate::cli::size::{percent, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{Finished, Report};
 
-/// Tells it, failures too; the first failure in the order asked decides the exit code.
+/// Tells it, failures too.
 pub(super) fn tell(finished: &[Finished], several: bool, settings: &Settings) -> Result<ExitCode> {
     for one in finished {
         if let Some(error) = &one.error {
@@ -32,8 +32,13 @@ pub(super) fn tell(finished: &[Finished], several: bool, settings: &Settings) ->
         let values = finished.iter().map(|one| json_of(&one.report, one.error.as_ref()));
         print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
     }
-    let first_failure = finished.iter().find_map(|one| one.error.as_ref());
-    Ok(first_failure.map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
+    Ok(deciding(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
+}
+
+/// The failure that decides the exit code: that the user stopped it, else the first one in the order asked.
+fn deciding(finished: &[Finished]) -> Option<&Error> {
+    let failures = || finished.iter().filter_map(|one| one.error.as_ref());
+    failures().find(|error| error.kind() == ErrorKind::Interrupted).or_else(|| failures().next())
 }
 
 /// `registry/repo:tag@digest`, the digest always there.
