@@ -35,7 +35,7 @@ pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result
         .map_err(|error| failed("open", &path, error))?;
         if !lock::attempt(&file, Mode::Exclusive, &path)? {
             let length = file.metadata().map_err(|error| failed("read", &path, error))?.len();
-            clock.tick(&file, &waiting, length)?;
+            clock.tick(&file, &waiting, Some(length))?;
             tokio::time::sleep(lock::PAUSE).await;
             continue;
         }

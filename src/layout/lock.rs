@@ -47,7 +47,7 @@ pub(super) fn attempt(file: &File, mode: Mode, place: &Path) -> Result<bool> {
 pub(super) fn wait(file: &File, mode: Mode, waiting: &Waiting<'_>) -> Result<()> {
     let mut clock = Clock::new();
     while !attempt(file, mode, waiting.place)? {
-        clock.tick(file, waiting, 0)?;
+        clock.tick(file, waiting, None)?;
         std::thread::sleep(PAUSE);
     }
     Ok(())
@@ -57,18 +57,24 @@ pub(super) fn wait(file: &File, mode: Mode, waiting: &Waiting<'_>) -> Result<()>
 pub(super) struct Clock {
     began: Instant,
     moved: Instant,
-    progress: u64,
+    progress: Option<u64>,
     told: bool,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { began: now, moved: now, progress: 0, told: false }
+        Self { began: now, moved: now, progress: None, told: false }
     }
 
-    /// Notes that the lock is still taken; `progress` is anything that changes while its holder works.
-    pub(super) fn tick(&mut self, file: &File, waiting: &Waiting<'_>, progress: u64) -> Result<()> {
+    /// Notes that the lock is still taken; `progress` is anything that changes while its holder works, where there is
+    /// such a thing.
+    pub(super) fn tick(
+        &mut self,
+        file: &File,
+        waiting: &Waiting<'_>,
+        progress: Option<u64>,
+    ) -> Result<()> {
         if progress != self.progress {
             self.progress = progress;
             self.moved = Instant::now();
@@ -80,11 +86,11 @@ impl Clock {
         if self.moved.elapsed() < waiting.patience {
             return Ok(());
         }
-        let why = format!(
-            "held by {}, which has done nothing for {} s",
-            holder(file),
-            waiting.patience.as_secs()
-        );
+        let (holder, seconds) = (holder(file), waiting.patience.as_secs());
+        let why = match progress {
+            Some(_) => format!("held by {holder}, which has done nothing for {seconds} s"),
+            None => format!("still held by {holder} after {seconds} s"),
+        };
         Err(Error::new(ErrorKind::Store, waiting.what)
             .at(waiting.place.display().to_string())
             .because(why))
@@ -130,7 +136,10 @@ mod tests {
             patience: Duration::from_millis(50),
         };
         let error = wait(&second, Mode::Shared, &waiting).unwrap_err().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error.contains(&format!("still held by process {}", std::process::id())),
+            "{error}"
+        );
         drop(first);
         wait(&second, Mode::Shared, &waiting).unwrap();
     }
