@@ -35,7 +35,7 @@ struct Marker {
 pub(super) fn check(root: &Path) -> Result<()> {
     let path = root.join(MARKER);
     match blobs::open_regular(&path) {
-        Ok(file) => check_version(&path, &file),
+        Ok(file) => check_version(&path, &file).and_then(|()| check_blobs(root)),
         Err(error) if error.kind() == Io::NotFound && !root.exists() => {
             Err(Error::new(ErrorKind::NotFound, "layout")
                 .at(root.display().to_string())
@@ -62,6 +62,17 @@ fn check_version(path: &Path, file: &File) -> Result<()> {
         return Ok(());
     }
     Err(refuse(format!("has version {}; rpull knows {VERSION}", marker.image_layout_version)))
+}
+
+/// One without the folder is damaged, not empty: what it held may be on a disk that is not mounted.
+fn check_blobs(root: &Path) -> Result<()> {
+    let blobs = root.join("blobs");
+    if blobs.is_dir() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Store, "layout")
+        .at(blobs.display().to_string())
+        .because("is missing"))
 }
 
 /// Makes what is missing of a layout, the marker last: where it stands, the rest does.

@@ -209,6 +209,18 @@ async fn stores_that_cannot_be_understood_are_refused_and_left_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_store_without_its_blobs_is_not_taken_for_an_empty_one() {
+    let (registry, cli, _, name) = filled().await;
+    let blobs = cli.store().join("blobs");
+    std::fs::remove_dir_all(&blobs).unwrap();
+    registry.server.forget();
+    for command in [vec!["images"], vec!["prune"], vec!["verify"], vec!["pull", &name]] {
+        cli.run(&command).await.expect(7, "store/blobs: is missing");
+    }
+    assert!(!blobs.exists() && registry.server.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_blob_must_be_a_regular_file() {
     for kind in ["link", "pipe", "folder"] {
         let (_registry, cli, held, name) = filled().await;
