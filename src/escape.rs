@@ -26,6 +26,26 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// Writes what JSON may hold as it is, but what may steer a terminal, as `\u009b`; the value stays the same.
+#[cfg(feature = "cli")]
+pub(crate) fn escape_json(json: &str) -> Cow<'_, str> {
+    // JSON has escaped what comes before, and lays itself out with it.
+    let steers = |c: char| c >= '\u{7f}' && is_dangerous(c);
+    if !json.chars().any(steers) {
+        return Cow::Borrowed(json);
+    }
+    let mut safe = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if steers(c) {
+            // Writing to a String cannot fail.
+            _ = write!(safe, "\\u{:04x}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    Cow::Owned(safe)
+}
+
 fn is_dangerous(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}'
@@ -39,6 +59,18 @@ mod tests {
     #[test]
     fn plain_text_is_borrowed() {
         assert!(matches!(escape("grüße 日本"), Cow::Borrowed(_)));
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn json_keeps_its_meaning() {
+        let value = serde_json::json!({"a\u{9b}": ["\u{202e}\u{7f}\u{feff}", "grüße\n"]});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let safe = escape_json(&text);
+        assert!(safe.contains(r"a\u009b") && safe.contains(r"\u202e\u007f\ufeff"), "{safe}");
+        assert!(safe.contains("grüße") && safe.contains('\n'));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
+        assert!(matches!(escape_json("{\n  \"a\": 1\n}"), Cow::Borrowed(_)));
     }
 
     #[test]

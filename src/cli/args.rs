@@ -2,12 +2,36 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+/// Heading of the options that say how to reach a registry.
+const REGISTRY: &str = "Registry options";
+
+/// Verbs that never ask a registry.
+const LOCAL: [&str; 8] = ["images", "tag", "rm", "prune", "verify", "completions", "man", "help"];
+
+/// The command line. Options for registries are taken everywhere, so that an alias may hold them, and shown where they
+/// matter.
+pub(crate) fn command() -> Command {
+    let mut command = Cli::command();
+    // Only then do the verbs know the options that all have.
+    command.build();
+    for verb in command.get_subcommands_mut() {
+        if LOCAL.contains(&verb.get_name()) {
+            let all = std::mem::take(verb);
+            *verb = all.mut_args(|arg| {
+                let hide = arg.get_help_heading() == Some(REGISTRY);
+                arg.hide(hide)
+            });
+        }
+    }
+    command
+}
 
 /// Moves container images layer by layer, without a daemon, and knows exactly what moved.
 #[derive(Debug, Parser)]
 #[command(override_usage = "rpull [OPTIONS] <IMAGE>...\n       rpull [OPTIONS] <COMMAND>")]
-#[command(name = "rpull", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "rpull", version, max_term_width = 100)]
 #[command(after_help = "`rpull IMAGE` is short for `rpull pull IMAGE`.
 
 Examples:
@@ -76,7 +100,7 @@ pub(crate) enum ProgressKind {
 
 /// How to reach a registry.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Registry options")]
+#[command(next_help_heading = REGISTRY)]
 pub(crate) struct RegistryArgs {
     /// Speak plain http (loopback is http without it)
     #[arg(long, global = true)]

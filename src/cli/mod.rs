@@ -16,7 +16,7 @@ mod verb;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
 
 use self::args::{Cli, Verb};
 use self::settings::Settings;
@@ -32,20 +32,21 @@ pub fn main() -> ExitCode {
         }
     };
     if words.len() < 2 {
-        let help = Cli::command().render_help();
+        let help = args::command().render_help();
         output::stderr_text(&help.ansi().to_string());
         return ExitCode::from(exit::USAGE);
     }
-    let cli = match Cli::command()
+    let cli = match args::command()
         .try_get_matches_from(words)
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,
         Err(error) => {
-            let code = error.exit_code();
-            // Nothing can be done where even the help cannot be printed.
-            drop(error.print());
-            return ExitCode::from(u8::try_from(code).unwrap_or(exit::USAGE));
+            let code = u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
+            return match output::printed(error.print()) {
+                Ok(()) => ExitCode::from(code),
+                Err(error) => exit::report(&error),
+            };
         }
     };
     output::choose_colour(cli.common.color);

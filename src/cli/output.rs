@@ -128,7 +128,7 @@ pub(super) fn line(line: &str) -> Result<()> {
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").caused_by(error))?;
-    line(&text)
+    line(&crate::escape::escape_json(&text))
 }
 
 /// Text on stdout, without colours where they are not wanted.
@@ -142,7 +142,12 @@ pub(super) fn raw(bytes: &[u8]) -> Result<()> {
 }
 
 fn write(stdout: &mut impl Write, bytes: &[u8]) -> Result<()> {
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    printed(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+}
+
+/// What it means that a result could be printed or not.
+pub(super) fn printed(result: io::Result<()>) -> Result<()> {
+    match result {
         // `rpull history … | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").caused_by(error)),

@@ -6,6 +6,32 @@ use clap::{Command, CommandFactory as _};
 
 use super::args::Cli;
 
+/// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
+const LATER: [&str; 22] = [
+    "analyze",
+    "cat",
+    "catalog",
+    "copy",
+    "cp",
+    "delete",
+    "demo",
+    "df",
+    "diff",
+    "export",
+    "files",
+    "inventory",
+    "load",
+    "login",
+    "logout",
+    "mirror",
+    "push",
+    "referrers",
+    "save",
+    "serve",
+    "stats",
+    "unpack",
+];
+
 /// The words with a verb in front, so that each option is read by the verb it belongs to.
 ///
 /// # Errors
@@ -22,6 +48,11 @@ pub(super) fn with_verb(words: Vec<OsString>) -> Result<Vec<OsString>, String> {
             front.rotate_right(1);
         }
         return Ok(arranged);
+    }
+    if LATER.contains(&word.as_str()) {
+        return Err(format!(
+            "`{word}` is not there yet; to pull an image of that name: rpull pull {word}"
+        ));
     }
     if !word.contains(['/', ':', '@', '.'])
         && let Some(verb) = nearest(&command, &word)
@@ -74,9 +105,11 @@ fn takes_value(command: &Command, option: &str) -> bool {
 }
 
 fn is_verb(command: &Command, word: &str) -> bool {
-    command
-        .get_subcommands()
-        .any(|verb| verb.get_name() == word || verb.get_all_aliases().any(|alias| alias == word))
+    let is = |verb: &Command| {
+        verb.get_name() == word || verb.get_all_aliases().any(|alias| alias == word)
+    };
+    // clap itself adds `help`, and late.
+    word == "help" || command.get_subcommands().any(is)
 }
 
 fn nearest(command: &Command, word: &str) -> Option<String> {
@@ -149,6 +182,9 @@ mod tests {
     fn a_slip_of_the_fingers_is_not_an_image() {
         assert!(arrange("rpull histroy alpine").unwrap_err().contains("`history`"));
         assert!(arrange("rpull imags").unwrap_err().contains("rpull pull imags"));
+        assert!(arrange("rpull push a b").unwrap_err().contains("`push` is not there yet"));
+        assert_eq!(arrange("rpull pull demo").unwrap(), "rpull pull demo");
+        assert_eq!(arrange("rpull help pull").unwrap(), "rpull help pull");
         assert_eq!(arrange("rpull debian").unwrap(), "rpull pull debian");
         assert_eq!(arrange("rpull x").unwrap(), "rpull pull x");
     }

@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
-
-use crate::cli::args::Cli;
+use crate::cli::args;
 use crate::cli::output;
 use crate::error::{Error, ErrorKind, Result};
 
 pub(in crate::cli) fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "rpull", &mut text);
+    clap_complete::generate(shell, &mut args::command(), "rpull", &mut text);
     output::raw(&text)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -18,7 +16,7 @@ pub(in crate::cli) fn completions(shell: clap_complete::Shell) -> Result<ExitCod
 pub(in crate::cli) fn man() -> Result<ExitCode> {
     let mut text = Vec::new();
     let fail = |error: std::io::Error| Error::new(ErrorKind::Store, "manual page").caused_by(error);
-    let mut command = Cli::command();
+    let mut command = args::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut text).map_err(fail)?;
     for verb in command.get_subcommands() {

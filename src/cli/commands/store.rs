@@ -29,23 +29,26 @@ pub(in crate::cli) fn tag(args: &Tag, settings: &Settings) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Removes what is there; the last name that is not decides the exit code.
+/// Removes what is there; the first failure in the order asked decides the exit code.
 pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     let names = args.images.iter().map(|text| name(text)).collect::<Result<Vec<_>>>()?;
-    let mut code = ExitCode::SUCCESS;
+    let mut first_failure = None;
     for name in &names {
         let removed = settings.store_with(name).and_then(|store| store.remove(name));
         match removed {
             Ok(true) => output::line(name)?,
             Ok(false) => {
-                code = exit::report(
-                    &Error::new(ErrorKind::NotFound, name).because("not in the store"),
-                );
+                let error = Error::new(ErrorKind::NotFound, name).because("not in the store");
+                let code = exit::report(&error);
+                first_failure.get_or_insert(code);
             }
-            Err(error) => code = exit::report(&error),
+            Err(error) => {
+                let code = exit::report(&error);
+                first_failure.get_or_insert(code);
+            }
         }
     }
-    Ok(code)
+    Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
 }
 
 pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCode> {
