@@ -46,6 +46,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::Denied => {
             Some("check the name: many registries answer this for repositories that do not exist")
         }
+        ErrorKind::Reference if says("a user and a password") => {
+            Some("give them with --creds USER:PASS, or log in with `docker login`")
+        }
         ErrorKind::NotFound if says("the index has") => {
             Some("choose one with --platform, or take all with --all-platforms")
         }

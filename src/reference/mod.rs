@@ -7,7 +7,7 @@ mod parse;
 use std::fmt;
 use std::str::FromStr;
 
-use self::parse::{check_tag, parse};
+use self::parse::{check_tag, parse, without_user};
 use crate::content::Name;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,7 +32,9 @@ impl Reference {
     /// [`ErrorKind::Reference`], also for a tag or digest: silently dropping it would answer another question.
     pub fn repository_only(text: &str) -> Result<Self> {
         let refuse = |why: String| {
-            Error::new(ErrorKind::Reference, format!("repository '{text}'")).because(why)
+            let shown = without_user(text);
+            let shown = shown.as_deref().unwrap_or(text);
+            Error::new(ErrorKind::Reference, format!("repository '{shown}'")).because(why)
         };
         let reference = parse(text).map_err(refuse)?;
         let extra = match (&reference.tag, &reference.digest) {
@@ -100,7 +102,9 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut reference = parse(text).map_err(|why| {
-            Error::new(ErrorKind::Reference, format!("reference '{text}'")).because(why)
+            let shown = without_user(text);
+            let shown = shown.as_deref().unwrap_or(text);
+            Error::new(ErrorKind::Reference, format!("reference '{shown}'")).because(why)
         })?;
         if reference.tag.is_none() && reference.digest.is_none() {
             reference.tag = Some(DEFAULT_TAG.to_owned());

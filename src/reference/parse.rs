@@ -23,6 +23,9 @@ pub(super) fn parse(text: &str) -> Result<Reference, String> {
     if text.is_empty() {
         return Err("empty; expected a name such as alpine:3.14".to_owned());
     }
+    if without_user(text).is_some() {
+        return Err("a user and a password cannot be part of a name".to_owned());
+    }
     if let Some((scheme, rest)) = text.split_once("://") {
         return Err(format!("a reference is no URL; leave `{scheme}://` out: {rest}"));
     }
@@ -46,6 +49,15 @@ pub(super) fn parse(text: &str) -> Result<Reference, String> {
     check_path(&repository)?;
     tag.map_or(Ok(()), check_tag)?;
     Ok(Reference { registry: registry.to_owned(), repository, tag: tag.map(str::to_owned), digest })
+}
+
+/// What was typed with a user in it, as in a URL, without that user: a message must not show the password.
+pub(super) fn without_user(text: &str) -> Option<String> {
+    // What follows the @ of a digest has no slash.
+    let slash = text.rfind('/')?;
+    let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));
+    let at = text.get(..slash)?.rfind('@').filter(|at| *at >= scheme.len())?;
+    rest.get(at - scheme.len()..).map(|rest| format!("{scheme}***{rest}"))
 }
 
 /// The registry and what follows it. The part before the first slash is a host only where it looks like one.
@@ -227,6 +239,8 @@ mod tests {
     fn refusals_say_what_is_wrong() {
         for (text, why) in [
             ("", "empty"),
+            ("user:canary@reg.example/app:1", "a user and a password cannot be part"),
+            ("https://canary@reg.example/app", "a user and a password cannot be part"),
             ("https://ghcr.io/org/app", "leave `https://` out: ghcr.io/org/app"),
             (HEX, "image ID"),
             (":1", "name of the repository is missing"),
@@ -269,6 +283,7 @@ mod tests {
         ] {
             let refusal = canonical(text).unwrap_err();
             assert!(refusal.contains(why), "{text}: {refusal}");
+            assert!(!refusal.contains("canary"), "{refusal}");
         }
     }
 

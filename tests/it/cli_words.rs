@@ -134,6 +134,13 @@ async fn hostile_words_reach_nobody() {
             assert_harmless(&output);
         }
     }
+    for word in [format!("user:canary@{host}/a"), format!("docker://canary@{host}/a:1")] {
+        for verb in ["pull", "tags", "blob"] {
+            let output = cli.run(&[verb, &word]).await;
+            output.expect(2, "cannot be part of a name").expect(2, "hint: give them with --creds");
+            assert!(!output.stderr.contains("canary"), "{}", output.stderr);
+        }
+    }
     let raw = [b"pull".to_vec(), b"f\xff\xfe".to_vec()].map(OsString::from_vec);
     cli.run(&raw).await.expect(2, "UTF-8");
     assert!(registry.server.requests().is_empty(), "{:?}", registry.server.lines());
