@@ -2,11 +2,11 @@
 //!
 //! Dropping the future, or cancelling, stops everything at once; partials stay and the next run continues them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::blob::{Job, run};
@@ -17,7 +17,7 @@ use super::reader::Care;
 use super::report::{Amounts, BlobReport, Ending, Head, Report, head};
 use super::tally::Tally;
 use super::throttle::Throttle;
-use crate::content::Target;
+use crate::content::{Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform;
 use crate::registry::Timeouts;
@@ -129,6 +129,13 @@ struct Image {
     missing_blobs: usize,
 }
 
+/// Work on a blob, with where it is read from.
+struct Task {
+    at: usize,
+    place: String,
+    handle: AbortHandle,
+}
+
 struct Run<'a> {
     wanted: &'a [Wanted],
     target: &'a Arc<dyn Target>,
@@ -217,16 +224,16 @@ impl<'a> Run<'a> {
     }
 
     async fn move_blobs(&mut self) {
-        let mut queue = self.plan.work().into_iter();
+        let mut queue: VecDeque<usize> = self.plan.work().into();
         let mut running = JoinSet::new();
-        let mut of_task: HashMap<tokio::task::Id, (usize, tokio::task::AbortHandle)> =
-            HashMap::new();
+        let mut of_task: HashMap<tokio::task::Id, Task> = HashMap::new();
         loop {
             while running.len() < self.jobs {
-                let Some(at) = queue.find(|&at| self.is_needed(at)) else { break };
+                let Some(at) = queue.pop_front() else { break };
                 let Some(job) = self.job(at) else { continue };
+                let place = job.source.place();
                 let handle = running.spawn(run(job));
-                of_task.insert(handle.id(), (at, handle));
+                of_task.insert(handle.id(), Task { at, place, handle });
             }
             let Some(done) = running.join_next_with_id().await else { return };
             let (id, result) = match done {
@@ -238,25 +245,27 @@ impl<'a> Run<'a> {
                     Err(Error::new(ErrorKind::Interrupted, "transfer").caused_by(error)),
                 ),
             };
-            let Some((at, _)) = of_task.remove(&id) else { continue };
+            let Some(Task { at, place, .. }) = of_task.remove(&id) else { continue };
             match result {
                 Ok(ending) => self.blob_done(at, ending).await,
                 Err(error) => {
-                    self.blob_failed(at, &error);
+                    if self.blob_failed(at, &place, &error) {
+                        queue.push_back(at);
+                    }
                     of_task
                         .values()
-                        .filter(|(at, _)| !self.is_needed(*at))
-                        .for_each(|(_, handle)| handle.abort());
+                        .filter(|task| self.source(task.at).is_none())
+                        .for_each(|task| task.handle.abort());
                 }
             }
         }
     }
 
+    /// The work on this blob; `None` where no image needs it any more.
     fn job(&self, at: usize) -> Option<Job> {
         let blob = self.plan.blobs.get(at)?;
-        let source = Arc::clone(&self.wanted.get(*blob.images.first()?)?.source);
         Some(Job {
-            source,
+            source: Arc::clone(self.source(at)?),
             target: Arc::clone(self.target),
             descriptor: blob.descriptor.clone(),
             care: Arc::clone(&self.care),
@@ -264,12 +273,12 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Whether an image that has not failed waits for this blob.
-    fn is_needed(&self, at: usize) -> bool {
-        let images = self.plan.blobs.get(at).map(|blob| blob.images.as_slice()).unwrap_or_default();
-        images
-            .iter()
-            .any(|&image| self.images.get(image).is_some_and(|image| image.error.is_none()))
+    /// Where the first image comes from that waits for this blob and has not failed.
+    fn source(&self, at: usize) -> Option<&'a Arc<dyn Source>> {
+        let waits =
+            |image: &&usize| self.images.get(**image).is_some_and(|image| image.error.is_none());
+        let image = self.plan.blobs.get(at)?.images.iter().find(waits)?;
+        self.wanted.get(*image).map(|wanted| &wanted.source)
     }
 
     async fn blob_done(&mut self, at: usize, ending: Ending) {
@@ -288,13 +297,17 @@ impl<'a> Run<'a> {
         self.commit_ready().await;
     }
 
-    fn blob_failed(&mut self, at: usize, error: &Error) {
-        let Some(blob) = self.plan.blobs.get(at) else { return };
-        for &image in &blob.images {
-            if let Some(image) = self.images.get_mut(image) {
+    /// Fails the images that have the blob from this place; tells whether one is left that has it from elsewhere.
+    fn blob_failed(&mut self, at: usize, place: &str, error: &Error) -> bool {
+        let of_all = matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted);
+        let images = self.plan.blobs.get(at).map(|blob| blob.images.as_slice()).unwrap_or_default();
+        for &image in images {
+            let same = self.wanted.get(image).is_some_and(|other| other.source.place() == place);
+            if let Some(image) = self.images.get_mut(image).filter(|_| of_all || same) {
                 image.error.get_or_insert_with(|| error.again());
             }
         }
+        self.source(at).is_some()
     }
 
     /// Names every image whose blobs are all there.

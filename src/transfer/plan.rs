@@ -61,10 +61,11 @@ impl Plan {
         foreign_layers: bool,
     ) -> Result<Self> {
         let mut blobs: Vec<PlannedBlob> = Vec::new();
-        let mut known: HashMap<&Digest, usize> = HashMap::new();
+        // By size too: where two images say different sizes one of them is wrong, and the other must not fail with it.
+        let mut known: HashMap<(&Digest, u64), usize> = HashMap::new();
         for (image, graph) in graphs.iter().enumerate() {
             for descriptor in graph.iter().flat_map(|graph| &graph.blobs) {
-                let at = *known.entry(&descriptor.digest).or_insert(blobs.len());
+                let at = *known.entry((&descriptor.digest, descriptor.size)).or_insert(blobs.len());
                 match blobs.get_mut(at) {
                     Some(blob) => blob.images.push(image),
                     None => blobs.push(PlannedBlob {

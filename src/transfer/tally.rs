@@ -14,8 +14,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// So many bytes are there before an attempt; those that arrived in this run were not kept from an earlier one.
     pub(super) fn keep(&self, bytes: u64) {
-        self.resumed.store(bytes, Ordering::Relaxed);
+        let earlier = bytes.saturating_sub(self.transferred.load(Ordering::Relaxed));
+        self.resumed.store(earlier, Ordering::Relaxed);
     }
 
     pub(super) fn arrive(&self, bytes: u64) {
