@@ -126,6 +126,29 @@ async fn whoever_waits_goes_on_when_the_holder_dies() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_holder_that_is_stopped_is_told_its_name() {
+    let (registry, names) = tagged(1).await;
+    let base = app(2).layers[0].descriptor.clone();
+    registry.twist(base.digest.as_str(), 0..1, |reply| reply.fault(Fault::Stall(100_000)));
+    let cli = Cli::new();
+    let holder = cli.spawn(&[&names[0]]);
+    holder.wait_for_partials(1, 100_000).await;
+    holder.signal(Signal::STOP);
+    let waiter = cli.spawn(&[&names[0]]);
+    let options = LayoutOptions { patience: Duration::from_secs(1), ..LayoutOptions::default() };
+    let layout = Layout::create(&cli.store(), options).unwrap();
+    let error = layout.admit(&base).await.unwrap_err();
+    let name = format!("process {} (rpull)", holder.id());
+    assert!(error.to_string().contains(&format!("held by {name}, which has done nothing for 1 s")));
+    // It goes on waiting and says for whom; no lock file outlives the holder.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    holder.signal(Signal::KILL);
+    let output = waiter.wait().await;
+    output.expect(0, &format!("warning: waiting for {name}, which holds blob {}", base.digest));
+    assert_eq!(std::fs::read_dir(cli.store().join("ingest")).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn patience_with_a_holder_that_does_nothing_ends_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let patience = Duration::from_millis(100);

@@ -144,9 +144,14 @@ impl Output {
 }
 
 impl Running {
+    /// Its process, where it runs under no other program.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// `Signal::KILL`, `Signal::INT`, `Signal::TERM`.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = self.child.id().unwrap().try_into().unwrap();
+        let pid = self.id().try_into().unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
