@@ -53,6 +53,7 @@ fn hint(error: &Error) -> Option<&'static str> {
             Some("choose one with --platform, or take all with --all-platforms")
         }
         ErrorKind::NotFound if says("store") => Some("`rpull images` lists what is there"),
+        ErrorKind::NotFound if says("name unknown") => Some("check the name of the repository"),
         ErrorKind::NotFound if text.starts_with("manifest") => {
             Some("`rpull tags REPO` lists the tags of a repository")
         }

@@ -3,8 +3,9 @@
 //! `INSTA_UPDATE=always cargo test --test it snapshots` takes the present text over.
 
 use crate::support::cli::Cli;
-use crate::support::images::{Family, image, layer, random_blob};
-use crate::support::registry::Registry;
+use crate::support::http::Reply;
+use crate::support::images::{Family, image, index, layer, random_blob};
+use crate::support::registry::{Auth, Options, Registry};
 
 const VERBS: [&str; 16] = [
     "pull",
@@ -71,19 +72,26 @@ async fn a_session() {
         "NAME:2",
         "histroy NAME",
     ] {
-        let args: Vec<String> = words.split(' ').map(|word| word.replace("NAME", &name)).collect();
-        // One blob after the other, so that the order is always the same.
-        let pull = args[0].starts_with(&name) || args[0] == "--plan";
-        let jobs: &[&str] = if pull { &["--jobs", "1"] } else { &[] };
-        let typed: Vec<&str> =
-            jobs.iter().copied().chain(args.iter().map(String::as_str)).collect();
-        let output = cli.run(&typed).await;
-        let end = match output.code() {
-            Some(0) => String::new(),
-            code => format!("[exit {code:?}]\n"),
-        };
-        session.push(format!("$ rpull {words}\n{}{}{end}", output.stderr, output.stdout));
+        session.push(typed(&cli, words, &words.replace("NAME", &name)).await);
     }
+    assert_session("session", &session, &registry);
+}
+
+/// Runs a line and tells it, as it is to be shown, with what came back.
+async fn typed(cli: &Cli, shown: &str, line: &str) -> String {
+    let args: Vec<&str> = line.split(' ').collect();
+    // One blob after the other, so that the order is always the same.
+    let pull = args[0].contains('/') || args[0] == "--plan";
+    let jobs: &[&str] = if pull { &["--jobs", "1"] } else { &[] };
+    let output = cli.run(&[jobs, &args].concat()).await;
+    let end = match output.code() {
+        Some(0) => String::new(),
+        code => format!("[exit {code:?}]\n"),
+    };
+    format!("$ rpull {shown}\n{}{}{end}", output.stderr, output.stdout)
+}
+
+fn assert_session(name: &str, session: &[String], registry: &Registry) {
     let host = registry.server.host();
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&host.replace('.', r"\."), "registry.test");
@@ -92,7 +100,80 @@ async fn a_session() {
     settings.add_filter(r"/tmp/\.tmp\w+", "[dir]");
     settings.add_filter(r"\b[0-9a-f]{64}\b", "[hex]");
     settings.add_filter(r"\b[0-9a-f]{12}\b", "[short]");
+    settings.add_filter(r"127\.0\.0\.1:\d{2,}", "other.test");
     // Columns are as wide as ages and ports.
     settings.add_filter(" {3,}", "   ");
-    settings.bind(|| insta::assert_snapshot!("session", session.join("\n")));
+    settings.bind(|| insta::assert_snapshot!(name, session.join("\n")));
+}
+
+/// A registry with what can go wrong: `broken:bytes` has wrong ones, `broken:old` an old manifest, `secret` is closed.
+async fn trouble() -> Registry {
+    let registry = Registry::start().await;
+    let held = image(Family::Oci, "arm64", &[layer(&[("a", &random_blob(3000, 1))])]);
+    index(Family::Oci, &[("arm64", held.clone())]).publish(&registry, "team/app", "multi");
+    held.publish(&registry, "team/app", Some("1.0"));
+    held.publish(&registry, "broken", Some("bytes"));
+    let wrong = random_blob(held.layers[0].bytes.len(), 2);
+    registry.blob_as("broken", held.layers[0].digest(), wrong);
+    let old = r#"{"schemaVersion":1,"name":"broken","tag":"old","fsLayers":[],"history":[]}"#;
+    registry.document(
+        "broken",
+        Some("old"),
+        "application/vnd.docker.distribution.manifest.v1+json",
+        old,
+    );
+    registry.document("broken", Some("page"), "text/html", "<html>log in</html>");
+    registry
+        .twist("/secret/", 0..99, |_| Reply::error(403, "DENIED", "requested access is denied"));
+    registry.twist("/busy/", 0..99, |_| Reply::error(429, "TOOMANYREQUESTS", "pull rate limit"));
+    registry
+}
+
+#[tokio::test]
+async fn errors() {
+    let (registry, closed) = (
+        trouble().await,
+        Registry::start_with(Options {
+            auth: Auth::Basic { user: "user".into(), password: "pass".into() },
+            ..Options::default()
+        })
+        .await,
+    );
+    let cli = Cli::new();
+    let mut session = Vec::new();
+    for words in [
+        "HOST/team/app:9",
+        "HOST/team/ap:1.0",
+        "--platform linux/s390x HOST/team/app:multi",
+        "HOST/broken:bytes",
+        "HOST/broken:old",
+        "HOST/broken:page",
+        "HOST/secret/app:1.0",
+        "--retries 0 HOST/busy/app:1.0",
+        "CLOSED/a:1",
+        "--creds user:wrong CLOSED/a:1",
+        "--retries 0 127.0.0.1:1/a:1",
+        "--ca-file absent.pem HOST/team/app:1.0",
+        "-o archive.tar HOST/team/app:1.0",
+        "-o docker-archive:a.tar HOST/team/app:1.0",
+        "pull store:team/app:1.0",
+        "--limit-rate fast HOST/team/app:1.0",
+        "HOST/Team/app",
+        "https://HOST/team/app",
+        "blob HOST/team/app:1.0",
+        "manifest oci:nowhere",
+        "manifest store:team/app",
+        "config --offline HOST/team/app:1.0",
+        "tags HOST/team/ap",
+        "tag team/app:1.0 other",
+        "rm team/app:1.0",
+        "verify team/app:1.0",
+        "push HOST/team/app:1.0",
+        "pul HOST/team/app:1.0",
+        "--nonsense",
+    ] {
+        let line = words.replace("HOST", &registry.server.host());
+        session.push(typed(&cli, words, &line.replace("CLOSED", &closed.server.host())).await);
+    }
+    assert_session("errors", &session, &registry);
 }
