@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 
-use super::engine::Options;
+use super::options::Options;
 use super::progress::Event;
 use super::reader::{Care, Reader};
 use super::report::Ending;

@@ -11,67 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::blob::{Job, run};
 use super::graph::{Graph, Platforms, Wanted, resolve_all};
+use super::options::Options;
 use super::plan::{Plan, PlanReport, PlannedBlob};
-use super::progress::{Event, Progress, Silent};
+use super::progress::Event;
 use super::reader::Care;
 use super::report::{Amounts, BlobReport, Ending, Head, Report, head};
 use super::tally::Tally;
-use super::throttle::Throttle;
 use crate::content::{Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform;
-use crate::registry::Timeouts;
-use crate::retry::RetryPolicy;
-
-/// How to run.
-pub struct Options {
-    /// Blobs on their way at once.
-    pub jobs: usize,
-    /// How often a body is continued.
-    pub retry: RetryPolicy,
-    /// How long a body may be silent.
-    pub idle: std::time::Duration,
-    /// Fetch foreign layers too.
-    pub foreign_layers: bool,
-    /// The whole run stays under this rate.
-    pub throttle: Option<Throttle>,
-    /// Takes what happens.
-    pub progress: Arc<dyn Progress>,
-    /// Stops the run.
-    pub cancel: CancellationToken,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            jobs: 6,
-            retry: RetryPolicy::default(),
-            idle: Timeouts::default().idle,
-            foreign_layers: false,
-            throttle: None,
-            progress: Arc::new(Silent),
-            cancel: CancellationToken::new(),
-        }
-    }
-}
-
-impl Options {
-    /// The part that readers share.
-    pub(super) fn care(self) -> Care {
-        Care {
-            policy: self.retry,
-            idle: self.idle,
-            progress: self.progress,
-            throttle: self.throttle,
-        }
-    }
-}
-
-impl std::fmt::Debug for Options {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("jobs", &self.jobs).finish_non_exhaustive()
-    }
-}
 
 /// What became of one image, whether it arrived or not.
 #[derive(Debug)]

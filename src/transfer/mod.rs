@@ -10,6 +10,7 @@
 mod blob;
 mod engine;
 mod graph;
+mod options;
 mod plan;
 mod progress;
 mod reader;
@@ -18,8 +19,9 @@ mod tally;
 mod throttle;
 
 pub use self::blob::read_blob;
-pub use self::engine::{Finished, Options, plan, transfer};
+pub use self::engine::{Finished, plan, transfer};
 pub use self::graph::{Graph, Picked, Platforms, Wanted, pick, resolve};
+pub use self::options::Options;
 pub use self::plan::{Plan, PlanReport, PlannedBlob, State};
 pub use self::progress::{Event, Progress, Silent};
 pub use self::report::{Amounts, BlobReport, Head, Outcome, Report};
