@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::future::ready;
+use std::ops::AddAssign;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -74,14 +75,25 @@ pub trait Source: Send + Sync {
     /// Size of the blob with this digest.
     fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>>;
 
+    /// The bytes of a small blob or document, verified, where the source has them and reading them asks nobody.
+    fn at_hand<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
+        let _ = (descriptor, limit);
+        Box::pin(ready(Ok(None)))
+    }
+
     /// HTTP requests sent on behalf of this source so far.
     fn requests(&self) -> Requests {
         Requests::default()
     }
 
-    /// `registry/repository`, where this is one: what came from there can be asked for there again.
-    fn origin(&self) -> Option<String> {
-        None
+    /// Each `registry/repository` that has this document of the source: what came from there can be asked for there.
+    fn origins(&self, document: &Document) -> Vec<String> {
+        let _ = document;
+        Vec::new()
     }
 
     /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
@@ -95,6 +107,8 @@ pub struct Requests {
     pub manifest: u64,
     /// Blobs, at the registry and where it redirects to.
     pub blob: u64,
+    /// Mounts and uploads of blobs.
+    pub upload: u64,
     /// Token servers.
     pub token: u64,
     /// Tags, pings.
@@ -104,7 +118,17 @@ pub struct Requests {
 impl Requests {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.manifest + self.blob + self.token + self.other
+        self.manifest + self.blob + self.upload + self.token + self.other
+    }
+}
+
+impl AddAssign for Requests {
+    fn add_assign(&mut self, more: Self) {
+        self.manifest += more.manifest;
+        self.blob += more.blob;
+        self.upload += more.upload;
+        self.token += more.token;
+        self.other += more.other;
     }
 }
 
@@ -112,16 +136,19 @@ impl Requests {
 pub enum Admission {
     /// It is there, with the right size.
     Present,
+    /// It is there now: another repository of the same registry, named so, lent it.
+    Mounted(String),
     /// Send it here.
     Open(Box<dyn Ingest>),
 }
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Present => "Present",
-            Self::Open(_) => "Open",
-        })
+        match self {
+            Self::Present => f.write_str("Present"),
+            Self::Mounted(from) => f.debug_tuple("Mounted").field(from).finish(),
+            Self::Open(_) => f.write_str("Open"),
+        }
     }
 }
 
@@ -130,10 +157,27 @@ impl fmt::Debug for Admission {
 pub struct Label {
     /// The name that it gets at the target; a former holder of the name loses it.
     pub name: Name,
-    /// `registry/repository` that it came from; `None` keeps what the target knows about that.
-    pub origin: Option<String>,
-    /// The index that a manifest was chosen from, in that repository.
-    pub index: Option<Digest>,
+    /// Each `registry/repository` that is known to have it.
+    pub origins: Vec<String>,
+    /// The index that a manifest was chosen from.
+    pub index: Option<Document>,
+}
+
+/// An image that is about to come to a target.
+#[derive(Clone, Copy)]
+pub struct Incoming<'a> {
+    /// Its documents, children before parents.
+    pub documents: &'a [Document],
+    /// What the last of them is to be called.
+    pub label: &'a Label,
+    /// Where they come from.
+    pub source: &'a dyn Source,
+}
+
+impl fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("label", &self.label).finish_non_exhaustive()
+    }
 }
 
 /// Something that content can be written to.
@@ -151,8 +195,24 @@ pub trait Target: Send + Sync {
         limit: u64,
     ) -> BoxFuture<'a, Result<Option<Bytes>>>;
 
-    /// Bytes of this blob that the target has: all of them, a partial's, or 0. Opens and locks nothing.
+    /// Looks, before anything is planned, at what there is under the image's name; tells whether all of it is there
+    /// already, the name included. Later answers of [`Target::holds`] and [`Target::admit`] build on it.
+    fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
+        let _ = image;
+        Box::pin(ready(Ok(false)))
+    }
+
+    /// What is known of this blob at the target. Asks, opens and locks nothing.
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>>;
+
+    /// Asks whether the blob is there, where [`Target::holds`] cannot know.
+    fn has<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<bool>> {
+        let _ = descriptor;
+        Box::pin(ready(Ok(false)))
+    }
+
+    /// Takes back that blobs are there, after [`Target::put`] failed with [`ErrorKind::Incomplete`]: they are sent then.
+    fn distrust(&self) {}
 
     /// Says what the run may commit, before the first commit.
     fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>>;
@@ -170,6 +230,11 @@ pub trait Target: Send + Sync {
     /// Ends the run: what it reported is as durable as the target was asked to make it.
     fn settle(&self) -> BoxFuture<'_, Result<()>>;
 
+    /// HTTP requests sent on behalf of this target so far.
+    fn requests(&self) -> Requests {
+        Requests::default()
+    }
+
     /// Where this is, for people.
     fn place(&self) -> String;
 }
@@ -181,7 +246,9 @@ pub enum Holding {
     Whole,
     /// So many bytes from the start, not yet verified.
     Partial(u64),
-    /// Nothing.
+    /// Nothing, but another repository of the same registry can lend it.
+    Mountable,
+    /// Nothing that is known of.
     Nothing,
 }
 

@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Denied,
     /// The registry answered, but with an error.
     Registry,
+    /// The registry says that it lacks blobs that a manifest names.
+    Incomplete,
     /// The registry could not be reached, or went away, after retries.
     Transport,
     /// Bytes that do not have the digest or size they should have.
@@ -45,6 +47,7 @@ impl ErrorKind {
             Self::NotFound => "not_found",
             Self::Denied => "denied",
             Self::Registry => "registry",
+            Self::Incomplete => "incomplete",
             Self::Transport => "transport",
             Self::Mismatch => "mismatch",
             Self::Unsupported => "unsupported",

@@ -1,5 +1,6 @@
 //! Where content is, as people write it: a registry, the local store, or an image layout on disk.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::content::Name;
@@ -59,6 +60,23 @@ impl Place {
                     PlainMeans::Store => Self::Store(reference),
                     PlainMeans::Either => Self::Either(reference),
                 })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(reference) | Self::Either(reference) => write!(f, "{reference}"),
+            Self::Store(reference) => write!(f, "store:{reference}"),
+            Self::Layout { path, name } => {
+                write!(f, "oci:{}", path.display())?;
+                match name {
+                    Name::Sole => Ok(()),
+                    Name::Digest(digest) => write!(f, "@{digest}"),
+                    Name::Ref(text) | Name::Tag(text) => write!(f, ":{text}"),
+                }
             }
         }
     }

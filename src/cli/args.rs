@@ -145,6 +145,26 @@ pub(crate) enum Verb {
   rpull pull -o oci:./alpine alpine:3.14
   rpull pull --plan --json ghcr.io/org/app:2")]
     Pull(Pull),
+    /// Send an image to a registry, only what it lacks
+    #[command(
+        override_usage = "rpull push [OPTIONS] [SRC] <IMAGE>",
+        after_help = "Examples:
+  rpull push localhost:5000/app:1                the image of that name in the store
+  rpull push alpine:3.14 ghcr.io/org/base:3.14
+  rpull push --plan oci:./image ghcr.io/org/app:2"
+    )]
+    Push(Push),
+    /// Bring an image from one place to another, only what is missing there
+    #[command(
+        visible_alias = "cp",
+        after_help = "Examples:
+  rpull copy alpine:3.14 localhost:5000/alpine:3.14
+  rpull copy --platform linux/arm64 debian:12 oci:./debian
+  rpull copy oci:./image:1.2 store:app:1.2
+
+A plain reference is an image of a registry; store:…, oci:PATH[:NAME] are other places."
+    )]
+    Copy(Copy),
     /// Print the digest that a name stands for
     #[command(
         after_help = "Examples:\n  rpull digest alpine:3.14\n  rpull digest --platform linux/arm64 alpine:3.14"
@@ -218,7 +238,6 @@ pub(crate) enum Verb {
 }
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 pub(crate) struct Pull {
     /// Images to pull
     #[arg(required = true, value_name = "IMAGE")]
@@ -226,15 +245,46 @@ pub(crate) struct Pull {
     /// Somewhere else than the store, which is then neither read nor written
     #[arg(short, long, value_name = "PLACE")]
     pub(crate) output: Option<String>,
-    /// os/arch[/variant] instead of the host's; may be repeated
+    /// Every tag of the repository
+    #[arg(long)]
+    pub(crate) all_tags: bool,
+    /// Fetch layers that registries need not hold
+    #[arg(long)]
+    pub(crate) foreign_layers: bool,
+    #[command(flatten)]
+    pub(crate) moving: Moving,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// What to send [default: the image of that name in the store], and what it is to be called
+    #[arg(required = true, num_args = 1..=2, value_name = "[SRC] IMAGE")]
+    pub(crate) images: Vec<String>,
+    #[command(flatten)]
+    pub(crate) moving: Moving,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Copy {
+    /// Image, or a place: store:…, oci:…
+    #[arg(value_name = "SRC")]
+    pub(crate) source: String,
+    /// Image, or a place: store:…, oci:…
+    #[arg(value_name = "DST")]
+    pub(crate) destination: String,
+    #[command(flatten)]
+    pub(crate) moving: Moving,
+}
+
+/// How content is moved.
+#[derive(Debug, Args)]
+pub(crate) struct Moving {
+    /// os/arch[/variant]; may be repeated
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Vec<String>,
     /// Everything that the index lists
     #[arg(long, conflicts_with = "platform")]
     pub(crate) all_platforms: bool,
-    /// Every tag of the repository
-    #[arg(long)]
-    pub(crate) all_tags: bool,
     /// Print what would happen, move nothing
     #[arg(long)]
     pub(crate) plan: bool,
@@ -244,9 +294,6 @@ pub(crate) struct Pull {
     /// Bytes per second for the whole run: 500k, 2M
     #[arg(long, value_name = "RATE")]
     pub(crate) limit_rate: Option<String>,
-    /// Fetch layers that registries need not hold
-    #[arg(long)]
-    pub(crate) foreign_layers: bool,
     /// Return only when everything would survive a power failure
     #[arg(long)]
     pub(crate) sync: bool,

@@ -8,9 +8,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::{leave_bars, note, share_screen_with};
 use super::size::size;
+use super::words::Words;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::transfer::{Event, Progress};
+use crate::transfer::{Event, Progress, Way};
 
 /// With more blobs than this only those at work have a line.
 const LINES: usize = 24;
@@ -21,6 +22,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Draws a run.
 #[derive(Debug)]
 pub(super) struct Bars {
+    words: &'static Words,
     screen: MultiProgress,
     state: Mutex<State>,
 }
@@ -40,10 +42,10 @@ struct Line {
 }
 
 impl Bars {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(words: &'static Words) -> Self {
         let screen = MultiProgress::new();
         share_screen_with(screen.clone());
-        Self { screen, state: Mutex::default() }
+        Self { words, screen, state: Mutex::default() }
     }
 
     fn plan(&self, state: &mut State, blobs: &[(&Descriptor, u64)]) {
@@ -80,11 +82,11 @@ impl Bars {
         let bar =
             line.bar.get_or_insert_with(|| self.screen.insert(0, ProgressBar::new(line.size)));
         if position >= line.size && line.position < line.size {
-            say(bar, digest, "verifying");
-        } else if bar.message() != "downloading" && position < line.size {
-            bar.set_style(downloading_style());
+            say(bar, digest, self.words.ending);
+        } else if bar.message() != self.words.moving && position < line.size {
+            bar.set_style(moving_style());
             bar.set_prefix(digest.short().to_owned());
-            bar.set_message("downloading");
+            bar.set_message(self.words.moving);
         }
         bar.set_position(position);
         let moved = position.saturating_sub(line.position);
@@ -104,7 +106,9 @@ impl Progress for Bars {
     fn on_event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Resolved { reference, .. } => note(&format!("{reference}: pulling")),
+            Event::Resolved { reference, .. } => {
+                note(&format!("{reference}: {}", self.words.running));
+            }
             Event::Planned { blobs } => self.plan(&mut state, blobs),
             Event::BlobStarted { digest, position } | Event::Advanced { digest, position } => {
                 self.advance(&mut state, digest, *position);
@@ -118,7 +122,7 @@ impl Progress for Bars {
                     );
                 }
             }
-            Event::BlobFinished { digest, moved } => {
+            Event::BlobFinished { digest, way } => {
                 let whole = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
                 self.advance(&mut state, digest, whole);
                 if let Some(bar) = state
@@ -127,7 +131,11 @@ impl Progress for Bars {
                     .and_then(|line| line.bar.as_ref())
                     .filter(|_| !state.crowded)
                 {
-                    say(bar, digest, if *moved { "pull complete" } else { "already exists" });
+                    match way {
+                        Way::Moved => say(bar, digest, self.words.done),
+                        Way::Shared => say(bar, digest, "already exists"),
+                        Way::Mounted(from) => say(bar, digest, &format!("mounted from {from}")),
+                    }
                     bar.finish();
                 }
             }
@@ -155,7 +163,7 @@ fn say(bar: &ProgressBar, digest: &Digest, words: &str) {
     bar.set_message(words.to_owned());
 }
 
-fn downloading_style() -> ProgressStyle {
+fn moving_style() -> ProgressStyle {
     style("{prefix}: {msg} [{bar:24}] {decimal_bytes}/{decimal_total_bytes}").progress_chars("=> ")
 }
 

@@ -15,7 +15,7 @@ pub(super) fn code(error: &Error) -> u8 {
         ErrorKind::NotFound => 3,
         ErrorKind::Denied => 4,
         ErrorKind::Mismatch | ErrorKind::Document => 5,
-        ErrorKind::Registry | ErrorKind::Transport => 6,
+        ErrorKind::Registry | ErrorKind::Incomplete | ErrorKind::Transport => 6,
         ErrorKind::Store => 7,
         ErrorKind::Unsupported => 1,
         ErrorKind::Interrupted => super::signals::exit_code(),
@@ -51,6 +51,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         ErrorKind::NotFound if says("the index has") => {
             Some("choose one with --platform, or take all with --all-platforms")
+        }
+        ErrorKind::NotFound if says("its index names") => {
+            Some("choose what to move with --platform, or pull it with --all-platforms first")
         }
         ErrorKind::NotFound if says("store") => Some("`rpull images` lists what is there"),
         ErrorKind::NotFound if says("name unknown") => Some("check the name of the repository"),

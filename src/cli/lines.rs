@@ -5,14 +5,18 @@ use std::time::{Duration, Instant};
 
 use super::output::note;
 use super::size::{percent, size};
-use crate::transfer::{Event, Progress};
+use super::words::Words;
+use crate::transfer::{Event, Progress, Way};
 
 /// Between two lines that only say how far it is.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Tells a run line by line.
-#[derive(Debug, Default)]
-pub(super) struct Lines(Mutex<State>);
+#[derive(Debug)]
+pub(super) struct Lines {
+    words: &'static Words,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -28,22 +32,32 @@ impl State {
     }
 }
 
+impl Lines {
+    pub(super) fn new(words: &'static Words) -> Self {
+        Self { words, state: Mutex::default() }
+    }
+}
+
 impl Progress for Lines {
     fn on_event(&self, event: &Event<'_>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Resolved { reference, .. } => note(&format!("{reference}: pulling")),
-            Event::Planned { blobs } => state.plan(blobs),
+            Event::Resolved { reference, .. } => {
+                note(&format!("{reference}: {}", self.words.running));
+            }
+            Event::Planned { blobs } => state.plan(blobs, self.words.to_do),
             Event::BlobStarted { digest, position } | Event::Advanced { digest, position } => {
                 state.positions.insert(digest.to_string(), *position);
                 state.tell_now_and_then();
             }
-            Event::BlobFinished { digest, moved: true } => {
+            Event::BlobFinished { digest, way } => {
                 let bytes = state.positions.get(digest.as_str()).copied().unwrap_or_default();
-                note(&format!("{}: done, {}", digest.short(), size(bytes)));
-            }
-            Event::BlobFinished { digest, moved: false } => {
-                note(&format!("{}: already exists", digest.short()));
+                let end = match way {
+                    Way::Moved => format!("done, {}", size(bytes)),
+                    Way::Shared => "already exists".to_owned(),
+                    Way::Mounted(from) => format!("mounted from {from}"),
+                };
+                note(&format!("{}: {end}", digest.short()));
             }
             Event::Retrying { digest, delay, error } => {
                 note(&format!(
@@ -59,7 +73,7 @@ impl Progress for Lines {
 }
 
 impl State {
-    fn plan(&mut self, blobs: &[(&crate::descriptor::Descriptor, u64)]) {
+    fn plan(&mut self, blobs: &[(&crate::descriptor::Descriptor, u64)], to_do: &str) {
         self.total = blobs.iter().map(|(blob, _)| blob.size).sum();
         let (whole, rest): (Vec<_>, Vec<_>) =
             blobs.iter().partition(|(blob, there)| blob.size == *there);
@@ -67,7 +81,7 @@ impl State {
         let missing: u64 = rest.iter().map(|(blob, there)| blob.size - there).sum();
         if !rest.is_empty() {
             note(&format!(
-                "{} of {} blobs to fetch, {} of {}",
+                "{} of {} blobs to {to_do}, {} of {}",
                 rest.len(),
                 blobs.len(),
                 size(missing),

@@ -13,6 +13,7 @@ mod signals;
 mod size;
 mod table;
 mod verb;
+mod words;
 
 use std::process::ExitCode;
 
@@ -72,6 +73,8 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
     let code = runtime.block_on(async {
         match cli.verb {
             Verb::Pull(args) => commands::pull::run(args, &settings).await,
+            Verb::Push(args) => commands::push::run(args, &settings).await,
+            Verb::Copy(args) => commands::copy::run(args, &settings).await,
             Verb::Digest(args) => commands::look::digest(args, &settings).await,
             Verb::Manifest(args) => commands::look::manifest(args, &settings).await,
             Verb::Config(args) => commands::look::config(args, &settings).await,

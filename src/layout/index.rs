@@ -22,7 +22,7 @@ pub const REF_ANNOTATION: &str = "org.opencontainers.image.ref.name";
 /// Digest of the index that a manifest was chosen from.
 pub const INDEX_ANNOTATION: &str = "rpull.index";
 
-/// `registry/repository` that an image came from.
+/// Each `registry/repository` that an image came from or went to, the latest first, separated by spaces.
 pub const ORIGIN_ANNOTATION: &str = "rpull.origin";
 
 /// An index without entries.

@@ -17,6 +17,7 @@ mod index;
 mod ingest;
 mod journal;
 mod lock;
+mod origins;
 mod prune;
 mod reach;
 mod source;
@@ -34,6 +35,7 @@ pub use self::index::{
 };
 use self::journal::Journal;
 use self::lock::{Mode, Waiting};
+use self::origins::with_origins;
 pub use self::prune::PruneReport;
 pub use self::verify::{Bad, VerifyReport};
 use crate::error::{Error, ErrorKind, Result};
@@ -113,6 +115,15 @@ impl Layout {
         self.0.change_index(|index| {
             let entry = index.find(name)?.ok_or_else(|| self.0.lacks(name))?;
             index.set(new, entry)
+        })
+    }
+
+    /// Remembers that the image of this name is in this `registry/repository` too.
+    pub fn add_origin(&self, name: &str, origin: &str) -> Result<()> {
+        self.0.change_index(|index| {
+            let Some(entry) = index.find(name)? else { return Ok(false) };
+            let entry = with_origins(index, name, entry, &[origin.to_owned()])?;
+            index.set(name, entry)
         })
     }
 

@@ -2,10 +2,13 @@
 
 use std::future::ready;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::index::Index;
+use super::origins::origins_of;
 use super::{Layout, blobs};
+use crate::checked::verify;
 use crate::content::{Body, Name, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -58,6 +61,11 @@ impl Layout {
             .map_err(|error| error.at(self.0.place()))
     }
 
+    pub(super) fn read_verified(&self, descriptor: &Descriptor, limit: u64) -> Option<Bytes> {
+        let read = blobs::read(self.root(), &descriptor.digest, limit);
+        read.ok().filter(|bytes| verify(descriptor, bytes).is_ok())
+    }
+
     /// The document of this descriptor, verified.
     pub(super) fn described(&self, descriptor: &Descriptor) -> Result<Document> {
         let bytes = blobs::read(self.root(), &descriptor.digest, DOCUMENT_LIMIT)?;
@@ -99,6 +107,18 @@ impl Source for Layout {
             )
         };
         Box::pin(ready(size.map(described)))
+    }
+
+    fn at_hand<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
+        Box::pin(ready(Ok(self.read_verified(descriptor, limit))))
+    }
+
+    fn origins(&self, document: &Document) -> Vec<String> {
+        origins_of(document.descriptor())
     }
 
     fn place(&self) -> String {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::index::Index;
-use super::{INDEX_ANNOTATION, Inner, Layout, ORIGIN_ANNOTATION, blobs, ingest};
+use super::origins::with_origins;
+use super::{INDEX_ANNOTATION, Inner, Layout, blobs, ingest};
 use crate::checked::verify;
 use crate::content::{Admission, Holding, Label, Name, Target};
 use crate::descriptor::Descriptor;
@@ -28,6 +29,9 @@ impl Layout {
     }
 
     async fn store(&self, document: &Document, label: Option<&Label>) -> Result<()> {
+        if let Some(index) = label.and_then(|label| label.index.as_ref()) {
+            self.store_bytes(index).await?;
+        }
         self.store_bytes(document).await?;
         let Some(label) = label else { return Ok(()) };
         let (Name::Tag(name) | Name::Ref(name)) = &label.name else {
@@ -36,9 +40,15 @@ impl Layout {
                 .because("an image in a layout needs a name"));
         };
         let (name, descriptor) = (name.clone(), labelled(document, label));
+        let origins = label.origins.clone();
         let inner = Arc::clone(&self.0);
         // Writing index.json waits for the disk and maybe for other processes; other blobs must not wait with it.
-        let work = move || inner.change_index(|index| index.set(&name, descriptor));
+        let work = move || {
+            inner.change_index(|index| {
+                let descriptor = with_origins(index, &name, descriptor, &origins)?;
+                index.set(&name, descriptor)
+            })
+        };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             Err(Error::new(ErrorKind::Store, "write index.json").caused_by(error))
         })
@@ -56,7 +66,7 @@ impl Layout {
             std::fs::remove_file(&path).map_err(|error| super::failed("replace", &path, error))?;
         }
         match ingest::admit(&self.0, descriptor).await? {
-            Admission::Present => Ok(()),
+            Admission::Present | Admission::Mounted(_) => Ok(()),
             Admission::Open(mut ingest) => {
                 ingest.restart()?;
                 ingest.write(document.bytes()).await?;
@@ -81,13 +91,11 @@ fn usable(found: Result<Document>) -> Option<Document> {
 
 fn labelled(document: &Document, label: &Label) -> Descriptor {
     let mut descriptor = document.descriptor().clone();
-    let Some(origin) = &label.origin else { return descriptor };
-    descriptor.annotations.insert(ORIGIN_ANNOTATION.to_owned(), origin.clone());
     match &label.index {
         Some(index) => {
-            descriptor.annotations.insert(INDEX_ANNOTATION.to_owned(), index.to_string())
+            descriptor.annotations.insert(INDEX_ANNOTATION.to_owned(), index.digest().to_string())
         }
-        // A registry's document may bring an annotation of this name along, which means nothing here.
+        // The document may bring an annotation of this name along, which means nothing here.
         None => descriptor.annotations.remove(INDEX_ANNOTATION),
     };
     descriptor
@@ -127,9 +135,7 @@ impl Target for Layout {
         descriptor: &'a Descriptor,
         limit: u64,
     ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        let read = blobs::read(self.root(), &descriptor.digest, limit);
-        let verified = read.ok().filter(|bytes| verify(descriptor, bytes).is_ok());
-        Box::pin(ready(Ok(verified)))
+        Box::pin(ready(Ok(self.read_verified(descriptor, limit))))
     }
 
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {

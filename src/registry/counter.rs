@@ -9,6 +9,7 @@ use crate::content::Requests;
 pub(super) enum Endpoint {
     Manifest,
     Blob,
+    Upload,
     Token,
     Other,
 }
@@ -18,6 +19,7 @@ pub(super) enum Endpoint {
 pub(super) struct Counter {
     manifest: AtomicU64,
     blob: AtomicU64,
+    upload: AtomicU64,
     token: AtomicU64,
     other: AtomicU64,
 }
@@ -27,6 +29,7 @@ impl Counter {
         let cell = match endpoint {
             Endpoint::Manifest => &self.manifest,
             Endpoint::Blob => &self.blob,
+            Endpoint::Upload => &self.upload,
             Endpoint::Token => &self.token,
             Endpoint::Other => &self.other,
         };
@@ -38,6 +41,7 @@ impl Counter {
         Requests {
             manifest: read(&self.manifest),
             blob: read(&self.blob),
+            upload: read(&self.upload),
             token: read(&self.token),
             other: read(&self.other),
         }

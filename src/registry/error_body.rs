@@ -49,6 +49,7 @@ pub(super) fn error(
     body: &[u8],
 ) -> Error {
     let kind = match status {
+        _ if lacks_blobs(body) => ErrorKind::Incomplete,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
         StatusCode::NOT_FOUND => ErrorKind::NotFound,
         _ => ErrorKind::Registry,
@@ -56,6 +57,13 @@ pub(super) fn error(
     let error =
         Error::new(kind, what).at(place).because(format!("{}{}", phrase(status), words(body)));
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
+}
+
+/// Whether the answer says that a manifest names blobs that are not there; registries choose various statuses for it.
+fn lacks_blobs(body: &[u8]) -> bool {
+    let parsed = serde_json::from_slice::<Body>(body).ok();
+    let items = parsed.and_then(|body| body.errors).unwrap_or_default();
+    items.iter().any(|item| item.code == "MANIFEST_BLOB_UNKNOWN")
 }
 
 fn phrase(status: StatusCode) -> String {

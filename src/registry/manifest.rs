@@ -60,6 +60,36 @@ pub(super) async fn head(repository: &Repository, name: &Name) -> Result<Option<
     .await
 }
 
+/// Stores the document under this name, its bytes as they are.
+///
+/// # Errors
+/// [`ErrorKind::Incomplete`] where the registry says that blobs are missing; [`ErrorKind::Mismatch`] where it stored
+/// something else.
+pub(super) async fn put(repository: &Repository, document: &Document, name: &Name) -> Result<()> {
+    let (path, _) = path(repository, name)?;
+    let what = what(repository, &path);
+    let media_type = document.descriptor().media_type.to_string();
+    let media_type = HeaderValue::from_str(&media_type)
+        .map_err(|error| Error::new(ErrorKind::Document, &what).caused_by(error))?;
+    let mut request = request_of(repository, Method::PUT, &path, &what)?;
+    request.accept = None;
+    request.content = Some((media_type, document.bytes().clone()));
+    let response = retry(&repository.transport.options.retry, || {
+        repository.transport.expect_success(&request)
+    })
+    .await?;
+    match announced_digest(response.headers()) {
+        Some(announced)
+            if announced.algorithm_name() == document.digest().algorithm_name()
+                && announced != *document.digest() =>
+        {
+            let why = format!("the registry stored {announced} instead of {}", document.digest());
+            Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn get(repository: &Repository, path: &str, digest: Option<&Digest>) -> Result<Document> {
     let what = what(repository, path);
     let response = request(repository, Method::GET, path, &what).await?;
@@ -133,7 +163,7 @@ fn media_type(headers: &HeaderMap) -> MediaType {
     )
 }
 
-fn announced_digest(headers: &HeaderMap) -> Option<Digest> {
+pub(super) fn announced_digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get(DIGEST_HEADER)?.to_str().ok()?.parse().ok()
 }
 

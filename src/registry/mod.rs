@@ -20,11 +20,14 @@ mod network;
 mod options;
 mod origin;
 mod scope;
+mod survey;
 mod tags;
+mod target;
 mod tls;
 mod tls_files;
 mod token;
 mod transport;
+mod upload;
 mod warnings;
 
 use std::collections::HashMap;
@@ -38,6 +41,7 @@ use self::counter::{Counter, Endpoint};
 use self::hosts::Clients;
 pub use self::options::{RegistryOptions, Timeouts};
 use self::scope::ScopeSet;
+use self::survey::Known;
 use self::tls_files::TlsFiles;
 pub use self::tls_files::certs_dirs;
 use self::transport::{Request, Transport};
@@ -61,13 +65,23 @@ impl Client {
         Self { options: Arc::new(options), transports: Mutex::default() }
     }
 
-    /// Opens the repository that this reference is in, without asking the registry anything.
+    /// Opens the repository that this reference is in to read from it, without asking the registry anything.
     pub fn repository(&self, reference: &Reference) -> Result<Repository> {
+        self.open(reference, ScopeSet::pull(reference.repository()))
+    }
+
+    /// Opens the repository to write to it too, without asking the registry anything.
+    pub fn writable(&self, reference: &Reference) -> Result<Repository> {
+        self.open(reference, ScopeSet::push(reference.repository()))
+    }
+
+    fn open(&self, reference: &Reference, scopes: ScopeSet) -> Result<Repository> {
         Ok(Repository {
             transport: self.transport(reference.registry())?,
             name: reference.repository().to_owned(),
-            pull: ScopeSet::pull(reference.repository()),
-            counter: Counter::default(),
+            scopes,
+            counter: Arc::default(),
+            known: Arc::default(),
         })
     }
 
@@ -86,12 +100,14 @@ impl Client {
     }
 }
 
-/// One repository of a registry, readable; counts the requests made through it.
+/// One repository of a registry; counts the requests made through it. Clones share what they learn.
+#[derive(Clone)]
 pub struct Repository {
     transport: Arc<Transport>,
     name: String,
-    pull: ScopeSet,
-    counter: Counter,
+    scopes: ScopeSet,
+    counter: Arc<Counter>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Repository {
@@ -106,12 +122,18 @@ impl Repository {
             method: Method::GET,
             url,
             endpoint,
-            scopes: &self.pull,
+            scopes: &self.scopes,
             accept: None,
             range: None,
+            content: None,
             what,
             counter: &self.counter,
         }
+    }
+
+    /// `registry/repository`
+    fn address(&self) -> String {
+        format!("{}/{}", self.transport.name, self.name)
     }
 
     fn place_of(&self, path: &str) -> String {
@@ -145,17 +167,17 @@ impl Source for Repository {
         self.counter.read()
     }
 
-    fn origin(&self) -> Option<String> {
-        Some(self.place())
+    fn origins(&self, _: &Document) -> Vec<String> {
+        vec![self.address()]
     }
 
     fn place(&self) -> String {
-        format!("{}/{}", self.transport.name, self.name)
+        self.address()
     }
 }
 
 impl fmt::Debug for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Repository").field(&self.place()).finish()
+        f.debug_tuple("Repository").field(&self.address()).finish()
     }
 }

@@ -40,6 +40,8 @@ pub struct Timeouts {
     pub headers: Duration,
     /// For the next bytes of a body.
     pub idle: Duration,
+    /// For the answer to a blob that was sent: some registries copy it to its final place first.
+    pub commit: Duration,
 }
 
 impl Default for Timeouts {
@@ -48,6 +50,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             headers: Duration::from_secs(30),
             idle: Duration::from_secs(30),
+            commit: Duration::from_secs(300),
         }
     }
 }

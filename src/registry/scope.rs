@@ -19,6 +19,20 @@ impl ScopeSet {
         set
     }
 
+    /// Reading from and writing to one repository.
+    pub(super) fn push(repository: &str) -> Self {
+        let mut set = Self::default();
+        set.add(&format!("repository:{repository}:pull,push"));
+        set
+    }
+
+    /// Reading from a further repository too, which a mount needs.
+    pub(super) fn and_pull(&self, repository: &str) -> Self {
+        let mut set = self.clone();
+        set.add(&format!("repository:{repository}:pull"));
+        set
+    }
+
     /// Adds the scopes that a challenge asks for, separated by spaces.
     pub(super) fn merge_challenge(&mut self, scope: &str) {
         for one in scope.split_ascii_whitespace() {

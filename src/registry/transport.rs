@@ -7,8 +7,9 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
     LOCATION, RANGE, WWW_AUTHENTICATE,
@@ -39,6 +40,8 @@ pub(super) struct Request<'a> {
     pub(super) scopes: &'a ScopeSet,
     pub(super) accept: Option<HeaderValue>,
     pub(super) range: Option<(u64, u64)>,
+    /// What is sent along, and its type.
+    pub(super) content: Option<(HeaderValue, Bytes)>,
     /// For error texts: `manifest library/alpine:3.14`.
     pub(super) what: &'a str,
     pub(super) counter: &'a Counter,
@@ -150,11 +153,15 @@ impl Transport {
         let client = self.client_for(&origin)?;
         let headers = headers_of(request, authorization)?;
         let mut repeated = request.method != Method::GET && request.method != Method::HEAD;
+        let body = request.content.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         loop {
             request.counter.add(request.endpoint);
             let started = Instant::now();
-            let sending =
-                client.request(request.method.clone(), url.clone()).headers(headers.clone()).send();
+            let sending = client
+                .request(request.method.clone(), url.clone())
+                .headers(headers.clone())
+                .body(body.clone())
+                .send();
             let result = tokio::time::timeout(self.options.timeouts.headers, sending).await;
             let elapsed = started.elapsed();
             match result {
@@ -162,16 +169,7 @@ impl Transport {
                     if origin == self.origin()? {
                         self.clients.vicinity.answered(response.remote_addr());
                     }
-                    let (method, status) = (&request.method, response.status().as_u16());
-                    let range = request
-                        .range
-                        .map(|(first, last)| format!(" bytes={first}-{last}"))
-                        .unwrap_or_default();
-                    tracing::debug!(
-                        "{method} {}{range} {status} {} ms",
-                        redact(url),
-                        elapsed.as_millis()
-                    );
+                    log(request, url, &response, elapsed);
                     return Ok(response);
                 }
                 // The server closed a pooled connection just as it was reused; that says nothing about the request.
@@ -186,6 +184,45 @@ impl Transport {
                 }
             }
         }
+    }
+
+    /// Sends a request with a long body, which can be sent only once, and gives the answer where it is a success.
+    ///
+    /// # Errors
+    /// A transient one where the credential was refused and there is another now: the body must be made anew.
+    pub(super) async fn send_stream(
+        &self,
+        request: &Request<'_>,
+        body: reqwest::Body,
+        length: u64,
+    ) -> Result<Response> {
+        let url = self.as_spoken(&request.url);
+        let origin = Origin::of(&url)?;
+        let own = origin == self.origin()?;
+        let authorization = if own { self.auth.current(self, request).await? } else { None };
+        let mut headers = headers_of(request, authorization.as_ref())?;
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        request.counter.add(request.endpoint);
+        let started = Instant::now();
+        let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
+        let response = sending
+            .headers(headers)
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| unreachable(request.what, &url, error))?;
+        log(request, &url, &response, started.elapsed());
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        if own
+            && response.status() == StatusCode::UNAUTHORIZED
+            && self.answer(request, &response, authorization.as_ref()).await?
+        {
+            return Err(self.failure(request, response).await.transient(None));
+        }
+        Err(self.failure(request, response).await)
     }
 
     /// Gets what the challenge asks for, so that the next [`Auth::current`] has it; says whether there is anything new.
@@ -204,6 +241,7 @@ impl Transport {
                 endpoint: Endpoint::Other,
                 accept: None,
                 range: None,
+                content: None,
                 ..*request
             };
             challenges = challenges_of(&self.exchange(&ping, &ping.url, None).await?);
@@ -319,10 +357,24 @@ fn headers_of(request: &Request<'_>, authorization: Option<&HeaderValue>) -> Res
             .map_err(|error| Error::new(ErrorKind::Transport, request.what).caused_by(error))?;
         headers.insert(RANGE, value);
     }
+    if let Some((media_type, _)) = &request.content {
+        headers.insert(CONTENT_TYPE, media_type.clone());
+    }
     if let Some(value) = authorization {
         headers.insert(AUTHORIZATION, value.clone());
     }
     Ok(headers)
+}
+
+fn log(request: &Request<'_>, url: &Url, response: &Response, elapsed: Duration) {
+    let (method, status) = (&request.method, response.status().as_u16());
+    let range = request.range.map(|(first, last)| format!(" bytes={first}-{last}"));
+    tracing::debug!(
+        "{method} {}{} {status} {} ms",
+        redact(url),
+        range.unwrap_or_default(),
+        elapsed.as_millis()
+    );
 }
 
 /// Whether a place that the registry redirected to may only have stopped honouring its signature: S3 says 403, others

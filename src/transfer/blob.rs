@@ -13,6 +13,7 @@ use crate::checked::{Checked, Verified, inline};
 use crate::content::{Admission, Ingest, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::error::{ErrorKind, Result};
+use crate::retry::retry;
 
 /// Everything that moving one blob takes.
 pub(super) struct Job {
@@ -24,9 +25,18 @@ pub(super) struct Job {
 }
 
 /// Moves the blob, or finds that the target has it by now.
+///
+/// A source is healed by the reader, which lets nothing through that another try could mend; what is left of that kind
+/// is the target's, and the blob is offered to it again.
 pub(super) async fn run(job: Job) -> Result<Ending> {
+    retry(&job.care.policy, || offer(&job)).await
+}
+
+async fn offer(job: &Job) -> Result<Ending> {
+    job.tally.start_over();
     let mut ingest = match job.target.admit(&job.descriptor).await? {
         Admission::Present => return Ok(Ending::Shared),
+        Admission::Mounted(from) => return Ok(Ending::Mounted(from)),
         Admission::Open(ingest) => ingest,
     };
     if let Some((bytes, proof)) = inline(&job.descriptor) {
@@ -35,10 +45,10 @@ pub(super) async fn run(job: Job) -> Result<Ending> {
         ingest.commit(proof).await?;
         return Ok(Ending::Inline);
     }
-    let proof = match attempt(&job, &mut *ingest).await {
+    let proof = match attempt(job, &mut *ingest).await {
         Err(Wrong { error, stitched: true }) if error.kind() == ErrorKind::Mismatch => {
             tracing::info!("{}; starting over once", error.chain());
-            attempt(&job, &mut *ingest).await
+            attempt(job, &mut *ingest).await
         }
         other => other,
     }

@@ -13,7 +13,7 @@ use super::blob::{Job, run};
 use super::graph::{Graph, Platforms, Wanted, resolve_all};
 use super::options::Options;
 use super::plan::{Plan, PlanReport, PlannedBlob};
-use super::progress::Event;
+use super::progress::{Event, Way};
 use super::reader::Care;
 use super::report::{Amounts, BlobReport, Ending, Head, Report, head};
 use super::tally::Tally;
@@ -38,7 +38,12 @@ pub async fn plan(
 ) -> Vec<Result<PlanReport>> {
     let graphs = resolve_all(wanted, target, &options.retry).await;
     let resolved: Vec<Option<&Graph>> = graphs.iter().map(|graph| graph.as_ref().ok()).collect();
-    let plan = match Plan::of(&resolved, target, options.foreign_layers).await {
+    let plan = async {
+        let mut plan = Plan::of(&resolved, target, options.foreign_layers).await?;
+        plan.ask(target).await?;
+        Ok::<_, Error>(plan)
+    };
+    let plan = match plan.await {
         Ok(plan) => plan,
         Err(error) => return wanted.iter().map(|_| Err(error.again())).collect(),
     };
@@ -71,10 +76,14 @@ pub async fn transfer(
     run.finish(started, stopped)
 }
 
+#[derive(Default)]
 struct Image {
     graph: Option<Graph>,
     error: Option<Error>,
     missing_blobs: usize,
+    committed: bool,
+    /// Whether the target's word about blobs proved wrong, so that they were sent after all.
+    sent_again: bool,
 }
 
 /// Work on a blob, with where it is read from.
@@ -95,6 +104,8 @@ struct Run<'a> {
     plan: Plan,
     tallies: Vec<Arc<Tally>>,
     endings: Vec<Ending>,
+    /// Positions of the blobs whose turn has not come.
+    queue: VecDeque<usize>,
 }
 
 impl<'a> Run<'a> {
@@ -106,13 +117,11 @@ impl<'a> Run<'a> {
             foreign_layers: options.foreign_layers,
             cancel: options.cancel.clone(),
             care: Arc::new(options.care()),
-            images: wanted
-                .iter()
-                .map(|_| Image { graph: None, error: None, missing_blobs: 0 })
-                .collect(),
+            images: wanted.iter().map(|_| Image::default()).collect(),
             plan: Plan::default(),
             tallies: Vec::new(),
             endings: Vec::new(),
+            queue: VecDeque::new(),
         }
     }
 
@@ -154,6 +163,7 @@ impl<'a> Run<'a> {
         self.plan = Plan::of(&graphs, &**self.target, self.foreign_layers).await?;
         self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
         self.endings = self.plan.blobs.iter().map(PlannedBlob::ending_without_work).collect();
+        self.queue = self.plan.work().into();
         for (blob, ending) in self.plan.blobs.iter().zip(&self.endings) {
             if *ending == Ending::Missing {
                 for &image in &blob.images {
@@ -172,12 +182,11 @@ impl<'a> Run<'a> {
     }
 
     async fn move_blobs(&mut self) {
-        let mut queue: VecDeque<usize> = self.plan.work().into();
         let mut running = JoinSet::new();
         let mut of_task: HashMap<tokio::task::Id, Task> = HashMap::new();
         loop {
             while running.len() < self.jobs {
-                let Some(at) = queue.pop_front() else { break };
+                let Some(at) = self.queue.pop_front() else { break };
                 let Some(job) = self.job(at) else { continue };
                 let place = job.source.place();
                 let handle = running.spawn(run(job));
@@ -198,7 +207,7 @@ impl<'a> Run<'a> {
                 Ok(ending) => self.blob_done(at, ending).await,
                 Err(error) => {
                     if self.blob_failed(at, &place, &error) {
-                        queue.push_back(at);
+                        self.queue.push_back(at);
                     }
                     of_task
                         .values()
@@ -231,8 +240,12 @@ impl<'a> Run<'a> {
 
     async fn blob_done(&mut self, at: usize, ending: Ending) {
         let Some(blob) = self.plan.blobs.get(at) else { return };
-        let event =
-            Event::BlobFinished { digest: &blob.descriptor.digest, moved: ending == Ending::Moved };
+        let way = match &ending {
+            Ending::Moved => Way::Moved,
+            Ending::Mounted(from) => Way::Mounted(from),
+            _ => Way::Shared,
+        };
+        let event = Event::BlobFinished { digest: &blob.descriptor.digest, way };
         self.care.progress.on_event(&event);
         if let Some(slot) = self.endings.get_mut(at) {
             *slot = ending;
@@ -260,20 +273,54 @@ impl<'a> Run<'a> {
 
     /// Names every image whose blobs are all there.
     async fn commit_ready(&mut self) {
-        for (image, wanted) in self.images.iter_mut().zip(self.wanted) {
+        for at in 0..self.images.len() {
+            let (Some(image), Some(wanted)) = (self.images.get(at), self.wanted.get(at)) else {
+                continue;
+            };
             let Some(graph) = &image.graph else { continue };
-            if image.missing_blobs > 0 || image.error.is_some() {
+            if image.missing_blobs > 0 || image.committed || image.error.is_some() {
                 continue;
             }
-            match commit(graph, &**self.target).await {
+            let result = commit(graph, &**self.target).await;
+            if matches!(&result, Err(error) if error.kind() == ErrorKind::Incomplete)
+                && self.send_again(at)
+            {
+                continue;
+            }
+            let Some(image) = self.images.get_mut(at) else { continue };
+            match result {
                 Ok(()) => {
                     self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
-                    // Only once.
-                    image.missing_blobs = usize::MAX;
+                    image.committed = true;
                 }
                 Err(error) => image.error = Some(error),
             }
         }
+    }
+
+    /// Queues the blobs that were taken to be at the target, once; says whether there are any.
+    fn send_again(&mut self, at: usize) -> bool {
+        let Some(image) = self.images.get_mut(at) else { return false };
+        if std::mem::replace(&mut image.sent_again, true) {
+            return false;
+        }
+        tracing::info!("the target lacks blobs that it seemed to have; sending them");
+        self.target.distrust();
+        let blobs = self.plan.blobs.iter().zip(&mut self.endings).enumerate();
+        for (position, (blob, ending)) in blobs {
+            let believed = matches!(ending, Ending::Shared | Ending::Mounted(_));
+            if !believed || !blob.images.contains(&at) {
+                continue;
+            }
+            *ending = Ending::Missing;
+            self.queue.push_back(position);
+            for &image in &blob.images {
+                if let Some(image) = self.images.get_mut(image) {
+                    image.missing_blobs += 1;
+                }
+            }
+        }
+        !self.queue.is_empty()
     }
 
     async fn learn_platforms(&mut self) {
@@ -281,7 +328,7 @@ impl<'a> Run<'a> {
             let Some(graph) = image.graph.as_mut().filter(|_| image.error.is_none()) else {
                 continue;
             };
-            graph.learn_platforms(&**self.target).await;
+            graph.learn_platforms(&*wanted.source, &**self.target).await;
             if let (Platforms::One(asked), [(_, Some(got))]) =
                 (&wanted.platforms, graph.manifests.as_slice())
                 && !platform::matches(asked, got)
@@ -308,9 +355,8 @@ impl<'a> Run<'a> {
             .enumerate()
             .map(|(at, image)| {
                 let report = self.report(at, image.graph.as_ref(), elapsed);
-                let unfinished = image.missing_blobs != usize::MAX;
                 let error = image.error.or_else(|| {
-                    (stopped && unfinished).then(|| {
+                    (stopped && !image.committed).then(|| {
                         Error::new(ErrorKind::Interrupted, &report.head.reference)
                             .because("interrupted")
                     })
@@ -328,16 +374,20 @@ impl<'a> Run<'a> {
             .filter(|((blob, _), _)| blob.images.contains(&at))
             .map(|((blob, ending), tally)| {
                 if blob.images.first() == Some(&at) {
-                    BlobReport::new(&blob.descriptor, *ending, tally)
+                    BlobReport::new(&blob.descriptor, ending, tally)
                 } else {
-                    BlobReport::for_later_image(&blob.descriptor, *ending)
+                    BlobReport::for_later_image(&blob.descriptor, ending)
                 }
             })
             .collect();
+        let mut requests = wanted.source.requests();
+        if at == 0 {
+            requests += self.target.requests();
+        }
         Report {
             head: graph.map_or_else(|| names.clone(), |graph| head(graph, &names)),
             bytes: Amounts::of(&blobs),
-            requests: wanted.source.requests(),
+            requests,
             elapsed,
             blobs,
         }
@@ -346,6 +396,9 @@ impl<'a> Run<'a> {
 
 /// Stores the documents, children before parents, the named one last.
 async fn commit(graph: &Graph, target: &dyn Target) -> Result<()> {
+    if graph.complete {
+        return Ok(());
+    }
     let Some((named, children)) = graph.documents.split_last() else { return Ok(()) };
     for child in children {
         target.put(child, None).await?;

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 
+use super::subset;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Label, Name, Source, Target};
+use crate::content::{Incoming, Label, Name, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, Document, Index, Manifest};
@@ -31,6 +32,8 @@ pub enum Platforms {
     One(Platform),
     /// Several; the name then stands for the index.
     Several(Vec<Platform>),
+    /// Several; the name then stands for an index that lists only these and what attests them.
+    Only(Vec<Platform>),
     /// All, attestations included; the name then stands for the index.
     All,
 }
@@ -72,6 +75,8 @@ pub struct Graph {
     pub blobs: Vec<Descriptor>,
     /// How the last document is to be named.
     pub label: Label,
+    /// Whether the target had all of it before the run, the name included.
+    pub complete: bool,
 }
 
 impl Graph {
@@ -80,8 +85,8 @@ impl Graph {
         self.documents.last()
     }
 
-    /// A manifest that no index lists says only in its config where it runs, and that is at the target by now.
-    pub(super) async fn learn_platforms(&mut self, target: &dyn Target) {
+    /// A manifest that no index lists says only in its config where it runs, and that is at hand at one end by now.
+    pub(super) async fn learn_platforms(&mut self, source: &dyn Source, target: &dyn Target) {
         for (descriptor, platform) in self.manifests.iter_mut().filter(|entry| entry.1.is_none()) {
             let document = self.documents.iter().find(|known| known.digest() == &descriptor.digest);
             let Some(Content::Manifest(manifest)) = document.map(Document::content) else {
@@ -90,7 +95,11 @@ impl Graph {
             if !manifest.config.media_type.is_image_config() {
                 continue;
             }
-            if let Ok(Some(bytes)) = target.stored_blob(&manifest.config, CONFIG_LIMIT).await
+            let mut bytes = target.stored_blob(&manifest.config, CONFIG_LIMIT).await;
+            if !matches!(bytes, Ok(Some(_))) {
+                bytes = source.at_hand(&manifest.config, CONFIG_LIMIT).await;
+            }
+            if let Ok(Some(bytes)) = bytes
                 && let Ok(config) = ImageConfig::parse(&bytes)
             {
                 *platform = Some(config.platform()).filter(|platform| !platform.is_empty());
@@ -129,16 +138,16 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
         blobs: Vec::new(),
         label: Label {
             name: wanted.target_name.clone(),
-            origin: wanted.source.origin(),
+            origins: wanted.source.origins(&root),
             index: None,
         },
+        complete: false,
     };
     match (&wanted.platforms, root.content()) {
         (_, Content::Manifest(_)) => graph.documents.push(root),
         (Platforms::One(platform), Content::Index(index)) => {
             let (document, platform) = finder.choose(index, platform, 0).await?;
-            graph.label.index = Some(root.digest().clone());
-            graph.documents.push(root);
+            graph.label.index = Some(root);
             graph.documents.push(document.on_platform(platform));
         }
         (Platforms::Several(platforms), Content::Index(index)) => {
@@ -149,6 +158,9 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
                 }
             }
             graph.documents.push(root);
+        }
+        (Platforms::Only(platforms), Content::Index(index)) => {
+            graph.documents = finder.only(&root, index, platforms).await?;
         }
         (Platforms::All, Content::Index(_)) => {
             finder.collect(root, 0, &mut HashSet::new(), &mut graph.documents).await?;
@@ -166,6 +178,9 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
         }
     }
     check_sizes(&graph)?;
+    let incoming =
+        Incoming { documents: &graph.documents, label: &graph.label, source: &*wanted.source };
+    graph.complete = target.survey(incoming).await?;
     Ok(graph)
 }
 
@@ -298,6 +313,27 @@ impl Finder<'_> {
         })
     }
 
+    /// The manifests of these platforms and their attestations, and the index without all others.
+    async fn only(
+        &self,
+        root: &Document,
+        index: &Index,
+        platforms: &[Platform],
+    ) -> Result<Vec<Document>> {
+        let mut chosen = Vec::new();
+        for platform in platforms {
+            chosen.push(self.choose(index, platform, 0).await?.0);
+        }
+        let kept = subset::kept(index, &chosen.iter().map(Document::digest).collect());
+        let mut documents = Vec::new();
+        for entry in &kept {
+            let document = self.document(entry).await?;
+            documents.push(document.on_platform(entry.platform.clone()));
+        }
+        documents.push(subset::rewrite(root, &kept)?);
+        Ok(documents)
+    }
+
     /// An index entry without a platform says it in its config only; an artifact's config says nothing.
     async fn platform_of(&self, manifest: &Manifest) -> Result<Platform> {
         if !manifest.config.media_type.is_image_config() {
@@ -329,9 +365,11 @@ impl Finder<'_> {
                     let child = self.document(&entry).await?;
                     Ok::<_, Error>(child.on_platform(entry.platform))
                 };
-                let children = stream::iter(entries).map(fetch).buffered(AT_ONCE);
-                for child in children.try_collect::<Vec<_>>().await? {
-                    self.collect(child, depth + 1, seen, into).await?;
+                let children: Vec<_> =
+                    stream::iter(entries.clone()).map(fetch).buffered(AT_ONCE).collect().await;
+                self.check_there(&entries, &children)?;
+                for child in children {
+                    self.collect(child?, depth + 1, seen, into).await?;
                 }
             }
             into.push(document);
@@ -341,6 +379,29 @@ impl Finder<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Names everything that is missing at once: a store often has one platform of many.
+    fn check_there(&self, entries: &[Descriptor], children: &[Result<Document>]) -> Result<()> {
+        let lacks = |child: &Result<Document>| matches!(child, Err(error) if error.kind() == ErrorKind::NotFound);
+        let missing = entries.iter().zip(children).filter(|(_, child)| lacks(child));
+        let (attestations, images): (Vec<_>, Vec<_>) =
+            missing.map(|(entry, _)| entry).partition(|entry| entry.is_attestation());
+        let mut missing: Vec<String> = images
+            .iter()
+            .map(|entry| match &entry.platform {
+                Some(platform) => platform.to_string(),
+                None => entry.digest.to_string(),
+            })
+            .collect();
+        match attestations.len() {
+            0 if missing.is_empty() => return Ok(()),
+            0 => {}
+            1 => missing.push("an attestation".to_owned()),
+            several => missing.push(format!("{several} attestations")),
+        }
+        let why = format!("its index names what is not there: {}", missing.join(", "));
+        Err(Error::new(ErrorKind::NotFound, self.reference).at(self.source.place()).because(why))
     }
 
     fn check_depth(&self, depth: usize) -> Result<()> {

@@ -15,6 +15,7 @@ mod plan;
 mod progress;
 mod reader;
 mod report;
+mod subset;
 mod tally;
 mod throttle;
 
@@ -23,6 +24,6 @@ pub use self::engine::{Finished, plan, transfer};
 pub use self::graph::{Graph, Picked, Platforms, Wanted, pick, resolve};
 pub use self::options::Options;
 pub use self::plan::{Plan, PlanReport, PlannedBlob, State};
-pub use self::progress::{Event, Progress, Silent};
+pub use self::progress::{Event, Progress, Silent, Way};
 pub use self::report::{Amounts, BlobReport, Head, Outcome, Report};
 pub use self::throttle::Throttle;

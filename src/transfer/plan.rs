@@ -18,6 +18,8 @@ pub enum State {
     Shared,
     /// So many bytes of it are on disk, from an earlier run.
     Partial(u64),
+    /// Another repository of the target's registry has it.
+    Mountable,
     /// It must travel.
     Missing,
     /// A foreign layer that is not to be fetched.
@@ -29,6 +31,7 @@ impl Serialize for State {
         serializer.serialize_str(match self {
             Self::Shared => "shared",
             Self::Partial(_) => "partial",
+            Self::Mountable => "mountable",
             Self::Missing => "missing",
             Self::Skipped => "skipped",
         })
@@ -81,16 +84,28 @@ impl Plan {
                 Holding::Whole => State::Shared,
                 _ if blob.descriptor.media_type.is_foreign() && !foreign_layers => State::Skipped,
                 Holding::Partial(bytes) if bytes <= blob.descriptor.size => State::Partial(bytes),
+                Holding::Mountable => State::Mountable,
                 _ => State::Missing,
             };
         }
         Ok(Self { blobs })
     }
 
+    /// Asks about what only asking can tell.
+    pub(super) async fn ask(&mut self, target: &dyn Target) -> Result<()> {
+        for blob in self.blobs.iter_mut().filter(|blob| blob.state == State::Missing) {
+            if target.has(&blob.descriptor).await? {
+                blob.state = State::Shared;
+            }
+        }
+        Ok(())
+    }
+
     /// Every digest that the run may commit, documents included.
     pub(super) fn digests<'a>(&self, graphs: impl Iterator<Item = &'a Graph>) -> Vec<Digest> {
-        let documents =
-            graphs.flat_map(|graph| &graph.documents).map(|document| document.digest().clone());
+        let documents = graphs
+            .flat_map(|graph| graph.documents.iter().chain(&graph.label.index))
+            .map(|document| document.digest().clone());
         let blobs = self
             .blobs
             .iter()
@@ -140,7 +155,7 @@ impl PlannedBlob {
         match self.state {
             State::Shared => Ending::Shared,
             State::Skipped => Ending::Skipped,
-            State::Partial(_) | State::Missing => Ending::Missing,
+            State::Partial(_) | State::Mountable | State::Missing => Ending::Missing,
         }
     }
 
@@ -149,7 +164,7 @@ impl PlannedBlob {
         match self.state {
             State::Shared => self.descriptor.size,
             State::Partial(bytes) => bytes,
-            State::Missing | State::Skipped => 0,
+            State::Mountable | State::Missing | State::Skipped => 0,
         }
     }
 
@@ -158,7 +173,7 @@ impl PlannedBlob {
         match self.state {
             State::Shared | State::Skipped => None,
             State::Partial(bytes) => Some(self.descriptor.size.saturating_sub(bytes)),
-            State::Missing => Some(self.descriptor.size),
+            State::Mountable | State::Missing => Some(self.descriptor.size),
         }
     }
 }
@@ -200,6 +215,7 @@ impl PlanBytes {
                 self.partial += bytes;
                 self.missing += size.saturating_sub(bytes);
             }
+            State::Mountable => self.mountable += size,
             State::Missing => self.missing += size,
         }
         self.total += size;

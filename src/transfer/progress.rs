@@ -45,12 +45,12 @@ pub enum Event<'a> {
         /// What went wrong.
         error: &'a Error,
     },
-    /// The blob is there, verified; `moved` is false where the target turned out to have it.
+    /// The blob is there, verified.
     BlobFinished {
         /// Which one.
         digest: &'a Digest,
-        /// Whether bytes travelled for it.
-        moved: bool,
+        /// How it came to be there.
+        way: Way<'a>,
     },
     /// The image is complete and named at the target.
     Committed {
@@ -59,6 +59,17 @@ pub enum Event<'a> {
     },
     /// Nothing more will happen in this run.
     Ended,
+}
+
+/// How a blob came to be at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way<'a> {
+    /// Its bytes travelled.
+    Moved,
+    /// The target turned out to have it.
+    Shared,
+    /// This other repository of the target's registry lent it.
+    Mounted(&'a str),
 }
 
 /// Takes events, from any task, at any rate; must not block.

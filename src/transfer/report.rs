@@ -67,7 +67,7 @@ fn requests<S: Serializer>(requests: &Requests, serializer: S) -> Result<S::Ok, 
     shape.serialize_field("total", &requests.total())?;
     shape.serialize_field("manifest", &requests.manifest)?;
     shape.serialize_field("blob", &requests.blob)?;
-    shape.serialize_field("upload", &0)?;
+    shape.serialize_field("upload", &requests.upload)?;
     shape.serialize_field("token", &requests.token)?;
     shape.serialize_field("other", &requests.other)?;
     shape.end()
@@ -110,6 +110,8 @@ pub enum Outcome {
     Transferred,
     /// Continued from an earlier run.
     Resumed,
+    /// Lent by another repository of the target's registry.
+    Mounted,
     /// There already.
     Shared,
     /// A foreign layer that was not to be fetched.
@@ -135,17 +137,19 @@ pub struct BlobReport {
     pub resumed: u64,
     /// Bytes moved now and thrown away.
     pub resent: u64,
-    /// `inline` where the bytes stood in the manifest itself.
-    pub from: Option<&'static str>,
+    /// `inline` where the bytes stood in the manifest itself; the repository that lent a mounted one.
+    pub from: Option<String>,
 }
 
 /// How the engine left a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The target had it before the run, or another process put it there meanwhile.
     Shared,
     /// From the descriptor's `data`.
     Inline,
+    /// Lent by this other repository of the target's registry.
+    Mounted(String),
     /// Verified and committed in this run.
     Moved,
     /// Not to be fetched.
@@ -155,18 +159,24 @@ pub(super) enum Ending {
 }
 
 impl BlobReport {
-    pub(super) fn new(descriptor: &Descriptor, ending: Ending, tally: &Tally) -> Self {
+    pub(super) fn new(descriptor: &Descriptor, ending: &Ending, tally: &Tally) -> Self {
         let (transferred, resumed, resent) = tally.read();
         let outcome = match ending {
             Ending::Shared | Ending::Inline => Outcome::Shared,
+            Ending::Mounted(_) => Outcome::Mounted,
             Ending::Moved if resumed > 0 => Outcome::Resumed,
             Ending::Moved => Outcome::Transferred,
             Ending::Skipped => Outcome::Skipped,
             Ending::Missing => Outcome::Missing,
         };
         // A blob that another process finished while this one had begun it: what moved here was for nothing.
-        let wasted = if matches!(outcome, Outcome::Shared) { transferred } else { 0 };
-        let counts = !matches!(outcome, Outcome::Shared);
+        let counts = !matches!(outcome, Outcome::Shared | Outcome::Mounted);
+        let wasted = if counts { 0 } else { transferred };
+        let from = match ending {
+            Ending::Inline => Some("inline".to_owned()),
+            Ending::Mounted(from) => Some(from.clone()),
+            _ => None,
+        };
         Self {
             digest: descriptor.digest.clone(),
             media_type: descriptor.media_type.to_string(),
@@ -175,15 +185,15 @@ impl BlobReport {
             transferred: if counts { transferred } else { 0 },
             resumed: if counts { resumed } else { 0 },
             resent: resent + wasted,
-            from: (ending == Ending::Inline).then_some("inline"),
+            from,
         }
     }
 
     /// The same blob for a later image of the run, which found it there.
-    pub(super) fn for_later_image(descriptor: &Descriptor, ending: Ending) -> Self {
+    pub(super) fn for_later_image(descriptor: &Descriptor, ending: &Ending) -> Self {
         let ending = match ending {
             Ending::Missing | Ending::Skipped => ending,
-            _ => Ending::Shared,
+            _ => &Ending::Shared,
         };
         Self::new(descriptor, ending, &Tally::default())
     }
@@ -202,6 +212,7 @@ impl Amounts {
             sum.resumed += blob.resumed;
             match blob.outcome {
                 Outcome::Shared => sum.shared += blob.size,
+                Outcome::Mounted => sum.mounted += blob.size,
                 Outcome::Missing => {
                     sum.missing += blob.size.saturating_sub(blob.transferred + blob.resumed);
                 }
@@ -221,18 +232,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_law_holds_whatever_happened(blobs in proptest::collection::vec((0_u64..1 << 40, 0_u64..=100, 0_u64..1000, 0..4_u8), 0..20)) {
+        fn the_law_holds_whatever_happened(blobs in proptest::collection::vec((0_u64..1 << 40, 0_u64..=100, 0_u64..1000, 0..5_u8), 0..20)) {
             let reports: Vec<BlobReport> = blobs.iter().map(|&(size, kept_percent, wasted, how)| {
                 let descriptor = Descriptor::new(MediaType::from("x/y"), Digest::sha256(&size.to_le_bytes()), size);
                 let tally = Tally::default();
                 let kept = size / 100 * kept_percent;
                 tally.keep(kept);
                 tally.waste(wasted);
-                let ending = [Ending::Moved, Ending::Shared, Ending::Inline, Ending::Missing][usize::from(how)];
+                let ending = [Ending::Moved, Ending::Shared, Ending::Inline, Ending::Missing, Ending::Mounted("a".into())][usize::from(how)].clone();
                 if ending == Ending::Moved {
                     tally.arrive(size - kept);
                 }
-                BlobReport::new(&descriptor, ending, &tally)
+                BlobReport::new(&descriptor, &ending, &tally)
             }).collect();
             let sum = Amounts::of(&reports);
             prop_assert_eq!(sum.total, sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.missing);

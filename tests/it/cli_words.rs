@@ -11,7 +11,7 @@ use crate::support::registry::Registry;
 use crate::support::samples::published;
 
 /// Verbs of the contract that have no code yet.
-const LATER: &str = "push copy cp mirror catalog referrers delete files cat diff analyze df stats unpack export save \
+const LATER: &str = "mirror catalog referrers delete files cat diff analyze df stats unpack export save \
                      load inventory login logout serve demo";
 
 /// Nothing in it may steer a terminal.
@@ -35,7 +35,7 @@ async fn a_verb_is_never_taken_for_an_image() {
             format!("`{verb}` is not there yet; to pull an image of that name: rpull pull {verb}");
         output.expect(2, &words);
     }
-    for name in ["history", "push", "help"] {
+    for name in ["history", "copy", "help"] {
         let output = cli.run(&["pull", "--offline", name]).await;
         output.expect(3, &format!("docker.io/library/{name}:latest: not in the store"));
     }

@@ -76,7 +76,7 @@ async fn check_source(source: &dyn Source, name: &Name, image: &Image) {
 async fn open(target: &dyn Target, blob: &Descriptor) -> Box<dyn Ingest> {
     match target.admit(blob).await.unwrap() {
         Admission::Open(ingest) => ingest,
-        Admission::Present => panic!("nothing of it should be there"),
+        other => panic!("nothing of it should be there, but {other:?}"),
     }
 }
 
@@ -154,8 +154,8 @@ async fn check_writers_wait(target: &Arc<dyn Target>) {
             let (target, blob) = (Arc::clone(target), blob.clone());
             async move {
                 match target.admit(&blob).await.unwrap() {
-                    Admission::Present => None,
                     Admission::Open(ingest) => Some(ingest.kept()),
+                    _ => None,
                 }
             }
         });
@@ -176,7 +176,7 @@ async fn check_names(target: &dyn Target) {
     let name = Name::Ref("registry.example/app:1".into());
     assert!(target.held(&name).await.unwrap().is_none());
     let label =
-        Label { name: name.clone(), origin: Some("registry.example/app".into()), index: None };
+        Label { name: name.clone(), origins: vec!["registry.example/app".into()], index: None };
     for layers in [1_u64, 2] {
         let image = image(Family::Oci, "amd64", &[layer(&[("n", &layers.to_le_bytes())])]);
         let Descriptor { media_type, .. } = image.manifest.descriptor.clone();
@@ -228,7 +228,7 @@ async fn a_layout_is_a_source() {
     let bytes = held.manifest.bytes.clone();
     let document = Document::received(bytes, &held.manifest.descriptor.media_type, None).unwrap();
     let name = Name::Ref("registry.example/app:1".into());
-    let label = Label { name: name.clone(), origin: None, index: None };
+    let label = Label { name: name.clone(), origins: Vec::new(), index: None };
     layout.put(&document, Some(&label)).await.unwrap();
     check_source(&layout, &name, &held).await;
     check_source(&layout, &Name::Sole, &held).await;

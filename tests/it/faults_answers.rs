@@ -26,7 +26,7 @@ async fn published(options: Options) -> (Registry, Image, String) {
 /// Asks a server for a manifest, without a second try and with little patience.
 async fn ask(server: &Server) -> Error {
     let wait = Duration::from_millis(300);
-    let timeouts = Timeouts { connect: wait, headers: wait, idle: wait };
+    let timeouts = Timeouts { connect: wait, headers: wait, idle: wait, commit: wait };
     let retry = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
     let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
     let reference: Reference = format!("{}/app:1", server.host()).parse().unwrap();

@@ -36,6 +36,8 @@ mod fixtures;
 #[cfg(test)]
 mod live_pull;
 #[cfg(test)]
+mod live_push;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod registry_auth;

@@ -169,6 +169,11 @@ async fn errors() {
         "rm team/app:1.0",
         "verify team/app:1.0",
         "push HOST/team/app:1.0",
+        "push team/app:1.0 oci:out",
+        "push a b c",
+        "copy HOST/team/app:1.0 HOST/team/app:2@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+        "copy oci:nowhere HOST/team/app:2",
+        "save HOST/team/app:1.0",
         "pul HOST/team/app:1.0",
         "--nonsense",
     ] {

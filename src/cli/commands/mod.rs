@@ -1,15 +1,18 @@
 //! One file per verb: read the arguments, call the library, show what came back.
 
 pub(super) mod blob;
+pub(super) mod copy;
 mod destination;
 pub(super) mod history;
 pub(super) mod images;
 pub(super) mod inspect;
 pub(super) mod layers;
 pub(super) mod look;
+mod moving;
 pub(super) mod open;
 mod plan;
 pub(super) mod pull;
+pub(super) mod push;
 mod report;
 pub(super) mod shell;
 pub(super) mod store;

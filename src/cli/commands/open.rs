@@ -17,6 +17,17 @@ pub(in crate::cli) struct Opened {
     pub(in crate::cli) source: Arc<dyn Source>,
     pub(in crate::cli) name: Name,
     pub(in crate::cli) reference: String,
+    /// What it is called in a layout where nobody says otherwise; empty where it has no name.
+    pub(in crate::cli) full_name: String,
+    /// The source, where it is one.
+    pub(in crate::cli) layout: Option<Arc<Layout>>,
+}
+
+impl Opened {
+    fn in_layout(layout: Arc<Layout>, name: Name, reference: String, full_name: String) -> Self {
+        let source = Arc::clone(&layout) as Arc<dyn Source>;
+        Self { source, name, reference, full_name, layout: Some(layout) }
+    }
 }
 
 /// Opens the place; `plain` says what a reference without a prefix means here.
@@ -25,20 +36,35 @@ pub(in crate::cli) async fn open(
     plain: PlainMeans,
     settings: &Settings,
 ) -> Result<Opened> {
-    let place = Place::parse(text, plain)?;
+    open_place(&Place::parse(text, plain)?, settings).await
+}
+
+pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
     match place {
-        Place::Registry(reference) => registry(&reference, settings),
-        Place::Store(reference) => store(&reference, settings),
-        Place::Either(reference) => match in_store(&reference, settings).await? {
+        Place::Registry(reference) => registry(reference, settings),
+        Place::Store(reference) => store(reference, settings),
+        Place::Either(reference) => match in_store(reference, settings).await? {
             Some(opened) => Ok(opened),
-            None => registry(&reference, settings),
+            None => registry(reference, settings),
         },
         Place::Layout { path, name } => {
-            let layout = Layout::open(&path)?;
-            let name = named(&layout, name).await?;
-            Ok(Opened { source: Arc::new(layout), reference: text.to_owned(), name })
+            let layout = Layout::open(path)?;
+            let name = named(&layout, name.clone()).await?;
+            let full_name = match &name {
+                Name::Ref(text) | Name::Tag(text) => text.clone(),
+                Name::Digest(_) => String::new(),
+                Name::Sole => sole_name(&layout)?,
+            };
+            Ok(Opened::in_layout(Arc::new(layout), name, place.to_string(), full_name))
         }
     }
+}
+
+/// What the only image of a layout is called; an entry may have no name.
+fn sole_name(layout: &Layout) -> Result<String> {
+    let mut entries = layout.entries()?;
+    let names = entries.pop().map(|entry| entry.names).unwrap_or_default();
+    Ok(names.into_iter().next().unwrap_or_default())
 }
 
 /// `oci:PATH:alpine` also finds what a pull wrote there under its full name.
@@ -57,13 +83,15 @@ pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Ope
         source: Arc::new(repository),
         name: reference.name(),
         reference: reference.to_string(),
+        full_name: reference.store_name(),
+        layout: None,
     })
 }
 
 fn store(reference: &Reference, settings: &Settings) -> Result<Opened> {
     let name = reference.store_name();
-    let source = settings.store_with(&name)?;
-    Ok(Opened { source, name: Name::Ref(name), reference: reference.to_string() })
+    let store = settings.store_with(&name)?;
+    Ok(Opened::in_layout(store, Name::Ref(name.clone()), reference.to_string(), name))
 }
 
 async fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>> {

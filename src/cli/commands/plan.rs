@@ -43,6 +43,7 @@ fn text(plan: &PlanReport) -> String {
             let state = match blob.state {
                 State::Shared => "shared".to_owned(),
                 State::Partial(bytes) => format!("partial, {} on disk", size(bytes)),
+                State::Mountable => "mountable".to_owned(),
                 State::Missing => "missing".to_owned(),
                 State::Skipped => "foreign, skipped".to_owned(),
             };

@@ -77,6 +77,9 @@ fn receipt(report: &Report) -> String {
     if bytes.resumed > 0 {
         parts.push(format!("{} resumed", size(bytes.resumed)));
     }
+    if bytes.mounted > 0 {
+        parts.push(format!("{} mounted", size(bytes.mounted)));
+    }
     parts.push(format!("{} shared ({})", size(bytes.shared), percent(bytes.shared, bytes.total)));
     if bytes.resent > 0 {
         parts.push(format!("{} sent again", size(bytes.resent)));

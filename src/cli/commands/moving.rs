@@ -1,0 +1,102 @@
+//! What pulling, pushing and copying have in common: options that are judged before anything is asked of anybody, and
+//! the run itself.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::destination::Destination;
+use crate::cli::args::Moving;
+use crate::cli::settings::{Settings, Show};
+use crate::cli::signals::unless_cancelled;
+use crate::cli::size::parse_rate;
+use crate::cli::words::Words;
+use crate::cli::{bars::Bars, lines::Lines};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::Platform;
+use crate::transfer::{
+    Finished, Options, Platforms, Progress, Silent, Throttle, Wanted, plan, transfer,
+};
+
+/// A run as it was asked for.
+pub(super) struct Run {
+    options: Options,
+    only_plan: bool,
+    sync: bool,
+}
+
+impl Run {
+    pub(super) fn parse(
+        moving: &Moving,
+        words: &'static Words,
+        settings: &Settings,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let throttle = moving.limit_rate.as_deref().map(rate).transpose()?;
+        let options = Options {
+            jobs: usize::from(moving.jobs),
+            retry: settings.retry,
+            throttle: throttle.map(Throttle::new),
+            progress: progress(settings.show, words),
+            cancel: cancel.clone(),
+            ..Options::default()
+        };
+        Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
+    }
+
+    pub(super) fn with_foreign_layers(mut self, wanted: bool) -> Self {
+        self.options.foreign_layers = wanted;
+        self
+    }
+
+    /// Moves the images, or tells what would move; gives the code, and what became of the images where they moved.
+    pub(super) async fn carry_out(
+        self,
+        wanted: &[Wanted],
+        destination: &Destination,
+        several: bool,
+        settings: &Settings,
+    ) -> Result<(ExitCode, Vec<Finished>)> {
+        let cancel = self.options.cancel.clone();
+        if self.only_plan {
+            let target = destination.open_for_plan(settings, &cancel).await?;
+            let planning = plan(wanted, &*target, &self.options);
+            let plans = unless_cancelled(&cancel, "plan", planning).await?;
+            return Ok((super::plan::show(wanted, &plans, several, settings)?, Vec::new()));
+        }
+        let target = destination.open(settings, self.sync, &cancel).await?;
+        let finished = transfer(wanted, &target, self.options).await;
+        Ok((super::report::tell(&finished, several, settings)?, finished))
+    }
+}
+
+/// The platforms that were named; `several` says what more than one means.
+pub(super) fn named_platforms(
+    moving: &Moving,
+    several: fn(Vec<Platform>) -> Platforms,
+) -> Result<Option<Platforms>> {
+    if moving.all_platforms {
+        return Ok(Some(Platforms::All));
+    }
+    Ok(match moving.platform.as_slice() {
+        [] => None,
+        [one] => Some(Platforms::One(one.parse()?)),
+        more => Some(several(more.iter().map(|text| text.parse()).collect::<Result<_>>()?)),
+    })
+}
+
+fn rate(text: &str) -> Result<u64> {
+    parse_rate(text).ok_or_else(|| {
+        Error::new(ErrorKind::Reference, format!("rate '{text}'"))
+            .because("expected something like 500k or 2M")
+    })
+}
+
+fn progress(show: Show, words: &'static Words) -> Arc<dyn Progress> {
+    match show {
+        Show::Bars => Arc::new(Bars::new(words)),
+        Show::Lines => Arc::new(Lines::new(words)),
+        Show::Nothing => Arc::new(Silent),
+    }
+}

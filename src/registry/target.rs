@@ -1,0 +1,118 @@
+//! A repository as something to write to.
+
+use std::future::ready;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::{Repository, blob, manifest, upload};
+use crate::content::{Admission, Holding, Incoming, Label, Name, Requests, Target};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::{Error, ErrorKind, Result};
+
+impl Repository {
+    /// Stores the document under its name, or under its digest; one that is there already is left alone.
+    async fn store(&self, document: &Document, label: Option<&Label>) -> Result<()> {
+        let digest = document.digest();
+        let name = match label.map(|label| &label.name) {
+            Some(name @ Name::Tag(_)) => name.clone(),
+            Some(Name::Digest(wanted)) if wanted != digest => {
+                return Err(Error::new(ErrorKind::Mismatch, format!("manifest {digest}"))
+                    .at(self.address())
+                    .because(format!("was to be pushed as {wanted}")));
+            }
+            None if self.known().is_proven(digest) => return Ok(()),
+            _ => Name::Digest(digest.clone()),
+        };
+        match manifest::put(self, document, &name).await {
+            Ok(()) => {}
+            // Tags that cannot be changed are refused even where nothing would change (moby/buildkit#3776), and an
+            // answer that was lost may have been a success.
+            Err(error) if is_about_the_tag(&error) && self.is_named(&name, digest).await => {}
+            Err(error) => return Err(error),
+        }
+        self.known().sent(digest);
+        Ok(())
+    }
+}
+
+fn is_about_the_tag(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Registry | ErrorKind::Denied | ErrorKind::Transport)
+}
+
+impl Target for Repository {
+    fn held<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    fn stored<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    fn stored_blob<'a>(
+        &'a self,
+        _: &'a Descriptor,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.look_at(image))
+    }
+
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+        let known = self.known();
+        Box::pin(ready(Ok(if known.is_proven(&descriptor.digest) {
+            Holding::Whole
+        } else if known.is_lent(&descriptor.digest) {
+            Holding::Mountable
+        } else {
+            Holding::Nothing
+        })))
+    }
+
+    fn has<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            match blob::stat(self, &descriptor.digest).await {
+                Ok(there) => Ok(there.size == descriptor.size),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn distrust(&self) {
+        self.known().distrust();
+    }
+
+    fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+        Box::pin(upload::admit(self, descriptor))
+    }
+
+    fn put<'a>(
+        &'a self,
+        document: &'a Document,
+        label: Option<&'a Label>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.store(document, label))
+    }
+
+    fn settle(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn requests(&self) -> Requests {
+        self.counter.read()
+    }
+
+    fn place(&self) -> String {
+        self.address()
+    }
+}

@@ -1,0 +1,89 @@
+//! An index of which only some platforms are kept.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Document, Index};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Annotation of an attestation's entry: the digest of the manifest that it is about (`BuildKit`).
+const ABOUT: &str = "vnd.docker.reference.digest";
+
+/// The entries that are kept with these manifests: themselves, and what attests them.
+pub(super) fn kept<'a>(index: &'a Index, chosen: &HashSet<&Digest>) -> Vec<&'a Descriptor> {
+    let about_chosen = |entry: &Descriptor| {
+        let about = entry.annotations.get(ABOUT).filter(|_| entry.is_attestation());
+        about.is_some_and(|about| chosen.iter().any(|digest| digest.as_str() == about))
+    };
+    let is_kept = |entry: &&Descriptor| chosen.contains(&entry.digest) || about_chosen(entry);
+    index.manifests.iter().filter(is_kept).collect()
+}
+
+/// The index with only these entries: all else in it, known or not, stays as it was.
+///
+/// It is another document, with another digest; where all entries are kept it is the same.
+pub(super) fn rewrite(root: &Document, kept: &[&Descriptor]) -> Result<Document> {
+    let fail = |error: serde_json::Error| {
+        Error::new(ErrorKind::Document, format!("index {}", root.digest())).caused_by(error)
+    };
+    let mut value: Value = serde_json::from_slice(root.bytes()).map_err(fail)?;
+    let Some(entries) = value.get_mut("manifests").and_then(Value::as_array_mut) else {
+        return Ok(root.clone());
+    };
+    let before = entries.len();
+    entries.retain(|entry| {
+        let digest = entry.get("digest").and_then(Value::as_str);
+        digest.is_some_and(|digest| kept.iter().any(|kept| kept.digest.as_str() == digest))
+    });
+    if entries.len() == before {
+        return Ok(root.clone());
+    }
+    let bytes = serde_json::to_vec(&value).map_err(fail)?;
+    Document::received(bytes.into(), &root.descriptor().media_type, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Content;
+    use crate::media::MediaType;
+
+    fn index(entries: &[(&str, &str)]) -> Document {
+        let entries: Vec<Value> = entries
+            .iter()
+            .map(|(hex, about)| {
+                let mut entry = serde_json::json!({
+                    "mediaType": MediaType::OCI_MANIFEST.to_string(), "digest": format!("sha256:{}", hex.repeat(64)),
+                    "size": 2, "x-unknown": 1.5,
+                });
+                if !about.is_empty() {
+                    entry["annotations"] = serde_json::json!({
+                        ABOUT: format!("sha256:{}", about.repeat(64)), "vnd.docker.reference.type": "attestation-manifest",
+                    });
+                }
+                entry
+            })
+            .collect();
+        let value = serde_json::json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX.to_string(), "manifests": entries,
+            "annotations": {"kept": "as it was"},
+        });
+        let bytes = serde_json::to_vec(&value).unwrap();
+        Document::received(bytes.into(), &MediaType::OCI_INDEX, None).unwrap()
+    }
+
+    #[test]
+    fn chosen_platforms_keep_their_attestations_and_everything_else_is_as_it_was() {
+        let root = index(&[("a", ""), ("b", ""), ("c", "a"), ("d", "b")]);
+        let Content::Index(view) = root.content() else { panic!("an index") };
+        let chosen: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+        let kept_entries = kept(view, &HashSet::from([&chosen]));
+        let rewritten = rewrite(&root, &kept_entries).unwrap();
+        assert_eq!(rewritten.bytes(), index(&[("a", ""), ("c", "a")]).bytes());
+        let all: Vec<&Descriptor> = view.manifests.iter().collect();
+        assert_eq!(rewrite(&root, &all).unwrap().digest(), root.digest());
+    }
+}
