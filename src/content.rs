@@ -211,8 +211,10 @@ pub trait Target: Send + Sync {
         Box::pin(ready(Ok(false)))
     }
 
-    /// Takes back that blobs are there, after [`Target::put`] failed with [`ErrorKind::Incomplete`]: they are sent then.
-    fn distrust(&self) {}
+    /// Takes back that blobs are there, after [`Target::put`] failed so: with [`ErrorKind::Incomplete`].
+    fn distrust(&self, error: &Error) {
+        let _ = error;
+    }
 
     /// Says what the run may commit, before the first commit.
     fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>>;

@@ -67,10 +67,14 @@ impl Known {
         self.lenders.retain(|_, lender| lender != from);
     }
 
-    /// A manifest was refused because blobs are missing: what was concluded is asked, what was told is not believed.
-    pub(super) fn distrust(&mut self) {
+    /// A manifest was refused because blobs are missing: what was concluded is asked, what was told is not believed, as
+    /// far as the registry's words name it.
+    pub(super) fn distrust(&mut self, words: &str) {
         self.proven.clear();
-        self.doubted.extend(self.told.drain());
+        let named = |digest: &Digest| words.contains(digest.as_str());
+        let none_is_named = !self.told.iter().any(named);
+        let doubted = self.told.extract_if(|digest| none_is_named || named(digest));
+        self.doubted.extend(doubted);
     }
 
     fn prove_all(&mut self, documents: &[Document]) {

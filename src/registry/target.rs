@@ -84,8 +84,8 @@ impl Target for Repository {
         })
     }
 
-    fn distrust(&self) {
-        self.known().distrust();
+    fn distrust(&self, error: &Error) {
+        self.known().distrust(error.why());
     }
 
     fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {

@@ -282,8 +282,9 @@ impl<'a> Run<'a> {
                 continue;
             }
             let result = commit(graph, &**self.target).await;
-            if matches!(&result, Err(error) if error.kind() == ErrorKind::Incomplete)
-                && self.send_again(at)
+            if let Err(error) = &result
+                && error.kind() == ErrorKind::Incomplete
+                && self.send_again(at, error)
             {
                 continue;
             }
@@ -299,13 +300,13 @@ impl<'a> Run<'a> {
     }
 
     /// Queues the blobs that were taken to be at the target, once; says whether there are any.
-    fn send_again(&mut self, at: usize) -> bool {
+    fn send_again(&mut self, at: usize, error: &Error) -> bool {
         let Some(image) = self.images.get_mut(at) else { return false };
         if std::mem::replace(&mut image.sent_again, true) {
             return false;
         }
-        tracing::info!("the target lacks blobs that it seemed to have; sending them");
-        self.target.distrust();
+        tracing::info!("{}; sending what seemed to be there", error.chain());
+        self.target.distrust(error);
         let blobs = self.plan.blobs.iter().zip(&mut self.endings).enumerate();
         for (position, (blob, ending)) in blobs {
             let believed = matches!(ending, Ending::Shared | Ending::Mounted(_));

@@ -32,6 +32,8 @@ mod faults_documents;
 #[cfg(test)]
 mod faults_tls;
 #[cfg(test)]
+mod faults_uploads;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod live_pull;

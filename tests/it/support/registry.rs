@@ -1,7 +1,9 @@
-//! An in-memory registry to pull from, read-only over HTTP, whose answers can be twisted request by request.
+//! An in-memory registry, whose answers can be twisted request by request.
 
 #[path = "gate.rs"]
 mod gate;
+#[path = "intake.rs"]
+mod intake;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -109,6 +111,23 @@ impl Registry {
         digest
     }
 
+    /// What a tag stands for.
+    pub(crate) fn tagged(&self, repository: &str, tag: &str) -> Option<String> {
+        self.shelf.repositories.lock().unwrap().get(repository)?.tags.get(tag).cloned()
+    }
+
+    /// The bytes of a blob.
+    pub(crate) fn held(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+        let key = (repository.to_owned(), digest.to_string());
+        self.shelf.blobs.lock().unwrap().get(&key).cloned()
+    }
+
+    /// Loses a blob.
+    pub(crate) fn lose(&self, repository: &str, digest: &Digest) {
+        let key = (repository.to_owned(), digest.to_string());
+        self.shelf.blobs.lock().unwrap().remove(&key);
+    }
+
     /// Changes answers to those of the requests matching `part_of_line` whose number, counted from 0, is in `which`.
     ///
     /// `twist("GET /v2/a/blobs/", 0..2, |reply| reply.fault(Fault::Cut(1000)))` cuts the first two. Twists add up in
@@ -125,6 +144,12 @@ impl Registry {
             seen: 0,
             change: Box::new(change),
         });
+    }
+
+    /// Answers requests matching `part_of_line` so, and does nothing of what they ask; `which` as for [`Registry::twist`].
+    pub(crate) fn refuse(&self, part_of_line: &str, which: Range<usize>, reply: Reply) {
+        let part_of_line = part_of_line.to_owned();
+        self.shelf.refusals.lock().unwrap().push(Refusal { part_of_line, which, seen: 0, reply });
     }
 
     /// Refuses every token issued so far from now on.
@@ -153,12 +178,17 @@ struct Front {
 impl Front {
     fn answer(&self, request: &Request) -> Reply {
         let refused = self.gate.answer(request, self.scheme);
-        refused.unwrap_or_else(|| self.shelf.twisted(request, |_| self.content(request)))
+        refused
+            .or_else(|| self.shelf.refused(request))
+            .unwrap_or_else(|| self.shelf.twisted(request, |_| self.content(request)))
     }
 
     fn content(&self, request: &Request) -> Reply {
+        if let Some(reply) = self.shelf.write(request) {
+            return reply;
+        }
         if !matches!(request.method.as_str(), "GET" | "HEAD") {
-            return Reply::error(405, "UNSUPPORTED", "this registry is read-only");
+            return Reply::error(405, "UNSUPPORTED", "the operation is unsupported");
         }
         let Some(path) = request.path.strip_prefix("/v2/") else {
             return Reply::new(404, "page not found\n");
@@ -188,6 +218,8 @@ struct Shelf {
     repositories: Mutex<BTreeMap<String, Repository>>,
     blobs: Mutex<HashMap<(String, String), Bytes>>,
     twists: Mutex<Vec<Twist>>,
+    refusals: Mutex<Vec<Refusal>>,
+    sessions: intake::Sessions,
 }
 
 #[derive(Default)]
@@ -203,7 +235,22 @@ struct Twist {
     change: Box<dyn Fn(Reply) -> Reply + Send>,
 }
 
+struct Refusal {
+    part_of_line: String,
+    which: Range<usize>,
+    seen: usize,
+    reply: Reply,
+}
+
 impl Shelf {
+    fn refused(&self, request: &Request) -> Option<Reply> {
+        let line = request.line();
+        let mut refusals = self.refusals.lock().unwrap();
+        let refusal = refusals.iter_mut().find(|refusal| line.contains(&refusal.part_of_line))?;
+        refusal.seen += 1;
+        refusal.which.contains(&(refusal.seen - 1)).then(|| refusal.reply.clone())
+    }
+
     fn twisted(&self, request: &Request, answer: impl FnOnce(&Self) -> Reply) -> Reply {
         let (line, mut reply) = (request.line(), answer(self));
         for twist in self.twists.lock().unwrap().iter_mut() {
