@@ -9,6 +9,9 @@ use crate::json::{null_is_default, optional_object};
 use crate::media::MediaType;
 use crate::platform::Platform;
 
+/// The largest size of anything, in bytes: the largest integer that all readers of JSON agree on.
+pub const LARGEST_SIZE: u64 = 1 << 53;
+
 /// Media type, digest and size of some content, with what its document says about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,7 +20,8 @@ pub struct Descriptor {
     pub media_type: MediaType,
     /// Identity of the bytes.
     pub digest: Digest,
-    /// Size in bytes as the document states it; not yet verified.
+    /// Size in bytes as the document states it, at most [`LARGEST_SIZE`]; not yet verified.
+    #[serde(deserialize_with = "size")]
     pub size: u64,
     /// Other places to fetch a foreign layer from; never trusted, never asked with credentials.
     #[serde(default, deserialize_with = "urls", skip_serializing_if = "Vec::is_empty")]
@@ -38,6 +42,14 @@ pub struct Descriptor {
     /// Where the manifest behind it runs.
     #[serde(default, deserialize_with = "platform", skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let size = u64::deserialize(deserializer)?;
+    if size <= LARGEST_SIZE {
+        return Ok(size);
+    }
+    Err(serde::de::Error::custom(format!("{size} bytes cannot be")))
 }
 
 fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

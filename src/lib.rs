@@ -29,7 +29,6 @@ pub mod digest;
 pub mod document;
 pub mod error;
 mod escape;
-pub mod fetch;
 pub mod insight;
 mod json;
 pub mod layout;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 /// A body slower than this many bytes over [`WINDOW`] counts as stalled, however regularly it drips
 /// (containerd#11650: a lossy link hung for an hour because some bytes always came).
 const SLOWEST: u64 = 60 << 10;
@@ -11,30 +9,27 @@ const SLOWEST: u64 = 60 << 10;
 /// See [`SLOWEST`].
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What [`Pace::keeps`] found wanting.
+/// What [`Pace::judge`] found wanting.
 pub(crate) const TOO_SLOW: &str = "too slow: less than 1 KiB/s for a minute";
 
-/// Measures one body.
-#[derive(Debug)]
+/// Measures what comes while it is waited for; time that the receiver spends otherwise does not count.
+#[derive(Debug, Default)]
 pub(crate) struct Pace {
-    since: Instant,
+    waited: Duration,
     bytes: u64,
 }
 
 impl Pace {
-    pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), bytes: 0 }
-    }
-
-    /// Counts bytes that have arrived; says whether enough came in the last window.
-    pub(crate) fn keeps(&mut self, bytes: u64) -> bool {
+    /// Counts bytes and the wait for them; at the end of a window says whether enough came in it.
+    pub(crate) fn judge(&mut self, bytes: u64, waited: Duration) -> Option<bool> {
         self.bytes += bytes;
-        if self.since.elapsed() < WINDOW {
-            return true;
+        self.waited += waited;
+        if self.waited < WINDOW {
+            return None;
         }
         let enough = self.bytes >= SLOWEST;
-        *self = Self::new();
-        enough
+        *self = Self::default();
+        Some(enough)
     }
 }
 
@@ -42,19 +37,14 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn dripping_is_stalling() {
-        let mut slow = Pace::new();
-        let mut kept = 0;
-        while slow.keeps(10) {
-            tokio::time::advance(Duration::from_secs(1)).await;
-            kept += 1;
-        }
-        assert_eq!(kept, 60);
-        let mut enough = Pace::new();
-        for _ in 0..200 {
-            tokio::time::advance(Duration::from_secs(1)).await;
-            assert!(enough.keeps(2 << 10));
-        }
+    #[test]
+    fn dripping_is_stalling() {
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::default();
+        assert!((1..60).all(|_| pace.judge(10, second).is_none()));
+        assert_eq!(pace.judge(10, second), Some(false));
+        assert!((1..60).all(|_| pace.judge(2 << 10, second).is_none()));
+        assert_eq!(pace.judge(2 << 10, second), Some(true));
+        assert!((0..200).all(|_| pace.judge(10, Duration::from_millis(1)).is_none()));
     }
 }

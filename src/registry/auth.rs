@@ -7,14 +7,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use reqwest::header::HeaderValue;
 
 use super::challenge::Challenge;
-use super::credentials::Credential;
+use super::credentials::{self, Credential};
+use super::request::Request;
 use super::scope::ScopeSet;
 use super::token::{self, Service};
-use super::transport::{Request, Transport};
+use super::transport::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
@@ -164,6 +164,7 @@ impl Auth {
         scopes.merge_challenge(held.challenged.as_deref().unwrap_or_default());
         let granted =
             token::fetch(transport, request, service, credential.as_ref(), &scopes).await?;
+        transport.sent.note(granted.token.reveal());
         let header = sensitive(&format!("Bearer {}", granted.token.reveal()), request)?;
         // Measured from arrival on our own clock: `issued_at` is some other machine's.
         let lifetime = Duration::from_secs(granted.lifetime_seconds);
@@ -186,6 +187,10 @@ impl Auth {
             return Ok(credential.clone());
         }
         let found = transport.options.credentials.find(&self.registry, &repository).await?;
+        found
+            .iter()
+            .flat_map(Credential::secrets)
+            .for_each(|secret| transport.sent.note(secret.reveal()));
         known.insert(repository, found.clone());
         Ok(found)
     }
@@ -197,11 +202,7 @@ pub(super) fn basic_header(
     password: &Secret,
     request: &Request<'_>,
 ) -> Result<HeaderValue> {
-    let pair = zeroize::Zeroizing::new(format!("{user}:{}", password.reveal()));
-    sensitive(
-        &format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&*pair)),
-        request,
-    )
+    sensitive(&format!("Basic {}", credentials::pair(user, password).reveal()), request)
 }
 
 fn sensitive(text: &str, request: &Request<'_>) -> Result<HeaderValue> {

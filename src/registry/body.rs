@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Response, Url};
+use tokio::time::Instant;
 
 use super::failure::unreachable;
 use super::origin::redact;
@@ -33,9 +34,10 @@ pub(super) async fn read_up_to(
         return Err(too_large());
     }
     let mut body = BytesMut::new();
-    let mut pace = Pace::new();
+    let mut pace = Pace::default();
     let mut stream = response.bytes_stream();
     loop {
+        let asked = Instant::now();
         let piece = match tokio::time::timeout(idle, stream.next()).await {
             Err(_) => return Err(fail(ErrorKind::Transport, "stalled").transient(None)),
             Ok(None) => return Ok(body.freeze()),
@@ -45,19 +47,23 @@ pub(super) async fn read_up_to(
         if (body.len() + piece.len()) as u64 > limit {
             return Err(too_large());
         }
-        if !pace.keeps(piece.len() as u64) {
+        if pace.judge(piece.len() as u64, asked.elapsed()) == Some(false) {
             return Err(fail(ErrorKind::Transport, TOO_SLOW).transient(None));
         }
         body.extend_from_slice(&piece);
     }
 }
 
+/// How long the words of an error are worth waiting for.
+const FOR_WORDS: Duration = Duration::from_secs(5);
+
 /// The first `limit` bytes of a body that is only looked at for its words; what came before anything went wrong.
-pub(super) async fn read_words(response: Response, limit: usize, idle: Duration) -> Bytes {
+pub(super) async fn read_words(response: Response, limit: usize) -> Bytes {
     let mut body = BytesMut::new();
     let mut stream = response.bytes_stream();
+    let end = Instant::now() + FOR_WORDS;
     while body.len() < limit
-        && let Ok(Some(Ok(piece))) = tokio::time::timeout(idle, stream.next()).await
+        && let Ok(Some(Ok(piece))) = tokio::time::timeout_at(end, stream.next()).await
     {
         body.extend_from_slice(&piece);
     }

@@ -10,6 +10,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::sent::Sent;
 use crate::error::{Error, ErrorKind};
 
 /// The most that is read of an error's body, in bytes.
@@ -47,6 +48,7 @@ pub(super) fn error(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
+    sent: &Sent,
 ) -> Error {
     let kind = match status {
         _ if lacks_blobs(body) => ErrorKind::Incomplete,
@@ -54,8 +56,11 @@ pub(super) fn error(
         StatusCode::NOT_FOUND => ErrorKind::NotFound,
         _ => ErrorKind::Registry,
     };
-    let error =
-        Error::new(kind, what).at(place).because(format!("{}{}", phrase(status), words(body)));
+    let error = Error::new(kind, what).at(place).because(format!(
+        "{}{}",
+        phrase(status),
+        words(body, sent)
+    ));
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
 }
 
@@ -87,9 +92,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     httpdate::parse_http_date(text).ok()?.duration_since(std::time::SystemTime::now()).ok()
 }
 
-fn words(body: &[u8]) -> String {
+fn words(body: &[u8], sent: &Sent) -> String {
     let parsed = serde_json::from_slice::<Body>(body).map(|body| body.words()).unwrap_or_default();
-    let words = if parsed.is_empty() { plain(body) } else { parsed };
+    let words = sent.hide(if parsed.is_empty() { plain(body) } else { parsed });
     if words.is_empty() {
         return words;
     }
@@ -153,9 +158,16 @@ mod tests {
 
     fn why(status: u16, body: &str) -> String {
         let status = StatusCode::from_u16(status).unwrap();
-        error("manifest a:1", "example.com", status, &HeaderMap::new(), body.as_bytes())
-            .why()
-            .to_owned()
+        error(
+            "manifest a:1",
+            "example.com",
+            status,
+            &HeaderMap::new(),
+            body.as_bytes(),
+            &Sent::default(),
+        )
+        .why()
+        .to_owned()
     }
 
     #[test]
@@ -204,7 +216,14 @@ mod tests {
     #[test]
     fn status_decides_the_kind_and_whether_to_try_again() {
         let of = |status: u16| {
-            error("x", "y", StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), b"")
+            error(
+                "x",
+                "y",
+                StatusCode::from_u16(status).unwrap(),
+                &HeaderMap::new(),
+                b"",
+                &Sent::default(),
+            )
         };
         assert_eq!(of(404).kind(), ErrorKind::NotFound);
         assert_eq!(of(401).kind(), ErrorKind::Denied);
@@ -216,7 +235,7 @@ mod tests {
         #[test]
         fn no_body_panics_or_says_too_much(body in proptest::collection::vec(any::<u8>(), 0..600), status in 100_u16..600) {
             let status = StatusCode::from_u16(status).unwrap();
-            let error = error("x", "y", status, &HeaderMap::new(), &body);
+            let error = error("x", "y", status, &HeaderMap::new(), &body, &Sent::default());
             prop_assert!(error.why().chars().count() < 8 * WORDS_LIMIT);
         }
     }

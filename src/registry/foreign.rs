@@ -63,6 +63,7 @@ async fn open_one(repository: &Repository, descriptor: &Descriptor, url: &str) -
                     status,
                     response.headers(),
                     b"",
+                    &transport.sent,
                 ));
             }
         }

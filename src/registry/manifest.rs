@@ -6,7 +6,7 @@ use reqwest::{Method, Response};
 use super::Repository;
 use super::body::read_up_to;
 use super::counter::Endpoint;
-use super::transport::Request;
+use super::request::Request;
 use crate::checked::inline;
 use crate::content::Name;
 use crate::descriptor::Descriptor;

@@ -13,8 +13,9 @@ use super::credentials::Credential;
 use super::error_body::{self, ERROR_BODY_LIMIT};
 use super::failure::{refusal, unreachable};
 use super::origin::{Origin, redact};
+use super::request::Request;
 use super::scope::ScopeSet;
-use super::transport::{Request, Transport};
+use super::transport::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
@@ -61,10 +62,7 @@ impl Service {
         let refuse = |why: &str| {
             Error::new(ErrorKind::Denied, request.what).at(&transport.name).because(why)
         };
-        let realm = transport
-            .as_spoken(&request.url)
-            .join(realm)
-            .map_err(|_| refuse("names a token server that is no URL"))?;
+        let realm = Url::parse(realm).map_err(|_| refuse("names a token server that is no URL"))?;
         if realm.fragment().is_some() {
             return Err(refuse("names a token server with a fragment"));
         }
@@ -174,9 +172,10 @@ impl Asking<'_> {
             return Err(self.refused("redirects instead of answering"));
         }
         if status != StatusCode::OK {
-            let body = read_words(response, ERROR_BODY_LIMIT, idle).await;
+            let body = read_words(response, ERROR_BODY_LIMIT).await;
             let place = redact(&self.service.realm);
-            let error = error_body::error(what, &place, status, &headers, &body);
+            let error =
+                error_body::error(what, &place, status, &headers, &body, &self.transport.sent);
             if error.is_transient() {
                 return Err(error);
             }

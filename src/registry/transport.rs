@@ -7,45 +7,27 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
-use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
-    LOCATION, RANGE, WWW_AUTHENTICATE,
-};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url, Version};
 
 use super::auth::Auth;
 use super::body::read_words;
 use super::challenge;
-use super::counter::{Counter, Endpoint};
+use super::counter::Endpoint;
 use super::error_body::{self, ERROR_BODY_LIMIT};
 use super::failure::{closed_before_answering, unreachable};
 use super::hosts::Clients;
 use super::options::RegistryOptions;
 use super::origin::{Origin, redact};
-use super::scope::ScopeSet;
+use super::request::Request;
+use super::sent::Sent;
 use super::{address, warnings};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Redirects that one request follows.
 pub(super) const MAX_HOPS: usize = 10;
-
-/// A request as its endpoint wants it; what is attached to it on the way is decided per hop.
-pub(super) struct Request<'a> {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) endpoint: Endpoint,
-    pub(super) scopes: &'a ScopeSet,
-    pub(super) accept: Option<HeaderValue>,
-    pub(super) range: Option<(u64, u64)>,
-    /// What is sent along, and its type.
-    pub(super) content: Option<(HeaderValue, Bytes)>,
-    /// For error texts: `manifest library/alpine:3.14`.
-    pub(super) what: &'a str,
-    pub(super) counter: &'a Counter,
-}
 
 /// The connection to one registry, shared by its repositories.
 pub(super) struct Transport {
@@ -54,6 +36,8 @@ pub(super) struct Transport {
     base: Mutex<Url>,
     clients: Clients,
     auth: Auth,
+    /// Hidden in what the registry answers.
+    pub(super) sent: Sent,
     pub(super) ranges_refused: AtomicBool,
     warnings: warnings::Seen,
 }
@@ -67,6 +51,7 @@ impl Transport {
     ) -> Self {
         Self {
             auth: Auth::new(name.clone()),
+            sent: Sent::default(),
             options,
             name,
             base: Mutex::new(base),
@@ -138,8 +123,8 @@ impl Transport {
             (Ok(answered), Ok(registry)) if answered != registry => redact(response.url()),
             _ => self.name.clone(),
         };
-        let body = read_words(response, ERROR_BODY_LIMIT, self.options.timeouts.idle).await;
-        error_body::error(request.what, &place, status, &headers, &body)
+        let body = read_words(response, ERROR_BODY_LIMIT).await;
+        error_body::error(request.what, &place, status, &headers, &body, &self.sent)
     }
 
     /// One request and its response headers, no more.
@@ -151,7 +136,7 @@ impl Transport {
     ) -> Result<Response> {
         let origin = Origin::of(url)?;
         let client = self.client_for(&origin)?;
-        let headers = headers_of(request, authorization)?;
+        let headers = request.headers(authorization)?;
         let mut repeated = request.method != Method::GET && request.method != Method::HEAD;
         let body = request.content.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         loop {
@@ -169,7 +154,7 @@ impl Transport {
                     if origin == self.origin()? {
                         self.clients.vicinity.answered(response.remote_addr());
                     }
-                    log(request, url, &response, elapsed);
+                    request.log(url, &response, elapsed);
                     return Ok(response);
                 }
                 // The server closed a pooled connection just as it was reused; that says nothing about the request.
@@ -200,7 +185,7 @@ impl Transport {
         let origin = Origin::of(&url)?;
         let own = origin == self.origin()?;
         let authorization = if own { self.auth.current(self, request).await? } else { None };
-        let mut headers = headers_of(request, authorization.as_ref())?;
+        let mut headers = request.headers(authorization.as_ref())?;
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         request.counter.add(request.endpoint);
@@ -212,7 +197,7 @@ impl Transport {
             .send()
             .await
             .map_err(|error| unreachable(request.what, &url, error))?;
-        log(request, &url, &response, started.elapsed());
+        request.log(&url, &response, started.elapsed());
         if response.status().is_success() {
             return Ok(response);
         }
@@ -342,39 +327,6 @@ impl Walk {
         self.url = transport.next_hop(&self.url, target, request.what)?;
         Ok(())
     }
-}
-
-/// All that is ever sent, from an allow-list: nothing of one hop reaches the next by itself.
-fn headers_of(request: &Request<'_>, authorization: Option<&HeaderValue>) -> Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    // An encoding applied on the way would change the bytes that the digest is of.
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Some(accept) = &request.accept {
-        headers.insert(ACCEPT, accept.clone());
-    }
-    if let Some((first, last)) = request.range {
-        let value = HeaderValue::from_str(&format!("bytes={first}-{last}"))
-            .map_err(|error| Error::new(ErrorKind::Transport, request.what).caused_by(error))?;
-        headers.insert(RANGE, value);
-    }
-    if let Some((media_type, _)) = &request.content {
-        headers.insert(CONTENT_TYPE, media_type.clone());
-    }
-    if let Some(value) = authorization {
-        headers.insert(AUTHORIZATION, value.clone());
-    }
-    Ok(headers)
-}
-
-fn log(request: &Request<'_>, url: &Url, response: &Response, elapsed: Duration) {
-    let (method, status) = (&request.method, response.status().as_u16());
-    let range = request.range.map(|(first, last)| format!(" bytes={first}-{last}"));
-    tracing::debug!(
-        "{method} {}{} {status} {} ms",
-        redact(url),
-        range.unwrap_or_default(),
-        elapsed.as_millis()
-    );
 }
 
 /// Whether a place that the registry redirected to may only have stopped honouring its signature: S3 says 403, others

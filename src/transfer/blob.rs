@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 
 use super::options::Options;
@@ -12,8 +13,8 @@ use super::tally::Tally;
 use crate::checked::{Checked, Verified, inline};
 use crate::content::{Admission, Ingest, Source, Target};
 use crate::descriptor::Descriptor;
-use crate::error::{ErrorKind, Result};
-use crate::retry::retry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::retry::{RetryPolicy, retry};
 
 /// Everything that moving one blob takes.
 pub(super) struct Job {
@@ -57,6 +58,34 @@ async fn offer(job: &Job) -> Result<Ending> {
     Ok(Ending::Moved)
 }
 
+/// Reads a blob of at most `limit` bytes into memory, healed and verified: configs, and what people look at.
+///
+/// # Errors
+/// [`ErrorKind::Document`] where the descriptor says that it is larger, [`ErrorKind::Mismatch`] for other bytes.
+pub async fn read_small(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    limit: u64,
+    retry: RetryPolicy,
+) -> Result<Bytes> {
+    if descriptor.size > limit {
+        let why = format!("{} bytes, more than the limit of {limit}", descriptor.size);
+        return Err(
+            Error::new(ErrorKind::Document, format!("blob {}", descriptor.digest)).because(why)
+        );
+    }
+    if let Some((bytes, _)) = inline(descriptor) {
+        return Ok(bytes);
+    }
+    let mut bytes = BytesMut::new();
+    let mut keep = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    read_blob(source, descriptor, Options { retry, ..Options::default() }, &mut keep).await?;
+    Ok(bytes.freeze())
+}
+
 /// Streams one blob to `sink`, healed and verified; the sink has seen bytes that were not verified yet when this fails.
 ///
 /// # Errors
@@ -81,7 +110,7 @@ pub async fn read_blob(
 /// Why an attempt failed, and whether its bytes were put together from several answers or runs: then a wrong digest may
 /// be the seam's fault, and one clean start decides.
 struct Wrong {
-    error: crate::error::Error,
+    error: Error,
     stitched: bool,
 }
 

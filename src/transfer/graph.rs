@@ -3,26 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 
-use super::subset;
+use super::finder::Finder;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Incoming, Label, Name, Source, Target};
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, LARGEST_SIZE};
 use crate::digest::Digest;
-use crate::document::{Content, Document, Index, Manifest};
+use crate::document::{Content, Document};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{self, Platform};
+use crate::platform::Platform;
 use crate::retry::RetryPolicy;
 
-/// Indexes inside indexes that are followed.
-const MAX_DEPTH: usize = 8;
-
-/// Bytes of all documents of one image together; a hostile index could name thousands of large ones.
-const MAX_BYTES: usize = 64 << 20;
-
-/// Documents that are fetched at once.
+/// Images that are resolved at once.
 const AT_ONCE: usize = 6;
 
 /// Which platforms of an index are wanted.
@@ -125,12 +118,7 @@ pub(super) async fn resolve_all(
 /// nests too deep.
 pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) -> Result<Graph> {
     let root = root(wanted, target).await?;
-    let finder = Finder {
-        source: &*wanted.source,
-        reference: &wanted.reference,
-        target: Some(target),
-        retry,
-    };
+    let finder = Finder::new(&*wanted.source, &wanted.reference, Some(target), retry);
     let mut graph = Graph {
         root: root.descriptor().clone(),
         documents: Vec::new(),
@@ -184,8 +172,14 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
     Ok(graph)
 }
 
-/// Two manifests must not give one digest two sizes: one of them lies, and the plan would not know which.
+/// Two manifests must not give one digest two sizes: one of them lies, and the plan would not know which. Nor may all of
+/// them together be more than can be counted.
 fn check_sizes(graph: &Graph) -> Result<()> {
+    let total = graph.blobs.iter().try_fold(0_u64, |sum, blob| sum.checked_add(blob.size));
+    if total.is_none_or(|total| total > LARGEST_SIZE) {
+        return Err(Error::new(ErrorKind::Document, format!("manifest {}", graph.root.digest))
+            .because("its sizes cannot be true"));
+    }
     let sizes: HashMap<&Digest, u64> =
         graph.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
     for document in &graph.documents {
@@ -236,179 +230,11 @@ pub async fn pick(
     let root = source.resolve(name).await?;
     let chosen = match (root.content(), platform) {
         (Content::Index(index), Some(platform)) => {
-            let finder = Finder { source, reference, target: None, retry };
+            let finder = Finder::new(source, reference, None, retry);
             let (document, platform) = finder.choose(index, platform, 0).await?;
             document.on_platform(platform)
         }
         _ => root.clone(),
     };
     Ok(Picked { root, chosen })
-}
-
-/// Finds documents below a root.
-struct Finder<'a> {
-    source: &'a dyn Source,
-    reference: &'a str,
-    /// Looked into before the source is asked.
-    target: Option<&'a dyn Target>,
-    retry: &'a RetryPolicy,
-}
-
-impl Finder<'_> {
-    async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
-        if !descriptor.media_type.is_document() {
-            let why =
-                format!("the index names a {} where a manifest should be", descriptor.media_type);
-            return Err(Error::new(ErrorKind::Document, self.reference).because(why));
-        }
-        if let Some(target) = self.target
-            && let Some(document) = target.stored(descriptor).await?
-        {
-            return Ok(document);
-        }
-        self.source.document(descriptor).await
-    }
-
-    /// The manifest for this platform, and the platform that the index says it has.
-    fn choose<'a>(
-        &'a self,
-        index: &'a Index,
-        platform: &'a Platform,
-        depth: usize,
-    ) -> BoxFuture<'a, Result<(Document, Option<Platform>)>> {
-        Box::pin(async move {
-            self.check_depth(depth)?;
-            for entry in platform::select(platform, &index.manifests) {
-                if !entry.media_type.is_document() {
-                    continue;
-                }
-                let document = self.document(entry).await?;
-                match document.content() {
-                    Content::Index(nested) => {
-                        match self.choose(nested, platform, depth + 1).await {
-                            Err(error) if error.kind() == ErrorKind::NotFound => {}
-                            chosen => return chosen,
-                        }
-                    }
-                    Content::Manifest(_) if entry.platform.is_some() => {
-                        let platform = entry.platform.clone();
-                        return Ok((document, platform));
-                    }
-                    Content::Manifest(manifest) => {
-                        let own = self.platform_of(manifest).await?;
-                        if platform::matches(platform, &own) {
-                            return Ok((document, Some(own)));
-                        }
-                    }
-                }
-            }
-            let there = platform::available(&index.manifests);
-            let there =
-                if there.is_empty() { "nothing that runs".to_owned() } else { there.join(", ") };
-            Err(Error::new(
-                ErrorKind::NotFound,
-                format!("platform {platform} of {}", self.reference),
-            )
-            .because(format!("the index has {there}")))
-        })
-    }
-
-    /// The manifests of these platforms and their attestations, and the index without all others.
-    async fn only(
-        &self,
-        root: &Document,
-        index: &Index,
-        platforms: &[Platform],
-    ) -> Result<Vec<Document>> {
-        let mut chosen = Vec::new();
-        for platform in platforms {
-            chosen.push(self.choose(index, platform, 0).await?.0);
-        }
-        let kept = subset::kept(index, &chosen.iter().map(Document::digest).collect());
-        let mut documents = Vec::new();
-        for entry in &kept {
-            let document = self.document(entry).await?;
-            documents.push(document.on_platform(entry.platform.clone()));
-        }
-        documents.push(subset::rewrite(root, &kept)?);
-        Ok(documents)
-    }
-
-    /// An index entry without a platform says it in its config only; an artifact's config says nothing.
-    async fn platform_of(&self, manifest: &Manifest) -> Result<Platform> {
-        if !manifest.config.media_type.is_image_config() {
-            return Ok(Platform::default());
-        }
-        let bytes =
-            crate::fetch::blob(self.source, &manifest.config, CONFIG_LIMIT, self.retry).await?;
-        Ok(ImageConfig::parse(&bytes)?.platform())
-    }
-
-    /// The document and everything below it, children before parents, each once.
-    fn collect<'a>(
-        &'a self,
-        document: Document,
-        depth: usize,
-        seen: &'a mut HashSet<Digest>,
-        into: &'a mut Vec<Document>,
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            self.check_depth(depth)?;
-            if let Content::Index(index) = document.content() {
-                let new = |entry: &&Descriptor| {
-                    entry.media_type.is_document() && seen.insert(entry.digest.clone())
-                };
-                let entries: Vec<Descriptor> =
-                    index.manifests.iter().filter(new).cloned().collect();
-                // Owned by the futures: a closure over borrowed entries is not general enough for `buffered`.
-                let fetch = |entry: Descriptor| async move {
-                    let child = self.document(&entry).await?;
-                    Ok::<_, Error>(child.on_platform(entry.platform))
-                };
-                let children: Vec<_> =
-                    stream::iter(entries.clone()).map(fetch).buffered(AT_ONCE).collect().await;
-                self.check_there(&entries, &children)?;
-                for child in children {
-                    self.collect(child?, depth + 1, seen, into).await?;
-                }
-            }
-            into.push(document);
-            if into.iter().map(|document| document.bytes().len()).sum::<usize>() > MAX_BYTES {
-                let why = format!("its manifests are larger than {} MiB together", MAX_BYTES >> 20);
-                return Err(Error::new(ErrorKind::Document, self.reference).because(why));
-            }
-            Ok(())
-        })
-    }
-
-    /// Names everything that is missing at once: a store often has one platform of many.
-    fn check_there(&self, entries: &[Descriptor], children: &[Result<Document>]) -> Result<()> {
-        let lacks = |child: &Result<Document>| matches!(child, Err(error) if error.kind() == ErrorKind::NotFound);
-        let missing = entries.iter().zip(children).filter(|(_, child)| lacks(child));
-        let (attestations, images): (Vec<_>, Vec<_>) =
-            missing.map(|(entry, _)| entry).partition(|entry| entry.is_attestation());
-        let mut missing: Vec<String> = images
-            .iter()
-            .map(|entry| match &entry.platform {
-                Some(platform) => platform.to_string(),
-                None => entry.digest.to_string(),
-            })
-            .collect();
-        match attestations.len() {
-            0 if missing.is_empty() => return Ok(()),
-            0 => {}
-            1 => missing.push("an attestation".to_owned()),
-            several => missing.push(format!("{several} attestations")),
-        }
-        let why = format!("its index names what is not there: {}", missing.join(", "));
-        Err(Error::new(ErrorKind::NotFound, self.reference).at(self.source.place()).because(why))
-    }
-
-    fn check_depth(&self, depth: usize) -> Result<()> {
-        if depth < MAX_DEPTH {
-            return Ok(());
-        }
-        let why = format!("indexes nest more than {MAX_DEPTH} deep");
-        Err(Error::new(ErrorKind::Document, self.reference).because(why))
-    }
 }

@@ -9,6 +9,7 @@
 
 mod blob;
 mod engine;
+mod finder;
 mod graph;
 mod options;
 mod plan;
@@ -19,7 +20,7 @@ mod subset;
 mod tally;
 mod throttle;
 
-pub use self::blob::read_blob;
+pub use self::blob::{read_blob, read_small};
 pub use self::engine::{Finished, plan, transfer};
 pub use self::graph::{Graph, Picked, Platforms, Wanted, pick, resolve};
 pub use self::options::Options;

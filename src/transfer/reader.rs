@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::progress::{Event, Progress};
 use super::tally::Tally;
 use super::throttle::Throttle;
@@ -35,7 +37,13 @@ pub(super) struct Reader<'a> {
     skip: u64,
     failures: u32,
     openings: u32,
+    /// Of all openings together: a server that gives a byte to each would never be found slow.
     pace: Pace,
+    /// Windows in a row that were too slow: failures that new bytes do not make good.
+    slow: u32,
+    lagging: bool,
+    /// Bytes that were given away and did not pass the throttle: what has arrived is kept before there is a wait.
+    unpaid: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -56,7 +64,10 @@ impl<'a> Reader<'a> {
             skip: 0,
             failures: 0,
             openings: 0,
-            pace: Pace::new(),
+            pace: Pace::default(),
+            slow: 0,
+            lagging: false,
+            unpaid: 0,
         }
     }
 
@@ -67,16 +78,28 @@ impl<'a> Reader<'a> {
 
     /// The next bytes, never none of them; `None` at the blob's end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+        if let Some(throttle) = &self.care.throttle {
+            throttle.pass(std::mem::take(&mut self.unpaid)).await;
+        }
+        if std::mem::take(&mut self.lagging) && self.position < self.descriptor.size {
+            self.failures = self.slow - 1;
+            self.heal(self.broken(TOO_SLOW)).await?;
+        }
         loop {
-            match self.try_next().await {
+            let asked = Instant::now();
+            let next = self.try_next().await;
+            let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
+            if let Some(enough) = self.pace.judge(bytes as u64, asked.elapsed()) {
+                self.slow = if enough { 0 } else { self.slow + 1 };
+                self.lagging = !enough;
+            }
+            match next {
                 Ok(Some(piece)) if piece.is_empty() => {}
                 Ok(Some(piece)) => {
                     self.failures = 0;
+                    self.unpaid = piece.len() as u64;
                     self.position += piece.len() as u64;
                     self.tally.arrive(piece.len() as u64);
-                    if let Some(throttle) = &self.care.throttle {
-                        throttle.pass(piece.len() as u64).await;
-                    }
                     let event = Event::Advanced {
                         digest: &self.descriptor.digest,
                         position: self.position,
@@ -99,7 +122,6 @@ impl<'a> Reader<'a> {
             self.openings += 1;
             let body = self.source.blob(self.descriptor, self.position).await?;
             self.skip = self.position.saturating_sub(body.start);
-            self.pace = Pace::new();
             self.body = Some(body.stream);
         }
         let Some(body) = &mut self.body else { return Ok(None) };
@@ -113,10 +135,6 @@ impl<'a> Reader<'a> {
             Ok(None) if self.position >= self.descriptor.size => return Ok(None),
             Ok(None) => return Err(self.broken("the answer ended early")),
         };
-        // A rate that the user asked for may be as slow as it likes.
-        if !self.pace.keeps(piece.len() as u64) && self.care.throttle.is_none() {
-            return Err(self.broken(TOO_SLOW));
-        }
         Ok(Some(self.skip_delivered(piece)))
     }
 

@@ -15,6 +15,7 @@ use crate::document::{Content, Document};
 use crate::error::Result;
 use crate::layout::{Entry, INDEX_ANNOTATION, Layout};
 use crate::retry::RetryPolicy;
+use crate::transfer::read_small;
 
 pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     let mut rows = Vec::new();
@@ -76,8 +77,7 @@ impl Row {
         self.size += manifest.blobs().map(|blob| blob.size).sum::<u64>();
         if manifest.config.media_type.is_image_config() {
             let bytes =
-                crate::fetch::blob(store, &manifest.config, CONFIG_LIMIT, &RetryPolicy::default())
-                    .await?;
+                read_small(store, &manifest.config, CONFIG_LIMIT, RetryPolicy::default()).await?;
             let config = ImageConfig::parse(&bytes)?;
             self.platforms.push(config.platform().to_string());
             self.created = self.created.take().or(config.created);

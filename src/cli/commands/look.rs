@@ -11,7 +11,7 @@ use crate::document::Document;
 use crate::error::Result;
 use crate::place::PlainMeans;
 use crate::platform::Platform;
-use crate::transfer::pick;
+use crate::transfer::{pick, read_small};
 
 pub(in crate::cli) async fn digest(args: Look, settings: &Settings) -> Result<ExitCode> {
     let wanted = args.platform.platform.as_deref().map(str::parse::<Platform>).transpose()?;
@@ -43,13 +43,8 @@ pub(in crate::cli) async fn config(args: Look, settings: &Settings) -> Result<Ex
     let wanted = platform(args.platform.platform.as_deref())?;
     let opened = open(&args.image, PlainMeans::Registry, settings).await?;
     let manifest = chosen(&opened, Some(&wanted), settings).await?;
-    let bytes = crate::fetch::blob(
-        &*opened.source,
-        &manifest.manifest()?.config,
-        CONFIG_LIMIT,
-        &settings.retry,
-    )
-    .await?;
+    let config = &manifest.manifest()?.config;
+    let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await?;
     output::raw(&bytes)?;
     Ok(ExitCode::SUCCESS)
 }

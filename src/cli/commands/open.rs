@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
-use crate::transfer::{Picked, pick};
+use crate::transfer::{Picked, pick, read_small};
 
 /// A place, opened for reading.
 pub(in crate::cli) struct Opened {
@@ -133,8 +133,7 @@ impl Image {
             return Err(Error::new(ErrorKind::Unsupported, &opened.reference)
                 .because(format!("is not an image: its config is {}", descriptor.media_type)));
         }
-        let bytes =
-            crate::fetch::blob(&*opened.source, descriptor, CONFIG_LIMIT, &settings.retry).await?;
+        let bytes = read_small(&*opened.source, descriptor, CONFIG_LIMIT, settings.retry).await?;
         let config = ImageConfig::parse(&bytes)?;
         Ok(Self { opened, root, chosen, config })
     }

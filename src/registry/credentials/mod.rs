@@ -14,6 +14,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
 pub use self::environment::Environment;
 use self::file::{AuthFile, Found, Place};
 use self::key::Wanted;
@@ -45,7 +49,26 @@ pub enum Credential {
     RegistryToken(Secret),
 }
 
+/// User and password as Basic sends them. Spec: RFC 7617.
+pub(super) fn pair(user: &str, password: &Secret) -> Secret {
+    let plain = Zeroizing::new(format!("{user}:{}", password.reveal()));
+    Secret::new(STANDARD.encode(&*plain))
+}
+
 impl Credential {
+    /// Everything in it that must not be shown, also in the form in which Basic sends it.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        let of_user = |user: &str, password: &Secret| [password.clone(), pair(user, password)];
+        match self {
+            Self::Basic { user, password } => of_user(user, password).into(),
+            Self::RegistryToken(token) => vec![token.clone()],
+            Self::IdentityToken { token, basic } => {
+                let basic = basic.iter().flat_map(|(user, password)| of_user(user, password));
+                basic.chain([token.clone()]).collect()
+            }
+        }
+    }
+
     /// What a user name and a secret stand for; nothing where both are empty.
     ///
     /// # Errors

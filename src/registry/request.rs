@@ -1,0 +1,65 @@
+//! What is sent to a registry: a request, and the headers that it may have.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE,
+};
+use reqwest::{Method, Response, Url};
+
+use super::counter::{Counter, Endpoint};
+use super::origin::redact;
+use super::scope::ScopeSet;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A request as its endpoint wants it; what is attached to it on the way is decided per hop.
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) endpoint: Endpoint,
+    pub(super) scopes: &'a ScopeSet,
+    pub(super) accept: Option<HeaderValue>,
+    pub(super) range: Option<(u64, u64)>,
+    /// What is sent along, and its type.
+    pub(super) content: Option<(HeaderValue, Bytes)>,
+    /// For error texts: `manifest library/alpine:3.14`.
+    pub(super) what: &'a str,
+    pub(super) counter: &'a Counter,
+}
+
+impl Request<'_> {
+    /// All that is ever sent, from an allow-list: nothing of one hop reaches the next by itself.
+    pub(super) fn headers(&self, authorization: Option<&HeaderValue>) -> Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        // An encoding applied on the way would change the bytes that the digest is of.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(accept) = &self.accept {
+            headers.insert(ACCEPT, accept.clone());
+        }
+        if let Some((first, last)) = self.range {
+            let value = HeaderValue::from_str(&format!("bytes={first}-{last}"))
+                .map_err(|error| Error::new(ErrorKind::Transport, self.what).caused_by(error))?;
+            headers.insert(RANGE, value);
+        }
+        if let Some((media_type, _)) = &self.content {
+            headers.insert(CONTENT_TYPE, media_type.clone());
+        }
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, value.clone());
+        }
+        Ok(headers)
+    }
+
+    /// One line for `-vv`.
+    pub(super) fn log(&self, url: &Url, response: &Response, elapsed: Duration) {
+        let (method, status) = (&self.method, response.status().as_u16());
+        let range = self.range.map(|(first, last)| format!(" bytes={first}-{last}"));
+        tracing::debug!(
+            "{method} {}{} {status} {} ms",
+            redact(url),
+            range.unwrap_or_default(),
+            elapsed.as_millis()
+        );
+    }
+}

@@ -1,0 +1,236 @@
+//! Finds the documents below a root: one platform's, some, or all; within limits, because an index may be hostile.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
+
+use super::blob::read_small;
+use super::subset;
+use crate::config::{CONFIG_LIMIT, ImageConfig};
+use crate::content::{Source, Target};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, Document, Index, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, Platform};
+use crate::retry::RetryPolicy;
+
+/// Indexes inside indexes that are followed.
+const MAX_DEPTH: usize = 8;
+
+/// Bytes of all documents of one image together; a hostile index could name thousands of large ones.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Entries without a platform, of all indexes of one image together, whose config is looked into for it.
+const MAX_NAMELESS: usize = 64;
+
+/// Documents that are fetched at once.
+const AT_ONCE: usize = 6;
+
+/// Finds documents below a root.
+pub(super) struct Finder<'a> {
+    source: &'a dyn Source,
+    reference: &'a str,
+    /// Looked into before the source is asked.
+    target: Option<&'a dyn Target>,
+    retry: &'a RetryPolicy,
+    /// What was fetched to choose a platform; a hostile index could name the same ones again and again.
+    looked_at: Mutex<LookedAt>,
+}
+
+#[derive(Default)]
+struct LookedAt {
+    /// Indexes that were found to lack a platform.
+    in_vain: HashSet<(Digest, String)>,
+    /// Entries without a platform.
+    nameless: usize,
+}
+
+impl<'f> Finder<'f> {
+    pub(super) fn new(
+        source: &'f dyn Source,
+        reference: &'f str,
+        target: Option<&'f dyn Target>,
+        retry: &'f RetryPolicy,
+    ) -> Self {
+        Self { source, reference, target, retry, looked_at: Mutex::default() }
+    }
+
+    async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
+        if !descriptor.media_type.is_document() {
+            let why =
+                format!("the index names a {} where a manifest should be", descriptor.media_type);
+            return Err(Error::new(ErrorKind::Document, self.reference).because(why));
+        }
+        if let Some(target) = self.target
+            && let Some(document) = target.stored(descriptor).await?
+        {
+            return Ok(document);
+        }
+        self.source.document(descriptor).await
+    }
+
+    /// The manifest for this platform, and the platform that the index says it has.
+    pub(super) fn choose<'a>(
+        &'a self,
+        index: &'a Index,
+        platform: &'a Platform,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<(Document, Option<Platform>)>> {
+        Box::pin(async move {
+            self.check_depth(depth)?;
+            for entry in platform::select(platform, &index.manifests) {
+                if !entry.media_type.is_document() || self.was_in_vain(entry, platform)? {
+                    continue;
+                }
+                let document = self.document(entry).await?;
+                match document.content() {
+                    Content::Index(nested) => {
+                        match self.choose(nested, platform, depth + 1).await {
+                            Err(error) if error.kind() == ErrorKind::NotFound => {
+                                let vain = (entry.digest.clone(), platform.to_string());
+                                self.looked_at().in_vain.insert(vain);
+                            }
+                            chosen => return chosen,
+                        }
+                    }
+                    Content::Manifest(_) if entry.platform.is_some() => {
+                        let platform = entry.platform.clone();
+                        return Ok((document, platform));
+                    }
+                    Content::Manifest(manifest) => {
+                        let own = self.platform_of(manifest).await?;
+                        if platform::matches(platform, &own) {
+                            return Ok((document, Some(own)));
+                        }
+                    }
+                }
+            }
+            let there = platform::available(&index.manifests);
+            let there =
+                if there.is_empty() { "nothing that runs".to_owned() } else { there.join(", ") };
+            Err(Error::new(
+                ErrorKind::NotFound,
+                format!("platform {platform} of {}", self.reference),
+            )
+            .because(format!("the index has {there}")))
+        })
+    }
+
+    /// Whether the entry is an index that was found to lack the platform.
+    fn was_in_vain(&self, entry: &Descriptor, platform: &Platform) -> Result<bool> {
+        let mut looked_at = self.looked_at();
+        if entry.platform.is_none() {
+            looked_at.nameless += 1;
+        }
+        if looked_at.nameless > MAX_NAMELESS {
+            let why = format!("more than {MAX_NAMELESS} manifests do not say where they run");
+            return Err(Error::new(ErrorKind::Document, self.reference).because(why));
+        }
+        Ok(looked_at.in_vain.contains(&(entry.digest.clone(), platform.to_string())))
+    }
+
+    fn looked_at(&self) -> MutexGuard<'_, LookedAt> {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The manifests of these platforms and their attestations, and the index without all others.
+    pub(super) async fn only(
+        &self,
+        root: &Document,
+        index: &Index,
+        platforms: &[Platform],
+    ) -> Result<Vec<Document>> {
+        let mut chosen = Vec::new();
+        for platform in platforms {
+            chosen.push(self.choose(index, platform, 0).await?.0);
+        }
+        let kept = subset::kept(index, &chosen.iter().map(Document::digest).collect());
+        let mut documents = Vec::new();
+        for entry in &kept {
+            let document = self.document(entry).await?;
+            documents.push(document.on_platform(entry.platform.clone()));
+        }
+        documents.push(subset::rewrite(root, &kept)?);
+        Ok(documents)
+    }
+
+    /// An index entry without a platform says it in its config only; an artifact's config says nothing.
+    async fn platform_of(&self, manifest: &Manifest) -> Result<Platform> {
+        if !manifest.config.media_type.is_image_config() {
+            return Ok(Platform::default());
+        }
+        let bytes = read_small(self.source, &manifest.config, CONFIG_LIMIT, *self.retry).await?;
+        Ok(ImageConfig::parse(&bytes)?.platform())
+    }
+
+    /// The document and everything below it, children before parents, each once.
+    pub(super) fn collect<'a>(
+        &'a self,
+        document: Document,
+        depth: usize,
+        seen: &'a mut HashSet<Digest>,
+        into: &'a mut Vec<Document>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.check_depth(depth)?;
+            if let Content::Index(index) = document.content() {
+                let new = |entry: &&Descriptor| {
+                    entry.media_type.is_document() && seen.insert(entry.digest.clone())
+                };
+                let entries: Vec<Descriptor> =
+                    index.manifests.iter().filter(new).cloned().collect();
+                // Owned by the futures: a closure over borrowed entries is not general enough for `buffered`.
+                let fetch = |entry: Descriptor| async move {
+                    let child = self.document(&entry).await?;
+                    Ok::<_, Error>(child.on_platform(entry.platform))
+                };
+                let children: Vec<_> =
+                    stream::iter(entries.clone()).map(fetch).buffered(AT_ONCE).collect().await;
+                self.check_there(&entries, &children)?;
+                for child in children {
+                    self.collect(child?, depth + 1, seen, into).await?;
+                }
+            }
+            into.push(document);
+            if into.iter().map(|document| document.bytes().len()).sum::<usize>() > MAX_BYTES {
+                let why = format!("its manifests are larger than {} MiB together", MAX_BYTES >> 20);
+                return Err(Error::new(ErrorKind::Document, self.reference).because(why));
+            }
+            Ok(())
+        })
+    }
+
+    /// Names everything that is missing at once: a store often has one platform of many.
+    fn check_there(&self, entries: &[Descriptor], children: &[Result<Document>]) -> Result<()> {
+        let lacks = |child: &Result<Document>| matches!(child, Err(error) if error.kind() == ErrorKind::NotFound);
+        let missing = entries.iter().zip(children).filter(|(_, child)| lacks(child));
+        let (attestations, images): (Vec<_>, Vec<_>) =
+            missing.map(|(entry, _)| entry).partition(|entry| entry.is_attestation());
+        let mut missing: Vec<String> = images
+            .iter()
+            .map(|entry| match &entry.platform {
+                Some(platform) => platform.to_string(),
+                None => entry.digest.to_string(),
+            })
+            .collect();
+        match attestations.len() {
+            0 if missing.is_empty() => return Ok(()),
+            0 => {}
+            1 => missing.push("an attestation".to_owned()),
+            several => missing.push(format!("{several} attestations")),
+        }
+        let why = format!("its index names what is not there: {}", missing.join(", "));
+        Err(Error::new(ErrorKind::NotFound, self.reference).at(self.source.place()).because(why))
+    }
+
+    fn check_depth(&self, depth: usize) -> Result<()> {
+        if depth < MAX_DEPTH {
+            return Ok(());
+        }
+        let why = format!("indexes nest more than {MAX_DEPTH} deep");
+        Err(Error::new(ErrorKind::Document, self.reference).because(why))
+    }
+}
