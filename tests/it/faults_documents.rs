@@ -126,7 +126,7 @@ async fn answers_that_never_end_are_left() {
 
 #[tokio::test]
 async fn sizes_that_no_blob_has_are_refused() {
-    for size in ["-1", "1e3", "\"12\"", "9223372036854775808000", "1.5"] {
+    for size in ["-1", "1e3", "\"12\"", "9223372036854775808000", "9223372036854775808", "1.5"] {
         let text = format!(
             r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:{}","size":{size}}},"layers":[]}}"#,
             "a".repeat(64)
@@ -173,6 +173,68 @@ async fn indexes_that_nest_without_end_are_left() {
         Cli::new().run(&[options, &[&name]].concat()).await.expect(5, "more than 8 deep");
         assert!(registry.server.requests().len() < 12);
     }
+}
+
+#[tokio::test]
+async fn sizes_that_overflow_together_are_refused() {
+    let layer = |letter: &str| {
+        json!({
+            "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+            "digest": format!("sha256:{}", letter.repeat(64)), "size": 1_u64 << 53,
+        })
+    };
+    let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "digest": Digest::sha256(b"{}"), "size": 2});
+    let manifest =
+        json!({"schemaVersion": 2, "config": config, "layers": [layer("a"), layer("b")]});
+    let registry = Registry::start().await;
+    registry.document("app", Some("1"), OCI, manifest.to_string());
+    let name = format!("{}:1", registry.repository("app"));
+    Cli::new().run(&["--plan", &name]).await.expect(5, "its sizes cannot be true");
+}
+
+#[tokio::test]
+async fn indexes_that_name_the_next_one_many_times_are_looked_into_once() {
+    let registry = Registry::start().await;
+    let mut inner = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []});
+    for depth in 0..7 {
+        let bytes = inner.to_string();
+        let digest = registry.document("app", (depth == 6).then_some("1"), INDEX, bytes.clone());
+        let entry = json!({"mediaType": INDEX, "digest": digest, "size": bytes.len()});
+        inner = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": vec![entry; 10]});
+    }
+    let name = format!("{}:1", registry.repository("app"));
+    Cli::new().run(&[&name]).await.expect(3, "nothing that runs");
+    assert_eq!(registry.server.requests().len(), 7);
+}
+
+#[tokio::test]
+async fn few_manifests_that_do_not_say_where_they_run_are_looked_into() {
+    let registry = Registry::start().await;
+    let entries: Vec<_> = (0..100)
+        .map(|number: u32| {
+            let held = image(Family::Oci, "s390x", &[layer(&[("a", &number.to_le_bytes())])]);
+            held.publish(&registry, "app", None);
+            json!(held.manifest.descriptor)
+        })
+        .collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
+    registry.document("app", Some("1"), INDEX, index.to_string());
+    let name = format!("{}:1", registry.repository("app"));
+    let output = Cli::new().run(&["--platform", "linux/amd64", &name]).await;
+    output.expect(5, "more than 64 manifests do not say where they run");
+    assert!(registry.server.requests().len() < 140);
+}
+
+#[tokio::test]
+async fn the_words_of_an_error_are_not_waited_for_for_long() {
+    let server = Server::start(|_| {
+        Reply::new(400, vec![b'x'; 60_000]).fault(Fault::Slow(1, Duration::from_millis(200)))
+    })
+    .await;
+    let began = Instant::now();
+    let name = format!("{}/a:1", server.host());
+    Cli::new().run(&["digest", "--retries", "0", &name]).await.expect(6, "400 bad request: xxx");
+    assert!(began.elapsed() < Duration::from_secs(12));
 }
 
 /// A repository whose list of tags is what `pages` says for each query.

@@ -57,6 +57,38 @@ async fn a_pull_that_goes_well_tells_no_secret() {
 }
 
 #[tokio::test]
+async fn what_a_registry_echoes_of_a_secret_is_not_shown() {
+    let echo = |request: &crate::support::http::Request| {
+        let sent = request.header("authorization").unwrap_or("nothing");
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        Reply::error(403, "DENIED", &format!("you sent {sent} (canary-pass) and {body}"))
+    };
+    let basic = Server::start(move |request| match request.header("authorization") {
+        None => Reply::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\""),
+        Some(_) => echo(request),
+    })
+    .await;
+    let bearer = Server::start(move |request| {
+        let realm = format!("http://{}/token", request.header("host").unwrap());
+        match request.path.as_str() {
+            "/token" => echo(request),
+            _ => {
+                Reply::new(401, "").header("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))
+            }
+        }
+    })
+    .await;
+    let creds = ["--creds", "canary-user:canary-pass"];
+    for server in [&basic, &bearer] {
+        let name = format!("{}/app:1", server.host());
+        let output = loud().run(&[&LOUD[..], &creds, &["digest", &name]].concat()).await;
+        output.expect(4, "you sent Basic *** (***)");
+        let text = output.stderr.replace("Basic ***", "");
+        assert!(!text.contains("canary-pass") && !text.contains("Basic "), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_pull_that_fails_tells_no_secret() {
     let creds = ["--creds", "canary-user:canary-pass"];
     for fault in [

@@ -1,0 +1,92 @@
+//! How long a source is waited for. Time is simulated.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
+use rpull::content::{Body, Name, Source};
+use rpull::descriptor::Descriptor;
+use rpull::digest::Digest;
+use rpull::document::Document;
+use rpull::error::{Error, ErrorKind, Result};
+use rpull::media::MediaType;
+use rpull::retry::RetryPolicy;
+use rpull::transfer::read_small;
+use tokio::time::Instant;
+
+/// Gives `each` bytes to every opening of a blob, one per `wait`, and then ends it, or stays silent for ever.
+struct Lazy {
+    each: usize,
+    wait: Duration,
+    ends: bool,
+}
+
+impl Source for Lazy {
+    fn resolve<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Result<Document>> {
+        nothing()
+    }
+
+    fn document<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
+        nothing()
+    }
+
+    fn head<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        nothing()
+    }
+
+    fn blob<'a>(&'a self, _: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+        let wait = self.wait;
+        let bytes = stream::iter(0..self.each).then(move |_| async move {
+            tokio::time::sleep(wait).await;
+            Ok(Bytes::from_static(b"x"))
+        });
+        let stream = if self.ends { bytes.boxed() } else { bytes.chain(stream::pending()).boxed() };
+        Box::pin(async move { Ok(Body { start: from, stream }) })
+    }
+
+    fn stat<'a>(&'a self, _: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
+        nothing()
+    }
+
+    fn place(&self) -> String {
+        "somewhere".to_owned()
+    }
+}
+
+fn nothing<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
+    Box::pin(async { Err(Error::new(ErrorKind::NotFound, "nothing")) })
+}
+
+/// Reads a config of 100 kB; gives the error and how long that took.
+async fn read(source: Lazy, attempts: u32) -> (Error, Duration) {
+    let descriptor = Descriptor::of(MediaType::OCI_CONFIG, &vec![b'x'; 100_000]);
+    let retry = RetryPolicy { attempts, ..RetryPolicy::default() };
+    let began = Instant::now();
+    let error = read_small(&source, &descriptor, 1 << 20, retry).await.unwrap_err();
+    (error, began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_config_that_stalls_is_not_waited_for_without_end() {
+    let silent = Lazy { each: 0, wait: Duration::ZERO, ends: false };
+    let (error, took) = read(silent, 1).await;
+    assert!(error.to_string().contains("nothing came for 30 s"), "{error}");
+    assert_eq!(took.as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_for_each_connection_is_no_progress_without_end() {
+    let drip = || Lazy { each: 1, wait: Duration::from_millis(500), ends: true };
+    let (error, took) = read(drip(), 2).await;
+    assert!(error.to_string().contains("too slow"), "{error}");
+    assert!(took > Duration::from_secs(100) && took < Duration::from_secs(300), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_given_up() {
+    let drip = Lazy { each: 1_000_000, wait: Duration::from_secs(1), ends: true };
+    let (error, took) = read(drip, 1).await;
+    assert!(error.to_string().contains("too slow"), "{error}");
+    assert_eq!(took.as_secs(), 60);
+}
