@@ -17,6 +17,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
 
 /// Bytes as they arrive, in order, in pieces of no particular size.
 pub type ByteStream<'a> = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'a>>;
@@ -259,8 +260,9 @@ pub trait Ingest: Send {
     /// Bytes kept from an earlier attempt or run.
     fn kept(&self) -> u64;
 
-    /// The kept bytes, to be hashed again: they count for nothing until they are verified.
-    fn read_kept(&mut self) -> Result<ByteStream<'_>>;
+    /// The kept bytes, to be hashed again: they count for nothing until they are verified. `None` where they cannot be
+    /// read back, so that the source has to give them once more.
+    fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>>;
 
     /// Appends the next bytes: they are kept from here on, whatever happens to the process.
     fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>>;
@@ -270,6 +272,19 @@ pub trait Ingest: Send {
 
     /// Makes the blob visible under its digest; `proof` shows that the bytes were verified.
     fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>>;
+}
+
+/// Remembers, from one run to the next, where unfinished uploads go on. None of it may fail a run: without memory an
+/// upload starts over.
+pub trait Uploads: Send + Sync {
+    /// The URL where the upload of this blob to `registry/repository` goes on.
+    fn recall(&self, target: &str, digest: &Digest) -> Option<Secret>;
+
+    /// Keeps the URL, which lets whoever knows it write.
+    fn keep(&self, target: &str, digest: &Digest, url: &Secret);
+
+    /// Forgets it: the upload ended.
+    fn forget(&self, target: &str, digest: &Digest);
 }
 
 /// A target with nothing in it that takes nothing: what a plan looks at where a layout does not exist yet.

@@ -260,6 +260,9 @@ pub(crate) struct Push {
     /// What to send [default: the image of that name in the store], and what it is to be called
     #[arg(required = true, num_args = 1..=2, value_name = "[SRC] IMAGE")]
     pub(crate) images: Vec<String>,
+    /// Upload in chunks: survives a kill at any registry, and proxies that take no large bodies
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) chunk_size: Option<String>,
     #[command(flatten)]
     pub(crate) moving: Moving,
 }
@@ -272,6 +275,9 @@ pub(crate) struct Copy {
     /// Image, or a place: store:…, oci:…
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
+    /// Upload in chunks, for proxies that take no large bodies
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) chunk_size: Option<String>,
     #[command(flatten)]
     pub(crate) moving: Moving,
 }

@@ -60,6 +60,15 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::NotFound`] with `--offline`: a registry would have to be asked for `what`.
     pub(super) fn client(&self, what: &str, foreign_layers: bool) -> Result<Client> {
+        self.registry_options(what, foreign_layers).map(Client::new)
+    }
+
+    /// How to reach registries; errors as for [`Settings::client`].
+    pub(super) fn registry_options(
+        &self,
+        what: &str,
+        foreign_layers: bool,
+    ) -> Result<RegistryOptions> {
         if self.offline {
             return Err(Error::new(ErrorKind::NotFound, what)
                 .because("not in the store, and --offline asks no registry"));
@@ -67,7 +76,7 @@ impl Settings {
         let typed = &self.registry;
         let environment = Environment::from_process();
         let explicit = typed.creds.as_deref().map(parse_creds).transpose()?;
-        Ok(Client::new(RegistryOptions {
+        Ok(RegistryOptions {
             plain_http: typed.plain_http,
             insecure: typed.insecure,
             ca_file: typed.ca_file.clone(),
@@ -82,7 +91,7 @@ impl Settings {
             foreign_layers,
             retry: self.retry,
             ..RegistryOptions::default()
-        }))
+        })
     }
 
     /// The local store, to look at; `None` where nothing was ever pulled.

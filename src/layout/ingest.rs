@@ -134,9 +134,9 @@ impl Ingest for Partial {
         self.kept
     }
 
-    fn read_kept(&mut self) -> Result<ByteStream<'_>> {
+    fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>> {
         let file = self.file.try_clone().map_err(|error| failed("read", &self.path, error))?;
-        Ok(blobs::stream(file, self.path.clone(), 0..self.kept))
+        Ok(Some(blobs::stream(file, self.path.clone(), 0..self.kept)))
     }
 
     fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {

@@ -22,6 +22,7 @@ mod prune;
 mod reach;
 mod source;
 mod target;
+mod uploads;
 mod verify;
 
 use std::fs::File;

@@ -22,6 +22,7 @@ mod origin;
 mod request;
 mod scope;
 mod sent;
+mod session;
 mod survey;
 mod tags;
 mod target;
@@ -48,12 +49,16 @@ use self::survey::Known;
 use self::tls_files::TlsFiles;
 pub use self::tls_files::certs_dirs;
 use self::transport::Transport;
-use crate::content::{Body, Name, Requests, Source};
+use crate::content::{Body, Name, Requests, Source, Uploads};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::Result;
 use crate::reference::Reference;
+use crate::secret::Secret;
+
+/// The smallest blob, in bytes, whose upload another run continues.
+const WORTH_REMEMBERING: u64 = 1 << 20;
 
 /// Reaches registries; connections, tokens and what was learnt about each are shared by all its repositories.
 #[derive(Debug)]
@@ -85,6 +90,7 @@ impl Client {
             scopes,
             counter: Arc::default(),
             known: Arc::default(),
+            uploads: None,
         })
     }
 
@@ -111,12 +117,37 @@ pub struct Repository {
     scopes: ScopeSet,
     counter: Arc<Counter>,
     known: Arc<Mutex<Known>>,
+    uploads: Option<Arc<dyn Uploads>>,
 }
 
 impl Repository {
     /// All tags, each once, in the registry's order, however many pages they take.
     pub async fn tags(&self) -> Result<Vec<String>> {
         tags::list(self).await
+    }
+
+    /// Lets uploads that do not end with this run be continued by another one.
+    #[must_use]
+    pub fn remembering(mut self, uploads: Arc<dyn Uploads>) -> Self {
+        self.uploads = Some(uploads);
+        self
+    }
+
+    /// What remembers the upload of this blob; a small one is sent again rather than asked about.
+    fn uploads_of(&self, descriptor: &Descriptor) -> Option<&dyn Uploads> {
+        self.uploads.as_deref().filter(|_| descriptor.size >= WORTH_REMEMBERING)
+    }
+
+    fn keep_upload(&self, descriptor: &Descriptor, url: &Url) {
+        if let Some(uploads) = self.uploads_of(descriptor) {
+            uploads.keep(&self.address(), &descriptor.digest, &Secret::new(url.as_str()));
+        }
+    }
+
+    fn forget_upload(&self, descriptor: &Descriptor) {
+        if let Some(uploads) = self.uploads_of(descriptor) {
+            uploads.forget(&self.address(), &descriptor.digest);
+        }
     }
 
     /// The plainest request on behalf of this repository.

@@ -25,6 +25,8 @@ pub struct RegistryOptions {
     pub credentials: Credentials,
     /// Fetch layers that registries need not hold, from the registry or else from their `urls`.
     pub foreign_layers: bool,
+    /// Blobs are uploaded in chunks of so many bytes; `None` sends each in one request, until one is found too large.
+    pub chunk_size: Option<u64>,
     /// Limits on waiting.
     pub timeouts: Timeouts,
     /// How often documents, tokens and listings are asked for again.
@@ -66,6 +68,7 @@ impl Default for RegistryOptions {
             certs_dirs: Vec::new(),
             credentials: Credentials::anonymous(),
             foreign_layers: false,
+            chunk_size: None,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
         }

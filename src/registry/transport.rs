@@ -5,11 +5,13 @@
 //! the transfer's reader).
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+};
 use reqwest::{Method, Response, StatusCode, Url, Version};
 
 use super::auth::Auth;
@@ -39,6 +41,8 @@ pub(super) struct Transport {
     /// Hidden in what the registry answers.
     pub(super) sent: Sent,
     pub(super) ranges_refused: AtomicBool,
+    /// Bytes of a chunk in which blobs are uploaded; 0 for no chunks.
+    chunk_size: AtomicU64,
     warnings: warnings::Seen,
 }
 
@@ -52,6 +56,7 @@ impl Transport {
         Self {
             auth: Auth::new(name.clone()),
             sent: Sent::default(),
+            chunk_size: AtomicU64::new(options.chunk_size.unwrap_or(0)),
             options,
             name,
             base: Mutex::new(base),
@@ -180,6 +185,7 @@ impl Transport {
         request: &Request<'_>,
         body: reqwest::Body,
         length: u64,
+        range: Option<(HeaderName, HeaderValue)>,
     ) -> Result<Response> {
         let url = self.as_spoken(&request.url);
         let origin = Origin::of(&url)?;
@@ -188,6 +194,7 @@ impl Transport {
         let mut headers = request.headers(authorization.as_ref())?;
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.extend(range);
         request.counter.add(request.endpoint);
         let started = Instant::now();
         let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
@@ -269,6 +276,16 @@ impl Transport {
     /// Whether Range was found not to work here.
     pub(super) fn ranges_off(&self) -> bool {
         self.ranges_refused.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of a chunk in which blobs are uploaded, where they are.
+    pub(super) fn chunk_size(&self) -> Option<u64> {
+        Some(self.chunk_size.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
+    }
+
+    /// Uploads in chunks from now on; says whether that is new.
+    pub(super) fn use_chunks(&self, bytes: u64) -> bool {
+        self.chunk_size.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// The HTTP client for a host: the registry's own, or one that it named.

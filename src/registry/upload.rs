@@ -1,24 +1,18 @@
-//! Sends blobs: one request asks for the blob, mounts it or opens a session; a second one sends the bytes.
+//! Offers blobs: one request asks for the blob, mounts it or opens a session; a [`Session`] then sends the bytes.
 //!
 //! A mount whose `from` is the target repository itself asks and opens in one request: 201 where the blob is there, else
 //! the session that a plain POST would have opened. Spec: distribution-spec "Pushing blobs" and "Mounting a blob".
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use reqwest::header::LOCATION;
+use reqwest::header::{HeaderMap, LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
-use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::Repository;
 use super::counter::Endpoint;
-use super::manifest::announced_digest;
-use super::origin::redact;
 use super::request::Request;
+use super::session::{Place, Session};
 use super::survey::Offer;
 use super::transport::Transport;
-use crate::checked::Verified;
-use crate::content::{Admission, ByteStream, Ingest};
+use crate::content::Admission;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,10 +21,18 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) async fn admit(repository: &Repository, descriptor: &Descriptor) -> Result<Admission> {
     descriptor.digest.algorithm()?;
     let digest = &descriptor.digest;
+    let session = |place| {
+        let session = Session::new(repository.clone(), descriptor.clone(), place);
+        Ok(Admission::Open(Box::new(session)))
+    };
     let offer = repository.known().offer(digest, &repository.name);
-    let location = match offer {
-        Offer::None => return Ok(Admission::Present),
-        Offer::Plain => None,
+    if let Offer::None = offer {
+        return Ok(Admission::Present);
+    }
+    if let Some(place) = unfinished(repository, descriptor).await {
+        return session(place);
+    }
+    let place = match offer {
         Offer::Mount(from) => match mount(repository, digest, &from).await? {
             Mounted::Yes => {
                 repository.known().tell(digest);
@@ -40,30 +42,24 @@ pub(super) async fn admit(repository: &Repository, descriptor: &Descriptor) -> R
                     Admission::Mounted(from)
                 });
             }
-            Mounted::Session(location) => Some(location),
+            Mounted::Session(place) => Some(place),
             Mounted::Refused => {
                 repository.known().refused(&from);
                 None
             }
         },
+        Offer::None | Offer::Plain => None,
     };
-    let location = match location {
-        Some(location) => location,
+    session(match place {
+        Some(place) => place,
         None => open(repository, digest).await?,
-    };
-    Ok(Admission::Open(Box::new(Session {
-        repository: repository.clone(),
-        descriptor: descriptor.clone(),
-        location: Some(location),
-        held_back: None,
-        sending: None,
-    })))
+    })
 }
 
 enum Mounted {
     Yes,
     /// Not, but here is an upload session.
-    Session(Url),
+    Session(Place),
     Refused,
 }
 
@@ -87,7 +83,7 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
     };
     match response.status() {
         StatusCode::CREATED => Ok(Mounted::Yes),
-        StatusCode::ACCEPTED => Ok(Mounted::Session(location(transport, &response, &what)?)),
+        StatusCode::ACCEPTED => Ok(Mounted::Session(place(transport, &response, &what)?)),
         status if status.is_success() => Ok(Mounted::Refused),
         StatusCode::TOO_MANY_REQUESTS => Err(transport.failure(&request, response).await),
         status => {
@@ -97,18 +93,43 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
     }
 }
 
-async fn open(repository: &Repository, digest: &Digest) -> Result<Url> {
+/// Opens a session that has no bytes yet.
+pub(super) async fn open(repository: &Repository, digest: &Digest) -> Result<Place> {
     let transport = &repository.transport;
     let what = format!("upload of blob {digest}");
     let url = transport.url(&format!("{}/blobs/uploads/", repository.name))?;
     let request = Request { method: Method::POST, ..repository.get(Endpoint::Upload, url, &what) };
     let response = transport.expect_success(&request).await?;
-    location(transport, &response, &what)
+    place(transport, &response, &what)
 }
 
-/// Where the upload goes on. It is opaque, may change with each answer, and may lead anywhere: it is judged like any URL
-/// that a server names, and gets no credential at another origin.
-fn location(transport: &Transport, response: &Response, what: &str) -> Result<Url> {
+/// Asks how far an earlier upload of the blob came; whatever stands against going on there, it starts over.
+async fn unfinished(repository: &Repository, descriptor: &Descriptor) -> Option<Place> {
+    let digest = &descriptor.digest;
+    let url = repository.uploads_of(descriptor)?.recall(&repository.address(), digest)?;
+    let transport = &repository.transport;
+    let what = format!("upload of blob {digest}");
+    let asking = async {
+        let url = Url::parse(url.reveal()).ok()?;
+        transport.check_named(&url, &what, ErrorKind::Transport).ok()?;
+        let request = repository.get(Endpoint::Upload, url, &what);
+        let response = transport.send(&request).await.ok()?;
+        (response.status() == StatusCode::NO_CONTENT).then_some(())?;
+        let place = place(transport, &response, &what).ok()?;
+        (place.offset > 0 && place.offset < descriptor.size).then_some(place)
+    };
+    let place = asking.await;
+    if place.is_none() {
+        repository.forget_upload(descriptor);
+    }
+    place
+}
+
+/// Where an upload goes on, and how far it is, as this answer says.
+///
+/// The URL is opaque, may change with each answer, and may lead anywhere: it is judged like any URL that a server names,
+/// and gets no credential at another origin.
+pub(super) fn place(transport: &Transport, response: &Response, what: &str) -> Result<Place> {
     let refuse = |why: &str| Error::new(ErrorKind::Registry, what).at(&transport.name).because(why);
     let named = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
     let named = named.filter(|text| !text.trim().is_empty());
@@ -126,145 +147,37 @@ fn location(transport: &Transport, response: &Response, what: &str) -> Result<Ur
         }
     }
     transport.check_named(&url, what, ErrorKind::Transport)?;
-    Ok(url)
+    let header = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse().ok();
+    let smallest_chunk = header("oci-chunk-min-length").unwrap_or(0);
+    Ok(Place { url, offset: arrived(response.headers()).unwrap_or(0), smallest_chunk })
 }
 
-/// An open upload. Its last piece is held back until the digest is proven, so that wrong bytes never become a blob.
-struct Session {
-    repository: Repository,
-    descriptor: Descriptor,
-    /// Where the bytes go; a session that was begun and dropped is gone.
-    location: Option<Url>,
-    held_back: Option<Bytes>,
-    sending: Option<Sending>,
+/// Bytes that `Range: 0-<last>` tells of; `bytes=0-9` is an old form of `0-9`.
+///
+/// `0-0` means one byte or none: distribution says it of an empty upload. It is taken for none.
+fn arrived(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(RANGE)?.to_str().ok()?.trim();
+    let (first, last) = value.strip_prefix("bytes=").unwrap_or(value).split_once('-')?;
+    let last: u64 = last.parse().ok().filter(|_| first == "0")?;
+    Some(if last == 0 { 0 } else { last.checked_add(1)? })
 }
 
-/// The one request with the bytes, under way.
-struct Sending {
-    pieces: mpsc::Sender<Result<Bytes, std::io::Error>>,
-    answer: AbortOnDropHandle<Result<Response>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Session {
-    fn what(&self) -> String {
-        format!("upload of blob {}", self.descriptor.digest)
-    }
-
-    async fn begin(&mut self) -> Result<Sending> {
-        let mut url = match self.location.take() {
-            Some(location) => location,
-            None => open(&self.repository, &self.descriptor.digest).await?,
+    #[test]
+    fn a_range_tells_how_much_has_arrived_or_nothing() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RANGE, text.parse().unwrap());
+            arrived(&headers)
         };
-        url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
-        let (pieces, mut received) = mpsc::channel(1);
-        let body = futures_util::stream::poll_fn(move |context| received.poll_recv(context));
-        let (repository, size, what) = (self.repository.clone(), self.descriptor.size, self.what());
-        let answer = tokio::spawn(async move {
-            let request =
-                Request { method: Method::PUT, ..repository.get(Endpoint::Upload, url, &what) };
-            let body = reqwest::Body::wrap_stream(body);
-            repository.transport.send_stream(&request, body, size).await
-        });
-        Ok(Sending { pieces, answer: AbortOnDropHandle::new(answer) })
-    }
-
-    async fn send(&mut self, piece: Bytes) -> Result<()> {
-        let sending = match self.sending.take() {
-            Some(sending) => sending,
-            None => self.begin().await?,
-        };
-        let idle = self.repository.transport.options.timeouts.idle;
-        match tokio::time::timeout(idle, sending.pieces.send(Ok(piece))).await {
-            Ok(Ok(())) => {
-                self.sending = Some(sending);
-                Ok(())
-            }
-            // The request is over before its body was: its answer says why.
-            Ok(Err(_)) => match self.answer(sending).await {
-                Ok(response) => {
-                    Err(self.broken(&format!("answered {} before the end", response.status())))
-                }
-                Err(error) => Err(error),
-            },
-            Err(_) => Err(self.broken(&format!("took nothing for {} s", idle.as_secs_f32()))),
+        assert_eq!(read("0-9"), Some(10));
+        assert_eq!(read("bytes=0-9"), Some(10));
+        assert_eq!(read("0-0"), Some(0));
+        for odd in ["", "9", "5-9", "0-", "0--1", "0-18446744073709551615", "0-x", "bytes 0-9"] {
+            assert_eq!(read(odd), None, "{odd}");
         }
-    }
-
-    async fn answer(&self, sending: Sending) -> Result<Response> {
-        let Sending { pieces, answer } = sending;
-        // Ends the body.
-        drop(pieces);
-        let patience = self.repository.transport.options.timeouts.commit;
-        match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(self.broken("the upload failed").caused_by(error).lasting()),
-            Err(_) => Err(self.broken(&format!("no answer for {} s", patience.as_secs_f32()))),
-        }
-    }
-
-    async fn finish(mut self, proof: &Verified) -> Result<()> {
-        let digest = self.descriptor.digest.clone();
-        if proof.descriptor().digest != digest {
-            return Err(Error::new(ErrorKind::Mismatch, self.what())
-                .because("what was verified is not what was sent"));
-        }
-        let last = self.held_back.take().unwrap_or_default();
-        if !last.is_empty() {
-            self.send(last).await?;
-        }
-        let sending = match self.sending.take() {
-            Some(sending) => sending,
-            None => self.begin().await?,
-        };
-        let response = self.answer(sending).await?;
-        match announced_digest(response.headers()) {
-            Some(announced)
-                if announced.algorithm_name() == digest.algorithm_name() && announced != digest =>
-            {
-                Err(Error::new(ErrorKind::Mismatch, self.what())
-                    .at(redact(response.url()))
-                    .because(format!("the registry stored it as {announced}")))
-            }
-            _ => {
-                self.repository.known().sent(&digest);
-                Ok(())
-            }
-        }
-    }
-
-    fn broken(&self, why: &str) -> Error {
-        Error::new(ErrorKind::Transport, self.what())
-            .at(&self.repository.transport.name)
-            .because(why)
-            .transient(None)
-    }
-}
-
-impl Ingest for Session {
-    fn kept(&self) -> u64 {
-        0
-    }
-
-    fn read_kept(&mut self) -> Result<ByteStream<'_>> {
-        Ok(Box::pin(futures_util::stream::empty()))
-    }
-
-    fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            match self.held_back.replace(piece.clone()) {
-                Some(ready) => self.send(ready).await,
-                None => Ok(()),
-            }
-        })
-    }
-
-    fn restart(&mut self) -> Result<()> {
-        self.held_back = None;
-        self.sending = None;
-        Ok(())
-    }
-
-    fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { self.finish(&proof).await })
     }
 }

@@ -140,9 +140,13 @@ async fn fill(job: &Job, ingest: &mut dyn Ingest, reader: &mut Reader<'_>) -> Re
     let mut checked = Checked::new(&job.descriptor)?;
     let kept = ingest.kept();
     if kept > 0 {
-        let mut prefix = ingest.read_kept()?;
-        while let Some(piece) = prefix.try_next().await? {
-            checked.update(&piece)?;
+        match ingest.read_kept()? {
+            Some(mut prefix) => {
+                while let Some(piece) = prefix.try_next().await? {
+                    checked.update(&piece)?;
+                }
+            }
+            None => hash_prefix(job, kept, &mut checked).await?,
         }
     }
     // Of an empty blob nothing needs to be asked, and some registries cannot answer (image-spec#1025).
@@ -155,4 +159,19 @@ async fn fill(job: &Job, ingest: &mut dyn Ingest, reader: &mut Reader<'_>) -> Re
         }
     }
     checked.finish().map_err(|error| error.at(job.source.place()))
+}
+
+/// Hashes what a target has and cannot give back, from the source; what of it travels is waste.
+async fn hash_prefix(job: &Job, kept: u64, checked: &mut Checked) -> Result<()> {
+    let tally = Tally::default();
+    let care = job.care.without_progress();
+    let mut reader = Reader::new(&*job.source, &job.descriptor, 0, &care, &tally);
+    let mut left = kept;
+    while left > 0 {
+        let Some(mut piece) = reader.next().await? else { break };
+        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        left -= piece.len() as u64;
+        checked.update(&piece)?;
+    }
+    Ok(())
 }

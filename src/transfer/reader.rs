@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::progress::{Event, Progress};
+use super::progress::{Event, Progress, Silent};
 use super::tally::Tally;
 use super::throttle::Throttle;
 use crate::content::{ByteStream, Source};
@@ -23,6 +23,13 @@ pub(super) struct Care {
     pub(super) idle: Duration,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) throttle: Option<Throttle>,
+}
+
+impl Care {
+    /// For reading again what was told already.
+    pub(super) fn without_progress(&self) -> Self {
+        Self { policy: self.policy, idle: self.idle, progress: Arc::new(Silent), throttle: None }
+    }
 }
 
 /// A blob's bytes from some position to the end.

@@ -104,7 +104,7 @@ async fn check_partials(target: &dyn Target) {
 
     let mut ingest = open(target, &blob).await;
     assert_eq!(ingest.kept(), 2000);
-    let kept = ingest.read_kept().unwrap().try_collect::<BytesMut>().await.unwrap();
+    let kept = ingest.read_kept().unwrap().unwrap().try_collect::<BytesMut>().await.unwrap();
     assert_eq!(kept, bytes.slice(..2000));
     ingest.write(&bytes.slice(2000..)).await.unwrap();
     ingest.commit(verify(&blob, &bytes).unwrap()).await.unwrap();

@@ -46,6 +46,8 @@ mod proxies;
 #[cfg(test)]
 mod registry_auth;
 #[cfg(test)]
+mod resumed_push;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod signals;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::destination::Destination;
-use super::moving::{Run, named_platforms};
+use super::moving::{Run, chunk_size, named_platforms};
 use super::open::{Opened, open_place};
 use crate::cli::args::Copy;
 use crate::cli::settings::Settings;
@@ -14,7 +14,8 @@ use crate::transfer::{Platforms, Wanted};
 
 pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitCode> {
     let place = Place::parse(&args.source, PlainMeans::Registry)?;
-    let destination = Destination::parse(&args.destination)?;
+    let destination =
+        Destination::parse(&args.destination, chunk_size(args.chunk_size.as_deref())?)?;
     let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?;

@@ -12,10 +12,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
+use crate::registry::{Client, RegistryOptions};
 
 /// Where the images go.
 pub(super) enum Destination {
-    Registry(Reference),
+    Registry {
+        reference: Reference,
+        chunk_size: Option<u64>,
+        /// Whether the store remembers uploads that another run can continue.
+        remember: bool,
+    },
     /// Under this name, or each under its own.
     Store(Option<Reference>),
     Layout {
@@ -26,26 +32,32 @@ pub(super) enum Destination {
 
 impl Destination {
     /// A place; one without a prefix is a registry's.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str, chunk_size: Option<u64>) -> Result<Self> {
         match Place::parse(text, PlainMeans::Registry)? {
-            Place::Registry(reference) | Place::Either(reference) => Self::at_registry(reference),
+            Place::Registry(reference) | Place::Either(reference) => {
+                Self::at_registry(reference, chunk_size, false)
+            }
             Place::Store(reference) => Ok(Self::Store(Some(reference))),
             Place::Layout { name: name @ Name::Digest(_), .. } => Err(decides(&name.to_string())),
             Place::Layout { path, name } => Ok(Self::Layout { path, name }),
         }
     }
 
-    pub(super) fn at_registry(reference: Reference) -> Result<Self> {
+    pub(super) fn at_registry(
+        reference: Reference,
+        chunk_size: Option<u64>,
+        remember: bool,
+    ) -> Result<Self> {
         match (reference.tag(), reference.digest()) {
             (Some(_), Some(digest)) => Err(decides(digest.as_str())),
-            _ => Ok(Self::Registry(reference)),
+            _ => Ok(Self::Registry { reference, chunk_size, remember }),
         }
     }
 
     /// `-o` of a pull, which keeps images on this machine.
     pub(super) fn of_pull(typed: Option<&str>) -> Result<Self> {
         let Some(text) = typed else { return Ok(Self::Store(None)) };
-        match Self::parse(text)? {
+        match Self::parse(text, None)? {
             layout @ Self::Layout { .. } => Ok(layout),
             _ => Err(Error::new(ErrorKind::Reference, format!("output '{text}'"))
                 .because("expected oci:PATH[:NAME]")),
@@ -72,7 +84,9 @@ impl Destination {
         cancel: &CancellationToken,
     ) -> Result<Arc<dyn Target>> {
         let (path, private) = match self {
-            Self::Registry(reference) => return registry(reference, settings),
+            Self::Registry { reference, chunk_size, remember } => {
+                return Self::registry(reference, *chunk_size, *remember, settings);
+            }
             Self::Store(_) => (settings.store.clone(), true),
             Self::Layout { path, .. } => (path.clone(), false),
         };
@@ -88,7 +102,9 @@ impl Destination {
         cancel: &CancellationToken,
     ) -> Result<Arc<dyn Target>> {
         let path = match self {
-            Self::Registry(reference) => return registry(reference, settings),
+            Self::Registry { reference, chunk_size, remember } => {
+                return Self::registry(reference, *chunk_size, *remember, settings);
+            }
             Self::Store(_) => settings.store.clone(),
             Self::Layout { path, .. } => path.clone(),
         };
@@ -104,7 +120,7 @@ impl Destination {
     /// [`ErrorKind::Reference`] where neither end has a name for it.
     pub(super) fn name(&self, full: &str) -> Result<Name> {
         match self {
-            Self::Registry(reference) => Ok(reference.name()),
+            Self::Registry { reference, .. } => Ok(reference.name()),
             Self::Store(Some(reference)) => Ok(Name::Ref(reference.store_name())),
             Self::Layout { name: name @ Name::Ref(_), .. } => Ok(name.clone()),
             Self::Store(None) | Self::Layout { .. } if full.is_empty() => {
@@ -115,17 +131,30 @@ impl Destination {
         }
     }
 
+    fn registry(
+        reference: &Reference,
+        chunk_size: Option<u64>,
+        remember: bool,
+        settings: &Settings,
+    ) -> Result<Arc<dyn Target>> {
+        let options = settings.registry_options(&reference.to_string(), false)?;
+        let repository =
+            Client::new(RegistryOptions { chunk_size, ..options }).writable(reference)?;
+        Ok(Arc::new(match settings.existing_store() {
+            Ok(Some(store)) if remember => repository.remembering(store),
+            _ => repository,
+        }))
+    }
+
     /// The full name for people, where the destination gives one.
     pub(super) fn reference(&self) -> Option<String> {
         match self {
-            Self::Registry(reference) | Self::Store(Some(reference)) => Some(reference.to_string()),
+            Self::Registry { reference, .. } | Self::Store(Some(reference)) => {
+                Some(reference.to_string())
+            }
             Self::Store(None) | Self::Layout { .. } => None,
         }
     }
-}
-
-fn registry(reference: &Reference, settings: &Settings) -> Result<Arc<dyn Target>> {
-    Ok(Arc::new(settings.client(&reference.to_string(), false)?.writable(reference)?))
 }
 
 fn decides(digest: &str) -> Error {

@@ -19,6 +19,9 @@ use crate::transfer::{
     Finished, Options, Platforms, Progress, Silent, Throttle, Wanted, plan, transfer,
 };
 
+/// The least that is worth a request, in bytes.
+const SMALLEST_CHUNK: u64 = 64_000;
+
 /// A run as it was asked for.
 pub(super) struct Run {
     options: Options,
@@ -91,6 +94,16 @@ fn rate(text: &str) -> Result<u64> {
         Error::new(ErrorKind::Reference, format!("rate '{text}'"))
             .because("expected something like 500k or 2M")
     })
+}
+
+/// The size of chunks that was asked for.
+pub(super) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
+    let Some(text) = typed else { return Ok(None) };
+    match parse_rate(text) {
+        Some(bytes) if bytes >= SMALLEST_CHUNK => Ok(Some(bytes)),
+        _ => Err(Error::new(ErrorKind::Reference, format!("chunk size '{text}'"))
+            .because("expected something like 16M, and no less than 64k")),
+    }
 }
 
 fn progress(show: Show, words: &'static Words) -> Arc<dyn Progress> {

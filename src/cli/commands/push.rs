@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::destination::Destination;
-use super::moving::{Run, named_platforms};
+use super::moving::{Run, chunk_size, named_platforms};
 use super::open::{Opened, open_place};
 use crate::cli::args::Push;
 use crate::cli::settings::Settings;
@@ -26,10 +26,11 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
         Some(text) => Place::parse(text, PlainMeans::Store)?,
         None => Place::Store(reference.clone()),
     };
+    let chunk_size = chunk_size(args.chunk_size.as_deref())?;
     let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::PUSH, settings, &cancel)?;
-    let destination = Destination::at_registry(reference.clone())?;
+    let destination = Destination::at_registry(reference.clone(), chunk_size, true)?;
     let Opened { source, name, layout, .. } = open_place(&source, settings).await?;
     let target_name = reference.name();
     let wanted = [Wanted {

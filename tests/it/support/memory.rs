@@ -182,9 +182,9 @@ impl Ingest for Writing {
         self.partial.len() as u64
     }
 
-    fn read_kept(&mut self) -> Result<ByteStream<'_>> {
+    fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>> {
         let kept = Bytes::copy_from_slice(&self.partial);
-        Ok(Box::pin(stream::iter([Ok(kept)])))
+        Ok(Some(Box::pin(stream::iter([Ok(kept)]))))
     }
 
     fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {

@@ -1,6 +1,7 @@
 //! A proxy that remembers requests with their headers: the real registry's log does not show `Range`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
 use reqwest::redirect::Policy;
@@ -13,6 +14,21 @@ pub(crate) async fn in_front_of(upstream: &str) -> Server {
     let builder = reqwest::Client::builder().no_proxy().redirect(Policy::none());
     let client = builder.build().unwrap();
     let pass_on = move |request: Request| -> BoxFuture<'static, Reply> {
+        Box::pin(pass(client.clone(), format!("{upstream}{}", request.target()), request))
+    };
+    Server::start_async(None, Arc::new(pass_on)).await
+}
+
+/// As [`in_front_of`], but the request of this method with this number, counted from 0, gets no answer and goes nowhere.
+pub(crate) async fn silent_at(upstream: &str, method: &'static str, number: usize) -> Server {
+    let upstream = format!("http://{upstream}");
+    let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+    let seen = AtomicUsize::new(0);
+    let pass_on = move |request: Request| -> BoxFuture<'static, Reply> {
+        let one_more = usize::from(request.method == method);
+        if seen.fetch_add(one_more, Ordering::Relaxed) == number && one_more == 1 {
+            return Box::pin(async { Reply::new(200, "").fault(Fault::Silence) });
+        }
         Box::pin(pass(client.clone(), format!("{upstream}{}", request.target()), request))
     };
     Server::start_async(None, Arc::new(pass_on)).await

@@ -1,0 +1,118 @@
+//! Where unfinished uploads from this store go on: `uploads/<hex>`, one file for each blob and repository.
+//!
+//! A URL of an upload lets whoever knows it write, so the files are for the user alone. Registries keep such sessions for
+//! hours; after a day none is worth asking for.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::{Layout, blobs};
+use crate::content::Uploads;
+use crate::digest::Digest;
+use crate::secret::Secret;
+
+/// How long a session is worth asking for.
+const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest URL that is kept, in bytes.
+const LONGEST: u64 = 16 << 10;
+
+impl Layout {
+    fn uploads(&self) -> PathBuf {
+        self.root().join("uploads")
+    }
+
+    fn upload(&self, target: &str, digest: &Digest) -> PathBuf {
+        let key = Digest::sha256(format!("{target}\n{digest}").as_bytes());
+        self.uploads().join(key.encoded())
+    }
+}
+
+impl Uploads for Layout {
+    fn recall(&self, target: &str, digest: &Digest) -> Option<Secret> {
+        let path = self.upload(target, digest);
+        let file = blobs::open_regular(&path).ok()?;
+        if is_old(&file) {
+            drop(std::fs::remove_file(&path));
+            return None;
+        }
+        let mut url = String::new();
+        file.take(LONGEST).read_to_string(&mut url).ok()?;
+        Some(Secret::new(url))
+    }
+
+    fn keep(&self, target: &str, digest: &Digest, url: &Secret) {
+        if url.reveal().len() as u64 >= LONGEST {
+            return;
+        }
+        let folder = self.uploads();
+        drop(DirBuilder::new().mode(0o700).create(&folder));
+        remove_old(&folder);
+        if let Err(error) = write(&self.upload(target, digest), url) {
+            tracing::info!("the upload of {digest} could not be continued later: {error}");
+        }
+    }
+
+    fn forget(&self, target: &str, digest: &Digest) {
+        drop(std::fs::remove_file(self.upload(target, digest)));
+    }
+}
+
+/// A half written URL would lead somewhere else, so the file appears whole.
+fn write(path: &Path, url: &Secret) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    drop(std::fs::remove_file(&new));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(url.reveal().as_bytes())?;
+    std::fs::rename(&new, path)
+}
+
+fn is_old(file: &File) -> bool {
+    let written = file.metadata().and_then(|found| found.modified());
+    written.is_ok_and(|written| written < SystemTime::now() - LIFETIME)
+}
+
+fn remove_old(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if File::open(entry.path()).is_ok_and(|file| is_old(&file)) {
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::layout::LayoutOptions;
+
+    #[test]
+    fn a_url_is_kept_for_its_blob_and_repository_for_a_day_and_for_the_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout =
+            Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
+        let (one, other) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
+        let recall =
+            |target, digest| layout.recall(target, digest).map(|url| url.reveal().to_owned());
+        assert_eq!(recall("reg/app", &one), None);
+        layout.keep("reg/app", &one, &Secret::new("http://reg/upload?state=1"));
+        layout.keep("reg/app", &one, &Secret::new("http://reg/upload?state=2"));
+        assert_eq!(recall("reg/app", &one).as_deref(), Some("http://reg/upload?state=2"));
+        assert_eq!((recall("reg/app", &other), recall("reg/ap", &one)), (None, None));
+        let path = layout.upload("reg/app", &one);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(layout.uploads().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - LIFETIME - Duration::from_secs(1)).unwrap();
+        assert_eq!(recall("reg/app", &one), None);
+        layout.keep("reg/app", &one, &Secret::new("x"));
+        layout.forget("reg/app", &one);
+        assert_eq!(recall("reg/app", &one), None);
+        assert_eq!(std::fs::read_dir(layout.uploads()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,269 @@
+//! Sends the bytes of one blob to where its upload goes on: in one PUT, or in chunks where that is wanted.
+//!
+//! The last piece is held back until the digest is proven, so that wrong bytes never become a blob.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use reqwest::header::{CONTENT_RANGE, HeaderValue};
+use reqwest::{Method, Response, StatusCode, Url};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Repository;
+use super::counter::Endpoint;
+use super::manifest::announced_digest;
+use super::origin::redact;
+use super::request::Request;
+use super::upload;
+use crate::checked::Verified;
+use crate::content::{ByteStream, Ingest};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Chunks for a registry, or a proxy before it, that takes no large bodies.
+const MODEST_CHUNK: u64 = 16 << 20;
+
+/// Where an upload goes on.
+pub(super) struct Place {
+    pub(super) url: Url,
+    /// Bytes that have arrived.
+    pub(super) offset: u64,
+    /// The registry's `OCI-Chunk-Min-Length`, or 0.
+    pub(super) smallest_chunk: u64,
+}
+
+/// An open upload.
+pub(super) struct Session {
+    repository: Repository,
+    descriptor: Descriptor,
+    /// Where the next request goes; `None` while one is under way, and when it failed.
+    place: Option<Place>,
+    kept: u64,
+    /// Bytes given to requests, those that were kept included.
+    position: u64,
+    held_back: Option<Bytes>,
+    sending: Option<Sending>,
+}
+
+/// A request with bytes of the blob, under way.
+struct Sending {
+    pieces: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    answer: AbortOnDropHandle<Result<Response>>,
+    /// Bytes that it still takes.
+    left: u64,
+    is_chunk: bool,
+}
+
+impl Session {
+    pub(super) fn new(repository: Repository, descriptor: Descriptor, place: Place) -> Self {
+        let kept = place.offset;
+        let place = Some(place);
+        Self { repository, descriptor, place, kept, position: kept, held_back: None, sending: None }
+    }
+
+    fn what(&self) -> String {
+        format!("upload of blob {}", self.descriptor.digest)
+    }
+
+    /// Begins the next request: a chunk, or everything there is.
+    async fn begin(&mut self) -> Result<Sending> {
+        let place = match self.place.take() {
+            Some(place) => place,
+            None => upload::open(&self.repository, &self.descriptor.digest).await?,
+        };
+        let rest = self.descriptor.size.saturating_sub(self.position);
+        let chunk =
+            self.repository.transport.chunk_size().map(|wanted| wanted.max(place.smallest_chunk));
+        // What goes on in the middle can only go on in chunks.
+        let is_chunk = self.position > 0 || chunk.is_some_and(|chunk| chunk < rest);
+        self.repository.keep_upload(&self.descriptor, &place.url);
+        if !is_chunk {
+            return Ok(self.request(Method::PUT, self.closing(place.url), rest, None));
+        }
+        let length = rest.min(chunk.unwrap_or(rest)).max(1);
+        let range = format!("{}-{}", self.position, self.position + length - 1);
+        let range = HeaderValue::try_from(range)
+            .map_err(|error| Error::new(ErrorKind::Transport, self.what()).caused_by(error))?;
+        Ok(self.request(Method::PATCH, place.url, length, Some(range)))
+    }
+
+    /// The URL of the request that ends the upload.
+    fn closing(&self, mut url: Url) -> Url {
+        url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
+        url
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        url: Url,
+        length: u64,
+        range: Option<HeaderValue>,
+    ) -> Sending {
+        let (pieces, mut received) = mpsc::channel(1);
+        let body = futures_util::stream::poll_fn(move |context| received.poll_recv(context));
+        let (repository, what) = (self.repository.clone(), self.what());
+        let is_chunk = range.is_some();
+        let answer = tokio::spawn(async move {
+            let request = Request { method, ..repository.get(Endpoint::Upload, url, &what) };
+            let range = range.map(|range| (CONTENT_RANGE, range));
+            let body = reqwest::Body::wrap_stream(body);
+            repository.transport.send_stream(&request, body, length, range).await
+        });
+        Sending { pieces, answer: AbortOnDropHandle::new(answer), left: length, is_chunk }
+    }
+
+    /// Gives bytes to the request under way, and to the next ones where chunks end in the middle.
+    async fn send(&mut self, mut bytes: Bytes) -> Result<()> {
+        while !bytes.is_empty() {
+            let mut sending = match self.sending.take() {
+                Some(sending) => sending,
+                None => self.begin().await?,
+            };
+            let fits = usize::try_from(sending.left).unwrap_or(usize::MAX).min(bytes.len());
+            let piece = bytes.split_to(fits);
+            self.position += fits as u64;
+            sending.left -= fits as u64;
+            let idle = self.repository.transport.options.timeouts.idle;
+            match tokio::time::timeout(idle, sending.pieces.send(Ok(piece))).await {
+                Ok(Ok(())) => {}
+                // The request is over before its body was: its answer says why.
+                Ok(Err(_)) => {
+                    let response = self.answer(sending).await?;
+                    let why = format!("answered {} before the end", response.status());
+                    return Err(self.broken(&why));
+                }
+                Err(_) => {
+                    return Err(self.broken(&format!("took nothing for {} s", idle.as_secs_f32())));
+                }
+            }
+            if sending.is_chunk && sending.left == 0 {
+                let response = self.answer(sending).await?;
+                self.go_on(&response)?;
+            } else {
+                self.sending = Some(sending);
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns where the next chunk goes.
+    fn go_on(&mut self, response: &Response) -> Result<()> {
+        let place = upload::place(&self.repository.transport, response, &self.what())?;
+        self.repository.keep_upload(&self.descriptor, &place.url);
+        // Some registries say nothing of it; a wrong digest would tell at the end.
+        if place.offset != 0 && place.offset != self.position {
+            let why = format!("has {} bytes, {} were sent", place.offset, self.position);
+            return Err(self.broken(&why));
+        }
+        self.place = Some(place);
+        Ok(())
+    }
+
+    async fn answer(&self, sending: Sending) -> Result<Response> {
+        let Sending { pieces, answer, .. } = sending;
+        // Ends the body.
+        drop(pieces);
+        let patience = self.repository.transport.options.timeouts.commit;
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Err(error))) => Err(self.learn(error)),
+            Ok(Err(error)) => Err(self.broken("the upload failed").caused_by(error).lasting()),
+            Err(_) => Err(self.broken(&format!("no answer for {} s", patience.as_secs_f32()))),
+        }
+    }
+
+    /// A body that is too large for somebody on the way is worth another try, in chunks.
+    fn learn(&self, error: Error) -> Error {
+        let too_large = error.why().starts_with(StatusCode::PAYLOAD_TOO_LARGE.as_str());
+        if too_large
+            && self.descriptor.size > MODEST_CHUNK
+            && self.repository.transport.use_chunks(MODEST_CHUNK)
+        {
+            return error.transient(None);
+        }
+        // 416: the registry is at another byte; asked again it says at which.
+        if error.why().starts_with(StatusCode::RANGE_NOT_SATISFIABLE.as_str()) {
+            return error.transient(None);
+        }
+        error
+    }
+
+    async fn finish(mut self, proof: &Verified) -> Result<()> {
+        let digest = self.descriptor.digest.clone();
+        if proof.descriptor().digest != digest {
+            return Err(Error::new(ErrorKind::Mismatch, self.what())
+                .because("what was verified is not what was sent"));
+        }
+        let last = self.held_back.take().unwrap_or_default();
+        self.send(last).await?;
+        let sending = match self.sending.take() {
+            Some(sending) => sending,
+            None => match self.place.take() {
+                // All chunks have arrived.
+                Some(place) if self.position > 0 => {
+                    self.request(Method::PUT, self.closing(place.url), 0, None)
+                }
+                place => {
+                    self.place = place;
+                    self.begin().await?
+                }
+            },
+        };
+        let response = self.answer(sending).await?;
+        self.repository.forget_upload(&self.descriptor);
+        match announced_digest(response.headers()) {
+            Some(announced)
+                if announced.algorithm_name() == digest.algorithm_name() && announced != digest =>
+            {
+                Err(Error::new(ErrorKind::Mismatch, self.what())
+                    .at(redact(response.url()))
+                    .because(format!("the registry stored it as {announced}")))
+            }
+            _ => {
+                self.repository.known().sent(&digest);
+                Ok(())
+            }
+        }
+    }
+
+    fn broken(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Transport, self.what())
+            .at(&self.repository.transport.name)
+            .because(why)
+            .transient(None)
+    }
+}
+
+impl Ingest for Session {
+    fn kept(&self) -> u64 {
+        self.kept
+    }
+
+    fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>> {
+        Ok(None)
+    }
+
+    fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            match self.held_back.replace(piece.clone()) {
+                Some(ready) => self.send(ready).await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        if self.position > 0 || self.sending.is_some() {
+            // Its bytes are not wanted any more; a new session is opened when the first ones come.
+            self.place = None;
+        }
+        (self.kept, self.position) = (0, 0);
+        (self.held_back, self.sending) = (None, None);
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.finish(&proof).await })
+    }
+}

@@ -1,0 +1,159 @@
+//! Pushes that died, and uploads in chunks.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::cli::Cli;
+use crate::support::http::{Fault, Reply, Server};
+use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::live::{Access, Live, needs};
+use crate::support::real::RealImage;
+use crate::support::recorder;
+use crate::support::registry::Registry;
+
+/// A store with an image whose only layer has about so many bytes, and a registry for it.
+async fn stored(size: usize) -> (Cli, String, Registry, Image) {
+    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 5))])]);
+    held.publish(&from, "app", Some("1"));
+    let name = from.repository("app:1");
+    cli.run(&[&name]).await.expect(0, "");
+    (cli, name, to, held)
+}
+
+#[track_caller]
+fn assert_arrived(to: &Registry, held: &Image) {
+    assert_eq!(to.tagged("app", "1"), Some(held.manifest.digest().to_string()));
+    for blob in held.blobs() {
+        assert_eq!(to.held("app", blob.digest()).as_ref(), Some(&blob.bytes));
+    }
+}
+
+/// What `Content-Range` said in the chunks so far.
+fn chunks(server: &Server) -> Vec<String> {
+    let ranges = server.requests().into_iter().filter(|request| request.method == "PATCH");
+    ranges.map(|request| request.header("content-range").unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn chunks_arrive_in_order_and_none_is_smaller_than_the_registry_wants() {
+    let (cli, name, to, held) = stored(1_000_000).await;
+    let target = to.repository("app:1");
+    let size = held.layers[0].descriptor.size;
+    cli.run(&["push", "--chunk-size", "400k", &name, &target]).await.expect(0, "");
+    let last = format!("800000-{}", size - 1);
+    assert_eq!(chunks(&to.server), ["0-399999", "400000-799999", &last]);
+    assert_arrived(&to, &held);
+
+    let (cli, name, to, held) = stored(1_000_000).await;
+    to.twist("POST", 0..9, |reply| reply.header("OCI-Chunk-Min-Length", "600000"));
+    to.twist("PATCH", 0..9, |reply| reply.header("OCI-Chunk-Min-Length", "600000"));
+    let target = to.repository("app:1");
+    cli.run(&["push", "--chunk-size", "400k", &name, &target]).await.expect(0, "");
+    assert_eq!(chunks(&to.server), ["0-599999", &format!("600000-{}", size - 1)]);
+    assert_arrived(&to, &held);
+    cli.run(&["push", "--chunk-size", "1k", &name, &target]).await.expect(2, "no less than 64k");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_for_a_proxy_is_sent_in_chunks() {
+    let (cli, name, to, held) = stored(17 << 20).await;
+    let line = format!("digest=sha256%3A{}", held.layers[0].digest().encoded());
+    to.refuse(&line, 0..1, Reply::new(413, "<html><h1>413 Request Entity Too Large</h1></html>"));
+    cli.run(&["push", &name, &to.repository("app:1")]).await.expect(0, "");
+    assert_eq!(chunks(&to.server).len(), 2, "of 16 MiB");
+    assert_arrived(&to, &held);
+}
+
+#[tokio::test]
+async fn a_chunk_whose_answer_was_lost_leaves_a_whole_blob() {
+    let (cli, name, to, held) = stored(2_000_000).await;
+    to.twist("PATCH", 1..2, |reply| reply.fault(Fault::HangUp));
+    let words = ["push", "--json", "--chunk-size", "500k", &name, &to.repository("app:1")];
+    let report = cli.json(&words).await;
+    // The URL that is known was good before that chunk: a registry that does not take it starts over, and all arrives.
+    assert_arrived(&to, &held);
+    let bytes = &report["bytes"];
+    let moved = bytes["transferred"].as_u64().unwrap() + bytes["resumed"].as_u64().unwrap();
+    assert_eq!(bytes["total"], held.size());
+    assert_eq!(moved, held.size());
+}
+
+#[tokio::test]
+async fn a_push_that_was_killed_goes_on_after_the_last_chunk() {
+    let (cli, name, to, held) = stored(3_000_000).await;
+    let target = to.repository("app:1");
+    let words = ["push", "--chunk-size", "500k", "--limit-rate", "1M", &name, &target];
+    let running = cli.spawn(&words);
+    while chunks(&to.server).len() < 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    running.signal(Signal::KILL);
+    running.wait().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    to.server.forget();
+    let report = cli.json(&["push", "--json", "--chunk-size", "500k", &name, &target]).await;
+    assert_arrived(&to, &held);
+    let kept = report["bytes"]["resumed"].as_u64().unwrap();
+    assert!(kept >= 1_000_000, "{report}");
+    assert!(chunks(&to.server)[0].starts_with(&format!("{kept}-")));
+    let uploads = cli.store().join("uploads");
+    assert_eq!(std::fs::read_dir(uploads).unwrap().count(), 0, "nothing is left of it");
+}
+
+#[tokio::test]
+async fn a_session_that_is_gone_or_lies_starts_over() {
+    for answer in [
+        Reply::error(404, "BLOB_UPLOAD_UNKNOWN", "gone"),
+        Reply::new(204, "")
+            .header("Range", "0-0")
+            .header("Location", "/v2/app/blobs/uploads/x?state=0"),
+        Reply::new(204, "")
+            .header("Range", "0-99999999")
+            .header("Location", "/v2/app/blobs/uploads/x"),
+        Reply::new(204, "").header("Range", "0-99"),
+        Reply::new(200, "<html>"),
+        Reply::new(500, ""),
+    ] {
+        let (cli, name, to, held) = stored(2_000_000).await;
+        let target = to.repository("app:1");
+        to.refuse("PATCH", 1..9, Reply::new(400, "no more"));
+        let words = ["push", "--chunk-size", "500k", &name, &target];
+        cli.run(&words).await.expect(6, "no more");
+        to.refuse("GET /v2/app/blobs/uploads/", 0..9, answer);
+        cli.run(&["push", &name, &target]).await.expect(0, "");
+        assert_arrived(&to, &held);
+    }
+}
+
+#[tokio::test]
+async fn a_killed_push_goes_on_at_the_real_registry() {
+    let test = "a_killed_push_goes_on_at_the_real_registry";
+    if !needs(test, &["docker-registry", "skopeo", "dpkg"]) {
+        return;
+    }
+    let (image, cli, registry) = (RealImage::get(), Cli::new(), Live::start(&Access::Open));
+    // What distribution has seen of a request that was cut in its body ends the session; here it sees nothing of it.
+    let front = recorder::silent_at(registry.host(), "PATCH", 4).await;
+    let layout = format!("oci:{}:v1", image.layout().display());
+    cli.run(&["copy", &layout, "store:app:1"]).await.expect(0, "");
+    let target = format!("{}/team/app:1", front.host());
+    let running = cli.spawn(&["push", "--chunk-size", "1M", "app:1", &target]);
+    while chunks(&front).len() < 5 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    running.signal(Signal::KILL);
+    running.wait().await;
+    front.forget();
+    let report: Value = cli.json(&["push", "--json", "--chunk-size", "1M", "app:1", &target]).await;
+    assert_eq!(report["digest"], json!(image.v1.manifest.digest()));
+    let bytes = &report["bytes"];
+    assert_eq!(bytes["resumed"], 4_000_000, "{bytes}");
+    assert!(chunks(&front)[0].starts_with("4000000-"));
+    let moved = bytes["transferred"].as_u64().unwrap() + bytes["resumed"].as_u64().unwrap();
+    let shared = bytes["shared"].as_u64().unwrap();
+    assert!(shared > 0, "blobs that were committed are not sent again");
+    assert_eq!(moved + shared, image.v1.size());
+}
