@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use rpull::checked::verify;
-use rpull::content::{Admission, Holding, Ingest, Label, Name, Source, Target};
+use rpull::content::{Admission, Holding, Incoming, Ingest, Label, Name, Source, Target};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
@@ -84,6 +84,7 @@ async fn open(target: &dyn Target, blob: &Descriptor) -> Box<dyn Ingest> {
 async fn check_target(target: Arc<dyn Target>) {
     check_partials(&*target).await;
     check_commits(&*target).await;
+    check_sha512(&*target).await;
     check_writers_wait(&target).await;
     check_names(&*target).await;
 }
@@ -136,6 +137,9 @@ async fn check_commits(target: &dyn Target) {
     let empty = Descriptor::of(MediaType::from("x/y"), b"");
     open(target, &empty).await.commit(verify(&empty, b"").unwrap()).await.unwrap();
     assert_eq!(target.holds(&empty).await.unwrap(), Holding::Whole);
+}
+
+async fn check_sha512(target: &dyn Target) {
     let sha512 = "sha512:27c74670adb75075fad058d5ceaf7b20c4e7786c83bae8a32f626f9782af34c9a33c2046ef60fd2a7878d378e29fec851806bbd9a67878f3a9f1cda4830763fd";
     let long = Descriptor::new(MediaType::from("x/y"), sha512.parse().unwrap(), 2);
     let mut ingest = open(target, &long).await;
@@ -242,6 +246,49 @@ async fn a_registry_in_memory_is_a_source() {
     let reference = (registry.repository("team/app") + ":1").parse().unwrap();
     let repository = Client::new(RegistryOptions::default()).repository(&reference).unwrap();
     check_source(&repository, &Name::Tag("1".into()), &held).await;
+}
+
+/// A repository, which keeps no partials and is asked for names; what it took is read back from it.
+async fn check_repository(host: &str) {
+    let client = Client::new(RegistryOptions::default());
+    let repository = client.writable(&format!("{host}/team/new:1").parse().unwrap()).unwrap();
+    check_commits(&repository).await;
+    let (held, name) = (small_image(), Name::Tag("1".into()));
+    let bytes = held.manifest.bytes.clone();
+    let document = Document::received(bytes, &held.manifest.descriptor.media_type, None).unwrap();
+    let label = Label { name: name.clone(), origins: Vec::new(), index: None };
+    let documents = [document];
+    let image = Incoming { documents: &documents, label: &label, source: &repository };
+    assert!(!repository.survey(image).await.unwrap());
+    let lacking = repository.put(&documents[0], Some(&label)).await.unwrap_err();
+    assert_eq!(lacking.kind(), ErrorKind::Incomplete, "{lacking}");
+    for piece in held.blobs() {
+        let mut ingest = open(&repository, &piece.descriptor).await;
+        ingest.write(&piece.bytes).await.unwrap();
+        ingest.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
+    }
+    repository.put(&documents[0], Some(&label)).await.unwrap();
+    check_source(&repository, &name, &held).await;
+    let later = client.writable(&format!("{host}/team/new:1").parse().unwrap()).unwrap();
+    assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), Holding::Nothing);
+    assert!(later.has(&held.layers[0].descriptor).await.unwrap());
+    assert!(later.survey(image).await.unwrap(), "it is all there under its name");
+    assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), Holding::Whole);
+}
+
+#[tokio::test]
+async fn a_registry_in_memory_is_a_target() {
+    let registry = Registry::start().await;
+    check_repository(&registry.server.host()).await;
+}
+
+#[tokio::test]
+async fn debians_registry_is_a_target() {
+    if !needs("debians_registry_is_a_target", &["docker-registry"]) {
+        return;
+    }
+    let registry = Live::start(&Access::Open);
+    check_repository(registry.host()).await;
 }
 
 #[tokio::test]
