@@ -65,7 +65,10 @@ impl Session {
         format!("upload of blob {}", self.descriptor.digest)
     }
 
-    /// Begins the next request: a chunk, or everything there is.
+    /// Begins the next request: a chunk, or all that is left.
+    ///
+    /// The last chunk goes with the request that ends the upload; an empty one some registries fail at
+    /// (aws/containers-roadmap#2831).
     async fn begin(&mut self) -> Result<Sending> {
         let place = match self.place.take() {
             Some(place) => place,
@@ -74,43 +77,32 @@ impl Session {
         let rest = self.descriptor.size.saturating_sub(self.position);
         let chunk =
             self.repository.transport.chunk_size().map(|wanted| wanted.max(place.smallest_chunk));
-        // What goes on in the middle can only go on in chunks.
-        let is_chunk = self.position > 0 || chunk.is_some_and(|chunk| chunk < rest);
         self.repository.keep_upload(&self.descriptor, &place.url);
-        if !is_chunk {
-            return Ok(self.request(Method::PUT, self.closing(place.url), rest, None));
+        if let Some(chunk) = chunk.filter(|&chunk| chunk < rest) {
+            return self.request(Method::PATCH, place.url, chunk);
         }
-        let length = rest.min(chunk.unwrap_or(rest)).max(1);
-        let range = format!("{}-{}", self.position, self.position + length - 1);
+        let mut url = place.url;
+        url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
+        self.request(Method::PUT, url, rest)
+    }
+
+    /// A request with the next so many bytes, which says where they belong unless they are all there are.
+    fn request(&self, method: Method, url: Url, length: u64) -> Result<Sending> {
+        let is_chunk = method == Method::PATCH;
+        let end = self.position + length;
+        let range = format!("{}-{}", self.position, end.saturating_sub(1));
         let range = HeaderValue::try_from(range)
             .map_err(|error| Error::new(ErrorKind::Transport, self.what()).caused_by(error))?;
-        Ok(self.request(Method::PATCH, place.url, length, Some(range)))
-    }
-
-    /// The URL of the request that ends the upload.
-    fn closing(&self, mut url: Url) -> Url {
-        url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
-        url
-    }
-
-    fn request(
-        &self,
-        method: Method,
-        url: Url,
-        length: u64,
-        range: Option<HeaderValue>,
-    ) -> Sending {
+        let range = (is_chunk || self.position > 0).then_some((CONTENT_RANGE, range));
         let (pieces, mut received) = mpsc::channel(1);
         let body = futures_util::stream::poll_fn(move |context| received.poll_recv(context));
         let (repository, what) = (self.repository.clone(), self.what());
-        let is_chunk = range.is_some();
         let answer = tokio::spawn(async move {
             let request = Request { method, ..repository.get(Endpoint::Upload, url, &what) };
-            let range = range.map(|range| (CONTENT_RANGE, range));
             let body = reqwest::Body::wrap_stream(body);
             repository.transport.send_stream(&request, body, length, range).await
         });
-        Sending { pieces, answer: AbortOnDropHandle::new(answer), left: length, is_chunk }
+        Ok(Sending { pieces, answer: AbortOnDropHandle::new(answer), left: length, is_chunk })
     }
 
     /// Gives bytes to the request under way, and to the next ones where chunks end in the middle.
@@ -147,15 +139,11 @@ impl Session {
         Ok(())
     }
 
-    /// Learns where the next chunk goes.
+    /// Learns where the next chunk goes. How much has arrived the status says: the `Range` beside it counts only this chunk
+    /// (regclient#627), stays where it was (dotnet/sdk#33019) or is off by one.
     fn go_on(&mut self, response: &Response) -> Result<()> {
         let place = upload::place(&self.repository.transport, response, &self.what())?;
         self.repository.keep_upload(&self.descriptor, &place.url);
-        // Some registries say nothing of it; a wrong digest would tell at the end.
-        if place.offset != 0 && place.offset != self.position {
-            let why = format!("has {} bytes, {} were sent", place.offset, self.position);
-            return Err(self.broken(&why));
-        }
         self.place = Some(place);
         Ok(())
     }
@@ -199,16 +187,7 @@ impl Session {
         self.send(last).await?;
         let sending = match self.sending.take() {
             Some(sending) => sending,
-            None => match self.place.take() {
-                // All chunks have arrived.
-                Some(place) if self.position > 0 => {
-                    self.request(Method::PUT, self.closing(place.url), 0, None)
-                }
-                place => {
-                    self.place = place;
-                    self.begin().await?
-                }
-            },
+            None => self.begin().await?,
         };
         let response = self.answer(sending).await?;
         self.repository.forget_upload(&self.descriptor);

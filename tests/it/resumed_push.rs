@@ -33,8 +33,9 @@ fn assert_arrived(to: &Registry, held: &Image) {
 
 /// What `Content-Range` said in the chunks so far.
 fn chunks(server: &Server) -> Vec<String> {
-    let ranges = server.requests().into_iter().filter(|request| request.method == "PATCH");
-    ranges.map(|request| request.header("content-range").unwrap().to_owned()).collect()
+    let requests = server.requests();
+    let ranges = requests.iter().filter_map(|request| request.header("content-range"));
+    ranges.map(str::to_owned).collect()
 }
 
 #[tokio::test]
@@ -45,6 +46,7 @@ async fn chunks_arrive_in_order_and_none_is_smaller_than_the_registry_wants() {
     cli.run(&["push", "--chunk-size", "400k", &name, &target]).await.expect(0, "");
     let last = format!("800000-{}", size - 1);
     assert_eq!(chunks(&to.server), ["0-399999", "400000-799999", &last]);
+    assert_eq!(to.server.count("PATCH"), 2, "the last one goes with the request that ends it");
     assert_arrived(&to, &held);
 
     let (cli, name, to, held) = stored(1_000_000).await;

@@ -74,6 +74,8 @@ pub(crate) struct Fixture {
     expect_requests: usize,
     servers: BTreeMap<&'static str, MockServer>,
     script: Arc<Script>,
+    /// Lives as long as the scenario.
+    _layout: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -110,7 +112,9 @@ impl Fixture {
         }
         let hosts =
             servers.iter().map(|(name, server)| ((*name).to_owned(), server.address().to_string()));
-        let names = Placeholders::new(hosts, &file.contents);
+        let mut names = Placeholders::new(hosts, &file.contents);
+        let layout = tempfile::tempdir().unwrap();
+        names.write_layout(layout.path());
         let script = Arc::new(Script {
             heard: Mutex::new(vec![0; file.exchanges.len()]),
             unforeseen: Mutex::default(),
@@ -132,6 +136,7 @@ impl Fixture {
             expect_requests: file.expect_requests,
             servers,
             script,
+            _layout: layout,
         }
     }
 

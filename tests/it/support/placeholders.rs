@@ -1,6 +1,7 @@
 //! The contents of a fixture, and what stands for them in its texts: `{{digest:NAME}}`, `{{size:NAME}}`, `{{HOST}}`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use bytes::Bytes;
 use rpull::digest::Digest;
@@ -65,6 +66,28 @@ impl Placeholders {
         self.values.insert(format!("digest:{name}"), Digest::sha256(&bytes).to_string());
         self.values.insert(format!("size:{name}"), bytes.len().to_string());
         self.contents.insert(name.to_owned(), bytes);
+    }
+
+    /// Writes an OCI layout with every image under its name; `{{layout}}` stands for its place from now on.
+    pub(crate) fn write_layout(&mut self, root: &Path) {
+        let blobs = root.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        let mut entries = Vec::new();
+        for (name, bytes) in &self.contents {
+            let digest = Digest::sha256(bytes);
+            std::fs::write(blobs.join(digest.encoded()), bytes).unwrap();
+            if let Some(image) = name.strip_suffix(".manifest") {
+                let manifest: Value = serde_json::from_slice(bytes).unwrap();
+                entries.push(json!({
+                    "mediaType": manifest["mediaType"], "digest": digest, "size": bytes.len(),
+                    "annotations": {"org.opencontainers.image.ref.name": image},
+                }));
+            }
+        }
+        let index = json!({"schemaVersion": 2, "manifests": entries});
+        std::fs::write(root.join("index.json"), index.to_string()).unwrap();
+        std::fs::write(root.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        self.values.insert("layout".to_owned(), root.to_str().unwrap().to_owned());
     }
 
     pub(crate) fn content(&self, name: &str) -> &Bytes {
