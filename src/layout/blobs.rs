@@ -50,6 +50,11 @@ pub(super) fn open_regular_with(path: &Path, options: &mut OpenOptions) -> io::R
     }
 }
 
+/// Whether another tool keeps something here under a digest that rpull cannot verify.
+pub(super) fn is_there_unverifiable(root: &Path, digest: &Digest) -> bool {
+    root.join("blobs").join(digest.algorithm_name()).join(digest.encoded()).exists()
+}
+
 /// Size of the blob; `None` where it is not there.
 pub(super) fn size_of(root: &Path, digest: &Digest) -> Result<Option<u64>> {
     length(&path_of(root, digest)?)

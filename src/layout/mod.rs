@@ -17,6 +17,7 @@ mod index;
 mod ingest;
 mod journal;
 mod lock;
+mod mentions;
 mod origins;
 mod prune;
 mod reach;

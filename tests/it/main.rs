@@ -50,6 +50,8 @@ mod signals;
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]
+mod store_odd;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_fixtures;

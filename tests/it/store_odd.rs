@@ -1,0 +1,78 @@
+//! Stores with odd things in them: content of unknown kinds, damaged entries, folders where blobs should be, and
+//! stores that are only half there.
+
+use std::path::PathBuf;
+
+use rpull::digest::Digest;
+use rpull::media::MediaType;
+use serde_json::{Value, json};
+
+use crate::support::cli::Cli;
+use crate::support::samples::published;
+
+fn blob_path(cli: &Cli, digest: &Digest) -> PathBuf {
+    cli.store().join("blobs/sha256").join(digest.encoded())
+}
+
+/// Puts a blob into the store as another tool would.
+fn plant(cli: &Cli, bytes: &[u8]) -> Digest {
+    let digest = Digest::sha256(bytes);
+    std::fs::write(blob_path(cli, &digest), bytes).unwrap();
+    digest
+}
+
+/// Adds an entry to index.json as another tool would.
+fn list(cli: &Cli, entry: Value) {
+    let path = cli.store().join("index.json");
+    let mut index: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    index["manifests"].as_array_mut().unwrap().insert(0, entry);
+    std::fs::write(path, index.to_string()).unwrap();
+}
+
+fn descriptor(media_type: &str, digest: &Digest, bytes: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+}
+
+#[tokio::test]
+async fn prune_keeps_what_documents_of_unknown_kinds_mention() {
+    const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+    let (_registry, _, name) = published().await;
+    for in_index in [false, true] {
+        let cli = Cli::new();
+        cli.run(&[&format!("{name}:1")]).await.expect(0, "");
+        let (leaf, garbage) = (plant(&cli, b"a leaf"), plant(&cli, b"garbage"));
+        let inner = json!({"mediaType": ARTIFACT, "blobs": [{"digest": leaf}]}).to_string();
+        let inner_digest = plant(&cli, inner.as_bytes());
+        let outer =
+            json!({"mediaType": ARTIFACT, "annotations": {"see": format!("r/x@{inner_digest}")}});
+        let outer = outer.to_string();
+        let outer_digest = plant(&cli, outer.as_bytes());
+        let entry = descriptor(ARTIFACT, &outer_digest, outer.as_bytes());
+        if in_index {
+            let index = json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
+            let digest = plant(&cli, index.as_bytes());
+            list(&cli, descriptor(MediaType::OCI_INDEX.as_str(), &digest, index.as_bytes()));
+        } else {
+            list(&cli, entry);
+        }
+        let plan = cli.json(&["prune", "--plan", "--json"]).await;
+        assert_eq!(plan["blobs"], 1);
+        assert_eq!(cli.json(&["prune", "--json"]).await, plan);
+        for digest in [&leaf, &inner_digest, &outer_digest] {
+            assert!(blob_path(&cli, digest).exists(), "in an index: {in_index}");
+        }
+        assert!(!blob_path(&cli, &garbage).exists());
+    }
+}
+
+#[tokio::test]
+async fn prune_refuses_where_a_digest_cannot_be_verified() {
+    let (_registry, _, name) = published().await;
+    let cli = Cli::new();
+    cli.run(&[&format!("{name}:1")]).await.expect(0, "");
+    let leaf = plant(&cli, b"a leaf");
+    let blake3 = json!({"mediaType": MediaType::OCI_MANIFEST, "digest": "blake3:ab", "size": 2});
+    list(&cli, blake3);
+    cli.run(&["prune"]).await.expect(7, "blake3:ab").expect(7, "nothing was deleted");
+    assert!(blob_path(&cli, &leaf).exists());
+}
