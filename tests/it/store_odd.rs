@@ -1,6 +1,8 @@
 //! Stores with odd things in them: content of unknown kinds, damaged entries, folders where blobs should be, and
 //! stores that are only half there.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use rpull::digest::Digest;
@@ -75,4 +77,20 @@ async fn prune_refuses_where_a_digest_cannot_be_verified() {
     list(&cli, blake3);
     cli.run(&["prune"]).await.expect(7, "blake3:ab").expect(7, "nothing was deleted");
     assert!(blob_path(&cli, &leaf).exists());
+}
+
+#[tokio::test]
+async fn a_store_that_may_only_be_read_can_be_verified() {
+    let (_registry, [held, _], name) = published().await;
+    let cli = Cli::new().without_privileges();
+    cli.run(&[&format!("{name}:1")]).await.expect(0, "");
+    let path = blob_path(&cli, held.layers[0].digest());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, vec![0; held.layers[0].bytes.len()]).unwrap();
+    let unsynced = cli.store().join("unsynced");
+    std::fs::set_permissions(&unsynced, Permissions::from_mode(0o500)).unwrap();
+    let output = cli.run(&["verify", "--json"]).await;
+    output.expect(5, "still counts as there").expect(5, "Permission denied");
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(report["bad"][0]["digest"], json!(held.layers[0].digest()));
 }
