@@ -80,6 +80,29 @@ async fn prune_refuses_where_a_digest_cannot_be_verified() {
 }
 
 #[tokio::test]
+async fn an_empty_folder_is_a_store_that_holds_nothing_yet() {
+    let (_registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    // What a process that is making the store has made so far.
+    for made in ["", "blobs", "blobs/sha256", "index.json.new"] {
+        match made.strip_suffix(".new") {
+            Some(_) => std::fs::write(cli.store().join(made), "").unwrap(),
+            None => std::fs::create_dir(cli.store().join(made)).unwrap(),
+        }
+        assert_eq!(cli.json(&["images", "--json"]).await, json!([]), "{made}");
+        cli.run(&["prune"]).await.expect(0, "");
+        cli.run(&["history", &name]).await.expect(0, "");
+        cli.run(&["--plan", &name]).await.expect(0, "");
+        cli.run(&["rm", "a"]).await.expect(3, "not in the store");
+    }
+    assert!(!cli.store().join("oci-layout").exists(), "looking makes nothing");
+    cli.run(&[&name]).await.expect(0, "");
+    std::fs::create_dir(cli.dir().join("out")).unwrap();
+    cli.run(&["history", "oci:out"]).await.expect(3, "is empty");
+    cli.run(&["pull", "-o", "oci:out", &name]).await.expect(0, "");
+}
+
+#[tokio::test]
 async fn a_store_that_may_only_be_read_can_be_verified() {
     let (_registry, [held, _], name) = published().await;
     let cli = Cli::new().without_privileges();
