@@ -139,9 +139,7 @@ fn check_again(root: &Path, path: &Path, patience: Duration) -> Result<()> {
     tracing::info!("checking {} blobs that were written before the last restart", digests.len());
     for (digest, verdict) in digests.iter().zip(examine(root, &digests, &|_| true)?) {
         if let Verdict::Bad { why, .. } = verdict {
-            tracing::warn!("removed blob {digest}: {why}");
-            let path = blobs::path_of(root, digest)?;
-            std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
+            remove(&blobs::path_of(root, digest)?, &why)?;
         }
     }
     sync_blobs(root, &digests)?;
@@ -160,6 +158,20 @@ fn make_durable(root: &Path, path: &Path) -> Result<()> {
 }
 
 fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
+/// Removes what is not the blob whose name it has.
+///
+/// A folder with something in it stays, because nobody will take it for the blob: whoever needs that one is told.
+fn remove(path: &Path, why: &str) -> Result<()> {
+    let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    let removed = if is_folder { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
+    match removed {
+        Ok(()) => tracing::warn!("removed {}: {why}", path.display()),
+        Err(error) if is_folder => tracing::warn!("{}", failed("remove", path, error).chain()),
+        Err(error) => return Err(failed("remove", path, error)),
+    }
+    Ok(())
+}
+
     let mut folders = HashSet::new();
     for digest in digests {
         let path = blobs::path_of(root, digest)?;

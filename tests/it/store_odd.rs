@@ -117,3 +117,29 @@ async fn a_store_that_may_only_be_read_can_be_verified() {
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(report["bad"][0]["digest"], json!(held.layers[0].digest()));
 }
+
+#[tokio::test]
+async fn a_folder_under_a_blobs_name_stops_no_other_pull() {
+    let (_registry, [held, _], name) = published().await;
+    let (first, second) = (format!("{name}:1"), format!("{name}:2"));
+    for full in [false, true] {
+        let cli = Cli::new();
+        cli.run(&[&first]).await.expect(0, "");
+        let app = blob_path(&cli, held.layers[1].digest());
+        std::fs::remove_file(&app).unwrap();
+        std::fs::create_dir(&app).unwrap();
+        if full {
+            std::fs::write(app.join("somebody's"), "").unwrap();
+        }
+        cli.run(&["verify"]).await.expect(5, "1 damaged");
+        cli.run(&[&second]).await.expect(0, "");
+        cli.run(&[&second]).await.expect(0, "(100 %)");
+        let again = cli.run(&[&first]).await;
+        if full {
+            again.expect(7, app.to_str().unwrap()).expect(7, "is not a regular file");
+            assert!(app.join("somebody's").exists());
+        } else {
+            again.expect(0, "");
+        }
+    }
+}
