@@ -115,7 +115,7 @@ impl Inner {
             return Ok(Holding::Whole);
         }
         match blobs::partial_size_of(&self.root, &descriptor.digest)? {
-            0 => Ok(Holding::Nothing),
+            bytes if bytes == 0 || bytes > descriptor.size => Ok(Holding::Nothing),
             bytes => Ok(Holding::Partial(bytes)),
         }
     }
