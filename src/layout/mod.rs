@@ -103,9 +103,20 @@ impl Layout {
         &self.0.root
     }
 
-    /// Everything that index.json lists, in its order.
+    /// What index.json lists, in its order; an entry that is damaged is left out with a warning.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        Index::read(&self.0.root)?.entries()
+        let known = |entry: Result<Entry>| {
+            entry.inspect_err(|error| tracing::warn!("{}", error.chain())).ok()
+        };
+        Ok(Index::read(&self.0.root)?.entries().filter_map(known).collect())
+    }
+
+    /// Everything that index.json lists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] where an entry is damaged.
+    fn all_entries(&self) -> Result<Vec<Entry>> {
+        Index::read(&self.0.root)?.entries().collect()
     }
 
     /// Gives the image of this name another name; a former holder of it loses it.

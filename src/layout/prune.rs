@@ -48,7 +48,7 @@ impl Layout {
     fn sweep(&self, plan: bool) -> Result<PruneReport> {
         let root = self.root();
         let mut kept = HashSet::new();
-        for entry in self.entries()? {
+        for entry in self.all_entries()? {
             let reach = Reach::of(root, &entry)?;
             if let Some((digest, why)) = reach.unreadable.first() {
                 let name = entry.names.first().map_or("an image without a name", String::as_str);

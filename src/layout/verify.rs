@@ -111,7 +111,7 @@ impl Layout {
     }
 
     fn chosen(&self, names: &[String]) -> Result<Vec<Entry>> {
-        let mut entries = self.entries()?;
+        let mut entries = self.all_entries()?;
         for name in names {
             if !entries.iter().any(|entry| entry.names.contains(name)) {
                 return Err(Error::new(ErrorKind::NotFound, name).because("not in the store"));

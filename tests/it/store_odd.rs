@@ -80,6 +80,23 @@ async fn prune_refuses_where_a_digest_cannot_be_verified() {
 }
 
 #[tokio::test]
+async fn a_damaged_entry_is_named_and_hides_no_image() {
+    let (_registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    cli.run(&[&name]).await.expect(0, "");
+    let leaf = plant(&cli, b"a leaf");
+    list(&cli, json!({}));
+    let why = format!("entry 1: {}/index.json: is damaged", cli.store().display());
+    let listed = cli.run(&["images"]).await;
+    assert!(listed.expect(0, &format!("warning: {why}")).stdout.contains(&name));
+    for command in ["prune", "verify"] {
+        cli.run(&[command]).await.expect(7, &why);
+    }
+    assert!(blob_path(&cli, &leaf).exists());
+    cli.run(&[&name]).await.expect(0, "(100 %)");
+}
+
+#[tokio::test]
 async fn an_empty_folder_is_a_store_that_holds_nothing_yet() {
     let (_registry, _, name) = published().await;
     let (cli, name) = (Cli::new(), format!("{name}:1"));
