@@ -210,7 +210,11 @@ pub(super) fn write_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()>
         file.sync_all()?;
         std::fs::rename(&new, &path)
     };
-    write().map_err(|error| failed("write", &path, error))
+    write().map_err(|error| {
+        // On a full disk even these bytes count.
+        drop(std::fs::remove_file(&new));
+        failed("write", &path, error)
+    })
 }
 
 #[cfg(test)]

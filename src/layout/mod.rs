@@ -21,6 +21,7 @@ mod mentions;
 mod origins;
 mod prune;
 mod reach;
+mod room;
 mod source;
 mod target;
 mod verify;
@@ -37,7 +38,7 @@ pub use self::index::{
 use self::journal::Journal;
 use self::lock::{Mode, Waiting};
 use self::origins::with_origins;
-pub use self::prune::PruneReport;
+pub use self::prune::{PruneOptions, PruneReport};
 pub use self::verify::{Bad, VerifyReport};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -139,8 +140,18 @@ impl Layout {
         })
     }
 
-    /// Takes a name away; tells whether it was there. Blobs stay until [`Layout::prune`].
+    /// Takes a name away; tells whether it was there.
+    ///
+    /// Blobs stay until [`Layout::prune`]. On a full disk some that only this image needs go at once, because even a
+    /// smaller index.json needs space.
     pub fn remove(&self, name: &str) -> Result<bool> {
+        match self.forget(name) {
+            Err(error) if room::is_full(&error) => self.remove_on_full_disk(name, error),
+            other => other,
+        }
+    }
+
+    fn forget(&self, name: &str) -> Result<bool> {
         let mut found = false;
         self.0.change_index(|index| {
             found = index.remove(name)?;
