@@ -10,9 +10,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::examine::{Verdict, examine};
+use super::examine::{Verdict, Watch, examine};
 use super::lock::{self, Mode, Waiting};
 use super::{Inner, blobs, create, failed, sync_folder};
 use crate::digest::Digest;
@@ -114,17 +115,28 @@ pub(super) fn doubt(root: &Path, digests: impl IntoIterator<Item = Digest>) -> R
 }
 
 /// Hashes again what another boot left in doubt; what is damaged is removed, so that it is fetched anew.
-pub(super) fn recover(root: &Path, patience: Duration) -> Result<()> {
+pub(super) fn recover(
+    root: &Path,
+    patience: Duration,
+    watch: &(dyn Fn(u64, u64) -> bool + Sync),
+) -> Result<()> {
     let boot = boot_id();
-    for path in list(root)? {
-        if boot_of(&path) != Some(&boot) {
-            check_again(root, &path, patience)?;
-        }
-    }
-    Ok(())
+    let mut journals = list(root)?;
+    journals.retain(|path| boot_of(path) != Some(&boot));
+    let total = journals.iter().map(|path| bytes_of(root, path)).sum();
+    let done = AtomicU64::new(0);
+    let watch = |bytes| watch(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+    journals.iter().try_for_each(|path| check_again(root, path, patience, &watch))
 }
 
-fn check_again(root: &Path, path: &Path, patience: Duration) -> Result<()> {
+/// What the blobs of a journal have together.
+fn bytes_of(root: &Path, path: &Path) -> u64 {
+    let listed = blobs::open_regular(path).ok().and_then(|mut file| read(&mut file, path).ok());
+    let sizes = listed.into_iter().flatten().map(|digest| blobs::size_of(root, &digest));
+    sizes.filter_map(|size| size.ok().flatten()).sum()
+}
+
+fn check_again(root: &Path, path: &Path, patience: Duration, watch: Watch<'_>) -> Result<()> {
     let Ok(mut file) = blobs::open_regular(path) else { return Ok(()) };
     // Another process may be at the same work; where it is done, the journal is gone.
     lock::wait(
@@ -137,7 +149,7 @@ fn check_again(root: &Path, path: &Path, patience: Duration) -> Result<()> {
     }
     let digests = read(&mut file, path)?;
     tracing::info!("checking {} blobs that were written before the last restart", digests.len());
-    for (digest, verdict) in digests.iter().zip(examine(root, &digests, &|_| true)?) {
+    for (digest, verdict) in digests.iter().zip(examine(root, &digests, watch)?) {
         if let Verdict::Bad { why, .. } = verdict {
             remove(&blobs::path_of(root, digest)?, &why)?;
         }
@@ -146,18 +158,6 @@ fn check_again(root: &Path, path: &Path, patience: Duration) -> Result<()> {
     std::fs::remove_file(path).map_err(|error| failed("remove", path, error))
 }
 
-/// Syncs what a journal lists, and removes it where its run has ended.
-fn make_durable(root: &Path, path: &Path) -> Result<()> {
-    let Ok(mut file) = blobs::open_regular(path) else { return Ok(()) };
-    let ended = lock::attempt(&file, Mode::Exclusive, path)?;
-    sync_blobs(root, &read(&mut file, path)?)?;
-    if ended {
-        std::fs::remove_file(path).map_err(|error| failed("remove", path, error))?;
-    }
-    Ok(())
-}
-
-fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
 /// Removes what is not the blob whose name it has.
 ///
 /// A folder with something in it stays, because nobody will take it for the blob: whoever needs that one is told.
@@ -172,6 +172,18 @@ fn remove(path: &Path, why: &str) -> Result<()> {
     Ok(())
 }
 
+/// Syncs what a journal lists, and removes it where its run has ended.
+fn make_durable(root: &Path, path: &Path) -> Result<()> {
+    let Ok(mut file) = blobs::open_regular(path) else { return Ok(()) };
+    let ended = lock::attempt(&file, Mode::Exclusive, path)?;
+    sync_blobs(root, &read(&mut file, path)?)?;
+    if ended {
+        std::fs::remove_file(path).map_err(|error| failed("remove", path, error))?;
+    }
+    Ok(())
+}
+
+fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
     let mut folders = HashSet::new();
     for digest in digests {
         let path = blobs::path_of(root, digest)?;

@@ -92,10 +92,22 @@ impl Layout {
     ///
     /// Blobs that the last boot left in doubt are checked first, and removed where they are damaged.
     pub fn create(root: &Path, options: LayoutOptions) -> Result<Self> {
+        Self::create_watched(root, options, &|_, _| true)
+    }
+
+    /// As [`Layout::create`]; `watch` is told how many bytes of how many were checked, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] where `watch` said to stop.
+    pub fn create_watched(
+        root: &Path,
+        options: LayoutOptions,
+        watch: &(dyn Fn(u64, u64) -> bool + Sync),
+    ) -> Result<Self> {
         create::create(root, &options)?;
         let inner = Inner::new(root, options)?;
         inner.lock_folder(Mode::Shared)?;
-        journal::recover(&inner.root, options.patience)?;
+        journal::recover(&inner.root, options.patience, watch)?;
         Ok(Self(Arc::new(inner)))
     }
 
