@@ -218,7 +218,7 @@ pub(super) fn write_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()>
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -228,7 +228,7 @@ mod tests {
         Descriptor::of(MediaType::OCI_MANIFEST, text.as_bytes())
     }
 
-    fn index() -> Index {
+    pub(in super::super) fn index() -> Index {
         Index::parse(Path::new("index.json"), EMPTY).unwrap()
     }
 
