@@ -91,10 +91,17 @@ impl Layout {
     }
 
     /// The blobs that are not among those needed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] where they lie behind a link: other layouts may have them in common with this one.
     pub(super) fn blobs_without(&self, needed: &HashSet<Digest>) -> Result<Vec<Blob>> {
         let mut found = Vec::new();
+        let blobs = self.root().join("blobs");
+        own(&blobs)?;
         for algorithm in ["sha256", "sha512"] {
-            for (path, size) in files(&self.root().join("blobs").join(algorithm))? {
+            let folder = blobs.join(algorithm);
+            own(&folder)?;
+            for (path, size) in files(&folder)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 // What has no digest for a name was put there by somebody else.
                 let Ok(digest) = format!("{algorithm}:{name}").parse::<Digest>() else { continue };
@@ -112,6 +119,15 @@ pub(super) struct Blob {
     pub(super) digest: Digest,
     pub(super) path: PathBuf,
     pub(super) size: u64,
+}
+
+fn own(folder: &Path) -> Result<()> {
+    if !folder.is_symlink() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Store, "prune")
+        .at(folder.display().to_string())
+        .because("is a link, and other layouts may use what is there; nothing was deleted"))
 }
 
 /// Regular files of a folder, with their sizes.

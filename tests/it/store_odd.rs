@@ -2,7 +2,7 @@
 //! stores that are only half there.
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use rpull::digest::Digest;
@@ -158,5 +158,23 @@ async fn a_folder_under_a_blobs_name_stops_no_other_pull() {
         } else {
             again.expect(0, "");
         }
+    }
+}
+
+#[tokio::test]
+async fn prune_deletes_nothing_that_lies_behind_a_link() {
+    let (_registry, _, name) = published().await;
+    for link in ["blobs", "blobs/sha256"] {
+        let (cli, name) = (Cli::new(), format!("{name}:1"));
+        cli.run(&[&name]).await.expect(0, "");
+        let (here, there) = (cli.store().join(link), cli.dir().join("shared"));
+        std::fs::rename(&here, &there).unwrap();
+        symlink(&there, &here).unwrap();
+        cli.run(&["verify"]).await.expect(0, "");
+        cli.run(&["rm", &name]).await.expect(0, "");
+        for command in [&["prune"][..], &["prune", "--plan"]] {
+            cli.run(command).await.expect(7, &format!("store/{link}: is a link"));
+        }
+        cli.run(&[&name]).await.expect(0, "(100 %)");
     }
 }
