@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,11 +34,13 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    fn begin(root: &Path, boot: &str, digests: HashSet<Digest>) -> Result<Self> {
+    fn begin(root: &Path, private: bool, boot: &str, digests: HashSet<Digest>) -> Result<Self> {
         let folder = root.join("unsynced");
-        create::folder(&folder, 0o700)?;
+        // Whoever shares the layout must know what another's run left in doubt.
+        let (folder_mode, mode) = if private { (0o700, 0o600) } else { (0o777, 0o666) };
+        create::folder(&folder, folder_mode)?;
         let path = folder.join(format!("{boot}.{:016x}", fastrand::u64(..)));
-        let create = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let create = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
         let file = create.map_err(|error| failed("create", &path, error))?;
         lock::attempt(&file, Mode::Exclusive, &path)?;
         let mut journal = Self { file, path, digests: HashSet::new() };
@@ -78,7 +80,7 @@ impl Inner {
             _ if new.is_empty() => Ok(()),
             Some(journal) => journal.append(new),
             None => {
-                *journal = Some(Journal::begin(&self.root, &boot_id(), new)?);
+                *journal = Some(Journal::begin(&self.root, self.options.private, &boot_id(), new)?);
                 Ok(())
             }
         }
@@ -111,7 +113,8 @@ impl Inner {
 
 /// Says of blobs that they must be hashed again before they count.
 pub(super) fn doubt(root: &Path, digests: impl IntoIterator<Item = Digest>) -> Result<()> {
-    Journal::begin(root, NO_BOOT, digests.into_iter().collect()).map(drop)
+    let private = root.metadata().is_ok_and(|found| found.mode() & 0o777 == 0o700);
+    Journal::begin(root, private, NO_BOOT, digests.into_iter().collect()).map(drop)
 }
 
 /// Hashes again what another boot left in doubt; what is damaged is removed, so that it is fetched anew.
@@ -137,7 +140,18 @@ fn bytes_of(root: &Path, path: &Path) -> u64 {
 }
 
 fn check_again(root: &Path, path: &Path, patience: Duration, watch: Watch<'_>) -> Result<()> {
-    let Ok(mut file) = blobs::open_regular(path) else { return Ok(()) };
+    let mut file = match blobs::open_regular(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == Io::PermissionDenied => {
+            tracing::warn!(
+                "blobs in doubt cannot be checked: {}",
+                failed("open", path, error).chain()
+            );
+            return Ok(());
+        }
+        // Gone, or nobody's journal.
+        Err(_) => return Ok(()),
+    };
     // Another process may be at the same work; where it is done, the journal is gone.
     lock::wait(
         &file,
@@ -213,7 +227,7 @@ fn read(file: &mut File, path: &Path) -> Result<Vec<Digest>> {
 fn list(root: &Path) -> Result<Vec<PathBuf>> {
     let folder = root.join("unsynced");
     match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == Io::NotFound => Ok(Vec::new()),
         Err(error) => Err(failed("read", &folder, error)),
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
     }

@@ -2,7 +2,7 @@
 //! stores that are only half there.
 
 use std::fs::Permissions;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use rpull::digest::Digest;
@@ -176,5 +176,18 @@ async fn prune_deletes_nothing_that_lies_behind_a_link() {
             cli.run(command).await.expect(7, &format!("store/{link}: is a link"));
         }
         cli.run(&[&name]).await.expect(0, "(100 %)");
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_write_to_a_layout_may_continue_what_others_left_in_doubt() {
+    let (_registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    let args = ["pull", "-o", "oci:out", &name];
+    cli.spawn_in_shell("umask 002; exec \"$@\"", &args).wait().await.expect(0, "");
+    let unsynced = cli.dir().join("out/unsynced");
+    assert_eq!(unsynced.metadata().unwrap().mode() & 0o777, 0o775);
+    for journal in std::fs::read_dir(unsynced).unwrap() {
+        assert_eq!(journal.unwrap().metadata().unwrap().mode() & 0o777, 0o664);
     }
 }
