@@ -78,7 +78,14 @@ impl Inner {
         }
         match &mut *journal {
             _ if new.is_empty() => Ok(()),
-            Some(journal) => journal.append(new),
+            Some(open) => {
+                let written = open.append(new);
+                if written.is_err() {
+                    // Its last line may be torn, and the kernel tells of a lost write only once.
+                    *journal = None;
+                }
+                written
+            }
             None => {
                 *journal = Some(Journal::begin(&self.root, self.options.private, &boot_id(), new)?);
                 Ok(())
@@ -242,4 +249,27 @@ fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let id: String = id.chars().filter(char::is_ascii_hexdigit).collect();
     if id.is_empty() { format!("{:032x}", fastrand::u128(..)) } else { id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Layout, LayoutOptions};
+    use super::*;
+
+    #[test]
+    fn a_journal_that_could_not_be_written_is_not_written_to_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
+        let [one, two] = ["one", "two"].map(|text| Digest::sha256(text.as_bytes()));
+        layout.0.announce(&[one]).unwrap();
+        // As if the disk were full.
+        let unwritable = |journal: &mut Journal| journal.file = File::open(&journal.path).unwrap();
+        layout.0.journal.lock().unwrap().as_mut().map(unwritable).unwrap();
+        assert!(layout.0.announce(std::slice::from_ref(&two)).is_err());
+        layout.0.journal_before_rename(&two).unwrap();
+        let journals = list(layout.root()).unwrap();
+        let texts: Vec<String> =
+            journals.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        assert!(texts.contains(&format!("{two}\n")), "{texts:?}");
+    }
 }
