@@ -48,7 +48,7 @@ use std::sync::Arc;
 #[cfg(doc)]
 use content::Source;
 use content::{Name, Target};
-use error::Result;
+use error::{Error, ErrorKind, Result};
 pub use escape::escape;
 use layout::{Layout, LayoutOptions};
 use platform::Platform;
@@ -61,7 +61,12 @@ use transfer::{Options, Platforms, Report, Wanted, transfer};
 /// Only layers that the layout lacks travel. Dropping the future keeps what arrived; the next pull continues it.
 pub async fn pull(reference: &str, store: &Path, options: RegistryOptions) -> Result<Report> {
     let reference: Reference = reference.parse()?;
-    let target: Arc<dyn Target> = Arc::new(Layout::create(store, LayoutOptions::default())?);
+    let store = store.to_owned();
+    // Opening it may wait for other processes, and hash much after a restart.
+    let open =
+        tokio::task::spawn_blocking(move || Layout::create(&store, LayoutOptions::default()));
+    let failed = |error| Error::new(ErrorKind::Store, "open").caused_by(error);
+    let target: Arc<dyn Target> = Arc::new(open.await.map_err(failed)??);
     let wanted = Wanted {
         source: Arc::new(Client::new(options).repository(&reference)?),
         name: reference.name(),

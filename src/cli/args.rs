@@ -220,7 +220,9 @@ A plain reference is an image of a registry; store:…, oci:PATH[:NAME] are othe
     )]
     Rm(Rm),
     /// Delete what no image in the store needs
-    #[command(after_help = "Examples:\n  rpull prune --plan\n  rpull prune")]
+    #[command(
+        after_help = "Examples:\n  rpull prune --plan\n  rpull prune\n  rpull prune --partials"
+    )]
     Prune(Prune),
     /// Hash everything in the store again
     #[command(after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14")]
@@ -362,6 +364,10 @@ pub(crate) struct Prune {
     /// Print what would be freed, delete nothing
     #[arg(long)]
     pub(crate) plan: bool,
+
+    /// Also delete what arrived of blobs whose pull failed less than a day ago
+    #[arg(long)]
+    pub(crate) partials: bool,
 }
 
 #[derive(Debug, Args)]

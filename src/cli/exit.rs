@@ -69,9 +69,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::Registry if says("429") => {
             Some("log in to be allowed more, or try again later; what arrived is kept")
         }
-        ErrorKind::Store if says("No space left") && !text.starts_with("stdout") => {
-            Some("free some space (`rpull prune`) and run it again; what arrived is kept")
-        }
+        ErrorKind::Store if says("No space left") && !text.starts_with("stdout") => Some(
+            "free some space (`rpull rm`, `rpull prune`) and run it again: what arrived is kept, until `rpull prune --partials`",
+        ),
         _ => None,
     }
 }

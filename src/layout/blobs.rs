@@ -50,6 +50,16 @@ pub(super) fn open_regular_with(path: &Path, options: &mut OpenOptions) -> io::R
     }
 }
 
+/// `ingest/sha256-<hex>.<size>`: of a blob of which more has arrived than it is said to have.
+pub(super) fn partial_path_of_size(root: &Path, digest: &Digest, size: u64) -> Result<PathBuf> {
+    Ok(partial_path_of(root, digest)?.with_extension(size.to_string()))
+}
+
+/// Whether another tool keeps something here under a digest that rpull cannot verify.
+pub(super) fn is_there_unverifiable(root: &Path, digest: &Digest) -> bool {
+    root.join("blobs").join(digest.algorithm_name()).join(digest.encoded()).exists()
+}
+
 /// Size of the blob; `None` where it is not there.
 pub(super) fn size_of(root: &Path, digest: &Digest) -> Result<Option<u64>> {
     length(&path_of(root, digest)?)

@@ -10,6 +10,7 @@ use rustix::fs::{Access, access};
 use serde::Deserialize;
 
 use super::lock::{self, Mode, Waiting};
+use super::prune::files;
 use super::{LayoutOptions, blobs, failed, index, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -40,6 +41,18 @@ pub(super) fn check(root: &Path) -> Result<()> {
             Err(Error::new(ErrorKind::NotFound, "layout")
                 .at(root.display().to_string())
                 .because("does not exist"))
+        }
+        // Another process has just made it.
+        Err(error) if error.kind() == Io::NotFound && path.exists() => check(root),
+        // Another process may be making it right now. Where blobs are, the marker was lost, and it is not empty.
+        Err(error)
+            if error.kind() == Io::NotFound
+                && is_unfinished(root)
+                && files(&root.join("blobs/sha256")).is_ok_and(|blobs| blobs.is_empty()) =>
+        {
+            Err(Error::new(ErrorKind::NotFound, "layout")
+                .at(root.display().to_string())
+                .because("is empty"))
         }
         Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {
             Err(Error::new(ErrorKind::Store, "layout")
@@ -157,6 +170,9 @@ mod tests {
         create(&root, &LayoutOptions::default()).unwrap();
         check(&root).unwrap();
         std::fs::remove_file(root.join(MARKER)).unwrap();
+        assert_eq!(check(&root).unwrap_err().kind(), ErrorKind::NotFound);
+        std::fs::write(root.join("blobs/sha256/x"), "").unwrap();
+        assert_eq!(check(&root).unwrap_err().kind(), ErrorKind::Store, "it holds something");
         create(&root, &LayoutOptions::default()).unwrap();
         check(&root).unwrap();
         let error = create(folder.path(), &LayoutOptions::default()).unwrap_err();

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{blobs, failed};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::Object;
 
 /// The full name of an image, as containerd writes it.
 pub const NAME_ANNOTATION: &str = "io.containerd.image.name";
@@ -59,10 +59,10 @@ impl Entry {
 }
 
 /// Read or to be written; entries are parsed only where somebody looks at them.
-#[derive(Deserialize, Serialize)]
 pub(super) struct Index {
+    /// Where it was read, for messages.
+    path: PathBuf,
     manifests: Vec<Box<RawValue>>,
-    #[serde(skip)]
     others: BTreeMap<String, Box<RawValue>>,
 }
 
@@ -84,10 +84,10 @@ impl Index {
         if text.trim_ascii().is_empty() {
             return Err(refuse("is empty"));
         }
-        Self::parse(&text).map_err(|error| refuse("is damaged").caused_by(error))
+        Self::parse(&path, &text).map_err(|error| refuse("is damaged").caused_by(error))
     }
 
-    fn parse(text: &str) -> serde_json::Result<Self> {
+    fn parse(path: &Path, text: &str) -> serde_json::Result<Self> {
         let mut others: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text)?;
         let version = others.get("schemaVersion").map_or("", |version| version.get());
         if version != "2" {
@@ -96,17 +96,21 @@ impl Index {
         let manifests = others.remove("manifests").filter(|list| list.get() != "null");
         let manifests =
             manifests.map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()))?;
-        Ok(Self { manifests, others })
+        Ok(Self { path: path.to_owned(), manifests, others })
     }
 
-    pub(super) fn entries(&self) -> Result<Vec<Entry>> {
-        self.manifests.iter().map(|raw| entry(raw)).collect()
+    /// Each entry, or what is wrong with it.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<Entry>> {
+        (0..).zip(&self.manifests).map(|(at, raw)| entry(&self.path, at, raw))
     }
 
     /// The entry of this name.
     pub(super) fn find(&self, name: &str) -> Result<Option<Descriptor>> {
-        for raw in self.manifests.iter().filter(|raw| may_be_called(raw, name)) {
-            let entry = entry(raw)?;
+        for (at, raw) in self.manifests.iter().enumerate() {
+            if !may_be_called(raw, name) {
+                continue;
+            }
+            let entry = entry(&self.path, at, raw)?;
             if entry.is_called(name) {
                 return Ok(Some(entry.descriptor));
             }
@@ -138,12 +142,12 @@ impl Index {
     pub(super) fn remove(&mut self, name: &str) -> Result<bool> {
         let mut found = false;
         let mut kept = Vec::with_capacity(self.manifests.len());
-        for held in std::mem::take(&mut self.manifests) {
+        for (at, held) in std::mem::take(&mut self.manifests).into_iter().enumerate() {
             if !may_be_called(&held, name) {
                 kept.push(held);
                 continue;
             }
-            let mut entry = entry(&held)?;
+            let mut entry = entry(&self.path, at, &held)?;
             match entry.names.iter().position(|own| own == name) {
                 None => kept.push(held),
                 Some(0) => found = true,
@@ -175,12 +179,15 @@ fn may_be_called(raw: &RawValue, name: &str) -> bool {
     raw.get().contains(name) || raw.get().contains('\\')
 }
 
-fn entry(raw: &RawValue) -> Result<Entry> {
+fn entry(path: &Path, at: usize, raw: &RawValue) -> Result<Entry> {
     let parsed = serde_json::from_str(raw.get());
     let damaged = |error| {
-        Error::new(ErrorKind::Store, "entry of index.json").because("is damaged").caused_by(error)
+        Error::new(ErrorKind::Store, format!("entry {}", at + 1))
+            .at(path.display().to_string())
+            .because("is damaged")
+            .caused_by(error)
     };
-    parsed.map(Entry::of).map_err(damaged)
+    parsed.map(|Object(descriptor)| Entry::of(descriptor)).map_err(damaged)
 }
 
 fn raw(descriptor: &Descriptor) -> Result<Box<RawValue>> {
@@ -203,11 +210,15 @@ pub(super) fn write_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()>
         file.sync_all()?;
         std::fs::rename(&new, &path)
     };
-    write().map_err(|error| failed("write", &path, error))
+    write().map_err(|error| {
+        // On a full disk even these bytes count.
+        drop(std::fs::remove_file(&new));
+        failed("write", &path, error)
+    })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -217,8 +228,8 @@ mod tests {
         Descriptor::of(MediaType::OCI_MANIFEST, text.as_bytes())
     }
 
-    fn index() -> Index {
-        Index::parse(EMPTY).unwrap()
+    pub(in super::super) fn index() -> Index {
+        Index::parse(Path::new("index.json"), EMPTY).unwrap()
     }
 
     #[test]
@@ -233,7 +244,7 @@ mod tests {
             index.find("docker.io/library/a:1").unwrap().unwrap().digest,
             image("two").digest
         );
-        assert_eq!(index.entries().unwrap().len(), 2);
+        assert_eq!(index.entries().count(), 2);
         assert!(index.remove("b").unwrap() && !index.remove("b").unwrap());
     }
 
@@ -241,7 +252,7 @@ mod tests {
     fn hosts_with_brackets_stay_out_of_the_annotation_that_skopeo_checks() {
         let mut index = index();
         index.set("[::1]:5000/a:1", image("one")).unwrap();
-        let entry = index.entries().unwrap().remove(0);
+        let entry = index.entries().next().unwrap().unwrap();
         assert_eq!(entry.names, ["[::1]:5000/a:1"]);
         assert!(!entry.descriptor.annotations.contains_key(REF_ANNOTATION));
     }
@@ -250,7 +261,7 @@ mod tests {
     fn what_others_wrote_stays() {
         let text = r#"{"schemaVersion":2,"x":[1,  2],"manifests":[{"mediaType":"a/b","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2,"strange":true,"annotations":{"io.containerd.image.name":"h/full:1","org.opencontainers.image.ref.name":"1"}}]}"#;
         let folder = tempfile::tempdir().unwrap();
-        let mut index = Index::parse(text).unwrap();
+        let mut index = Index::parse(Path::new("index.json"), text).unwrap();
         index.set("other", image("one")).unwrap();
         index.write(folder.path()).unwrap();
         let written = std::fs::read_to_string(folder.path().join("index.json")).unwrap();
@@ -281,20 +292,32 @@ mod tests {
                 "{bad}"
             );
         }
-        assert!(
-            Index::parse(r#"{"schemaVersion":2,"manifests":null}"#)
-                .unwrap()
-                .entries()
-                .unwrap()
-                .is_empty()
+        let none = r#"{"schemaVersion":2,"manifests":null}"#;
+        assert_eq!(Index::parse(folder.path(), none).unwrap().entries().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_entry_is_named_and_spoils_no_other() {
+        let mut index = index();
+        index.set("a", image("one")).unwrap();
+        index.manifests.insert(0, RawValue::from_string("{}".into()).unwrap());
+        index.manifests.push(RawValue::from_string("[\"x/y\"]".into()).unwrap());
+        let told =
+            |entry: Result<Entry>| entry.map_or_else(|error| error.to_string(), |_| "fine".into());
+        let told: Vec<String> = index.entries().map(told).collect();
+        assert_eq!(
+            told,
+            ["entry 1: index.json: is damaged", "fine", "entry 3: index.json: is damaged"]
         );
+        assert!(index.find("a").unwrap().is_some() && index.remove("a").unwrap());
+        assert_eq!(index.manifests.len(), 2, "they are not thrown away");
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in "\\{(\"(schemaVersion|manifests|x)\":(2|null|\\[\\{\\}\\]|\\[\\]|\"\\\\u0041\"),?){0,4}\\}?") {
-            if let Ok(mut index) = Index::parse(&text) {
-                _ = index.entries().is_ok();
+            if let Ok(mut index) = Index::parse(Path::new(""), &text) {
+                _ = index.entries().count();
                 _ = index.set("a", image("one")).is_ok();
             }
         }

@@ -19,7 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Finds the blob there, or opens it for writing; waits while another process or task is writing it.
 pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result<Admission> {
-    let path = blobs::partial_path_of(&inner.root, &descriptor.digest)?;
+    let mut path = blobs::partial_path_of(&inner.root, &descriptor.digest)?;
+    let own_path = blobs::partial_path_of_size(&inner.root, &descriptor.digest, descriptor.size)?;
     let what = format!("blob {}", descriptor.digest);
     let waiting = Waiting { what: &what, place: &inner.root, patience: inner.options.patience };
     let mut clock = Clock::new();
@@ -47,7 +48,7 @@ pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result
             inner: Arc::clone(inner),
             descriptor: descriptor.clone(),
             file,
-            path,
+            path: path.clone(),
             kept: 0,
         };
         if inner.has(descriptor)? {
@@ -56,6 +57,11 @@ pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result
         }
         partial.kept = partial.length()?;
         if partial.kept > descriptor.size {
+            if path != own_path {
+                // Somebody is wrong about the size. Only the bytes will tell who; until then both are kept.
+                path.clone_from(&own_path);
+                continue;
+            }
             partial.restart()?;
         }
         return Ok(Admission::Open(Box::new(partial)));
@@ -118,6 +124,11 @@ impl Partial {
         create::folder(folder, if options.private { 0o700 } else { 0o777 })?;
         self.inner.journal_before_rename(&digest)?;
         std::fs::rename(&self.path, &path).map_err(|error| failed("rename", &self.path, error))?;
+        let longer = blobs::partial_path_of(&self.inner.root, &digest)?;
+        if longer != self.path {
+            // It had another size, so it was never going to be this blob.
+            drop(std::fs::remove_file(longer));
+        }
         if options.private {
             // Not before the rename: a partial that may not be written to could not be continued after a kill.
             // By handle: the path could lead somewhere else by now.

@@ -7,12 +7,13 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::examine::{Verdict, examine};
+use super::examine::{Verdict, Watch, examine};
 use super::lock::{self, Mode, Waiting};
 use super::{Inner, blobs, create, failed, sync_folder};
 use crate::digest::Digest;
@@ -33,11 +34,13 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    fn begin(root: &Path, boot: &str, digests: HashSet<Digest>) -> Result<Self> {
+    fn begin(root: &Path, private: bool, boot: &str, digests: HashSet<Digest>) -> Result<Self> {
         let folder = root.join("unsynced");
-        create::folder(&folder, 0o700)?;
+        // Whoever shares the layout must know what another's run left in doubt.
+        let (folder_mode, mode) = if private { (0o700, 0o600) } else { (0o777, 0o666) };
+        create::folder(&folder, folder_mode)?;
         let path = folder.join(format!("{boot}.{:016x}", fastrand::u64(..)));
-        let create = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let create = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
         let file = create.map_err(|error| failed("create", &path, error))?;
         lock::attempt(&file, Mode::Exclusive, &path)?;
         let mut journal = Self { file, path, digests: HashSet::new() };
@@ -75,9 +78,16 @@ impl Inner {
         }
         match &mut *journal {
             _ if new.is_empty() => Ok(()),
-            Some(journal) => journal.append(new),
+            Some(open) => {
+                let written = open.append(new);
+                if written.is_err() {
+                    // Its last line may be torn, and the kernel tells of a lost write only once.
+                    *journal = None;
+                }
+                written
+            }
             None => {
-                *journal = Some(Journal::begin(&self.root, &boot_id(), new)?);
+                *journal = Some(Journal::begin(&self.root, self.options.private, &boot_id(), new)?);
                 Ok(())
             }
         }
@@ -110,22 +120,45 @@ impl Inner {
 
 /// Says of blobs that they must be hashed again before they count.
 pub(super) fn doubt(root: &Path, digests: impl IntoIterator<Item = Digest>) -> Result<()> {
-    Journal::begin(root, NO_BOOT, digests.into_iter().collect()).map(drop)
+    let private = root.metadata().is_ok_and(|found| found.mode() & 0o777 == 0o700);
+    Journal::begin(root, private, NO_BOOT, digests.into_iter().collect()).map(drop)
 }
 
 /// Hashes again what another boot left in doubt; what is damaged is removed, so that it is fetched anew.
-pub(super) fn recover(root: &Path, patience: Duration) -> Result<()> {
+pub(super) fn recover(
+    root: &Path,
+    patience: Duration,
+    watch: &(dyn Fn(u64, u64) -> bool + Sync),
+) -> Result<()> {
     let boot = boot_id();
-    for path in list(root)? {
-        if boot_of(&path) != Some(&boot) {
-            check_again(root, &path, patience)?;
-        }
-    }
-    Ok(())
+    let mut journals = list(root)?;
+    journals.retain(|path| boot_of(path) != Some(&boot));
+    let total = journals.iter().map(|path| bytes_of(root, path)).sum();
+    let done = AtomicU64::new(0);
+    let watch = |bytes| watch(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+    journals.iter().try_for_each(|path| check_again(root, path, patience, &watch))
 }
 
-fn check_again(root: &Path, path: &Path, patience: Duration) -> Result<()> {
-    let Ok(mut file) = blobs::open_regular(path) else { return Ok(()) };
+/// What the blobs of a journal have together.
+fn bytes_of(root: &Path, path: &Path) -> u64 {
+    let listed = blobs::open_regular(path).ok().and_then(|mut file| read(&mut file, path).ok());
+    let sizes = listed.into_iter().flatten().map(|digest| blobs::size_of(root, &digest));
+    sizes.filter_map(|size| size.ok().flatten()).sum()
+}
+
+fn check_again(root: &Path, path: &Path, patience: Duration, watch: Watch<'_>) -> Result<()> {
+    let mut file = match blobs::open_regular(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == Io::PermissionDenied => {
+            tracing::warn!(
+                "blobs in doubt cannot be checked: {}",
+                failed("open", path, error).chain()
+            );
+            return Ok(());
+        }
+        // Gone, or nobody's journal.
+        Err(_) => return Ok(()),
+    };
     // Another process may be at the same work; where it is done, the journal is gone.
     lock::wait(
         &file,
@@ -137,15 +170,27 @@ fn check_again(root: &Path, path: &Path, patience: Duration) -> Result<()> {
     }
     let digests = read(&mut file, path)?;
     tracing::info!("checking {} blobs that were written before the last restart", digests.len());
-    for (digest, verdict) in digests.iter().zip(examine(root, &digests, &|_| true)?) {
+    for (digest, verdict) in digests.iter().zip(examine(root, &digests, watch)?) {
         if let Verdict::Bad { why, .. } = verdict {
-            tracing::warn!("removed blob {digest}: {why}");
-            let path = blobs::path_of(root, digest)?;
-            std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
+            remove(&blobs::path_of(root, digest)?, &why)?;
         }
     }
     sync_blobs(root, &digests)?;
     std::fs::remove_file(path).map_err(|error| failed("remove", path, error))
+}
+
+/// Removes what is not the blob whose name it has.
+///
+/// A folder with something in it stays, because nobody will take it for the blob: whoever needs that one is told.
+fn remove(path: &Path, why: &str) -> Result<()> {
+    let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    let removed = if is_folder { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
+    match removed {
+        Ok(()) => tracing::warn!("removed {}: {why}", path.display()),
+        Err(error) if is_folder => tracing::warn!("{}", failed("remove", path, error).chain()),
+        Err(error) => return Err(failed("remove", path, error)),
+    }
+    Ok(())
 }
 
 /// Syncs what a journal lists, and removes it where its run has ended.
@@ -189,7 +234,7 @@ fn read(file: &mut File, path: &Path) -> Result<Vec<Digest>> {
 fn list(root: &Path) -> Result<Vec<PathBuf>> {
     let folder = root.join("unsynced");
     match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == Io::NotFound => Ok(Vec::new()),
         Err(error) => Err(failed("read", &folder, error)),
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
     }
@@ -204,4 +249,27 @@ fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let id: String = id.chars().filter(char::is_ascii_hexdigit).collect();
     if id.is_empty() { format!("{:032x}", fastrand::u128(..)) } else { id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Layout, LayoutOptions};
+    use super::*;
+
+    #[test]
+    fn a_journal_that_could_not_be_written_is_not_written_to_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
+        let [one, two] = ["one", "two"].map(|text| Digest::sha256(text.as_bytes()));
+        layout.0.announce(&[one]).unwrap();
+        // As if the disk were full.
+        let unwritable = |journal: &mut Journal| journal.file = File::open(&journal.path).unwrap();
+        layout.0.journal.lock().unwrap().as_mut().map(unwritable).unwrap();
+        assert!(layout.0.announce(std::slice::from_ref(&two)).is_err());
+        layout.0.journal_before_rename(&two).unwrap();
+        let journals = list(layout.root()).unwrap();
+        let texts: Vec<String> =
+            journals.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        assert!(texts.contains(&format!("{two}\n")), "{texts:?}");
+    }
 }

@@ -17,9 +17,11 @@ mod index;
 mod ingest;
 mod journal;
 mod lock;
+mod mentions;
 mod origins;
 mod prune;
 mod reach;
+mod room;
 mod source;
 mod target;
 mod uploads;
@@ -37,7 +39,7 @@ pub use self::index::{
 use self::journal::Journal;
 use self::lock::{Mode, Waiting};
 use self::origins::with_origins;
-pub use self::prune::PruneReport;
+pub use self::prune::{PruneOptions, PruneReport};
 pub use self::verify::{Bad, VerifyReport};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -91,10 +93,22 @@ impl Layout {
     ///
     /// Blobs that the last boot left in doubt are checked first, and removed where they are damaged.
     pub fn create(root: &Path, options: LayoutOptions) -> Result<Self> {
+        Self::create_watched(root, options, &|_, _| true)
+    }
+
+    /// As [`Layout::create`]; `watch` is told how many bytes of how many were checked, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] where `watch` said to stop.
+    pub fn create_watched(
+        root: &Path,
+        options: LayoutOptions,
+        watch: &(dyn Fn(u64, u64) -> bool + Sync),
+    ) -> Result<Self> {
         create::create(root, &options)?;
         let inner = Inner::new(root, options)?;
         inner.lock_folder(Mode::Shared)?;
-        journal::recover(&inner.root, options.patience)?;
+        journal::recover(&inner.root, options.patience, watch)?;
         Ok(Self(Arc::new(inner)))
     }
 
@@ -103,9 +117,20 @@ impl Layout {
         &self.0.root
     }
 
-    /// Everything that index.json lists, in its order.
+    /// What index.json lists, in its order; an entry that is damaged is left out with a warning.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        Index::read(&self.0.root)?.entries()
+        let known = |entry: Result<Entry>| {
+            entry.inspect_err(|error| tracing::warn!("{}", error.chain())).ok()
+        };
+        Ok(Index::read(&self.0.root)?.entries().filter_map(known).collect())
+    }
+
+    /// Everything that index.json lists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] where an entry is damaged.
+    fn all_entries(&self) -> Result<Vec<Entry>> {
+        Index::read(&self.0.root)?.entries().collect()
     }
 
     /// Gives the image of this name another name; a former holder of it loses it.
@@ -128,8 +153,18 @@ impl Layout {
         })
     }
 
-    /// Takes a name away; tells whether it was there. Blobs stay until [`Layout::prune`].
+    /// Takes a name away; tells whether it was there.
+    ///
+    /// Blobs stay until [`Layout::prune`]. On a full disk some that only this image needs go at once, because even a
+    /// smaller index.json needs space.
     pub fn remove(&self, name: &str) -> Result<bool> {
+        match self.forget(name) {
+            Err(error) if room::is_full(&error) => self.remove_on_full_disk(name, error),
+            other => other,
+        }
+    }
+
+    fn forget(&self, name: &str) -> Result<bool> {
         let mut found = false;
         self.0.change_index(|index| {
             found = index.remove(name)?;

@@ -36,3 +36,65 @@ pub(super) fn with_origins(
     }
     Ok(descriptor)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::index;
+    use super::*;
+    use crate::media::MediaType;
+
+    const NAME: &str = "r/a:1";
+
+    fn image(text: &str) -> Descriptor {
+        Descriptor::of(MediaType::OCI_MANIFEST, text.as_bytes())
+    }
+
+    /// What the entry remembers after each of these came with the image, one after the other.
+    fn remembered(index: &mut Index, image: &Descriptor, origins: &[&str]) -> Vec<String> {
+        for origin in origins {
+            let entry = with_origins(index, NAME, image.clone(), &[(*origin).to_owned()]).unwrap();
+            index.set(NAME, entry).unwrap();
+        }
+        origins_of(&index.find(NAME).unwrap().unwrap())
+    }
+
+    #[test]
+    fn the_latest_comes_first_and_the_eldest_is_forgotten() {
+        let (mut index, one) = (index::tests::index(), image("one"));
+        assert_eq!(remembered(&mut index, &one, &["r/a", "s/b", "t/c"]), ["t/c", "s/b", "r/a"]);
+        let more: Vec<String> = (0..7).map(|number| format!("u/{number}")).collect();
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let known = remembered(&mut index, &one, &more);
+        assert_eq!((known.len(), known[0].as_str(), known[7].as_str()), (MOST, "u/6", "t/c"));
+    }
+
+    #[test]
+    fn several_at_once_keep_their_order() {
+        let index = index::tests::index();
+        let both = ["r/a".to_owned(), "s/b".to_owned()];
+        assert_eq!(origins_of(&with_origins(&index, NAME, image("one"), &both).unwrap()), both);
+    }
+
+    #[test]
+    fn a_warm_pull_after_a_push_changes_nothing() {
+        let (mut index, one) = (index::tests::index(), image("one"));
+        remembered(&mut index, &one, &["r/a", "pushed/b"]);
+        let entry = with_origins(&index, NAME, one, &["r/a".to_owned()]).unwrap();
+        assert!(!index.set(NAME, entry).unwrap());
+    }
+
+    #[test]
+    fn other_content_under_the_name_was_never_there() {
+        let mut index = index::tests::index();
+        remembered(&mut index, &image("one"), &["r/a", "s/b"]);
+        assert_eq!(remembered(&mut index, &image("two"), &["r/a"]), ["r/a"]);
+    }
+
+    #[test]
+    fn what_a_document_brings_along_means_nothing() {
+        let mut foreign = image("one");
+        foreign.annotations.insert(ORIGIN_ANNOTATION.to_owned(), "evil/x".to_owned());
+        let index = index::tests::index();
+        assert!(origins_of(&with_origins(&index, NAME, foreign, &[]).unwrap()).is_empty());
+    }
+}

@@ -1,19 +1,28 @@
 //! Deletes what nothing refers to: no name, no process that has the layout open.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::lock::Mode;
+use super::lock::{self, Mode};
 use super::reach::Reach;
-use super::{Layout, failed};
+use super::{Entry, Layout, blobs, failed};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A partial that nobody touched for so long will not be continued.
 const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// What [`Layout::prune`] may delete.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PruneOptions {
+    /// Nothing: only say what would be.
+    pub plan: bool,
+    /// All partials that nobody is writing, not only old ones.
+    pub partials: bool,
+}
 
 /// What was freed, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -22,71 +31,107 @@ pub struct PruneReport {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Partials that nobody continued for a day.
+    /// Partials that nobody continued for a day, or all.
     pub partials: u64,
     /// Their bytes.
     pub partial_bytes: u64,
 }
 
 impl Layout {
-    /// Deletes blobs that no entry reaches, and old partials; with `plan` only says what it would delete.
+    /// Deletes blobs that no entry reaches, and partials.
     ///
     /// Waits until no other process has the layout open.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] where an entry cannot be read: what it needs cannot be told from what nobody needs.
-    pub fn prune(&self, plan: bool) -> Result<PruneReport> {
-        if plan {
-            return self.sweep(true);
+    pub fn prune(&self, options: PruneOptions) -> Result<PruneReport> {
+        if options.plan {
+            return self.sweep(options);
         }
         self.0.lock_folder(Mode::Exclusive)?;
-        let report = self.sweep(false);
+        let report = self.sweep(options);
         self.0.lock_folder(Mode::Shared)?;
         report
     }
 
-    fn sweep(&self, plan: bool) -> Result<PruneReport> {
-        let root = self.root();
-        let mut kept = HashSet::new();
-        for entry in self.entries()? {
-            let reach = Reach::of(root, &entry)?;
+    fn sweep(&self, options: PruneOptions) -> Result<PruneReport> {
+        let mut report = PruneReport::default();
+        for blob in self.blobs_without(&self.needed_by(&self.all_entries()?)?)? {
+            report.blobs += 1;
+            report.bytes += blob.size;
+            remove(&blob.path, options.plan)?;
+        }
+        for (path, size) in files(&self.root().join("ingest"))? {
+            if is_old(&path) || (options.partials && is_idle(&path)) {
+                report.partials += 1;
+                report.partial_bytes += size;
+                remove(&path, options.plan)?;
+            }
+        }
+        Ok(report)
+    }
+
+    /// Everything that these entries reach.
+    pub(super) fn needed_by(&self, entries: &[Entry]) -> Result<HashSet<Digest>> {
+        let mut needed = HashSet::new();
+        for entry in entries {
+            let reach = Reach::of(self.root(), entry)?;
             if let Some((digest, why)) = reach.unreadable.first() {
                 let name = entry.names.first().map_or("an image without a name", String::as_str);
                 let why = format!(
                     "manifest {digest} of {name} cannot be read ({why}); nothing was deleted"
                 );
                 return Err(Error::new(ErrorKind::Store, "prune")
-                    .at(root.display().to_string())
+                    .at(self.root().display().to_string())
                     .because(why));
             }
-            kept.extend(reach.kept);
+            needed.extend(reach.kept);
         }
-        let mut report = PruneReport::default();
+        Ok(needed)
+    }
+
+    /// The blobs that are not among those needed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] where they lie behind a link: other layouts may have them in common with this one.
+    pub(super) fn blobs_without(&self, needed: &HashSet<Digest>) -> Result<Vec<Blob>> {
+        let mut found = Vec::new();
+        let blobs = self.root().join("blobs");
+        own(&blobs)?;
         for algorithm in ["sha256", "sha512"] {
-            for (path, size) in files(&root.join("blobs").join(algorithm))? {
+            let folder = blobs.join(algorithm);
+            own(&folder)?;
+            for (path, size) in files(&folder)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 // What has no digest for a name was put there by somebody else.
                 let Ok(digest) = format!("{algorithm}:{name}").parse::<Digest>() else { continue };
-                if !kept.contains(&digest) {
-                    report.blobs += 1;
-                    report.bytes += size;
-                    remove(&path, plan)?;
+                if !needed.contains(&digest) {
+                    found.push(Blob { digest, path, size });
                 }
             }
         }
-        for (path, size) in files(&root.join("ingest"))? {
-            if is_old(&path) {
-                report.partials += 1;
-                report.partial_bytes += size;
-                remove(&path, plan)?;
-            }
-        }
-        Ok(report)
+        Ok(found)
     }
 }
 
+/// A blob in the layout.
+pub(super) struct Blob {
+    pub(super) digest: Digest,
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+}
+
+fn own(folder: &Path) -> Result<()> {
+    if !folder.is_symlink() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Store, "prune")
+        .at(folder.display().to_string())
+        .because("is a link, and other layouts may use what is there; nothing was deleted"))
+}
+
 /// Regular files of a folder, with their sizes.
-pub(super) fn files(folder: &Path) -> Result<Vec<(std::path::PathBuf, u64)>> {
+pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(|error| failed("read", folder, error))?,
@@ -107,6 +152,12 @@ fn is_old(path: &Path) -> bool {
     touched.is_ok_and(|touched| {
         SystemTime::now().duration_since(touched).is_ok_and(|age| age > PARTIAL_AGE)
     })
+}
+
+/// Whether nobody is writing it.
+fn is_idle(path: &Path) -> bool {
+    blobs::open_regular(path)
+        .is_ok_and(|file| lock::attempt(&file, Mode::Exclusive, path).unwrap_or(false))
 }
 
 fn remove(path: &Path, plan: bool) -> Result<()> {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::Entry;
 use super::blobs;
+use super::mentions::mentions;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
@@ -45,24 +46,42 @@ impl Reach {
         required: bool,
         depth: usize,
     ) -> Result<()> {
-        if descriptor.digest.algorithm().is_err() || !self.kept.insert(descriptor.digest.clone()) {
+        let digest = &descriptor.digest;
+        if let Err(error) = digest.algorithm() {
+            // It cannot be read, but it may need blobs that can.
+            if required || blobs::is_there_unverifiable(root, digest) {
+                self.unreadable.push((digest.clone(), error.why().to_owned()));
+            }
             return Ok(());
         }
-        let bytes = match blobs::read(root, &descriptor.digest, DOCUMENT_LIMIT) {
+        if !self.kept.insert(digest.clone()) {
+            return Ok(());
+        }
+        let bytes = match blobs::read(root, digest, DOCUMENT_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound && !required => return Ok(()),
+            // Too large for a document: a blob with a name.
+            Err(error)
+                if error.kind() == ErrorKind::Document && !descriptor.media_type.is_document() =>
+            {
+                self.needed.push(digest.clone());
+                return Ok(());
+            }
             Err(error) => {
-                self.needed.push(descriptor.digest.clone());
-                self.unreadable.push((descriptor.digest.clone(), error.why().to_owned()));
+                self.needed.push(digest.clone());
+                self.unreadable.push((digest.clone(), error.why().to_owned()));
                 return Ok(());
             }
         };
-        self.needed.push(descriptor.digest.clone());
+        self.needed.push(digest.clone());
+        if !descriptor.media_type.is_document() {
+            self.mentioned(root, &bytes);
+        }
         match Document::described(bytes, descriptor) {
-            // An artifact of some other kind: a blob with a name.
+            // An artifact of some other kind.
             Err(error)
                 if error.kind() == ErrorKind::Document && !descriptor.media_type.is_document() => {}
-            Err(error) => self.unreadable.push((descriptor.digest.clone(), error.why().to_owned())),
+            Err(error) => self.unreadable.push((digest.clone(), error.why().to_owned())),
             Ok(document) => self.below(root, &document, depth)?,
         }
         Ok(())
@@ -84,8 +103,28 @@ impl Reach {
                     self.document(root, child, false, depth + 1)?;
                 }
             }
-            Content::Index(_) => {}
+            Content::Index(_) => self.mentioned(root, document.bytes()),
         }
         Ok(())
+    }
+
+    /// Keeps everything that a document of unknown meaning mentions, and what that leads to.
+    fn mentioned(&mut self, root: &Path, bytes: &[u8]) {
+        let mut open = mentions(bytes);
+        while let Some(digest) = open.pop() {
+            if !self.kept.insert(digest.clone()) {
+                continue;
+            }
+            match blobs::read(root, &digest, DOCUMENT_LIMIT) {
+                Ok(bytes) if bytes.trim_ascii_start().starts_with(b"{") => {
+                    open.extend(mentions(&bytes));
+                }
+                // A layer, or something that lies elsewhere.
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Document) => {
+                }
+                Err(error) => self.unreadable.push((digest, error.why().to_owned())),
+            }
+        }
     }
 }

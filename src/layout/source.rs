@@ -37,7 +37,7 @@ impl Layout {
     }
 
     fn sole(&self) -> Result<Descriptor> {
-        let mut entries = self.entries()?;
+        let mut entries = self.all_entries()?;
         let place = self.0.place();
         match (entries.pop(), entries.len()) {
             (Some(entry), 0) => Ok(entry.descriptor),

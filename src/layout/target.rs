@@ -49,9 +49,7 @@ impl Layout {
                 index.set(&name, descriptor)
             })
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Store, "write index.json").caused_by(error))
-        })
+        aside("write index.json", work).await
     }
 
     /// Documents are small enough to be read again: one that is damaged is replaced.
@@ -74,6 +72,13 @@ impl Layout {
             }
         }
     }
+}
+
+/// Does what waits for the disk or for other processes on a thread of its own.
+async fn aside(what: &str, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).caused_by(error)))
 }
 
 /// What cannot be used counts as absent: it is fetched again and replaced.
@@ -115,7 +120,7 @@ impl Inner {
             return Ok(Holding::Whole);
         }
         match blobs::partial_size_of(&self.root, &descriptor.digest)? {
-            0 => Ok(Holding::Nothing),
+            bytes if bytes == 0 || bytes > descriptor.size => Ok(Holding::Nothing),
             bytes => Ok(Holding::Partial(bytes)),
         }
     }
@@ -159,7 +164,8 @@ impl Target for Layout {
     }
 
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(ready(self.0.settle()))
+        let inner = Arc::clone(&self.0);
+        Box::pin(aside("sync", move || inner.settle()))
     }
 
     fn place(&self) -> String {

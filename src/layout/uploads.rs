@@ -111,7 +111,7 @@ mod tests {
         file.set_modified(SystemTime::now() - LIFETIME - Duration::from_secs(1)).unwrap();
         assert_eq!(recall("reg/app", &one), None);
         layout.keep("reg/app", &one, &Secret::new("x"));
-        layout.forget("reg/app", &one);
+        Uploads::forget(&layout, "reg/app", &one);
         assert_eq!(recall("reg/app", &one), None);
         assert_eq!(std::fs::read_dir(layout.uploads()).unwrap().count(), 0);
     }

@@ -191,6 +191,59 @@ async fn on_a_full_disk_what_arrived_is_kept_until_there_is_space() {
 }
 
 #[tokio::test]
+async fn a_full_disk_can_be_emptied_with_rpull_alone() {
+    let test = "a_full_disk_can_be_emptied_with_rpull_alone";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let (registry, [held, _], name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    let Some(_small) = Small::mount(test, &cli.store(), "size=1m") else { return };
+    cli.run(&[&name]).await.expect(0, "");
+    let ingest = cli.store().join("ingest");
+    // A partial fills the disk to its last page.
+    let partial = ingest.join(format!("sha256-{}", "0".repeat(64)));
+    let fill = |path: &Path| std::fs::write(path, vec![1; 2 << 20]).unwrap_err();
+    assert_eq!(fill(&partial).kind(), std::io::ErrorKind::StorageFull);
+    cli.run(&["tag", &name, "b"]).await.expect(7, "prune --partials");
+    assert!(!cli.store().join("index.json.new").exists(), "what could not be written is no use");
+    assert_eq!(cli.json(&["prune", "--json"]).await["partials"], 0, "it may be continued");
+    let plan = cli.json(&["prune", "--partials", "--plan", "--json"]).await;
+    assert_eq!(plan["partials"], 1);
+    assert_eq!(cli.json(&["prune", "--partials", "--json"]).await, plan);
+    assert!(!partial.exists());
+
+    // Now something that is none of rpull's.
+    fill(&cli.store().join("strange"));
+    cli.run(&["rm", &name]).await.expect(0, "");
+    assert_eq!(cli.json(&["images", "--json"]).await, json!([]));
+    let left = std::fs::read_dir(cli.store().join("blobs/sha256")).unwrap().count();
+    assert_eq!(left, held.layers.len() + 1, "one blob made enough room");
+    std::fs::remove_file(cli.store().join("strange")).unwrap();
+    registry.server.forget();
+    cli.run(&[&name]).await.expect(0, "");
+    assert_eq!(registry.server.count("/blobs/"), 1);
+}
+
+#[tokio::test]
+async fn rm_on_a_full_disk_takes_nothing_from_other_images() {
+    let test = "rm_on_a_full_disk_takes_nothing_from_other_images";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let (_registry, _, name) = published().await;
+    let (cli, names) = (Cli::new(), [1, 2].map(|tag| format!("{name}:{tag}")));
+    let Some(_small) = Small::mount(test, &cli.store(), "size=1m") else { return };
+    cli.run(&names).await.expect(0, "");
+    cli.run(&["tag", &names[0], "b"]).await.expect(0, "");
+    std::fs::write(cli.store().join("strange"), vec![1; 2 << 20]).unwrap_err();
+    cli.run(&["rm", &names[0]]).await.expect(7, "No space left on device");
+    cli.run(&["rm", &names[1]]).await.expect(0, "");
+    cli.run(&["rm", &names[0]]).await.expect(0, "");
+    assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
+}
+
+#[tokio::test]
 async fn without_inodes_the_message_is_the_same() {
     let test = "without_inodes_the_message_is_the_same";
     if !needs(test, &["mount", "umount"]) {

@@ -1,8 +1,11 @@
 //! What a power failure can do to a store: the order in which things are made durable, and what the next boot does.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use rpull::digest::Digest;
+use rpull::error::ErrorKind;
+use rpull::layout::{Layout, LayoutOptions};
 use serde_json::json;
 
 use crate::support::cli::Cli;
@@ -131,6 +134,30 @@ async fn blobs_of_another_boot_are_hashed_again_and_the_damaged_fetched_again() 
         assert!(!journal.exists(), "nothing is in doubt any more");
         assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
     }
+}
+
+#[tokio::test]
+async fn whoever_opens_a_store_after_a_restart_sees_how_far_the_check_is_and_may_stop_it() {
+    let (_registry, [held, _], name) = published().await;
+    let cli = Cli::new();
+    cli.run(&[&format!("{name}:1")]).await.expect(0, "");
+    let layers: Vec<&Digest> = held.layers.iter().map(Piece::digest).collect();
+    let total: u64 = held.layers.iter().map(|layer| layer.descriptor.size).sum();
+    let journal = plant(&cli, &format!("{OTHER_BOOT}.1"), &layers);
+    let open = |watch: &(dyn Fn(u64, u64) -> bool + Sync)| {
+        Layout::create_watched(&cli.store(), LayoutOptions::default(), watch)
+    };
+    let stopped = open(&|_, _| false).unwrap_err();
+    assert_eq!(stopped.kind(), ErrorKind::Interrupted);
+    assert!(journal.exists(), "what was not checked stays in doubt");
+    let told = Mutex::new(Vec::new());
+    open(&|done, of| {
+        told.lock().unwrap().push((done, of));
+        true
+    })
+    .unwrap();
+    assert_eq!(told.into_inner().unwrap().iter().max(), Some(&(total, total)));
+    assert!(!journal.exists());
 }
 
 #[tokio::test]

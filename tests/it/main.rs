@@ -40,6 +40,8 @@ mod live_pull;
 #[cfg(test)]
 mod live_push;
 #[cfg(test)]
+mod partials;
+#[cfg(test)]
 mod patience;
 #[cfg(test)]
 mod proxies;
@@ -53,6 +55,8 @@ mod secrets;
 mod signals;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod store_odd;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Several processes and tasks at one store: each blob is fetched once, no name is lost, nothing in use is deleted.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rpull::content::{Admission, Name, Target};
@@ -161,6 +161,21 @@ async fn patience_with_a_holder_that_does_nothing_ends_with_its_name() {
     let error = layout.admit(&blob).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+}
+
+#[tokio::test]
+async fn a_pull_that_waits_for_the_store_stops_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("s");
+    drop(Layout::create(&root, LayoutOptions::default()).unwrap());
+    let holder = std::fs::File::open(&root).unwrap();
+    holder.lock().unwrap();
+    // On one thread: where the pull kept it, the clock would stand still.
+    let pull = rpull::pull("127.0.0.1:1/a", &root, RegistryOptions::default());
+    let waited = Instant::now();
+    assert!(tokio::time::timeout(Duration::from_millis(100), pull).await.is_err());
+    assert!(waited.elapsed() < Duration::from_secs(10));
+    drop(holder);
 }
 
 #[tokio::test]

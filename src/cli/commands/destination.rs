@@ -1,11 +1,12 @@
 //! Where images go: a registry, the store, or another layout.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::settings::{Settings, existing_layout};
+use crate::cli::meter::Meter;
+use crate::cli::settings::{Settings, Show, existing_layout};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{Empty, Name, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -91,7 +92,8 @@ impl Destination {
             Self::Layout { path, .. } => (path.clone(), false),
         };
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
-        let make = move || Layout::create(&path, options);
+        let watch = checking(settings.show, cancel.clone());
+        let make = move || Layout::create_watched(&path, options, &watch);
         Ok(Arc::new(opened_unless_cancelled(cancel, "open", make).await?))
     }
 
@@ -154,6 +156,16 @@ impl Destination {
             }
             Self::Store(None) | Self::Layout { .. } => None,
         }
+    }
+}
+
+/// Tells how far the check of what a restart left in doubt is, from its first byte on.
+fn checking(show: Show, cancel: CancellationToken) -> impl Fn(u64, u64) -> bool {
+    let meter = OnceLock::new();
+    move |done, total| {
+        let new = || Meter::new(show, "checking after a restart", total);
+        meter.get_or_init(new).set(done);
+        !cancel.is_cancelled()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cli::output::{self, note};
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::PruneReport;
+use crate::layout::{PruneOptions, PruneReport};
 use crate::place::{Place, PlainMeans};
 
 /// The name in the store that a word means.
@@ -53,7 +53,7 @@ pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
 
 pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCode> {
     let report = match settings.existing_store()? {
-        Some(store) => store.prune(args.plan)?,
+        Some(store) => store.prune(PruneOptions { plan: args.plan, partials: args.partials })?,
         None => PruneReport::default(),
     };
     if settings.json {

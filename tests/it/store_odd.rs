@@ -1,0 +1,193 @@
+//! Stores with odd things in them: content of unknown kinds, damaged entries, folders where blobs should be, and
+//! stores that are only half there.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::PathBuf;
+
+use rpull::digest::Digest;
+use rpull::media::MediaType;
+use serde_json::{Value, json};
+
+use crate::support::cli::Cli;
+use crate::support::samples::published;
+
+fn blob_path(cli: &Cli, digest: &Digest) -> PathBuf {
+    cli.store().join("blobs/sha256").join(digest.encoded())
+}
+
+/// Puts a blob into the store as another tool would.
+fn plant(cli: &Cli, bytes: &[u8]) -> Digest {
+    let digest = Digest::sha256(bytes);
+    std::fs::write(blob_path(cli, &digest), bytes).unwrap();
+    digest
+}
+
+/// Adds an entry to index.json as another tool would.
+fn list(cli: &Cli, entry: Value) {
+    let path = cli.store().join("index.json");
+    let mut index: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    index["manifests"].as_array_mut().unwrap().insert(0, entry);
+    std::fs::write(path, index.to_string()).unwrap();
+}
+
+fn descriptor(media_type: &str, digest: &Digest, bytes: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+}
+
+#[tokio::test]
+async fn prune_keeps_what_documents_of_unknown_kinds_mention() {
+    const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+    let (_registry, _, name) = published().await;
+    for in_index in [false, true] {
+        let cli = Cli::new();
+        cli.run(&[&format!("{name}:1")]).await.expect(0, "");
+        let (leaf, garbage) = (plant(&cli, b"a leaf"), plant(&cli, b"garbage"));
+        let inner = json!({"mediaType": ARTIFACT, "blobs": [{"digest": leaf}]}).to_string();
+        let inner_digest = plant(&cli, inner.as_bytes());
+        let outer =
+            json!({"mediaType": ARTIFACT, "annotations": {"see": format!("r/x@{inner_digest}")}});
+        let outer = outer.to_string();
+        let outer_digest = plant(&cli, outer.as_bytes());
+        let entry = descriptor(ARTIFACT, &outer_digest, outer.as_bytes());
+        if in_index {
+            let index = json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
+            let digest = plant(&cli, index.as_bytes());
+            list(&cli, descriptor(MediaType::OCI_INDEX.as_str(), &digest, index.as_bytes()));
+        } else {
+            list(&cli, entry);
+        }
+        let plan = cli.json(&["prune", "--plan", "--json"]).await;
+        assert_eq!(plan["blobs"], 1);
+        assert_eq!(cli.json(&["prune", "--json"]).await, plan);
+        for digest in [&leaf, &inner_digest, &outer_digest] {
+            assert!(blob_path(&cli, digest).exists(), "in an index: {in_index}");
+        }
+        assert!(!blob_path(&cli, &garbage).exists());
+    }
+}
+
+#[tokio::test]
+async fn prune_refuses_where_a_digest_cannot_be_verified() {
+    let (_registry, _, name) = published().await;
+    let cli = Cli::new();
+    cli.run(&[&format!("{name}:1")]).await.expect(0, "");
+    let leaf = plant(&cli, b"a leaf");
+    let blake3 = json!({"mediaType": MediaType::OCI_MANIFEST, "digest": "blake3:ab", "size": 2});
+    list(&cli, blake3);
+    cli.run(&["prune"]).await.expect(7, "blake3:ab").expect(7, "nothing was deleted");
+    assert!(blob_path(&cli, &leaf).exists());
+}
+
+#[tokio::test]
+async fn a_damaged_entry_is_named_and_hides_no_image() {
+    let (_registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    cli.run(&[&name]).await.expect(0, "");
+    let leaf = plant(&cli, b"a leaf");
+    list(&cli, json!({}));
+    let why = format!("entry 1: {}/index.json: is damaged", cli.store().display());
+    let listed = cli.run(&["images"]).await;
+    assert!(listed.expect(0, &format!("warning: {why}")).stdout.contains(&name));
+    for command in ["prune", "verify"] {
+        cli.run(&[command]).await.expect(7, &why);
+    }
+    assert!(blob_path(&cli, &leaf).exists());
+    cli.run(&[&name]).await.expect(0, "(100 %)");
+}
+
+#[tokio::test]
+async fn an_empty_folder_is_a_store_that_holds_nothing_yet() {
+    let (_registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    // What a process that is making the store has made so far.
+    for made in ["", "blobs", "blobs/sha256", "index.json.new"] {
+        match made.strip_suffix(".new") {
+            Some(_) => std::fs::write(cli.store().join(made), "").unwrap(),
+            None => std::fs::create_dir(cli.store().join(made)).unwrap(),
+        }
+        assert_eq!(cli.json(&["images", "--json"]).await, json!([]), "{made}");
+        cli.run(&["prune"]).await.expect(0, "");
+        cli.run(&["history", &name]).await.expect(0, "");
+        cli.run(&["--plan", &name]).await.expect(0, "");
+        cli.run(&["rm", "a"]).await.expect(3, "not in the store");
+    }
+    assert!(!cli.store().join("oci-layout").exists(), "looking makes nothing");
+    cli.run(&[&name]).await.expect(0, "");
+    std::fs::create_dir(cli.dir().join("out")).unwrap();
+    cli.run(&["history", "oci:out"]).await.expect(3, "is empty");
+    cli.run(&["pull", "-o", "oci:out", &name]).await.expect(0, "");
+}
+
+#[tokio::test]
+async fn a_store_that_may_only_be_read_can_be_verified() {
+    let (_registry, [held, _], name) = published().await;
+    let cli = Cli::new().without_privileges();
+    cli.run(&[&format!("{name}:1")]).await.expect(0, "");
+    let path = blob_path(&cli, held.layers[0].digest());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, vec![0; held.layers[0].bytes.len()]).unwrap();
+    let unsynced = cli.store().join("unsynced");
+    std::fs::set_permissions(&unsynced, Permissions::from_mode(0o500)).unwrap();
+    let output = cli.run(&["verify", "--json"]).await;
+    output.expect(5, "still counts as there").expect(5, "Permission denied");
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(report["bad"][0]["digest"], json!(held.layers[0].digest()));
+}
+
+#[tokio::test]
+async fn a_folder_under_a_blobs_name_stops_no_other_pull() {
+    let (_registry, [held, _], name) = published().await;
+    let (first, second) = (format!("{name}:1"), format!("{name}:2"));
+    for full in [false, true] {
+        let cli = Cli::new();
+        cli.run(&[&first]).await.expect(0, "");
+        let app = blob_path(&cli, held.layers[1].digest());
+        std::fs::remove_file(&app).unwrap();
+        std::fs::create_dir(&app).unwrap();
+        if full {
+            std::fs::write(app.join("somebody's"), "").unwrap();
+        }
+        cli.run(&["verify"]).await.expect(5, "1 damaged");
+        cli.run(&[&second]).await.expect(0, "");
+        cli.run(&[&second]).await.expect(0, "(100 %)");
+        let again = cli.run(&[&first]).await;
+        if full {
+            again.expect(7, app.to_str().unwrap()).expect(7, "is not a regular file");
+            assert!(app.join("somebody's").exists());
+        } else {
+            again.expect(0, "");
+        }
+    }
+}
+
+#[tokio::test]
+async fn prune_deletes_nothing_that_lies_behind_a_link() {
+    let (_registry, _, name) = published().await;
+    for link in ["blobs", "blobs/sha256"] {
+        let (cli, name) = (Cli::new(), format!("{name}:1"));
+        cli.run(&[&name]).await.expect(0, "");
+        let (here, there) = (cli.store().join(link), cli.dir().join("shared"));
+        std::fs::rename(&here, &there).unwrap();
+        symlink(&there, &here).unwrap();
+        cli.run(&["verify"]).await.expect(0, "");
+        cli.run(&["rm", &name]).await.expect(0, "");
+        for command in [&["prune"][..], &["prune", "--plan"]] {
+            cli.run(command).await.expect(7, &format!("store/{link}: is a link"));
+        }
+        cli.run(&[&name]).await.expect(0, "(100 %)");
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_write_to_a_layout_may_continue_what_others_left_in_doubt() {
+    let (_registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    let args = ["pull", "-o", "oci:out", &name];
+    cli.spawn_in_shell("umask 002; exec \"$@\"", &args).wait().await.expect(0, "");
+    let unsynced = cli.dir().join("out/unsynced");
+    assert_eq!(unsynced.metadata().unwrap().mode() & 0o777, 0o775);
+    for journal in std::fs::read_dir(unsynced).unwrap() {
+        assert_eq!(journal.unwrap().metadata().unwrap().mode() & 0o777, 0o664);
+    }
+}
