@@ -14,11 +14,13 @@ sys.dont_write_bytecode = True
 import machine
 import report
 import scenarios
+import sending
 import tools
 from measure import Failed
 from registry import Registry
 
 HERE = Path(__file__).resolve().parent
+ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy}
 
 
 def main() -> int:
@@ -35,7 +37,7 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", choices=scenarios.ALL, help="a scenario; repeatable; default: all")
+    parser.add_argument("--only", action="append", choices=ALL, help="a scenario; repeatable; default: all")
     parser.add_argument("--rpull", default=str(HERE.parent / "target/release/rpull"), metavar="PATH")
     parser.add_argument("--runs", type=int, default=5, help="measured runs of each tool (default 5)")
     parser.add_argument("--scale", type=float, default=1, help="multiplies layer sizes, to try the script out")
@@ -59,8 +61,8 @@ def bench(options: argparse.Namespace) -> int:
         setting = scenarios.Bench(work, registry, found, options.runs, options.scale, rates, facts["cores"])
         print(report.preamble(facts, setting), flush=True)
         results = {}
-        for name in options.only or scenarios.ALL:
-            results[name] = scenarios.ALL[name](setting)
+        for name in options.only or ALL:
+            results[name] = ALL[name](setting)
             print(report.scenario(results[name]), flush=True)
     if options.json:
         known = [{"label": tool.label, "version": tool.version, "command": setting.command(tool)} for tool in found]
