@@ -35,6 +35,7 @@ pub(super) struct Reader<'a> {
     skip: u64,
     failures: u32,
     openings: u32,
+    gave_up: bool,
     pace: Pace,
 }
 
@@ -56,6 +57,7 @@ impl<'a> Reader<'a> {
             skip: 0,
             failures: 0,
             openings: 0,
+            gave_up: false,
             pace: Pace::new(),
         }
     }
@@ -63,6 +65,11 @@ impl<'a> Reader<'a> {
     /// Whether the bytes came from more than one answer, so that a wrong digest may be the seam's fault.
     pub(super) fn was_reopened(&self) -> bool {
         self.openings > 1
+    }
+
+    /// Whether the source failed for good: then nothing is known against the bytes that came.
+    pub(super) fn gave_up(&self) -> bool {
+        self.gave_up
     }
 
     /// The next bytes, never none of them; `None` at the blob's end.
@@ -85,7 +92,11 @@ impl<'a> Reader<'a> {
                     return Ok(Some(piece));
                 }
                 Ok(None) => return Ok(None),
-                Err(error) => self.heal(error).await?,
+                Err(error) => {
+                    let healed = self.heal(error).await;
+                    self.gave_up = healed.is_err();
+                    healed?;
+                }
             }
         }
     }
