@@ -74,15 +74,15 @@ impl Reach {
             }
         };
         self.needed.push(digest.clone());
-        if !descriptor.media_type.is_document() {
-            self.mentioned(root, &bytes);
-        }
-        match Document::described(bytes, descriptor) {
+        match Document::described(bytes.clone(), descriptor) {
             // An artifact of some other kind.
             Err(error)
                 if error.kind() == ErrorKind::Document && !descriptor.media_type.is_document() => {}
             Err(error) => self.unreadable.push((digest.clone(), error.why().to_owned())),
             Ok(document) => self.below(root, &document, depth)?,
+        }
+        if !descriptor.media_type.is_document() {
+            self.mentioned(root, &bytes);
         }
         Ok(())
     }
@@ -111,10 +111,13 @@ impl Reach {
     /// Keeps everything that a document of unknown meaning mentions, and what that leads to.
     fn mentioned(&mut self, root: &Path, bytes: &[u8]) {
         let mut open = mentions(bytes);
+        // What is kept already was maybe never looked into.
+        let mut seen = HashSet::new();
         while let Some(digest) = open.pop() {
-            if !self.kept.insert(digest.clone()) {
+            if !seen.insert(digest.clone()) {
                 continue;
             }
+            self.kept.insert(digest.clone());
             match blobs::read(root, &digest, DOCUMENT_LIMIT) {
                 Ok(bytes) if bytes.trim_ascii_start().starts_with(b"{") => {
                     open.extend(mentions(&bytes));

@@ -46,10 +46,10 @@ async fn offer(job: &Job) -> Result<Ending> {
         ingest.commit(proof).await?;
         return Ok(Ending::Inline);
     }
-    let proof = match attempt(job, &mut *ingest).await {
+    let proof = match attempt(job, &mut *ingest, false).await {
         Err(Wrong { error, stitched: true }) if error.kind() == ErrorKind::Mismatch => {
             tracing::info!("{}; starting over once", error.chain());
-            attempt(job, &mut *ingest).await
+            attempt(job, &mut *ingest, true).await
         }
         other => other,
     }
@@ -114,20 +114,25 @@ struct Wrong {
     stitched: bool,
 }
 
-async fn attempt(job: &Job, ingest: &mut dyn Ingest) -> Result<Verified, Wrong> {
-    let kept = ingest.kept();
+/// Goes on from what is kept, or from the first byte with `anew`.
+async fn attempt(job: &Job, ingest: &mut dyn Ingest, anew: bool) -> Result<Verified, Wrong> {
+    let kept = if anew { 0 } else { ingest.kept() };
     let digest = &job.descriptor.digest;
     job.tally.keep(kept);
     job.care.progress.on_event(&Event::BlobStarted { digest, position: kept });
     let mut reader = Reader::new(&*job.source, &job.descriptor, kept, &job.care, &job.tally);
-    let moved = fill(job, ingest, &mut reader).await;
+    let moved = fill(job, ingest, anew, &mut reader).await;
     let stitched = kept > 0 || reader.was_reopened();
     moved.map_err(|error| {
         if error.kind() != ErrorKind::Mismatch {
             return Wrong { error, stitched };
         }
-        // Of wrong bytes nothing is worth keeping.
         job.tally.start_over();
+        if reader.gave_up() {
+            // The answer does not fit the descriptor, which may be the one that is wrong: what is kept can be another's.
+            return Wrong { error, stitched };
+        }
+        // Of wrong bytes nothing is worth keeping.
         match ingest.restart() {
             Ok(()) => Wrong { error, stitched },
             Err(error) => Wrong { error, stitched: false },
@@ -136,9 +141,14 @@ async fn attempt(job: &Job, ingest: &mut dyn Ingest) -> Result<Verified, Wrong> 
 }
 
 /// Verifies what is kept and appends the rest.
-async fn fill(job: &Job, ingest: &mut dyn Ingest, reader: &mut Reader<'_>) -> Result<Verified> {
+async fn fill(
+    job: &Job,
+    ingest: &mut dyn Ingest,
+    anew: bool,
+    reader: &mut Reader<'_>,
+) -> Result<Verified> {
     let mut checked = Checked::new(&job.descriptor)?;
-    let kept = ingest.kept();
+    let kept = if anew { 0 } else { ingest.kept() };
     if kept > 0 {
         match ingest.read_kept()? {
             Some(mut prefix) => {
@@ -152,6 +162,10 @@ async fn fill(job: &Job, ingest: &mut dyn Ingest, reader: &mut Reader<'_>) -> Re
     // Of an empty blob nothing needs to be asked, and some registries cannot answer (image-spec#1025).
     if kept < job.descriptor.size {
         while let Some(piece) = reader.next().await? {
+            if anew && checked.seen() == 0 {
+                // Not before there is something better.
+                ingest.restart()?;
+            }
             checked.expect(piece.len())?;
             // Written before it is hashed: a killed process loses nothing that it had received.
             ingest.write(&piece).await?;

@@ -72,6 +72,8 @@ pub async fn transfer(
     let mut run = Run::new(wanted, target, options);
     let cancel = run.cancel.clone();
     let stopped = cancel.run_until_cancelled(run.all()).await.is_none();
+    // Not before they stand still: what they have counted must be on disk when it is told.
+    run.running.shutdown().await;
     run.care.progress.on_event(&Event::Ended);
     run.finish(started, stopped)
 }
@@ -100,6 +102,7 @@ struct Run<'a> {
     jobs: usize,
     foreign_layers: bool,
     cancel: CancellationToken,
+    running: JoinSet<Result<Ending>>,
     images: Vec<Image>,
     plan: Plan,
     tallies: Vec<Arc<Tally>>,
@@ -116,6 +119,7 @@ impl<'a> Run<'a> {
             jobs: options.jobs.max(1),
             foreign_layers: options.foreign_layers,
             cancel: options.cancel.clone(),
+            running: JoinSet::new(),
             care: Arc::new(options.care()),
             images: wanted.iter().map(|_| Image::default()).collect(),
             plan: Plan::default(),
@@ -182,17 +186,16 @@ impl<'a> Run<'a> {
     }
 
     async fn move_blobs(&mut self) {
-        let mut running = JoinSet::new();
         let mut of_task: HashMap<tokio::task::Id, Task> = HashMap::new();
         loop {
-            while running.len() < self.jobs {
+            while self.running.len() < self.jobs {
                 let Some(at) = self.queue.pop_front() else { break };
                 let Some(job) = self.job(at) else { continue };
                 let place = job.source.place();
-                let handle = running.spawn(run(job));
+                let handle = self.running.spawn(run(job));
                 of_task.insert(handle.id(), Task { at, place, handle });
             }
-            let Some(done) = running.join_next_with_id().await else { return };
+            let Some(done) = self.running.join_next_with_id().await else { return };
             let (id, result) = match done {
                 Ok((id, result)) => (id, result),
                 // Aborted because no image needs it any more; a panic must not pass for that.

@@ -44,6 +44,7 @@ pub(super) struct Reader<'a> {
     skip: u64,
     failures: u32,
     openings: u32,
+    gave_up: bool,
     /// Of all openings together: a server that gives a byte to each would never be found slow.
     pace: Pace,
     /// Windows in a row that were too slow: failures that new bytes do not make good.
@@ -71,6 +72,7 @@ impl<'a> Reader<'a> {
             skip: 0,
             failures: 0,
             openings: 0,
+            gave_up: false,
             pace: Pace::default(),
             slow: 0,
             lagging: false,
@@ -81,6 +83,11 @@ impl<'a> Reader<'a> {
     /// Whether the bytes came from more than one answer, so that a wrong digest may be the seam's fault.
     pub(super) fn was_reopened(&self) -> bool {
         self.openings > 1
+    }
+
+    /// Whether the source failed for good: then nothing is known against the bytes that came.
+    pub(super) fn gave_up(&self) -> bool {
+        self.gave_up
     }
 
     /// The next bytes, never none of them; `None` at the blob's end.
@@ -115,7 +122,11 @@ impl<'a> Reader<'a> {
                     return Ok(Some(piece));
                 }
                 Ok(None) => return Ok(None),
-                Err(error) => self.heal(error).await?,
+                Err(error) => {
+                    let healed = self.heal(error).await;
+                    self.gave_up = healed.is_err();
+                    healed?;
+                }
             }
         }
     }

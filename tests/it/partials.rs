@@ -6,8 +6,13 @@ use rpull::content::{Admission, Holding, Ingest, Target as _};
 use rpull::descriptor::Descriptor;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
+use rustix::process::Signal;
+use serde_json::Value;
 
+use crate::support::cli::Cli;
+use crate::support::http::Fault;
 use crate::support::images::random_blob;
+use crate::support::samples::published;
 
 async fn open(layout: &Layout, blob: &Descriptor) -> Box<dyn Ingest> {
     match layout.admit(blob).await.unwrap() {
@@ -53,4 +58,27 @@ async fn a_partial_that_is_too_long_goes_with_the_proof() {
     own.write(&Bytes::from_static(b"ght")).await.unwrap();
     own.commit(verify(&blob, b"right").unwrap()).await.unwrap();
     assert_eq!(std::fs::read_dir(ingest).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_manifest_that_claims_too_much_leaves_what_arrived_to_the_right_one() {
+    let (registry, [held, _], name) = published().await;
+    let base = &held.layers[0];
+    let mut manifest: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
+    for (tag, size) in [("small", 5), ("large", base.descriptor.size * 2)] {
+        manifest["layers"][0]["size"] = size.into();
+        let media_type = held.manifest.descriptor.media_type.as_str();
+        registry.document("team/app", Some(tag), media_type, manifest.to_string());
+    }
+    let cli = Cli::new();
+    registry.twist(base.digest().as_str(), 0..1, |reply| reply.fault(Fault::Stall(10_000)));
+    let pull = cli.spawn(&[&format!("{name}:1")]);
+    pull.wait_for_partials(1, 10_000).await;
+    pull.signal(Signal::KILL);
+    pull.wait().await;
+    for tag in ["small", "large"] {
+        cli.run(&["--retries", "0", &format!("{name}:{tag}")]).await.expect(5, "the manifest");
+    }
+    let report = cli.json(&["--json", &format!("{name}:1")]).await;
+    assert!(report["bytes"]["resumed"].as_u64().unwrap() >= 10_000, "{}", report["bytes"]);
 }

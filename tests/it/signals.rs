@@ -30,6 +30,11 @@ async fn stalling() -> (Registry, Image, String) {
 async fn both_stalled(cli: &Cli, running: &Running) -> Vec<(String, u64)> {
     // At most 256 KiB of a blob may be received and not be in its file.
     running.wait_for_partials(2, STALL as u64 - (256 << 10)).await;
+    // The config, which travels beside them, is no partial any more.
+    let blobs = cli.store().join("blobs/sha256");
+    while std::fs::read_dir(&blobs).unwrap().count() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     partials(cli)
 }
 
