@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{blobs, failed};
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The full name of an image, as containerd writes it.
@@ -53,9 +54,35 @@ impl Entry {
         Self { descriptor, names }
     }
 
-    fn is_called(&self, name: &str) -> bool {
-        self.names.iter().any(|own| own == name)
+    /// What its name stood for when it came here: the index, where a manifest was chosen from one.
+    pub fn digest(&self) -> Digest {
+        let index = self.descriptor.annotations.get(INDEX_ANNOTATION);
+        let index = index.and_then(|text| text.parse().ok());
+        index.unwrap_or_else(|| self.descriptor.digest.clone())
     }
+
+    /// Whether the digest is its own, or that of the index that it was chosen from.
+    pub fn has_digest(&self, digest: &Digest) -> bool {
+        self.descriptor.digest == *digest || self.digest() == *digest
+    }
+
+    /// The one of its names that is meant: `NAME`, also by `NAME@DIGEST` where it has that digest.
+    ///
+    /// A name that ends in a digest is not believed where the digest is another one.
+    pub fn name_meant_by(&self, wanted: &str) -> Option<&str> {
+        let own = |name: &str| self.names.iter().find(|own| *own == name).map(String::as_str);
+        match pinned(wanted) {
+            None => own(wanted),
+            Some((name, digest)) if self.has_digest(&digest) => own(wanted).or_else(|| own(name)),
+            Some(_) => None,
+        }
+    }
+}
+
+/// `NAME@DIGEST` in its parts.
+fn pinned(name: &str) -> Option<(&str, Digest)> {
+    let (name, digest) = name.rsplit_once('@')?;
+    Some((name, digest.parse().ok()?))
 }
 
 /// Read or to be written; entries are parsed only where somebody looks at them.
@@ -103,12 +130,13 @@ impl Index {
         self.manifests.iter().map(|raw| entry(raw)).collect()
     }
 
-    /// The entry of this name.
-    pub(super) fn find(&self, name: &str) -> Result<Option<Descriptor>> {
-        for raw in self.manifests.iter().filter(|raw| may_be_called(raw, name)) {
+    /// The entry that is meant by this name.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Entry>> {
+        let text = pinned(name).map_or(name, |(name, _)| name);
+        for raw in self.manifests.iter().filter(|raw| may_be_called(raw, text)) {
             let entry = entry(raw)?;
-            if entry.is_called(name) {
-                return Ok(Some(entry.descriptor));
+            if entry.name_meant_by(name).is_some() {
+                return Ok(Some(entry));
             }
         }
         Ok(None)
@@ -126,7 +154,7 @@ impl Index {
         if !name.contains('[') {
             descriptor.annotations.insert(REF_ANNOTATION.to_owned(), name.to_owned());
         }
-        if self.find(name)?.as_ref() == Some(&descriptor) {
+        if self.find(name)?.is_some_and(|held| held.descriptor == descriptor) {
             return Ok(false);
         }
         self.remove(name)?;
@@ -228,11 +256,9 @@ mod tests {
         assert!(!index.set("docker.io/library/a:1", image("one")).unwrap());
         assert!(index.set("b", image("one")).unwrap());
         assert!(index.set("docker.io/library/a:1", image("two")).unwrap());
-        assert_eq!(index.find("b").unwrap().unwrap().digest, image("one").digest);
-        assert_eq!(
-            index.find("docker.io/library/a:1").unwrap().unwrap().digest,
-            image("two").digest
-        );
+        let digest_of = |index: &Index, name| index.find(name).unwrap().unwrap().digest();
+        assert_eq!(digest_of(&index, "b"), image("one").digest);
+        assert_eq!(digest_of(&index, "docker.io/library/a:1"), image("two").digest);
         assert_eq!(index.entries().unwrap().len(), 2);
         assert!(index.remove("b").unwrap() && !index.remove("b").unwrap());
     }
@@ -244,6 +270,21 @@ mod tests {
         let entry = index.entries().unwrap().remove(0);
         assert_eq!(entry.names, ["[::1]:5000/a:1"]);
         assert!(!entry.descriptor.annotations.contains_key(REF_ANNOTATION));
+    }
+
+    #[test]
+    fn a_digest_behind_a_name_must_be_the_image_s_or_its_index_s() {
+        let (mut index, chosen) = (index(), image("chosen"));
+        let mut entry = chosen.clone();
+        let of_index = Digest::sha256(b"index");
+        entry.annotations.insert(INDEX_ANNOTATION.into(), of_index.to_string());
+        index.set("h/a:1", entry).unwrap();
+        index.set(&format!("h/liar@{of_index}"), image("other")).unwrap();
+        let other = image("other").digest;
+        let finds = |name: String| index.find(&name).unwrap().is_some();
+        assert!(finds(format!("h/a:1@{}", chosen.digest)) && finds(format!("h/a:1@{of_index}")));
+        assert!(!finds(format!("h/a:1@{other}")) && !finds(format!("h/a@{of_index}")));
+        assert!(!finds(format!("h/liar@{of_index}")) && !finds(format!("h/liar@{other}")));
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl Layout {
         Index::read(&self.0.root)?.entries()
     }
 
+    /// The entry of this name; of `NAME@DIGEST` only one that has the digest, or was chosen from the index that has it.
+    pub fn entry(&self, name: &str) -> Result<Option<Entry>> {
+        Index::read(&self.0.root)?.find(name)
+    }
+
     /// Gives the image of this name another name; a former holder of it loses it.
     ///
     /// # Errors
@@ -114,7 +119,7 @@ impl Layout {
     pub fn tag(&self, name: &str, new: &str) -> Result<()> {
         self.0.change_index(|index| {
             let entry = index.find(name)?.ok_or_else(|| self.0.lacks(name))?;
-            index.set(new, entry)
+            index.set(new, entry.descriptor)
         })
     }
 
@@ -122,8 +127,9 @@ impl Layout {
     pub fn add_origin(&self, name: &str, origin: &str) -> Result<()> {
         self.0.change_index(|index| {
             let Some(entry) = index.find(name)? else { return Ok(false) };
-            let entry = with_origins(index, name, entry, &[origin.to_owned()])?;
-            index.set(name, entry)
+            let Some(name) = entry.name_meant_by(name).map(str::to_owned) else { return Ok(false) };
+            let entry = with_origins(index, &name, entry.descriptor, &[origin.to_owned()])?;
+            index.set(&name, entry)
         })
     }
 
@@ -132,6 +138,9 @@ impl Layout {
         let mut found = false;
         self.0.change_index(|index| {
             found = index.remove(name)?;
+            if !found && let Some(entry) = index.find(name)? {
+                found = index.remove(entry.name_meant_by(name).unwrap_or_default())?;
+            }
             Ok(found)
         })?;
         Ok(found)

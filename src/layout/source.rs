@@ -5,7 +5,6 @@ use std::future::ready;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::index::Index;
 use super::origins::origins_of;
 use super::{Layout, blobs};
 use crate::checked::verify;
@@ -26,7 +25,9 @@ impl Layout {
 
     fn find(&self, name: &Name) -> Result<Option<Descriptor>> {
         match name {
-            Name::Tag(text) | Name::Ref(text) => Index::read(self.root())?.find(text),
+            Name::Tag(text) | Name::Ref(text) => {
+                Ok(self.entry(text)?.map(|entry| entry.descriptor))
+            }
             Name::Digest(digest) => match self.by_digest(digest) {
                 Ok(document) => Ok(Some(document.descriptor().clone())),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::index::Index;
 use super::origins::with_origins;
 use super::{INDEX_ANNOTATION, Inner, Layout, blobs, ingest};
 use crate::checked::verify;
@@ -19,8 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 impl Layout {
     fn held(&self, name: &Name) -> Result<Option<Document>> {
         let found = match name {
-            Name::Tag(text) | Name::Ref(text) => match Index::read(self.root())?.find(text)? {
-                Some(descriptor) => self.described(&descriptor),
+            Name::Tag(text) | Name::Ref(text) => match self.entry(text)? {
+                Some(entry) => self.described(&entry.descriptor),
                 None => return Ok(None),
             },
             Name::Digest(_) | Name::Sole => self.resolve(name),

@@ -110,12 +110,12 @@ impl Layout {
     fn chosen(&self, names: &[String]) -> Result<Vec<Entry>> {
         let mut entries = self.entries()?;
         for name in names {
-            if !entries.iter().any(|entry| entry.names.contains(name)) {
+            if !entries.iter().any(|entry| entry.name_meant_by(name).is_some()) {
                 return Err(Error::new(ErrorKind::NotFound, name).because("not in the store"));
             }
         }
-        entries
-            .retain(|entry| names.is_empty() || entry.names.iter().any(|own| names.contains(own)));
+        let is_meant = |entry: &Entry| names.iter().any(|name| entry.name_meant_by(name).is_some());
+        entries.retain(|entry| names.is_empty() || is_meant(entry));
         Ok(entries)
     }
 }

@@ -79,6 +79,8 @@ impl Reference {
     }
 
     /// What the image is called in a layout: `registry/repository:tag`, or `registry/repository@digest` without tag.
+    ///
+    /// To find it there, ask for the whole reference: a digest beside the tag must be the image's.
     pub fn store_name(&self) -> String {
         let Self { registry, repository, .. } = self;
         match (&self.tag, &self.digest) {

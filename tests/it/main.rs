@@ -8,6 +8,8 @@ mod cli_json;
 #[cfg(test)]
 mod cli_look;
 #[cfg(test)]
+mod cli_pins;
+#[cfg(test)]
 mod cli_pull;
 #[cfg(test)]
 mod cli_store;

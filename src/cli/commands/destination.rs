@@ -29,7 +29,10 @@ impl Destination {
     pub(super) fn parse(text: &str) -> Result<Self> {
         match Place::parse(text, PlainMeans::Registry)? {
             Place::Registry(reference) | Place::Either(reference) => Self::at_registry(reference),
-            Place::Store(reference) => Ok(Self::Store(Some(reference))),
+            Place::Store(reference) => match reference.digest() {
+                Some(digest) => Err(decides(digest.as_str())),
+                None => Ok(Self::Store(Some(reference))),
+            },
             Place::Layout { name: name @ Name::Digest(_), .. } => Err(decides(&name.to_string())),
             Place::Layout { path, name } => Ok(Self::Layout { path, name }),
         }

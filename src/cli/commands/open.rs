@@ -49,32 +49,32 @@ pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Ope
         },
         Place::Layout { path, name } => {
             let layout = Layout::open(path)?;
-            let name = named(&layout, name.clone()).await?;
-            let full_name = match &name {
-                Name::Ref(text) | Name::Tag(text) => text.clone(),
-                Name::Digest(_) => String::new(),
-                Name::Sole => sole_name(&layout)?,
-            };
+            let (name, full_name) = named(&layout, name)?;
             Ok(Opened::in_layout(Arc::new(layout), name, place.to_string(), full_name))
         }
     }
 }
 
-/// What the only image of a layout is called; an entry may have no name.
-fn sole_name(layout: &Layout) -> Result<String> {
-    let mut entries = layout.entries()?;
-    let names = entries.pop().map(|entry| entry.names).unwrap_or_default();
-    Ok(names.into_iter().next().unwrap_or_default())
-}
-
-/// `oci:PATH:alpine` also finds what a pull wrote there under its full name.
-async fn named(layout: &Layout, name: Name) -> Result<Name> {
-    let Name::Ref(text) = &name else { return Ok(name) };
-    let Ok(reference) = text.parse::<Reference>() else { return Ok(name) };
-    Ok(match layout.head(&name).await? {
-        Some(_) => name,
-        None => Name::Ref(reference.store_name()),
-    })
+/// What to ask the layout for, and what the image is called there; an entry may have no name.
+fn named(layout: &Layout, name: &Name) -> Result<(Name, String)> {
+    let wanted = match name {
+        Name::Digest(_) => return Ok((name.clone(), String::new())),
+        Name::Sole => {
+            let names = layout.entries()?.pop().map(|entry| entry.names).unwrap_or_default();
+            return Ok((Name::Sole, names.into_iter().next().unwrap_or_default()));
+        }
+        Name::Ref(text) | Name::Tag(text) => text,
+    };
+    // `oci:PATH:alpine` also finds what a pull wrote there under its full name.
+    let written_out = wanted.parse::<Reference>().ok().map(|reference| reference.to_string());
+    for wanted in [Some(wanted), written_out.as_ref()].into_iter().flatten() {
+        if let Some(entry) = layout.entry(wanted)?
+            && let Some(own) = entry.name_meant_by(wanted)
+        {
+            return Ok((Name::Ref(wanted.clone()), own.to_owned()));
+        }
+    }
+    Ok((Name::Ref(wanted.clone()), wanted.clone()))
 }
 
 pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Opened> {
@@ -89,9 +89,9 @@ pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Ope
 }
 
 fn store(reference: &Reference, settings: &Settings) -> Result<Opened> {
-    let name = reference.store_name();
+    let name = reference.to_string();
     let store = settings.store_with(&name)?;
-    Ok(Opened::in_layout(store, Name::Ref(name.clone()), reference.to_string(), name))
+    Ok(Opened::in_layout(store, Name::Ref(name.clone()), name, reference.store_name()))
 }
 
 async fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>> {

@@ -67,7 +67,7 @@ async fn in_store(
     let path = settings.store.clone();
     let store = opened_unless_cancelled(cancel, "pull", move || existing_layout(&path)).await?;
     let wanted = references.iter().map(|reference| {
-        let name = reference.store_name();
+        let name = reference.to_string();
         let missing = || Error::new(ErrorKind::NotFound, &name).because("not in the store");
         let source = store.clone().ok_or_else(missing)?;
         want(reference, source, Name::Ref(name), platforms, destination)

@@ -10,19 +10,33 @@ use crate::cli::size::size;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::PruneReport;
 use crate::place::{Place, PlainMeans};
+use crate::reference::Reference;
 
-/// The name in the store that a word means.
-pub(super) fn name(text: &str) -> Result<String> {
+/// The image of the store that a word means.
+fn named(text: &str) -> Result<Reference> {
     match Place::parse(text, PlainMeans::Store)? {
-        Place::Store(reference) => Ok(reference.store_name()),
+        Place::Store(reference) => Ok(reference),
         _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'"))
             .because("expected the name of an image in the store")),
     }
 }
 
+/// What to ask the store for it; a digest that was typed is a part of it.
+pub(super) fn name(text: &str) -> Result<String> {
+    named(text).map(|reference| reference.to_string())
+}
+
 pub(in crate::cli) fn tag(args: &Tag, settings: &Settings) -> Result<ExitCode> {
-    let (source, new) = (name(&args.source)?, name(&args.name)?);
-    settings.store_with(&source)?.tag(&source, &new)?;
+    let (source, new) = (name(&args.source)?, named(&args.name)?);
+    let store = settings.store_with(&source)?;
+    if let (Some(digest), Some(entry)) = (new.digest(), store.entry(&source)?)
+        && !entry.has_digest(digest)
+    {
+        let why = format!("{source} has another digest, {}", entry.digest());
+        return Err(Error::new(ErrorKind::Reference, format!("name '{new}'")).because(why));
+    }
+    let new = new.store_name();
+    store.tag(&source, &new)?;
     if !settings.quiet {
         note(&format!("{source} is also {new} now"));
     }
