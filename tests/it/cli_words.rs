@@ -40,9 +40,21 @@ async fn a_verb_is_never_taken_for_an_image() {
         output.expect(3, &format!("docker.io/library/{name}:latest: not in the store"));
     }
     cli.run(&["--offline", "pullo"]).await.expect(2, "did you mean `pull`?");
+    for slip in ["unpak", "helps", "lss"] {
+        cli.run(&["--offline", slip]).await.expect(2, "did you mean `");
+    }
     cli.run(&["--offline", "pull/o"]).await.expect(3, "docker.io/pull/o:latest");
     cli.run(&["--json"]).await.expect(2, "Usage: rpull");
     cli.run(&["--all-tags", "--offline", "a"]).await.expect(3, "--offline asks no registry");
+}
+
+#[tokio::test]
+async fn a_log_level_that_is_none_is_told() {
+    let warned = Cli::new().env("RPULL_LOG", "garbage").run(&["images"]).await;
+    warned.expect(0, "warning: RPULL_LOG=garbage is none of off, error");
+    for level in ["", "warn", "INFO"] {
+        assert_eq!(Cli::new().env("RPULL_LOG", level).run(&["images"]).await.stderr, "");
+    }
 }
 
 #[tokio::test]
