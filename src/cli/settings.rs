@@ -11,6 +11,7 @@ use crate::platform::Platform;
 use crate::registry::credentials::{CredentialOptions, Credentials, Environment, parse_creds};
 use crate::registry::{Client, RegistryOptions, certs_dirs};
 use crate::retry::RetryPolicy;
+use crate::transfer::Choice;
 
 /// How progress is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,13 +107,13 @@ pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
     }
 }
 
-/// The platform that was asked for, else `DOCKER_DEFAULT_PLATFORM`, else the host's.
-pub(super) fn platform(typed: Option<&str>) -> Result<Platform> {
+/// The platform that was asked for, by `DOCKER_DEFAULT_PLATFORM` too, else the host's.
+pub(super) fn platform(typed: Option<&str>) -> Result<Choice> {
     let of_environment =
         std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
     match typed.or(of_environment.as_deref()) {
-        Some(text) => text.parse(),
-        None => Ok(Platform::host()),
+        Some(text) => text.parse().map(Choice::demanded),
+        None => Ok(Choice::preferred(Platform::host())),
     }
 }
 

@@ -43,7 +43,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn of(descriptor: Descriptor) -> Self {
+    /// Reads it by its annotations.
+    pub fn of(descriptor: Descriptor) -> Self {
         let mut names: Vec<String> = [NAME_ANNOTATION, REF_ANNOTATION]
             .into_iter()
             .filter_map(|key| descriptor.annotations.get(key))
@@ -56,9 +57,7 @@ impl Entry {
 
     /// What its name stood for when it came here: the index, where a manifest was chosen from one.
     pub fn digest(&self) -> Digest {
-        let index = self.descriptor.annotations.get(INDEX_ANNOTATION);
-        let index = index.and_then(|text| text.parse().ok());
-        index.unwrap_or_else(|| self.descriptor.digest.clone())
+        index_digest(&self.descriptor).unwrap_or_else(|| self.descriptor.digest.clone())
     }
 
     /// Whether the digest is its own, or that of the index that it was chosen from.
@@ -79,8 +78,13 @@ impl Entry {
     }
 }
 
+/// Digest of the index that an entry was chosen from.
+pub(super) fn index_digest(entry: &Descriptor) -> Option<Digest> {
+    entry.annotations.get(INDEX_ANNOTATION)?.parse().ok()
+}
+
 /// `NAME@DIGEST` in its parts.
-fn pinned(name: &str) -> Option<(&str, Digest)> {
+pub(super) fn pinned(name: &str) -> Option<(&str, Digest)> {
     let (name, digest) = name.rsplit_once('@')?;
     Some((name, digest.parse().ok()?))
 }
@@ -147,11 +151,12 @@ impl Index {
         descriptor.data = None;
         descriptor.annotations.remove(NAME_ANNOTATION);
         descriptor.annotations.remove(REF_ANNOTATION);
-        if name.contains('/') {
+        // The grammar of the other annotation has no brackets, and skopeo refuses the whole layout for them.
+        let brackets = name.contains('[');
+        if brackets || name.contains('/') {
             descriptor.annotations.insert(NAME_ANNOTATION.to_owned(), name.to_owned());
         }
-        // The grammar of this annotation has no brackets, and skopeo refuses the whole layout for them.
-        if !name.contains('[') {
+        if !brackets {
             descriptor.annotations.insert(REF_ANNOTATION.to_owned(), name.to_owned());
         }
         if self.find(name)?.is_some_and(|held| held.descriptor == descriptor) {
@@ -266,10 +271,12 @@ mod tests {
     #[test]
     fn hosts_with_brackets_stay_out_of_the_annotation_that_skopeo_checks() {
         let mut index = index();
-        index.set("[::1]:5000/a:1", image("one")).unwrap();
-        let entry = index.entries().unwrap().remove(0);
-        assert_eq!(entry.names, ["[::1]:5000/a:1"]);
-        assert!(!entry.descriptor.annotations.contains_key(REF_ANNOTATION));
+        for name in ["[::1]:5000/a:1", "no[slash]"] {
+            index.set(name, image("one")).unwrap();
+            let entry = index.find(name).unwrap().unwrap();
+            assert_eq!(entry.names, [name]);
+            assert!(!entry.descriptor.annotations.contains_key(REF_ANNOTATION));
+        }
     }
 
     #[test]

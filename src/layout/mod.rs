@@ -109,7 +109,13 @@ impl Layout {
 
     /// The entry of this name; of `NAME@DIGEST` only one that has the digest, or was chosen from the index that has it.
     pub fn entry(&self, name: &str) -> Result<Option<Entry>> {
-        Index::read(&self.0.root)?.find(name)
+        let found = Index::read(&self.0.root)?.find(name)?;
+        Ok(found.filter(|entry| match index::pinned(name) {
+            Some((_, pin)) if pin != entry.descriptor.digest => {
+                self.listing(&pin, &entry.descriptor.digest).is_some()
+            }
+            _ => true,
+        }))
     }
 
     /// Gives the image of this name another name; a former holder of it loses it.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::open::registry;
+use super::open::{registry, unless_useless};
 use crate::cli::args::Blob;
 use crate::cli::output;
 use crate::cli::settings::Settings;
@@ -71,7 +71,9 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Diges
             return Ok((store, reference.digest().cloned().ok_or_else(|| no_digest(text))?));
         }
         Place::Registry(reference) => (reference, None),
-        Place::Either(reference) => (reference, settings.existing_store()?),
+        Place::Either(reference) => {
+            (reference, unless_useless(settings.existing_store(), settings)?)
+        }
     };
     let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
     match stored {

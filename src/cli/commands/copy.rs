@@ -18,7 +18,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?;
-    let Opened { source, name, reference, full_name, .. } = open_place(&place, settings).await?;
+    let Opened { source, name, reference, full_name, .. } = open_place(&place, settings)?;
     let wanted = [Wanted {
         source,
         name,

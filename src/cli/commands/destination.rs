@@ -95,9 +95,10 @@ impl Destination {
             Self::Store(_) => settings.store.clone(),
             Self::Layout { path, .. } => path.clone(),
         };
+        let place = format!("oci:{}", path.display());
         match opened_unless_cancelled(cancel, "plan", move || existing_layout(&path)).await? {
             Some(layout) => Ok(layout),
-            None => Ok(Arc::new(Empty)),
+            None => Ok(Arc::new(Empty { place })),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::cli::{bars::Bars, lines::Lines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::transfer::{
-    Finished, Options, Platforms, Progress, Silent, Throttle, Wanted, plan, transfer,
+    Choice, Finished, Options, Platforms, Progress, Silent, Throttle, Wanted, plan, transfer,
 };
 
 /// A run as it was asked for.
@@ -63,7 +63,7 @@ impl Run {
             let target = destination.open_for_plan(settings, &cancel).await?;
             let planning = plan(wanted, &*target, &self.options);
             let plans = unless_cancelled(&cancel, "plan", planning).await?;
-            return Ok((super::plan::show(wanted, &plans, several, settings)?, Vec::new()));
+            return Ok((super::plan::show(&plans, several, settings)?, Vec::new()));
         }
         let target = destination.open(settings, self.sync, &cancel).await?;
         let finished = transfer(wanted, &target, self.options).await;
@@ -77,11 +77,11 @@ pub(super) fn named_platforms(
     several: fn(Vec<Platform>) -> Platforms,
 ) -> Result<Option<Platforms>> {
     if moving.all_platforms {
-        return Ok(Some(Platforms::All));
+        return Ok(Some(Platforms::Whole));
     }
     Ok(match moving.platform.as_slice() {
         [] => None,
-        [one] => Some(Platforms::One(one.parse()?)),
+        [one] => Some(Platforms::One(Choice::demanded(one.parse()?))),
         more => Some(several(more.iter().map(|text| text.parse()).collect::<Result<_>>()?)),
     })
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
-use crate::transfer::{Picked, pick};
+use crate::transfer::{Choice, Picked, pick};
 
 /// A place, opened for reading.
 pub(in crate::cli) struct Opened {
@@ -31,22 +31,14 @@ impl Opened {
 }
 
 /// Opens the place; `plain` says what a reference without a prefix means here.
-pub(in crate::cli) async fn open(
-    text: &str,
-    plain: PlainMeans,
-    settings: &Settings,
-) -> Result<Opened> {
-    open_place(&Place::parse(text, plain)?, settings).await
+pub(in crate::cli) fn open(text: &str, plain: PlainMeans, settings: &Settings) -> Result<Opened> {
+    open_place(&Place::parse(text, plain)?, settings)
 }
 
-pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
+pub(super) fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
     match place {
-        Place::Registry(reference) => registry(reference, settings),
         Place::Store(reference) => store(reference, settings),
-        Place::Either(reference) => match in_store(reference, settings).await? {
-            Some(opened) => Ok(opened),
-            None => registry(reference, settings),
-        },
+        Place::Registry(reference) | Place::Either(reference) => registry(reference, settings),
         Place::Layout { path, name } => {
             let layout = Layout::open(path)?;
             let (name, full_name) = named(&layout, name)?;
@@ -94,12 +86,26 @@ fn store(reference: &Reference, settings: &Settings) -> Result<Opened> {
     Ok(Opened::in_layout(store, Name::Ref(name.clone()), name, reference.store_name()))
 }
 
-async fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>> {
-    if settings.existing_store()?.is_none() {
-        return Ok(None);
+fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>> {
+    let Some(store) = settings.existing_store()? else { return Ok(None) };
+    let held = store.entry(&reference.to_string())?;
+    held.map(|_| self::store(reference, settings)).transpose()
+}
+
+/// What the store has; nothing where it is no help and the registry may be asked instead. What is broken is told.
+pub(super) fn unless_useless<T>(
+    found: Result<Option<T>>,
+    settings: &Settings,
+) -> Result<Option<T>> {
+    match found {
+        Err(error) if !settings.offline => {
+            if error.kind() != ErrorKind::NotFound {
+                tracing::warn!("{}; asking the registry", error.chain());
+            }
+            Ok(None)
+        }
+        found => found,
     }
-    let opened = store(reference, settings)?;
-    Ok(opened.source.head(&opened.name).await?.map(|_| opened))
 }
 
 /// One platform's image: its documents, and its config read.
@@ -111,23 +117,38 @@ pub(in crate::cli) struct Image {
 }
 
 impl Image {
-    /// Fetches manifest and config, nothing else.
+    /// Fetches manifest and config, nothing else. A plain reference is an image of the store, else of a registry.
     pub(in crate::cli) async fn open(
         text: &str,
         typed: Option<&str>,
-        plain: PlainMeans,
         settings: &Settings,
     ) -> Result<Self> {
-        let platform = platform(typed)?;
-        let opened = open(text, plain, settings).await?;
-        let Picked { root, chosen } = pick(
-            &*opened.source,
-            &opened.name,
-            &opened.reference,
-            Some(&platform),
-            &settings.retry,
-        )
-        .await?;
+        let choice = platform(typed)?;
+        let place = Place::parse(text, PlainMeans::Either)?;
+        if let Place::Either(reference) = &place {
+            let stored = Self::stored(reference, &choice, settings).await;
+            if let Some(image) = unless_useless(stored, settings)? {
+                return Ok(image);
+            }
+        }
+        Self::read(open_place(&place, settings)?, &choice, settings).await
+    }
+
+    async fn stored(
+        reference: &Reference,
+        choice: &Choice,
+        settings: &Settings,
+    ) -> Result<Option<Self>> {
+        match in_store(reference, settings)? {
+            Some(opened) => Self::read(opened, choice, settings).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn read(opened: Opened, choice: &Choice, settings: &Settings) -> Result<Self> {
+        let (source, name) = (&*opened.source, &opened.name);
+        let picked = pick(source, name, &opened.reference, Some(choice), &settings.retry);
+        let Picked { root, chosen } = picked.await?;
         let descriptor = &chosen.manifest()?.config;
         if !descriptor.media_type.is_image_config() {
             return Err(Error::new(ErrorKind::Unsupported, &opened.reference)

@@ -1,0 +1,274 @@
+//! Finds documents below a root: the manifest of a platform, or everything.
+
+use std::collections::HashSet;
+
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
+
+use super::subset;
+use crate::config::{CONFIG_LIMIT, ImageConfig};
+use crate::content::{Name, Source, Target};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, Document, Index, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, Platform};
+use crate::retry::RetryPolicy;
+
+/// Indexes inside indexes that are followed.
+const MAX_DEPTH: usize = 8;
+
+/// Bytes of all documents of one image together; a hostile index could name thousands of large ones.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Documents that are fetched at once.
+pub(super) const AT_ONCE: usize = 6;
+
+/// The platform that is wanted of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Which one.
+    pub platform: Platform,
+    /// Whether somebody asked for it: then an image that leaves no choice must be for it too.
+    pub demanded: bool,
+}
+
+impl Choice {
+    /// What somebody asked for.
+    pub fn demanded(platform: Platform) -> Self {
+        Self { platform, demanded: true }
+    }
+
+    /// What fits best where nobody asked for anything.
+    pub fn preferred(platform: Platform) -> Self {
+        Self { platform, demanded: false }
+    }
+}
+
+/// A root document, and the manifest in it that was asked for.
+#[derive(Clone, Debug)]
+pub struct Picked {
+    /// What the name resolved to.
+    pub root: Document,
+    /// The manifest of the platform; the root itself where it is a manifest or no platform was asked for.
+    pub chosen: Document,
+}
+
+/// Resolves a name for looking at it: documents only, and no target to look into first.
+pub async fn pick(
+    source: &dyn Source,
+    name: &Name,
+    reference: &str,
+    choice: Option<&Choice>,
+    retry: &RetryPolicy,
+) -> Result<Picked> {
+    let root = source.resolve(name).await?;
+    let finder = Finder { source, reference, target: None, retry };
+    let chosen = match (root.content(), choice) {
+        (Content::Index(index), Some(choice)) => {
+            let (document, platform) = finder.choose(index, &choice.platform, 0).await?;
+            document.on_platform(platform)
+        }
+        (Content::Manifest(manifest), Some(Choice { platform, demanded: true })) => {
+            finder.check_platform(&root, manifest, platform).await?;
+            root.clone()
+        }
+        _ => root.clone(),
+    };
+    Ok(Picked { root, chosen })
+}
+
+/// Finds documents below a root.
+pub(super) struct Finder<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) reference: &'a str,
+    /// Looked into before the source is asked.
+    pub(super) target: Option<&'a dyn Target>,
+    pub(super) retry: &'a RetryPolicy,
+}
+
+impl Finder<'_> {
+    async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
+        if !descriptor.media_type.is_document() {
+            let why =
+                format!("the index names a {} where a manifest should be", descriptor.media_type);
+            return Err(Error::new(ErrorKind::Document, self.reference).because(why));
+        }
+        if let Some(target) = self.target
+            && let Some(document) = target.stored(descriptor).await?
+        {
+            return Ok(document);
+        }
+        self.source.document(descriptor).await
+    }
+
+    /// The manifest for this platform, and the platform that the index says it has.
+    pub(super) fn choose<'a>(
+        &'a self,
+        index: &'a Index,
+        platform: &'a Platform,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<(Document, Option<Platform>)>> {
+        Box::pin(async move {
+            self.check_depth(depth)?;
+            for entry in platform::select(platform, &index.manifests) {
+                if !entry.media_type.is_document() {
+                    continue;
+                }
+                let document = self.document(entry).await?;
+                match document.content() {
+                    Content::Index(nested) => {
+                        match self.choose(nested, platform, depth + 1).await {
+                            Err(error) if error.kind() == ErrorKind::NotFound => {}
+                            chosen => return chosen,
+                        }
+                    }
+                    Content::Manifest(_) if entry.platform.is_some() => {
+                        let platform = entry.platform.clone();
+                        return Ok((document, platform));
+                    }
+                    Content::Manifest(manifest) => {
+                        let own = self.platform_of(manifest).await?;
+                        if platform::matches(platform, &own) {
+                            return Ok((document, Some(own)));
+                        }
+                    }
+                }
+            }
+            let there = platform::available(&index.manifests);
+            let there =
+                if there.is_empty() { "nothing that runs".to_owned() } else { there.join(", ") };
+            Err(Error::new(
+                ErrorKind::NotFound,
+                format!("platform {platform} of {}", self.reference),
+            )
+            .because(format!("the index has {there}")))
+        })
+    }
+
+    /// The manifests of these platforms and their attestations, and the index without all others.
+    pub(super) async fn only(
+        &self,
+        root: &Document,
+        index: &Index,
+        platforms: &[Platform],
+    ) -> Result<Vec<Document>> {
+        let mut chosen = Vec::new();
+        for platform in platforms {
+            chosen.push(self.choose(index, platform, 0).await?.0);
+        }
+        let kept = subset::kept(index, &chosen.iter().map(Document::digest).collect());
+        let mut documents = Vec::new();
+        for entry in &kept {
+            let document = self.document(entry).await?;
+            documents.push(document.on_platform(entry.platform.clone()));
+        }
+        documents.push(subset::rewrite(root, &kept)?);
+        Ok(documents)
+    }
+
+    /// A manifest that no index was asked for has one platform all the same; one that says nothing may be for any.
+    pub(super) async fn check_platform(
+        &self,
+        document: &Document,
+        manifest: &Manifest,
+        wanted: &Platform,
+    ) -> Result<()> {
+        let own = match &document.descriptor().platform {
+            Some(own) => own.clone(),
+            None => self.platform_of(manifest).await?,
+        };
+        if own.is_empty() || platform::matches(wanted, &own) {
+            return Ok(());
+        }
+        let what = format!("platform {wanted} of {}", self.reference);
+        Err(Error::new(ErrorKind::NotFound, what)
+            .at(self.source.place())
+            .because(format!("it is there for {own} only")))
+    }
+
+    /// An index entry without a platform says it in its config only; an artifact's config says nothing.
+    async fn platform_of(&self, manifest: &Manifest) -> Result<Platform> {
+        if !manifest.config.media_type.is_image_config() {
+            return Ok(Platform::default());
+        }
+        let config = &manifest.config;
+        let stored = match self.target {
+            Some(target) => target.stored_blob(config, CONFIG_LIMIT).await?,
+            None => None,
+        };
+        let bytes = match stored {
+            Some(bytes) => bytes,
+            None => crate::fetch::blob(self.source, config, CONFIG_LIMIT, self.retry).await?,
+        };
+        Ok(ImageConfig::parse(&bytes)?.platform())
+    }
+
+    /// The document and everything below it, children before parents, each once.
+    pub(super) fn collect<'a>(
+        &'a self,
+        document: Document,
+        depth: usize,
+        seen: &'a mut HashSet<Digest>,
+        into: &'a mut Vec<Document>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.check_depth(depth)?;
+            if let Content::Index(index) = document.content() {
+                let new = |entry: &&Descriptor| {
+                    entry.media_type.is_document() && seen.insert(entry.digest.clone())
+                };
+                let entries: Vec<Descriptor> =
+                    index.manifests.iter().filter(new).cloned().collect();
+                // Owned by the futures: a closure over borrowed entries is not general enough for `buffered`.
+                let fetch = |entry: Descriptor| async move {
+                    let child = self.document(&entry).await?;
+                    Ok::<_, Error>(child.on_platform(entry.platform))
+                };
+                let children: Vec<_> =
+                    stream::iter(entries.clone()).map(fetch).buffered(AT_ONCE).collect().await;
+                self.check_there(&entries, &children)?;
+                for child in children {
+                    self.collect(child?, depth + 1, seen, into).await?;
+                }
+            }
+            into.push(document);
+            if into.iter().map(|document| document.bytes().len()).sum::<usize>() > MAX_BYTES {
+                let why = format!("its manifests are larger than {} MiB together", MAX_BYTES >> 20);
+                return Err(Error::new(ErrorKind::Document, self.reference).because(why));
+            }
+            Ok(())
+        })
+    }
+
+    /// Names everything that is missing at once: a store often has one platform of many.
+    fn check_there(&self, entries: &[Descriptor], children: &[Result<Document>]) -> Result<()> {
+        let lacks = |child: &Result<Document>| matches!(child, Err(error) if error.kind() == ErrorKind::NotFound);
+        let missing = entries.iter().zip(children).filter(|(_, child)| lacks(child));
+        let (attestations, images): (Vec<_>, Vec<_>) =
+            missing.map(|(entry, _)| entry).partition(|entry| entry.is_attestation());
+        let mut missing: Vec<String> = images
+            .iter()
+            .map(|entry| match &entry.platform {
+                Some(platform) => platform.to_string(),
+                None => entry.digest.to_string(),
+            })
+            .collect();
+        match attestations.len() {
+            0 if missing.is_empty() => return Ok(()),
+            0 => {}
+            1 => missing.push("an attestation".to_owned()),
+            several => missing.push(format!("{several} attestations")),
+        }
+        let why = format!("its index names what is not there: {}", missing.join(", "));
+        Err(Error::new(ErrorKind::NotFound, self.reference).at(self.source.place()).because(why))
+    }
+
+    fn check_depth(&self, depth: usize) -> Result<()> {
+        if depth < MAX_DEPTH {
+            return Ok(());
+        }
+        let why = format!("indexes nest more than {MAX_DEPTH} deep");
+        Err(Error::new(ErrorKind::Document, self.reference).because(why))
+    }
+}
