@@ -62,6 +62,18 @@ async fn images_are_listed_named_and_forgotten() {
 }
 
 #[tokio::test]
+async fn a_layer_that_is_listed_twice_is_there_once() {
+    let registry = Registry::start().await;
+    let (twice, top) = (layer(&[("a", &random_blob(9_000, 1))]), layer(&[("b", b"b")]));
+    let held = image(Family::Oci, "amd64", &[twice.clone(), top, twice]);
+    held.publish(&registry, "a", Some("1"));
+    let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));
+    let pulled = cli.json(&["--json", &name]).await;
+    assert_eq!(cli.json(&["images", "--json"]).await[0]["size"], pulled["bytes"]["total"]);
+    assert_eq!(cli.json(&["inspect", "--json", &name]).await["size"], pulled["bytes"]["total"]);
+}
+
+#[tokio::test]
 async fn a_store_that_is_not_there_is_empty_and_stays_away() {
     let cli = Cli::new();
     assert_eq!(cli.json(&["images", "--json"]).await, json!([]));
