@@ -8,6 +8,7 @@ use super::output;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::platform::Platform;
+use crate::reference::Reference;
 use crate::registry::credentials::{CredentialOptions, Credentials, Environment, parse_creds};
 use crate::registry::{Client, RegistryOptions, certs_dirs};
 use crate::retry::RetryPolicy;
@@ -22,6 +23,7 @@ pub(super) enum Show {
 }
 
 /// What all commands need.
+#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) store: PathBuf,
     pub(super) offline: bool,
@@ -56,6 +58,43 @@ impl Settings {
         })
     }
 
+    /// The same for one side of a copy, where that has ways of its own.
+    pub(super) fn for_side(
+        &self,
+        creds: Option<String>,
+        authfile: Option<PathBuf>,
+        plain_http: bool,
+    ) -> Self {
+        let mut side = self.clone();
+        if creds.is_some() || authfile.is_some() {
+            side.registry.creds = creds;
+            side.registry.authfile = authfile;
+        }
+        side.registry.plain_http |= plain_http;
+        side
+    }
+
+    /// Whether both would show the same `--creds`.
+    pub(super) fn has_creds_of(&self, other: &Self) -> bool {
+        self.registry.creds.is_some() && self.registry.creds == other.registry.creds
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Reference`] where `--creds` would go to several registries: none may see the password of another.
+    pub(super) fn check_creds<'a>(
+        &self,
+        images: impl IntoIterator<Item = &'a Reference>,
+    ) -> Result<()> {
+        let mut registries = images.into_iter().map(Reference::registry);
+        if let (Some(_), Some(one)) = (&self.registry.creds, registries.next())
+            && let Some(other) = registries.find(|other| *other != one)
+        {
+            let why = format!("is for one registry, and the images are of {one} and {other}");
+            return Err(Error::new(ErrorKind::Reference, "--creds").because(why));
+        }
+        Ok(())
+    }
+
     /// A client for registries.
     ///
     /// # Errors
@@ -66,6 +105,19 @@ impl Settings {
                 .because("not in the store, and --offline asks no registry"));
         }
         let typed = &self.registry;
+        for (option, path) in [
+            ("--ca-file", &typed.ca_file),
+            ("--cert-file", &typed.cert_file),
+            ("--key-file", &typed.key_file),
+        ] {
+            if let Some(path) = path
+                && let Err(error) = std::fs::metadata(path)
+            {
+                return Err(Error::new(ErrorKind::Reference, option)
+                    .at(path.display().to_string())
+                    .caused_by(error));
+            }
+        }
         let environment = Environment::from_process();
         let explicit = typed.creds.as_deref().map(parse_creds).transpose()?;
         Ok(Client::new(RegistryOptions {
@@ -93,9 +145,13 @@ impl Settings {
 
     /// The local store, which must hold `name`.
     pub(super) fn store_with(&self, name: &str) -> Result<Arc<Layout>> {
-        let missing = || Error::new(ErrorKind::NotFound, name).because("not in the store");
-        self.existing_store()?.ok_or_else(missing)
+        self.existing_store()?.ok_or_else(|| not_in_store(name))
     }
+}
+
+/// The error for a name that the store lacks.
+pub(super) fn not_in_store(name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, name).because("not in the store")
 }
 
 /// The layout at this path; `None` where there is none.

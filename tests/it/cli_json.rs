@@ -212,6 +212,11 @@ async fn inline_foreign_empty_and_repeated_blobs_keep_the_contract() {
     assert_eq!(registry.server.count("/blobs/"), 2, "nothing is asked for an empty blob");
     let again = pull(&registry, &cli, &[&name]).await;
     assert_eq!(outcomes(&again), ["shared", "shared", "skipped", "shared", "shared"]);
+    let told = cli.run(&[&name]).await;
+    told.expect(0, "1 foreign layer was skipped; --foreign-layers takes them along");
+    registry.blob("odd", held.layers[1].bytes.clone());
+    let words = ["copy", "--foreign-layers", &name, "oci:x"];
+    assert!(!cli.run(&words).await.expect(0, "").stderr.contains("skipped"));
 }
 
 fn base64_of(bytes: &[u8]) -> String {

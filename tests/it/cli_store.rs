@@ -62,6 +62,24 @@ async fn images_are_listed_named_and_forgotten() {
 }
 
 #[tokio::test]
+async fn names_are_given_and_taken_in_json_too() {
+    let (_registry, cli, held, name) = filled().await;
+    let mine = "docker.io/library/mine:latest";
+    let tagged = cli.json(&["tag", "--json", &name, "mine"]).await;
+    let digest = held.manifest.digest();
+    assert_eq!(tagged, json!({"source": name, "reference": mine, "digest": digest}));
+    let one = cli.json(&["rm", "--json", "mine"]).await;
+    assert_eq!(one, json!({"reference": mine, "removed": true}));
+    let output = cli.run(&["rm", "--json", &name, "nobody"]).await;
+    let both: Value = serde_json::from_str(&output.expect(3, "nobody").stdout).unwrap();
+    assert_eq!(both[0], json!({"reference": name, "removed": true}));
+    assert_eq!(
+        (&both[1]["removed"], &both[1]["error"]["kind"]),
+        (&json!(false), &json!("not_found"))
+    );
+}
+
+#[tokio::test]
 async fn a_layer_that_is_listed_twice_is_there_once() {
     let registry = Registry::start().await;
     let (twice, top) = (layer(&[("a", &random_blob(9_000, 1))]), layer(&[("b", b"b")]));

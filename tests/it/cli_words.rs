@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use serde_json::json;
 
 use crate::support::cli::{Cli, Output};
+use crate::support::images::{Family, image, layer};
 use crate::support::live::needs;
-use crate::support::registry::Registry;
+use crate::support::registry::{Auth, Options, Registry};
 use crate::support::samples::published;
 
 /// Verbs of the contract that have no code yet.
@@ -46,6 +47,50 @@ async fn a_verb_is_never_taken_for_an_image() {
     cli.run(&["--offline", "pull/o"]).await.expect(3, "docker.io/pull/o:latest");
     cli.run(&["--json"]).await.expect(2, "Usage: rpull");
     cli.run(&["--all-tags", "--offline", "a"]).await.expect(3, "--offline asks no registry");
+}
+
+/// A registry that wants this user, whose password is `pass`.
+async fn guarded(user: &str) -> Registry {
+    let auth = Auth::Basic { user: user.to_owned(), password: "pass".to_owned() };
+    Registry::start_with(Options { auth, ..Options::default() }).await
+}
+
+#[tokio::test]
+async fn one_password_is_not_shown_to_several_registries() {
+    let (one, two, cli) = (guarded("one").await, guarded("two").await, Cli::new());
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
+    held.publish(&one, "a", Some("1"));
+    let (here, there) = (format!("{}:1", one.repository("a")), two.repository("b:1"));
+    let creds = ["--creds", "one:pass"];
+    let commands: [&[&str]; 4] = [
+        &["pull", &here, &there],
+        &["copy", &here, &there],
+        &["copy", "--src-plain-http", &here, &there],
+        &["push", &format!("docker://{here}"), &there],
+    ];
+    for words in commands {
+        let output = cli.run(&[words, &creds].concat()).await;
+        output.expect(2, "error: --creds: is for one registry");
+    }
+    assert!(one.server.requests().is_empty() && two.server.requests().is_empty());
+    let sides: [&[&str]; 2] = [
+        &["--src-creds", "one:pass", "--dest-creds", "two:pass"],
+        &["--creds", "one:pass", "--dest-creds", "two:pass"],
+    ];
+    for side in sides {
+        cli.run(&[&["copy", &here, &there], side].concat()).await.expect(0, "");
+    }
+    cli.run(&[&["pull", &here, &here], &creds[..]].concat()).await.expect(0, "");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_a_slip_of_usage() {
+    let (registry, cli) = (Registry::start().await, Cli::new());
+    for option in ["--ca-file", "--cert-file", "--authfile"] {
+        let output = cli.run(&[option, "/nonexist", &registry.repository("a")]).await;
+        output.expect(2, &format!("error: {option}: /nonexist: No such file"));
+    }
+    assert!(registry.server.requests().is_empty());
 }
 
 #[tokio::test]

@@ -119,6 +119,14 @@ impl Destination {
         }
     }
 
+    /// The image of a registry, where it is one.
+    pub(super) fn at(&self) -> Option<&Reference> {
+        match self {
+            Self::Registry(reference) => Some(reference),
+            Self::Store(_) | Self::Layout { .. } => None,
+        }
+    }
+
     /// The full name for people, where the destination gives one.
     pub(super) fn reference(&self) -> Option<String> {
         match self {

@@ -40,14 +40,10 @@ impl Run {
             throttle: throttle.map(Throttle::new),
             progress: progress(settings.show, words),
             cancel: cancel.clone(),
+            foreign_layers: moving.foreign_layers,
             ..Options::default()
         };
         Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
-    }
-
-    pub(super) fn with_foreign_layers(mut self, wanted: bool) -> Self {
-        self.options.foreign_layers = wanted;
-        self
     }
 
     /// Moves the images, or tells what would move; gives the code, and what became of the images where they moved.

@@ -26,6 +26,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
         Some(text) => Place::parse(text, PlainMeans::Store)?,
         None => Place::Store(reference.clone()),
     };
+    settings.check_creds(source.at_registry().into_iter().chain([&reference]))?;
     let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::PUSH, settings, &cancel)?;
