@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::args::{Common, ProgressKind};
 use super::output;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::layout::Layout;
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -102,7 +102,8 @@ impl Settings {
     pub(super) fn client(&self, what: &str, foreign_layers: bool) -> Result<Client> {
         if self.offline {
             return Err(Error::new(ErrorKind::NotFound, what)
-                .because("not in the store, and --offline asks no registry"));
+                .because("not in the store, and --offline asks no registry")
+                .about(Matter::NotStored));
         }
         let typed = &self.registry;
         for (option, path) in [
@@ -151,7 +152,7 @@ impl Settings {
 
 /// The error for a name that the store lacks.
 pub(super) fn not_in_store(name: &str) -> Error {
-    Error::new(ErrorKind::NotFound, name).because("not in the store")
+    Error::new(ErrorKind::NotFound, name).because("not in the store").about(Matter::NotStored)
 }
 
 /// The layout at this path; `None` where there is none.

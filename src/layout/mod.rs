@@ -38,7 +38,7 @@ use self::lock::{Mode, Waiting};
 use self::origins::with_origins;
 pub use self::prune::PruneReport;
 pub use self::verify::{Bad, VerifyReport};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 
 /// How a layout that is written to is kept.
 #[derive(Clone, Copy, Debug)]
@@ -191,12 +191,15 @@ impl Inner {
         Error::new(ErrorKind::NotFound, name)
             .at(self.root.display().to_string())
             .because("not in the store")
+            .about(Matter::NotStored)
     }
 }
 
 /// The error of a file operation that the layout needed.
 fn failed(verb: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Store, verb).at(path.display().to_string()).caused_by(error)
+    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    let failed = Error::new(ErrorKind::Store, verb).at(path.display().to_string());
+    failed.about(full.then_some(Matter::DiskFull)).caused_by(error)
 }
 
 /// Makes renames into this folder survive a power failure.

@@ -75,13 +75,13 @@ impl Layout {
     }
 }
 
-/// What cannot be used counts as absent: it is fetched again and replaced.
+/// What cannot be used counts as absent: where the source is another place, it is fetched again and replaced.
 fn usable(found: Result<Document>) -> Option<Document> {
     match found {
         Ok(document) => Some(document),
         Err(error) => {
             if error.kind() != ErrorKind::NotFound {
-                tracing::warn!("{}; fetching it again", error.chain());
+                tracing::warn!("{}; it counts as missing", error.chain());
             }
             None
         }

@@ -9,7 +9,9 @@ use super::prune::files;
 use super::reach::Reach;
 use super::{Entry, Layout, journal};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
 
 /// What was hashed and found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -111,7 +113,7 @@ impl Layout {
         let mut entries = self.entries()?;
         for name in names {
             if !entries.iter().any(|entry| entry.name_meant_by(name).is_some()) {
-                return Err(Error::new(ErrorKind::NotFound, name).because("not in the store"));
+                return Err(self.0.lacks(name));
             }
         }
         let is_meant = |entry: &Entry| names.iter().any(|name| entry.name_meant_by(name).is_some());

@@ -11,7 +11,7 @@ use crate::content::{Name, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, Document, Index, Manifest};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::platform::{self, Platform};
 use crate::retry::RetryPolicy;
 
@@ -142,7 +142,8 @@ impl Finder<'_> {
                 ErrorKind::NotFound,
                 format!("platform {platform} of {}", self.reference),
             )
-            .because(format!("the index has {there}")))
+            .because(format!("the index has {there}"))
+            .about(Matter::NoPlatform))
         })
     }
 
@@ -261,7 +262,10 @@ impl Finder<'_> {
             several => missing.push(format!("{several} attestations")),
         }
         let why = format!("its index names what is not there: {}", missing.join(", "));
-        Err(Error::new(ErrorKind::NotFound, self.reference).at(self.source.place()).because(why))
+        Err(Error::new(ErrorKind::NotFound, self.reference)
+            .at(self.source.place())
+            .because(why)
+            .about(Matter::NoChildren))
     }
 
     fn check_depth(&self, depth: usize) -> Result<()> {

@@ -57,7 +57,7 @@ async fn a_pin_holds_in_a_layout_too() {
     let (_registry, cli, name, held, other) = two_images().await;
     cli.run(&["-o", "oci:layout", &name]).await.expect(0, "");
     let place = |image: &Image| format!("oci:layout:{name}@{}", image.manifest.digest());
-    cli.run(&["manifest", &place(&other)]).await.expect(3, "not in the store");
+    cli.run(&["manifest", &place(&other)]).await.expect(3, "not in the layout");
     let found = cli.run(&["manifest", &place(&held)]).await;
     assert_eq!(found.expect(0, "").stdout.as_bytes(), held.manifest.bytes);
     cli.run(&["copy", &place(&held), "oci:second"]).await.expect(0, "");
@@ -178,7 +178,7 @@ async fn an_annotation_alone_does_not_answer_a_pin() {
     layout["manifests"][0]["annotations"]["rpull.index"] = json!(other.manifest.digest());
     std::fs::write(&file, layout.to_string()).unwrap();
     let place = format!("oci:layout:{name}@{}", other.manifest.digest());
-    cli.run(&["manifest", &place]).await.expect(3, "not in the store");
+    cli.run(&["manifest", &place]).await.expect(3, "not in the layout");
 }
 
 #[tokio::test]

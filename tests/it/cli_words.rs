@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use serde_json::json;
 
 use crate::support::cli::{Cli, Output};
+use crate::support::http::Reply;
 use crate::support::images::{Family, image, layer};
 use crate::support::live::needs;
 use crate::support::registry::{Auth, Options, Registry};
@@ -47,6 +48,32 @@ async fn a_verb_is_never_taken_for_an_image() {
     cli.run(&["--offline", "pull/o"]).await.expect(3, "docker.io/pull/o:latest");
     cli.run(&["--json"]).await.expect(2, "Usage: rpull");
     cli.run(&["--all-tags", "--offline", "a"]).await.expect(3, "--offline asks no registry");
+}
+
+#[tokio::test]
+async fn words_in_names_and_answers_give_no_hints() {
+    let (registry, cli) = (Registry::start().await, Cli::new());
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
+    held.publish(&registry, "mystore", Some("1"));
+    // The name has words of messages in it.
+    let output = cli.run(&["digest", &registry.repository("mystore:401")]).await;
+    output.expect(3, "hint: `rpull tags REPO` lists the tags");
+    // What a redirect leads to knows nothing of logins.
+    let elsewhere = Registry::start_with(Options { blobs_elsewhere: true, ..Options::default() });
+    let registry = elsewhere.await;
+    held.publish(&registry, "a", Some("1"));
+    registry.twist("/signed/", 0..9, |_| Reply::new(401, "no signature"));
+    let refused = cli.run(&[&format!("{}:1", registry.repository("a"))]).await;
+    assert!(!refused.expect(4, "401 unauthorized: no signature").stderr.contains("hint"));
+
+    let registry = guarded("one").await;
+    for (text, why) in [("{", "malformed"), (r#"{"credsStore":"gone"}"#, "docker-credential-gone")]
+    {
+        std::fs::write(cli.dir().join("auth.json"), text).unwrap();
+        let output = cli.run(&["--authfile", "auth.json", &registry.repository("a")]).await;
+        assert!(!output.expect(4, why).stderr.contains("hint"), "{}", output.stderr);
+    }
+    cli.run(&["manifest", "oci:nowhere:store"]).await.expect(3, "does not exist");
 }
 
 /// A registry that wants this user, whose password is `pass`.
@@ -264,7 +291,7 @@ async fn foreign_text_steers_no_terminal() {
     }
     let rows = cli.json(&["history", "--json", &name]).await;
     assert_eq!(rows[0]["created_by"], evil, "scripts get it as it was");
-    let refuse = |reply: crate::support::http::Reply| crate::support::http::Reply {
+    let refuse = |reply: Reply| Reply {
         status: 403,
         body: json!({"errors": [{"code": "DENIED", "message": "\u{1b}[2J\u{9b}0m"}]})
             .to_string()

@@ -66,7 +66,9 @@ fn named(layout: &Layout, name: &Name) -> Result<(Name, String)> {
             return Ok((Name::Ref(wanted.clone()), own.to_owned()));
         }
     }
-    Ok((Name::Ref(wanted.clone()), wanted.clone()))
+    Err(Error::new(ErrorKind::NotFound, wanted)
+        .at(format!("oci:{}", layout.root().display()))
+        .because("not in the layout"))
 }
 
 pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Opened> {
