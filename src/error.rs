@@ -64,6 +64,8 @@ impl ErrorKind {
 pub enum Matter {
     /// A user or password stands in a name.
     UserInName,
+    /// One credential was given for several registries.
+    SharedCredential,
     /// The local store has no image of the name.
     NotStored,
     /// The index lacks the platform.

@@ -35,6 +35,9 @@ pub(super) fn report(error: &Error) -> ExitCode {
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error.matter()? {
         Matter::UserInName => "give them with --creds USER:PASS, or log in with `docker login`",
+        Matter::SharedCredential => {
+            "log in with `docker login` or `podman login`, or give `copy` --src-creds and --dest-creds"
+        }
         Matter::NotStored => "`rpull images` lists what is there",
         Matter::NoPlatform => "choose one with --platform, or take all with --all-platforms",
         Matter::NoChildren => {

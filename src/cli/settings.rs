@@ -90,7 +90,9 @@ impl Settings {
             && let Some(other) = registries.find(|other| *other != one)
         {
             let why = format!("is for one registry, and the images are of {one} and {other}");
-            return Err(Error::new(ErrorKind::Reference, "--creds").because(why));
+            return Err(Error::new(ErrorKind::Reference, "--creds")
+                .because(why)
+                .about(Matter::SharedCredential));
         }
         Ok(())
     }

@@ -182,6 +182,22 @@ async fn an_annotation_alone_does_not_answer_a_pin() {
 }
 
 #[tokio::test]
+async fn what_is_no_image_is_not_taken_for_a_broken_store() {
+    let (registry, cli) = (Registry::start().await, Cli::new());
+    let held = app("artifact");
+    let text = String::from_utf8(held.manifest.bytes.to_vec()).unwrap();
+    let text = text.replace("vnd.oci.image.config.v1", "vnd.example.config");
+    held.publish(&registry, "a", None);
+    registry.document("a", Some("1"), held.manifest.descriptor.media_type.as_str(), text);
+    let name = format!("{}:1", registry.repository("a"));
+    cli.run(&[&name]).await.expect(0, "");
+    registry.server.forget();
+    let output = cli.run(&["history", &name]).await;
+    assert!(!output.expect(1, "is not an image").stderr.contains("asking the registry"));
+    assert!(registry.server.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_broken_store_does_not_hide_what_the_registry_has() {
     let (registry, cli, name, held, _) = two_images().await;
     let pinned = format!("{}@{}", registry.repository("a"), held.config.digest());

@@ -97,7 +97,7 @@ async fn one_password_is_not_shown_to_several_registries() {
     ];
     for words in commands {
         let output = cli.run(&[words, &creds].concat()).await;
-        output.expect(2, "error: --creds: is for one registry");
+        output.expect(2, "error: --creds: is for one registry").expect(2, "--src-creds");
     }
     assert!(one.server.requests().is_empty() && two.server.requests().is_empty());
     let sides: [&[&str]; 2] = [

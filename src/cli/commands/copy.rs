@@ -24,7 +24,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let target_settings =
         settings.for_side(sides.dest_creds, sides.dest_authfile, sides.dest_plain_http);
     if source_settings.has_creds_of(&target_settings) {
-        settings.check_creds(place.at_registry().into_iter().chain(destination.at()))?;
+        settings.check_creds(place.at_registry().into_iter().chain(destination.image()))?;
     }
     let Opened { source, name, reference, full_name, .. } = open_place(&place, &source_settings)?;
     let wanted = [Wanted {

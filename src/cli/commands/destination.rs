@@ -120,7 +120,7 @@ impl Destination {
     }
 
     /// The image of a registry, where it is one.
-    pub(super) fn at(&self) -> Option<&Reference> {
+    pub(super) fn image(&self) -> Option<&Reference> {
         match self {
             Self::Registry(reference) => Some(reference),
             Self::Store(_) | Self::Layout { .. } => None,

@@ -99,14 +99,17 @@ pub(super) fn unless_useless<T>(
     found: Result<Option<T>>,
     settings: &Settings,
 ) -> Result<Option<T>> {
-    match found {
-        Err(error) if !settings.offline => {
-            if error.kind() != ErrorKind::NotFound {
-                tracing::warn!("{}; asking the registry", error.chain());
-            }
+    let error = match found {
+        Err(error) if !settings.offline => error,
+        found => return found,
+    };
+    match error.kind() {
+        ErrorKind::NotFound => Ok(None),
+        ErrorKind::Store | ErrorKind::Mismatch | ErrorKind::Document => {
+            tracing::warn!("{}; asking the registry", error.chain());
             Ok(None)
         }
-        found => found,
+        _ => Err(error),
     }
 }
 
