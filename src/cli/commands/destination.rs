@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::settings::{Settings, existing_layout};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{Empty, Name, Target};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::place::{Place, PlainMeans};
@@ -34,7 +35,13 @@ impl Destination {
                 None => Ok(Self::Store(Some(reference))),
             },
             Place::Layout { name: name @ Name::Digest(_), .. } => Err(decides(&name.to_string())),
-            Place::Layout { path, name } => Ok(Self::Layout { path, name }),
+            Place::Layout { path, name } => {
+                let text = name.to_string();
+                match text.rsplit_once('@') {
+                    Some((_, end)) if end.parse::<Digest>().is_ok() => Err(decides(end)),
+                    _ => Ok(Self::Layout { path, name }),
+                }
+            }
         }
     }
 
