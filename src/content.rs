@@ -97,6 +97,12 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
+    /// The index that this document, named by the source, was chosen from, where the source remembers it.
+    fn chosen_from<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Option<Document>> {
+        let _ = document;
+        Box::pin(ready(None))
+    }
+
     /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
     fn place(&self) -> String;
 }
@@ -288,8 +294,11 @@ pub trait Uploads: Send + Sync {
 }
 
 /// A target with nothing in it that takes nothing: what a plan looks at where a layout does not exist yet.
-#[derive(Clone, Copy, Debug)]
-pub struct Empty;
+#[derive(Clone, Debug)]
+pub struct Empty {
+    /// Where it would be.
+    pub place: String,
+}
 
 impl Empty {
     fn refuse<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
@@ -335,6 +344,6 @@ impl Target for Empty {
     }
 
     fn place(&self) -> String {
-        "nothing".to_owned()
+        self.place.clone()
     }
 }

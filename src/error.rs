@@ -58,6 +58,40 @@ impl ErrorKind {
     }
 }
 
+/// What exactly is the matter, where the kind alone does not tell what would help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Matter {
+    /// A user or password stands in a name.
+    UserInName,
+    /// One credential was given for several registries.
+    SharedCredential,
+    /// The local store has no image of the name.
+    NotStored,
+    /// The index lacks the platform.
+    NoPlatform,
+    /// The index names manifests that are not there.
+    NoChildren,
+    /// The registry does not know the repository.
+    NoRepository,
+    /// The registry does not have the manifest.
+    NoManifest,
+    /// The registry, or its token server, wants a credential, or another one.
+    Credential,
+    /// The credential was good once.
+    ExpiredCredential,
+    /// The registry refuses, whoever asks.
+    Forbidden,
+    /// The registry was asked too often.
+    RateLimit,
+    /// The server's certificate is not trusted.
+    Certificate,
+    /// The server does not speak TLS.
+    NoTls,
+    /// The disk is full.
+    DiskFull,
+}
+
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failure: what was wanted, where, and why it did not happen.
@@ -67,6 +101,7 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: ErrorKind,
+    matter: Option<Matter>,
     what: String,
     place: String,
     why: String,
@@ -80,6 +115,7 @@ impl Error {
     pub fn new(kind: ErrorKind, what: impl AsRef<str>) -> Self {
         Self(Box::new(Inner {
             kind,
+            matter: None,
             what: escape(what.as_ref()).into_owned(),
             place: String::new(),
             why: String::new(),
@@ -102,6 +138,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, why: impl AsRef<str>) -> Self {
         self.0.why = escape(why.as_ref()).into_owned();
+        self
+    }
+
+    /// Says more exactly what is the matter, where that is known.
+    #[must_use]
+    pub fn about(mut self, matter: impl Into<Option<Matter>>) -> Self {
+        self.0.matter = matter.into();
         self
     }
 
@@ -130,12 +173,17 @@ impl Error {
     /// The same failure for somebody else whom it concerns: kind and words, without the error underneath.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self::new(self.kind(), self.chain())
+        Self::new(self.kind(), self.chain()).about(self.matter())
     }
 
     /// What it means.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// What exactly is the matter, where that is known.
+    pub fn matter(&self) -> Option<Matter> {
+        self.0.matter
     }
 
     /// The reason alone, without what and where.

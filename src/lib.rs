@@ -54,7 +54,7 @@ use layout::{Layout, LayoutOptions};
 use platform::Platform;
 use reference::Reference;
 use registry::{Client, RegistryOptions};
-use transfer::{Options, Platforms, Report, Wanted, transfer};
+use transfer::{Choice, Options, Platforms, Report, Wanted, transfer};
 
 /// Pulls one image for the host's platform into the layout at `store`, which is made where it does not exist.
 ///
@@ -72,7 +72,7 @@ pub async fn pull(reference: &str, store: &Path, options: RegistryOptions) -> Re
         name: reference.name(),
         reference: reference.to_string(),
         target_name: Name::Ref(reference.store_name()),
-        platforms: Platforms::One(Platform::host()),
+        platforms: Platforms::One(Choice::preferred(Platform::host())),
     };
     let mut finished = transfer(&[wanted], &target, Options::default()).await;
     let finished = finished.remove(0);

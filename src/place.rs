@@ -65,6 +65,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The image of a registry, where it is one for sure.
+    pub fn at_registry(&self) -> Option<&Reference> {
+        match self {
+            Self::Registry(reference) => Some(reference),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -99,7 +99,7 @@ pub(crate) enum ProgressKind {
 }
 
 /// How to reach a registry.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = REGISTRY)]
 pub(crate) struct RegistryArgs {
     /// Speak plain http (loopback is http without it)
@@ -126,6 +126,30 @@ pub(crate) struct RegistryArgs {
     /// Tries after a failed one
     #[arg(long, global = true, value_name = "N", default_value_t = 4)]
     pub(crate) retries: u32,
+}
+
+/// How to reach the registries of two sides, where they differ.
+#[derive(Debug, Args)]
+#[command(next_help_heading = REGISTRY)]
+pub(crate) struct Sides {
+    /// As --creds, for the source only
+    #[arg(long, value_name = "USER:PASS", conflicts_with = "src_authfile")]
+    pub(crate) src_creds: Option<String>,
+    /// As --creds, for the destination only
+    #[arg(long, value_name = "USER:PASS", conflicts_with = "dest_authfile")]
+    pub(crate) dest_creds: Option<String>,
+    /// As --authfile, for the source only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) src_authfile: Option<PathBuf>,
+    /// As --authfile, for the destination only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dest_authfile: Option<PathBuf>,
+    /// As --plain-http, for the source only
+    #[arg(long)]
+    pub(crate) src_plain_http: bool,
+    /// As --plain-http, for the destination only
+    #[arg(long)]
+    pub(crate) dest_plain_http: bool,
 }
 
 /// Which platforms of a multi-platform image.
@@ -250,9 +274,6 @@ pub(crate) struct Pull {
     /// Every tag of the repository
     #[arg(long)]
     pub(crate) all_tags: bool,
-    /// Fetch layers that registries need not hold
-    #[arg(long)]
-    pub(crate) foreign_layers: bool,
     #[command(flatten)]
     pub(crate) moving: Moving,
 }
@@ -282,10 +303,13 @@ pub(crate) struct Copy {
     pub(crate) chunk_size: Option<String>,
     #[command(flatten)]
     pub(crate) moving: Moving,
+    #[command(flatten)]
+    pub(crate) sides: Sides,
 }
 
 /// How content is moved.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that can be typed")]
 pub(crate) struct Moving {
     /// os/arch[/variant]; may be repeated
     #[arg(long, value_name = "PLATFORM")]
@@ -296,6 +320,9 @@ pub(crate) struct Moving {
     /// Print what would happen, move nothing
     #[arg(long)]
     pub(crate) plan: bool,
+    /// Move layers too that registries need not hold
+    #[arg(long)]
+    pub(crate) foreign_layers: bool,
     /// Blobs on their way at once
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,

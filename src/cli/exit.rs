@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::output;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Matter};
 
 /// Usage, invalid reference, platform or digest.
 pub(super) const USAGE: u8 = 2;
@@ -33,45 +33,32 @@ pub(super) fn report(error: &Error) -> ExitCode {
 
 /// What to do next, where there is something.
 fn hint(error: &Error) -> Option<&'static str> {
-    let text = error.chain();
-    let says = |words: &str| text.contains(words);
-    match error.kind() {
-        ErrorKind::Denied if says("certificate or key") => None,
-        ErrorKind::Denied if says("none is stored") || says("401") => {
-            Some("log in with `docker login` or `podman login`, or give --creds USER:PASS")
+    Some(match error.matter()? {
+        Matter::UserInName => "give them with --creds USER:PASS, or log in with `docker login`",
+        Matter::SharedCredential => {
+            "log in with `docker login` or `podman login`, or give `copy` --src-creds and --dest-creds"
         }
-        ErrorKind::Denied if says("authorization token has expired") => {
-            Some("get a fresh password for this registry and log in again")
+        Matter::NotStored => "`rpull images` lists what is there",
+        Matter::NoPlatform => "choose one with --platform, or take all with --all-platforms",
+        Matter::NoChildren => {
+            "choose what to move with --platform, or pull it with --all-platforms first"
         }
-        ErrorKind::Denied => {
-            Some("check the name: many registries answer this for repositories that do not exist")
+        Matter::NoRepository => "check the name of the repository",
+        Matter::NoManifest => "`rpull tags REPO` lists the tags of a repository",
+        Matter::Credential => {
+            "log in with `docker login` or `podman login`, or give --creds USER:PASS"
         }
-        ErrorKind::Reference if says("a user and a password") => {
-            Some("give them with --creds USER:PASS, or log in with `docker login`")
+        Matter::ExpiredCredential => "get a fresh password for this registry and log in again",
+        Matter::Forbidden => {
+            "check the name: many registries answer this for repositories that do not exist"
         }
-        ErrorKind::NotFound if says("the index has") => {
-            Some("choose one with --platform, or take all with --all-platforms")
+        Matter::RateLimit => "log in to be allowed more, or try again later; what arrived is kept",
+        Matter::Certificate => {
+            "give the registry's CA with --ca-file, or put it into certs.d; --insecure accepts any certificate"
         }
-        ErrorKind::NotFound if says("its index names") => {
-            Some("choose what to move with --platform, or pull it with --all-platforms first")
+        Matter::NoTls => "the registry may speak plain http: --plain-http",
+        Matter::DiskFull => {
+            "free some space (`rpull rm`, `rpull prune`) and run it again: what arrived is kept, until `rpull prune --partials`"
         }
-        ErrorKind::NotFound if says("store") => Some("`rpull images` lists what is there"),
-        ErrorKind::NotFound if says("name unknown") => Some("check the name of the repository"),
-        ErrorKind::NotFound if text.starts_with("manifest") => {
-            Some("`rpull tags REPO` lists the tags of a repository")
-        }
-        ErrorKind::Transport if says("certificate") || says("UnknownIssuer") => Some(
-            "give the registry's CA with --ca-file, or put it into certs.d; --insecure accepts any certificate",
-        ),
-        ErrorKind::Transport if says("corrupt message") || says("InvalidContentType") => {
-            Some("the registry may speak plain http: --plain-http")
-        }
-        ErrorKind::Registry if says("429") => {
-            Some("log in to be allowed more, or try again later; what arrived is kept")
-        }
-        ErrorKind::Store if says("No space left") && !text.starts_with("stdout") => Some(
-            "free some space (`rpull rm`, `rpull prune`) and run it again: what arrived is kept, until `rpull prune --partials`",
-        ),
-        _ => None,
-    }
+    })
 }

@@ -49,10 +49,15 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
         _ => LevelFilter::DEBUG,
     };
     // Only our own crate: what the HTTP and TLS libraries log may hold headers.
-    let wanted = std::env::var("RPULL_LOG").ok().and_then(|text| text.parse::<LevelFilter>().ok());
+    let typed = std::env::var("RPULL_LOG").ok().filter(|text| !text.is_empty());
+    let wanted = typed.as_ref().and_then(|text| text.parse::<LevelFilter>().ok());
     let targets = Targets::new().with_target("rpull", wanted.unwrap_or(level));
     let layer = tracing_subscriber::fmt::layer().event_format(Lines).with_writer(|| LogLine);
     tracing_subscriber::registry().with(targets).with(layer).init();
+    if let (Some(typed), None) = (typed, wanted) {
+        let typed = crate::escape(&typed);
+        tracing::warn!("RPULL_LOG={typed} is none of off, error, warn, info, debug, trace");
+    }
 }
 
 /// Messages as people read them: no time, no module, a word only in front of warnings.

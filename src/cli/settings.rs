@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use super::args::{Common, ProgressKind};
 use super::output;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::layout::Layout;
 use crate::platform::Platform;
+use crate::reference::Reference;
 use crate::registry::credentials::{CredentialOptions, Credentials, Environment, parse_creds};
 use crate::registry::{Client, RegistryOptions, certs_dirs};
 use crate::retry::RetryPolicy;
+use crate::transfer::Choice;
 
 /// How progress is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,7 @@ pub(super) enum Show {
 }
 
 /// What all commands need.
+#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) store: PathBuf,
     pub(super) offline: bool,
@@ -55,6 +58,45 @@ impl Settings {
         })
     }
 
+    /// The same for one side of a copy, where that has ways of its own.
+    pub(super) fn for_side(
+        &self,
+        creds: Option<String>,
+        authfile: Option<PathBuf>,
+        plain_http: bool,
+    ) -> Self {
+        let mut side = self.clone();
+        if creds.is_some() || authfile.is_some() {
+            side.registry.creds = creds;
+            side.registry.authfile = authfile;
+        }
+        side.registry.plain_http |= plain_http;
+        side
+    }
+
+    /// Whether both would show the same `--creds`.
+    pub(super) fn has_creds_of(&self, other: &Self) -> bool {
+        self.registry.creds.is_some() && self.registry.creds == other.registry.creds
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Reference`] where `--creds` would go to several registries: none may see the password of another.
+    pub(super) fn check_creds<'a>(
+        &self,
+        images: impl IntoIterator<Item = &'a Reference>,
+    ) -> Result<()> {
+        let mut registries = images.into_iter().map(Reference::registry);
+        if let (Some(_), Some(one)) = (&self.registry.creds, registries.next())
+            && let Some(other) = registries.find(|other| *other != one)
+        {
+            let why = format!("is for one registry, and the images are of {one} and {other}");
+            return Err(Error::new(ErrorKind::Reference, "--creds")
+                .because(why)
+                .about(Matter::SharedCredential));
+        }
+        Ok(())
+    }
+
     /// A client for registries.
     ///
     /// # Errors
@@ -71,9 +113,23 @@ impl Settings {
     ) -> Result<RegistryOptions> {
         if self.offline {
             return Err(Error::new(ErrorKind::NotFound, what)
-                .because("not in the store, and --offline asks no registry"));
+                .because("not in the store, and --offline asks no registry")
+                .about(Matter::NotStored));
         }
         let typed = &self.registry;
+        for (option, path) in [
+            ("--ca-file", &typed.ca_file),
+            ("--cert-file", &typed.cert_file),
+            ("--key-file", &typed.key_file),
+        ] {
+            if let Some(path) = path
+                && let Err(error) = std::fs::metadata(path)
+            {
+                return Err(Error::new(ErrorKind::Reference, option)
+                    .at(path.display().to_string())
+                    .caused_by(error));
+            }
+        }
         let environment = Environment::from_process();
         let explicit = typed.creds.as_deref().map(parse_creds).transpose()?;
         Ok(RegistryOptions {
@@ -101,9 +157,13 @@ impl Settings {
 
     /// The local store, which must hold `name`.
     pub(super) fn store_with(&self, name: &str) -> Result<Arc<Layout>> {
-        let missing = || Error::new(ErrorKind::NotFound, name).because("not in the store");
-        self.existing_store()?.ok_or_else(missing)
+        self.existing_store()?.ok_or_else(|| not_in_store(name))
     }
+}
+
+/// The error for a name that the store lacks.
+pub(super) fn not_in_store(name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, name).because("not in the store").about(Matter::NotStored)
 }
 
 /// The layout at this path; `None` where there is none.
@@ -115,13 +175,13 @@ pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
     }
 }
 
-/// The platform that was asked for, else `DOCKER_DEFAULT_PLATFORM`, else the host's.
-pub(super) fn platform(typed: Option<&str>) -> Result<Platform> {
+/// The platform that was asked for, by `DOCKER_DEFAULT_PLATFORM` too, else the host's.
+pub(super) fn platform(typed: Option<&str>) -> Result<Choice> {
     let of_environment =
         std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
     match typed.or(of_environment.as_deref()) {
-        Some(text) => text.parse(),
-        None => Ok(Platform::host()),
+        Some(text) => text.parse().map(Choice::demanded),
+        None => Ok(Choice::preferred(Platform::host())),
     }
 }
 

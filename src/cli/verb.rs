@@ -110,11 +110,15 @@ fn is_verb(command: &Command, word: &str) -> bool {
 }
 
 fn nearest(command: &Command, word: &str) -> Option<String> {
-    let distances =
-        command.get_subcommands().map(|verb| (distance(verb.get_name(), word), verb.get_name()));
-    let (edits, verb) = distances.min()?;
-    // Of a very short word nearly everything is two edits away.
-    (edits <= 2 && edits < word.chars().count()).then(|| verb.to_owned())
+    let here = command
+        .get_subcommands()
+        .flat_map(|verb| std::iter::once(verb.get_name()).chain(verb.get_all_aliases()));
+    let verbs = here.chain(LATER).chain(["help"]);
+    let near = verbs.map(|verb| (distance(verb, word), verb)).filter(|&(edits, verb)| {
+        // Of a very short word nearly everything is two edits away.
+        edits <= 2 && edits < word.chars().count().min(verb.len())
+    });
+    near.min().map(|(_, verb)| verb.to_owned())
 }
 
 /// Edits (insert, delete, replace) between two words.
@@ -179,6 +183,19 @@ mod tests {
     fn a_slip_of_the_fingers_is_not_an_image() {
         assert!(arrange("rpull histroy alpine").unwrap_err().contains("`history`"));
         assert!(arrange("rpull imags").unwrap_err().contains("rpull pull imags"));
+        for (slip, verb) in [
+            ("unpak", "unpack"),
+            ("logn", "login"),
+            ("savee", "save"),
+            ("mirro", "mirror"),
+            ("lss", "ls"),
+            ("helps", "help"),
+        ] {
+            assert!(
+                arrange(&format!("rpull {slip} a")).unwrap_err().contains(&format!("`{verb}`"))
+            );
+        }
+        assert_eq!(arrange("rpull php").unwrap(), "rpull pull php", "two edits from `cp`");
         assert!(arrange("rpull save a b").unwrap_err().contains("`save` is not there yet"));
         assert_eq!(arrange("rpull pull demo").unwrap(), "rpull pull demo");
         assert_eq!(arrange("rpull help pull").unwrap(), "rpull help pull");

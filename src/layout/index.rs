@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{blobs, failed};
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::Object;
 
@@ -42,7 +43,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn of(descriptor: Descriptor) -> Self {
+    /// Reads it by its annotations.
+    pub fn of(descriptor: Descriptor) -> Self {
         let mut names: Vec<String> = [NAME_ANNOTATION, REF_ANNOTATION]
             .into_iter()
             .filter_map(|key| descriptor.annotations.get(key))
@@ -53,9 +55,38 @@ impl Entry {
         Self { descriptor, names }
     }
 
-    fn is_called(&self, name: &str) -> bool {
-        self.names.iter().any(|own| own == name)
+    /// What its name stood for when it came here: the index, where a manifest was chosen from one.
+    pub fn digest(&self) -> Digest {
+        index_digest(&self.descriptor).unwrap_or_else(|| self.descriptor.digest.clone())
     }
+
+    /// Whether the digest is its own, or that of the index that it was chosen from.
+    pub fn has_digest(&self, digest: &Digest) -> bool {
+        self.descriptor.digest == *digest || self.digest() == *digest
+    }
+
+    /// The one of its names that is meant: `NAME`, also by `NAME@DIGEST` where it has that digest.
+    ///
+    /// A name that ends in a digest is not believed where the digest is another one.
+    pub fn name_meant_by(&self, wanted: &str) -> Option<&str> {
+        let own = |name: &str| self.names.iter().find(|own| *own == name).map(String::as_str);
+        match pinned(wanted) {
+            None => own(wanted),
+            Some((name, digest)) if self.has_digest(&digest) => own(wanted).or_else(|| own(name)),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Digest of the index that an entry was chosen from.
+pub(super) fn index_digest(entry: &Descriptor) -> Option<Digest> {
+    entry.annotations.get(INDEX_ANNOTATION)?.parse().ok()
+}
+
+/// `NAME@DIGEST` in its parts.
+pub(super) fn pinned(name: &str) -> Option<(&str, Digest)> {
+    let (name, digest) = name.rsplit_once('@')?;
+    Some((name, digest.parse().ok()?))
 }
 
 /// Read or to be written; entries are parsed only where somebody looks at them.
@@ -104,15 +135,16 @@ impl Index {
         (0..).zip(&self.manifests).map(|(at, raw)| entry(&self.path, at, raw))
     }
 
-    /// The entry of this name.
-    pub(super) fn find(&self, name: &str) -> Result<Option<Descriptor>> {
+    /// The entry that is meant by this name.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Entry>> {
+        let text = pinned(name).map_or(name, |(name, _)| name);
         for (at, raw) in self.manifests.iter().enumerate() {
-            if !may_be_called(raw, name) {
+            if !may_be_called(raw, text) {
                 continue;
             }
             let entry = entry(&self.path, at, raw)?;
-            if entry.is_called(name) {
-                return Ok(Some(entry.descriptor));
+            if entry.name_meant_by(name).is_some() {
+                return Ok(Some(entry));
             }
         }
         Ok(None)
@@ -123,14 +155,15 @@ impl Index {
         descriptor.data = None;
         descriptor.annotations.remove(NAME_ANNOTATION);
         descriptor.annotations.remove(REF_ANNOTATION);
-        if name.contains('/') {
+        // The grammar of the other annotation has no brackets, and skopeo refuses the whole layout for them.
+        let brackets = name.contains('[');
+        if brackets || name.contains('/') {
             descriptor.annotations.insert(NAME_ANNOTATION.to_owned(), name.to_owned());
         }
-        // The grammar of this annotation has no brackets, and skopeo refuses the whole layout for them.
-        if !name.contains('[') {
+        if !brackets {
             descriptor.annotations.insert(REF_ANNOTATION.to_owned(), name.to_owned());
         }
-        if self.find(name)?.as_ref() == Some(&descriptor) {
+        if self.find(name)?.is_some_and(|held| held.descriptor == descriptor) {
             return Ok(false);
         }
         self.remove(name)?;
@@ -239,11 +272,9 @@ pub(super) mod tests {
         assert!(!index.set("docker.io/library/a:1", image("one")).unwrap());
         assert!(index.set("b", image("one")).unwrap());
         assert!(index.set("docker.io/library/a:1", image("two")).unwrap());
-        assert_eq!(index.find("b").unwrap().unwrap().digest, image("one").digest);
-        assert_eq!(
-            index.find("docker.io/library/a:1").unwrap().unwrap().digest,
-            image("two").digest
-        );
+        let digest_of = |index: &Index, name| index.find(name).unwrap().unwrap().digest();
+        assert_eq!(digest_of(&index, "b"), image("one").digest);
+        assert_eq!(digest_of(&index, "docker.io/library/a:1"), image("two").digest);
         assert_eq!(index.entries().count(), 2);
         assert!(index.remove("b").unwrap() && !index.remove("b").unwrap());
     }
@@ -251,10 +282,27 @@ pub(super) mod tests {
     #[test]
     fn hosts_with_brackets_stay_out_of_the_annotation_that_skopeo_checks() {
         let mut index = index();
-        index.set("[::1]:5000/a:1", image("one")).unwrap();
-        let entry = index.entries().next().unwrap().unwrap();
-        assert_eq!(entry.names, ["[::1]:5000/a:1"]);
-        assert!(!entry.descriptor.annotations.contains_key(REF_ANNOTATION));
+        for name in ["[::1]:5000/a:1", "no[slash]"] {
+            index.set(name, image("one")).unwrap();
+            let entry = index.find(name).unwrap().unwrap();
+            assert_eq!(entry.names, [name]);
+            assert!(!entry.descriptor.annotations.contains_key(REF_ANNOTATION));
+        }
+    }
+
+    #[test]
+    fn a_digest_behind_a_name_must_be_the_image_s_or_its_index_s() {
+        let (mut index, chosen) = (index(), image("chosen"));
+        let mut entry = chosen.clone();
+        let of_index = Digest::sha256(b"index");
+        entry.annotations.insert(INDEX_ANNOTATION.into(), of_index.to_string());
+        index.set("h/a:1", entry).unwrap();
+        index.set(&format!("h/liar@{of_index}"), image("other")).unwrap();
+        let other = image("other").digest;
+        let finds = |name: String| index.find(&name).unwrap().is_some();
+        assert!(finds(format!("h/a:1@{}", chosen.digest)) && finds(format!("h/a:1@{of_index}")));
+        assert!(!finds(format!("h/a:1@{other}")) && !finds(format!("h/a@{of_index}")));
+        assert!(!finds(format!("h/liar@{of_index}")) && !finds(format!("h/liar@{other}")));
     }
 
     #[test]

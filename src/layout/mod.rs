@@ -41,7 +41,7 @@ use self::lock::{Mode, Waiting};
 use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
 pub use self::verify::{Bad, VerifyReport};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 
 /// How a layout that is written to is kept.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +133,17 @@ impl Layout {
         Index::read(&self.0.root)?.entries().collect()
     }
 
+    /// The entry of this name; of `NAME@DIGEST` only one that has the digest, or was chosen from the index that has it.
+    pub fn entry(&self, name: &str) -> Result<Option<Entry>> {
+        let found = Index::read(&self.0.root)?.find(name)?;
+        Ok(found.filter(|entry| match index::pinned(name) {
+            Some((_, pin)) if pin != entry.descriptor.digest => {
+                self.listing(&pin, &entry.descriptor.digest).is_some()
+            }
+            _ => true,
+        }))
+    }
+
     /// Gives the image of this name another name; a former holder of it loses it.
     ///
     /// # Errors
@@ -140,7 +151,7 @@ impl Layout {
     pub fn tag(&self, name: &str, new: &str) -> Result<()> {
         self.0.change_index(|index| {
             let entry = index.find(name)?.ok_or_else(|| self.0.lacks(name))?;
-            index.set(new, entry)
+            index.set(new, entry.descriptor)
         })
     }
 
@@ -148,8 +159,9 @@ impl Layout {
     pub fn add_origin(&self, name: &str, origin: &str) -> Result<()> {
         self.0.change_index(|index| {
             let Some(entry) = index.find(name)? else { return Ok(false) };
-            let entry = with_origins(index, name, entry, &[origin.to_owned()])?;
-            index.set(name, entry)
+            let Some(name) = entry.name_meant_by(name).map(str::to_owned) else { return Ok(false) };
+            let entry = with_origins(index, &name, entry.descriptor, &[origin.to_owned()])?;
+            index.set(&name, entry)
         })
     }
 
@@ -168,6 +180,9 @@ impl Layout {
         let mut found = false;
         self.0.change_index(|index| {
             found = index.remove(name)?;
+            if !found && let Some(entry) = index.find(name)? {
+                found = index.remove(entry.name_meant_by(name).unwrap_or_default())?;
+            }
             Ok(found)
         })?;
         Ok(found)
@@ -212,12 +227,15 @@ impl Inner {
         Error::new(ErrorKind::NotFound, name)
             .at(self.root.display().to_string())
             .because("not in the store")
+            .about(Matter::NotStored)
     }
 }
 
 /// The error of a file operation that the layout needed.
 fn failed(verb: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Store, verb).at(path.display().to_string()).caused_by(error)
+    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    let failed = Error::new(ErrorKind::Store, verb).at(path.display().to_string());
+    failed.about(full.then_some(Matter::DiskFull)).caused_by(error)
 }
 
 /// Makes renames into this folder survive a power failure.

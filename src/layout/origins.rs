@@ -21,7 +21,8 @@ pub(super) fn with_origins(
     mut descriptor: Descriptor,
     origins: &[String],
 ) -> Result<Descriptor> {
-    let former = index.find(name)?.filter(|former| former.digest == descriptor.digest);
+    let former = index.find(name)?.map(|entry| entry.descriptor);
+    let former = former.filter(|former| former.digest == descriptor.digest);
     let mut known = former.as_ref().map(origins_of).unwrap_or_default();
     // Those known already keep their place: a pull that changes nothing must not write the file.
     for origin in
@@ -55,7 +56,7 @@ mod tests {
             let entry = with_origins(index, NAME, image.clone(), &[(*origin).to_owned()]).unwrap();
             index.set(NAME, entry).unwrap();
         }
-        origins_of(&index.find(NAME).unwrap().unwrap())
+        origins_of(&index.find(NAME).unwrap().unwrap().descriptor)
     }
 
     #[test]

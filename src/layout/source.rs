@@ -5,14 +5,14 @@ use std::future::ready;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::index::Index;
+use super::index::index_digest;
 use super::origins::origins_of;
 use super::{Layout, blobs};
 use crate::checked::verify;
 use crate::content::{Body, Name, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{DOCUMENT_LIMIT, Document};
+use crate::document::{Content, DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 
@@ -26,7 +26,9 @@ impl Layout {
 
     fn find(&self, name: &Name) -> Result<Option<Descriptor>> {
         match name {
-            Name::Tag(text) | Name::Ref(text) => Index::read(self.root())?.find(text),
+            Name::Tag(text) | Name::Ref(text) => {
+                Ok(self.entry(text)?.map(|entry| entry.descriptor))
+            }
             Name::Digest(digest) => match self.by_digest(digest) {
                 Ok(document) => Ok(Some(document.descriptor().clone())),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -59,6 +61,14 @@ impl Layout {
         let bytes = blobs::read(self.root(), digest, DOCUMENT_LIMIT)?;
         Document::received(bytes, &MediaType::from(""), Some(digest))
             .map_err(|error| error.at(self.0.place()))
+    }
+
+    /// The index of this digest, where it is there and lists the manifest: an annotation alone proves nothing.
+    pub(super) fn listing(&self, index: &Digest, manifest: &Digest) -> Option<Document> {
+        let document = self.by_digest(index).ok()?;
+        let Content::Index(view) = document.content() else { return None };
+        let lists = view.manifests.iter().any(|entry| entry.digest == *manifest);
+        lists.then_some(document)
     }
 
     pub(super) fn read_verified(&self, descriptor: &Descriptor, limit: u64) -> Option<Bytes> {
@@ -119,6 +129,11 @@ impl Source for Layout {
 
     fn origins(&self, document: &Document) -> Vec<String> {
         origins_of(document.descriptor())
+    }
+
+    fn chosen_from<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Option<Document>> {
+        let index = index_digest(document.descriptor());
+        Box::pin(ready(index.and_then(|index| self.listing(&index, document.digest()))))
     }
 
     fn place(&self) -> String {

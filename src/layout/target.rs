@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::index::Index;
 use super::origins::with_origins;
 use super::{INDEX_ANNOTATION, Inner, Layout, blobs, ingest};
 use crate::checked::verify;
@@ -19,8 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 impl Layout {
     fn held(&self, name: &Name) -> Result<Option<Document>> {
         let found = match name {
-            Name::Tag(text) | Name::Ref(text) => match Index::read(self.root())?.find(text)? {
-                Some(descriptor) => self.described(&descriptor),
+            Name::Tag(text) | Name::Ref(text) => match self.entry(text)? {
+                Some(entry) => self.described(&entry.descriptor),
                 None => return Ok(None),
             },
             Name::Digest(_) | Name::Sole => self.resolve(name),
@@ -81,13 +80,13 @@ async fn aside(what: &str, work: impl FnOnce() -> Result<()> + Send + 'static) -
         .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).caused_by(error)))
 }
 
-/// What cannot be used counts as absent: it is fetched again and replaced.
+/// What cannot be used counts as absent: where the source is another place, it is fetched again and replaced.
 fn usable(found: Result<Document>) -> Option<Document> {
     match found {
         Ok(document) => Some(document),
         Err(error) => {
             if error.kind() != ErrorKind::NotFound {
-                tracing::warn!("{}; fetching it again", error.chain());
+                tracing::warn!("{}; it counts as missing", error.chain());
             }
             None
         }

@@ -9,7 +9,9 @@ use super::prune::files;
 use super::reach::Reach;
 use super::{Entry, Layout, journal};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
 
 /// What was hashed and found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -113,12 +115,12 @@ impl Layout {
     fn chosen(&self, names: &[String]) -> Result<Vec<Entry>> {
         let mut entries = self.all_entries()?;
         for name in names {
-            if !entries.iter().any(|entry| entry.names.contains(name)) {
-                return Err(Error::new(ErrorKind::NotFound, name).because("not in the store"));
+            if !entries.iter().any(|entry| entry.name_meant_by(name).is_some()) {
+                return Err(self.0.lacks(name));
             }
         }
-        entries
-            .retain(|entry| names.is_empty() || entry.names.iter().any(|own| names.contains(own)));
+        let is_meant = |entry: &Entry| names.iter().any(|name| entry.name_meant_by(name).is_some());
+        entries.retain(|entry| names.is_empty() || is_meant(entry));
         Ok(entries)
     }
 }

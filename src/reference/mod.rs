@@ -10,7 +10,7 @@ use std::str::FromStr;
 use self::parse::{check_tag, parse, without_user};
 use crate::content::Name;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 
 const DEFAULT_TAG: &str = "latest";
 
@@ -31,11 +31,7 @@ impl Reference {
     /// # Errors
     /// [`ErrorKind::Reference`], also for a tag or digest: silently dropping it would answer another question.
     pub fn repository_only(text: &str) -> Result<Self> {
-        let refuse = |why: String| {
-            let shown = without_user(text);
-            let shown = shown.as_deref().unwrap_or(text);
-            Error::new(ErrorKind::Reference, format!("repository '{shown}'")).because(why)
-        };
+        let refuse = |why: String| refused("repository", text, &why);
         let reference = parse(text).map_err(refuse)?;
         let extra = match (&reference.tag, &reference.digest) {
             (None, None) => return Ok(reference),
@@ -79,6 +75,8 @@ impl Reference {
     }
 
     /// What the image is called in a layout: `registry/repository:tag`, or `registry/repository@digest` without tag.
+    ///
+    /// To find it there, ask for the whole reference: a digest beside the tag must be the image's.
     pub fn store_name(&self) -> String {
         let Self { registry, repository, .. } = self;
         match (&self.tag, &self.digest) {
@@ -101,11 +99,7 @@ impl FromStr for Reference {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut reference = parse(text).map_err(|why| {
-            let shown = without_user(text);
-            let shown = shown.as_deref().unwrap_or(text);
-            Error::new(ErrorKind::Reference, format!("reference '{shown}'")).because(why)
-        })?;
+        let mut reference = parse(text).map_err(|why| refused("reference", text, &why))?;
         if reference.tag.is_none() && reference.digest.is_none() {
             reference.tag = Some(DEFAULT_TAG.to_owned());
         }
@@ -124,6 +118,14 @@ impl fmt::Display for Reference {
         }
         Ok(())
     }
+}
+
+/// The refusal of this text, without the user and password that may stand in it.
+fn refused(what: &str, text: &str, why: &str) -> Error {
+    let without = without_user(text);
+    let shown = without.as_deref().unwrap_or(text);
+    let matter = without.is_some().then_some(Matter::UserInName);
+    Error::new(ErrorKind::Reference, format!("{what} '{shown}'")).because(why).about(matter)
 }
 
 /// Whether this can be a tag: letters, digits and `_ . -`, at most 128, neither `.` nor `-` first.

@@ -15,7 +15,7 @@ use super::request::Request;
 use super::scope::ScopeSet;
 use super::token::{self, Service};
 use super::transport::Transport;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::secret::Secret;
 
 /// What a registry wants to see with each request.
@@ -125,12 +125,14 @@ impl Auth {
                 request,
                 &self.registry,
                 "asks for a password, but only an identity token is stored",
-            )),
+            )
+            .about(Matter::Credential)),
             None => Err(denied(
                 request,
                 &self.registry,
                 "asks for a user name and password, and none is stored for it",
-            )),
+            )
+            .about(Matter::Credential)),
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::sent::Sent;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Matter};
 
 /// The most that is read of an error's body, in bytes.
 pub(super) const ERROR_BODY_LIMIT: usize = 64 << 10;
@@ -64,11 +64,32 @@ pub(super) fn error(
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
 }
 
+/// What would help against this answer of a registry or its token server, where anything would.
+pub(super) fn matter(status: StatusCode, body: &[u8]) -> Option<Matter> {
+    match status {
+        // ECR's passwords live for 12 hours, and only its words tell.
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            if String::from_utf8_lossy(body).contains("authorization token has expired") =>
+        {
+            Some(Matter::ExpiredCredential)
+        }
+        StatusCode::UNAUTHORIZED => Some(Matter::Credential),
+        StatusCode::FORBIDDEN => Some(Matter::Forbidden),
+        StatusCode::NOT_FOUND if has_code(body, "NAME_UNKNOWN") => Some(Matter::NoRepository),
+        StatusCode::TOO_MANY_REQUESTS => Some(Matter::RateLimit),
+        _ => None,
+    }
+}
+
 /// Whether the answer says that a manifest names blobs that are not there; registries choose various statuses for it.
 fn lacks_blobs(body: &[u8]) -> bool {
+    has_code(body, "MANIFEST_BLOB_UNKNOWN")
+}
+
+fn has_code(body: &[u8], code: &str) -> bool {
     let parsed = serde_json::from_slice::<Body>(body).ok();
     let items = parsed.and_then(|body| body.errors).unwrap_or_default();
-    items.iter().any(|item| item.code == "MANIFEST_BLOB_UNKNOWN")
+    items.iter().any(|item| item.code == code)
 }
 
 fn phrase(status: StatusCode) -> String {

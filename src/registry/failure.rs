@@ -6,7 +6,7 @@ use std::io;
 use reqwest::Url;
 
 use super::origin::redact;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Matter};
 
 /// The error of a request that got no answer, or only a part of one.
 ///
@@ -14,7 +14,14 @@ use crate::error::{Error, ErrorKind};
 pub(super) fn unreachable(what: &str, url: &Url, error: reqwest::Error) -> Error {
     // reqwest shows the URL, with its signature, where there is no deeper cause.
     let error = error.without_url();
-    let built = |why: String| Error::new(ErrorKind::Transport, what).at(redact(url)).because(why);
+    let matter = causes(&error).find_map(|cause| match cause.downcast_ref()? {
+        rustls::Error::InvalidCertificate(_) => Some(Matter::Certificate),
+        rustls::Error::InvalidMessage(_) => Some(Matter::NoTls),
+        _ => None,
+    });
+    let built = |why: String| {
+        Error::new(ErrorKind::Transport, what).at(redact(url)).because(why).about(matter)
+    };
     if let Some(refused) = refusal(&error) {
         return built(refused.to_string());
     }

@@ -12,7 +12,7 @@ use crate::content::Name;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::media::MediaType;
 use crate::retry::retry;
 
@@ -120,7 +120,11 @@ async fn request(
     what: &str,
 ) -> Result<Response> {
     let request = request_of(repository, method, path, what)?;
-    repository.transport.expect_success(&request).await
+    let answer = repository.transport.expect_success(&request).await;
+    answer.map_err(|error| match (error.kind(), error.matter()) {
+        (ErrorKind::NotFound, None) => error.about(Matter::NoManifest),
+        _ => error,
+    })
 }
 
 fn request_of<'a>(

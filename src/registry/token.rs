@@ -179,7 +179,11 @@ impl Asking<'_> {
             if error.is_transient() {
                 return Err(error);
             }
-            return Err(Error::new(ErrorKind::Denied, what).at(place).because(error.why()));
+            let matter = error_body::matter(status, &body);
+            return Err(Error::new(ErrorKind::Denied, what)
+                .at(place)
+                .because(error.why())
+                .about(matter));
         }
         let body = read_up_to(response, TOKEN_LIMIT, what, idle).await?;
         let answer: Answer = serde_json::from_slice(&body)

@@ -124,12 +124,15 @@ impl Transport {
     /// The error that this answer stands for, with the registry's words.
     pub(super) async fn failure(&self, request: &Request<'_>, response: Response) -> Error {
         let (status, headers) = (response.status(), response.headers().clone());
-        let place = match (Origin::of(response.url()), self.origin()) {
-            (Ok(answered), Ok(registry)) if answered != registry => redact(response.url()),
-            _ => self.name.clone(),
+        let elsewhere = match (Origin::of(response.url()), self.origin()) {
+            (Ok(answered), Ok(registry)) if answered != registry => Some(redact(response.url())),
+            _ => None,
         };
         let body = read_words(response, ERROR_BODY_LIMIT).await;
-        error_body::error(request.what, &place, status, &headers, &body, &self.sent)
+        let place = elsewhere.as_ref().unwrap_or(&self.name);
+        let error = error_body::error(request.what, place, status, &headers, &body, &self.sent);
+        // Of names and credentials only the registry itself knows.
+        if elsewhere.is_none() { error.about(error_body::matter(status, &body)) } else { error }
     }
 
     /// One request and its response headers, no more.

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::blob::{Job, run};
 use super::graph::{Graph, Platforms, Wanted, resolve_all};
 use super::options::Options;
-use super::plan::{Plan, PlanReport, PlannedBlob};
+use super::plan::{Plan, PlannedBlob};
 use super::progress::{Event, Way};
 use super::reader::Care;
-use super::report::{Amounts, BlobReport, Ending, Head, Report, head};
+use super::report::{Amounts, BlobReport, Ending, Head, Report};
 use super::tally::Tally;
 use crate::content::{Source, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,38 +28,6 @@ pub struct Finished {
     pub report: Report,
     /// Why it is not there.
     pub error: Option<Error>,
-}
-
-/// What [`transfer`] would do, in the order asked; moves nothing.
-pub async fn plan(
-    wanted: &[Wanted],
-    target: &dyn Target,
-    options: &Options,
-) -> Vec<Result<PlanReport>> {
-    let graphs = resolve_all(wanted, target, &options.retry).await;
-    let resolved: Vec<Option<&Graph>> = graphs.iter().map(|graph| graph.as_ref().ok()).collect();
-    let plan = async {
-        let mut plan = Plan::of(&resolved, target, options.foreign_layers).await?;
-        plan.ask(target).await?;
-        Ok::<_, Error>(plan)
-    };
-    let plan = match plan.await {
-        Ok(plan) => plan,
-        Err(error) => return wanted.iter().map(|_| Err(error.again())).collect(),
-    };
-    let reports = graphs.into_iter().zip(wanted).enumerate();
-    reports
-        .map(|(at, (graph, wanted))| Ok(plan.report(at, &graph?, &names(wanted, target))))
-        .collect()
-}
-
-fn names(wanted: &Wanted, target: &dyn Target) -> Head {
-    Head {
-        source: wanted.source.place(),
-        target: target.place(),
-        reference: wanted.reference.clone(),
-        ..Head::default()
-    }
 }
 
 /// Moves these images to the target; gives one answer for each, in their order.
@@ -335,11 +303,12 @@ impl<'a> Run<'a> {
             graph.learn_platforms(&*wanted.source, &**self.target).await;
             if let (Platforms::One(asked), [(_, Some(got))]) =
                 (&wanted.platforms, graph.manifests.as_slice())
-                && !platform::matches(asked, got)
+                && !platform::matches(&asked.platform, got)
             {
                 tracing::warn!(
-                    "{} has no choice of platforms: it is {got}, not {asked}",
-                    wanted.reference
+                    "{} has no choice of platforms: it is {got}, not {}",
+                    wanted.reference,
+                    asked.platform
                 );
             }
         }
@@ -372,7 +341,6 @@ impl<'a> Run<'a> {
 
     fn report(&self, at: usize, graph: Option<&Graph>, elapsed: std::time::Duration) -> Report {
         let Some(wanted) = self.wanted.get(at) else { return Report::default() };
-        let names = names(wanted, &**self.target);
         let rows = self.plan.blobs.iter().zip(&self.endings).zip(&self.tallies);
         let blobs: Vec<BlobReport> = rows
             .filter(|((blob, _), _)| blob.images.contains(&at))
@@ -389,7 +357,7 @@ impl<'a> Run<'a> {
             requests += self.target.requests();
         }
         Report {
-            head: graph.map_or_else(|| names.clone(), |graph| head(graph, &names)),
+            head: Head::of(wanted, &**self.target, graph),
             bytes: Amounts::of(&blobs),
             requests,
             elapsed,

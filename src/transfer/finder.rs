@@ -9,11 +9,11 @@ use futures_util::{StreamExt as _, stream};
 use super::blob::read_small;
 use super::subset;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Source, Target};
+use crate::content::{Name, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, Document, Index, Manifest};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::platform::{self, Platform};
 use crate::retry::RetryPolicy;
 
@@ -27,11 +27,65 @@ const MAX_BYTES: usize = 64 << 20;
 const MAX_NAMELESS: usize = 64;
 
 /// Documents that are fetched at once.
-const AT_ONCE: usize = 6;
+pub(super) const AT_ONCE: usize = 6;
+
+/// The platform that is wanted of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Which one.
+    pub platform: Platform,
+    /// Whether somebody asked for it: then an image that leaves no choice must be for it too.
+    pub demanded: bool,
+}
+
+impl Choice {
+    /// What somebody asked for.
+    pub fn demanded(platform: Platform) -> Self {
+        Self { platform, demanded: true }
+    }
+
+    /// What fits best where nobody asked for anything.
+    pub fn preferred(platform: Platform) -> Self {
+        Self { platform, demanded: false }
+    }
+}
+
+/// A root document, and the manifest in it that was asked for.
+#[derive(Clone, Debug)]
+pub struct Picked {
+    /// What the name resolved to.
+    pub root: Document,
+    /// The manifest of the platform; the root itself where it is a manifest or no platform was asked for.
+    pub chosen: Document,
+}
+
+/// Resolves a name for looking at it: documents only, and no target to look into first.
+pub async fn pick(
+    source: &dyn Source,
+    name: &Name,
+    reference: &str,
+    choice: Option<&Choice>,
+    retry: &RetryPolicy,
+) -> Result<Picked> {
+    let root = source.resolve(name).await?;
+    let finder = Finder::new(source, reference, None, retry);
+    let chosen = match (root.content(), choice) {
+        (Content::Index(index), Some(choice)) => {
+            let (document, platform) = finder.choose(index, &choice.platform, 0).await?;
+            document.on_platform(platform)
+        }
+        (Content::Manifest(manifest), Some(Choice { platform, demanded: true })) => {
+            finder.check_platform(&root, manifest, platform).await?;
+            root.clone()
+        }
+        _ => root.clone(),
+    };
+    Ok(Picked { root, chosen })
+}
 
 /// Finds documents below a root.
 pub(super) struct Finder<'a> {
-    source: &'a dyn Source,
+    pub(super) source: &'a dyn Source,
     reference: &'a str,
     /// Looked into before the source is asked.
     target: Option<&'a dyn Target>,
@@ -115,7 +169,8 @@ impl<'f> Finder<'f> {
                 ErrorKind::NotFound,
                 format!("platform {platform} of {}", self.reference),
             )
-            .because(format!("the index has {there}")))
+            .because(format!("the index has {there}"))
+            .about(Matter::NoPlatform))
         })
     }
 
@@ -157,12 +212,40 @@ impl<'f> Finder<'f> {
         Ok(documents)
     }
 
+    /// A manifest that no index was asked for has one platform all the same; one that says nothing may be for any.
+    pub(super) async fn check_platform(
+        &self,
+        document: &Document,
+        manifest: &Manifest,
+        wanted: &Platform,
+    ) -> Result<()> {
+        let own = match &document.descriptor().platform {
+            Some(own) => own.clone(),
+            None => self.platform_of(manifest).await?,
+        };
+        if own.is_empty() || platform::matches(wanted, &own) {
+            return Ok(());
+        }
+        let what = format!("platform {wanted} of {}", self.reference);
+        Err(Error::new(ErrorKind::NotFound, what)
+            .at(self.source.place())
+            .because(format!("it is there for {own} only")))
+    }
+
     /// An index entry without a platform says it in its config only; an artifact's config says nothing.
     async fn platform_of(&self, manifest: &Manifest) -> Result<Platform> {
         if !manifest.config.media_type.is_image_config() {
             return Ok(Platform::default());
         }
-        let bytes = read_small(self.source, &manifest.config, CONFIG_LIMIT, *self.retry).await?;
+        let config = &manifest.config;
+        let stored = match self.target {
+            Some(target) => target.stored_blob(config, CONFIG_LIMIT).await?,
+            None => None,
+        };
+        let bytes = match stored {
+            Some(bytes) => bytes,
+            None => read_small(self.source, config, CONFIG_LIMIT, *self.retry).await?,
+        };
         Ok(ImageConfig::parse(&bytes)?.platform())
     }
 
@@ -223,7 +306,10 @@ impl<'f> Finder<'f> {
             several => missing.push(format!("{several} attestations")),
         }
         let why = format!("its index names what is not there: {}", missing.join(", "));
-        Err(Error::new(ErrorKind::NotFound, self.reference).at(self.source.place()).because(why))
+        Err(Error::new(ErrorKind::NotFound, self.reference)
+            .at(self.source.place())
+            .because(why)
+            .about(Matter::NoChildren))
     }
 
     fn check_depth(&self, depth: usize) -> Result<()> {

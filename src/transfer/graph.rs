@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::finder::Finder;
+use super::finder::{AT_ONCE, Choice, Finder};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Incoming, Label, Name, Source, Target};
 use crate::descriptor::{Descriptor, LARGEST_SIZE};
@@ -15,20 +15,30 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::retry::RetryPolicy;
 
-/// Images that are resolved at once.
-const AT_ONCE: usize = 6;
-
 /// Which platforms of an index are wanted.
 #[derive(Clone, Debug)]
 pub enum Platforms {
     /// One; the name then stands for its manifest.
-    One(Platform),
+    One(Choice),
     /// Several; the name then stands for the index.
     Several(Vec<Platform>),
     /// Several; the name then stands for an index that lists only these and what attests them.
     Only(Vec<Platform>),
-    /// All, attestations included; the name then stands for the index.
+    /// All that the name holds, attestations included; the name then stands for the index, where it is one.
     All,
+    /// As `All`; where the name holds only a manifest that was chosen from an index, everything that the index lists.
+    Whole,
+}
+
+impl Platforms {
+    /// Those that somebody asked for.
+    fn demanded(&self) -> &[Platform] {
+        match self {
+            Self::One(Choice { platform, demanded: true }) => std::slice::from_ref(platform),
+            Self::Several(platforms) | Self::Only(platforms) => platforms,
+            Self::One(_) | Self::All | Self::Whole => &[],
+        }
+    }
 }
 
 /// One image to move.
@@ -58,7 +68,7 @@ impl std::fmt::Debug for Wanted {
 /// Everything that belongs to one image.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    /// What the name resolved to: the index, where it is one.
+    /// What the name stands for: the index, where it is one or the target remembers the one that was chosen from.
     pub root: Descriptor,
     /// Documents to store, children before parents; the last one gets the name.
     pub documents: Vec<Document>,
@@ -117,43 +127,24 @@ pub(super) async fn resolve_all(
 /// [`ErrorKind::NotFound`] where the index lacks the platform, naming those it has; [`ErrorKind::Document`] where it
 /// nests too deep.
 pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) -> Result<Graph> {
-    let root = root(wanted, target).await?;
+    let found = root(wanted, target).await?;
+    let origins = wanted.source.origins(&found);
     let finder = Finder::new(&*wanted.source, &wanted.reference, Some(target), retry);
+    let mut root = found.descriptor().clone();
+    let (documents, mut index) = documents(&finder, &wanted.platforms, found).await?;
+    // A registry does not know what a manifest was chosen from: there the name stands for the manifest itself.
+    index.take_if(|_| !matches!(wanted.target_name, Name::Ref(_)));
+    if let Some(stands_for) = index.as_ref().or(documents.last()) {
+        root = stands_for.descriptor().clone();
+    }
     let mut graph = Graph {
-        root: root.descriptor().clone(),
-        documents: Vec::new(),
+        root,
+        documents,
         manifests: Vec::new(),
         blobs: Vec::new(),
-        label: Label {
-            name: wanted.target_name.clone(),
-            origins: wanted.source.origins(&root),
-            index: None,
-        },
+        label: Label { name: wanted.target_name.clone(), origins, index },
         complete: false,
     };
-    match (&wanted.platforms, root.content()) {
-        (_, Content::Manifest(_)) => graph.documents.push(root),
-        (Platforms::One(platform), Content::Index(index)) => {
-            let (document, platform) = finder.choose(index, platform, 0).await?;
-            graph.label.index = Some(root);
-            graph.documents.push(document.on_platform(platform));
-        }
-        (Platforms::Several(platforms), Content::Index(index)) => {
-            for platform in platforms {
-                let (document, platform) = finder.choose(index, platform, 0).await?;
-                if !graph.documents.iter().any(|known| known.digest() == document.digest()) {
-                    graph.documents.push(document.on_platform(platform));
-                }
-            }
-            graph.documents.push(root);
-        }
-        (Platforms::Only(platforms), Content::Index(index)) => {
-            graph.documents = finder.only(&root, index, platforms).await?;
-        }
-        (Platforms::All, Content::Index(_)) => {
-            finder.collect(root, 0, &mut HashSet::new(), &mut graph.documents).await?;
-        }
-    }
     let mut seen = HashSet::new();
     for document in &graph.documents {
         if let Content::Manifest(manifest) = document.content() {
@@ -170,6 +161,48 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
         Incoming { documents: &graph.documents, label: &graph.label, source: &*wanted.source };
     graph.complete = target.survey(incoming).await?;
     Ok(graph)
+}
+
+/// What these platforms need, the document that gets the name last, and the index that it was chosen from.
+async fn documents(
+    finder: &Finder<'_>,
+    platforms: &Platforms,
+    root: Document,
+) -> Result<(Vec<Document>, Option<Document>)> {
+    let mut found = Vec::new();
+    let mut chosen_from = finder.source.chosen_from(&root).await;
+    let root = match platforms {
+        Platforms::Whole => chosen_from.take().unwrap_or(root),
+        _ => root,
+    };
+    match (platforms, root.content()) {
+        (platforms, Content::Manifest(manifest)) => {
+            for platform in platforms.demanded() {
+                finder.check_platform(&root, manifest, platform).await?;
+            }
+            return Ok((vec![root], chosen_from));
+        }
+        (Platforms::One(choice), Content::Index(index)) => {
+            let (document, platform) = finder.choose(index, &choice.platform, 0).await?;
+            return Ok((vec![document.on_platform(platform)], Some(root)));
+        }
+        (Platforms::Several(platforms), Content::Index(index)) => {
+            for platform in platforms {
+                let (document, platform) = finder.choose(index, platform, 0).await?;
+                if !found.iter().any(|known: &Document| known.digest() == document.digest()) {
+                    found.push(document.on_platform(platform));
+                }
+            }
+            found.push(root);
+        }
+        (Platforms::Only(platforms), Content::Index(index)) => {
+            found = finder.only(&root, index, platforms).await?;
+        }
+        (Platforms::All | Platforms::Whole, Content::Index(_)) => {
+            finder.collect(root, 0, &mut HashSet::new(), &mut found).await?;
+        }
+    }
+    Ok((found, None))
 }
 
 /// Two manifests must not give one digest two sizes: one of them lies, and the plan would not know which. Nor may all of
@@ -208,33 +241,4 @@ async fn root(wanted: &Wanted, target: &dyn Target) -> Result<Document> {
         return Ok(document);
     }
     wanted.source.resolve(&wanted.name).await
-}
-
-/// A root document, and the manifest in it that was asked for.
-#[derive(Clone, Debug)]
-pub struct Picked {
-    /// What the name resolved to.
-    pub root: Document,
-    /// The manifest of the platform; the root itself where it is a manifest or no platform was asked for.
-    pub chosen: Document,
-}
-
-/// Resolves a name for looking at it: documents only, and no target to look into first.
-pub async fn pick(
-    source: &dyn Source,
-    name: &Name,
-    reference: &str,
-    platform: Option<&Platform>,
-    retry: &RetryPolicy,
-) -> Result<Picked> {
-    let root = source.resolve(name).await?;
-    let chosen = match (root.content(), platform) {
-        (Content::Index(index), Some(platform)) => {
-            let finder = Finder::new(source, reference, None, retry);
-            let (document, platform) = finder.choose(index, platform, 0).await?;
-            document.on_platform(platform)
-        }
-        _ => root.clone(),
-    };
-    Ok(Picked { root, chosen })
 }

@@ -21,10 +21,11 @@ mod tally;
 mod throttle;
 
 pub use self::blob::{read_blob, read_small};
-pub use self::engine::{Finished, plan, transfer};
-pub use self::graph::{Graph, Picked, Platforms, Wanted, pick, resolve};
+pub use self::engine::{Finished, transfer};
+pub use self::finder::{Choice, Picked, pick};
+pub use self::graph::{Graph, Platforms, Wanted, resolve};
 pub use self::options::Options;
-pub use self::plan::{Plan, PlanReport, PlannedBlob, State};
+pub use self::plan::{Plan, PlanReport, Planned, PlannedBlob, State, plan};
 pub use self::progress::{Event, Progress, Silent, Way};
 pub use self::report::{Amounts, BlobReport, Head, Outcome, Report};
 pub use self::throttle::Throttle;

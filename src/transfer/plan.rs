@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
 
-use super::graph::Graph;
-use super::report::{Ending, Head, head};
+use super::graph::{Graph, Wanted, resolve_all};
+use super::options::Options;
+use super::report::{Ending, Head};
 use crate::content::{Holding, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How a blob stands before the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,47 @@ pub struct PlannedBlob {
     pub state: State,
     /// Positions of the images that need it, the first one first.
     pub images: Vec<usize>,
+}
+
+/// What a run would do for one image, or why it would fail.
+#[derive(Debug)]
+pub struct Planned {
+    /// What would move.
+    pub report: PlanReport,
+    /// Why nothing can be said.
+    pub error: Option<Error>,
+}
+
+/// What [`transfer`](super::transfer) would do, in the order asked; moves nothing.
+pub async fn plan(wanted: &[Wanted], target: &dyn Target, options: &Options) -> Vec<Planned> {
+    let mut graphs = resolve_all(wanted, target, &options.retry).await;
+    for (graph, wanted) in graphs.iter_mut().zip(wanted) {
+        if let Ok(graph) = graph {
+            graph.learn_platforms(&*wanted.source, target).await;
+        }
+    }
+    let resolved: Vec<Option<&Graph>> = graphs.iter().map(|graph| graph.as_ref().ok()).collect();
+    let plan = async {
+        let mut plan = Plan::of(&resolved, target, options.foreign_layers).await?;
+        plan.ask(target).await?;
+        Ok::<_, Error>(plan)
+    };
+    let plan = plan.await;
+    let images = graphs.into_iter().zip(wanted).enumerate();
+    images
+        .map(|(at, (graph, wanted))| {
+            let head = Head::of(wanted, target, graph.as_ref().ok());
+            match (&plan, graph) {
+                (Ok(plan), Ok(_)) => Planned { report: plan.report(at, head), error: None },
+                (_, Err(error)) => {
+                    Planned { report: PlanReport::unknown(head), error: Some(error) }
+                }
+                (Err(error), _) => {
+                    Planned { report: PlanReport::unknown(head), error: Some(error.again()) }
+                }
+            }
+        })
+        .collect()
 }
 
 /// One plan for all images of a run: each blob once.
@@ -127,12 +169,8 @@ impl Plan {
     }
 
     /// The plan for the image at this position, as `--plan` shows it.
-    pub fn report(&self, image: usize, graph: &Graph, head_of: &Head) -> PlanReport {
-        let mut report = PlanReport {
-            head: head(graph, head_of),
-            bytes: PlanBytes::default(),
-            blobs: Vec::new(),
-        };
+    fn report(&self, image: usize, head: Head) -> PlanReport {
+        let mut report = PlanReport::unknown(head);
         for blob in self.blobs.iter().filter(|blob| blob.images.contains(&image)) {
             let first = blob.images.first() == Some(&image);
             let state =
@@ -188,6 +226,13 @@ pub struct PlanReport {
     pub bytes: PlanBytes,
     /// Blob by blob.
     pub blobs: Vec<PlanRow>,
+}
+
+impl PlanReport {
+    /// Of an image whose blobs are not known.
+    fn unknown(head: Head) -> Self {
+        Self { head, bytes: PlanBytes::default(), blobs: Vec::new() }
+    }
 }
 
 /// Totals of a plan in bytes, over unique blobs; total = shared + mountable + partial + missing.

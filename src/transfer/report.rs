@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use super::graph::Graph;
+use super::graph::{Graph, Wanted};
 use super::tally::Tally;
-use crate::content::Requests;
+use crate::content::{Requests, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 
@@ -25,22 +25,29 @@ pub struct Head {
     /// The manifest of the platform; equal to `digest` for a plain one.
     pub manifest: Option<Digest>,
     /// Of what the name resolved to.
-    pub media_type: String,
+    pub media_type: Option<String>,
     /// What arrived runs on these.
     pub platforms: Vec<String>,
 }
 
-/// Fills in what the graph knows.
-pub(super) fn head(graph: &Graph, names: &Head) -> Head {
-    let platforms = graph.manifests.iter().filter_map(|(descriptor, platform)| {
-        (!descriptor.is_attestation()).then_some(platform.as_ref()?).map(ToString::to_string)
-    });
-    Head {
-        digest: Some(graph.root.digest.clone()),
-        manifest: graph.named().map(|document| document.digest().clone()),
-        media_type: graph.root.media_type.to_string(),
-        platforms: platforms.filter(|text| text != "unknown/unknown").collect(),
-        ..names.clone()
+impl Head {
+    /// The names that were asked for, and what is known of the image behind them.
+    pub(super) fn of(wanted: &Wanted, target: &dyn Target, graph: Option<&Graph>) -> Self {
+        let mut head = Self {
+            source: wanted.source.place(),
+            target: target.place(),
+            reference: wanted.reference.clone(),
+            ..Self::default()
+        };
+        let Some(graph) = graph else { return head };
+        let platforms = graph.manifests.iter().filter_map(|(descriptor, platform)| {
+            (!descriptor.is_attestation()).then_some(platform.as_ref()?).map(ToString::to_string)
+        });
+        head.platforms = platforms.filter(|text| text != "unknown/unknown").collect();
+        head.digest = Some(graph.root.digest.clone());
+        head.manifest = graph.named().map(|document| document.digest().clone());
+        head.media_type = Some(graph.root.media_type.to_string());
+        head
     }
 }
 

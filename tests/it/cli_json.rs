@@ -146,6 +146,39 @@ async fn cold_warm_healed_resumed_and_failed_runs_keep_the_contract() {
     );
 }
 
+#[tokio::test]
+async fn a_plan_has_the_head_of_a_pull() {
+    let (registry, _, name) = published().await;
+    let (cli, known, unknown) = (Cli::new(), format!("{name}:1"), format!("{name}:none"));
+    let heads = async |words: &[&str], names: &[&str]| {
+        let output = cli.run(&[words, names].concat()).await;
+        let values: Value = serde_json::from_str(&output.stdout).unwrap();
+        let head = |value: &Value| {
+            let head = HEAD.iter().map(|key| (*key, value[key].clone())).collect::<Vec<_>>();
+            (head, value.get("error").cloned())
+        };
+        values.as_array().unwrap().iter().map(head).collect::<Vec<_>>()
+    };
+    let names = [known.as_str(), &unknown];
+    let cold = heads(&["--json", "--plan"], &names).await;
+    let pulled = heads(&["--json"], &names).await;
+    assert_eq!(pulled, heads(&["--json", "--plan"], &names).await);
+    assert_eq!(pulled[0].0[6].1, json!(["linux/amd64"]));
+    assert_eq!(
+        pulled[1].0[3..],
+        [
+            ("digest", Value::Null),
+            ("manifest", Value::Null),
+            ("media_type", Value::Null),
+            ("platforms", json!([]))
+        ]
+    );
+    assert_eq!(cold[1], pulled[1]);
+    assert_eq!(cold[0].0[6].1, json!([]), "for the config nothing is asked");
+    assert_eq!(cold[0].0[..6], pulled[0].0[..6]);
+    assert_eq!(registry.server.count("/blobs/"), 3);
+}
+
 /// An image whose manifest is changed before it is published.
 fn published_with(registry: &Registry, image: &Image, change: impl Fn(&mut Value)) {
     image.publish(registry, "odd", None);
@@ -179,6 +212,11 @@ async fn inline_foreign_empty_and_repeated_blobs_keep_the_contract() {
     assert_eq!(registry.server.count("/blobs/"), 2, "nothing is asked for an empty blob");
     let again = pull(&registry, &cli, &[&name]).await;
     assert_eq!(outcomes(&again), ["shared", "shared", "skipped", "shared", "shared"]);
+    let told = cli.run(&[&name]).await;
+    told.expect(0, "1 foreign layer was skipped; --foreign-layers takes them along");
+    registry.blob("odd", held.layers[1].bytes.clone());
+    let words = ["copy", "--foreign-layers", &name, "oci:x"];
+    assert!(!cli.run(&words).await.expect(0, "").stderr.contains("skipped"));
 }
 
 fn base64_of(bytes: &[u8]) -> String {

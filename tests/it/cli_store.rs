@@ -62,6 +62,36 @@ async fn images_are_listed_named_and_forgotten() {
 }
 
 #[tokio::test]
+async fn names_are_given_and_taken_in_json_too() {
+    let (_registry, cli, held, name) = filled().await;
+    let mine = "docker.io/library/mine:latest";
+    let tagged = cli.json(&["tag", "--json", &name, "mine"]).await;
+    let digest = held.manifest.digest();
+    assert_eq!(tagged, json!({"source": name, "reference": mine, "digest": digest}));
+    let one = cli.json(&["rm", "--json", "mine"]).await;
+    assert_eq!(one, json!({"reference": mine, "removed": true}));
+    let output = cli.run(&["rm", "--json", &name, "nobody"]).await;
+    let both: Value = serde_json::from_str(&output.expect(3, "nobody").stdout).unwrap();
+    assert_eq!(both[0], json!({"reference": name, "removed": true}));
+    assert_eq!(
+        (&both[1]["removed"], &both[1]["error"]["kind"]),
+        (&json!(false), &json!("not_found"))
+    );
+}
+
+#[tokio::test]
+async fn a_layer_that_is_listed_twice_is_there_once() {
+    let registry = Registry::start().await;
+    let (twice, top) = (layer(&[("a", &random_blob(9_000, 1))]), layer(&[("b", b"b")]));
+    let held = image(Family::Oci, "amd64", &[twice.clone(), top, twice]);
+    held.publish(&registry, "a", Some("1"));
+    let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));
+    let pulled = cli.json(&["--json", &name]).await;
+    assert_eq!(cli.json(&["images", "--json"]).await[0]["size"], pulled["bytes"]["total"]);
+    assert_eq!(cli.json(&["inspect", "--json", &name]).await["size"], pulled["bytes"]["total"]);
+}
+
+#[tokio::test]
 async fn a_store_that_is_not_there_is_empty_and_stays_away() {
     let cli = Cli::new();
     assert_eq!(cli.json(&["images", "--json"]).await, json!([]));
@@ -160,7 +190,7 @@ async fn what_verify_finds_the_next_pull_fetches_again() {
 async fn a_damaged_manifest_is_fetched_again_without_being_asked() {
     let (_registry, cli, held, name) = filled().await;
     overwrite(&blob_path(&cli, held.manifest.digest()), b"{\"schemaVersion\":2}");
-    cli.run(&[&name]).await.expect(0, "fetching it again");
+    cli.run(&[&name]).await.expect(0, "it counts as missing");
     let bytes = std::fs::read(blob_path(&cli, held.manifest.digest())).unwrap();
     assert_eq!(bytes, held.manifest.bytes);
 }

@@ -6,8 +6,10 @@ use std::os::unix::ffi::OsStringExt as _;
 use serde_json::json;
 
 use crate::support::cli::{Cli, Output};
+use crate::support::http::Reply;
+use crate::support::images::{Family, image, layer};
 use crate::support::live::needs;
-use crate::support::registry::Registry;
+use crate::support::registry::{Auth, Options, Registry};
 use crate::support::samples::published;
 
 /// Verbs of the contract that have no code yet.
@@ -40,9 +42,91 @@ async fn a_verb_is_never_taken_for_an_image() {
         output.expect(3, &format!("docker.io/library/{name}:latest: not in the store"));
     }
     cli.run(&["--offline", "pullo"]).await.expect(2, "did you mean `pull`?");
+    for slip in ["unpak", "helps", "lss"] {
+        cli.run(&["--offline", slip]).await.expect(2, "did you mean `");
+    }
     cli.run(&["--offline", "pull/o"]).await.expect(3, "docker.io/pull/o:latest");
     cli.run(&["--json"]).await.expect(2, "Usage: rpull");
     cli.run(&["--all-tags", "--offline", "a"]).await.expect(3, "--offline asks no registry");
+}
+
+#[tokio::test]
+async fn words_in_names_and_answers_give_no_hints() {
+    let (registry, cli) = (Registry::start().await, Cli::new());
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
+    held.publish(&registry, "mystore", Some("1"));
+    // The name has words of messages in it.
+    let output = cli.run(&["digest", &registry.repository("mystore:401")]).await;
+    output.expect(3, "hint: `rpull tags REPO` lists the tags");
+    // What a redirect leads to knows nothing of logins.
+    let elsewhere = Registry::start_with(Options { blobs_elsewhere: true, ..Options::default() });
+    let registry = elsewhere.await;
+    held.publish(&registry, "a", Some("1"));
+    registry.twist("/signed/", 0..9, |_| Reply::new(401, "no signature"));
+    let refused = cli.run(&[&format!("{}:1", registry.repository("a"))]).await;
+    assert!(!refused.expect(4, "401 unauthorized: no signature").stderr.contains("hint"));
+
+    let registry = guarded("one").await;
+    for (text, why) in [("{", "malformed"), (r#"{"credsStore":"gone"}"#, "docker-credential-gone")]
+    {
+        std::fs::write(cli.dir().join("auth.json"), text).unwrap();
+        let output = cli.run(&["--authfile", "auth.json", &registry.repository("a")]).await;
+        assert!(!output.expect(4, why).stderr.contains("hint"), "{}", output.stderr);
+    }
+    cli.run(&["manifest", "oci:nowhere:store"]).await.expect(3, "does not exist");
+}
+
+/// A registry that wants this user, whose password is `pass`.
+async fn guarded(user: &str) -> Registry {
+    let auth = Auth::Basic { user: user.to_owned(), password: "pass".to_owned() };
+    Registry::start_with(Options { auth, ..Options::default() }).await
+}
+
+#[tokio::test]
+async fn one_password_is_not_shown_to_several_registries() {
+    let (one, two, cli) = (guarded("one").await, guarded("two").await, Cli::new());
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
+    held.publish(&one, "a", Some("1"));
+    let (here, there) = (format!("{}:1", one.repository("a")), two.repository("b:1"));
+    let creds = ["--creds", "one:pass"];
+    let commands: [&[&str]; 4] = [
+        &["pull", &here, &there],
+        &["copy", &here, &there],
+        &["copy", "--src-plain-http", &here, &there],
+        &["push", &format!("docker://{here}"), &there],
+    ];
+    for words in commands {
+        let output = cli.run(&[words, &creds].concat()).await;
+        output.expect(2, "error: --creds: is for one registry").expect(2, "--src-creds");
+    }
+    assert!(one.server.requests().is_empty() && two.server.requests().is_empty());
+    let sides: [&[&str]; 2] = [
+        &["--src-creds", "one:pass", "--dest-creds", "two:pass"],
+        &["--creds", "one:pass", "--dest-creds", "two:pass"],
+    ];
+    for side in sides {
+        cli.run(&[&["copy", &here, &there], side].concat()).await.expect(0, "");
+    }
+    cli.run(&[&["pull", &here, &here], &creds[..]].concat()).await.expect(0, "");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_a_slip_of_usage() {
+    let (registry, cli) = (Registry::start().await, Cli::new());
+    for option in ["--ca-file", "--cert-file", "--authfile"] {
+        let output = cli.run(&[option, "/nonexist", &registry.repository("a")]).await;
+        output.expect(2, &format!("error: {option}: /nonexist: No such file"));
+    }
+    assert!(registry.server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_log_level_that_is_none_is_told() {
+    let warned = Cli::new().env("RPULL_LOG", "garbage").run(&["images"]).await;
+    warned.expect(0, "warning: RPULL_LOG=garbage is none of off, error");
+    for level in ["", "warn", "INFO"] {
+        assert_eq!(Cli::new().env("RPULL_LOG", level).run(&["images"]).await.stderr, "");
+    }
 }
 
 #[tokio::test]
@@ -207,7 +291,7 @@ async fn foreign_text_steers_no_terminal() {
     }
     let rows = cli.json(&["history", "--json", &name]).await;
     assert_eq!(rows[0]["created_by"], evil, "scripts get it as it was");
-    let refuse = |reply: crate::support::http::Reply| crate::support::http::Reply {
+    let refuse = |reply: Reply| Reply {
         status: 403,
         body: json!({"errors": [{"code": "DENIED", "message": "\u{1b}[2J\u{9b}0m"}]})
             .to_string()

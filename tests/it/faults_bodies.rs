@@ -11,7 +11,7 @@ use rpull::platform::Platform;
 use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions, Timeouts};
 use rpull::retry::RetryPolicy;
-use rpull::transfer::{Finished, Options, Platforms, Wanted, transfer};
+use rpull::transfer::{Choice, Finished, Options, Platforms, Wanted, transfer};
 
 use crate::support::assertions::{assert_digests_are_right, assert_nothing_visible};
 use crate::support::http::{Fault, Reply};
@@ -54,7 +54,7 @@ impl Setting {
             name: reference.name(),
             reference: reference.to_string(),
             target_name: Name::Ref(reference.store_name()),
-            platforms: Platforms::One(Platform::host()),
+            platforms: Platforms::One(Choice::preferred(Platform::host())),
         };
         let layout = Layout::create(&self.store(), LayoutOptions::default()).unwrap();
         let target: Arc<dyn Target> = Arc::new(layout);

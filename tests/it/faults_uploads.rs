@@ -105,7 +105,7 @@ async fn an_upload_on_another_host_gets_no_credential() {
         let Some((_, path)) = location else { return reply };
         reply.without("Location").header("Location", format!("http://{host}{path}"))
     });
-    pair.copy(&["--creds", "user:pass", "--retries", "0"]).await;
+    pair.copy(&["--dest-creds", "user:pass", "--retries", "0"]).await;
     let sent = elsewhere.server.requests();
     assert!(!sent.is_empty());
     assert!(sent.iter().all(|request| request.header("authorization").is_none()));
@@ -229,7 +229,7 @@ async fn a_tag_that_cannot_be_changed_and_need_not_be_is_no_error() {
 async fn a_token_that_runs_out_during_an_upload_is_renewed_once_for_all() {
     let auth = Auth::Bearer(Bearer::default());
     let pair = Pair::with(Options { auth, ..Options::default() }).await;
-    let login = ["--creds", "user:pass"];
+    let login = ["--dest-creds", "user:pass"];
     pair.to.twist("PUT /v2/team/app/blobs/uploads/", 0..1, |_| {
         Reply::new(401, "the token is too old")
     });

@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod cli_blob;
+#[cfg(test)]
 mod cli_json;
 #[cfg(test)]
 mod cli_look;
+#[cfg(test)]
+mod cli_pins;
 #[cfg(test)]
 mod cli_pull;
 #[cfg(test)]

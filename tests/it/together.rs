@@ -10,7 +10,7 @@ use rpull::layout::{Layout, LayoutOptions};
 use rpull::platform::Platform;
 use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions};
-use rpull::transfer::{Options, Platforms, Wanted, transfer};
+use rpull::transfer::{Choice, Options, Platforms, Wanted, transfer};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -93,7 +93,7 @@ async fn fifty_tasks_of_one_process_share_a_store() {
                 name: reference.name(),
                 reference: reference.to_string(),
                 target_name: Name::Ref(reference.store_name()),
-                platforms: Platforms::One(Platform::host()),
+                platforms: Platforms::One(Choice::preferred(Platform::host())),
             };
             transfer(&[wanted], &target, Options::default()).await.remove(0).error
         })

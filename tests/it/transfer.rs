@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rpull::content::{Admission, Name, Source as _, Target};
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
-use rpull::transfer::{Finished, Options, Platforms, Wanted, plan, transfer};
+use rpull::transfer::{Choice, Finished, Options, Platforms, Wanted, plan, transfer};
 
 use crate::support::flaky::{Flaky, Mishap};
 use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
@@ -25,7 +25,7 @@ fn wanted(source: Arc<Flaky>, tag: &str) -> Wanted {
         name: Name::Tag(tag.into()),
         reference: format!("r.example/app:{tag}"),
         target_name: Name::Ref(format!("r.example/app:{tag}")),
-        platforms: Platforms::One(Platform::host()),
+        platforms: Platforms::One(Choice::preferred(Platform::host())),
     }
 }
 
@@ -135,7 +135,7 @@ proptest! {
             for (finished, planned) in finished.iter().zip(planned) {
                 assert!(finished.error.is_none(), "{:?}", finished.error);
                 assert_law(finished);
-                let (done, planned) = (finished.report.bytes, planned.unwrap().bytes);
+                let (done, planned) = (finished.report.bytes, planned.report.bytes);
                 assert_eq!((done.total, done.shared), (planned.total, planned.shared));
                 moved += done.transferred;
                 resent += done.resent;

@@ -1,16 +1,16 @@
 //! `blob`: one blob to stdout or a file, verified.
 
-use std::fs::Permissions;
-use std::io::Write as _;
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::open::registry;
+use super::open::{registry, unless_useless};
 use crate::cli::args::Blob;
-use crate::cli::output;
 use crate::cli::settings::Settings;
+use crate::cli::signals::{cancelled_by_signals, unless_cancelled};
 use crate::content::{Name, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -19,13 +19,27 @@ use crate::layout::Layout;
 use crate::place::{Place, PlainMeans};
 use crate::transfer::{Options, read_blob};
 
+/// Symbolic links in a row, as many as Linux follows.
+const MOST_LINKS: usize = 40;
+
 pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitCode> {
     let (source, digest) = find(&args.image, settings).await?;
     let descriptor = source.stat(&digest).await?;
     let options = Options { retry: settings.retry, ..Options::default() };
-    match &args.output {
-        Some(path) => to_file(&*source, &descriptor, options, path).await?,
-        None => to_stdout(&*source, &descriptor, options).await?,
+    let Some(path) = &args.output else {
+        let fail = |error| Error::new(ErrorKind::Store, "stdout").caused_by(error);
+        to_stream(&*source, &descriptor, options, &mut io::stdout(), &fail).await?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let fail = write_failed(path);
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        let mut file = open_special(path).await?.map_err(&fail)?;
+        to_stream(&*source, &descriptor, options, &mut file, &fail).await?;
+    } else {
+        let cancel = cancelled_by_signals();
+        let path = target_of(path).map_err(&fail)?;
+        let writing = to_file(&*source, &descriptor, options, &path);
+        unless_cancelled(&cancel, "blob", writing).await??;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -48,15 +62,46 @@ async fn to_file(
     Ok(())
 }
 
+/// The file that is meant: a link stands for what it points to, even where that is not there yet.
+fn target_of(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+/// Devices, pipes and their like are written to, never replaced; opening a pipe waits for its reader.
+async fn open_special(path: &Path) -> Result<io::Result<File>> {
+    let path = path.to_owned();
+    let opening = tokio::task::spawn_blocking(move || File::options().write(true).open(path));
+    opening.await.map_err(|error| Error::new(ErrorKind::Store, "write").caused_by(error))
+}
+
 /// What a pipe got cannot be taken back, so the last piece is withheld until the digest agrees.
-async fn to_stdout(source: &dyn Source, blob: &Descriptor, options: Options) -> Result<()> {
-    let mut held = Vec::new();
-    let mut pass = |piece: &[u8]| {
+///
+/// A reader that has enough (`… | head`) ends it, and that is no failure.
+async fn to_stream(
+    source: &dyn Source,
+    blob: &Descriptor,
+    options: Options,
+    out: &mut (dyn Write + Send),
+    fail: &(dyn Fn(io::Error) -> Error + Sync),
+) -> Result<()> {
+    let (mut held, mut closed) = (Vec::new(), false);
+    let mut write = |piece: &[u8]| {
         let ready = std::mem::replace(&mut held, piece.to_vec());
-        output::raw(&ready)
+        out.write_all(&ready).and_then(|()| out.flush()).map_err(|error| {
+            closed = error.kind() == io::ErrorKind::BrokenPipe;
+            fail(error)
+        })
     };
-    read_blob(source, blob, options, &mut pass).await?;
-    output::raw(&held)
+    let read = read_blob(source, blob, options, &mut write).await;
+    let read = read.and_then(|()| write(&[]));
+    if closed { Ok(()) } else { read }
 }
 
 /// Where the blob is: the store, else the registry, unless the place says which.
@@ -71,7 +116,9 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Diges
             return Ok((store, reference.digest().cloned().ok_or_else(|| no_digest(text))?));
         }
         Place::Registry(reference) => (reference, None),
-        Place::Either(reference) => (reference, settings.existing_store()?),
+        Place::Either(reference) => {
+            (reference, unless_useless(settings.existing_store(), settings)?)
+        }
     };
     let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
     match stored {
@@ -84,7 +131,7 @@ fn no_digest(text: &str) -> Error {
     Error::new(ErrorKind::Reference, format!("blob '{text}'")).because("expected IMAGE@DIGEST")
 }
 
-fn write_failed(path: &Path) -> impl Fn(std::io::Error) -> Error {
+fn write_failed(path: &Path) -> impl Fn(io::Error) -> Error {
     let place = path.display().to_string();
     move |error| Error::new(ErrorKind::Store, "write").at(&place).caused_by(error)
 }

@@ -19,7 +19,15 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?;
-    let Opened { source, name, reference, full_name, .. } = open_place(&place, settings).await?;
+    let sides = args.sides;
+    let source_settings =
+        settings.for_side(sides.src_creds, sides.src_authfile, sides.src_plain_http);
+    let target_settings =
+        settings.for_side(sides.dest_creds, sides.dest_authfile, sides.dest_plain_http);
+    if source_settings.has_creds_of(&target_settings) {
+        settings.check_creds(place.at_registry().into_iter().chain(destination.image()))?;
+    }
+    let Opened { source, name, reference, full_name, .. } = open_place(&place, &source_settings)?;
     let wanted = [Wanted {
         source,
         name,
@@ -27,6 +35,6 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
         target_name: destination.name(&full_name)?,
         platforms,
     }];
-    let (code, _) = run.carry_out(&wanted, &destination, false, settings).await?;
+    let (code, _) = run.carry_out(&wanted, &destination, false, &target_settings).await?;
     Ok(code)
 }

@@ -9,6 +9,7 @@ use crate::cli::meter::Meter;
 use crate::cli::settings::{Settings, Show, existing_layout};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{Empty, Name, Target};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::place::{Place, PlainMeans};
@@ -38,9 +39,18 @@ impl Destination {
             Place::Registry(reference) | Place::Either(reference) => {
                 Self::at_registry(reference, chunk_size, false)
             }
-            Place::Store(reference) => Ok(Self::Store(Some(reference))),
+            Place::Store(reference) => match reference.digest() {
+                Some(digest) => Err(decides(digest.as_str())),
+                None => Ok(Self::Store(Some(reference))),
+            },
             Place::Layout { name: name @ Name::Digest(_), .. } => Err(decides(&name.to_string())),
-            Place::Layout { path, name } => Ok(Self::Layout { path, name }),
+            Place::Layout { path, name } => {
+                let text = name.to_string();
+                match text.rsplit_once('@') {
+                    Some((_, end)) if end.parse::<Digest>().is_ok() => Err(decides(end)),
+                    _ => Ok(Self::Layout { path, name }),
+                }
+            }
         }
     }
 
@@ -110,9 +120,10 @@ impl Destination {
             Self::Store(_) => settings.store.clone(),
             Self::Layout { path, .. } => path.clone(),
         };
+        let place = format!("oci:{}", path.display());
         match opened_unless_cancelled(cancel, "plan", move || existing_layout(&path)).await? {
             Some(layout) => Ok(layout),
-            None => Ok(Arc::new(Empty)),
+            None => Ok(Arc::new(Empty { place })),
         }
     }
 
@@ -146,6 +157,14 @@ impl Destination {
             Ok(Some(store)) if remember => repository.remembering(store),
             _ => repository,
         }))
+    }
+
+    /// The image of a registry, where it is one.
+    pub(super) fn image(&self) -> Option<&Reference> {
+        match self {
+            Self::Registry { reference, .. } => Some(reference),
+            Self::Store(_) | Self::Layout { .. } => None,
+        }
     }
 
     /// The full name for people, where the destination gives one.

@@ -11,15 +11,12 @@ use crate::cli::size::size;
 use crate::cli::table::{cut, table};
 use crate::error::Result;
 use crate::insight::history::{HistoryRow, history};
-use crate::place::PlainMeans;
 
 /// Docker's width of CREATED BY.
 const COMMAND_WIDTH: usize = 45;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
-    let image =
-        Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings)
-            .await?;
+    let image = Image::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     let rows = history(image.manifest()?, &image.config);
     if settings.json {
         output::json(&rows)?;

@@ -1,5 +1,6 @@
 //! `images`: what the local store holds.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -11,9 +12,10 @@ use crate::cli::size::size;
 use crate::cli::table::table;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::Source as _;
+use crate::digest::Digest;
 use crate::document::{Content, Document};
 use crate::error::Result;
-use crate::layout::{Entry, INDEX_ANNOTATION, Layout};
+use crate::layout::{Entry, Layout};
 use crate::retry::RetryPolicy;
 use crate::transfer::read_small;
 
@@ -66,15 +68,23 @@ impl Row {
                 }
             }
         }
+        let mut counted = HashSet::new();
         for document in &manifests {
-            self.add(store, document).await?;
+            self.add(store, document, &mut counted).await?;
         }
         Ok(())
     }
 
-    async fn add(&mut self, store: &Layout, document: &Document) -> Result<()> {
+    /// Adds what a manifest says; blobs count once, however often they are listed.
+    async fn add(
+        &mut self,
+        store: &Layout,
+        document: &Document,
+        counted: &mut HashSet<Digest>,
+    ) -> Result<()> {
         let Content::Manifest(manifest) = document.content() else { return Ok(()) };
-        self.size += manifest.blobs().map(|blob| blob.size).sum::<u64>();
+        let new = manifest.blobs().filter(|blob| counted.insert(blob.digest.clone()));
+        self.size += new.map(|blob| blob.size).sum::<u64>();
         if manifest.config.media_type.is_image_config() {
             let bytes =
                 read_small(store, &manifest.config, CONFIG_LIMIT, RetryPolicy::default()).await?;
@@ -85,19 +95,10 @@ impl Row {
         Ok(())
     }
 
-    /// What the name stood for when it was pulled: the index, where the platform was chosen from one.
-    fn digest(&self) -> &str {
-        let descriptor = &self.entry.descriptor;
-        descriptor
-            .annotations
-            .get(INDEX_ANNOTATION)
-            .map_or(descriptor.digest.as_str(), String::as_str)
-    }
-
     fn json(&self) -> serde_json::Value {
         json!({
             "reference": self.name,
-            "digest": self.digest(),
+            "digest": self.entry.digest(),
             "manifest": self.entry.descriptor.digest,
             "platforms": self.platforms,
             "size": self.size,
@@ -107,13 +108,7 @@ impl Row {
 
     fn cells(&self) -> [String; 5] {
         let created = self.created.as_deref().map(age).unwrap_or_default();
-        let digest = self.digest();
-        let digest = digest
-            .split(':')
-            .next_back()
-            .and_then(|hex| hex.get(..12))
-            .unwrap_or(digest)
-            .to_owned();
+        let digest = self.entry.digest().short().to_owned();
         [self.name.clone(), digest, self.platforms.join(", "), created, size(self.size)]
     }
 }

@@ -1,5 +1,6 @@
 //! `inspect`: what an image is, in one look.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -12,26 +13,27 @@ use crate::cli::settings::Settings;
 use crate::cli::size::size;
 use crate::document::Content;
 use crate::error::Result;
-use crate::place::PlainMeans;
 use crate::platform::available;
 
 pub(in crate::cli) async fn run(args: Look, settings: &Settings) -> Result<ExitCode> {
-    let image =
-        Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings)
-            .await?;
+    let image = Image::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     let manifest = image.manifest()?;
     let platforms = match image.root.content() {
         Content::Index(index) => available(&index.manifests),
         Content::Manifest(_) => vec![image.config.platform().to_string()],
     };
-    let total: u64 = manifest.blobs().map(|blob| blob.size).sum();
+    let chosen_from = image.opened.source.chosen_from(&image.root).await;
+    let root = chosen_from.as_ref().unwrap_or(&image.root);
+    let mut seen = HashSet::new();
+    let once = manifest.blobs().filter(|blob| seen.insert(&blob.digest));
+    let total: u64 = once.map(|blob| blob.size).sum();
     if settings.json {
         output::json(&json!({
             "reference": image.opened.reference,
             "source": image.opened.source.place(),
-            "digest": image.root.digest(),
+            "digest": root.digest(),
             "manifest": image.chosen.digest(),
-            "media_type": image.root.descriptor().media_type,
+            "media_type": root.descriptor().media_type,
             "platform": image.config.platform().to_string(),
             "platforms": platforms,
             "created": image.config.created,
@@ -51,11 +53,11 @@ pub(in crate::cli) async fn run(args: Look, settings: &Settings) -> Result<ExitC
     };
     row("image", &image.opened.reference);
     row("from", &image.opened.source.place());
-    row("digest", image.root.digest().as_str());
-    if image.chosen.digest() != image.root.digest() {
+    row("digest", root.digest().as_str());
+    if image.chosen.digest() != root.digest() {
         row("manifest", image.chosen.digest().as_str());
     }
-    row("type", image.root.descriptor().media_type.as_str());
+    row("type", root.descriptor().media_type.as_str());
     row("platform", &image.config.platform().to_string());
     row("platforms", &platforms.join(", "));
     row("created", image.config.created.as_deref().unwrap_or_default());

@@ -12,15 +12,12 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::insight::command::readable;
 use crate::insight::layers::{LayerRow, layers};
-use crate::place::PlainMeans;
 
 /// Width of a command in the table.
 const COMMAND_WIDTH: usize = 50;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
-    let image =
-        Image::open(&args.image, args.platform.platform.as_deref(), PlainMeans::Either, settings)
-            .await?;
+    let image = Image::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     let rows = layers(image.manifest()?, &image.config);
     if settings.json {
         output::json(&rows)?;

@@ -9,20 +9,22 @@ use crate::cli::settings::{Settings, platform};
 use crate::config::CONFIG_LIMIT;
 use crate::document::Document;
 use crate::error::Result;
+use crate::layout::Entry;
 use crate::place::PlainMeans;
-use crate::platform::Platform;
-use crate::transfer::{pick, read_small};
+use crate::transfer::{Choice, pick, read_small};
 
 pub(in crate::cli) async fn digest(args: Look, settings: &Settings) -> Result<ExitCode> {
-    let wanted = args.platform.platform.as_deref().map(str::parse::<Platform>).transpose()?;
-    let opened = open(&args.image, PlainMeans::Registry, settings).await?;
+    let wanted = typed(&args)?;
+    let opened = open(&args.image, PlainMeans::Registry, settings)?;
     let digest = match &wanted {
         // HEAD is enough, and Docker Hub does not count it as a pull.
         None => match opened.source.head(&opened.name).await? {
+            // Of the store's images it is the one that `pull` and `images` tell.
+            Some(descriptor) if opened.layout.is_some() => Entry::of(descriptor).digest(),
             Some(descriptor) => descriptor.digest,
             None => opened.source.resolve(&opened.name).await?.digest().clone(),
         },
-        Some(platform) => chosen(&opened, Some(platform), settings).await?.digest().clone(),
+        Some(choice) => chosen(&opened, Some(choice), settings).await?.digest().clone(),
     };
     if settings.json {
         output::json(&serde_json::json!({ "reference": opened.reference, "digest": digest }))?;
@@ -33,15 +35,15 @@ pub(in crate::cli) async fn digest(args: Look, settings: &Settings) -> Result<Ex
 }
 
 pub(in crate::cli) async fn manifest(args: Look, settings: &Settings) -> Result<ExitCode> {
-    let wanted = args.platform.platform.as_deref().map(str::parse::<Platform>).transpose()?;
-    let opened = open(&args.image, PlainMeans::Registry, settings).await?;
+    let wanted = typed(&args)?;
+    let opened = open(&args.image, PlainMeans::Registry, settings)?;
     output::raw(chosen(&opened, wanted.as_ref(), settings).await?.bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(in crate::cli) async fn config(args: Look, settings: &Settings) -> Result<ExitCode> {
     let wanted = platform(args.platform.platform.as_deref())?;
-    let opened = open(&args.image, PlainMeans::Registry, settings).await?;
+    let opened = open(&args.image, PlainMeans::Registry, settings)?;
     let manifest = chosen(&opened, Some(&wanted), settings).await?;
     let config = &manifest.manifest()?.config;
     let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await?;
@@ -49,12 +51,12 @@ pub(in crate::cli) async fn config(args: Look, settings: &Settings) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-async fn chosen(
-    opened: &Opened,
-    platform: Option<&Platform>,
-    settings: &Settings,
-) -> Result<Document> {
-    Ok(pick(&*opened.source, &opened.name, &opened.reference, platform, &settings.retry)
+fn typed(args: &Look) -> Result<Option<Choice>> {
+    args.platform.platform.as_deref().map(|text| text.parse().map(Choice::demanded)).transpose()
+}
+
+async fn chosen(opened: &Opened, choice: Option<&Choice>, settings: &Settings) -> Result<Document> {
+    Ok(pick(&*opened.source, &opened.name, &opened.reference, choice, &settings.retry)
         .await?
         .chosen)
 }

@@ -16,7 +16,7 @@ use crate::cli::{bars::Bars, lines::Lines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::transfer::{
-    Finished, Options, Platforms, Progress, Silent, Throttle, Wanted, plan, transfer,
+    Choice, Finished, Options, Platforms, Progress, Silent, Throttle, Wanted, plan, transfer,
 };
 
 /// The least that is worth a request, in bytes.
@@ -43,14 +43,10 @@ impl Run {
             throttle: throttle.map(Throttle::new),
             progress: progress(settings.show, words),
             cancel: cancel.clone(),
+            foreign_layers: moving.foreign_layers,
             ..Options::default()
         };
         Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
-    }
-
-    pub(super) fn with_foreign_layers(mut self, wanted: bool) -> Self {
-        self.options.foreign_layers = wanted;
-        self
     }
 
     /// Moves the images, or tells what would move; gives the code, and what became of the images where they moved.
@@ -66,7 +62,7 @@ impl Run {
             let target = destination.open_for_plan(settings, &cancel).await?;
             let planning = plan(wanted, &*target, &self.options);
             let plans = unless_cancelled(&cancel, "plan", planning).await?;
-            return Ok((super::plan::show(wanted, &plans, several, settings)?, Vec::new()));
+            return Ok((super::plan::show(&plans, several, settings)?, Vec::new()));
         }
         let target = destination.open(settings, self.sync, &cancel).await?;
         let finished = transfer(wanted, &target, self.options).await;
@@ -80,11 +76,11 @@ pub(super) fn named_platforms(
     several: fn(Vec<Platform>) -> Platforms,
 ) -> Result<Option<Platforms>> {
     if moving.all_platforms {
-        return Ok(Some(Platforms::All));
+        return Ok(Some(Platforms::Whole));
     }
     Ok(match moving.platform.as_slice() {
         [] => None,
-        [one] => Some(Platforms::One(one.parse()?)),
+        [one] => Some(Platforms::One(Choice::demanded(one.parse()?))),
         more => Some(several(more.iter().map(|text| text.parse()).collect::<Result<_>>()?)),
     })
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
-use crate::transfer::{Picked, pick, read_small};
+use crate::transfer::{Choice, Picked, pick, read_small};
 
 /// A place, opened for reading.
 pub(in crate::cli) struct Opened {
@@ -31,50 +31,44 @@ impl Opened {
 }
 
 /// Opens the place; `plain` says what a reference without a prefix means here.
-pub(in crate::cli) async fn open(
-    text: &str,
-    plain: PlainMeans,
-    settings: &Settings,
-) -> Result<Opened> {
-    open_place(&Place::parse(text, plain)?, settings).await
+pub(in crate::cli) fn open(text: &str, plain: PlainMeans, settings: &Settings) -> Result<Opened> {
+    open_place(&Place::parse(text, plain)?, settings)
 }
 
-pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
+pub(super) fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
     match place {
-        Place::Registry(reference) => registry(reference, settings),
         Place::Store(reference) => store(reference, settings),
-        Place::Either(reference) => match in_store(reference, settings).await? {
-            Some(opened) => Ok(opened),
-            None => registry(reference, settings),
-        },
+        Place::Registry(reference) | Place::Either(reference) => registry(reference, settings),
         Place::Layout { path, name } => {
             let layout = Layout::open(path)?;
-            let name = named(&layout, name.clone()).await?;
-            let full_name = match &name {
-                Name::Ref(text) | Name::Tag(text) => text.clone(),
-                Name::Digest(_) => String::new(),
-                Name::Sole => sole_name(&layout)?,
-            };
+            let (name, full_name) = named(&layout, name)?;
             Ok(Opened::in_layout(Arc::new(layout), name, place.to_string(), full_name))
         }
     }
 }
 
-/// What the only image of a layout is called; an entry may have no name.
-fn sole_name(layout: &Layout) -> Result<String> {
-    let mut entries = layout.entries()?;
-    let names = entries.pop().map(|entry| entry.names).unwrap_or_default();
-    Ok(names.into_iter().next().unwrap_or_default())
-}
-
-/// `oci:PATH:alpine` also finds what a pull wrote there under its full name.
-async fn named(layout: &Layout, name: Name) -> Result<Name> {
-    let Name::Ref(text) = &name else { return Ok(name) };
-    let Ok(reference) = text.parse::<Reference>() else { return Ok(name) };
-    Ok(match layout.head(&name).await? {
-        Some(_) => name,
-        None => Name::Ref(reference.store_name()),
-    })
+/// What to ask the layout for, and what the image is called there; an entry may have no name.
+fn named(layout: &Layout, name: &Name) -> Result<(Name, String)> {
+    let wanted = match name {
+        Name::Digest(_) => return Ok((name.clone(), String::new())),
+        Name::Sole => {
+            let names = layout.entries()?.pop().map(|entry| entry.names).unwrap_or_default();
+            return Ok((Name::Sole, names.into_iter().next().unwrap_or_default()));
+        }
+        Name::Ref(text) | Name::Tag(text) => text,
+    };
+    // `oci:PATH:alpine` also finds what a pull wrote there under its full name.
+    let written_out = wanted.parse::<Reference>().ok().map(|reference| reference.to_string());
+    for wanted in [Some(wanted), written_out.as_ref()].into_iter().flatten() {
+        if let Some(entry) = layout.entry(wanted)?
+            && let Some(own) = entry.name_meant_by(wanted)
+        {
+            return Ok((Name::Ref(wanted.clone()), own.to_owned()));
+        }
+    }
+    Err(Error::new(ErrorKind::NotFound, wanted)
+        .at(format!("oci:{}", layout.root().display()))
+        .because("not in the layout"))
 }
 
 pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Opened> {
@@ -89,17 +83,34 @@ pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Ope
 }
 
 fn store(reference: &Reference, settings: &Settings) -> Result<Opened> {
-    let name = reference.store_name();
+    let name = reference.to_string();
     let store = settings.store_with(&name)?;
-    Ok(Opened::in_layout(store, Name::Ref(name.clone()), reference.to_string(), name))
+    Ok(Opened::in_layout(store, Name::Ref(name.clone()), name, reference.store_name()))
 }
 
-async fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>> {
-    if settings.existing_store()?.is_none() {
-        return Ok(None);
+fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>> {
+    let Some(store) = settings.existing_store()? else { return Ok(None) };
+    let held = store.entry(&reference.to_string())?;
+    held.map(|_| self::store(reference, settings)).transpose()
+}
+
+/// What the store has; nothing where it is no help and the registry may be asked instead. What is broken is told.
+pub(super) fn unless_useless<T>(
+    found: Result<Option<T>>,
+    settings: &Settings,
+) -> Result<Option<T>> {
+    let error = match found {
+        Err(error) if !settings.offline => error,
+        found => return found,
+    };
+    match error.kind() {
+        ErrorKind::NotFound => Ok(None),
+        ErrorKind::Store | ErrorKind::Mismatch | ErrorKind::Document => {
+            tracing::warn!("{}; asking the registry", error.chain());
+            Ok(None)
+        }
+        _ => Err(error),
     }
-    let opened = store(reference, settings)?;
-    Ok(opened.source.head(&opened.name).await?.map(|_| opened))
 }
 
 /// One platform's image: its documents, and its config read.
@@ -111,23 +122,38 @@ pub(in crate::cli) struct Image {
 }
 
 impl Image {
-    /// Fetches manifest and config, nothing else.
+    /// Fetches manifest and config, nothing else. A plain reference is an image of the store, else of a registry.
     pub(in crate::cli) async fn open(
         text: &str,
         typed: Option<&str>,
-        plain: PlainMeans,
         settings: &Settings,
     ) -> Result<Self> {
-        let platform = platform(typed)?;
-        let opened = open(text, plain, settings).await?;
-        let Picked { root, chosen } = pick(
-            &*opened.source,
-            &opened.name,
-            &opened.reference,
-            Some(&platform),
-            &settings.retry,
-        )
-        .await?;
+        let choice = platform(typed)?;
+        let place = Place::parse(text, PlainMeans::Either)?;
+        if let Place::Either(reference) = &place {
+            let stored = Self::stored(reference, &choice, settings).await;
+            if let Some(image) = unless_useless(stored, settings)? {
+                return Ok(image);
+            }
+        }
+        Self::read(open_place(&place, settings)?, &choice, settings).await
+    }
+
+    async fn stored(
+        reference: &Reference,
+        choice: &Choice,
+        settings: &Settings,
+    ) -> Result<Option<Self>> {
+        match in_store(reference, settings)? {
+            Some(opened) => Self::read(opened, choice, settings).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn read(opened: Opened, choice: &Choice, settings: &Settings) -> Result<Self> {
+        let (source, name) = (&*opened.source, &opened.name);
+        let picked = pick(source, name, &opened.reference, Some(choice), &settings.retry);
+        let Picked { root, chosen } = picked.await?;
         let descriptor = &chosen.manifest()?.config;
         if !descriptor.media_type.is_image_config() {
             return Err(Error::new(ErrorKind::Unsupported, &opened.reference)

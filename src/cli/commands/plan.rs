@@ -3,8 +3,6 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use serde_json::json;
-
 use super::report::{json_of, print_values};
 use crate::cli::exit;
 use crate::cli::output;
@@ -12,26 +10,19 @@ use crate::cli::settings::Settings;
 use crate::cli::size::{percent, size};
 use crate::cli::table::table;
 use crate::error::Result;
-use crate::transfer::{PlanReport, State, Wanted};
+use crate::transfer::{PlanReport, Planned, State};
 
-/// Shows the plans of these references, in their order.
-pub(super) fn show(
-    wanted: &[Wanted],
-    plans: &[Result<PlanReport>],
-    several: bool,
-    settings: &Settings,
-) -> Result<ExitCode> {
+/// Shows the plans, in the order asked.
+pub(super) fn show(plans: &[Planned], several: bool, settings: &Settings) -> Result<ExitCode> {
     if settings.json {
-        let values = wanted.iter().zip(plans).map(|(wanted, plan)| match plan {
-            Ok(plan) => json_of(plan, None),
-            Err(error) => json_of(&json!({ "reference": wanted.reference }), Some(error)),
-        });
+        let values = plans.iter().map(|plan| json_of(&plan.report, plan.error.as_ref()));
         print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
     } else {
-        plans.iter().flatten().try_for_each(|plan| output::text(&text(plan)))?;
+        let known = plans.iter().filter(|plan| plan.error.is_none());
+        known.map(|plan| &plan.report).try_for_each(|plan| output::text(&text(plan)))?;
     }
-    let codes: Vec<ExitCode> =
-        plans.iter().filter_map(|plan| plan.as_ref().err()).map(exit::report).collect();
+    let failures = plans.iter().filter_map(|plan| plan.error.as_ref());
+    let codes: Vec<ExitCode> = failures.map(exit::report).collect();
     Ok(codes.first().copied().unwrap_or(ExitCode::SUCCESS))
 }
 

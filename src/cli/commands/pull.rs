@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::destination::Destination;
 use super::moving::{Run, named_platforms};
 use crate::cli::args::Pull;
-use crate::cli::settings::{Settings, existing_layout, platform};
+use crate::cli::settings::{Settings, existing_layout, not_in_store, platform};
 use crate::cli::signals::{self, opened_unless_cancelled, unless_cancelled};
 use crate::cli::words;
 use crate::content::{Name, Source};
@@ -25,13 +25,13 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         .iter()
         .map(|text| reference(text, args.all_tags))
         .collect::<Result<Vec<_>>>()?;
+    settings.check_creds(&references)?;
     let platforms = match named_platforms(&args.moving, Platforms::Several)? {
         Some(platforms) => platforms,
         None => Platforms::One(platform(None)?),
     };
     let cancel = signals::cancelled_by_signals();
-    let run = Run::parse(&args.moving, &words::PULL, settings, &cancel)?
-        .with_foreign_layers(args.foreign_layers);
+    let run = Run::parse(&args.moving, &words::PULL, settings, &cancel)?;
     let several = args.all_tags || args.images.len() > 1;
     let destination = Destination::of_pull(args.output.as_deref())?;
     destination.fits(several)?;
@@ -67,9 +67,8 @@ async fn in_store(
     let path = settings.store.clone();
     let store = opened_unless_cancelled(cancel, "pull", move || existing_layout(&path)).await?;
     let wanted = references.iter().map(|reference| {
-        let name = reference.store_name();
-        let missing = || Error::new(ErrorKind::NotFound, &name).because("not in the store");
-        let source = store.clone().ok_or_else(missing)?;
+        let name = reference.to_string();
+        let source = store.clone().ok_or_else(|| not_in_store(&name))?;
         want(reference, source, Name::Ref(name), platforms, destination)
     });
     wanted.collect()
@@ -83,7 +82,7 @@ async fn at_registries(
     destination: &Destination,
     settings: &Settings,
 ) -> Result<Vec<Wanted>> {
-    let client: Client = settings.client("pull", args.foreign_layers)?;
+    let client: Client = settings.client("pull", args.moving.foreign_layers)?;
     let mut wanted = Vec::new();
     let mut push = |reference: &Reference| {
         let source = Arc::new(client.repository(reference)?);

@@ -26,12 +26,13 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
         Some(text) => Place::parse(text, PlainMeans::Store)?,
         None => Place::Store(reference.clone()),
     };
+    settings.check_creds(source.at_registry().into_iter().chain([&reference]))?;
     let chunk_size = chunk_size(args.chunk_size.as_deref())?;
     let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::PUSH, settings, &cancel)?;
     let destination = Destination::at_registry(reference.clone(), chunk_size, true)?;
-    let Opened { source, name, layout, .. } = open_place(&source, settings).await?;
+    let Opened { source, name, layout, .. } = open_place(&source, settings)?;
     let target_name = reference.name();
     let wanted = [Wanted {
         source,

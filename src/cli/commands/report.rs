@@ -10,7 +10,7 @@ use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, Show};
 use crate::cli::size::{percent, size};
 use crate::error::{Error, ErrorKind, Result};
-use crate::transfer::{Finished, Report};
+use crate::transfer::{Finished, Outcome, Report};
 
 /// Tells it, failures too.
 pub(super) fn tell(finished: &[Finished], several: bool, settings: &Settings) -> Result<ExitCode> {
@@ -24,6 +24,7 @@ pub(super) fn tell(finished: &[Finished], several: bool, settings: &Settings) ->
             }
             note(&receipt(&one.report));
         }
+        warn_of_skipped(&one.report);
         if one.error.is_none() && !settings.json {
             output::line(&full_name(&one.report))?;
         }
@@ -33,6 +34,18 @@ pub(super) fn tell(finished: &[Finished], several: bool, settings: &Settings) ->
         print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
     }
     Ok(deciding(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
+}
+
+/// An image without its foreign layers does not run.
+fn warn_of_skipped(report: &Report) {
+    let skipped = report.blobs.iter().filter(|blob| blob.outcome == Outcome::Skipped).count();
+    if skipped > 0 {
+        let layers = if skipped == 1 { "layer was" } else { "layers were" };
+        tracing::warn!(
+            "{}: {skipped} foreign {layers} skipped; --foreign-layers takes them along",
+            report.head.reference
+        );
+    }
 }
 
 /// The failure that decides the exit code: that the user stopped it, else the first one in the order asked.

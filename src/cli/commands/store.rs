@@ -2,28 +2,49 @@
 
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use super::report::{json_of, print_values};
 use crate::cli::args::{Prune, Rm, Tag};
 use crate::cli::exit;
 use crate::cli::output::{self, note};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::size;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{PruneOptions, PruneReport};
 use crate::place::{Place, PlainMeans};
+use crate::reference::Reference;
 
-/// The name in the store that a word means.
-pub(super) fn name(text: &str) -> Result<String> {
+/// The image of the store that a word means.
+fn named(text: &str) -> Result<Reference> {
     match Place::parse(text, PlainMeans::Store)? {
-        Place::Store(reference) => Ok(reference.store_name()),
+        Place::Store(reference) => Ok(reference),
         _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'"))
             .because("expected the name of an image in the store")),
     }
 }
 
+/// What to ask the store for it; a digest that was typed is a part of it.
+pub(super) fn name(text: &str) -> Result<String> {
+    named(text).map(|reference| reference.to_string())
+}
+
 pub(in crate::cli) fn tag(args: &Tag, settings: &Settings) -> Result<ExitCode> {
-    let (source, new) = (name(&args.source)?, name(&args.name)?);
-    settings.store_with(&source)?.tag(&source, &new)?;
-    if !settings.quiet {
+    let (source, new) = (name(&args.source)?, named(&args.name)?);
+    let store = settings.store_with(&source)?;
+    let entry = store.entry(&source)?.ok_or_else(|| not_in_store(&source))?;
+    if let Some(digest) = new.digest()
+        && !entry.has_digest(digest)
+    {
+        let why = format!("{source} has another digest, {}", entry.digest());
+        return Err(Error::new(ErrorKind::Reference, format!("name '{new}'")).because(why));
+    }
+    let new = new.store_name();
+    store.tag(&source, &new)?;
+    if settings.json {
+        let digest = entry.digest();
+        output::json(&json!({ "source": source, "reference": new, "digest": digest }))?;
+    } else if !settings.quiet {
         note(&format!("{source} is also {new} now"));
     }
     Ok(ExitCode::SUCCESS)
@@ -33,20 +54,25 @@ pub(in crate::cli) fn tag(args: &Tag, settings: &Settings) -> Result<ExitCode> {
 pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     let names = args.images.iter().map(|text| name(text)).collect::<Result<Vec<_>>>()?;
     let mut first_failure = None;
+    let mut values = Vec::new();
     for name in &names {
-        let removed = settings.store_with(name).and_then(|store| store.remove(name));
-        match removed {
-            Ok(true) => output::line(name)?,
-            Ok(false) => {
-                let error = Error::new(ErrorKind::NotFound, name).because("not in the store");
-                let code = exit::report(&error);
-                first_failure.get_or_insert(code);
-            }
-            Err(error) => {
-                let code = exit::report(&error);
-                first_failure.get_or_insert(code);
-            }
+        let removed = match settings.store_with(name).and_then(|store| store.remove(name)) {
+            Ok(false) => Err(not_in_store(name)),
+            other => other,
+        };
+        if let Err(error) = &removed {
+            let code = exit::report(error);
+            first_failure.get_or_insert(code);
         }
+        if settings.json {
+            let value = json!({ "reference": name, "removed": removed.is_ok() });
+            values.push(json_of(&value, removed.as_ref().err())?);
+        } else if removed.is_ok() {
+            output::line(name)?;
+        }
+    }
+    if settings.json {
+        print_values(&values, names.len() > 1)?;
     }
     Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
 }

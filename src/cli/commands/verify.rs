@@ -8,7 +8,7 @@ use super::store::name;
 use crate::cli::args::Verify;
 use crate::cli::meter::Meter;
 use crate::cli::output;
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::signals;
 use crate::cli::size::size;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,7 +19,7 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     let report = match (settings.existing_store()?, names.first()) {
         (Some(store), _) => hash(store, names, settings).await?,
         (None, Some(name)) => {
-            return Err(Error::new(ErrorKind::NotFound, name).because("not in the store"));
+            return Err(not_in_store(name));
         }
         (None, None) => VerifyReport::default(),
     };
