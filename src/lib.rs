@@ -10,11 +10,11 @@
 //! # }
 //! ```
 //!
-//! [`pull()`] is a composition of parts that can be used alone:
+//! [`pull()`], [`push()`] and [`copy()`] are compositions of parts that can be used alone:
 //!
 //! - [`mod@reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the words of the OCI specs;
 //! - [`content`]: the ends of a transfer, [`Source`] and [`Target`];
-//! - [`registry`]: a registry over HTTP, with complete authentication, as a source;
+//! - [`registry`]: a registry over HTTP, with complete authentication, as both;
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers.
@@ -74,6 +74,46 @@ pub async fn pull(reference: &str, store: &Path, options: RegistryOptions) -> Re
         target_name: Name::Ref(reference.store_name()),
         platforms: Platforms::One(Choice::preferred(Platform::host())),
     };
+    run(wanted, target).await
+}
+
+/// Pushes what the layout at `store` has under the name of `source` to the registry that `target` names.
+///
+/// Only blobs that the registry lacks travel, and a push that died is continued.
+pub async fn push(
+    source: &str,
+    store: &Path,
+    target: &str,
+    options: RegistryOptions,
+) -> Result<Report> {
+    let (source, target): (Reference, Reference) = (source.parse()?, target.parse()?);
+    let layout = Arc::new(Layout::open(store)?);
+    let repository = Client::new(options).writable(&target)?;
+    let wanted = Wanted {
+        source: Arc::<Layout>::clone(&layout),
+        name: Name::Ref(source.store_name()),
+        reference: target.to_string(),
+        target_name: target.name(),
+        platforms: Platforms::All,
+    };
+    run(wanted, Arc::new(repository.remembering(layout))).await
+}
+
+/// Copies an image, all its platforms, from one registry to another; the bytes stream through memory.
+pub async fn copy(source: &str, target: &str, options: RegistryOptions) -> Result<Report> {
+    let (source, target): (Reference, Reference) = (source.parse()?, target.parse()?);
+    let client = Client::new(options);
+    let wanted = Wanted {
+        source: Arc::new(client.repository(&source)?),
+        name: source.name(),
+        reference: target.to_string(),
+        target_name: target.name(),
+        platforms: Platforms::All,
+    };
+    run(wanted, Arc::new(client.writable(&target)?)).await
+}
+
+async fn run(wanted: Wanted, target: Arc<dyn Target>) -> Result<Report> {
     let mut finished = transfer(&[wanted], &target, Options::default()).await;
     let finished = finished.remove(0);
     match finished.error {
@@ -89,8 +129,11 @@ mod tests {
     fn can_be_spawned<T: Send + 'static>(_: T) {}
 
     #[test]
-    fn a_pull_can_be_spawned() {
-        can_be_spawned(pull("alpine", Path::new("images"), RegistryOptions::default()));
+    fn they_can_be_spawned() {
+        let (store, options) = (Path::new("images"), RegistryOptions::default);
+        can_be_spawned(pull("alpine", store, options()));
+        can_be_spawned(push("alpine", store, "localhost:5000/alpine", options()));
+        can_be_spawned(copy("alpine", "localhost:5000/alpine", options()));
     }
 }
 
