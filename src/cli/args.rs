@@ -185,6 +185,7 @@ pub(crate) enum Verb {
   rpull copy alpine:3.14 localhost:5000/alpine:3.14
   rpull copy --platform linux/arm64 debian:12 oci:./debian
   rpull copy oci:./image:1.2 store:app:1.2
+  rpull copy --all-tags ghcr.io/org/app reg.local/mirror/app
 
 A plain reference is an image of a registry; store:…, oci:PATH[:NAME] are other places."
     )]
@@ -298,6 +299,9 @@ pub(crate) struct Copy {
     /// Image, or a place: store:…, oci:…
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
+    /// Every tag of the repository SRC, each under its own name in the repository or place DST
+    #[arg(long)]
+    pub(crate) all_tags: bool,
     /// Upload in chunks, for proxies that take no large bodies
     #[arg(long, value_name = "SIZE")]
     pub(crate) chunk_size: Option<String>,

@@ -197,3 +197,35 @@ async fn passwords_tokens_and_certificates_serve_a_push_too() {
     let copied = cli.json(&[&["copy", "--json"], &login[..], &[&target, &other]].concat()).await;
     assert_eq!(copied["bytes"]["mounted"], image.v1.size());
 }
+
+#[tokio::test]
+async fn tags_that_share_a_base_move_it_once() {
+    if !needs("tags_that_share_a_base_move_it_once", REGISTRY) {
+        return;
+    }
+    let (image, cli) = (RealImage::get(), Cli::new());
+    let ((one, from), (_two, to)) = (open().await, open().await);
+    for tag in ["v1", "v2"] {
+        image.push(tag, &format!("{}/real:{tag}", one.host()), &["--dest-tls-verify=false"]);
+    }
+    let (source, target) = (format!("{}/real", from.host()), format!("{}/mirror/real", to.host()));
+    let reports = cli.json(&["copy", "--json", "--all-tags", &source, &target]).await;
+    let names: Vec<&str> =
+        reports.as_array().unwrap().iter().map(|one| one["reference"].as_str().unwrap()).collect();
+    assert_eq!(names, [format!("{target}:v1"), format!("{target}:v2")]);
+    // Three layers and a config, and of the second version the config and the last layer.
+    assert_eq!(from.count("GET /v2/real/blobs/"), 4 + 2);
+    assert_eq!(to.count("PUT /v2/mirror/real/blobs/"), 4 + 2);
+    let new = image.v2.config.descriptor.size + image.v2.layers[2].descriptor.size;
+    assert_eq!(reports[1]["bytes"]["transferred"], new);
+    to.forget();
+    let again = ["copy", "--all-tags", &source, &target];
+    cli.run(&again).await.expect(0, "(100 %)");
+    assert_eq!(to.lines().len(), 2, "a HEAD for each tag");
+    let one_tag = ["copy", "--all-tags", &format!("{source}:v1"), &target];
+    cli.run(&one_tag).await.expect(2, "");
+    let one_tag = ["copy", "--all-tags", &source, &format!("{target}:v1")];
+    cli.run(&one_tag).await.expect(2, "");
+    cli.run(&["copy", "--all-tags", &source, "store:there"]).await.expect(0, "");
+    assert_eq!(cli.run(&["images", "--json"]).await.stdout.matches("there:v").count(), 2);
+}

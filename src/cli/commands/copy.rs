@@ -1,21 +1,31 @@
 //! `copy`: an image from any place to any place.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::destination::Destination;
 use super::moving::{Run, chunk_size, named_platforms};
 use super::open::{Opened, open_place};
 use crate::cli::args::Copy;
 use crate::cli::settings::Settings;
-use crate::cli::{signals, words};
+use crate::cli::signals::{self, unless_cancelled};
+use crate::cli::words;
 use crate::error::Result;
 use crate::place::{Place, PlainMeans};
+use crate::reference::Reference;
 use crate::transfer::{Platforms, Wanted};
 
 pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitCode> {
     let place = Place::parse(&args.source, PlainMeans::Registry)?;
+    let repository = args.all_tags.then(|| repository(&args.source)).transpose()?;
+    if args.all_tags
+        && Place::parse(&args.destination, PlainMeans::Registry)?.at_registry().is_some()
+    {
+        self::repository(&args.destination)?;
+    }
     let destination =
         Destination::parse(&args.destination, chunk_size(args.chunk_size.as_deref())?)?;
+    destination.fits(args.all_tags)?;
     let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?;
@@ -27,14 +37,57 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     if source_settings.has_creds_of(&target_settings) {
         settings.check_creds(place.at_registry().into_iter().chain(destination.image()))?;
     }
-    let Opened { source, name, reference, full_name, .. } = open_place(&place, &source_settings)?;
-    let wanted = [Wanted {
+    let wanted = match repository {
+        Some(repository) => {
+            let finding = tags(&repository, &destination, &platforms, &source_settings);
+            unless_cancelled(&cancel, "copy", finding).await??
+        }
+        None => vec![one(&place, &destination, platforms, &source_settings)?],
+    };
+    let (code, _) = run.carry_out(&wanted, &destination, args.all_tags, &target_settings).await?;
+    Ok(code)
+}
+
+/// A registry's repository, named without a tag.
+fn repository(text: &str) -> Result<Reference> {
+    Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
+}
+
+fn one(
+    place: &Place,
+    destination: &Destination,
+    platforms: Platforms,
+    settings: &Settings,
+) -> Result<Wanted> {
+    let Opened { source, name, reference, full_name, .. } = open_place(place, settings)?;
+    Ok(Wanted {
         source,
         name,
         reference: destination.reference().unwrap_or(reference),
         target_name: destination.name(&full_name)?,
         platforms,
-    }];
-    let (code, _) = run.carry_out(&wanted, &destination, false, &target_settings).await?;
-    Ok(code)
+    })
+}
+
+/// Every tag of the repository, each under its own name there.
+async fn tags(
+    repository: &Reference,
+    destination: &Destination,
+    platforms: &Platforms,
+    settings: &Settings,
+) -> Result<Vec<Wanted>> {
+    let client = settings.client("copy", true)?;
+    let mut wanted = Vec::new();
+    for tag in client.repository(repository)?.tags().await? {
+        let reference = repository.with_tag(&tag)?;
+        let there = destination.with_tag(&tag)?;
+        wanted.push(Wanted {
+            source: Arc::new(client.repository(&reference)?),
+            name: reference.name(),
+            reference: there.reference().unwrap_or_else(|| reference.to_string()),
+            target_name: there.name(&reference.store_name())?,
+            platforms: platforms.clone(),
+        });
+    }
+    Ok(wanted)
 }

@@ -159,6 +159,20 @@ impl Destination {
         }))
     }
 
+    /// The place for one of several tags.
+    pub(super) fn with_tag(&self, tag: &str) -> Result<Self> {
+        Ok(match self {
+            Self::Registry { reference, chunk_size, remember } => Self::Registry {
+                reference: reference.with_tag(tag)?,
+                chunk_size: *chunk_size,
+                remember: *remember,
+            },
+            Self::Store(Some(reference)) => Self::Store(Some(reference.with_tag(tag)?)),
+            Self::Store(None) => Self::Store(None),
+            Self::Layout { path, name } => Self::Layout { path: path.clone(), name: name.clone() },
+        })
+    }
+
     /// The image of a registry, where it is one.
     pub(super) fn image(&self) -> Option<&Reference> {
         match self {
