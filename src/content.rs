@@ -189,18 +189,27 @@ impl fmt::Debug for Incoming<'_> {
 
 /// Something that content can be written to.
 pub trait Target: Send + Sync {
-    /// The document that the target holds under this name.
-    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>>;
+    /// The document that the target holds under this name, where looking costs nothing.
+    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+        let _ = name;
+        Box::pin(ready(Ok(None)))
+    }
 
     /// The document of this descriptor, verified, where the target has it and looking costs nothing.
-    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>>;
+    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
+        let _ = descriptor;
+        Box::pin(ready(Ok(None)))
+    }
 
     /// The bytes of a small blob that the target has, verified; `None` where it has not or cannot read them.
     fn stored_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
         limit: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>>;
+    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
+        let _ = (descriptor, limit);
+        Box::pin(ready(Ok(None)))
+    }
 
     /// Looks, before anything is planned, at what there is under the image's name; tells whether all of it is there
     /// already, the name included. Later answers of [`Target::holds`] and [`Target::admit`] build on it.
@@ -224,7 +233,10 @@ pub trait Target: Send + Sync {
     }
 
     /// Says what the run may commit, before the first commit.
-    fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>>;
+    fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
+        let _ = digests;
+        Box::pin(ready(Ok(())))
+    }
 
     /// Asks for one blob to be taken; waits where another writer of it is at work.
     fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>>;
@@ -237,7 +249,9 @@ pub trait Target: Send + Sync {
     ) -> BoxFuture<'a, Result<()>>;
 
     /// Ends the run: what it reported is as durable as the target was asked to make it.
-    fn settle(&self) -> BoxFuture<'_, Result<()>>;
+    fn settle(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(ready(Ok(())))
+    }
 
     /// HTTP requests sent on behalf of this target so far.
     fn requests(&self) -> Requests {
@@ -307,22 +321,6 @@ impl Empty {
 }
 
 impl Target for Empty {
-    fn held<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(None)))
-    }
-
-    fn stored<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(None)))
-    }
-
-    fn stored_blob<'a>(
-        &'a self,
-        _: &'a Descriptor,
-        _: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        Box::pin(ready(Ok(None)))
-    }
-
     fn holds<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
         Box::pin(ready(Ok(Holding::Nothing)))
     }
@@ -337,10 +335,6 @@ impl Target for Empty {
 
     fn put<'a>(&'a self, _: &'a Document, _: Option<&'a Label>) -> BoxFuture<'a, Result<()>> {
         Self::refuse()
-    }
-
-    fn settle(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(ready(Ok(())))
     }
 
     fn place(&self) -> String {

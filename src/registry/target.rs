@@ -2,13 +2,11 @@
 
 use std::future::ready;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{Repository, blob, manifest, upload};
 use crate::content::{Admission, Holding, Incoming, Label, Name, Requests, Target};
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -43,22 +41,6 @@ fn is_about_the_tag(error: &Error) -> bool {
 }
 
 impl Target for Repository {
-    fn held<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(None)))
-    }
-
-    fn stored<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(None)))
-    }
-
-    fn stored_blob<'a>(
-        &'a self,
-        _: &'a Descriptor,
-        _: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        Box::pin(ready(Ok(None)))
-    }
-
     fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(self.look_at(image))
     }
@@ -88,10 +70,6 @@ impl Target for Repository {
         self.known().distrust(error.why());
     }
 
-    fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(Ok(())))
-    }
-
     fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
         Box::pin(upload::admit(self, descriptor))
     }
@@ -102,10 +80,6 @@ impl Target for Repository {
         label: Option<&'a Label>,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.store(document, label))
-    }
-
-    fn settle(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(ready(Ok(())))
     }
 
     fn requests(&self) -> Requests {
