@@ -225,6 +225,19 @@ A plain reference is an image of a registry; store:…, oci:PATH[:NAME] are othe
     /// Hash everything in the store again
     #[command(after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14")]
     Verify(Verify),
+    /// Keep a user and password for a registry, once it has taken them
+    #[command(after_help = "Examples:
+  rpull login ghcr.io                                     asks for user and password
+  rpull login -u ci --password-stdin ghcr.io < token.txt
+  rpull login --authfile ./auth.json localhost:5000
+
+They are kept in docker's config.json, or with the credential helper that it names.")]
+    Login(Login),
+    /// Forget the user and password for a registry
+    #[command(
+        after_help = "Examples:\n  rpull logout ghcr.io\n  rpull logout --authfile ./auth.json localhost:5000"
+    )]
+    Logout(Logout),
     /// Print a completion script
     #[command(
         after_help = "Examples:\n  rpull completions bash > /etc/bash_completion.d/rpull\n  rpull completions zsh > ~/.zfunc/_rpull"
@@ -326,6 +339,29 @@ pub(crate) struct Blob {
     /// Write it here; the file appears only when it is verified
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Registry: ghcr.io, localhost:5000, docker.io
+    #[arg(value_name = "HOST")]
+    pub(crate) registry: String,
+    /// User; asked for where there is a terminal
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) username: Option<String>,
+    /// Password; others can see it in the process list
+    #[arg(short, long, value_name = "PASS", requires = "username")]
+    pub(crate) password: Option<String>,
+    /// Read the password from stdin
+    #[arg(long, requires = "username", conflicts_with = "password")]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// Registry: ghcr.io, localhost:5000, docker.io
+    #[arg(value_name = "HOST")]
+    pub(crate) registry: String,
 }
 
 #[derive(Debug, Args)]

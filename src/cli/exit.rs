@@ -37,8 +37,11 @@ fn hint(error: &Error) -> Option<&'static str> {
     let says = |words: &str| text.contains(words);
     match error.kind() {
         ErrorKind::Denied if says("certificate or key") => None,
+        ErrorKind::Denied if text.starts_with("login") => {
+            Some("check user and password; some registries want a token for it")
+        }
         ErrorKind::Denied if says("none is stored") || says("401") => {
-            Some("log in with `docker login` or `podman login`, or give --creds USER:PASS")
+            Some("log in with `rpull login HOST`, or give --creds USER:PASS")
         }
         ErrorKind::Denied if says("authorization token has expired") => {
             Some("get a fresh password for this registry and log in again")
@@ -47,7 +50,7 @@ fn hint(error: &Error) -> Option<&'static str> {
             Some("check the name: many registries answer this for repositories that do not exist")
         }
         ErrorKind::Reference if says("a user and a password") => {
-            Some("give them with --creds USER:PASS, or log in with `docker login`")
+            Some("give them with --creds USER:PASS, or log in with `rpull login HOST`")
         }
         ErrorKind::NotFound if says("the index has") => {
             Some("choose one with --platform, or take all with --all-platforms")

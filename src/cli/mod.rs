@@ -8,6 +8,7 @@ mod exit;
 mod lines;
 mod meter;
 mod output;
+mod prompt;
 mod settings;
 mod signals;
 mod size;
@@ -80,6 +81,8 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Config(args) => commands::look::config(args, &settings).await,
             Verb::Inspect(args) => commands::inspect::run(args, &settings).await,
             Verb::Blob(args) => commands::blob::run(args, &settings).await,
+            Verb::Login(args) => commands::login::log_in(args, &settings).await,
+            Verb::Logout(args) => commands::login::log_out(args, &settings).await,
             Verb::Tags(args) => commands::tags::run(args, &settings).await,
             Verb::History(args) => commands::history::run(args, &settings).await,
             Verb::Layers(args) => commands::layers::run(args, &settings).await,

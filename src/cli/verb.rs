@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory as _};
 use super::args::Cli;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
-const LATER: [&str; 19] = [
+const LATER: [&str; 17] = [
     "analyze",
     "cat",
     "catalog",
@@ -19,8 +19,6 @@ const LATER: [&str; 19] = [
     "files",
     "inventory",
     "load",
-    "login",
-    "logout",
     "mirror",
     "referrers",
     "save",

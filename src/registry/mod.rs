@@ -15,6 +15,7 @@ mod failure;
 mod foreign;
 mod hosts;
 mod link;
+mod login;
 mod manifest;
 mod network;
 mod options;
@@ -39,6 +40,7 @@ use reqwest::{Method, Url};
 
 use self::counter::{Counter, Endpoint};
 use self::hosts::Clients;
+pub use self::login::Welcome;
 pub use self::options::{RegistryOptions, Timeouts};
 use self::scope::ScopeSet;
 use self::survey::Known;

@@ -53,7 +53,7 @@ pub(super) struct Transport {
     pub(super) name: String,
     base: Mutex<Url>,
     clients: Clients,
-    auth: Auth,
+    pub(super) auth: Auth,
     pub(super) ranges_refused: AtomicBool,
     warnings: warnings::Seen,
 }

@@ -12,7 +12,7 @@ use crate::support::samples::published;
 
 /// Verbs of the contract that have no code yet.
 const LATER: &str = "mirror catalog referrers delete files cat diff analyze df stats unpack export save \
-                     load inventory login logout serve demo";
+                     load inventory serve demo";
 
 /// Nothing in it may steer a terminal.
 fn assert_harmless(output: &Output) {

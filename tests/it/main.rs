@@ -40,6 +40,8 @@ mod live_pull;
 #[cfg(test)]
 mod live_push;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod registry_auth;

@@ -7,7 +7,7 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 use crate::support::registry::{Auth, Options, Registry};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 18] = [
     "pull",
     "digest",
     "manifest",
@@ -22,6 +22,8 @@ const VERBS: [&str; 16] = [
     "rm",
     "prune",
     "verify",
+    "login",
+    "logout",
     "completions",
     "man",
 ];
@@ -173,6 +175,10 @@ async fn errors() {
         "push a b c",
         "copy HOST/team/app:1.0 HOST/team/app:2@sha256:0000000000000000000000000000000000000000000000000000000000000000",
         "copy oci:nowhere HOST/team/app:2",
+        "login CLOSED",
+        "login -u user -p wrong CLOSED",
+        "login alpine",
+        "logout CLOSED",
         "save HOST/team/app:1.0",
         "pul HOST/team/app:1.0",
         "--nonsense",

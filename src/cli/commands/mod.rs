@@ -7,6 +7,7 @@ pub(super) mod history;
 pub(super) mod images;
 pub(super) mod inspect;
 pub(super) mod layers;
+pub(super) mod login;
 pub(super) mod look;
 mod moving;
 pub(super) mod open;
