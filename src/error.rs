@@ -71,6 +71,7 @@ struct Inner {
     place: String,
     why: String,
     cause: Option<Cause>,
+    status: Option<u16>,
     transient: bool,
     retry_after: Option<Duration>,
 }
@@ -84,6 +85,7 @@ impl Error {
             place: String::new(),
             why: String::new(),
             cause: None,
+            status: None,
             transient: false,
             retry_after: None,
         }))
@@ -102,6 +104,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, why: impl AsRef<str>) -> Self {
         self.0.why = escape(why.as_ref()).into_owned();
+        self
+    }
+
+    /// Notes the HTTP status that the other side answered with.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
         self
     }
 
@@ -141,6 +150,11 @@ impl Error {
     /// The reason alone, without what and where.
     pub fn why(&self) -> &str {
         &self.0.why
+    }
+
+    /// The HTTP status that the registry answered with, where it answered.
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
     }
 
     /// Whether the same request may succeed a little later.

@@ -37,6 +37,12 @@ fn hint(error: &Error) -> Option<&'static str> {
     let says = |words: &str| text.contains(words);
     match error.kind() {
         ErrorKind::Denied if says("certificate or key") => None,
+        ErrorKind::Denied if text.starts_with("catalog") => Some(
+            "many registries have no such list, or only for administrators; else `rpull login HOST`",
+        ),
+        ErrorKind::Unsupported if says("can only delete the manifest") => {
+            Some("give the digest in place of the tag to delete them all")
+        }
         ErrorKind::Denied if text.starts_with("login") => {
             Some("check user and password; some registries want a token for it")
         }
@@ -48,6 +54,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         ErrorKind::Denied => {
             Some("check the name: many registries answer this for repositories that do not exist")
+        }
+        ErrorKind::Reference if says("would have to move") => {
+            Some("`rpull copy SRC NAME` brings images to other places")
         }
         ErrorKind::Reference if says("a user and a password") => {
             Some("give them with --creds USER:PASS, or log in with `rpull login HOST`")

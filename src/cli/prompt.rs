@@ -37,6 +37,12 @@ pub(super) async fn piped() -> Result<Zeroizing<String>> {
     Ok(text)
 }
 
+/// Whether the answer is yes.
+pub(super) async fn agreed(question: &str) -> Result<bool> {
+    let answer = line(&format!("{question} [y/N] ")).await?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// On a thread that the process does not wait for.
 async fn read(
     how: impl FnOnce(&mut String) -> io::Result<usize> + Send + 'static,

@@ -7,11 +7,9 @@ use clap::{Command, CommandFactory as _};
 use super::args::Cli;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
-const LATER: [&str; 17] = [
+const LATER: [&str; 14] = [
     "analyze",
     "cat",
-    "catalog",
-    "delete",
     "demo",
     "df",
     "diff",
@@ -20,7 +18,6 @@ const LATER: [&str; 17] = [
     "inventory",
     "load",
     "mirror",
-    "referrers",
     "save",
     "serve",
     "stats",

@@ -54,8 +54,10 @@ pub(super) fn error(
         StatusCode::NOT_FOUND => ErrorKind::NotFound,
         _ => ErrorKind::Registry,
     };
-    let error =
-        Error::new(kind, what).at(place).because(format!("{}{}", phrase(status), words(body)));
+    let error = Error::new(kind, what)
+        .at(place)
+        .because(format!("{}{}", phrase(status), words(body)))
+        .with_status(status.as_u16());
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
 }
 

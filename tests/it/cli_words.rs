@@ -11,7 +11,7 @@ use crate::support::registry::Registry;
 use crate::support::samples::published;
 
 /// Verbs of the contract that have no code yet.
-const LATER: &str = "mirror catalog referrers delete files cat diff analyze df stats unpack export save \
+const LATER: &str = "mirror files cat diff analyze df stats unpack export save \
                      load inventory serve demo";
 
 /// Nothing in it may steer a terminal.
@@ -48,7 +48,7 @@ async fn a_verb_is_never_taken_for_an_image() {
 #[tokio::test]
 async fn verbs_that_ask_no_registry_do_not_offer_how_to() {
     let cli = Cli::new();
-    for verb in ["images", "tag", "rm", "prune", "verify", "completions", "man"] {
+    for verb in ["images", "rm", "prune", "verify", "completions", "man"] {
         let help = cli.run(&[verb, "--help"]).await;
         assert!(!help.expect(0, "").stdout.contains("--ca-file"), "{verb}");
     }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod at_registry;
+#[cfg(test)]
 mod cli_json;
 #[cfg(test)]
 mod cli_look;
@@ -39,6 +41,8 @@ mod fixtures;
 mod live_pull;
 #[cfg(test)]
 mod live_push;
+#[cfg(test)]
+mod live_registry;
 #[cfg(test)]
 mod login;
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! `tag`, `rm`, `prune`: names in the local store, and the space that no name needs.
+//! `rm`, `prune`: names in the local store, and the space that no name needs.
 
 use std::process::ExitCode;
 
-use crate::cli::args::{Prune, Rm, Tag};
+use crate::cli::args::{Prune, Rm};
 use crate::cli::exit;
-use crate::cli::output::{self, note};
+use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
 use crate::error::{Error, ErrorKind, Result};
@@ -18,15 +18,6 @@ pub(super) fn name(text: &str) -> Result<String> {
         _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'"))
             .because("expected the name of an image in the store")),
     }
-}
-
-pub(in crate::cli) fn tag(args: &Tag, settings: &Settings) -> Result<ExitCode> {
-    let (source, new) = (name(&args.source)?, name(&args.name)?);
-    settings.store_with(&source)?.tag(&source, &new)?;
-    if !settings.quiet {
-        note(&format!("{source} is also {new} now"));
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Removes what is there; the first failure in the order asked decides the exit code.
