@@ -37,10 +37,10 @@ fn hint(error: &Error) -> Option<&'static str> {
     let says = |words: &str| text.contains(words);
     match error.kind() {
         ErrorKind::Denied if says("certificate or key") => None,
-        ErrorKind::Denied if text.starts_with("catalog") => Some(
-            "many registries have no such list, or only for administrators; else `rpull login HOST`",
-        ),
-        ErrorKind::Unsupported if says("can only delete the manifest") => {
+        ErrorKind::Denied if text.starts_with("catalog") && !says("none is stored") => {
+            Some("many registries have no such list, or only for administrators")
+        }
+        ErrorKind::Unsupported if says("cannot delete a tag alone") => {
             Some("give the digest in place of the tag to delete them all")
         }
         ErrorKind::Denied if text.starts_with("login") => {

@@ -19,7 +19,10 @@ pub(super) fn is_possible() -> bool {
 /// One line that may be seen.
 pub(super) async fn line(question: &str) -> Result<Zeroizing<String>> {
     stderr_text(question);
-    read(|text| io::stdin().read_line(text)).await
+    let unanswered = Unanswered;
+    let answer = read(|text| io::stdin().read_line(text)).await;
+    std::mem::forget(unanswered);
+    answer
 }
 
 /// One line that is not shown while it is typed.
@@ -59,6 +62,15 @@ async fn read(
 
 fn failed(error: impl Into<io::Error>) -> Error {
     Error::new(ErrorKind::Reference, "stdin").caused_by(error.into())
+}
+
+/// What comes after a question that was interrupted stands on a line of its own.
+struct Unanswered;
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        stderr_text("\n");
+    }
 }
 
 /// The terminal while it shows nothing but the end of the line.

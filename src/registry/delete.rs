@@ -29,15 +29,13 @@ impl Repository {
                 if siblings.is_empty() {
                     return self.delete_manifest(digest).await;
                 }
-                let (others, those) = match siblings.as_slice() {
-                    [one] => (one.clone(), "that one"),
-                    several => (several.join(", "), "those"),
-                };
+                let others = siblings.join(", ");
+                let why = format!(
+                    "this registry cannot delete a tag alone, and the manifest, {digest}, has other tags: {others}"
+                );
                 Err(Error::new(ErrorKind::Unsupported, format!("tag {}:{tag}", self.name))
                     .at(&self.transport.name)
-                    .because(format!(
-                        "this registry can only delete the manifest, {digest}, and {those} too: {others}"
-                    )))
+                    .because(why))
             }
             other => other,
         }

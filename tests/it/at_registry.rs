@@ -8,6 +8,7 @@ use crate::support::cli::Cli;
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, image, layer};
 use crate::support::registry::Registry;
+use crate::support::terminal::Terminal;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -173,6 +174,26 @@ async fn nothing_is_deleted_unless_it_is_meant() {
     cli.run(&["delete", "--yes", "store:app:1"]).await.expect(2, "an image of a registry");
     assert!(registry.server.requests().is_empty());
     cli.run(&["delete", "--yes", &format!("{name}:1")]).await.expect(3, "manifest team/app:1");
+}
+
+#[tokio::test]
+async fn at_a_terminal_a_deletion_is_asked_for_with_its_digest() {
+    let server = Server::start(|request| match request.method.as_str() {
+        "DELETE" => Reply::new(202, ""),
+        _ => Reply::new(200, "")
+            .header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+            .header("Docker-Content-Digest", hex('0')),
+    })
+    .await;
+    let (cli, terminal) = (Cli::new(), Terminal::open());
+    let image = format!("{}/app:1", server.host());
+    for (answer, code, deletions) in [("\n", 1, 0), ("nein\n", 1, 0), ("Yes\n", 0, 1)] {
+        terminal.type_in(answer);
+        let output = cli.spawn_on(terminal.screen(), &["delete", &image]).wait().await;
+        output.expect(code, &format!("delete the tag {image}, which is {}? [y/N]", hex('0')));
+        assert_eq!(server.count("DELETE"), deletions, "{answer:?}");
+    }
+    assert_eq!(server.count("DELETE /v2/app/manifests/1"), 1, "the tag and nothing else");
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ async fn tags_and_deletions_touch_nothing_else() {
     let hint = "hint: give the digest in place of the tag";
     cli.run(&["delete", "--yes", &name("v1")])
         .await
-        .expect(1, "that one too: also")
+        .expect(1, "has other tags: also")
         .expect(1, hint);
     let tags = cli.run(&["tags", &name("")[..name("").len() - 1]]).await.stdout;
     assert_eq!(tags.lines().count(), 3, "{tags}");

@@ -1,21 +1,18 @@
 //! `login` and `logout`: what is tried, where it is kept, and what else in that file they leave alone.
 
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, image, layer};
 use crate::support::registry::{Auth, Options, Registry};
+use crate::support::terminal::Terminal;
 
 const LOGIN: [&str; 4] = ["login", "-u", "user", "--password-stdin"];
 
@@ -183,44 +180,23 @@ async fn what_is_missing_and_nobody_can_be_asked_for_is_a_usage_error() {
     assert_eq!(shown.stdout, "");
 }
 
-/// A new terminal: its own end, and the end of whoever runs in it.
-fn terminal() -> (OwnedFd, std::fs::File) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    (master, std::fs::File::options().read(true).write(true).open(path).unwrap())
-}
-
-fn echoes(terminal: &std::fs::File) -> bool {
-    tcgetattr(terminal).unwrap().local_modes.contains(LocalModes::ECHO)
-}
-
-async fn wait_until_hidden(terminal: &std::fs::File) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while echoes(terminal) {
-        assert!(Instant::now() < deadline, "the password would be seen");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test]
 async fn a_password_is_not_shown_while_it_is_typed() {
     let (_registry, host) = closed().await;
     let cli = Cli::new();
-    let (keyboard, screen) = terminal();
-    let running = cli.spawn_on(screen.try_clone().unwrap(), &["login", &host]);
-    rustix::io::write(&keyboard, b"user\n").unwrap();
-    wait_until_hidden(&screen).await;
-    rustix::io::write(&keyboard, b"pass\n").unwrap();
+    let terminal = Terminal::open();
+    let running = cli.spawn_on(terminal.screen(), &["login", &host]);
+    terminal.type_in("user\n");
+    terminal.wait_until_hidden().await;
+    terminal.type_in("pass\n");
     running.wait().await.expect(0, "password: ").expect(0, "logged in");
-    assert!(echoes(&screen), "the terminal is as before");
+    assert!(terminal.echoes(), "the terminal is as before");
 
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let running = cli.spawn_on(screen.try_clone().unwrap(), &["login", "-u", "user", &host]);
-        wait_until_hidden(&screen).await;
+        let running = cli.spawn_on(terminal.screen(), &["login", "-u", "user", &host]);
+        terminal.wait_until_hidden().await;
         running.signal(signal);
-        assert_eq!(running.wait().await.code(), Some(code));
-        assert!(echoes(&screen), "the terminal is as before");
+        running.wait().await.expect(code, "password: \nerror: login: interrupted");
+        assert!(terminal.echoes(), "the terminal is as before");
     }
 }
