@@ -82,6 +82,14 @@ pub enum Matter {
     ExpiredCredential,
     /// The registry refuses, whoever asks.
     Forbidden,
+    /// The credential that was tried is no good.
+    WrongCredential,
+    /// The registry has no list of its repositories for this user.
+    NoCatalog,
+    /// The registry deletes a tag only with all others of its manifest.
+    TagAlone,
+    /// Layers would have to move.
+    LayersElsewhere,
     /// The registry was asked too often.
     RateLimit,
     /// The server's certificate is not trusted.
@@ -106,6 +114,7 @@ struct Inner {
     place: String,
     why: String,
     cause: Option<Cause>,
+    status: Option<u16>,
     transient: bool,
     retry_after: Option<Duration>,
 }
@@ -120,6 +129,7 @@ impl Error {
             place: String::new(),
             why: String::new(),
             cause: None,
+            status: None,
             transient: false,
             retry_after: None,
         }))
@@ -145,6 +155,13 @@ impl Error {
     #[must_use]
     pub fn about(mut self, matter: impl Into<Option<Matter>>) -> Self {
         self.0.matter = matter.into();
+        self
+    }
+
+    /// Notes the HTTP status that the other side answered with.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
         self
     }
 
@@ -189,6 +206,11 @@ impl Error {
     /// The reason alone, without what and where.
     pub fn why(&self) -> &str {
         &self.0.why
+    }
+
+    /// The HTTP status that the registry answered with, where it answered.
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
     }
 
     /// Whether the same request may succeed a little later.

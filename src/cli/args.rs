@@ -1,14 +1,18 @@
 //! What can be typed. Meaning is given to it in [`super::settings`] and the commands.
 
+mod at_registry;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 
 /// Heading of the options that say how to reach a registry.
 const REGISTRY: &str = "Registry options";
 
 /// Verbs that never ask a registry.
-const LOCAL: [&str; 8] = ["images", "tag", "rm", "prune", "verify", "completions", "man", "help"];
+const LOCAL: [&str; 7] = ["images", "rm", "prune", "verify", "completions", "man", "help"];
 
 /// The command line. Options for registries are taken everywhere, so that an alias may hold them, and shown where they
 /// matter.
@@ -218,6 +222,26 @@ A plain reference is an image of a registry; store:…, oci:PATH[:NAME] are othe
     /// List the tags of a repository
     #[command(after_help = "Examples:\n  rpull tags alpine\n  rpull tags --json ghcr.io/org/app")]
     Tags(Tags),
+    /// List the repositories of a registry
+    #[command(
+        after_help = "Examples:\n  rpull catalog localhost:5000\n  rpull catalog --json registry.example.com
+
+Many registries have no such list: Docker Hub, GHCR and GitLab among them."
+    )]
+    Catalog(Catalog),
+    /// Show signatures, SBOMs and whatever else refers to an image
+    #[command(after_help = "Examples:
+  rpull referrers ghcr.io/org/app:1.2
+  rpull referrers --artifact-type application/spdx+json ghcr.io/org/app@sha256:…
+  rpull referrers --json localhost:5000/app:1 | jq -r '.referrers[].digest'")]
+    Referrers(Referrers),
+    /// Delete a tag, or a manifest with all its tags, at a registry
+    #[command(after_help = "Examples:
+  rpull delete localhost:5000/app:old               this tag and no other
+  rpull delete --yes localhost:5000/app@sha256:…    the manifest, and every tag of it
+
+Where a registry deletes no tags, a tag goes with its manifest if no other tag stands for it.")]
+    Delete(Delete),
     /// Show how an image was made, newest step first, without pulling it
     #[command(
         after_help = "Examples:\n  rpull history alpine:3.14\n  rpull history --no-trunc --platform linux/arm64 debian:12"
@@ -234,10 +258,13 @@ A plain reference is an image of a registry; store:…, oci:PATH[:NAME] are othe
         after_help = "Examples:\n  rpull images\n  rpull images --json"
     )]
     Images,
-    /// Give an image in the store another name
-    #[command(
-        after_help = "Examples:\n  rpull tag alpine:3.14 localhost:5000/base:1\n  rpull tag store:alpine:3.14 base"
-    )]
+    /// Give an image another name, in the store or at its registry
+    #[command(after_help = "Examples:
+  rpull tag alpine:3.14 localhost:5000/base:1
+  rpull tag store:alpine:3.14 base
+  rpull tag docker://ghcr.io/org/app:1.2 docker://ghcr.io/org/app:stable
+
+The last is done at the registry, and no layer moves.")]
     Tag(Tag),
     /// Remove names from the store; `prune` then frees the space
     #[command(
@@ -252,6 +279,19 @@ A plain reference is an image of a registry; store:…, oci:PATH[:NAME] are othe
     /// Hash everything in the store again
     #[command(after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14")]
     Verify(Verify),
+    /// Keep a user and password for a registry, once it has taken them
+    #[command(after_help = "Examples:
+  rpull login ghcr.io                                     asks for user and password
+  rpull login -u ci --password-stdin ghcr.io < token.txt
+  rpull login --authfile ./auth.json localhost:5000
+
+They are kept in docker's config.json, or with the credential helper that it names.")]
+    Login(Login),
+    /// Forget the user and password for a registry
+    #[command(
+        after_help = "Examples:\n  rpull logout ghcr.io\n  rpull logout --authfile ./auth.json localhost:5000"
+    )]
+    Logout(Logout),
     /// Print a completion script
     #[command(
         after_help = "Examples:\n  rpull completions bash > /etc/bash_completion.d/rpull\n  rpull completions zsh > ~/.zfunc/_rpull"
@@ -368,15 +408,8 @@ pub(crate) struct Blob {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Tags {
-    /// Repository
-    #[arg(value_name = "REPO")]
-    pub(crate) repository: String,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Tag {
-    /// An image in the store
+    /// An image in the store; with `docker://NAME`, one in the same repository
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
     /// Its further name

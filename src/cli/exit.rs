@@ -34,10 +34,14 @@ pub(super) fn report(error: &Error) -> ExitCode {
 /// What to do next, where there is something.
 fn hint(error: &Error) -> Option<&'static str> {
     Some(match error.matter()? {
-        Matter::UserInName => "give them with --creds USER:PASS, or log in with `docker login`",
+        Matter::UserInName => "give them with --creds USER:PASS, or log in with `rpull login HOST`",
         Matter::SharedCredential => {
-            "log in with `docker login` or `podman login`, or give `copy` --src-creds and --dest-creds"
+            "log in with `rpull login HOST`, or give `copy` --src-creds and --dest-creds"
         }
+        Matter::WrongCredential => "check user and password; some registries want a token for it",
+        Matter::NoCatalog => "many registries have no such list, or only for administrators",
+        Matter::TagAlone => "give the digest in place of the tag to delete them all",
+        Matter::LayersElsewhere => "`rpull copy SRC NAME` brings images to other places",
         Matter::NotStored => "`rpull images` lists what is there",
         Matter::NoPlatform => "choose one with --platform, or take all with --all-platforms",
         Matter::NoChildren => {
@@ -45,9 +49,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         Matter::NoRepository => "check the name of the repository",
         Matter::NoManifest => "`rpull tags REPO` lists the tags of a repository",
-        Matter::Credential => {
-            "log in with `docker login` or `podman login`, or give --creds USER:PASS"
-        }
+        Matter::Credential => "log in with `rpull login HOST`, or give --creds USER:PASS",
         Matter::ExpiredCredential => "get a fresh password for this registry and log in again",
         Matter::Forbidden => {
             "check the name: many registries answer this for repositories that do not exist"

@@ -8,6 +8,7 @@ mod exit;
 mod lines;
 mod meter;
 mod output;
+mod prompt;
 mod settings;
 mod signals;
 mod size;
@@ -80,11 +81,16 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Config(args) => commands::look::config(args, &settings).await,
             Verb::Inspect(args) => commands::inspect::run(args, &settings).await,
             Verb::Blob(args) => commands::blob::run(args, &settings).await,
+            Verb::Login(args) => commands::login::log_in(args, &settings).await,
+            Verb::Logout(args) => commands::login::log_out(args, &settings).await,
+            Verb::Catalog(args) => commands::catalog::run(args, &settings).await,
+            Verb::Referrers(args) => commands::referrers::run(args, &settings).await,
+            Verb::Delete(args) => commands::delete::run(args, &settings).await,
             Verb::Tags(args) => commands::tags::run(args, &settings).await,
             Verb::History(args) => commands::history::run(args, &settings).await,
             Verb::Layers(args) => commands::layers::run(args, &settings).await,
             Verb::Images => commands::images::run(&settings).await,
-            Verb::Tag(args) => commands::store::tag(&args, &settings),
+            Verb::Tag(args) => commands::tag::run(args, &settings).await,
             Verb::Rm(args) => commands::store::rm(&args, &settings),
             Verb::Prune(args) => commands::store::prune(&args, &settings),
             Verb::Verify(args) => commands::verify::run(args, &settings).await,

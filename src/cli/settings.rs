@@ -9,7 +9,9 @@ use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::layout::Layout;
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::registry::credentials::{CredentialOptions, Credentials, Environment, parse_creds};
+use crate::registry::credentials::{
+    Credential, CredentialOptions, Credentials, Environment, Keeper, parse_creds,
+};
 use crate::registry::{Client, RegistryOptions, certs_dirs};
 use crate::retry::RetryPolicy;
 use crate::transfer::Choice;
@@ -97,6 +99,15 @@ impl Settings {
         Ok(())
     }
 
+    fn may_ask(&self, what: &str) -> Result<()> {
+        if !self.offline {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::NotFound, what)
+            .because("not in the store, and --offline asks no registry")
+            .about(Matter::NotStored))
+    }
+
     /// A client for registries.
     ///
     /// # Errors
@@ -111,11 +122,18 @@ impl Settings {
         what: &str,
         foreign_layers: bool,
     ) -> Result<RegistryOptions> {
-        if self.offline {
-            return Err(Error::new(ErrorKind::NotFound, what)
-                .because("not in the store, and --offline asks no registry")
-                .about(Matter::NotStored));
-        }
+        self.may_ask(what)?;
+        let credentials = Credentials::new(self.credential_options()?)?;
+        Ok(RegistryOptions { foreign_layers, ..self.options(credentials)? })
+    }
+
+    /// A client that shows this credential and no other, to log in with it.
+    pub(super) fn client_as(&self, what: &str, credential: Credential) -> Result<Client> {
+        self.may_ask(what)?;
+        Ok(Client::new(self.options(Credentials::on_trial(credential))?))
+    }
+
+    fn options(&self, credentials: Credentials) -> Result<RegistryOptions> {
         let typed = &self.registry;
         for (option, path) in [
             ("--ca-file", &typed.ca_file),
@@ -130,24 +148,42 @@ impl Settings {
                     .caused_by(error));
             }
         }
-        let environment = Environment::from_process();
-        let explicit = typed.creds.as_deref().map(parse_creds).transpose()?;
         Ok(RegistryOptions {
             plain_http: typed.plain_http,
             insecure: typed.insecure,
             ca_file: typed.ca_file.clone(),
             cert_file: typed.cert_file.clone(),
             key_file: typed.key_file.clone(),
-            certs_dirs: certs_dirs(&environment),
-            credentials: Credentials::new(CredentialOptions {
-                explicit,
-                authfile: typed.authfile.clone(),
-                environment,
-            })?,
-            foreign_layers,
+            certs_dirs: certs_dirs(&Environment::from_process()),
+            credentials,
             retry: self.retry,
             ..RegistryOptions::default()
         })
+    }
+
+    fn credential_options(&self) -> Result<CredentialOptions> {
+        Ok(CredentialOptions {
+            explicit: self.creds()?,
+            authfile: self.registry.authfile.clone(),
+            environment: Environment::from_process(),
+        })
+    }
+
+    /// `--creds`.
+    pub(super) fn creds(&self) -> Result<Option<Credential>> {
+        self.registry.creds.as_deref().map(parse_creds).transpose()
+    }
+
+    /// Where the credential for a registry is kept.
+    pub(super) async fn keeper(&self, registry: &str) -> Result<Keeper> {
+        let authfile = self.registry.authfile.clone();
+        Keeper::of(registry, authfile, &Environment::from_process()).await
+    }
+
+    /// The first place that has a word about a registry for the commands to come.
+    pub(super) async fn credential_holder(&self, registry: &str) -> Option<String> {
+        let options = CredentialOptions { explicit: None, ..self.credential_options().ok()? };
+        Credentials::new(options).ok()?.holder(registry).await
     }
 
     /// The local store, to look at; `None` where nothing was ever pulled.

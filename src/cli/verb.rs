@@ -7,11 +7,9 @@ use clap::{Command, CommandFactory as _};
 use super::args::Cli;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
-const LATER: [&str; 19] = [
+const LATER: [&str; 14] = [
     "analyze",
     "cat",
-    "catalog",
-    "delete",
     "demo",
     "df",
     "diff",
@@ -19,10 +17,7 @@ const LATER: [&str; 19] = [
     "files",
     "inventory",
     "load",
-    "login",
-    "logout",
     "mirror",
-    "referrers",
     "save",
     "serve",
     "stats",

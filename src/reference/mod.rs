@@ -2,11 +2,13 @@
 //!
 //! Grammar and defaults are those of distribution/reference. Prefixes such as `docker://` belong to [`crate::place`].
 
+mod host;
 mod parse;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use self::host::registry_only;
 use self::parse::{check_tag, parse, without_user};
 use crate::content::Name;
 use crate::digest::Digest;

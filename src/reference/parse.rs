@@ -7,10 +7,10 @@ use crate::digest::Digest;
 use crate::error::Error;
 
 /// What Docker Hub is called in a reference; it answers at another host.
-const HUB: &str = "docker.io";
+pub(super) const HUB: &str = "docker.io";
 
 /// Docker Hub's name of long ago, still in old scripts and config files.
-const OLD_HUB: &str = "index.docker.io";
+pub(super) const OLD_HUB: &str = "index.docker.io";
 
 /// Characters of a repository's path, the registry not counted.
 const MAX_PATH: usize = 255;
@@ -79,7 +79,7 @@ fn split_host(name: &str) -> Result<(&str, &str), String> {
     }
 }
 
-fn check_host(host: &str) -> Result<(), String> {
+pub(super) fn check_host(host: &str) -> Result<(), String> {
     if let Some(rest) = host.strip_prefix('[') {
         let (address, port) = rest.split_once(']').ok_or("the bracket is never closed")?;
         check_ipv6(address)?;

@@ -46,6 +46,8 @@ pub(super) struct Auth {
     scheme: Mutex<Option<Scheme>>,
     slots: Mutex<HashMap<ScopeSet, Slot>>,
     credentials: tokio::sync::Mutex<HashMap<String, Option<Credential>>>,
+    /// The identity token that came with the last token, where one was asked for.
+    identity: Mutex<Option<Secret>>,
 }
 
 impl Auth {
@@ -55,7 +57,18 @@ impl Auth {
             scheme: Mutex::default(),
             slots: Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
+            identity: Mutex::default(),
         }
+    }
+
+    /// Whether the registry has challenged.
+    pub(super) fn was_asked(&self) -> bool {
+        self.scheme.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// The identity token that a token server gave.
+    pub(super) fn identity(&self) -> Option<Secret> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What to send with this request: nothing until the registry has challenged.
@@ -168,6 +181,7 @@ impl Auth {
             token::fetch(transport, request, service, credential.as_ref(), &scopes).await?;
         transport.sent.note(granted.token.reveal());
         let header = sensitive(&format!("Bearer {}", granted.token.reveal()), request)?;
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = granted.identity;
         // Measured from arrival on our own clock: `issued_at` is some other machine's.
         let lifetime = Duration::from_secs(granted.lifetime_seconds);
         held.token = Some(Token {

@@ -56,11 +56,10 @@ pub(super) fn error(
         StatusCode::NOT_FOUND => ErrorKind::NotFound,
         _ => ErrorKind::Registry,
     };
-    let error = Error::new(kind, what).at(place).because(format!(
-        "{}{}",
-        phrase(status),
-        words(body, sent)
-    ));
+    let error = Error::new(kind, what)
+        .at(place)
+        .because(format!("{}{}", phrase(status), words(body, sent)))
+        .with_status(status.as_u16());
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
 }
 

@@ -143,7 +143,7 @@ async fn body(repository: &Repository, response: Response, what: &str) -> Result
     body.map_err(|error| error.at(&transport.name))
 }
 
-fn what(repository: &Repository, path: &str) -> String {
+pub(super) fn what(repository: &Repository, path: &str) -> String {
     let separator = if path.contains(':') { '@' } else { ':' };
     format!("manifest {}{separator}{path}", repository.name)
 }

@@ -26,6 +26,20 @@ impl ScopeSet {
         set
     }
 
+    /// Deleting from one repository: some servers know no `delete` (Quay wants `push` for it), `*` is for all of them.
+    pub(super) fn delete(repository: &str) -> Self {
+        let mut set = Self::default();
+        set.add(&format!("repository:{repository}:*"));
+        set
+    }
+
+    /// Listing the repositories of a registry.
+    pub(super) fn catalog() -> Self {
+        let mut set = Self::default();
+        set.add("registry:catalog:*");
+        set
+    }
+
     /// Reading from a further repository too, which a mount needs.
     pub(super) fn and_pull(&self, repository: &str) -> Self {
         let mut set = self.clone();

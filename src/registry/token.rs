@@ -38,12 +38,15 @@ pub(super) struct Service {
 pub(super) struct Granted {
     pub(super) token: Secret,
     pub(super) lifetime_seconds: u64,
+    /// What it gave beside the token, for a login.
+    pub(super) identity: Option<Secret>,
 }
 
 #[derive(Deserialize)]
 struct Answer {
     token: Option<String>,
     access_token: Option<String>,
+    refresh_token: Option<String>,
     #[serde(default)]
     expires_in: Value,
 }
@@ -119,6 +122,9 @@ impl Asking<'_> {
     async fn get(&self, user: Option<(&str, &Secret)>) -> Result<Response> {
         let mut url = self.service.realm.clone();
         add_query(&mut url, self.service, &self.scopes, user.map(|(name, _)| name));
+        if user.is_some() && self.transport.options.credentials.are_on_trial() {
+            url.query_pairs_mut().append_pair("offline_token", "true");
+        }
         let mut builder = self.client()?.get(url);
         if let Some((name, password)) = user {
             self.check_secrecy("password")?;
@@ -209,7 +215,8 @@ impl Answer {
         let said = self.expires_in.as_u64().or_else(|| self.expires_in.as_str()?.parse().ok());
         let lifetime_seconds =
             said.unwrap_or(SHORTEST_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME);
-        Some(Granted { token: Secret::new(token), lifetime_seconds })
+        let identity = self.refresh_token.filter(|token| !token.is_empty()).map(Secret::new);
+        Some(Granted { token: Secret::new(token), lifetime_seconds, identity })
     }
 }
 

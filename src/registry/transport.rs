@@ -37,7 +37,7 @@ pub(super) struct Transport {
     pub(super) name: String,
     base: Mutex<Url>,
     clients: Clients,
-    auth: Auth,
+    pub(super) auth: Auth,
     /// Hidden in what the registry answers.
     pub(super) sent: Sent,
     pub(super) ranges_refused: AtomicBool,

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod at_registry;
+#[cfg(test)]
 mod cli_blob;
 #[cfg(test)]
 mod cli_json;
@@ -43,6 +45,10 @@ mod fixtures;
 mod live_pull;
 #[cfg(test)]
 mod live_push;
+#[cfg(test)]
+mod live_registry;
+#[cfg(test)]
+mod login;
 #[cfg(test)]
 mod partials;
 #[cfg(test)]

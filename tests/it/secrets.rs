@@ -143,6 +143,41 @@ async fn files_and_helpers_that_are_broken_are_named_and_not_quoted() {
 }
 
 #[tokio::test]
+async fn a_login_tells_no_secret_and_gives_helpers_none_to_show() {
+    let (registry, name) = guarded().await;
+    let host = registry.server.host();
+    let cli = loud();
+    let bin = cli.dir().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let helper = bin.join("docker-credential-nosy");
+    // What anybody could see of it, and of who called it, while it runs.
+    let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"; cat > \"$1.input\"\n\
+        cat /proc/$$/cmdline /proc/$$/environ /proc/$PPID/cmdline >> seen; cat store.input\n";
+    std::fs::write(&helper, script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&helper, mode).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let cli = cli.env("PATH", path);
+    let login = |host: &str| {
+        let words = ["login", "-u", "canary-user", "--password-stdin", host].map(str::to_owned);
+        LOUD.map(str::to_owned).into_iter().chain(words).collect::<Vec<_>>()
+    };
+    assert_discreet(cli.run_on("canary-pass", &login(&host)).await.expect(0, "not encrypted"));
+    assert_discreet(cli.run_on("canary-wrong", &login(&host)).await.expect(4, "401"));
+    let docker = cli.home().join(".docker/config.json");
+    std::fs::write(&docker, r#"{"credsStore":"nosy"}"#).unwrap();
+    assert_discreet(cli.run_on("canary-pass\n", &login(&host)).await.expect(0, "credential-nosy"));
+    assert!(std::fs::read_to_string(bin.join("store.input")).unwrap().contains("canary-pass"));
+    assert_discreet(cli.run(&[&LOUD[..], &["-o", "oci:x", &name]].concat()).await.expect(0, ""));
+    assert_discreet(
+        cli.run(&[&LOUD[..], &["logout", &host]].concat()).await.expect(0, "logged out"),
+    );
+    let seen = String::from_utf8_lossy(&std::fs::read(bin.join("seen")).unwrap()).into_owned();
+    assert!(seen.contains("store") && !seen.contains("canary-pass"), "{seen}");
+    assert!(!std::fs::read_to_string(&docker).unwrap().contains("canary"));
+}
+
+#[tokio::test]
 async fn a_password_is_for_one_host_and_port() {
     let server = Server::start(|request| {
         if request.header("authorization").is_some() {

@@ -7,7 +7,7 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 use crate::support::registry::{Auth, Options, Registry};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 21] = [
     "pull",
     "digest",
     "manifest",
@@ -15,6 +15,9 @@ const VERBS: [&str; 16] = [
     "inspect",
     "blob",
     "tags",
+    "catalog",
+    "referrers",
+    "delete",
     "history",
     "layers",
     "images",
@@ -22,6 +25,8 @@ const VERBS: [&str; 16] = [
     "rm",
     "prune",
     "verify",
+    "login",
+    "logout",
     "completions",
     "man",
 ];
@@ -173,6 +178,15 @@ async fn errors() {
         "push a b c",
         "copy HOST/team/app:1.0 HOST/team/app:2@sha256:0000000000000000000000000000000000000000000000000000000000000000",
         "copy oci:nowhere HOST/team/app:2",
+        "catalog HOST",
+        "delete HOST/team/app:1.0",
+        "delete --yes HOST/team/app",
+        "tag docker://HOST/team/app:1.0 docker://HOST/other:1",
+        "tag docker://HOST/team/app:1.0 mine",
+        "login CLOSED",
+        "login -u user -p wrong CLOSED",
+        "login alpine",
+        "logout CLOSED",
         "save HOST/team/app:1.0",
         "pul HOST/team/app:1.0",
         "--nonsense",

@@ -1,13 +1,13 @@
-//! `tag`, `rm`, `prune`: names in the local store, and the space that no name needs.
+//! `rm`, `prune`: names in the local store, and the space that no name needs.
 
 use std::process::ExitCode;
 
 use serde_json::json;
 
 use super::report::{json_of, print_values};
-use crate::cli::args::{Prune, Rm, Tag};
+use crate::cli::args::{Prune, Rm};
 use crate::cli::exit;
-use crate::cli::output::{self, note};
+use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::size;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,7 +16,7 @@ use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
 
 /// The image of the store that a word means.
-fn named(text: &str) -> Result<Reference> {
+pub(super) fn named(text: &str) -> Result<Reference> {
     match Place::parse(text, PlainMeans::Store)? {
         Place::Store(reference) => Ok(reference),
         _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'"))
@@ -27,27 +27,6 @@ fn named(text: &str) -> Result<Reference> {
 /// What to ask the store for it; a digest that was typed is a part of it.
 pub(super) fn name(text: &str) -> Result<String> {
     named(text).map(|reference| reference.to_string())
-}
-
-pub(in crate::cli) fn tag(args: &Tag, settings: &Settings) -> Result<ExitCode> {
-    let (source, new) = (name(&args.source)?, named(&args.name)?);
-    let store = settings.store_with(&source)?;
-    let entry = store.entry(&source)?.ok_or_else(|| not_in_store(&source))?;
-    if let Some(digest) = new.digest()
-        && !entry.has_digest(digest)
-    {
-        let why = format!("{source} has another digest, {}", entry.digest());
-        return Err(Error::new(ErrorKind::Reference, format!("name '{new}'")).because(why));
-    }
-    let new = new.store_name();
-    store.tag(&source, &new)?;
-    if settings.json {
-        let digest = entry.digest();
-        output::json(&json!({ "source": source, "reference": new, "digest": digest }))?;
-    } else if !settings.quiet {
-        note(&format!("{source} is also {new} now"));
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Removes what is there; the first failure in the order asked decides the exit code.

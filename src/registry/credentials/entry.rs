@@ -25,6 +25,28 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// The text of an entry for this credential, as docker writes it.
+    pub(super) fn text_of(credential: &Credential) -> Zeroizing<String> {
+        let auth = |user: &str, password: &str| {
+            let pair = Zeroizing::new(format!("{user}:{password}"));
+            ("auth", Zeroizing::new(BASE64.encode(&*pair)))
+        };
+        let plain = |token: &Secret| Zeroizing::new(token.reveal().to_owned());
+        let fields = match credential {
+            Credential::Basic { user, password } => vec![auth(user, password.reveal())],
+            Credential::IdentityToken { token, basic } => {
+                let user = basic.as_ref().map(|(user, password)| auth(user, password.reveal()));
+                user.into_iter().chain([("identitytoken", plain(token))]).collect()
+            }
+            Credential::RegistryToken(token) => vec![("registrytoken", plain(token))],
+        };
+        let line = |(key, value): &(&str, Zeroizing<String>)| {
+            format!("\n\t\t\t\"{key}\": {}", serde_json::Value::from(value.as_str()))
+        };
+        let lines = Zeroizing::new(fields.iter().map(line).collect::<Vec<_>>().join(","));
+        Zeroizing::new(format!("{{{}\n\t\t}}", *lines))
+    }
+
     /// The strongest of what the entry offers. `auth` counts more than `username` and `password`.
     pub(super) fn credential(self) -> Result<Option<Credential>, &'static str> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Zeroizing::new);
@@ -67,6 +89,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let secret = |text: &str| Secret::new(text);
+        let user = |password: &str| ("ü\"".to_owned(), secret(password));
+        let (name, password) = user("p:\\");
+        for credential in [
+            Credential::Basic { user: name, password },
+            Credential::IdentityToken { token: secret("i\""), basic: None },
+            Credential::IdentityToken { token: secret("i"), basic: Some(user("p")) },
+            Credential::RegistryToken(secret("r")),
+        ] {
+            let text = Entry::text_of(&credential);
+            let entry: Entry = serde_json::from_str(&text).unwrap();
+            let again = entry.credential().unwrap().unwrap();
+            assert_eq!(*Entry::text_of(&again), *text);
+        }
+        let token = Credential::IdentityToken { token: secret("i"), basic: Some(user("")) };
+        let expected = "{\n\t\t\t\"auth\": \"w7wiOg==\",\n\t\t\t\"identitytoken\": \"i\"\n\t\t}";
+        assert_eq!(*Entry::text_of(&token), expected);
+    }
 
     proptest! {
         #[test]

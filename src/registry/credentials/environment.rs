@@ -54,6 +54,12 @@ impl Environment {
         self.xdg_config_home.clone().or_else(|| Some(self.home.as_ref()?.join(".config")))
     }
 
+    /// Docker's file.
+    pub(super) fn docker_file(&self) -> Option<PathBuf> {
+        let in_home = || self.home.as_ref().map(|home| home.join(".docker"));
+        Some(self.docker_config.clone().or_else(in_home)?.join("config.json"))
+    }
+
     /// Where auth files may be, best first: docker's variable, podman's files, docker's file, its predecessor.
     pub(super) fn auth_files(&self) -> Vec<Place> {
         let in_home = |name: &str| self.home.as_ref().map(|home| home.join(name));
@@ -62,12 +68,11 @@ impl Environment {
             (None, Some(uid)) => Some(Path::new("/run/containers").join(uid.to_string())),
             (None, None) => None,
         };
-        let docker = self.docker_config.clone().or_else(|| in_home(".docker"));
         [
             self.docker_auth_config.clone().map(Place::Variable),
             runtime.map(|dir| Place::Usual(dir.join("auth.json"))),
             self.config_home().map(|dir| Place::Usual(dir.join("containers/auth.json"))),
-            docker.map(|dir| Place::Usual(dir.join("config.json"))),
+            self.docker_file().map(Place::Usual),
             in_home(".dockercfg").map(Place::Legacy),
         ]
         .into_iter()

@@ -2,18 +2,16 @@
 //!
 //! Errors say where in the file, never what is written there.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::Credential;
+use super::config::Config;
 use super::entry::Entry;
 use super::key::Wanted;
 use crate::error::{Error, ErrorKind, Result};
@@ -61,17 +59,7 @@ pub(super) struct AuthFile {
     text: OnceCell<Option<Text>>,
 }
 
-type Text = Zeroizing<Vec<u8>>;
-
-#[derive(Default, Deserialize)]
-struct Config<'a> {
-    #[serde(borrow, default)]
-    auths: Option<BTreeMap<String, &'a RawValue>>,
-    #[serde(default, rename = "credHelpers")]
-    cred_helpers: Option<BTreeMap<String, String>>,
-    #[serde(default, rename = "credsStore")]
-    creds_store: Option<String>,
-}
+pub(super) type Text = Zeroizing<Vec<u8>>;
 
 impl AuthFile {
     pub(super) fn new(place: Place) -> Self {
@@ -97,29 +85,12 @@ impl AuthFile {
     }
 
     fn search(&self, text: &[u8], wanted: &Wanted<'_>) -> Result<Found> {
-        if text.trim_ascii().is_empty() {
-            return Ok(Found::Nothing);
-        }
         let legacy = matches!(self.place, Place::Legacy(_));
-        let config = if legacy {
-            serde_json::from_slice(text)
-                .map(|auths| Config { auths: Some(auths), ..Config::default() })
-        } else {
-            serde_json::from_slice(text)
-        };
-        let config: Config<'_> = config.map_err(|error| self.malformed(&error))?;
-        let helper = config.cred_helpers.as_ref().and_then(|map| wanted.choose(map, false));
-        // An empty name of a helper means that the host's entry is in `auths` although there is a store for the rest.
-        let helper = match (helper, config.creds_store) {
-            (Some((key, name)), _) => Some((name.clone(), key.to_owned())),
-            (None, Some(name)) => Some((name, wanted.server_key().to_owned())),
-            (None, None) => None,
-        };
-        if let Some((name, key)) = helper.filter(|(name, _)| !name.is_empty()) {
+        let config = Config::parse(text, legacy).map_err(|error| self.malformed(&error))?;
+        if let Some((name, key)) = config.helper(wanted) {
             return Ok(Found::Helper { name, key });
         }
-        let entries = config.auths.unwrap_or_default();
-        let Some((key, entry)) = wanted.choose(&entries, legacy) else {
+        let Some((key, entry)) = config.entry(wanted, legacy) else {
             return Ok(Found::Nothing);
         };
         // `{}` is what docker leaves behind for a host whose secret is in a store.
@@ -154,11 +125,14 @@ impl AuthFile {
         Error::new(ErrorKind::Denied, "credentials").at(self.to_string())
     }
 
-    /// serde's own words may quote the text.
     fn malformed(&self, error: &serde_json::Error) -> Error {
-        let (line, column) = (error.line(), error.column());
-        self.error().because(format!("malformed at line {line}, column {column}"))
+        self.error().because(where_malformed(error))
     }
+}
+
+/// serde's own words may quote the text.
+pub(super) fn where_malformed(error: &serde_json::Error) -> String {
+    format!("malformed at line {}, column {}", error.line(), error.column())
 }
 
 impl fmt::Display for AuthFile {
@@ -181,12 +155,17 @@ fn read(path: &Path, required: bool) -> io::Result<Option<Text>> {
     if metadata.is_file() && metadata.mode() & 0o044 != 0 {
         tracing::warn!("{} can be read by other users; `chmod 600` it", path.display());
     }
+    read_all(path).map(Some)
+}
+
+/// All of a file, up to a limit.
+pub(super) fn read_all(path: &Path) -> io::Result<Text> {
     let mut text = Zeroizing::new(Vec::new());
     std::fs::File::open(path)?.take(LIMIT + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LIMIT {
         return Err(io::Error::other(format!("larger than {LIMIT} bytes")));
     }
-    Ok(Some(text))
+    Ok(text)
 }
 
 fn is_absent(error: &io::Error) -> bool {

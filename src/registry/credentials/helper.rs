@@ -4,17 +4,18 @@
 //! be another credential than the user thinks (docker CLI CVE-2021-41092). What it prints is never repeated.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
-use super::Credential;
+use super::{Credential, TOKEN_USER};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long a helper may take; it may be asking the user for a passphrase.
@@ -26,6 +27,19 @@ const OUTPUT_LIMIT: u64 = 64 << 10;
 /// How a helper says, on its standard output, that it has nothing for this key.
 const NOT_FOUND: &str = "credentials not found";
 
+type Output = Zeroizing<Vec<u8>>;
+
+/// What `store` takes.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Kept<'a> {
+    #[serde(rename = "ServerURL")]
+    server_url: &'a str,
+    username: &'a str,
+    secret: &'a str,
+}
+
+/// What `get` gives.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(rename = "Username", default)]
@@ -34,30 +48,91 @@ struct Answer {
     secret: String,
 }
 
-/// Asks `docker-credential-<name>`, found in `path`, for this key; `None` where it has nothing.
-pub(super) async fn get(name: &str, key: &str, path: &OsStr) -> Result<Option<Credential>> {
-    let program = format!("docker-credential-{name}");
-    let fail = |why: &str| {
-        Error::new(ErrorKind::Denied, "credentials").at(format!("helper {program}")).because(why)
-    };
-    if name.contains(['/', '\\']) || name.contains(char::is_control) {
-        return Err(fail("is no name of a program"));
+/// A helper, found in `PATH`.
+pub(super) struct Helper {
+    program: String,
+    file: PathBuf,
+}
+
+impl Helper {
+    /// `docker-credential-<name>`, found in `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] where there is none, or the name is no program's.
+    pub(super) fn find(name: &str, path: &OsStr) -> Result<Self> {
+        let program = format!("docker-credential-{name}");
+        if name.contains(['/', '\\']) || name.contains(char::is_control) {
+            return Err(failed(&program, "is no name of a program"));
+        }
+        match find(&program, path) {
+            Some(file) => Ok(Self { program, file }),
+            None => Err(failed(&program, "is not in PATH, or is no program")),
+        }
     }
-    if key.contains(char::is_control) {
-        return Err(fail("cannot be asked for a name with control characters in it"));
+
+    /// What it has for this key, if anything.
+    pub(super) async fn get(&self, key: &str) -> Result<Option<Credential>> {
+        let Some(output) = self.run("get", key, key.as_bytes()).await? else { return Ok(None) };
+        let answer: Answer = serde_json::from_slice(&output)
+            .map_err(|_| self.fail("answers something that is not a credential"))?;
+        let (user, secret) = (answer.username, Zeroizing::new(answer.secret));
+        Credential::of_user(&user, &secret)
+            .map_err(|why| self.fail(&format!("gives a secret that {why}")))
     }
-    let found = find(&program, path).ok_or_else(|| fail("is not in PATH, or is no program"))?;
-    let (status, output) = ask(&found, key, PATIENCE).await.map_err(|why| fail(&why))?;
-    if !status.success() {
+
+    /// Hands it a credential to keep.
+    pub(super) async fn store(&self, key: &str, credential: &Credential) -> Result<()> {
+        let (username, secret) = match credential {
+            Credential::Basic { user, password } => (user.as_str(), password),
+            Credential::IdentityToken { token, .. } => (TOKEN_USER, token),
+            Credential::RegistryToken(_) => return Err(self.fail("keeps no tokens of registries")),
+        };
+        let input = Kept { server_url: key, username, secret: secret.reveal() };
+        let input = serde_json::to_vec(&input).map_err(|error| self.fail("").caused_by(error))?;
+        match self.run("store", key, &Zeroizing::new(input)).await? {
+            Some(_) => Ok(()),
+            None => Err(self.fail("did not keep it")),
+        }
+    }
+
+    /// Makes it forget; tells whether it knew anything.
+    pub(super) async fn erase(&self, key: &str) -> Result<bool> {
+        // Some say that they erased what they never had. One that cannot tell what it has shall forget it all the same.
+        if let Ok(None) = self.get(key).await {
+            return Ok(false);
+        }
+        Ok(self.run("erase", key, key.as_bytes()).await?.is_some())
+    }
+
+    /// What it prints; `None` where it says that it has nothing for the key.
+    async fn run(&self, verb: &str, key: &str, input: &[u8]) -> Result<Option<Output>> {
+        if key.contains(char::is_control) {
+            return Err(self.fail("cannot be asked for a name with control characters in it"));
+        }
+        let asked = ask(&self.file, verb, input, PATIENCE).await;
+        let (status, output) = asked.map_err(|why| self.fail(&why))?;
+        if status.success() {
+            return Ok(Some(output));
+        }
         if output.trim_ascii().starts_with(NOT_FOUND.as_bytes()) {
             return Ok(None);
         }
-        return Err(fail(&format!("failed ({status})")));
+        Err(self.fail(&format!("failed ({status})")))
     }
-    let answer: Answer = serde_json::from_slice(&output)
-        .map_err(|_| fail("answers something that is not a credential"))?;
-    let (user, secret) = (answer.username, Zeroizing::new(answer.secret));
-    Credential::of_user(&user, &secret).map_err(|why| fail(&format!("gives a secret that {why}")))
+
+    fn fail(&self, why: &str) -> Error {
+        failed(&self.program, why)
+    }
+}
+
+impl fmt::Display for Helper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.program)
+    }
+}
+
+fn failed(program: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Denied, "credentials").at(format!("helper {program}")).because(why)
 }
 
 /// The first program of this name in a list of directories. Relative ones are left out: they are somebody else's.
@@ -71,21 +146,23 @@ fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
     )
 }
 
-/// Runs `<program> get` with the key on its standard input, and kills it where it goes on for too long or for ever.
+/// Runs a program with this on its standard input, and kills it where it goes on for too long or for ever. What is secret
+/// is never an argument: those can be seen by everybody.
 async fn ask(
     program: &Path,
-    key: &str,
+    verb: &str,
+    input: &[u8],
     patience: Duration,
-) -> Result<(ExitStatus, Zeroizing<Vec<u8>>), String> {
+) -> Result<(ExitStatus, Output), String> {
     let mut child = Command::new(program)
-        .arg("get")
+        .arg(verb)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("cannot be run: {error}"))?;
-    let answer = match tokio::time::timeout(patience, talk(&mut child, key)).await {
+    let answer = match tokio::time::timeout(patience, talk(&mut child, input)).await {
         Ok(answer) => answer,
         Err(_) => Err(format!("does not answer within {} s", patience.as_secs())),
     };
@@ -96,11 +173,11 @@ async fn ask(
     answer
 }
 
-async fn talk(child: &mut Child, key: &str) -> Result<(ExitStatus, Zeroizing<Vec<u8>>), String> {
+async fn talk(child: &mut Child, input: &[u8]) -> Result<(ExitStatus, Output), String> {
     let broken = |error: std::io::Error| format!("cannot be talked to: {error}");
     if let Some(mut stdin) = child.stdin.take() {
         // One that does not read its input may have an answer all the same.
-        drop(stdin.write_all(key.as_bytes()).await);
+        drop(stdin.write_all(input).await);
     }
     let mut output = Zeroizing::new(Vec::new());
     if let Some(stdout) = child.stdout.take() {
@@ -118,6 +195,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::secret::Secret;
 
     /// A directory with one helper in it, which is this shell script.
     fn helper(script: &str) -> tempfile::TempDir {
@@ -129,7 +207,8 @@ mod tests {
     }
 
     async fn asked(script: &str) -> Result<Option<Credential>> {
-        get("test", "h.example:5000", helper(script).path().as_os_str()).await
+        let dir = helper(script);
+        Helper::find("test", dir.path().as_os_str())?.get("h.example:5000").await
     }
 
     #[tokio::test]
@@ -167,12 +246,38 @@ mod tests {
         }
     }
 
+    /// One that keeps a single secret in a file, and counts its calls.
+    const KEEPER: &str = r#"cd "$(dirname "$0")"; echo "$*" >> calls; case "$1" in
+        store) cat > kept;;
+        get) [ -e kept ] && cat kept || { echo credentials not found in native keychain; exit 1; };;
+        erase) rm -f kept;;
+        esac"#;
+
+    #[tokio::test]
+    async fn keeps_and_forgets_by_the_protocol() {
+        let dir = helper(KEEPER);
+        let kept = || std::fs::read_to_string(dir.path().join("kept")).unwrap();
+        let found = Helper::find("test", dir.path().as_os_str()).unwrap();
+        assert!(!found.erase("h.example").await.unwrap(), "it never knew");
+        let user = Credential::of_user("u", "p\"ä").unwrap().unwrap();
+        found.store("h.example", &user).await.unwrap();
+        assert_eq!(kept(), r#"{"ServerURL":"h.example","Username":"u","Secret":"p\"ä"}"#);
+        let basic = Some(("u".to_owned(), Secret::new("")));
+        let token = Credential::IdentityToken { token: Secret::new("t"), basic };
+        found.store("h.example", &token).await.unwrap();
+        assert_eq!(kept(), r#"{"ServerURL":"h.example","Username":"<token>","Secret":"t"}"#);
+        assert!(found.erase("h.example").await.unwrap());
+        assert!(found.get("h.example").await.unwrap().is_none());
+        let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+        assert_eq!(calls, "get\nstore\nstore\nget\nerase\nget\n");
+    }
+
     #[tokio::test]
     async fn one_that_hangs_is_killed() {
         let dir = helper("echo $$ > \"$(dirname \"$0\")/pid\"; exec sleep 600");
         let started = Instant::now();
         let program = dir.path().join("docker-credential-test");
-        let error = ask(&program, "h", Duration::from_millis(300)).await.err().unwrap();
+        let error = ask(&program, "get", b"h", Duration::from_millis(300)).await.err().unwrap();
         assert!(error.contains("does not answer") && started.elapsed() < Duration::from_secs(20));
         let pid = std::fs::read_to_string(dir.path().join("pid")).unwrap();
         assert!(!Path::new("/proc").join(pid.trim()).exists(), "{pid}");
@@ -184,11 +289,12 @@ mod tests {
         let file = dir.path().join("docker-credential-test");
         let path = dir.path().as_os_str();
         for name in ["other", "../test", "a\nb"] {
-            assert_eq!(get(name, "h", path).await.err().unwrap().kind(), ErrorKind::Denied);
+            assert_eq!(Helper::find(name, path).err().unwrap().kind(), ErrorKind::Denied);
         }
-        assert!(get("test", "h\nprotocol=x", path).await.is_err());
+        let found = Helper::find("test", path).unwrap();
+        assert!(found.get("h\nprotocol=x").await.is_err());
         std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-        let error = get("test", "h", path).await.err().unwrap();
+        let error = Helper::find("test", path).err().unwrap();
         assert!(error.to_string().contains("docker-credential-test"), "{error}");
         assert!(find("docker-credential-test", OsStr::new(".:")).is_none());
     }

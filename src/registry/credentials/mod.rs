@@ -4,11 +4,15 @@
 //! `credsStore`, then `auths`, where the key for the repository or the nearest namespace above it comes before the one for
 //! the host. A file that has nothing leaves the question to the next file; a helper that fails ends it.
 
+mod config;
+mod edit;
 mod entry;
 mod environment;
 mod file;
 mod helper;
+mod keep;
 mod key;
+mod replace;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -20,6 +24,8 @@ use zeroize::Zeroizing;
 
 pub use self::environment::Environment;
 use self::file::{AuthFile, Found, Place};
+use self::helper::Helper;
+pub use self::keep::Keeper;
 use self::key::Wanted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
@@ -102,6 +108,23 @@ pub fn parse_creds(text: &str) -> Result<Credential> {
     credential.ok_or_else(|| refuse("expected USER:PASS"))
 }
 
+/// What was typed at a login; neither may be empty.
+///
+/// # Errors
+/// [`ErrorKind::Reference`], without repeating either.
+pub fn typed(user: &str, password: &str) -> Result<Credential> {
+    let refuse = |why: &str| Error::new(ErrorKind::Reference, "credential").because(why);
+    match (user, password) {
+        ("", _) => return Err(refuse("the user name is empty")),
+        (_, "") => return Err(refuse("the password is empty")),
+        // It would end at the colon for everybody who reads it.
+        _ if user.contains(':') => return Err(refuse("a user name has no colon in it")),
+        _ => {}
+    }
+    let credential = Credential::of_user(user, password).map_err(refuse)?;
+    credential.ok_or_else(|| refuse("is empty"))
+}
+
 /// What decides where to look.
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
 pub struct CredentialOptions {
@@ -116,6 +139,7 @@ pub struct CredentialOptions {
 /// Finds the credential for a repository. Files are read when the first one is asked for.
 pub struct Credentials {
     explicit: Option<Credential>,
+    on_trial: bool,
     files: Vec<AuthFile>,
     /// The `PATH` that helpers are searched in.
     path: OsString,
@@ -124,7 +148,17 @@ pub struct Credentials {
 impl Credentials {
     /// Knows nobody.
     pub fn anonymous() -> Self {
-        Self { explicit: None, files: Vec::new(), path: OsString::new() }
+        Self { explicit: None, on_trial: false, files: Vec::new(), path: OsString::new() }
+    }
+
+    /// Only this one, which is to be kept where the registry takes it: token servers are asked for what can be kept in
+    /// its place.
+    pub fn on_trial(credential: Credential) -> Self {
+        Self { explicit: Some(credential), on_trial: true, ..Self::anonymous() }
+    }
+
+    pub(super) fn are_on_trial(&self) -> bool {
+        self.on_trial
     }
 
     /// Looks where the options say; reads nothing yet.
@@ -150,7 +184,8 @@ impl Credentials {
             }
             None => environment.auth_files().into_iter().map(AuthFile::new).collect(),
         };
-        Ok(Self { explicit, files, path: environment.path.unwrap_or_default() })
+        let path = environment.path.unwrap_or_default();
+        Ok(Self { explicit, on_trial: false, files, path })
     }
 
     /// The credential for a repository of a registry (`host[:port]`, or `docker.io`), if there is one.
@@ -171,7 +206,7 @@ impl Credentials {
         for file in &self.files {
             let found = match file.look_up(&wanted).await? {
                 Found::Entry(credential) => Some(credential),
-                Found::Helper { name, key } => helper::get(&name, &key, &self.path).await?,
+                Found::Helper { name, key } => Helper::find(&name, &self.path)?.get(&key).await?,
                 Found::Nothing => None,
             };
             if let Some(credential) = found {
@@ -180,6 +215,19 @@ impl Credentials {
             }
         }
         Ok(None)
+    }
+}
+
+impl Credentials {
+    /// The first place that has a word about a registry, for people; one that cannot be read has none.
+    pub async fn holder(&self, registry: &str) -> Option<String> {
+        let wanted = Wanted::new(registry, "");
+        for file in &self.files {
+            if !matches!(file.look_up(&wanted).await, Ok(Found::Nothing) | Err(_)) {
+                return Some(file.to_string());
+            }
+        }
+        None
     }
 }
 

@@ -78,6 +78,13 @@ impl Cli {
         self.spawn(args).wait().await
     }
 
+    /// Runs a command that reads this.
+    pub(crate) async fn run_on(&self, input: &str, args: &[impl AsRef<OsStr>]) -> Output {
+        let path = self.dir().join("tmp/input");
+        std::fs::write(&path, input).unwrap();
+        self.spawn_on(std::fs::File::open(&path).unwrap(), args).wait().await
+    }
+
     /// Runs a command that must succeed, and reads the JSON on its standard output.
     pub(crate) async fn json(&self, args: &[impl AsRef<OsStr>]) -> Value {
         let output = self.run(args).await;
@@ -92,6 +99,15 @@ impl Cli {
 
     /// As [`Cli::spawn`], as the last words of another program's arguments: `strace -f`.
     pub(crate) fn spawn_under(&self, program: &[&str], args: &[impl AsRef<OsStr>]) -> Running {
+        self.spawn_with(Stdio::null(), program, args)
+    }
+
+    /// As [`Cli::spawn`], with this for standard input.
+    pub(crate) fn spawn_on(&self, stdin: impl Into<Stdio>, args: &[impl AsRef<OsStr>]) -> Running {
+        self.spawn_with(stdin.into(), &[], args)
+    }
+
+    fn spawn_with(&self, stdin: Stdio, program: &[&str], args: &[impl AsRef<OsStr>]) -> Running {
         let words = [program, self.under, &[env!("CARGO_BIN_EXE_rpull")]].concat();
         let home = self.home();
         let child = Command::new(words[0])
@@ -107,7 +123,7 @@ impl Cli {
             .env("XDG_DATA_HOME", home.join(".local/share"))
             .env("RPULL_STORE", self.store())
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

@@ -130,7 +130,7 @@ impl Fixture {
             command: file.command.iter().map(|word| script.names.fill(word)).collect(),
             runs: file.runs,
             exit: file.exit,
-            stdout: file.stdout,
+            stdout: file.stdout.map(|text| script.names.fill(&text)),
             login: file.login,
             partial: file.partial,
             expect_requests: file.expect_requests,

@@ -1,4 +1,5 @@
-//! The contents of a fixture, and what stands for them in its texts: `{{digest:NAME}}`, `{{size:NAME}}`, `{{HOST}}`.
+//! The contents of a fixture, and what stands for them in its texts: `{{digest:NAME}}`, `{{tag:NAME}}` (of its
+//! referrers), `{{size:NAME}}`, `{{HOST}}`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -65,6 +66,8 @@ impl Placeholders {
     fn add(&mut self, name: &str, bytes: Bytes) {
         self.values.insert(format!("digest:{name}"), Digest::sha256(&bytes).to_string());
         self.values.insert(format!("size:{name}"), bytes.len().to_string());
+        let tag = Digest::sha256(&bytes).to_string().replace(':', "-");
+        self.values.insert(format!("tag:{name}"), tag);
         self.contents.insert(name.to_owned(), bytes);
     }
 

@@ -1,0 +1,58 @@
+//! What the verbs take that ask or change nothing but a registry.
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Registry: ghcr.io, localhost:5000, docker.io
+    #[arg(value_name = "HOST")]
+    pub(crate) registry: String,
+    /// User; asked for where there is a terminal
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) username: Option<String>,
+    /// Password; others can see it in the process list
+    #[arg(short, long, value_name = "PASS", requires = "username")]
+    pub(crate) password: Option<String>,
+    /// Read the password from stdin
+    #[arg(long, requires = "username", conflicts_with = "password")]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// Registry: ghcr.io, localhost:5000, docker.io
+    #[arg(value_name = "HOST")]
+    pub(crate) registry: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Catalog {
+    /// Registry: localhost:5000, registry.example.com
+    #[arg(value_name = "HOST")]
+    pub(crate) registry: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Referrers {
+    /// Image of a registry
+    pub(crate) image: String,
+    /// Only artifacts of this type
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) artifact_type: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Tag or digest at a registry
+    pub(crate) image: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tags {
+    /// Repository
+    #[arg(value_name = "REPO")]
+    pub(crate) repository: String,
+}

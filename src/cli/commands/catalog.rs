@@ -1,0 +1,24 @@
+//! `catalog`: what repositories a registry has.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::args::Catalog;
+use crate::cli::output;
+use crate::cli::settings::Settings;
+use crate::error::Result;
+use crate::reference::registry_only;
+
+pub(in crate::cli) async fn run(args: Catalog, settings: &Settings) -> Result<ExitCode> {
+    let registry = registry_only(&args.registry)?;
+    let repositories = settings.client(&registry, false)?.catalog(&registry).await?;
+    if settings.json {
+        output::json(&json!({ "registry": registry, "repositories": repositories }))?;
+    } else {
+        for name in &repositories {
+            output::line(&crate::escape(name))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,111 @@
+//! `login` and `logout`: what is kept for a registry.
+
+use std::process::ExitCode;
+
+use crate::cli::args::{Login, Logout};
+use crate::cli::output::note;
+use crate::cli::prompt;
+use crate::cli::settings::Settings;
+use crate::cli::signals::{cancelled_by_signals, unless_cancelled};
+use crate::error::{Error, ErrorKind, Result};
+use crate::reference::registry_only;
+use crate::registry::credentials::{Credential, Keeper, typed};
+use crate::secret::Secret;
+
+pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<ExitCode> {
+    let registry = registry_only(&args.registry)?;
+    let work = async {
+        let keeper = settings.keeper(&registry).await?;
+        let credential = credential(&args, &registry, settings).await?;
+        let welcome = settings.client_as(&registry, credential.clone())?.log_in(&registry).await?;
+        if !welcome.asked {
+            tracing::warn!("{registry} lets everybody in: nothing says that the password is right");
+        }
+        let credential = lasting(credential, welcome.identity);
+        keeper.keep(&credential).await?;
+        if !settings.quiet {
+            note(&format!("logged in to {registry}; {}", kept(&keeper, &credential)));
+        }
+        if let Some(holder) = rival(&keeper, &registry, settings).await {
+            tracing::warn!("{holder} has a credential for {registry} too, and is asked first");
+        }
+        Ok(ExitCode::SUCCESS)
+    };
+    unless_cancelled(&cancelled_by_signals(), "login", work).await?
+}
+
+pub(in crate::cli) async fn log_out(args: Logout, settings: &Settings) -> Result<ExitCode> {
+    let registry = registry_only(&args.registry)?;
+    let keeper = settings.keeper(&registry).await?;
+    let known = keeper.forget().await?;
+    if !settings.quiet {
+        note(&if known {
+            format!("logged out of {registry}; {keeper} has nothing for it any more")
+        } else {
+            format!("not logged in to {registry}; {keeper} has nothing for it")
+        });
+    }
+    if let Some(holder) = rival(&keeper, &registry, settings).await {
+        tracing::warn!("{holder} still has a credential for {registry}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was typed, here or at the terminal.
+async fn credential(args: &Login, registry: &str, settings: &Settings) -> Result<Credential> {
+    if args.password.is_some() {
+        tracing::warn!(
+            "others can see --password in the process list; --password-stdin keeps it to yourself"
+        );
+    }
+    if args.username.is_none()
+        && let Some(credential) = settings.creds()?
+    {
+        return Ok(credential);
+    }
+    let missing = |what: &str| {
+        Error::new(ErrorKind::Reference, "login")
+            .because(format!("no {what} is given, and there is no terminal to ask for it"))
+    };
+    let user = match &args.username {
+        Some(user) => user.trim().to_owned(),
+        None if !prompt::is_possible() => return Err(missing("user")),
+        None => prompt::line(&format!("user at {registry}: ")).await?.trim().to_owned(),
+    };
+    if let Some(password) = &args.password {
+        return typed(&user, password);
+    }
+    let password = if args.password_stdin {
+        prompt::piped().await?
+    } else if prompt::is_possible() {
+        prompt::secret("password: ").await?
+    } else {
+        return Err(missing("password"));
+    };
+    typed(&user, &password)
+}
+
+/// An identity token is kept in place of the password, as docker does.
+fn lasting(credential: Credential, identity: Option<Secret>) -> Credential {
+    match (credential, identity) {
+        (Credential::Basic { user, .. }, Some(token)) => {
+            Credential::IdentityToken { token, basic: Some((user, Secret::new(""))) }
+        }
+        (credential, _) => credential,
+    }
+}
+
+fn kept(keeper: &Keeper, credential: &Credential) -> String {
+    let what = match credential {
+        Credential::Basic { .. } => "the password",
+        Credential::IdentityToken { .. } | Credential::RegistryToken(_) => "an identity token",
+    };
+    let how = if keeper.is_readable() { ", not encrypted" } else { "" };
+    format!("{what} is in {keeper}{how}")
+}
+
+/// Another place that has a word about the registry before the one that was changed.
+async fn rival(keeper: &Keeper, registry: &str, settings: &Settings) -> Option<String> {
+    let holder = settings.credential_holder(registry).await?;
+    (holder != keeper.file().display().to_string()).then_some(holder)
+}

@@ -1,0 +1,82 @@
+//! `tag`: a further name for an image, in the store or at its registry.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::store::{name, named};
+use crate::cli::args::Tag;
+use crate::cli::output::{self, note};
+use crate::cli::settings::{Settings, not_in_store};
+use crate::content::{Label, Name, Source as _, Target as _};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::place::{Place, PlainMeans};
+use crate::reference::Reference;
+
+pub(in crate::cli) async fn run(args: Tag, settings: &Settings) -> Result<ExitCode> {
+    let Tagged { source, name, digest } = match Place::parse(&args.name, PlainMeans::Store)? {
+        Place::Registry(new) => at_registry(&args.source, new, settings).await?,
+        _ => in_store(&args, settings)?,
+    };
+    if settings.json {
+        output::json(&json!({ "source": source, "reference": name, "digest": digest }))?;
+    } else if !settings.quiet {
+        note(&format!("{source} is also {name} now"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What got a further name.
+struct Tagged {
+    source: String,
+    name: String,
+    digest: Digest,
+}
+
+fn in_store(args: &Tag, settings: &Settings) -> Result<Tagged> {
+    if let Place::Registry(source) = Place::parse(&args.source, PlainMeans::Store)? {
+        return Err(Error::new(ErrorKind::Reference, format!("image '{source}'")).because(
+            "is at a registry; to name it there, write docker:// before the new name too",
+        ));
+    }
+    let (source, new) = (name(&args.source)?, named(&args.name)?);
+    let store = settings.store_with(&source)?;
+    let entry = store.entry(&source)?.ok_or_else(|| not_in_store(&source))?;
+    if let Some(digest) = new.digest()
+        && !entry.has_digest(digest)
+    {
+        let why = format!("{source} has another digest, {}", entry.digest());
+        return Err(Error::new(ErrorKind::Reference, format!("name '{new}'")).because(why));
+    }
+    let new = new.store_name();
+    store.tag(&source, &new)?;
+    Ok(Tagged { source, name: new, digest: entry.digest() })
+}
+
+/// Gives the manifest another tag, in the repository that has its layers.
+async fn at_registry(source: &str, new: Reference, settings: &Settings) -> Result<Tagged> {
+    let refuse = |why: &str| {
+        Error::new(ErrorKind::Reference, format!("tag '{source}' as '{new}'")).because(why)
+    };
+    let Place::Registry(source) = Place::parse(source, PlainMeans::Registry)? else {
+        return Err(refuse("the image is elsewhere, and its layers would have to move")
+            .about(Matter::LayersElsewhere));
+    };
+    let home = |reference: &Reference| {
+        (reference.registry().to_owned(), reference.repository().to_owned())
+    };
+    if home(&source) != home(&new) {
+        return Err(refuse("is another repository, and its layers would have to move")
+            .about(Matter::LayersElsewhere));
+    }
+    let (Some(tag), None) = (new.tag(), new.digest()) else {
+        return Err(refuse("the image decides its digest; the new name is a tag"));
+    };
+    let repository = settings.client(&source.to_string(), false)?.writable(&source)?;
+    let document = repository.resolve(&source.name()).await?;
+    let label = Label { name: Name::Tag(tag.to_owned()), origins: Vec::new(), index: None };
+    repository.put(&document, Some(&label)).await?;
+    let digest = document.digest().clone();
+    Ok(Tagged { source: source.to_string(), name: format!("{new}@{digest}"), digest })
+}

@@ -1,0 +1,79 @@
+//! A registry alone, as people name it where no repository matters: `ghcr.io`, `localhost:5000`, `https://h.example/v2/`.
+
+use super::parse::{HUB, OLD_HUB, check_host};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where Docker Hub answers.
+const HUB_HOST: &str = "registry-1.docker.io";
+
+/// Reads the name of a registry, as it stands in references: `docker.io` for everything that Docker Hub goes by.
+///
+/// # Errors
+/// [`ErrorKind::Reference`], also for a repository: what is done to a registry concerns all of them.
+pub fn registry_only(text: &str) -> Result<String> {
+    // What stands before it may be a password.
+    let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    let refuse =
+        |why: String| Error::new(ErrorKind::Reference, format!("registry '{shown}'")).because(why);
+    if shown.len() < text.len() {
+        return Err(refuse("a user and a password cannot be part of a name".to_owned()));
+    }
+    let (is_url, rest) = match text.split_once("://") {
+        Some(("http" | "https", rest)) => (true, rest),
+        Some((scheme, _)) => return Err(refuse(format!("`{scheme}://` names no registry"))),
+        None => (false, text),
+    };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_api = is_url && matches!(path.trim_end_matches('/'), "v1" | "v2");
+    if !path.is_empty() && !is_api {
+        return Err(refuse(format!("expected a registry alone: {host}")));
+    }
+    if [HUB, OLD_HUB, HUB_HOST].contains(&host) {
+        return Ok(HUB.to_owned());
+    }
+    if host != "localhost" && !host.contains(['.', ':']) {
+        return Err(refuse("in a name this would be a repository; write the port too".to_owned()));
+    }
+    check_host(host).map_err(refuse)?;
+    Ok(host.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_is_a_host_with_or_without_a_port() {
+        for (text, registry) in [
+            ("ghcr.io", "ghcr.io"),
+            ("localhost", "localhost"),
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+            ("[::1]:5000", "[::1]:5000"),
+            ("https://h.example/", "h.example"),
+            ("http://h.example:80/v2/", "h.example:80"),
+            ("docker.io", "docker.io"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("registry-1.docker.io", "docker.io"),
+        ] {
+            assert_eq!(registry_only(text).unwrap(), registry, "{text}");
+        }
+        for (bad, why) in [
+            ("ghcr.io/org", "a registry alone: ghcr.io"),
+            ("https://h.example/v2/app", "a registry alone"),
+            ("h.example/v2", "a registry alone"),
+            ("docker://h.example", "`docker://`"),
+            ("alpine", "write the port too"),
+            ("h.example:port", "port"),
+            ("h.example\n", "host"),
+            ("", "port"),
+        ] {
+            let error = registry_only(bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Reference, "{bad}");
+            assert!(error.to_string().contains(why), "{bad}: {error}");
+        }
+        for secret in ["https://user:canary@h.example/", "user:canary@h.example", "canary@"] {
+            let error = registry_only(secret).unwrap_err();
+            assert!(!error.to_string().contains("canary"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What an auth file says: `auths`, `credHelpers`, `credsStore`, and which of them counts for a repository.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::key::Wanted;
+
+/// The text of an auth file, its entries not read yet.
+#[derive(Default, Deserialize)]
+pub(super) struct Config<'a> {
+    #[serde(borrow, default)]
+    auths: Option<BTreeMap<String, &'a RawValue>>,
+    #[serde(default, rename = "credHelpers")]
+    cred_helpers: Option<BTreeMap<String, String>>,
+    #[serde(default, rename = "credsStore")]
+    creds_store: Option<String>,
+}
+
+impl<'a> Config<'a> {
+    /// Reads the text; one that is `legacy` is nothing but `auths`, and one that is empty says nothing.
+    pub(super) fn parse(text: &'a [u8], legacy: bool) -> serde_json::Result<Self> {
+        if text.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        if legacy {
+            let auths = serde_json::from_slice(text)?;
+            return Ok(Self { auths: Some(auths), ..Self::default() });
+        }
+        serde_json::from_slice(text)
+    }
+
+    /// The name of the helper that keeps the credential, and the key to ask it for; no entry counts beside it.
+    pub(super) fn helper(&self, wanted: &Wanted<'_>) -> Option<(String, String)> {
+        let own = self.cred_helpers.as_ref().and_then(|map| wanted.choose(map, false));
+        let helper = match (own, &self.creds_store) {
+            (Some((key, name)), _) => (name.clone(), key.to_owned()),
+            (None, Some(name)) => (name.clone(), wanted.server_key().to_owned()),
+            (None, None) => return None,
+        };
+        // An empty name means that the host's entry is in `auths` although there is a store for the rest.
+        Some(helper).filter(|(name, _)| !name.is_empty())
+    }
+
+    /// The entry for the repository, and its key.
+    pub(super) fn entry(&self, wanted: &Wanted<'_>, legacy: bool) -> Option<(&str, &'a RawValue)> {
+        let (key, entry) = wanted.choose(self.auths.as_ref()?, legacy)?;
+        Some((key, *entry))
+    }
+}

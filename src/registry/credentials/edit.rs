@@ -1,0 +1,196 @@
+//! Changes one entry of an auth file's text; everything else stays as it is written, in its order.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::key::Wanted;
+
+/// The text with this entry for the registry, in place of the one that was found for it so far.
+pub(super) fn with_entry(
+    text: &str,
+    wanted: &Wanted<'_>,
+    entry: &str,
+) -> serde_json::Result<Zeroizing<String>> {
+    let (mut file, mut auths) = take_apart(text)?;
+    let key = wanted.server_key();
+    auths.set(key, entry.to_owned().into());
+    while let Some(other) = auths.find(wanted).filter(|found| found != key) {
+        auths.remove(&other);
+    }
+    Ok(put_together(&mut file, &auths))
+}
+
+/// The text without any entry that is the registry's; `None` where it has none.
+pub(super) fn without_entry(
+    text: &str,
+    wanted: &Wanted<'_>,
+) -> serde_json::Result<Option<Zeroizing<String>>> {
+    let (mut file, mut auths) = take_apart(text)?;
+    let mut changed = false;
+    while let Some(key) = auths.find(wanted) {
+        auths.remove(&key);
+        changed = true;
+    }
+    Ok(changed.then(|| put_together(&mut file, &auths)))
+}
+
+fn take_apart(text: &str) -> serde_json::Result<(Object<'_>, Object<'_>)> {
+    let text = if text.trim_ascii().is_empty() { "{}" } else { text };
+    let file: Object<'_> = serde_json::from_str(text)?;
+    let raw = file.0.iter().find(|(key, _)| key == "auths").map(|(_, value)| value);
+    let auths = match raw {
+        Some(Cow::Borrowed(raw)) => serde_json::from_str::<Option<Object<'_>>>(raw)?,
+        _ => None,
+    };
+    Ok((file, auths.unwrap_or_default()))
+}
+
+fn put_together(file: &mut Object<'_>, auths: &Object<'_>) -> Zeroizing<String> {
+    file.set("auths", auths.text(1).into());
+    Zeroizing::new(file.text(0) + "\n")
+}
+
+/// A JSON object as it is written: keys in their order, values verbatim.
+#[derive(Default)]
+struct Object<'a>(Vec<(String, Cow<'a, str>)>);
+
+impl<'a> Object<'a> {
+    /// The key that would be found for the registry as a whole.
+    fn find(&self, wanted: &Wanted<'_>) -> Option<String> {
+        let map = self.0.iter().map(|(key, value)| (key.clone(), value));
+        let map: BTreeMap<String, &Cow<'_, str>> = map.collect();
+        wanted.choose(&map, false).map(|(key, _)| key.to_owned())
+    }
+
+    fn set(&mut self, key: &str, value: Cow<'a, str>) {
+        match self.0.iter_mut().find(|(held, _)| held == key) {
+            Some((_, held)) => *held = value,
+            None => self.0.push((key.to_owned(), value)),
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.0.retain(|(held, _)| held != key);
+    }
+
+    /// With tabs, as docker writes it.
+    fn text(&self, depth: usize) -> String {
+        let (outer, inner) = ("\t".repeat(depth), "\t".repeat(depth + 1));
+        let line = |(key, value): &(String, Cow<'_, str>)| {
+            format!("\n{inner}{}: {value}", serde_json::Value::from(key.as_str()))
+        };
+        match self.0.as_slice() {
+            [] => "{}".to_owned(),
+            entries => {
+                let lines = Zeroizing::new(entries.iter().map(line).collect::<Vec<_>>().join(","));
+                format!("{{{}\n{outer}}}", *lines)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+        let mut object = Object::default();
+        while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+            // Programs do not agree on which of them counts.
+            if object.0.iter().any(|(held, _)| *held == key) {
+                return Err(A::Error::custom("a key twice"));
+            }
+            object.0.push((key, Cow::Borrowed(value.get())));
+        }
+        Ok(object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DOCKERS: &str = "{\n\t\"auths\": {\n\t\t\"b.example\": {\n\t\t\t\"auth\": \"eDp5\"\n\t\t},\n\t\t\"a.example/team\": {}\n\t},\n\t\"HttpHeaders\": {\n\t\t\"User-Agent\": \"x\"\n\t},\n\t\"odd\": [1.50, 1e999, \"\\u00e4\"]\n}\n";
+
+    fn kept(text: &str, registry: &str, entry: &str) -> String {
+        with_entry(text, &Wanted::new(registry, ""), entry).unwrap().to_string()
+    }
+
+    fn forgotten(text: &str, registry: &str) -> Option<String> {
+        without_entry(text, &Wanted::new(registry, "")).unwrap().map(|text| text.to_string())
+    }
+
+    #[test]
+    fn what_docker_wrote_stays_byte_for_byte() {
+        let more = kept(DOCKERS, "c.example:5000", "{}");
+        let added = "\"a.example/team\": {},\n\t\t\"c.example:5000\": {}";
+        assert_eq!(more, DOCKERS.replace("\"a.example/team\": {}", added));
+        assert_eq!(forgotten(&more, "c.example:5000").unwrap(), DOCKERS);
+        assert_eq!(
+            kept(DOCKERS, "b.example", "7"),
+            DOCKERS.replace("{\n\t\t\t\"auth\": \"eDp5\"\n\t\t}", "7")
+        );
+        assert_eq!(forgotten(DOCKERS, "a.example"), None, "the entry of a namespace is another's");
+        assert_eq!(forgotten("", "a.example"), None);
+    }
+
+    #[test]
+    fn docker_hub_has_the_key_that_docker_gives_it() {
+        for before in ["", "{}", r#"{"auths":null}"#, r#"{"auths":{"docker.io":{"auth":"eDp5"}}}"#]
+        {
+            assert_eq!(
+                kept(before, "docker.io", "1"),
+                "{\n\t\"auths\": {\n\t\t\"https://index.docker.io/v1/\": 1\n\t}\n}\n",
+                "an entry that would be found before the new one is gone"
+            );
+        }
+        let desktop = r#"{"auths":{"https://index.docker.io/v1/access-token":{}}}"#;
+        assert!(kept(desktop, "docker.io", "1").contains("access-token"));
+        let urls =
+            r#"{"auths":{"https://h.example/v2/":{},"http://h.example":{},"h.example2":{}}}"#;
+        let rest = "{\n\t\"auths\": {\n\t\t\"h.example2\": {}\n\t}\n}\n";
+        assert_eq!(forgotten(urls, "h.example").unwrap(), rest);
+    }
+
+    #[test]
+    fn what_is_no_such_file_is_not_written_anew() {
+        let wanted = Wanted::new("h.example", "");
+        for bad in ["[", "[]", "7", r#"{"auths":[]}"#, r#"{"auths":{},"auths":{}}"#] {
+            assert!(with_entry(bad, &wanted, "{}").is_err(), "{bad}");
+            assert!(without_entry(bad, &wanted).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_else_changes(keys in proptest::collection::vec("[a-c]{1,2}[/.:]?", 0..6), number in any::<i64>()) {
+            let mut value = serde_json::json!({"before": number, "auths": {}, "after": {"x": keys}});
+            for key in &keys {
+                value["auths"][key] = serde_json::json!({"k": key});
+            }
+            let text = kept(&value.to_string(), "h.example", "{}");
+            value["auths"]["h.example"] = serde_json::json!({});
+            let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(read.to_string(), value.to_string());
+        }
+    }
+}

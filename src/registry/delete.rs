@@ -1,0 +1,106 @@
+//! Deletes a tag, or a manifest with all its tags. Spec: distribution-spec "Deleting tags", "Deleting Manifests".
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use reqwest::Method;
+
+use super::counter::Endpoint;
+use super::request::Request;
+use super::scope::ScopeSet;
+use super::{Repository, manifest, tags};
+use crate::content::Name;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::retry::retry;
+
+/// Tags that are looked at at once.
+const AT_ONCE: usize = 8;
+
+impl Repository {
+    /// Deletes a tag and nothing else. Its manifest, which is `digest`, goes only where the registry cannot delete tags
+    /// and no other tag stands for it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where the tag cannot go without others.
+    pub async fn delete_tag(&self, tag: &str, digest: &Digest) -> Result<()> {
+        match self.delete(tag).await {
+            Err(error) if is_unsupported(&error) => {
+                tracing::info!("{}", error.chain());
+                let siblings = self.siblings(tag, digest).await?;
+                if siblings.is_empty() {
+                    return self.delete_manifest(digest).await;
+                }
+                let others = siblings.join(", ");
+                let why = format!(
+                    "this registry cannot delete a tag alone, and the manifest, {digest}, has other tags: {others}"
+                );
+                Err(Error::new(ErrorKind::Unsupported, format!("tag {}:{tag}", self.name))
+                    .at(&self.transport.name)
+                    .because(why)
+                    .about(Matter::TagAlone))
+            }
+            other => other,
+        }
+    }
+
+    /// Deletes a manifest, and with it every tag that stands for it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where the registry deletes nothing.
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+        self.delete(digest.as_str()).await.map_err(|error| {
+            if !is_unsupported(&error) {
+                return error;
+            }
+            Error::new(ErrorKind::Unsupported, format!("manifest {}@{digest}", self.name))
+                .at(&self.transport.name)
+                .because(format!("this registry does not delete ({})", error.why()))
+        })
+    }
+
+    async fn delete(&self, path: &str) -> Result<()> {
+        let what = manifest::what(self, path);
+        let url = self.transport.url(&format!("{}/manifests/{path}", self.name))?;
+        let request = Request {
+            method: Method::DELETE,
+            scopes: &ScopeSet::delete(&self.name),
+            ..self.get(Endpoint::Manifest, url, &what)
+        };
+        retry(&self.transport.options.retry, || self.transport.expect_success(&request)).await?;
+        Ok(())
+    }
+
+    /// The other tags that stand for a digest.
+    ///
+    /// # Errors
+    /// Where one cannot be looked at: what is not known must not be deleted.
+    async fn siblings(&self, tag: &str, digest: &Digest) -> Result<Vec<String>> {
+        let others = tags::list(self).await?.into_iter().filter(|other| other != tag);
+        let looks = others.map(|other| async {
+            let is_one = self.stands_for(&other, digest).await?;
+            Ok(is_one.then_some(other))
+        });
+        let looked = futures_util::stream::iter(looks).buffer_unordered(AT_ONCE);
+        let found: Result<Vec<Option<String>>> = looked.try_collect().await;
+        let mut found: Vec<String> = found?.into_iter().flatten().collect();
+        found.sort();
+        Ok(found)
+    }
+
+    async fn stands_for(&self, tag: &str, digest: &Digest) -> Result<bool> {
+        let name = Name::Tag(tag.to_owned());
+        if let Some(found) = manifest::head(self, &name).await? {
+            return Ok(found.digest == *digest);
+        }
+        match manifest::resolve(self, &name).await {
+            Ok(document) => Ok(document.digest() == digest),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether this is how a registry says that it does not delete so: distribution 2.8 takes a tag for a bad digest, and
+/// registries with deletion turned off, or none, say 405.
+fn is_unsupported(error: &Error) -> bool {
+    matches!(error.status(), Some(400 | 405 | 501))
+}

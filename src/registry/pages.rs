@@ -1,0 +1,112 @@
+//! Walks lists that come in pages: tags, repositories, referrers. Spec: distribution-spec "Listing Tags".
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, LINK};
+use reqwest::{Method, StatusCode, Url};
+use serde::de::DeserializeOwned;
+
+use super::body::read_up_to;
+use super::link;
+use super::request::Request;
+use super::transport::Transport;
+use crate::error::{Error, ErrorKind, Result};
+use crate::retry::retry;
+
+/// Entries asked for per page; ECR refuses more (google/go-containerregistry#1091), distribution gives fewer.
+pub(super) const PAGE_SIZE: &str = "n=1000";
+
+/// The most that is read of one page, in bytes.
+const PAGE_LIMIT: u64 = 8 << 20;
+
+/// Pages after which a listing is taken for endless.
+const MAX_PAGES: usize = 2000;
+
+/// A listing on its way.
+pub(super) struct Pages<'a> {
+    transport: &'a Transport,
+    request: Request<'a>,
+    next: Option<Url>,
+    asked: HashSet<Url>,
+}
+
+/// One page, not read yet.
+pub(super) struct Page<'a> {
+    what: &'a str,
+    place: &'a str,
+    pub(super) headers: HeaderMap,
+    body: Bytes,
+}
+
+impl<'a> Pages<'a> {
+    /// A listing whose first page this request asks for.
+    pub(super) fn new(transport: &'a Transport, request: Request<'a>) -> Self {
+        let next = Some(request.url.clone());
+        Self { transport, request, next, asked: HashSet::new() }
+    }
+
+    /// The next page; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Page<'a>>> {
+        let Some(url) = self.next.take() else { return Ok(None) };
+        if self.asked.len() == MAX_PAGES || !self.asked.insert(url.clone()) {
+            return Err(self.endless("the list of pages does not end"));
+        }
+        self.request.url = url;
+        let transport = self.transport;
+        let (page, following) =
+            retry(&transport.options.retry, || fetch(transport, &self.request)).await?;
+        self.next = following;
+        Ok(Some(page))
+    }
+
+    /// The error of a listing that is too long to be one.
+    pub(super) fn endless(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Document, self.request.what).at(&self.transport.name).because(why)
+    }
+}
+
+async fn fetch<'a>(
+    transport: &'a Transport,
+    request: &Request<'a>,
+) -> Result<(Page<'a>, Option<Url>)> {
+    let mut request = Request {
+        method: Method::GET,
+        url: request.url.clone(),
+        accept: request.accept.clone(),
+        content: None,
+        ..*request
+    };
+    let mut response = transport.send(&request).await?;
+    if response.status() == StatusCode::BAD_REQUEST && request.url.query() == Some(PAGE_SIZE) {
+        request.url.set_query(None);
+        response = transport.send(&request).await?;
+    }
+    if !response.status().is_success() {
+        return Err(transport.failure(&request, response).await);
+    }
+    let headers = response.headers().clone();
+    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let following = link::next(links, &request.url);
+    let idle = transport.options.timeouts.idle;
+    let body = read_up_to(response, PAGE_LIMIT, request.what, idle).await?;
+    let following = following.map_err(|error| error.at(&transport.name))?;
+    Ok((Page { what: request.what, place: &transport.name, headers, body }, following))
+}
+
+impl Page<'_> {
+    /// What the page says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Document`] where it is none.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let why = if self.body.trim_ascii_start().starts_with(b"<") {
+                "not a registry answer but a web page"
+            } else {
+                "malformed"
+            };
+            Error::new(ErrorKind::Document, self.what).at(self.place).because(why).caused_by(error)
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! Who refers to a manifest: signatures, SBOMs, attestations. Spec: distribution-spec "Listing Referrers".
+//!
+//! Registries without the API keep the list under a tag that is made of the digest (the "referrers tag schema").
+
+use std::collections::HashSet;
+
+use futures_util::future::BoxFuture;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use serde::Deserialize;
+
+use super::counter::Endpoint;
+use super::pages::{Page, Pages};
+use super::{Repository, manifest};
+use crate::content::Name;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Content;
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::objects;
+
+const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
+
+/// How a registry says which filters it applied.
+const FILTERS_HEADER: &str = "oci-filters-applied";
+
+/// Referrers after which the list is taken for endless.
+const MAX_REFERRERS: usize = 10_000;
+
+/// Referrers of referrers, and so on, that are followed.
+const MAX_DEPTH: usize = 8;
+
+#[derive(Deserialize)]
+struct List {
+    #[serde(default, deserialize_with = "objects")]
+    manifests: Vec<Descriptor>,
+}
+
+/// A manifest that refers to another, and those that refer to it.
+#[derive(Clone, Debug)]
+pub struct Referrer {
+    /// What it is.
+    pub descriptor: Descriptor,
+    /// Who refers to it in turn.
+    pub referrers: Vec<Referrer>,
+}
+
+impl Repository {
+    /// All that refer to this digest, and to those, each once; of this artifact type where one is named.
+    pub async fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Referrer>> {
+        let seen = HashSet::from([subject.clone()]);
+        let mut walk = Walk { repository: self, artifact_type, has_api: true, seen };
+        walk.of(subject.clone(), MAX_DEPTH).await
+    }
+}
+
+struct Walk<'a> {
+    repository: &'a Repository,
+    artifact_type: Option<&'a str>,
+    /// Whether the registry has not yet said that it knows no such API.
+    has_api: bool,
+    /// Who refers to himself, by whatever way, is told once.
+    seen: HashSet<Digest>,
+}
+
+impl Walk<'_> {
+    fn of(&mut self, subject: Digest, depth: usize) -> BoxFuture<'_, Result<Vec<Referrer>>> {
+        Box::pin(async move {
+            let mut listed = self.list(&subject).await?;
+            // Before anything deeper: what refers to this one itself is told here.
+            listed.retain(|one| self.seen.insert(one.digest.clone()));
+            if self.seen.len() > MAX_REFERRERS {
+                return Err(self.fail(&format!("more than {MAX_REFERRERS} referrers")));
+            }
+            if depth == 0 && !listed.is_empty() {
+                return Err(self.fail(&format!("more than {MAX_DEPTH} levels of referrers")));
+            }
+            let mut found = Vec::new();
+            for descriptor in listed {
+                let referrers = self.of(descriptor.digest.clone(), depth.saturating_sub(1)).await?;
+                found.push(Referrer { descriptor, referrers });
+            }
+            Ok(found)
+        })
+    }
+
+    async fn list(&mut self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        subject.algorithm()?;
+        let (repository, wanted) = (self.repository, self.artifact_type);
+        let mut listed = if self.has_api {
+            match by_api(repository, subject, wanted).await {
+                Err(error) if may_lack_the_api(&error) => {
+                    tracing::info!("{}; looking for a tag instead", error.chain());
+                    self.has_api = !is_unknown(&error);
+                    by_tag(repository, subject, Some(error)).await?
+                }
+                other => other?,
+            }
+        } else {
+            by_tag(repository, subject, None).await?
+        };
+        listed
+            .retain(|one| wanted.is_none_or(|wanted| one.artifact_type.as_deref() == Some(wanted)));
+        Ok(listed)
+    }
+
+    fn fail(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Document, "referrers").at(self.repository.address()).because(why)
+    }
+}
+
+async fn by_api(
+    repository: &Repository,
+    subject: &Digest,
+    artifact_type: Option<&str>,
+) -> Result<Vec<Descriptor>> {
+    let what = format!("referrers of {}@{subject}", repository.name);
+    let mut url = repository.transport.url(&format!("{}/referrers/{subject}", repository.name))?;
+    if let Some(wanted) = artifact_type {
+        url.query_pairs_mut().append_pair("artifactType", wanted);
+    }
+    let mut request = repository.get(Endpoint::Other, url, &what);
+    request.accept = Some(ACCEPT);
+    let mut pages = Pages::new(&repository.transport, request);
+    let mut listed = Vec::new();
+    while let Some(page) = pages.next().await? {
+        if !is_json(&page) {
+            let refuse = Error::new(ErrorKind::Document, &what).at(&repository.transport.name);
+            return Err(refuse.because("not a list of referrers").with_status(200));
+        }
+        let mut found = page.read::<List>()?.manifests;
+        if let Some(wanted) = artifact_type
+            && is_filtered(&page)
+        {
+            // A registry that filters need not repeat what it filtered by.
+            for one in &mut found {
+                one.artifact_type.get_or_insert_with(|| wanted.to_owned());
+            }
+        }
+        listed.extend(found);
+        if listed.len() > MAX_REFERRERS {
+            return Err(pages.endless(&format!("more than {MAX_REFERRERS} referrers")));
+        }
+    }
+    Ok(listed)
+}
+
+/// Some do not say that it is an index; a page to log in is not even JSON.
+fn is_json(page: &Page<'_>) -> bool {
+    let declared = page.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    declared.is_none_or(|text| text.contains("json"))
+}
+
+fn is_filtered(page: &Page<'_>) -> bool {
+    let applied =
+        page.headers.get_all(FILTERS_HEADER).iter().filter_map(|value| value.to_str().ok());
+    applied.flat_map(|value| value.split(',')).any(|filter| filter.trim() == "artifactType")
+}
+
+/// Whether the answer can mean that there is no such API: Harbor 2.7 says 401 (goharbor/harbor#18305), Google's shows a
+/// page to log in, others do not know the path.
+fn may_lack_the_api(error: &Error) -> bool {
+    matches!(error.status(), Some(200 | 400 | 401 | 403)) || is_unknown(error)
+}
+
+/// Whether the answer says that there is no such API; 404 is the spec's word for it.
+fn is_unknown(error: &Error) -> bool {
+    matches!(error.status(), Some(404 | 405 | 501))
+}
+
+/// The list under the fallback tag, where the API gave none: it refused with `refusal`, or is known to be absent.
+async fn by_tag(
+    repository: &Repository,
+    subject: &Digest,
+    refusal: Option<Error>,
+) -> Result<Vec<Descriptor>> {
+    let tag = Name::Tag(fallback_tag(subject));
+    let document = match manifest::resolve(repository, &tag).await {
+        Ok(document) => document,
+        Err(error) if error.kind() != ErrorKind::NotFound || names_nothing(&error) => {
+            return Err(error);
+        }
+        // Neither has anything; a refusal that says more than that is not to be lost.
+        Err(_) => {
+            return match refusal {
+                Some(refusal) if !is_unknown(&refusal) => Err(refusal),
+                _ => Ok(Vec::new()),
+            };
+        }
+    };
+    match document.content() {
+        Content::Index(index) => Ok(index.manifests.clone()),
+        Content::Manifest(_) => Err(Error::new(ErrorKind::Document, document.digest().as_str())
+            .at(repository.address())
+            .because("the tag for referrers is not an index")),
+    }
+}
+
+/// Whether there is no such repository at all.
+fn names_nothing(error: &Error) -> bool {
+    error.why().contains("name unknown")
+}
+
+/// `sha256-<hex>`.
+fn fallback_tag(subject: &Digest) -> String {
+    let (algorithm, encoded) = (subject.algorithm_name(), subject.encoded());
+    let cut = |text: &str, length: usize| text.chars().take(length).collect::<String>();
+    let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    format!("{}-{}", cut(algorithm, 32), cut(encoded, 64)).chars().map(legal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_for_referrers_is_cut_to_what_a_tag_may_be() {
+        let of = |text: &str| fallback_tag(&text.parse().unwrap());
+        let hex = "ab".repeat(32);
+        assert_eq!(of(&format!("sha256:{hex}")), format!("sha256-{hex}"));
+        assert_eq!(of(&format!("sha512:{hex}{hex}")), format!("sha512-{hex}"));
+        assert_eq!(of("sha256+b64u:LCa0a2j_xo="), "sha256-b64u-LCa0a2j_xo-");
+    }
+}

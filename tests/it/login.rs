@@ -1,0 +1,202 @@
+//! `login` and `logout`: what is tried, where it is kept, and what else in that file they leave alone.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::cli::Cli;
+use crate::support::http::{Reply, Server};
+use crate::support::images::{Family, image, layer};
+use crate::support::registry::{Auth, Options, Registry};
+use crate::support::terminal::Terminal;
+
+const LOGIN: [&str; 4] = ["login", "-u", "user", "--password-stdin"];
+
+/// A registry for `user` with `pass`, that holds `app:1`.
+async fn closed() -> (Registry, String) {
+    let auth = Auth::Basic { user: "user".into(), password: "pass".into() };
+    let registry = Registry::start_with(Options { auth, ..Options::default() }).await;
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
+    held.publish(&registry, "app", Some("1"));
+    let host = registry.server.host();
+    (registry, host)
+}
+
+fn login(host: &str) -> Vec<&str> {
+    [&LOGIN[..], &[host]].concat()
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn only_what_the_registry_takes_is_kept_and_only_for_its_owner() {
+    let (registry, host) = closed().await;
+    let cli = Cli::new();
+    let config = cli.home().join(".docker/config.json");
+    let name = format!("{host}/app:1");
+    cli.run_on("wrong", &login(&host)).await.expect(4, "login: ").expect(4, "password");
+    assert!(!config.parent().unwrap().exists(), "nothing is written");
+    cli.run(&[&name]).await.expect(4, "rpull login");
+
+    cli.run_on("pass\n", &login(&host)).await.expect(0, "logged in to 127.0.0.1:");
+    assert_eq!((mode(&config), mode(config.parent().unwrap())), (0o600, 0o700));
+    assert_eq!(read(&config), json!({"auths": {&host: {"auth": STANDARD.encode("user:pass")}}}));
+    cli.run(&[&name]).await.expect(0, "");
+
+    let before = std::fs::read(&config).unwrap();
+    cli.run_on("wrong", &login(&host)).await.expect(4, "");
+    assert_eq!(std::fs::read(&config).unwrap(), before);
+    cli.run(&["logout", &host]).await.expect(0, "logged out of 127.0.0.1:");
+    assert_eq!(read(&config), json!({"auths": {}}));
+    cli.run(&["logout", &host]).await.expect(0, "not logged in to 127.0.0.1:");
+    drop(registry);
+    cli.run_on("pass", &[&["--retries", "0"], &login(&host)[..]].concat()).await.expect(6, "login");
+}
+
+#[tokio::test]
+async fn the_file_that_was_named_is_written_and_what_else_is_in_it_stays() {
+    let (_registry, host) = closed().await;
+    let cli = Cli::new();
+    let text = "{\n\t\"zeta\": 1.0,\n\t\"auths\": {\n\t\t\"a.example\": {\"auth\":  \"eDp5\"}\n\t},\n\t\"alpha\": [ ]\n}\n";
+    let (real, named) = (cli.dir().join("real.json"), cli.dir().join("named.json"));
+    std::fs::write(&real, text).unwrap();
+    std::os::unix::fs::symlink("real.json", &named).unwrap();
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o600)).unwrap();
+    cli.run_on("pass", &[&login(&host)[..], &["--authfile", "named.json"]].concat())
+        .await
+        .expect(0, "named.json");
+    assert!(named.is_symlink());
+    let written = std::fs::read_to_string(&real).unwrap();
+    assert!(written.starts_with(
+        "{\n\t\"zeta\": 1.0,\n\t\"auths\": {\n\t\t\"a.example\": {\"auth\":  \"eDp5\"},"
+    ));
+    assert!(written.ends_with("\n\t},\n\t\"alpha\": [ ]\n}\n"), "{written}");
+    assert!(!cli.home().join(".docker").exists());
+    let cli = cli.env("REGISTRY_AUTH_FILE", named.to_str().unwrap());
+    cli.run(&["digest", &format!("{host}/app:1")]).await.expect(0, "");
+    cli.run(&["logout", &host]).await.expect(0, "logged out");
+    assert_eq!(std::fs::read_to_string(&real).unwrap(), text);
+
+    let runtime = cli.dir().join("run/containers");
+    std::fs::create_dir(&runtime).unwrap();
+    let podmans = json!({"auths": {&host: {"auth": STANDARD.encode("user:old")}}});
+    std::fs::write(runtime.join("auth.json"), podmans.to_string()).unwrap();
+    let cli = cli.env("REGISTRY_AUTH_FILE", "");
+    cli.run_on("pass", &login(&host)).await.expect(0, "auth.json has a credential for 127.0.0.1:");
+    std::fs::write(cli.home().join(".docker/config.json"), "{oops").unwrap();
+    cli.run_on("pass", &login(&host)).await.expect(4, "config.json: malformed at line 1");
+}
+
+#[tokio::test]
+async fn logins_at_the_same_time_are_all_kept() {
+    let registries = futures_util::future::join_all((0..5).map(|_| closed())).await;
+    let cli = Cli::new();
+    let input = cli.dir().join("pass");
+    std::fs::write(&input, "pass").unwrap();
+    let running: Vec<_> = registries
+        .iter()
+        .map(|(_, host)| cli.spawn_on(std::fs::File::open(&input).unwrap(), &login(host)))
+        .collect();
+    for one in running {
+        one.wait().await.expect(0, "logged in");
+    }
+    let auths = read(&cli.home().join(".docker/config.json"))["auths"].clone();
+    assert!(registries.iter().all(|(_, host)| auths.get(host).is_some()), "{auths}");
+}
+
+/// Gives a token to `user` with `pass`, and where `offline_token` is wanted an identity token that it takes later.
+fn token(request: &crate::support::http::Request) -> Reply {
+    let pairs = request.pairs();
+    let wants = |key: &str| pairs.iter().any(|(held, _)| held == key);
+    let form = String::from_utf8_lossy(&request.body).into_owned();
+    let basic = format!("Basic {}", STANDARD.encode("user:pass"));
+    match request.header("authorization") {
+        Some(shown) if shown == basic && wants("offline_token") => {
+            Reply::json(200, &json!({"token": "good", "refresh_token": "identity"}))
+        }
+        None if form.contains("refresh_token=identity") => {
+            Reply::json(200, &json!({"access_token": "good"}))
+        }
+        _ => Reply::error(401, "UNAUTHORIZED", "wrong"),
+    }
+}
+
+#[tokio::test]
+async fn an_identity_token_is_kept_in_place_of_the_password() {
+    let server = Server::start(|request| {
+        if request.path == "/token" {
+            return token(request);
+        }
+        if request.header("authorization") == Some("Bearer good") {
+            return Reply::json(200, &json!({"tags": ["1"]}));
+        }
+        let realm = format!("http://{}/token", request.header("host").unwrap());
+        let challenge = format!("Bearer realm=\"{realm}\",service=\"s\"");
+        Reply::new(401, "").header("WWW-Authenticate", challenge)
+    })
+    .await;
+    let (cli, host) = (Cli::new(), server.host());
+    cli.run_on("pass", &login(&host)).await.expect(0, "an identity token is in");
+    let entry = json!({"auth": STANDARD.encode("user:"), "identitytoken": "identity"});
+    assert_eq!(read(&cli.home().join(".docker/config.json")), json!({"auths": {&host: entry}}));
+    server.forget();
+    cli.run(&["tags", &format!("{host}/app")]).await.expect(0, "");
+    let posted = server.requests().into_iter().filter(|request| request.method == "POST").count();
+    assert_eq!(posted, 1);
+    assert_eq!(server.count("offline_token"), 0, "only a login asks for it");
+}
+
+#[tokio::test]
+async fn a_registry_that_asks_for_nothing_proves_nothing() {
+    let registry = Registry::start().await;
+    let output = Cli::new().run_on("pass", &login(&registry.server.host())).await;
+    output.expect(0, "nothing says that the password is right");
+}
+
+#[tokio::test]
+async fn what_is_missing_and_nobody_can_be_asked_for_is_a_usage_error() {
+    let (registry, host) = closed().await;
+    let cli = Cli::new();
+    cli.run(&["login", &host]).await.expect(2, "no user is given");
+    cli.run(&["login", "-u", "user", &host]).await.expect(2, "no password is given");
+    cli.run(&login(&host)).await.expect(2, "the password is empty");
+    cli.run_on("a\nb\n", &login(&host)).await.expect(2, "control characters");
+    cli.run(&["login", "--password-stdin", &host]).await.expect(2, "--username");
+    cli.run(&["login", &format!("{host}/app")]).await.expect(2, "a registry alone");
+    assert!(registry.server.requests().is_empty());
+    let typed = ["login", "-u", "user", "-p", "pass", &host];
+    cli.run(&typed).await.expect(0, "--password-stdin keeps it to yourself");
+    let shown = cli.run(&["logout", "--json", &host]).await;
+    assert_eq!(shown.stdout, "");
+}
+
+#[tokio::test]
+async fn a_password_is_not_shown_while_it_is_typed() {
+    let (_registry, host) = closed().await;
+    let cli = Cli::new();
+    let terminal = Terminal::open();
+    let running = cli.spawn_on(terminal.screen(), &["login", &host]);
+    terminal.type_in("user\n");
+    terminal.wait_until_hidden().await;
+    terminal.type_in("pass\n");
+    running.wait().await.expect(0, "password: ").expect(0, "logged in");
+    assert!(terminal.echoes(), "the terminal is as before");
+
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let running = cli.spawn_on(terminal.screen(), &["login", "-u", "user", &host]);
+        terminal.wait_until_hidden().await;
+        running.signal(signal);
+        running.wait().await.expect(code, "password: \nerror: login: interrupted");
+        assert!(terminal.echoes(), "the terminal is as before");
+    }
+}

@@ -1,0 +1,47 @@
+//! A terminal that a test types at.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+
+/// A pseudo-terminal of its own; no process is controlled by it, so that Ctrl-C is a signal that the test sends.
+pub(crate) struct Terminal {
+    keyboard: OwnedFd,
+    screen: File,
+}
+
+impl Terminal {
+    pub(crate) fn open() -> Self {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&keyboard).unwrap();
+        unlockpt(&keyboard).unwrap();
+        let path = ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
+        let screen = File::options().read(true).write(true).open(path).unwrap();
+        Self { keyboard, screen }
+    }
+
+    /// Its end for the process that runs in it.
+    pub(crate) fn screen(&self) -> File {
+        self.screen.try_clone().unwrap()
+    }
+
+    pub(crate) fn type_in(&self, text: &str) {
+        assert_eq!(rustix::io::write(&self.keyboard, text.as_bytes()).unwrap(), text.len());
+    }
+
+    /// Whether what is typed can be seen.
+    pub(crate) fn echoes(&self) -> bool {
+        tcgetattr(&self.screen).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+
+    pub(crate) async fn wait_until_hidden(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.echoes() {
+            assert!(Instant::now() < deadline, "the password would be seen");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
