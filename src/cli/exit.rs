@@ -36,12 +36,15 @@ fn hint(error: &Error) -> Option<&'static str> {
     let text = error.chain();
     let says = |words: &str| text.contains(words);
     match error.kind() {
-        ErrorKind::Denied if says("certificate or key") => None,
+        ErrorKind::Denied if says("certificate or key") || text.starts_with("credentials") => None,
         ErrorKind::Denied if text.starts_with("catalog") && !says("none is stored") => {
             Some("many registries have no such list, or only for administrators")
         }
         ErrorKind::Unsupported if says("cannot delete a tag alone") => {
             Some("give the digest in place of the tag to delete them all")
+        }
+        ErrorKind::Denied if says("over plain http") => {
+            Some("--plain-http lets everybody on the way read it")
         }
         ErrorKind::Denied if text.starts_with("login") => {
             Some("check user and password; some registries want a token for it")
