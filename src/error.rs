@@ -82,6 +82,8 @@ pub enum Matter {
     ExpiredCredential,
     /// The registry refuses, whoever asks.
     Forbidden,
+    /// A secret would be sent where others can read it.
+    PlainSecret,
     /// The credential that was tried is no good.
     WrongCredential,
     /// The registry has no list of its repositories for this user.

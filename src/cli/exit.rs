@@ -38,6 +38,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Matter::SharedCredential => {
             "log in with `rpull login HOST`, or give `copy` --src-creds and --dest-creds"
         }
+        Matter::PlainSecret => "--plain-http lets everybody on the way read it",
         Matter::WrongCredential => "check user and password; some registries want a token for it",
         Matter::NoCatalog => "many registries have no such list, or only for administrators",
         Matter::TagAlone => "give the digest in place of the tag to delete them all",

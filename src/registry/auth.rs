@@ -124,7 +124,8 @@ impl Auth {
     async fn basic(&self, transport: &Transport, request: &Request<'_>) -> Result<HeaderValue> {
         let origin = transport.origin()?;
         if !origin.is_https() && !origin.is_local() && !transport.options.plain_http {
-            return Err(denied(request, &self.registry, "asks for a password over plain http"));
+            return Err(denied(request, &self.registry, "asks for a password over plain http")
+                .about(Matter::PlainSecret));
         }
         match self.credential(transport, request).await? {
             Some(

@@ -16,7 +16,7 @@ use super::origin::{Origin, redact};
 use super::request::Request;
 use super::scope::ScopeSet;
 use super::transport::Transport;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::secret::Secret;
 
 /// The most that is read of a token answer, in bytes.
@@ -151,7 +151,9 @@ impl Asking<'_> {
         if origin.is_https() || origin.is_local() || self.transport.options.plain_http {
             return Ok(());
         }
-        Err(self.refused(&format!("would get the {secret} over plain http")))
+        Err(self
+            .refused(&format!("would get the {secret} over plain http"))
+            .about(Matter::PlainSecret))
     }
 
     async fn send(&self, builder: RequestBuilder) -> Result<Response> {

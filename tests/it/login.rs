@@ -98,6 +98,33 @@ async fn the_file_that_was_named_is_written_and_what_else_is_in_it_stays() {
 }
 
 #[tokio::test]
+async fn a_helper_that_is_missing_or_fails_keeps_nothing_elsewhere() {
+    let (registry, host) = closed().await;
+    let cli = Cli::new();
+    let bin = cli.dir().join("bin");
+    for dir in [&bin, &cli.home().join(".docker")] {
+        std::fs::create_dir(dir).unwrap();
+    }
+    let config = cli.home().join(".docker/config.json");
+    let text = json!({"auths": {}, "credHelpers": {&host: "broken"}, "credsStore": "other"});
+    std::fs::write(&config, text.to_string()).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let cli = cli.env("PATH", path);
+    let missing = "helper docker-credential-broken: is not in PATH";
+    cli.run_on("pass", &login(&host)).await.expect(4, missing);
+    cli.run(&["logout", &host]).await.expect(4, missing);
+    assert!(registry.server.requests().is_empty(), "what cannot be kept is not tried");
+
+    let helper = bin.join("docker-credential-broken");
+    std::fs::write(&helper, "#!/bin/sh\necho cannot open the keyring; exit 1\n").unwrap();
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let failed = "helper docker-credential-broken: failed";
+    cli.run_on("pass", &login(&host)).await.expect(4, failed);
+    cli.run(&["logout", &host]).await.expect(4, failed);
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), text.to_string());
+}
+
+#[tokio::test]
 async fn logins_at_the_same_time_are_all_kept() {
     let registries = futures_util::future::join_all((0..5).map(|_| closed())).await;
     let cli = Cli::new();

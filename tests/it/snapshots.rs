@@ -7,8 +7,10 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 use crate::support::registry::{Auth, Options, Registry};
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 23] = [
     "pull",
+    "push",
+    "copy",
     "digest",
     "manifest",
     "config",
