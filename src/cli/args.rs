@@ -324,7 +324,7 @@ pub(crate) struct Push {
     /// What to send [default: the image of that name in the store], and what it is to be called
     #[arg(required = true, num_args = 1..=2, value_name = "[SRC] IMAGE")]
     pub(crate) images: Vec<String>,
-    /// Upload in chunks: survives a kill at any registry, and proxies that take no large bodies
+    /// Upload in chunks, for proxies that take no large bodies; whole chunks survive a kill
     #[arg(long, value_name = "SIZE")]
     pub(crate) chunk_size: Option<String>,
     #[command(flatten)]
