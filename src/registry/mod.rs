@@ -26,7 +26,6 @@ mod referrers;
 mod request;
 mod scope;
 mod sent;
-mod session;
 mod survey;
 mod tags;
 mod target;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 
-use super::blob::read_small;
+use super::read::read_small;
 use super::subset;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Name, Source, Target};

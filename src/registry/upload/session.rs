@@ -9,35 +9,26 @@ use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Repository;
-use super::counter::Endpoint;
-use super::manifest::announced_digest;
-use super::origin::redact;
-use super::request::Request;
-use super::upload;
+use super::location::{Location, open};
 use crate::checked::Verified;
 use crate::content::{ByteStream, Ingest};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Repository;
+use crate::registry::counter::Endpoint;
+use crate::registry::manifest::announced_digest;
+use crate::registry::origin::redact;
+use crate::registry::request::Request;
 
 /// Chunks for a registry, or a proxy before it, that takes no large bodies.
 const MODEST_CHUNK: u64 = 16 << 20;
-
-/// Where an upload goes on.
-pub(super) struct Place {
-    pub(super) url: Url,
-    /// Bytes that have arrived.
-    pub(super) offset: u64,
-    /// The registry's `OCI-Chunk-Min-Length`, or 0.
-    pub(super) smallest_chunk: u64,
-}
 
 /// An open upload.
 pub(super) struct Session {
     repository: Repository,
     descriptor: Descriptor,
     /// Where the next request goes; `None` while one is under way, and when it failed.
-    place: Option<Place>,
+    location: Option<Location>,
     kept: u64,
     /// Bytes given to requests, those that were kept included.
     position: u64,
@@ -55,10 +46,18 @@ struct Sending {
 }
 
 impl Session {
-    pub(super) fn new(repository: Repository, descriptor: Descriptor, place: Place) -> Self {
-        let kept = place.offset;
-        let place = Some(place);
-        Self { repository, descriptor, place, kept, position: kept, held_back: None, sending: None }
+    pub(super) fn new(repository: Repository, descriptor: Descriptor, location: Location) -> Self {
+        let kept = location.offset;
+        let location = Some(location);
+        Self {
+            repository,
+            descriptor,
+            location,
+            kept,
+            position: kept,
+            held_back: None,
+            sending: None,
+        }
     }
 
     fn what(&self) -> String {
@@ -70,18 +69,21 @@ impl Session {
     /// The last chunk goes with the request that ends the upload; an empty one some registries fail at
     /// (aws/containers-roadmap#2831).
     async fn begin(&mut self) -> Result<Sending> {
-        let place = match self.place.take() {
-            Some(place) => place,
-            None => upload::open(&self.repository, &self.descriptor.digest).await?,
+        let location = match self.location.take() {
+            Some(location) => location,
+            None => open(&self.repository, &self.descriptor.digest).await?,
         };
         let rest = self.descriptor.size.saturating_sub(self.position);
-        let chunk =
-            self.repository.transport.chunk_size().map(|wanted| wanted.max(place.smallest_chunk));
-        self.repository.keep_upload(&self.descriptor, &place.url);
+        let chunk = self
+            .repository
+            .transport
+            .chunk_size()
+            .map(|wanted| wanted.max(location.smallest_chunk));
+        self.repository.keep_upload(&self.descriptor, &location.url);
         if let Some(chunk) = chunk.filter(|&chunk| chunk < rest) {
-            return self.request(Method::PATCH, place.url, chunk);
+            return self.request(Method::PATCH, location.url, chunk);
         }
-        let mut url = place.url;
+        let mut url = location.url;
         url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
         self.request(Method::PUT, url, rest)
     }
@@ -142,9 +144,9 @@ impl Session {
     /// Learns where the next chunk goes. How much has arrived the status says: the `Range` beside it counts only this chunk
     /// (regclient#627), stays where it was (dotnet/sdk#33019) or is off by one.
     fn go_on(&mut self, response: &Response) -> Result<()> {
-        let place = upload::place(&self.repository.transport, response, &self.what())?;
-        self.repository.keep_upload(&self.descriptor, &place.url);
-        self.place = Some(place);
+        let location = Location::of(&self.repository.transport, response, &self.what())?;
+        self.repository.keep_upload(&self.descriptor, &location.url);
+        self.location = Some(location);
         Ok(())
     }
 
@@ -235,7 +237,7 @@ impl Ingest for Session {
     fn restart(&mut self) -> Result<()> {
         if self.position > 0 || self.sending.is_some() {
             // Its bytes are not wanted any more; a new session is opened when the first ones come.
-            self.place = None;
+            self.location = None;
         }
         (self.kept, self.position) = (0, 0);
         (self.held_back, self.sending) = (None, None);

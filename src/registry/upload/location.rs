@@ -1,0 +1,90 @@
+//! Where an upload goes on, as the registry says.
+
+use reqwest::header::{HeaderMap, LOCATION, RANGE};
+use reqwest::{Method, Response, Url};
+
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Repository;
+use crate::registry::counter::Endpoint;
+use crate::registry::request::Request;
+use crate::registry::transport::Transport;
+
+/// Where an upload goes on.
+pub(super) struct Location {
+    pub(super) url: Url,
+    /// Bytes that have arrived.
+    pub(super) offset: u64,
+    /// The registry's `OCI-Chunk-Min-Length`, or 0.
+    pub(super) smallest_chunk: u64,
+}
+
+impl Location {
+    /// Where an upload goes on, and how far it is, as this answer says.
+    ///
+    /// The URL is opaque, may change with each answer, and may lead anywhere: it is judged like any URL that a server names,
+    /// and gets no credential at another origin.
+    pub(super) fn of(transport: &Transport, response: &Response, what: &str) -> Result<Self> {
+        let refuse =
+            |why: &str| Error::new(ErrorKind::Registry, what).at(&transport.name).because(why);
+        let named = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let named = named.filter(|text| !text.trim().is_empty());
+        let named = named.ok_or_else(|| refuse("the answer does not say where to upload"))?;
+        let asked = response.url();
+        let mut url = asked
+            .join(named.trim())
+            .map_err(|error| refuse("the upload's place is no URL").caused_by(error))?;
+        url.set_fragment(None);
+        // Behind a proxy that ends TLS a registry believes that it speaks http (distribution#2225).
+        if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
+            _ = url.set_scheme("https");
+            if url.port() == Some(80) {
+                _ = url.set_port(asked.port());
+            }
+        }
+        transport.check_named(&url, what, ErrorKind::Transport)?;
+        let header = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse().ok();
+        let smallest_chunk = header("oci-chunk-min-length").unwrap_or(0);
+        Ok(Self { url, offset: arrived(response.headers()).unwrap_or(0), smallest_chunk })
+    }
+}
+
+/// Opens a session that has no bytes yet.
+pub(super) async fn open(repository: &Repository, digest: &Digest) -> Result<Location> {
+    let transport = &repository.transport;
+    let what = format!("upload of blob {digest}");
+    let url = transport.url(&format!("{}/blobs/uploads/", repository.name))?;
+    let request = Request { method: Method::POST, ..repository.get(Endpoint::Upload, url, &what) };
+    let response = transport.expect_success(&request).await?;
+    Location::of(transport, &response, &what)
+}
+
+/// Bytes that `Range: 0-<last>` tells of; `bytes=0-9` is an old form of `0-9`.
+///
+/// `0-0` means one byte or none: distribution says it of an empty upload. It is taken for none.
+fn arrived(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(RANGE)?.to_str().ok()?.trim();
+    let (first, last) = value.strip_prefix("bytes=").unwrap_or(value).split_once('-')?;
+    let last: u64 = last.parse().ok().filter(|_| first == "0")?;
+    Some(if last == 0 { 0 } else { last.checked_add(1)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_tells_how_much_has_arrived_or_nothing() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RANGE, text.parse().unwrap());
+            arrived(&headers)
+        };
+        assert_eq!(read("0-9"), Some(10));
+        assert_eq!(read("bytes=0-9"), Some(10));
+        assert_eq!(read("0-0"), Some(0));
+        for odd in ["", "9", "5-9", "0-", "0--1", "0-18446744073709551615", "0-x", "bytes 0-9"] {
+            assert_eq!(read(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Reads blobs for those who only look at them, healed and verified as when they are moved.
+
+use bytes::{Bytes, BytesMut};
+
+use super::options::Options;
+use super::reader::Reader;
+use super::tally::Tally;
+use crate::checked::{Checked, inline};
+use crate::content::Source;
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::retry::RetryPolicy;
+
+/// Reads a blob of at most `limit` bytes into memory, healed and verified: configs, and what people look at.
+///
+/// # Errors
+/// [`ErrorKind::Document`] where the descriptor says that it is larger, [`ErrorKind::Mismatch`] for other bytes.
+pub async fn read_small(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    limit: u64,
+    retry: RetryPolicy,
+) -> Result<Bytes> {
+    if descriptor.size > limit {
+        let why = format!("{} bytes, more than the limit of {limit}", descriptor.size);
+        return Err(
+            Error::new(ErrorKind::Document, format!("blob {}", descriptor.digest)).because(why)
+        );
+    }
+    if let Some((bytes, _)) = inline(descriptor) {
+        return Ok(bytes);
+    }
+    let mut bytes = BytesMut::new();
+    let mut keep = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    read_blob(source, descriptor, Options { retry, ..Options::default() }, &mut keep).await?;
+    Ok(bytes.freeze())
+}
+
+/// Streams one blob to `sink`, healed and verified; the sink has seen bytes that were not verified yet when this fails.
+///
+/// # Errors
+/// [`ErrorKind::Mismatch`] at the end where the bytes were wrong.
+pub async fn read_blob(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    options: Options,
+    sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
+) -> Result<()> {
+    let care = options.care();
+    let tally = Tally::default();
+    let mut checked = Checked::new(descriptor)?;
+    let mut reader = Reader::new(source, descriptor, 0, &care, &tally);
+    while let Some(piece) = reader.next().await? {
+        checked.update(&piece)?;
+        sink(&piece)?;
+    }
+    checked.finish().map(drop).map_err(|error| error.at(source.place()))
+}
