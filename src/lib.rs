@@ -19,6 +19,7 @@
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers.
 
+pub mod annotation;
 pub mod checked;
 #[cfg(feature = "cli")]
 pub mod cli;
