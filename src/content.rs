@@ -219,6 +219,11 @@ pub trait Target: Send + Sync {
     /// Says what the run may commit, before the first commit.
     fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>>;
 
+    /// Whether blobs must come one after the other, in the order in which they were announced.
+    fn in_order(&self) -> bool {
+        false
+    }
+
     /// Asks for one blob to be taken; waits where another writer of it is at work.
     fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>>;
 

@@ -20,6 +20,7 @@
 //! - [`insight`]: what documents say about an image, without its layers.
 
 pub mod annotation;
+pub mod archive;
 pub mod checked;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -33,6 +34,7 @@ mod escape;
 pub mod fetch;
 pub mod insight;
 mod json;
+pub mod layer;
 pub mod layout;
 pub mod media;
 mod pace;

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod archives;
+#[cfg(test)]
 mod cli_json;
 #[cfg(test)]
 mod cli_look;

@@ -18,4 +18,5 @@ pub(crate) mod recorder;
 pub(crate) mod registry;
 pub(crate) mod samples;
 pub(crate) mod strace;
+pub(crate) mod tars;
 pub(crate) mod tokens;
