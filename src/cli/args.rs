@@ -8,7 +8,8 @@ use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, Va
 const REGISTRY: &str = "Registry options";
 
 /// Verbs that never ask a registry.
-const LOCAL: [&str; 8] = ["images", "tag", "rm", "prune", "verify", "completions", "man", "help"];
+const LOCAL: [&str; 10] =
+    ["images", "inventory", "load", "tag", "rm", "prune", "verify", "completions", "man", "help"];
 
 /// The command line. Options for registries are taken everywhere, so that an alias may hold them, and shown where they
 /// matter.
@@ -161,10 +162,30 @@ pub(crate) enum Verb {
   rpull copy alpine:3.14 localhost:5000/alpine:3.14
   rpull copy --platform linux/arm64 debian:12 oci:./debian
   rpull copy oci:./image:1.2 store:app:1.2
+  rpull copy alpine:3.14 docker-archive:alpine.tar
 
-A plain reference is an image of a registry; store:…, oci:PATH[:NAME] are other places."
+A plain reference is an image of a registry; store:…, oci:PATH[:NAME], oci-archive:FILE[:NAME] and
+docker-archive:FILE[:NAME] are other places."
     )]
     Copy(Copy),
+    /// Write images of the store into an archive that rpull and docker load
+    #[command(after_help = "Examples:
+  rpull save alpine:3.14 debian:12 -o images.tar
+  rpull save app:2 -o - | ssh host rpull load -
+  rpull save app:2 --since inventory.txt -o update.tar
+
+--since takes what `rpull inventory` printed there, a layout's index.json, or an earlier archive.")]
+    Save(Save),
+    /// Load the images of an archive into the store, whoever wrote it
+    #[command(
+        after_help = "Examples:\n  rpull load images.tar\n  docker save app:2 | rpull load -\n  rpull load --plan update.tar"
+    )]
+    Load(Load),
+    /// Print the digests of all that the images in the store need, one per line
+    #[command(
+        after_help = "Examples:\n  rpull inventory > inventory.txt\n  rpull inventory | ssh host rpull save app:2 --since - -o - | rpull load -"
+    )]
+    Inventory,
     /// Print the digest that a name stands for
     #[command(
         after_help = "Examples:\n  rpull digest alpine:3.14\n  rpull digest --platform linux/arm64 alpine:3.14"
@@ -266,12 +287,35 @@ pub(crate) struct Push {
 
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
-    /// Image, or a place: store:…, oci:…
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
-    /// Image, or a place: store:…, oci:…
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
+    #[command(flatten)]
+    pub(crate) moving: Moving,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// Images of the store, or places: docker://…, oci:…
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// The archive; - is standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Leave out blobs that the other side has: an inventory, an index.json or an earlier archive
+    #[arg(long, value_name = "FILE")]
+    pub(crate) since: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) moving: Moving,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// The archive, of either form, compressed or not; - is standard input
+    pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) moving: Moving,
 }
@@ -301,7 +345,7 @@ pub(crate) struct Moving {
 
 #[derive(Debug, Args)]
 pub(crate) struct Look {
-    /// Image, or a place: store:…, oci:…
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
@@ -309,7 +353,7 @@ pub(crate) struct Look {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// Image, or a place: store:…, oci:…
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,

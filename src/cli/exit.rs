@@ -24,9 +24,12 @@ pub(super) fn code(error: &Error) -> u8 {
 
 /// Tells the error with a hint, and gives its code.
 pub(super) fn report(error: &Error) -> ExitCode {
-    output::error_line(&error.chain());
-    if let Some(hint) = hint(error) {
-        output::hint_line(hint);
+    // Whoever read standard output has had enough, and knows.
+    if !error.chain().starts_with("write the archive: stdout: Broken pipe") {
+        output::error_line(&error.chain());
+        if let Some(hint) = hint(error) {
+            output::hint_line(hint);
+        }
     }
     ExitCode::from(code(error))
 }
@@ -55,6 +58,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::NotFound if says("its index names") => {
             Some("choose what to move with --platform, or pull it with --all-platforms first")
         }
+        ErrorKind::NotFound if says("neither in the archive nor in the store") => Some(
+            "load the earlier archives first, or save it again with what is there: `rpull inventory`",
+        ),
         ErrorKind::NotFound if says("store") => Some("`rpull images` lists what is there"),
         ErrorKind::NotFound if says("name unknown") => Some("check the name of the repository"),
         ErrorKind::NotFound if text.starts_with("manifest") => {
@@ -66,8 +72,20 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::Transport if says("corrupt message") || says("InvalidContentType") => {
             Some("the registry may speak plain http: --plain-http")
         }
+        ErrorKind::Store if says("has no oci-layout") => {
+            Some("if it is what `docker save` wrote, it is docker-archive:FILE")
+        }
+        ErrorKind::Store if says("has no manifest.json") => {
+            Some("if it is a tar of an image layout, it is oci-archive:FILE")
+        }
         ErrorKind::Registry if says("429") => {
             Some("log in to be allowed more, or try again later; what arrived is kept")
+        }
+        ErrorKind::Store if says("No space left") && text.starts_with("spool") => Some(
+            "a pipe or a compressed archive is unpacked there first; TMPDIR names another place",
+        ),
+        ErrorKind::Store if says("No space left") && text.starts_with("write the archive") => {
+            Some("free some space there and run it again")
         }
         ErrorKind::Store if says("No space left") && !text.starts_with("stdout") => {
             Some("free some space (`rpull prune`) and run it again; what arrived is kept")

@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory as _};
 use super::args::Cli;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
-const LATER: [&str; 19] = [
+const LATER: [&str; 16] = [
     "analyze",
     "cat",
     "catalog",
@@ -17,13 +17,10 @@ const LATER: [&str; 19] = [
     "diff",
     "export",
     "files",
-    "inventory",
-    "load",
     "login",
     "logout",
     "mirror",
     "referrers",
-    "save",
     "serve",
     "stats",
     "unpack",
@@ -179,7 +176,7 @@ mod tests {
     fn a_slip_of_the_fingers_is_not_an_image() {
         assert!(arrange("rpull histroy alpine").unwrap_err().contains("`history`"));
         assert!(arrange("rpull imags").unwrap_err().contains("rpull pull imags"));
-        assert!(arrange("rpull save a b").unwrap_err().contains("`save` is not there yet"));
+        assert!(arrange("rpull serve a b").unwrap_err().contains("`serve` is not there yet"));
         assert_eq!(arrange("rpull pull demo").unwrap(), "rpull pull demo");
         assert_eq!(arrange("rpull help pull").unwrap(), "rpull help pull");
         assert_eq!(arrange("rpull debian").unwrap(), "rpull pull debian");

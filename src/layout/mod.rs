@@ -15,6 +15,7 @@ mod create;
 mod examine;
 mod index;
 mod ingest;
+mod inventory;
 mod journal;
 mod lock;
 mod origins;

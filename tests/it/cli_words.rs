@@ -11,8 +11,8 @@ use crate::support::registry::Registry;
 use crate::support::samples::published;
 
 /// Verbs of the contract that have no code yet.
-const LATER: &str = "mirror catalog referrers delete files cat diff analyze df stats unpack export save \
-                     load inventory login logout serve demo";
+const LATER: &str = "mirror catalog referrers delete files cat diff analyze df stats unpack export login \
+                     logout serve demo";
 
 /// Nothing in it may steer a terminal.
 fn assert_harmless(output: &Output) {

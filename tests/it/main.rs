@@ -6,6 +6,8 @@ mod architecture;
 #[cfg(test)]
 mod archives;
 #[cfg(test)]
+mod cli_archives;
+#[cfg(test)]
 mod cli_json;
 #[cfg(test)]
 mod cli_look;
@@ -37,6 +39,8 @@ mod faults_tls;
 mod faults_uploads;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod live_archives;
 #[cfg(test)]
 mod live_pull;
 #[cfg(test)]

@@ -7,8 +7,11 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 use crate::support::registry::{Auth, Options, Registry};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 19] = [
     "pull",
+    "save",
+    "load",
+    "inventory",
     "digest",
     "manifest",
     "config",
@@ -155,7 +158,10 @@ async fn errors() {
         "--retries 0 127.0.0.1:1/a:1",
         "--ca-file absent.pem HOST/team/app:1.0",
         "-o archive.tar HOST/team/app:1.0",
-        "-o docker-archive:a.tar HOST/team/app:1.0",
+        "-o docker-archive: HOST/team/app:1.0",
+        "copy --all-platforms HOST/team/app:multi docker-archive:a.tar",
+        "inspect oci-archive:nowhere.tar",
+        "load nowhere.tar",
         "pull store:team/app:1.0",
         "--limit-rate fast HOST/team/app:1.0",
         "HOST/Team/app",
@@ -174,6 +180,8 @@ async fn errors() {
         "copy HOST/team/app:1.0 HOST/team/app:2@sha256:0000000000000000000000000000000000000000000000000000000000000000",
         "copy oci:nowhere HOST/team/app:2",
         "save HOST/team/app:1.0",
+        "save HOST/team/app:1.0 -o a.tar",
+        "serve HOST/team/app:1.0",
         "pul HOST/team/app:1.0",
         "--nonsense",
     ] {

@@ -15,10 +15,13 @@ use crate::transfer::{Platforms, Wanted};
 pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitCode> {
     let place = Place::parse(&args.source, PlainMeans::Registry)?;
     let destination = Destination::parse(&args.destination)?;
-    let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
+    let named = named_platforms(&args.moving, Platforms::Only)?;
+    let platforms = destination.platforms(named, Platforms::All)?;
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?;
-    let Opened { source, name, reference, full_name, .. } = open_place(&place, settings).await?;
+    let opening = open_place(&place, settings);
+    let Opened { source, name, reference, full_name, .. } =
+        signals::unless_cancelled(&cancel, "copy", opening).await??;
     let wanted = [Wanted {
         source,
         name,

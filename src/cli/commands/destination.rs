@@ -1,17 +1,20 @@
-//! Where images go: a registry, the store, or another layout.
+//! Where images go: a registry, the store, another layout, or an archive.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::settings::{Settings, existing_layout};
+use super::archive::NewArchive;
+use crate::archive::Output;
+use crate::cli::settings::{Settings, existing_layout, platform};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{Empty, Name, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
+use crate::transfer::Platforms;
 
 /// Where the images go.
 pub(super) enum Destination {
@@ -22,6 +25,8 @@ pub(super) enum Destination {
         path: PathBuf,
         name: Name,
     },
+    /// Under this name, or each under its own.
+    Archive(NewArchive, Name),
 }
 
 impl Destination {
@@ -30,8 +35,14 @@ impl Destination {
         match Place::parse(text, PlainMeans::Registry)? {
             Place::Registry(reference) | Place::Either(reference) => Self::at_registry(reference),
             Place::Store(reference) => Ok(Self::Store(Some(reference))),
-            Place::Layout { name: name @ Name::Digest(_), .. } => Err(decides(&name.to_string())),
+            Place::Layout { name: name @ Name::Digest(_), .. }
+            | Place::Archive { name: name @ Name::Digest(_), .. } => {
+                Err(decides(&name.to_string()))
+            }
             Place::Layout { path, name } => Ok(Self::Layout { path, name }),
+            Place::Archive { form, path, name } => {
+                Ok(Self::Archive(NewArchive::new(form, Output::File(path))?, name))
+            }
         }
     }
 
@@ -46,16 +57,18 @@ impl Destination {
     pub(super) fn of_pull(typed: Option<&str>) -> Result<Self> {
         let Some(text) = typed else { return Ok(Self::Store(None)) };
         match Self::parse(text)? {
-            layout @ Self::Layout { .. } => Ok(layout),
+            local @ (Self::Layout { .. } | Self::Archive { .. }) => Ok(local),
             _ => Err(Error::new(ErrorKind::Reference, format!("output '{text}'"))
-                .because("expected oci:PATH[:NAME]")),
+                .because("expected oci:PATH[:NAME], oci-archive:FILE or docker-archive:FILE")),
         }
     }
 
     /// One name cannot stand for several images.
     pub(super) fn fits(&self, several: bool) -> Result<()> {
         match self {
-            Self::Layout { name: Name::Ref(name), .. } if several => {
+            Self::Layout { name: Name::Ref(name), .. } | Self::Archive(_, Name::Ref(name))
+                if several =>
+            {
                 Err(Error::new(ErrorKind::Reference, format!("output name '{name}'")).because(
                     "several images cannot have one name; leave it out, and each keeps its own",
                 ))
@@ -64,10 +77,35 @@ impl Destination {
         }
     }
 
-    /// Opens it, making it where it can be made and does not exist.
+    /// The platforms of an image that go there: those that were named, else these.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reference`] where it takes no more than one.
+    pub(super) fn platforms(
+        &self,
+        named: Option<Platforms>,
+        usual: Platforms,
+    ) -> Result<Platforms> {
+        let one = matches!(self, Self::Archive(archive, _) if archive.holds_one_platform());
+        match named {
+            named if !one => Ok(named.unwrap_or(usual)),
+            None => Ok(Platforms::One(platform(None)?)),
+            Some(named @ Platforms::One(_)) => Ok(named),
+            Some(_) => Err(Error::new(ErrorKind::Reference, "platforms")
+                .because("a docker-archive holds one; an oci-archive holds several")),
+        }
+    }
+
+    /// Whether the images themselves go to standard output.
+    pub(super) fn is_stdout(&self) -> bool {
+        matches!(self, Self::Archive(archive, _) if archive.is_stdout())
+    }
+
+    /// Opens it for so many images, making it where it can be made and does not exist.
     pub(super) async fn open(
         &self,
         settings: &Settings,
+        images: usize,
         sync: bool,
         cancel: &CancellationToken,
     ) -> Result<Arc<dyn Target>> {
@@ -75,6 +113,7 @@ impl Destination {
             Self::Registry(reference) => return registry(reference, settings),
             Self::Store(_) => (settings.store.clone(), true),
             Self::Layout { path, .. } => (path.clone(), false),
+            Self::Archive(archive, _) => return archive.write(images, sync),
         };
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
         let make = move || Layout::create(&path, options);
@@ -91,6 +130,7 @@ impl Destination {
             Self::Registry(reference) => return registry(reference, settings),
             Self::Store(_) => settings.store.clone(),
             Self::Layout { path, .. } => path.clone(),
+            Self::Archive(archive, _) => return archive.write(0, false),
         };
         match opened_unless_cancelled(cancel, "plan", move || existing_layout(&path)).await? {
             Some(layout) => Ok(layout),
@@ -106,12 +146,11 @@ impl Destination {
         match self {
             Self::Registry(reference) => Ok(reference.name()),
             Self::Store(Some(reference)) => Ok(Name::Ref(reference.store_name())),
-            Self::Layout { name: name @ Name::Ref(_), .. } => Ok(name.clone()),
-            Self::Store(None) | Self::Layout { .. } if full.is_empty() => {
-                Err(Error::new(ErrorKind::Reference, "name")
-                    .because("the image has none; give it one there, oci:PATH:NAME"))
-            }
-            Self::Store(None) | Self::Layout { .. } => Ok(Name::Ref(full.to_owned())),
+            Self::Layout { name: name @ Name::Ref(_), .. }
+            | Self::Archive(_, name @ Name::Ref(_)) => Ok(name.clone()),
+            _ if full.is_empty() => Err(Error::new(ErrorKind::Reference, "name")
+                .because("the image has none; give it one there, oci:PATH:NAME")),
+            _ => Ok(Name::Ref(full.to_owned())),
         }
     }
 
@@ -119,7 +158,7 @@ impl Destination {
     pub(super) fn reference(&self) -> Option<String> {
         match self {
             Self::Registry(reference) | Self::Store(Some(reference)) => Some(reference.to_string()),
-            Self::Store(None) | Self::Layout { .. } => None,
+            Self::Store(None) | Self::Layout { .. } | Self::Archive(..) => None,
         }
     }
 }

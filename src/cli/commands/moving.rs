@@ -16,7 +16,7 @@ use crate::cli::{bars::Bars, lines::Lines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::transfer::{
-    Finished, Options, Platforms, Progress, Silent, Throttle, Wanted, plan, transfer,
+    Finished, Options, PlanReport, Platforms, Progress, Silent, Throttle, Wanted, plan, transfer,
 };
 
 /// A run as it was asked for.
@@ -50,6 +50,18 @@ impl Run {
         self
     }
 
+    /// What would move; touches nothing.
+    pub(super) async fn plan(
+        &self,
+        wanted: &[Wanted],
+        destination: &Destination,
+        settings: &Settings,
+    ) -> Result<Vec<Result<PlanReport>>> {
+        let cancel = &self.options.cancel;
+        let target = destination.open_for_plan(settings, cancel).await?;
+        unless_cancelled(cancel, "plan", plan(wanted, &*target, &self.options)).await
+    }
+
     /// Moves the images, or tells what would move; gives the code, and what became of the images where they moved.
     pub(super) async fn carry_out(
         self,
@@ -60,14 +72,13 @@ impl Run {
     ) -> Result<(ExitCode, Vec<Finished>)> {
         let cancel = self.options.cancel.clone();
         if self.only_plan {
-            let target = destination.open_for_plan(settings, &cancel).await?;
-            let planning = plan(wanted, &*target, &self.options);
-            let plans = unless_cancelled(&cancel, "plan", planning).await?;
+            let plans = self.plan(wanted, destination, settings).await?;
             return Ok((super::plan::show(wanted, &plans, several, settings)?, Vec::new()));
         }
-        let target = destination.open(settings, self.sync, &cancel).await?;
+        let target = destination.open(settings, wanted.len(), self.sync, &cancel).await?;
         let finished = transfer(wanted, &target, self.options).await;
-        Ok((super::report::tell(&finished, several, settings)?, finished))
+        let names = !destination.is_stdout();
+        Ok((super::report::tell(&finished, several, names, settings)?, finished))
     }
 }
 

@@ -57,6 +57,21 @@ pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Ope
             };
             Ok(Opened::in_layout(Arc::new(layout), name, place.to_string(), full_name))
         }
+        Place::Archive { form, path, name } => {
+            let archive = super::archive::read(path.clone(), Some(*form)).await?;
+            let full_name = match name {
+                Name::Ref(text) | Name::Tag(text) => archive.full_name(Some(text))?,
+                Name::Digest(_) => String::new(),
+                Name::Sole => archive.full_name(None)?,
+            };
+            Ok(Opened {
+                source: Arc::new(archive),
+                name: name.clone(),
+                reference: place.to_string(),
+                full_name,
+                layout: None,
+            })
+        }
     }
 }
 
