@@ -16,6 +16,7 @@
 //! - [`content`]: the ends of a transfer, [`Source`] and [`Target`];
 //! - [`registry`]: a registry over HTTP, with complete authentication, as a source;
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
+//! - [`archive`]: a tar of a layout, or what `docker save` writes, as both;
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers.
 

@@ -25,6 +25,9 @@ use crate::media::MediaType;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 
+/// Images that are listed.
+const MOST: usize = 1024;
+
 /// Bytes of one layer that are decompressed to learn how many there are.
 const LAYER_LIMIT: u64 = 1 << 40;
 
@@ -46,6 +49,9 @@ pub(super) fn images(tar: &Tarball) -> Result<Option<Vec<Image>>> {
     let items: Option<Vec<Object<Item>>> = serde_json::from_slice(&text)
         .map_err(|error| unusable(MANIFEST, "is damaged").caused_by(error))?;
     let items = items.ok_or_else(|| unusable(MANIFEST, "is null"))?;
+    if items.len() > MOST {
+        return Err(unusable(MANIFEST, &format!("lists more than {MOST} images")));
+    }
     let images = items.into_iter().map(|Object(item)| Image {
         names: item.repo_tags.iter().map(|tag| full(tag)).collect(),
         content: Held::Files(Recipe {

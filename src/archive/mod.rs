@@ -111,9 +111,13 @@ impl Archive {
         Ok(Self(Arc::new(Inner { tar, images, place })))
     }
 
-    /// What its images are called, in their order: each has any number of names, the full one first.
+    /// What its images are called, in their order: each has any number of names.
     pub fn names(&self) -> impl Iterator<Item = &[String]> {
-        self.0.images.iter().map(|image| image.names.as_slice())
+        self.0.images.iter().map(|image| match image.content {
+            // Behind the full name of an entry there is at most its tag.
+            Held::Document(_) => image.names.get(..1).unwrap_or_default(),
+            Held::Files(_) => &image.names,
+        })
     }
 
     /// The name of the image that this word means, or of the only one; empty where it has none.
@@ -149,7 +153,7 @@ impl Inner {
         }
     }
 
-    /// A child that is not there is another platform's; the depth is limited by what was seen.
+    /// A child that is not there is another platform's, and an index in an index is nobody's: its blobs are not counted.
     fn add_below(&self, document: &Document, digests: &mut BTreeSet<Digest>) {
         match document.content() {
             Content::Manifest(manifest) => {

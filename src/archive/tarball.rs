@@ -21,7 +21,10 @@ pub(super) const BLOCK: u64 = 512;
 const CHECKSUM: Range<usize> = 148..156;
 
 /// Entries that are listed.
-const MOST: usize = 500_000;
+const MOST: usize = 100_000;
+
+/// Bytes of all their names together.
+const MOST_NAMES: usize = 16 << 20;
 
 /// Bytes of one entry that only says something about the next.
 const LONGEST_EXTENSION: u64 = 1 << 20;
@@ -40,6 +43,8 @@ const LINKS: usize = 8;
 pub(super) struct Tarball {
     file: File,
     nodes: HashMap<String, Node>,
+    /// Bytes of their names and of where links lead.
+    names: usize,
 }
 
 #[derive(Debug)]
@@ -84,7 +89,7 @@ impl Tarball {
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] for what is no tar, or one that cannot be read in one way only.
     pub(super) fn index(file: File) -> io::Result<Self> {
-        let mut tarball = Self { file, nodes: HashMap::new() };
+        let mut tarball = Self { file, nodes: HashMap::new(), names: 0 };
         let length = tarball.file.metadata()?.len();
         if length == 0 {
             return Err(invalid("is empty"));
@@ -188,6 +193,13 @@ impl Tarball {
             EntryType::Link => Kind::Link(std::str::from_utf8(&target()).ok().and_then(clean)),
             _ => Kind::Other,
         };
+        self.names += name.len();
+        if let Kind::Link(Some(target)) = &kind {
+            self.names += target.len();
+        }
+        if self.names > MOST_NAMES {
+            return Err(invalid("has names that are too long together"));
+        }
         let again = self.nodes.contains_key(&name);
         self.nodes.insert(name, Node { kind, again });
         Ok(())

@@ -181,6 +181,19 @@ async fn archives_of_others_are_loaded_under_full_names() {
     write("named.tar", &layout(held, Some("team/app:1")));
     cli.run(&["load", "named.tar"]).await.expect(0, "docker.io/team/app:1");
     cli.run(&["copy", "oci-archive:named.tar:team/app:1", "oci:out"]).await.expect(0, "");
+    // As containerd exports: the full name, and the tag alone.
+    let mut tagged = layout(held, Some("1.0"));
+    let Some(Entry::File(_, index)) = tagged.iter_mut().rev().nth(1) else { panic!("index.json") };
+    let both = r#"{"io.containerd.image.name":"ghcr.io/org/app:1.0",""#;
+    *index = String::from_utf8(index.clone())
+        .unwrap()
+        .replacen(r#"{"org"#, &format!("{both}org"), 1)
+        .into();
+    write("tagged.tar", &tagged);
+    let loaded = cli.run(&["load", "tagged.tar"]).await;
+    assert_eq!(loaded.expect(0, "").stdout.lines().count(), 1);
+    assert!(loaded.stdout.starts_with("ghcr.io/org/app:1.0@"), "{}", loaded.stdout);
+    cli.run(&["digest", "oci-archive:tagged.tar:1.0"]).await.expect(0, "");
     write("unnamed.tar", &layout(held, None));
     cli.run(&["load", "unnamed.tar"]).await.expect(2, "its image has no name");
     cli.run(&["copy", "oci-archive:unnamed.tar", "store:given:1"]).await.expect(0, "");

@@ -191,6 +191,39 @@ async fn on_a_full_disk_what_arrived_is_kept_until_there_is_space() {
 }
 
 #[tokio::test]
+async fn a_full_disk_leaves_no_archive_and_is_told_by_its_place() {
+    let test = "a_full_disk_leaves_no_archive_and_is_told_by_its_place";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let registry = Registry::start().await;
+    let held = image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(900_000, 1))])]);
+    held.publish(&registry, "a", Some("1"));
+    let (cli, name) = (Cli::new().env("TMPDIR", "small"), registry.repository("a") + ":1");
+    let Some(_small) = Small::mount(test, &cli.dir().join("small"), "size=500k") else { return };
+    cli.run(&[&name]).await.expect(0, "");
+    let store = format!("store:{name}");
+    for args in [
+        ["save", &name, "-o", "small/a.tar"],
+        ["copy", &store, "oci-archive:small/a.tar", "-q"],
+        ["copy", &store, "docker-archive:small/a.tar", "-q"],
+        ["pull", &name, "-o", "oci-archive:small/a.tar"],
+    ] {
+        let output = cli.run(&args).await;
+        output
+            .expect(7, "small/a.tar: No space left on device")
+            .expect(7, "hint: free some space there");
+        assert_eq!(std::fs::read_dir(cli.dir().join("small")).unwrap().count(), 0, "{args:?}");
+    }
+    cli.run(&["save", &name, "-o", "a.tar"]).await.expect(0, "");
+    let piped = cli.spawn_in_shell("cat a.tar | \"$@\"", &["load", "-"]).wait().await;
+    piped
+        .expect(7, "spool the archive: small: No space left on device")
+        .expect(7, "TMPDIR names another");
+    cli.run(&["load", "a.tar"]).await.expect(0, "(100 %)");
+}
+
+#[tokio::test]
 async fn without_inodes_the_message_is_the_same() {
     let test = "without_inodes_the_message_is_the_same";
     if !needs(test, &["mount", "umount"]) {
