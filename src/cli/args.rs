@@ -1,8 +1,12 @@
 //! What can be typed. Meaning is given to it in [`super::settings`] and the commands.
 
+mod archives;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::archives::{Load, Save};
 
 /// Heading of the options that say how to reach a registry.
 const REGISTRY: &str = "Registry options";
@@ -294,29 +298,6 @@ pub(crate) struct Copy {
     /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
-    #[command(flatten)]
-    pub(crate) moving: Moving,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Save {
-    /// Images of the store, or places: docker://…, oci:…
-    #[arg(required = true, value_name = "IMAGE")]
-    pub(crate) images: Vec<String>,
-    /// The archive; - is standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
-    /// Leave out blobs that the other side has: an inventory, an index.json or an earlier archive
-    #[arg(long, value_name = "FILE")]
-    pub(crate) since: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) moving: Moving,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Load {
-    /// The archive, of either form, compressed or not; - is standard input
-    pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) moving: Moving,
 }
