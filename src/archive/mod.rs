@@ -96,7 +96,10 @@ impl Archive {
     /// # Errors
     /// [`ErrorKind::NotFound`] where there is no such file, [`ErrorKind::Store`] for what is no archive of that form.
     pub fn open(path: &Path, form: Option<Form>) -> Result<Self> {
-        let shown = path.display().to_string();
+        let shown = match path.to_str() {
+            Some("-") => "standard input".to_owned(),
+            _ => path.display().to_string(),
+        };
         let place = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
         let file = open::open(path, &shown)?;
         let tar = Tarball::index(file).map_err(|error| {

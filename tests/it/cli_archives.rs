@@ -129,6 +129,8 @@ async fn an_update_holds_only_what_the_other_side_lacks() {
     assert_eq!(cli.json(&[&other[..], &["verify", "--json"]].concat()).await["bad"], json!([]));
     // What an update says that its images need, whoever loaded it has.
     cli.run(&save("update.tar", "nothing.tar")).await.expect(0, "(100 %)");
+    let piped = cli.spawn_in_shell("cat first.tar | \"$@\"", &save("-", "x.tar")).wait().await;
+    piped.expect(2, "an archive must be a file here");
     std::fs::write(cli.dir().join("inventory"), "alpine:3.14\n").unwrap();
     cli.run(&save("inventory", "x.tar")).await.expect(2, "line 1 is no digest");
     cli.run(&save("absent", "x.tar")).await.expect(3, "absent");
@@ -204,6 +206,7 @@ async fn archives_of_others_are_loaded_under_full_names() {
         .await
         .expect(7, "hint: if it is what `docker save` wrote");
     cli.run(&["load", "absent.tar"]).await.expect(3, "absent.tar: does not exist");
+    cli.run(&["load", "-"]).await.expect(7, "standard input: is empty");
     cli.run(&["load", "."]).await.expect(7, "is a directory");
     write("none.tar", &[file("a", "b")]);
     cli.run(&["load", "none.tar"]).await.expect(7, "has no manifest.json");

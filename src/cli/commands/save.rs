@@ -24,12 +24,13 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     let places = args.images.iter().map(parse).collect::<Result<Vec<_>>>()?;
     let output = output(&args.output, args.moving.plan, settings)?;
     let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
-    let cancel = signals::cancelled_by_signals();
-    let run = Run::parse(&args.moving, &words::SAVE, settings, &cancel)?;
+    // Before signals are caught: whoever writes the inventory into a pipe may never come.
     let left_out = match &args.since {
         Some(path) => since::held(path, settings).await?,
         None => HashSet::new(),
     };
+    let cancel = signals::cancelled_by_signals();
+    let run = Run::parse(&args.moving, &words::SAVE, settings, &cancel)?;
     let destination = Destination::Archive(NewArchive::hybrid(output, left_out)?, Name::Sole);
     let mut wanted = Vec::new();
     for place in &places {

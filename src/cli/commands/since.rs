@@ -36,11 +36,17 @@ pub(super) async fn held(path: &Path, settings: &Settings) -> Result<HashSet<Dig
     };
     let mut text = Vec::new();
     file.by_ref().take(LOOK_AT as u64).read_to_end(&mut text).map_err(fail)?;
-    if text.iter().any(|byte| *byte == 0 || !byte.is_ascii()) {
+    let json = text.trim_ascii_start().starts_with(b"{");
+    if !json && text.iter().any(|byte| *byte == 0 || !byte.is_ascii()) {
+        if !path.is_file() {
+            return Err(Error::new(ErrorKind::Reference, "--since")
+                .at(path.display().to_string())
+                .because("an archive must be a file here, not a pipe"));
+        }
         return Ok(read(path.to_owned(), None).await?.digests()?.into_iter().collect());
     }
     file.take(LIMIT).read_to_end(&mut text).map_err(fail)?;
-    if text.trim_ascii_start().starts_with(b"{") {
+    if json {
         return named(entries_of_index(&text)?, settings).await;
     }
     inventory(&text).map_err(|error| error.at(path.display().to_string()))
