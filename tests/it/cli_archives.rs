@@ -72,6 +72,15 @@ async fn the_same_image_is_the_same_file_whichever_way_it_is_saved() {
     assert!(read("a.tar") == read("b.tar") && read("a.tar") == read("c.tar"));
     let dated = Cli::new().env("SOURCE_DATE_EPOCH", "soon");
     dated.run(&["save", "a", "-o", "x.tar"]).await.expect(2, "expected seconds since 1970");
+    let dated = Cli::new().env("SOURCE_DATE_EPOCH", "86400");
+    let from = format!("oci-archive:{}:{}", cli.dir().join("a.tar").display(), names[0]);
+    for form in ["oci-archive", "docker-archive"] {
+        dated.run(&["copy", &from, &format!("{form}:x.tar")]).await.expect(0, "");
+        let file = std::fs::File::open(dated.dir().join("x.tar")).unwrap();
+        let modified =
+            |entry: std::io::Result<tar::Entry<'_, _>>| entry.unwrap().header().mtime().unwrap();
+        assert!(tar::Archive::new(file).entries().unwrap().map(modified).all(|time| time == 86400));
+    }
     for form in ["oci-archive", "docker-archive"] {
         for file in ["d.tar", "e.tar"] {
             let place = format!("{form}:{file}");
@@ -119,6 +128,10 @@ async fn an_update_holds_only_what_the_other_side_lacks() {
         let needed = needed.map(|piece| piece.digest().encoded().to_owned());
         assert_eq!(blobs(&cli.dir().join("update.tar")), needed, "{since}");
     }
+    // Docker would look for blobs that are not there.
+    let listed =
+        cli.spawn_in_shell("tar xOf update.tar manifest.json", &["--version"]).wait().await;
+    assert_eq!(listed.stdout, "[]");
     let base = images[0].layers[0].digest();
     let refused = cli.run(&["--store", "empty", "load", "update.tar"]).await;
     refused.expect(3, &format!("neither in the archive nor in the store: {base}"));

@@ -224,6 +224,34 @@ async fn a_full_disk_leaves_no_archive_and_is_told_by_its_place() {
 }
 
 #[tokio::test]
+async fn an_archive_is_also_written_where_every_file_must_have_a_name() {
+    if !needs("an_archive_is_also_written_where_every_file_must_have_a_name", PROGRAMS) {
+        return;
+    }
+    let (_registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    cli.run(&[&name]).await.expect(0, "");
+    let folder = cli.store().with_file_name("store-out");
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.join("a.tar");
+    let save = ["save", &name, "-o", path.to_str().unwrap()];
+    let files = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    for form in ["oci-archive", "docker-archive"] {
+        let place = format!("{form}:{}", path.display());
+        let copy = ["copy", &format!("store:{name}"), &place];
+        let failed =
+            inject(&cli, "?rename,?renameat,renameat2", "-out/a.tar", "error=EIO", &copy).await;
+        failed.expect(7, "Input/output error");
+        assert_eq!(files().count(), 0, "{form}");
+        inject(&cli, "openat", "-out", "error=EOPNOTSUPP", &copy).await.expect(0, "");
+        assert_eq!(files().collect::<Vec<_>>(), ["a.tar"], "{form}");
+        std::fs::remove_file(&path).unwrap();
+    }
+    cli.run(&save).await.expect(0, "");
+    cli.run(&["load", path.to_str().unwrap()]).await.expect(0, "(100 %)");
+}
+
+#[tokio::test]
 async fn without_inodes_the_message_is_the_same() {
     let test = "without_inodes_the_message_is_the_same";
     if !needs(test, &["mount", "umount"]) {
