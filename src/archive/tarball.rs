@@ -145,14 +145,10 @@ impl Tarball {
 
     /// Keeps what an entry says about the next one; tells whether it is such an entry.
     fn read_ahead(&self, header: &Header, span: Range<u64>, ahead: &mut Ahead) -> io::Result<bool> {
-        let kind = header.entry_type();
-        if !(kind.is_gnu_longname()
-            || kind.is_gnu_longlink()
-            || kind.is_pax_local_extensions()
-            || kind.is_pax_global_extensions())
-        {
+        if !is_ahead(header) {
             return Ok(false);
         }
+        let kind = header.entry_type();
         if span.end - span.start > LONGEST_EXTENSION {
             return Err(invalid("has a header that is too large"));
         }
@@ -250,13 +246,21 @@ impl Tarball {
 impl Ahead {
     /// Size of the entry behind this header.
     fn size_of(&self, header: &Header) -> io::Result<u64> {
-        let kind = header.entry_type();
-        // These have no bytes, whatever the header says; other readers see it so too.
-        if kind.is_symlink() || kind.is_hard_link() || kind.is_dir() || kind.is_fifo() {
-            return Ok(0);
+        match header.entry_type() {
+            // These have no bytes, whatever the header says; other readers see it so too.
+            EntryType::Symlink
+            | EntryType::Link
+            | EntryType::Directory
+            | EntryType::Fifo
+            | EntryType::Char
+            | EntryType::Block => return Ok(0),
+            // It can have more headers, which not every reader looks for.
+            EntryType::GNUSparse => return Err(invalid("has a sparse file, which no image needs")),
+            _ => {}
         }
         let own = header.entry_size()?;
-        match self.pax_size {
+        // What stands ahead is about the entry, not about other headers ahead of it.
+        match self.pax_size.filter(|_| !is_ahead(header)) {
             Some(size) if size != own && size < BEYOND_OCTAL => {
                 Err(invalid("says two sizes of one entry"))
             }
@@ -286,6 +290,17 @@ impl Ahead {
         }
         Ok(())
     }
+}
+
+/// Whether it only says something about the next entry, or about all.
+fn is_ahead(header: &Header) -> bool {
+    matches!(
+        header.entry_type(),
+        EntryType::GNULongName
+            | EntryType::GNULongLink
+            | EntryType::XHeader
+            | EntryType::XGlobalHeader
+    )
 }
 
 fn invalid(why: &'static str) -> io::Error {

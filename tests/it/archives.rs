@@ -241,19 +241,21 @@ async fn hostile_layouts_are_refused() {
     refused(&large, ErrorKind::Document, "the limit").await;
 }
 
+/// The header of an entry of this kind, without a name.
+fn long(size: u64, kind: u8) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
+    header.set_entry_type(tar::EntryType::new(kind));
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
 #[test]
 fn hostile_tars_are_refused() {
     let good = tar(&layout(&app(), None));
     let mut damaged = good.clone();
     damaged[3 << 9] ^= 1;
     let pax = |key, value: &str| Entry::Pax(vec![(key, value.to_owned())]);
-    let long = |size: u64, kind: u8| {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(size);
-        header.set_entry_type(tar::EntryType::new(kind));
-        header.set_cksum();
-        header.as_bytes().to_vec()
-    };
     let huge = [long(2 << 20, b'L'), vec![b'a'; 2 << 20]].concat();
     let name = [long(5 << 10, b'L'), vec![b'a'; 5 << 10]].concat();
     for (bytes, why) in [
@@ -271,6 +273,7 @@ fn hostile_tars_are_refused() {
             tar(&[pax("size", "0"), file("a", tar(&[file("hidden", "x")]))]),
             "two sizes of one entry",
         ),
+        (tar(&[Entry::Raw(long(0, b'S'))]), "a sparse file"),
         (tar(&[pax("size", "-1"), file("a", "")]), "malformed PAX size"),
         (gzip(&good)[..200].to_vec(), "read the archive"),
     ] {
@@ -281,14 +284,16 @@ fn hostile_tars_are_refused() {
 }
 
 #[tokio::test]
-async fn names_in_extensions_count_and_sizes_beyond_octal_do_not_confuse() {
+async fn what_stands_ahead_is_about_the_entry_and_not_about_other_headers() {
     let held = app();
     let digest = held.manifest.digest().to_string();
     let mut entries = layout(&held, None);
     let Entry::File(name, bytes) = entries.remove(0) else { panic!("the config") };
-    let long = format!("{}{name}", "./".repeat(60));
-    let records = vec![("path", long), ("mtime", "1.5".to_owned())];
-    entries.push(Entry::Pax(records));
+    let name = format!("{}{name}", "./".repeat(60));
+    let size = bytes.len().to_string();
+    entries.push(Entry::Pax(vec![("path", name), ("mtime", "1.5".to_owned()), ("size", size)]));
+    // What PAX says is about the entry, not about this header between them (CVE-2025-62518), and it wins.
+    entries.push(Entry::Raw([long(2, b'L'), b"x\0".to_vec(), vec![0; 510]].concat()));
     entries.push(Entry::File("short".into(), bytes));
     assert_eq!(read(&tar(&entries), Form::Oci).await.unwrap(), digest);
 }
