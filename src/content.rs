@@ -238,6 +238,11 @@ pub trait Target: Send + Sync {
         Box::pin(ready(Ok(())))
     }
 
+    /// Whether blobs must come one after the other, in the order in which they were announced.
+    fn in_order(&self) -> bool {
+        false
+    }
+
     /// Asks for one blob to be taken; waits where another writer of it is at work.
     fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>>;
 

@@ -98,8 +98,18 @@ pub enum Matter {
     Certificate,
     /// The server does not speak TLS.
     NoTls,
-    /// The disk is full.
+    /// The disk of the store is full.
     DiskFull,
+    /// The disk that an archive is written to is full.
+    ArchiveDiskFull,
+    /// The disk that a pipe or a compressed archive is unpacked to is full.
+    SpoolFull,
+    /// An archive was made for somebody who has more.
+    NotCarried,
+    /// An archive is no tar of an image layout.
+    NoLayoutInside,
+    /// An archive is nothing that docker wrote.
+    NoDockerManifest,
 }
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -16,9 +16,12 @@
 //! - [`content`]: the ends of a transfer, [`Source`] and [`Target`];
 //! - [`registry`]: a registry over HTTP, with complete authentication, as both;
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
+//! - [`archive`]: a tar of a layout, or what `docker save` writes, as both;
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers.
 
+pub mod annotation;
+pub mod archive;
 pub mod checked;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -31,6 +34,7 @@ pub mod error;
 mod escape;
 pub mod insight;
 mod json;
+pub mod layer;
 pub mod layout;
 pub mod media;
 mod pace;

@@ -1,8 +1,9 @@
-//! Where content is, as people write it: a registry, the local store, or an image layout on disk.
+//! Where content is, as people write it: a registry, the local store, an image layout on disk, or an archive.
 
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::archive::Form;
 use crate::content::Name;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +23,15 @@ pub enum Place {
         /// Its directory.
         path: PathBuf,
         /// The entry in it: [`Name::Ref`], [`Name::Digest`], or [`Name::Sole`] where none was named.
+        name: Name,
+    },
+    /// A tar of a layout, or what `docker save` writes.
+    Archive {
+        /// Which of them.
+        form: Form,
+        /// The file.
+        path: PathBuf,
+        /// The image in it, as in a layout.
         name: Name,
     },
 }
@@ -48,11 +58,11 @@ impl Place {
         }
         match text.split_once(':') {
             Some(("store", reference)) => reference.parse().map(Self::Store),
-            Some(("oci", rest)) => layout(rest).map_err(|why| refuse(text, &why)),
-            Some(("oci-archive" | "docker-archive", _)) => Err(refuse(
-                text,
-                "archives cannot be read or written yet; only oci:PATH[:NAME] can",
-            )),
+            Some(("oci", rest)) => within(rest, "layout")
+                .map(|(path, name)| Self::Layout { path, name })
+                .map_err(|why| refuse(text, &why)),
+            Some(("oci-archive", rest)) => archive(text, Form::Oci, rest),
+            Some(("docker-archive", rest)) => archive(text, Form::Docker, rest),
             _ => {
                 let reference = text.parse()?;
                 Ok(match plain {
@@ -80,14 +90,23 @@ impl fmt::Display for Place {
         match self {
             Self::Registry(reference) | Self::Either(reference) => write!(f, "{reference}"),
             Self::Store(reference) => write!(f, "store:{reference}"),
-            Self::Layout { path, name } => {
-                write!(f, "oci:{}", path.display())?;
-                match name {
-                    Name::Sole => Ok(()),
-                    Name::Digest(digest) => write!(f, "@{digest}"),
-                    Name::Ref(text) | Name::Tag(text) => write!(f, ":{text}"),
-                }
+            Self::Layout { path, name } => write!(f, "oci:{}{}", path.display(), Suffix(name)),
+            Self::Archive { form, path, name } => {
+                write!(f, "{form}:{}{}", path.display(), Suffix(name))
             }
+        }
+    }
+}
+
+/// A name as it stands behind a path.
+struct Suffix<'a>(&'a Name);
+
+impl fmt::Display for Suffix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Name::Sole => Ok(()),
+            Name::Digest(digest) => write!(f, "@{digest}"),
+            Name::Ref(text) | Name::Tag(text) => write!(f, ":{text}"),
         }
     }
 }
@@ -96,11 +115,16 @@ fn refuse(text: &str, why: &str) -> Error {
     Error::new(ErrorKind::Reference, format!("place '{text}'")).because(why)
 }
 
+fn archive(text: &str, form: Form, rest: &str) -> Result<Place> {
+    let (path, name) = within(rest, "archive").map_err(|why| refuse(text, &why))?;
+    Ok(Place::Archive { form, path, name })
+}
+
 /// `PATH`, `PATH:NAME`, `PATH@DIGEST` or `PATH:@DIGEST`.
-fn layout(text: &str) -> Result<Place, String> {
+fn within(text: &str, what: &str) -> Result<(PathBuf, Name), String> {
     if text.starts_with("//") && !text.starts_with("///") {
         // oras and helm write registries so.
-        return Err(format!("a layout is a directory; for a registry write docker:{text}"));
+        return Err(format!("this is no path; for a registry write docker:{text}"));
     }
     let (path, name) = match text.split_once(':') {
         Some((path, name)) => (path, Some(name)),
@@ -118,9 +142,9 @@ fn layout(text: &str) -> Result<Place, String> {
         },
     };
     if path.is_empty() {
-        return Err("the path of the layout is missing".to_owned());
+        return Err(format!("the path of the {what} is missing"));
     }
-    Ok(Place::Layout { path: path.into(), name })
+    Ok((path.into(), name))
 }
 
 fn digest(text: &str) -> Result<Digest, String> {
@@ -148,6 +172,8 @@ mod tests {
             assert_eq!(read("store:a:1"), Place::Store(reference("a:1")));
             assert_eq!(read("store:1.0"), Place::Store(reference("1.0")));
             assert!(matches!(read("oci:a"), Place::Layout { .. }));
+            assert!(matches!(read("oci-archive:a"), Place::Archive { form: Form::Oci, .. }));
+            assert!(matches!(read("docker-archive:a"), Place::Archive { form: Form::Docker, .. }));
         }
         assert_eq!(
             Place::parse("a", PlainMeans::Registry).unwrap(),
@@ -161,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn layouts_are_split_at_the_first_colon() {
+    fn layouts_and_archives_are_split_at_the_first_colon() {
         let pinned = || Name::Digest(DIGEST.parse().unwrap());
         let named = |name: &str| Name::Ref(name.into());
         for (text, path, name) in [
@@ -178,7 +204,12 @@ mod tests {
             (&format!("oci:dir:r/app@{DIGEST}"), "dir", named(&format!("r/app@{DIGEST}"))),
             ("oci:dir@sha256/:1", "dir@sha256/", named("1")),
         ] {
-            assert_eq!(read(text), Place::Layout { path: path.into(), name }, "{text}");
+            let layout = Place::Layout { path: path.into(), name: name.clone() };
+            assert_eq!(read(text), layout, "{text}");
+            let text = text.replacen("oci", "docker-archive", 1);
+            let archive = Place::Archive { form: Form::Docker, path: path.into(), name };
+            assert_eq!(read(&text), archive, "{text}");
+            assert_eq!(read(&archive.to_string()), archive, "{text}");
         }
     }
 
@@ -192,8 +223,8 @@ mod tests {
             ("oci:dir@sha256:abc", "needs 64 hex digits"),
             ("oci:dir:@0", "expected algorithm:hex"),
             ("oci://ghcr.io/org/app", "write docker://ghcr.io/org/app"),
-            ("oci-archive:a.tar", "archives cannot be read"),
-            ("docker-archive:a.tar:x", "archives cannot be read"),
+            ("oci-archive:", "path of the archive is missing"),
+            ("docker-archive:a.tar:", "name after the colon is missing"),
             ("store:", "empty"),
             ("store:A", "lowercase"),
             ("docker://", "empty"),

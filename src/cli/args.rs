@@ -1,18 +1,21 @@
 //! What can be typed. Meaning is given to it in [`super::settings`] and the commands.
 
+mod archives;
 mod at_registry;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 
 /// Heading of the options that say how to reach a registry.
 const REGISTRY: &str = "Registry options";
 
 /// Verbs that never ask a registry.
-const LOCAL: [&str; 7] = ["images", "rm", "prune", "verify", "completions", "man", "help"];
+const LOCAL: [&str; 9] =
+    ["images", "inventory", "load", "rm", "prune", "verify", "completions", "man", "help"];
 
 /// The command line. Options for registries are taken everywhere, so that an alias may hold them, and shown where they
 /// matter.
@@ -171,6 +174,7 @@ pub(crate) enum Verb {
   rpull alpine:3.14
   rpull pull --platform linux/arm64 alpine:3.14 debian:12
   rpull pull -o oci:./alpine alpine:3.14
+  rpull pull -o docker-archive:alpine.tar alpine:3.14
   rpull pull --plan --json ghcr.io/org/app:2")]
     Pull(Pull),
     /// Send an image to a registry, only what it lacks
@@ -190,10 +194,30 @@ pub(crate) enum Verb {
   rpull copy --platform linux/arm64 debian:12 oci:./debian
   rpull copy oci:./image:1.2 store:app:1.2
   rpull copy --all-tags ghcr.io/org/app reg.local/mirror/app
+  rpull copy alpine:3.14 docker-archive:alpine.tar
 
-A plain reference is an image of a registry; store:…, oci:PATH[:NAME] are other places."
+A plain reference is an image of a registry; store:…, oci:PATH[:NAME], oci-archive:FILE[:NAME] and
+docker-archive:FILE[:NAME] are other places."
     )]
     Copy(Copy),
+    /// Write images of the store into an archive that rpull and docker load
+    #[command(after_help = "Examples:
+  rpull save alpine:3.14 debian:12 -o images.tar
+  rpull save app:2 -o - | ssh host rpull load -
+  rpull save app:2 --since inventory.txt -o update.tar
+
+--since takes what `rpull inventory` printed there, a layout's index.json, or an earlier archive.")]
+    Save(Save),
+    /// Load the images of an archive into the store, whoever wrote it
+    #[command(
+        after_help = "Examples:\n  rpull load images.tar\n  docker save app:2 | rpull load -\n  rpull load --plan update.tar"
+    )]
+    Load(Load),
+    /// Print the digests of all that the images in the store need, one per line
+    #[command(
+        after_help = "Examples:\n  rpull inventory > inventory.txt\n  rpull inventory | ssh host rpull save app:2 --since - -o - | rpull load -"
+    )]
+    Inventory,
     /// Print the digest that a name stands for
     #[command(
         after_help = "Examples:\n  rpull digest alpine:3.14\n  rpull digest --platform linux/arm64 alpine:3.14"
@@ -333,10 +357,10 @@ pub(crate) struct Push {
 
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
-    /// Image, or a place: store:…, oci:…
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
-    /// Image, or a place: store:…, oci:…
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
     /// Every tag of the repository SRC, each under its own name in the repository or place DST
@@ -380,7 +404,7 @@ pub(crate) struct Moving {
 
 #[derive(Debug, Args)]
 pub(crate) struct Look {
-    /// Image, or a place: store:…, oci:…
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
@@ -388,7 +412,7 @@ pub(crate) struct Look {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// Image, or a place: store:…, oci:…
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,

@@ -24,9 +24,12 @@ pub(super) fn code(error: &Error) -> u8 {
 
 /// Tells the error with a hint, and gives its code.
 pub(super) fn report(error: &Error) -> ExitCode {
-    output::error_line(&error.chain());
-    if let Some(hint) = hint(error) {
-        output::hint_line(hint);
+    // Whoever read standard output has had enough, and knows.
+    if !error.chain().starts_with("write the archive: stdout: Broken pipe") {
+        output::error_line(&error.chain());
+        if let Some(hint) = hint(error) {
+            output::hint_line(hint);
+        }
     }
     ExitCode::from(code(error))
 }
@@ -60,6 +63,15 @@ fn hint(error: &Error) -> Option<&'static str> {
             "give the registry's CA with --ca-file, or put it into certs.d; --insecure accepts any certificate"
         }
         Matter::NoTls => "the registry may speak plain http: --plain-http",
+        Matter::ArchiveDiskFull => "free some space there and run it again",
+        Matter::SpoolFull => {
+            "a pipe or a compressed archive is unpacked there first; TMPDIR names another place"
+        }
+        Matter::NotCarried => {
+            "load the earlier archives first, or save it again with what is there: `rpull inventory`"
+        }
+        Matter::NoLayoutInside => "if it is what `docker save` wrote, it is docker-archive:FILE",
+        Matter::NoDockerManifest => "if it is a tar of an image layout, it is oci-archive:FILE",
         Matter::DiskFull => {
             "free some space (`rpull rm`, `rpull prune`) and run it again: what arrived is kept, until `rpull prune --partials`"
         }

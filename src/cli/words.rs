@@ -38,3 +38,19 @@ pub(super) const COPY: Words = Words {
     ending: "finishing",
     done: "copied",
 };
+
+pub(super) const SAVE: Words = Words {
+    running: "saving",
+    to_do: "save",
+    moving: "saving",
+    ending: "finishing",
+    done: "saved",
+};
+
+pub(super) const LOAD: Words = Words {
+    running: "loading",
+    to_do: "load",
+    moving: "loading",
+    ending: "verifying",
+    done: "loaded",
+};

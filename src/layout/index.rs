@@ -9,16 +9,11 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use super::{blobs, failed};
+use crate::annotation::{self, REF_ANNOTATION};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::Object;
-
-/// The full name of an image, as containerd writes it.
-pub const NAME_ANNOTATION: &str = "io.containerd.image.name";
-
-/// The name that skopeo and umoci look for; any name where there is no [`NAME_ANNOTATION`], else often only its tag.
-pub const REF_ANNOTATION: &str = "org.opencontainers.image.ref.name";
 
 /// Digest of the index that a manifest was chosen from.
 pub const INDEX_ANNOTATION: &str = "rpull.index";
@@ -45,13 +40,7 @@ pub struct Entry {
 impl Entry {
     /// Reads it by its annotations.
     pub fn of(descriptor: Descriptor) -> Self {
-        let mut names: Vec<String> = [NAME_ANNOTATION, REF_ANNOTATION]
-            .into_iter()
-            .filter_map(|key| descriptor.annotations.get(key))
-            .filter(|name| !name.is_empty())
-            .cloned()
-            .collect();
-        names.dedup();
+        let names = annotation::names(&descriptor);
         Self { descriptor, names }
     }
 
@@ -153,16 +142,7 @@ impl Index {
     /// Gives the name to this content and takes it from all other; tells whether that changed anything.
     pub(super) fn set(&mut self, name: &str, mut descriptor: Descriptor) -> Result<bool> {
         descriptor.data = None;
-        descriptor.annotations.remove(NAME_ANNOTATION);
-        descriptor.annotations.remove(REF_ANNOTATION);
-        // The grammar of the other annotation has no brackets, and skopeo refuses the whole layout for them.
-        let brackets = name.contains('[');
-        if brackets || name.contains('/') {
-            descriptor.annotations.insert(NAME_ANNOTATION.to_owned(), name.to_owned());
-        }
-        if !brackets {
-            descriptor.annotations.insert(REF_ANNOTATION.to_owned(), name.to_owned());
-        }
+        annotation::rename(&mut descriptor, name);
         if self.find(name)?.is_some_and(|held| held.descriptor == descriptor) {
             return Ok(false);
         }

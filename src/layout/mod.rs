@@ -15,6 +15,7 @@ mod create;
 mod examine;
 mod index;
 mod ingest;
+mod inventory;
 mod journal;
 mod lock;
 mod mentions;
@@ -33,9 +34,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use self::index::Index;
-pub use self::index::{
-    Entry, INDEX_ANNOTATION, NAME_ANNOTATION, ORIGIN_ANNOTATION, REF_ANNOTATION,
-};
+pub use self::index::{Entry, INDEX_ANNOTATION, ORIGIN_ANNOTATION};
 use self::journal::Journal;
 use self::lock::{Mode, Waiting};
 use self::origins::with_origins;

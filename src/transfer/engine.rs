@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         Self {
             wanted,
             target,
-            jobs: options.jobs.max(1),
+            jobs: if target.in_order() { 1 } else { options.jobs.max(1) },
             foreign_layers: options.foreign_layers,
             cancel: options.cancel.clone(),
             running: JoinSet::new(),
@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
         self.plan = Plan::of(&graphs, &**self.target, self.foreign_layers).await?;
         self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
         self.endings = self.plan.blobs.iter().map(PlannedBlob::ending_without_work).collect();
-        self.queue = self.plan.work().into();
+        self.queue = self.plan.work(self.target.in_order()).into();
         for (blob, ending) in self.plan.blobs.iter().zip(&self.endings) {
             if *ending == Ending::Missing {
                 for &image in &blob.images {

@@ -6,27 +6,44 @@ use std::path::{Path, PathBuf};
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     (
         "registry",
-        &["crate::layout", "crate::transfer", "crate::cli", "crate::insight"],
+        &["crate::layout", "crate::archive", "crate::transfer", "crate::cli", "crate::insight"],
         "an end knows neither other ends nor the engine",
     ),
     (
         "layout",
-        &["crate::registry", "crate::transfer", "crate::cli", "crate::insight"],
+        &["crate::registry", "crate::archive", "crate::transfer", "crate::cli", "crate::insight"],
         "an end knows neither other ends nor the engine",
     ),
     (
+        "archive",
+        &["crate::registry", "crate::layout", "crate::transfer", "crate::cli", "crate::insight"],
+        "an end knows neither other ends nor the engine",
+    ),
+    (
+        "layer",
+        &["crate::registry", "crate::layout", "crate::archive", "crate::transfer", "crate::cli"],
+        "bytes know nothing of where they come from",
+    ),
+    (
         "transfer",
-        &["crate::layout", "crate::cli", "crate::insight", "reqwest"],
+        &["crate::layout", "crate::archive", "crate::cli", "crate::insight", "reqwest"],
         "the engine knows the traits of its ends only",
     ),
     (
         "insight",
-        &["crate::registry", "crate::layout", "crate::transfer", "crate::cli", "crate::content"],
+        &[
+            "crate::registry",
+            "crate::layout",
+            "crate::archive",
+            "crate::transfer",
+            "crate::cli",
+            "crate::content",
+        ],
         "pure functions over documents",
     ),
     (
         "content",
-        &["crate::registry", "crate::layout", "crate::transfer", "crate::cli"],
+        &["crate::registry", "crate::layout", "crate::archive", "crate::transfer", "crate::cli"],
         "the traits come before who has them",
     ),
     (
@@ -43,6 +60,9 @@ const RESERVED: &[(&str, &str)] = &[
     ("anstream", "cli"),
     ("reqwest", "registry"),
     ("hyper", "registry"),
+    ("tar", "archive"),
+    ("flate2", "layer"),
+    ("zstd", "layer"),
 ];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {

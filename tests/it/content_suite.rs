@@ -1,10 +1,13 @@
 //! What every source and every target promises, run against each that there is.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
+use rpull::archive::{self, Archive, Form, Output, WriteOptions};
 use rpull::checked::verify;
 use rpull::content::{Admission, Holding, Incoming, Ingest, Label, Name, Source, Target};
 use rpull::descriptor::Descriptor;
@@ -15,7 +18,7 @@ use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
 use rpull::registry::{Client, RegistryOptions};
 
-use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
 use crate::support::live::{Access, Live, needs};
 use crate::support::memory::Memory;
 use crate::support::real::RealImage;
@@ -301,4 +304,68 @@ async fn debians_registry_is_a_source() {
     let reference = format!("{}/team/app:v1", registry.host()).parse().unwrap();
     let repository = Client::new(RegistryOptions::default()).repository(&reference).unwrap();
     check_source(&repository, &Name::Tag("v1".into()), &real.v1).await;
+}
+
+fn new_archive(form: Form) -> (tempfile::TempDir, PathBuf, Arc<dyn Target>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("archive.tar");
+    let options = WriteOptions {
+        form,
+        hybrid: false,
+        images: 1,
+        left_out: HashSet::new(),
+        modified: 0,
+        sync: false,
+    };
+    let target = archive::write(Output::File(path.clone()), options).unwrap();
+    (folder, path, target)
+}
+
+/// Writes the image into a new archive and opens that.
+async fn archived(form: Form, name: &Name, held: &Image) -> (tempfile::TempDir, Archive) {
+    let (folder, path, target) = new_archive(form);
+    for piece in held.blobs() {
+        let mut ingest = open(&*target, &piece.descriptor).await;
+        ingest.write(&piece.bytes).await.unwrap();
+        ingest.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
+    }
+    let bytes = held.manifest.bytes.clone();
+    let document = Document::received(bytes, &held.manifest.descriptor.media_type, None).unwrap();
+    let label = Label { name: name.clone(), origins: Vec::new(), index: None };
+    target.put(&document, Some(&label)).await.unwrap();
+    assert!(!path.exists(), "it appears when it is whole");
+    target.settle().await.unwrap();
+    (folder, Archive::open(&path, Some(form)).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oci_archive_is_a_target() {
+    let (_folder, path, target) = new_archive(Form::Oci);
+    check_target(target).await;
+    assert!(path.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_docker_archive_takes_blobs_like_any_target() {
+    let (_folder, _, target) = new_archive(Form::Docker);
+    check_partials(&*target).await;
+    check_commits(&*target).await;
+    check_writers_wait(&target).await;
+}
+
+#[tokio::test]
+async fn an_oci_archive_is_a_source() {
+    let (name, held) = (Name::Ref("registry.example/app:1".into()), small_image());
+    let (_folder, archive) = archived(Form::Oci, &name, &held).await;
+    check_source(&archive, &name, &held).await;
+    check_source(&archive, &Name::Sole, &held).await;
+}
+
+#[tokio::test]
+async fn a_docker_archive_is_a_source_of_the_image_without_compression() {
+    let (name, held) = (Name::Ref("registry.example/app:1".into()), small_image());
+    let (_folder, archive) = archived(Form::Docker, &name, &held).await;
+    let plain = uncompressed(&held);
+    check_source(&archive, &name, &plain).await;
+    check_source(&archive, &Name::Sole, &plain).await;
 }

@@ -244,6 +244,67 @@ async fn rm_on_a_full_disk_takes_nothing_from_other_images() {
 }
 
 #[tokio::test]
+async fn a_full_disk_leaves_no_archive_and_is_told_by_its_place() {
+    let test = "a_full_disk_leaves_no_archive_and_is_told_by_its_place";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let registry = Registry::start().await;
+    let held = image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(900_000, 1))])]);
+    held.publish(&registry, "a", Some("1"));
+    let (cli, name) = (Cli::new().env("TMPDIR", "small"), registry.repository("a") + ":1");
+    let Some(_small) = Small::mount(test, &cli.dir().join("small"), "size=500k") else { return };
+    cli.run(&[&name]).await.expect(0, "");
+    let store = format!("store:{name}");
+    for args in [
+        ["save", &name, "-o", "small/a.tar"],
+        ["copy", &store, "oci-archive:small/a.tar", "-q"],
+        ["copy", &store, "docker-archive:small/a.tar", "-q"],
+        ["pull", &name, "-o", "oci-archive:small/a.tar"],
+    ] {
+        let output = cli.run(&args).await;
+        output
+            .expect(7, "small/a.tar: No space left on device")
+            .expect(7, "hint: free some space there");
+        assert_eq!(std::fs::read_dir(cli.dir().join("small")).unwrap().count(), 0, "{args:?}");
+    }
+    cli.run(&["save", &name, "-o", "a.tar"]).await.expect(0, "");
+    let piped = cli.spawn_in_shell("cat a.tar | \"$@\"", &["load", "-"]).wait().await;
+    piped
+        .expect(7, "spool the archive: small: No space left on device")
+        .expect(7, "TMPDIR names another");
+    cli.run(&["load", "a.tar"]).await.expect(0, "(100 %)");
+}
+
+#[tokio::test]
+async fn an_archive_is_also_written_where_every_file_must_have_a_name() {
+    if !needs("an_archive_is_also_written_where_every_file_must_have_a_name", PROGRAMS) {
+        return;
+    }
+    let (_registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    cli.run(&[&name]).await.expect(0, "");
+    let folder = cli.store().with_file_name("store-out");
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.join("a.tar");
+    let save = ["save", &name, "-o", path.to_str().unwrap()];
+    let files = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    for form in ["oci-archive", "docker-archive"] {
+        let place = format!("{form}:{}", path.display());
+        let copy = ["copy", &format!("store:{name}"), &place];
+        let failed =
+            inject(&cli, "?rename,?renameat,renameat2", "-out/a.tar", "error=EIO", &copy).await;
+        failed.expect(7, "Input/output error");
+        assert_eq!(files().count(), 0, "{form}");
+        inject(&cli, "openat", "-out", "error=EOPNOTSUPP", &copy).await.expect(0, "");
+        assert_eq!(files().collect::<Vec<_>>(), ["a.tar"], "{form}");
+        std::fs::remove_file(&path).unwrap();
+    }
+    cli.run(&save).await.expect(0, "");
+    cli.run(&["load", path.to_str().unwrap()]).await.expect(0, "(100 %)");
+}
+
+#[tokio::test]
 async fn without_inodes_the_message_is_the_same() {
     let test = "without_inodes_the_message_is_the_same";
     if !needs(test, &["mount", "umount"]) {

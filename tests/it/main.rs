@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod archives;
+#[cfg(test)]
 mod at_registry;
+#[cfg(test)]
+mod cli_archives;
 #[cfg(test)]
 mod cli_blob;
 #[cfg(test)]
@@ -41,6 +45,8 @@ mod faults_tls;
 mod faults_uploads;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod live_archives;
 #[cfg(test)]
 mod live_pull;
 #[cfg(test)]

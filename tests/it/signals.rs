@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::cli::{Cli, Running};
 use crate::support::http::Fault;
-use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::images::{Family, Image, Piece, image, layer, random_blob};
 use crate::support::registry::Registry;
 
 /// Bytes of a layer after which its registry falls silent.
@@ -187,6 +187,31 @@ async fn a_pull_that_waits_for_the_store_can_be_stopped_too() {
             let output = running.wait().await;
             output.expect(code, "interrupted");
             assert!(asked.elapsed() < Duration::from_secs(2), "{flags:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_or_killed_run_leaves_nothing_of_an_archive() {
+    for form in ["oci-archive", "docker-archive"] {
+        for (signal, code) in
+            [(Signal::INT, Some(130)), (Signal::TERM, Some(143)), (Signal::KILL, None)]
+        {
+            let (registry, held, name) = stalling().await;
+            let cli = Cli::new();
+            std::fs::create_dir(cli.dir().join("out")).unwrap();
+            let running = cli.spawn(&["-o", &format!("{form}:out/a.tar"), &name]);
+            let asked = |layer: &Piece| {
+                let requests = registry.server.requests();
+                requests.iter().any(|request| request.path.ends_with(layer.digest().as_str()))
+            };
+            while !held.layers.iter().all(asked) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            running.signal(signal);
+            assert_eq!(running.wait().await.code(), code);
+            let left = std::fs::read_dir(cli.dir().join("out")).unwrap().count();
+            assert_eq!(left, 0, "{form} {signal:?}");
         }
     }
 }

@@ -7,10 +7,13 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 use crate::support::registry::{Auth, Options, Registry};
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 26] = [
     "pull",
     "push",
     "copy",
+    "save",
+    "load",
+    "inventory",
     "digest",
     "manifest",
     "config",
@@ -136,6 +139,58 @@ async fn trouble() -> Registry {
     registry
 }
 
+/// Commands that cannot do what they are asked.
+const ERRORS: [&str; 48] = [
+    "HOST/team/app:9",
+    "HOST/team/ap:1.0",
+    "--platform linux/s390x HOST/team/app:multi",
+    "HOST/broken:bytes",
+    "HOST/broken:old",
+    "HOST/broken:page",
+    "HOST/secret/app:1.0",
+    "--retries 0 HOST/busy/app:1.0",
+    "CLOSED/a:1",
+    "--creds user:wrong CLOSED/a:1",
+    "--retries 0 127.0.0.1:1/a:1",
+    "--ca-file absent.pem HOST/team/app:1.0",
+    "-o archive.tar HOST/team/app:1.0",
+    "-o docker-archive: HOST/team/app:1.0",
+    "copy --all-platforms HOST/team/app:multi docker-archive:a.tar",
+    "inspect oci-archive:nowhere.tar",
+    "load nowhere.tar",
+    "pull store:team/app:1.0",
+    "--limit-rate fast HOST/team/app:1.0",
+    "HOST/Team/app",
+    "https://HOST/team/app",
+    "blob HOST/team/app:1.0",
+    "manifest oci:nowhere",
+    "manifest store:team/app",
+    "config --offline HOST/team/app:1.0",
+    "tags HOST/team/ap",
+    "tag team/app:1.0 other",
+    "rm team/app:1.0",
+    "verify team/app:1.0",
+    "push HOST/team/app:1.0",
+    "push team/app:1.0 oci:out",
+    "push a b c",
+    "copy HOST/team/app:1.0 HOST/team/app:2@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+    "copy oci:nowhere HOST/team/app:2",
+    "catalog HOST",
+    "delete HOST/team/app:1.0",
+    "delete --yes HOST/team/app",
+    "tag docker://HOST/team/app:1.0 docker://HOST/other:1",
+    "tag docker://HOST/team/app:1.0 mine",
+    "login CLOSED",
+    "login -u user -p wrong CLOSED",
+    "login alpine",
+    "logout CLOSED",
+    "save HOST/team/app:1.0",
+    "save HOST/team/app:1.0 -o a.tar",
+    "serve HOST/team/app:1.0",
+    "pul HOST/team/app:1.0",
+    "--nonsense",
+];
+
 #[tokio::test]
 async fn errors() {
     let (registry, closed) = (
@@ -148,51 +203,7 @@ async fn errors() {
     );
     let cli = Cli::new();
     let mut session = Vec::new();
-    for words in [
-        "HOST/team/app:9",
-        "HOST/team/ap:1.0",
-        "--platform linux/s390x HOST/team/app:multi",
-        "HOST/broken:bytes",
-        "HOST/broken:old",
-        "HOST/broken:page",
-        "HOST/secret/app:1.0",
-        "--retries 0 HOST/busy/app:1.0",
-        "CLOSED/a:1",
-        "--creds user:wrong CLOSED/a:1",
-        "--retries 0 127.0.0.1:1/a:1",
-        "--ca-file absent.pem HOST/team/app:1.0",
-        "-o archive.tar HOST/team/app:1.0",
-        "-o docker-archive:a.tar HOST/team/app:1.0",
-        "pull store:team/app:1.0",
-        "--limit-rate fast HOST/team/app:1.0",
-        "HOST/Team/app",
-        "https://HOST/team/app",
-        "blob HOST/team/app:1.0",
-        "manifest oci:nowhere",
-        "manifest store:team/app",
-        "config --offline HOST/team/app:1.0",
-        "tags HOST/team/ap",
-        "tag team/app:1.0 other",
-        "rm team/app:1.0",
-        "verify team/app:1.0",
-        "push HOST/team/app:1.0",
-        "push team/app:1.0 oci:out",
-        "push a b c",
-        "copy HOST/team/app:1.0 HOST/team/app:2@sha256:0000000000000000000000000000000000000000000000000000000000000000",
-        "copy oci:nowhere HOST/team/app:2",
-        "catalog HOST",
-        "delete HOST/team/app:1.0",
-        "delete --yes HOST/team/app",
-        "tag docker://HOST/team/app:1.0 docker://HOST/other:1",
-        "tag docker://HOST/team/app:1.0 mine",
-        "login CLOSED",
-        "login -u user -p wrong CLOSED",
-        "login alpine",
-        "logout CLOSED",
-        "save HOST/team/app:1.0",
-        "pul HOST/team/app:1.0",
-        "--nonsense",
-    ] {
+    for words in ERRORS {
         let line = words.replace("HOST", &registry.server.host());
         session.push(typed(&cli, words, &line.replace("CLOSED", &closed.server.host())).await);
     }

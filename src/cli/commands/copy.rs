@@ -26,7 +26,8 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let destination =
         Destination::parse(&args.destination, chunk_size(args.chunk_size.as_deref())?)?;
     destination.fits(args.all_tags)?;
-    let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
+    let named = named_platforms(&args.moving, Platforms::Only)?;
+    let platforms = destination.platforms(named, Platforms::All)?;
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?;
     let sides = args.sides;
@@ -37,12 +38,12 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     if source_settings.has_creds_of(&target_settings) {
         settings.check_creds(place.at_registry().into_iter().chain(destination.image()))?;
     }
-    let wanted = match repository {
-        Some(repository) => {
-            let finding = tags(&repository, &destination, &platforms, &source_settings);
-            unless_cancelled(&cancel, "copy", finding).await??
-        }
-        None => vec![one(&place, &destination, platforms, &source_settings)?],
+    let wanted = if let Some(repository) = repository {
+        let finding = tags(&repository, &destination, &platforms, &source_settings);
+        unless_cancelled(&cancel, "copy", finding).await??
+    } else {
+        let opening = one(&place, &destination, platforms, &source_settings);
+        vec![unless_cancelled(&cancel, "copy", opening).await??]
     };
     let (code, _) = run.carry_out(&wanted, &destination, args.all_tags, &target_settings).await?;
     Ok(code)
@@ -53,13 +54,13 @@ fn repository(text: &str) -> Result<Reference> {
     Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
 }
 
-fn one(
+async fn one(
     place: &Place,
     destination: &Destination,
     platforms: Platforms,
     settings: &Settings,
 ) -> Result<Wanted> {
-    let Opened { source, name, reference, full_name, .. } = open_place(place, settings)?;
+    let Opened { source, name, reference, full_name, .. } = open_place(place, settings).await?;
     Ok(Wanted {
         source,
         name,
@@ -80,12 +81,12 @@ async fn tags(
     let mut wanted = Vec::new();
     for tag in client.repository(repository)?.tags().await? {
         let reference = repository.with_tag(&tag)?;
-        let there = destination.with_tag(&tag)?;
+        let (there, target_name) = destination.name_of_tag(&reference, &tag)?;
         wanted.push(Wanted {
             source: Arc::new(client.repository(&reference)?),
             name: reference.name(),
-            reference: there.reference().unwrap_or_else(|| reference.to_string()),
-            target_name: there.name(&reference.store_name())?,
+            reference: there,
+            target_name,
             platforms: platforms.clone(),
         });
     }

@@ -1,12 +1,14 @@
-//! Where images go: a registry, the store, or another layout.
+//! Where images go: a registry, the store, another layout, or an archive.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
+use super::archive::NewArchive;
+use crate::archive::Output;
 use crate::cli::meter::Meter;
-use crate::cli::settings::{Settings, Show, existing_layout};
+use crate::cli::settings::{Settings, Show, existing_layout, platform};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{Empty, Name, Target};
 use crate::digest::Digest;
@@ -15,6 +17,7 @@ use crate::layout::{Layout, LayoutOptions};
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
 use crate::registry::{Client, RegistryOptions};
+use crate::transfer::Platforms;
 
 /// Where the images go.
 pub(super) enum Destination {
@@ -30,6 +33,8 @@ pub(super) enum Destination {
         path: PathBuf,
         name: Name,
     },
+    /// Under this name, or each under its own.
+    Archive(NewArchive, Name),
 }
 
 impl Destination {
@@ -43,13 +48,13 @@ impl Destination {
                 Some(digest) => Err(decides(digest.as_str())),
                 None => Ok(Self::Store(Some(reference))),
             },
-            Place::Layout { name: name @ Name::Digest(_), .. } => Err(decides(&name.to_string())),
             Place::Layout { path, name } => {
-                let text = name.to_string();
-                match text.rsplit_once('@') {
-                    Some((_, end)) if end.parse::<Digest>().is_ok() => Err(decides(end)),
-                    _ => Ok(Self::Layout { path, name }),
-                }
+                check_undecided(&name)?;
+                Ok(Self::Layout { path, name })
+            }
+            Place::Archive { form, path, name } => {
+                check_undecided(&name)?;
+                Ok(Self::Archive(NewArchive::new(form, Output::File(path))?, name))
             }
         }
     }
@@ -69,16 +74,18 @@ impl Destination {
     pub(super) fn of_pull(typed: Option<&str>) -> Result<Self> {
         let Some(text) = typed else { return Ok(Self::Store(None)) };
         match Self::parse(text, None)? {
-            layout @ Self::Layout { .. } => Ok(layout),
+            local @ (Self::Layout { .. } | Self::Archive { .. }) => Ok(local),
             _ => Err(Error::new(ErrorKind::Reference, format!("output '{text}'"))
-                .because("expected oci:PATH[:NAME]")),
+                .because("expected oci:PATH[:NAME], oci-archive:FILE or docker-archive:FILE")),
         }
     }
 
     /// One name cannot stand for several images.
     pub(super) fn fits(&self, several: bool) -> Result<()> {
         match self {
-            Self::Layout { name: Name::Ref(name), .. } if several => {
+            Self::Layout { name: Name::Ref(name), .. } | Self::Archive(_, Name::Ref(name))
+                if several =>
+            {
                 Err(Error::new(ErrorKind::Reference, format!("output name '{name}'")).because(
                     "several images cannot have one name; leave it out, and each keeps its own",
                 ))
@@ -87,10 +94,35 @@ impl Destination {
         }
     }
 
-    /// Opens it, making it where it can be made and does not exist.
+    /// The platforms of an image that go there: those that were named, else these.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reference`] where it takes no more than one.
+    pub(super) fn platforms(
+        &self,
+        named: Option<Platforms>,
+        usual: Platforms,
+    ) -> Result<Platforms> {
+        let one = matches!(self, Self::Archive(archive, _) if archive.holds_one_platform());
+        match named {
+            named if !one => Ok(named.unwrap_or(usual)),
+            None => Ok(Platforms::One(platform(None)?)),
+            Some(named @ Platforms::One(_)) => Ok(named),
+            Some(_) => Err(Error::new(ErrorKind::Reference, "platforms")
+                .because("a docker-archive holds one; an oci-archive holds several")),
+        }
+    }
+
+    /// Whether the images themselves go to standard output.
+    pub(super) fn is_stdout(&self) -> bool {
+        matches!(self, Self::Archive(archive, _) if archive.is_stdout())
+    }
+
+    /// Opens it for so many images, making it where it can be made and does not exist.
     pub(super) async fn open(
         &self,
         settings: &Settings,
+        images: usize,
         sync: bool,
         cancel: &CancellationToken,
     ) -> Result<Arc<dyn Target>> {
@@ -100,6 +132,7 @@ impl Destination {
             }
             Self::Store(_) => (settings.store.clone(), true),
             Self::Layout { path, .. } => (path.clone(), false),
+            Self::Archive(archive, _) => return archive.write(images, sync),
         };
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
         let watch = checking(settings.show, cancel.clone());
@@ -119,6 +152,7 @@ impl Destination {
             }
             Self::Store(_) => settings.store.clone(),
             Self::Layout { path, .. } => path.clone(),
+            Self::Archive(archive, _) => return archive.write(0, false),
         };
         let place = format!("oci:{}", path.display());
         match opened_unless_cancelled(cancel, "plan", move || existing_layout(&path)).await? {
@@ -135,12 +169,11 @@ impl Destination {
         match self {
             Self::Registry { reference, .. } => Ok(reference.name()),
             Self::Store(Some(reference)) => Ok(Name::Ref(reference.store_name())),
-            Self::Layout { name: name @ Name::Ref(_), .. } => Ok(name.clone()),
-            Self::Store(None) | Self::Layout { .. } if full.is_empty() => {
-                Err(Error::new(ErrorKind::Reference, "name")
-                    .because("the image has none; give it one there, oci:PATH:NAME"))
-            }
-            Self::Store(None) | Self::Layout { .. } => Ok(Name::Ref(full.to_owned())),
+            Self::Layout { name: name @ Name::Ref(_), .. }
+            | Self::Archive(_, name @ Name::Ref(_)) => Ok(name.clone()),
+            _ if full.is_empty() => Err(Error::new(ErrorKind::Reference, "name")
+                .because("the image has none; give it one there, oci:PATH:NAME")),
+            _ => Ok(Name::Ref(full.to_owned())),
         }
     }
 
@@ -159,25 +192,26 @@ impl Destination {
         }))
     }
 
-    /// The place for one of several tags.
-    pub(super) fn with_tag(&self, tag: &str) -> Result<Self> {
-        Ok(match self {
-            Self::Registry { reference, chunk_size, remember } => Self::Registry {
-                reference: reference.with_tag(tag)?,
-                chunk_size: *chunk_size,
-                remember: *remember,
-            },
-            Self::Store(Some(reference)) => Self::Store(Some(reference.with_tag(tag)?)),
-            Self::Store(None) => Self::Store(None),
-            Self::Layout { path, name } => Self::Layout { path: path.clone(), name: name.clone() },
-        })
+    /// What one of several images is called there: the tag, where the destination is a repository, else its own name.
+    pub(super) fn name_of_tag(&self, image: &Reference, tag: &str) -> Result<(String, Name)> {
+        match self {
+            Self::Registry { reference, .. } => {
+                let there = reference.with_tag(tag)?;
+                Ok((there.to_string(), there.name()))
+            }
+            Self::Store(Some(reference)) => {
+                let there = reference.with_tag(tag)?;
+                Ok((there.to_string(), Name::Ref(there.store_name())))
+            }
+            _ => Ok((image.to_string(), self.name(&image.store_name())?)),
+        }
     }
 
     /// The image of a registry, where it is one.
     pub(super) fn image(&self) -> Option<&Reference> {
         match self {
             Self::Registry { reference, .. } => Some(reference),
-            Self::Store(_) | Self::Layout { .. } => None,
+            Self::Store(_) | Self::Layout { .. } | Self::Archive(..) => None,
         }
     }
 
@@ -187,7 +221,7 @@ impl Destination {
             Self::Registry { reference, .. } | Self::Store(Some(reference)) => {
                 Some(reference.to_string())
             }
-            Self::Store(None) | Self::Layout { .. } => None,
+            Self::Store(None) | Self::Layout { .. } | Self::Archive(..) => None,
         }
     }
 }
@@ -199,6 +233,16 @@ fn checking(show: Show, cancel: CancellationToken) -> impl Fn(u64, u64) -> bool 
         let new = || Meter::new(show, "checking after a restart", total);
         meter.get_or_init(new).set(done);
         !cancel.is_cancelled()
+    }
+}
+
+/// A name that ends in a digest would be a lie about what comes there.
+fn check_undecided(name: &Name) -> Result<()> {
+    let text = name.to_string();
+    match (name, text.rsplit_once('@')) {
+        (Name::Digest(_), _) => Err(decides(&text)),
+        (_, Some((_, end))) if end.parse::<Digest>().is_ok() => Err(decides(end)),
+        _ => Ok(()),
     }
 }
 

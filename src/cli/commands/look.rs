@@ -15,7 +15,7 @@ use crate::transfer::{Choice, pick, read_small};
 
 pub(in crate::cli) async fn digest(args: Look, settings: &Settings) -> Result<ExitCode> {
     let wanted = typed(&args)?;
-    let opened = open(&args.image, PlainMeans::Registry, settings)?;
+    let opened = open(&args.image, PlainMeans::Registry, settings).await?;
     let digest = match &wanted {
         // HEAD is enough, and Docker Hub does not count it as a pull.
         None => match opened.source.head(&opened.name).await? {
@@ -36,14 +36,14 @@ pub(in crate::cli) async fn digest(args: Look, settings: &Settings) -> Result<Ex
 
 pub(in crate::cli) async fn manifest(args: Look, settings: &Settings) -> Result<ExitCode> {
     let wanted = typed(&args)?;
-    let opened = open(&args.image, PlainMeans::Registry, settings)?;
+    let opened = open(&args.image, PlainMeans::Registry, settings).await?;
     output::raw(chosen(&opened, wanted.as_ref(), settings).await?.bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(in crate::cli) async fn config(args: Look, settings: &Settings) -> Result<ExitCode> {
     let wanted = platform(args.platform.platform.as_deref())?;
-    let opened = open(&args.image, PlainMeans::Registry, settings)?;
+    let opened = open(&args.image, PlainMeans::Registry, settings).await?;
     let manifest = chosen(&opened, Some(&wanted), settings).await?;
     let config = &manifest.manifest()?.config;
     let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await?;

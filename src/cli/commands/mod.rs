@@ -1,5 +1,6 @@
 //! One file per verb: read the arguments, call the library, show what came back.
 
+mod archive;
 pub(super) mod blob;
 pub(super) mod catalog;
 pub(super) mod copy;
@@ -8,7 +9,9 @@ mod destination;
 pub(super) mod history;
 pub(super) mod images;
 pub(super) mod inspect;
+pub(super) mod inventory;
 pub(super) mod layers;
+pub(super) mod load;
 pub(super) mod login;
 pub(super) mod look;
 mod moving;
@@ -19,7 +22,9 @@ pub(super) mod push;
 pub(super) mod referrers;
 mod remote;
 mod report;
+pub(super) mod save;
 pub(super) mod shell;
+mod since;
 pub(super) mod store;
 pub(super) mod tag;
 pub(super) mod tags;

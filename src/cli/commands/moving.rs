@@ -16,7 +16,8 @@ use crate::cli::{bars::Bars, lines::Lines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::transfer::{
-    Choice, Finished, Options, Platforms, Progress, Silent, Throttle, Wanted, plan, transfer,
+    Choice, Finished, Options, Planned, Platforms, Progress, Silent, Throttle, Wanted, plan,
+    transfer,
 };
 
 /// The least that is worth a request, in bytes.
@@ -49,6 +50,18 @@ impl Run {
         Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
     }
 
+    /// What would move; touches nothing.
+    pub(super) async fn plan(
+        &self,
+        wanted: &[Wanted],
+        destination: &Destination,
+        settings: &Settings,
+    ) -> Result<Vec<Planned>> {
+        let cancel = &self.options.cancel;
+        let target = destination.open_for_plan(settings, cancel).await?;
+        unless_cancelled(cancel, "plan", plan(wanted, &*target, &self.options)).await
+    }
+
     /// Moves the images, or tells what would move; gives the code, and what became of the images where they moved.
     pub(super) async fn carry_out(
         self,
@@ -59,14 +72,13 @@ impl Run {
     ) -> Result<(ExitCode, Vec<Finished>)> {
         let cancel = self.options.cancel.clone();
         if self.only_plan {
-            let target = destination.open_for_plan(settings, &cancel).await?;
-            let planning = plan(wanted, &*target, &self.options);
-            let plans = unless_cancelled(&cancel, "plan", planning).await?;
+            let plans = self.plan(wanted, destination, settings).await?;
             return Ok((super::plan::show(&plans, several, settings)?, Vec::new()));
         }
-        let target = destination.open(settings, self.sync, &cancel).await?;
+        let target = destination.open(settings, wanted.len(), self.sync, &cancel).await?;
         let finished = transfer(wanted, &target, self.options).await;
-        Ok((super::report::tell(&finished, several, settings)?, finished))
+        let names = !destination.is_stdout();
+        Ok((super::report::tell(&finished, several, names, settings)?, finished))
     }
 }
 

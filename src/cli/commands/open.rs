@@ -31,11 +31,15 @@ impl Opened {
 }
 
 /// Opens the place; `plain` says what a reference without a prefix means here.
-pub(in crate::cli) fn open(text: &str, plain: PlainMeans, settings: &Settings) -> Result<Opened> {
-    open_place(&Place::parse(text, plain)?, settings)
+pub(in crate::cli) async fn open(
+    text: &str,
+    plain: PlainMeans,
+    settings: &Settings,
+) -> Result<Opened> {
+    open_place(&Place::parse(text, plain)?, settings).await
 }
 
-pub(super) fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
+pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
     match place {
         Place::Store(reference) => store(reference, settings),
         Place::Registry(reference) | Place::Either(reference) => registry(reference, settings),
@@ -43,6 +47,21 @@ pub(super) fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
             let layout = Layout::open(path)?;
             let (name, full_name) = named(&layout, name)?;
             Ok(Opened::in_layout(Arc::new(layout), name, place.to_string(), full_name))
+        }
+        Place::Archive { form, path, name } => {
+            let archive = super::archive::read(path.clone(), Some(*form)).await?;
+            let full_name = match name {
+                Name::Ref(text) | Name::Tag(text) => archive.full_name(Some(text))?,
+                Name::Digest(_) => String::new(),
+                Name::Sole => archive.full_name(None)?,
+            };
+            Ok(Opened {
+                source: Arc::new(archive),
+                name: name.clone(),
+                reference: place.to_string(),
+                full_name,
+                layout: None,
+            })
         }
     }
 }
@@ -136,7 +155,7 @@ impl Image {
                 return Ok(image);
             }
         }
-        Self::read(open_place(&place, settings)?, &choice, settings).await
+        Self::read(open_place(&place, settings).await?, &choice, settings).await
     }
 
     async fn stored(

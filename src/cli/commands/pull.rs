@@ -26,15 +26,13 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         .map(|text| reference(text, args.all_tags))
         .collect::<Result<Vec<_>>>()?;
     settings.check_creds(&references)?;
-    let platforms = match named_platforms(&args.moving, Platforms::Several)? {
-        Some(platforms) => platforms,
-        None => Platforms::One(platform(None)?),
-    };
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::PULL, settings, &cancel)?;
     let several = args.all_tags || args.images.len() > 1;
     let destination = Destination::of_pull(args.output.as_deref())?;
     destination.fits(several)?;
+    let named = named_platforms(&args.moving, Platforms::Several)?;
+    let platforms = destination.platforms(named, Platforms::One(platform(None)?))?;
     let wanted = if settings.offline && !args.all_tags {
         in_store(&references, &platforms, &destination, settings, &cancel).await?
     } else {

@@ -32,7 +32,9 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::PUSH, settings, &cancel)?;
     let destination = Destination::at_registry(reference.clone(), chunk_size, true)?;
-    let Opened { source, name, layout, .. } = open_place(&source, settings)?;
+    let opening = open_place(&source, settings);
+    let Opened { source, name, layout, .. } =
+        signals::unless_cancelled(&cancel, "push", opening).await??;
     let target_name = reference.name();
     let wanted = [Wanted {
         source,

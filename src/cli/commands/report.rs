@@ -12,8 +12,13 @@ use crate::cli::size::{percent, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{Finished, Outcome, Report};
 
-/// Tells it, failures too.
-pub(super) fn tell(finished: &[Finished], several: bool, settings: &Settings) -> Result<ExitCode> {
+/// Tells it, failures too; `names` are for standard output, unless that has something else.
+pub(super) fn tell(
+    finished: &[Finished],
+    several: bool,
+    names: bool,
+    settings: &Settings,
+) -> Result<ExitCode> {
     for one in finished {
         if let Some(error) = &one.error {
             exit::report(error);
@@ -25,7 +30,7 @@ pub(super) fn tell(finished: &[Finished], several: bool, settings: &Settings) ->
             note(&receipt(&one.report));
         }
         warn_of_skipped(&one.report);
-        if one.error.is_none() && !settings.json {
+        if one.error.is_none() && names && !settings.json {
             output::line(&full_name(&one.report))?;
         }
     }

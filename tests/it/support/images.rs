@@ -1,9 +1,9 @@
 //! Tiny images made in memory, the same bytes every time.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::media::MediaType;
@@ -111,6 +111,17 @@ pub(crate) fn image(family: Family, architecture: &str, layers: &[Layer]) -> Ima
     };
     let piece = |layer: &Layer| Piece::new(layer_type.into(), layer.bytes.clone());
     assemble(family, Piece::json(config_type, &config), layers.iter().map(piece).collect())
+}
+
+/// The OCI image that has the same config over layers that are not compressed.
+pub(crate) fn uncompressed(image: &Image) -> Image {
+    let inflated = |layer: &Piece| {
+        let mut tar = Vec::new();
+        MultiGzDecoder::new(&layer.bytes[..]).read_to_end(&mut tar).unwrap();
+        Piece::new("application/vnd.oci.image.layer.v1.tar".into(), tar)
+    };
+    let config = Piece::new(MediaType::OCI_CONFIG, image.config.bytes.clone());
+    assemble(Family::Oci, config, image.layers.iter().map(inflated).collect())
 }
 
 /// An artifact: a manifest over one blob that is no image config.

@@ -18,5 +18,6 @@ pub(crate) mod recorder;
 pub(crate) mod registry;
 pub(crate) mod samples;
 pub(crate) mod strace;
+pub(crate) mod tars;
 pub(crate) mod terminal;
 pub(crate) mod tokens;

@@ -1,0 +1,296 @@
+//! What `docker load` reads, in its own form, as something to write to.
+//!
+//! Blobs arrive in a file without a name. When they are all there and verified, the layers are written uncompressed into
+//! the archive, each under its `diff_id`: only then their sizes are known, which a tar states before the bytes.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::future::ready;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::docker;
+use super::draft::{Draft, failed, folder};
+use super::header::{END, header};
+use super::hybrid::{Items, config_name, layer_name};
+use super::shelf::Shelf;
+use super::sink::Sink;
+use super::tarball::BLOCK;
+use super::writer::{Named, WriteOptions};
+use crate::config::{CONFIG_LIMIT, ImageConfig};
+use crate::content::{Admission, Holding, Incoming, Label, Name, Target};
+use crate::descriptor::Descriptor;
+use crate::digest::{Digest, Hasher};
+use crate::document::{Content, Document, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::{Compression, decompress};
+
+/// What is copied at once, in bytes.
+const PIECE: usize = 256 << 10;
+
+pub(super) struct DockerTarget(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    options: WriteOptions,
+    shelf: OnceLock<Shelf>,
+    named: Mutex<Named>,
+}
+
+impl DockerTarget {
+    pub(super) fn new(path: PathBuf, options: WriteOptions) -> Self {
+        Self(Arc::new(Inner { path, options, shelf: OnceLock::new(), named: Mutex::default() }))
+    }
+}
+
+impl Inner {
+    fn named(&self) -> MutexGuard<'_, Named> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place(&self) -> String {
+        format!("docker-archive:{}", self.path.display())
+    }
+
+    fn shelf(&self) -> Result<&Shelf> {
+        if let Some(shelf) = self.shelf.get() {
+            return Ok(shelf);
+        }
+        let fail = |error| failed("write", &self.path, error);
+        let file = tempfile::tempfile_in(folder(&self.path)).map_err(fail)?;
+        Ok(self.shelf.get_or_init(|| Shelf::new(Sink::file(file, self.path.clone()))))
+    }
+
+    /// Refuses what docker has no form for.
+    fn check(&self, image: Incoming<'_>) -> Result<()> {
+        let refuse = |why: String| {
+            Err(Error::new(ErrorKind::Unsupported, "image").at(self.place()).because(why))
+        };
+        for document in image.documents {
+            match document.content() {
+                Content::Index(_) => {
+                    return refuse("a docker-archive holds one platform of an image".to_owned());
+                }
+                Content::Manifest(manifest) if !manifest.config.media_type.is_image_config() => {
+                    let kind = &manifest.config.media_type;
+                    return refuse(format!(
+                        "docker has no use for an artifact: its config is {kind}"
+                    ));
+                }
+                Content::Manifest(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the archive of everything that arrived.
+    fn assemble(&self) -> Result<()> {
+        let named = self.named();
+        named.check(self.options.images, &self.place())?;
+        let draft = Draft::of(&self.path)?;
+        let mut tar = Tar { file: draft.file(), at: 0, names: HashSet::new(), of: self };
+        let mut items = Items::default();
+        for (name, document) in named.iter() {
+            let manifest = document.manifest()?;
+            let layers = self.layers(manifest, &mut tar)?;
+            let config = config_name(&manifest.config.digest);
+            if tar.names.insert(config.clone()) {
+                tar.entry(&config, &self.config(manifest)?)?;
+            }
+            items.add(name, config, layers);
+        }
+        tar.entry(docker::MANIFEST, &items.json())?;
+        tar.write(&END)?;
+        draft.publish(self.options.sync)
+    }
+
+    fn config(&self, manifest: &Manifest) -> Result<Bytes> {
+        self.shelf()?.read(&manifest.config, CONFIG_LIMIT).ok_or_else(|| {
+            Error::new(ErrorKind::Document, format!("config {}", manifest.config.digest))
+                .because(format!("is not there, or larger than {CONFIG_LIMIT} bytes"))
+        })
+    }
+
+    /// Writes the layers of an image; gives their names in the archive.
+    fn layers(&self, manifest: &Manifest, tar: &mut Tar<'_>) -> Result<Vec<String>> {
+        let config = ImageConfig::parse(&self.config(manifest)?)?;
+        let diff_ids = &config.rootfs.diff_ids;
+        if diff_ids.len() != manifest.layers.len() {
+            let why = format!("{} layers, but {} diff_ids", manifest.layers.len(), diff_ids.len());
+            return Err(Error::new(
+                ErrorKind::Document,
+                format!("config {}", manifest.config.digest),
+            )
+            .because(why));
+        }
+        let mut names = Vec::new();
+        for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
+            let name = layer_name(diff_id);
+            if tar.names.insert(name.clone()) {
+                tar.layer(&name, layer, diff_id)?;
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
+}
+
+/// The archive as it grows.
+struct Tar<'a> {
+    file: &'a File,
+    at: u64,
+    /// Entries that are in it.
+    names: HashSet<String>,
+    of: &'a Inner,
+}
+
+impl Tar<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let fail = |error| failed("write", &self.of.path, error);
+        self.file.write_all_at(bytes, self.at).map_err(fail)?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn entry(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.write(&header(name, bytes.len() as u64, self.of.options.modified))?;
+        self.write(bytes)?;
+        self.at = self.at.next_multiple_of(BLOCK);
+        Ok(())
+    }
+
+    /// The layer without its compression, verified against its `diff_id`; the header comes last.
+    fn layer(&mut self, name: &str, layer: &Descriptor, diff_id: &Digest) -> Result<()> {
+        let what = || Error::new(ErrorKind::Mismatch, format!("layer {}", layer.digest));
+        let slot = self.of.shelf()?.slot(&layer.digest).filter(|slot| slot.is_whole());
+        let slot = slot.ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, format!("layer {}", layer.digest))
+                .because("is not there; a foreign one comes with --foreign-layers")
+        })?;
+        let modified = self.of.options.modified;
+        let head = self.at;
+        self.at += header(name, 0, modified).len() as u64;
+        let start = self.at;
+        let compressed = Reading { shelf: self.of.shelf()?, at: slot.start(), left: slot.size };
+        let mut inside = inflated(compressed).map_err(|error| what().caused_by(error))?;
+        let mut hasher = Hasher::new(diff_id.algorithm()?);
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = inside.read(&mut piece).map_err(|error| what().caused_by(error))?;
+            let Some(piece) = piece.get(..read).filter(|piece| !piece.is_empty()) else { break };
+            hasher.update(piece);
+            self.write(piece)?;
+        }
+        let found = hasher.finish();
+        if found != *diff_id {
+            return Err(
+                what().because(format!("its tar has digest {found}, its config says {diff_id}"))
+            );
+        }
+        let header = header(name, self.at - start, modified);
+        self.file
+            .write_all_at(&header, head)
+            .map_err(|error| failed("write", &self.of.path, error))?;
+        self.at = self.at.next_multiple_of(BLOCK);
+        Ok(())
+    }
+}
+
+/// What is inside a layer, by its first bytes.
+fn inflated<'a>(mut layer: Reading<'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut start = Vec::new();
+    layer.by_ref().take(Compression::LOOK_AT as u64).read_to_end(&mut start)?;
+    let unread = |name| io::Error::other(format!("is compressed with {name}"));
+    let compression = Compression::of(&start).map_err(unread)?;
+    decompress(compression, io::Cursor::new(start).chain(layer))
+}
+
+/// A blob that arrived.
+struct Reading<'a> {
+    shelf: &'a Shelf,
+    at: u64,
+    left: u64,
+}
+
+impl Read for Reading<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(into.len());
+        let into = into.get_mut(..most).unwrap_or_default();
+        let read = self.shelf.sink.read_at(into, self.at).map_err(io::Error::other)?;
+        self.at += read as u64;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+impl Target for DockerTarget {
+    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(ready(Ok(self.0.named().get(name).cloned())))
+    }
+
+    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
+        let named = self.0.named();
+        let found = named.get(&Name::Digest(descriptor.digest.clone())).cloned();
+        Box::pin(ready(Ok(found)))
+    }
+
+    fn stored_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
+        let read = self.0.shelf.get().and_then(|shelf| shelf.read(descriptor, limit));
+        Box::pin(ready(Ok(read)))
+    }
+
+    fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(ready(self.0.check(image).map(|()| false)))
+    }
+
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+        let held = self.0.shelf.get().map_or(Holding::Nothing, |shelf| shelf.holds(descriptor));
+        Box::pin(ready(Ok(held)))
+    }
+
+    /// Finds out whether the archive can be written before anything is fetched for it.
+    fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(ready(Draft::of(&self.0.path).map(drop)))
+    }
+
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+        Box::pin(async move {
+            descriptor.digest.algorithm()?;
+            self.0.shelf()?.admit(descriptor, Vec::new()).await
+        })
+    }
+
+    fn put<'a>(
+        &'a self,
+        document: &'a Document,
+        label: Option<&'a Label>,
+    ) -> BoxFuture<'a, Result<()>> {
+        let put = match label {
+            Some(label) => self.0.named().add(document, label, &self.0.place()),
+            None => Ok(()),
+        };
+        Box::pin(ready(put))
+    }
+
+    fn settle(&self) -> BoxFuture<'_, Result<()>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || inner.assemble()).await.unwrap_or_else(|error| {
+                Err(Error::new(ErrorKind::Store, "write the archive").caused_by(error))
+            })
+        })
+    }
+
+    fn place(&self) -> String {
+        self.0.place()
+    }
+}

@@ -1,0 +1,100 @@
+//! A file that gets its name when it is whole. Until then it has none where the file system allows that, so that even a
+//! kill leaves nothing behind.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, OFlags, linkat};
+use tempfile::TempPath;
+
+use crate::error::{Error, ErrorKind, Matter, Result};
+
+/// An archive in the making.
+pub(super) struct Draft {
+    path: PathBuf,
+    file: File,
+    /// What it is called until then, where it cannot be without a name.
+    temporary: Option<TempPath>,
+}
+
+/// The folder that a file of this path is in.
+pub(super) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The error of a file operation that writing needed.
+pub(super) fn failed(verb: &str, path: &Path, error: impl Into<std::io::Error>) -> Error {
+    let (what, error) = (format!("{verb} the archive"), error.into());
+    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    Error::new(ErrorKind::Store, what)
+        .at(path.display().to_string())
+        .about(full.then_some(Matter::ArchiveDiskFull))
+        .caused_by(error)
+}
+
+impl Draft {
+    /// Starts a file that is to get this path.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reference`] where something stands there that a file must not replace.
+    pub(super) fn of(path: &Path) -> Result<Self> {
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(Error::new(ErrorKind::Reference, "archive")
+                .at(path.display().to_string())
+                .because("is there already, and is not a regular file"));
+        }
+        let path = path.to_owned();
+        let nameless = i32::try_from((OFlags::TMPFILE | OFlags::CLOEXEC).bits());
+        let nameless = nameless.map_err(std::io::Error::other).and_then(|flags| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).mode(0o666).custom_flags(flags).open(folder(&path))
+        });
+        // Some file systems cannot; without /proc it would never get a name.
+        if let Ok(file) = nameless
+            && Path::new("/proc/self/fd").is_dir()
+        {
+            return Ok(Self { path, file, temporary: None });
+        }
+        let made = tempfile::Builder::new()
+            .prefix(".rpull-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder(&path))
+            .map_err(|error| failed("create", &path, error))?;
+        let (file, temporary) = made.into_parts();
+        Ok(Self { path, file, temporary: Some(temporary) })
+    }
+
+    /// Where it is written to.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it its name; whatever had that is replaced.
+    pub(super) fn publish(self, sync: bool) -> Result<()> {
+        let Self { path, file, temporary } = self;
+        let fail = |error| failed("write", &path, error);
+        if sync {
+            file.sync_all().map_err(fail)?;
+        }
+        let temporary = match temporary {
+            Some(temporary) => temporary,
+            None => link(&file, folder(&path)).map_err(fail)?,
+        };
+        temporary.persist(&path).map_err(|error| fail(error.error))?;
+        if sync {
+            File::open(folder(&path)).and_then(|folder| folder.sync_all()).map_err(fail)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives a file without a name one that nobody else has: a link cannot replace what is there, a rename can.
+fn link(file: &File, folder: &Path) -> std::io::Result<TempPath> {
+    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let linked = tempfile::Builder::new().prefix(".rpull-").make_in(folder, |path| {
+        Ok(linkat(CWD, open.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+    })?;
+    Ok(linked.into_temp_path())
+}

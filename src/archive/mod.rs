@@ -1,0 +1,276 @@
+//! Images in a tar: an image layout (`oci-archive:`), or what `docker save` writes (`docker-archive:`).
+//!
+//! ```text
+//! reading   open      a plain tar that can be read in any order; pipes and compressed ones are spooled
+//!           tarball   which bytes of it are which entry
+//!           oci       oci-layout, index.json, blobs/
+//!           docker    manifest.json, and the OCI manifest that is made of it
+//! writing   shelf     blobs on their way, each at a place of its own in one file
+//!           draft     a file without a name, which gets it when everything in it is verified
+//!           oci_target, docker_target
+//! ```
+//!
+//! An archive is read in place, never extracted. One that is written appears under its name whole, or not at all.
+
+mod docker;
+mod docker_target;
+mod draft;
+mod header;
+mod hybrid;
+mod names;
+mod oci;
+mod oci_target;
+mod open;
+mod shelf;
+mod sink;
+mod source;
+mod tarball;
+mod writer;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use self::docker::Recipe;
+use self::tarball::{Lack, Tarball};
+pub use self::writer::{Output, WriteOptions, write};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, Document};
+use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::reference::Reference;
+
+/// The largest JSON file of an archive that is read, in bytes; containerd has the same limit.
+const JSON_LIMIT: u64 = 20 << 20;
+
+/// Which kind of archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A tar of an image layout.
+    Oci,
+    /// What `docker save` writes; the form with a layout in it is read as that.
+    Docker,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Oci => "oci-archive",
+            Self::Docker => "docker-archive",
+        })
+    }
+}
+
+/// An archive that is open for reading.
+#[derive(Clone, Debug)]
+pub struct Archive(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    tar: Arc<Tarball>,
+    images: Vec<Image>,
+    place: String,
+}
+
+#[derive(Debug)]
+struct Image {
+    names: Vec<String>,
+    content: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// A document under its digest.
+    Document(Descriptor),
+    /// Files of which a manifest is made.
+    Files(Recipe),
+}
+
+impl Archive {
+    /// Opens an archive, standard input for the path `-`; `None` takes either form.
+    ///
+    /// Waits for the disk, and for the other end of a pipe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is no such file, [`ErrorKind::Store`] for what is no archive of that form.
+    pub fn open(path: &Path, form: Option<Form>) -> Result<Self> {
+        let shown = match path.to_str() {
+            Some("-") => "standard input".to_owned(),
+            _ => path.display().to_string(),
+        };
+        let place = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
+        let file = open::open(path, &shown)?;
+        let tar = Tarball::index(file).map_err(|error| {
+            let kind = match error.kind() {
+                std::io::ErrorKind::InvalidData => Error::new(ErrorKind::Store, "archive"),
+                _ => Error::new(ErrorKind::Store, "read the archive"),
+            };
+            kind.at(&shown).caused_by(error)
+        })?;
+        let tar = Arc::new(tar);
+        let images = images(&tar, form).map_err(|error| error.at(&shown))?;
+        Ok(Self(Arc::new(Inner { tar, images, place })))
+    }
+
+    /// What its images are called, in their order: each has any number of names.
+    pub fn names(&self) -> impl Iterator<Item = &[String]> {
+        self.0.images.iter().map(|image| match image.content {
+            // Behind the full name of an entry there is at most its tag.
+            Held::Document(_) => image.names.get(..1).unwrap_or_default(),
+            Held::Files(_) => &image.names,
+        })
+    }
+
+    /// The name of the image that this word means, or of the only one; empty where it has none.
+    pub fn full_name(&self, name: Option<&str>) -> Result<String> {
+        let image = match name {
+            Some(name) => self.0.named(name)?.ok_or_else(|| self.0.lacks(name))?,
+            None => self.0.sole()?,
+        };
+        Ok(image.names.first().cloned().unwrap_or_default())
+    }
+
+    /// Whether the bytes of this blob are in it.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.0.piece(digest).is_ok()
+    }
+
+    /// Every blob that is in it, or that its images name: whoever loaded it has them all.
+    pub fn digests(&self) -> Result<BTreeSet<Digest>> {
+        let mut digests: BTreeSet<Digest> = self.0.tar.names().filter_map(oci::digest_of).collect();
+        for image in &self.0.images {
+            let document = self.0.document_of(image)?;
+            self.0.add_below(&document, &mut digests);
+        }
+        Ok(digests)
+    }
+}
+
+impl Inner {
+    fn document_of(&self, image: &Image) -> Result<Document> {
+        match &image.content {
+            Held::Document(descriptor) => self.described(descriptor),
+            Held::Files(recipe) => Ok(recipe.build(&self.tar)?.document.clone()),
+        }
+    }
+
+    /// A child that is not there is another platform's, and an index in an index is nobody's: its blobs are not counted.
+    fn add_below(&self, document: &Document, digests: &mut BTreeSet<Digest>) {
+        match document.content() {
+            Content::Manifest(manifest) => {
+                digests.extend(manifest.blobs().map(|blob| blob.digest.clone()));
+            }
+            Content::Index(index) => {
+                for child in &index.manifests {
+                    if let Ok(child) = self.described(child)
+                        && matches!(child.content(), Content::Manifest(_))
+                    {
+                        self.add_below(&child, digests);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The image of this name, as it is written there or written out: `alpine` is `docker.io/library/alpine:latest`.
+    fn named(&self, name: &str) -> Result<Option<&Image>> {
+        let exact = |image: &&Image| image.names.iter().any(|own| own == name);
+        let mut found: Vec<&Image> = self.images.iter().filter(exact).collect();
+        if found.is_empty() {
+            let full = full(name);
+            let same = |image: &&Image| image.names.iter().any(|own| self::full(own) == full);
+            found = self.images.iter().filter(same).collect();
+        }
+        match found.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(*one)),
+            _ => Err(Error::new(ErrorKind::Reference, format!("image {name}"))
+                .at(&self.place)
+                .because("several images have this name")),
+        }
+    }
+
+    fn sole(&self) -> Result<&Image> {
+        match self.images.as_slice() {
+            [one] => Ok(one),
+            [] => Err(Error::new(ErrorKind::NotFound, "image")
+                .at(&self.place)
+                .because("the archive holds none")),
+            several => {
+                let names: Vec<&str> = several
+                    .iter()
+                    .filter_map(|image| image.names.first())
+                    .map(String::as_str)
+                    .collect();
+                let why = format!("has several images, name one: {}", names.join(", "));
+                Err(Error::new(ErrorKind::Reference, "image").at(&self.place).because(why))
+            }
+        }
+    }
+
+    fn lacks(&self, name: &str) -> Error {
+        let names: Vec<&str> =
+            self.images.iter().flat_map(|image| &image.names).map(String::as_str).collect();
+        let there =
+            if names.is_empty() { "nothing with a name".to_owned() } else { names.join(", ") };
+        Error::new(ErrorKind::NotFound, format!("image {name}"))
+            .at(&self.place)
+            .because(format!("the archive has {there}"))
+    }
+}
+
+/// The images of the form that was asked for; without one, of the layout where there is one that is not empty.
+fn images(tar: &Tarball, form: Option<Form>) -> Result<Vec<Image>> {
+    let layout = oci::images(tar)?;
+    match (form, layout) {
+        (Some(Form::Oci), Some(images)) => Ok(images),
+        (Some(Form::Oci), None) => Err(lacking("oci-layout").about(Matter::NoLayoutInside)),
+        (_, Some(images)) if !images.is_empty() => Ok(images),
+        (_, layout) => match (docker::images(tar)?, layout) {
+            (Some(images), _) | (None, Some(images)) => Ok(images),
+            (None, None) => Err(lacking("manifest.json").about(Matter::NoDockerManifest)),
+        },
+    }
+}
+
+fn lacking(file: &str) -> Error {
+    Error::new(ErrorKind::Store, "archive").because(format!("has no {file}"))
+}
+
+fn full(name: &str) -> String {
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.store_name())
+}
+
+/// What an index.json lists.
+///
+/// # Errors
+/// [`ErrorKind::Document`] where it is none.
+pub fn entries_of_index(index: &[u8]) -> Result<Vec<Descriptor>> {
+    oci::entries(index).map_err(|error| {
+        Error::new(ErrorKind::Document, oci::INDEX).because("is damaged").caused_by(error)
+    })
+}
+
+/// A small file of the archive, by the name that is the only thing that vouches for it; `None` where it is not there.
+fn small_file(tar: &Tarball, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+    match tar.find_only(name) {
+        Ok(span) => small(tar, name, span, limit).map(Some),
+        Err(Lack::Missing) => Ok(None),
+        Err(Lack::Unusable(why)) => Err(unusable(name, why)),
+    }
+}
+
+fn small(tar: &Tarball, name: &str, span: Range<u64>, limit: u64) -> Result<Vec<u8>> {
+    if span.end - span.start > limit {
+        return Err(unusable(name, &format!("is larger than {limit} bytes, the limit")));
+    }
+    tar.bytes(span).map_err(|error| {
+        Error::new(ErrorKind::Store, format!("read {name} of the archive")).caused_by(error)
+    })
+}
+
+fn unusable(name: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Store, format!("`{name}` of the archive")).because(why)
+}

@@ -1,0 +1,78 @@
+//! An image layout inside a tar. Spec: image-spec `image-layout.md`.
+
+use serde::Deserialize;
+
+use super::tarball::Tarball;
+use super::{Held, Image, JSON_LIMIT, lacking, small_file, unusable};
+use crate::annotation;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::json::{Object, objects};
+
+pub(super) const MARKER: &str = "oci-layout";
+
+/// What stands in the marker.
+pub(super) const MARKER_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+pub(super) const INDEX: &str = "index.json";
+
+/// The most that is read of the marker, in bytes.
+const MARKER_LIMIT: u64 = 64 << 10;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Marker {
+    image_layout_version: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Index {
+    schema_version: u64,
+    #[serde(default, deserialize_with = "objects")]
+    manifests: Vec<Descriptor>,
+}
+
+/// The entries of index.json; `None` where there is no layout.
+pub(super) fn images(tar: &Tarball) -> Result<Option<Vec<Image>>> {
+    let Some(marker) = small_file(tar, MARKER, MARKER_LIMIT)? else { return Ok(None) };
+    let Object(marker): Object<Marker> = serde_json::from_slice(&marker)
+        .map_err(|error| unusable(MARKER, "is damaged").caused_by(error))?;
+    if marker.image_layout_version != "1.0.0" {
+        let why = format!("has version {}; rpull knows 1.0.0", marker.image_layout_version);
+        return Err(unusable(MARKER, &why));
+    }
+    let Some(index) = small_file(tar, INDEX, JSON_LIMIT)? else { return Err(lacking(INDEX)) };
+    let entries =
+        entries(&index).map_err(|error| unusable(INDEX, "is damaged").caused_by(error))?;
+    let named = |entry: Descriptor| Image {
+        names: annotation::names(&entry),
+        content: Held::Document(entry),
+    };
+    Ok(Some(entries.into_iter().map(named).collect()))
+}
+
+/// What an index.json lists.
+pub(super) fn entries(index: &[u8]) -> serde_json::Result<Vec<Descriptor>> {
+    let Object(index): Object<Index> = serde_json::from_slice(index)?;
+    if index.schema_version != 2 {
+        return Err(serde::de::Error::custom("schemaVersion is not 2"));
+    }
+    Ok(index.manifests)
+}
+
+/// `blobs/sha256/<hex>`.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`](crate::error::ErrorKind::Unsupported) for algorithms that cannot be verified.
+pub(super) fn name_of(digest: &Digest) -> Result<String> {
+    digest.algorithm()?;
+    Ok(format!("blobs/{}/{}", digest.algorithm_name(), digest.encoded()))
+}
+
+/// The digest whose blob has this name.
+pub(super) fn digest_of(name: &str) -> Option<Digest> {
+    let (algorithm, encoded) = name.strip_prefix("blobs/")?.split_once('/')?;
+    format!("{algorithm}:{encoded}").parse().ok()
+}

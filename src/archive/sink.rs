@@ -1,0 +1,103 @@
+//! Where the bytes of an archive go: a file, in any order, or a pipe, one after the other.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::draft::failed;
+use super::tarball::BLOCK;
+use crate::error::{Error, ErrorKind, Result};
+
+/// An output, and what it is called in errors.
+pub(super) struct Sink {
+    to: To,
+    path: PathBuf,
+}
+
+enum To {
+    File(File),
+    Pipe(Mutex<Pipe>),
+}
+
+struct Pipe {
+    out: Box<dyn Write + Send>,
+    at: u64,
+}
+
+impl Sink {
+    pub(super) fn file(file: File, path: PathBuf) -> Arc<Self> {
+        Arc::new(Self { to: To::File(file), path })
+    }
+
+    pub(super) fn pipe(out: Box<dyn Write + Send>, name: &str) -> Arc<Self> {
+        Arc::new(Self { to: To::Pipe(Mutex::new(Pipe { out, at: 0 })), path: name.into() })
+    }
+
+    /// Writes these bytes to this place.
+    pub(super) async fn write(self: &Arc<Self>, bytes: Bytes, at: u64) -> Result<()> {
+        let write = {
+            let sink = Arc::clone(self);
+            move || sink.write_now(&bytes, at).map_err(|error| failed("write", &sink.path, error))
+        };
+        match self.to {
+            To::File(_) => write(),
+            // Whoever reads the pipe may take their time; signals must be heard meanwhile.
+            To::Pipe(_) => tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| {
+                Err(Error::new(ErrorKind::Store, "write the archive").caused_by(error))
+            }),
+        }
+    }
+
+    fn write_now(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        match &self.to {
+            To::File(file) => file.write_all_at(bytes, at),
+            To::Pipe(pipe) => pipe.lock().unwrap_or_else(PoisonError::into_inner).write(bytes, at),
+        }
+    }
+
+    /// Bytes that were written; nothing where they are gone.
+    pub(super) fn read_at(&self, into: &mut [u8], at: u64) -> Result<usize> {
+        match &self.to {
+            To::File(file) => {
+                file.read_at(into, at).map_err(|error| failed("read", &self.path, error))
+            }
+            To::Pipe(_) => Ok(0),
+        }
+    }
+
+    /// Sees to it that so many bytes will find space, where the file system can tell.
+    pub(super) fn provide(&self, length: u64) -> Result<()> {
+        let To::File(file) = &self.to else { return Ok(()) };
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length) {
+            Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
+                Err(failed("write", &self.path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends it at this length.
+    pub(super) fn finish(&self, length: u64) -> Result<()> {
+        let finished = match &self.to {
+            To::File(file) => file.set_len(length),
+            To::Pipe(pipe) => pipe.lock().unwrap_or_else(PoisonError::into_inner).out.flush(),
+        };
+        finished.map_err(|error| failed("write", &self.path, error))
+    }
+}
+
+impl Pipe {
+    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        // Between two entries there is what fills up the last block.
+        let gap = at.checked_sub(self.at).filter(|gap| *gap < BLOCK);
+        let gap = gap.ok_or_else(|| io::Error::other("a pipe takes its bytes in order"))?;
+        io::copy(&mut io::repeat(0).take(gap), &mut self.out)?;
+        self.out.write_all(bytes)?;
+        self.at = at + bytes.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! `inventory`: what the store has, for somebody else's `save --since`.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use crate::cli::output;
+use crate::cli::settings::Settings;
+use crate::error::Result;
+
+pub(in crate::cli) fn run(settings: &Settings) -> Result<ExitCode> {
+    let held = match settings.existing_store()? {
+        Some(store) => store.inventory()?,
+        None => BTreeSet::new(),
+    };
+    if settings.json {
+        output::json(&held)?;
+    } else {
+        let lines: Vec<&str> = held.iter().flat_map(|digest| [digest.as_str(), "\n"]).collect();
+        output::text(&lines.concat())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,99 @@
+//! Archives of images, written entry by entry, right or wrong.
+
+use rpull::digest::Digest;
+use serde_json::{Value, json};
+
+use super::images::{Image, uncompressed};
+
+/// An entry of a tar.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    File(String, Vec<u8>),
+    /// A symbolic link, and where it leads.
+    Symlink(String, String),
+    /// Another name of an entry.
+    Hardlink(String, String),
+    /// PAX records about the next entry.
+    Pax(Vec<(&'static str, String)>),
+    /// Blocks as they are.
+    Raw(Vec<u8>),
+}
+
+pub(crate) fn file(name: &str, bytes: impl Into<Vec<u8>>) -> Entry {
+    Entry::File(name.to_owned(), bytes.into())
+}
+
+pub(crate) fn symlink(name: &str, target: &str) -> Entry {
+    Entry::Symlink(name.to_owned(), target.to_owned())
+}
+
+/// A tar of these entries, in their order.
+pub(crate) fn tar(entries: &[Entry]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for entry in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        match entry {
+            Entry::File(name, bytes) => {
+                header.set_size(bytes.len() as u64);
+                // As it is written: the library refuses what leads out of the archive.
+                header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+                header.set_cksum();
+                tar.append(&header, &bytes[..]).unwrap();
+            }
+            Entry::Symlink(name, target) | Entry::Hardlink(name, target) => {
+                let symbolic = matches!(entry, Entry::Symlink(..));
+                let kind = if symbolic { tar::EntryType::Symlink } else { tar::EntryType::Link };
+                header.set_entry_type(kind);
+                header.set_size(0);
+                header.set_path(name).unwrap();
+                header.set_link_name_literal(target).unwrap();
+                header.set_cksum();
+                tar.append(&header, &[][..]).unwrap();
+            }
+            Entry::Pax(records) => {
+                let records = records.iter().map(|(key, value)| (*key, value.as_bytes()));
+                tar.append_pax_extensions(records).unwrap();
+            }
+            Entry::Raw(bytes) => {
+                use std::io::Write as _;
+                tar.get_mut().write_all(bytes).unwrap();
+            }
+        }
+    }
+    tar.into_inner().unwrap()
+}
+
+/// The entry that makes a docker archive one.
+pub(crate) fn manifest(items: &Value) -> Entry {
+    file("manifest.json", items.to_string())
+}
+
+/// What older dockers save: the layers in folders, and manifest.json last.
+pub(crate) fn classic(image: &Image, tags: &[&str]) -> Vec<Entry> {
+    let plain = uncompressed(image);
+    let config = format!("{}.json", image.config.digest().encoded());
+    let names: Vec<String> = (0..plain.layers.len()).map(|at| format!("l{at}/layer.tar")).collect();
+    let mut entries = vec![file(&config, &image.config.bytes[..])];
+    entries
+        .extend(names.iter().zip(&plain.layers).map(|(name, layer)| file(name, &layer.bytes[..])));
+    entries.push(manifest(&json!([{"Config": config, "RepoTags": tags, "Layers": names}])));
+    entries
+}
+
+/// An image layout with this one entry.
+pub(crate) fn layout(image: &Image, name: Option<&str>) -> Vec<Entry> {
+    let mut entry = serde_json::to_value(&image.manifest.descriptor).unwrap();
+    if let Some(name) = name {
+        entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+    }
+    let index = json!({"schemaVersion": 2, "manifests": [entry]});
+    let blob =
+        |digest: &Digest, bytes: &[u8]| file(&format!("blobs/sha256/{}", digest.encoded()), bytes);
+    let mut entries: Vec<Entry> =
+        image.blobs().map(|piece| blob(piece.digest(), &piece.bytes)).collect();
+    entries.push(blob(image.manifest.digest(), &image.manifest.bytes));
+    entries.push(file("index.json", index.to_string()));
+    entries.push(file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#));
+    entries
+}
