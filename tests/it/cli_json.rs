@@ -343,7 +343,12 @@ proptest! {
             for (number, (blob, at)) in cuts.iter().enumerate() {
                 let digest = held.blobs().nth(blob % (layers.len() + 1)).unwrap().digest().to_string();
                 let at = *at;
-                registry.twist(&digest, number..number + 1, move |reply| reply.fault(Fault::Cut(at)));
+                registry.twist(&digest, number..number + 1, move |reply| {
+                    // One byte is missing at least: after a whole answer the client may send its next request into the
+                    // closing connection, which counts, and which nobody sees.
+                    let at = at.min(reply.body.len().saturating_sub(1));
+                    reply.fault(Fault::Cut(at))
+                });
             }
             let (cli, name) = (Cli::new(), registry.repository("a") + ":1");
             pull(&registry, &cli, &["--retries", "1", &name]).await;
