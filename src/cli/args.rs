@@ -2,6 +2,7 @@
 
 mod archives;
 mod at_registry;
+mod moving;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, Va
 
 pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
+pub(crate) use self::moving::{Copy, Moving, Pull, Push};
 
 /// Heading of the options that say how to reach a registry.
 const REGISTRY: &str = "Registry options";
@@ -133,30 +135,6 @@ pub(crate) struct RegistryArgs {
     /// Tries after a failed one
     #[arg(long, global = true, value_name = "N", default_value_t = 4)]
     pub(crate) retries: u32,
-}
-
-/// How to reach the registries of two sides, where they differ.
-#[derive(Debug, Args)]
-#[command(next_help_heading = REGISTRY)]
-pub(crate) struct Sides {
-    /// As --creds, for the source only
-    #[arg(long, value_name = "USER:PASS", conflicts_with = "src_authfile")]
-    pub(crate) src_creds: Option<String>,
-    /// As --creds, for the destination only
-    #[arg(long, value_name = "USER:PASS", conflicts_with = "dest_authfile")]
-    pub(crate) dest_creds: Option<String>,
-    /// As --authfile, for the source only
-    #[arg(long, value_name = "FILE")]
-    pub(crate) src_authfile: Option<PathBuf>,
-    /// As --authfile, for the destination only
-    #[arg(long, value_name = "FILE")]
-    pub(crate) dest_authfile: Option<PathBuf>,
-    /// As --plain-http, for the source only
-    #[arg(long)]
-    pub(crate) src_plain_http: bool,
-    /// As --plain-http, for the destination only
-    #[arg(long)]
-    pub(crate) dest_plain_http: bool,
 }
 
 /// Which platforms of a multi-platform image.
@@ -326,80 +304,6 @@ They are kept in docker's config.json, or with the credential helper that it nam
         after_help = "Examples:\n  rpull man | man -l -\n  rpull man > /usr/local/share/man/man1/rpull.1"
     )]
     Man,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Pull {
-    /// Images to pull
-    #[arg(required = true, value_name = "IMAGE")]
-    pub(crate) images: Vec<String>,
-    /// Somewhere else than the store, which is then neither read nor written
-    #[arg(short, long, value_name = "PLACE")]
-    pub(crate) output: Option<String>,
-    /// Every tag of the repository
-    #[arg(long)]
-    pub(crate) all_tags: bool,
-    #[command(flatten)]
-    pub(crate) moving: Moving,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Push {
-    /// What to send [default: the image of that name in the store], and what it is to be called
-    #[arg(required = true, num_args = 1..=2, value_name = "[SRC] IMAGE")]
-    pub(crate) images: Vec<String>,
-    /// Upload in chunks, for proxies that take no large bodies; whole chunks survive a kill
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) chunk_size: Option<String>,
-    #[command(flatten)]
-    pub(crate) moving: Moving,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Copy {
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
-    #[arg(value_name = "SRC")]
-    pub(crate) source: String,
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
-    #[arg(value_name = "DST")]
-    pub(crate) destination: String,
-    /// Every tag of the repository SRC, each under its own name in the repository or place DST
-    #[arg(long)]
-    pub(crate) all_tags: bool,
-    /// Upload in chunks, for proxies that take no large bodies
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) chunk_size: Option<String>,
-    #[command(flatten)]
-    pub(crate) moving: Moving,
-    #[command(flatten)]
-    pub(crate) sides: Sides,
-}
-
-/// How content is moved.
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch that can be typed")]
-pub(crate) struct Moving {
-    /// os/arch[/variant]; may be repeated
-    #[arg(long, value_name = "PLATFORM")]
-    pub(crate) platform: Vec<String>,
-    /// Everything that the index lists
-    #[arg(long, conflicts_with = "platform")]
-    pub(crate) all_platforms: bool,
-    /// Print what would happen, move nothing
-    #[arg(long)]
-    pub(crate) plan: bool,
-    /// Move layers too that registries need not hold
-    #[arg(long)]
-    pub(crate) foreign_layers: bool,
-    /// Blobs on their way at once
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) jobs: u16,
-    /// Bytes per second for the whole run: 500k, 2M
-    #[arg(long, value_name = "RATE")]
-    pub(crate) limit_rate: Option<String>,
-    /// Return only when everything would survive a power failure
-    #[arg(long)]
-    pub(crate) sync: bool,
 }
 
 #[derive(Debug, Args)]
