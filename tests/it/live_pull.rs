@@ -136,17 +136,26 @@ async fn a_killed_pull_goes_on_at_the_real_registry() {
     assert!(!kept.is_empty());
     front.forget();
     let report = cli.json(&["--json", &name]).await;
+    let mut continued = 0;
     for (file, length) in &kept {
         let digest = file.replace('-', ":");
+        let mut blobs = RealImage::get().v1.blobs();
+        let blob = blobs.find(|blob| blob.digest().as_str() == digest).unwrap();
         let requests = front.requests();
-        let request = requests.iter().find(|request| request.path.ends_with(&digest)).unwrap();
-        let range = request.header("range").unwrap();
-        assert!(range.starts_with(&format!("bytes={length}-")), "{range} after {length}");
+        let request = requests.iter().find(|request| request.path.ends_with(&digest));
+        if *length == blob.descriptor.size {
+            assert!(request.is_none(), "it was whole, only not yet named so");
+        } else if *length > 0 {
+            let range = request.unwrap().header("range").unwrap();
+            assert!(range.starts_with(&format!("bytes={length}-")), "{range} after {length}");
+            continued += 1;
+        }
     }
+    assert!(continued > 0);
     let resumed: u64 = kept.iter().map(|(_, length)| length).sum();
     assert_eq!(report["bytes"]["resumed"], resumed);
     let answers = registry.access_log();
-    assert!(answers.iter().filter(|line| line.status == 206).count() >= kept.len());
+    assert!(answers.iter().filter(|line| line.status == 206).count() >= continued);
     let place = format!("oci:{}:{name}", cli.store().display());
     let seen: Value = serde_json::from_str(&run("skopeo", &["inspect", &place])).unwrap();
     assert_eq!(seen["Digest"], json!(RealImage::get().v1.manifest.digest()));
