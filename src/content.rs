@@ -253,6 +253,11 @@ pub trait Target: Send + Sync {
         label: Option<&'a Label>,
     ) -> BoxFuture<'a, Result<()>>;
 
+    /// Whether nothing has a name before [`Target::settle`], which gives it to all or to none.
+    fn settles_all(&self) -> bool {
+        false
+    }
+
     /// Ends the run: what it reported is as durable as the target was asked to make it.
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(ready(Ok(())))

@@ -281,6 +281,10 @@ impl Target for DockerTarget {
         Box::pin(ready(put))
     }
 
+    fn settles_all(&self) -> bool {
+        true
+    }
+
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {

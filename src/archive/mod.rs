@@ -21,6 +21,7 @@ mod names;
 mod oci;
 mod oci_target;
 mod open;
+mod pax;
 mod shelf;
 mod sink;
 mod source;

@@ -270,6 +270,10 @@ impl Target for OciTarget {
         })
     }
 
+    fn settles_all(&self) -> bool {
+        true
+    }
+
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.finish())
     }

@@ -205,6 +205,9 @@ impl Ingest for Writing {
     fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let kept = self.kept();
+            if piece.is_empty() {
+                return Ok(());
+            }
             if kept == 0 {
                 self.begin().await?;
             }

@@ -10,9 +10,10 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use tar::{EntryType, Header, PaxExtensions};
+use tar::{EntryType, Header};
 
 use super::names::{clean, resolve};
+use super::pax;
 
 /// Of a header, and what every entry is padded to.
 pub(super) const BLOCK: u64 = 512;
@@ -270,10 +271,8 @@ impl Ahead {
     }
 
     fn read_pax(&mut self, records: &[u8], global: bool) -> io::Result<()> {
-        for record in PaxExtensions::new(records) {
-            let record = record.map_err(|_| invalid("has a malformed PAX header"))?;
-            let value = record.value_bytes();
-            let key = record.key_bytes();
+        let records = pax::records(records);
+        for (key, value) in records.ok_or_else(|| invalid("has a malformed PAX header"))? {
             if global && matches!(key, b"path" | b"linkpath" | b"size") {
                 return Err(invalid("gives many entries one name or size"));
             }

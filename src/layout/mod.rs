@@ -40,6 +40,7 @@ use self::lock::{Mode, Waiting};
 use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
 pub use self::verify::{Bad, VerifyReport};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Matter, Result};
 
 /// How a layout that is written to is kept.
@@ -154,11 +155,14 @@ impl Layout {
         })
     }
 
-    /// Remembers that the image of this name is in this `registry/repository` too.
-    pub fn add_origin(&self, name: &str, origin: &str) -> Result<()> {
+    /// Remembers that the image of this name, where it still has this digest, is in this `registry/repository` too.
+    pub fn add_origin(&self, name: &str, digest: &Digest, origin: &str) -> Result<()> {
         self.0.change_index(|index| {
             let Some(entry) = index.find(name)? else { return Ok(false) };
             let Some(name) = entry.name_meant_by(name).map(str::to_owned) else { return Ok(false) };
+            if entry.descriptor.digest != *digest {
+                return Ok(false);
+            }
             let entry = with_origins(index, &name, entry.descriptor, &[origin.to_owned()])?;
             index.set(&name, entry)
         })

@@ -24,6 +24,8 @@ pub(super) struct Reach {
     pub(super) needed: Vec<Digest>,
     /// Documents that are there but cannot be read, each with the reason.
     pub(super) unreadable: Vec<(Digest, String)>,
+    /// Documents that were looked into; what is kept may have been met as a blob only.
+    walked: HashSet<Digest>,
 }
 
 impl Reach {
@@ -54,7 +56,8 @@ impl Reach {
             }
             return Ok(());
         }
-        if !self.kept.insert(digest.clone()) {
+        self.kept.insert(digest.clone());
+        if !self.walked.insert(digest.clone()) {
             return Ok(());
         }
         let bytes = match blobs::read(root, digest, DOCUMENT_LIMIT) {

@@ -63,7 +63,8 @@ impl Uploads for Layout {
 
 /// A half written URL would lead somewhere else, so the file appears whole.
 fn write(path: &Path, url: &Secret) -> std::io::Result<()> {
-    let new = path.with_extension("new");
+    // Each process has its own: two may push the same blob.
+    let new = path.with_extension(format!("{}.new", std::process::id()));
     drop(std::fs::remove_file(&new));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     file.write_all(url.reveal().as_bytes())?;

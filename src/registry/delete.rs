@@ -1,5 +1,8 @@
 //! Deletes a tag, or a manifest with all its tags. Spec: distribution-spec "Deleting tags", "Deleting Manifests".
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::Method;
 
@@ -9,8 +12,12 @@ use super::scope::ScopeSet;
 use super::{Repository, manifest, tags};
 use crate::content::Name;
 use crate::digest::Digest;
+use crate::document::{Content, Document};
 use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::retry::retry;
+
+/// Indexes inside indexes that are looked into.
+const MAX_DEPTH: usize = 8;
 
 /// Tags that are looked at at once.
 const AT_ONCE: usize = 8;
@@ -25,6 +32,14 @@ impl Repository {
         match self.delete(tag).await {
             Err(error) if is_unsupported(&error) => {
                 tracing::info!("{}", error.chain());
+                if !self.stands_for(tag, digest).await? {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("tag {}:{tag}", self.name),
+                    )
+                    .at(&self.transport.name)
+                    .because("stands for another manifest by now; nothing was deleted"));
+                }
                 let siblings = self.siblings(tag, digest).await?;
                 if siblings.is_empty() {
                     return self.delete_manifest(digest).await;
@@ -65,18 +80,27 @@ impl Repository {
             scopes: &ScopeSet::delete(&self.name),
             ..self.get(Endpoint::Manifest, url, &what)
         };
-        retry(&self.transport.options.retry, || self.transport.expect_success(&request)).await?;
-        Ok(())
+        let failed = AtomicBool::new(false);
+        let deleted = retry(&self.transport.options.retry, || async {
+            let result = self.transport.expect_success(&request).await;
+            let again = failed.swap(result.is_err(), Ordering::Relaxed);
+            match result {
+                // The answer to a try before was lost, not the request.
+                Err(error) if again && error.kind() == ErrorKind::NotFound => Ok(()),
+                other => other.map(drop),
+            }
+        });
+        deleted.await
     }
 
-    /// The other tags that stand for a digest.
+    /// The other tags that stand for a digest, or for an index that names it.
     ///
     /// # Errors
     /// Where one cannot be looked at: what is not known must not be deleted.
     async fn siblings(&self, tag: &str, digest: &Digest) -> Result<Vec<String>> {
         let others = tags::list(self).await?.into_iter().filter(|other| other != tag);
         let looks = others.map(|other| async {
-            let is_one = self.stands_for(&other, digest).await?;
+            let is_one = self.needs(&other, digest).await?;
             Ok(is_one.then_some(other))
         });
         let looked = futures_util::stream::iter(looks).buffer_unordered(AT_ONCE);
@@ -84,6 +108,45 @@ impl Repository {
         let mut found: Vec<String> = found?.into_iter().flatten().collect();
         found.sort();
         Ok(found)
+    }
+
+    /// Whether the tag would be broken without the manifest.
+    async fn needs(&self, tag: &str, digest: &Digest) -> Result<bool> {
+        let name = Name::Tag(tag.to_owned());
+        match manifest::head(self, &name).await? {
+            Some(found) if found.digest == *digest => return Ok(true),
+            Some(found) if !found.media_type.is_index() => return Ok(false),
+            _ => {}
+        }
+        let document = match manifest::resolve(self, &name).await {
+            Ok(document) => document,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(document.digest() == digest || self.lists(&document, digest, 0).await?)
+    }
+
+    /// Whether an index, or one inside it, names the manifest.
+    fn lists<'a>(
+        &'a self,
+        document: &'a Document,
+        digest: &'a Digest,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let Content::Index(index) = document.content() else { return Ok(false) };
+            if index.manifests.iter().any(|child| child.digest == *digest) {
+                return Ok(true);
+            }
+            let nested = index.manifests.iter().filter(|child| child.media_type.is_index());
+            for child in nested.take_while(|_| depth < MAX_DEPTH) {
+                let child = manifest::document(self, child).await?;
+                if self.lists(&child, digest, depth + 1).await? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
     }
 
     async fn stands_for(&self, tag: &str, digest: &Digest) -> Result<bool> {

@@ -72,7 +72,8 @@ impl Known {
     pub(super) fn distrust(&mut self, words: &str) {
         self.proven.clear();
         let named = |digest: &Digest| words.contains(digest.as_str());
-        let none_is_named = !self.told.iter().any(named);
+        // Words that were cut may have named more.
+        let none_is_named = words.ends_with('…') || !self.told.iter().any(named);
         let doubted = self.told.extract_if(|digest| none_is_named || named(digest));
         self.doubted.extend(doubted);
     }

@@ -286,9 +286,9 @@ impl Transport {
         Some(self.chunk_size.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
     }
 
-    /// Uploads in chunks from now on; says whether that is new.
-    pub(super) fn use_chunks(&self, bytes: u64) -> bool {
-        self.chunk_size.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    /// Uploads in chunks from now on, of so many bytes where no other number was asked for.
+    pub(super) fn use_chunks(&self, bytes: u64) {
+        _ = self.chunk_size.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The HTTP client for a host: the registry's own, or one that it named.

@@ -77,6 +77,7 @@ struct Run<'a> {
     endings: Vec<Ending>,
     /// Positions of the blobs whose turn has not come.
     queue: VecDeque<usize>,
+    settled: bool,
 }
 
 impl<'a> Run<'a> {
@@ -94,6 +95,7 @@ impl<'a> Run<'a> {
             tallies: Vec::new(),
             endings: Vec::new(),
             queue: VecDeque::new(),
+            settled: false,
         }
     }
 
@@ -106,8 +108,9 @@ impl<'a> Run<'a> {
         self.commit_ready().await;
         self.move_blobs().await;
         self.learn_platforms().await;
-        if let Err(error) = self.target.settle().await {
-            self.fail_all(&error);
+        match self.target.settle().await {
+            Ok(()) => self.settled = true,
+            Err(error) => self.fail_all(&error),
         }
     }
 
@@ -245,39 +248,53 @@ impl<'a> Run<'a> {
     /// Names every image whose blobs are all there.
     async fn commit_ready(&mut self) {
         for at in 0..self.images.len() {
-            let (Some(image), Some(wanted)) = (self.images.get(at), self.wanted.get(at)) else {
-                continue;
+            let is_ready = |image: &Image| {
+                let is_open = !image.committed && image.error.is_none();
+                image.missing_blobs == 0 && is_open && image.graph.is_some()
             };
-            let Some(graph) = &image.graph else { continue };
-            if image.missing_blobs > 0 || image.committed || image.error.is_some() {
+            if !self.images.get(at).is_some_and(is_ready) {
                 continue;
             }
-            let result = commit(graph, &**self.target).await;
+            let mut result = self.commit(at).await;
             if let Err(error) = &result
                 && error.kind() == ErrorKind::Incomplete
-                && self.send_again(at, error)
+                && self.may_send_again(at)
             {
-                continue;
+                if self.send_again(at, error) {
+                    continue;
+                }
+                // It was only documents that were not there.
+                result = self.commit(at).await;
             }
             let Some(image) = self.images.get_mut(at) else { continue };
             match result {
-                Ok(()) => {
-                    self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
-                    image.committed = true;
-                }
+                Ok(()) => image.committed = true,
                 Err(error) => image.error = Some(error),
             }
         }
     }
 
-    /// Queues the blobs that were taken to be at the target, once; says whether there are any.
+    async fn commit(&self, at: usize) -> Result<()> {
+        let (Some(image), Some(wanted)) = (self.images.get(at), self.wanted.get(at)) else {
+            return Ok(());
+        };
+        let Some(graph) = &image.graph else { return Ok(()) };
+        commit(graph, &**self.target).await?;
+        self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
+        Ok(())
+    }
+
+    /// Whether the target's word was not found wrong before; only once is it taken back.
+    fn may_send_again(&mut self, at: usize) -> bool {
+        let image = self.images.get_mut(at);
+        image.is_some_and(|image| !std::mem::replace(&mut image.sent_again, true))
+    }
+
+    /// Queues the blobs that were taken to be at the target; says whether there are any.
     fn send_again(&mut self, at: usize, error: &Error) -> bool {
-        let Some(image) = self.images.get_mut(at) else { return false };
-        if std::mem::replace(&mut image.sent_again, true) {
-            return false;
-        }
         tracing::info!("{}; sending what seemed to be there", error.chain());
         self.target.distrust(error);
+        let mut queued = false;
         let blobs = self.plan.blobs.iter().zip(&mut self.endings).enumerate();
         for (position, (blob, ending)) in blobs {
             let believed = matches!(ending, Ending::Shared | Ending::Mounted(_));
@@ -286,13 +303,14 @@ impl<'a> Run<'a> {
             }
             *ending = Ending::Missing;
             self.queue.push_back(position);
+            queued = true;
             for &image in &blob.images {
                 if let Some(image) = self.images.get_mut(image) {
                     image.missing_blobs += 1;
                 }
             }
         }
-        !self.queue.is_empty()
+        queued
     }
 
     async fn learn_platforms(&mut self) {
@@ -322,16 +340,18 @@ impl<'a> Run<'a> {
 
     fn finish(mut self, started: Instant, stopped: bool) -> Vec<Finished> {
         let elapsed = started.elapsed();
-        let images = std::mem::take(&mut self.images);
+        let (images, settled) = (std::mem::take(&mut self.images), self.settled);
         images
             .into_iter()
             .enumerate()
             .map(|(at, image)| {
                 let report = self.report(at, image.graph.as_ref(), elapsed);
+                // Without a name nothing has arrived, whatever the reason.
+                let is_named = image.committed && (settled || !self.target.settles_all());
                 let error = image.error.or_else(|| {
-                    (stopped && !image.committed).then(|| {
-                        Error::new(ErrorKind::Interrupted, &report.head.reference)
-                            .because("interrupted")
+                    (!is_named).then(|| {
+                        let why = if stopped { "interrupted" } else { "was not finished" };
+                        Error::new(ErrorKind::Interrupted, &report.head.reference).because(why)
                     })
                 });
                 Finished { report, error }

@@ -125,3 +125,21 @@ async fn a_registry_without_the_api_keeps_referrers_under_a_tag() {
     let other = ["referrers", "--json", "--artifact-type", "a/b", &format!("{host}/real:v1")];
     assert_eq!(cli.json(&other).await["referrers"], json!([]));
 }
+
+#[tokio::test]
+async fn a_tag_goes_alone_even_where_an_index_names_its_manifest() {
+    let test = "a_tag_goes_alone_even_where_an_index_names_its_manifest";
+    if !needs(test, &["docker-registry", "skopeo", "dpkg"]) {
+        return;
+    }
+    let (image, cli, registry) = (RealImage::get(), Cli::new(), Live::start(&Access::Open));
+    let name = |tag: &str| format!("{}/real:{tag}", registry.host());
+    for tag in ["multi", "v1"] {
+        image.push(tag, &name(tag), &["--dest-tls-verify=false"]);
+    }
+    // `v1` is the manifest that the index lists for amd64; distribution deletes manifests only.
+    let output = cli.run(&["delete", "--yes", &name("v1")]).await;
+    output.expect(1, "cannot delete a tag alone").expect(1, "multi");
+    let whole = ["pull", "--platform", "linux/amd64", &name("multi")];
+    cli.run(&whole).await.expect(0, "");
+}

@@ -70,6 +70,36 @@ async fn a_body_that_is_too_large_for_a_proxy_is_sent_in_chunks() {
 }
 
 #[tokio::test]
+async fn bodies_that_are_too_large_at_the_same_time_are_all_sent_in_chunks() {
+    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let layers = [5, 6].map(|seed| layer(&[("a", &random_blob(17 << 20, seed))]));
+    let held = image(Family::Oci, "amd64", &layers);
+    held.publish(&from, "app", Some("1"));
+    for piece in &held.layers {
+        let line = format!("digest=sha256%3A{}", piece.digest().encoded());
+        to.refuse(&line, 0..1, Reply::new(413, "too large"));
+    }
+    cli.run(&["copy", &from.repository("app:1"), &to.repository("app:1")]).await.expect(0, "");
+    assert_arrived(&to, &held);
+}
+
+#[tokio::test]
+async fn a_session_whose_bytes_are_wrong_at_the_registry_starts_over() {
+    for status in [400, 404, 416] {
+        let (cli, name, to, held) = stored(2_000_000).await;
+        let target = to.repository("app:1");
+        to.refuse("PATCH", 1..9, Reply::new(405, "no more"));
+        cli.run(&["push", "--chunk-size", "500k", &name, &target]).await.expect(6, "no more");
+        let line = format!("digest=sha256%3A{}", held.layers[0].digest().encoded());
+        to.refuse(&line, 0..1, Reply::new(status, "not what it should be"));
+        to.server.forget();
+        cli.run(&["push", &name, &target]).await.expect(0, "");
+        assert_eq!(chunks(&to.server).len(), 1, "it went on first: {status}");
+        assert_arrived(&to, &held);
+    }
+}
+
+#[tokio::test]
 async fn a_chunk_whose_answer_was_lost_leaves_a_whole_blob() {
     let (cli, name, to, held) = stored(2_000_000).await;
     to.twist("PATCH", 1..2, |reply| reply.fault(Fault::HangUp));

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
-use crate::transfer::{Platforms, Wanted};
+use crate::transfer::{Head, Platforms, Wanted};
 
 pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitCode> {
     let (source, image) = match args.images.as_slice() {
@@ -47,7 +47,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     if let (Some(layout), [one]) = (layout, finished.as_slice())
         && one.error.is_none()
     {
-        remember(&layout, &name, &one.report.head.target);
+        remember(&layout, &name, &one.report.head);
     }
     Ok(code)
 }
@@ -62,9 +62,10 @@ fn at_registry(text: &str) -> Result<Reference> {
 
 /// Where the image is by now, so that the next push of it under another tag sends nothing. The store may not be ours to
 /// write.
-fn remember(layout: &Layout, name: &Name, target: &str) {
-    let Name::Ref(name) = name else { return };
-    if let Err(error) = layout.add_origin(name, target) {
+fn remember(layout: &Layout, name: &Name, sent: &Head) {
+    let (Name::Ref(name), Some(manifest)) = (name, &sent.manifest) else { return };
+    // Of an index from which one platform was sent the registry has not all.
+    if let Err(error) = layout.add_origin(name, manifest, &sent.target) {
         tracing::info!("{}", error.chain());
     }
 }

@@ -13,6 +13,7 @@ use super::since;
 use crate::archive::Output;
 use crate::cli::args::Save;
 use crate::cli::settings::Settings;
+use crate::cli::signals::unless_cancelled;
 use crate::cli::{signals, words};
 use crate::content::Name;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,19 +33,36 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::SAVE, settings, &cancel)?;
     let destination = Destination::Archive(NewArchive::hybrid(output, left_out)?, Name::Sole);
-    let mut wanted = Vec::new();
-    for place in &places {
+    let finding = find(&places, &destination, &platforms, settings);
+    let wanted = unless_cancelled(&cancel, "save", finding).await??;
+    let several = wanted.len() > 1;
+    let (code, _) = run.carry_out(&wanted, &destination, several, settings).await?;
+    Ok(code)
+}
+
+/// The images, each with a name of its own.
+async fn find(
+    places: &[Place],
+    destination: &Destination,
+    platforms: &Platforms,
+    settings: &Settings,
+) -> Result<Vec<Wanted>> {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for place in places {
         let Opened { source, name, reference, full_name, .. } = open_place(place, settings).await?;
         // An archive holds all of its images or does not come to be: what is missing is told before anything moves.
         if source.head(&name).await?.is_none() {
             source.resolve(&name).await?;
         }
         let target_name = destination.name(&full_name)?;
+        if wanted.iter().any(|other| other.target_name == target_name) {
+            return Err(Error::new(ErrorKind::Reference, format!("name '{target_name}'")).because(
+                "two images would have it in the archive; `rpull tag` gives one another",
+            ));
+        }
         wanted.push(Wanted { source, name, reference, target_name, platforms: platforms.clone() });
     }
-    let several = wanted.len() > 1;
-    let (code, _) = run.carry_out(&wanted, &destination, several, settings).await?;
-    Ok(code)
+    Ok(wanted)
 }
 
 fn output(path: &Path, plan: bool, settings: &Settings) -> Result<Output> {

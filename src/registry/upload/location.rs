@@ -37,8 +37,10 @@ impl Location {
         url.set_fragment(None);
         // Behind a proxy that ends TLS a registry believes that it speaks http (distribution#2225).
         if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
+            // Without a port, which is 80 too, the proxy's was lost with the scheme.
+            let lost = url.port().is_none();
             _ = url.set_scheme("https");
-            if url.port() == Some(80) {
+            if lost {
                 _ = url.set_port(asked.port());
             }
         }

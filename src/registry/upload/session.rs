@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_RANGE, HeaderValue};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, Url};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -30,6 +30,7 @@ pub(super) struct Session {
     /// Where the next request goes; `None` while one is under way, and when it failed.
     location: Option<Location>,
     kept: u64,
+    smallest_chunk: u64,
     /// Bytes given to requests, those that were kept included.
     position: u64,
     held_back: Option<Bytes>,
@@ -43,6 +44,8 @@ struct Sending {
     /// Bytes that it still takes.
     left: u64,
     is_chunk: bool,
+    /// Whether it has all bytes of the blob.
+    is_whole: bool,
 }
 
 impl Session {
@@ -54,6 +57,7 @@ impl Session {
             descriptor,
             location,
             kept,
+            smallest_chunk: 0,
             position: kept,
             held_back: None,
             sending: None,
@@ -73,6 +77,7 @@ impl Session {
             Some(location) => location,
             None => open(&self.repository, &self.descriptor.digest).await?,
         };
+        self.smallest_chunk = location.smallest_chunk;
         let rest = self.descriptor.size.saturating_sub(self.position);
         let chunk = self
             .repository
@@ -104,7 +109,13 @@ impl Session {
             let body = reqwest::Body::wrap_stream(body);
             repository.transport.send_stream(&request, body, length, range).await
         });
-        Ok(Sending { pieces, answer: AbortOnDropHandle::new(answer), left: length, is_chunk })
+        Ok(Sending {
+            pieces,
+            answer: AbortOnDropHandle::new(answer),
+            left: length,
+            is_chunk,
+            is_whole: !is_chunk && self.position == 0,
+        })
     }
 
     /// Gives bytes to the request under way, and to the next ones where chunks end in the middle.
@@ -144,39 +155,48 @@ impl Session {
     /// Learns where the next chunk goes. How much has arrived the status says: the `Range` beside it counts only this chunk
     /// (regclient#627), stays where it was (dotnet/sdk#33019) or is off by one.
     fn go_on(&mut self, response: &Response) -> Result<()> {
-        let location = Location::of(&self.repository.transport, response, &self.what())?;
+        let mut location = Location::of(&self.repository.transport, response, &self.what())?;
+        // Not every answer repeats it.
+        location.smallest_chunk = location.smallest_chunk.max(self.smallest_chunk);
         self.repository.keep_upload(&self.descriptor, &location.url);
         self.location = Some(location);
         Ok(())
     }
 
     async fn answer(&self, sending: Sending) -> Result<Response> {
-        let Sending { pieces, answer, .. } = sending;
+        let Sending { pieces, answer, is_whole, .. } = sending;
         // Ends the body.
         drop(pieces);
         let patience = self.repository.transport.options.timeouts.commit;
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(Ok(response))) => Ok(response),
-            Ok(Ok(Err(error))) => Err(self.learn(error)),
+            Ok(Ok(Err(error))) => Err(self.learn(error, is_whole)),
             Ok(Err(error)) => Err(self.broken("the upload failed").caused_by(error).lasting()),
             Err(_) => Err(self.broken(&format!("no answer for {} s", patience.as_secs_f32()))),
         }
     }
 
-    /// A body that is too large for somebody on the way is worth another try, in chunks.
-    fn learn(&self, error: Error) -> Error {
-        let too_large = error.why().starts_with(StatusCode::PAYLOAD_TOO_LARGE.as_str());
-        if too_large
-            && self.descriptor.size > MODEST_CHUNK
-            && self.repository.transport.use_chunks(MODEST_CHUNK)
-        {
-            return error.transient(None);
+    /// What a refusal means for the next try.
+    fn learn(&self, error: Error, was_whole: bool) -> Error {
+        let was_continued = self.kept > 0;
+        match error.status() {
+            // Too large for the registry or for a proxy before it: chunks may not be.
+            Some(413) if was_whole && self.descriptor.size > MODEST_CHUNK => {
+                self.repository.transport.use_chunks(MODEST_CHUNK);
+                error.transient(None)
+            }
+            // The session is gone, or stands at another byte: the blob starts over.
+            Some(404 | 416) => {
+                self.repository.forget_upload(&self.descriptor);
+                error.transient(None)
+            }
+            // What the registry kept of an earlier run may be what is wrong.
+            Some(400) if was_continued => {
+                self.repository.forget_upload(&self.descriptor);
+                error.transient(None)
+            }
+            _ => error,
         }
-        // 416: the registry is at another byte; asked again it says at which.
-        if error.why().starts_with(StatusCode::RANGE_NOT_SATISFIABLE.as_str()) {
-            return error.transient(None);
-        }
-        error
     }
 
     async fn finish(mut self, proof: &Verified) -> Result<()> {
@@ -238,6 +258,7 @@ impl Ingest for Session {
         if self.position > 0 || self.sending.is_some() {
             // Its bytes are not wanted any more; a new session is opened when the first ones come.
             self.location = None;
+            self.repository.forget_upload(&self.descriptor);
         }
         (self.kept, self.position) = (0, 0);
         (self.held_back, self.sending) = (None, None);

@@ -1,0 +1,52 @@
+//! Records of a PAX header: `LENGTH KEY=VALUE\n`, each as long as it says. Spec: POSIX `pax`, "Extended Header".
+
+/// Every key and value in order; `None` where anything is not a record. A value may hold any bytes, newlines too.
+pub(super) fn records(mut bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let digits = bytes.iter().position(|&byte| byte == b' ')?;
+        let length: usize = std::str::from_utf8(bytes.get(..digits)?).ok()?.parse().ok()?;
+        let record = bytes.get(digits + 1..length)?.strip_suffix(b"\n")?;
+        let equals = record.iter().position(|&byte| byte == b'=')?;
+        found.push((record.get(..equals)?, record.get(equals + 1..)?));
+        bytes = bytes.get(length..)?;
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_value_may_hold_newlines_and_a_record_ends_where_it_says() {
+        let read = records(b"11 path=ab\n22 SCHILY.xattr.x=\n\n=\n").unwrap();
+        assert_eq!(read, [(&b"path"[..], &b"ab"[..]), (b"SCHILY.xattr.x", b"\n\n=")]);
+        assert_eq!(records(b"").unwrap(), []);
+        for odd in [
+            &b"11 path=ab"[..],
+            b"12 path=ab\n",
+            b"10 path=ab\n",
+            b"path=ab\n",
+            b" =\n",
+            b"0 a=b\n",
+            b"11 path=ab\n\n",
+            b"11 path=ab\n\0",
+            b"8 path!\n",
+            b"99999999999999999999 a=b\n",
+        ] {
+            assert!(records(odd).is_none(), "{}", String::from_utf8_lossy(odd));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), length in 0_usize..90) {
+            prop_assert!(records(&bytes).is_none_or(|found| found.len() <= bytes.len()));
+            let prefixed = [format!("{length} a=").as_bytes(), &bytes].concat();
+            prop_assert!(records(&prefixed).is_none_or(|found| !found.is_empty()));
+        }
+    }
+}
