@@ -1,7 +1,5 @@
 //! Tries a credential at a registry before it is kept. Spec: distribution-spec "Determining Support".
 
-use reqwest::Method;
-
 use super::Client;
 use super::counter::{Counter, Endpoint};
 use super::request::Request;
@@ -26,17 +24,8 @@ impl Client {
     /// [`ErrorKind::Denied`] where the registry or its token server refuses it.
     pub async fn log_in(&self, registry: &str) -> Result<Welcome> {
         let transport = self.transport(registry)?;
-        let request = Request {
-            method: Method::GET,
-            url: transport.url("")?,
-            endpoint: Endpoint::Other,
-            scopes: &ScopeSet::default(),
-            accept: None,
-            range: None,
-            content: None,
-            what: "login",
-            counter: &Counter::default(),
-        };
+        let (scopes, counter) = (ScopeSet::default(), Counter::default());
+        let request = Request::get(Endpoint::Other, transport.url("")?, &scopes, "login", &counter);
         let shown = retry(&transport.options.retry, || transport.expect_success(&request)).await;
         shown.map_err(|error| match (error.kind(), error.status()) {
             (ErrorKind::Denied, Some(_)) => error.about(Matter::WrongCredential),

@@ -78,39 +78,27 @@ pub(super) async fn put(repository: &Repository, document: &Document, name: &Nam
         repository.transport.expect_success(&request)
     })
     .await?;
-    match announced_digest(response.headers()) {
-        Some(announced)
-            if announced.algorithm_name() == document.digest().algorithm_name()
-                && announced != *document.digest() =>
-        {
-            let why = format!("the registry stored {announced} instead of {}", document.digest());
-            Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
-        }
-        _ => Ok(()),
-    }
+    let Some(announced) = announced_other(response.headers(), document.digest()) else {
+        return Ok(());
+    };
+    let why = format!("the registry stored {announced} instead of {}", document.digest());
+    Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
 }
 
 async fn get(repository: &Repository, path: &str, digest: Option<&Digest>) -> Result<Document> {
     let what = what(repository, path);
     let response = request(repository, Method::GET, path, &what).await?;
     let declared = media_type(response.headers());
-    let announced = announced_digest(response.headers());
+    let headers = response.headers().clone();
     let bytes = body(repository, response, &what).await?;
     let place = repository.place_of(path);
     let document =
         Document::received(bytes, &declared, digest).map_err(|error| error.at(&place))?;
-    match announced {
-        // Some registries send nonsense in this header; a valid digest that disagrees is a lie about the bytes.
-        Some(announced)
-            if announced.algorithm_name() == document.digest().algorithm_name()
-                && announced != *document.digest() =>
-        {
-            let why =
-                format!("the registry announces {announced}, the bytes have {}", document.digest());
-            Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
-        }
-        _ => Ok(document),
-    }
+    let Some(announced) = announced_other(&headers, document.digest()) else {
+        return Ok(document);
+    };
+    let why = format!("the registry announces {announced}, the bytes have {}", document.digest());
+    Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
 }
 
 async fn request(
@@ -167,7 +155,16 @@ fn media_type(headers: &HeaderMap) -> MediaType {
     )
 }
 
-pub(super) fn announced_digest(headers: &HeaderMap) -> Option<Digest> {
+/// The digest that the headers announce, where it is another than the content's.
+///
+/// Some registries send nonsense in this header; a valid digest that disagrees is a lie about the bytes.
+pub(super) fn announced_other(headers: &HeaderMap, digest: &Digest) -> Option<Digest> {
+    announced_digest(headers).filter(|announced| {
+        announced.algorithm_name() == digest.algorithm_name() && announced != digest
+    })
+}
+
+fn announced_digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get(DIGEST_HEADER)?.to_str().ok()?.parse().ok()
 }
 

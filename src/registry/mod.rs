@@ -41,7 +41,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use reqwest::{Method, Url};
+use reqwest::Url;
 
 use self::counter::{Counter, Endpoint};
 use self::hosts::Clients;
@@ -157,17 +157,7 @@ impl Repository {
 
     /// The plainest request on behalf of this repository.
     fn get<'a>(&'a self, endpoint: Endpoint, url: Url, what: &'a str) -> Request<'a> {
-        Request {
-            method: Method::GET,
-            url,
-            endpoint,
-            scopes: &self.scopes,
-            accept: None,
-            range: None,
-            content: None,
-            what,
-            counter: &self.counter,
-        }
+        Request::get(endpoint, url, &self.scopes, what, &self.counter)
     }
 
     /// `registry/repository`

@@ -28,7 +28,28 @@ pub(super) struct Request<'a> {
     pub(super) counter: &'a Counter,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// The plainest one: GET, nothing sent along.
+    pub(super) fn get(
+        endpoint: Endpoint,
+        url: Url,
+        scopes: &'a ScopeSet,
+        what: &'a str,
+        counter: &'a Counter,
+    ) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            endpoint,
+            scopes,
+            accept: None,
+            range: None,
+            content: None,
+            what,
+            counter,
+        }
+    }
+
     /// All that is ever sent, from an allow-list: nothing of one hop reaches the next by itself.
     pub(super) fn headers(&self, authorization: Option<&HeaderValue>) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();

@@ -43,17 +43,9 @@ impl Client {
     /// [`ErrorKind::Unsupported`] where the registry has no such list.
     pub async fn catalog(&self, registry: &str) -> Result<Vec<String>> {
         let transport = self.transport(registry)?;
-        let request = Request {
-            method: reqwest::Method::GET,
-            url: transport.url(&format!("_catalog?{PAGE_SIZE}"))?,
-            endpoint: Endpoint::Other,
-            scopes: &ScopeSet::catalog(),
-            accept: None,
-            range: None,
-            content: None,
-            what: "catalog",
-            counter: &Counter::default(),
-        };
+        let url = transport.url(&format!("_catalog?{PAGE_SIZE}"))?;
+        let (scopes, counter) = (ScopeSet::catalog(), Counter::default());
+        let request = Request::get(Endpoint::Other, url, &scopes, "catalog", &counter);
         let listed = collect(Pages::new(&transport, request), |name| !name.is_empty()).await;
         listed.map_err(|error| {
             let has_none = match error.status() {

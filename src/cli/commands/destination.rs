@@ -186,9 +186,11 @@ impl Destination {
         let options = settings.registry_options(&reference.to_string(), false)?;
         let repository =
             Client::new(RegistryOptions { chunk_size, ..options }).writable(reference)?;
-        Ok(Arc::new(match settings.existing_store() {
-            Ok(Some(store)) if remember => repository.remembering(store),
-            _ => repository,
+        // A copy that needs no store must not wait for its lock.
+        let store = if remember { settings.existing_store().ok().flatten() } else { None };
+        Ok(Arc::new(match store {
+            Some(store) => repository.remembering(store),
+            None => repository,
         }))
     }
 

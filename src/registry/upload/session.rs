@@ -16,7 +16,7 @@ use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Repository;
 use crate::registry::counter::Endpoint;
-use crate::registry::manifest::announced_digest;
+use crate::registry::manifest::announced_other;
 use crate::registry::origin::redact;
 use crate::registry::request::Request;
 
@@ -84,7 +84,10 @@ impl Session {
             .transport
             .chunk_size()
             .map(|wanted| wanted.max(location.smallest_chunk));
-        self.repository.keep_upload(&self.descriptor, &location.url);
+        // Later ones were kept when the chunk before was acknowledged.
+        if self.position == self.kept {
+            self.repository.keep_upload(&self.descriptor, &location.url);
+        }
         if let Some(chunk) = chunk.filter(|&chunk| chunk < rest) {
             return self.request(Method::PATCH, location.url, chunk);
         }
@@ -213,19 +216,13 @@ impl Session {
         };
         let response = self.answer(sending).await?;
         self.repository.forget_upload(&self.descriptor);
-        match announced_digest(response.headers()) {
-            Some(announced)
-                if announced.algorithm_name() == digest.algorithm_name() && announced != digest =>
-            {
-                Err(Error::new(ErrorKind::Mismatch, self.what())
-                    .at(redact(response.url()))
-                    .because(format!("the registry stored it as {announced}")))
-            }
-            _ => {
-                self.repository.known().sent(&digest);
-                Ok(())
-            }
+        if let Some(announced) = announced_other(response.headers(), &digest) {
+            return Err(Error::new(ErrorKind::Mismatch, self.what())
+                .at(redact(response.url()))
+                .because(format!("the registry stored it as {announced}")));
         }
+        self.repository.known().sent(&digest);
+        Ok(())
     }
 
     fn broken(&self, why: &str) -> Error {
