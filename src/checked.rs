@@ -4,8 +4,9 @@ use base64::Engine as _;
 use bytes::Bytes;
 
 use crate::descriptor::Descriptor;
-use crate::digest::Hasher;
+use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
+use crate::media::MediaType;
 
 /// Proof that some content had the size and digest of its descriptor; committing an ingest asks for it.
 #[derive(Debug)]
@@ -83,6 +84,41 @@ impl Checked {
     }
 }
 
+/// A hash in progress of content that will only be named at its end.
+#[derive(Clone, Debug)]
+pub struct Unnamed {
+    hasher: Hasher,
+    seen: u64,
+}
+
+impl Unnamed {
+    /// Starts at byte 0.
+    pub fn new(algorithm: Algorithm) -> Self {
+        Self { hasher: Hasher::new(algorithm), seen: 0 }
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.seen += bytes.len() as u64;
+    }
+
+    /// Bytes taken so far.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Proves that what was seen is the content of this digest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] naming both digests.
+    pub fn name(self, digest: &Digest) -> Result<Verified> {
+        let media_type = MediaType::from("application/octet-stream");
+        let expected = Descriptor::new(media_type, digest.clone(), self.seen);
+        Checked { expected, hasher: self.hasher, seen: self.seen }.finish()
+    }
+}
+
 /// Checks bytes that are already in memory.
 pub fn verify(expected: &Descriptor, bytes: &[u8]) -> Result<Verified> {
     let mut checked = Checked::new(expected)?;
@@ -105,7 +141,16 @@ fn mismatch(expected: &Descriptor, why: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::MediaType;
+
+    #[test]
+    fn what_is_named_at_its_end_must_have_the_digest() {
+        let mut unnamed = Unnamed::new(Algorithm::Sha256);
+        unnamed.update(b"ab");
+        unnamed.update(b"c");
+        assert!(unnamed.clone().name(&Digest::sha256(b"abd")).is_err());
+        let proof = unnamed.name(&Digest::sha256(b"abc")).unwrap();
+        assert_eq!(proof.descriptor().size, 3);
+    }
 
     #[test]
     fn any_split_gives_the_same_answer_and_short_long_or_other_bytes_fail() {

@@ -44,6 +44,8 @@ pub mod reference;
 pub mod registry;
 pub mod retry;
 pub mod secret;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod transfer;
 
 use std::path::Path;

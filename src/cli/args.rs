@@ -3,6 +3,7 @@
 mod archives;
 mod at_registry;
 mod moving;
+mod serving;
 
 use std::path::PathBuf;
 
@@ -11,13 +12,25 @@ use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, Va
 pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 pub(crate) use self::moving::{Copy, Moving, Pull, Push};
+pub(crate) use self::serving::Serve;
 
 /// Heading of the options that say how to reach a registry.
 const REGISTRY: &str = "Registry options";
 
 /// Verbs that never ask a registry.
-const LOCAL: [&str; 9] =
-    ["images", "inventory", "load", "rm", "prune", "verify", "completions", "man", "help"];
+const LOCAL: [&str; 11] = [
+    "images",
+    "inventory",
+    "load",
+    "rm",
+    "prune",
+    "verify",
+    "serve",
+    "demo",
+    "completions",
+    "man",
+    "help",
+];
 
 /// The command line. Options for registries are taken everywhere, so that an alias may hold them, and shown where they
 /// matter.
@@ -294,6 +307,21 @@ They are kept in docker's config.json, or with the credential helper that it nam
         after_help = "Examples:\n  rpull logout ghcr.io\n  rpull logout --authfile ./auth.json localhost:5000"
     )]
     Logout(Logout),
+    /// Let others pull from and push to the store: a small registry
+    #[command(after_help = "Examples:
+  rpull serve                                         on 127.0.0.1:5000, for this machine
+  rpull serve --addr 0.0.0.0:5000 --read-only
+  rpull serve --addr 0.0.0.0:5000 --htpasswd users --tls-cert cert.pem --tls-key key.pem
+
+What is pushed to HOST:PORT/team/app:1 is localhost/team/app:1 in the store. Images of other
+registries have the registry in front: HOST:PORT/docker.io/library/alpine:3.14.
+`htpasswd -B -c users ann` makes a file of users. Ctrl-C ends it.")]
+    Serve(Serve),
+    /// See layers shared: a registry on loopback, an image, and its next version
+    #[command(
+        after_help = "Examples:\n  rpull demo\n  rpull demo --progress plain\n\nIt needs no network and leaves nothing behind."
+    )]
+    Demo,
     /// Print a completion script
     #[command(
         after_help = "Examples:\n  rpull completions bash > /etc/bash_completion.d/rpull\n  rpull completions zsh > ~/.zfunc/_rpull"

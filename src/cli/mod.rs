@@ -96,6 +96,8 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Tag(args) => commands::tag::run(args, &settings).await,
             Verb::Rm(args) => commands::store::rm(&args, &settings),
             Verb::Prune(args) => commands::store::prune(&args, &settings),
+            Verb::Serve(args) => commands::serve::run(args, &settings).await,
+            Verb::Demo => commands::demo::run(&settings).await,
             Verb::Verify(args) => commands::verify::run(args, &settings).await,
             Verb::Completions { .. } | Verb::Man => Ok(ExitCode::SUCCESS),
         }

@@ -76,6 +76,11 @@ impl Settings {
         side
     }
 
+    /// The same with another store.
+    pub(super) fn with_store(&self, store: PathBuf) -> Self {
+        Self { store, ..self.clone() }
+    }
+
     /// Whether both would show the same `--creds`.
     pub(super) fn has_creds_of(&self, other: &Self) -> bool {
         self.registry.creds.is_some() && self.registry.creds == other.registry.creds

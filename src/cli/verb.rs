@@ -7,9 +7,8 @@ use clap::{Command, CommandFactory as _};
 use super::args::Cli;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
-const LATER: [&str; 11] = [
-    "analyze", "cat", "demo", "df", "diff", "export", "files", "mirror", "serve", "stats", "unpack",
-];
+const LATER: [&str; 9] =
+    ["analyze", "cat", "df", "diff", "export", "files", "mirror", "stats", "unpack"];
 
 /// The words with a verb in front, so that each option is read by the verb it belongs to.
 ///
@@ -178,7 +177,7 @@ mod tests {
             );
         }
         assert_eq!(arrange("rpull php").unwrap(), "rpull pull php", "two edits from `cp`");
-        assert!(arrange("rpull serve a b").unwrap_err().contains("`serve` is not there yet"));
+        assert!(arrange("rpull mirror a b").unwrap_err().contains("`mirror` is not there yet"));
         assert_eq!(arrange("rpull pull demo").unwrap(), "rpull pull demo");
         assert_eq!(arrange("rpull help pull").unwrap(), "rpull help pull");
         assert_eq!(arrange("rpull debian").unwrap(), "rpull pull debian");

@@ -3,6 +3,7 @@
 //! Bytes are never re-serialised; that would change the digest. A document is judged once, here: kind, shape and media
 //! type must agree, so that no two clients can read it differently (CVE-2021-41190).
 
+mod referrer;
 mod shape;
 
 use bytes::Bytes;

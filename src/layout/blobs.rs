@@ -70,7 +70,7 @@ pub(super) fn partial_size_of(root: &Path, digest: &Digest) -> Result<u64> {
     Ok(length(&partial_path_of(root, digest)?)?.unwrap_or(0))
 }
 
-fn length(path: &Path) -> Result<Option<u64>> {
+pub(super) fn length(path: &Path) -> Result<Option<u64>> {
     match path.symlink_metadata() {
         Ok(found) if found.is_file() => Ok(Some(found.len())),
         Ok(_) => Err(failed("open", path, io::Error::other("is not a regular file"))),

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::future::ready;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -69,7 +69,7 @@ pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result
 }
 
 /// Whether the path still leads to this file.
-fn is_at(file: &File, path: &std::path::Path) -> io::Result<bool> {
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     match path.symlink_metadata() {
         Ok(found) => {
             let own = file.metadata()?;
@@ -111,33 +111,38 @@ impl Partial {
             let why = "what was verified is not what was written";
             return Err(Error::new(ErrorKind::Mismatch, format!("blob {digest}")).because(why));
         }
-        let options = self.inner.options;
-        if options.sync
-            && let Err(error) = self.file.sync_all()
-        {
-            // The kernel tells of a lost write once: after that the file reads well and syncs well, until it is evicted.
-            self.restart()?;
-            return Err(failed("sync", &self.path, error));
-        }
-        let path = blobs::path_of(&self.inner.root, &digest)?;
-        let folder = path.parent().unwrap_or(&self.inner.root);
-        create::folder(folder, if options.private { 0o700 } else { 0o777 })?;
-        self.inner.journal_before_rename(&digest)?;
-        std::fs::rename(&self.path, &path).map_err(|error| failed("rename", &self.path, error))?;
+        publish(&self.inner, &self.file, &self.path, proof)?;
         let longer = blobs::partial_path_of(&self.inner.root, &digest)?;
         if longer != self.path {
             // It had another size, so it was never going to be this blob.
             drop(std::fs::remove_file(longer));
         }
-        if options.private {
-            // Not before the rename: a partial that may not be written to could not be continued after a kill.
-            // By handle: the path could lead somewhere else by now.
-            self.file
-                .set_permissions(Permissions::from_mode(0o444))
-                .map_err(|error| failed("protect", &path, error))?;
-        }
-        if options.sync { sync_folder(folder) } else { Ok(()) }
+        Ok(())
     }
+}
+
+/// Renames a file of verified bytes, with a lock on it, to where blobs are.
+pub(super) fn publish(inner: &Inner, file: &File, from: &Path, proof: &Verified) -> Result<()> {
+    let (digest, options) = (&proof.descriptor().digest, inner.options);
+    if options.sync
+        && let Err(error) = file.sync_all()
+    {
+        // The kernel tells of a lost write once: after that the file reads well and syncs well, until it is evicted.
+        file.set_len(0).map_err(|error| failed("empty", from, error))?;
+        return Err(failed("sync", from, error));
+    }
+    let path = blobs::path_of(&inner.root, digest)?;
+    let folder = path.parent().unwrap_or(&inner.root);
+    create::folder(folder, if options.private { 0o700 } else { 0o777 })?;
+    inner.journal_before_rename(digest)?;
+    std::fs::rename(from, &path).map_err(|error| failed("rename", from, error))?;
+    if options.private {
+        // Not before the rename: a partial that may not be written to could not be continued after a kill.
+        // By handle: the path could lead somewhere else by now.
+        file.set_permissions(Permissions::from_mode(0o444))
+            .map_err(|error| failed("protect", &path, error))?;
+    }
+    if options.sync { sync_folder(folder) } else { Ok(()) }
 }
 
 impl Ingest for Partial {

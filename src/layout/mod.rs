@@ -5,6 +5,7 @@
 //! index.json            what has a name
 //! blobs/sha256/<hex>    verified bytes, renamed here when they are whole
 //! ingest/sha256-<hex>   what has arrived of a blob; its writer holds a lock on it
+//! sessions/<hex>        what has arrived of a blob that nobody has named yet (see `session`)
 //! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)
 //! ```
 //!
@@ -23,10 +24,12 @@ mod origins;
 mod prune;
 mod reach;
 mod room;
+mod session;
 mod source;
 mod target;
 mod uploads;
 mod verify;
+mod version;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -39,7 +42,9 @@ use self::journal::Journal;
 use self::lock::{Mode, Waiting};
 use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
+pub use self::session::{Resumed, Session, SessionId};
 pub use self::verify::{Bad, VerifyReport};
+pub use self::version::Version;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Matter, Result};
 
@@ -177,6 +182,13 @@ impl Layout {
             Err(error) if room::is_full(&error) => self.remove_on_full_disk(name, error),
             other => other,
         }
+    }
+
+    /// Takes several names away at once, where they are there.
+    pub fn remove_all<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        self.0.change_index(|index| {
+            names.into_iter().try_fold(false, |changed, name| Ok(index.remove(name)? || changed))
+        })
     }
 
     fn forget(&self, name: &str) -> Result<bool> {

@@ -12,7 +12,7 @@ use super::{Entry, Layout, blobs, failed};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A partial that nobody touched for so long will not be continued.
+/// A partial or session that nobody touched for so long will not be continued.
 const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What [`Layout::prune`] may delete.
@@ -61,11 +61,13 @@ impl Layout {
             report.bytes += blob.size;
             remove(&blob.path, options.plan)?;
         }
-        for (path, size) in files(&self.root().join("ingest"))? {
-            if is_old(&path) || (options.partials && is_idle(&path)) {
-                report.partials += 1;
-                report.partial_bytes += size;
-                remove(&path, options.plan)?;
+        for folder in ["ingest", "sessions"] {
+            for (path, size) in files(&self.root().join(folder))? {
+                if is_old(&path) || (options.partials && is_idle(&path)) {
+                    report.partials += 1;
+                    report.partial_bytes += size;
+                    remove(&path, options.plan)?;
+                }
             }
         }
         Ok(report)
@@ -147,7 +149,7 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     Ok(found)
 }
 
-fn is_old(path: &Path) -> bool {
+pub(super) fn is_old(path: &Path) -> bool {
     let touched = path.symlink_metadata().and_then(|found| found.modified());
     touched.is_ok_and(|touched| {
         SystemTime::now().duration_since(touched).is_ok_and(|age| age > PARTIAL_AGE)

@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use self::host::registry_only;
-use self::parse::{check_tag, parse, without_user};
+use self::parse::{check_path, check_tag, parse, without_user};
 use crate::content::Name;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Matter, Result};
@@ -133,6 +133,11 @@ fn refused(what: &str, text: &str, why: &str) -> Error {
 /// Whether this can be a tag: letters, digits and `_ . -`, at most 128, neither `.` nor `-` first.
 pub fn is_tag(text: &str) -> bool {
     check_tag(text).is_ok()
+}
+
+/// Whether this can be the path of a repository: `library/alpine`.
+pub fn is_repository(path: &str) -> bool {
+    check_path(path).is_ok()
 }
 
 #[cfg(test)]

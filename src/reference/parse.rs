@@ -129,7 +129,7 @@ fn check_ipv6(address: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_path(path: &str) -> Result<(), String> {
+pub(super) fn check_path(path: &str) -> Result<(), String> {
     if path.is_empty() {
         return Err("the name of the repository is missing".to_owned());
     }

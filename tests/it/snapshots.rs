@@ -7,7 +7,7 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 use crate::support::registry::{Auth, Options, Registry};
 
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 28] = [
     "pull",
     "push",
     "copy",
@@ -32,6 +32,8 @@ const VERBS: [&str; 26] = [
     "verify",
     "login",
     "logout",
+    "serve",
+    "demo",
     "completions",
     "man",
 ];

@@ -135,9 +135,7 @@ impl Destination {
             Self::Archive(archive, _) => return archive.write(images, sync),
         };
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
-        let watch = checking(settings.show, cancel.clone());
-        let make = move || Layout::create_watched(&path, options, &watch);
-        Ok(Arc::new(opened_unless_cancelled(cancel, "open", make).await?))
+        Ok(Arc::new(open_to_write(path, options, settings, cancel).await?))
     }
 
     /// Opens it for a plan, which must not even make a directory: what does not exist is looked at as if it were empty.
@@ -226,6 +224,18 @@ impl Destination {
             Self::Store(None) | Self::Layout { .. } | Self::Archive(..) => None,
         }
     }
+}
+
+/// The layout at this path, made where there is none; Ctrl-C ends waiting for others, and the check after a restart.
+pub(super) async fn open_to_write(
+    path: PathBuf,
+    options: LayoutOptions,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<Layout> {
+    let watch = checking(settings.show, cancel.clone());
+    let make = move || Layout::create_watched(&path, options, &watch);
+    opened_unless_cancelled(cancel, "open", make).await
 }
 
 /// Tells how far the check of what a restart left in doubt is, from its first byte on.

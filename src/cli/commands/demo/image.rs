@@ -1,0 +1,97 @@
+//! Two versions of an image, made from nothing: four layers, of which the last one changes.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::checked::verify;
+use crate::content::{Admission, Label, Name, Target};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::{Error, ErrorKind, Result};
+use crate::media::MediaType;
+use crate::platform::Platform;
+
+const CREATED: &str = "2026-01-01T00:00:00Z";
+
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// One layer: what made it, its only file, and how many bytes of what.
+struct Layer {
+    command: String,
+    path: String,
+    size: usize,
+    seed: u64,
+}
+
+fn layers(version: &str) -> Vec<Layer> {
+    let layer = |command: &str, path: &str, size, seed| {
+        let (command, path) = (command.to_owned(), path.to_owned());
+        Layer { command, path, size, seed }
+    };
+    let seed = Digest::sha256(version.as_bytes()).as_str().bytes().map(u64::from).sum();
+    vec![
+        layer("ADD base.tar / # the distribution", "usr/lib/base", 9_000_000, 1),
+        layer("RUN install runtime", "usr/lib/runtime", 5_000_000, 2),
+        layer("COPY dependencies /app/lib", "app/lib/dependencies", 3_000_000, 3),
+        layer(&format!("COPY app-{version} /app"), "app/app", 600_000, seed),
+    ]
+}
+
+/// Puts this version of the image into a target.
+pub(super) async fn build(target: &dyn Target, name: &str, version: &str) -> Result<()> {
+    let (mut descriptors, mut diff_ids, mut history) = (Vec::new(), Vec::new(), Vec::new());
+    for layer in layers(version) {
+        let tar = tar(&layer)?;
+        let descriptor = put(target, MediaType::from(LAYER), tar).await?;
+        diff_ids.push(descriptor.digest.to_string());
+        history.push(json!({ "created": CREATED, "created_by": layer.command }));
+        descriptors.push(descriptor);
+    }
+    let host = Platform::host();
+    let config = json!({
+        "created": CREATED,
+        "architecture": host.architecture,
+        "os": host.os,
+        "config": { "Cmd": ["/app/app"], "Labels": { "version": version } },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": history,
+    });
+    let config = put(target, MediaType::OCI_CONFIG, text(&config)).await?;
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_MANIFEST.as_str(),
+        "config": config,
+        "layers": descriptors,
+    });
+    let document = Document::received(text(&manifest), &MediaType::OCI_MANIFEST, None)?;
+    let label = Label { name: Name::Ref(name.to_owned()), origins: Vec::new(), index: None };
+    target.put(&document, Some(&label)).await
+}
+
+fn text(value: &Value) -> Bytes {
+    value.to_string().into()
+}
+
+/// A tar with one file of bytes that nothing makes smaller, the same for the same seed.
+fn tar(layer: &Layer) -> Result<Bytes> {
+    let mut content = vec![0; layer.size];
+    fastrand::Rng::with_seed(layer.seed).fill(&mut content);
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_data(&mut header, &layer.path, content.as_slice())
+        .and_then(|()| tar.into_inner())
+        .map(Bytes::from)
+        .map_err(|error| Error::new(ErrorKind::Store, "make a layer").caused_by(error))
+}
+
+async fn put(target: &dyn Target, media_type: MediaType, bytes: Bytes) -> Result<Descriptor> {
+    let descriptor = Descriptor::of(media_type, &bytes);
+    if let Admission::Open(mut ingest) = target.admit(&descriptor).await? {
+        ingest.write(&bytes).await?;
+        ingest.commit(verify(&descriptor, &bytes)?).await?;
+    }
+    Ok(descriptor)
+}

@@ -1,0 +1,88 @@
+//! `demo`: what the program is for, in ten seconds and without a network.
+
+mod image;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio_util::sync::CancellationToken;
+
+use super::serve::listen;
+use crate::cli::args::{Cli, Verb};
+use crate::cli::output;
+use crate::cli::settings::{Settings, Show};
+use crate::cli::signals::{self, unless_cancelled};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{Layout, LayoutOptions};
+use crate::serve::{ServeOptions, Server};
+
+/// So slow that bars can be watched.
+const RATE: &str = "6M";
+
+/// Serves two versions of an image to itself, pulls one and then the other; the temporary folder goes with it.
+pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
+    let cancel = signals::cancelled_by_signals();
+    let fail = |error| Error::new(ErrorKind::Store, "make a temporary folder").caused_by(error);
+    let folder = tempfile::Builder::new().prefix("rpull-demo-").tempdir().map_err(fail)?;
+    let server = unless_cancelled(&cancel, "demo", registry(folder.path())).await??;
+    let (listener, address) = listen("127.0.0.1:0").await?;
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(server.run(listener, stop.clone()));
+    let code = show(&format!("{address}/team/app"), folder.path(), settings).await;
+    stop.cancel();
+    // It has nothing left to say; its layout goes with the folder.
+    drop(serving.await);
+    code
+}
+
+async fn registry(folder: &Path) -> Result<Server> {
+    let layout = Layout::create(&folder.join("registry"), LayoutOptions::default())?;
+    for version in ["1.0", "1.1"] {
+        image::build(&layout, &format!("localhost/team/app:{version}"), version).await?;
+    }
+    Server::new(layout, &ServeOptions { read_only: true, ..ServeOptions::default() })
+}
+
+/// Runs what a user would type, and shows it as he would see it.
+async fn show(repository: &str, folder: &Path, settings: &Settings) -> Result<ExitCode> {
+    let say = |line: &str| {
+        if settings.show != Show::Nothing {
+            output::note(line);
+        }
+    };
+    let (old, new) = (format!("{repository}:1.0"), format!("{repository}:1.1"));
+    let steps: [(&str, &[&str]); 4] = [
+        (
+            "An image of a registry on this machine: all of it travels.",
+            &["--limit-rate", RATE, &old],
+        ),
+        ("Its next version: what would travel?", &["--plan", &new]),
+        ("Only the layer that changed, and the config.", &["--limit-rate", RATE, &new]),
+        ("Both are in the store, which holds what they share once.", &["images"]),
+    ];
+    for (words, typed) in steps {
+        let shown: Vec<&str> =
+            typed.iter().copied().filter(|word| !["--limit-rate", RATE].contains(word)).collect();
+        say(&format!("\n# {words}\n$ rpull {}", shown.join(" ")));
+        let code = command(typed, folder, settings).await?;
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One command line, with a store of its own.
+async fn command(typed: &[&str], folder: &Path, settings: &Settings) -> Result<ExitCode> {
+    let verb = if typed.contains(&"images") { [].as_slice() } else { &["pull"] };
+    let store = folder.join("store");
+    let words = ["rpull"].iter().chain(verb).chain(typed);
+    let cli = Cli::try_parse_from(words)
+        .map_err(|error| Error::new(ErrorKind::Reference, "demo").caused_by(error))?;
+    let own = settings.with_store(store);
+    match cli.verb {
+        Verb::Pull(args) => super::pull::run(args, &own).await,
+        _ => super::images::run(&own).await,
+    }
+}

@@ -1,0 +1,83 @@
+//! `serve`: the store as a registry.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::destination::open_to_write;
+use crate::cli::args::Serve;
+use crate::cli::output;
+use crate::cli::settings::{Settings, existing_layout};
+use crate::cli::signals::{self, opened_unless_cancelled};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{Layout, LayoutOptions};
+use crate::serve::{ServeOptions, Server};
+
+/// Serves until somebody ends it, which is how it should end.
+pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<ExitCode> {
+    let cancel = signals::cancelled_by_signals();
+    let options = ServeOptions {
+        read_only: args.read_only,
+        htpasswd: args.htpasswd,
+        tls: args.tls_cert.zip(args.tls_key),
+    };
+    let layout = open(args.read_only, settings, &cancel).await?;
+    let server = Server::new(layout, &options)?;
+    let (listener, address) = listen(&args.addr).await?;
+    tell(&server, address, &options, settings)?;
+    server.run(listener, cancel).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) -> Result<Layout> {
+    let path = settings.store.clone();
+    if !read_only {
+        let options = LayoutOptions { private: true, ..LayoutOptions::default() };
+        return open_to_write(path, options, settings, cancel).await;
+    }
+    let place = path.display().to_string();
+    let found = opened_unless_cancelled(cancel, "open", move || existing_layout(&path)).await?;
+    let layout = found.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "store").at(place).because("there is nothing to serve yet")
+    })?;
+    Ok((*layout).clone())
+}
+
+pub(super) async fn listen(typed: &str) -> Result<(TcpListener, SocketAddr)> {
+    let fail = |error| Error::new(ErrorKind::Transport, "listen").at(typed).caused_by(error);
+    let listener = TcpListener::bind(typed).await.map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    Ok((listener, address))
+}
+
+fn tell(
+    server: &Server,
+    address: SocketAddr,
+    options: &ServeOptions,
+    settings: &Settings,
+) -> Result<()> {
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    let (tags, left_out) = server.count()?;
+    let store = settings.store.display();
+    if settings.json {
+        let url = format!("{scheme}://{address}");
+        output::json(&json!({ "url": url, "address": address.to_string(), "tags": tags }))?;
+    } else {
+        output::line(&format!("serving {store} with {tags} tags on {scheme}://{address}"))?;
+    }
+    if left_out > 0 {
+        output::note(&format!("{left_out} names of the store are no names of repositories"));
+    }
+    if !address.ip().is_loopback() {
+        if options.htpasswd.is_none() {
+            let may = if options.read_only { "read" } else { "read, write and delete" };
+            output::note(&format!("whoever reaches it may {may}; --htpasswd lets in users only"));
+        } else if options.tls.is_none() {
+            output::note("passwords can be read on their way; --tls-cert and --tls-key hide them");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! How a list of referrers names a document. Spec: distribution-spec "Listing Referrers".
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Content, Document};
+use crate::descriptor::Descriptor;
+use crate::json::null_is_default;
+use crate::media::MediaType;
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Described {
+    #[serde(default)]
+    artifact_type: Option<MediaType>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    annotations: BTreeMap<String, String>,
+}
+
+impl Document {
+    /// What the document refers to: a signature, an SBOM or the like names the image that it is about.
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match &self.content {
+            Content::Manifest(manifest) => manifest.subject.as_ref(),
+            Content::Index(index) => index.subject.as_ref(),
+        }
+    }
+
+    /// Its descriptor with its own annotations and artifact type; of a manifest without one that is its config's type.
+    pub fn as_referrer(&self) -> Descriptor {
+        let own: Described = serde_json::from_slice(&self.bytes).unwrap_or_default();
+        let config = match &self.content {
+            Content::Manifest(manifest) => Some(manifest.config.media_type.clone()),
+            Content::Index(_) => None,
+        };
+        let artifact_type = own.artifact_type.filter(|kind| !kind.as_str().is_empty()).or(config);
+        let Descriptor { media_type, digest, size, .. } = &self.descriptor;
+        Descriptor {
+            annotations: own.annotations,
+            artifact_type: artifact_type.map(|kind| kind.to_string()),
+            ..Descriptor::new(media_type.clone(), digest.clone(), *size)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn referrer(text: &str) -> Descriptor {
+        let bytes = text.as_bytes().to_vec().into();
+        Document::received(bytes, &MediaType::from(""), None).unwrap().as_referrer()
+    }
+
+    #[test]
+    fn an_artifact_is_named_by_its_type_or_its_config_s() {
+        let empty = r#"{"mediaType":"application/x","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}"#;
+        let manifest = |more: &str| {
+            format!(r#"{{"schemaVersion":2,"config":{empty},"layers":[],"subject":{empty}{more}}}"#)
+        };
+        let plain = referrer(&manifest(""));
+        assert_eq!(plain.artifact_type.as_deref(), Some("application/x"));
+        let typed = referrer(&manifest(r#","artifactType":"a/b","annotations":{"k":"v"}"#));
+        assert_eq!(typed.artifact_type.as_deref(), Some("a/b"));
+        assert_eq!(typed.annotations.get("k").map(String::as_str), Some("v"));
+        let index = referrer(r#"{"schemaVersion":2,"manifests":[]}"#);
+        assert_eq!(index.artifact_type, None);
+    }
+}

@@ -1,0 +1,224 @@
+//! Blobs on their way in whose digest and size are told at the end, as registries take them: `sessions/<32 hex>`.
+//!
+//! A session outlives its process: its bytes are the file, and who writes it holds a lock on it.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::lock::{self, Mode};
+use super::prune::{files, is_old};
+use super::{Inner, Layout, blobs, create, failed, ingest};
+use crate::checked::Verified;
+use crate::content::ByteStream;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Names a session; whoever knows it may write to it, so it cannot be guessed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(u128);
+
+impl SessionId {
+    fn random() -> Result<Self> {
+        let mut bytes = [0; 16];
+        let source = Path::new("/dev/urandom");
+        let read = File::open(source).and_then(|file| file.read_exact_at(&mut bytes, 0));
+        read.map_err(|error| failed("read", source, error))?;
+        Ok(Self(u128::from_le_bytes(bytes)))
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId")
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let hex = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        u128::from_str_radix(text, 16).ok().filter(|_| hex).map(Self).ok_or_else(|| {
+            Error::new(ErrorKind::Reference, format!("session '{text}'")).because("is none")
+        })
+    }
+}
+
+/// What became of a session that is to be continued.
+#[derive(Debug)]
+pub enum Resumed {
+    /// It goes on here.
+    Open(Session),
+    /// Somebody else is writing to it at this moment.
+    Busy,
+    /// It ended, was cancelled, or never was.
+    Unknown,
+}
+
+/// An open session; dropping it keeps its bytes.
+#[derive(Debug)]
+pub struct Session {
+    inner: Arc<Inner>,
+    file: File,
+    path: PathBuf,
+    offset: u64,
+}
+
+impl Layout {
+    /// Opens a new session, and forgets those that nobody continued for a day.
+    pub fn open_session(&self) -> Result<(SessionId, Session)> {
+        let private = self.0.options.private;
+        let folder = self.sessions();
+        create::folder(&folder, if private { 0o700 } else { 0o777 })?;
+        for (path, _) in files(&folder)? {
+            if is_old(&path) {
+                drop(std::fs::remove_file(path));
+            }
+        }
+        let id = SessionId::random()?;
+        let path = folder.join(id.to_string());
+        let mode = if private { 0o600 } else { 0o666 };
+        let new = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path);
+        let file = new.map_err(|error| failed("create", &path, error))?;
+        lock::attempt(&file, Mode::Exclusive, &path)?;
+        Ok((id, Session { inner: Arc::clone(&self.0), file, path, offset: 0 }))
+    }
+
+    /// Goes on with a session, of this process or an earlier one.
+    pub fn resume_session(&self, id: SessionId) -> Result<Resumed> {
+        let path = self.sessions().join(id.to_string());
+        let opened = blobs::open_regular_with(&path, OpenOptions::new().read(true).write(true));
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Resumed::Unknown);
+            }
+            Err(error) => return Err(failed("open", &path, error)),
+        };
+        if !lock::attempt(&file, Mode::Exclusive, &path)? {
+            return Ok(Resumed::Busy);
+        }
+        if !ingest::is_at(&file, &path).map_err(|error| failed("read", &path, error))? {
+            return Ok(Resumed::Unknown);
+        }
+        let offset = file.metadata().map_err(|error| failed("read", &path, error))?.len();
+        Ok(Resumed::Open(Session { inner: Arc::clone(&self.0), file, path, offset }))
+    }
+
+    /// Bytes that a session has, also while somebody writes to it; `None` where there is no such session.
+    pub fn session_offset(&self, id: SessionId) -> Result<Option<u64>> {
+        blobs::length(&self.sessions().join(id.to_string()))
+    }
+
+    fn sessions(&self) -> PathBuf {
+        self.root().join("sessions")
+    }
+}
+
+impl Session {
+    /// Bytes that are there.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Appends the next bytes: they are kept from here on, whatever happens to the process.
+    pub fn write(&mut self, piece: &[u8]) -> Result<()> {
+        self.file
+            .write_all_at(piece, self.offset)
+            .map_err(|error| failed("write", &self.path, error))?;
+        self.offset += piece.len() as u64;
+        Ok(())
+    }
+
+    /// All bytes that are there.
+    pub fn read(&self) -> Result<ByteStream<'static>> {
+        let file = self.file.try_clone().map_err(|error| failed("read", &self.path, error))?;
+        Ok(blobs::stream(file, self.path.clone(), 0..self.offset))
+    }
+
+    /// Makes the blob visible under its digest; `proof` shows that the bytes were verified.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] where other bytes were verified than are there.
+    pub fn commit(self, proof: &Verified) -> Result<()> {
+        let length = self.file.metadata().map_err(|error| failed("read", &self.path, error))?.len();
+        if length != proof.descriptor().size {
+            let why = "what was verified is not what was written";
+            return Err(Error::new(ErrorKind::Mismatch, "upload").because(why));
+        }
+        ingest::publish(&self.inner, &self.file, &self.path, proof)
+    }
+
+    /// Throws it away.
+    pub fn cancel(self) -> Result<()> {
+        std::fs::remove_file(&self.path).map_err(|error| failed("remove", &self.path, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checked::Unnamed;
+    use crate::content::Source as _;
+    use crate::digest::{Algorithm, Digest};
+    use crate::layout::LayoutOptions;
+
+    fn layout(folder: &tempfile::TempDir) -> Layout {
+        Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap()
+    }
+
+    fn open(layout: &Layout, id: SessionId) -> Session {
+        match layout.resume_session(id).unwrap() {
+            Resumed::Open(session) => session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_outlives_whoever_opened_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (id, mut session) = layout(&folder).open_session().unwrap();
+        session.write(b"ab").unwrap();
+        drop(session);
+        let again = layout(&folder);
+        assert_eq!(again.session_offset(id).unwrap(), Some(2));
+        let mut session = open(&again, id);
+        assert!(matches!(again.resume_session(id).unwrap(), Resumed::Busy));
+        session.write(b"c").unwrap();
+        let mut unnamed = Unnamed::new(Algorithm::Sha256);
+        unnamed.update(b"abc");
+        let digest = Digest::sha256(b"abc");
+        session.commit(&unnamed.name(&digest).unwrap()).unwrap();
+        assert_eq!(again.stat(&digest).await.unwrap().size, 3);
+        assert!(matches!(again.resume_session(id).unwrap(), Resumed::Unknown));
+    }
+
+    #[test]
+    fn a_proof_of_fewer_bytes_commits_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = layout(&folder);
+        let (_, mut session) = layout.open_session().unwrap();
+        session.write(b"abc").unwrap();
+        let mut unnamed = Unnamed::new(Algorithm::Sha256);
+        unnamed.update(b"ab");
+        assert!(session.commit(&unnamed.name(&Digest::sha256(b"ab")).unwrap()).is_err());
+    }
+
+    #[test]
+    fn only_a_whole_id_is_one() {
+        let id = SessionId::random().unwrap();
+        assert_eq!(id.to_string().parse::<SessionId>().unwrap(), id);
+        for bad in ["", "1", "../../index.json", &"A".repeat(32), &format!("+{}", "1".repeat(31))] {
+            assert!(bad.parse::<SessionId>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Whether `index.json` is still the one that was read.
+
+use std::os::unix::fs::MetadataExt as _;
+
+use super::{Layout, failed};
+use crate::error::Result;
+
+/// Tells one `index.json` from the next: each is another file, renamed to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Layout {
+    /// The version that is there now.
+    pub fn version(&self) -> Result<Version> {
+        let path = self.root().join("index.json");
+        let found = path.metadata().map_err(|error| failed("read", &path, error))?;
+        let modified = (found.mtime(), found.mtime_nsec());
+        Ok(Version { inode: found.ino(), size: found.size(), modified })
+    }
+}

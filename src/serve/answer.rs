@@ -1,0 +1,109 @@
+//! Answers, and the errors among them. Spec: distribution-spec "Error Codes".
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use crate::content::ByteStream;
+use crate::error::{Error, ErrorKind, Matter};
+
+/// An answer on its way; its body streams.
+pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Error>>;
+
+/// Digest of what a manifest or blob request is about.
+pub(super) const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// An answer with these bytes.
+pub(super) fn with_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> Answer {
+    let mut answer =
+        Response::new(Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// An answer with this much of a stream.
+pub(super) fn with_stream(status: StatusCode, length: u64, stream: ByteStream<'static>) -> Answer {
+    let frames = StreamBody::new(TryStreamExt::map_ok(stream, Frame::data));
+    let mut answer = Response::new(BodyExt::boxed_unsync(frames));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    answer
+}
+
+/// An answer of JSON.
+pub(super) fn with_json(value: &serde_json::Value) -> Answer {
+    let mut answer = with_bytes(StatusCode::OK, value.to_string());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// Adds a header; a value that can be none is left out, because what is in it came from a client.
+pub(super) fn set(answer: &mut Answer, name: HeaderName, value: impl AsRef<str>) {
+    if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+/// A request that cannot be met: status, code of the specification, and words.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) status: StatusCode,
+    code: &'static str,
+    message: String,
+    headers: Vec<(HeaderName, String)>,
+}
+
+impl Fault {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), headers: Vec::new() }
+    }
+
+    /// What is not allowed here, whoever asks.
+    pub(super) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn answer(self) -> Answer {
+        let error = json!({ "code": self.code, "message": self.message });
+        let mut answer = with_json(&json!({ "errors": [error] }));
+        *answer.status_mut() = self.status;
+        for (name, value) in self.headers {
+            set(&mut answer, name, value);
+        }
+        answer
+    }
+}
+
+/// What went wrong in the layout. The client learns the kind only: paths of the server are none of its business.
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        tracing::warn!("{}", error.chain());
+        if error.matter() == Some(Matter::DiskFull) {
+            let why = "the disk of the registry is full";
+            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN", why);
+        }
+        match error.kind() {
+            ErrorKind::Mismatch => {
+                Self::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", error.why())
+            }
+            ErrorKind::Document | ErrorKind::Unsupported => {
+                Self::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", error.why())
+            }
+            _ => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "UNKNOWN",
+                "the store of the registry failed; its log says how",
+            ),
+        }
+    }
+}

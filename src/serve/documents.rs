@@ -1,0 +1,81 @@
+//! What the documents of a repository say: who is below whom, and who refers to whom.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::names::Repository;
+use crate::content::Source as _;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, Document};
+use crate::error::{ErrorKind, Result};
+use crate::layout::Layout;
+
+/// Documents that are remembered; beyond that it starts over.
+const REMEMBERED: usize = 20_000;
+
+/// What is remembered of a document: its bytes never change.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// As a list of referrers would name it.
+    pub(super) descriptor: Descriptor,
+    pub(super) subject: Option<Digest>,
+    children: Vec<Descriptor>,
+}
+
+/// Facts of the documents that were read so far.
+#[derive(Debug, Default)]
+pub(super) struct Documents(Mutex<HashMap<Digest, Arc<Facts>>>);
+
+impl Documents {
+    /// Every document of a repository, those that its indexes list included, each once.
+    pub(super) async fn of(&self, layout: &Layout, repository: &Repository) -> Vec<Arc<Facts>> {
+        let mut open: Vec<Descriptor> =
+            repository.images().map(|image| image.entry.descriptor.clone()).collect();
+        let mut seen = HashSet::new();
+        let mut found = Vec::new();
+        while let Some(descriptor) = open.pop() {
+            if !descriptor.media_type.is_document() || !seen.insert(descriptor.digest.clone()) {
+                continue;
+            }
+            match self.facts(layout, &descriptor).await {
+                Ok(facts) => {
+                    open.extend(facts.children.iter().cloned());
+                    found.push(facts);
+                }
+                // A platform that was not pulled.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!("{}", error.chain()),
+            }
+        }
+        found
+    }
+
+    async fn facts(&self, layout: &Layout, descriptor: &Descriptor) -> Result<Arc<Facts>> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&descriptor.digest) {
+            return Ok(Arc::clone(known));
+        }
+        let facts = Arc::new(Facts::of(&layout.document(descriptor).await?));
+        let mut known = lock();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(descriptor.digest.clone(), Arc::clone(&facts));
+        Ok(facts)
+    }
+}
+
+impl Facts {
+    fn of(document: &Document) -> Self {
+        let children = match document.content() {
+            Content::Manifest(_) => Vec::new(),
+            Content::Index(index) => index.manifests.clone(),
+        };
+        Self {
+            descriptor: document.as_referrer(),
+            subject: document.subject().map(|subject| subject.digest.clone()),
+            children,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Lists in pages: tags, repositories, referrers. Spec: distribution-spec "Content Discovery".
+
+use hyper::header::{CONTENT_TYPE, HeaderName, LINK};
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::Registry;
+use super::answer::{Answer, Fault, set, with_json};
+use super::manifests::no_repository;
+use super::query::Query;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::DOCUMENT_LIMIT;
+use crate::media::MediaType;
+
+/// Says which filter was applied.
+const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
+
+/// Entries of a page where the client names no number, and the most that it gets.
+const PAGE: usize = 1000;
+
+/// One page of a sorted list, and where the next one starts.
+struct Page<T> {
+    entries: Vec<T>,
+    next: Option<String>,
+}
+
+/// The entries after `last`, as many as asked for.
+fn page<T>(
+    entries: impl Iterator<Item = T>,
+    key: impl Fn(&T) -> &str,
+    query: &Query,
+) -> Result<Page<T>, Fault> {
+    let limit = query.limit()?.unwrap_or(PAGE).min(PAGE);
+    let last = query.get("last");
+    let mut after =
+        entries.skip_while(|entry| last.is_some_and(|last| key(entry) <= last)).peekable();
+    let entries: Vec<T> = after.by_ref().take(limit).collect();
+    let more = after.peek().is_some();
+    let next = entries.last().filter(|_| more).map(|entry| key(entry).to_owned());
+    Ok(Page { entries, next })
+}
+
+/// Says where the list goes on: at the same path, asked for in the same way.
+fn go_on(answer: &mut Answer, path: &str, next: Option<String>, query: &Query) {
+    let Some(next) = next else { return };
+    let asked = ["artifactType", "n"].into_iter().filter_map(|key| Some((key, query.get(key)?)));
+    let words = asked.chain([("last", next.as_str())]);
+    let words = form_urlencoded::Serializer::new(String::new()).extend_pairs(words).finish();
+    set(answer, LINK, format!("<{path}?{words}>; rel=\"next\""));
+}
+
+/// Shortens a page so that clients, which read as much as of a manifest, read it to its end.
+fn shorten(page: &mut Page<&Descriptor>) {
+    let mut bytes = 0;
+    let fits = |one: &&&Descriptor| {
+        bytes += serde_json::to_vec(one).map_or(0, |text| text.len() as u64);
+        bytes < DOCUMENT_LIMIT - 1024
+    };
+    let fitting = page.entries.iter().take_while(fits).count().max(1);
+    if fitting < page.entries.len() {
+        page.entries.truncate(fitting);
+        page.next = page.entries.last().map(|one| one.digest.to_string());
+    }
+}
+
+impl Registry {
+    /// `tags/list`.
+    pub(super) fn tags(&self, repository: &str, query: &Query) -> Result<Answer, Fault> {
+        let names = self.names()?;
+        let held = names.repositories.get(repository).ok_or_else(|| no_repository(repository))?;
+        let page = page(held.tags.keys(), |tag| tag, query)?;
+        let mut answer = with_json(&json!({ "name": repository, "tags": page.entries }));
+        go_on(&mut answer, &format!("/v2/{repository}/tags/list"), page.next, query);
+        Ok(answer)
+    }
+
+    /// `_catalog`.
+    pub(super) fn catalog(&self, query: &Query) -> Result<Answer, Fault> {
+        let names = self.names()?;
+        let page = page(names.repositories.keys(), |name| name, query)?;
+        let mut answer = with_json(&json!({ "repositories": page.entries }));
+        go_on(&mut answer, "/v2/_catalog", page.next, query);
+        Ok(answer)
+    }
+
+    /// `referrers`: of what nobody refers to, or nobody knows, an empty list.
+    pub(super) async fn referrers(
+        &self,
+        repository: &str,
+        subject: &Digest,
+        query: &Query,
+    ) -> Result<Answer, Fault> {
+        let names = self.names()?;
+        let documents = match names.repositories.get(repository) {
+            Some(held) => self.documents.of(&self.layout, held).await,
+            None => Vec::new(),
+        };
+        let wanted = query.get("artifactType");
+        let mut found: Vec<&Descriptor> = documents
+            .iter()
+            .filter(|facts| facts.subject.as_ref() == Some(subject))
+            .map(|facts| &facts.descriptor)
+            .filter(|one| wanted.is_none_or(|wanted| one.artifact_type.as_deref() == Some(wanted)))
+            .collect();
+        found.sort_by(|a, b| a.digest.cmp(&b.digest));
+        let mut page = page(found.into_iter(), |one| one.digest.as_str(), query)?;
+        shorten(&mut page);
+        let mut answer = with_json(&json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::OCI_INDEX.as_str(),
+            "manifests": page.entries,
+        }));
+        set(&mut answer, CONTENT_TYPE, MediaType::OCI_INDEX.as_str());
+        if wanted.is_some() {
+            set(&mut answer, FILTERS, "artifactType");
+        }
+        go_on(&mut answer, &format!("/v2/{repository}/referrers/{subject}"), page.next, query);
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages(words: &str) -> (Vec<char>, Option<String>) {
+        let query = Query::of(&format!("/x?{words}").parse().unwrap());
+        let letters = ["a", "b", "c", "d"];
+        let page = page(letters.iter(), |letter| letter, &query).unwrap();
+        (page.entries.iter().map(|text| text.chars().next().unwrap()).collect(), page.next)
+    }
+
+    #[test]
+    fn a_list_is_walked_page_by_page() {
+        assert_eq!(pages(""), (vec!['a', 'b', 'c', 'd'], None));
+        assert_eq!(pages("n=2"), (vec!['a', 'b'], Some("b".into())));
+        assert_eq!(pages("n=2&last=b"), (vec!['c', 'd'], None));
+        assert_eq!(pages("n=0"), (vec![], None));
+        assert_eq!(pages("n=9&last=bb"), (vec!['c', 'd'], None));
+        assert_eq!(pages("last=z"), (vec![], None));
+        for bad in ["n=-1", "n=x", "n=99999999999999999999999"] {
+            let query = Query::of(&format!("/x?{bad}").parse().unwrap());
+            assert!(page(["a"].into_iter(), |one| one, &query).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_link_repeats_what_was_asked() {
+        let query = Query::of(&"/x?n=2&artifactType=a/b%2Bc".parse().unwrap());
+        let mut answer = with_json(&json!({}));
+        go_on(&mut answer, "/v2/r/tags/list", Some("b".into()), &query);
+        let expected = "</v2/r/tags/list?artifactType=a%2Fb%2Bc&n=2&last=b>; rel=\"next\"";
+        assert_eq!(answer.headers()[LINK], expected);
+    }
+}

@@ -1,0 +1,223 @@
+//! Gives, takes and deletes manifests and indexes. Spec: distribution-spec "Pushing Manifests", "Deleting".
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
+use hyper::{Method, StatusCode};
+
+use super::Registry;
+use super::answer::{Answer, DIGEST, Fault, set, with_bytes};
+use super::names::{Image, Repository, layout_name};
+use super::route::Named;
+use super::text;
+use crate::content::{Label, Name, Source, Target as _};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, DOCUMENT_LIMIT, Document};
+use crate::error::{Error, ErrorKind};
+use crate::media::MediaType;
+
+/// Says that the subject of a manifest was understood, so that its pusher need not keep a list.
+const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+
+impl Registry {
+    /// `GET` and `HEAD`.
+    pub(super) async fn manifest(
+        &self,
+        repository: &str,
+        wanted: &Named,
+        method: &Method,
+    ) -> Result<Answer, Fault> {
+        let names = self.names()?;
+        let held = names.repositories.get(repository).ok_or_else(|| no_repository(repository))?;
+        let document = self.find(held, wanted).await?;
+        let length = document.bytes().len();
+        let is_head = method == Method::HEAD;
+        let bytes = if is_head { Bytes::new() } else { document.bytes().clone() };
+        let mut answer = with_bytes(StatusCode::OK, bytes);
+        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        set(&mut answer, CONTENT_TYPE, document.descriptor().media_type.as_str());
+        set(&mut answer, DIGEST, document.digest().as_str());
+        set(&mut answer, ETAG, format!("\"{}\"", document.digest()));
+        Ok(answer)
+    }
+
+    async fn find(&self, held: &Repository, wanted: &Named) -> Result<Document, Fault> {
+        let descriptor = match wanted {
+            Named::Tag(tag) => held.tags.get(tag).map(|image| image.entry.descriptor.clone()),
+            Named::Digest(digest) => {
+                let has = |image: &&Image| image.entry.has_digest(digest);
+                match held.images().find(has).map(|image| &image.entry.descriptor) {
+                    Some(own) if own.digest == *digest => Some(own.clone()),
+                    // The index that a manifest was chosen from is no entry of its own.
+                    Some(_) => {
+                        let name = Name::Digest(digest.clone());
+                        let found = Source::resolve(&self.layout, &name).await;
+                        return found.map_err(|error| missing(wanted, error));
+                    }
+                    None => self.below(held, digest).await,
+                }
+            }
+        };
+        let descriptor = descriptor.ok_or_else(|| unknown(wanted))?;
+        self.layout.document(&descriptor).await.map_err(|error| missing(wanted, error))
+    }
+
+    /// The document of this digest among those that the images of a repository lead to.
+    async fn below(&self, held: &Repository, digest: &Digest) -> Option<Descriptor> {
+        let documents = self.documents.of(&self.layout, held).await;
+        let found = documents.iter().find(|facts| facts.descriptor.digest == *digest)?;
+        let Descriptor { media_type, digest, size, .. } = &found.descriptor;
+        Some(Descriptor::new(media_type.clone(), digest.clone(), *size))
+    }
+
+    /// `PUT`: blobs and children must be there, so that a name never stands for half an image.
+    pub(super) async fn put_manifest(
+        &self,
+        repository: &str,
+        wanted: &Named,
+        headers: &HeaderMap,
+        body: Incoming,
+    ) -> Result<Answer, Fault> {
+        let limit = usize::try_from(DOCUMENT_LIMIT).unwrap_or(usize::MAX);
+        let bytes = Limited::new(body, limit).collect().await.map_err(|error| {
+            let (status, why) = if error.is::<http_body_util::LengthLimitError>() {
+                (StatusCode::PAYLOAD_TOO_LARGE, format!("more than {} MiB", DOCUMENT_LIMIT >> 20))
+            } else {
+                (StatusCode::BAD_REQUEST, format!("the body ended early: {error}"))
+            };
+            Fault::new(status, "MANIFEST_INVALID", why)
+        })?;
+        let declared = MediaType::from_header(text(headers, CONTENT_TYPE).unwrap_or_default());
+        let digest = match wanted {
+            Named::Digest(digest) => Some(digest),
+            Named::Tag(_) => None,
+        };
+        let document = Document::received(bytes.to_bytes(), &declared, digest)?;
+        self.check_complete(&document).await?;
+        self.name(repository, wanted, &document).await?;
+        let digest = document.digest();
+        let mut answer = with_bytes(StatusCode::CREATED, "");
+        set(&mut answer, LOCATION, format!("/v2/{repository}/manifests/{digest}"));
+        set(&mut answer, DIGEST, digest.as_str());
+        if let Some(subject) = document.subject() {
+            set(&mut answer, SUBJECT, subject.digest.as_str());
+        }
+        Ok(answer)
+    }
+
+    async fn check_complete(&self, document: &Document) -> Result<(), Fault> {
+        let lacks = |what: &str, digest: &Digest| {
+            let why = format!("{what} {digest} is not here");
+            Err(Fault::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", why))
+        };
+        match document.content() {
+            Content::Manifest(manifest) => {
+                for blob in manifest.blobs().filter(|blob| !blob.media_type.is_foreign()) {
+                    match self.layout.stat(&blob.digest).await {
+                        Ok(found) if found.size == blob.size => {}
+                        _ => return lacks("blob", &blob.digest),
+                    }
+                }
+            }
+            Content::Index(index) => {
+                for child in index.manifests.iter().filter(|child| child.media_type.is_document()) {
+                    if self.layout.document(child).await.is_err() {
+                        return lacks("manifest", &child.digest);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the document and names it; children that had no name but their digest are kept by the index from here on.
+    async fn name(
+        &self,
+        repository: &str,
+        wanted: &Named,
+        document: &Document,
+    ) -> Result<(), Fault> {
+        let names = self.names()?;
+        let held = names.repositories.get(repository);
+        let known = held.and_then(|held| match wanted {
+            Named::Tag(tag) => held.tags.get(tag),
+            Named::Digest(digest) => {
+                held.images().find(|image| image.entry.descriptor.digest == *digest)
+            }
+        });
+        if let (Named::Digest(_), Some(_)) = (wanted, known) {
+            return Ok(());
+        }
+        let name =
+            known.map_or_else(|| layout_name(repository, wanted), |image| image.name.clone());
+        let label = Label { name: Name::Ref(name), origins: Vec::new(), index: None };
+        self.layout.put(document, Some(&label)).await?;
+        if let (Content::Index(index), Some(held)) = (document.content(), held) {
+            let is_child = |image: &&Image| {
+                index.manifests.iter().any(|child| child.digest == image.entry.descriptor.digest)
+            };
+            let children: Vec<&str> =
+                held.untagged.iter().filter(is_child).map(|image| image.name.as_str()).collect();
+            if !children.is_empty() {
+                self.layout.remove_all(children)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `DELETE`: of a tag the tag alone, of a digest all names that it has in the repository.
+    pub(super) async fn delete_manifest(
+        &self,
+        repository: &str,
+        wanted: &Named,
+    ) -> Result<Answer, Fault> {
+        let names = self.names()?;
+        let held = names.repositories.get(repository).ok_or_else(|| no_repository(repository))?;
+        let meant: Vec<&str> = match wanted {
+            Named::Tag(tag) => held.tags.get(tag).iter().map(|image| image.name.as_str()).collect(),
+            Named::Digest(digest) => held
+                .images()
+                .filter(|image| image.entry.has_digest(digest))
+                .map(|image| image.name.as_str())
+                .collect(),
+        };
+        if meant.is_empty() {
+            return Err(match wanted {
+                Named::Digest(digest) if self.below(held, digest).await.is_some() => {
+                    Fault::unsupported("an index of this repository lists it; delete that first")
+                }
+                _ => unknown(wanted),
+            });
+        }
+        self.layout.remove_all(meant)?;
+        Ok(with_bytes(StatusCode::ACCEPTED, ""))
+    }
+}
+
+pub(super) fn no_repository(repository: &str) -> Fault {
+    let why = format!("repository {repository} is not here");
+    Fault::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", why)
+}
+
+fn unknown(wanted: &Named) -> Fault {
+    let what = match wanted {
+        Named::Tag(tag) => tag.clone(),
+        Named::Digest(digest) => digest.to_string(),
+    };
+    Fault::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("manifest {what} is not here"))
+}
+
+/// A name whose document is gone stands for nothing; one that is damaged is the server's trouble, not the client's.
+fn missing(wanted: &Named, error: Error) -> Fault {
+    match error.kind() {
+        ErrorKind::NotFound => unknown(wanted),
+        ErrorKind::Document | ErrorKind::Mismatch => {
+            Fault::from(Error::new(ErrorKind::Store, "manifest").caused_by(error))
+        }
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,178 @@
+//! An image layout as a registry: pull, push, lists, referrers, delete. Spec: distribution-spec 1.1.
+//!
+//! A small one, for a laptop, a CI job or a room without a network. What is in the layout is in every repository; rights
+//! are all or nothing; space is freed by `prune`.
+
+mod answer;
+mod blobs;
+mod documents;
+mod htpasswd;
+mod idle;
+mod listen;
+mod lists;
+mod manifests;
+mod names;
+mod query;
+mod range;
+mod route;
+mod uploads;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::{Method, Request, StatusCode};
+use serde_json::json;
+
+use self::answer::{Answer, Fault, with_json};
+use self::documents::Documents;
+use self::htpasswd::Htpasswd;
+use self::listen::acceptor;
+use self::names::{Known, Names, path_of};
+use self::query::Query;
+use self::route::{Endpoint, Route, route};
+use self::uploads::Uploads;
+use crate::error::Result;
+use crate::layout::Layout;
+
+/// Tells docker that it speaks with a registry.
+const VERSION: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("docker-distribution-api-version"),
+    HeaderValue::from_static("registry/2.0"),
+);
+
+/// Who is let in, and to what.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// Nothing is taken and nothing deleted.
+    pub read_only: bool,
+    /// Users and bcrypt hashes, as `htpasswd -B` writes them; without it everybody may do everything.
+    pub htpasswd: Option<PathBuf>,
+    /// PEM files with the certificate chain and its key; without them it is plain http.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// A registry over one layout, ready to listen.
+pub struct Server {
+    registry: Arc<Registry>,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("layout", &self.registry.layout).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// # Errors
+    /// [`crate::error::ErrorKind::Reference`] where a file of the options cannot be used.
+    pub fn new(layout: Layout, options: &ServeOptions) -> Result<Self> {
+        let users = options.htpasswd.as_deref().map(Htpasswd::read).transpose()?;
+        let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
+        let registry = Registry {
+            layout,
+            read_only: options.read_only,
+            users,
+            names: Known::default(),
+            documents: Documents::default(),
+            uploads: Uploads::default(),
+        };
+        Ok(Self { registry: Arc::new(registry), tls })
+    }
+
+    /// How many tags can be asked for, and how many names of the layout cannot.
+    pub fn count(&self) -> Result<(usize, usize)> {
+        let names = self.registry.names()?;
+        let tags = names.repositories.values().map(|repository| repository.tags.len()).sum();
+        Ok((tags, names.left_out))
+    }
+}
+
+struct Registry {
+    layout: Layout,
+    read_only: bool,
+    users: Option<Htpasswd>,
+    names: Known,
+    documents: Documents,
+    uploads: Uploads,
+}
+
+impl Registry {
+    fn names(&self) -> Result<Arc<Names>> {
+        self.names.of(&self.layout)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let mut answer = self.meet(request).await.unwrap_or_else(Fault::answer);
+        answer.headers_mut().insert(VERSION.0, VERSION.1);
+        tracing::info!("{method} {} {}", crate::escape(&path), answer.status().as_u16());
+        answer
+    }
+
+    async fn meet(&self, request: Request<Incoming>) -> Result<Answer, Fault> {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        // Clients of registries never send it. A page in somebody's browser does, and must not reach a local registry.
+        if request.headers().contains_key(ORIGIN) {
+            return Err(Fault::new(StatusCode::FORBIDDEN, "DENIED", "not for web pages"));
+        }
+        if let Some(users) = &self.users {
+            users.admit(request.headers()).await?;
+        }
+        let route = route(uri.path())?;
+        let reads = matches!(method, Method::GET | Method::HEAD);
+        if self.read_only && !reads {
+            return Err(Fault::unsupported("this registry is read-only"));
+        }
+        let query = Query::of(&uri);
+        let (repository, endpoint) = match route {
+            Route::In(repository, endpoint) => (repository, endpoint),
+            _ if !reads => return Err(wrong(&method)),
+            Route::Base => return Ok(with_json(&json!({}))),
+            Route::Catalog => return self.catalog(&query),
+        };
+        // Whoever has this registry for a mirror says whose repository is meant.
+        let mirrored =
+            query.get("ns").filter(|_| reads).map(|registry| path_of(registry, repository));
+        let repository = mirrored.as_deref().unwrap_or(repository);
+        match endpoint {
+            Endpoint::Blob(digest) if reads => {
+                blobs::get(&self.layout, &digest, &method, request.headers()).await
+            }
+            Endpoint::Blob(_) if method == Method::DELETE => {
+                Err(Fault::unsupported("blobs go when the store is pruned and no image needs them"))
+            }
+            Endpoint::Manifest(named) => match method {
+                _ if reads => self.manifest(repository, &named, &method).await,
+                Method::DELETE => self.delete_manifest(repository, &named).await,
+                Method::PUT => {
+                    let (parts, body) = request.into_parts();
+                    self.put_manifest(repository, &named, &parts.headers, body).await
+                }
+                _ => Err(wrong(&method)),
+            },
+            Endpoint::Tags if reads => self.tags(repository, &query),
+            Endpoint::Referrers(subject) if reads => {
+                self.referrers(repository, &subject, &query).await
+            }
+            Endpoint::Uploads if method == Method::POST => {
+                self.uploads.open(&self.layout, repository, request).await
+            }
+            Endpoint::Upload(id) if !self.read_only => {
+                self.uploads.go_on(&self.layout, repository, id, request).await
+            }
+            _ => Err(wrong(&method)),
+        }
+    }
+}
+
+fn wrong(method: &Method) -> Fault {
+    Fault::unsupported(format!("{method} means nothing here"))
+}
+
+/// The text of a header, where it has one.
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,80 @@
+//! The part of a blob that a request wants. Spec: RFC 9110, "Range"; distribution-spec "Pulling blobs".
+
+use std::ops::Range;
+
+/// The bytes to send.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Whole,
+    Part(Range<u64>),
+    /// Bytes that the blob does not have.
+    Nothing,
+}
+
+/// Reads a `Range` header. What is malformed, of another unit or of several parts does not count, as the RFC allows.
+pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
+    let Some((first, last)) = header
+        .and_then(|text| text.trim().strip_prefix("bytes="))
+        .and_then(|text| text.split_once('-'))
+    else {
+        return Wanted::Whole;
+    };
+    let range = match (number(first), number(last)) {
+        (Some(first), None) if last.is_empty() => first..size,
+        (Some(first), Some(last)) if first <= last => first..size.min(last.saturating_add(1)),
+        (None, Some(suffix)) if first.is_empty() => size.saturating_sub(suffix)..size,
+        _ => return Wanted::Whole,
+    };
+    if range.is_empty() { Wanted::Nothing } else { Wanted::Part(range) }
+}
+
+/// Where the body of a chunk belongs, by its `Content-Range: FIRST-LAST`.
+pub(super) fn chunk(header: &str) -> Option<Range<u64>> {
+    let (first, last) = header.split_once('-')?;
+    let (first, last) = (number(first)?, number(last)?);
+    (first <= last && last < u64::MAX).then(|| first..last + 1)
+}
+
+/// Digits only: no sign, no blanks.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_ten_bytes() {
+        for (header, expected) in [
+            ("bytes=0-", Wanted::Part(0..10)),
+            ("bytes=3-5", Wanted::Part(3..6)),
+            ("bytes=3-99", Wanted::Part(3..10)),
+            ("bytes=-4", Wanted::Part(6..10)),
+            ("bytes=-99", Wanted::Part(0..10)),
+            ("bytes=9-18446744073709551615", Wanted::Part(9..10)),
+            ("bytes=10-", Wanted::Nothing),
+            ("bytes=10-12", Wanted::Nothing),
+            ("bytes=-0", Wanted::Nothing),
+            ("bytes=5-3", Wanted::Whole),
+            ("bytes=0-1,3-4", Wanted::Whole),
+            ("bytes=-", Wanted::Whole),
+            ("bytes=+1-2", Wanted::Whole),
+            ("bytes=99999999999999999999-", Wanted::Whole),
+            ("lines=0-1", Wanted::Whole),
+            ("", Wanted::Whole),
+        ] {
+            assert_eq!(wanted(Some(header), 10), expected, "{header}");
+        }
+        assert_eq!(wanted(None, 10), Wanted::Whole);
+        assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Nothing);
+    }
+
+    #[test]
+    fn chunks() {
+        assert_eq!(chunk("0-9"), Some(0..10));
+        for bad in ["", "-", "0-", "9-3", "bytes 0-9/10", "0-18446744073709551615", "-1-2"] {
+            assert_eq!(chunk(bad), None, "{bad}");
+        }
+    }
+}

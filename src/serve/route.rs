@@ -1,0 +1,176 @@
+//! What a path means. Spec: distribution-spec "Endpoints".
+//!
+//! Repositories have slashes in their names and may be called as endpoints are, so paths are read from their end.
+
+use hyper::StatusCode;
+
+use super::answer::Fault;
+use crate::digest::Digest;
+use crate::layout::SessionId;
+use crate::reference::{is_repository, is_tag};
+
+/// An endpoint, and what it is about.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    /// `/v2/`
+    Base,
+    /// `/v2/_catalog`
+    Catalog,
+    /// Anything below `/v2/<name>/`.
+    In(&'a str, Endpoint),
+}
+
+/// An endpoint of one repository.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// `tags/list`
+    Tags,
+    /// `referrers/<digest>`
+    Referrers(Digest),
+    /// `manifests/<tag or digest>`
+    Manifest(Named),
+    /// `blobs/<digest>`
+    Blob(Digest),
+    /// `blobs/uploads/`
+    Uploads,
+    /// `blobs/uploads/<id>`
+    Upload(SessionId),
+}
+
+/// What a manifest is asked for by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Tag(String),
+    Digest(Digest),
+}
+
+/// # Errors
+/// The fault to answer with: of a path that is no endpoint, or of a name, digest or session that cannot be.
+pub(super) fn route(path: &str) -> Result<Route<'_>, Fault> {
+    let unknown = || Fault::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such endpoint");
+    let rest = match path.strip_prefix("/v2").ok_or_else(unknown)? {
+        "" | "/" => return Ok(Route::Base),
+        "/_catalog" => return Ok(Route::Catalog),
+        rest => rest.strip_prefix('/').ok_or_else(unknown)?,
+    };
+    let (rest, last) = rest.rsplit_once('/').ok_or_else(unknown)?;
+    let (name, endpoint) = match rest.rsplit_once('/').ok_or_else(unknown)? {
+        (name, "tags") if last == "list" => (name, Endpoint::Tags),
+        (name, "referrers") => (name, Endpoint::Referrers(digest(last)?)),
+        (name, "manifests") => (name, Endpoint::Manifest(named(last)?)),
+        (name, "blobs") if last == "uploads" => (name, Endpoint::Uploads),
+        (name, "blobs") => (name, Endpoint::Blob(digest(last)?)),
+        (rest, "uploads") => {
+            let name = rest.strip_suffix("/blobs").ok_or_else(unknown)?;
+            (
+                name,
+                if last.is_empty() { Endpoint::Uploads } else { Endpoint::Upload(session(last)?) },
+            )
+        }
+        _ => return Err(unknown()),
+    };
+    if !is_repository(name) {
+        let why =
+            "a repository's name is lowercase letters and digits, with `/ . _ -` between them";
+        return Err(Fault::new(StatusCode::BAD_REQUEST, "NAME_INVALID", why));
+    }
+    Ok(Route::In(name, endpoint))
+}
+
+fn named(text: &str) -> Result<Named, Fault> {
+    if is_tag(text) {
+        return Ok(Named::Tag(text.to_owned()));
+    }
+    if text.contains(':') || text.contains('%') {
+        return digest(text).map(Named::Digest);
+    }
+    Err(Fault::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "neither a tag nor a digest"))
+}
+
+/// Of an algorithm that can be verified: nothing else is kept here.
+pub(super) fn digest(text: &str) -> Result<Digest, Fault> {
+    let fault = |why| Fault::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why);
+    // Some clients write the colon so.
+    let text = text.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
+    let digest: Digest = text.parse().map_err(|_| fault("malformed digest"))?;
+    digest.algorithm().map_err(|_| fault("only sha256 and sha512 are kept here"))?;
+    Ok(digest)
+}
+
+fn session(text: &str) -> Result<SessionId, Fault> {
+    text.parse().map_err(|_| unknown_upload())
+}
+
+/// The fault of an upload that ended, or never was.
+pub(super) fn unknown_upload() -> Fault {
+    Fault::new(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "no such upload; begin a new one")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEX: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+    fn read(path: &str) -> String {
+        match route(path) {
+            Ok(route) => format!("{route:?}"),
+            Err(fault) => fault.status.as_u16().to_string(),
+        }
+    }
+
+    #[test]
+    fn repositories_may_be_called_as_endpoints_are() {
+        assert_eq!(read("/v2/"), "Base");
+        assert_eq!(read("/v2"), "Base");
+        assert_eq!(read("/v2/_catalog"), "Catalog");
+        assert_eq!(read("/v2/a/tags/list"), r#"In("a", Tags)"#);
+        assert_eq!(read("/v2/tags/list/tags/list"), r#"In("tags/list", Tags)"#);
+        assert_eq!(
+            read("/v2/a/blobs/uploads/manifests/list"),
+            r#"In("a/blobs/uploads", Manifest(Tag("list")))"#
+        );
+        assert_eq!(read("/v2/blobs/uploads/blobs/uploads/"), r#"In("blobs/uploads", Uploads)"#);
+        assert_eq!(read("/v2/a/blobs/uploads"), r#"In("a", Uploads)"#);
+        let id = "0123456789abcdef0123456789abcdef";
+        assert_eq!(read(&format!("/v2/a/b/blobs/uploads/{id}")), r#"In("a/b", Upload(SessionId))"#);
+        let blob = format!(r#"In("a", Blob(sha256:{HEX}))"#);
+        assert_eq!(read(&format!("/v2/a/blobs/sha256:{HEX}")), blob);
+        assert_eq!(read(&format!("/v2/a/blobs/sha256%3A{HEX}")), blob);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_before_anything_is_opened() {
+        for (path, status) in [
+            ("/", "404"),
+            ("/v1/", "404"),
+            ("/v2x/", "404"),
+            ("/v2/a", "404"),
+            ("/v2//tags/list", "400"),
+            ("/v2/../tags/list", "400"),
+            ("/v2/a/../../etc/manifests/x", "400"),
+            ("/v2/A/tags/list", "400"),
+            ("/v2/a%2fb/tags/list", "400"),
+            ("/v2/a/manifests/.x", "400"),
+            ("/v2/a/manifests/", "400"),
+            ("/v2/a/manifests/sha256:zz", "400"),
+            ("/v2/a/blobs/sha256:../../../../etc/passwd", "404"),
+            ("/v2/a/blobs/..", "400"),
+            ("/v2/a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e", "400"),
+            ("/v2/a/blobs/uploads/..", "404"),
+            ("/v2/a/blobs/uploads/0123", "404"),
+        ] {
+            assert_eq!(read(path), status, "{path}");
+        }
+        assert_eq!(read(&format!("/v2/{}/tags/list", "a".repeat(300))), "400");
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_panics(path in "/v2(/|[a-z]{0,3}|blobs|uploads|manifests|tags|list|%3A|\\.\\.|:|sha256){0,12}") {
+            drop(route(&path));
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Takes blobs: in one request, or in as many as the client likes. Spec: distribution-spec "Pushing blobs".
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_RANGE, HeaderMap, HeaderName, LOCATION, RANGE};
+use hyper::{Method, Request, StatusCode};
+
+use super::answer::{Answer, DIGEST, Fault, set, with_bytes};
+use super::query::Query;
+use super::range::chunk;
+use super::route::{digest, unknown_upload};
+use super::text;
+use crate::checked::Unnamed;
+use crate::content::Source as _;
+use crate::digest::{Algorithm, Digest};
+use crate::layout::{Layout, Resumed, Session, SessionId};
+
+/// How docker names a session.
+const UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+/// How long a request waits for another one that writes to the same session: its client may be gone already.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sessions whose hash is remembered; others are read again when they end.
+const REMEMBERED: usize = 1024;
+
+/// Takes blobs into a layout.
+#[derive(Debug, Default)]
+pub(super) struct Uploads {
+    /// The hash so far of each session that this process has written to.
+    hashes: Mutex<HashMap<SessionId, (Algorithm, Unnamed)>>,
+}
+
+/// A session that a request writes to.
+struct Writing {
+    id: SessionId,
+    session: Session,
+    algorithm: Algorithm,
+    hash: Unnamed,
+}
+
+impl Uploads {
+    /// `POST`: mounts, takes a whole blob, or opens a session.
+    pub(super) async fn open(
+        &self,
+        layout: &Layout,
+        repository: &str,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Fault> {
+        let query = Query::of(request.uri());
+        if let Some(wanted) = query.get("mount") {
+            // What is in the layout is in all of its repositories.
+            let wanted = digest(wanted)?;
+            if layout.stat(&wanted).await.is_ok() {
+                return Ok(stored(repository, &wanted));
+            }
+        }
+        let whole = query.get("digest").map(digest).transpose()?;
+        let algorithm = whole.as_ref().map_or(Algorithm::Sha256, algorithm_of);
+        let (id, session) = layout.open_session()?;
+        let mut writing = Writing { id, session, algorithm, hash: Unnamed::new(algorithm) };
+        if let Some(whole) = whole {
+            writing.receive(request.into_body()).await?;
+            return writing.commit(repository, &whole);
+        }
+        Ok(progress(StatusCode::ACCEPTED, repository, id, 0))
+    }
+
+    /// A request about an open session.
+    pub(super) async fn go_on(
+        &self,
+        layout: &Layout,
+        repository: &str,
+        id: SessionId,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Fault> {
+        match *request.method() {
+            Method::GET | Method::HEAD => {
+                let offset = layout.session_offset(id)?.ok_or_else(unknown_upload)?;
+                Ok(progress(StatusCode::NO_CONTENT, repository, id, offset))
+            }
+            Method::PATCH => {
+                let mut writing = self.writing(layout, id, Algorithm::Sha256).await?;
+                fits(request.headers(), request.body().size_hint().exact(), repository, &writing)?;
+                let received = writing.receive(request.into_body()).await;
+                let offset = self.put_by(writing);
+                received?;
+                Ok(progress(StatusCode::ACCEPTED, repository, id, offset))
+            }
+            Method::PUT => {
+                let query = Query::of(request.uri());
+                let missing = || {
+                    Fault::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "the digest is missing")
+                };
+                let whole = digest(query.get("digest").ok_or_else(missing)?)?;
+                let mut writing = self.writing(layout, id, algorithm_of(&whole)).await?;
+                let length = request.body().size_hint().exact();
+                if length != Some(0) {
+                    fits(request.headers(), length, repository, &writing)?;
+                }
+                if let Err(fault) = writing.receive(request.into_body()).await {
+                    self.put_by(writing);
+                    return Err(fault);
+                }
+                writing.commit(repository, &whole)
+            }
+            Method::DELETE => {
+                self.resume(layout, id).await?.cancel()?;
+                self.lock().remove(&id);
+                Ok(with_bytes(StatusCode::NO_CONTENT, ""))
+            }
+            _ => Err(Fault::unsupported("an upload takes GET, PATCH, PUT and DELETE")),
+        }
+    }
+
+    async fn resume(&self, layout: &Layout, id: SessionId) -> Result<Session, Fault> {
+        let resume = async {
+            loop {
+                match layout.resume_session(id)? {
+                    Resumed::Open(session) => return Ok(session),
+                    Resumed::Unknown => return Err(unknown_upload()),
+                    Resumed::Busy => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        let busy = |_| {
+            let why = "another request is writing to this upload";
+            Err(Fault::new(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID", why))
+        };
+        tokio::time::timeout(PATIENCE, resume).await.unwrap_or_else(busy)
+    }
+
+    /// The session, with the hash of what it has: remembered, or computed where another process wrote it.
+    async fn writing(
+        &self,
+        layout: &Layout,
+        id: SessionId,
+        algorithm: Algorithm,
+    ) -> Result<Writing, Fault> {
+        let session = self.resume(layout, id).await?;
+        let known = self.lock().remove(&id);
+        let hash = match known {
+            Some((of, hash)) if of == algorithm && hash.seen() == session.offset() => hash,
+            _ => {
+                let mut hash = Unnamed::new(algorithm);
+                let mut bytes = session.read()?;
+                while let Some(piece) = bytes.try_next().await? {
+                    hash.update(&piece);
+                }
+                hash
+            }
+        };
+        Ok(Writing { id, session, algorithm, hash })
+    }
+
+    /// Remembers the hash for the next request, and tells how many bytes are there.
+    fn put_by(&self, writing: Writing) -> u64 {
+        let mut hashes = self.lock();
+        if hashes.len() >= REMEMBERED {
+            hashes.clear();
+        }
+        hashes.insert(writing.id, (writing.algorithm, writing.hash));
+        writing.session.offset()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, (Algorithm, Unnamed)>> {
+        self.hashes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writing {
+    /// What came before the client went away stays.
+    async fn receive(&mut self, mut body: Incoming) -> Result<(), Fault> {
+        while let Some(frame) = body.frame().await {
+            let broken = |error: hyper::Error| {
+                let why = format!("the body ended early: {error}");
+                Fault::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", why)
+            };
+            if let Ok(piece) = frame.map_err(broken)?.into_data() {
+                self.session.write(&piece)?;
+                self.hash.update(&piece);
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(self, repository: &str, digest: &Digest) -> Result<Answer, Fault> {
+        match self.hash.name(digest) {
+            Ok(proof) => {
+                self.session.commit(&proof)?;
+                Ok(stored(repository, digest))
+            }
+            Err(error) => {
+                // More bytes would not make it right.
+                self.session.cancel()?;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn algorithm_of(digest: &Digest) -> Algorithm {
+    digest.algorithm().unwrap_or(Algorithm::Sha256)
+}
+
+/// Refuses a body that does not go on where the session ends. Without a `Content-Range` it always does.
+fn fits(
+    headers: &HeaderMap,
+    length: Option<u64>,
+    repository: &str,
+    writing: &Writing,
+) -> Result<(), Fault> {
+    let Some(header) = text(headers, CONTENT_RANGE) else { return Ok(()) };
+    let invalid = |why| Fault::new(StatusCode::BAD_REQUEST, "SIZE_INVALID", why);
+    let range = chunk(header).ok_or_else(|| invalid("Content-Range is FIRST-LAST"))?;
+    if length.is_some_and(|length| length != range.end - range.start) {
+        return Err(invalid("the body does not have the length that Content-Range says"));
+    }
+    let offset = writing.session.offset();
+    if range.start == offset {
+        return Ok(());
+    }
+    let why = format!("the upload goes on at byte {offset}");
+    let code = "BLOB_UPLOAD_INVALID";
+    Err(Fault::new(StatusCode::RANGE_NOT_SATISFIABLE, code, why)
+        .with(RANGE, arrived(offset))
+        .with(LOCATION, location(repository, writing.id)))
+}
+
+/// As distribution writes it: nothing and one byte look alike.
+fn arrived(offset: u64) -> String {
+    format!("0-{}", offset.saturating_sub(1))
+}
+
+fn location(repository: &str, id: SessionId) -> String {
+    format!("/v2/{repository}/blobs/uploads/{id}")
+}
+
+fn progress(status: StatusCode, repository: &str, id: SessionId, offset: u64) -> Answer {
+    let mut answer = with_bytes(status, "");
+    set(&mut answer, LOCATION, location(repository, id));
+    set(&mut answer, RANGE, arrived(offset));
+    set(&mut answer, UUID, id.to_string());
+    answer
+}
+
+fn stored(repository: &str, digest: &Digest) -> Answer {
+    let mut answer = with_bytes(StatusCode::CREATED, "");
+    set(&mut answer, LOCATION, format!("/v2/{repository}/blobs/{digest}"));
+    set(&mut answer, DIGEST, digest.as_str());
+    answer
+}
