@@ -15,12 +15,13 @@ import machine
 import report
 import scenarios
 import sending
+import serving
 import tools
 from measure import Failed
 from registry import Registry
 
 HERE = Path(__file__).resolve().parent
-ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy}
+ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve}
 
 
 def main() -> int:

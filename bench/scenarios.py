@@ -85,6 +85,11 @@ class Result:
         value = row[key] / (other[key] if other else unit) if known else None
         self.targets.append(Target(what, value, most))
 
+    def compare(self, what: str, key: str, row: str, other: str, most: float) -> None:
+        """Adds a target on one row as a share of another."""
+        value = self.rows[row][key] / self.rows[other][key]
+        self.targets.append(Target(what, value, most))
+
 
 def pulls(bench: Bench, image: Image, tools: list[Tool], runs: int, warm_up: bool = True) -> dict[str, dict]:
     """Pulls into an empty folder, the tools in turn within each round; every result is re-hashed, then deleted."""
