@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::source::{Piece, Reading};
+use super::piece::{Piece, Reading};
 use super::tarball::{Lack, Tarball};
 use super::{Held, Image, JSON_LIMIT, full, small, small_file, unusable};
 use crate::config::{CONFIG_LIMIT, ImageConfig};

@@ -1,16 +1,15 @@
 //! An archive as something to read from.
 
 use std::future::ready;
-use std::io::{self, Read};
-use std::ops::Range;
-use std::sync::Arc;
+use std::io::Read;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 
 use super::docker::{Built, Recipe};
-use super::tarball::{Lack, Tarball};
+use super::piece::Piece;
+use super::tarball::Lack;
 use super::{Archive, Held, Image, Inner, oci, unusable};
 use crate::checked::verify;
 use crate::content::{Body, ByteStream, Name, Source};
@@ -18,60 +17,10 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Compression, decompress};
 use crate::media::MediaType;
 
 /// What is read at once, in bytes.
 const PIECE: usize = 256 << 10;
-
-/// A blob inside the archive.
-#[derive(Clone, Debug)]
-pub(super) struct Piece {
-    pub(super) span: Range<u64>,
-    pub(super) compression: Compression,
-    /// Of the blob: what is inside, where it is compressed in the archive.
-    pub(super) size: u64,
-}
-
-impl Piece {
-    pub(super) fn plain(span: Range<u64>) -> Self {
-        Self { size: span.end - span.start, compression: Compression::Plain, span }
-    }
-
-    /// Its bytes from this one on, at most so many.
-    fn read(&self, tar: &Arc<Tarball>, from: u64, most: u64) -> io::Result<Box<dyn Read + Send>> {
-        if self.compression == Compression::Plain {
-            let start = self.span.start.saturating_add(from).min(self.span.end);
-            return Ok(Box::new(Reading::new(Arc::clone(tar), start..self.span.end).take(most)));
-        }
-        let mut inside =
-            decompress(self.compression, Reading::new(Arc::clone(tar), self.span.clone()))?;
-        io::copy(&mut inside.by_ref().take(from), &mut io::sink())?;
-        Ok(Box::new(inside.take(most)))
-    }
-}
-
-/// Bytes of an archive, one after the other.
-pub(super) struct Reading {
-    tar: Arc<Tarball>,
-    left: Range<u64>,
-}
-
-impl Reading {
-    pub(super) fn new(tar: Arc<Tarball>, span: Range<u64>) -> Self {
-        Self { tar, left: span }
-    }
-}
-
-impl Read for Reading {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.left.end - self.left.start).unwrap_or(usize::MAX);
-        let most = left.min(into.len());
-        let read = self.tar.read_at(into.get_mut(..most).unwrap_or_default(), self.left.start)?;
-        self.left.start += read as u64;
-        Ok(read)
-    }
-}
 
 /// What a reader gives, in pieces.
 fn pieces(reader: Box<dyn Read + Send>, place: String) -> ByteStream<'static> {
