@@ -4,8 +4,13 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::tarball::Tarball;
 use crate::layer::{Compression, decompress};
+
+/// What is decompressed at once, in bytes.
+const PIECE: usize = 64 << 10;
 
 /// A blob inside the archive.
 #[derive(Clone, Debug)]
@@ -27,6 +32,7 @@ impl Piece {
         tar: &Arc<Tarball>,
         from: u64,
         most: u64,
+        stop: &CancellationToken,
     ) -> io::Result<Box<dyn Read + Send>> {
         if self.compression == Compression::Plain {
             let start = self.span.start.saturating_add(from).min(self.span.end);
@@ -34,9 +40,22 @@ impl Piece {
         }
         let mut inside =
             decompress(self.compression, Reading::new(Arc::clone(tar), self.span.clone()))?;
-        io::copy(&mut inside.by_ref().take(from), &mut io::sink())?;
+        count(inside.by_ref().take(from), stop)?;
         Ok(Box::new(inside.take(most)))
     }
+}
+
+/// Reads to the end to learn how many bytes there are, unless nobody wants to know it any more.
+pub(super) fn count(mut bytes: impl Read, stop: &CancellationToken) -> io::Result<u64> {
+    let mut piece = vec![0; PIECE];
+    let mut count = 0;
+    while !stop.is_cancelled() {
+        match bytes.read(&mut piece)? {
+            0 => return Ok(count),
+            read => count += read as u64,
+        }
+    }
+    Err(io::Error::other("interrupted"))
 }
 
 /// Bytes of an archive, one after the other.
