@@ -17,34 +17,46 @@ mod docker_target;
 mod draft;
 mod header;
 mod hybrid;
+mod inventory;
+mod layers;
+mod named;
 mod names;
 mod oci;
 mod oci_target;
 mod open;
+mod options;
 mod pax;
+mod piece;
 mod shelf;
 mod sink;
 mod source;
 mod tarball;
 mod writer;
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use self::docker::Recipe;
+pub use self::options::{Output, WriteOptions};
 use self::tarball::{Lack, Tarball};
-pub use self::writer::{Output, WriteOptions, write};
+pub use self::writer::write;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::Document;
 use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::reference::Reference;
 
 /// The largest JSON file of an archive that is read, in bytes; containerd has the same limit.
 const JSON_LIMIT: u64 = 20 << 20;
+
+/// Names of images, and images without one, that an archive lists: each costs as much as an image.
+const MOST: usize = 10_000;
 
 /// Which kind of archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,16 +124,13 @@ impl Archive {
         })?;
         let tar = Arc::new(tar);
         let images = images(&tar, form).map_err(|error| error.at(&shown))?;
+        let images = names_once(images, &shown);
         Ok(Self(Arc::new(Inner { tar, images, place })))
     }
 
     /// What its images are called, in their order: each has any number of names.
     pub fn names(&self) -> impl Iterator<Item = &[String]> {
-        self.0.images.iter().map(|image| match image.content {
-            // Behind the full name of an entry there is at most its tag.
-            Held::Document(_) => image.names.get(..1).unwrap_or_default(),
-            Held::Files(_) => &image.names,
-        })
+        self.0.images.iter().map(Image::own_names)
     }
 
     /// The name of the image that this word means, or of the only one; empty where it has none.
@@ -133,45 +142,27 @@ impl Archive {
         Ok(image.names.first().cloned().unwrap_or_default())
     }
 
-    /// Whether the bytes of this blob are in it.
+    /// Whether the bytes of this blob are in it; of an image that is made of files, once that was resolved.
     pub fn has(&self, digest: &Digest) -> bool {
-        self.0.piece(digest).is_ok()
+        self.0.has(digest)
     }
+}
 
-    /// Every blob that is in it, or that its images name: whoever loaded it has them all.
-    pub fn digests(&self) -> Result<BTreeSet<Digest>> {
-        let mut digests: BTreeSet<Digest> = self.0.tar.names().filter_map(oci::digest_of).collect();
-        for image in &self.0.images {
-            let document = self.0.document_of(image)?;
-            self.0.add_below(&document, &mut digests);
+impl Image {
+    /// The names that it goes by. Behind the full name of a layout's entry there is at most its tag.
+    fn own_names(&self) -> &[String] {
+        match self.content {
+            Held::Document(_) => self.names.get(..1).unwrap_or_default(),
+            Held::Files(_) => &self.names,
         }
-        Ok(digests)
     }
 }
 
 impl Inner {
-    fn document_of(&self, image: &Image) -> Result<Document> {
+    fn document_of(&self, image: &Image, stop: &CancellationToken) -> Result<Document> {
         match &image.content {
-            Held::Document(descriptor) => self.described(descriptor),
-            Held::Files(recipe) => Ok(recipe.build(&self.tar)?.document.clone()),
-        }
-    }
-
-    /// A child that is not there is another platform's, and an index in an index is nobody's: its blobs are not counted.
-    fn add_below(&self, document: &Document, digests: &mut BTreeSet<Digest>) {
-        match document.content() {
-            Content::Manifest(manifest) => {
-                digests.extend(manifest.blobs().map(|blob| blob.digest.clone()));
-            }
-            Content::Index(index) => {
-                for child in &index.manifests {
-                    if let Ok(child) = self.described(child)
-                        && matches!(child.content(), Content::Manifest(_))
-                    {
-                        self.add_below(&child, digests);
-                    }
-                }
-            }
+            Held::Document(descriptor) => self.described(descriptor, stop),
+            Held::Files(recipe) => Ok(recipe.build(&self.tar, stop)?.document.clone()),
         }
     }
 
@@ -225,15 +216,54 @@ impl Inner {
 /// The images of the form that was asked for; without one, of the layout where there is one that is not empty.
 fn images(tar: &Tarball, form: Option<Form>) -> Result<Vec<Image>> {
     let layout = oci::images(tar)?;
-    match (form, layout) {
-        (Some(Form::Oci), Some(images)) => Ok(images),
-        (Some(Form::Oci), None) => Err(lacking("oci-layout").about(Matter::NoLayoutInside)),
-        (_, Some(images)) if !images.is_empty() => Ok(images),
+    let images = match (form, layout) {
+        (Some(Form::Oci), Some(images)) => images,
+        (Some(Form::Oci), None) => return Err(lacking("oci-layout").about(Matter::NoLayoutInside)),
+        (_, Some(images)) if !images.is_empty() => images,
         (_, layout) => match (docker::images(tar)?, layout) {
-            (Some(images), _) | (None, Some(images)) => Ok(images),
-            (None, None) => Err(lacking("manifest.json").about(Matter::NoDockerManifest)),
+            (Some(images), _) | (None, Some(images)) => images,
+            (None, None) => return Err(lacking("manifest.json").about(Matter::NoDockerManifest)),
         },
+    };
+    if images.iter().map(|image| image.own_names().len().max(1)).sum::<usize>() > MOST {
+        let why = format!("lists more than {MOST} images");
+        return Err(Error::new(ErrorKind::Store, "archive").because(why));
     }
+    Ok(images)
+}
+
+/// Of images of one name the last has it, as after `docker load`, containerd's import and ORAS, which name what they meet
+/// one after the other; skopeo, which looks for one name, takes the first. What is left without a name is nobody's.
+fn names_once(images: Vec<Image>, place: &str) -> Vec<Image> {
+    let mut taken: HashMap<String, (usize, Option<Digest>)> = HashMap::new();
+    let mut kept: Vec<Image> = Vec::new();
+    for (at, mut image) in images.into_iter().enumerate().rev() {
+        let own = image.own_names().len();
+        let digest = match &image.content {
+            Held::Document(descriptor) => Some(descriptor.digest.clone()),
+            Held::Files(_) => None,
+        };
+        let mut names = image.names.drain(..own).collect::<Vec<_>>();
+        names.retain(|name| match taken.entry(full(name)) {
+            Entry::Vacant(free) => {
+                free.insert((at, digest.clone()));
+                true
+            }
+            Entry::Occupied(other) => {
+                let (holder, held) = other.get();
+                if *holder != at && (held.is_none() || *held != digest) {
+                    tracing::warn!("{place}: several images are called {name}; the last one is it");
+                }
+                false
+            }
+        });
+        if own == 0 || !names.is_empty() {
+            image.names.splice(..0, names);
+            kept.push(image);
+        }
+    }
+    kept.reverse();
+    kept
 }
 
 fn lacking(file: &str) -> Error {

@@ -70,9 +70,3 @@ pub(super) fn name_of(digest: &Digest) -> Result<String> {
     digest.algorithm()?;
     Ok(format!("blobs/{}/{}", digest.algorithm_name(), digest.encoded()))
 }
-
-/// The digest whose blob has this name.
-pub(super) fn digest_of(name: &str) -> Option<Digest> {
-    let (algorithm, encoded) = name.strip_prefix("blobs/")?.split_once('/')?;
-    format!("{algorithm}:{encoded}").parse().ok()
-}

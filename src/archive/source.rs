@@ -1,16 +1,16 @@
 //! An archive as something to read from.
 
-use std::future::ready;
-use std::io::{self, Read};
-use std::ops::Range;
+use std::io::Read;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
+use tokio_util::sync::CancellationToken;
 
 use super::docker::{Built, Recipe};
-use super::tarball::{Lack, Tarball};
+use super::piece::Piece;
+use super::tarball::Lack;
 use super::{Archive, Held, Image, Inner, oci, unusable};
 use crate::checked::verify;
 use crate::content::{Body, ByteStream, Name, Source};
@@ -18,60 +18,10 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Compression, decompress};
 use crate::media::MediaType;
 
 /// What is read at once, in bytes.
 const PIECE: usize = 256 << 10;
-
-/// A blob inside the archive.
-#[derive(Clone, Debug)]
-pub(super) struct Piece {
-    pub(super) span: Range<u64>,
-    pub(super) compression: Compression,
-    /// Of the blob: what is inside, where it is compressed in the archive.
-    pub(super) size: u64,
-}
-
-impl Piece {
-    pub(super) fn plain(span: Range<u64>) -> Self {
-        Self { size: span.end - span.start, compression: Compression::Plain, span }
-    }
-
-    /// Its bytes from this one on, at most so many.
-    fn read(&self, tar: &Arc<Tarball>, from: u64, most: u64) -> io::Result<Box<dyn Read + Send>> {
-        if self.compression == Compression::Plain {
-            let start = self.span.start.saturating_add(from).min(self.span.end);
-            return Ok(Box::new(Reading::new(Arc::clone(tar), start..self.span.end).take(most)));
-        }
-        let mut inside =
-            decompress(self.compression, Reading::new(Arc::clone(tar), self.span.clone()))?;
-        io::copy(&mut inside.by_ref().take(from), &mut io::sink())?;
-        Ok(Box::new(inside.take(most)))
-    }
-}
-
-/// Bytes of an archive, one after the other.
-pub(super) struct Reading {
-    tar: Arc<Tarball>,
-    left: Range<u64>,
-}
-
-impl Reading {
-    pub(super) fn new(tar: Arc<Tarball>, span: Range<u64>) -> Self {
-        Self { tar, left: span }
-    }
-}
-
-impl Read for Reading {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.left.end - self.left.start).unwrap_or(usize::MAX);
-        let most = left.min(into.len());
-        let read = self.tar.read_at(into.get_mut(..most).unwrap_or_default(), self.left.start)?;
-        self.left.start += read as u64;
-        Ok(read)
-    }
-}
 
 /// What a reader gives, in pieces.
 fn pieces(reader: Box<dyn Read + Send>, place: String) -> ByteStream<'static> {
@@ -88,21 +38,33 @@ fn pieces(reader: Box<dyn Read + Send>, place: String) -> ByteStream<'static> {
 }
 
 impl Inner {
+    fn recipes(&self) -> impl Iterator<Item = &Recipe> {
+        self.images.iter().filter_map(|image| match &image.content {
+            Held::Files(recipe) => Some(recipe),
+            Held::Document(_) => None,
+        })
+    }
+
+    /// Whether the blob is known to be there.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        let is_file = oci::name_of(digest).is_ok_and(|name| self.tar.find(&name).is_ok());
+        let built = || self.recipes().filter_map(Recipe::built);
+        is_file || built().any(|built| built.pieces.contains_key(digest))
+    }
+
     /// What `look` finds in the images that are made of files; those whose manifest is not made yet come last.
-    fn in_built<T>(&self, look: impl Fn(&Built) -> Option<T>) -> Result<Option<T>> {
-        let recipes = || {
-            self.images.iter().filter_map(|image| match &image.content {
-                Held::Files(recipe) => Some(recipe),
-                Held::Document(_) => None,
-            })
-        };
-        if let Some(found) = recipes().filter_map(Recipe::built).find_map(&look) {
+    fn in_built<T>(
+        &self,
+        look: impl Fn(&Built) -> Option<T>,
+        stop: &CancellationToken,
+    ) -> Result<Option<T>> {
+        if let Some(found) = self.recipes().filter_map(Recipe::built).find_map(&look) {
             return Ok(Some(found));
         }
         // One that is broken must not hide what the others have.
         let mut broken = None;
-        for recipe in recipes() {
-            match recipe.build(&self.tar) {
+        for recipe in self.recipes() {
+            match recipe.build(&self.tar, stop) {
                 Ok(built) => {
                     if let Some(found) = look(built) {
                         return Ok(Some(found));
@@ -115,9 +77,9 @@ impl Inner {
     }
 
     /// Where the blob with this digest is.
-    pub(super) fn piece(&self, digest: &Digest) -> Result<Piece> {
+    fn piece(&self, digest: &Digest, stop: &CancellationToken) -> Result<Piece> {
         let name = oci::name_of(digest)?;
-        if let Some(piece) = self.in_built(|built| built.pieces.get(digest).cloned())? {
+        if let Some(piece) = self.in_built(|built| built.pieces.get(digest).cloned(), stop)? {
             return Ok(piece);
         }
         match self.tar.find(&name) {
@@ -129,8 +91,8 @@ impl Inner {
         .map_err(|error| error.at(&self.place))
     }
 
-    fn bytes(&self, digest: &Digest, limit: u64) -> Result<Bytes> {
-        let piece = self.piece(digest)?;
+    fn bytes(&self, digest: &Digest, limit: u64, stop: &CancellationToken) -> Result<Bytes> {
+        let piece = self.piece(digest, stop)?;
         if piece.size > limit {
             let why = format!("larger than {limit} bytes, the limit");
             return Err(Error::new(ErrorKind::Document, format!("blob {digest}"))
@@ -139,7 +101,7 @@ impl Inner {
         }
         let mut bytes = Vec::new();
         let read =
-            piece.read(&self.tar, 0, limit).and_then(|mut read| read.read_to_end(&mut bytes));
+            piece.read(&self.tar, 0, limit, stop).and_then(|mut read| read.read_to_end(&mut bytes));
         read.map_err(|error| {
             Error::new(ErrorKind::Store, "read the archive").at(&self.place).caused_by(error)
         })?;
@@ -147,25 +109,31 @@ impl Inner {
     }
 
     /// The document of this descriptor, verified.
-    pub(super) fn described(&self, descriptor: &Descriptor) -> Result<Document> {
-        let built = self.built(&descriptor.digest)?;
+    pub(super) fn described(
+        &self,
+        descriptor: &Descriptor,
+        stop: &CancellationToken,
+    ) -> Result<Document> {
+        let built = self.built(&descriptor.digest, stop)?;
         let bytes = match built {
             Some(document) => document.bytes().clone(),
-            None => self.bytes(&descriptor.digest, DOCUMENT_LIMIT)?,
+            None => self.bytes(&descriptor.digest, DOCUMENT_LIMIT, stop)?,
         };
         Document::described(bytes, descriptor).map_err(|error| error.at(&self.place))
     }
 
     /// A manifest that was made of files, by its digest.
-    fn built(&self, digest: &Digest) -> Result<Option<Document>> {
-        self.in_built(|built| Some(&built.document).filter(|own| own.digest() == digest).cloned())
+    fn built(&self, digest: &Digest, stop: &CancellationToken) -> Result<Option<Document>> {
+        let is_it =
+            |built: &Built| Some(&built.document).filter(|own| own.digest() == digest).cloned();
+        self.in_built(is_it, stop)
     }
 
-    fn by_digest(&self, digest: &Digest) -> Result<Document> {
-        if let Some(document) = self.built(digest)? {
+    fn by_digest(&self, digest: &Digest, stop: &CancellationToken) -> Result<Document> {
+        if let Some(document) = self.built(digest, stop)? {
             return Ok(document);
         }
-        let bytes = self.bytes(digest, DOCUMENT_LIMIT)?;
+        let bytes = self.bytes(digest, DOCUMENT_LIMIT, stop)?;
         Document::received(bytes, &MediaType::from(""), Some(digest))
             .map_err(|error| error.at(&self.place))
     }
@@ -178,16 +146,16 @@ impl Inner {
         }
     }
 
-    fn resolve(&self, name: &Name) -> Result<Document> {
+    fn resolve(&self, name: &Name, stop: &CancellationToken) -> Result<Document> {
         if let Name::Digest(digest) = name {
-            return self.by_digest(digest);
+            return self.by_digest(digest, stop);
         }
         let image = self.find(name)?.ok_or_else(|| self.lacks(&name.to_string()))?;
-        self.document_of(image).map_err(|error| error.at(&self.place))
+        self.document_of(image, stop).map_err(|error| error.at(&self.place))
     }
 
-    fn head(&self, name: &Name) -> Result<Option<Descriptor>> {
-        match self.resolve(name) {
+    fn head(&self, name: &Name, stop: &CancellationToken) -> Result<Option<Descriptor>> {
+        match self.resolve(name, stop) {
             Ok(document) => Ok(Some(document.descriptor().clone())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -195,36 +163,56 @@ impl Inner {
     }
 }
 
+impl Archive {
+    /// Looks on a thread that may be kept: a compressed layer is read to its end to learn its size. Whoever stops
+    /// waiting for the answer stops that, too.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Inner, &CancellationToken) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (inner, stop) = (Arc::clone(&self.0), CancellationToken::new());
+        let _stops = stop.clone().drop_guard();
+        tokio::task::spawn_blocking(move || look(&inner, &stop)).await.unwrap_or_else(|error| {
+            Err(Error::new(ErrorKind::Store, "read the archive").caused_by(error))
+        })
+    }
+}
+
 impl Source for Archive {
     fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(ready(self.0.resolve(name)))
+        let name = name.clone();
+        Box::pin(self.look(move |inner, stop| inner.resolve(&name, stop)))
     }
 
     fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(ready(self.0.described(descriptor)))
+        let descriptor = descriptor.clone();
+        Box::pin(self.look(move |inner, stop| inner.described(&descriptor, stop)))
     }
 
     fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        Box::pin(ready(self.0.head(name)))
+        let name = name.clone();
+        Box::pin(self.look(move |inner, stop| inner.head(&name, stop)))
     }
 
     fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
-        let opened = self.0.piece(&descriptor.digest).and_then(|piece| {
+        let (digest, size) = (descriptor.digest.clone(), descriptor.size);
+        Box::pin(self.look(move |inner, stop| {
+            let piece = inner.piece(&digest, stop)?;
             // One byte more than there should be, so that a blob that is too long does not pass.
-            let most = descriptor.size.saturating_add(1).saturating_sub(from);
-            let reader = piece.read(&self.0.tar, from, most).map_err(|error| {
-                Error::new(ErrorKind::Store, "read the archive").at(&self.0.place).caused_by(error)
+            let most = size.saturating_add(1).saturating_sub(from);
+            let reader = piece.read(&inner.tar, from, most, stop).map_err(|error| {
+                Error::new(ErrorKind::Store, "read the archive").at(&inner.place).caused_by(error)
             })?;
-            Ok(Body { start: from, stream: pieces(reader, self.0.place.clone()) })
-        });
-        Box::pin(ready(opened))
+            Ok(Body { start: from, stream: pieces(reader, inner.place.clone()) })
+        }))
     }
 
     fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
-        let described = |piece: Piece| {
-            Descriptor::new("application/octet-stream".into(), digest.clone(), piece.size)
-        };
-        Box::pin(ready(self.0.piece(digest).map(described)))
+        let digest = digest.clone();
+        Box::pin(self.look(move |inner, stop| {
+            let size = inner.piece(&digest, stop)?.size;
+            Ok(Descriptor::new("application/octet-stream".into(), digest, size))
+        }))
     }
 
     fn at_hand<'a>(
@@ -232,8 +220,11 @@ impl Source for Archive {
         descriptor: &'a Descriptor,
         limit: u64,
     ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        let read = self.0.bytes(&descriptor.digest, limit);
-        Box::pin(ready(Ok(read.ok().filter(|bytes| verify(descriptor, bytes).is_ok()))))
+        let descriptor = descriptor.clone();
+        Box::pin(self.look(move |inner, stop| {
+            let read = inner.bytes(&descriptor.digest, limit, stop).ok();
+            Ok(read.filter(|bytes| verify(&descriptor, bytes).is_ok()))
+        }))
     }
 
     fn place(&self) -> String {

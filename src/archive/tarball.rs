@@ -225,11 +225,6 @@ impl Tarball {
         if again { Err(Lack::Unusable("is there twice")) } else { Ok(span) }
     }
 
-    /// Every name of a file or link.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.nodes.keys().map(String::as_str)
-    }
-
     /// These bytes of the tar; the caller has limited how many.
     pub(super) fn bytes(&self, span: Range<u64>) -> io::Result<Vec<u8>> {
         let length = usize::try_from(span.end - span.start).map_err(io::Error::other)?;

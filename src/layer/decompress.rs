@@ -12,7 +12,7 @@ const PIECE: usize = 64 << 10;
 /// The largest window that a zstd frame may ask for, as a power of two: what `zstd` itself takes without `--long`.
 const WINDOW_LOG: u32 = 27;
 
-/// Bytes that may come out of any blob.
+/// Bytes that may come out of any blob, or of all that belong together.
 const HARMLESS: u64 = 1 << 30;
 
 /// How many times more than that may come out than went in. Tars of programs compress by 2 to 10.
@@ -49,6 +49,28 @@ impl Compression {
     }
 }
 
+/// How much came out of blobs for how much that went in: of one, or of all that belong together.
+#[derive(Clone, Debug, Default)]
+pub struct Inflation(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    came_in: AtomicU64,
+    went_out: AtomicU64,
+}
+
+impl Inflation {
+    fn take_out(&self, bytes: u64, harmless: u64) -> io::Result<()> {
+        let went_out = self.0.went_out.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let came_in = self.0.came_in.load(Ordering::Relaxed);
+        if went_out <= came_in.saturating_mul(RATIO).max(harmless) {
+            return Ok(());
+        }
+        let why = format!("more than {RATIO} bytes come out of each that is in it");
+        Err(io::Error::new(io::ErrorKind::InvalidData, why))
+    }
+}
+
 /// The bytes inside, all members and frames of them.
 ///
 /// Reading fails where so many come out of so few that somebody wants to fill a disk.
@@ -56,28 +78,36 @@ pub fn decompress<'a>(
     compression: Compression,
     bytes: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
+    decompress_among(&Inflation::default(), compression, bytes)
+}
+
+/// As [`decompress`], where the blob is one of several: a bomb may come in parts.
+pub fn decompress_among<'a>(
+    all: &Inflation,
+    compression: Compression,
+    bytes: impl Read + Send + 'a,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
     if compression == Compression::Plain {
         return Ok(Box::new(bytes));
     }
-    Ok(Box::new(Guarded::new(compression, bytes, HARMLESS)?))
+    Ok(Box::new(Guarded::new(all.clone(), compression, bytes, HARMLESS)?))
 }
 
 /// What is inside, as long as there is not far more of it than outside.
 struct Guarded<'a> {
     inside: Box<dyn Read + Send + 'a>,
-    came_in: Arc<AtomicU64>,
-    went_out: u64,
+    inflation: Inflation,
     harmless: u64,
 }
 
 impl<'a> Guarded<'a> {
     fn new(
+        inflation: Inflation,
         compression: Compression,
         bytes: impl Read + Send + 'a,
         harmless: u64,
     ) -> io::Result<Self> {
-        let came_in = Arc::new(AtomicU64::new(0));
-        let counted = Counted { bytes, count: Arc::clone(&came_in) };
+        let counted = Counted { bytes, inflation: inflation.clone() };
         let buffered = BufReader::with_capacity(PIECE, counted);
         let inside: Box<dyn Read + Send + 'a> = if compression == Compression::Zstd {
             let mut decoder = zstd::Decoder::with_buffer(buffered)?;
@@ -86,32 +116,27 @@ impl<'a> Guarded<'a> {
         } else {
             Box::new(MultiGzDecoder::new(buffered))
         };
-        Ok(Self { inside, came_in, went_out: 0, harmless })
+        Ok(Self { inside, inflation, harmless })
     }
 }
 
 impl Read for Guarded<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.inside.read(into)?;
-        self.went_out += read as u64;
-        let most = self.came_in.load(Ordering::Relaxed).saturating_mul(RATIO).max(self.harmless);
-        if self.went_out > most {
-            let why = format!("more than {RATIO} bytes come out of each that is in it");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
+        self.inflation.take_out(read as u64, self.harmless)?;
         Ok(read)
     }
 }
 
 struct Counted<R> {
     bytes: R,
-    count: Arc<AtomicU64>,
+    inflation: Inflation,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
-        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        self.inflation.0.came_in.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }
 }
@@ -164,11 +189,29 @@ mod tests {
         ] {
             let size = bomb.len() as u64;
             let mut inside = Vec::new();
-            let mut guarded = Guarded::new(compression, &bomb[..], 1000).unwrap();
+            let mut guarded =
+                Guarded::new(Inflation::default(), compression, &bomb[..], 1000).unwrap();
             let error = guarded.read_to_end(&mut inside).unwrap_err();
             assert!(error.to_string().contains("come out of each"), "{error}");
             assert!(inside.len() as u64 <= size * RATIO);
         }
+    }
+
+    #[test]
+    fn a_bomb_in_parts_is_one_bomb() {
+        let part = gzip(&vec![0; 100_000]);
+        let (all, harmless) = (Inflation::default(), 250_000);
+        let mut gone_off = 0;
+        let error = loop {
+            let mut part =
+                Guarded::new(all.clone(), Compression::Gzip, &part[..], harmless).unwrap();
+            match io::copy(&mut part, &mut io::sink()) {
+                Ok(bytes) => gone_off += bytes,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(gone_off, 200_000);
+        assert!(error.to_string().contains("come out of each"), "{error}");
     }
 
     #[test]

@@ -2,4 +2,4 @@
 
 mod decompress;
 
-pub use self::decompress::{Compression, decompress};
+pub use self::decompress::{Compression, Inflation, decompress, decompress_among};

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderValue;
 
+use super::authorization::{basic_header, bearer_header};
 use super::challenge::Challenge;
-use super::credentials::{self, Credential};
+use super::credentials::Credential;
 use super::request::Request;
 use super::scope::ScopeSet;
 use super::token::{self, Service};
@@ -132,9 +133,7 @@ impl Auth {
                 Credential::Basic { user, password }
                 | Credential::IdentityToken { basic: Some((user, password)), .. },
             ) => basic_header(&user, &password, request),
-            Some(Credential::RegistryToken(token)) => {
-                sensitive(&format!("Bearer {}", token.reveal()), request)
-            }
+            Some(Credential::RegistryToken(token)) => bearer_header(&token, request),
             Some(Credential::IdentityToken { .. }) => Err(denied(
                 request,
                 &self.registry,
@@ -174,14 +173,14 @@ impl Auth {
         }
         let credential = self.credential(transport, request).await?;
         if let Some(Credential::RegistryToken(token)) = credential {
-            return sensitive(&format!("Bearer {}", token.reveal()), request);
+            return bearer_header(&token, request);
         }
         let mut scopes = request.scopes.clone();
         scopes.merge_challenge(held.challenged.as_deref().unwrap_or_default());
         let granted =
             token::fetch(transport, request, service, credential.as_ref(), &scopes).await?;
         transport.sent.note(granted.token.reveal());
-        let header = sensitive(&format!("Bearer {}", granted.token.reveal()), request)?;
+        let header = bearer_header(&granted.token, request)?;
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = granted.identity;
         // Measured from arrival on our own clock: `issued_at` is some other machine's.
         let lifetime = Duration::from_secs(granted.lifetime_seconds);
@@ -211,24 +210,6 @@ impl Auth {
         known.insert(repository, found.clone());
         Ok(found)
     }
-}
-
-/// The value of `Authorization` for a user and password.
-pub(super) fn basic_header(
-    user: &str,
-    password: &Secret,
-    request: &Request<'_>,
-) -> Result<HeaderValue> {
-    sensitive(&format!("Basic {}", credentials::pair(user, password).reveal()), request)
-}
-
-fn sensitive(text: &str, request: &Request<'_>) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        Error::new(ErrorKind::Denied, request.what)
-            .because("the credential has characters that no header can hold")
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn no_scheme(challenges: &[Challenge]) -> String {

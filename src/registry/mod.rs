@@ -5,6 +5,7 @@
 
 mod address;
 mod auth;
+mod authorization;
 mod blob;
 mod body;
 mod challenge;

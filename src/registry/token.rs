@@ -5,7 +5,7 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::auth::basic_header;
+use super::authorization::basic_header;
 use super::body::{read_up_to, read_words};
 use super::challenge::Challenge;
 use super::counter::Endpoint;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 
@@ -14,6 +15,9 @@ use crate::document::{Content, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::retry::RetryPolicy;
+
+/// Documents and blobs that all images of a run name together, each image's counted.
+const MOST_NAMED: usize = 1 << 19;
 
 /// Which platforms of an index are wanted.
 #[derive(Clone, Debug)]
@@ -117,8 +121,24 @@ pub(super) async fn resolve_all(
     target: &dyn Target,
     retry: &RetryPolicy,
 ) -> Vec<Result<Graph>> {
-    let resolving = wanted.iter().map(|wanted| resolve(wanted, target, retry)).collect::<Vec<_>>();
-    stream::iter(resolving).buffered(AT_ONCE).collect().await
+    let named = AtomicUsize::new(0);
+    let resolving = wanted.iter().map(|wanted| async {
+        check_together(named.load(Ordering::Relaxed), wanted)?;
+        let graph = resolve(wanted, target, retry).await?;
+        let own = graph.documents.len() + graph.blobs.len();
+        check_together(named.fetch_add(own, Ordering::Relaxed) + own, wanted)?;
+        Ok(graph)
+    });
+    stream::iter(resolving.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
+}
+
+/// An image costs what its lists are long, under each of its names: an archive can give a huge one thousands.
+fn check_together(named: usize, wanted: &Wanted) -> Result<()> {
+    if named <= MOST_NAMED {
+        return Ok(());
+    }
+    let why = format!("the images of one run name more than {MOST_NAMED} blobs together");
+    Err(Error::new(ErrorKind::Document, &wanted.reference).because(why))
 }
 
 /// Resolves the wanted image, asking the target first for what it has: a warm pull costs one HEAD.

@@ -181,7 +181,7 @@ async fn hostile_docker_archives_are_refused() {
     refused(&[manifest(&json!([[config_name, [], []]]))], store, "is damaged").await;
     refused(&with(&["l0/layer.tar"], &[]), store, "names 1 layers, its config 2").await;
     refused(
-        &with(&["l0/layer.tar", "l0/layer.tar"], &[]),
+        &with(&["l1/layer.tar", "l0/layer.tar"], &[]),
         ErrorKind::Mismatch,
         "the bytes have digest",
     )

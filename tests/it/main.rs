@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod archive_costs;
+#[cfg(test)]
 mod archives;
 #[cfg(test)]
 mod at_registry;
@@ -13,6 +15,8 @@ mod cli_archives;
 mod cli_blob;
 #[cfg(test)]
 mod cli_json;
+#[cfg(test)]
+mod cli_load;
 #[cfg(test)]
 mod cli_look;
 #[cfg(test)]

@@ -1,0 +1,68 @@
+//! What whoever loaded an archive has.
+
+use std::collections::BTreeSet;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Archive, Held, Inner};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, Document};
+use crate::error::{ErrorKind, Result};
+
+impl Archive {
+    /// Every document and blob that its images name: whoever loaded it has them all.
+    ///
+    /// May have to decompress layers to learn what they are.
+    pub fn digests(&self) -> Result<BTreeSet<Digest>> {
+        let (mut walk, stop) = (Walk::default(), CancellationToken::new());
+        for image in &self.0.images {
+            match &image.content {
+                Held::Document(root) => walk.meet(std::iter::once(root)),
+                Held::Files(recipe) => {
+                    walk.look_into(&recipe.build(&self.0.tar, &stop)?.document, &self.0);
+                }
+            }
+        }
+        while let Some(descriptor) = walk.left.pop() {
+            match self.0.described(&descriptor, &stop) {
+                Ok(document) => walk.look_into(&document, &self.0),
+                // Another platform's.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(walk.digests)
+    }
+}
+
+/// What images name.
+#[derive(Default)]
+struct Walk {
+    digests: BTreeSet<Digest>,
+    /// Manifests and indexes that were met, apart from blobs: one may be listed as both.
+    met: BTreeSet<Digest>,
+    /// Those that were not looked into yet.
+    left: Vec<Descriptor>,
+}
+
+impl Walk {
+    fn meet<'a>(&mut self, documents: impl Iterator<Item = &'a Descriptor>) {
+        let new =
+            |one: &&Descriptor| one.media_type.is_document() && self.met.insert(one.digest.clone());
+        self.left.extend(documents.filter(new).cloned());
+    }
+
+    fn look_into(&mut self, document: &Document, archive: &Inner) {
+        self.digests.insert(document.digest().clone());
+        match document.content() {
+            Content::Manifest(manifest) => {
+                // A foreign layer is where it was, unless somebody asked for it.
+                let comes =
+                    |blob: &&Descriptor| !blob.media_type.is_foreign() || archive.has(&blob.digest);
+                self.digests.extend(manifest.blobs().filter(comes).map(|blob| blob.digest.clone()));
+            }
+            Content::Index(index) => self.meet(index.manifests.iter()),
+        }
+    }
+}

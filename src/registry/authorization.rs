@@ -1,0 +1,31 @@
+//! Values of `Authorization`, which no log shows.
+
+use reqwest::header::HeaderValue;
+
+use super::credentials;
+use super::request::Request;
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
+
+/// The value of `Authorization` for a user and password.
+pub(super) fn basic_header(
+    user: &str,
+    password: &Secret,
+    request: &Request<'_>,
+) -> Result<HeaderValue> {
+    sensitive(&format!("Basic {}", credentials::pair(user, password).reveal()), request)
+}
+
+/// The value of `Authorization` for a token.
+pub(super) fn bearer_header(token: &Secret, request: &Request<'_>) -> Result<HeaderValue> {
+    sensitive(&format!("Bearer {}", token.reveal()), request)
+}
+
+fn sensitive(text: &str, request: &Request<'_>) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Error::new(ErrorKind::Denied, request.what)
+            .because("the credential has characters that no header can hold")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
