@@ -86,6 +86,12 @@ pub trait Source: Send + Sync {
         Box::pin(ready(Ok(None)))
     }
 
+    /// Whether the blob is known not to be here, without asking anybody.
+    fn lacks(&self, digest: &Digest) -> bool {
+        let _ = digest;
+        false
+    }
+
     /// HTTP requests sent on behalf of this source so far.
     fn requests(&self) -> Requests {
         Requests::default()

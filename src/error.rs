@@ -104,6 +104,8 @@ pub enum Matter {
     ArchiveDiskFull,
     /// The disk that a pipe or a compressed archive is unpacked to is full.
     SpoolFull,
+    /// Whoever read standard output has had enough.
+    ReaderGone,
     /// An archive was made for somebody who has more.
     NotCarried,
     /// An archive is no tar of an image layout.

@@ -2,6 +2,7 @@
 //! kill leaves nothing behind.
 
 use std::fs::{File, OpenOptions, Permissions};
+use std::io::ErrorKind as Io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,9 @@ use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use tempfile::TempPath;
 
 use crate::error::{Error, ErrorKind, Matter, Result};
+
+/// Links that are followed from one to the next, as many as Linux follows.
+const LINKS: usize = 40;
 
 /// An archive in the making.
 pub(super) struct Draft {
@@ -27,11 +31,12 @@ pub(super) fn folder(path: &Path) -> &Path {
 /// The error of a file operation that writing needed.
 pub(super) fn failed(verb: &str, path: &Path, error: impl Into<std::io::Error>) -> Error {
     let (what, error) = (format!("{verb} the archive"), error.into());
-    let full = error.kind() == std::io::ErrorKind::StorageFull;
-    Error::new(ErrorKind::Store, what)
-        .at(path.display().to_string())
-        .about(full.then_some(Matter::ArchiveDiskFull))
-        .caused_by(error)
+    let matter = match error.kind() {
+        Io::StorageFull => Some(Matter::ArchiveDiskFull),
+        Io::BrokenPipe => Some(Matter::ReaderGone),
+        _ => None,
+    };
+    Error::new(ErrorKind::Store, what).at(path.display().to_string()).about(matter).caused_by(error)
 }
 
 impl Draft {
@@ -40,12 +45,19 @@ impl Draft {
     /// # Errors
     /// [`ErrorKind::Reference`] where something stands there that a file must not replace.
     pub(super) fn of(path: &Path) -> Result<Self> {
-        if path.metadata().is_ok_and(|found| !found.is_file()) {
-            return Err(Error::new(ErrorKind::Reference, "archive")
-                .at(path.display().to_string())
-                .because("is there already, and is not a regular file"));
+        match path.metadata() {
+            Ok(found) if !found.is_file() => {
+                return Err(Error::new(ErrorKind::Reference, "archive")
+                    .at(path.display().to_string())
+                    .because("is there already, and is not a regular file"));
+            }
+            // A link, too, that the system does not follow: somebody else's in a folder that all may write to.
+            Err(error) if error.kind() == Io::PermissionDenied => {
+                return Err(failed("write", path, error));
+            }
+            _ => {}
         }
-        let path = path.to_owned();
+        let path = led_to(path)?;
         let nameless = i32::try_from((OFlags::TMPFILE | OFlags::CLOEXEC).bits());
         let nameless = nameless.map_err(std::io::Error::other).and_then(|flags| {
             let mut options = OpenOptions::new();
@@ -88,6 +100,17 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+/// Where a path leads. What is behind a link is written, not the link, as `cp` and a shell's `>` do; also where nothing is
+/// there yet.
+fn led_to(path: &Path) -> Result<PathBuf> {
+    let mut led = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = std::fs::read_link(&led) else { return Ok(led) };
+        led = folder(&led).join(target);
+    }
+    Err(failed("write", path, rustix::io::Errno::LOOP))
 }
 
 /// Gives a file without a name one that nobody else has: a link cannot replace what is there, a rename can.

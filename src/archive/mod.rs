@@ -141,11 +141,6 @@ impl Archive {
         };
         Ok(image.names.first().cloned().unwrap_or_default())
     }
-
-    /// Whether the bytes of this blob are in it; of an image that is made of files, once that was resolved.
-    pub fn has(&self, digest: &Digest) -> bool {
-        self.0.has(digest)
-    }
 }
 
 impl Image {

@@ -105,7 +105,7 @@ impl OciTarget {
                 (None, None) => {}
             }
         }
-        open.shelf.sink.provide(open.shelf.end())
+        open.shelf.sink.check_space(open.shelf.end())
     }
 
     async fn finish(&self) -> Result<()> {

@@ -69,12 +69,15 @@ impl Sink {
         }
     }
 
-    /// Sees to it that so many bytes will find space, where the file system can tell.
-    pub(super) fn provide(&self, length: u64) -> Result<()> {
+    /// Refuses so many bytes where the file system has no space for them. None are reserved: they are only claimed yet.
+    pub(super) fn check_space(&self, length: u64) -> Result<()> {
         let To::File(file) = &self.to else { return Ok(()) };
-        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length) {
-            Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
-                Err(failed("write", &self.path, error))
+        match rustix::fs::fstatvfs(file) {
+            // Some do not tell, and say 0 of everything.
+            Ok(found)
+                if found.f_blocks > 0 && length > found.f_bfree.saturating_mul(found.f_frsize) =>
+            {
+                Err(failed("write", &self.path, rustix::io::Errno::NOSPC))
             }
             _ => Ok(()),
         }

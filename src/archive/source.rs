@@ -45,7 +45,7 @@ impl Inner {
         })
     }
 
-    /// Whether the blob is known to be there.
+    /// Whether the blob is there; one of an image that is made of files, once that was resolved.
     pub(super) fn has(&self, digest: &Digest) -> bool {
         let is_file = oci::name_of(digest).is_ok_and(|name| self.tar.find(&name).is_ok());
         let built = || self.recipes().filter_map(Recipe::built);
@@ -225,6 +225,10 @@ impl Source for Archive {
             let read = inner.bytes(&descriptor.digest, limit, stop).ok();
             Ok(read.filter(|bytes| verify(&descriptor, bytes).is_ok()))
         }))
+    }
+
+    fn lacks(&self, digest: &Digest) -> bool {
+        !self.0.has(digest)
     }
 
     fn place(&self) -> String {

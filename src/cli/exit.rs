@@ -24,8 +24,8 @@ pub(super) fn code(error: &Error) -> u8 {
 
 /// Tells the error with a hint, and gives its code.
 pub(super) fn report(error: &Error) -> ExitCode {
-    // Whoever read standard output has had enough, and knows.
-    if !error.chain().starts_with("write the archive: stdout: Broken pipe") {
+    // They know.
+    if error.matter() != Some(Matter::ReaderGone) {
         output::error_line(&error.chain());
         if let Some(hint) = hint(error) {
             output::hint_line(hint);
@@ -64,6 +64,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         Matter::NoTls => "the registry may speak plain http: --plain-http",
         Matter::ArchiveDiskFull => "free some space there and run it again",
+        Matter::ReaderGone => return None,
         Matter::SpoolFull => {
             "a pipe or a compressed archive is unpacked there first; TMPDIR names another place"
         }

@@ -111,7 +111,11 @@ impl Partial {
             let why = "what was verified is not what was written";
             return Err(Error::new(ErrorKind::Mismatch, format!("blob {digest}")).because(why));
         }
-        publish(&self.inner, &self.file, &self.path, proof)?;
+        if let Err(error) = publish(&self.inner, &self.file, &self.path, proof) {
+            // Of what could not be synced nothing is left.
+            self.kept = self.length()?;
+            return Err(error);
+        }
         let longer = blobs::partial_path_of(&self.inner.root, &digest)?;
         if longer != self.path {
             // It had another size, so it was never going to be this blob.

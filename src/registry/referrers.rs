@@ -15,7 +15,7 @@ use crate::content::Name;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Content;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::json::objects;
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
@@ -180,7 +180,10 @@ async fn by_tag(
     let tag = Name::Tag(fallback_tag(subject));
     let document = match manifest::resolve(repository, &tag).await {
         Ok(document) => document,
-        Err(error) if error.kind() != ErrorKind::NotFound || names_nothing(&error) => {
+        Err(error)
+            if error.kind() != ErrorKind::NotFound
+                || error.matter() == Some(Matter::NoRepository) =>
+        {
             return Err(error);
         }
         // Neither has anything; a refusal that says more than that is not to be lost.
@@ -197,11 +200,6 @@ async fn by_tag(
             .at(repository.address())
             .because("the tag for referrers is not an index")),
     }
-}
-
-/// Whether there is no such repository at all.
-fn names_nothing(error: &Error) -> bool {
-    error.why().contains("name unknown")
 }
 
 /// `sha256-<hex>`.

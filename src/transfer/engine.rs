@@ -136,6 +136,7 @@ impl<'a> Run<'a> {
         let graphs: Vec<Option<&Graph>> =
             self.images.iter().map(|image| image.graph.as_ref()).collect();
         self.plan = Plan::of(&graphs, &**self.target, self.foreign_layers).await?;
+        self.plan.check_sources(self.wanted, &**self.target).await?;
         self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
         self.endings = self.plan.blobs.iter().map(PlannedBlob::ending_without_work).collect();
         self.queue = self.plan.work(self.target.in_order()).into();

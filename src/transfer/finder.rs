@@ -118,12 +118,17 @@ impl<'f> Finder<'f> {
                 format!("the index names a {} where a manifest should be", descriptor.media_type);
             return Err(Error::new(ErrorKind::Document, self.reference).because(why));
         }
-        if let Some(target) = self.target
-            && let Some(document) = target.stored(descriptor).await?
-        {
-            return Ok(document);
+        match self.stored(descriptor).await? {
+            Some(document) => Ok(document),
+            None => self.source.document(descriptor).await,
         }
-        self.source.document(descriptor).await
+    }
+
+    async fn stored(&self, descriptor: &Descriptor) -> Result<Option<Document>> {
+        match self.target {
+            Some(target) => target.stored(descriptor).await,
+            None => Ok(None),
+        }
     }
 
     /// The manifest for this platform, and the platform that the index says it has.
@@ -290,26 +295,58 @@ impl<'f> Finder<'f> {
     fn check_there(&self, entries: &[Descriptor], children: &[Result<Document>]) -> Result<()> {
         let lacks = |child: &Result<Document>| matches!(child, Err(error) if error.kind() == ErrorKind::NotFound);
         let missing = entries.iter().zip(children).filter(|(_, child)| lacks(child));
-        let (attestations, images): (Vec<_>, Vec<_>) =
-            missing.map(|(entry, _)| entry).partition(|entry| entry.is_attestation());
-        let mut missing: Vec<String> = images
-            .iter()
-            .map(|entry| match &entry.platform {
-                Some(platform) => platform.to_string(),
-                None => entry.digest.to_string(),
-            })
-            .collect();
-        match attestations.len() {
-            0 if missing.is_empty() => return Ok(()),
-            0 => {}
-            1 => missing.push("an attestation".to_owned()),
-            several => missing.push(format!("{several} attestations")),
+        let missing: Vec<&Descriptor> = missing.map(|(entry, _)| entry).collect();
+        if missing.is_empty() {
+            return Ok(());
         }
-        let why = format!("its index names what is not there: {}", missing.join(", "));
+        let why = format!("its index names what is not there: {}", list(&missing));
         Err(Error::new(ErrorKind::NotFound, self.reference)
             .at(self.source.place())
             .because(why)
             .about(Matter::NoChildren))
+    }
+
+    /// What is there of an index that names more, and the index where only one platform of it is; `None` where it is
+    /// whole, or no image of it is there.
+    pub(super) async fn present(
+        &self,
+        root: &Document,
+        index: &Index,
+    ) -> Result<Option<(Vec<Document>, Option<Document>)>> {
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        for entry in index.manifests.iter().filter(|entry| entry.media_type.is_document()) {
+            let is_missing =
+                self.source.lacks(&entry.digest) && self.stored(entry).await?.is_none();
+            if is_missing { missing.push(entry) } else { there.push(entry) }
+        }
+        let images: Vec<&Descriptor> =
+            there.iter().filter(|entry| !entry.is_attestation()).copied().collect();
+        if missing.is_empty() || images.is_empty() {
+            return Ok(None);
+        }
+        tracing::warn!(
+            "{}: its index names what is not in {}: {}; what is there is {}",
+            self.reference,
+            self.source.place(),
+            list(&missing),
+            list(&images)
+        );
+        let mut documents = Vec::new();
+        if let [image] = images.as_slice() {
+            let document = self.document(image).await?.on_platform(image.platform.clone());
+            if document.manifest().is_ok() {
+                return Ok(Some((vec![document], Some(root.clone()))));
+            }
+        }
+        let mut seen = HashSet::new();
+        for entry in there {
+            if seen.insert(entry.digest.clone()) {
+                let document = self.document(entry).await?.on_platform(entry.platform.clone());
+                self.collect(document, 1, &mut seen, &mut documents).await?;
+            }
+        }
+        documents.push(root.clone());
+        Ok(Some((documents, None)))
     }
 
     fn check_depth(&self, depth: usize) -> Result<()> {
@@ -319,4 +356,23 @@ impl<'f> Finder<'f> {
         let why = format!("indexes nest more than {MAX_DEPTH} deep");
         Err(Error::new(ErrorKind::Document, self.reference).because(why))
     }
+}
+
+/// Entries of an index, for people: platforms, and how many attestations.
+fn list(entries: &[&Descriptor]) -> String {
+    let (attestations, images): (Vec<&Descriptor>, Vec<&Descriptor>) =
+        entries.iter().partition(|entry| entry.is_attestation());
+    let mut words: Vec<String> = images
+        .iter()
+        .map(|entry| match &entry.platform {
+            Some(platform) => platform.to_string(),
+            None => entry.digest.to_string(),
+        })
+        .collect();
+    match attestations.len() {
+        0 => {}
+        1 => words.push("an attestation".to_owned()),
+        several => words.push(format!("{several} attestations")),
+    }
+    words.join(", ")
 }

@@ -30,6 +30,9 @@ pub enum Platforms {
     Only(Vec<Platform>),
     /// All that the name holds, attestations included; the name then stands for the index, where it is one.
     All,
+    /// As `All`, without what its index names and is not there, as long as the manifest of some platform is. Of one
+    /// platform the name then stands for its manifest.
+    Present,
     /// As `All`; where the name holds only a manifest that was chosen from an index, everything that the index lists.
     Whole,
 }
@@ -40,7 +43,7 @@ impl Platforms {
         match self {
             Self::One(Choice { platform, demanded: true }) => std::slice::from_ref(platform),
             Self::Several(platforms) | Self::Only(platforms) => platforms,
-            Self::One(_) | Self::All | Self::Whole => &[],
+            Self::One(_) | Self::All | Self::Present | Self::Whole => &[],
         }
     }
 }
@@ -219,6 +222,12 @@ async fn documents(
             found = finder.only(&root, index, platforms).await?;
         }
         (Platforms::All | Platforms::Whole, Content::Index(_)) => {
+            finder.collect(root, 0, &mut HashSet::new(), &mut found).await?;
+        }
+        (Platforms::Present, Content::Index(index)) => {
+            if let Some(present) = finder.present(&root, index).await? {
+                return Ok(present);
+            }
             finder.collect(root, 0, &mut HashSet::new(), &mut found).await?;
         }
     }

@@ -7,10 +7,11 @@ use serde::{Serialize, Serializer};
 use super::graph::{Graph, Wanted, resolve_all};
 use super::options::Options;
 use super::report::{Ending, Head};
+use crate::checked::inline;
 use crate::content::{Holding, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 
 /// How a blob stands before the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,7 @@ pub async fn plan(wanted: &[Wanted], target: &dyn Target, options: &Options) -> 
     let plan = async {
         let mut plan = Plan::of(&resolved, target, options.foreign_layers).await?;
         plan.ask(target).await?;
+        plan.check_sources(wanted, target).await?;
         Ok::<_, Error>(plan)
     };
     let plan = plan.await;
@@ -141,6 +143,36 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to begin where a blob is known to be at neither end: an archive may be made for somebody who has more.
+    pub(super) async fn check_sources(&self, wanted: &[Wanted], target: &dyn Target) -> Result<()> {
+        let mut lacking: Vec<&str> = Vec::new();
+        let mut place = String::new();
+        let to_come =
+            |blob: &&PlannedBlob| matches!(blob.state, State::Missing | State::Partial(_));
+        for blob in self.blobs.iter().filter(to_come) {
+            let descriptor = &blob.descriptor;
+            let mut sources =
+                blob.images.iter().filter_map(|&image| Some(&wanted.get(image)?.source));
+            if descriptor.size > 0
+                && inline(descriptor).is_none()
+                && sources.all(|source| source.lacks(&descriptor.digest))
+                && !target.has(descriptor).await?
+            {
+                lacking.push(descriptor.digest.as_str());
+                let first = blob.images.first().and_then(|&image| wanted.get(image));
+                place = first.map(|wanted| wanted.source.place()).unwrap_or_default();
+            }
+        }
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let why = format!("neither there nor at {}: {}", target.place(), lacking.join(", "));
+        Err(Error::new(ErrorKind::NotFound, "blobs")
+            .at(place)
+            .because(why)
+            .about(Matter::NotCarried))
     }
 
     /// Every digest that the run may commit, documents included.

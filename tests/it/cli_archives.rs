@@ -134,7 +134,7 @@ async fn an_update_holds_only_what_the_other_side_lacks() {
     assert_eq!(listed.stdout, "[]");
     let base = images[0].layers[0].digest();
     let refused = cli.run(&["--store", "empty", "load", "update.tar"]).await;
-    refused.expect(3, &format!("neither in the archive nor in the store: {base}"));
+    refused.expect(3, &format!("update.tar: neither there nor at oci:empty: {base}"));
     refused.expect(3, "hint: load the earlier archives first");
     assert_eq!(cli.run(&["--store", "empty", "images", "--json"]).await.stdout, "[]\n");
     let loaded = cli.json(&[&other[..], &["load", "--json", "update.tar"]].concat()).await;

@@ -6,6 +6,8 @@ mod architecture;
 #[cfg(test)]
 mod archive_costs;
 #[cfg(test)]
+mod archive_files;
+#[cfg(test)]
 mod archives;
 #[cfg(test)]
 mod at_registry;

@@ -1,6 +1,5 @@
 //! `load`: the images of an archive into the store.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,24 +12,19 @@ use crate::cli::settings::Settings;
 use crate::cli::signals::unless_cancelled;
 use crate::cli::{signals, words};
 use crate::content::{Name, Source};
-use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Reference;
-use crate::transfer::{PlanReport, Platforms, State, Wanted};
+use crate::transfer::{Platforms, Wanted};
 
 pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitCode> {
-    let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
+    let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::Present);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::LOAD, settings, &cancel)?;
     let reading = read(args.file.clone(), None);
     let archive = Arc::new(unless_cancelled(&cancel, "load", reading).await??);
     let wanted = wanted(&archive, &platforms)?;
     let several = wanted.len() > 1;
-    let destination = Destination::Store(None);
-    let plans = run.plan(&wanted, &destination, settings).await?;
-    let known = plans.iter().filter(|plan| plan.error.is_none());
-    check_there(&archive, known.map(|plan| &plan.report))?;
-    let (code, _) = run.carry_out(&wanted, &destination, several, settings).await?;
+    let (code, _) = run.carry_out(&wanted, &Destination::Store(None), several, settings).await?;
     Ok(code)
 }
 
@@ -66,23 +60,4 @@ fn wanted(archive: &Arc<Archive>, platforms: &Platforms) -> Result<Vec<Wanted>> 
             "its image has no name; give it one: rpull copy oci-archive:FILE store:NAME",
         ),
     }
-}
-
-/// Refuses an archive that was made for somebody who has more.
-fn check_there<'a>(archive: &Archive, plans: impl Iterator<Item = &'a PlanReport>) -> Result<()> {
-    let to_move = |state| matches!(state, State::Missing | State::Partial(_));
-    let missing: BTreeSet<&Digest> = plans
-        .flat_map(|plan| &plan.blobs)
-        .filter(|blob| to_move(blob.state) && !archive.has(&blob.digest))
-        .map(|blob| &blob.digest)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let list: Vec<&str> = missing.iter().map(|digest| digest.as_str()).collect();
-    let why = format!("neither in the archive nor in the store: {}", list.join(", "));
-    Err(Error::new(ErrorKind::NotFound, "load")
-        .at(archive.place())
-        .because(why)
-        .about(Matter::NotCarried))
 }

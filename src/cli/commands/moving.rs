@@ -51,7 +51,7 @@ impl Run {
     }
 
     /// What would move; touches nothing.
-    pub(super) async fn plan(
+    async fn plan(
         &self,
         wanted: &[Wanted],
         destination: &Destination,
