@@ -7,6 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::Method;
 
 use super::counter::Endpoint;
+use super::referrers::{self, fallback};
 use super::request::Request;
 use super::scope::ScopeSet;
 use super::{Repository, manifest, tags};
@@ -29,39 +30,58 @@ impl Repository {
     /// # Errors
     /// [`ErrorKind::Unsupported`] where the tag cannot go without others.
     pub async fn delete_tag(&self, tag: &str, digest: &Digest) -> Result<()> {
-        match self.delete(tag).await {
-            Err(error) if is_unsupported(&error) => {
-                tracing::info!("{}", error.chain());
-                if !self.stands_for(tag, digest).await? {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        format!("tag {}:{tag}", self.name),
-                    )
-                    .at(&self.transport.name)
-                    .because("stands for another manifest by now; nothing was deleted"));
-                }
-                let siblings = self.siblings(tag, digest).await?;
-                if siblings.is_empty() {
-                    return self.delete_manifest(digest).await;
-                }
-                let others = siblings.join(", ");
-                let why = format!(
-                    "this registry cannot delete a tag alone, and the manifest, {digest}, has other tags: {others}"
-                );
-                Err(Error::new(ErrorKind::Unsupported, format!("tag {}:{tag}", self.name))
-                    .at(&self.transport.name)
-                    .because(why)
-                    .about(Matter::TagAlone))
-            }
-            other => other,
+        if self.tag_goes_alone(tag, digest).await? {
+            return Ok(());
         }
+        self.delete_manifest(digest).await
     }
 
-    /// Deletes a manifest, and with it every tag that stands for it.
+    /// As [`Repository::delete_tag`], for what refers to nothing.
+    pub(super) async fn untag(&self, tag: &str, digest: &Digest) -> Result<()> {
+        if self.tag_goes_alone(tag, digest).await? {
+            return Ok(());
+        }
+        self.delete_bare(digest).await
+    }
+
+    /// Deletes a manifest, and with it every tag that stands for it. Where it refers to another, the list that clients
+    /// keep of that one's referrers loses it too.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] where the registry deletes nothing.
     pub async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+        let subject = self.subject_of(digest).await?;
+        self.delete_bare(digest).await?;
+        let Some(subject) = subject else { return Ok(()) };
+        let forgetting = async {
+            if referrers::has_api(self, &subject).await? {
+                return Ok(());
+            }
+            fallback::remove(self, digest, &subject).await
+        };
+        if let Err(error) = forgetting.await {
+            tracing::warn!("{digest} is deleted, but still listed: {}", error.chain());
+        }
+        Ok(())
+    }
+
+    /// What the manifest refers to; what cannot be read refers to nothing.
+    async fn subject_of(&self, digest: &Digest) -> Result<Option<Digest>> {
+        // With the token that is needed next.
+        let repository = Self { scopes: ScopeSet::delete(&self.name), ..self.clone() };
+        match manifest::resolve(&repository, &Name::Digest(digest.clone())).await {
+            Ok(document) => Ok(document.subject().map(|subject| subject.digest.clone())),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound
+                | ErrorKind::Document
+                | ErrorKind::Unsupported
+                | ErrorKind::Mismatch => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn delete_bare(&self, digest: &Digest) -> Result<()> {
         self.delete(digest.as_str()).await.map_err(|error| {
             if !is_unsupported(&error) {
                 return error;
@@ -70,6 +90,31 @@ impl Repository {
                 .at(&self.transport.name)
                 .because(format!("this registry does not delete ({})", error.why()))
         })
+    }
+
+    /// Deletes a tag where the registry does that; where not, tells whether the manifest may be deleted in its place.
+    async fn tag_goes_alone(&self, tag: &str, digest: &Digest) -> Result<bool> {
+        match self.delete(tag).await {
+            Err(error) if is_unsupported(&error) => tracing::info!("{}", error.chain()),
+            other => return other.map(|()| true),
+        }
+        let refuse = |why: &str| {
+            Error::new(ErrorKind::Unsupported, format!("tag {}:{tag}", self.name))
+                .at(&self.transport.name)
+                .because(why)
+        };
+        if !self.stands_for(tag, digest).await? {
+            return Err(refuse("stands for another manifest by now; nothing was deleted"));
+        }
+        let siblings = self.siblings(tag, digest).await?;
+        if siblings.is_empty() {
+            return Ok(false);
+        }
+        let others = siblings.join(", ");
+        let why = format!(
+            "this registry cannot delete a tag alone, and the manifest, {digest}, has other tags: {others}"
+        );
+        Err(refuse(&why).about(Matter::TagAlone))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {

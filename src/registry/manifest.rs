@@ -1,4 +1,5 @@
-//! Manifests and indexes: GET and HEAD by tag and digest. Spec: distribution-spec "Pulling manifests".
+//! Manifests and indexes: GET, HEAD and PUT by tag and digest. Spec: distribution-spec "Pulling manifests", "Pushing
+//! Manifests".
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
@@ -6,6 +7,7 @@ use reqwest::{Method, Response};
 use super::Repository;
 use super::body::read_up_to;
 use super::counter::Endpoint;
+use super::referrers::{self, fallback};
 use super::request::Request;
 use crate::checked::inline;
 use crate::content::Name;
@@ -25,10 +27,12 @@ const ACCEPT: HeaderValue = HeaderValue::from_static(
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 
+/// How a registry says that it keeps the list of referrers itself.
+const SUBJECT_HEADER: &str = "oci-subject";
+
 /// Gets the document of this name.
 pub(super) async fn resolve(repository: &Repository, name: &Name) -> Result<Document> {
-    let (path, digest) = path(repository, name)?;
-    retry(&repository.transport.options.retry, || get(repository, &path, digest.as_ref())).await
+    retry(&repository.transport.options.retry, || get(repository, name)).await
 }
 
 /// Gets the document of this descriptor.
@@ -60,12 +64,51 @@ pub(super) async fn head(repository: &Repository, name: &Name) -> Result<Option<
     .await
 }
 
-/// Stores the document under this name, its bytes as they are.
+/// Stores the document under this name, its bytes as they are, and keeps the list of its subject's referrers where the
+/// registry does not.
 ///
 /// # Errors
 /// [`ErrorKind::Incomplete`] where the registry says that blobs are missing; [`ErrorKind::Mismatch`] where it stored
 /// something else.
 pub(super) async fn put(repository: &Repository, document: &Document, name: &Name) -> Result<()> {
+    let sending = retry(&repository.transport.options.retry, || send(repository, document, name));
+    let headers = match sending.await {
+        Ok(headers) => Some(headers),
+        // Tags that cannot be changed are refused even where nothing would change (moby/buildkit#3776), and an answer
+        // that was lost may have been a success.
+        Err(error)
+            if is_about_the_tag(&error) && is_named(repository, name, document.digest()).await =>
+        {
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(subject) = document.subject().map(|subject| &subject.digest) else { return Ok(()) };
+    let is_listed = match headers {
+        Some(headers) => headers.get(SUBJECT_HEADER).is_some_and(|value| value == subject.as_str()),
+        None => referrers::has_api(repository, subject).await?,
+    };
+    if is_listed {
+        return Ok(());
+    }
+    fallback::add(repository, document, subject).await
+}
+
+fn is_about_the_tag(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Registry | ErrorKind::Denied | ErrorKind::Transport)
+}
+
+/// Whether the name stands for this digest by now.
+async fn is_named(repository: &Repository, name: &Name, digest: &Digest) -> bool {
+    matches!(head(repository, name).await, Ok(Some(there)) if there.digest == *digest)
+}
+
+/// One try to store the document; gives the headers of the answer.
+pub(super) async fn send(
+    repository: &Repository,
+    document: &Document,
+    name: &Name,
+) -> Result<HeaderMap> {
     let (path, _) = path(repository, name)?;
     let what = what(repository, &path);
     let media_type = document.descriptor().media_type.to_string();
@@ -74,26 +117,25 @@ pub(super) async fn put(repository: &Repository, document: &Document, name: &Nam
     let mut request = request_of(repository, Method::PUT, &path, &what)?;
     request.accept = None;
     request.content = Some((media_type, document.bytes().clone()));
-    let response = retry(&repository.transport.options.retry, || {
-        repository.transport.expect_success(&request)
-    })
-    .await?;
+    let response = repository.transport.expect_success(&request).await?;
     let Some(announced) = announced_other(response.headers(), document.digest()) else {
-        return Ok(());
+        return Ok(response.headers().clone());
     };
     let why = format!("the registry stored {announced} instead of {}", document.digest());
     Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
 }
 
-async fn get(repository: &Repository, path: &str, digest: Option<&Digest>) -> Result<Document> {
-    let what = what(repository, path);
-    let response = request(repository, Method::GET, path, &what).await?;
+/// One try to get the document of this name.
+pub(super) async fn get(repository: &Repository, name: &Name) -> Result<Document> {
+    let (path, digest) = path(repository, name)?;
+    let what = what(repository, &path);
+    let response = request(repository, Method::GET, &path, &what).await?;
     let declared = media_type(response.headers());
     let headers = response.headers().clone();
     let bytes = body(repository, response, &what).await?;
-    let place = repository.place_of(path);
+    let place = repository.place_of(&path);
     let document =
-        Document::received(bytes, &declared, digest).map_err(|error| error.at(&place))?;
+        Document::received(bytes, &declared, digest.as_ref()).map_err(|error| error.at(&place))?;
     let Some(announced) = announced_other(&headers, document.digest()) else {
         return Ok(document);
     };

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
 use super::{Repository, manifest};
-use crate::content::{Incoming, Name};
+use crate::content::Incoming;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
@@ -106,12 +106,14 @@ impl Repository {
     }
 
     /// Learns what the repository has of the image; tells whether it has all of it under its name.
+    ///
+    /// Of a referrer the name does not tell whether it is in the list of its subject: only the answer to a PUT does.
     pub(super) async fn look_at(&self, image: Incoming<'_>) -> Result<bool> {
         let Some(named) = image.documents.last() else { return Ok(false) };
         let there = manifest::head(self, &image.label.name).await?;
         if there.as_ref().is_some_and(|there| there.digest == *named.digest()) {
             self.known().prove_all(image.documents);
-            return Ok(true);
+            return Ok(named.subject().is_none());
         }
         if image.label.origins.contains(&self.address()) {
             // Only its name is new here. Where that is no longer so, the registry says it when it is named.
@@ -167,11 +169,6 @@ impl Repository {
                 known.lenders.insert(blob.digest.clone(), lender.to_owned());
             }
         }
-    }
-
-    /// Whether the name stands for this digest by now.
-    pub(super) async fn is_named(&self, name: &Name, digest: &Digest) -> bool {
-        matches!(manifest::head(self, name).await, Ok(Some(there)) if there.digest == *digest)
     }
 }
 

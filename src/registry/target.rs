@@ -24,20 +24,10 @@ impl Repository {
             None if self.known().is_proven(digest) => return Ok(()),
             _ => Name::Digest(digest.clone()),
         };
-        match manifest::put(self, document, &name).await {
-            Ok(()) => {}
-            // Tags that cannot be changed are refused even where nothing would change (moby/buildkit#3776), and an
-            // answer that was lost may have been a success.
-            Err(error) if is_about_the_tag(&error) && self.is_named(&name, digest).await => {}
-            Err(error) => return Err(error),
-        }
+        manifest::put(self, document, &name).await?;
         self.known().sent(digest);
         Ok(())
     }
-}
-
-fn is_about_the_tag(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Registry | ErrorKind::Denied | ErrorKind::Transport)
 }
 
 impl Target for Repository {

@@ -43,6 +43,8 @@ pub(super) struct Transport {
     pub(super) ranges_refused: AtomicBool,
     /// Bytes of a chunk in which blobs are uploaded; 0 for no chunks.
     chunk_size: AtomicU64,
+    /// Held while a list of referrers is read, changed and written.
+    pub(super) lists: tokio::sync::Mutex<()>,
     warnings: warnings::Seen,
 }
 
@@ -62,6 +64,7 @@ impl Transport {
             base: Mutex::new(base),
             clients,
             ranges_refused: AtomicBool::new(false),
+            lists: tokio::sync::Mutex::default(),
             warnings: warnings::Seen::default(),
         }
     }

@@ -5,9 +5,11 @@ use tokio::process::Command;
 
 use crate::support::certs::Certs;
 use crate::support::cli::Cli;
+use crate::support::images::{Image, about};
 use crate::support::live::{Access, Live, needs};
 use crate::support::real::RealImage;
 use crate::support::recorder;
+use crate::support::registry::Registry;
 use crate::support::tokens::{Policy, TokenServer};
 
 const REGISTRY: &[&str] = &["docker-registry", "skopeo", "dpkg"];
@@ -142,4 +144,36 @@ async fn a_tag_goes_alone_even_where_an_index_names_its_manifest() {
     output.expect(1, "cannot delete a tag alone").expect(1, "multi");
     let whole = ["pull", "--platform", "linux/amd64", &name("multi")];
     cli.run(&whole).await.expect(0, "");
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_listed_no_more() {
+    if !needs("what_is_deleted_is_listed_no_more", REGISTRY) {
+        return;
+    }
+    let (cli, registry, held) = (Cli::new(), Live::start(&Access::Open), Registry::start().await);
+    let subject = &RealImage::get().v1.manifest;
+    let name = |rest: &str| format!("{}/real{rest}", registry.host());
+    cli.run(&["push", &layout("v1"), &name(":v1")]).await.expect(0, "");
+    let referrers = ["a/sbom", "a/signature"].map(|kind| about(subject, kind));
+    for (referrer, tag) in referrers.iter().zip(["a", "b"]) {
+        referrer.publish(&held, "app", Some(tag));
+        let from = held.repository(&format!("app:{tag}"));
+        cli.run(&["copy", &from, &name(&format!(":{tag}"))]).await.expect(0, "");
+    }
+    let left = async || {
+        let tree = cli.json(&["referrers", "--json", &name(":v1")]).await;
+        tree["referrers"].as_array().unwrap().len()
+    };
+    assert_eq!(left().await, 2);
+    let delete = async |image: &Image| {
+        let by_digest = name(&format!("@{}", image.manifest.digest()));
+        cli.run(&["delete", "--yes", &by_digest]).await.expect(0, "");
+    };
+    delete(&referrers[0]).await;
+    assert_eq!(left().await, 1);
+    delete(&referrers[1]).await;
+    assert_eq!(left().await, 0);
+    let tags = cli.json(&["tags", "--json", &name("")]).await;
+    assert_eq!(tags["tags"], json!(["v1"]), "an empty list is none");
 }

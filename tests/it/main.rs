@@ -68,6 +68,8 @@ mod patience;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
+mod referrer_lists;
+#[cfg(test)]
 mod registry_auth;
 #[cfg(test)]
 mod resumed_push;

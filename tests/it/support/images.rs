@@ -142,6 +142,25 @@ pub(crate) fn assemble(family: Family, config: Piece, layers: Vec<Piece>) -> Ima
     Image { manifest: Piece::json(media_type, &manifest), config, layers }
 }
 
+/// An artifact of this type that refers to something, with an annotation that says so.
+pub(crate) fn about(subject: &Piece, kind: &str) -> Image {
+    let payload = Piece::new(
+        "application/vnd.example.thing".into(),
+        format!("{kind} of {}", subject.digest()),
+    );
+    let config = Piece::new("application/vnd.oci.empty.v1+json".into(), "{}");
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "artifactType": kind,
+        "config": config.descriptor, "layers": [payload.descriptor], "subject": subject.descriptor,
+        "annotations": {"about": kind},
+    });
+    Image {
+        manifest: Piece::json(MediaType::OCI_MANIFEST, &manifest),
+        config,
+        layers: vec![payload],
+    }
+}
+
 /// An index over images of these architectures.
 pub(crate) fn index(family: Family, images: &[(&str, Image)]) -> Index {
     let mut entries = Vec::new();

@@ -2,19 +2,19 @@
 //!
 //! Registries without the API keep the list under a tag that is made of the digest (the "referrers tag schema").
 
+pub(super) mod fallback;
+
 use std::collections::HashSet;
 
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 
+use super::Repository;
 use super::counter::Endpoint;
 use super::pages::{Page, Pages};
-use super::{Repository, manifest};
-use crate::content::Name;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::Content;
 use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::json::objects;
 
@@ -177,49 +177,26 @@ async fn by_tag(
     subject: &Digest,
     refusal: Option<Error>,
 ) -> Result<Vec<Descriptor>> {
-    let tag = Name::Tag(fallback_tag(subject));
-    let document = match manifest::resolve(repository, &tag).await {
-        Ok(document) => document,
+    match fallback::entries(repository, subject).await {
         Err(error)
-            if error.kind() != ErrorKind::NotFound
-                || error.matter() == Some(Matter::NoRepository) =>
+            if error.kind() == ErrorKind::NotFound
+                && error.matter() != Some(Matter::NoRepository) =>
         {
-            return Err(error);
-        }
-        // Neither has anything; a refusal that says more than that is not to be lost.
-        Err(_) => {
-            return match refusal {
+            // Neither has anything; a refusal that says more than that is not to be lost.
+            match refusal {
                 Some(refusal) if !is_unknown(&refusal) => Err(refusal),
                 _ => Ok(Vec::new()),
-            };
+            }
         }
-    };
-    match document.content() {
-        Content::Index(index) => Ok(index.manifests.clone()),
-        Content::Manifest(_) => Err(Error::new(ErrorKind::Document, document.digest().as_str())
-            .at(repository.address())
-            .because("the tag for referrers is not an index")),
+        other => other,
     }
 }
 
-/// `sha256-<hex>`.
-fn fallback_tag(subject: &Digest) -> String {
-    let (algorithm, encoded) = (subject.algorithm_name(), subject.encoded());
-    let cut = |text: &str, length: usize| text.chars().take(length).collect::<String>();
-    let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-    format!("{}-{}", cut(algorithm, 32), cut(encoded, 64)).chars().map(legal).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tag_for_referrers_is_cut_to_what_a_tag_may_be() {
-        let of = |text: &str| fallback_tag(&text.parse().unwrap());
-        let hex = "ab".repeat(32);
-        assert_eq!(of(&format!("sha256:{hex}")), format!("sha256-{hex}"));
-        assert_eq!(of(&format!("sha512:{hex}{hex}")), format!("sha512-{hex}"));
-        assert_eq!(of("sha256+b64u:LCa0a2j_xo="), "sha256-b64u-LCa0a2j_xo-");
+/// Whether the registry itself keeps the list of this subject's referrers.
+pub(super) async fn has_api(repository: &Repository, subject: &Digest) -> Result<bool> {
+    match by_api(repository, subject, None).await {
+        Ok(_) => Ok(true),
+        Err(error) if may_lack_the_api(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }

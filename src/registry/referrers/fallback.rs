@@ -1,0 +1,212 @@
+//! The list of referrers under a tag that is made of the subject's digest: what clients keep at registries without the
+//! API. Spec: distribution-spec "Referrers Tag Schema".
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::Repository;
+use crate::content::Name;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, Document};
+use crate::error::{Error, ErrorKind, Result};
+use crate::media::MediaType;
+use crate::registry::manifest;
+use crate::registry::scope::ScopeSet;
+use crate::retry::retry;
+
+/// A list without entries.
+const EMPTY: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
+/// Sees to it that the list of this subject has the referrer, which the registry holds already.
+///
+/// Another client may replace the list by one that it read before: who finds its entry gone puts it there again.
+pub(in crate::registry) async fn add(
+    repository: &Repository,
+    referrer: &Document,
+    subject: &Digest,
+) -> Result<()> {
+    let name = Name::Tag(tag(subject));
+    let _alone = repository.transport.lists.lock().await;
+    retry(&repository.transport.options.retry, || async {
+        let held = read(repository, &name).await?;
+        if held.as_ref().is_some_and(|list| names(list, referrer.digest())) {
+            return Ok(());
+        }
+        let list = with(held.as_ref(), referrer)?;
+        manifest::send(repository, &list, &name).await?;
+        match read(repository, &name).await? {
+            Some(list) if names(&list, referrer.digest()) => Ok(()),
+            _ => Err(Error::new(ErrorKind::Registry, format!("list of referrers {name}"))
+                .at(repository.address())
+                .because("somebody else replaces it all the time")
+                .transient(None)),
+        }
+    })
+    .await
+}
+
+/// Takes a referrer that was deleted out of the list of its subject; a list without entries goes too, where the registry
+/// deletes it.
+pub(in crate::registry) async fn remove(
+    repository: &Repository,
+    referrer: &Digest,
+    subject: &Digest,
+) -> Result<()> {
+    let tag = tag(subject);
+    let name = Name::Tag(tag.clone());
+    let repository =
+        Repository { scopes: ScopeSet::push(&repository.name), ..Repository::clone(repository) };
+    let _alone = repository.transport.lists.lock().await;
+    let left = retry(&repository.transport.options.retry, || async {
+        let Some(held) = read(&repository, &name).await?.filter(|list| names(list, referrer))
+        else {
+            return Ok(None);
+        };
+        let list = without(&held, referrer)?;
+        if is_empty(&list) {
+            return Ok(Some((held, list)));
+        }
+        manifest::send(&repository, &list, &name).await?;
+        Ok(None)
+    });
+    let Some((held, empty)) = left.await? else { return Ok(()) };
+    match repository.untag(&tag, held.digest()).await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            tracing::info!("{}; it stays, without entries", error.chain());
+            manifest::put(&repository, &empty, &name).await
+        }
+        other => other,
+    }
+}
+
+/// What the list has.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where there is none; [`ErrorKind::Document`] where it is none.
+pub(super) async fn entries(repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>> {
+    let list = manifest::resolve(repository, &Name::Tag(tag(subject))).await?;
+    listed(&list).map(<[_]>::to_vec).ok_or_else(|| no_list(&list).at(repository.address()))
+}
+
+/// One try to get the list.
+async fn read(repository: &Repository, name: &Name) -> Result<Option<Document>> {
+    match manifest::get(repository, name).await {
+        Ok(list) if listed(&list).is_none() => Err(no_list(&list).at(repository.address())),
+        Ok(list) => Ok(Some(list)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn no_list(document: &Document) -> Error {
+    Error::new(ErrorKind::Document, document.digest().as_str())
+        .because("the tag for referrers is not an index")
+}
+
+fn listed(list: &Document) -> Option<&[Descriptor]> {
+    match list.content() {
+        Content::Index(index) => Some(&index.manifests),
+        Content::Manifest(_) => None,
+    }
+}
+
+fn names(list: &Document, digest: &Digest) -> bool {
+    listed(list).into_iter().flatten().any(|entry| entry.digest == *digest)
+}
+
+fn is_empty(list: &Document) -> bool {
+    listed(list).is_none_or(<[_]>::is_empty)
+}
+
+fn with(held: Option<&Document>, referrer: &Document) -> Result<Document> {
+    changed(held, |entries| {
+        entries.push(serde_json::value::to_raw_value(&referrer.as_referrer())?);
+        Ok(())
+    })
+}
+
+fn without(held: &Document, referrer: &Digest) -> Result<Document> {
+    let entries = listed(held).unwrap_or_default();
+    changed(Some(held), |raw| {
+        let mut kept = entries.iter().map(|entry| entry.digest != *referrer);
+        raw.retain(|_| kept.next().unwrap_or(true));
+        Ok(())
+    })
+}
+
+/// The list with other entries; what other clients wrote beside and into them stays.
+fn changed(
+    held: Option<&Document>,
+    change: impl FnOnce(&mut Vec<Box<RawValue>>) -> serde_json::Result<()>,
+) -> Result<Document> {
+    let (bytes, media_type) = match held {
+        Some(list) => (&list.bytes()[..], list.descriptor().media_type.clone()),
+        None => (EMPTY.as_bytes(), MediaType::OCI_INDEX),
+    };
+    let rewrite = || {
+        let mut whole: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(bytes)?;
+        let entries = whole.remove("manifests").filter(|list| list.get() != "null");
+        let mut entries =
+            entries.map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()))?;
+        change(&mut entries)?;
+        whole.insert("manifests".to_owned(), serde_json::value::to_raw_value(&entries)?);
+        serde_json::to_vec(&whole)
+    };
+    let bytes = rewrite().map_err(|error| {
+        Error::new(ErrorKind::Document, "list of referrers").because("malformed").caused_by(error)
+    })?;
+    Document::received(bytes.into(), &media_type, None)
+}
+
+/// `sha256-<hex>`.
+fn tag(subject: &Digest) -> String {
+    let (algorithm, encoded) = (subject.algorithm_name(), subject.encoded());
+    let cut = |text: &str, length: usize| text.chars().take(length).collect::<String>();
+    let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    format!("{}-{}", cut(algorithm, 32), cut(encoded, 64)).chars().map(legal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn referrer(kind: &str) -> Document {
+        let config = Descriptor::of("x/config".into(), b"{}");
+        let manifest = json!({"schemaVersion": 2, "config": config, "artifactType": kind});
+        Document::received(manifest.to_string().into(), &MediaType::OCI_MANIFEST, None).unwrap()
+    }
+
+    #[test]
+    fn the_tag_for_referrers_is_cut_to_what_a_tag_may_be() {
+        let of = |text: &str| tag(&text.parse().unwrap());
+        let hex = "ab".repeat(32);
+        assert_eq!(of(&format!("sha256:{hex}")), format!("sha256-{hex}"));
+        assert_eq!(of(&format!("sha512:{hex}{hex}")), format!("sha512-{hex}"));
+        assert_eq!(of("sha256+b64u:LCa0a2j_xo="), "sha256-b64u-LCa0a2j_xo-");
+    }
+
+    #[test]
+    fn entries_come_and_go_and_leave_the_others_as_they_were_written() {
+        let (one, two) = (referrer("x/one"), referrer("x/two"));
+        let list = with(None, &one).unwrap();
+        assert!(names(&list, one.digest()) && !names(&list, two.digest()));
+        let mut text: Value = serde_json::from_slice(list.bytes()).unwrap();
+        text["annotations"] = json!({"whose": "another's"});
+        text["manifests"][0]["strange"] = json!(true);
+        let list = Document::received(text.to_string().into(), &MediaType::OCI_INDEX, None);
+        let both = with(Some(&list.unwrap()), &two).unwrap();
+        let left = without(&both, two.digest()).unwrap();
+        let left: Value = serde_json::from_slice(left.bytes()).unwrap();
+        assert_eq!(left, text);
+        let none = without(&without(&both, one.digest()).unwrap(), two.digest()).unwrap();
+        assert!(is_empty(&none));
+        let null = br#"{"schemaVersion":2,"manifests":null}"#;
+        let null = Document::received(null[..].into(), &MediaType::OCI_INDEX, None).unwrap();
+        assert!(names(&with(Some(&null), &one).unwrap(), one.digest()));
+    }
+}

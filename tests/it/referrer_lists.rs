@@ -1,0 +1,150 @@
+//! The list of referrers that clients keep under a tag, at registries that have no API for it.
+
+use rpull::content::Target as _;
+use rpull::document::Document;
+use rpull::registry::{Client, RegistryOptions};
+use serde_json::{Value, json};
+
+use crate::support::cli::Cli;
+use crate::support::http::Reply;
+use crate::support::images::{Image, Piece, about};
+use crate::support::registry::Registry;
+use crate::support::samples::published;
+
+fn tag_of(subject: &Piece) -> String {
+    subject.digest().as_str().replace(':', "-")
+}
+
+/// The digests that the list of the subject has.
+async fn listed(registry: &Registry, subject: &Piece) -> Vec<Value> {
+    let url = registry.server.url(&format!("/v2/team/app/manifests/{}", tag_of(subject)));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(url).send().await.unwrap();
+    if answer.status() == 404 {
+        return Vec::new();
+    }
+    assert_eq!(answer.headers()["content-type"], "application/vnd.oci.image.index.v1+json");
+    let list: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    list["manifests"].as_array().unwrap().clone()
+}
+
+/// A registry with an image `1`, and referrers to it at another under the tags `a`, `b` and so on.
+async fn scene(kinds: &[&str]) -> (Registry, Registry, Piece, Vec<Image>) {
+    let (from, [image, _], _) = published().await;
+    let to = Registry::start().await;
+    image.publish(&to, "team/app", Some("1"));
+    let referrers: Vec<Image> = kinds.iter().map(|kind| about(&image.manifest, kind)).collect();
+    for (referrer, tag) in referrers.iter().zip('a'..) {
+        referrer.publish(&from, "team/app", Some(&tag.to_string()));
+    }
+    (from, to, image.manifest, referrers)
+}
+
+#[tokio::test]
+async fn what_refers_to_an_image_is_listed_where_the_registry_does_not_list_it() {
+    let (from, to, subject, referrers) = scene(&["a/sbom", "a/signature"]).await;
+    let (cli, list) = (Cli::new(), tag_of(&subject));
+    let copy = async |tag: &str| {
+        let name = format!("team/app:{tag}");
+        to.server.forget();
+        cli.run(&["copy", &from.repository(&name), &to.repository(&name)]).await.expect(0, "");
+    };
+    copy("a").await;
+    let first = to.server.lines();
+    copy("b").await;
+    let entry = |image: &Image, kind| {
+        let mut entry = serde_json::to_value(&image.manifest.descriptor).unwrap();
+        entry["artifactType"] = json!(kind);
+        entry["annotations"] = json!({"about": kind});
+        entry
+    };
+    let both = [entry(&referrers[0], "a/sbom"), entry(&referrers[1], "a/signature")];
+    assert_eq!(listed(&to, &subject).await, both);
+    let end = [
+        "PUT /v2/team/app/manifests/a".to_owned(),
+        format!("GET /v2/team/app/manifests/{list}"),
+        format!("PUT /v2/team/app/manifests/{list}"),
+        format!("GET /v2/team/app/manifests/{list}"),
+    ];
+    assert_eq!(first[first.len() - 4..], end);
+
+    // The tag proves that it is there, but not that it is listed.
+    copy("b").await;
+    assert_eq!(
+        to.server.lines(),
+        [
+            "HEAD /v2/team/app/manifests/b".to_owned(),
+            "PUT /v2/team/app/manifests/b".to_owned(),
+            format!("GET /v2/team/app/manifests/{list}")
+        ]
+    );
+    let name = to.repository("team/app");
+    to.server.forget();
+    cli.run(&["tag", &format!("{name}:a"), &format!("docker://{name}:c")]).await.expect(0, "");
+    assert_eq!(to.server.count("PUT"), 1);
+    assert_eq!(listed(&to, &subject).await, both);
+}
+
+#[tokio::test]
+async fn a_registry_that_lists_referrers_itself_is_asked_nothing_more() {
+    let (from, to, subject, _) = scene(&["a/sbom"]).await;
+    let digest = subject.digest().to_string();
+    to.twist("PUT /v2/team/app/manifests/a", 0..1, move |reply| {
+        reply.header("OCI-Subject", digest.as_str())
+    });
+    let name = "team/app:a";
+    Cli::new().run(&["copy", &from.repository(name), &to.repository(name)]).await.expect(0, "");
+    assert!(to.server.lines().last().unwrap().starts_with("PUT /v2/team/app/manifests/a"));
+    assert!(listed(&to, &subject).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_entry_that_another_client_overwrote_is_written_again() {
+    let (from, to, subject, _) = scene(&["a/sbom"]).await;
+    let list = format!("PUT /v2/team/app/manifests/{}", tag_of(&subject));
+    to.refuse(&list, 0..2, Reply::new(201, ""));
+    let copy = ["copy", &from.repository("team/app:a"), &to.repository("team/app:a")];
+    Cli::new().run(&copy).await.expect(0, "");
+    assert_eq!(to.server.count(&list), 3);
+    assert_eq!(listed(&to, &subject).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_referrer_that_cannot_be_listed_is_no_success() {
+    let (from, to, subject, _) = scene(&["a/sbom"]).await;
+    let list = format!("/v2/team/app/manifests/{}", tag_of(&subject));
+    let copy =
+        ["copy", "--retries", "1", &from.repository("team/app:a"), &to.repository("team/app:a")];
+    to.refuse(&format!("PUT {list}"), 0..1, Reply::error(403, "DENIED", "no"));
+    Cli::new().run(&copy).await.expect(4, &tag_of(&subject));
+    // The next one finds the manifest there, and goes on with the list.
+    Cli::new().run(&copy).await.expect(0, "");
+    assert_eq!(listed(&to, &subject).await.len(), 1);
+
+    let (from, to, subject, referrers) = scene(&["a/sbom"]).await;
+    referrers[0].publish(&to, "team/app", Some(&tag_of(&subject)));
+    let copy = ["copy", &from.repository("team/app:a"), &to.repository("team/app:a")];
+    Cli::new().run(&copy).await.expect(5, "the tag for referrers is not an index");
+}
+
+#[tokio::test]
+async fn referrers_that_come_at_once_are_all_listed() {
+    let kinds = ["a/1", "a/2", "a/3", "a/4", "a/5", "a/6"];
+    let (_, to, subject, referrers) = scene(&kinds).await;
+    let client = Client::new(RegistryOptions::default());
+    let name = to.repository("team/app:1").parse().unwrap();
+    let put = referrers.iter().map(|referrer| {
+        referrer.publish(&to, "team/app", None);
+        let target = client.writable(&name).unwrap();
+        async move {
+            let (bytes, descriptor) =
+                (referrer.manifest.bytes.clone(), &referrer.manifest.descriptor);
+            let document = Document::described(bytes, descriptor).unwrap();
+            target.put(&document, None).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(put).await;
+    assert_eq!(listed(&to, &subject).await.len(), kinds.len());
+    let list = format!("PUT /v2/team/app/manifests/{}", tag_of(&subject));
+    assert_eq!(to.server.count(&list), kinds.len(), "one after the other");
+}
