@@ -15,6 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// A partial or session that nobody touched for so long will not be continued.
 const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
 
+/// Folders of what is on its way in.
+const UNFINISHED: [&str; 2] = ["ingest", "sessions"];
+
 /// What [`Layout::prune`] may delete.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PruneOptions {
@@ -56,12 +59,15 @@ impl Layout {
 
     fn sweep(&self, options: PruneOptions) -> Result<PruneReport> {
         let mut report = PruneReport::default();
+        for folder in UNFINISHED {
+            own(&self.root().join(folder))?;
+        }
         for blob in self.blobs_without(&self.needed_by(&self.all_entries()?)?)? {
             report.blobs += 1;
             report.bytes += blob.size;
             remove(&blob.path, options.plan)?;
         }
-        for folder in ["ingest", "sessions"] {
+        for folder in UNFINISHED {
             for (path, size) in files(&self.root().join(folder))? {
                 if is_old(&path) || (options.partials && is_idle(&path)) {
                     report.partials += 1;

@@ -64,23 +64,24 @@ pub enum Resumed {
     Unknown,
 }
 
-/// An open session; dropping it keeps its bytes.
+/// An open session; dropping it keeps its bytes, unless it is [fleeting](Session::fleeting).
 #[derive(Debug)]
 pub struct Session {
     inner: Arc<Inner>,
     file: File,
     path: PathBuf,
     offset: u64,
+    is_fleeting: bool,
 }
 
 impl Layout {
     /// Opens a new session, and forgets those that nobody continued for a day.
     pub fn open_session(&self) -> Result<(SessionId, Session)> {
         let private = self.0.options.private;
-        let folder = self.sessions();
+        let folder = self.sessions()?;
         create::folder(&folder, if private { 0o700 } else { 0o777 })?;
         for (path, _) in files(&folder)? {
-            if is_old(&path) {
+            if is_session(&path) && is_old(&path) {
                 drop(std::fs::remove_file(path));
             }
         }
@@ -90,12 +91,13 @@ impl Layout {
         let new = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path);
         let file = new.map_err(|error| failed("create", &path, error))?;
         lock::attempt(&file, Mode::Exclusive, &path)?;
-        Ok((id, Session { inner: Arc::clone(&self.0), file, path, offset: 0 }))
+        let inner = Arc::clone(&self.0);
+        Ok((id, Session { inner, file, path, offset: 0, is_fleeting: false }))
     }
 
     /// Goes on with a session, of this process or an earlier one.
     pub fn resume_session(&self, id: SessionId) -> Result<Resumed> {
-        let path = self.sessions().join(id.to_string());
+        let path = self.sessions()?.join(id.to_string());
         let opened = blobs::open_regular_with(&path, OpenOptions::new().read(true).write(true));
         let file = match opened {
             Ok(file) => file,
@@ -111,20 +113,38 @@ impl Layout {
             return Ok(Resumed::Unknown);
         }
         let offset = file.metadata().map_err(|error| failed("read", &path, error))?.len();
-        Ok(Resumed::Open(Session { inner: Arc::clone(&self.0), file, path, offset }))
+        let inner = Arc::clone(&self.0);
+        Ok(Resumed::Open(Session { inner, file, path, offset, is_fleeting: false }))
     }
 
     /// Bytes that a session has, also while somebody writes to it; `None` where there is no such session.
     pub fn session_offset(&self, id: SessionId) -> Result<Option<u64>> {
-        blobs::length(&self.sessions().join(id.to_string()))
+        blobs::length(&self.sessions()?.join(id.to_string()))
     }
 
-    fn sessions(&self) -> PathBuf {
-        self.root().join("sessions")
+    /// What comes from clients is not to go where somebody planted a link to.
+    fn sessions(&self) -> Result<PathBuf> {
+        let folder = self.root().join("sessions");
+        if folder.is_symlink() {
+            return Err(failed("open", &folder, std::io::Error::other("is a link")));
+        }
+        Ok(folder)
     }
 }
 
+fn is_session(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.parse::<SessionId>().is_ok()
+}
+
 impl Session {
+    /// From here on dropping it throws it away: nobody knows its name, so nobody could continue it.
+    #[must_use]
+    pub fn fleeting(mut self) -> Self {
+        self.is_fleeting = true;
+        self
+    }
+
     /// Bytes that are there.
     pub fn offset(&self) -> u64 {
         self.offset
@@ -161,6 +181,14 @@ impl Session {
     /// Throws it away.
     pub fn cancel(self) -> Result<()> {
         std::fs::remove_file(&self.path).map_err(|error| failed("remove", &self.path, error))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.is_fleeting && ingest::is_at(&self.file, &self.path).unwrap_or(false) {
+            drop(std::fs::remove_file(&self.path));
+        }
     }
 }
 

@@ -26,7 +26,9 @@ pub(super) async fn get(
     })?;
     let (size, tag) = (descriptor.size, format!("\"{digest}\""));
     let is_same = text(headers, IF_RANGE).is_none_or(|held| held == tag);
-    let wanted = wanted(text(headers, RANGE).filter(|_| is_same), size);
+    // RFC 9110, 14.2: only GET has ranges.
+    let asked = text(headers, RANGE).filter(|_| is_same && method == Method::GET);
+    let wanted = wanted(asked, size);
     let (status, range) = match wanted {
         Wanted::Whole => (StatusCode::OK, 0..size),
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),

@@ -150,12 +150,14 @@ impl Registry {
             }
         });
         if let (Named::Digest(_), Some(_)) = (wanted, known) {
-            return Ok(());
+            // It needs no other name; but it may have been damaged.
+            self.layout.put(document, None).await?;
+        } else {
+            let name =
+                known.map_or_else(|| layout_name(repository, wanted), |image| image.name.clone());
+            let label = Label { name: Name::Ref(name), origins: Vec::new(), index: None };
+            self.layout.put(document, Some(&label)).await?;
         }
-        let name =
-            known.map_or_else(|| layout_name(repository, wanted), |image| image.name.clone());
-        let label = Label { name: Name::Ref(name), origins: Vec::new(), index: None };
-        self.layout.put(document, Some(&label)).await?;
         if let (Content::Index(index), Some(held)) = (document.content(), held) {
             let is_child = |image: &&Image| {
                 index.manifests.iter().any(|child| child.digest == image.entry.descriptor.digest)

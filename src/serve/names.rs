@@ -94,13 +94,25 @@ pub(super) fn path_of<'a>(registry: &str, repository: &'a str) -> Cow<'a, str> {
     }
 }
 
-/// What the layout is to call an image that comes to this repository.
+/// What the layout is to call an image that comes to this repository: as another registry's where it looks like that.
 pub(super) fn layout_name(repository: &str, named: &Named) -> String {
-    let first = repository.split('/').next().unwrap_or_default();
-    let registry = if first.contains('.') && first != repository { "" } else { "localhost/" };
-    match named {
-        Named::Tag(tag) => format!("{registry}{repository}:{tag}"),
-        Named::Digest(digest) => format!("{registry}{repository}@{digest}"),
+    let of = |path: &str| match named {
+        Named::Tag(tag) => format!("{path}:{tag}"),
+        Named::Digest(digest) => format!("{path}@{digest}"),
+    };
+    let foreign = foreign(repository).map(|path| of(&path));
+    // Not `docker.io/alpine`, for example, which nobody would find: its name is `docker.io/library/alpine`.
+    let found = foreign.filter(|name| served(name).is_some_and(|(path, _)| path == repository));
+    found.unwrap_or_else(|| of(&format!("{HERE}/{repository}")))
+}
+
+/// `docker.io/library/alpine`, `reg.local:5000/team/app`: the path as a name with a registry.
+fn foreign(repository: &str) -> Option<String> {
+    let (host, path) = repository.split_once('/').filter(|(host, _)| host.contains('.'))?;
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    match host.rsplit_once('_') {
+        Some((host, port)) if is_port(port) => Some(format!("{host}:{port}/{path}")),
+        _ => Some(repository.to_owned()),
     }
 }
 
@@ -126,7 +138,10 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::digest::Digest;
 
     #[test]
     fn names_become_paths_and_paths_names() {
@@ -141,9 +156,43 @@ mod tests {
         assert_eq!(layout_name("team/app", &tag), "localhost/team/app:1");
         assert_eq!(layout_name("docker.io/library/a", &tag), "docker.io/library/a:1");
         assert_eq!(layout_name("a.b", &tag), "localhost/a.b:1");
-        for repository in ["team/app", "docker.io/library/a", "a.b", "a_5000/b", "localhost/x"] {
-            let back = served(&layout_name(repository, &tag));
-            assert_eq!(back, Some((repository.to_owned(), tag.clone())), "{repository}");
+        assert_eq!(layout_name("reg.local_5000/a", &tag), "reg.local:5000/a:1");
+        assert_eq!(layout_name("docker.io/a", &tag), "localhost/docker.io/a:1");
+    }
+
+    #[track_caller]
+    fn assert_found_again(repository: &str) {
+        let digest = Named::Digest(Digest::sha256(b""));
+        for named in [Named::Tag("1".into()), digest] {
+            let back = served(&layout_name(repository, &named));
+            assert_eq!(back, Some((repository.to_owned(), named)), "{repository}");
+        }
+    }
+
+    #[test]
+    fn what_is_pushed_is_found_where_it_was_pushed_to() {
+        for repository in [
+            "a.b",
+            "a_5000/b",
+            "localhost/x",
+            "localhost/localhost/x",
+            "docker.io/a",
+            "index.docker.io/library/a",
+            "reg.local_99999999/a",
+            "reg.local_5000_6000/a",
+            "my__app.io/x",
+            "127.0.0.1_5000/x",
+            &"f".repeat(64),
+            &format!("a.b/{}", "c".repeat(251)),
+        ] {
+            assert_found_again(repository);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_it_was_pushed_to(repository in "([a-z0-9]{1,3}([._]|__|-{1,2})){0,3}[a-z0-9]{1,5}(/[a-z0-9]{1,3}(_[0-9]{1,2})?){0,2}") {
+            assert_found_again(&repository);
         }
     }
 }

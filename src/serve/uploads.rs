@@ -61,14 +61,15 @@ impl Uploads {
             }
         }
         let whole = query.get("digest").map(digest).transpose()?;
-        let algorithm = whole.as_ref().map_or(Algorithm::Sha256, algorithm_of);
         let (id, session) = layout.open_session()?;
-        let mut writing = Writing { id, session, algorithm, hash: Unnamed::new(algorithm) };
-        if let Some(whole) = whole {
-            writing.receive(request.into_body()).await?;
-            return writing.commit(repository, &whole);
-        }
-        Ok(progress(StatusCode::ACCEPTED, repository, id, 0))
+        let Some(whole) = whole else {
+            return Ok(progress(StatusCode::ACCEPTED, repository, id, 0));
+        };
+        let algorithm = algorithm_of(&whole);
+        let (session, hash) = (session.fleeting(), Unnamed::new(algorithm));
+        let mut writing = Writing { id, session, algorithm, hash };
+        writing.receive(request.into_body()).await?;
+        writing.commit(repository, &whole)
     }
 
     /// A request about an open session.

@@ -76,6 +76,16 @@ mod resumed_push;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod serve_access;
+#[cfg(test)]
+mod serve_blobs;
+#[cfg(test)]
+mod serve_lists;
+#[cfg(test)]
+mod serve_manifests;
+#[cfg(test)]
+mod serve_uploads;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod snapshots;

@@ -164,7 +164,7 @@ async fn a_folder_under_a_blobs_name_stops_no_other_pull() {
 #[tokio::test]
 async fn prune_deletes_nothing_that_lies_behind_a_link() {
     let (_registry, _, name) = published().await;
-    for link in ["blobs", "blobs/sha256"] {
+    for link in ["blobs", "blobs/sha256", "ingest"] {
         let (cli, name) = (Cli::new(), format!("{name}:1"));
         cli.run(&[&name]).await.expect(0, "");
         let (here, there) = (cli.store().join(link), cli.dir().join("shared"));

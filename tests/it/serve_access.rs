@@ -1,0 +1,130 @@
+//! Who is let in at `rpull serve`, and to what.
+
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rpull::digest::Digest;
+use rpull::serve::ServeOptions;
+
+use crate::support::certs::Certs;
+use crate::support::cli::Cli;
+use crate::support::images::random_blob;
+use crate::support::samples::versions;
+use crate::support::served::{Answer, Served};
+
+/// `htpasswd -nbB ann secret`, with the lowest cost there is.
+const USERS: &str =
+    "# people\n\nann:$2y$04$X6QQyO7f6MrWZIpB1oKMe.J2a594tVU1B2aCY0eIuSm9A8inhvlq.\n";
+
+fn users() -> (tempfile::NamedTempFile, ServeOptions) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(USERS.as_bytes()).unwrap();
+    let options = ServeOptions { htpasswd: Some(file.path().into()), ..ServeOptions::default() };
+    (file, options)
+}
+
+async fn as_user(served: &Served, line: &str, value: &str) -> Answer {
+    served.ask(line, &[("Authorization", value)], b"").await
+}
+
+#[tokio::test]
+async fn users_come_in_and_nobody_else() {
+    let (_file, options) = users();
+    let served = Served::start_with(&options).await;
+    for line in
+        ["GET /v2/", "GET /", "GET /v2/_catalog", "POST /v2/a/blobs/uploads/", "GET /v2/A/x"]
+    {
+        let answer = served.ask(line, &[], b"").await;
+        answer.expect(401, "UNAUTHORIZED");
+        let challenge = answer.header("WWW-Authenticate").unwrap();
+        assert!(challenge.starts_with("Basic realm="), "{challenge}");
+    }
+    let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+    let good = basic("ann:secret");
+    for _ in 0..2 {
+        as_user(&served, "GET /v2/", &good).await.expect(200, "");
+        as_user(&served, "GET /v2/", &good.replace("Basic", "basic")).await.expect(200, "");
+        for bad in [
+            basic("ann:Secret"),
+            basic("ann:"),
+            basic("ann"),
+            basic(""),
+            basic("bob:secret"),
+            basic("# people:secret"),
+            basic("ann:secret\0"),
+            format!("ann:{}", "x".repeat(100)),
+            "Basic".into(),
+            "Basic ====".into(),
+            format!("Basic {}", STANDARD.encode([0xff, 0xfe, b':'])),
+            good.replace("Basic", "Bearer"),
+            format!("{good}="),
+        ] {
+            as_user(&served, "GET /v2/", &bad).await.expect(401, "UNAUTHORIZED");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_logs_in_pushes_and_pulls() {
+    let (_file, options) = users();
+    let certs = Certs::new();
+    let pair = (certs.cert(Certs::SERVER), certs.key(Certs::SERVER));
+    let served = Served::start_with(&ServeOptions { tls: Some(pair), ..options }).await;
+    let (registry, [held, _], name) = crate::support::samples::published().await;
+    let (cli, target) = (Cli::new(), format!("{}/team/app:1", served.host()));
+    let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
+    cli.run(&["pull", &format!("{name}:1")]).await.expect(0, "");
+    let push = ["push", "--ca-file", &ca, &format!("{name}:1"), &target];
+    cli.run(&push).await.expect(4, "asks for a user name and password");
+    let login = ["login", "--ca-file", &ca, "-u", "ann", "--password-stdin", served.host()];
+    cli.run_on("wrong", &login).await.expect(4, "");
+    cli.run_on("secret", &login).await.expect(0, "");
+    cli.run(&push).await.expect(0, "");
+    let digest = cli.run(&["digest", "--ca-file", &ca, &target]).await;
+    assert_eq!(digest.stdout.trim(), held.manifest.digest().as_str());
+    drop(registry);
+}
+
+#[tokio::test]
+async fn read_only_takes_and_deletes_nothing() {
+    let (served, [held, _]) = (Served::start().await, versions());
+    served.push("a", Some("1"), &held).await;
+    let session = served.session("a").await;
+    let options = ServeOptions { read_only: true, ..ServeOptions::default() };
+    let served = Served::over(served.stop().await, &options).await;
+    let digest = held.config.digest();
+    for line in [
+        "POST /v2/a/blobs/uploads/".into(),
+        format!("POST /v2/b/blobs/uploads/?mount={digest}&from=a"),
+        format!("PATCH {session}"),
+        format!("PUT {session}?digest={digest}"),
+        format!("DELETE {session}"),
+        format!("GET {session}"),
+        "PUT /v2/a/manifests/2".into(),
+        "DELETE /v2/a/manifests/1".into(),
+        format!("DELETE /v2/a/blobs/{digest}"),
+    ] {
+        served.ask(&line, &[], b"x").await.expect(405, "UNSUPPORTED");
+    }
+    served.get("/v2/a/manifests/1").await.expect(200, "");
+    served.get(&format!("/v2/a/blobs/{digest}")).await.expect(200, "");
+    // Whoever sends all before it listens hears it too.
+    let large = random_blob(8 << 20, 1);
+    let line = format!("POST /v2/a/blobs/uploads/?digest={}", Digest::sha256(&large));
+    served.ask(&line, &[], &large).await.expect(405, "UNSUPPORTED");
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_is_not_let_in() {
+    let (served, [held, _]) = (Served::start().await, versions());
+    served.push("a", Some("1"), &held).await;
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:5000"] {
+        for line in ["GET /v2/", "DELETE /v2/a/manifests/1", "OPTIONS /v2/a/manifests/1"] {
+            let answer = served.ask(line, &[("Origin", origin)], b"").await;
+            answer.expect(403, "DENIED");
+            assert_eq!(answer.header("Access-Control-Allow-Origin"), None);
+        }
+    }
+    served.get("/v2/a/manifests/1").await.expect(200, "");
+}

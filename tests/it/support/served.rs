@@ -1,0 +1,210 @@
+//! `rpull serve` inside the test's process, and a client that says byte for byte what a test wants said.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use rpull::digest::Digest;
+use rpull::layout::{Layout, LayoutOptions};
+use rpull::serve::{ServeOptions, Server};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::images::{Image, Index, Piece};
+
+/// A registry over a layout of its own, until the test ends.
+pub(crate) struct Served {
+    folder: TempDir,
+    host: String,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Served {
+    /// One that lets everybody do everything.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&ServeOptions::default()).await
+    }
+
+    pub(crate) async fn start_with(options: &ServeOptions) -> Self {
+        Self::over(tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// Over the layout of another that has stopped.
+    pub(crate) async fn over(folder: TempDir, options: &ServeOptions) -> Self {
+        let layout = LayoutOptions { private: true, ..LayoutOptions::default() };
+        let layout = Layout::create(&folder.path().join("store"), layout).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let stop = CancellationToken::new();
+        let server = Server::new(layout, options).unwrap();
+        let running = tokio::spawn(server.run(listener, stop.clone()));
+        Self { folder, host, stop, running }
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The layout.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// Where a blob is kept.
+    pub(crate) fn path_of(&self, digest: &Digest) -> PathBuf {
+        self.root().join("blobs").join(digest.algorithm_name()).join(digest.encoded())
+    }
+
+    /// Sessions on disk.
+    pub(crate) fn sessions(&self) -> usize {
+        std::fs::read_dir(self.root().join("sessions")).map_or(0, Iterator::count)
+    }
+
+    /// Stops it as a signal would, and gives its layout away.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.stop.cancel();
+        self.running.await.unwrap();
+        self.folder
+    }
+
+    /// Asks for `METHOD target`; the length of the body is told unless the headers do.
+    pub(crate) async fn ask(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        ask(&self.host, line, headers, body).await
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.ask(&format!("GET {target}"), &[], b"").await
+    }
+
+    /// Opens a session and gives its `Location`.
+    pub(crate) async fn session(&self, repository: &str) -> String {
+        let line = format!("POST /v2/{repository}/blobs/uploads/");
+        let answer = self.ask(&line, &[], b"").await;
+        answer.expect(202, "").header("Location").unwrap().to_owned()
+    }
+
+    /// Pushes a blob.
+    pub(crate) async fn blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+        let digest = Digest::sha256(bytes);
+        let session = self.session(repository).await;
+        self.ask(&format!("PUT {session}?digest={digest}"), &[], bytes).await.expect(201, "");
+        digest
+    }
+
+    /// Puts a document under a tag or its digest.
+    pub(crate) async fn put(&self, repository: &str, name: &str, piece: &Piece) -> Answer {
+        let line = format!("PUT /v2/{repository}/manifests/{name}");
+        let media_type = piece.descriptor.media_type.as_str();
+        self.ask(&line, &[("Content-Type", media_type)], &piece.bytes).await
+    }
+
+    /// Pushes an image under a tag, or by its digest.
+    pub(crate) async fn push(&self, repository: &str, tag: Option<&str>, image: &Image) {
+        for piece in image.blobs() {
+            self.blob(repository, &piece.bytes).await;
+        }
+        let name = tag.unwrap_or(image.manifest.digest().as_str());
+        self.put(repository, name, &image.manifest).await.expect(201, "");
+    }
+
+    /// Pushes an index with all that is below it.
+    pub(crate) async fn push_index(&self, repository: &str, tag: &str, index: &Index) {
+        for image in index.images.iter().chain(&index.attestations) {
+            self.push(repository, None, image).await;
+        }
+        self.put(repository, tag, &index.document).await.expect(201, "");
+    }
+}
+
+impl Answer {
+    /// The first header of this name, whatever its case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// # Panics
+    /// Where the status is another one, or the first error has another code; success has none.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16, code: &str) -> &Self {
+        let body = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status, status, "{:?}\n{body}", self.headers);
+        if !code.is_empty() {
+            assert_eq!(self.json()["errors"][0]["code"], code, "{body}");
+        }
+        self
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn ask(host: &str, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    let told = ["content-length", "transfer-encoding"];
+    let is_told = headers.iter().any(|(name, _)| told.contains(&&*name.to_ascii_lowercase()));
+    let length = body.len().to_string();
+    let length = (!is_told).then_some(("Content-Length", length.as_str()));
+    let own = [("Host", host), ("Connection", "close")].into_iter().chain(length);
+    let lines =
+        own.chain(headers.iter().copied()).map(|(name, value)| format!("{name}: {value}\r\n"));
+    let head = format!("{line} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
+    say(&mut stream, &[head.as_bytes(), body].concat()).await.expect("an answer")
+}
+
+/// Says these bytes and reads the answer, where one comes.
+pub(crate) async fn say(stream: &mut TcpStream, bytes: &[u8]) -> Option<Answer> {
+    // A server that has heard enough may answer before it has heard all.
+    let is_head = bytes.starts_with(b"HEAD ");
+    let _early = stream.write_all(bytes).await;
+    read_answer(stream, is_head).await
+}
+
+/// Reads one answer; `None` where the connection ends before its head does.
+pub(crate) async fn read_answer(stream: &mut TcpStream, is_head: bool) -> Option<Answer> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?.parse().unwrap();
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect();
+    let mut answer = Answer { status, headers, body: Vec::new() };
+    if !is_head {
+        let length = answer.header("content-length").map_or(0, |text| text.parse().unwrap());
+        answer.body.resize(length, 0);
+        stream.read_exact(&mut answer.body).await.ok()?;
+    }
+    Some(answer)
+}
+
+/// Bytes in chunks of this size, as `Transfer-Encoding: chunked` has them, the last one included.
+pub(crate) fn chunked(bytes: &[u8], size: usize) -> Bytes {
+    let mut text = Vec::new();
+    for piece in bytes.chunks(size) {
+        text.extend(format!("{:x}\r\n", piece.len()).bytes());
+        text.extend(piece);
+        text.extend(b"\r\n");
+    }
+    text.extend(b"0\r\n\r\n");
+    text.into()
+}
