@@ -68,6 +68,7 @@ struct Run<'a> {
     target: &'a Arc<dyn Target>,
     care: Arc<Care>,
     jobs: usize,
+    as_listed: bool,
     foreign_layers: bool,
     cancel: CancellationToken,
     running: JoinSet<Result<Ending>>,
@@ -86,6 +87,7 @@ impl<'a> Run<'a> {
             wanted,
             target,
             jobs: if target.in_order() { 1 } else { options.jobs.max(1) },
+            as_listed: target.in_order() || options.as_listed,
             foreign_layers: options.foreign_layers,
             cancel: options.cancel.clone(),
             running: JoinSet::new(),
@@ -122,6 +124,7 @@ impl<'a> Run<'a> {
                     let event = Event::Resolved {
                         reference: &wanted.reference,
                         digest: &graph.root.digest,
+                        documents: &graph.documents,
                     };
                     self.care.progress.on_event(&event);
                     image.graph = Some(graph);
@@ -139,7 +142,7 @@ impl<'a> Run<'a> {
         self.plan.check_sources(self.wanted, &**self.target).await?;
         self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
         self.endings = self.plan.blobs.iter().map(PlannedBlob::ending_without_work).collect();
-        self.queue = self.plan.work(self.target.in_order()).into();
+        self.queue = self.plan.work(self.as_listed).into();
         for (blob, ending) in self.plan.blobs.iter().zip(&self.endings) {
             if *ending == Ending::Missing {
                 for &image in &blob.images {

@@ -7,6 +7,7 @@
 //! report   what moved, what was shared
 //! ```
 
+mod arrivals;
 mod blob;
 mod engine;
 mod finder;
@@ -21,6 +22,7 @@ mod subset;
 mod tally;
 mod throttle;
 
+pub use self::arrivals::{Arrivals, Arrived};
 pub use self::engine::{Finished, transfer};
 pub use self::finder::{Choice, Picked, pick};
 pub use self::graph::{Graph, Platforms, Wanted, resolve};

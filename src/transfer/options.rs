@@ -15,6 +15,8 @@ use crate::retry::RetryPolicy;
 pub struct Options {
     /// Blobs on their way at once.
     pub jobs: usize,
+    /// Blobs in the order in which images list them, for whoever uses them on the way; else the largest first.
+    pub as_listed: bool,
     /// How often a body is continued.
     pub retry: RetryPolicy,
     /// How long a body may be silent.
@@ -33,6 +35,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             jobs: 6,
+            as_listed: false,
             retry: RetryPolicy::default(),
             idle: Timeouts::default().idle,
             foreign_layers: false,

@@ -190,14 +190,14 @@ impl Plan {
 
     /// Positions of the blobs that must be worked on, largest remaining first: the longest one must not start last. Or in
     /// the order in which they are listed, where the target asks for that.
-    pub(super) fn work(&self, in_order: bool) -> Vec<usize> {
+    pub(super) fn work(&self, as_listed: bool) -> Vec<usize> {
         let mut work: Vec<(u64, usize)> = self
             .blobs
             .iter()
             .enumerate()
             .filter_map(|(at, blob)| Some((blob.missing()?, at)))
             .collect();
-        if !in_order {
+        if !as_listed {
             work.sort_by_key(|&(missing, at)| (std::cmp::Reverse(missing), at));
         }
         work.into_iter().map(|(_, at)| at).collect()
