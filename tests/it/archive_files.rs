@@ -3,11 +3,13 @@
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::time::Duration;
 
+use bytes::Bytes;
+use rpull::descriptor::Descriptor;
 use rustix::process::Signal;
 
 use crate::support::cli::{Cli, Running};
 use crate::support::http::Fault;
-use crate::support::images::{Family, assemble, image, layer, random_blob};
+use crate::support::images::{Family, Piece, assemble, image, layer, random_blob};
 use crate::support::registry::Registry;
 use crate::support::samples::published;
 
@@ -74,4 +76,35 @@ async fn sizes_that_are_only_claimed_take_no_space() {
     refused.expect(7, "a.tar: No space left on device");
     refused.expect(7, "hint: free some space there");
     assert_eq!(registry.server.count("/blobs/"), 0);
+}
+
+#[tokio::test]
+async fn two_images_cannot_have_one_name_in_an_archive() {
+    let (_registry, _, name) = published().await;
+    let cli = Cli::new();
+    let [one, other] = ["1", "2"].map(|tag| format!("{name}:{tag}"));
+    cli.run(&["pull", &one, &other]).await.expect(0, "");
+    cli.run(&["copy", &format!("store:{other}"), &format!("oci:there:{one}")]).await.expect(0, "");
+    let two = cli.run(&["save", &one, &format!("oci:there:{one}"), "-o", "a.tar"]).await;
+    two.expect(2, "two images would have it in the archive");
+    assert!(!cli.dir().join("a.tar").exists());
+}
+
+#[tokio::test]
+async fn an_empty_blob_that_its_descriptor_carries_goes_into_a_pipe_once() {
+    let registry = Registry::start().await;
+    let mut empty = Piece {
+        descriptor: Descriptor::of("application/vnd.example.empty".into(), b""),
+        bytes: Bytes::new(),
+    };
+    empty.descriptor.data = Some(String::new());
+    let config = image(Family::Oci, "amd64", &[]).config;
+    let after = layer(&[("data", b"1")]);
+    let after = image(Family::Oci, "amd64", &[after]).layers.remove(0);
+    let held = assemble(Family::Oci, config, vec![empty, after]);
+    held.publish(&registry, "app", Some("1"));
+    let (cli, name) = (Cli::new(), format!("docker://{}:1", registry.repository("app")));
+    let save = ["save", &name, "-o", "-"];
+    cli.spawn_in_shell("\"$@\" > a.tar", &save).wait().await.expect(0, "");
+    cli.run(&["copy", "oci-archive:a.tar", "oci:out"]).await.expect(0, "");
 }

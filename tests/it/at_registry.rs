@@ -1,5 +1,7 @@
 //! `catalog`, `referrers`, `tag` and `delete` against registries that answer as they like.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
@@ -213,4 +215,26 @@ async fn where_a_tag_cannot_be_looked_at_its_manifest_is_not_deleted() {
         .await
         .expect(4, "manifest app:2");
     assert_eq!(server.count("DELETE"), 1);
+}
+
+#[tokio::test]
+async fn a_tag_that_moved_meanwhile_takes_no_manifest_along() {
+    let heads = AtomicUsize::new(0);
+    let server =
+        Server::start(move |request| match (request.method.as_str(), request.path.as_str()) {
+            ("DELETE", _) => Reply::error(405, "UNSUPPORTED", "not by tag"),
+            ("HEAD", "/v2/app/manifests/1") => {
+                let digest = if heads.fetch_add(1, Ordering::Relaxed) == 0 { '0' } else { '1' };
+                Reply::new(200, "")
+                    .header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+                    .header("Docker-Content-Digest", hex(digest))
+            }
+            ("GET", "/v2/app/tags/list") => Reply::json(200, &json!({"tags": ["1"]})),
+            _ => Reply::error(404, "MANIFEST_UNKNOWN", "no"),
+        })
+        .await;
+    let image = format!("{}/app:1", server.host());
+    let output = Cli::new().run(&["delete", "--yes", &image]).await;
+    output.expect(1, "stands for another manifest by now; nothing was deleted");
+    assert_eq!(server.count("DELETE"), 1, "the tag alone");
 }

@@ -9,6 +9,7 @@ use crate::support::cli::Cli;
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, image, layer};
 use crate::support::registry::{Options, Registry};
+use crate::support::samples::published;
 
 async fn registry(certs: &Certs, name: &str, client: ClientCert) -> (Registry, String) {
     let tls = Some(certs.server_config(name, client));
@@ -127,4 +128,24 @@ async fn a_registry_over_tls_does_not_lead_to_plain_http() {
         .await
         .expect(4, "is not https");
     assert!(plain.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_port_of_a_proxy_that_ends_tls_is_not_lost_with_the_scheme() {
+    let certs = Certs::new();
+    let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
+    let (registry, _) = registry(&certs, Certs::SERVER, ClientCert::NotAsked).await;
+    let (_from, _, name) = published().await;
+    let (cli, name) = (Cli::new(), name + ":1");
+    cli.run(&[&name]).await.expect(0, "");
+    // Behind it the registry sees http, and a Host whose port is http's own.
+    let host = registry.server.host().rsplit_once(':').unwrap().0.to_owned();
+    registry.twist("POST /v2/other/blobs/uploads/", 0..99, move |reply| {
+        let location = reply.headers.iter().find(|(name, _)| name == "Location").cloned();
+        let (_, path) = location.unwrap();
+        reply.without("Location").header("Location", format!("http://{host}{path}"))
+    });
+    let target = registry.repository("other") + ":1";
+    cli.run(&["push", "--ca-file", &ca, &name, &target]).await.expect(0, "transferred");
+    assert!(registry.tagged("other", "1").is_some());
 }

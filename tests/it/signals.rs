@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::cli::{Cli, Running};
-use crate::support::http::Fault;
+use crate::support::http::{Fault, Reply, Server};
 use crate::support::images::{Family, Image, Piece, image, layer, random_blob};
 use crate::support::registry::Registry;
 
@@ -214,4 +214,18 @@ async fn a_stopped_or_killed_run_leaves_nothing_of_an_archive() {
             assert_eq!(left, 0, "{form} {signal:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_save_that_looks_for_its_images_can_be_stopped_too() {
+    let server = Server::start(|_| Reply::new(200, "").fault(Fault::Silence)).await;
+    let (cli, name) = (Cli::new(), format!("docker://{}/app:1", server.host()));
+    let running = cli.spawn(&["save", &name, "-o", "a.tar"]);
+    while server.requests().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let asked = Instant::now();
+    running.signal(Signal::INT);
+    running.wait().await.expect(130, "error: save: interrupted");
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
 }

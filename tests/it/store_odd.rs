@@ -191,3 +191,34 @@ async fn whoever_may_write_to_a_layout_may_continue_what_others_left_in_doubt() 
         assert_eq!(journal.unwrap().metadata().unwrap().mode() & 0o777, 0o664);
     }
 }
+
+#[tokio::test]
+async fn prune_follows_a_manifest_that_is_also_listed_as_a_blob() {
+    let (_registry, [held, _], name) = published().await;
+    let (cli, name) = (Cli::new(), format!("{name}:1"));
+    cli.run(&[&name]).await.expect(0, "");
+    let image =
+        descriptor(MediaType::OCI_MANIFEST.as_str(), held.manifest.digest(), &held.manifest.bytes);
+    let mut as_blob = image.clone();
+    as_blob["mediaType"] = json!("application/vnd.example.thing");
+    let config = descriptor("application/vnd.example.thing", &plant(&cli, b"{}"), b"{}");
+    let bundle = json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": [as_blob],
+    });
+    let bundle = bundle.to_string();
+    let bundle = descriptor(
+        MediaType::OCI_MANIFEST.as_str(),
+        &plant(&cli, bundle.as_bytes()),
+        bundle.as_bytes(),
+    );
+    let index = json!({"schemaVersion": 2, "manifests": [bundle, image]}).to_string();
+    let mut entry =
+        descriptor(MediaType::OCI_INDEX.as_str(), &plant(&cli, index.as_bytes()), index.as_bytes());
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": "docker.io/library/both:1"});
+    list(&cli, entry);
+    cli.run(&["rm", &name]).await.expect(0, "");
+    assert_eq!(cli.json(&["prune", "--json"]).await["blobs"], 0);
+    for piece in held.blobs() {
+        assert!(blob_path(&cli, piece.digest()).exists(), "{}", piece.descriptor.media_type);
+    }
+}

@@ -4,11 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use proptest::prelude::*;
-use rpull::content::{Admission, Name, Source as _, Target};
+use rpull::content::{Admission, Holding, Label, Name, Source as _, Target};
+use rpull::descriptor::Descriptor;
+use rpull::document::Document;
+use rpull::error::{ErrorKind, Result};
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{Choice, Finished, Options, Platforms, Wanted, plan, transfer};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::flaky::{Flaky, Mishap};
 use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
@@ -203,4 +208,74 @@ async fn wrong_bytes_are_fetched_anew_once_and_only_where_they_may_be_the_seams_
             assert!(memory.held(&wanted[0].target_name).await.unwrap().is_none());
         }
     }
+}
+
+/// Gives its names when it is finished, and is stopped before it is.
+struct Late {
+    inner: Memory,
+    cancel: CancellationToken,
+}
+
+impl Target for Late {
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+        self.inner.holds(descriptor)
+    }
+
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+        self.inner.admit(descriptor)
+    }
+
+    fn put<'a>(
+        &'a self,
+        document: &'a Document,
+        label: Option<&'a Label>,
+    ) -> BoxFuture<'a, Result<()>> {
+        self.inner.put(document, label)
+    }
+
+    fn settles_all(&self) -> bool {
+        true
+    }
+
+    fn settle(&self) -> BoxFuture<'_, Result<()>> {
+        self.cancel.cancel();
+        Box::pin(std::future::pending())
+    }
+
+    fn place(&self) -> String {
+        "late".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn what_is_stopped_while_it_is_finished_is_not_told_as_done() {
+    let held = image(Family::Oci, "amd64", &layers(2));
+    let shelf = Memory::default().with(Name::Tag("1".into()), &held);
+    let wanted = [wanted(Arc::new(Flaky::new(shelf, Vec::new())), "1")];
+    let options = options();
+    let target = Late { inner: Memory::default(), cancel: options.cancel.clone() };
+    let target: Arc<dyn Target> = Arc::new(target);
+    let finished = transfer(&wanted, &target, options).await.remove(0);
+    let error = finished.error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert!(error.to_string().contains("interrupted"), "{error}");
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_image_and_no_other() {
+    let [one, other] = [1, 2]
+        .map(|seed| image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(500, seed))])]));
+    let of = |held: &Image, tag: &str, mishaps: Vec<Mishap>| {
+        let shelf = Memory::default().with(Name::Tag(tag.into()), held);
+        wanted(Arc::new(Flaky::new(shelf, mishaps)), tag)
+    };
+    let all = [of(&one, "1", vec![Mishap::Bug]), of(&other, "2", Vec::new())];
+    let memory = Memory::default();
+    let target: Arc<dyn Target> = Arc::new(memory.clone());
+    let finished = transfer(&all, &target, options()).await;
+    let error = finished[0].error.as_ref().unwrap();
+    assert!(error.chain().contains("panicked"), "{error:?}");
+    assert!(finished[1].error.is_none(), "{:?}", finished[1].error);
+    assert_complete(&memory, &other).await;
+    assert!(!include_str!("../../Cargo.toml").contains("panic = \"abort\""), "nor in a release");
 }

@@ -31,6 +31,8 @@ pub(crate) enum Mishap {
     FromZero,
     /// The first byte is another one.
     Flipped,
+    /// The opening panics.
+    Bug,
 }
 
 /// Mishaps are taken in their order; afterwards all goes well.
@@ -86,6 +88,7 @@ impl Source for Flaky {
             if matches!(mishap, Mishap::Busy) {
                 return Err(busy());
             }
+            assert!(!matches!(mishap, Mishap::Bug), "a bug");
             let whole = self.inner.blob(descriptor, start).await?.stream;
             let mut pieces: Vec<Bytes> = whole.map(Result::unwrap).collect().await;
             let mut end = Ok(Bytes::new());
@@ -100,7 +103,7 @@ impl Source for Flaky {
                     first[0] ^= 1;
                     pieces[0] = first.into();
                 }
-                Mishap::None | Mishap::Busy | Mishap::FromZero => {}
+                Mishap::None | Mishap::Busy | Mishap::FromZero | Mishap::Bug => {}
             }
             let pieces = pieces.into_iter().map(move |piece| {
                 given.fetch_add(piece.len() as u64, Ordering::Relaxed);
