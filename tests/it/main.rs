@@ -80,6 +80,10 @@ mod serve_access;
 #[cfg(test)]
 mod serve_blobs;
 #[cfg(test)]
+mod serve_hostile;
+#[cfg(test)]
+mod serve_limits;
+#[cfg(test)]
 mod serve_lists;
 #[cfg(test)]
 mod serve_manifests;
