@@ -80,6 +80,8 @@ mod serve_access;
 #[cfg(test)]
 mod serve_blobs;
 #[cfg(test)]
+mod serve_commands;
+#[cfg(test)]
 mod serve_hostile;
 #[cfg(test)]
 mod serve_limits;
