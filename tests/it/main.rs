@@ -84,11 +84,15 @@ mod serve_commands;
 #[cfg(test)]
 mod serve_hostile;
 #[cfg(test)]
+mod serve_kills;
+#[cfg(test)]
 mod serve_limits;
 #[cfg(test)]
 mod serve_lists;
 #[cfg(test)]
 mod serve_manifests;
+#[cfg(test)]
+mod serve_peers;
 #[cfg(test)]
 mod serve_uploads;
 #[cfg(test)]
