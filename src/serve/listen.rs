@@ -38,10 +38,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const BUFFER: usize = 256 << 10;
 
 impl Server {
-    /// Answers until it is cancelled; then requests under way are given a few seconds.
+    /// Answers until it is cancelled; then requests under way are given a few seconds, and cut.
     pub async fn run(self, listener: TcpListener, cancel: CancellationToken) {
         let connections = Arc::new(Semaphore::new(CONNECTIONS));
-        let tracker = TaskTracker::new();
+        let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
         loop {
             let next = async {
                 // Never closed.
@@ -59,15 +59,19 @@ impl Server {
                 }
             };
             let (registry, tls) = (Arc::clone(&self.registry), self.tls.clone());
-            let cancel = cancel.clone();
+            let (cancel, cut) = (cancel.clone(), cut.clone());
             tracker.spawn(async move {
-                converse(registry, tls, stream, cancel).await;
+                cut.run_until_cancelled(converse(registry, tls, stream, cancel)).await;
                 drop(permit);
             });
         }
+        // Whoever comes now is told at once that nobody is here.
+        drop(listener);
         tracker.close();
         if tokio::time::timeout(FAREWELL, tracker.wait()).await.is_err() {
-            tracing::info!("{} connections were cut", tracker.len());
+            tracing::info!("{} connections are cut", tracker.len());
+            cut.cancel();
+            tracker.wait().await;
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::support::live::{Access, Live, needs};
 use crate::support::memory::Memory;
 use crate::support::real::RealImage;
 use crate::support::registry::Registry;
+use crate::support::served::Served;
 
 fn small_image() -> Image {
     image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(300_000, 7))])])
@@ -292,6 +293,15 @@ async fn debians_registry_is_a_target() {
     }
     let registry = Live::start(&Access::Open);
     check_repository(registry.host()).await;
+}
+
+#[tokio::test]
+async fn a_served_layout_is_a_target_and_a_source() {
+    let served = Served::start().await;
+    check_repository(served.host()).await;
+    // The layout itself is what it serves.
+    let layout = Layout::open(&served.root()).unwrap();
+    check_source(&layout, &Name::Ref("localhost/team/new:1".into()), &small_image()).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
 //! A disk that is full, broken, read-only or without locks, and a process that may open few files.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
@@ -12,6 +11,7 @@ use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::live::needs;
 use crate::support::registry::Registry;
 use crate::support::samples::published;
+use crate::support::small::Small;
 use crate::support::strace::{distinct, inject, trace};
 
 const PROGRAMS: &[&str] = &["strace", "setpriv"];
@@ -136,32 +136,6 @@ async fn what_could_not_be_synced_is_fetched_again_from_its_first_byte() {
     let requests = registry.server.requests();
     let again = requests.iter().find(|request| request.path.ends_with(base.digest().as_str()));
     assert_eq!(again.unwrap().header("range"), None);
-}
-
-/// A file system of this size; gone with the value.
-struct Small(PathBuf);
-
-impl Small {
-    /// `None` where mounting is not allowed, which is said.
-    fn mount(test: &str, path: &Path, options: &str) -> Option<Self> {
-        std::fs::create_dir(path).unwrap();
-        let mut mount = Command::new("mount");
-        let output = mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(path).output().unwrap();
-        if output.status.success() {
-            return Some(Self(path.to_owned()));
-        }
-        let why = String::from_utf8_lossy(&output.stderr);
-        let why = format!("left out: {test}: nothing can be mounted here: {}", why.trim());
-        writeln!(std::io::stderr(), "{why}").unwrap();
-        None
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
-        assert!(unmounted.success());
-    }
 }
 
 #[tokio::test]

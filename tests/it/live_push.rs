@@ -1,4 +1,4 @@
-//! Pushing to and copying between Debian's docker-registry, and what skopeo reads there afterwards.
+//! Pushing to and copying between Debian's docker-registry and `rpull serve`, and what skopeo reads there afterwards.
 
 use std::process::Command;
 
@@ -10,6 +10,7 @@ use crate::support::http::Server;
 use crate::support::live::{Access, Live, needs};
 use crate::support::real::RealImage;
 use crate::support::recorder;
+use crate::support::serving::Serving;
 use crate::support::tokens::{Policy, TokenServer};
 
 const REGISTRY: &[&str] = &["docker-registry", "skopeo", "dpkg"];
@@ -28,10 +29,46 @@ fn digest_at(host: &str, name: &str) -> Value {
     serde_json::from_slice::<Value>(&output.stdout).unwrap()["Digest"].clone()
 }
 
-async fn open() -> (Live, Server) {
-    let registry = Live::start(&Access::Open);
+/// One of the two registries.
+enum Kind {
+    Debian(Live),
+    /// And its store.
+    Served(Box<(Serving, Cli)>),
+}
+
+impl Kind {
+    fn host(&self) -> &str {
+        match self {
+            Self::Debian(registry) => registry.host(),
+            Self::Served(registry) => registry.0.host(),
+        }
+    }
+}
+
+/// A registry and what stands in front of it.
+async fn in_front_of(registry: Kind) -> (Kind, Server) {
     let front = recorder::in_front_of(registry.host()).await;
     (registry, front)
+}
+
+async fn debian() -> (Kind, Server) {
+    in_front_of(Kind::Debian(Live::start(&Access::Open))).await
+}
+
+async fn served() -> (Kind, Server) {
+    let store = Cli::new();
+    in_front_of(Kind::Served(Box::new((Serving::start(&store).await, store)))).await
+}
+
+type Registry = (Kind, Server);
+
+/// Each kind as a source for each other kind.
+async fn pairs() -> [(Registry, Registry); 3] {
+    [
+        (debian().await, debian().await),
+        (debian().await, served().await),
+        (served().await, debian().await),
+    ]
 }
 
 /// Requests of a run, by method.
@@ -46,8 +83,13 @@ async fn a_push_asks_no_more_than_it_must() {
     if !needs("a_push_asks_no_more_than_it_must", REGISTRY) {
         return;
     }
+    check_requests(debian().await, 3).await;
+    // What one repository has is in all of them: a stranger need not send what others sent.
+    check_requests(served().await, 1).await;
+}
+
+async fn check_requests((registry, front): Registry, of_a_stranger: u64) {
     let (image, cli) = (RealImage::get(), Cli::new());
-    let (registry, front) = open().await;
     let host = front.host();
     for tag in ["v1", "v2"] {
         cli.run(&["copy", &layout(tag), &format!("store:app:{tag}")]).await.expect(0, "");
@@ -95,7 +137,7 @@ async fn a_push_asks_no_more_than_it_must() {
     push(&stranger, "v2", "team/other:2").await;
     assert_eq!(
         by_method(&front),
-        json!({"HEAD": 1, "GET": 0, "POST": 4, "PUT": 3}),
+        json!({"HEAD": 1, "GET": 0, "POST": 4, "PUT": of_a_stranger}),
         "a new tag: two layers answer to a mount of their own repository, two blobs are sent"
     );
     assert_eq!(digest_at(registry.host(), "team/other:2"), json!(image.v2.manifest.digest()));
@@ -106,8 +148,13 @@ async fn one_digest_from_registry_to_registry_to_layout_to_store() {
     if !needs("one_digest_from_registry_to_registry_to_layout_to_store", REGISTRY) {
         return;
     }
+    for (from, to) in pairs().await {
+        check_digest(from, to).await;
+    }
+}
+
+async fn check_digest((one, _): Registry, (two, front): Registry) {
     let (image, cli) = (RealImage::get(), Cli::new());
-    let ((one, _), (two, front)) = (open().await, open().await);
     image.push("multi", &format!("{}/real:multi", one.host()), &["--dest-tls-verify=false"]);
     let (source, there) = (format!("{}/real:multi", one.host()), format!("{}/a/b:1", front.host()));
     let report = cli.json(&["copy", "--json", &source, &there]).await;
@@ -140,8 +187,13 @@ async fn some_platforms_make_another_index_and_one_makes_none() {
     if !needs("some_platforms_make_another_index_and_one_makes_none", REGISTRY) {
         return;
     }
+    for (registry, _front) in [debian().await, served().await] {
+        check_platforms(&registry).await;
+    }
+}
+
+async fn check_platforms(registry: &Kind) {
     let (image, cli) = (RealImage::get(), Cli::new());
-    let (registry, _front) = open().await;
     let name = |tag: &str| format!("{}/real:{tag}", registry.host());
     let multi = layout("multi");
     let one = ["push", "--json", "--platform", "linux/arm64", &multi, &name("one")];
@@ -203,8 +255,13 @@ async fn tags_that_share_a_base_move_it_once() {
     if !needs("tags_that_share_a_base_move_it_once", REGISTRY) {
         return;
     }
+    for (from, to) in pairs().await {
+        check_shared_base(from, to).await;
+    }
+}
+
+async fn check_shared_base((one, from): Registry, (_two, to): Registry) {
     let (image, cli) = (RealImage::get(), Cli::new());
-    let ((one, from), (_two, to)) = (open().await, open().await);
     for tag in ["v1", "v2"] {
         image.push(tag, &format!("{}/real:{tag}", one.host()), &["--dest-tls-verify=false"]);
     }

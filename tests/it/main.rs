@@ -80,9 +80,19 @@ mod serve_access;
 #[cfg(test)]
 mod serve_blobs;
 #[cfg(test)]
+mod serve_commands;
+#[cfg(test)]
+mod serve_hostile;
+#[cfg(test)]
+mod serve_kills;
+#[cfg(test)]
+mod serve_limits;
+#[cfg(test)]
 mod serve_lists;
 #[cfg(test)]
 mod serve_manifests;
+#[cfg(test)]
+mod serve_peers;
 #[cfg(test)]
 mod serve_uploads;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `serve`: the store as a registry.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -46,9 +47,17 @@ async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) 
     Ok((*layout).clone())
 }
 
+/// Without a host it is loopback: others come in when they are named.
 pub(super) async fn listen(typed: &str) -> Result<(TcpListener, SocketAddr)> {
-    let fail = |error| Error::new(ErrorKind::Transport, "listen").at(typed).caused_by(error);
-    let listener = TcpListener::bind(typed).await.map_err(fail)?;
+    let fail = |error: io::Error| {
+        let kind = match error.kind() {
+            io::ErrorKind::InvalidInput => ErrorKind::Reference,
+            _ => ErrorKind::Transport,
+        };
+        Error::new(kind, "listen").at(typed).caused_by(error)
+    };
+    let place = if typed.starts_with(':') { format!("127.0.0.1{typed}") } else { typed.to_owned() };
+    let listener = TcpListener::bind(place).await.map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     Ok((listener, address))
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
 /// No test's command may take longer.
@@ -163,6 +164,18 @@ impl Running {
     /// Its process, where it runs under no other program.
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap()
+    }
+
+    /// The next line on its standard output.
+    pub(crate) async fn line(&mut self) -> String {
+        let stdout = self.child.stdout.as_mut().unwrap();
+        let mut line = Vec::new();
+        while let Ok(byte) = stdout.read_u8().await
+            && byte != b'\n'
+        {
+            line.push(byte);
+        }
+        String::from_utf8(line).unwrap()
     }
 
     /// `Signal::KILL`, `Signal::INT`, `Signal::TERM`.

@@ -18,6 +18,8 @@ pub(crate) mod recorder;
 pub(crate) mod registry;
 pub(crate) mod samples;
 pub(crate) mod served;
+pub(crate) mod serving;
+pub(crate) mod small;
 pub(crate) mod strace;
 pub(crate) mod tars;
 pub(crate) mod terminal;

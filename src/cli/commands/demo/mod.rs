@@ -29,7 +29,7 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     let (listener, address) = listen("127.0.0.1:0").await?;
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.run(listener, stop.clone()));
-    let code = show(&format!("{address}/team/app"), folder.path(), settings).await;
+    let code = show(&format!("{address}/team/app"), folder.path(), settings, &cancel).await;
     stop.cancel();
     // It has nothing left to say; its layout goes with the folder.
     drop(serving.await);
@@ -45,13 +45,22 @@ async fn registry(folder: &Path) -> Result<Server> {
 }
 
 /// Runs what a user would type, and shows it as he would see it.
-async fn show(repository: &str, folder: &Path, settings: &Settings) -> Result<ExitCode> {
+async fn show(
+    repository: &str,
+    folder: &Path,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<ExitCode> {
     let say = |line: &str| {
         if settings.show != Show::Nothing {
             output::note(line);
         }
     };
     let (old, new) = (format!("{repository}:1.0"), format!("{repository}:1.1"));
+    if settings.json {
+        // One value: both reports, of which the second tells what it shares with the first.
+        return command(&[&old, &new], folder, settings).await;
+    }
     let steps: [(&str, &[&str]); 4] = [
         (
             "An image of a registry on this machine: all of it travels.",
@@ -69,6 +78,8 @@ async fn show(repository: &str, folder: &Path, settings: &Settings) -> Result<Ex
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
+        // A signal that came while nobody else listened to it.
+        unless_cancelled(cancel, "demo", std::future::ready(())).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -80,7 +91,9 @@ async fn command(typed: &[&str], folder: &Path, settings: &Settings) -> Result<E
     let words = ["rpull"].iter().chain(verb).chain(typed);
     let cli = Cli::try_parse_from(words)
         .map_err(|error| Error::new(ErrorKind::Reference, "demo").caused_by(error))?;
-    let own = settings.with_store(store);
+    let mut own = settings.with_store(store);
+    // The only registry that is asked is the demo itself.
+    own.offline = false;
     match cli.verb {
         Verb::Pull(args) => super::pull::run(args, &own).await,
         _ => super::images::run(&own).await,

@@ -1,0 +1,216 @@
+//! `rpull serve` and `rpull demo` as commands.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::support::certs::Certs;
+use crate::support::cli::Cli;
+use crate::support::samples::published;
+use crate::support::served::{ask, read_answer};
+use crate::support::serving::Serving;
+
+#[tokio::test]
+async fn its_first_line_says_what_is_served_and_where() {
+    let (_registry, _, name) = published().await;
+    let cli = Cli::new();
+    cli.run(&["pull", &format!("{name}:1")]).await.expect(0, "");
+    cli.run(&["tag", &format!("{name}:1"), "short"]).await.expect(0, "");
+    for address in ["127.0.0.1:0", ":0", "localhost:0"] {
+        let mut running = cli.spawn(&["serve", "--addr", address]);
+        let line = running.line().await;
+        let start = format!("serving {} with 2 tags on http://127.0.0.1:", cli.store().display());
+        assert!(line.starts_with(&start), "{line}");
+        let host = line.split_once("http://").unwrap().1;
+        ask(host, "GET /v2/", &[], b"").await.expect(200, "");
+        running.signal(Signal::INT);
+        let output = running.wait().await;
+        output.expect(0, "");
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
+    }
+}
+
+#[tokio::test]
+async fn a_machine_reads_where_it_listens() {
+    let (cli, certs) = (Cli::new(), Certs::new());
+    let (cert, key) = (certs.cert(Certs::SERVER), certs.key(Certs::SERVER));
+    let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    for (flags, scheme) in [(&[][..], "http"), (&tls, "https")] {
+        let serve = ["serve", "--json", "--addr", "127.0.0.1:0"];
+        let mut running = cli.spawn(&[&serve[..], flags].concat());
+        let mut text = String::new();
+        while !text.ends_with("}\n") {
+            text += &running.line().await;
+            text.push('\n');
+        }
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let address = value["address"].as_str().unwrap();
+        assert_eq!(value["url"], format!("{scheme}://{address}"));
+        assert_eq!(value["tags"], 0);
+        running.signal(Signal::TERM);
+        running.wait().await.expect(0, "");
+    }
+}
+
+#[tokio::test]
+async fn what_it_cannot_do_it_says_at_the_start() {
+    let cli = Cli::new();
+    cli.run(&["serve", "--read-only", "--addr", ":0"]).await.expect(3, "nothing to serve yet");
+    let serving = Serving::start(&cli).await;
+    cli.run(&["serve", "--addr", serving.host()]).await.expect(6, "Address already in use");
+    for bad in ["127.0.0.1", "127.0.0.1:99999", "5000", ""] {
+        cli.run(&["serve", "--addr", bad]).await.expect(2, "listen");
+    }
+    std::fs::write(cli.dir().join("users"), "ann:{SHA}x\n").unwrap();
+    let serve = ["serve", "--addr", ":0"];
+    for (flags, words) in [
+        (&["--htpasswd", "users"][..], "not bcrypt"),
+        (&["--htpasswd", "missing"], "missing: cannot be read"),
+        (&["--tls-cert", "users"], "--tls-key"),
+        (&["--tls-cert", "users", "--tls-key", "users"], "certificate: users"),
+        (&["--tls-cert", "missing", "--tls-key", "users"], "certificate: missing"),
+    ] {
+        cli.run(&[&serve[..], flags].concat()).await.expect(2, words);
+    }
+}
+
+#[tokio::test]
+async fn whoever_opens_it_to_others_is_told_what_they_may_do() {
+    let cli = Cli::new();
+    cli.run(&["serve", "--addr", "x.invalid:0"]).await.expect(6, "listen: x.invalid:0");
+    for (flags, words) in [
+        (&[][..], "whoever reaches it may read, write and delete; --htpasswd"),
+        (&["--read-only"], "whoever reaches it may read; --htpasswd"),
+    ] {
+        let mut running = cli.spawn(&[&["serve", "--addr", "0.0.0.0:0"], flags].concat());
+        running.line().await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        running.signal(Signal::TERM);
+        running.wait().await.expect(0, words);
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered_before_it_stops() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let cli = Cli::new();
+        let serving = Serving::start(&cli).await;
+        let host = serving.host().to_owned();
+        let _idle = TcpStream::connect(&host).await.unwrap();
+        let opened = ask(&host, "POST /v2/a/blobs/uploads/", &[], b"").await;
+        let session = opened.header("Location").unwrap().to_owned();
+        let mut upload = TcpStream::connect(&host).await.unwrap();
+        let head = format!("PATCH {session} HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf");
+        upload.write_all(head.as_bytes()).await.unwrap();
+        while serving.sessions() != [4] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let ended = tokio::spawn(serving.end(signal));
+        while TcpStream::connect(&host).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        upload.write_all(b"more").await.unwrap();
+        let answer = read_answer(&mut upload, false).await.unwrap();
+        assert_eq!(answer.expect(202, "").header("Range"), Some("0-7"));
+        let asked = Instant::now();
+        ended.await.unwrap().expect(0, "");
+        assert!(asked.elapsed() < Duration::from_secs(3), "nothing else is waited for");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_is_cut_and_a_second_signal_does_not_wait() {
+    let cli = Cli::new();
+    for twice in [false, true] {
+        let serving = Serving::start(&cli).await;
+        let opened = ask(serving.host(), "POST /v2/a/blobs/uploads/", &[], b"").await;
+        let session = opened.header("Location").unwrap().to_owned();
+        let mut upload = TcpStream::connect(serving.host()).await.unwrap();
+        let head = format!("PATCH {session} HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf");
+        upload.write_all(head.as_bytes()).await.unwrap();
+        while !serving.sessions().contains(&4) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let asked = Instant::now();
+        if twice {
+            serving.signal(Signal::INT);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert_eq!(serving.end(Signal::INT).await.code(), Some(130));
+            assert!(asked.elapsed() < Duration::from_secs(3));
+        } else {
+            serving.end(Signal::INT).await.expect(0, "");
+            assert!(asked.elapsed() < Duration::from_secs(8));
+        }
+        for entry in std::fs::read_dir(cli.store().join("sessions")).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(std::fs::read(&path).unwrap(), b"half", "what came is kept");
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+fn left_behind(cli: &Cli) -> Vec<String> {
+    let names = |path| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+    let found = names(cli.dir().join("tmp")).chain(names(cli.home()));
+    found.map(|name| name.into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_demo_shows_what_was_shared_and_leaves_nothing_behind() {
+    let cli = Cli::new();
+    let began = Instant::now();
+    let output = cli.run(&["demo"]).await;
+    assert!(began.elapsed() < Duration::from_secs(20));
+    output.expect(0, "# An image of a registry on this machine: all of it travels.");
+    output.expect(0, "transferred 17.6 MB of 17.6 MB, 0 B shared (0 %)");
+    output.expect(0, "transferred 602.4 kB of 17.6 MB, 17.0 MB shared (97 %)");
+    assert!(output.stdout.contains("would transfer 602.4 kB of 17.6 MB"), "{}", output.stdout);
+    assert_eq!(left_behind(&cli), [""; 0]);
+    assert!(!cli.store().exists(), "nor is the user's own store touched");
+}
+
+#[tokio::test]
+async fn a_demo_can_be_quiet_and_offline_and_speak_json() {
+    let cli = Cli::new();
+    let quiet = cli.run(&["demo", "--quiet", "--offline"]).await;
+    quiet.expect(0, "");
+    assert_eq!(quiet.stderr, "");
+    assert_eq!(quiet.stdout.matches("/team/app:1.1@sha256:").count(), 1, "{}", quiet.stdout);
+    let reports = cli.json(&["demo", "--json"]).await;
+    let bytes = |at: usize, key: &str| reports[at]["bytes"][key].as_u64().unwrap();
+    assert_eq!(bytes(0, "transferred"), bytes(0, "total"));
+    assert_eq!(bytes(1, "transferred") + bytes(1, "shared"), bytes(1, "total"));
+    assert!(bytes(1, "shared") > 17_000_000);
+    assert_eq!(reports.as_array().map(Vec::len), Some(2));
+    assert_eq!(left_behind(&cli), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_stopped_demo_leaves_nothing_behind_either() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        for wait in [0, 40, 300, 1200, 2900, 3200] {
+            let cli = Cli::new();
+            let running = cli.spawn(&["demo"]);
+            while wait > 0 && left_behind(&cli).is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            running.signal(signal);
+            let output = running.wait().await;
+            let ended = [output.code(), output.signal().map(|signal| 128 + signal)];
+            assert!(ended.contains(&Some(code)), "{wait}: {output:?}");
+            assert_eq!(left_behind(&cli), [""; 0], "after {wait} ms");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_demo_that_nobody_reads_ends_quietly() {
+    let cli = Cli::new();
+    let output = cli.spawn_in_shell("\"$@\" | head -c 1", &["demo"]).wait().await;
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+    assert_eq!(left_behind(&cli), [""; 0]);
+}

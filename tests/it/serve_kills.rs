@@ -1,0 +1,138 @@
+//! Pushes to `rpull serve` that die, and a `rpull serve` that dies during a push.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::cli::Cli;
+use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::recorder;
+use crate::support::registry::Registry;
+use crate::support::serving::Serving;
+
+/// A store with an image whose only layer has six megabytes.
+async fn stored() -> (Cli, Image) {
+    let (registry, cli) = (Registry::start().await, Cli::new());
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(6_000_000, 5))])]);
+    held.publish(&registry, "app", Some("1"));
+    cli.run(&["copy", &registry.repository("app:1"), "store:app:1"]).await.expect(0, "");
+    (cli, held)
+}
+
+/// Waits until a session has at least so many bytes.
+async fn arrived(serving: &Serving, bytes: u64) {
+    for _ in 0..1000 {
+        if serving.sessions().iter().any(|length| *length >= bytes) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{bytes} bytes do not arrive: {:?}", serving.sessions());
+}
+
+/// The image is there, every digest as it was, and nothing is left of uploads.
+async fn assert_arrived(server: &Cli, serving: &Serving, held: &Image) {
+    assert_eq!(serving.sessions(), Vec::<u64>::new());
+    assert_eq!(server.json(&["verify", "--json"]).await["bad"], json!([]));
+    let there = Cli::new();
+    let name = format!("{}/team/app:1", serving.host());
+    let report = there.json(&["pull", "--json", &name]).await;
+    assert_eq!(report["digest"], json!(held.manifest.digest()));
+    assert_eq!(report["bytes"]["transferred"], held.size());
+}
+
+#[tokio::test]
+async fn a_killed_push_goes_on_inside_the_blob() {
+    let ((cli, held), server) = (stored().await, Cli::new());
+    let serving = Serving::start(&server).await;
+    let target = format!("{}/team/app:1", serving.host());
+    let running = cli.spawn(&["push", "--limit-rate", "2M", "app:1", &target]);
+    arrived(&serving, 1_500_000).await;
+    running.signal(Signal::KILL);
+    running.wait().await;
+    // What the kernel still had for the server arrives too.
+    let mut kept = 0;
+    while serving.sessions()[0] != kept {
+        kept = serving.sessions()[0];
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let front = recorder::in_front_of(serving.host()).await;
+    let report = cli.json(&["push", "--json", "app:1", &target]).await;
+    let bytes = &report["bytes"];
+    assert_eq!(bytes["resumed"], kept, "{bytes}");
+    let config = held.config.descriptor.size;
+    let committed = bytes["shared"].as_u64().unwrap() + bytes["mounted"].as_u64().unwrap();
+    assert!(committed == 0 || committed == config, "{bytes}");
+    assert_eq!(bytes["transferred"], held.size() - kept - committed);
+    assert_eq!(bytes["resent"], 0);
+    assert_arrived(&server, &serving, &held).await;
+    drop(front);
+}
+
+#[tokio::test]
+async fn a_push_goes_on_when_the_killed_server_is_back() {
+    let ((cli, held), server) = (stored().await, Cli::new());
+    let serving = Serving::start(&server).await;
+    let address = serving.host().to_owned();
+    let target = format!("{address}/team/app:1");
+    let running = cli.spawn(&["push", "--json", "--limit-rate", "2M", "app:1", &target]);
+    arrived(&serving, 1_500_000).await;
+    serving.end(Signal::KILL).await;
+    let serving = Serving::start_at(&server, &address).await;
+    let output = running.wait().await;
+    output.expect(0, "");
+    let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let bytes = &report["bytes"];
+    // What was on its way when the server died, and no more, is sent twice.
+    assert!(bytes["resent"].as_u64().unwrap() < 3_000_000, "{bytes}");
+    assert_eq!(bytes["total"], held.size());
+    assert_arrived(&server, &serving, &held).await;
+}
+
+#[tokio::test]
+async fn after_both_died_the_push_goes_on_inside_the_blob() {
+    let ((cli, held), server) = (stored().await, Cli::new());
+    let serving = Serving::start(&server).await;
+    let address = serving.host().to_owned();
+    let target = format!("{address}/team/app:1");
+    let running = cli.spawn(&["push", "--limit-rate", "2M", "app:1", &target]);
+    arrived(&serving, 1_500_000).await;
+    running.signal(Signal::KILL);
+    serving.end(Signal::KILL).await;
+    running.wait().await;
+    let serving = Serving::start_at(&server, &address).await;
+    let kept = serving.sessions()[0];
+    let report = cli.json(&["push", "--json", "app:1", &target]).await;
+    assert!(kept >= 1_500_000);
+    assert_eq!(report["bytes"]["resumed"], kept, "{report}");
+    assert_arrived(&server, &serving, &held).await;
+}
+
+#[tokio::test]
+async fn two_processes_push_one_image_at_once() {
+    let ((one, held), server) = (stored().await, Cli::new());
+    let two = Cli::new();
+    one.run(&["save", "app:1", "-o", "a.tar"]).await.expect(0, "");
+    two.run(&["load", one.dir().join("a.tar").to_str().unwrap()]).await.expect(0, "");
+    let serving = Serving::start(&server).await;
+    let target = format!("{}/team/app:1", serving.host());
+    let pushes = [&one, &two].map(|cli| cli.spawn(&["push", "app:1", &target]));
+    for push in pushes {
+        push.wait().await.expect(0, "");
+    }
+    assert_arrived(&server, &serving, &held).await;
+}
+
+#[tokio::test]
+async fn a_name_given_in_another_process_is_served_at_once() {
+    let ((cli, held), server) = (stored().await, Cli::new());
+    let serving = Serving::start(&server).await;
+    cli.run(&["push", "app:1", &format!("{}/team/app:1", serving.host())]).await.expect(0, "");
+    server.run(&["tag", "localhost/team/app:1", "localhost/team/app:2"]).await.expect(0, "");
+    let name = format!("{}/team/app:2", serving.host());
+    let digest = cli.run(&["digest", &name]).await;
+    assert_eq!(digest.stdout.trim(), held.manifest.digest().as_str());
+    server.run(&["rm", "localhost/team/app:2"]).await.expect(0, "");
+    cli.run(&["digest", &name]).await.expect(3, "manifest 2 is not here");
+}

@@ -1,0 +1,158 @@
+//! Clients of `rpull serve` that are slow, many, or want more than there is room for.
+
+use std::time::Duration;
+
+use rpull::digest::Digest;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::support::cli::Cli;
+use crate::support::images::random_blob;
+use crate::support::live::needs;
+use crate::support::served::{Served, ask, read_answer, say};
+use crate::support::serving::Serving;
+use crate::support::small::Small;
+
+/// How long the server lets a connection that says this stay open, in seconds of the test's clock.
+async fn patience(served: &Served, words: &str) -> u64 {
+    let mut stream = TcpStream::connect(served.host()).await.unwrap();
+    stream.write_all(words.as_bytes()).await.unwrap();
+    let began = Instant::now();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(!answer.starts_with(b"HTTP/1.1 2"), "{answer:?}");
+    began.elapsed().as_secs()
+}
+
+// The clock jumps to the next timer whenever nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn silence_ends_a_connection_and_keeps_what_came() {
+    let served = Served::start().await;
+    for head in ["", "GET /v2/ HT", "GET /v2/ HTTP/1.1\r\nHost: x\r\n"] {
+        assert_eq!(patience(&served, head).await, 30, "{head}");
+    }
+    let session = served.session("a").await;
+    let words = format!("PATCH {session} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf");
+    let waited = patience(&served, &words).await;
+    assert!((118..=122).contains(&waited), "{waited}");
+    assert_eq!(served.get(&session).await.header("Range"), Some("0-3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_does_not_read_is_left_after_a_while() {
+    let served = Served::start().await;
+    let digest = served.blob("a", &random_blob(30_000_000, 1)).await;
+    let mut stream = TcpStream::connect(served.host()).await.unwrap();
+    let head = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let mut rest = Vec::new();
+    let read = stream.read_to_end(&mut rest).await;
+    assert!(read.is_err() || rest.len() < 30_000_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_cuts_what_does_not_end() {
+    let served = Served::start().await;
+    let session = served.session("a").await;
+    let mut stream = TcpStream::connect(served.host()).await.unwrap();
+    let head = format!("PATCH {session} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    while served.get(&session).await.header("Range") != Some("0-3") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let began = Instant::now();
+    let folder = served.stop().await;
+    assert_eq!(began.elapsed().as_secs(), 5);
+    let mut rest = Vec::new();
+    // Not later: whoever embeds the server has its layout back.
+    let gone = tokio::time::timeout(Duration::from_secs(1), stream.read_to_end(&mut rest)).await;
+    assert!(gone.is_ok());
+    let id = session.rsplit('/').next().unwrap();
+    assert_eq!(std::fs::read(folder.path().join("store/sessions").join(id)).unwrap(), b"half");
+}
+
+#[tokio::test]
+async fn six_hundred_connections_are_served_in_turn() {
+    let served = Served::start().await;
+    let digest = served.blob("a", b"small").await;
+    let line = format!("GET /v2/a/blobs/{digest}");
+    let asked = (0..600).map(|_| ask(served.host(), &line, &[], b""));
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(answer.expect(200, "").body, b"small");
+    }
+    let mut idle = Vec::new();
+    for _ in 0..600 {
+        idle.push(TcpStream::connect(served.host()).await.unwrap());
+    }
+    let mut late = TcpStream::connect(served.host()).await.unwrap();
+    let words = b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let soon = tokio::time::timeout(Duration::from_millis(300), say(&mut late, words)).await;
+    assert!(soon.is_err(), "it waits until there is room");
+    drop(idle);
+    let answer = tokio::time::timeout(Duration::from_secs(20), read_answer(&mut late, false)).await;
+    answer.unwrap().unwrap().expect(200, "");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_uploads_fail_and_pulls_go_on() {
+    let test = "on_a_full_disk_uploads_fail_and_pulls_go_on";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let Some(_small) = Small::mount(test, &cli.store(), "size=1500k") else { return };
+    let serving = Serving::start(&cli).await;
+    let host = serving.host();
+    let small = random_blob(100_000, 1);
+    let held = format!("/v2/a/blobs/{}", Digest::sha256(&small));
+    let post = |bytes: &[u8]| format!("POST /v2/a/blobs/uploads/?digest={}", Digest::sha256(bytes));
+    ask(host, &post(&small), &[], &small).await.expect(201, "");
+
+    let large = random_blob(3_000_000, 2);
+    let answer = ask(host, &post(&large), &[], &large).await;
+    answer.expect(507, "UNKNOWN");
+    assert!(String::from_utf8_lossy(&answer.body).contains("the disk of the registry is full"));
+    assert_eq!(serving.sessions(), Vec::<u64>::new(), "its bytes make room again");
+
+    let opened = ask(host, "POST /v2/a/blobs/uploads/", &[], b"").await;
+    let session = opened.header("Location").unwrap().to_owned();
+    ask(host, &format!("PATCH {session}"), &[], &large).await.expect(507, "UNKNOWN");
+    ask(host, &held.replace("/v2", "GET /v2"), &[], b"").await.expect(200, "");
+    let kept = serving.sessions()[0];
+    let status = ask(host, &format!("GET {session}"), &[], b"").await;
+    let told = format!("0-{}", kept - 1);
+    assert_eq!(status.expect(204, "").header("Range"), Some(told.as_str()));
+    let put = format!("PUT {session}?digest={}", Digest::sha256(&large));
+    let left = usize::try_from(kept).unwrap();
+    ask(host, &put, &[], &large[left..]).await.expect(507, "UNKNOWN");
+    let grow = std::process::Command::new("mount")
+        .args(["-o", "remount,size=8m"])
+        .arg(cli.store())
+        .status();
+    assert!(grow.unwrap().success());
+    ask(host, &put, &[], &large[left..]).await.expect(201, "");
+}
+
+#[tokio::test]
+async fn an_early_answer_is_heard_by_clients_that_have_more_to_say() {
+    let served = Served::start().await;
+    let gone = format!("/v2/a/blobs/uploads/{}", "0".repeat(32));
+    let body = random_blob(20_000_000, 3);
+    for line in [format!("PATCH {gone}"), format!("PUT {gone}?digest={}", Digest::sha256(&body))] {
+        served.ask(&line, &[], &body).await.expect(404, "BLOB_UPLOAD_UNKNOWN");
+    }
+    // Who asks first need not send it at all.
+    let mut stream = TcpStream::connect(served.host()).await.unwrap();
+    let head = format!(
+        "PATCH {gone} HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\nExpect: 100-continue\r\n\r\n"
+    );
+    say(&mut stream, head.as_bytes()).await.unwrap().expect(404, "BLOB_UPLOAD_UNKNOWN");
+    let session = served.session("a").await;
+    let mut stream = TcpStream::connect(served.host()).await.unwrap();
+    let head = head.replace(&gone, &session).replace("20000000", "4");
+    let go_on = say(&mut stream, head.as_bytes()).await.unwrap();
+    assert_eq!(go_on.status, 100);
+    say(&mut stream, b"body").await.unwrap().expect(202, "");
+}

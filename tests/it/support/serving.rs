@@ -1,0 +1,50 @@
+//! `rpull serve` as a process of its own, which can be killed.
+
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use super::cli::{Cli, Output, Running};
+
+/// A registry over the store of its [`Cli`]; it ends with the value.
+pub(crate) struct Serving {
+    running: Running,
+    host: String,
+    store: PathBuf,
+}
+
+impl Serving {
+    /// On a free port.
+    pub(crate) async fn start(cli: &Cli) -> Self {
+        Self::start_at(cli, "127.0.0.1:0").await
+    }
+
+    /// At an address where another one was before.
+    pub(crate) async fn start_at(cli: &Cli, address: &str) -> Self {
+        let mut running = cli.spawn(&["serve", "--addr", address]);
+        let line = running.line().await;
+        let host = line.split_once("http://").unwrap_or_else(|| panic!("{line}")).1.to_owned();
+        Self { running, host, store: cli.store() }
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.running.signal(signal);
+    }
+
+    /// Ends it by a signal.
+    pub(crate) async fn end(self, signal: Signal) -> Output {
+        self.running.signal(signal);
+        self.running.wait().await
+    }
+
+    /// Lengths of the sessions on disk.
+    pub(crate) fn sessions(&self) -> Vec<u64> {
+        let entries = std::fs::read_dir(self.store.join("sessions")).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).collect()
+    }
+}
