@@ -21,7 +21,6 @@ mod names;
 mod oci;
 mod oci_target;
 mod open;
-mod pax;
 mod shelf;
 mod sink;
 mod source;

@@ -56,10 +56,19 @@ pub fn decompress<'a>(
     compression: Compression,
     bytes: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
+    decompress_within(compression, bytes, HARMLESS)
+}
+
+/// As [`decompress`]; so many bytes may come out however few go in.
+pub fn decompress_within<'a>(
+    compression: Compression,
+    bytes: impl Read + Send + 'a,
+    harmless: u64,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
     if compression == Compression::Plain {
         return Ok(Box::new(bytes));
     }
-    Ok(Box::new(Guarded::new(compression, bytes, HARMLESS)?))
+    Ok(Box::new(Guarded::new(compression, bytes, harmless)?))
 }
 
 /// What is inside, as long as there is not far more of it than outside.

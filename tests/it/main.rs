@@ -46,6 +46,8 @@ mod faults_uploads;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod layer_entries;
+#[cfg(test)]
 mod live_archives;
 #[cfg(test)]
 mod live_pull;

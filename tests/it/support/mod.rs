@@ -5,6 +5,7 @@
 pub(crate) mod assertions;
 pub(crate) mod certs;
 pub(crate) mod cli;
+pub(crate) mod entries;
 pub(crate) mod exchange;
 pub(crate) mod fixtures;
 pub(crate) mod flaky;
