@@ -19,7 +19,8 @@
 //! - [`archive`]: a tar of a layout, or what `docker save` writes, as both;
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers;
-//! - [`layer`]: the entries of a layer, read without writing anything.
+//! - [`layer`]: the entries of a layer, read without writing anything;
+//! - [`mod@unpack`]: layers as files in a root.
 
 pub mod annotation;
 pub mod archive;
@@ -46,6 +47,8 @@ pub mod registry;
 pub mod retry;
 pub mod secret;
 pub mod transfer;
+#[cfg(target_os = "linux")]
+pub mod unpack;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -28,4 +28,5 @@ mod sparse;
 pub use self::decompress::{Compression, decompress, decompress_within};
 pub use self::diff_id::DiffId;
 pub use self::entries::{Entries, Limits};
+pub(crate) use self::entry::split;
 pub use self::entry::{Device, Entry, Kind, Time};

@@ -8,7 +8,7 @@ use rpull::layer::{
     Compression, Device, DiffId, Entries, Entry, Kind, Limits, Time, decompress_within,
 };
 
-use crate::support::entries::{Item, tar, unended};
+use crate::support::entries::{Item, sparse, tar, unended};
 
 type Listed = Vec<(Entry, Vec<(u64, Vec<u8>)>)>;
 
@@ -170,45 +170,18 @@ fn bytes_arrive_whole_wherever_buffers_end() {
     assert_eq!(count, 3);
 }
 
-/// An old GNU sparse file of these extents and this size.
-fn sparse(extents: &[(u64, u64)], more: &[(u64, u64)], size: u64, bytes: &[u8]) -> Vec<u8> {
-    let mut tar = unended(&[Item::new(b'S', "sparse").size(bytes.len() as u64)]);
-    let put = |block: &mut [u8], at: usize, number: u64| {
-        block[at..at + 11].copy_from_slice(format!("{number:011o}").as_bytes());
-    };
-    for (row, (offset, length)) in extents.iter().enumerate() {
-        put(&mut tar, 386 + 24 * row, *offset);
-        put(&mut tar, 398 + 24 * row, *length);
-    }
-    put(&mut tar, 483, size);
-    if !more.is_empty() {
-        tar[482] = 1;
-        let mut block = [0; 512];
-        for (row, (offset, length)) in more.iter().enumerate() {
-            put(&mut block, 24 * row, *offset);
-            put(&mut block, 24 * row + 12, *length);
-        }
-        tar.extend_from_slice(&block);
-    }
-    tar[148..156].fill(b' ');
-    let sum: u32 = tar[..512].iter().map(|&byte| u32::from(byte)).sum();
-    tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    tar.extend_from_slice(bytes);
-    tar.resize(tar.len().next_multiple_of(512), 0);
-    tar.extend_from_slice(&unended(&[Item::file("next", "n")]));
-    tar
-}
-
 #[test]
 fn old_sparse_files_have_their_holes() {
-    let tar = sparse(&[(0, 3), (4096, 2)], &[(8192, 1), (10_000, 0)], 10_000, b"abcdef");
+    let extents = [(0, 3), (4096, 2), (8192, 1), (8193, 0), (8193, 0), (10_000, 0)];
+    let tar =
+        [sparse("s", &extents, 10_000, b"abcdef"), unended(&[Item::file("next", "n")])].concat();
     let listed = list(&tar).unwrap();
     assert_eq!(listed[0].0.size, 10_000);
     let pieces = [(0, &b"abc"[..]), (4096, b"de"), (8192, b"f")];
     assert_eq!(listed[0].1, pieces.map(|(offset, bytes)| (offset, bytes.to_vec())));
     assert_eq!(listed[1].0.path, b"next");
-    refused(&sparse(&[(0, 3), (2, 3)], &[], 10, b"abcdef"), "impossible holes");
-    refused(&sparse(&[(0, 6)], &[], 1 << 32, b"abcd"), "impossible holes");
+    refused(&sparse("s", &[(0, 3), (2, 3)], 10, b"abcdef"), "impossible holes");
+    refused(&sparse("s", &[(0, 6)], 1 << 32, b"abcd"), "impossible holes");
     let pax = Item::file("a", "x").pax("GNU.sparse.major", "1");
     refused(&unended(&[pax]), "sparse file in the form of a PAX header");
 }

@@ -48,6 +48,8 @@ mod fixtures;
 #[cfg(test)]
 mod layer_entries;
 #[cfg(test)]
+mod layer_vectors;
+#[cfg(test)]
 mod live_archives;
 #[cfg(test)]
 mod live_pull;
@@ -87,3 +89,5 @@ mod support_selftest;
 mod together;
 #[cfg(test)]
 mod transfer;
+#[cfg(test)]
+mod unpack_apply;

@@ -158,3 +158,32 @@ pub(crate) fn tar(items: &[Item]) -> Vec<u8> {
 pub(crate) fn layer_of(items: &[Item]) -> Layer {
     gzip(&tar(items))
 }
+
+/// An old GNU sparse file of these extents, more than four in a block of their own, and this size, without an end.
+pub(crate) fn sparse(name: &str, extents: &[(u64, u64)], size: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut tar = unended(&[Item::new(b'S', name).size(bytes.len() as u64)]);
+    let put = |block: &mut [u8], at: usize, number: u64| {
+        block[at..at + 11].copy_from_slice(format!("{number:011o}").as_bytes());
+    };
+    put(&mut tar, 483, size);
+    let (first, more) = extents.split_at(extents.len().min(4));
+    let mut block = [0; 512];
+    for (row, (offset, length)) in first.iter().enumerate() {
+        put(&mut tar, 386 + 24 * row, *offset);
+        put(&mut tar, 398 + 24 * row, *length);
+    }
+    for (row, (offset, length)) in more.iter().enumerate() {
+        put(&mut block, 24 * row, *offset);
+        put(&mut block, 24 * row + 12, *length);
+    }
+    tar[482] = u8::from(!more.is_empty());
+    tar[148..156].fill(b' ');
+    let sum: u32 = tar[..512].iter().map(|&byte| u32::from(byte)).sum();
+    tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    if !more.is_empty() {
+        tar.extend_from_slice(&block);
+    }
+    tar.extend_from_slice(bytes);
+    tar.resize(tar.len().next_multiple_of(512), 0);
+    tar
+}
