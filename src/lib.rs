@@ -47,7 +47,6 @@ pub mod registry;
 pub mod retry;
 pub mod secret;
 pub mod transfer;
-#[cfg(target_os = "linux")]
 pub mod unpack;
 
 use std::path::Path;

@@ -7,9 +7,8 @@ use clap::{Command, CommandFactory as _};
 use super::args::Cli;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
-const LATER: [&str; 11] = [
-    "analyze", "cat", "demo", "df", "diff", "export", "files", "mirror", "serve", "stats", "unpack",
-];
+const LATER: [&str; 10] =
+    ["analyze", "cat", "demo", "df", "diff", "export", "files", "mirror", "serve", "stats"];
 
 /// The words with a verb in front, so that each option is read by the verb it belongs to.
 ///

@@ -15,8 +15,11 @@
 //! # }
 //! ```
 
+mod apply;
 mod attributes;
+mod building;
 mod directories;
+mod inflate;
 mod later;
 mod left_out;
 mod made;
@@ -28,6 +31,8 @@ mod user;
 
 use std::io;
 
+pub use self::apply::LayerBlob;
+pub use self::building::Building;
 pub use self::left_out::{Cause, LeftOut};
 pub use self::root::Root;
 pub use self::unpacker::{Options, Unpacked, Unpacker};
@@ -39,6 +44,7 @@ const MARKER: &[u8] = b".rpull-incomplete";
 /// What went wrong with an entry of a layer; errors of whoever gave the bytes stay what they are.
 fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
     let error = match error.downcast::<Error>() {
+        Ok(error) if error.kind() == ErrorKind::Interrupted => return error,
         Ok(error) => return error.at(layer),
         Err(error) => error,
     };

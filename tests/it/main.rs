@@ -22,6 +22,8 @@ mod cli_pull;
 #[cfg(test)]
 mod cli_store;
 #[cfg(test)]
+mod cli_unpack;
+#[cfg(test)]
 mod cli_words;
 #[cfg(test)]
 mod content_suite;
