@@ -9,10 +9,12 @@ use rustix::fs::{
     renameat_with, statx, syncfs, unlinkat,
 };
 
-use super::MARKER;
 use super::remove::clear;
 use super::root::{Root, create, open_below};
-use crate::error::{Error, ErrorKind, Result};
+use super::{MARKER, failed};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Error, Result};
 
 /// What `mkfs` leaves in an empty file system.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
@@ -40,10 +42,7 @@ impl Building {
     pub fn begin(path: &Path) -> Result<Self> {
         // Without a slash at the end, which would follow a link.
         let path: PathBuf = path.components().collect();
-        let fail = |error: io::Error| {
-            Error::new(ErrorKind::Unpack, "unpack").at(path.display().to_string()).caused_by(error)
-        };
-        let (root, site) = site(&path).map_err(fail)?;
+        let (root, site) = site(&path).map_err(|error| fail(&path, error))?;
         // A default ACL would change every mode.
         _ = rustix::fs::fremovexattr(&root, "system.posix_acl_default").is_ok();
         Ok(Self { root, site, published: false, path })
@@ -51,7 +50,7 @@ impl Building {
 
     /// The directory to unpack to.
     pub fn root(&self) -> Result<Root> {
-        self.root.try_clone().map(Root::from_handle).map_err(|error| self.failed(error))
+        self.root.try_clone().map(Root::from_handle).map_err(|error| fail(&self.path, error))
     }
 
     /// Whether the root is new; where not, it keeps its mode unless a layer says something about it.
@@ -61,7 +60,7 @@ impl Building {
 
     /// Lets the tree be seen as a whole; with `sync` only when it is on disk.
     pub fn publish(mut self, sync: bool) -> Result<()> {
-        self.move_in(sync).map_err(|error| self.failed(error))
+        self.move_in(sync).map_err(|error| fail(&self.path, error))
     }
 
     fn move_in(&mut self, sync: bool) -> io::Result<()> {
@@ -88,10 +87,6 @@ impl Building {
         Ok(())
     }
 
-    fn failed(&self, error: io::Error) -> Error {
-        Error::new(ErrorKind::Unpack, "unpack").at(self.path.display().to_string()).caused_by(error)
-    }
-
     fn discard(&self) -> io::Result<()> {
         match &self.site {
             Site::InPlace => {
@@ -107,6 +102,10 @@ impl Building {
             }
         }
     }
+}
+
+fn fail(path: &Path, error: io::Error) -> Error {
+    failed("unpack", &path.display().to_string(), error)
 }
 
 impl Drop for Building {
@@ -153,14 +152,15 @@ fn is_mounted(directory: &OwnedFd) -> io::Result<bool> {
 }
 
 fn see_that_it_is_empty(directory: &OwnedFd, is_mounted: bool) -> io::Result<()> {
+    let mut is_empty = true;
     for child in Dir::read_from(directory)? {
         let child = child?;
         match child.file_name().to_bytes() {
+            MARKER => return Err(io::Error::other("holds what an interrupted unpack has left")),
             b"." | b".." => {}
             LOST_AND_FOUND if is_mounted => {}
-            MARKER => return Err(io::Error::other("holds what an interrupted unpack has left")),
-            _ => return Err(io::ErrorKind::DirectoryNotEmpty.into()),
+            _ => is_empty = false,
         }
     }
-    Ok(())
+    if is_empty { Ok(()) } else { Err(io::ErrorKind::DirectoryNotEmpty.into()) }
 }

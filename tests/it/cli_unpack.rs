@@ -28,13 +28,6 @@ fn sample() -> Image {
 
 const TREE: [&str; 5] = ["big", "bin/", "bin/app", "etc/", "etc/kept"];
 
-/// Writes an image as an archive that every place can be made from.
-fn write_archive(cli: &Cli, image: &Image) -> String {
-    fs::write(cli.dir().join("image.tar"), tars::tar(&tars::layout(image, Some("team/app:1"))))
-        .unwrap();
-    "oci-archive:image.tar".to_owned()
-}
-
 fn zstd(tar: &[u8]) -> Layer {
     let bytes = zstd::encode_all(tar, 1).unwrap().into();
     Layer { diff_id: rpull::digest::Digest::sha256(tar), bytes }
@@ -54,7 +47,7 @@ async fn every_place_gives_the_same_tree() {
     let held = sample();
     held.publish(&registry, "team/app", Some("1"));
     let name = format!("{}:1", registry.repository("team/app"));
-    let archive = write_archive(&cli, &held);
+    let archive = tars::write_to(&cli, &held);
     cli.run(&["copy", &archive, "oci:layout"]).await.expect(0, "");
     cli.run(&["copy", &archive, "docker-archive:docker.tar"]).await.expect(0, "");
     let docker = format!("docker://{name}");
@@ -94,7 +87,7 @@ async fn no_store_keeps_nothing() {
 async fn json_tells_layers_and_what_came_of_them() {
     let cli = Cli::new();
     let held = sample();
-    let archive = write_archive(&cli, &held);
+    let archive = tars::write_to(&cli, &held);
     let told = cli.json(&["unpack", "--json", &archive, "root"]).await;
     let number = |key: &str| told[key].as_u64().unwrap();
     assert_eq!((number("files"), number("entries"), number("bytes")), (4, 6, 700_011));
@@ -133,11 +126,11 @@ async fn compressions_are_told_by_their_bytes() {
         zstd(&tar(&[Item::file("zstd", "2")])),
         gzip(&tar(&[])),
     ];
-    let archive = write_archive(&cli, &image(Family::Docker, "amd64", &layers));
+    let archive = tars::write_to(&cli, &image(Family::Docker, "amd64", &layers));
     cli.run(&["unpack", &archive, "root"]).await.expect(0, "");
     assert_eq!(names(&cli.dir().join("root")), ["plain", "zstd"]);
     let xz = Layer { bytes: b"\xfd7zXZ\0".to_vec().into(), ..layers[0].clone() };
-    let archive = write_archive(&cli, &image(Family::Oci, "amd64", &[xz]));
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[xz]));
     cli.run(&["unpack", &archive, "other"]).await.expect(1, "is compressed with xz");
     assert_nothing_left(cli.dir(), "other");
 }
@@ -160,7 +153,7 @@ async fn what_is_wrong_with_a_layer_is_told_and_nothing_is_left() {
         (&unknown, 7, ": ok: has an entry of the unknown type 'Q'"),
     ] {
         let archive =
-            write_archive(&cli, &image(Family::Oci, "amd64", &[good.clone(), bad.clone()]));
+            tars::write_to(&cli, &image(Family::Oci, "amd64", &[good.clone(), bad.clone()]));
         let output = cli.run(&["unpack", &archive, "root"]).await;
         output.expect(code, words);
         assert!(output.stderr.contains("error: layer sha256:"), "{}", output.stderr);
@@ -170,7 +163,7 @@ async fn what_is_wrong_with_a_layer_is_told_and_nothing_is_left() {
     let mut config: Value = serde_json::from_slice(&sample().config.bytes).unwrap();
     config["rootfs"]["diff_ids"].as_array_mut().unwrap().pop();
     let broken = crate::support::images::with_config(&sample(), &config);
-    let archive = write_archive(&cli, &broken);
+    let archive = tars::write_to(&cli, &broken);
     cli.run(&["unpack", &archive, "root"]).await.expect(5, "has 2 layers and 1 diff_ids");
     assert_nothing_left(cli.dir(), "root");
 }
@@ -196,7 +189,7 @@ async fn bytes_that_rotted_in_the_store_are_not_a_layers_fault() {
 #[tokio::test]
 async fn the_directory_must_be_absent_or_empty() {
     let cli = Cli::new();
-    let archive = write_archive(&cli, &sample());
+    let archive = tars::write_to(&cli, &sample());
     let dir = cli.dir();
     for name in ["full", "empty", "real"] {
         fs::create_dir(dir.join(name)).unwrap();
@@ -249,7 +242,7 @@ async fn without_root_it_keeps_what_a_user_can_have_and_tells_the_rest_once() {
         Item::file("closed/d", "d"),
     ]);
     let cli = Cli::new();
-    let archive = write_archive(&cli, &image(Family::Oci, "amd64", &[base, upper]));
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[base, upper]));
     let user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"];
     let open = cli.dir().join("open");
     fs::create_dir(&open).unwrap();

@@ -93,3 +93,9 @@ mod together;
 mod transfer;
 #[cfg(test)]
 mod unpack_apply;
+#[cfg(test)]
+mod unpack_costs;
+#[cfg(test)]
+mod unpack_disk;
+#[cfg(test)]
+mod unpack_peers;

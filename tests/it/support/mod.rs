@@ -19,6 +19,7 @@ pub(crate) mod real;
 pub(crate) mod recorder;
 pub(crate) mod registry;
 pub(crate) mod samples;
+pub(crate) mod small;
 pub(crate) mod strace;
 pub(crate) mod tars;
 pub(crate) mod terminal;

@@ -1,0 +1,40 @@
+//! Small file systems, to be filled.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file system of this size; gone with the value.
+pub(crate) struct Small(PathBuf);
+
+impl Small {
+    /// `None` where mounting is not allowed, which is said.
+    pub(crate) fn mount(test: &str, path: &Path, options: &str) -> Option<Self> {
+        std::fs::create_dir(path).unwrap();
+        let mut mount = Command::new("mount");
+        let output = mount.args(["-t", "tmpfs", "-o", options, "none"]).arg(path).output().unwrap();
+        if output.status.success() {
+            return Some(Self(path.to_owned()));
+        }
+        let why = String::from_utf8_lossy(&output.stderr);
+        let why = format!("left out: {test}: nothing can be mounted here: {}", why.trim());
+        writeln!(std::io::stderr(), "{why}").unwrap();
+        None
+    }
+}
+
+impl Small {
+    /// Mounts it anew with other options.
+    pub(crate) fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        let grown = Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap();
+        assert!(grown.success());
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
+        assert!(unmounted.success());
+    }
+}
