@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Document,
     /// The local store or a layout could not be read or written.
     Store,
+    /// A layer could not become files: it is malformed or beyond the limits, or the disk did not take it.
+    Unpack,
     /// Stopped by the caller.
     Interrupted,
 }
@@ -53,6 +55,7 @@ impl ErrorKind {
             Self::Unsupported => "unsupported",
             Self::Document => "document",
             Self::Store => "store",
+            Self::Unpack => "unpack",
             Self::Interrupted => "interrupted",
         }
     }
@@ -106,6 +109,8 @@ pub enum Matter {
     SpoolFull,
     /// Whoever read standard output has had enough.
     ReaderGone,
+    /// The disk that layers are unpacked to is full.
+    RootDiskFull,
     /// An archive was made for somebody who has more.
     NotCarried,
     /// An archive is no tar of an image layout.

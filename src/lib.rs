@@ -18,7 +18,9 @@
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
 //! - [`archive`]: a tar of a layout, or what `docker save` writes, as both;
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
-//! - [`insight`]: what documents say about an image, without its layers.
+//! - [`insight`]: what documents say about an image, without its layers;
+//! - [`layer`]: the entries of a layer, read without writing anything;
+//! - [`mod@unpack`]: layers as files in a root.
 
 pub mod annotation;
 pub mod archive;
@@ -47,6 +49,7 @@ pub mod secret;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod transfer;
+pub mod unpack;
 
 use std::path::Path;
 use std::sync::Arc;

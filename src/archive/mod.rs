@@ -25,7 +25,6 @@ mod oci;
 mod oci_target;
 mod open;
 mod options;
-mod pax;
 mod piece;
 mod shelf;
 mod sink;

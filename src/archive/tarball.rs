@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use tar::{EntryType, Header};
 
 use super::names::{clean, resolve};
-use super::pax;
+use crate::layer::pax;
 
 /// Of a header, and what every entry is padded to.
 pub(super) const BLOCK: u64 = 512;

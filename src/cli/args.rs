@@ -4,6 +4,7 @@ mod archives;
 mod at_registry;
 mod moving;
 mod serving;
+mod unpack;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 pub(crate) use self::moving::{Copy, Moving, Pull, Push};
 pub(crate) use self::serving::Serve;
+pub(crate) use self::unpack::Unpack;
 
 /// Heading of the options that say how to reach a registry.
 const REGISTRY: &str = "Registry options";
@@ -62,7 +64,7 @@ Examples:
   rpull --plan debian:12                what would travel, and how much of it is there already
 
 Exit codes: 0 done, 1 other failure, 2 usage, 3 not found, 4 permission, 5 integrity,
-            6 registry or network, 7 store, 130/143 interrupted or terminated")]
+            6 registry or network, 7 store or unpack, 130/143 interrupted or terminated")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -267,6 +269,15 @@ Where a registry deletes no tags, a tag goes with its manifest if no other tag s
         after_help = "Examples:\n  rpull layers alpine:3.14\n  rpull layers --json debian:12 | jq '.[].chain_id'"
     )]
     Layers(History),
+    /// Make an image's files: its layers, one over the other, in a directory
+    #[command(after_help = "Examples:
+  rpull unpack alpine:3.14 ./root
+  rpull unpack --platform linux/arm64 oci:./image ./root
+  rpull unpack docker-archive:app.tar /mnt/app && chroot /mnt/app
+
+The directory must be absent or empty, and appears when everything in it is verified; a mount point
+is filled in place. Root keeps owners and devices, others what they can have.")]
+    Unpack(Unpack),
     /// List the images in the store
     #[command(
         visible_alias = "ls",

@@ -16,7 +16,7 @@ pub(super) fn code(error: &Error) -> u8 {
         ErrorKind::Denied => 4,
         ErrorKind::Mismatch | ErrorKind::Document => 5,
         ErrorKind::Registry | ErrorKind::Incomplete | ErrorKind::Transport => 6,
-        ErrorKind::Store => 7,
+        ErrorKind::Store | ErrorKind::Unpack => 7,
         ErrorKind::Unsupported => 1,
         ErrorKind::Interrupted => super::signals::exit_code(),
     }
@@ -63,7 +63,7 @@ fn hint(error: &Error) -> Option<&'static str> {
             "give the registry's CA with --ca-file, or put it into certs.d; --insecure accepts any certificate"
         }
         Matter::NoTls => "the registry may speak plain http: --plain-http",
-        Matter::ArchiveDiskFull => "free some space there and run it again",
+        Matter::ArchiveDiskFull | Matter::RootDiskFull => "free some space there and run it again",
         Matter::ReaderGone => return None,
         Matter::SpoolFull => {
             "a pipe or a compressed archive is unpacked there first; TMPDIR names another place"

@@ -87,10 +87,28 @@ pub fn decompress_among<'a>(
     compression: Compression,
     bytes: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
+    guarded(all.clone(), compression, bytes, HARMLESS)
+}
+
+/// As [`decompress`]; so many bytes may come out however few go in.
+pub fn decompress_within<'a>(
+    compression: Compression,
+    bytes: impl Read + Send + 'a,
+    harmless: u64,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    guarded(Inflation::default(), compression, bytes, harmless)
+}
+
+fn guarded<'a>(
+    all: Inflation,
+    compression: Compression,
+    bytes: impl Read + Send + 'a,
+    harmless: u64,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
     if compression == Compression::Plain {
         return Ok(Box::new(bytes));
     }
-    Ok(Box::new(Guarded::new(all.clone(), compression, bytes, HARMLESS)?))
+    Ok(Box::new(Guarded::new(all, compression, bytes, harmless)?))
 }
 
 /// What is inside, as long as there is not far more of it than outside.

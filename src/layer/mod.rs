@@ -1,5 +1,34 @@
-//! A layer blob as a stream: what it is compressed with, and the tar inside.
+//! A layer blob as a stream: what it is compressed with, and the entries of the tar inside. Nothing here writes.
+//!
+//! ```no_run
+//! use rpull::layer::{DiffId, Entries, Limits, Compression, decompress};
+//!
+//! # fn example(blob: std::fs::File) -> std::io::Result<()> {
+//! let tar = decompress(Compression::Gzip, blob)?;
+//! let tar = std::io::BufReader::new(tar);
+//! let mut entries = Entries::new(DiffId::new(tar), Limits::default());
+//! while let Some(entry) = entries.next_entry()? {
+//!     println!("{} {}", entry.size, String::from_utf8_lossy(&entry.path));
+//! }
+//! println!("diff_id {}", entries.drain()?.finish());
+//! # Ok(())
+//! # }
+//! ```
 
+mod ahead;
 mod decompress;
+mod diff_id;
+mod entries;
+mod entry;
+mod header;
+mod input;
+pub(crate) mod pax;
+mod sparse;
 
-pub use self::decompress::{Compression, Inflation, decompress, decompress_among};
+pub use self::decompress::{
+    Compression, Inflation, decompress, decompress_among, decompress_within,
+};
+pub use self::diff_id::DiffId;
+pub use self::entries::{Entries, Limits};
+pub(crate) use self::entry::split;
+pub use self::entry::{Device, Entry, Kind, Time};

@@ -1,5 +1,6 @@
 //! A layout as something to read from.
 
+use std::fs::File;
 use std::future::ready;
 
 use bytes::Bytes;
@@ -22,6 +23,14 @@ impl Layout {
             Name::Digest(digest) => self.by_digest(digest),
             _ => self.described(&self.find(name)?.ok_or_else(|| self.0.lacks(&name.to_string()))?),
         }
+    }
+
+    /// The file of a blob, whose bytes are not verified.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where it is not there.
+    pub fn blob_file(&self, digest: &Digest) -> Result<File> {
+        blobs::open(self.root(), digest)
     }
 
     fn find(&self, name: &Name) -> Result<Option<Descriptor>> {

@@ -21,13 +21,39 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ),
     (
         "layer",
-        &["crate::registry", "crate::layout", "crate::archive", "crate::transfer", "crate::cli"],
+        &[
+            "crate::registry",
+            "crate::layout",
+            "crate::archive",
+            "crate::transfer",
+            "crate::unpack",
+            "crate::cli",
+        ],
         "bytes know nothing of where they come from",
     ),
     (
         "transfer",
-        &["crate::layout", "crate::archive", "crate::cli", "crate::insight", "reqwest"],
+        &[
+            "crate::layout",
+            "crate::archive",
+            "crate::unpack",
+            "crate::cli",
+            "crate::insight",
+            "reqwest",
+        ],
         "the engine knows the traits of its ends only",
+    ),
+    (
+        "unpack",
+        &[
+            "crate::registry",
+            "crate::layout",
+            "crate::archive",
+            "crate::transfer",
+            "crate::cli",
+            "crate::insight",
+        ],
+        "files know nothing of where their layers come from",
     ),
     (
         "insight",

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::json;
 
@@ -149,7 +148,7 @@ async fn on_a_full_disk_what_arrived_is_kept_until_there_is_space() {
     let held = image(Family::Oci, "amd64", &layers);
     held.publish(&registry, "a", Some("1"));
     let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));
-    let Some(_small) = Small::mount(test, &cli.store(), "size=2500k") else { return };
+    let Some(small) = Small::mount(test, &cli.store(), "size=2500k") else { return };
     let ingest = cli.store().join("ingest");
     let output = cli.run(&["--jobs", "1", &name]).await;
     output.expect(7, "No space left on device").expect(7, "hint: free some space");
@@ -157,8 +156,7 @@ async fn on_a_full_disk_what_arrived_is_kept_until_there_is_space() {
     let kept: u64 =
         std::fs::read_dir(&ingest).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
     assert!(kept > 0, "what arrived is kept");
-    let grow = Command::new("mount").args(["-o", "remount,size=8m"]).arg(cli.store()).status();
-    assert!(grow.unwrap().success());
+    small.remount("size=8m");
     let report = cli.json(&["--json", &name]).await;
     assert_eq!(report["bytes"]["resumed"], kept);
     assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));
@@ -287,11 +285,9 @@ async fn without_inodes_the_message_is_the_same() {
     let (_registry, _, name) = published().await;
     let (cli, name) = (Cli::new(), format!("{name}:1"));
     // Enough for the store, not for all of its blobs.
-    let Some(_small) = Small::mount(test, &cli.store(), "nr_inodes=10") else { return };
+    let Some(small) = Small::mount(test, &cli.store(), "nr_inodes=10") else { return };
     cli.run(&[&name]).await.expect(7, "No space left on device");
-    let grow =
-        Command::new("mount").args(["-o", "remount,nr_inodes=100"]).arg(cli.store()).status();
-    assert!(grow.unwrap().success());
+    small.remount("nr_inodes=100");
     assert_recovers(&cli, &[&name], "no inodes").await;
 }
 
@@ -303,10 +299,9 @@ async fn a_read_only_store_is_told_at_the_start_and_can_still_be_read() {
     }
     let (registry, [held, _], name) = published().await;
     let cli = Cli::new();
-    let Some(_small) = Small::mount(test, &cli.store(), "size=1m") else { return };
+    let Some(small) = Small::mount(test, &cli.store(), "size=1m") else { return };
     cli.run(&[&format!("{name}:1")]).await.expect(0, "");
-    let lock = Command::new("mount").args(["-o", "remount,ro"]).arg(cli.store()).status();
-    assert!(lock.unwrap().success());
+    small.remount("ro");
     registry.server.forget();
     let output = cli.run(&[&format!("{name}:2")]).await;
     output.expect(7, "Read-only file system").expect(7, cli.store().to_str().unwrap());

@@ -28,6 +28,8 @@ mod cli_pull;
 #[cfg(test)]
 mod cli_store;
 #[cfg(test)]
+mod cli_unpack;
+#[cfg(test)]
 mod cli_words;
 #[cfg(test)]
 mod content_suite;
@@ -51,6 +53,10 @@ mod faults_tls;
 mod faults_uploads;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod layer_entries;
+#[cfg(test)]
+mod layer_vectors;
 #[cfg(test)]
 mod live_archives;
 #[cfg(test)]
@@ -113,3 +119,11 @@ mod support_selftest;
 mod together;
 #[cfg(test)]
 mod transfer;
+#[cfg(test)]
+mod unpack_apply;
+#[cfg(test)]
+mod unpack_costs;
+#[cfg(test)]
+mod unpack_disk;
+#[cfg(test)]
+mod unpack_peers;

@@ -7,7 +7,7 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 use crate::support::registry::{Auth, Options, Registry};
 
-const VERBS: [&str; 28] = [
+const VERBS: [&str; 29] = [
     "pull",
     "push",
     "copy",
@@ -25,6 +25,7 @@ const VERBS: [&str; 28] = [
     "delete",
     "history",
     "layers",
+    "unpack",
     "images",
     "tag",
     "rm",
@@ -142,7 +143,7 @@ async fn trouble() -> Registry {
 }
 
 /// Commands that cannot do what they are asked.
-const ERRORS: [&str; 48] = [
+const ERRORS: [&str; 50] = [
     "HOST/team/app:9",
     "HOST/team/ap:1.0",
     "--platform linux/s390x HOST/team/app:multi",
@@ -172,6 +173,8 @@ const ERRORS: [&str; 48] = [
     "tag team/app:1.0 other",
     "rm team/app:1.0",
     "verify team/app:1.0",
+    "unpack store:team/app:1.0 root",
+    "unpack --platform linux/arm64 HOST/team/app:1.0 absent/root",
     "push HOST/team/app:1.0",
     "push team/app:1.0 oci:out",
     "push a b c",

@@ -114,7 +114,7 @@ pub(super) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
     }
 }
 
-fn progress(show: Show, words: &'static Words) -> Arc<dyn Progress> {
+pub(super) fn progress(show: Show, words: &'static Words) -> Arc<dyn Progress> {
     match show {
         Show::Bars => Arc::new(Bars::new(words)),
         Show::Lines => Arc::new(Lines::new(words)),

@@ -124,6 +124,11 @@ pub(crate) fn uncompressed(image: &Image) -> Image {
     assemble(Family::Oci, config, image.layers.iter().map(inflated).collect())
 }
 
+/// The same layers under another config.
+pub(crate) fn with_config(image: &Image, config: &Value) -> Image {
+    assemble(Family::Oci, Piece::json(MediaType::OCI_CONFIG, config), image.layers.clone())
+}
+
 /// An artifact: a manifest over one blob that is no image config.
 pub(crate) fn raw(family: Family, bytes: Vec<u8>) -> Image {
     assemble(family, Piece::new("application/vnd.example.thing".into(), bytes), Vec::new())

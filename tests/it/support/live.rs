@@ -30,6 +30,15 @@ pub(crate) fn needs(test: &str, programs: &[&str]) -> bool {
     false
 }
 
+/// Whether the tests run as root; where not, says that the test is left out.
+pub(crate) fn is_root(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        writeln!(std::io::stderr(), "left out: {test}: only root can").unwrap();
+    }
+    root
+}
+
 /// Who may use a registry.
 pub(crate) enum Access<'a> {
     Open,

@@ -3,8 +3,10 @@
 #![expect(dead_code, reason = "the tests of the client come with the client")]
 
 pub(crate) mod assertions;
+pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod cli;
+pub(crate) mod entries;
 pub(crate) mod exchange;
 pub(crate) mod fixtures;
 pub(crate) mod flaky;
@@ -24,3 +26,4 @@ pub(crate) mod strace;
 pub(crate) mod tars;
 pub(crate) mod terminal;
 pub(crate) mod tokens;
+pub(crate) mod tree;

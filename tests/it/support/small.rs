@@ -23,6 +23,15 @@ impl Small {
     }
 }
 
+impl Small {
+    /// Mounts it anew with other options.
+    pub(crate) fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        let grown = Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap();
+        assert!(grown.success());
+    }
+}
+
 impl Drop for Small {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();

@@ -3,6 +3,7 @@
 use rpull::digest::Digest;
 use serde_json::{Value, json};
 
+use super::cli::Cli;
 use super::images::{Image, uncompressed};
 
 /// An entry of a tar.
@@ -96,4 +97,11 @@ pub(crate) fn layout(image: &Image, name: Option<&str>) -> Vec<Entry> {
     entries.push(file("index.json", index.to_string()));
     entries.push(file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#));
     entries
+}
+
+/// Writes a layout of the image where commands find it, and tells its place.
+pub(crate) fn write_to(cli: &Cli, image: &Image) -> String {
+    let archive = tar(&layout(image, Some("team/app:1")));
+    std::fs::write(cli.dir().join("image.tar"), archive).unwrap();
+    "oci-archive:image.tar".to_owned()
 }

@@ -1,7 +1,7 @@
 //! Records of a PAX header: `LENGTH KEY=VALUE\n`, each as long as it says. Spec: POSIX `pax`, "Extended Header".
 
 /// Every key and value in order; `None` where anything is not a record. A value may hold any bytes, newlines too.
-pub(super) fn records(mut bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+pub(crate) fn records(mut bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let digits = bytes.iter().position(|&byte| byte == b' ')?;

@@ -1,0 +1,298 @@
+//! The tar inside a layer, entry by entry, in one pass. Nothing that it says is believed before it is judged here.
+
+use std::io::{self, BufRead};
+
+use super::ahead::{Ahead, LONGEST, judge_global};
+use super::entry::{Device, Entry, Kind, Marker, Time, clean, hidden, marker, split};
+use super::header::{Found, Header, more_extents};
+use super::input::{BLOCK, Input, WHOLE};
+use super::sparse::{Extent, Map};
+
+/// Bytes of a path; the kernel takes no more at once.
+const LONGEST_PATH: usize = 4095;
+
+/// How much is taken from one layer, whatever it says.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Entries.
+    pub entries: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { entries: 5_000_000 }
+    }
+}
+
+/// A layer that is being read.
+#[derive(Debug)]
+pub struct Entries<R> {
+    input: Input<R>,
+    limits: Limits,
+    count: u64,
+    body: Body,
+}
+
+/// What is left of the bytes of the present entry.
+#[derive(Debug, Default)]
+struct Body {
+    /// Where in the file the next bytes belong.
+    offset: u64,
+    /// Bytes that are stored from there on without a hole.
+    run: u64,
+    /// Stretches that come then, the next one last.
+    extents: Vec<Extent>,
+    /// Bytes that fill up the last block.
+    padding: u64,
+}
+
+/// A header and what stood in front of it.
+struct Raw {
+    kind: u8,
+    entry: Entry,
+    /// Bytes that are stored, and where they belong.
+    stored: u64,
+    map: Option<Map>,
+}
+
+impl<R: BufRead> Entries<R> {
+    /// Reads an uncompressed tar.
+    pub fn new(tar: R, limits: Limits) -> Self {
+        Self { input: Input::new(tar), limits, count: 0, body: Body::default() }
+    }
+
+    /// The next entry; what was not read of the bytes of the last one is skipped.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] for what is no tar, is beyond the limits, or could be read in two ways.
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        loop {
+            let Some(raw) = self.raw()? else { return Ok(None) };
+            self.count += 1;
+            if self.count > self.limits.entries {
+                return Err(invalid("has more entries than are unpacked"));
+            }
+            if let Some(entry) = judge(raw.kind, raw.entry)? {
+                return Ok(Some(entry));
+            }
+        }
+    }
+
+    /// The next bytes of the present entry, and where in the file they belong; between pieces there may be holes.
+    pub fn piece(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+        while self.body.run == 0 {
+            let Some(next) = self.body.extents.pop() else { return Ok(None) };
+            (self.body.offset, self.body.run) = (next.offset, next.length);
+        }
+        let piece = self.input.piece(self.body.run)?;
+        let offset = self.body.offset;
+        self.body.offset += piece.len() as u64;
+        self.body.run -= piece.len() as u64;
+        Ok(Some((offset, piece)))
+    }
+
+    /// Reads to the very end of the stream, beyond that of the tar: the digest is of all of it.
+    pub fn drain(mut self) -> io::Result<R> {
+        self.input.drain()?;
+        Ok(self.input.into_reader())
+    }
+
+    fn skip_body(&mut self) -> io::Result<()> {
+        let body = std::mem::take(&mut self.body);
+        let extents = body.extents.iter().map(|extent| extent.length).sum::<u64>();
+        self.input.skip(body.run + extents + body.padding)
+    }
+
+    /// The next header that is about an entry and not about others, with all that stood in front of it.
+    fn raw(&mut self) -> io::Result<Option<Raw>> {
+        self.skip_body()?;
+        let mut ahead = Ahead::default();
+        loop {
+            let first = self.count == 0 && ahead.is_empty();
+            // Without the two empty blocks at its end a tar is as good (quay/claircore#683).
+            if self.input.is_at_end()? {
+                return end(&ahead);
+            }
+            let header = match Header::find(self.input.whole(BLOCK)?) {
+                Found::Header(header) => header,
+                Found::Empty => {
+                    // After one empty block some readers go on.
+                    let is_end = self.input.is_at_end()?
+                        || matches!(Header::find(self.input.whole(BLOCK)?), Found::Empty);
+                    return if is_end {
+                        end(&ahead)
+                    } else {
+                        Err(invalid("goes on after its end"))
+                    };
+                }
+                Found::Nothing if first => return Err(invalid("is no tar")),
+                Found::Nothing => {
+                    return Err(invalid("is damaged: what should be a header is none"));
+                }
+            };
+            let own = header.size().ok_or_else(|| invalid("has an entry of an impossible size"))?;
+            if let kind @ (b'L' | b'K' | b'x' | b'g') = header.kind() {
+                let bytes = self.extension(own)?;
+                match kind {
+                    b'g' => judge_global(&bytes)?,
+                    b'x' => ahead.read_pax(&bytes)?,
+                    kind => ahead.read_long(kind, &bytes)?,
+                }
+                continue;
+            }
+            let mut raw = read(header, own, &mut ahead)?;
+            let more = raw.map.is_some() && header.sparse().is_some_and(|(_, more, _)| more);
+            self.body = self.body_of(&mut raw, more)?;
+            return Ok(Some(raw));
+        }
+    }
+
+    /// The bytes of an entry that is about others.
+    fn extension(&mut self, size: u64) -> io::Result<Vec<u8>> {
+        // Of many in a row each is an entry that costs time.
+        self.count += 1;
+        if size > LONGEST || self.count > self.limits.entries {
+            return Err(invalid("has a header that is too large"));
+        }
+        let mut bytes = Vec::new();
+        let mut left = size;
+        while left > 0 {
+            let piece = self.input.piece(left.min(WHOLE as u64))?;
+            bytes.extend_from_slice(piece);
+            left -= piece.len() as u64;
+        }
+        self.input.skip(padding(size))?;
+        Ok(bytes)
+    }
+
+    fn body_of(&mut self, raw: &mut Raw, mut more: bool) -> io::Result<Body> {
+        let padding = padding(raw.stored);
+        let Some(mut map) = raw.map.take() else {
+            return Ok(Body { run: raw.stored, padding, ..Body::default() });
+        };
+        while more {
+            let next = more_extents(self.input.whole(BLOCK)?);
+            let (extents, again) =
+                next.ok_or_else(|| invalid("has a file with impossible holes"))?;
+            map.extend(extents)?;
+            more = again;
+        }
+        map.judge(raw.stored)?;
+        map.extents.reverse();
+        Ok(Body { extents: map.extents, padding, ..Body::default() })
+    }
+}
+
+/// What a header and all in front of it say.
+fn read(header: Header<'_>, own: u64, ahead: &mut Ahead) -> io::Result<Raw> {
+    let odd = |what: &'static str| move || invalid(what);
+    let owner = |pax: Option<i64>, own: Option<i64>| {
+        let id = pax.or(own).and_then(|id| u32::try_from(id).ok());
+        // The largest number means "do not change" to the kernel.
+        id.filter(|id| *id != u32::MAX).ok_or_else(odd("has an owner that no system has"))
+    };
+    let kind = header.kind();
+    // These have no bytes, whatever the header says; Go's reader, which made most images, sees it so too.
+    let stored = if matches!(kind, b'1'..=b'6') { 0 } else { ahead.size(own)? };
+    if stored > i64::MAX.unsigned_abs() - BLOCK as u64 {
+        return Err(invalid("has an entry of an impossible size"));
+    }
+    let map = if kind == b'S' {
+        let (extents, _, size) =
+            header.sparse().ok_or_else(odd("has a file with impossible holes"))?;
+        let mut map = Map::new(size);
+        map.extend(extents)?;
+        Some(map)
+    } else {
+        None
+    };
+    let (major, minor) = match kind {
+        b'3' | b'4' => header.device().ok_or_else(odd("has a malformed device"))?,
+        _ => (0, 0),
+    };
+    let number = |number: i64| u32::try_from(number).map_err(|_| invalid("has a malformed device"));
+    let mode = header.mode().ok_or_else(odd("has a malformed mode"))?;
+    let time = header.mtime().ok_or_else(odd("has a malformed time"))?;
+    let entry = Entry {
+        path: ahead.take_name(|| header.name())?,
+        kind: Kind::File,
+        mode: u32::try_from(mode & 0o7777).unwrap_or_default(),
+        uid: owner(ahead.uid, header.uid())?,
+        gid: owner(ahead.gid, header.gid())?,
+        mtime: ahead.mtime.unwrap_or(Time { seconds: time.max(0), nanoseconds: 0 }),
+        size: map.as_ref().map_or(stored, |map| map.size),
+        link: ahead.take_link(header.link())?,
+        device: Device { major: number(major)?, minor: number(minor)? },
+        xattrs: std::mem::take(&mut ahead.xattrs),
+    };
+    Ok(Raw { kind, entry, stored, map })
+}
+
+/// Gives an entry its kind and clean names; `None` for what AUFS keeps for itself.
+fn judge(kind: u8, mut entry: Entry) -> io::Result<Option<Entry>> {
+    let slash = entry.path.ends_with(b"/");
+    if entry.path.len() > LONGEST_PATH || entry.link.len() > LONGEST_PATH {
+        return Err(invalid("has a name that is too long"));
+    }
+    entry.path = clean(&entry.path);
+    entry.kind = match kind {
+        // The oldest tars know no other directories.
+        0 | b'0' if slash && entry.size == 0 => Kind::Directory,
+        0 | b'0' | b'7' | b'S' => Kind::File,
+        b'1' => Kind::Hardlink,
+        b'2' => Kind::Symlink,
+        b'3' => Kind::Character,
+        b'4' => Kind::Block,
+        b'5' => Kind::Directory,
+        b'6' => Kind::Fifo,
+        other => {
+            let why = format!("has an entry of the unknown type '{}'", other.escape_ascii());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+    };
+    match marker(split(&entry.path).1) {
+        Marker::None => {}
+        Marker::Leftover => return Ok(None),
+        Marker::Invalid => return Err(invalid("has a whiteout of nothing")),
+        Marker::Whiteout => {
+            entry.kind = Kind::Whiteout;
+            entry.path = hidden(&entry.path);
+        }
+        Marker::Opaque => {
+            entry.kind = Kind::Opaque;
+            entry.path = split(&entry.path).0.to_vec();
+        }
+    }
+    match entry.kind {
+        Kind::Directory | Kind::Opaque => {}
+        _ if entry.path.is_empty() => return Err(invalid("has a root that is no directory")),
+        Kind::Hardlink => {
+            entry.link = clean(&entry.link);
+            if entry.link.is_empty() {
+                return Err(invalid("has a hard link to a directory"));
+            }
+        }
+        Kind::Symlink if entry.link.is_empty() => return Err(invalid("has a link to nothing")),
+        _ => {}
+    }
+    if !matches!(entry.kind, Kind::Hardlink | Kind::Symlink) {
+        entry.link.clear();
+    }
+    if entry.kind != Kind::File {
+        entry.size = 0;
+    }
+    Ok(Some(entry))
+}
+
+fn end(ahead: &Ahead) -> io::Result<Option<Raw>> {
+    if ahead.is_empty() { Ok(None) } else { Err(invalid("ends after a header about nothing")) }
+}
+
+/// Bytes from the end of an entry of this size to the next one.
+fn padding(size: u64) -> u64 {
+    size.next_multiple_of(BLOCK as u64) - size
+}
+
+pub(super) fn invalid(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}

@@ -1,0 +1,184 @@
+//! What one entry of a layer says. Spec: image-spec `layer.md`.
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file; its bytes follow.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// Another name of a file of this layer or a lower one.
+    Hardlink,
+    /// A character device.
+    Character,
+    /// A block device.
+    Block,
+    /// A named pipe.
+    Fifo,
+    /// What lower layers have under this path is gone.
+    Whiteout,
+    /// What lower layers have in this directory is gone.
+    Opaque,
+}
+
+/// A moment: seconds since 1970, never before, and nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// Nanoseconds of the next one.
+    pub nanoseconds: u32,
+}
+
+/// The number of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// Which driver.
+    pub major: u32,
+    /// Which of its devices.
+    pub minor: u32,
+}
+
+/// One entry. Names are bytes, as on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is, from the root: neither a slash in front or at the end nor `.` or `..` are in it. Empty for the root.
+    /// Of a whiteout what it hides, of an opaque marker the directory.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Permissions with set-id and sticky bits, nothing else.
+    pub mode: u32,
+    /// Owner; never the number that means "nobody is to be changed".
+    pub uid: u32,
+    /// Group; likewise.
+    pub gid: u32,
+    /// Last modification.
+    pub mtime: Time,
+    /// Bytes of the file, holes included; 0 for all else.
+    pub size: u64,
+    /// Of a symbolic link what it says, of a hard link the path of the other name, from the root.
+    pub link: Vec<u8>,
+    /// Which device.
+    pub device: Device,
+    /// Extended attributes, each name once.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What the last part of a path means in a layer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Marker {
+    /// Nothing but itself.
+    None,
+    /// It hides its sibling of this length at the end of the name.
+    Whiteout,
+    /// It hides all of its siblings.
+    Opaque,
+    /// Something that AUFS keeps for itself.
+    Leftover,
+    /// It would hide the directory that it is in, or the one above.
+    Invalid,
+}
+
+const WHITEOUT: &[u8] = b".wh.";
+
+pub(super) fn marker(name: &[u8]) -> Marker {
+    match name.strip_prefix(WHITEOUT) {
+        None => Marker::None,
+        Some(b".wh..opq") => Marker::Opaque,
+        Some(hidden) if hidden.starts_with(WHITEOUT) => Marker::Leftover,
+        Some(b"" | b"." | b"..") => Marker::Invalid,
+        Some(_) => Marker::Whiteout,
+    }
+}
+
+/// The path without what says nothing: `./a//b/` is `a/b`. As in a chroot, there is nothing above the root.
+pub(super) fn clean(path: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::with_capacity(path.len());
+    for part in path.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                let parent = clean.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+                clean.truncate(parent);
+            }
+            part => {
+                if !clean.is_empty() {
+                    clean.push(b'/');
+                }
+                clean.extend_from_slice(part);
+            }
+        }
+    }
+    clean
+}
+
+/// Directory and last part of a clean path.
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        None => (b"", path),
+        Some(at) => {
+            let (parent, name) = path.split_at(at);
+            (parent, name.get(1..).unwrap_or_default())
+        }
+    }
+}
+
+/// What a marker of this clean path is about.
+pub(super) fn hidden(path: &[u8]) -> Vec<u8> {
+    let (parent, name) = split(path);
+    let mut hidden = parent.to_vec();
+    if !hidden.is_empty() {
+        hidden.push(b'/');
+    }
+    hidden.extend_from_slice(name.strip_prefix(WHITEOUT).unwrap_or(name));
+    hidden
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_one_spelling_and_stay_inside() {
+        for (path, wanted) in [
+            ("./a//b/", "a/b"),
+            ("/etc/passwd", "etc/passwd"),
+            ("a/../b", "b"),
+            ("a/b/../c", "a/c"),
+            ("../../file", "file"),
+            ("a/../../b", "b"),
+            ("./", ""),
+            ("..", ""),
+            ("", ""),
+            (r"a\b", r"a\b"),
+            ("C:/x", "C:/x"),
+            ("...", "..."),
+        ] {
+            assert_eq!(clean(path.as_bytes()), wanted.as_bytes(), "{path}");
+        }
+        assert_eq!(clean(b"\xff\n/a"), b"\xff\n/a");
+    }
+
+    #[test]
+    fn only_the_last_part_is_a_marker() {
+        for (name, wanted) in [
+            ("a", Marker::None),
+            ("a.wh.b", Marker::None),
+            (".wh.a", Marker::Whiteout),
+            (".wh..a", Marker::Whiteout),
+            (".wh..wh..opq", Marker::Opaque),
+            (".wh..wh.plnk", Marker::Leftover),
+            (".wh..wh..opq2", Marker::Leftover),
+            (".wh.", Marker::Invalid),
+            (".wh..", Marker::Invalid),
+            (".wh...", Marker::Invalid),
+        ] {
+            assert_eq!(marker(name.as_bytes()), wanted, "{name}");
+        }
+        assert_eq!(hidden(b"a/.wh.b"), b"a/b");
+        assert_eq!(hidden(b".wh..b"), b".b");
+    }
+}

@@ -1,0 +1,195 @@
+//! The 512 bytes in front of an entry: V7, ustar, GNU and star's form of them. Spec: POSIX `pax`, "ustar Interchange
+//! Format"; GNU tar manual, "Basic Tar Format".
+//!
+//! Not the `tar` crate's reader: that keeps names and PAX records of any length in memory, takes a PAX size and a
+//! header's that disagree, and costs several times as much for each entry.
+
+use std::ops::Range;
+
+use super::input::BLOCK;
+use super::sparse::Extent;
+
+const CHECKSUM: Range<usize> = 148..156;
+
+/// A header whose checksum is right.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header<'a>(&'a [u8]);
+
+/// What stands where a header should be.
+pub(super) enum Found<'a> {
+    Header(Header<'a>),
+    /// The empty block that ends a tar.
+    Empty,
+    /// Something else.
+    Nothing,
+}
+
+impl<'a> Header<'a> {
+    pub(super) fn find(block: &'a [u8]) -> Found<'a> {
+        let header = Self(block);
+        let all = |value: fn(u8) -> i64| block.iter().map(|&byte| value(byte)).sum::<i64>();
+        let unsigned = all(i64::from);
+        if unsigned == 0 {
+            return Found::Empty;
+        }
+        // The field of the sum itself counts as blank. Some old tars sum up signed bytes.
+        let signed = all(|byte| i64::from(byte.cast_signed()));
+        let field = header.field(CHECKSUM);
+        let blank = 8 * i64::from(b' ') - field.iter().map(|&byte| i64::from(byte)).sum::<i64>();
+        match number(field) {
+            Some(sum) if sum == unsigned + blank || sum == signed + blank => Found::Header(header),
+            _ => Found::Nothing,
+        }
+    }
+
+    fn field(&self, range: Range<usize>) -> &'a [u8] {
+        self.0.get(range).unwrap_or_default()
+    }
+
+    pub(super) fn kind(&self) -> u8 {
+        self.0.get(156).copied().unwrap_or_default()
+    }
+
+    /// The whole name, of both its fields.
+    pub(super) fn name(&self) -> Vec<u8> {
+        let name = text(self.field(0..100));
+        let prefix = match (self.field(257..263), self.field(508..512)) {
+            (b"ustar\0", b"tar\0") => text(self.field(345..476)),
+            (b"ustar\0", _) => text(self.field(345..500)),
+            // GNU tar keeps other things there.
+            _ => b"",
+        };
+        if prefix.is_empty() { name.to_vec() } else { [prefix, name].join(&b'/') }
+    }
+
+    pub(super) fn link(&self) -> &'a [u8] {
+        text(self.field(157..257))
+    }
+
+    pub(super) fn mode(&self) -> Option<i64> {
+        number(self.field(100..108))
+    }
+
+    pub(super) fn uid(&self) -> Option<i64> {
+        number(self.field(108..116))
+    }
+
+    pub(super) fn gid(&self) -> Option<i64> {
+        number(self.field(116..124))
+    }
+
+    pub(super) fn size(&self) -> Option<u64> {
+        number(self.field(124..136)).and_then(|size| u64::try_from(size).ok())
+    }
+
+    pub(super) fn mtime(&self) -> Option<i64> {
+        number(self.field(136..148))
+    }
+
+    pub(super) fn device(&self) -> Option<(i64, i64)> {
+        Some((number(self.field(329..337))?, number(self.field(337..345))?))
+    }
+
+    /// The first extents of an old GNU sparse file, whether more blocks of them follow, and its size with its holes.
+    pub(super) fn sparse(&self) -> Option<(Vec<Extent>, bool, u64)> {
+        let extents = extents(self.field(386..482))?;
+        let size = number(self.field(483..495)).and_then(|size| u64::try_from(size).ok())?;
+        Some((extents, self.field(482..483) != [0], size))
+    }
+}
+
+/// The extents in a block that follows the header of a sparse file, and whether one more follows.
+pub(super) fn more_extents(block: &[u8]) -> Option<(Vec<Extent>, bool)> {
+    debug_assert_eq!(block.len(), BLOCK);
+    Some((extents(block.get(..504)?)?, block.get(504) != Some(&0)))
+}
+
+fn extents(table: &[u8]) -> Option<Vec<Extent>> {
+    let used = table.chunks_exact(24).take_while(|row| row.first() != Some(&0));
+    used.map(|row| {
+        let (offset, length) = row.split_at(12);
+        let [offset, length] = [offset, length].map(|field| u64::try_from(number(field)?).ok());
+        Some(Extent { offset: offset?, length: length? })
+    })
+    .collect()
+}
+
+/// A field up to its first zero byte.
+pub(super) fn text(field: &[u8]) -> &[u8] {
+    field.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// Octal digits, or GNU's binary form where the first bit is set; empty is 0.
+fn number(field: &[u8]) -> Option<i64> {
+    if let Some((&first, rest)) = field.split_first()
+        && first >= 0x80
+    {
+        // 0x80 is in front of what is positive, 0xff of what is negative.
+        let start =
+            if first & 0x40 == 0 { i128::from(first & 0x3f) } else { i128::from(first) - 256 };
+        let value = rest.iter().try_fold(start, |value, &byte| {
+            value.checked_mul(256)?.checked_add(i128::from(byte))
+        })?;
+        return value.try_into().ok();
+    }
+    let digits = std::str::from_utf8(text(field)).ok()?.trim_matches(' ');
+    if digits.is_empty() {
+        return Some(0);
+    }
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    i64::from_str_radix(digits, 8).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_all_their_forms() {
+        for (field, wanted) in [
+            (&b"0000644\0"[..], Some(0o644)),
+            (b"   644 \0", Some(0o644)),
+            (b"\0\0\0\0", Some(0)),
+            (b"77777777777\0", Some(0o77_777_777_777)),
+            (b"\x80\0\0\0\0\0\0\x05\0\0\0\x01", Some(0x05_0000_0001)),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xfe", Some(-2)),
+            (b"\x80\0\0\0\xff\xff\xff\xff", Some(0xffff_ffff)),
+            (b"\x80\0\0\0\x80\0\0\0\0\0\0\0", None),
+            (b"-1\0", None),
+            (b"+1\0", None),
+            (b"8\0", None),
+            (b"0x1f\0", None),
+        ] {
+            assert_eq!(number(field), wanted, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_as_long_as_its_field() {
+        let mut block = [0; BLOCK];
+        block[..100].fill(b'n');
+        block[257..265].copy_from_slice(b"ustar\x0000");
+        block[345..500].fill(b'p');
+        assert_eq!(Header(&block).name(), [[b'p'; 155].as_slice(), b"/", &[b'n'; 100]].concat());
+        block[257..265].copy_from_slice(b"ustar  \0");
+        assert_eq!(Header(&block).name(), [b'n'; 100]);
+    }
+
+    #[test]
+    fn a_sum_of_signed_bytes_is_as_good() {
+        let mut block = [0; BLOCK];
+        block[..2].copy_from_slice("ä".as_bytes());
+        for signed in [false, true] {
+            let value =
+                |&byte: &u8| if signed { i64::from(byte.cast_signed()) } else { i64::from(byte) };
+            let sum = block[..2].iter().map(value).sum::<i64>() + 8 * 32;
+            block[CHECKSUM].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            assert!(matches!(Header::find(&block), Found::Header(_)));
+            block[3] ^= 1;
+            assert!(matches!(Header::find(&block), Found::Nothing));
+            block[3] ^= 1;
+        }
+    }
+}

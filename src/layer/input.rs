@@ -1,0 +1,143 @@
+//! Reads a tar's blocks and pieces without copying what lies in the reader's buffer already.
+
+use std::io::{self, BufRead};
+
+/// Bytes of a header, and what every entry is padded to.
+pub(super) const BLOCK: usize = 512;
+
+/// What is handed out in one piece even where the reader's buffer ends within.
+pub(super) const WHOLE: usize = 64 << 10;
+
+#[derive(Debug)]
+pub(super) struct Input<R> {
+    reader: R,
+    /// What was handed out from the reader's buffer and is to be consumed before anything else is read.
+    lent: usize,
+    /// Pieces that lay across the end of a buffer.
+    carry: Vec<u8>,
+}
+
+impl<R: BufRead> Input<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self { reader, lent: 0, carry: Vec::new() }
+    }
+
+    pub(super) fn into_reader(mut self) -> R {
+        self.give_back();
+        self.reader
+    }
+
+    fn give_back(&mut self) {
+        self.reader.consume(std::mem::take(&mut self.lent));
+    }
+
+    /// The reader's buffer, not empty unless all is read.
+    fn buffer(&mut self) -> io::Result<&[u8]> {
+        self.give_back();
+        loop {
+            match self.reader.fill_buf() {
+                // Not returned from within: the borrow checker would hold it borrowed on all ways.
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.reader.fill_buf()
+    }
+
+    /// Whether no byte is left.
+    pub(super) fn is_at_end(&mut self) -> io::Result<bool> {
+        Ok(self.buffer()?.is_empty())
+    }
+
+    /// Exactly so many bytes, at most [`WHOLE`].
+    pub(super) fn whole(&mut self, length: usize) -> io::Result<&[u8]> {
+        if self.buffer()?.len() >= length {
+            self.lent = length;
+            return Ok(self.reader.fill_buf()?.get(..length).unwrap_or_default());
+        }
+        let mut carry = std::mem::take(&mut self.carry);
+        carry.clear();
+        while carry.len() < length {
+            let buffer = self.buffer()?;
+            if buffer.is_empty() {
+                return Err(cut_off());
+            }
+            let part = buffer.get(..length - carry.len()).unwrap_or(buffer);
+            carry.extend_from_slice(part);
+            self.lent = part.len();
+        }
+        self.give_back();
+        self.carry = carry;
+        Ok(&self.carry)
+    }
+
+    /// The next bytes of `length`: all where that is little, else what comes at once.
+    pub(super) fn piece(&mut self, length: u64) -> io::Result<&[u8]> {
+        match usize::try_from(length) {
+            Ok(length) if length <= WHOLE => self.whole(length),
+            length => {
+                let length = length.unwrap_or(usize::MAX);
+                let available = self.buffer()?.len().min(length);
+                if available == 0 {
+                    return Err(cut_off());
+                }
+                self.lent = available;
+                Ok(self.reader.fill_buf()?.get(..available).unwrap_or_default())
+            }
+        }
+    }
+
+    pub(super) fn skip(&mut self, mut length: u64) -> io::Result<()> {
+        while length > 0 {
+            let available = self.buffer()?.len();
+            if available == 0 {
+                return Err(cut_off());
+            }
+            let part = usize::try_from(length).unwrap_or(usize::MAX).min(available);
+            self.lent = part;
+            length -= part as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads to the very end.
+    pub(super) fn drain(&mut self) -> io::Result<()> {
+        loop {
+            self.lent = self.buffer()?.len();
+            if self.lent == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn cut_off() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the tar is cut off")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    #[test]
+    fn pieces_are_the_same_wherever_the_buffer_ends() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(3 * WHOLE).collect();
+        for capacity in [1, 7, 512, 1000, 4 * WHOLE] {
+            let mut input = Input::new(BufReader::with_capacity(capacity, &bytes[..]));
+            assert_eq!(input.whole(BLOCK).unwrap(), &bytes[..BLOCK]);
+            input.skip(100).unwrap();
+            assert_eq!(input.whole(1000).unwrap(), &bytes[612..1612]);
+            let (mut at, end) = (1612, bytes.len() - 5);
+            while at < end {
+                let piece = input.piece((end - at) as u64).unwrap();
+                assert_eq!(piece, &bytes[at..at + piece.len()]);
+                at += piece.len();
+            }
+            assert!(input.whole(6).is_err() && input.skip(1).is_err());
+            assert!(input.is_at_end().unwrap());
+        }
+    }
+}

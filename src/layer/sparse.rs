@@ -1,0 +1,87 @@
+//! Files with holes, in the form that old GNU tars have: which bytes of the file are stored.
+
+use std::io;
+
+use super::entries::invalid;
+
+/// The most stretches of bytes that one file has.
+const MOST: usize = 1 << 16;
+
+/// The largest file with holes: it may have few bytes and still be too much for whoever copies it.
+const LARGEST: u64 = 64 << 30;
+
+/// Bytes of a file that are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) offset: u64,
+    pub(super) length: u64,
+}
+
+/// How a sparse file is stored, read and judged.
+#[derive(Debug)]
+pub(super) struct Map {
+    pub(super) extents: Vec<Extent>,
+    /// Bytes of the file, holes included.
+    pub(super) size: u64,
+}
+
+impl Map {
+    pub(super) fn new(size: u64) -> Self {
+        Self { extents: Vec::new(), size }
+    }
+
+    pub(super) fn extend(&mut self, more: Vec<Extent>) -> io::Result<()> {
+        self.extents.extend(more);
+        if self.extents.len() > MOST {
+            Err(invalid("has a file with too many holes"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Holds it against itself and what is stored.
+    pub(super) fn judge(&self, stored: u64) -> io::Result<()> {
+        if self.size > LARGEST {
+            return Err(invalid("has a file whose holes are too large"));
+        }
+        let mut end = 0;
+        let mut sum = 0_u64;
+        for extent in &self.extents {
+            let next = extent.offset.checked_add(extent.length).filter(|next| *next <= self.size);
+            let Some(next) = next.filter(|_| extent.offset >= end) else {
+                return Err(invalid("has a file with impossible holes"));
+            };
+            end = next;
+            sum += extent.length;
+        }
+        if sum == stored { Ok(()) } else { Err(invalid("has a file with impossible holes")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(extents: &[(u64, u64)], size: u64, stored: u64) -> Result<(), String> {
+        let mut map = Map::new(size);
+        let extents = extents.iter().map(|&(offset, length)| Extent { offset, length }).collect();
+        map.extend(extents).and_then(|()| map.judge(stored)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_what_can_be_is_taken() {
+        judge(&[], 10, 0).unwrap();
+        judge(&[(0, 4), (4, 0), (8, 2), (10, 0)], 10, 6).unwrap();
+        for (extents, size, stored) in [
+            (&[(0, 4)][..], 10, 5),
+            (&[(0, 4)], 3, 4),
+            (&[(4, 4), (0, 4)], 10, 8),
+            (&[(0, 4), (3, 4)], 10, 8),
+            (&[(u64::MAX, 2)], u64::MAX, 2),
+            (&[(0, 1)], 1 << 40, 1),
+        ] {
+            assert!(judge(extents, size, stored).unwrap_err().contains("holes"), "{extents:?}");
+        }
+        assert!(judge(&vec![(0, 0); MOST + 1], 0, 0).unwrap_err().contains("too many"));
+    }
+}

@@ -1,0 +1,76 @@
+//! Extended attributes: what an image may set on a disk, and what it may not.
+
+use rustix::fd::AsFd;
+use rustix::fs::{XattrFlags, flistxattr, fremovexattr, fsetxattr};
+use rustix::io::Errno;
+
+use super::left_out::Cause;
+
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Bytes of the names of all attributes of one file, which the kernel limits so.
+const NAMES: usize = 64 << 10;
+
+/// Whether an image may say something about it. `trusted.*` and `user.overlay.*` steer overlay file systems, and other
+/// attributes belong to the system that the image was made on.
+fn is_free(name: &[u8]) -> bool {
+    (name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")) || name == CAPABILITY
+}
+
+/// Sets one, or tells why not.
+pub(super) fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<Option<Cause>, Errno> {
+    if !is_free(name) {
+        return Ok(Some(Cause::ForeignAttribute));
+    }
+    match fsetxattr(file, name, value, XattrFlags::empty()) {
+        Ok(()) => Ok(None),
+        Err(Errno::PERM) if name == CAPABILITY => Ok(Some(Cause::Capability)),
+        // Directories with a sticky bit take them from their owner only.
+        Err(Errno::NOTSUP | Errno::PERM) => Ok(Some(Cause::UnsupportedAttribute)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes those that a lower layer set and this one does not have.
+pub(super) fn remove_others(file: impl AsFd, wanted: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Errno> {
+    let file = file.as_fd();
+    let mut names = vec![0; NAMES];
+    let length = match flistxattr(file, &mut names[..]) {
+        Ok(length) => length,
+        Err(Errno::NOTSUP) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let names = names.get(..length).unwrap_or_default();
+    for name in names.split(|&byte| byte == 0).filter(|name| is_free(name)) {
+        if !wanted.iter().any(|(known, _)| known == name) {
+            fremovexattr(file, name)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_steers_nothing_is_free() {
+        for name in ["user.a", "user.overlayfs", "user.", "security.capability"] {
+            assert!(is_free(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "trusted.overlay.opaque",
+            "trusted.a",
+            "user.overlay.opaque",
+            "security.selinux",
+            "security.capability2",
+            "security.ima",
+            "system.posix_acl_access",
+            "system.nfs4_acl",
+            "USER.a",
+            "",
+        ] {
+            assert!(!is_free(name.as_bytes()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Where a tree is made: beside its place until it is whole, or in it where that is a mount point.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::fs::{
+    AtFlags, Dir, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, fsync, mkdirat, renameat,
+    renameat_with, statx, syncfs, unlinkat,
+};
+
+use super::remove::clear;
+use super::root::{Root, create, open_below};
+use super::{MARKER, failed};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Error, Result};
+
+/// What `mkfs` leaves in an empty file system.
+const LOST_AND_FOUND: &[u8] = b"lost+found";
+
+/// A tree that is not whole yet; dropping it removes what there is of it.
+#[derive(Debug)]
+pub struct Building {
+    path: PathBuf,
+    root: OwnedFd,
+    site: Site,
+    published: bool,
+}
+
+#[derive(Debug)]
+enum Site {
+    InPlace,
+    Beside { parent: Root, name: Vec<u8>, own: String, replaces: bool },
+}
+
+impl Building {
+    /// Begins a tree that is to be at this path, where there must be nothing or an empty directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unpack`] with the path.
+    pub fn begin(path: &Path) -> Result<Self> {
+        // Without a slash at the end, which would follow a link.
+        let path: PathBuf = path.components().collect();
+        let (root, site) = site(&path).map_err(|error| fail(&path, error))?;
+        // A default ACL would change every mode.
+        _ = rustix::fs::fremovexattr(&root, "system.posix_acl_default").is_ok();
+        Ok(Self { root, site, published: false, path })
+    }
+
+    /// The directory to unpack to.
+    pub fn root(&self) -> Result<Root> {
+        self.root.try_clone().map(Root::from_handle).map_err(|error| fail(&self.path, error))
+    }
+
+    /// Whether the root is new; where not, it keeps its mode unless a layer says something about it.
+    pub fn is_new(&self) -> bool {
+        matches!(self.site, Site::Beside { .. })
+    }
+
+    /// Lets the tree be seen as a whole; with `sync` only when it is on disk.
+    pub fn publish(mut self, sync: bool) -> Result<()> {
+        self.move_in(sync).map_err(|error| fail(&self.path, error))
+    }
+
+    fn move_in(&mut self, sync: bool) -> io::Result<()> {
+        if sync {
+            syncfs(&self.root)?;
+        }
+        match &self.site {
+            Site::InPlace => unlinkat(&self.root, MARKER, AtFlags::empty())?,
+            Site::Beside { parent, name, own, replaces: true } => {
+                // Fails where it is not empty any more.
+                renameat(parent, own, parent, &name[..])?;
+            }
+            Site::Beside { parent, name, own, replaces: false } => {
+                renameat_with(parent, own, parent, &name[..], RenameFlags::NOREPLACE)?;
+            }
+        }
+        self.published = true;
+        if sync {
+            match &self.site {
+                Site::InPlace => fsync(&self.root)?,
+                Site::Beside { parent, .. } => fsync(parent)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&self) -> io::Result<()> {
+        match &self.site {
+            Site::InPlace => {
+                let root = Root::from_handle(self.root.try_clone()?);
+                let stays =
+                    |path: &[u8]| path.is_empty() || path == MARKER || path == LOST_AND_FOUND;
+                clear(&root, b"", &stays, &mut |_| {})?;
+                unlinkat(&self.root, MARKER, AtFlags::empty())?;
+                Ok(())
+            }
+            Site::Beside { parent, own, .. } => {
+                clear(parent, own.as_bytes(), &|_| false, &mut |_| {})
+            }
+        }
+    }
+}
+
+fn fail(path: &Path, error: io::Error) -> Error {
+    failed("unpack", &path.display().to_string(), error)
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        if !self.published
+            && let Err(error) = self.discard()
+        {
+            tracing::warn!("what was unpacked beside {} is left: {error}", self.path.display());
+        }
+    }
+}
+
+fn site(path: &Path) -> io::Result<(OwnedFd, Site)> {
+    let replaces = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => true,
+        Ok(found) if found.is_symlink() => return Err(io::Error::other("is a symbolic link")),
+        Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if replaces {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let here = rustix::fs::open(path, flags, Mode::empty())?;
+        let is_mounted = is_mounted(&here)?;
+        see_that_it_is_empty(&here, is_mounted)?;
+        if is_mounted || path.file_name().is_none() {
+            create(here.as_fd(), MARKER, 0o600)?;
+            return Ok((here, Site::InPlace));
+        }
+    }
+    let name = path.file_name().ok_or(io::ErrorKind::NotFound)?.as_encoded_bytes().to_vec();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+    let own = format!(".rpull-unpack-{:016x}", fastrand::u64(..));
+    mkdirat(&parent, &own, Mode::RWXU)?;
+    let root = open_below(parent.as_fd(), own.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY)?;
+    Ok((root, Site::Beside { parent: Root::from_handle(parent), name, own, replaces }))
+}
+
+fn is_mounted(directory: &OwnedFd) -> io::Result<bool> {
+    let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+fn see_that_it_is_empty(directory: &OwnedFd, is_mounted: bool) -> io::Result<()> {
+    let mut is_empty = true;
+    for child in Dir::read_from(directory)? {
+        let child = child?;
+        match child.file_name().to_bytes() {
+            MARKER => return Err(io::Error::other("holds what an interrupted unpack has left")),
+            b"." | b".." => {}
+            LOST_AND_FOUND if is_mounted => {}
+            _ => is_empty = false,
+        }
+    }
+    if is_empty { Ok(()) } else { Err(io::ErrorKind::DirectoryNotEmpty.into()) }
+}

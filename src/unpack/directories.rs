@@ -1,0 +1,93 @@
+//! Directories that are open because entries are being made in them.
+
+use std::sync::Arc;
+
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::fs::OFlags;
+
+use super::root::open_below;
+
+/// Directories that are kept open; tars go back and forth between few.
+const MOST: usize = 16;
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Directory {
+    /// Its path below the root, without links.
+    pub(super) path: Vec<u8>,
+    pub(super) handle: OwnedFd,
+    /// The group that the kernel gives to what is made in it, where that is not the process's.
+    pub(super) group: Option<u32>,
+}
+
+impl Directory {
+    /// Whether there is a directory of this name in it.
+    pub(super) fn has_directory(&self, name: &[u8]) -> bool {
+        open_below(self.handle.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY).is_ok()
+    }
+}
+
+/// The open directories by the paths that entries use for them, the latest last.
+#[derive(Debug, Default)]
+pub(super) struct Directories(Vec<(Vec<u8>, Arc<Directory>)>);
+
+impl Directories {
+    pub(super) fn get(&mut self, path: &[u8]) -> Option<Arc<Directory>> {
+        // The last one was used last, and is used next more often than all others together.
+        let at = self.0.iter().rposition(|(known, _)| known == path)?;
+        if at + 1 < self.0.len() {
+            let found = self.0.remove(at);
+            self.0.push(found);
+        }
+        self.0.last().map(|(_, directory)| Arc::clone(directory))
+    }
+
+    pub(super) fn keep(&mut self, path: &[u8], directory: &Arc<Directory>) {
+        if self.0.len() == MOST {
+            self.0.remove(0);
+        }
+        self.0.push((path.to_vec(), Arc::clone(directory)));
+    }
+
+    /// Closes all that may no longer be what its path leads to, now that what was at `path` is gone.
+    pub(super) fn forget(&mut self, path: &[u8]) {
+        self.0.retain(|(known, directory)| {
+            // A path with links in it may have used one that is gone.
+            *known == directory.path && !is_within(known, path)
+        });
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Whether it is `other` or below it.
+fn is_within(path: &[u8], other: &[u8]) -> bool {
+    other.is_empty()
+        || path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_is_closed_and_so_is_what_links_led_to() {
+        let open = |path: &str| {
+            let handle = std::fs::File::open("/").unwrap().into();
+            Arc::new(Directory { path: path.into(), handle, group: None })
+        };
+        let mut directories = Directories::default();
+        for (known, path) in [("a", "a"), ("a/b", "a/b"), ("ab", "ab"), ("l", "x/y")] {
+            directories.keep(known.as_bytes(), &open(path));
+        }
+        directories.forget(b"a/b");
+        assert!(directories.get(b"a/b").is_none() && directories.get(b"l").is_none());
+        assert!(directories.get(b"a").is_some() && directories.get(b"ab").is_some());
+        for number in 0..MOST {
+            directories.keep(number.to_string().as_bytes(), &open("x"));
+        }
+        assert!(directories.get(b"a").is_none() && directories.0.len() == MOST);
+    }
+}

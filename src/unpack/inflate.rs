@@ -1,0 +1,151 @@
+//! Inflates layers on a thread of its own, ahead of who applies them: hashing and writing then cost no time of it.
+
+use std::io::{self, BufRead, Cursor, Read};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+
+use super::apply::LayerBlob;
+use crate::error::{Error, ErrorKind};
+use crate::layer::{Compression, decompress};
+
+/// Bytes that are handed over at once: more would fall out of the processor's cache before they are hashed.
+const PIECE: usize = 256 << 10;
+
+/// Pieces that wait to be applied: enough to go on while many small files are made, and through to the next layer.
+const WAITING: usize = 64;
+
+enum Message {
+    Piece(Vec<u8>),
+    /// The layer ends here, or cannot be read further.
+    End(io::Result<()>),
+}
+
+/// The end of the thread that inflates.
+pub(super) struct Inflater<'a> {
+    pieces: SyncSender<Message>,
+    spare: Receiver<Vec<u8>>,
+    /// Hears of compressed bytes; tells whether to go on.
+    watch: &'a (dyn Fn(u64) -> bool + Sync),
+}
+
+/// The end of who applies: the bytes of one layer after the other.
+pub(super) struct Inflated {
+    pieces: Receiver<Message>,
+    spare: Sender<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+pub(super) fn connect(watch: &(dyn Fn(u64) -> bool + Sync)) -> (Inflater<'_>, Inflated) {
+    let (pieces, to_apply) = sync_channel(WAITING);
+    let (used, spare) = channel();
+    let bytes = Inflated { pieces: to_apply, spare: used, piece: Vec::new(), at: 0, ended: true };
+    (Inflater { pieces, spare, watch }, bytes)
+}
+
+impl Inflater<'_> {
+    /// Inflates all layers in their order, until one fails or nobody wants more.
+    pub(super) fn run(self, layers: Vec<LayerBlob<'_>>) {
+        for layer in layers {
+            let end = self.inflate(layer);
+            let failed = end.is_err();
+            if self.pieces.send(Message::End(end)).is_err() || failed {
+                return;
+            }
+        }
+    }
+
+    fn inflate(&self, layer: LayerBlob<'_>) -> io::Result<()> {
+        let mut blob = Watched { blob: (layer.open)()?, watch: self.watch };
+        let mut start = Vec::new();
+        (&mut blob).take(Compression::LOOK_AT as u64).read_to_end(&mut start)?;
+        let compression = Compression::of(&start).map_err(|name| {
+            let why = format!("is compressed with {name}, which rpull does not read");
+            io::Error::other(Error::new(ErrorKind::Unsupported, layer.name).because(why))
+        })?;
+        let mut inside = decompress(compression, Cursor::new(start).chain(blob))?;
+        loop {
+            let mut piece = self.spare.try_recv().unwrap_or_default();
+            piece.resize(PIECE, 0);
+            let (length, end) = fill(&mut *inside, &mut piece);
+            piece.truncate(length);
+            if length > 0 && self.pieces.send(Message::Piece(piece)).is_err() {
+                // Whoever applies has failed, and tells.
+                return Ok(());
+            }
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+}
+
+/// Reads until the piece is full; what came before an end or an error counts.
+fn fill(inside: &mut dyn Read, piece: &mut [u8]) -> (usize, Option<io::Result<()>>) {
+    let mut length = 0;
+    while let Some(rest) = piece.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match inside.read(rest) {
+            Ok(0) => return (length, Some(Ok(()))),
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (length, Some(Err(error))),
+        }
+    }
+    (length, None)
+}
+
+impl Inflated {
+    /// Goes on with the next layer; the present one must have been read to its end.
+    pub(super) fn next_layer(&mut self) {
+        self.ended = false;
+    }
+}
+
+impl BufRead for Inflated {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.piece.len() && !self.ended {
+            let used = std::mem::take(&mut self.piece);
+            if !used.is_empty() {
+                // The thread may have nothing more to do.
+                _ = self.spare.send(used).is_ok();
+            }
+            self.at = 0;
+            match self.pieces.recv() {
+                Ok(Message::Piece(piece)) => self.piece = piece,
+                Ok(Message::End(end)) => {
+                    self.ended = true;
+                    end?;
+                }
+                Err(_) => return Err(io::Error::other("whoever inflates is gone")),
+            }
+        }
+        Ok(self.piece.get(self.at..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.at = (self.at + amount).min(self.piece.len());
+    }
+}
+
+impl Read for Inflated {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+struct Watched<'a, R> {
+    blob: R,
+    watch: &'a (dyn Fn(u64) -> bool + Sync),
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.blob.read(into)?;
+        if (self.watch)(read as u64) {
+            return Ok(read);
+        }
+        Err(io::Error::other(Error::new(ErrorKind::Interrupted, "unpack").because("interrupted")))
+    }
+}

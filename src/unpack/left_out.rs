@@ -1,0 +1,95 @@
+//! What could not be kept, told once for each cause.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+/// Why something of an entry was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// Only root gives files away.
+    Owner,
+    /// What a file of the image's owner may do must not become what a file of this user may do.
+    SetId,
+    /// Only root makes devices.
+    Device,
+    /// Only root gives capabilities to programs.
+    Capability,
+    /// The attribute steers overlay file systems or belongs to the system that the image was made on.
+    ForeignAttribute,
+    /// The file system has no attributes, or not of this kind of file.
+    UnsupportedAttribute,
+}
+
+impl Cause {
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Owner => ("owners", "only root gives files away"),
+            Self::SetId => ("set-user-id and set-group-id bits", "--preserve keeps them"),
+            Self::Device => ("devices", "only root makes them"),
+            Self::Capability => ("capabilities", "only root gives them to programs"),
+            Self::ForeignAttribute => {
+                ("extended attributes", "none but user.* and security.capability are taken over")
+            }
+            Self::UnsupportedAttribute => ("extended attributes", "the file system has none"),
+        }
+    }
+}
+
+/// What was left out for one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Why.
+    pub cause: Cause,
+    /// Of how many entries.
+    pub entries: u64,
+    /// The path of the first one; what is no text in it is replaced.
+    pub first: String,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, why) = self.cause.words();
+        let entries = if self.entries == 1 { "entry" } else { "entries" };
+        write!(f, "left out the {what} of {} {entries} ({}", self.entries, self.first)?;
+        write!(f, "{}): {why}", if self.entries == 1 { "" } else { ", …" })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger(BTreeMap<Cause, LeftOut>);
+
+impl Ledger {
+    pub(super) fn note(&mut self, cause: Cause, path: &[u8]) {
+        let first =
+            || LeftOut { cause, entries: 0, first: String::from_utf8_lossy(path).into_owned() };
+        self.0.entry(cause).or_insert_with(first).entries += 1;
+    }
+
+    pub(super) fn into_list(self) -> Vec<LeftOut> {
+        self.0.into_values().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let mut ledger = Ledger::default();
+        ledger.note(Cause::SetId, b"bin/su");
+        for path in [b"bin/a", b"bin/b"] {
+            ledger.note(Cause::Owner, path);
+        }
+        let told: Vec<_> = ledger.into_list().iter().map(ToString::to_string).collect();
+        let wanted = [
+            "left out the owners of 2 entries (bin/a, …): only root gives files away",
+            "left out the set-user-id and set-group-id bits of 1 entry (bin/su): --preserve keeps them",
+        ];
+        assert_eq!(told, wanted);
+    }
+}

@@ -1,0 +1,79 @@
+//! Removes trees, however deep, with two open files.
+
+use std::io;
+
+use rustix::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmod, fstat, unlinkat};
+use rustix::io::Errno;
+
+use super::root::{Root, open_below, push};
+use crate::layer::split;
+
+/// Removes a directory and all below it, except for what is to stay; `gone` hears of each directory that went.
+pub(super) fn clear(
+    root: &Root,
+    path: &[u8],
+    stays: &dyn Fn(&[u8]) -> bool,
+    gone: &mut dyn FnMut(&[u8]),
+) -> io::Result<()> {
+    // Directories to look into, and those to remove when that was done.
+    let mut open = vec![(path.to_vec(), false)];
+    while let Some((path, emptied)) = open.pop() {
+        if emptied {
+            let (parent, name) = split(&path);
+            unlinkat(root.directory(parent)?, name, AtFlags::REMOVEDIR)?;
+            gone(&path);
+            continue;
+        }
+        if !stays(&path) {
+            open.push((path.clone(), true));
+        }
+        let directory = changeable(root, &path)?;
+        let mut below = Vec::new();
+        for child in Dir::read_from(&directory)? {
+            let child = child?;
+            let name = child.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            let mut path = path.clone();
+            push(&mut path, name);
+            match child.file_type() {
+                FileType::Directory => below.push((path, false)),
+                _ if stays(&path) => {}
+                _ => match unlinkat(&directory, name, AtFlags::empty()) {
+                    // Not every file system tells the type.
+                    Err(Errno::ISDIR) => below.push((path, false)),
+                    other => other?,
+                },
+            }
+        }
+        open.append(&mut below);
+    }
+    Ok(())
+}
+
+/// Opens a directory to remove from it, also where its mode forbids that to its owner.
+fn changeable(root: &Root, path: &[u8]) -> io::Result<OwnedFd> {
+    let open = root.readable(path);
+    if matches!(open, Err(Errno::ACCESS)) {
+        let directory = open_below(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)?;
+        allow(&directory)?;
+        return Ok(root.readable(path)?);
+    }
+    let directory = open?;
+    if !rustix::process::geteuid().is_root() && fstat(&directory)?.st_mode & 0o700 != 0o700 {
+        allow(&directory)?;
+    }
+    Ok(directory)
+}
+
+/// Gives the owner all rights to a directory that is open.
+pub(super) fn allow(directory: &OwnedFd) -> Result<(), Errno> {
+    set_mode(directory, 0o700)
+}
+
+/// Changes the mode of what is open in whatever way: the kernel does so by a path only, which leads to the handle itself.
+pub(super) fn set_mode(handle: &OwnedFd, mode: u32) -> Result<(), Errno> {
+    chmod(format!("/proc/self/fd/{}", handle.as_raw_fd()), Mode::from_raw_mode(mode))
+}

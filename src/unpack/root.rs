@@ -1,0 +1,175 @@
+//! The directory that a tree is made in, and everything below it by handles: no path is ever joined to the root's, and
+//! nothing that changes under rpull's feet leads outside.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Links that are followed on the way to one directory; as many as the kernel follows.
+const LINKS: usize = 40;
+
+/// Bytes of a path that can be opened.
+pub(super) const LONGEST: usize = 4095;
+
+/// Not even a link that was planted a moment ago is followed.
+const BELOW: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
+/// An open directory that is taken for `/`.
+#[derive(Debug)]
+pub struct Root(OwnedFd);
+
+impl Root {
+    /// Opens a directory; a link to one is refused.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unpack`] with the path.
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        opened.map(Self).map_err(|error| {
+            Error::new(ErrorKind::Unpack, "unpack")
+                .at(path.display().to_string())
+                .caused_by(io::Error::from(error))
+        })
+    }
+
+    /// Takes a directory that is open for reading.
+    pub fn from_handle(directory: OwnedFd) -> Self {
+        Self(directory)
+    }
+
+    /// A directory below, to make things in. The path has neither links nor dots in it; empty is the root.
+    pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        open_below(self.0.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)
+    }
+
+    /// The same to be read.
+    pub(super) fn readable(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        open_below(self.0.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
+    /// The path of the directory that `path` leads to, as in a chroot: links are followed, and none leads above the
+    /// root. What is not there stands for itself, so the directory need not exist.
+    pub(super) fn resolve(&self, path: &[u8]) -> io::Result<Vec<u8>> {
+        let mut resolved: Vec<u8> = Vec::new();
+        // Parts that are still to come, the next one last.
+        let mut parts: Vec<Vec<u8>> = reversed(path);
+        let mut links = 0;
+        while let Some(part) = parts.pop() {
+            match &part[..] {
+                b"" | b"." => continue,
+                b".." => {
+                    let parent = resolved.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+                    resolved.truncate(parent);
+                    continue;
+                }
+                _ => {}
+            }
+            let parent = resolved.len();
+            push(&mut resolved, &part);
+            if resolved.len() > LONGEST {
+                return Err(Errno::NAMETOOLONG.into());
+            }
+            let found = open_below(self.0.as_fd(), &resolved, OFlags::PATH);
+            let here = match found {
+                Ok(here) => here,
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            // Of anything but a link this fails, and whoever opens the directory sees what it is.
+            if let Ok(target) = rustix::fs::readlinkat(&here, "", Vec::new()) {
+                links += 1;
+                if links > LINKS {
+                    return Err(Errno::LOOP.into());
+                }
+                resolved.truncate(if target.to_bytes().starts_with(b"/") { 0 } else { parent });
+                parts.extend(reversed(target.to_bytes()));
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Opens what is below the directory, not what a link at the end of the path leads to.
+pub(super) fn open_below(
+    directory: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b"." } else { path };
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat2(directory, path, flags, Mode::empty(), BELOW)
+}
+
+/// Makes a file that is not there yet.
+pub(super) fn create(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat2(directory, name, flags, Mode::from_raw_mode(mode), BELOW)
+}
+
+/// Appends a part to a path.
+pub(super) fn push(path: &mut Vec<u8>, part: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(part);
+}
+
+fn reversed(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_lead_where_they_lead_in_a_chroot() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        std::fs::create_dir_all(dir.path().join("usr/lib")).unwrap();
+        for (link, target) in [
+            ("lib", "usr/lib"),
+            ("abs", "/usr"),
+            ("up", "../../../../usr"),
+            ("usr/back", "../abs/lib"),
+            ("dead", "/gone/further"),
+            ("loop", "loop"),
+        ] {
+            symlink(target, dir.path().join(link)).unwrap();
+        }
+        for (path, wanted) in [
+            ("", ""),
+            ("usr/lib", "usr/lib"),
+            ("lib", "usr/lib"),
+            ("abs/lib", "usr/lib"),
+            ("up/lib", "usr/lib"),
+            ("usr/back", "usr/lib"),
+            ("dead/a", "gone/further/a"),
+            ("new/dir", "new/dir"),
+            ("abs/../lib/..", "usr"),
+        ] {
+            let resolved = root.resolve(path.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8_lossy(&resolved), wanted, "{path}");
+        }
+        assert!(root.resolve(b"loop/a").is_err());
+        assert_eq!(root.directory(b"lib").unwrap_err(), Errno::NOTDIR);
+        assert_eq!(root.directory(b"lib/x").unwrap_err(), Errno::LOOP);
+        assert!(root.directory(b"../x").is_err() && root.directory(b"/usr").is_err());
+        assert!(root.directory(b"").is_ok() && root.readable(b"usr/lib").is_ok());
+    }
+}

@@ -1,0 +1,284 @@
+//! Applies layers to a root, one after the other: where entries go, and what has to go first. Spec: image-spec
+//! `layer.md`, "Applying Changesets".
+
+use std::io::{self, BufRead};
+use std::sync::Arc;
+
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, Timespec, fstat, mkdirat, unlinkat};
+use rustix::io::Errno;
+
+use super::directories::{Directories, Directory};
+use super::later::{Last, Later};
+use super::left_out::{Cause, Ledger, LeftOut};
+use super::made::Made;
+use super::remove::{allow, clear};
+use super::root::{LONGEST, Root, open_below, push};
+use super::user::User;
+use super::{MARKER, failed};
+use crate::error::Result;
+use crate::layer::{Entries, Entry, Kind, split};
+
+/// Mode of directories that no layer has an entry for.
+const UNSAID: u32 = 0o755;
+
+/// How layers are applied.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keeps set-id bits where the user is not root: they then lend the rights of this user.
+    pub preserve: bool,
+    /// Gives the root the mode and time that a directory has which no layer has an entry for, unless one has.
+    pub new_root: bool,
+}
+
+/// What was unpacked.
+#[derive(Clone, Debug, Default)]
+pub struct Unpacked {
+    /// Entries of all layers, whiteouts too.
+    pub entries: u64,
+    /// Regular files among them.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// What could not be kept, once for each cause.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Applies layers to a root, base first.
+#[derive(Debug)]
+pub struct Unpacker {
+    pub(super) root: Root,
+    pub(super) options: Options,
+    pub(super) user: User,
+    directories: Directories,
+    pub(super) later: Later,
+    /// What the present layer made; nothing where there is no lower one whose files it could hide.
+    made: Option<Made>,
+    /// Whether nothing was in the root.
+    bare: bool,
+    pub(super) done: Unpacked,
+    pub(super) left_out: Ledger,
+}
+
+impl Unpacker {
+    /// Whatever is in the root counts as a lower layer.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Unpack`] where the root cannot be read.
+    pub fn new(root: Root, options: Options) -> Result<Self> {
+        let bare = is_empty(&root).map_err(|error| failed("unpack", "root", error))?;
+        let mut later = Later::default();
+        if options.new_root {
+            later.set(b"", unsaid());
+        }
+        Ok(Self {
+            root,
+            options,
+            user: User::of_process(),
+            directories: Directories::default(),
+            later,
+            made: None,
+            bare,
+            done: Unpacked::default(),
+            left_out: Ledger::default(),
+        })
+    }
+
+    /// Applies a layer, up to the end of its tar; `name` is for errors.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Unpack`] naming layer and entry.
+    pub fn apply<R: BufRead>(&mut self, name: &str, layer: &mut Entries<R>) -> Result<()> {
+        self.made = (!self.bare).then(Made::default);
+        let mut last = String::new();
+        loop {
+            let entry = match layer.next_entry() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(error) => return Err(failed(name, &last, error)),
+            };
+            let result = self.entry(&entry, layer);
+            last = String::from_utf8_lossy(&entry.path).into_owned();
+            result.map_err(|error| failed(name, &last, error))?;
+            if self.later.is_full() {
+                self.settle(name)?;
+            }
+        }
+        self.bare = false;
+        Ok(())
+    }
+
+    /// Gives directories their times and modes; nothing may be applied afterwards.
+    pub fn finish(mut self) -> Result<Unpacked> {
+        self.settle("unpack")?;
+        self.done.left_out = self.left_out.into_list();
+        Ok(self.done)
+    }
+
+    fn settle(&mut self, name: &str) -> Result<()> {
+        self.directories.clear();
+        let settled = self.later.apply(&self.root);
+        settled.map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
+    }
+
+    fn entry<R: BufRead>(&mut self, entry: &Entry, layer: &mut Entries<R>) -> io::Result<()> {
+        self.done.entries += 1;
+        match entry.kind {
+            Kind::Whiteout => return self.hide(&entry.path),
+            Kind::Opaque => return self.hide_all(&entry.path),
+            Kind::Directory if entry.path.is_empty() => return self.describe_root(entry),
+            _ => {}
+        }
+        let (parent, name) = split(&entry.path);
+        let parent = self.parent(parent)?;
+        if let Some(made) = &mut self.made {
+            let mut path = parent.path.clone();
+            push(&mut path, name);
+            made.note(&path);
+            made.note_all(&parent.path);
+        }
+        if parent.path.len() + 1 + name.len() > LONGEST {
+            return Err(Errno::NAMETOOLONG.into());
+        }
+        self.make(&parent, name, entry, layer)
+    }
+
+    /// The directory that a path leads to, made where there is none.
+    fn parent(&mut self, path: &[u8]) -> io::Result<Arc<Directory>> {
+        match self.directories.get(path) {
+            Some(directory) => Ok(directory),
+            None => self.find(path, true)?.ok_or_else(|| Errno::NOENT.into()),
+        }
+    }
+
+    /// The directory that a path leads to; where there is none, it is made or there is nothing.
+    pub(super) fn find(&mut self, path: &[u8], make: bool) -> io::Result<Option<Arc<Directory>>> {
+        if let Some(directory) = self.directories.get(path) {
+            return Ok(Some(directory));
+        }
+        let Some((without_links, handle)) = self.open(path, make)? else { return Ok(None) };
+        let stat = fstat(&handle)?;
+        let mtime = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() };
+        self.later.keep(&without_links, mtime);
+        if !self.user.is_root() && stat.st_mode & 0o700 != 0o700 {
+            allow(&handle)?;
+            self.later.keep_mode(&without_links, stat.st_mode & 0o7777);
+        }
+        let group = (stat.st_mode & 0o2000 != 0).then_some(stat.st_gid);
+        let directory = Arc::new(Directory { path: without_links, handle, group });
+        self.directories.keep(path, &directory);
+        Ok(Some(directory))
+    }
+
+    /// Opens a directory, and tells its path without links.
+    fn open(&mut self, path: &[u8], make: bool) -> io::Result<Option<(Vec<u8>, OwnedFd)>> {
+        // Links are rare, and only where this fails is it worth looking for them.
+        if let Ok(handle) = self.root.directory(path) {
+            return Ok(Some((path.to_vec(), handle)));
+        }
+        let resolved = self.root.resolve(path)?;
+        let handle = match self.root.directory(&resolved) {
+            Err(Errno::NOENT) if make => self.make_all(&resolved)?,
+            Err(Errno::NOENT | Errno::NOTDIR) if !make => return Ok(None),
+            other => other?,
+        };
+        Ok(Some((resolved, handle)))
+    }
+
+    /// Makes a directory and all that are missing above it.
+    fn make_all(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
+        let mut handle = self.root.directory(b"")?;
+        let mut made = Vec::new();
+        for name in path.split(|&byte| byte == b'/') {
+            push(&mut made, name);
+            let open = || open_below(handle.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY);
+            handle = match open() {
+                Err(Errno::NOENT) => {
+                    mkdirat(&handle, name, Mode::from_raw_mode(UNSAID))?;
+                    self.later.set(&made, unsaid());
+                    open()?
+                }
+                other => other?,
+            };
+        }
+        Ok(handle)
+    }
+
+    /// Removes what lower layers have at this path.
+    fn hide(&mut self, path: &[u8]) -> io::Result<()> {
+        let (parent, name) = split(path);
+        let Some(parent) = self.find(parent, false)? else { return Ok(()) };
+        let mut path = parent.path.clone();
+        push(&mut path, name);
+        let Some(made) = &self.made else { return Ok(()) };
+        if made.has(&path) && !parent.has_directory(name) {
+            return Ok(());
+        }
+        match unlinkat(&parent.handle, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => self.hide_below(&path)?,
+            Err(Errno::NOENT) | Ok(()) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.directories.forget(&path);
+        Ok(())
+    }
+
+    /// Removes what lower layers have in this directory, which there is from now on.
+    fn hide_all(&mut self, path: &[u8]) -> io::Result<()> {
+        let directory = match self.parent(path) {
+            // What is not a directory has nothing in it to hide.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+            other => other?,
+        };
+        if let Some(made) = &mut self.made {
+            made.note_all(&directory.path);
+            self.hide_below(&directory.path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what this layer did not make, the directory too unless it did.
+    fn hide_below(&mut self, path: &[u8]) -> io::Result<()> {
+        let (made, later) = (&self.made, &mut self.later);
+        let stays = |path: &[u8]| {
+            path == MARKER || path.is_empty() || made.as_ref().is_some_and(|made| made.has(path))
+        };
+        clear(&self.root, path, &stays, &mut |gone| later.forget(gone))?;
+        self.directories.clear();
+        Ok(())
+    }
+
+    /// Removes whatever is in the way of something new.
+    pub(super) fn remove(&mut self, parent: &Directory, name: &[u8]) -> io::Result<()> {
+        let mut path = parent.path.clone();
+        push(&mut path, name);
+        match unlinkat(&parent.handle, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => {
+                let later = &mut self.later;
+                clear(&self.root, &path, &|_| false, &mut |gone| later.forget(gone))?;
+            }
+            other => other?,
+        }
+        self.directories.forget(&path);
+        Ok(())
+    }
+
+    pub(super) fn leave_out(&mut self, cause: Cause, entry: &Entry) {
+        self.left_out.note(cause, &entry.path);
+    }
+}
+
+fn unsaid() -> Last {
+    Last { mtime: Timespec { tv_sec: 0, tv_nsec: 0 }, mode: Some(UNSAID) }
+}
+
+/// Whether there is nothing in it but what says that it is not whole.
+fn is_empty(root: &Root) -> io::Result<bool> {
+    for child in Dir::read_from(root.as_fd())? {
+        let child = child?;
+        if !matches!(child.file_name().to_bytes(), b"." | b".." | MARKER) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,262 @@
+//! Layers read without writing anything: entries, what they say, and where reading stops.
+
+use std::io::{self, BufReader, Read as _};
+use std::path::Path;
+
+use rpull::digest::Digest;
+use rpull::layer::{
+    Compression, Device, DiffId, Entries, Entry, Kind, Limits, Time, decompress_within,
+};
+
+use crate::support::entries::{Item, sparse, tar, unended};
+
+type Listed = Vec<(Entry, Vec<(u64, Vec<u8>)>)>;
+
+/// Every entry with the pieces of its bytes.
+fn list(tar: &[u8]) -> io::Result<Listed> {
+    list_with(tar, Limits::default(), 256 << 10)
+}
+
+fn list_with(tar: &[u8], limits: Limits, buffer: usize) -> io::Result<Listed> {
+    let mut entries = Entries::new(DiffId::new(BufReader::with_capacity(buffer, tar)), limits);
+    let mut listed = Vec::new();
+    while let Some(entry) = entries.next_entry()? {
+        let mut pieces = Vec::new();
+        while let Some((offset, bytes)) = entries.piece()? {
+            pieces.push((offset, bytes.to_vec()));
+        }
+        listed.push((entry, pieces));
+    }
+    let hashed = entries.drain()?;
+    assert_eq!(hashed.seen(), tar.len() as u64);
+    assert_eq!(hashed.finish(), Digest::sha256(tar));
+    Ok(listed)
+}
+
+fn entries(tar: &[u8]) -> Vec<Entry> {
+    list(tar).unwrap().into_iter().map(|(entry, _)| entry).collect()
+}
+
+#[track_caller]
+fn refused(tar: &[u8], why: &str) {
+    let error = list(tar).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(error.to_string().contains(why), "{error}");
+}
+
+#[test]
+fn every_compressed_form_is_read_to_its_end_or_refused() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layers/compression");
+    let table = std::fs::read_to_string(dir.join("cases.tsv")).unwrap();
+    let mut count = 0;
+    for row in table.lines().filter(|line| !line.starts_with('#')) {
+        let [file, expected, diff_id, why] = row.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let blob = std::fs::read(dir.join(file)).unwrap();
+        let read = || {
+            let compression = Compression::of(&blob).map_err(io::Error::other)?;
+            let inside = decompress_within(compression, &blob[..], 1 << 20)?;
+            let mut entries = Entries::new(DiffId::new(BufReader::new(inside)), Limits::default());
+            while entries.next_entry()?.is_some() {}
+            entries.drain().map(|hashed| hashed.finish().to_string())
+        };
+        let found = read();
+        let found = found.as_ref().map_or("error", |_| "ok").to_owned()
+            + "\t"
+            + found.as_deref().unwrap_or("-");
+        assert_eq!(found, format!("{expected}\t{diff_id}"), "{file}: {why}");
+        count += 1;
+    }
+    assert_eq!(count, 20);
+}
+
+#[test]
+fn an_entry_says_all_that_its_headers_say() {
+    use Kind::{Block, Character, Directory, Fifo, File, Hardlink, Symlink};
+    let long = format!("{}/{}", "d".repeat(150), "n".repeat(200));
+    let tar = tar(&[
+        Item::dir("./"),
+        Item::dir("/usr/").mode(0o41755).owner(1, 2),
+        Item::file("usr/a", "abc").mode(0o104_755).mtime(7).owner(70_000, 3_000_000_000),
+        Item::file("b", "").pax("mtime", "12.000000034").pax("uid", "2147483649").pax("gid", "5"),
+        Item::file("c", "x").xattr("user.a", b"\0=\n").xattr("security.capability", "v"),
+        Item::symlink(&long, "t".repeat(120)),
+        Item::file("short", "").pax("path", "from/pax").pax("linkpath", "no"),
+        Item::hardlink("d/../e", "/usr/../usr/a").size(512),
+        Item::device(b'3', "null", 1, 3),
+        Item::device(b'4', "disk", 259, 70_000),
+        Item::new(b'6', "pipe"),
+        Item::new(0, "old/"),
+        Item::new(0, "older"),
+        Item::file(b"\xff\n\\", ""),
+    ]);
+    let found = entries(&tar);
+    let paths: Vec<_> = found.iter().map(|entry| entry.path.escape_ascii().to_string()).collect();
+    let wanted = [
+        "", "usr", "usr/a", "b", "c", &long, "from/pax", "e", "null", "disk", "pipe", "old",
+        "older",
+    ];
+    assert_eq!(paths[..13], wanted);
+    assert_eq!(found[13].path, b"\xff\n\\");
+    let kinds: Vec<_> = found.iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds[..7], [Directory, Directory, File, File, File, Symlink, File]);
+    assert_eq!(kinds[7..], [Hardlink, Character, Block, Fifo, Directory, File, File]);
+    assert_eq!((found[1].mode, found[1].uid, found[1].gid), (0o1755, 1, 2));
+    let a = &found[2];
+    assert_eq!((a.mode, a.uid, a.gid, a.size), (0o4755, 70_000, 3_000_000_000, 3));
+    assert_eq!(a.mtime, Time { seconds: 7, nanoseconds: 0 });
+    let b = &found[3];
+    assert_eq!((b.uid, b.gid, b.mtime), (1 << 31 | 1, 5, Time { seconds: 12, nanoseconds: 34 }));
+    let attributes = [("security.capability", &b"v"[..]), ("user.a", b"\0=\n")];
+    assert_eq!(found[4].xattrs, attributes.map(|(name, value)| (name.into(), value.to_vec())));
+    assert_eq!(found[5].link, [b't'; 120]);
+    assert_eq!((&found[7].link[..], found[7].size), (&b"usr/a"[..], 0));
+    assert_eq!(found[8].device, Device { major: 1, minor: 3 });
+    assert_eq!(found[9].device, Device { major: 259, minor: 70_000 });
+}
+
+#[test]
+fn whiteouts_are_told_from_files() {
+    let tar = tar(&[
+        Item::whiteout("a/b"),
+        Item::dir("a/.wh.c"),
+        Item::file(".wh.d/e", "x"),
+        Item::file("a/.wh..wh..opq", ""),
+        Item::file(".wh..wh..opq", ""),
+        Item::file(".wh..wh.plnk/1", ""),
+        Item::file(".wh..wh.aufs", ""),
+    ]);
+    let found = entries(&tar);
+    let found: Vec<_> =
+        found.iter().map(|entry| (entry.kind, std::str::from_utf8(&entry.path).unwrap())).collect();
+    let wanted = [
+        (Kind::Whiteout, "a/b"),
+        (Kind::Whiteout, "a/c"),
+        (Kind::File, ".wh.d/e"),
+        (Kind::Opaque, "a"),
+        (Kind::Opaque, ""),
+        (Kind::File, ".wh..wh.plnk/1"),
+    ];
+    assert_eq!(found, wanted);
+    for name in [".wh.", "a/.wh..", "a/.wh..."] {
+        refused(&unended(&[Item::file(name, "")]), "whiteout of nothing");
+    }
+}
+
+#[test]
+fn bytes_arrive_whole_wherever_buffers_end() {
+    let content: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let tar = tar(&[Item::file("a", &content), Item::file("b", "bee"), Item::file("c", "")]);
+    for buffer in [1, 511, 4096, 1 << 20] {
+        let listed = list_with(&tar, Limits::default(), buffer).unwrap();
+        let whole = |at: usize| {
+            let mut bytes = Vec::new();
+            for (offset, piece) in &listed[at].1 {
+                assert_eq!(*offset, bytes.len() as u64);
+                bytes.extend_from_slice(piece);
+            }
+            bytes
+        };
+        assert_eq!([whole(0), whole(1), whole(2)], [content.clone(), b"bee".to_vec(), Vec::new()]);
+        assert_eq!(listed[1].1.len(), 1, "what is small comes in one piece");
+    }
+    // Nobody has to read them.
+    let mut unread = Entries::new(&tar[..], Limits::default());
+    let mut count = 0;
+    while unread.next_entry().unwrap().is_some() {
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
+#[test]
+fn old_sparse_files_have_their_holes() {
+    let extents = [(0, 3), (4096, 2), (8192, 1), (8193, 0), (8193, 0), (10_000, 0)];
+    let tar =
+        [sparse("s", &extents, 10_000, b"abcdef"), unended(&[Item::file("next", "n")])].concat();
+    let listed = list(&tar).unwrap();
+    assert_eq!(listed[0].0.size, 10_000);
+    let pieces = [(0, &b"abc"[..]), (4096, b"de"), (8192, b"f")];
+    assert_eq!(listed[0].1, pieces.map(|(offset, bytes)| (offset, bytes.to_vec())));
+    assert_eq!(listed[1].0.path, b"next");
+    refused(&sparse("s", &[(0, 3), (2, 3)], 10, b"abcdef"), "impossible holes");
+    refused(&sparse("s", &[(0, 6)], 1 << 32, b"abcd"), "impossible holes");
+    let pax = Item::file("a", "x").pax("GNU.sparse.major", "1");
+    refused(&unended(&[pax]), "sparse file in the form of a PAX header");
+}
+
+#[test]
+fn what_can_be_read_in_two_ways_is_refused() {
+    let inner = tar(&[Item::file("smuggled", "")]);
+    for size in ["0", "512"] {
+        refused(&tar(&[Item::file("a", &inner).pax("size", size)]), "two sizes");
+    }
+    let one_empty_block = [unended(&[Item::file("a", "")]), vec![0; 512], inner].concat();
+    refused(&one_empty_block, "goes on after its end");
+    let about_nothing = unended(&[Item::file("a", "").pax("path", "b")]);
+    refused(&about_nothing[..1024], "ends after a header about nothing");
+    // Symbolic links have no bytes, so what follows must be a header.
+    let bytes = Item::symlink("a", "b").size(512);
+    refused(&[unended(&[bytes]), vec![b'x'; 512]].concat(), "what should be a header");
+}
+
+#[test]
+fn what_is_damaged_hostile_or_beyond_the_limits_is_refused() {
+    refused(b"hello", "cut off");
+    refused(&[b'x'; 512], "is no tar");
+    let whole = unended(&[Item::file("a", [b'x'; 600]), Item::file("b", "y")]);
+    for length in [100, 512, 600, 1535, 1600, 2100] {
+        refused(&whole[..length], "cut off");
+    }
+    assert_eq!(entries(&whole).len(), 2, "without its end it is as good");
+    assert_eq!(entries(b"").len(), 0);
+    assert_eq!(entries(&[0; 1024]).len(), 0);
+    for (item, why) in [
+        (Item::file("n".repeat(5000), ""), "too long"),
+        (Item::symlink("a", "n".repeat(5000)), "too long"),
+        (Item::file("n".repeat(2 << 20), ""), "too large"),
+        (Item::file("a", "").pax("comment", vec![b'c'; 2 << 20]), "too large"),
+        (Item::file("a", "").size(1 << 60), "cut off"),
+        (Item::file("a", "").size(u64::MAX >> 1), "impossible size"),
+        (Item::file("a", "").pax("size", "9223372036854775807"), "impossible size"),
+        (Item::file("a", "").owner(u64::from(u32::MAX), 0), "no system has"),
+        (Item::file("a", "").owner(0, 1 << 40), "no system has"),
+        (Item::file("a", "").pax("uid", "4294967295"), "no system has"),
+        (Item::symlink("/", "a"), "no directory"),
+        (Item::file(".", ""), "no directory"),
+        (Item::file("", ""), "no directory"),
+        (Item::hardlink("a", "/"), "directory"),
+        (Item::symlink("a", ""), "link to nothing"),
+        (Item::new(b'Q', "a"), "unknown type 'Q'"),
+    ] {
+        refused(&unended(&[item]), why);
+    }
+    let many = unended(&vec![Item::file("a", ""); 11]);
+    let error = list_with(&many, Limits { entries: 10 }, 4096).unwrap_err();
+    assert!(error.to_string().contains("more entries"));
+}
+
+#[test]
+fn no_bytes_panic_and_none_are_read_for_ever() {
+    let tar = tar(&[
+        Item::file("a", "abc").pax("mtime", "1.5").xattr("user.a", "b"),
+        Item::symlink("l".repeat(200), "t"),
+        Item::dir("d"),
+    ]);
+    let mut random = fastrand::Rng::with_seed(4);
+    for _ in 0..3000 {
+        let mut broken = tar.clone();
+        for _ in 0..random.usize(1..8) {
+            let at = random.usize(..broken.len());
+            broken[at] = random.u8(..);
+        }
+        broken.truncate(random.usize(..=broken.len()));
+        if let Err(error) = list(&broken) {
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        }
+    }
+    let endless = io::repeat(0).take(1 << 20);
+    let entries = Entries::new(BufReader::new(endless), Limits::default());
+    assert!(entries.drain().is_ok());
+}

@@ -1,0 +1,179 @@
+//! `tests/layers/apply.tsv`: layers that other clients are tested with, applied below a canary.
+
+use std::fs;
+use std::io::BufReader;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use rpull::error::Result;
+use rpull::layer::{Entries, Limits};
+use rpull::unpack::{Options, Root, Unpacker};
+use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
+
+use crate::support::canary::Canary;
+use crate::support::entries::{Item, tar};
+use crate::support::tree;
+
+/// One case, line by line, each word by word.
+struct Case<'a> {
+    id: &'a str,
+    lines: Vec<Vec<&'a str>>,
+}
+
+fn cases(table: &str) -> Vec<Case<'_>> {
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    for line in table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let words: Vec<_> = line.split('\t').collect();
+        match words[0] {
+            "case" => cases.push(Case { id: words[1], lines: Vec::new() }),
+            _ => cases.last_mut().unwrap().lines.push(words),
+        }
+    }
+    cases
+}
+
+fn item(words: &[&str]) -> Option<Item> {
+    Some(match words {
+        ["dir", name, mode] => Item::dir(name).mode(u32::from_str_radix(mode, 8).unwrap()),
+        ["file", name, mode, content] => {
+            Item::file(name, content).mode(u32::from_str_radix(mode, 8).unwrap())
+        }
+        ["symlink", name, target] => Item::symlink(name, target),
+        ["hardlink", name, target] => Item::hardlink(name, target),
+        ["hardlink", name, target, uid] => {
+            Item::hardlink(name, target).owner(uid.parse().unwrap(), 0)
+        }
+        _ => return None,
+    })
+}
+
+fn before(root: &Path, words: &[&str]) {
+    let at = |path: &str| root.join(path.trim_start_matches('/'));
+    let make_parent = |path: &str| fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+    match words {
+        ["dir", path] => fs::create_dir_all(at(path)).unwrap(),
+        ["file", path, content] => {
+            make_parent(path);
+            fs::write(at(path), content).unwrap();
+        }
+        ["dir_with_content", path] => {
+            fs::create_dir_all(at(path).join("below")).unwrap();
+            fs::write(at(path).join("below/file"), "x").unwrap();
+        }
+        ["symlink", path, target] => symlink(target, at(path)).unwrap(),
+        ["hardlink", path, target] => fs::hard_link(at(target), at(path)).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a path leads to in a chroot of the root.
+fn look(root: &Path, path: &str) -> rustix::io::Result<Stat> {
+    let root = fs::File::open(root).unwrap();
+    let opened =
+        openat2(&root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT);
+    fstat(opened?)
+}
+
+fn read(root: &Path, path: &str) -> String {
+    let root = fs::File::open(root).unwrap();
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).unwrap();
+    std::io::read_to_string(fs::File::from(opened)).unwrap()
+}
+
+fn inside(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+fn check(case: &str, root: &Path, before: &[(PathBuf, i64, i64)], words: &[&str]) {
+    let inode = |path: &str| look(root, path).unwrap().st_ino;
+    let there = |path: &str| inside(root, path).symlink_metadata().is_ok();
+    let right = match words {
+        ["is", path, content] => read(root, path) == *content,
+        ["is", path] => read(root, path).is_empty(),
+        ["absent", path] => !there(path),
+        ["exists", path] => there(path),
+        ["directory", path] => inside(root, path).symlink_metadata().unwrap().is_dir(),
+        ["same", a, b] => inode(a) == inode(b),
+        ["other", a, b] => inode(a) != inode(b),
+        ["text", a, b] => {
+            let text = |path: &str| fs::read_link(inside(root, path)).unwrap();
+            text(a) == text(b)
+        }
+        ["times-kept", path] => {
+            let path = root.join(path.trim_start_matches('.'));
+            let found = path.symlink_metadata().unwrap();
+            before.contains(&(path, found.mtime(), found.mtime_nsec()))
+        }
+        ["owner-kept", paths @ ..] => {
+            let owner = |path: &&&str| inside(root, path).symlink_metadata().unwrap().uid();
+            paths.iter().all(|path| owner(&path) == rustix::process::geteuid().as_raw())
+        }
+        ["tree", names @ ..] => {
+            let found = tree::names(root);
+            let found: Vec<_> = found.iter().map(String::as_str).collect();
+            assert_eq!(found, names, "{case}");
+            true
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(right, "{case}: {words:?} in {:?}", tree::names(root));
+}
+
+fn apply(unpacker: &mut Unpacker, items: &[Item]) -> Result<()> {
+    let tar = tar(items);
+    unpacker.apply("layer", &mut Entries::new(BufReader::new(&tar[..]), Limits::default()))
+}
+
+/// Applies the layers of a case; tells what went wrong.
+fn run(case: &Case<'_>, canary: &Canary) -> Result<()> {
+    let root = canary.root();
+    let (mut preparations, rest): (Vec<_>, Vec<_>) =
+        case.lines.iter().partition(|words| words[0] == "before");
+    for words in preparations.drain(..) {
+        before(root, &words[1..]);
+    }
+    let before = tree::times(root);
+    let mut unpacker = Unpacker::new(Root::open(root)?, Options::default())?;
+    let mut layers: Vec<Vec<Item>> = Vec::new();
+    let mut checks = Vec::new();
+    for words in rest {
+        match words[0] {
+            "layer" => layers.push(Vec::new()),
+            "refused" | "harmless" => {}
+            "tree" => {
+                apply(&mut unpacker, &layers.pop().unwrap())?;
+                check(case.id, root, &before, words);
+            }
+            _ => match item(words) {
+                Some(item) => layers.last_mut().unwrap().push(item),
+                None => checks.push(words),
+            },
+        }
+    }
+    for layer in &layers {
+        apply(&mut unpacker, layer)?;
+    }
+    unpacker.finish()?;
+    for words in checks {
+        check(case.id, root, &before, words);
+    }
+    Ok(())
+}
+
+#[test]
+fn layers_that_others_are_tested_with() {
+    let table = include_str!("../layers/apply.tsv");
+    let cases = cases(table);
+    assert_eq!(cases.len(), 46);
+    for case in &cases {
+        let canary = Canary::new();
+        let result = run(case, &canary);
+        let says = |word: &str| case.lines.iter().any(|words| words[0] == word);
+        match result {
+            Ok(()) => assert!(!says("refused"), "{} is not refused", case.id),
+            Err(error) => assert!(says("refused") || says("harmless"), "{}: {error:?}", case.id),
+        }
+        canary.assert_unharmed(case.id);
+    }
+}

@@ -1,0 +1,292 @@
+//! What entries become on disk, and what layers do to what lower ones left.
+
+use std::fs;
+use std::io::BufReader;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rpull::error::{ErrorKind, Result};
+use rpull::layer::{Entries, Limits};
+use rpull::unpack::{Cause, Options, Root, Unpacked, Unpacker};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::support::canary::Canary;
+use crate::support::entries::{Item, tar};
+use crate::support::live::is_root;
+use crate::support::tree::{self, Node};
+
+fn apply(root: &Path, layers: &[&[Item]]) -> Result<Unpacked> {
+    let options = Options { new_root: true, ..Options::default() };
+    let mut unpacker = Unpacker::new(Root::open(root)?, options)?;
+    for (number, layer) in layers.iter().enumerate() {
+        let tar = tar(layer);
+        let mut entries = Entries::new(BufReader::new(&tar[..]), Limits::default());
+        unpacker.apply(&format!("layer {number}"), &mut entries)?;
+    }
+    unpacker.finish()
+}
+
+/// The tree that these layers give.
+fn unpacked(layers: &[&[Item]]) -> Vec<Node> {
+    let dir = tempfile::tempdir().unwrap();
+    apply(dir.path(), layers).unwrap();
+    tree::nodes(dir.path(), &[])
+}
+
+fn node<'a>(nodes: &'a [Node], path: &str) -> &'a Node {
+    nodes.iter().find(|node| node.path == path).unwrap_or_else(|| panic!("no {path} in {nodes:?}"))
+}
+
+#[test]
+fn everything_that_an_entry_says_is_on_disk() {
+    if !is_root("everything_that_an_entry_says_is_on_disk") {
+        return;
+    }
+    let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let nodes = unpacked(&[&[
+        Item::dir("./").mode(0o751).mtime(5),
+        Item::dir("d").mode(0o2775).owner(3, 4).mtime(10),
+        Item::file("d/plain", "x").mode(0o664).pax("mtime", "1.000000002"),
+        Item::file("d/closed", "").mode(0),
+        Item::file("su", "x").mode(0o6755).owner(7, 8),
+        Item::file("ping", "x").mode(0o755).owner(9, 0).xattr("security.capability", capability),
+        Item::file("x", "x").xattr("user.a", b"\0\xff").xattr("user.empty", "e"),
+        Item::dir("tmp").mode(0o1777).xattr("user.d", "1"),
+        Item::dir("locked").mode(0o500).mtime(77),
+        Item::file("locked/in", "x"),
+        Item::symlink("s", "../../nowhere").owner(5, 6).mtime(8),
+        Item::hardlink("d/again", "su"),
+        Item::device(b'3', "null", 1, 3).mode(0o666).owner(0, 5),
+        Item::device(b'4', "disk", 259, 70_000).mode(0o660),
+        Item::new(b'6', "pipe").mode(0o622),
+        Item::file("missing/parent/file", "x"),
+    ]]);
+    let is = |path: &str, mode: u32, owner: (u32, u32), mtime: (i64, i64)| {
+        let found = node(&nodes, path);
+        assert_eq!((found.mode, found.owner, found.mtime), (mode, owner, mtime), "{path}");
+    };
+    let then = (1_600_000_000, 0);
+    is("", 0o40751, (0, 0), (5, 0));
+    is("d", 0o42775, (3, 4), (10, 0));
+    is("d/plain", 0o100_664, (0, 0), (1, 2));
+    is("d/closed", 0o100_000, (0, 0), then);
+    is("su", 0o106_755, (7, 8), then);
+    is("ping", 0o100_755, (9, 0), then);
+    is("tmp", 0o41777, (0, 0), then);
+    is("locked", 0o40500, (0, 0), (77, 0));
+    is("s", 0o120_777, (5, 6), (8, 0));
+    is("null", 0o20666, (0, 5), then);
+    is("disk", 0o60660, (0, 0), then);
+    is("pipe", 0o10622, (0, 0), then);
+    is("missing/parent", 0o40755, (0, 0), (0, 0));
+    assert_eq!(node(&nodes, "d/again").same_as, "su");
+    assert_eq!(node(&nodes, "null").device, rustix::fs::makedev(1, 3));
+    assert_eq!(node(&nodes, "disk").device, rustix::fs::makedev(259, 70_000));
+    assert_eq!(node(&nodes, "s").bytes, b"../../nowhere");
+    let capabilities = ("security.capability".to_owned(), capability.to_vec());
+    assert_eq!(node(&nodes, "ping").attributes, [capabilities]);
+    let attributes = [("user.a", &b"\0\xff"[..]), ("user.empty", b"e")];
+    let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_vec()));
+    assert_eq!(node(&nodes, "x").attributes, attributes);
+    assert_eq!(node(&nodes, "tmp").attributes, [("user.d".to_owned(), b"1".to_vec())]);
+}
+
+#[test]
+fn an_upper_layer_changes_what_it_names_and_nothing_else() {
+    let base: &[Item] = &[
+        Item::dir("a").mode(0o700).mtime(1).xattr("user.old", "1").xattr("user.both", "1"),
+        Item::file("a/kept", "kept").mtime(2),
+        Item::file("a/gone", "gone"),
+        Item::dir("a/file"),
+        Item::file("a/file/below", ""),
+        Item::file("a/dir", ""),
+        Item::dir("usr/lib").mtime(3),
+        Item::symlink("lib", "usr/lib"),
+        Item::file("twice", "1"),
+        Item::hardlink("link", "twice"),
+    ];
+    let upper: &[Item] = &[
+        Item::whiteout("a/gone"),
+        Item::dir("a").mode(0o755).mtime(9).xattr("user.both", "2").xattr("user.new", "2"),
+        Item::file("a/file", "file now"),
+        Item::dir("a/dir"),
+        Item::file("lib/new", "new"),
+        Item::file("twice", "2"),
+        Item::file("twice", "3"),
+    ];
+    let nodes = unpacked(&[base, upper]);
+    let names: Vec<_> = nodes.iter().map(|node| node.path.as_str()).collect();
+    let wanted = [
+        "",
+        "a",
+        "lib",
+        "link",
+        "twice",
+        "usr",
+        "a/dir",
+        "a/file",
+        "a/kept",
+        "usr/lib",
+        "usr/lib/new",
+    ];
+    assert_eq!(names, wanted);
+    let a = node(&nodes, "a");
+    assert_eq!((a.mode, a.mtime), (0o40755, (9, 0)));
+    let attributes = [("user.both", "2"), ("user.new", "2")];
+    assert_eq!(a.attributes, attributes.map(|(name, value)| (name.to_owned(), value.into())));
+    assert_eq!(node(&nodes, "a/file").bytes, b"file now");
+    assert_eq!(node(&nodes, "usr/lib").mtime, (3, 0), "making a file in it does not count");
+    assert_eq!(node(&nodes, "twice").bytes, b"3");
+    assert_eq!(node(&nodes, "link").bytes, b"1", "the other name has the old file");
+    assert_eq!(node(&nodes, "lib").bytes, b"usr/lib");
+}
+
+#[test]
+fn holes_stay_holes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut unpacker = Unpacker::new(Root::open(dir.path()).unwrap(), Options::default()).unwrap();
+    let sparse = crate::support::entries::sparse("s", &[(4 << 20, 3)], 8 << 20, b"end");
+    unpacker.apply("l", &mut Entries::new(&sparse[..], Limits::default())).unwrap();
+    unpacker.finish().unwrap();
+    let found = dir.path().join("s").metadata().unwrap();
+    assert_eq!(found.len(), 8 << 20);
+    assert!(found.blocks() * 512 < 1 << 20, "{} blocks", found.blocks());
+    let bytes = fs::read(dir.path().join("s")).unwrap();
+    assert_eq!(&bytes[4 << 20..(4 << 20) + 4], b"end\0");
+}
+
+#[test]
+fn attributes_that_steer_the_system_are_left_out_once_for_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let steering =
+        ["trusted.overlay.opaque", "user.overlay.redirect", "security.selinux", "system.a"];
+    let items: Vec<_> = steering
+        .iter()
+        .map(|name| Item::file(name, "").xattr(name, "y").xattr("user.kept", "k"))
+        .collect();
+    let done = apply(dir.path(), &[&items]).unwrap();
+    let left: Vec<_> = done.left_out.iter().map(|left| (left.cause, left.entries)).collect();
+    assert!(left.contains(&(Cause::ForeignAttribute, 4)), "{left:?}");
+    for node in &tree::nodes(dir.path(), &[])[1..] {
+        assert_eq!(node.attributes, [("user.kept".to_owned(), b"k".to_vec())], "{}", node.path);
+    }
+}
+
+#[test]
+fn impossible_entries_are_refused_with_layer_and_path() {
+    let many: Vec<Item> =
+        (0..50).map(|n| Item::symlink(format!("l{n}"), format!("l{}", n + 1))).collect();
+    for (items, path, why) in [
+        (&[Item::hardlink("a", "missing")][..], "a", "hard link to what is not there"),
+        (&[Item::hardlink("a", "b"), Item::hardlink("b", "a")], "a", "not there"),
+        (&[Item::hardlink("a", "a")], "a", "not there"),
+        (&[Item::dir("d"), Item::hardlink("a", "d")], "a", "hard link to a directory"),
+        (&[Item::file("f", ""), Item::file("f/x", "")], "f/x", "Not a directory"),
+        (&[Item::file("n".repeat(256), "")], "nnnn", "File name too long"),
+        (&[Item::symlink("loop", "loop"), Item::file("loop/x", "")], "loop/x", "symbolic links"),
+        (&[&many[..], &[Item::file("l0/x", "")]].concat(), "l0/x", "symbolic links"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let error = apply(dir.path(), &[&[], items]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unpack);
+        let text = error.chain();
+        assert!(
+            text.starts_with("layer 1: ") && text.contains(path) && text.contains(why),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn deep_and_many_entries_need_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = vec!["d"; 2000].join("/");
+    let long = format!("{}/x", vec!["n".repeat(250); 17].join("/"));
+    apply(dir.path(), &[&[Item::file(&deep, "deep"), Item::symlink("s", &deep)]]).unwrap();
+    let error = apply(dir.path(), &[&[Item::file(&long, "")]]).unwrap_err();
+    assert!(error.chain().contains("too long"), "{}", error.chain());
+    // All of it goes as it came.
+    apply(dir.path(), &[&[Item::file(".wh..wh..opq", "")]]).unwrap();
+    assert_eq!(tree::names(dir.path()), Vec::<String>::new());
+    let links: Vec<_> = (0..3000).map(|n| Item::hardlink(n.to_string(), "one")).collect();
+    apply(dir.path(), &[&[&[Item::file("one", "")], &links[..]].concat()]).unwrap();
+    assert_eq!(dir.path().join("one").metadata().unwrap().nlink(), 3001);
+}
+
+#[test]
+fn links_of_any_layer_lead_nowhere_outside() {
+    let canary = Canary::new();
+    let root = canary.root();
+    for (name, target) in [("planted", "../victim"), ("absolute", "/tmp")] {
+        symlink(target, root.join(name)).unwrap();
+    }
+    let first: &[Item] = &[
+        Item::symlink("up", "../victim"),
+        Item::symlink("out", root.parent().unwrap().join("victim").to_str().unwrap()),
+        Item::symlink("chain", "up"),
+    ];
+    let through = |link: &str| {
+        [
+            Item::file(format!("{link}/hello"), "pwned"),
+            Item::dir(format!("{link}/below")).mode(0o777).owner(1, 1).xattr("user.pwned", "1"),
+            Item::whiteout(&format!("{link}/link")),
+            Item::file(format!("{link}/.wh..wh..opq"), ""),
+            Item::symlink(format!("{link}/x"), "y"),
+            Item::device(b'6', &format!("{link}/pipe"), 0, 0),
+        ]
+    };
+    for link in ["planted", "up", "out", "chain", "absolute", "up/../../victim"] {
+        apply(root, &[first, &through(link)]).unwrap();
+        canary.assert_unharmed(link);
+        let linked = Item::hardlink("stolen", format!("{link}/deeper/hello"));
+        assert!(apply(root, &[first, &[linked]]).is_err());
+        // The last part of a path is never followed.
+        let last =
+            [Item::file("up", "x"), Item::dir("out").mode(0o777), Item::hardlink("chain", "up")];
+        apply(root, &[first, &last]).unwrap();
+        canary.assert_unharmed(link);
+    }
+}
+
+#[test]
+fn a_directory_that_becomes_a_link_meanwhile_leads_nowhere_outside() {
+    let canary = Canary::new();
+    let root = canary.root().to_owned();
+    fs::create_dir(root.join("dir")).unwrap();
+    symlink("../victim", root.join("link")).unwrap();
+    let done = AtomicBool::new(false);
+    let layer: Vec<_> = ["dir", "link"]
+        .iter()
+        .flat_map(|dir| {
+            [
+                Item::file(format!("{dir}/hello"), "pwned"),
+                Item::dir(format!("{dir}/below")).mode(0o777).mtime(1),
+                Item::file(format!("{dir}/below/deep"), "pwned"),
+                Item::symlink(format!("{dir}/link"), "pwned"),
+                Item::whiteout(&format!("{dir}/link")),
+            ]
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (a, b) = (root.join("dir"), root.join("link"));
+            while !done.load(Ordering::Relaxed) {
+                // The unpacker may have removed one of them.
+                _ = renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE);
+                if b.symlink_metadata().is_err() {
+                    drop(symlink("../victim", &b));
+                }
+            }
+        });
+        let rounds = 10_000 / (2 * layer.len());
+        let outcomes: Vec<_> = (0..rounds).map(|_| apply(&root, &[&[], &layer]).is_ok()).collect();
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(outcomes.len(), rounds);
+    });
+    // What was swapped into the root is no harm, what was written outside would be.
+    for path in ["hello", "below/deep"] {
+        let text = fs::read_to_string(root.parent().unwrap().join("victim").join(path)).unwrap();
+        assert_eq!(text, "canary of the host");
+    }
+}

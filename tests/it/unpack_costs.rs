@@ -1,0 +1,64 @@
+//! What unpacking costs in system calls.
+
+use std::collections::BTreeMap;
+
+use crate::support::cli::Cli;
+use crate::support::entries::{Item, layer_of};
+use crate::support::images::{Family, image};
+use crate::support::live::{is_root, needs};
+use crate::support::tars;
+
+const FILES: usize = 300;
+
+/// How often each call was made that has to do with what lies below `root`, or with any file where nothing tells which.
+async fn calls(items: &[Item]) -> BTreeMap<String, usize> {
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[layer_of(items)]));
+    let log = cli.dir().join("log");
+    let strace = ["strace", "-f", "-y", "-s", "0", "-o", log.to_str().unwrap()];
+    cli.spawn_under(&strace, &["unpack", &archive, "root"]).wait().await.expect(0, "");
+    let mut calls = BTreeMap::new();
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        let call = line.split_once(' ').map_or("", |(_, call)| call.trim_start());
+        let Some((name, rest)) = call.split_once('(') else { continue };
+        // Only a build for debugging asks whether what it closes is open.
+        if rest.contains("/.rpull-unpack-") && name != "fcntl" {
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    calls
+}
+
+#[tokio::test]
+async fn a_small_file_costs_four_calls_and_one_more_for_each_thing_that_is_not_usual() {
+    let test = "a_small_file_costs_four_calls_and_one_more_for_each_thing_that_is_not_usual";
+    if !is_root(test) || !needs(test, &["strace"]) {
+        return;
+    }
+    let files = |change: fn(Item) -> Item| -> Vec<Item> {
+        let mut items = vec![Item::dir("a"), Item::dir("a/b")];
+        let names = (0..FILES).map(|n| format!("{}/{n}", if n % 2 == 0 { "a" } else { "a/b" }));
+        items.extend(names.map(|name| change(Item::file(name, "small").mode(0o664))));
+        items
+    };
+    let none = calls(&files(|item| item)[..2]).await;
+    for (change, more) in [
+        ((|item| item) as fn(Item) -> Item, &[][..]),
+        (|item| item.owner(7, 0), &["fchown"]),
+        (|item| item.mode(0o4755), &["fchmod"]),
+        (|item| item.xattr("user.a", "1").xattr("user.b", "2"), &["fsetxattr", "fsetxattr"]),
+        (|item| item.mode(0o1644).owner(0, 9), &["fchmod", "fchown"]),
+    ] {
+        let found = calls(&files(change)).await;
+        let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
+        for call in ["openat2", "write", "utimensat", "close"].iter().chain(more) {
+            *wanted.entry(call).or_default() += FILES;
+        }
+        for (call, count) in &found {
+            let for_files = count - none.get(call).copied().unwrap_or(0).min(*count);
+            let most = wanted.get(call.as_str()).copied().unwrap_or(0);
+            // The two directories are opened once more.
+            assert!(for_files <= most + 6, "{call}: {for_files}, not {most}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Unpacking onto disks that are full, read-only or mounted there, and what a process that was stopped leaves.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::cli::Cli;
+use crate::support::entries::{Item, layer_of};
+use crate::support::images::{Family, Image, image, random_blob};
+use crate::support::live::{is_root, needs};
+use crate::support::small::Small;
+use crate::support::tars;
+use crate::support::tree::names;
+
+const MOUNTING: &[&str] = &["mount", "umount"];
+
+fn sample() -> Image {
+    let base = layer_of(&[
+        Item::dir("d"),
+        Item::file("d/first", "1").owner(1, 1).xattr("user.a", "1"),
+        Item::symlink("link", "d"),
+        Item::hardlink("again", "d/first"),
+        Item::new(b'6', "pipe"),
+        Item::file("big", random_blob(600_000, 1)),
+    ]);
+    image(Family::Oci, "amd64", &[base, layer_of(&[Item::file("d/last", "2")])])
+}
+
+const TREE: [&str; 7] = ["again", "big", "d/", "d/first", "d/last", "link", "pipe"];
+
+#[tokio::test]
+async fn on_a_full_disk_no_half_tree_is_left() {
+    let test = "on_a_full_disk_no_half_tree_is_left";
+    if !needs(test, MOUNTING) {
+        return;
+    }
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    let small = cli.dir().join("small");
+    let Some(mounted) = Small::mount(test, &small, "size=400k") else { return };
+    let full = "No space left on device";
+    for options in ["size=400k", "size=2m,nr_inodes=6", "size=12k,nr_inodes=100"] {
+        mounted.remount(options);
+        let output = cli.run(&["unpack", &archive, "small/root"]).await;
+        output.expect(7, full).expect(7, "hint: free some space");
+        assert_eq!(names(&small), Vec::<String>::new(), "{options}");
+        // Where it is a mount point, it is made in place.
+        let output = cli.run(&["unpack", &archive, "small"]).await;
+        output.expect(7, full);
+        assert_eq!(names(&small), Vec::<String>::new(), "{options}");
+    }
+    mounted.remount("size=2m,nr_inodes=100");
+    cli.run(&["unpack", &archive, "small/root"]).await.expect(0, "");
+    assert_eq!(names(&small.join("root")), TREE);
+}
+
+#[tokio::test]
+async fn a_mount_point_is_filled_in_place() {
+    let test = "a_mount_point_is_filled_in_place";
+    if !needs(test, &["mount", "umount", "strace"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    let small = cli.dir().join("small");
+    let Some(_mounted) = Small::mount(test, &small, "size=2m,mode=0711") else { return };
+    fs::create_dir(small.join("lost+found")).unwrap();
+    killed(&cli, &archive, "small").await;
+    assert!(names(&small).contains(&".rpull-incomplete".to_owned()));
+    let output = cli.run(&["unpack", &archive, "small"]).await;
+    output.expect(7, "small: holds what an interrupted unpack has left");
+    for name in names(&small).iter().rev().filter(|name| !name.ends_with("found/")) {
+        let path = small.join(name);
+        if name.ends_with('/') {
+            fs::remove_dir(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    cli.run(&["unpack", &archive, "small"]).await.expect(0, "");
+    let mut wanted = TREE.map(str::to_owned).to_vec();
+    wanted.push("lost+found/".to_owned());
+    wanted.sort();
+    assert_eq!(names(&small), wanted);
+    let mode = std::os::unix::fs::MetadataExt::mode(&small.metadata().unwrap());
+    assert_eq!(mode & 0o7777, 0o711, "no layer says another");
+}
+
+/// Ends an unpack in the middle, at once.
+async fn killed(cli: &Cli, archive: &str, target: &str) {
+    let strace = [
+        "strace",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=symlinkat",
+        "-e",
+        "inject=symlinkat:signal=KILL",
+    ];
+    let output = cli.spawn_under(&strace, &["unpack", archive, target]).wait().await;
+    assert_eq!((output.code(), output.signal()), (None, Some(9)), "{}", output.stderr);
+}
+
+#[tokio::test]
+async fn nothing_has_the_name_when_it_is_killed_or_interrupted() {
+    let test = "nothing_has_the_name_when_it_is_killed_or_interrupted";
+    if !needs(test, &["strace"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    killed(&cli, &archive, "root").await;
+    assert!(!cli.dir().join("root").exists());
+    cli.run(&["unpack", &archive, "root"]).await.expect(0, "");
+    assert_eq!(names(&cli.dir().join("root")), TREE);
+
+    // More than what is inflated ahead.
+    let long = layer_of(&[Item::symlink("a", "b"), Item::file("big", random_blob(40 << 20, 1))]);
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[long]));
+    let strace = [
+        "strace",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=symlinkat",
+        "-e",
+        "inject=symlinkat:signal=INT",
+    ];
+    let output = cli.spawn_under(&strace, &["unpack", &archive, "other"]).wait().await;
+    output.expect(130, "interrupted");
+    assert!(!cli.dir().join("other").exists());
+    let left = fs::read_dir(cli.dir()).unwrap().flatten();
+    let left =
+        left.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rpull-unpack"));
+    assert_eq!(left.count(), 1, "only of the one that was killed");
+}
+
+#[tokio::test]
+async fn every_call_that_fails_is_told_and_nothing_is_left() {
+    let test = "every_call_that_fails_is_told_and_nothing_is_left";
+    if !is_root(test) || !needs(test, &["strace"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    for (call, error, words) in [
+        ("mkdirat:error=ENOSPC", "No space left", "unpack: root: "),
+        ("symlinkat:error=EIO", "Input/output error", ": link: "),
+        ("linkat:error=EMLINK", "Too many links", ": again: "),
+        ("mknodat:error=ENOSPC", "No space left", ": pipe: "),
+        ("fchown:error=EIO", "Input/output error", ": d/first: "),
+        ("fsetxattr:error=ENOSPC", "No space left", ": d/first: "),
+        ("utimensat:error=EIO", "Input/output error", ": d/first: "),
+        ("renameat2:error=EIO", "Input/output error", "unpack: root: "),
+        ("syncfs:error=EIO", "Input/output error", "unpack: root: "),
+    ] {
+        let name = call.split(':').next().unwrap();
+        let (trace, inject) = (format!("trace={name}"), format!("inject={call}"));
+        let strace = ["strace", "-f", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+        let output = cli.spawn_under(&strace, &["unpack", "--sync", &archive, "root"]).wait().await;
+        output.expect(7, error).expect(7, words);
+        let left = fs::read_dir(cli.dir()).unwrap().flatten();
+        let left: Vec<_> = left
+            .map(|entry| entry.file_name())
+            .filter(|name| {
+                let name = name.to_string_lossy();
+                name.starts_with(".rpull") || name == "root"
+            })
+            .collect();
+        assert!(left.is_empty(), "{call}: {left:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_written_it_says_so_at_once() {
+    let test = "where_nothing_can_be_written_it_says_so_at_once";
+    if !needs(test, MOUNTING) {
+        return;
+    }
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    let Some(mounted) = Small::mount(test, &cli.dir().join("small"), "size=2m") else { return };
+    mounted.remount("ro");
+    for target in ["small", "small/root"] {
+        let output = cli.run(&["unpack", &archive, target]).await;
+        output.expect(7, &format!("error: unpack: {target}: Read-only file system"));
+    }
+}
+
+#[tokio::test]
+async fn few_open_files_are_enough() {
+    let test = "few_open_files_are_enough";
+    if !needs(test, &["prlimit"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let deep = vec!["d"; 500].join("/");
+    let mut items: Vec<_> = (0..100).map(|n| Item::file(format!("{n}/{n}/x"), "x")).collect();
+    items.push(Item::file(format!("{deep}/x"), "x"));
+    let upper = [Item::whiteout("d"), Item::file("0", "a file now")];
+    let layers = [layer_of(&items), layer_of(&upper)];
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &layers));
+    let limited = ["prlimit", "--nofile=40"];
+    let output = cli.spawn_under(&limited, &["unpack", &archive, "root"]).wait().await;
+    output.expect(0, "unpacked 2 layers, 102 files");
+    assert_eq!(names(&cli.dir().join("root")).len(), 1 + 99 * 3);
+    assert!(Path::new(&cli.dir().join("root/0")).is_file());
+}

@@ -1,0 +1,124 @@
+//! The same images through `umoci`: trees that do not differ in anything.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::cli::Cli;
+use crate::support::entries::{Item, layer_of};
+use crate::support::images::{Family, image};
+use crate::support::live::{is_root, needs};
+use crate::support::real::RealImage;
+use crate::support::tars;
+use crate::support::tree::{Node, nodes};
+
+/// The tree that umoci makes of an image.
+fn by_umoci(layout: &Path, name: &str, bundle: &Path) -> Vec<Node> {
+    let image = format!("{}:{name}", layout.display());
+    let output =
+        Command::new("umoci").args(["unpack", "--image", &image]).arg(bundle).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    nodes(&bundle.join("rootfs"), &[])
+}
+
+/// Directories that no layer has an entry for get a time from each client as it likes.
+fn without_times_of(mut tree: Vec<Node>, unsaid: &[&str]) -> Vec<Node> {
+    for node in &mut tree {
+        if unsaid.contains(&node.path.as_str()) {
+            node.mtime = (0, 0);
+        }
+    }
+    tree
+}
+
+#[track_caller]
+fn assert_same(own: &[Node], other: &[Node]) {
+    let missing = |from: &[Node], of: &[Node]| -> Vec<Node> {
+        of.iter().filter(|node| !from.contains(node)).cloned().collect()
+    };
+    let (only_own, only_other) = (missing(other, own), missing(own, other));
+    assert!(only_own.is_empty() && only_other.is_empty(), "{only_own:#?}\n{only_other:#?}");
+    assert_eq!(own.len(), other.len());
+}
+
+#[tokio::test]
+async fn a_real_image_gives_the_tree_that_umoci_makes() {
+    let test = "a_real_image_gives_the_tree_that_umoci_makes";
+    if !is_root(test) || !needs(test, &["umoci", "dpkg"]) {
+        return;
+    }
+    let (cli, real) = (Cli::new(), RealImage::get());
+    for name in ["v1", "v2"] {
+        let place = format!("oci:{}:{name}", real.layout().display());
+        let dir = cli.dir().join(name);
+        cli.run(&["unpack", &place, name]).await.expect(0, "");
+        let other = by_umoci(real.layout(), name, &cli.dir().join(format!("{name}-umoci")));
+        // To umoci the time of a directory is lost when it makes a missing one in it.
+        let unsaid = ["", "app", "etc", "etc/app", "usr", "usr/local", "usr/local/bin"];
+        let [own, other] = [nodes(&dir, &[]), other].map(|tree| without_times_of(tree, &unsaid));
+        assert!(own.len() > 50);
+        assert_same(&own, &other);
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_entry_and_change_gives_the_tree_that_umoci_makes() {
+    let test = "every_kind_of_entry_and_change_gives_the_tree_that_umoci_makes";
+    if !is_root(test) || !needs(test, &["umoci"]) {
+        return;
+    }
+    let long = format!("{}/{}", "d".repeat(120), "n".repeat(200));
+    let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let base = layer_of(&[
+        Item::dir("./").mode(0o755).mtime(1000),
+        Item::dir("etc").mtime(1001).xattr("user.dir", "1"),
+        Item::file("etc/passwd", "root").mode(0o640).owner(3, 4).pax("mtime", "1234.000000567"),
+        Item::file("etc/gone", "x"),
+        Item::dir("usr").mtime(2),
+        Item::dir("usr/lib").mtime(3),
+        Item::symlink("lib", "usr/lib").owner(5, 6).mtime(7),
+        Item::file("usr/lib/a.so", vec![7; 70_000]).mode(0o755),
+        Item::hardlink("usr/lib/b.so", "lib/a.so"),
+        Item::hardlink("lib2", "lib"),
+        Item::dir("opaque").mtime(4),
+        Item::file("opaque/lower", "x"),
+        Item::dir("opaque/dir").mtime(5),
+        Item::file("opaque/dir/lower", "x"),
+        Item::file("ping", "x").mode(0o755).xattr("security.capability", capability),
+        Item::file("su", "x").mode(0o6755).owner(9, 10),
+        Item::dir("tmp").mode(0o1777).mtime(8),
+        Item::dir("shared").mode(0o2775).owner(0, 50).mtime(9),
+        Item::file("shared/file", "x").owner(0, 0),
+        Item::device(b'3', "null", 1, 3).mode(0o666),
+        Item::device(b'4', "disk", 8, 1).mode(0o660).owner(0, 6),
+        Item::new(b'6', "pipe").mode(0o600),
+        Item::dir("d".repeat(120)).mtime(11),
+        Item::file(&long, "long"),
+        Item::file("becomes-dir", "x"),
+        Item::dir("becomes-file").mtime(12),
+        Item::file("becomes-file/below", "x"),
+        Item::dir("locked").mode(0o500).mtime(13),
+        Item::file("locked/in", "x").mode(0o400),
+    ]);
+    let upper = layer_of(&[
+        Item::dir("etc").mode(0o700).mtime(2000),
+        Item::whiteout("etc/gone"),
+        Item::whiteout("etc/never"),
+        Item::file("lib/new.so", "new").mode(0o755),
+        Item::dir("opaque").mtime(2001),
+        Item::file("opaque/.wh..wh..opq", ""),
+        Item::file("opaque/upper", "x"),
+        Item::dir("opaque/dir").mtime(2002),
+        Item::dir("becomes-dir").mtime(2003),
+        Item::file("becomes-dir/below", "x"),
+        Item::file("becomes-file", "x"),
+        Item::symlink("su", "ping"),
+        Item::file("shared/file", "other").owner(0, 50),
+        Item::whiteout("pipe"),
+    ]);
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[base, upper]));
+    cli.run(&["copy", &archive, "oci:layout:held"]).await.expect(0, "");
+    cli.run(&["unpack", "oci:layout:held", "root"]).await.expect(0, "");
+    let other = by_umoci(&cli.dir().join("layout"), "held", &cli.dir().join("umoci"));
+    assert_same(&nodes(&cli.dir().join("root"), &[]), &other);
+}
