@@ -153,6 +153,9 @@ impl Registry {
             // It needs no other name; but it may have been damaged.
             self.layout.put(document, None).await?;
         } else {
+            if let (Some(held), Some(former)) = (held, known) {
+                self.keep_by_digest(repository, held, former, document.digest())?;
+            }
             let name =
                 known.map_or_else(|| layout_name(repository, wanted), |image| image.name.clone());
             let label = Label { name: Name::Ref(name), origins: Vec::new(), index: None };
@@ -167,6 +170,24 @@ impl Registry {
             if !children.is_empty() {
                 self.layout.remove_all(children)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Whoever pinned what the tag stood for still finds it by its digest.
+    fn keep_by_digest(
+        &self,
+        repository: &str,
+        held: &Repository,
+        former: &Image,
+        new: &Digest,
+    ) -> Result<(), Fault> {
+        let digest = &former.entry.descriptor.digest;
+        let is_other = |image: &&Image| image.name != former.name;
+        let mut others = held.images().filter(is_other).map(|image| &image.entry.descriptor.digest);
+        if digest != new && !others.any(|other| other == digest) {
+            let name = layout_name(repository, &Named::Digest(digest.clone()));
+            self.layout.tag(&former.name, &name)?;
         }
         Ok(())
     }

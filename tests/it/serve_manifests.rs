@@ -274,6 +274,20 @@ async fn a_tag_that_moves_takes_nothing_else_along() {
 }
 
 #[tokio::test]
+async fn whoever_pinned_what_a_tag_stood_for_still_finds_it() {
+    let (served, [one, two]) = (Served::start().await, versions());
+    for held in [&one, &two, &two, &one, &two] {
+        served.push("a", Some("1"), held).await;
+    }
+    let digest = one.manifest.digest().as_str();
+    assert_eq!(status_of(&served, digest).await, 200);
+    assert_eq!(served.get("/v2/a/tags/list").await.json()["tags"], json!(["1"]));
+    assert_eq!(delete(&served, digest).await, 202);
+    assert_eq!(status_of(&served, digest).await, 404);
+    assert_eq!(status_of(&served, "1").await, 200);
+}
+
+#[tokio::test]
 async fn what_an_index_lists_is_there_as_long_as_the_index() {
     let (served, [one, two]) = (Served::start().await, versions());
     let both = index(Family::Docker, &[("amd64", one.clone()), ("arm64", two)]);

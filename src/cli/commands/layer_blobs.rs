@@ -50,6 +50,10 @@ pub(super) fn layer_blobs(image: &Image, retry: RetryPolicy) -> Result<Vec<Layer
 type Opener = Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send>;
 
 fn opener(image: &Image, layer: Descriptor, retry: RetryPolicy) -> Opener {
+    if let Some(arriving) = &image.arriving {
+        let layer = arriving.layer(layer);
+        return Box::new(move || Ok(Box::new(layer)));
+    }
     if let Some(layout) = image.opened.layout.as_ref().map(Arc::clone) {
         return Box::new(move || open_file(&layout, &layer));
     }

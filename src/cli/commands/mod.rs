@@ -1,6 +1,7 @@
 //! One file per verb: read the arguments, call the library, show what came back.
 
 mod archive;
+mod arriving;
 pub(super) mod blob;
 pub(super) mod catalog;
 pub(super) mod copy;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::arriving::Arriving;
 use crate::cli::settings::{Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Name, Source};
@@ -138,6 +139,8 @@ pub(in crate::cli) struct Image {
     pub(in crate::cli) root: Document,
     pub(in crate::cli) chosen: Document,
     pub(in crate::cli) config: ImageConfig,
+    /// The pull that brings its layers, where they are on their way.
+    pub(in crate::cli) arriving: Option<Arriving>,
 }
 
 impl Image {
@@ -180,7 +183,7 @@ impl Image {
         }
         let bytes = read_small(&*opened.source, descriptor, CONFIG_LIMIT, settings.retry).await?;
         let config = ImageConfig::parse(&bytes)?;
-        Ok(Self { opened, root, chosen, config })
+        Ok(Self { opened, root, chosen, config, arriving: None })
     }
 
     pub(in crate::cli) fn manifest(&self) -> Result<&Manifest> {

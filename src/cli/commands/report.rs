@@ -88,7 +88,7 @@ pub(super) fn print_values(values: &[Value], several: bool) -> Result<()> {
 }
 
 /// `transferred 3.2 MB of 61.5 MB, 58.3 MB shared (95 %), 4 requests, 0.4 s`
-fn receipt(report: &Report) -> String {
+pub(super) fn receipt(report: &Report) -> String {
     let bytes = &report.bytes;
     let mut parts =
         vec![format!("transferred {} of {}", size(bytes.transferred), size(bytes.total))];

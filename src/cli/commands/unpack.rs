@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,12 @@ use rustix::fs::Mode;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::destination::Destination;
+use super::arriving::Arriving;
+use super::destination::{Destination, open_to_write};
 use super::layer_blobs::layer_blobs;
 use super::moving::progress;
 use super::open::{Image, Opened};
+use super::report::receipt;
 use crate::cli::args::Unpack;
 use crate::cli::meter::Meter;
 use crate::cli::output::{self, note};
@@ -21,8 +24,9 @@ use crate::cli::signals;
 use crate::cli::size::size;
 use crate::cli::words;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layout::LayoutOptions;
 use crate::place::{Place, PlainMeans};
-use crate::transfer::{Options as Moving, Platforms, Wanted, read_blob, transfer};
+use crate::transfer::{Options as Moving, Platforms, Wanted, read_blob};
 use crate::unpack::{Building, LayerBlob, Options, Unpacked, Unpacker};
 
 /// What became of an image.
@@ -38,53 +42,66 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     // What was typed is judged before anything is asked of anybody.
     let building = Building::begin(&args.dir)?;
     let image = signals::unless_cancelled(&cancel, "unpack", open(&args, settings, &cancel));
-    let image = image.await??;
+    let mut image = image.await??;
     if image.config.os == "windows" {
         return Err(Error::new(ErrorKind::Unsupported, &image.opened.reference)
             .because("is an image for Windows"));
     }
     let layers = layer_blobs(&image, settings.retry)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
-    let meter = Meter::new(settings.show, "unpacking", total);
+    // While it arrives the bars of the pull are shown.
+    let show = if image.arriving.is_some() { Show::Nothing } else { settings.show };
+    let meter = Meter::new(show, "unpacking", total);
     let options = Options { preserve: args.preserve, new_root: building.is_new() };
     let work = move || unpack(layers, building, options, args.sync, &meter, &cancel);
     let done = tokio::task::spawn_blocking(work).await;
     let done = done
         .unwrap_or_else(|error| Err((0, Error::new(ErrorKind::Unpack, "unpack").caused_by(error))));
+    if let Some(arriving) = image.arriving.take() {
+        let pulled = arriving.end().await;
+        if settings.show != Show::Nothing
+            && let Ok(pulled) = &pulled
+        {
+            note(&receipt(&pulled.report));
+        }
+        // Where bytes did not come, the pull knows why.
+        let waited =
+            done.as_ref().err().is_none_or(|(_, error)| error.kind() == ErrorKind::Interrupted);
+        if waited {
+            pulled?;
+        }
+    }
     match done {
         Ok(done) => tell(&image, &args.dir, &done, settings).await,
         Err((number, error)) => Err(blame(&image, number, error, settings).await),
     }
 }
 
-/// Opens the image; what the store lacks is pulled into it first.
+/// Opens the image; what the store lacks begins to come into it.
 async fn open(args: &Unpack, settings: &Settings, cancel: &CancellationToken) -> Result<Image> {
     let typed = args.platform.platform.as_deref();
-    let image = Image::open(&args.image, typed, settings).await?;
+    let mut image = Image::open(&args.image, typed, settings).await?;
     let is_plain = matches!(Place::parse(&args.image, PlainMeans::Either)?, Place::Either(_));
     if args.no_store || image.opened.layout.is_some() || !is_plain {
         return Ok(image);
     }
-    let store = Destination::of_pull(None)?;
     let wanted = Wanted {
-        source: image.opened.source,
-        name: image.opened.name,
-        reference: image.opened.reference,
-        target_name: store.name(&image.opened.full_name)?,
+        source: Arc::clone(&image.opened.source),
+        name: image.opened.name.clone(),
+        reference: image.opened.reference.clone(),
+        target_name: Destination::of_pull(None)?.name(&image.opened.full_name)?,
         platforms: Platforms::One(platform(typed)?),
     };
-    let moving = Moving {
+    let options = Moving {
         retry: settings.retry,
         progress: progress(settings.show, &words::PULL),
         cancel: cancel.clone(),
         ..Moving::default()
     };
-    let target = store.open(settings, 1, false, cancel).await?;
-    let finished = transfer(&[wanted], &target, moving).await.into_iter().find_map(|one| one.error);
-    match finished {
-        Some(error) => Err(error),
-        None => Image::open(&format!("store:{}", args.image), typed, settings).await,
-    }
+    let private = LayoutOptions { private: true, ..LayoutOptions::default() };
+    let store = open_to_write(settings.store.clone(), private, settings, cancel).await?;
+    image.arriving = Some(Arriving::begin(wanted, store, options));
+    Ok(image)
 }
 
 fn unpack(

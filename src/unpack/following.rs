@@ -1,0 +1,71 @@
+//! A blob of the store while it arrives, as whoever inflates it wants it: a reader that waits for its bytes.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind};
+use crate::layout::Layout;
+use crate::transfer::Arrivals;
+
+/// Bytes are told just before they are written.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Reads a blob that a run moves into a layout. Its bytes are not verified: what comes out of them must be.
+#[derive(Debug)]
+pub struct Following {
+    layout: Layout,
+    blob: Descriptor,
+    arrivals: Arc<Arrivals>,
+    file: Option<File>,
+    offset: u64,
+    restarts: u32,
+}
+
+impl Following {
+    /// Begins with the blob's first byte, whether it is there already or not.
+    pub fn new(layout: Layout, blob: Descriptor, arrivals: Arc<Arrivals>) -> Self {
+        Self { layout, blob, arrivals, file: None, offset: 0, restarts: 0 }
+    }
+
+    fn fail(&self, why: &str) -> io::Error {
+        let what = format!("layer {}", self.blob.digest);
+        io::Error::other(Error::new(ErrorKind::Mismatch, what).because(why))
+    }
+}
+
+impl Read for Following {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.blob.size.saturating_sub(self.offset);
+        let room = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        let into = into.get_mut(..room).unwrap_or_default();
+        if into.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let arrived =
+                self.arrivals.blob(&self.blob.digest, self.offset).map_err(io::Error::other)?;
+            if self.file.is_none() {
+                self.file = self.layout.arriving(&self.blob.digest).map_err(io::Error::other)?;
+                self.restarts = arrived.restarts;
+            }
+            if self.restarts != arrived.restarts {
+                return Err(self.fail("came wrong at first and was fetched again; run it again"));
+            }
+            if let Some(file) = &self.file {
+                let read = file.read_at(into, self.offset)?;
+                if read > 0 {
+                    self.offset += read as u64;
+                    return Ok(read);
+                }
+                if arrived.whole {
+                    return Err(self.fail("is shorter than it should be"));
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
