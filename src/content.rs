@@ -201,7 +201,14 @@ pub trait Target: Send + Sync {
         Box::pin(ready(Ok(None)))
     }
 
-    /// The document of this descriptor, verified, where the target has it and looking costs nothing.
+    /// Looks whether the name stands for this index already: then [`Target::stored`] gives what is below it, and the
+    /// source, which may count what it is asked for, is left alone.
+    fn recognise<'a>(&'a self, name: &'a Name, index: &'a Document) -> BoxFuture<'a, Result<()>> {
+        let _ = (name, index);
+        Box::pin(ready(Ok(())))
+    }
+
+    /// The document of this descriptor, verified, where the target is known to have it.
     fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
         let _ = descriptor;
         Box::pin(ready(Ok(None)))

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
 use super::{Repository, manifest};
-use crate::content::Incoming;
+use crate::content::{Incoming, Name};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
@@ -21,6 +21,8 @@ pub(super) struct Known {
     told: HashSet<Digest>,
     /// Blobs of which that was wrong: they are sent without asking.
     doubted: HashSet<Digest>,
+    /// What names were found to stand for, until that was used.
+    named: HashMap<Name, Option<Descriptor>>,
 }
 
 /// How a blob is to be offered.
@@ -105,12 +107,27 @@ impl Repository {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Learns whether the name stands for this index: then the repository has everything that it lists.
+    pub(super) async fn look_for(&self, name: &Name, index: &Document) -> Result<()> {
+        let there = manifest::head(self, name).await?;
+        let mut known = self.known();
+        if there.as_ref().is_some_and(|there| there.digest == *index.digest()) {
+            known.prove(index);
+        }
+        known.named.insert(name.clone(), there);
+        Ok(())
+    }
+
     /// Learns what the repository has of the image; tells whether it has all of it under its name.
     ///
     /// Of a referrer the name does not tell whether it is in the list of its subject: only the answer to a PUT does.
     pub(super) async fn look_at(&self, image: Incoming<'_>) -> Result<bool> {
         let Some(named) = image.documents.last() else { return Ok(false) };
-        let there = manifest::head(self, &image.label.name).await?;
+        let known = self.known().named.remove(&image.label.name);
+        let there = match known {
+            Some(there) => there,
+            None => manifest::head(self, &image.label.name).await?,
+        };
         if there.as_ref().is_some_and(|there| there.digest == *named.digest()) {
             self.known().prove_all(image.documents);
             return Ok(named.subject().is_none());

@@ -31,6 +31,20 @@ impl Repository {
 }
 
 impl Target for Repository {
+    fn recognise<'a>(&'a self, name: &'a Name, index: &'a Document) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.look_for(name, index))
+    }
+
+    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(async move {
+            if !self.known().is_proven(&descriptor.digest) {
+                return Ok(None);
+            }
+            // What cannot be read here is read at the source.
+            Ok(manifest::document(self, descriptor).await.ok())
+        })
+    }
+
     fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(self.look_at(image))
     }

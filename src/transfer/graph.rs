@@ -11,7 +11,7 @@ use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Incoming, Label, Name, Source, Target};
 use crate::descriptor::{Descriptor, LARGEST_SIZE};
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::{Content, DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::retry::RetryPolicy;
@@ -154,6 +154,13 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
     let origins = wanted.source.origins(&found);
     let finder = Finder::new(&*wanted.source, &wanted.reference, Some(target), retry);
     let mut root = found.descriptor().clone();
+    if matches!(found.content(), Content::Index(_))
+        && !matches!(wanted.platforms, Platforms::One(_))
+        // Of a source on this machine nothing needs to be spared.
+        && wanted.source.at_hand(&root, DOCUMENT_LIMIT).await?.is_none()
+    {
+        target.recognise(&wanted.target_name, &found).await?;
+    }
     let (documents, mut index) = documents(&finder, &wanted.platforms, found).await?;
     // A registry does not know what a manifest was chosen from: there the name stands for the manifest itself.
     index.take_if(|_| !matches!(wanted.target_name, Name::Ref(_)));

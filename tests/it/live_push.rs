@@ -166,7 +166,8 @@ async fn check_digest((one, _): Registry, (two, front): Registry) {
     front.forget();
     // The index and the four manifests that it lists say how much of it there is.
     cli.run(&["copy", &source, &there]).await.expect(0, "(100 %), 6 requests");
-    assert_eq!(front.lines(), ["HEAD /v2/a/b/manifests/1"]);
+    assert_eq!(front.lines().len(), 5, "the source, which may count them, is asked for the index");
+    assert_eq!(front.lines()[0], "HEAD /v2/a/b/manifests/1");
 
     let mounted = cli.json(&["cp", "--json", &there, &format!("{}/c:1", front.host())]).await;
     assert_eq!(mounted["bytes"]["mounted"], mounted["bytes"]["total"]);

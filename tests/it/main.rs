@@ -127,3 +127,5 @@ mod unpack_costs;
 mod unpack_disk;
 #[cfg(test)]
 mod unpack_peers;
+#[cfg(test)]
+mod warm_copy;

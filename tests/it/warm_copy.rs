@@ -1,0 +1,30 @@
+//! A copy of what the other registry has already: the source, which may count what it is asked for, is asked for least.
+
+use crate::support::cli::Cli;
+use crate::support::http::Reply;
+use crate::support::images::{Family, image, index, layer};
+use crate::support::registry::Registry;
+
+#[tokio::test]
+async fn what_an_index_lists_is_read_where_its_name_stands_for_it_already() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let images = ["amd64", "arm64"]
+        .map(|name| (name, image(Family::Oci, name, &[layer(&[("a", name.as_bytes())])])));
+    index(Family::Oci, &images).publish(&from, "app", "1");
+    let (source, target) = (from.repository("app") + ":1", to.repository("copied") + ":1");
+    let (cli, copy) = (Cli::new(), ["copy", &source, &target]);
+    cli.run(&copy).await.expect(0, "");
+    from.server.forget();
+    to.server.forget();
+    cli.run(&copy).await.expect(0, "(100 %), 6 requests");
+    assert_eq!(from.server.lines(), ["GET /v2/app/manifests/1"]);
+    let lines = to.server.lines();
+    assert_eq!(lines[0], "HEAD /v2/copied/manifests/1");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("GET ")).count(), 4, "{lines:?}");
+
+    // Whoever may write there may not be one who may read.
+    to.refuse("GET /v2/copied/manifests/", 0..99, Reply::error(404, "MANIFEST_UNKNOWN", "no"));
+    from.server.forget();
+    cli.run(&copy).await.expect(0, "(100 %)");
+    assert_eq!(from.server.count("GET /v2/app/manifests/"), 5);
+}
