@@ -92,6 +92,12 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// What the source knows to refer to this manifest: signatures, SBOMs and the like. The list need not be true.
+    fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        let _ = subject;
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
     /// HTTP requests sent on behalf of this source so far.
     fn requests(&self) -> Requests {
         Requests::default()
@@ -265,6 +271,11 @@ pub trait Target: Send + Sync {
         document: &'a Document,
         label: Option<&'a Label>,
     ) -> BoxFuture<'a, Result<()>>;
+
+    /// As [`Target::put`], for what belongs to an image that comes after it, and stays no longer than that.
+    fn attach<'a>(&'a self, document: &'a Document, label: &'a Label) -> BoxFuture<'a, Result<()>> {
+        self.put(document, Some(label))
+    }
 
     /// Whether nothing has a name before [`Target::settle`], which gives it to all or to none.
     fn settles_all(&self) -> bool {

@@ -276,7 +276,11 @@ impl Target for DockerTarget {
         label: Option<&'a Label>,
     ) -> BoxFuture<'a, Result<()>> {
         let put = match label {
-            Some(label) => self.0.named().add(document, label, &self.0.place()),
+            Some(label) => {
+                let mut named = self.0.named();
+                named.count();
+                named.add(document, label, &self.0.place())
+            }
             None => Ok(()),
         };
         Box::pin(ready(put))

@@ -25,6 +25,7 @@ mod oci;
 mod oci_target;
 mod open;
 mod options;
+mod parts;
 mod piece;
 mod shelf;
 mod sink;
@@ -175,24 +176,6 @@ impl Inner {
             _ => Err(Error::new(ErrorKind::Reference, format!("image {name}"))
                 .at(&self.place)
                 .because("several images have this name")),
-        }
-    }
-
-    fn sole(&self) -> Result<&Image> {
-        match self.images.as_slice() {
-            [one] => Ok(one),
-            [] => Err(Error::new(ErrorKind::NotFound, "image")
-                .at(&self.place)
-                .because("the archive holds none")),
-            several => {
-                let names: Vec<&str> = several
-                    .iter()
-                    .filter_map(|image| image.names.first())
-                    .map(String::as_str)
-                    .collect();
-                let why = format!("has several images, name one: {}", names.join(", "));
-                Err(Error::new(ErrorKind::Reference, "image").at(&self.place).because(why))
-            }
         }
     }
 

@@ -21,8 +21,12 @@ impl Named {
                 .because("an image in an archive needs a name"));
         };
         self.names.insert(name.clone(), document.clone());
-        self.put += 1;
         Ok(())
+    }
+
+    /// Counts one of the images that the archive is for: it has its name, and all that belongs to it.
+    pub(super) fn count(&mut self) {
+        self.put += 1;
     }
 
     pub(super) fn get(&self, name: &Name) -> Option<&Document> {

@@ -264,10 +264,17 @@ impl Target for OciTarget {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.place(document).await?;
-            match label {
-                Some(label) => self.state().named.add(document, label, &Target::place(self)),
-                None => Ok(()),
-            }
+            let Some(label) = label else { return Ok(()) };
+            let mut state = self.state();
+            state.named.count();
+            state.named.add(document, label, &Target::place(self))
+        })
+    }
+
+    fn attach<'a>(&'a self, document: &'a Document, label: &'a Label) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.place(document).await?;
+            self.state().named.add(document, label, &Target::place(self))
         })
     }
 

@@ -231,6 +231,11 @@ impl Source for Archive {
         !self.0.has(digest)
     }
 
+    fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        let subject = subject.clone();
+        Box::pin(self.look(move |inner, stop| inner.referring_to(&subject, stop)))
+    }
+
     fn place(&self) -> String {
         self.0.place.clone()
     }

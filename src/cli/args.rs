@@ -187,6 +187,7 @@ pub(crate) enum Verb {
   rpull copy --platform linux/arm64 debian:12 oci:./debian
   rpull copy oci:./image:1.2 store:app:1.2
   rpull copy --all-tags ghcr.io/org/app reg.local/mirror/app
+  rpull copy --referrers --digest-tags ghcr.io/org/app:2 oci-archive:app.tar
   rpull copy alpine:3.14 docker-archive:alpine.tar
 
 A plain reference is an image of a registry; store:…, oci:PATH[:NAME], oci-archive:FILE[:NAME] and

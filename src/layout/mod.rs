@@ -23,6 +23,7 @@ mod mentions;
 mod origins;
 mod prune;
 mod reach;
+mod referrers;
 mod room;
 mod session;
 mod source;
@@ -42,6 +43,7 @@ use self::journal::Journal;
 use self::lock::{Mode, Waiting};
 use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
+pub use self::referrers::SUBJECT_ANNOTATION;
 pub use self::session::{Resumed, Session, SessionId};
 pub use self::verify::{Bad, VerifyReport};
 pub use self::version::Version;
@@ -172,7 +174,8 @@ impl Layout {
     /// [`ErrorKind::NotFound`] where there is no such image.
     pub fn tag(&self, name: &str, new: &str) -> Result<()> {
         self.0.change_index(|index| {
-            let entry = index.find(name)?.ok_or_else(|| self.0.lacks(name))?;
+            let mut entry = index.find(name)?.ok_or_else(|| self.0.lacks(name))?;
+            entry.descriptor.annotations.remove(SUBJECT_ANNOTATION);
             index.set(new, entry.descriptor)
         })
     }

@@ -41,7 +41,8 @@ pub struct PruneReport {
 }
 
 impl Layout {
-    /// Deletes blobs that no entry reaches, and partials.
+    /// Deletes blobs that no entry reaches, and partials. An entry that came along with an image, as what refers to it,
+    /// goes when nothing reaches that any more.
     ///
     /// Waits until no other process has the layout open.
     ///
@@ -62,10 +63,16 @@ impl Layout {
         for folder in UNFINISHED {
             own(&self.root().join(folder))?;
         }
-        for blob in self.blobs_without(&self.needed_by(&self.all_entries()?)?)? {
+        let (needed, left) = self.needed_and_left()?;
+        let blobs = self.blobs_without(&needed)?;
+        for blob in blobs {
             report.blobs += 1;
             report.bytes += blob.size;
             remove(&blob.path, options.plan)?;
+        }
+        // Not before: on a full disk there is room for another index.json only now.
+        if !options.plan && !left.is_empty() {
+            self.remove_all(left.iter().map(String::as_str))?;
         }
         for folder in UNFINISHED {
             for (path, size) in files(&self.root().join(folder))? {

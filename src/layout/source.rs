@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::index::index_digest;
 use super::origins::origins_of;
-use super::{Layout, blobs};
+use super::{Entry, Layout, blobs};
 use crate::checked::verify;
 use crate::content::{Body, Name, Source};
 use crate::descriptor::Descriptor;
@@ -43,15 +43,19 @@ impl Layout {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error),
             },
-            Name::Sole => self.sole().map(Some),
+            Name::Sole => Ok(Some(self.sole()?.descriptor)),
         }
     }
 
-    fn sole(&self) -> Result<Descriptor> {
-        let mut entries = self.all_entries()?;
+    /// The only entry, those left out that belong to it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Reference`] where there are several.
+    pub fn sole(&self) -> Result<Entry> {
+        let mut entries = self.images()?;
         let place = self.0.place();
         match (entries.pop(), entries.len()) {
-            (Some(entry), 0) => Ok(entry.descriptor),
+            (Some(entry), 0) => Ok(entry),
             (None, _) => Err(Error::new(ErrorKind::NotFound, "image")
                 .at(place)
                 .because("the layout is empty")),
@@ -134,6 +138,10 @@ impl Source for Layout {
         limit: u64,
     ) -> BoxFuture<'a, Result<Option<Bytes>>> {
         Box::pin(ready(Ok(self.read_verified(descriptor, limit))))
+    }
+
+    fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        Box::pin(ready(self.referring_to(subject)))
     }
 
     fn origins(&self, document: &Document) -> Vec<String> {

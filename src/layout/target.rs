@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::origins::with_origins;
-use super::{INDEX_ANNOTATION, Inner, Layout, blobs, ingest};
+use super::{INDEX_ANNOTATION, Inner, Layout, SUBJECT_ANNOTATION, blobs, ingest};
 use crate::checked::verify;
 use crate::content::{Admission, Holding, Label, Name, Target};
 use crate::descriptor::Descriptor;
@@ -27,7 +27,12 @@ impl Layout {
         Ok(usable(found))
     }
 
-    async fn store(&self, document: &Document, label: Option<&Label>) -> Result<()> {
+    async fn store(
+        &self,
+        document: &Document,
+        label: Option<&Label>,
+        along_with: Option<&Descriptor>,
+    ) -> Result<()> {
         if let Some(index) = label.and_then(|label| label.index.as_ref()) {
             self.store_bytes(index).await?;
         }
@@ -38,12 +43,22 @@ impl Layout {
                 .at(self.0.place())
                 .because("an image in a layout needs a name"));
         };
-        let (name, descriptor) = (name.clone(), labelled(document, label));
+        let (name, mut descriptor) = (name.clone(), labelled(document, label));
+        let came_along = along_with.is_some();
+        if let Some(subject) = along_with {
+            descriptor
+                .annotations
+                .insert(SUBJECT_ANNOTATION.to_owned(), subject.digest.to_string());
+        }
         let origins = label.origins.clone();
         let inner = Arc::clone(&self.0);
         // Writing index.json waits for the disk and maybe for other processes; other blobs must not wait with it.
         let work = move || {
             inner.change_index(|index| {
+                // Who asked for it by this name must not lose it with what it refers to.
+                if came_along && index.find(&name)?.is_some() {
+                    return Ok(false);
+                }
                 let descriptor = with_origins(index, &name, descriptor, &origins)?;
                 index.set(&name, descriptor)
             })
@@ -99,9 +114,10 @@ fn labelled(document: &Document, label: &Label) -> Descriptor {
         Some(index) => {
             descriptor.annotations.insert(INDEX_ANNOTATION.to_owned(), index.digest().to_string())
         }
-        // The document may bring an annotation of this name along, which means nothing here.
+        // The document may bring annotations of these names along, which mean nothing here.
         None => descriptor.annotations.remove(INDEX_ANNOTATION),
     };
+    descriptor.annotations.remove(SUBJECT_ANNOTATION);
     descriptor
 }
 
@@ -159,7 +175,11 @@ impl Target for Layout {
         document: &'a Document,
         label: Option<&'a Label>,
     ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.store(document, label))
+        Box::pin(self.store(document, label, None))
+    }
+
+    fn attach<'a>(&'a self, document: &'a Document, label: &'a Label) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.store(document, Some(label), document.subject()))
     }
 
     fn settle(&self) -> BoxFuture<'_, Result<()>> {

@@ -2,12 +2,14 @@
 //!
 //! Grammar and defaults are those of distribution/reference. Prefixes such as `docker://` belong to [`crate::place`].
 
+mod digest_tag;
 mod host;
 mod parse;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use self::digest_tag::{digest_tags, is_digest_tag, is_pinned};
 pub use self::host::registry_only;
 use self::parse::{check_path, check_tag, parse, without_user};
 use crate::content::Name;

@@ -193,6 +193,10 @@ impl Source for Repository {
         Box::pin(blob::stat(self, digest))
     }
 
+    fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        Box::pin(referrers::list(self, subject, None))
+    }
+
     fn requests(&self) -> Requests {
         self.counter.read()
     }

@@ -43,6 +43,8 @@ pub(super) struct Transport {
     pub(super) ranges_refused: AtomicBool,
     /// Bytes of a chunk in which blobs are uploaded; 0 for no chunks.
     chunk_size: AtomicU64,
+    /// Whether the registry was found to know no referrers API.
+    pub(super) keeps_no_referrers: AtomicBool,
     /// Held while a list of referrers is read, changed and written.
     pub(super) lists: tokio::sync::Mutex<()>,
     warnings: warnings::Seen,
@@ -64,6 +66,7 @@ impl Transport {
             base: Mutex::new(base),
             clients,
             ranges_refused: AtomicBool::new(false),
+            keeps_no_referrers: AtomicBool::new(false),
             lists: tokio::sync::Mutex::default(),
             warnings: warnings::Seen::default(),
         }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::attached::Along;
 use super::blob::{Job, run};
 use super::graph::{Graph, Platforms, Wanted, resolve_all};
 use super::options::Options;
@@ -70,6 +71,7 @@ struct Run<'a> {
     jobs: usize,
     as_listed: bool,
     foreign_layers: bool,
+    along: Along,
     cancel: CancellationToken,
     running: JoinSet<Result<Ending>>,
     images: Vec<Image>,
@@ -89,6 +91,7 @@ impl<'a> Run<'a> {
             jobs: if target.in_order() { 1 } else { options.jobs.max(1) },
             as_listed: target.in_order() || options.as_listed,
             foreign_layers: options.foreign_layers,
+            along: options.along,
             cancel: options.cancel.clone(),
             running: JoinSet::new(),
             care: Arc::new(options.care()),
@@ -117,7 +120,7 @@ impl<'a> Run<'a> {
     }
 
     async fn resolve(&mut self) {
-        let graphs = resolve_all(self.wanted, &**self.target, &self.care.policy).await;
+        let graphs = resolve_all(self.wanted, &**self.target, self.along, &self.care.policy).await;
         for ((image, wanted), graph) in self.images.iter_mut().zip(self.wanted).zip(graphs) {
             match graph {
                 Ok(graph) => {
@@ -283,7 +286,7 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         let Some(graph) = &image.graph else { return Ok(()) };
-        commit(graph, &**self.target).await?;
+        graph.commit(&**self.target).await?;
         self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
         Ok(())
     }
@@ -388,16 +391,4 @@ impl<'a> Run<'a> {
             blobs,
         }
     }
-}
-
-/// Stores the documents, children before parents, the named one last.
-async fn commit(graph: &Graph, target: &dyn Target) -> Result<()> {
-    if graph.complete {
-        return Ok(());
-    }
-    let Some((named, children)) = graph.documents.split_last() else { return Ok(()) };
-    for child in children {
-        target.put(child, None).await?;
-    }
-    target.put(named, Some(&graph.label)).await
 }

@@ -112,7 +112,7 @@ impl<'f> Finder<'f> {
         Self { source, reference, target, retry, looked_at: Mutex::default() }
     }
 
-    async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
+    pub(super) async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
         if !descriptor.media_type.is_document() {
             let why =
                 format!("the index names a {} where a manifest should be", descriptor.media_type);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 
+use super::attached::{self, Along, Attached};
 use super::finder::{AT_ONCE, Choice, Finder};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Incoming, Label, Name, Source, Target};
@@ -83,6 +84,10 @@ pub struct Graph {
     pub manifests: Vec<(Descriptor, Option<Platform>)>,
     /// Configs and layers, each once, in the order they are listed.
     pub blobs: Vec<Descriptor>,
+    /// What goes along with it, and comes to the target before it.
+    pub attached: Vec<Attached>,
+    /// What was looked for to go along.
+    pub along: Along,
     /// How the last document is to be named.
     pub label: Label,
     /// Whether the target had all of it before the run, the name included.
@@ -90,9 +95,47 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// All documents, those of what goes along included.
+    pub fn all_documents(&self) -> impl Iterator<Item = &Document> {
+        self.documents.iter().chain(self.attached.iter().flat_map(|one| &one.documents))
+    }
+
     /// The document that gets the name.
     pub fn named(&self) -> Option<&Document> {
         self.documents.last()
+    }
+
+    /// Stores the documents, children before parents, the named one last; what goes along first of all.
+    pub(super) async fn commit(&self, target: &dyn Target) -> Result<()> {
+        for one in self.attached.iter().filter(|one| !one.complete) {
+            let Some((named, children)) = one.documents.split_last() else { continue };
+            for child in children {
+                target.put(child, None).await?;
+            }
+            target.attach(named, &one.label).await?;
+        }
+        let Some((named, children)) = self.documents.split_last() else { return Ok(()) };
+        if self.complete {
+            return Ok(());
+        }
+        for child in children {
+            target.put(child, None).await?;
+        }
+        target.put(named, Some(&self.label)).await
+    }
+
+    /// Lists the blobs of all documents.
+    fn list_blobs(&mut self) -> Result<()> {
+        let mut seen = HashSet::new();
+        let mut blobs = Vec::new();
+        for document in self.all_documents() {
+            if let Content::Manifest(manifest) = document.content() {
+                let new = manifest.blobs().filter(|blob| seen.insert(blob.digest.clone()));
+                blobs.extend(new.cloned());
+            }
+        }
+        self.blobs = blobs;
+        check_sizes(self)
     }
 
     /// A manifest that no index lists says only in its config where it runs, and that is at hand at one end by now.
@@ -122,13 +165,19 @@ impl Graph {
 pub(super) async fn resolve_all(
     wanted: &[Wanted],
     target: &dyn Target,
+    along: Along,
     retry: &RetryPolicy,
 ) -> Vec<Result<Graph>> {
     let named = AtomicUsize::new(0);
     let resolving = wanted.iter().map(|wanted| async {
         check_together(named.load(Ordering::Relaxed), wanted)?;
-        let graph = resolve(wanted, target, retry).await?;
-        let own = graph.documents.len() + graph.blobs.len();
+        let mut graph = resolve(wanted, target, retry).await?;
+        if along != Along::default() {
+            graph.along = along;
+            graph.attached = attached::find(&graph, wanted, target, along, retry).await?;
+            graph.list_blobs()?;
+        }
+        let own = graph.all_documents().count() + graph.blobs.len();
         check_together(named.fetch_add(own, Ordering::Relaxed) + own, wanted)?;
         Ok(graph)
     });
@@ -172,21 +221,16 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
         documents,
         manifests: Vec::new(),
         blobs: Vec::new(),
+        attached: Vec::new(),
+        along: Along::default(),
         label: Label { name: wanted.target_name.clone(), origins, index },
         complete: false,
     };
-    let mut seen = HashSet::new();
-    for document in &graph.documents {
-        if let Content::Manifest(manifest) = document.content() {
-            graph
-                .manifests
-                .push((document.descriptor().clone(), document.descriptor().platform.clone()));
-            graph
-                .blobs
-                .extend(manifest.blobs().filter(|blob| seen.insert(blob.digest.clone())).cloned());
-        }
-    }
-    check_sizes(&graph)?;
+    let manifests = graph.documents.iter().map(Document::descriptor);
+    let manifests = manifests.filter(|descriptor| !descriptor.media_type.is_index());
+    graph.manifests =
+        manifests.map(|manifest| (manifest.clone(), manifest.platform.clone())).collect();
+    graph.list_blobs()?;
     let incoming =
         Incoming { documents: &graph.documents, label: &graph.label, source: &*wanted.source };
     graph.complete = target.survey(incoming).await?;
@@ -251,7 +295,7 @@ fn check_sizes(graph: &Graph) -> Result<()> {
     }
     let sizes: HashMap<&Digest, u64> =
         graph.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
-    for document in &graph.documents {
+    for document in graph.all_documents() {
         let Content::Manifest(manifest) = document.content() else { continue };
         if let Some(odd) = manifest.blobs().find(|blob| sizes.get(&blob.digest) != Some(&blob.size))
         {

@@ -8,6 +8,7 @@
 //! ```
 
 mod arrivals;
+mod attached;
 mod blob;
 mod engine;
 mod finder;
@@ -23,6 +24,7 @@ mod tally;
 mod throttle;
 
 pub use self::arrivals::{Arrivals, Arrived};
+pub use self::attached::{Along, Attached};
 pub use self::engine::{Finished, transfer};
 pub use self::finder::{Choice, Picked, pick};
 pub use self::graph::{Graph, Platforms, Wanted, resolve};

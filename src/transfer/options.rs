@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::attached::Along;
 use super::progress::{Progress, Silent};
 use super::reader::Care;
 use super::throttle::Throttle;
@@ -23,6 +24,8 @@ pub struct Options {
     pub idle: Duration,
     /// Fetch foreign layers too.
     pub foreign_layers: bool,
+    /// What goes along with the images.
+    pub along: Along,
     /// The whole run stays under this rate.
     pub throttle: Option<Throttle>,
     /// Takes what happens.
@@ -39,6 +42,7 @@ impl Default for Options {
             retry: RetryPolicy::default(),
             idle: Timeouts::default().idle,
             foreign_layers: false,
+            along: Along::default(),
             throttle: None,
             progress: Arc::new(Silent),
             cancel: CancellationToken::new(),

@@ -62,7 +62,7 @@ pub struct Planned {
 
 /// What [`transfer`](super::transfer) would do, in the order asked; moves nothing.
 pub async fn plan(wanted: &[Wanted], target: &dyn Target, options: &Options) -> Vec<Planned> {
-    let mut graphs = resolve_all(wanted, target, &options.retry).await;
+    let mut graphs = resolve_all(wanted, target, options.along, &options.retry).await;
     for (graph, wanted) in graphs.iter_mut().zip(wanted) {
         if let Ok(graph) = graph {
             graph.learn_platforms(&*wanted.source, target).await;
@@ -178,7 +178,7 @@ impl Plan {
     /// Every digest that the run may commit, documents included.
     pub(super) fn digests<'a>(&self, graphs: impl Iterator<Item = &'a Graph>) -> Vec<Digest> {
         let documents = graphs
-            .flat_map(|graph| graph.documents.iter().chain(&graph.label.index))
+            .flat_map(|graph| graph.all_documents().chain(&graph.label.index))
             .map(|document| document.digest().clone());
         let blobs = self
             .blobs

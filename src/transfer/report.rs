@@ -28,6 +28,12 @@ pub struct Head {
     pub media_type: Option<String>,
     /// What arrived runs on these.
     pub platforms: Vec<String>,
+    /// How many went along that refer to it, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referrers: Option<usize>,
+    /// How many went along under tags made of digests, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest_tags: Option<usize>,
 }
 
 impl Head {
@@ -44,6 +50,10 @@ impl Head {
             (!descriptor.is_attestation()).then_some(platform.as_ref()?).map(ToString::to_string)
         });
         head.platforms = platforms.filter(|text| text != "unknown/unknown").collect();
+        let (referrers, tags): (Vec<_>, Vec<_>) =
+            graph.attached.iter().partition(|one| one.is_referrer);
+        head.referrers = graph.along.referrers.then_some(referrers.len());
+        head.digest_tags = graph.along.digest_tags.then_some(tags.len());
         head.digest = Some(graph.root.digest.clone());
         head.manifest = graph.named().map(|document| document.digest().clone());
         head.media_type = Some(graph.root.media_type.to_string());

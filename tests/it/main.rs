@@ -34,6 +34,8 @@ mod cli_words;
 #[cfg(test)]
 mod content_suite;
 #[cfg(test)]
+mod copy_along;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod dependencies;

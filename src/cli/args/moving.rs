@@ -44,6 +44,12 @@ pub(crate) struct Copy {
     /// Every tag of the repository SRC, each under its own name in the repository or place DST
     #[arg(long)]
     pub(crate) all_tags: bool,
+    /// Also what refers to the image: signatures, SBOMs and what else a registry lists so
+    #[arg(long)]
+    pub(crate) referrers: bool,
+    /// Also what cosign keeps under tags made of digests: .sig, .att and .sbom
+    #[arg(long)]
+    pub(crate) digest_tags: bool,
     /// Upload in chunks, for proxies that take no large bodies
     #[arg(long, value_name = "SIZE")]
     pub(crate) chunk_size: Option<String>,

@@ -13,7 +13,7 @@ use crate::cli::words;
 use crate::error::Result;
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
-use crate::transfer::{Platforms, Wanted};
+use crate::transfer::{Along, Platforms, Wanted};
 
 pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitCode> {
     let place = Place::parse(&args.source, PlainMeans::Registry)?;
@@ -26,10 +26,12 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let destination =
         Destination::parse(&args.destination, chunk_size(args.chunk_size.as_deref())?)?;
     destination.fits(args.all_tags)?;
+    let along = Along { referrers: args.referrers, digest_tags: args.digest_tags };
+    destination.takes(along)?;
     let named = named_platforms(&args.moving, Platforms::Only)?;
     let platforms = destination.platforms(named, Platforms::All)?;
     let cancel = signals::cancelled_by_signals();
-    let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?;
+    let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?.with(along);
     let sides = args.sides;
     let source_settings =
         settings.for_side(sides.src_creds, sides.src_authfile, sides.src_plain_http);

@@ -17,7 +17,7 @@ use crate::layout::{Layout, LayoutOptions};
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
 use crate::registry::{Client, RegistryOptions};
-use crate::transfer::Platforms;
+use crate::transfer::{Along, Platforms};
 
 /// Where the images go.
 pub(super) enum Destination {
@@ -89,6 +89,22 @@ impl Destination {
                 Err(Error::new(ErrorKind::Reference, format!("output name '{name}'")).because(
                     "several images cannot have one name; leave it out, and each keeps its own",
                 ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What belongs to an image needs a place of its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reference`] where there is none.
+    pub(super) fn takes(&self, along: Along) -> Result<()> {
+        match self {
+            Self::Archive(archive, _)
+                if archive.holds_one_platform() && along != Along::default() =>
+            {
+                Err(Error::new(ErrorKind::Reference, "referrers and digest tags")
+                    .because("a docker-archive holds images only; an oci-archive holds them too"))
             }
             _ => Ok(()),
         }

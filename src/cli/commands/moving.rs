@@ -16,7 +16,7 @@ use crate::cli::{bars::Bars, lines::Lines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::transfer::{
-    Choice, Finished, Options, Planned, Platforms, Progress, Silent, Throttle, Wanted, plan,
+    Along, Choice, Finished, Options, Planned, Platforms, Progress, Silent, Throttle, Wanted, plan,
     transfer,
 };
 
@@ -48,6 +48,12 @@ impl Run {
             ..Options::default()
         };
         Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
+    }
+
+    /// Takes along what belongs to the images.
+    pub(super) fn with(mut self, along: Along) -> Self {
+        self.options.along = along;
+        self
     }
 
     /// What would move; touches nothing.

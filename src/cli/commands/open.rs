@@ -56,9 +56,14 @@ pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Ope
                 Name::Digest(_) => String::new(),
                 Name::Sole => archive.full_name(None)?,
             };
+            let name = match name {
+                Name::Digest(_) => name.clone(),
+                _ if full_name.is_empty() => name.clone(),
+                _ => Name::Ref(full_name.clone()),
+            };
             Ok(Opened {
                 source: Arc::new(archive),
-                name: name.clone(),
+                name,
                 reference: place.to_string(),
                 full_name,
                 layout: None,
@@ -72,8 +77,10 @@ fn named(layout: &Layout, name: &Name) -> Result<(Name, String)> {
     let wanted = match name {
         Name::Digest(_) => return Ok((name.clone(), String::new())),
         Name::Sole => {
-            let names = layout.entries()?.pop().map(|entry| entry.names).unwrap_or_default();
-            return Ok((Name::Sole, names.into_iter().next().unwrap_or_default()));
+            return Ok(match layout.sole()?.names.into_iter().next() {
+                Some(own) => (Name::Ref(own.clone()), own),
+                None => (Name::Sole, String::new()),
+            });
         }
         Name::Ref(text) | Name::Tag(text) => text,
     };

@@ -23,7 +23,7 @@ pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<
             None => repository.resolve(&name).await?.digest().clone(),
         },
     };
-    let referrers = repository.referrers(&digest, args.artifact_type.as_deref()).await?;
+    let referrers = repository.referrer_tree(&digest, args.artifact_type.as_deref()).await?;
     if settings.json {
         let all: Vec<Value> = referrers.iter().map(value).collect();
         output::json(&json!({

@@ -28,6 +28,9 @@ pub(super) fn tell(
                 note(&format!("digest: {digest}"));
             }
             note(&receipt(&one.report));
+            if let Some(line) = along(&one.report) {
+                note(&line);
+            }
         }
         warn_of_skipped(&one.report);
         if one.error.is_none() && names && !settings.json {
@@ -85,6 +88,17 @@ pub(super) fn print_values(values: &[Value], several: bool) -> Result<()> {
         [one] if !several => output::json(one),
         all => output::json(&all),
     }
+}
+
+/// `along with it: 2 referrers, 1 digest tag`
+fn along(report: &Report) -> Option<String> {
+    let count = |number: Option<usize>, one: &str| {
+        number.map(|number| format!("{number} {one}{}", if number == 1 { "" } else { "s" }))
+    };
+    let head = &report.head;
+    let parts = [count(head.referrers, "referrer"), count(head.digest_tags, "digest tag")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("along with it: {}", parts.join(", ")))
 }
 
 /// `transferred 3.2 MB of 61.5 MB, 58.3 MB shared (95 %), 4 requests, 0.4 s`

@@ -5,6 +5,7 @@
 pub(super) mod fallback;
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
@@ -46,13 +47,13 @@ pub struct Referrer {
 
 impl Repository {
     /// All that refer to this digest, and to those, each once; of this artifact type where one is named.
-    pub async fn referrers(
+    pub async fn referrer_tree(
         &self,
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Referrer>> {
         let seen = HashSet::from([subject.clone()]);
-        let mut walk = Walk { repository: self, artifact_type, has_api: true, seen };
+        let mut walk = Walk { repository: self, artifact_type, seen };
         walk.of(subject.clone(), MAX_DEPTH).await
     }
 }
@@ -60,8 +61,6 @@ impl Repository {
 struct Walk<'a> {
     repository: &'a Repository,
     artifact_type: Option<&'a str>,
-    /// Whether the registry has not yet said that it knows no such API.
-    has_api: bool,
     /// Who refers to himself, by whatever way, is told once.
     seen: HashSet<Digest>,
 }
@@ -69,7 +68,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn of(&mut self, subject: Digest, depth: usize) -> BoxFuture<'_, Result<Vec<Referrer>>> {
         Box::pin(async move {
-            let mut listed = self.list(&subject).await?;
+            let mut listed = list(self.repository, &subject, self.artifact_type).await?;
             // Before anything deeper: what refers to this one itself is told here.
             listed.retain(|one| self.seen.insert(one.digest.clone()));
             if self.seen.len() > MAX_REFERRERS {
@@ -87,29 +86,35 @@ impl Walk<'_> {
         })
     }
 
-    async fn list(&mut self, subject: &Digest) -> Result<Vec<Descriptor>> {
-        subject.algorithm()?;
-        let (repository, wanted) = (self.repository, self.artifact_type);
-        let mut listed = if self.has_api {
-            match by_api(repository, subject, wanted).await {
-                Err(error) if may_lack_the_api(&error) => {
-                    tracing::info!("{}; looking for a tag instead", error.chain());
-                    self.has_api = !is_unknown(&error);
-                    by_tag(repository, subject, Some(error)).await?
-                }
-                other => other?,
-            }
-        } else {
-            by_tag(repository, subject, None).await?
-        };
-        listed
-            .retain(|one| wanted.is_none_or(|wanted| one.artifact_type.as_deref() == Some(wanted)));
-        Ok(listed)
-    }
-
     fn fail(&self, why: &str) -> Error {
         Error::new(ErrorKind::Document, "referrers").at(self.repository.address()).because(why)
     }
+}
+
+/// Who refers to this digest: by the API, else by the tag that clients keep.
+pub(super) async fn list(
+    repository: &Repository,
+    subject: &Digest,
+    wanted: Option<&str>,
+) -> Result<Vec<Descriptor>> {
+    subject.algorithm()?;
+    let unlisted = &repository.transport.keeps_no_referrers;
+    let mut listed = if unlisted.load(Ordering::Relaxed) {
+        by_tag(repository, subject, None).await?
+    } else {
+        match by_api(repository, subject, wanted).await {
+            Err(error) if may_lack_the_api(&error) => {
+                tracing::info!("{}; looking for a tag instead", error.chain());
+                if is_unknown(&error) && error.matter() != Some(Matter::NoRepository) {
+                    unlisted.store(true, Ordering::Relaxed);
+                }
+                by_tag(repository, subject, Some(error)).await?
+            }
+            other => other?,
+        }
+    };
+    listed.retain(|one| wanted.is_none_or(|wanted| one.artifact_type.as_deref() == Some(wanted)));
+    Ok(listed)
 }
 
 async fn by_api(

@@ -1,0 +1,70 @@
+//! What in an archive of a layout belongs to what.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Held, Image, Inner};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::reference::{is_digest_tag, is_pinned};
+
+impl Inner {
+    /// What refers to this manifest: any entry whose document says so.
+    pub(super) fn referring_to(
+        &self,
+        subject: &Digest,
+        stop: &CancellationToken,
+    ) -> Result<Vec<Descriptor>> {
+        let mut found: Vec<Descriptor> = Vec::new();
+        for image in &self.images {
+            let Held::Document(entry) = &image.content else { continue };
+            if !entry.media_type.is_document() {
+                continue;
+            }
+            let document = self.described(entry, stop)?;
+            let refers = document.subject().is_some_and(|own| own.digest == *subject);
+            if refers && found.iter().all(|known| known.digest != *document.digest()) {
+                found.push(document.as_referrer());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The only image, those left out that belong to it.
+    pub(super) fn sole(&self) -> Result<&Image> {
+        let all = || self.images.iter();
+        let mut images: Vec<&Image> =
+            all().filter(|image| all().count() == 1 || !self.belongs_to_another(image)).collect();
+        if images.is_empty() {
+            images = all().collect();
+        }
+        match images.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(Error::new(ErrorKind::NotFound, "image")
+                .at(&self.place)
+                .because("the archive holds none")),
+            several => {
+                let names: Vec<&str> = several
+                    .iter()
+                    .filter_map(|image| image.names.first())
+                    .map(String::as_str)
+                    .collect();
+                let why = format!("has several images, name one: {}", names.join(", "));
+                Err(Error::new(ErrorKind::Reference, "image").at(&self.place).because(why))
+            }
+        }
+    }
+
+    fn belongs_to_another(&self, image: &Image) -> bool {
+        let Held::Document(entry) = &image.content else { return false };
+        let refers = || {
+            let document = self.described(entry, &CancellationToken::new());
+            document.is_ok_and(|document| document.subject().is_some())
+        };
+        match image.names.first() {
+            Some(name) if is_digest_tag(name) => true,
+            Some(name) => is_pinned(name) && refers(),
+            None => refers(),
+        }
+    }
+}

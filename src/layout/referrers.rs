@@ -1,0 +1,83 @@
+//! What in a layout belongs to what: whoever looks for what refers to an image finds it among the entries of index.json.
+//! Those that came along with an image stay as long as it has a name.
+
+use std::collections::HashSet;
+
+use super::{Entry, Layout};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::reference::{is_digest_tag, is_pinned};
+
+/// Digest of the manifest that an entry came along with.
+pub const SUBJECT_ANNOTATION: &str = "rpull.subject";
+
+impl Layout {
+    /// What refers to this manifest: any entry whose document says so, whoever wrote it.
+    pub(super) fn referring_to(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        let mut found = Vec::new();
+        let mut seen = HashSet::new();
+        for entry in self.entries()? {
+            if !entry.descriptor.media_type.is_document() {
+                continue;
+            }
+            match self.described(&entry.descriptor) {
+                Ok(document) => {
+                    let refers = document.subject().is_some_and(|own| own.digest == *subject);
+                    if refers && seen.insert(document.digest().clone()) {
+                        found.push(document.as_referrer());
+                    }
+                }
+                Err(error) => tracing::info!("{}; it refers to nothing", error.chain()),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The entries that belong to no other one; all of them where there are no such.
+    pub(super) fn images(&self) -> Result<Vec<Entry>> {
+        let entries = self.all_entries()?;
+        let (parts, images): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| self.belongs_to_another(entry));
+        Ok(if images.is_empty() { parts } else { images })
+    }
+
+    fn belongs_to_another(&self, entry: &Entry) -> bool {
+        let refers = || {
+            let document = self.described(&entry.descriptor);
+            document.is_ok_and(|document| document.subject().is_some())
+        };
+        match entry.names.first() {
+            Some(name) if is_digest_tag(name) => true,
+            Some(name) => is_pinned(name) && refers(),
+            None => refers(),
+        }
+    }
+
+    /// Everything that entries reach, and the names of those that came along with what nothing reaches any more.
+    pub(super) fn needed_and_left(&self) -> Result<(HashSet<Digest>, Vec<String>)> {
+        let (mut waiting, own): (Vec<_>, Vec<_>) =
+            self.all_entries()?.into_iter().partition(|entry| entry.came_along_with().is_some());
+        let mut needed = self.needed_by(&own)?;
+        loop {
+            let is_needed = |entry: &Entry| {
+                entry.came_along_with().is_some_and(|subject| needed.contains(&subject))
+            };
+            let (found, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_needed);
+            waiting = rest;
+            if found.is_empty() {
+                let names = waiting.into_iter().flat_map(|entry| entry.names.into_iter().take(1));
+                return Ok((needed, names.collect()));
+            }
+            needed.extend(self.needed_by(&found)?);
+        }
+    }
+}
+
+impl Entry {
+    /// What this entry refers to, where it is here for nothing else.
+    pub fn came_along_with(&self) -> Option<Digest> {
+        let subject = self.descriptor.annotations.get(SUBJECT_ANNOTATION)?;
+        subject.parse().ok().filter(|_| !self.names.is_empty())
+    }
+}

@@ -1,0 +1,40 @@
+//! Names that are made of a manifest's digest: its own, and the tags under which cosign keeps what belongs to it.
+
+use crate::digest::Digest;
+
+/// Signatures, attestations and SBOMs.
+const KINDS: [&str; 3] = ["sig", "att", "sbom"];
+
+/// The tags under which cosign keeps what belongs to this manifest: `sha256-<hex>.sig` and so on.
+pub fn digest_tags(digest: &Digest) -> [String; 3] {
+    KINDS.map(|kind| format!("{}-{}.{kind}", digest.algorithm_name(), digest.encoded()))
+}
+
+/// Whether an image of this name, or tag, belongs to another one by it.
+pub fn is_digest_tag(name: &str) -> bool {
+    let tag = name.rsplit_once(':').map_or(name, |(_, tag)| tag);
+    let Some((digest, kind)) = tag.rsplit_once('.') else { return false };
+    KINDS.contains(&kind) && digest.replacen('-', ":", 1).parse::<Digest>().is_ok()
+}
+
+/// Whether a name ends in a digest: `registry/repository@sha256:…`.
+pub fn is_pinned(name: &str) -> bool {
+    name.rsplit_once('@').is_some_and(|(_, digest)| digest.parse::<Digest>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_of_cosign_are_told_from_others() {
+        let [signature, ..] = digest_tags(&Digest::sha256(b"x"));
+        assert!(
+            is_digest_tag(&signature) && is_digest_tag(&format!("localhost:5000/a:{signature}"))
+        );
+        for other in ["1.0", "sha256-ab.sig", "localhost:5000/a:v1.sig", "", "a.sbom"] {
+            assert!(!is_digest_tag(other), "{other}");
+        }
+        assert!(!is_digest_tag(signature.trim_end_matches(".sig")));
+    }
+}
