@@ -290,3 +290,45 @@ fn a_directory_that_becomes_a_link_meanwhile_leads_nowhere_outside() {
         assert_eq!(text, "canary of the host");
     }
 }
+
+/// Any entry, of few names, so that they meet.
+fn any_item(random: &mut fastrand::Rng) -> Item {
+    let part = |random: &mut fastrand::Rng| {
+        ["a", "b", "c", "..", ".", "", "victim", ".wh.a", ".wh..wh..opq", "hello"]
+            [random.usize(..10)]
+    };
+    let path = |random: &mut fastrand::Rng| {
+        let count = random.usize(1..5);
+        (0..count).map(|_| part(random)).collect::<Vec<_>>().join("/")
+    };
+    let (name, other) = (path(random), path(random));
+    let up = if random.bool() { "/" } else { "../../" };
+    match random.u8(..7) {
+        0 | 1 => Item::file(name, "pwned"),
+        2 => Item::dir(name).mode(random.u32(..0o10000)).xattr("user.pwned", "1"),
+        3 | 4 => Item::symlink(name, format!("{up}{other}")),
+        5 => Item::hardlink(name, other),
+        _ => Item::new(b'6', name).mode(0o777),
+    }
+}
+
+#[test]
+fn whatever_layers_say_nothing_outside_the_root_changes() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut applied = 0;
+    for round in 0..400 {
+        let canary = Canary::new();
+        let options = Options::default();
+        let mut unpacker = Unpacker::new(Root::open(canary.root()).unwrap(), options).unwrap();
+        // Each in a layer of its own and each in one with others: an entry that is refused ends only its layer.
+        for size in [1, 1, 1, 1, 1, 1, 1, 1, 4, 4, 8] {
+            let items: Vec<_> = (0..size).map(|_| any_item(&mut random)).collect();
+            let tar = tar(&items);
+            let layer = unpacker.apply("l", &mut Entries::new(&tar[..], Limits::default()));
+            applied += usize::from(layer.is_ok());
+        }
+        unpacker.finish().unwrap();
+        canary.assert_unharmed(&format!("round {round}"));
+    }
+    assert!(applied > 1500, "only {applied} layers had an effect");
+}
