@@ -168,6 +168,7 @@ pub(crate) enum Verb {
   rpull pull --platform linux/arm64 alpine:3.14 debian:12
   rpull pull -o oci:./alpine alpine:3.14
   rpull pull -o docker-archive:alpine.tar alpine:3.14
+  rpull pull --unpack ./root alpine:3.14
   rpull pull --plan --json ghcr.io/org/app:2")]
     Pull(Pull),
     /// Send an image to a registry, only what it lacks

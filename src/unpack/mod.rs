@@ -19,7 +19,6 @@ mod apply;
 mod attributes;
 mod building;
 mod directories;
-mod following;
 mod inflate;
 mod later;
 mod left_out;
@@ -34,7 +33,6 @@ use std::io;
 
 pub use self::apply::LayerBlob;
 pub use self::building::Building;
-pub use self::following::Following;
 pub use self::left_out::{Cause, LeftOut};
 pub use self::root::Root;
 pub use self::unpacker::{Options, Unpacked, Unpacker};

@@ -17,6 +17,12 @@ pub(crate) struct Pull {
     /// Every tag of the repository
     #[arg(long)]
     pub(crate) all_tags: bool,
+    /// Make the image's files there while its layers arrive, as `unpack` does
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "all_tags", "plan", "all_platforms"])]
+    pub(crate) unpack: Option<PathBuf>,
+    /// Keep only the files, not the image
+    #[arg(long, requires = "unpack")]
+    pub(crate) no_store: bool,
     #[command(flatten)]
     pub(crate) moving: Moving,
 }

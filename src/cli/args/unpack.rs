@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OnePlatform;
+use super::{Moving, OnePlatform};
 
 #[derive(Debug, Args)]
 pub(crate) struct Unpack {
@@ -23,4 +23,7 @@ pub(crate) struct Unpack {
     /// Do not end before all of it is on disk
     #[arg(long)]
     pub(crate) sync: bool,
+    /// How a pull is to bring it, whatever the store has under its name.
+    #[arg(skip)]
+    pub(crate) pull: Option<Moving>,
 }

@@ -7,8 +7,7 @@ use tokio::task::JoinHandle;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
-use crate::transfer::{Arrivals, Finished, Options, Wanted, transfer};
-use crate::unpack::Following;
+use crate::transfer::{Arrivals, Finished, Following, Options, Wanted, transfer};
 
 /// An image on its way into a layout.
 pub(in crate::cli) struct Arriving {
@@ -29,7 +28,9 @@ impl Arriving {
 
     /// A layer, as it arrives.
     pub(super) fn layer(&self, layer: Descriptor) -> Following {
-        Following::new(self.layout.clone(), layer, Arc::clone(&self.arrivals))
+        let layout = self.layout.clone();
+        let open = Box::new(move |digest: &_| layout.arriving(digest));
+        Following::new(layer, Arc::clone(&self.arrivals), open)
     }
 
     /// Waits for the pull's end.

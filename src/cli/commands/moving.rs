@@ -37,16 +37,7 @@ impl Run {
         settings: &Settings,
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        let throttle = moving.limit_rate.as_deref().map(rate).transpose()?;
-        let options = Options {
-            jobs: usize::from(moving.jobs),
-            retry: settings.retry,
-            throttle: throttle.map(Throttle::new),
-            progress: progress(settings.show, words),
-            cancel: cancel.clone(),
-            foreign_layers: moving.foreign_layers,
-            ..Options::default()
-        };
+        let options = options(moving, words, settings, cancel)?;
         Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
     }
 
@@ -86,6 +77,25 @@ impl Run {
         let names = !destination.is_stdout();
         Ok((super::report::tell(&finished, several, names, settings)?, finished))
     }
+}
+
+/// How a run goes, as it was typed.
+pub(super) fn options(
+    moving: &Moving,
+    words: &'static Words,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<Options> {
+    let throttle = moving.limit_rate.as_deref().map(rate).transpose()?;
+    Ok(Options {
+        jobs: usize::from(moving.jobs),
+        retry: settings.retry,
+        throttle: throttle.map(Throttle::new),
+        progress: progress(settings.show, words),
+        cancel: cancel.clone(),
+        foreign_layers: moving.foreign_layers,
+        ..Options::default()
+    })
 }
 
 /// The platforms that were named; `several` says what more than one means.

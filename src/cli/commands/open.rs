@@ -168,6 +168,17 @@ impl Image {
         Self::read(open_place(&place, settings).await?, &choice, settings).await
     }
 
+    /// As [`Image::open`], of the registry whatever the store has.
+    pub(in crate::cli) async fn at_registry(
+        text: &str,
+        typed: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let choice = platform(typed)?;
+        let place = Place::parse(text, PlainMeans::Registry)?;
+        Self::read(open_place(&place, settings).await?, &choice, settings).await
+    }
+
     async fn stored(
         reference: &Reference,
         choice: &Choice,

@@ -1,5 +1,6 @@
 //! `pull`: images from registries into the store or another layout.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
 use super::moving::{Run, named_platforms};
-use crate::cli::args::Pull;
+use crate::cli::args::{Moving, OnePlatform, Pull, Unpack};
 use crate::cli::settings::{Settings, existing_layout, not_in_store, platform};
 use crate::cli::signals::{self, opened_unless_cancelled, unless_cancelled};
 use crate::cli::words;
@@ -19,6 +20,16 @@ use crate::registry::Client;
 use crate::transfer::{Platforms, Wanted};
 
 pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitCode> {
+    if let Some(dir) = &args.unpack {
+        let args = unpacking(
+            args.images.as_slice(),
+            dir.clone(),
+            args.no_store,
+            args.moving,
+            settings.offline,
+        )?;
+        return super::unpack::run(args, settings).await;
+    }
     // Everything that was typed is judged before anything is asked of anybody.
     let references = args
         .images
@@ -41,6 +52,35 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     };
     let (code, _) = run.carry_out(&wanted, &destination, several, settings).await?;
     Ok(code)
+}
+
+/// One image and one platform make one root.
+fn unpacking(
+    images: &[String],
+    dir: PathBuf,
+    no_store: bool,
+    moving: Moving,
+    offline: bool,
+) -> Result<Unpack> {
+    let refuse = |what: &str| {
+        Err(Error::new(ErrorKind::Reference, "--unpack").because(format!("takes one {what}")))
+    };
+    let [image] = images else { return refuse("image") };
+    reference(image, false)?;
+    let platform = match moving.platform.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        _ => return refuse("platform"),
+    };
+    Ok(Unpack {
+        image: image.clone(),
+        dir,
+        platform: OnePlatform { platform },
+        preserve: false,
+        no_store,
+        sync: moving.sync,
+        pull: (!offline).then_some(moving),
+    })
 }
 
 fn reference(text: &str, all_tags: bool) -> Result<Reference> {

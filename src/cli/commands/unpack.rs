@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::arriving::Arriving;
 use super::destination::{Destination, open_to_write};
 use super::layer_blobs::layer_blobs;
-use super::moving::progress;
+use super::moving::{options, progress};
 use super::open::{Image, Opened};
 use super::report::receipt;
 use crate::cli::args::Unpack;
@@ -80,9 +80,12 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
 /// Opens the image; what the store lacks begins to come into it.
 async fn open(args: &Unpack, settings: &Settings, cancel: &CancellationToken) -> Result<Image> {
     let typed = args.platform.platform.as_deref();
-    let mut image = Image::open(&args.image, typed, settings).await?;
     let is_plain = matches!(Place::parse(&args.image, PlainMeans::Either)?, Place::Either(_));
-    if args.no_store || image.opened.layout.is_some() || !is_plain {
+    let mut image = match &args.pull {
+        None => Image::open(&args.image, typed, settings).await?,
+        Some(_) => Image::at_registry(&args.image, typed, settings).await?,
+    };
+    if args.no_store || image.opened.layout.is_some() || !(is_plain || args.pull.is_some()) {
         return Ok(image);
     }
     let wanted = Wanted {
@@ -92,13 +95,16 @@ async fn open(args: &Unpack, settings: &Settings, cancel: &CancellationToken) ->
         target_name: Destination::of_pull(None)?.name(&image.opened.full_name)?,
         platforms: Platforms::One(platform(typed)?),
     };
-    let options = Moving {
-        retry: settings.retry,
-        progress: progress(settings.show, &words::PULL),
-        cancel: cancel.clone(),
-        ..Moving::default()
+    let options = match &args.pull {
+        Some(moving) => options(moving, &words::PULL, settings, cancel)?,
+        None => Moving {
+            retry: settings.retry,
+            progress: progress(settings.show, &words::PULL),
+            cancel: cancel.clone(),
+            ..Moving::default()
+        },
     };
-    let private = LayoutOptions { private: true, ..LayoutOptions::default() };
+    let private = LayoutOptions { private: true, sync: args.sync, ..LayoutOptions::default() };
     let store = open_to_write(settings.store.clone(), private, settings, cancel).await?;
     image.arriving = Some(Arriving::begin(wanted, store, options));
     Ok(image)

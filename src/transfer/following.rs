@@ -1,4 +1,4 @@
-//! A blob of the store while it arrives, as whoever inflates it wants it: a reader that waits for its bytes.
+//! A blob while it arrives, as whoever inflates it wants it: a reader that waits for its bytes.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,18 +6,20 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::arrivals::Arrivals;
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind};
-use crate::layout::Layout;
-use crate::transfer::Arrivals;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes are told just before they are written.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Reads a blob that a run moves into a layout. Its bytes are not verified: what comes out of them must be.
-#[derive(Debug)]
+/// Opens the file that a blob grows in, and stays in when it is whole; `None` before there is one.
+pub type OpenArriving = Box<dyn Fn(&Digest) -> Result<Option<File>> + Send>;
+
+/// Reads a blob that a run moves to a file. Its bytes are not verified: what comes out of them must be.
 pub struct Following {
-    layout: Layout,
+    open: OpenArriving,
     blob: Descriptor,
     arrivals: Arc<Arrivals>,
     file: Option<File>,
@@ -25,10 +27,16 @@ pub struct Following {
     restarts: u32,
 }
 
+impl std::fmt::Debug for Following {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Following").field("blob", &self.blob.digest).finish_non_exhaustive()
+    }
+}
+
 impl Following {
     /// Begins with the blob's first byte, whether it is there already or not.
-    pub fn new(layout: Layout, blob: Descriptor, arrivals: Arc<Arrivals>) -> Self {
-        Self { layout, blob, arrivals, file: None, offset: 0, restarts: 0 }
+    pub fn new(blob: Descriptor, arrivals: Arc<Arrivals>, open: OpenArriving) -> Self {
+        Self { open, blob, arrivals, file: None, offset: 0, restarts: 0 }
     }
 
     fn fail(&self, why: &str) -> io::Error {
@@ -49,7 +57,7 @@ impl Read for Following {
             let arrived =
                 self.arrivals.blob(&self.blob.digest, self.offset).map_err(io::Error::other)?;
             if self.file.is_none() {
-                self.file = self.layout.arriving(&self.blob.digest).map_err(io::Error::other)?;
+                self.file = (self.open)(&self.blob.digest).map_err(io::Error::other)?;
                 self.restarts = arrived.restarts;
             }
             if self.restarts != arrived.restarts {
