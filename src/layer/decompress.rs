@@ -50,20 +50,33 @@ impl Compression {
 }
 
 /// How much came out of blobs for how much that went in: of one, or of all that belong together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Inflation(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     came_in: AtomicU64,
     went_out: AtomicU64,
+    harmless: u64,
+}
+
+impl Default for Inflation {
+    fn default() -> Self {
+        Self::within(HARMLESS)
+    }
 }
 
 impl Inflation {
-    fn take_out(&self, bytes: u64, harmless: u64) -> io::Result<()> {
+    /// So many bytes may come out however few go in.
+    pub fn within(harmless: u64) -> Self {
+        let counts = Counts { came_in: AtomicU64::new(0), went_out: AtomicU64::new(0), harmless };
+        Self(Arc::new(counts))
+    }
+
+    fn take_out(&self, bytes: u64) -> io::Result<()> {
         let went_out = self.0.went_out.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let came_in = self.0.came_in.load(Ordering::Relaxed);
-        if went_out <= came_in.saturating_mul(RATIO).max(harmless) {
+        if went_out <= came_in.saturating_mul(RATIO).max(self.0.harmless) {
             return Ok(());
         }
         let why = format!("more than {RATIO} bytes come out of each that is in it");
@@ -87,35 +100,16 @@ pub fn decompress_among<'a>(
     compression: Compression,
     bytes: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
-    guarded(all.clone(), compression, bytes, HARMLESS)
-}
-
-/// As [`decompress`]; so many bytes may come out however few go in.
-pub fn decompress_within<'a>(
-    compression: Compression,
-    bytes: impl Read + Send + 'a,
-    harmless: u64,
-) -> io::Result<Box<dyn Read + Send + 'a>> {
-    guarded(Inflation::default(), compression, bytes, harmless)
-}
-
-fn guarded<'a>(
-    all: Inflation,
-    compression: Compression,
-    bytes: impl Read + Send + 'a,
-    harmless: u64,
-) -> io::Result<Box<dyn Read + Send + 'a>> {
     if compression == Compression::Plain {
         return Ok(Box::new(bytes));
     }
-    Ok(Box::new(Guarded::new(all, compression, bytes, harmless)?))
+    Ok(Box::new(Guarded::new(all.clone(), compression, bytes)?))
 }
 
 /// What is inside, as long as there is not far more of it than outside.
 struct Guarded<'a> {
     inside: Box<dyn Read + Send + 'a>,
     inflation: Inflation,
-    harmless: u64,
 }
 
 impl<'a> Guarded<'a> {
@@ -123,7 +117,6 @@ impl<'a> Guarded<'a> {
         inflation: Inflation,
         compression: Compression,
         bytes: impl Read + Send + 'a,
-        harmless: u64,
     ) -> io::Result<Self> {
         let counted = Counted { bytes, inflation: inflation.clone() };
         let buffered = BufReader::with_capacity(PIECE, counted);
@@ -134,14 +127,14 @@ impl<'a> Guarded<'a> {
         } else {
             Box::new(MultiGzDecoder::new(buffered))
         };
-        Ok(Self { inside, inflation, harmless })
+        Ok(Self { inside, inflation })
     }
 }
 
 impl Read for Guarded<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.inside.read(into)?;
-        self.inflation.take_out(read as u64, self.harmless)?;
+        self.inflation.take_out(read as u64)?;
         Ok(read)
     }
 }
@@ -208,7 +201,7 @@ mod tests {
             let size = bomb.len() as u64;
             let mut inside = Vec::new();
             let mut guarded =
-                Guarded::new(Inflation::default(), compression, &bomb[..], 1000).unwrap();
+                Guarded::new(Inflation::within(1000), compression, &bomb[..]).unwrap();
             let error = guarded.read_to_end(&mut inside).unwrap_err();
             assert!(error.to_string().contains("come out of each"), "{error}");
             assert!(inside.len() as u64 <= size * RATIO);
@@ -218,11 +211,10 @@ mod tests {
     #[test]
     fn a_bomb_in_parts_is_one_bomb() {
         let part = gzip(&vec![0; 100_000]);
-        let (all, harmless) = (Inflation::default(), 250_000);
+        let all = Inflation::within(250_000);
         let mut gone_off = 0;
         let error = loop {
-            let mut part =
-                Guarded::new(all.clone(), Compression::Gzip, &part[..], harmless).unwrap();
+            let mut part = Guarded::new(all.clone(), Compression::Gzip, &part[..]).unwrap();
             match io::copy(&mut part, &mut io::sink()) {
                 Ok(bytes) => gone_off += bytes,
                 Err(error) => break error,

@@ -25,9 +25,7 @@ mod input;
 pub(crate) mod pax;
 mod sparse;
 
-pub use self::decompress::{
-    Compression, Inflation, decompress, decompress_among, decompress_within,
-};
+pub use self::decompress::{Compression, Inflation, decompress, decompress_among};
 pub use self::diff_id::DiffId;
 pub use self::entries::{Entries, Limits};
 pub(crate) use self::entry::split;

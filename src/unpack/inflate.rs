@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::apply::LayerBlob;
 use crate::error::{Error, ErrorKind};
-use crate::layer::{Compression, decompress};
+use crate::layer::{Compression, Inflation, decompress_among};
 
 /// Bytes that are handed over at once: more would fall out of the processor's cache before they are hashed.
 const PIECE: usize = 256 << 10;
@@ -46,8 +46,9 @@ pub(super) fn connect(watch: &(dyn Fn(u64) -> bool + Sync)) -> (Inflater<'_>, In
 impl Inflater<'_> {
     /// Inflates all layers in their order, until one fails or nobody wants more.
     pub(super) fn run(self, layers: Vec<LayerBlob<'_>>) {
+        let all = Inflation::default();
         for layer in layers {
-            let end = self.inflate(layer);
+            let end = self.inflate(&all, layer);
             let failed = end.is_err();
             if self.pieces.send(Message::End(end)).is_err() || failed {
                 return;
@@ -55,7 +56,7 @@ impl Inflater<'_> {
         }
     }
 
-    fn inflate(&self, layer: LayerBlob<'_>) -> io::Result<()> {
+    fn inflate(&self, all: &Inflation, layer: LayerBlob<'_>) -> io::Result<()> {
         let mut blob = Watched { blob: (layer.open)()?, watch: self.watch };
         let mut start = Vec::new();
         (&mut blob).take(Compression::LOOK_AT as u64).read_to_end(&mut start)?;
@@ -63,7 +64,7 @@ impl Inflater<'_> {
             let why = format!("is compressed with {name}, which rpull does not read");
             io::Error::other(Error::new(ErrorKind::Unsupported, layer.name).because(why))
         })?;
-        let mut inside = decompress(compression, Cursor::new(start).chain(blob))?;
+        let mut inside = decompress_among(all, compression, Cursor::new(start).chain(blob))?;
         loop {
             let mut piece = self.spare.try_recv().unwrap_or_default();
             piece.resize(PIECE, 0);

@@ -1,8 +1,10 @@
 //! `unpack`: from the store and other places into a directory, which has all of it or is not there.
 
 use std::fs;
+use std::io::BufReader;
 use std::path::Path;
 
+use rpull::layer::DiffId;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
@@ -165,6 +167,24 @@ async fn what_is_wrong_with_a_layer_is_told_and_nothing_is_left() {
     let broken = crate::support::images::with_config(&sample(), &config);
     let archive = tars::write_to(&cli, &broken);
     cli.run(&["unpack", &archive, "root"]).await.expect(5, "has 2 layers and 1 diff_ids");
+    assert_nothing_left(cli.dir(), "root");
+}
+
+#[tokio::test]
+async fn a_bomb_in_several_layers_is_one_bomb() {
+    // Empty tars, each with less behind its end than one layer may have.
+    let size = 600 << 20;
+    let zeros = || std::io::Read::take(std::io::repeat(0), size);
+    let mut bytes = Vec::new();
+    zstd::stream::copy_encode(zeros(), &mut bytes, 1).unwrap();
+    let mut hashed = DiffId::new(BufReader::new(zeros()));
+    std::io::copy(&mut hashed, &mut std::io::sink()).unwrap();
+    let part = Layer { diff_id: hashed.finish(), bytes: bytes.into() };
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", std::slice::from_ref(&part)));
+    cli.run(&["unpack", &archive, "one"]).await.expect(0, "");
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[part.clone(), part]));
+    cli.run(&["unpack", &archive, "root"]).await.expect(7, "bytes come out of each");
     assert_nothing_left(cli.dir(), "root");
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rpull::digest::Digest;
 use rpull::layer::{
-    Compression, Device, DiffId, Entries, Entry, Kind, Limits, Time, decompress_within,
+    Compression, Device, DiffId, Entries, Entry, Inflation, Kind, Limits, Time, decompress_among,
 };
 
 use crate::support::entries::{Item, sparse, tar, unended};
@@ -56,7 +56,7 @@ fn every_compressed_form_is_read_to_its_end_or_refused() {
         let blob = std::fs::read(dir.join(file)).unwrap();
         let read = || {
             let compression = Compression::of(&blob).map_err(io::Error::other)?;
-            let inside = decompress_within(compression, &blob[..], 1 << 20)?;
+            let inside = decompress_among(&Inflation::within(1 << 20), compression, &blob[..])?;
             let mut entries = Entries::new(DiffId::new(BufReader::new(inside)), Limits::default());
             while entries.next_entry()?.is_some() {}
             entries.drain().map(|hashed| hashed.finish().to_string())
