@@ -75,6 +75,7 @@ mod partials;
 mod patience;
 #[cfg(test)]
 mod proxies;
+mod pull_unpack;
 #[cfg(test)]
 mod referrer_lists;
 #[cfg(test)]

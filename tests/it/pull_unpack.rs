@@ -1,0 +1,104 @@
+//! `pull --unpack`: files while their layers still arrive.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::cli::Cli;
+use crate::support::entries::{Item, layer_of};
+use crate::support::images::{Family, Image, image, random_blob};
+use crate::support::registry::Registry;
+use crate::support::tree::names;
+
+/// A small base, and a layer that takes its time.
+fn sample() -> Image {
+    let base = layer_of(&[Item::dir("etc"), Item::file("etc/kept", "kept")]);
+    let upper = layer_of(&[Item::file("big", random_blob(3_000_000, 1))]);
+    image(Family::Oci, "amd64", &[base, upper])
+}
+
+const TREE: [&str; 3] = ["big", "etc/", "etc/kept"];
+
+async fn published(held: &Image) -> (Registry, String) {
+    let registry = Registry::start().await;
+    held.publish(&registry, "team/app", Some("1"));
+    let name = format!("{}:1", registry.repository("team/app"));
+    (registry, name)
+}
+
+/// Whether a file of the tree that is being made is there already.
+fn is_made(dir: &Path, file: &str) -> bool {
+    let made = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    made.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rpull-unpack-"))
+        .any(|entry| entry.path().join(file).exists())
+}
+
+#[tokio::test]
+async fn a_layer_is_applied_before_the_next_one_has_come() {
+    let held = sample();
+    let (_registry, name) = published(&held).await;
+    let cli = Cli::new();
+    let running = cli.spawn(&["pull", "--unpack", "root", "--limit-rate", "1M", &name]);
+    let whole = cli.store().join("blobs/sha256").join(held.layers[1].digest().encoded());
+    while !is_made(cli.dir(), "etc/kept") {
+        assert!(!whole.exists(), "nothing was applied while the last layer arrived");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!whole.exists());
+    let output = running.wait().await;
+    output.expect(0, "unpacked 2 layers, 2 files, 3.0 MB, ");
+    assert_eq!(output.stdout, "root\n");
+    assert_eq!(names(&cli.dir().join("root")), TREE);
+}
+
+#[tokio::test]
+async fn each_blob_comes_once_and_stays() {
+    let held = sample();
+    let (registry, name) = published(&held).await;
+    let cli = Cli::new();
+    cli.run(&["pull", "--unpack", "root", &name]).await.expect(0, ", 0 B shared (0 %)");
+    for layer in &held.layers {
+        assert_eq!(registry.server.count(layer.digest().as_str()), 1);
+    }
+    cli.run(&["verify"]).await.expect(0, "");
+    registry.server.forget();
+    // What is in the store is read from there; the registry is asked what the name stands for.
+    cli.run(&["pull", "--unpack", "again", &name]).await.expect(0, "unpacked 2 layers");
+    assert_eq!(registry.server.count("/blobs/"), 1, "the config: {:?}", registry.server.lines());
+    assert_eq!(names(&cli.dir().join("again")), TREE);
+    cli.run(&["pull", "--offline", "--unpack", "third", &name]).await.expect(0, "unpacked");
+}
+
+#[tokio::test]
+async fn wrong_bytes_leave_neither_files_nor_a_blob() {
+    let held = sample();
+    let (registry, name) = published(&held).await;
+    let upper = &held.layers[1];
+    let other = layer_of(&[Item::file("big", random_blob(3_000_000, 2))]);
+    registry.blob_as("team/app", upper.digest(), other.bytes);
+    let cli = Cli::new();
+    cli.run(&["pull", "--unpack", "root", &name]).await.expect(5, upper.digest().as_str());
+    assert!(!cli.dir().join("root").exists() && !is_made(cli.dir(), ""));
+    assert!(!cli.store().join("blobs/sha256").join(upper.digest().encoded()).exists());
+    // The right ones do.
+    registry.blob_as("team/app", upper.digest(), upper.bytes.clone());
+    cli.run(&["pull", "--unpack", "root", &name]).await.expect(0, "unpacked");
+}
+
+#[tokio::test]
+async fn a_registry_that_goes_away_is_told_as_such() {
+    let held = sample();
+    let (registry, name) = published(&held).await;
+    registry.lose("team/app", held.layers[1].digest());
+    let cli = Cli::new();
+    cli.run(&["pull", "--unpack", "root", &name]).await.expect(3, held.layers[1].digest().as_str());
+    assert!(!cli.dir().join("root").exists());
+}
+
+#[tokio::test]
+async fn one_root_takes_one_image() {
+    let cli = Cli::new();
+    cli.run(&["pull", "--unpack", "root", "a.test/a", "a.test/b"]).await.expect(2, "one image");
+    let two = ["pull", "--unpack", "r", "--platform", "linux/arm64", "--platform", "linux/amd64"];
+    cli.run(&[&two[..], &["a.test/a"]].concat()).await.expect(2, "one platform");
+    cli.run(&["pull", "--unpack", "root", "oci:x"]).await.expect(2, "images of registries");
+}
