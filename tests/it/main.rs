@@ -76,6 +76,8 @@ mod patience;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
+mod redirected_uploads;
+#[cfg(test)]
 mod referrer_lists;
 #[cfg(test)]
 mod registry_auth;
