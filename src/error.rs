@@ -93,6 +93,8 @@ pub enum Matter {
     NoCatalog,
     /// The registry deletes a tag only with all others of its manifest.
     TagAlone,
+    /// The registry wants a body in another place: it must be made anew, and is expected there.
+    SentElsewhere,
     /// Layers would have to move.
     LayersElsewhere,
     /// The registry was asked too often.

@@ -64,7 +64,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         Matter::NoTls => "the registry may speak plain http: --plain-http",
         Matter::ArchiveDiskFull | Matter::RootDiskFull => "free some space there and run it again",
-        Matter::ReaderGone => return None,
+        Matter::ReaderGone | Matter::SentElsewhere => return None,
         Matter::SpoolFull => {
             "a pipe or a compressed archive is unpacked there first; TMPDIR names another place"
         }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
+use super::upload::Location;
 use super::{Repository, manifest};
 use crate::content::{Incoming, Name};
 use crate::descriptor::Descriptor;
@@ -23,6 +24,8 @@ pub(super) struct Known {
     doubted: HashSet<Digest>,
     /// What names were found to stand for, until that was used.
     named: HashMap<Name, Option<Descriptor>>,
+    /// Where the registry redirected bytes of a blob to, which are not sent yet.
+    redirects: HashMap<Digest, Location>,
 }
 
 /// How a blob is to be offered.
@@ -78,6 +81,16 @@ impl Known {
         let none_is_named = words.ends_with('…') || !self.told.iter().any(named);
         let doubted = self.told.extract_if(|digest| none_is_named || named(digest));
         self.doubted.extend(doubted);
+    }
+
+    /// The bytes of this blob are wanted there.
+    pub(super) fn redirect(&mut self, digest: &Digest, location: Location) {
+        self.redirects.insert(digest.clone(), location);
+    }
+
+    /// Where the bytes of this blob are wanted, once.
+    pub(super) fn redirected(&mut self, digest: &Digest) -> Option<Location> {
+        self.redirects.remove(digest)
     }
 
     fn prove_all(&mut self, documents: &[Document]) {

@@ -185,7 +185,8 @@ impl Transport {
         }
     }
 
-    /// Sends a request with a long body, which can be sent only once, and gives the answer where it is a success.
+    /// Sends a request with a long body, which can be sent only once, and gives the answer where it is a success, or the
+    /// place where the body is wanted instead.
     ///
     /// # Errors
     /// A transient one where the credential was refused and there is another now: the body must be made anew.
@@ -195,7 +196,7 @@ impl Transport {
         body: reqwest::Body,
         length: u64,
         range: Option<(HeaderName, HeaderValue)>,
-    ) -> Result<Response> {
+    ) -> Result<Streamed> {
         let url = self.as_spoken(&request.url);
         let origin = Origin::of(&url)?;
         let own = origin == self.origin()?;
@@ -215,7 +216,13 @@ impl Transport {
             .map_err(|error| unreachable(request.what, &url, error))?;
         request.log(&url, &response, started.elapsed());
         if response.status().is_success() {
-            return Ok(response);
+            return Ok(Streamed::Done(response));
+        }
+        // The others do not promise that the method stays.
+        if matches!(response.status().as_u16(), 307 | 308)
+            && let Some(target) = redirect_target(&response)
+        {
+            return Ok(Streamed::Elsewhere(self.next_hop(&url, target?, request.what)?));
         }
         if own
             && response.status() == StatusCode::UNAUTHORIZED
@@ -332,6 +339,13 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Transport").field(&self.name).finish()
     }
+}
+
+/// How a request with a long body was answered.
+pub(super) enum Streamed {
+    Done(Response),
+    /// The body belongs here, and must be made anew.
+    Elsewhere(Url),
 }
 
 /// Where a request stands on its way through redirects.

@@ -11,7 +11,7 @@ use super::tally::Tally;
 use crate::checked::{Checked, Verified, inline};
 use crate::content::{Admission, Ingest, Source, Target};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::retry::retry;
 
 /// Everything that moving one blob takes.
@@ -28,7 +28,15 @@ pub(super) struct Job {
 /// A source is healed by the reader, which lets nothing through that another try could mend; what is left of that kind
 /// is the target's, and the blob is offered to it again.
 pub(super) async fn run(job: Job) -> Result<Ending> {
-    retry(&job.care.policy, || offer(&job)).await
+    loop {
+        match retry(&job.care.policy, || offer(&job)).await {
+            // The target ends this after so many times.
+            Err(error) if error.matter() == Some(Matter::SentElsewhere) => {
+                tracing::info!("{}", error.chain());
+            }
+            other => return other,
+        }
+    }
 }
 
 async fn offer(job: &Job) -> Result<Ending> {

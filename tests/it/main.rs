@@ -77,6 +77,8 @@ mod patience;
 mod proxies;
 mod pull_unpack;
 #[cfg(test)]
+mod redirected_uploads;
+#[cfg(test)]
 mod referrer_lists;
 #[cfg(test)]
 mod registry_auth;

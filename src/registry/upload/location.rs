@@ -11,12 +11,14 @@ use crate::registry::request::Request;
 use crate::registry::transport::Transport;
 
 /// Where an upload goes on.
-pub(super) struct Location {
+pub(in crate::registry) struct Location {
     pub(super) url: Url,
     /// Bytes that have arrived.
     pub(super) offset: u64,
     /// The registry's `OCI-Chunk-Min-Length`, or 0.
     pub(super) smallest_chunk: u64,
+    /// Redirects of requests with bytes of the blob that led here; then the URL is complete.
+    pub(super) hops: usize,
 }
 
 impl Location {
@@ -47,7 +49,7 @@ impl Location {
         transport.check_named(&url, what, ErrorKind::Transport)?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse().ok();
         let smallest_chunk = header("oci-chunk-min-length").unwrap_or(0);
-        Ok(Self { url, offset: arrived(response.headers()).unwrap_or(0), smallest_chunk })
+        Ok(Self { url, offset: arrived(response.headers()).unwrap_or(0), smallest_chunk, hops: 0 })
     }
 }
 

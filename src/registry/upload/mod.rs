@@ -8,7 +8,8 @@ mod session;
 
 use reqwest::{Method, StatusCode, Url};
 
-use self::location::{Location, open};
+pub(super) use self::location::Location;
+use self::location::open;
 use self::session::Session;
 
 use super::Repository;
@@ -31,6 +32,10 @@ pub(super) async fn admit(repository: &Repository, descriptor: &Descriptor) -> R
     let offer = repository.known().offer(digest, &repository.name);
     if let Offer::None = offer {
         return Ok(Admission::Present);
+    }
+    let redirected = repository.known().redirected(digest);
+    if let Some(location) = redirected {
+        return session(location);
     }
     if let Some(location) = unfinished(repository, descriptor).await {
         return session(location);

@@ -13,12 +13,13 @@ use super::location::{Location, open};
 use crate::checked::Verified;
 use crate::content::{ByteStream, Ingest};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::registry::Repository;
 use crate::registry::counter::Endpoint;
 use crate::registry::manifest::announced_other;
 use crate::registry::origin::redact;
 use crate::registry::request::Request;
+use crate::registry::transport::{MAX_HOPS, Streamed};
 
 /// Chunks for a registry, or a proxy before it, that takes no large bodies.
 const MODEST_CHUNK: u64 = 16 << 20;
@@ -31,6 +32,8 @@ pub(super) struct Session {
     location: Option<Location>,
     kept: u64,
     smallest_chunk: u64,
+    /// Redirects of the requests so far.
+    hops: usize,
     /// Bytes given to requests, those that were kept included.
     position: u64,
     held_back: Option<Bytes>,
@@ -40,7 +43,9 @@ pub(super) struct Session {
 /// A request with bytes of the blob, under way.
 struct Sending {
     pieces: mpsc::Sender<Result<Bytes, std::io::Error>>,
-    answer: AbortOnDropHandle<Result<Response>>,
+    answer: AbortOnDropHandle<Result<Streamed>>,
+    /// The first byte in it.
+    start: u64,
     /// Bytes that it still takes.
     left: u64,
     is_chunk: bool,
@@ -58,6 +63,7 @@ impl Session {
             location,
             kept,
             smallest_chunk: 0,
+            hops: 0,
             position: kept,
             held_back: None,
             sending: None,
@@ -78,6 +84,7 @@ impl Session {
             None => open(&self.repository, &self.descriptor.digest).await?,
         };
         self.smallest_chunk = location.smallest_chunk;
+        self.hops += location.hops;
         let rest = self.descriptor.size.saturating_sub(self.position);
         let chunk = self
             .repository
@@ -85,14 +92,16 @@ impl Session {
             .chunk_size()
             .map(|wanted| wanted.max(location.smallest_chunk));
         // Later ones were kept when the chunk before was acknowledged.
-        if self.position == self.kept {
+        if self.position == self.kept && location.hops == 0 {
             self.repository.keep_upload(&self.descriptor, &location.url);
         }
         if let Some(chunk) = chunk.filter(|&chunk| chunk < rest) {
             return self.request(Method::PATCH, location.url, chunk);
         }
         let mut url = location.url;
-        url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
+        if location.hops == 0 {
+            url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
+        }
         self.request(Method::PUT, url, rest)
     }
 
@@ -115,6 +124,7 @@ impl Session {
         Ok(Sending {
             pieces,
             answer: AbortOnDropHandle::new(answer),
+            start: self.position,
             left: length,
             is_chunk,
             is_whole: !is_chunk && self.position == 0,
@@ -167,16 +177,29 @@ impl Session {
     }
 
     async fn answer(&self, sending: Sending) -> Result<Response> {
-        let Sending { pieces, answer, is_whole, .. } = sending;
+        let Sending { pieces, answer, start, is_whole, .. } = sending;
         // Ends the body.
         drop(pieces);
         let patience = self.repository.transport.options.timeouts.commit;
         match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Ok(Streamed::Done(response)))) => Ok(response),
+            Ok(Ok(Ok(Streamed::Elsewhere(url)))) => Err(self.redirected(url, start)),
             Ok(Ok(Err(error))) => Err(self.learn(error, is_whole)),
             Ok(Err(error)) => Err(self.broken("the upload failed").caused_by(error).lasting()),
             Err(_) => Err(self.broken(&format!("no answer for {} s", patience.as_secs_f32()))),
         }
+    }
+
+    /// The bytes from here on are wanted there. They have to be made again, for which another session begins.
+    fn redirected(&self, url: Url, start: u64) -> Error {
+        let hops = self.hops + 1;
+        let error = Error::new(ErrorKind::Transport, self.what()).at(redact(&url));
+        if hops > MAX_HOPS {
+            return error.because(format!("more than {MAX_HOPS} redirects"));
+        }
+        let location = Location { url, offset: start, smallest_chunk: self.smallest_chunk, hops };
+        self.repository.known().redirect(&self.descriptor.digest, location);
+        error.because("is where the registry wants it").about(Matter::SentElsewhere)
     }
 
     /// What a refusal means for the next try.

@@ -34,6 +34,27 @@ pub(crate) async fn silent_at(upstream: &str, method: &'static str, number: usiz
     Server::start_async(None, Arc::new(pass_on)).await
 }
 
+/// As [`in_front_of`], but to logged-in users only, and bytes of blobs have to be brought to the upstream server itself.
+pub(crate) async fn sends_bytes_on(upstream: &str, status: u16) -> Server {
+    let upstream = format!("http://{upstream}");
+    let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+    let pass_on = move |request: Request| -> BoxFuture<'static, Reply> {
+        let url = format!("{upstream}{}", request.target());
+        if request.header("authorization").is_none() {
+            let challenge = Reply::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\"");
+            return Box::pin(async { challenge });
+        }
+        if request.path.contains("/blobs/uploads/")
+            && request.method.starts_with('P')
+            && request.method != "POST"
+        {
+            return Box::pin(async move { Reply::new(status, "").header("Location", url) });
+        }
+        Box::pin(pass(client.clone(), url, request))
+    };
+    Server::start_async(None, Arc::new(pass_on)).await
+}
+
 async fn pass(client: reqwest::Client, url: String, request: Request) -> Reply {
     let method = reqwest::Method::from_bytes(request.method.as_bytes()).unwrap();
     let mut builder = client.request(method, url).body(request.body);

@@ -1,0 +1,66 @@
+//! Registries that want the bytes of an upload somewhere else than they said.
+
+use crate::support::cli::Cli;
+use crate::support::http::Reply;
+use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::recorder;
+use crate::support::registry::Registry;
+
+/// A store with an image whose only layer has about so many bytes, and a registry for it.
+async fn stored(size: usize) -> (Cli, String, Registry, Image) {
+    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 5))])]);
+    held.publish(&from, "app", Some("1"));
+    let name = from.repository("app:1");
+    cli.run(&[&name]).await.expect(0, "");
+    (cli, name, to, held)
+}
+
+#[tokio::test]
+async fn bytes_go_to_where_the_registry_redirects_them_and_no_credential_with_them() {
+    for (status, size, options, patches) in [
+        (307, 1_000_000, &[][..], 0),
+        (308, 1_000, &[], 0),
+        (307, 1_000_000, &["--chunk-size", "400k"], 2),
+    ] {
+        let (cli, name, to, held) = stored(size).await;
+        let front = recorder::sends_bytes_on(&to.server.host(), status).await;
+        let target = format!("{}/app:1", front.host());
+        let always = ["push", "--json", "--retries", "0", "--creds", "user:pass", &name, &target];
+        let report = cli.json(&[&always, options].concat()).await;
+        for blob in held.blobs() {
+            assert_eq!(to.held("app", blob.digest()).as_ref(), Some(&blob.bytes));
+        }
+        assert_eq!(to.tagged("app", "1"), Some(held.manifest.digest().to_string()));
+        let brought = to.server.requests().into_iter().filter(|request| {
+            request.path.contains("/uploads/") && matches!(request.method.as_str(), "PUT" | "PATCH")
+        });
+        for request in brought {
+            assert_eq!(request.header("authorization"), None, "{}", request.line());
+        }
+        assert_eq!(to.server.count("PATCH"), patches);
+        assert!(report["bytes"]["resent"].as_u64() > Some(0), "what was sent in vain is told");
+    }
+}
+
+#[tokio::test]
+async fn redirects_of_bytes_end_and_lead_nowhere_they_must_not() {
+    for (location, words) in [
+        ("/v2/app/blobs/uploads/again", "more than 10 redirects"),
+        ("http://169.254.169.254/", "names http://169.254.169.254/"),
+        ("ftp://127.0.0.1/", "neither an http nor an https URL"),
+    ] {
+        let (cli, name, to, _) = stored(300_000).await;
+        to.refuse("PUT /v2/app/blobs/", 0..999, Reply::new(307, "").header("Location", location));
+        let target = to.repository("app:1");
+        let push = ["push", "--jobs", "1", "--retries", "0", &name, &target];
+        cli.run(&push).await.expect(6, words);
+        assert!(to.server.count("PUT") <= 22, "{:?}", to.server.lines());
+        assert_eq!(to.tagged("app", "1"), None);
+    }
+    let (cli, name, to, _) = stored(1_000).await;
+    let reply = Reply::new(302, "").header("Location", "/v2/app/blobs/uploads/again");
+    to.refuse("PUT /v2/app/blobs/", 0..99, reply);
+    let push = ["push", "--retries", "0", &name, &to.repository("app:1")];
+    cli.run(&push).await.expect(6, "302");
+}
