@@ -324,6 +324,12 @@ pub trait Ingest: Send {
     /// Throws the kept bytes away.
     fn restart(&mut self) -> Result<()>;
 
+    /// Gives the write up for this reason, which another try would not mend.
+    fn give_up(self: Box<Self>, why: &Error) -> BoxFuture<'_, ()> {
+        let _ = why;
+        Box::pin(ready(()))
+    }
+
     /// Makes the blob visible under its digest; `proof` shows that the bytes were verified.
     fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>>;
 }

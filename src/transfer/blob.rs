@@ -52,16 +52,20 @@ async fn offer(job: &Job) -> Result<Ending> {
         ingest.commit(proof).await?;
         return Ok(Ending::Inline);
     }
-    let proof = match attempt(job, &mut *ingest, false).await {
+    let moved = match attempt(job, &mut *ingest, false).await {
         Err(Wrong { error, stitched: true }) if error.kind() == ErrorKind::Mismatch => {
             tracing::info!("{}; starting over once", error.chain());
             attempt(job, &mut *ingest, true).await
         }
         other => other,
+    };
+    match moved {
+        Ok(proof) => ingest.commit(proof).await.map(|()| Ending::Moved),
+        Err(Wrong { error, .. }) => {
+            ingest.give_up(&error).await;
+            Err(error)
+        }
     }
-    .map_err(|wrong| wrong.error)?;
-    ingest.commit(proof).await?;
-    Ok(Ending::Moved)
 }
 
 /// Why an attempt failed, and whether its bytes were put together from several answers or runs: then a wrong digest may

@@ -261,9 +261,30 @@ async fn a_damaged_blob_of_the_store_is_not_pushed() {
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, bytes).unwrap();
     let target = pair.to.repository("team/app:1");
-    cli.run(&["push", &name, &target]).await.expect(5, layer.as_str());
+    cli.run(&["push", "--jobs", "1", &name, &target]).await.expect(5, layer.as_str());
     assert!(pair.to.held("team/app", &layer).is_none());
     assert_eq!(pair.to.tagged("team/app", "1"), None);
+    assert_eq!(pair.to.open_uploads(), 0, "what will not go on is cancelled");
+}
+
+#[tokio::test]
+async fn an_upload_that_will_not_go_on_is_cancelled_and_hides_no_error() {
+    // The source has not what it lists.
+    let pair = Pair::new().await;
+    pair.from.lose("team/app", pair.largest());
+    let output = pair.copy(&["--jobs", "1"]).await;
+    assert_eq!(output.code(), Some(3), "{}", output.stderr);
+    assert_eq!((pair.to.open_uploads(), pair.to.server.count("DELETE")), (0, 1));
+
+    // The registry will not have it, nor hear of it again.
+    let pair = Pair::new().await;
+    let line = format!("digest=sha256%3A{}", pair.largest().encoded());
+    pair.to.refuse(&line, 0..9, Reply::error(403, "DENIED", "not this one"));
+    pair.to.refuse("DELETE", 0..9, Reply::new(500, "broken"));
+    let output = pair.copy(&["--jobs", "1"]).await;
+    output.expect(4, "not this one");
+    assert!(!output.stderr.contains("broken"), "{}", output.stderr);
+    assert_eq!(pair.to.server.count("DELETE"), 1, "one try");
 }
 
 #[tokio::test]

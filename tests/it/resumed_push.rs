@@ -95,6 +95,7 @@ async fn a_session_whose_bytes_are_wrong_at_the_registry_starts_over() {
         to.server.forget();
         cli.run(&["push", &name, &target]).await.expect(0, "");
         assert_eq!(chunks(&to.server).len(), 1, "it went on first: {status}");
+        assert_eq!(to.open_uploads(), usize::from(status == 404), "what was wrong is cancelled");
         assert_arrived(&to, &held);
     }
 }

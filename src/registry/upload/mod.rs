@@ -3,6 +3,7 @@
 //! A mount whose `from` is the target repository itself asks and opens in one request: 201 where the blob is there, else
 //! the session that a plain POST would have opened. Spec: distribution-spec "Pushing blobs" and "Mounting a blob".
 
+mod cancel;
 mod location;
 mod session;
 

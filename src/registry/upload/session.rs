@@ -9,6 +9,7 @@ use reqwest::{Method, Response, Url};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::cancel::cancel;
 use super::location::{Location, open};
 use crate::checked::Verified;
 use crate::content::{ByteStream, Ingest};
@@ -30,6 +31,10 @@ pub(super) struct Session {
     descriptor: Descriptor,
     /// Where the next request goes; `None` while one is under way, and when it failed.
     location: Option<Location>,
+    /// Where the registry keeps what has arrived, as far as it said so; then it may be told to forget it.
+    open: Option<Url>,
+    /// Whether what has arrived is not what it should be.
+    is_spoilt: bool,
     kept: u64,
     smallest_chunk: u64,
     /// Redirects of the requests so far.
@@ -56,11 +61,14 @@ struct Sending {
 impl Session {
     pub(super) fn new(repository: Repository, descriptor: Descriptor, location: Location) -> Self {
         let kept = location.offset;
+        let open = (location.hops == 0).then(|| location.url.clone());
         let location = Some(location);
         Self {
             repository,
             descriptor,
             location,
+            open,
+            is_spoilt: false,
             kept,
             smallest_chunk: 0,
             hops: 0,
@@ -79,9 +87,13 @@ impl Session {
     /// The last chunk goes with the request that ends the upload; an empty one some registries fail at
     /// (aws/containers-roadmap#2831).
     async fn begin(&mut self) -> Result<Sending> {
-        let location = match self.location.take() {
-            Some(location) => location,
-            None => open(&self.repository, &self.descriptor.digest).await?,
+        let location = if let Some(location) = self.location.take() {
+            location
+        } else {
+            self.cancel().await;
+            let location = open(&self.repository, &self.descriptor.digest).await?;
+            self.open = Some(location.url.clone());
+            location
         };
         self.smallest_chunk = location.smallest_chunk;
         self.hops += location.hops;
@@ -172,11 +184,12 @@ impl Session {
         // Not every answer repeats it.
         location.smallest_chunk = location.smallest_chunk.max(self.smallest_chunk);
         self.repository.keep_upload(&self.descriptor, &location.url);
+        self.open = Some(location.url.clone());
         self.location = Some(location);
         Ok(())
     }
 
-    async fn answer(&self, sending: Sending) -> Result<Response> {
+    async fn answer(&mut self, sending: Sending) -> Result<Response> {
         let Sending { pieces, answer, start, is_whole, .. } = sending;
         // Ends the body.
         drop(pieces);
@@ -203,7 +216,7 @@ impl Session {
     }
 
     /// What a refusal means for the next try.
-    fn learn(&self, error: Error, was_whole: bool) -> Error {
+    fn learn(&mut self, error: Error, was_whole: bool) -> Error {
         let was_continued = self.kept > 0;
         match error.status() {
             // Too large for the registry or for a proxy before it: chunks may not be.
@@ -211,13 +224,14 @@ impl Session {
                 self.repository.transport.use_chunks(MODEST_CHUNK);
                 error.transient(None)
             }
-            // The session is gone, or stands at another byte: the blob starts over.
-            Some(404 | 416) => {
+            // The session is gone: the blob starts over.
+            Some(404) => {
                 self.repository.forget_upload(&self.descriptor);
                 error.transient(None)
             }
-            // What the registry kept of an earlier run may be what is wrong.
-            Some(400) if was_continued => {
+            // It stands at another byte, or what the registry kept of an earlier run is what is wrong.
+            Some(status) if status == 416 || (status == 400 && was_continued) => {
+                self.is_spoilt = true;
                 self.repository.forget_upload(&self.descriptor);
                 error.transient(None)
             }
@@ -225,7 +239,35 @@ impl Session {
         }
     }
 
-    async fn finish(mut self, proof: &Verified) -> Result<()> {
+    /// Cancels what is open at the registry.
+    async fn cancel(&mut self) {
+        // The connection of a request under way ends first.
+        self.sending = None;
+        if let Some(url) = self.open.take() {
+            cancel(&self.repository, url, &self.what()).await;
+        }
+    }
+
+    /// Whether somebody may go on with the upload after this error. One that is remembered can wait for what a registry
+    /// refuses today.
+    fn may_go_on_after(&self, error: &Error) -> bool {
+        let is_patient = self.repository.uploads_of(&self.descriptor).is_some();
+        let may_change = match error.kind() {
+            ErrorKind::Transport | ErrorKind::Denied | ErrorKind::Registry => is_patient,
+            _ => false,
+        };
+        let is_sent_on = error.matter() == Some(Matter::SentElsewhere);
+        !self.is_spoilt && (error.is_transient() || is_sent_on || may_change)
+    }
+
+    async fn end(&mut self, why: &Error) {
+        if !self.may_go_on_after(why) {
+            self.repository.forget_upload(&self.descriptor);
+            self.cancel().await;
+        }
+    }
+
+    async fn finish(&mut self, proof: &Verified) -> Result<()> {
         let digest = self.descriptor.digest.clone();
         if proof.descriptor().digest != digest {
             return Err(Error::new(ErrorKind::Mismatch, self.what())
@@ -285,7 +327,17 @@ impl Ingest for Session {
         Ok(())
     }
 
-    fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { self.finish(&proof).await })
+    fn give_up(mut self: Box<Self>, why: &Error) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.end(why).await })
+    }
+
+    fn commit(mut self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let finished = self.finish(&proof).await;
+            if let Err(error) = &finished {
+                self.end(error).await;
+            }
+            finished
+        })
     }
 }

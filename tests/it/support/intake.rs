@@ -18,6 +18,12 @@ pub(super) struct Sessions {
     next: AtomicUsize,
 }
 
+impl Sessions {
+    pub(super) fn open(&self) -> usize {
+        self.open.lock().unwrap().len()
+    }
+}
+
 impl Shelf {
     /// Answers a request that writes; `None` where it is none.
     pub(super) fn write(&self, request: &Request) -> Option<Reply> {
@@ -51,6 +57,10 @@ impl Shelf {
         let Some(arrived) = open.get_mut(id) else {
             return Reply::error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry");
         };
+        if request.method == "DELETE" {
+            open.remove(id);
+            return Reply::new(204, "");
+        }
         let pairs: HashMap<String, String> = request.pairs().into_iter().collect();
         if pairs.get("state") != Some(&arrived.len().to_string()) {
             return Reply::error(416, "RANGE_INVALID", "the state is another one by now");

@@ -122,6 +122,11 @@ impl Registry {
         self.shelf.blobs.lock().unwrap().get(&key).cloned()
     }
 
+    /// Uploads that are neither finished nor cancelled.
+    pub(crate) fn open_uploads(&self) -> usize {
+        self.shelf.sessions.open()
+    }
+
     /// Loses a blob.
     pub(crate) fn lose(&self, repository: &str, digest: &Digest) {
         let key = (repository.to_owned(), digest.to_string());

@@ -1,0 +1,29 @@
+//! Tells a registry that an upload will not go on. Spec: distribution-spec "Canceling blob uploads".
+
+use std::time::Duration;
+
+use reqwest::{Method, Url};
+
+use crate::registry::Repository;
+use crate::registry::counter::Endpoint;
+use crate::registry::request::Request;
+use crate::registry::scope::ScopeSet;
+
+/// How long the answer is worth waiting for: the registry clears up by itself, some day.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Cancels the upload that goes on at this URL; that it cannot be cancelled is nobody's trouble.
+pub(super) async fn cancel(repository: &Repository, url: Url, what: &str) {
+    // distribution wants the right to delete.
+    let request = Request {
+        method: Method::DELETE,
+        scopes: &ScopeSet::delete(&repository.name),
+        ..repository.get(Endpoint::Upload, url, what)
+    };
+    let cancelling = repository.transport.expect_success(&request);
+    match tokio::time::timeout(PATIENCE, cancelling).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::info!("not cancelled: {}", error.chain()),
+        Err(_) => tracing::info!("not cancelled: {what}"),
+    }
+}
