@@ -6,6 +6,7 @@ skopeo compresses it on push.)
 """
 
 import hashlib
+import io
 import json
 import platform
 import random
@@ -62,10 +63,17 @@ class Layout:
 
     def layer(self, size: int) -> tuple[dict, str]:
         """A layer of about `size` bytes: its descriptor and its diff_id."""
-        gzip, digest, diff_id = zlib.compressobj(0, wbits=31), hashlib.sha256(), hashlib.sha256()
+        return self._pack(self._tar(size), 0)
+
+    def files(self, paths: list[Path]) -> tuple[dict, str]:
+        """A layer of files, links and folders of this machine, compressed as docker does."""
+        return self._pack(tar_of(paths), 6)
+
+    def _pack(self, tar, level: int) -> tuple[dict, str]:
+        gzip, digest, diff_id = zlib.compressobj(level, wbits=31), hashlib.sha256(), hashlib.sha256()
         unnamed, total = self.blobs / "unnamed", 0
         with open(unnamed, "wb") as file:
-            for piece in self._tar(size):
+            for piece in tar:
                 diff_id.update(piece)
                 packed = gzip.compress(piece)
                 digest.update(packed)
@@ -115,6 +123,40 @@ class Layout:
         manifest = json.loads((self.blobs / roots[-1]["digest"][7:]).read_bytes())
         blobs = {d["digest"]: d["size"] for d in [manifest["config"], *manifest["layers"]]}
         return Image(name, blobs, [root["digest"] for root in roots])
+
+
+def tar_of(paths: list[Path]):
+    """Their tar, piece by piece."""
+    with tarfile.open(fileobj=io.BytesIO(), mode="w") as headers:
+        for path in paths:
+            entry = headers.gettarinfo(path)
+            if entry is None:
+                continue
+            # A hard link's first name may be in another layer.
+            entry.type = tarfile.REGTYPE if entry.islnk() else entry.type
+            entry.size = path.stat().st_size if entry.isreg() else 0
+            yield entry.tobuf(tarfile.GNU_FORMAT)
+            if not entry.isreg():
+                continue
+            with open(path, "rb") as file:
+                while piece := file.read(MIB):
+                    yield piece
+            yield bytes(-entry.size % 512)
+    yield bytes(1024)
+
+
+def of_this_machine(layout: Layout, sizes: list[int]) -> list[dict]:
+    """Files of /usr, in layers of about these sizes before compression."""
+    paths, layers = iter(sorted(Path("/usr").rglob("*"))), []
+    for size in sizes:
+        taken, total = [], 0
+        for path in paths:
+            taken.append(path)
+            total += path.lstat().st_size
+            if total >= size:
+                break
+        layers.append(layout.files(taken))
+    return [layout.manifest(layers)]
 
 
 def flat(layout: Layout, sizes: list[int]) -> list[dict]:

@@ -17,11 +17,12 @@ import scenarios
 import sending
 import serving
 import tools
+import unpacking
 from measure import Failed
 from registry import Registry
 
 HERE = Path(__file__).resolve().parent
-ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve}
+ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve, "unpack": unpacking.unpack}
 
 
 def main() -> int:

@@ -78,6 +78,12 @@ def bare_loop(work: Path) -> list[Tool]:
     return [Tool("bare loop", program, "bench/loop", lambda image, to: [program, image, str(to)], complete=False)]
 
 
+def inflater(work: Path) -> Path | None:
+    """The program that only inflates, built with the bare loop."""
+    path = work / "loop-target" / "release" / "inflate"
+    return path if path.exists() else None
+
+
 def check(image: Image, folder: Path) -> None:
     """Re-hashes what a tool wrote against what the image consists of."""
     for digest in [*image.blobs, image.documents[-1]]:
