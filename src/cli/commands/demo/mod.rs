@@ -4,8 +4,10 @@ mod image;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::listen;
@@ -33,7 +35,21 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     stop.cancel();
     // It has nothing left to say; its layout goes with the folder.
     drop(serving.await);
+    remove(folder).await;
     code
+}
+
+/// Removes the folder, although a thread of a pull that was stopped may still be writing there.
+async fn remove(folder: TempDir) {
+    let path = folder.keep();
+    for _ in 0..100 {
+        drop(std::fs::remove_dir_all(&path));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if !path.exists() {
+            return;
+        }
+    }
+    tracing::warn!("{} could not be removed", path.display());
 }
 
 async fn registry(folder: &Path) -> Result<Server> {
