@@ -18,7 +18,6 @@ mod index;
 mod ingest;
 mod inventory;
 mod journal;
-mod lock;
 mod mentions;
 mod origins;
 mod prune;
@@ -40,7 +39,6 @@ use std::time::Duration;
 use self::index::Index;
 pub use self::index::{Entry, INDEX_ANNOTATION, ORIGIN_ANNOTATION};
 use self::journal::Journal;
-use self::lock::{Mode, Waiting};
 use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
 pub use self::referrers::SUBJECT_ANNOTATION;
@@ -49,6 +47,7 @@ pub use self::verify::{Bad, VerifyReport};
 pub use self::version::Version;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::lock::{self, Mode, Waiting};
 
 /// How a layout that is written to is kept.
 #[derive(Clone, Copy, Debug)]
@@ -236,13 +235,19 @@ impl Inner {
         lock::wait(&self.folder, mode, &waiting)
     }
 
-    /// Reads index.json, lets `change` work on it, and writes it where that says so; one process at a time.
-    fn change_index(&self, change: impl FnOnce(&mut Index) -> Result<bool>) -> Result<()> {
+    /// Waits until no other process changes names.
+    fn lock_names(&self) -> Result<File> {
         let path = self.root.join("oci-layout");
         let guard = File::open(&path).map_err(|error| failed("open", &path, error))?;
         let waiting =
             Waiting { what: "index.json", place: &self.root, patience: self.options.patience };
         lock::wait(&guard, Mode::Exclusive, &waiting)?;
+        Ok(guard)
+    }
+
+    /// Reads index.json, lets `change` work on it, and writes it where that says so; one process at a time.
+    fn change_index(&self, change: impl FnOnce(&mut Index) -> Result<bool>) -> Result<()> {
+        let _guard = self.lock_names()?;
         let mut index = Index::read(&self.root)?;
         if change(&mut index)? {
             index.write(&self.root)?;

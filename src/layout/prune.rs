@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::lock::{self, Mode};
 use super::reach::Reach;
 use super::{Entry, Layout, blobs, failed};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::{self, Mode};
 
 /// A partial or session that nobody touched for so long will not be continued.
 const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -119,7 +119,9 @@ impl Layout {
             for (path, size) in files(&folder)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 // What has no digest for a name was put there by somebody else.
-                let Ok(digest) = format!("{algorithm}:{name}").parse::<Digest>() else { continue };
+                let Ok(digest) = format!("{algorithm}:{name}").parse::<Digest>() else {
+                    continue;
+                };
                 if !needed.contains(&digest) {
                     found.push(Blob { digest, path, size });
                 }

@@ -70,6 +70,8 @@ mod live_registry;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod overlay_layers;
+#[cfg(test)]
 mod partials;
 #[cfg(test)]
 mod patience;
