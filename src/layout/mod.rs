@@ -6,6 +6,7 @@
 //! blobs/sha256/<hex>    verified bytes, renamed here when they are whole
 //! ingest/sha256-<hex>   what has arrived of a blob; its writer holds a lock on it
 //! sessions/<hex>        what has arrived of a blob that nobody has named yet (see `session`)
+//! overlays.json         directories of layers that images were unpacked to
 //! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)
 //! ```
 //!
@@ -20,6 +21,7 @@ mod inventory;
 mod journal;
 mod mentions;
 mod origins;
+mod overlays;
 mod prune;
 mod reach;
 mod referrers;
@@ -28,6 +30,7 @@ mod session;
 mod source;
 mod target;
 mod uploads;
+mod usage;
 mod verify;
 mod version;
 
@@ -43,6 +46,7 @@ use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
 pub use self::referrers::SUBJECT_ANNOTATION;
 pub use self::session::{Resumed, Session, SessionId};
+pub use self::usage::{ImageUsage, Usage};
 pub use self::verify::{Bad, VerifyReport};
 pub use self::version::Version;
 use crate::digest::Digest;
