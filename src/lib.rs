@@ -20,7 +20,7 @@
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers;
 //! - [`layer`]: the entries of a layer, read without writing anything;
-//! - [`mod@unpack`]: layers as files in a root.
+//! - [`mod@unpack`]: layers as files in one root, or each in a directory of its own.
 
 pub mod annotation;
 pub mod archive;
@@ -38,6 +38,7 @@ pub mod insight;
 mod json;
 pub mod layer;
 pub mod layout;
+mod lock;
 pub mod media;
 mod pace;
 pub mod place;

@@ -14,17 +14,18 @@ pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 pub(crate) use self::moving::{Copy, Moving, Pull, Push};
 pub(crate) use self::serving::Serve;
-pub(crate) use self::unpack::Unpack;
+pub(crate) use self::unpack::{Layers, Unpack};
 
 /// Heading of the options that say how to reach a registry.
 const REGISTRY: &str = "Registry options";
 
 /// Verbs that never ask a registry.
-const LOCAL: [&str; 11] = [
+const LOCAL: [&str; 12] = [
     "images",
     "inventory",
     "load",
     "rm",
+    "df",
     "prune",
     "verify",
     "serve",
@@ -276,9 +277,12 @@ Where a registry deletes no tags, a tag goes with its manifest if no other tag s
   rpull unpack alpine:3.14 ./root
   rpull unpack --platform linux/arm64 oci:./image ./root
   rpull unpack docker-archive:app.tar /mnt/app && chroot /mnt/app
+  rpull unpack --overlay app:2 /srv/layers --mount /mnt/app
 
 The directory must be absent or empty, and appears when everything in it is verified; a mount point
-is filled in place. Root keeps owners and devices, others what they can have.")]
+is filled in place. Root keeps owners and devices, others what they can have.
+With --overlay it may hold layers of other images: what is there is not unpacked again. The line
+that mounts them is printed, and the store notes the directory, so that `df` and `prune` know it.")]
     Unpack(Unpack),
     /// List the images in the store
     #[command(
@@ -295,14 +299,30 @@ is filled in place. Root keeps owners and devices, others what they can have.")]
 The last is done at the registry, and no layer moves.")]
     Tag(Tag),
     /// Remove names from the store; `prune` then frees the space
-    #[command(
-        after_help = "Examples:\n  rpull rm alpine:3.14 debian:12\n  rpull rm alpine:3.14 && rpull prune"
-    )]
+    #[command(after_help = "Examples:
+  rpull rm alpine:3.14 debian:12
+  rpull rm alpine:3.14 && rpull prune
+  rpull rm --overlay /srv/layers alpine:3.14
+
+What was unpacked stays: a directory of layers keeps its images until they are removed there, with
+--overlay, or the directory is.")]
     Rm(Rm),
-    /// Delete what no image in the store needs
-    #[command(
-        after_help = "Examples:\n  rpull prune --plan\n  rpull prune\n  rpull prune --partials"
-    )]
+    /// Show what the store and directories of layers take, and what images share
+    #[command(after_help = "Examples:
+  rpull df
+  rpull df --json | jq .unreferenced
+
+Directories are those that `unpack --overlay` made with this store; their sizes are of files, those
+of the store of blobs, which are compressed.")]
+    Df,
+    /// Delete what no image needs, in the store and in directories of layers
+    #[command(after_help = "Examples:
+  rpull prune --plan
+  rpull prune
+  rpull prune --partials
+
+Of a directory that `unpack --overlay` made with this store, layers go that none of the images in
+it needs, whatever the store has; those that are mounted stay.")]
     Prune(Prune),
     /// Hash everything in the store again
     #[command(after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14")]
@@ -390,6 +410,9 @@ pub(crate) struct Rm {
     /// Names to remove
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
+    /// From this directory of layers instead of the store
+    #[arg(long, value_name = "DIR")]
+    pub(crate) overlay: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -70,7 +70,7 @@ fn kind(index: usize, layer: &Descriptor, step: Step<'_>) -> LayerKind {
 }
 
 /// The identity of each stack of layers, base first. Spec: image-spec `config.md`, "Layer `ChainID`".
-fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
+pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     let mut chain: Option<Digest> = None;
     diff_ids
         .iter()

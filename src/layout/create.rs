@@ -9,10 +9,10 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 use serde::Deserialize;
 
-use super::lock::{self, Mode, Waiting};
 use super::prune::files;
 use super::{LayoutOptions, blobs, failed, index, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::{self, Mode, Waiting};
 
 const MARKER: &str = "oci-layout";
 

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::lock::{self, Clock, Mode, Waiting};
 use super::{Inner, blobs, create, failed, sync_folder};
 use crate::checked::Verified;
 use crate::content::{Admission, ByteStream, Ingest};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::{self, Clock, Mode, Waiting};
 
 /// Finds the blob there, or opens it for writing; waits while another process or task is writing it.
 pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result<Admission> {

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::examine::{Verdict, Watch, examine};
-use super::lock::{self, Mode, Waiting};
 use super::{Inner, blobs, create, failed, sync_folder};
 use crate::digest::Digest;
 use crate::error::Result;
+use crate::lock::{self, Mode, Waiting};
 
 /// Journals of this boot that may gather before their blobs are synced and they are removed.
 const GATHER: usize = 64;

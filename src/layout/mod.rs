@@ -6,6 +6,7 @@
 //! blobs/sha256/<hex>    verified bytes, renamed here when they are whole
 //! ingest/sha256-<hex>   what has arrived of a blob; its writer holds a lock on it
 //! sessions/<hex>        what has arrived of a blob that nobody has named yet (see `session`)
+//! overlays.json         directories of layers that images were unpacked to
 //! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)
 //! ```
 //!
@@ -18,9 +19,9 @@ mod index;
 mod ingest;
 mod inventory;
 mod journal;
-mod lock;
 mod mentions;
 mod origins;
+mod overlays;
 mod prune;
 mod reach;
 mod referrers;
@@ -29,6 +30,7 @@ mod session;
 mod source;
 mod target;
 mod uploads;
+mod usage;
 mod verify;
 mod version;
 
@@ -40,15 +42,16 @@ use std::time::Duration;
 use self::index::Index;
 pub use self::index::{Entry, INDEX_ANNOTATION, ORIGIN_ANNOTATION};
 use self::journal::Journal;
-use self::lock::{Mode, Waiting};
 use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
 pub use self::referrers::SUBJECT_ANNOTATION;
 pub use self::session::{Resumed, Session, SessionId};
+pub use self::usage::{ImageUsage, Usage};
 pub use self::verify::{Bad, VerifyReport};
 pub use self::version::Version;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::lock::{self, Mode, Waiting};
 
 /// How a layout that is written to is kept.
 #[derive(Clone, Copy, Debug)]
@@ -236,13 +239,19 @@ impl Inner {
         lock::wait(&self.folder, mode, &waiting)
     }
 
-    /// Reads index.json, lets `change` work on it, and writes it where that says so; one process at a time.
-    fn change_index(&self, change: impl FnOnce(&mut Index) -> Result<bool>) -> Result<()> {
+    /// Waits until no other process changes names.
+    fn lock_names(&self) -> Result<File> {
         let path = self.root.join("oci-layout");
         let guard = File::open(&path).map_err(|error| failed("open", &path, error))?;
         let waiting =
             Waiting { what: "index.json", place: &self.root, patience: self.options.patience };
         lock::wait(&guard, Mode::Exclusive, &waiting)?;
+        Ok(guard)
+    }
+
+    /// Reads index.json, lets `change` work on it, and writes it where that says so; one process at a time.
+    fn change_index(&self, change: impl FnOnce(&mut Index) -> Result<bool>) -> Result<()> {
+        let _guard = self.lock_names()?;
         let mut index = Index::read(&self.root)?;
         if change(&mut index)? {
             index.write(&self.root)?;

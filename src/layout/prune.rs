@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::lock::{self, Mode};
 use super::reach::Reach;
 use super::{Entry, Layout, blobs, failed};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::{self, Mode};
 
 /// A partial or session that nobody touched for so long will not be continued.
 const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -110,17 +110,23 @@ impl Layout {
     /// # Errors
     /// [`ErrorKind::Store`] where they lie behind a link: other layouts may have them in common with this one.
     pub(super) fn blobs_without(&self, needed: &HashSet<Digest>) -> Result<Vec<Blob>> {
-        let mut found = Vec::new();
         let blobs = self.root().join("blobs");
-        own(&blobs)?;
+        for folder in [&blobs, &blobs.join("sha256"), &blobs.join("sha512")] {
+            own(folder)?;
+        }
+        let mut found = self.all_blobs()?;
+        found.retain(|blob| !needed.contains(&blob.digest));
+        Ok(found)
+    }
+
+    /// Every blob that is there.
+    pub(super) fn all_blobs(&self) -> Result<Vec<Blob>> {
+        let mut found = Vec::new();
         for algorithm in ["sha256", "sha512"] {
-            let folder = blobs.join(algorithm);
-            own(&folder)?;
-            for (path, size) in files(&folder)? {
+            for (path, size) in files(&self.root().join("blobs").join(algorithm))? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 // What has no digest for a name was put there by somebody else.
-                let Ok(digest) = format!("{algorithm}:{name}").parse::<Digest>() else { continue };
-                if !needed.contains(&digest) {
+                if let Ok(digest) = format!("{algorithm}:{name}").parse() {
                     found.push(Blob { digest, path, size });
                 }
             }

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::io::ErrorKind as Io;
 use std::path::PathBuf;
 
-use super::lock::Mode;
 use super::reach::Reach;
 use super::{Layout, failed};
 use crate::error::{Error, Result};
+use crate::lock::Mode;
 
 impl Layout {
     /// As [`Layout::remove`]: deletes blobs that nothing but this image needs until index.json can be written.

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::lock::{self, Mode};
 use super::prune::{files, is_old};
 use super::{Inner, Layout, blobs, create, failed, ingest};
 use crate::checked::Verified;
 use crate::content::ByteStream;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::{self, Mode};
 
 /// Names a session; whoever knows it may write to it, so it cannot be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use super::inflate::{Inflated, connect};
 use super::unpacker::Unpacker;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{DiffId, Entries, Limits};
+use crate::layer::{DiffId, Entries, Inflation, Limits};
 
 /// A layer that is to be applied.
 pub struct LayerBlob<'a> {
@@ -40,12 +40,22 @@ impl Unpacker {
         layers: Vec<LayerBlob<'_>>,
         watch: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Vec<u64>, (usize, Error)> {
+        self.apply_among(&Inflation::default(), layers, watch)
+    }
+
+    /// As [`Unpacker::apply_all`], where others apply layers of the same image.
+    pub(super) fn apply_among(
+        &mut self,
+        all: &Inflation,
+        layers: Vec<LayerBlob<'_>>,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Vec<u64>, (usize, Error)> {
         let expected: Vec<_> =
             layers.iter().map(|layer| (layer.name.clone(), layer.diff_id.clone())).collect();
         std::thread::scope(|scope| {
             // Made in here: where a layer fails, the thread must hear of it before it is waited for.
             let (inflater, mut bytes) = connect(watch);
-            scope.spawn(move || inflater.run(layers));
+            scope.spawn(move || inflater.run(all, layers));
             let mut sizes = Vec::new();
             for (number, (name, diff_id)) in expected.iter().enumerate() {
                 bytes.next_layer();

@@ -1,7 +1,7 @@
 //! Extended attributes: what an image may set on a disk, and what it may not.
 
-use rustix::fd::AsFd;
-use rustix::fs::{XattrFlags, flistxattr, fremovexattr, fsetxattr};
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 use rustix::io::Errno;
 
 use super::left_out::Cause;
@@ -34,19 +34,36 @@ pub(super) fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<Option<C
 /// Removes those that a lower layer set and this one does not have.
 pub(super) fn remove_others(file: impl AsFd, wanted: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Errno> {
     let file = file.as_fd();
-    let mut names = vec![0; NAMES];
-    let length = match flistxattr(file, &mut names[..]) {
-        Ok(length) => length,
-        Err(Errno::NOTSUP) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let names = names.get(..length).unwrap_or_default();
-    for name in names.split(|&byte| byte == 0).filter(|name| is_free(name)) {
-        if !wanted.iter().any(|(known, _)| known == name) {
-            fremovexattr(file, name)?;
+    for name in names(file)? {
+        if !wanted.iter().any(|(known, _)| *known == name) {
+            fremovexattr(file, &name[..])?;
         }
     }
     Ok(())
+}
+
+/// Gives a file those that another one has; what cannot be kept was told of when that one was made.
+pub(super) fn copy(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
+    let (from, to) = (from.as_fd(), to.as_fd());
+    for name in names(from)? {
+        let mut value = vec![0; NAMES];
+        let length = fgetxattr(from, &name[..], &mut value[..])?;
+        value.truncate(length);
+        set(to, &name, &value)?;
+    }
+    Ok(())
+}
+
+/// The names of those that an image may say something about.
+fn names(file: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut names = vec![0; NAMES];
+    let length = match flistxattr(file, &mut names[..]) {
+        Ok(length) => length,
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let names = names.get(..length).unwrap_or_default().split(|&byte| byte == 0);
+    Ok(names.filter(|name| is_free(name)).map(<[u8]>::to_vec).collect())
 }
 
 #[cfg(test)]

@@ -45,10 +45,9 @@ pub(super) fn connect(watch: &(dyn Fn(u64) -> bool + Sync)) -> (Inflater<'_>, In
 
 impl Inflater<'_> {
     /// Inflates all layers in their order, until one fails or nobody wants more.
-    pub(super) fn run(self, layers: Vec<LayerBlob<'_>>) {
-        let all = Inflation::default();
+    pub(super) fn run(self, all: &Inflation, layers: Vec<LayerBlob<'_>>) {
         for layer in layers {
-            let end = self.inflate(&all, layer);
+            let end = self.inflate(all, layer);
             let failed = end.is_err();
             if self.pieces.send(Message::End(end)).is_err() || failed {
                 return;

@@ -16,6 +16,8 @@ pub enum Cause {
     SetId,
     /// Only root makes devices.
     Device,
+    /// The device with the numbers 0 and 0 stands for "nothing is here" in an overlay.
+    WhiteoutDevice,
     /// Only root gives capabilities to programs.
     Capability,
     /// The attribute steers overlay file systems or belongs to the system that the image was made on.
@@ -30,6 +32,7 @@ impl Cause {
             Self::Owner => ("owners", "only root gives files away"),
             Self::SetId => ("set-user-id and set-group-id bits", "--preserve keeps them"),
             Self::Device => ("devices", "only root makes them"),
+            Self::WhiteoutDevice => ("devices 0:0", "in an overlay they hide what is below"),
             Self::Capability => ("capabilities", "only root gives them to programs"),
             Self::ForeignAttribute => {
                 ("extended attributes", "none but user.* and security.capability are taken over")

@@ -88,6 +88,8 @@ impl Unpacker {
         // Its owner must be able to make entries in it.
         let at_first = Mode::from_raw_mode((mode & 0o777) | 0o700);
         let mut existed = false;
+        let mut path = parent.path.clone();
+        super::root::push(&mut path, name);
         match mkdirat(&parent.handle, name, at_first) {
             Err(Errno::EXIST) => {
                 let found = statat(&parent.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -95,12 +97,12 @@ impl Unpacker {
                 if !existed {
                     self.remove(parent, name)?;
                     mkdirat(&parent.handle, name, at_first)?;
+                    // What was removed hid a directory that a lower layer may have.
+                    self.cover(&path)?;
                 }
             }
             other => other?,
         }
-        let mut path = parent.path.clone();
-        super::root::push(&mut path, name);
         let is_right = !existed && parent.group.is_none() && self.user.plain(mode | 0o700) == mode;
         let mode = (!is_right).then_some(mode);
         self.later.set(&path, Last { mtime: timespec(entry.mtime), mode });
@@ -115,6 +117,7 @@ impl Unpacker {
     }
 
     pub(super) fn describe_root(&mut self, entry: &Entry) -> io::Result<()> {
+        self.say_root();
         let mode = Some(self.mode(entry));
         self.later.set(b"", Last { mtime: timespec(entry.mtime), mode });
         let handle = self.root.readable(b"")?;
@@ -150,9 +153,9 @@ impl Unpacker {
         let other = self.find(other, false)?.ok_or_else(missing)?;
         if (&other.path, other_name) == (&parent.path, name) {
             // Making it anew would remove it.
-            statat(&other.handle, other_name, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| missing())?;
-            return Ok(());
+            return if self.shows(&other, other_name)? { Ok(()) } else { Err(missing()) };
         }
+        self.bring_up(&other, other_name)?;
         let link = || linkat(&other.handle, other_name, &parent.handle, name, AtFlags::empty());
         self.replacing(parent, name, link).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(),
@@ -173,8 +176,11 @@ impl Unpacker {
             Kind::Block => FileType::BlockDevice,
             _ => FileType::Fifo,
         };
-        let mode = self.mode(entry);
         let device = makedev(entry.device.major, entry.device.minor);
+        if self.overlay.is_some() && kind == FileType::CharacterDevice && device == 0 {
+            return self.device_as_whiteout(parent, name, entry);
+        }
+        let mode = self.mode(entry);
         let at_first = Mode::from_raw_mode(mode & 0o777);
         let make = || mknodat(&parent.handle, name, kind, at_first, device);
         match self.replacing(parent, name, make) {

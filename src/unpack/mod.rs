@@ -24,6 +24,7 @@ mod later;
 mod left_out;
 mod made;
 mod make;
+pub mod overlay;
 mod remove;
 mod root;
 mod unpacker;

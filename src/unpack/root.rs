@@ -1,10 +1,11 @@
 //! The directory that a tree is made in, and everything below it by handles: no path is ever joined to the root's, and
 //! nothing that changes under rpull's feet leads outside.
 
+use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
 use rustix::io::Errno;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,9 @@ pub(super) const LONGEST: usize = 4095;
 
 /// Not even a link that was planted a moment ago is followed.
 const BELOW: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
+/// What links say that are in no root that is open: the text of the one at this path, where there is one.
+pub(super) type Links<'a> = dyn FnMut(&[u8]) -> io::Result<Option<Vec<u8>>> + 'a;
 
 /// An open directory that is taken for `/`.
 #[derive(Debug)]
@@ -55,8 +59,9 @@ impl Root {
     }
 
     /// The path of the directory that `path` leads to, as in a chroot: links are followed, and none leads above the
-    /// root. What is not there stands for itself, so the directory need not exist.
-    pub(super) fn resolve(&self, path: &[u8]) -> io::Result<Vec<u8>> {
+    /// root. What is not there stands for itself, so the directory need not exist; `below` tells of links that are not
+    /// in this root but under it.
+    pub(super) fn resolve(&self, path: &[u8], below: &mut Links<'_>) -> io::Result<Vec<u8>> {
         let mut resolved: Vec<u8> = Vec::new();
         // Parts that are still to come, the next one last.
         let mut parts: Vec<Vec<u8>> = reversed(path);
@@ -76,20 +81,19 @@ impl Root {
             if resolved.len() > LONGEST {
                 return Err(Errno::NAMETOOLONG.into());
             }
-            let found = open_below(self.0.as_fd(), &resolved, OFlags::PATH);
-            let here = match found {
-                Ok(here) => here,
-                Err(Errno::NOENT) => continue,
+            let target = match open_below(self.0.as_fd(), &resolved, OFlags::PATH) {
+                // Of anything but a link this fails, and whoever opens the directory sees what it is.
+                Ok(here) => readlinkat(&here, "", Vec::new()).ok().map(CString::into_bytes),
+                Err(Errno::NOENT) => below(&resolved)?,
                 Err(error) => return Err(error.into()),
             };
-            // Of anything but a link this fails, and whoever opens the directory sees what it is.
-            if let Ok(target) = rustix::fs::readlinkat(&here, "", Vec::new()) {
+            if let Some(target) = target {
                 links += 1;
                 if links > LINKS {
                     return Err(Errno::LOOP.into());
                 }
-                resolved.truncate(if target.to_bytes().starts_with(b"/") { 0 } else { parent });
-                parts.extend(reversed(target.to_bytes()));
+                resolved.truncate(if target.starts_with(b"/") { 0 } else { parent });
+                parts.extend(reversed(&target));
             }
         }
         Ok(resolved)
@@ -163,10 +167,10 @@ mod tests {
             ("new/dir", "new/dir"),
             ("abs/../lib/..", "usr"),
         ] {
-            let resolved = root.resolve(path.as_bytes()).unwrap();
+            let resolved = root.resolve(path.as_bytes(), &mut |_| Ok(None)).unwrap();
             assert_eq!(String::from_utf8_lossy(&resolved), wanted, "{path}");
         }
-        assert!(root.resolve(b"loop/a").is_err());
+        assert!(root.resolve(b"loop/a", &mut |_| Ok(None)).is_err());
         assert_eq!(root.directory(b"lib").unwrap_err(), Errno::NOTDIR);
         assert_eq!(root.directory(b"lib/x").unwrap_err(), Errno::LOOP);
         assert!(root.directory(b"../x").is_err() && root.directory(b"/usr").is_err());

@@ -12,6 +12,7 @@ use super::directories::{Directories, Directory};
 use super::later::{Last, Later};
 use super::left_out::{Cause, Ledger, LeftOut};
 use super::made::Made;
+use super::overlay::Overlay;
 use super::remove::{allow, clear};
 use super::root::{LONGEST, Root, open_below, push};
 use super::user::User;
@@ -44,6 +45,21 @@ pub struct Unpacked {
     pub left_out: Vec<LeftOut>,
 }
 
+impl Unpacked {
+    /// Takes another one into account.
+    pub(super) fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.files += other.files;
+        self.bytes += other.bytes;
+        for left_out in other.left_out {
+            match self.left_out.iter_mut().find(|known| known.cause == left_out.cause) {
+                Some(known) => known.entries += left_out.entries,
+                None => self.left_out.push(left_out),
+            }
+        }
+    }
+}
+
 /// Applies layers to a root, base first.
 #[derive(Debug)]
 pub struct Unpacker {
@@ -56,6 +72,8 @@ pub struct Unpacker {
     made: Option<Made>,
     /// Whether nothing was in the root.
     bare: bool,
+    /// The layers below, where they have roots of their own.
+    pub(super) overlay: Option<Overlay>,
     pub(super) done: Unpacked,
     pub(super) left_out: Ledger,
 }
@@ -79,6 +97,7 @@ impl Unpacker {
             later,
             made: None,
             bare,
+            overlay: None,
             done: Unpacked::default(),
             left_out: Ledger::default(),
         })
@@ -89,7 +108,7 @@ impl Unpacker {
     /// # Errors
     /// [`crate::error::ErrorKind::Unpack`] naming layer and entry.
     pub fn apply<R: BufRead>(&mut self, name: &str, layer: &mut Entries<R>) -> Result<()> {
-        self.made = (!self.bare).then(Made::default);
+        self.made = (!self.bare || self.overlay.is_some()).then(Made::default);
         let mut last = String::new();
         loop {
             let entry = match layer.next_entry() {
@@ -105,7 +124,7 @@ impl Unpacker {
             }
         }
         self.bare = false;
-        Ok(())
+        self.mark_hidden(name)
     }
 
     /// Gives directories their times and modes; nothing may be applied afterwards.
@@ -176,9 +195,15 @@ impl Unpacker {
         if let Ok(handle) = self.root.directory(path) {
             return Ok(Some((path.to_vec(), handle)));
         }
-        let resolved = self.root.resolve(path)?;
+        let resolved = match self.resolve(path) {
+            // As below a directory that is not there.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory && !make => return Ok(None),
+            other => other?,
+        };
         let handle = match self.root.directory(&resolved) {
-            Err(Errno::NOENT) if make => self.make_all(&resolved)?,
+            Err(Errno::NOENT) if make || self.has_directory_below(&resolved)? => {
+                self.make_all(&resolved)?
+            }
             Err(Errno::NOENT | Errno::NOTDIR) if !make => return Ok(None),
             other => other?,
         };
@@ -194,8 +219,11 @@ impl Unpacker {
             let open = || open_below(handle.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY);
             handle = match open() {
                 Err(Errno::NOENT) => {
+                    let below = self.directory_below(&made)?;
                     mkdirat(&handle, name, Mode::from_raw_mode(UNSAID))?;
-                    self.later.set(&made, unsaid());
+                    let like = |seen| self.liken(&made, &seen);
+                    let last = below.map_or_else(|| Ok(unsaid()), like)?;
+                    self.later.set(&made, last);
                     open()?
                 }
                 other => other?,
@@ -220,7 +248,7 @@ impl Unpacker {
             Err(error) => return Err(error.into()),
         }
         self.directories.forget(&path);
-        Ok(())
+        self.cover(&path)
     }
 
     /// Removes what lower layers have in this directory, which there is from now on.
@@ -234,7 +262,7 @@ impl Unpacker {
             made.note_all(&directory.path);
             self.hide_below(&directory.path)?;
         }
-        Ok(())
+        self.cover(&directory.path)
     }
 
     /// Removes what this layer did not make, the directory too unless it did.

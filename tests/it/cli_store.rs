@@ -96,6 +96,7 @@ async fn a_store_that_is_not_there_is_empty_and_stays_away() {
     let cli = Cli::new();
     assert_eq!(cli.json(&["images", "--json"]).await, json!([]));
     assert_eq!(cli.json(&["prune", "--json"]).await["blobs"], 0);
+    assert_eq!(cli.json(&["df", "--json"]).await["bytes"], 0);
     assert_eq!(cli.json(&["verify", "--json"]).await["blobs"], 0);
     cli.run(&["rm", "a"]).await.expect(3, "not in the store");
     cli.run(&["verify", "a"]).await.expect(3, "not in the store");
@@ -115,7 +116,8 @@ async fn prune_frees_exactly_what_its_plan_says_and_nothing_that_has_a_name() {
     let plan = cli.json(&["prune", "--plan", "--json"]).await;
     let only = [&other.config, &other.layers[1], &other.manifest];
     let bytes: u64 = only.iter().map(|piece| piece.descriptor.size).sum();
-    assert_eq!(plan, json!({"blobs": 3, "bytes": bytes, "partials": 0, "partial_bytes": 0}));
+    assert_eq!((&plan["blobs"], &plan["bytes"]), (&json!(3), &json!(bytes)));
+    assert_eq!((&plan["partials"], &plan["layers"]), (&json!(0), &json!(0)));
     assert!(only.iter().all(|piece| blob_path(&cli, piece.digest()).exists()));
     assert_eq!(cli.json(&["prune", "--json"]).await, plan);
     assert!(only.iter().all(|piece| !blob_path(&cli, piece.digest()).exists()));
@@ -145,7 +147,8 @@ async fn prune_keeps_the_index_that_a_platform_was_chosen_from_and_forgets_old_p
         partial.set_modified(std::time::SystemTime::now() - ago).unwrap();
     }
     let pruned = cli.json(&["prune", "--json"]).await;
-    assert_eq!(pruned, json!({"blobs": 0, "bytes": 0, "partials": 1, "partial_bytes": 10}));
+    assert_eq!((&pruned["blobs"], &pruned["bytes"]), (&json!(0), &json!(0)));
+    assert_eq!((&pruned["partials"], &pruned["partial_bytes"]), (&json!(1), &json!(10)));
     assert!(ingest.join("sha256-new").exists());
     registry.server.forget();
     cli.run(&["--platform", "linux/amd64", &name]).await.expect(0, "1 request");

@@ -13,7 +13,7 @@ use crate::support::registry::{Auth, Options, Registry};
 use crate::support::samples::published;
 
 /// Verbs of the contract that have no code yet.
-const LATER: &str = "mirror files cat diff analyze df stats export";
+const LATER: &str = "mirror files cat diff analyze stats export";
 
 /// Nothing in it may steer a terminal.
 fn assert_harmless(output: &Output) {
@@ -131,7 +131,7 @@ async fn a_log_level_that_is_none_is_told() {
 #[tokio::test]
 async fn verbs_that_ask_no_registry_do_not_offer_how_to() {
     let cli = Cli::new();
-    for verb in ["images", "rm", "prune", "verify", "completions", "man"] {
+    for verb in ["images", "rm", "df", "prune", "verify", "completions", "man"] {
         let help = cli.run(&[verb, "--help"]).await;
         assert!(!help.expect(0, "").stdout.contains("--ca-file"), "{verb}");
     }

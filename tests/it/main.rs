@@ -22,6 +22,8 @@ mod cli_load;
 #[cfg(test)]
 mod cli_look;
 #[cfg(test)]
+mod cli_overlay;
+#[cfg(test)]
 mod cli_pins;
 #[cfg(test)]
 mod cli_pull;
@@ -69,6 +71,12 @@ mod live_push;
 mod live_registry;
 #[cfg(test)]
 mod login;
+#[cfg(test)]
+mod overlay_kill;
+#[cfg(test)]
+mod overlay_layers;
+#[cfg(test)]
+mod overlay_space;
 #[cfg(test)]
 mod partials;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 use crate::support::registry::{Auth, Options, Registry};
 
-const VERBS: [&str; 29] = [
+const VERBS: [&str; 30] = [
     "pull",
     "push",
     "copy",
@@ -29,6 +29,7 @@ const VERBS: [&str; 29] = [
     "images",
     "tag",
     "rm",
+    "df",
     "prune",
     "verify",
     "login",
@@ -78,6 +79,7 @@ async fn a_session() {
         "inspect NAME:1.1",
         "tags NAME",
         "tag NAME:1.0 mine",
+        "df",
         "rm NAME:1.0 mine",
         "prune --plan",
         "prune",
@@ -143,7 +145,7 @@ async fn trouble() -> Registry {
 }
 
 /// Commands that cannot do what they are asked.
-const ERRORS: [&str; 50] = [
+const ERRORS: [&str; 54] = [
     "HOST/team/app:9",
     "HOST/team/ap:1.0",
     "--platform linux/s390x HOST/team/app:multi",
@@ -175,6 +177,10 @@ const ERRORS: [&str; 50] = [
     "verify team/app:1.0",
     "unpack store:team/app:1.0 root",
     "unpack --platform linux/arm64 HOST/team/app:1.0 absent/root",
+    "unpack --overlay store:team/app:1.0 layers",
+    "unpack --overlay HOST/team/app:1.0 absent/layers",
+    "unpack --mount here HOST/team/app:1.0 layers",
+    "rm --overlay absent team/app:1.0",
     "push HOST/team/app:1.0",
     "push team/app:1.0 oci:out",
     "push a b c",

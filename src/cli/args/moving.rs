@@ -20,6 +20,9 @@ pub(crate) struct Pull {
     /// Make the image's files there while its layers arrive, as `unpack` does
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "all_tags", "plan", "all_platforms"])]
     pub(crate) unpack: Option<PathBuf>,
+    /// With a directory for each layer, as `unpack --overlay` has them
+    #[arg(long, requires = "unpack")]
+    pub(crate) overlay: bool,
     /// Keep only the files, not the image
     #[arg(long, requires = "unpack")]
     pub(crate) no_store: bool,

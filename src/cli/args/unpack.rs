@@ -14,6 +14,8 @@ pub(crate) struct Unpack {
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
+    #[command(flatten)]
+    pub(crate) layers: Layers,
     /// Keep set-id bits though not root: they lend your rights to whoever runs the file
     #[arg(long)]
     pub(crate) preserve: bool,
@@ -26,4 +28,15 @@ pub(crate) struct Unpack {
     /// How a pull is to bring it, whatever the store has under its name.
     #[arg(skip)]
     pub(crate) pull: Option<Moving>,
+}
+
+/// Whether layers stay apart.
+#[derive(Debug, Args)]
+pub(crate) struct Layers {
+    /// One directory per layer, as docker's overlay2 has them; images may share DIR, and have layers in common
+    #[arg(long)]
+    pub(crate) overlay: bool,
+    /// Mount them there, one over the other, to be read
+    #[arg(long, value_name = "POINT", requires = "overlay")]
+    pub(crate) mount: Option<PathBuf>,
 }

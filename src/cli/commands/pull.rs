@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
 use super::moving::{Run, named_platforms};
-use crate::cli::args::{Moving, OnePlatform, Pull, Unpack};
+use crate::cli::args::{Layers, Moving, OnePlatform, Pull, Unpack};
 use crate::cli::settings::{Settings, existing_layout, not_in_store, platform};
 use crate::cli::signals::{self, opened_unless_cancelled, unless_cancelled};
 use crate::cli::words;
@@ -24,6 +24,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         let args = unpacking(
             args.images.as_slice(),
             dir.clone(),
+            args.overlay,
             args.no_store,
             args.moving,
             settings.offline,
@@ -58,6 +59,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
 fn unpacking(
     images: &[String],
     dir: PathBuf,
+    overlay: bool,
     no_store: bool,
     moving: Moving,
     offline: bool,
@@ -76,6 +78,7 @@ fn unpacking(
         image: image.clone(),
         dir,
         platform: OnePlatform { platform },
+        layers: Layers { overlay, mount: None },
         preserve: false,
         no_store,
         sync: moving.sync,

@@ -1,9 +1,12 @@
 //! `rm`, `prune`: names in the local store, and the space that no name needs.
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::json;
 
+use super::overlay::{known_directories, typed_directory};
 use super::report::{json_of, print_values};
 use crate::cli::args::{Prune, Rm};
 use crate::cli::exit;
@@ -11,9 +14,10 @@ use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::size;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{PruneOptions, PruneReport};
+use crate::layout::{Layout, PruneOptions, PruneReport};
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
+use crate::unpack::overlay::OverlayFreed;
 
 /// The image of the store that a word means.
 pub(super) fn named(text: &str) -> Result<Reference> {
@@ -31,13 +35,18 @@ pub(super) fn name(text: &str) -> Result<String> {
 
 /// Removes what is there; the first failure in the order asked decides the exit code.
 pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
-    let names = args.images.iter().map(|text| name(text)).collect::<Result<Vec<_>>>()?;
+    let name =
+        |text: &String| if args.overlay.is_some() { Ok(unpacked_name(text)) } else { name(text) };
+    let names = args.images.iter().map(name).collect::<Result<Vec<_>>>()?;
     let mut first_failure = None;
     let mut values = Vec::new();
     for name in &names {
-        let removed = match settings.store_with(name).and_then(|store| store.remove(name)) {
-            Ok(false) => Err(not_in_store(name)),
-            other => other,
+        let removed = match &args.overlay {
+            Some(path) => remove_unpacked(path, name),
+            None => match settings.store_with(name).and_then(|store| store.remove(name)) {
+                Ok(false) => Err(not_in_store(name)),
+                other => other,
+            },
         };
         if let Err(error) = &removed {
             let code = exit::report(error);
@@ -56,13 +65,36 @@ pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
 }
 
+/// What an image is called in a directory of layers: the full name, or the place that it was read from.
+fn unpacked_name(text: &str) -> String {
+    named(text).map_or_else(|_| text.to_owned(), |reference| reference.store_name())
+}
+
+/// Takes an image from a directory of layers.
+fn remove_unpacked(path: &Path, name: &str) -> Result<bool> {
+    let directory = typed_directory(path)?;
+    let lock = directory.lock(&|| true)?;
+    if directory.remove_image(&lock, name)? {
+        return Ok(true);
+    }
+    Err(Error::new(ErrorKind::NotFound, name)
+        .at(path.display().to_string())
+        .because("not in the directory of layers"))
+}
+
 pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCode> {
-    let report = match settings.existing_store()? {
-        Some(store) => store.prune(PruneOptions { plan: args.plan, partials: args.partials })?,
-        None => PruneReport::default(),
-    };
+    let (mut report, mut layers) = (PruneReport::default(), OverlayFreed::default());
+    if let Some(store) = settings.existing_store()? {
+        report = store.prune(PruneOptions { plan: args.plan, partials: args.partials })?;
+        layers = prune_directories(&store, args.plan)?;
+    }
     if settings.json {
-        output::json(&report)?;
+        let mut value = json_of(&report, None)?;
+        if let Some(object) = value.as_object_mut() {
+            object.insert("layers".to_owned(), json!(layers.layers));
+            object.insert("layer_bytes".to_owned(), json!(layers.bytes));
+        }
+        output::json(&value)?;
         return Ok(ExitCode::SUCCESS);
     }
     let verb = if args.plan { "would free" } else { "freed" };
@@ -74,5 +106,29 @@ pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCod
             report.partials
         ))?;
     }
+    if layers.layers > 0 {
+        output::line(&format!(
+            "{verb} {} in {} unpacked layers",
+            size(layers.bytes),
+            layers.layers
+        ))?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Frees what no image needs in the directories of layers; those that are gone are forgotten.
+fn prune_directories(store: &Arc<Layout>, plan: bool) -> Result<OverlayFreed> {
+    let mut freed = OverlayFreed::default();
+    let mut lost = store.overlays()?;
+    for directory in known_directories(store)? {
+        lost.remove(directory.path());
+        let lock = if plan { None } else { Some(directory.lock(&|| true)?) };
+        let one = directory.prune(lock.as_ref())?;
+        freed.layers += one.layers;
+        freed.bytes += one.bytes;
+    }
+    for path in lost.iter().filter(|path| !plan && !path.exists()) {
+        store.forget_overlay(path)?;
+    }
+    Ok(freed)
 }

@@ -38,47 +38,72 @@ struct Done {
 }
 
 pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<ExitCode> {
+    if args.layers.overlay {
+        return super::overlay::unpack(args, settings).await;
+    }
     let cancel = signals::cancelled_by_signals();
     // What was typed is judged before anything is asked of anybody.
     let building = Building::begin(&args.dir)?;
-    let image = signals::unless_cancelled(&cancel, "unpack", open(&args, settings, &cancel));
-    let mut image = image.await??;
-    if image.config.os == "windows" {
-        return Err(Error::new(ErrorKind::Unsupported, &image.opened.reference)
-            .because("is an image for Windows"));
-    }
+    let mut image = open(&args, settings, &cancel).await?;
     let layers = layer_blobs(&image, settings.retry)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
-    // While it arrives the bars of the pull are shown.
-    let show = if image.arriving.is_some() { Show::Nothing } else { settings.show };
-    let meter = Meter::new(show, "unpacking", total);
+    let meter = meter(&image, total, settings);
     let options = Options { preserve: args.preserve, new_root: building.is_new() };
     let work = move || unpack(layers, building, options, args.sync, &meter, &cancel);
     let done = tokio::task::spawn_blocking(work).await;
     let done = done
         .unwrap_or_else(|error| Err((0, Error::new(ErrorKind::Unpack, "unpack").caused_by(error))));
-    if let Some(arriving) = image.arriving.take() {
-        let pulled = arriving.end().await;
-        if settings.show != Show::Nothing
-            && let Ok(pulled) = &pulled
-        {
-            note(&receipt(&pulled.report));
-        }
-        // Where bytes did not come, the pull knows why.
-        let waited =
-            done.as_ref().err().is_none_or(|(_, error)| error.kind() == ErrorKind::Interrupted);
-        if waited {
-            pulled?;
-        }
-    }
+    end_pull(&mut image, done.as_ref().err(), settings).await?;
     match done {
         Ok(done) => tell(&image, &args.dir, &done, settings).await,
         Err((number, error)) => Err(blame(&image, number, error, settings).await),
     }
 }
 
+/// Tells how far the layers of an image are; while it arrives the bars of the pull are shown.
+pub(super) fn meter(image: &Image, total: u64, settings: &Settings) -> Meter {
+    let show = if image.arriving.is_some() { Show::Nothing } else { settings.show };
+    Meter::new(show, "unpacking", total)
+}
+
+/// Waits for the pull that brought the image, where there was one.
+///
+/// # Errors
+/// The pull's, where unpacking failed because bytes did not come: it knows why.
+pub(super) async fn end_pull(
+    image: &mut Image,
+    failed: Option<&(usize, Error)>,
+    settings: &Settings,
+) -> Result<()> {
+    let Some(arriving) = image.arriving.take() else { return Ok(()) };
+    let pulled = arriving.end().await;
+    if settings.show != Show::Nothing
+        && let Ok(pulled) = &pulled
+    {
+        note(&receipt(&pulled.report));
+    }
+    if failed.is_none_or(|(_, error)| error.kind() == ErrorKind::Interrupted) {
+        pulled?;
+    }
+    Ok(())
+}
+
 /// Opens the image; what the store lacks begins to come into it.
-async fn open(args: &Unpack, settings: &Settings, cancel: &CancellationToken) -> Result<Image> {
+pub(super) async fn open(
+    args: &Unpack,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<Image> {
+    let image = signals::unless_cancelled(cancel, "unpack", find(args, settings, cancel));
+    let image = image.await??;
+    if image.config.os == "windows" {
+        return Err(Error::new(ErrorKind::Unsupported, &image.opened.reference)
+            .because("is an image for Windows"));
+    }
+    Ok(image)
+}
+
+async fn find(args: &Unpack, settings: &Settings, cancel: &CancellationToken) -> Result<Image> {
     let typed = args.platform.platform.as_deref();
     let is_plain = matches!(Place::parse(&args.image, PlainMeans::Either)?, Place::Either(_));
     let mut image = match &args.pull {
@@ -135,7 +160,12 @@ fn unpack(
 }
 
 /// Tells a layer that is malformed from one whose bytes are not those that the manifest names.
-async fn blame(image: &Image, number: usize, error: Error, settings: &Settings) -> Error {
+pub(super) async fn blame(
+    image: &Image,
+    number: usize,
+    error: Error,
+    settings: &Settings,
+) -> Error {
     let by_bytes = match error.kind() {
         ErrorKind::Unpack => error.matter().is_none(),
         ErrorKind::Mismatch => true,
@@ -153,14 +183,11 @@ async fn blame(image: &Image, number: usize, error: Error, settings: &Settings) 
 
 async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Result<ExitCode> {
     let Done { receipt, sizes, took } = done;
-    for left_out in &receipt.left_out {
-        tracing::warn!("{}", crate::escape(&left_out.to_string()));
-    }
+    warn_of_left_out(receipt);
     let chosen_from = image.opened.source.chosen_from(&image.root).await;
     let root = chosen_from.as_ref().unwrap_or(&image.root);
     if settings.show != Show::Nothing {
         let (layers, files) = (sizes.len(), receipt.files);
-        let plural = |count, word| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
         note(&format!(
             "unpacked {}, {}, {}, {:.1} s",
             plural(layers as u64, "layer"),
@@ -196,4 +223,14 @@ async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Re
         "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     }))?;
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn warn_of_left_out(receipt: &Unpacked) {
+    for left_out in &receipt.left_out {
+        tracing::warn!("{}", crate::escape(&left_out.to_string()));
+    }
+}
+
+pub(super) fn plural(count: u64, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,9 +1,11 @@
 //! Layers written entry by entry, right or wrong: what no builder of images would write too.
 
+use std::fmt;
+
 use super::images::{Layer, gzip};
 
 /// An entry of a layer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Item {
     kind: u8,
     name: Vec<u8>,
@@ -16,6 +18,13 @@ pub(crate) struct Item {
     bytes: Vec<u8>,
     /// What the header says about the number of bytes, where that is not true.
     size: Option<u64>,
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, name) = (char::from(self.kind), self.name.escape_ascii());
+        write!(f, "{kind} {name} -> {} {:o}", self.link.escape_ascii(), self.mode)
+    }
 }
 
 impl Item {

@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod live;
 pub(crate) mod memory;
+pub(crate) mod mounted;
 pub(crate) mod placeholders;
 pub(crate) mod real;
 pub(crate) mod recorder;

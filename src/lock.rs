@@ -8,27 +8,27 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Between two tries to get a lock.
-pub(super) const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// After so much waiting it is told who is waited for.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 
 /// With others, or alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     Shared,
     Exclusive,
 }
 
 /// What is waited for, for messages, and how long.
-pub(super) struct Waiting<'a> {
-    pub(super) what: &'a str,
-    pub(super) place: &'a Path,
-    pub(super) patience: Duration,
+pub(crate) struct Waiting<'a> {
+    pub(crate) what: &'a str,
+    pub(crate) place: &'a Path,
+    pub(crate) patience: Duration,
 }
 
 /// Takes the lock where nobody else has it.
-pub(super) fn attempt(file: &File, mode: Mode, place: &Path) -> Result<bool> {
+pub(crate) fn attempt(file: &File, mode: Mode, place: &Path) -> Result<bool> {
     let taken = match mode {
         Mode::Shared => file.try_lock_shared(),
         Mode::Exclusive => file.try_lock(),
@@ -36,7 +36,9 @@ pub(super) fn attempt(file: &File, mode: Mode, place: &Path) -> Result<bool> {
     match taken {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(super::failed("lock", place, error)),
+        Err(TryLockError::Error(error)) => Err(Error::new(ErrorKind::Store, "lock")
+            .at(place.display().to_string())
+            .caused_by(error)),
     }
 }
 
@@ -44,7 +46,7 @@ pub(super) fn attempt(file: &File, mode: Mode, place: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// [`ErrorKind::Store`] naming the holder when patience ends, or where the file system has no locks.
-pub(super) fn wait(file: &File, mode: Mode, waiting: &Waiting<'_>) -> Result<()> {
+pub(crate) fn wait(file: &File, mode: Mode, waiting: &Waiting<'_>) -> Result<()> {
     let mut clock = Clock::new();
     while !attempt(file, mode, waiting.place)? {
         clock.tick(file, waiting, None)?;
@@ -54,7 +56,7 @@ pub(super) fn wait(file: &File, mode: Mode, waiting: &Waiting<'_>) -> Result<()>
 }
 
 /// Measures how long a holder has done nothing, and tells people about it once.
-pub(super) struct Clock {
+pub(crate) struct Clock {
     began: Instant,
     moved: Instant,
     progress: Option<u64>,
@@ -62,14 +64,14 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = Instant::now();
         Self { began: now, moved: now, progress: None, told: false }
     }
 
     /// Notes that the lock is still taken; `progress` is anything that changes while its holder works, where there is
     /// such a thing.
-    pub(super) fn tick(
+    pub(crate) fn tick(
         &mut self,
         file: &File,
         waiting: &Waiting<'_>,

@@ -1,0 +1,91 @@
+//! `df`: what the store and the directories of layers take.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::overlay::known_directories;
+use super::report::json_of;
+use crate::cli::output;
+use crate::cli::settings::Settings;
+use crate::cli::size::size;
+use crate::cli::table::table;
+use crate::error::Result;
+use crate::layout::Usage;
+use crate::unpack::overlay::OverlayUsage;
+
+pub(in crate::cli) fn run(settings: &Settings) -> Result<ExitCode> {
+    let (mut store, mut directories) = (Usage::default(), Vec::new());
+    if let Some(layout) = settings.existing_store()? {
+        store = layout.usage()?;
+        for directory in known_directories(&layout)? {
+            match directory.usage() {
+                Ok(usage) => directories.push((directory.path().display().to_string(), usage)),
+                Err(error) => tracing::warn!("{}", error.chain()),
+            }
+        }
+    }
+    if settings.json {
+        let overlays = directories.iter().map(|(path, usage)| {
+            let mut value = json!({ "directory": path });
+            merge(&mut value, json_of(usage, None)?);
+            Ok(value)
+        });
+        let overlays = overlays.collect::<Result<Vec<_>>>()?;
+        let mut value = json_of(&store, None)?;
+        merge(&mut value, json!({ "overlays": overlays }));
+        output::json(&value)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::text(&of_store(&store))?;
+    for (path, usage) in &directories {
+        output::text(&format!("\n{}", of_directory(path, usage)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn merge(value: &mut Value, more: Value) {
+    if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
+        object.extend(more);
+    }
+}
+
+const HEADING: [&str; 4] = ["IMAGE", "SIZE", "SHARED", "UNIQUE"];
+
+fn of_store(usage: &Usage) -> String {
+    let images = usage.images.iter();
+    let rows: Vec<_> = images
+        .map(|image| row(&image.reference, [image.size, image.shared, image.unique]))
+        .collect();
+    let partial = match usage.partial {
+        0 => String::new(),
+        partial => format!("; {} in partials", size(partial)),
+    };
+    format!(
+        "{}{} in {} blobs, {} of them needed by no image{partial}\n",
+        table(HEADING, &rows),
+        size(usage.bytes),
+        usage.blobs,
+        size(usage.unreferenced)
+    )
+}
+
+fn of_directory(path: &str, usage: &OverlayUsage) -> String {
+    let images = usage.images.iter();
+    let rows: Vec<_> = images
+        .map(|image| row(&image.reference, [image.size, image.shared, image.unique]))
+        .collect();
+    format!(
+        "{}:\n{}{} in {} layers, {} of them needed by no image\n",
+        crate::escape(path),
+        table(HEADING, &rows),
+        size(usage.bytes),
+        usage.layers,
+        size(usage.unreferenced)
+    )
+}
+
+fn row(reference: &str, sizes: [u64; 3]) -> [String; 4] {
+    let [all, shared, unique] = sizes.map(size);
+    [reference.to_owned(), all, shared, unique]
+}

@@ -1,0 +1,215 @@
+//! `unpack --overlay`: an image's layers as directories that are mounted one over the other; and those directories later.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::fs::Mode;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::layer_blobs::layer_blobs;
+use super::open::Image;
+use super::unpack::{blame, end_pull, meter, open, plural, warn_of_left_out};
+use crate::cli::args::Unpack;
+use crate::cli::meter::Meter;
+use crate::cli::output::{self, note};
+use crate::cli::settings::{Settings, Show};
+use crate::cli::signals;
+use crate::cli::size::{percent, size};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::insight::layers::chain_ids;
+use crate::layout::{Layout, LayoutOptions};
+use crate::unpack::Options;
+use crate::unpack::overlay::{OverlayDirectory, OverlayDone, OverlayImage, OverlayLayer};
+
+/// What is to be done with an image.
+struct Work {
+    directory: OverlayDirectory,
+    layers: Vec<OverlayLayer<'static>>,
+    name: String,
+    image: OverlayImage,
+    options: Options,
+    sync: bool,
+}
+
+pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode> {
+    let cancel = signals::cancelled_by_signals();
+    if let Some(point) = &args.layers.mount {
+        see_that_it_is_a_directory(point)?;
+    }
+    OverlayDirectory::judge(&args.dir)?;
+    let mut image = open(&args, settings, &cancel).await?;
+    let work = Work::new(&image, &args, settings)?;
+    let chains = work.image.chains.clone();
+    let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
+    let meter = meter(&image, total, settings);
+    let done = tokio::task::spawn_blocking(move || work.run(&meter, &cancel)).await;
+    let done = done
+        .unwrap_or_else(|error| Err((0, Error::new(ErrorKind::Unpack, "unpack").caused_by(error))));
+    end_pull(&mut image, done.as_ref().err(), settings).await?;
+    let (directory, done, took) = match done {
+        Ok(done) => done,
+        Err((number, error)) => return Err(blame(&image, number, error, settings).await),
+    };
+    if !args.no_store {
+        remember(directory.path(), settings);
+    }
+    warn_of_left_out(&done.unpacked);
+    if settings.show != Show::Nothing {
+        note(&receipt(&done, took));
+    }
+    let line = directory.mount_line(&chains);
+    // The last that is done with paths: it goes into the directory.
+    if let Some(point) = &args.layers.mount {
+        directory.mount(&chains, point)?;
+    }
+    if settings.json {
+        let mut value = json_of(&image, &chains, &done, took).await?;
+        if let Some(object) = value.as_object_mut() {
+            object.insert("directory".to_owned(), json!(args.dir.display().to_string()));
+            object.insert("mount".to_owned(), json!(line));
+            let mounted = args.layers.mount.as_deref().map(|point| point.display().to_string());
+            object.insert("mounted".to_owned(), json!(mounted));
+        }
+        output::json(&value)?;
+    } else if let Some(line) = line {
+        output::line(&crate::escape(&line))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn see_that_it_is_a_directory(point: &Path) -> Result<()> {
+    let fail = |error: std::io::Error| {
+        Error::new(ErrorKind::Unpack, "mount").at(point.display().to_string()).caused_by(error)
+    };
+    let found = point.metadata().map_err(fail)?;
+    if found.is_dir() { Ok(()) } else { Err(fail(std::io::ErrorKind::NotADirectory.into())) }
+}
+
+impl Work {
+    fn new(image: &Image, args: &Unpack, settings: &Settings) -> Result<Self> {
+        let chains = chain_ids(&image.config.rootfs.diff_ids);
+        let layers = layer_blobs(image, settings.retry)?
+            .into_iter()
+            .zip(&chains)
+            .map(|(blob, chain)| OverlayLayer { blob, chain: chain.clone() })
+            .collect();
+        let opened = &image.opened;
+        let named = !opened.full_name.is_empty();
+        Ok(Self {
+            layers,
+            directory: OverlayDirectory::create(&args.dir)?,
+            name: if named { opened.full_name.clone() } else { opened.reference.clone() },
+            image: OverlayImage { manifest: image.chosen.digest().clone(), chains },
+            options: Options { preserve: args.preserve, ..Options::default() },
+            sync: args.sync,
+        })
+    }
+
+    fn run(
+        self,
+        meter: &Meter,
+        cancel: &CancellationToken,
+    ) -> Result<(OverlayDirectory, OverlayDone, Duration), (usize, Error)> {
+        let early = |error| (usize::MAX, error);
+        let Self { directory, layers, name, image, options, sync } = self;
+        let lock = directory.lock(&|| !cancel.is_cancelled()).map_err(early)?;
+        let start = Instant::now();
+        // Every mode comes through, and needs no further call.
+        rustix::process::umask(Mode::empty());
+        let read = AtomicU64::new(0);
+        let watch = |bytes| {
+            meter.set(read.fetch_add(bytes, Ordering::Relaxed) + bytes);
+            !cancel.is_cancelled()
+        };
+        let done = directory.unpack(&lock, layers, options, sync, &watch)?;
+        directory.set_image(&lock, &name, image).map_err(early)?;
+        drop(lock);
+        Ok((directory, done, start.elapsed()))
+    }
+}
+
+/// Lets the store know of the directory. What was unpacked is good without that.
+fn remember(directory: &Path, settings: &Settings) {
+    let options = LayoutOptions { private: true, ..LayoutOptions::default() };
+    let failed = |error| Error::new(ErrorKind::Store, "note the directory").caused_by(error);
+    let noted = std::fs::canonicalize(directory)
+        .map_err(failed)
+        .and_then(|path| Layout::create(&settings.store, options)?.add_overlay(&path));
+    if let Err(error) = noted {
+        tracing::warn!("`df` and `prune` will not know the directory: {}", error.chain());
+    }
+}
+
+fn receipt(done: &OverlayDone, took: Duration) -> String {
+    let receipt = &done.unpacked;
+    let new = done.sizes.iter().flatten().count();
+    format!(
+        "unpacked {new} of {}, {}, {}, {} shared ({}), {:.1} s",
+        plural(done.sizes.len() as u64, "layer"),
+        plural(receipt.files, "file"),
+        size(receipt.bytes),
+        size(done.shared_bytes),
+        percent(done.shared_bytes, done.shared_bytes + receipt.bytes),
+        took.as_secs_f64()
+    )
+}
+
+async fn json_of(
+    image: &Image,
+    chains: &[Digest],
+    done: &OverlayDone,
+    took: Duration,
+) -> Result<Value> {
+    let chosen_from = image.opened.source.chosen_from(&image.root).await;
+    let root = chosen_from.as_ref().unwrap_or(&image.root);
+    let diff_ids = &image.config.rootfs.diff_ids;
+    let rows = image.manifest()?.layers.iter().zip(diff_ids).zip(chains).zip(&done.sizes);
+    let layers: Vec<_> = rows
+        .map(|(((layer, diff_id), chain), uncompressed)| {
+            json!({
+                "digest": layer.digest, "diff_id": diff_id, "chain_id": chain, "size": layer.size,
+                "uncompressed_size": uncompressed, "shared": uncompressed.is_none(),
+            })
+        })
+        .collect();
+    Ok(json!({
+        "reference": image.opened.reference,
+        "source": image.opened.source.place(),
+        "digest": root.digest(),
+        "manifest": image.chosen.digest(),
+        "platform": image.config.platform().to_string(),
+        "layers": layers,
+        "entries": done.unpacked.entries,
+        "files": done.unpacked.files,
+        "bytes": done.unpacked.bytes,
+        "shared": {"layers": done.shared, "bytes": done.shared_bytes},
+        "left_out": done.unpacked.left_out,
+        "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    }))
+}
+
+/// The directories of layers that the store knows and that are there.
+pub(super) fn known_directories(store: &Arc<Layout>) -> Result<Vec<OverlayDirectory>> {
+    let mut found = Vec::new();
+    for path in store.overlays()? {
+        match OverlayDirectory::open(&path) {
+            Ok(directory) => found.extend(directory),
+            Err(error) => tracing::warn!("{}", error.chain()),
+        }
+    }
+    Ok(found)
+}
+
+/// The directory of layers that was typed.
+pub(super) fn typed_directory(path: &Path) -> Result<OverlayDirectory> {
+    OverlayDirectory::open(path)?.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "overlay")
+            .at(path.display().to_string())
+            .because("is not a directory of layers")
+    })
+}

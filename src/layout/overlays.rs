@@ -1,0 +1,46 @@
+//! `overlays.json`: the directories of layers that images were unpacked to, for those who look after space.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Layout, failed, index};
+use crate::error::Result;
+
+const FILE: &str = "overlays.json";
+
+impl Layout {
+    /// The directories that were noted, whether or not they are still there.
+    pub fn overlays(&self) -> Result<BTreeSet<PathBuf>> {
+        let path = self.root().join(FILE);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| failed("read", &path, error.into()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(failed("read", &path, error)),
+        }
+    }
+
+    /// Notes a directory, by its absolute path.
+    pub fn add_overlay(&self, directory: &Path) -> Result<()> {
+        self.change_overlays(|known| known.insert(directory.to_owned()))
+    }
+
+    /// Forgets a directory.
+    pub fn forget_overlay(&self, directory: &Path) -> Result<()> {
+        self.change_overlays(|known| known.remove(directory))
+    }
+
+    fn change_overlays(&self, change: impl FnOnce(&mut BTreeSet<PathBuf>) -> bool) -> Result<()> {
+        let _guard = self.0.lock_names()?;
+        let mut known = self.overlays()?;
+        if !change(&mut known) {
+            return Ok(());
+        }
+        // A path that is no text cannot be written so.
+        let bytes = serde_json::to_vec(&known)
+            .map_err(|error| failed("write", &self.root().join(FILE), error.into()))?;
+        index::write_durably(self.root(), FILE, &bytes)
+    }
+}

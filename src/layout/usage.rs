@@ -1,0 +1,84 @@
+//! What a layout takes on disk, together and of each image.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::Layout;
+use super::prune::files;
+use super::reach::Reach;
+use crate::digest::Digest;
+use crate::error::Result;
+
+/// What an image takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageUsage {
+    /// Its name; `<none>` where it has none.
+    pub reference: String,
+    /// What the name stands for.
+    pub digest: Digest,
+    /// Bytes of all that it needs and that is there, documents too.
+    pub size: u64,
+    /// Those that other images need too.
+    pub shared: u64,
+    /// Those that go with it.
+    pub unique: u64,
+}
+
+/// What a layout takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Each image.
+    pub images: Vec<ImageUsage>,
+    /// Blobs and documents that are there.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that some image needs.
+    pub referenced: u64,
+    /// Bytes that none needs: what [`Layout::prune`] frees.
+    pub unreferenced: u64,
+    /// Bytes that arrived of blobs which are not whole.
+    pub partial: u64,
+}
+
+impl Layout {
+    /// What is there, and for whom. What cannot be read of an image is told by [`Layout::verify`].
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Store`] where the layout cannot be read.
+    pub fn usage(&self) -> Result<Usage> {
+        let blobs = self.all_blobs()?;
+        let sizes: HashMap<_, _> = blobs.into_iter().map(|blob| (blob.digest, blob.size)).collect();
+        let entries = self.entries()?;
+        let mut reached = Vec::new();
+        let mut users: HashMap<Digest, u64> = HashMap::new();
+        for entry in &entries {
+            let kept = Reach::of(self.root(), entry)?.kept;
+            for digest in &kept {
+                *users.entry(digest.clone()).or_default() += 1;
+            }
+            reached.push(kept);
+        }
+        let size_of = |digest: &Digest| sizes.get(digest).copied().unwrap_or_default();
+        let image = |(entry, kept): (&super::Entry, HashSet<Digest>)| {
+            let size = kept.iter().map(size_of).sum();
+            let own = kept.iter().filter(|digest| users.get(*digest) == Some(&1));
+            let unique = own.map(size_of).sum();
+            let reference = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
+            ImageUsage { reference, digest: entry.digest(), size, shared: size - unique, unique }
+        };
+        let mut images: Vec<_> = entries.iter().zip(reached).map(image).collect();
+        images.sort_by(|a, b| a.reference.cmp(&b.reference));
+        let (bytes, referenced) =
+            (sizes.values().sum::<u64>(), users.keys().map(size_of).sum::<u64>());
+        Ok(Usage {
+            images,
+            blobs: sizes.len() as u64,
+            bytes,
+            referenced,
+            unreferenced: bytes - referenced,
+            partial: files(&self.root().join("ingest"))?.iter().map(|(_, size)| size).sum(),
+        })
+    }
+}

@@ -1,0 +1,274 @@
+//! Applies a layer to a directory of its own: what it hides is marked, and what it changes a little is copied from the
+//! layers below. Only for this are they waited for.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::fs::{AtFlags, FileType, OFlags, fstat, readlinkat, statat};
+use rustix::io::Errno;
+
+use super::copy_up::{copy, describe_directory, mtime};
+use super::form::{Form, make_whiteout};
+use super::merged::{Merged, Seen};
+use super::stack::Stack;
+use crate::error::Result;
+use crate::layer::{Entry, split};
+use crate::unpack::directories::Directory;
+use crate::unpack::failed;
+use crate::unpack::later::Last;
+use crate::unpack::left_out::Cause;
+use crate::unpack::root::{open_below, push};
+use crate::unpack::unpacker::Unpacker;
+
+/// Bytes of the paths that one layer hides.
+const MOST: usize = 64 << 20;
+
+/// What a layer knows of those below it.
+#[derive(Debug)]
+pub(in crate::unpack) struct Overlay {
+    below: Below,
+    form: Form,
+    /// Paths without links that lower layers shall not show.
+    hidden: BTreeSet<Vec<u8>>,
+    /// Bytes of these paths.
+    size: usize,
+    /// Whether the layer says something about its root.
+    says_root: bool,
+}
+
+#[derive(Debug)]
+enum Below {
+    Nothing,
+    Waited(Merged),
+    Waiting(Arc<Stack>, usize),
+}
+
+impl Overlay {
+    /// Of the layer of this number in the stack.
+    pub(super) fn new(stack: &Arc<Stack>, number: usize, form: Form) -> Self {
+        let below = match number {
+            0 => Below::Nothing,
+            number => Below::Waiting(Arc::clone(stack), number),
+        };
+        Self { below, form, hidden: BTreeSet::new(), size: 0, says_root: false }
+    }
+
+    /// The layers below; none below the base.
+    fn merged(&mut self) -> io::Result<Option<&mut Merged>> {
+        if let Below::Waiting(stack, number) = &self.below {
+            self.below = Below::Waited(Merged::new(stack.below(*number)?, self.form));
+        }
+        match &mut self.below {
+            Below::Waited(merged) => Ok(Some(merged)),
+            Below::Nothing | Below::Waiting(..) => Ok(None),
+        }
+    }
+
+    /// What lower layers have at this path, unless this one hides it.
+    fn find(&mut self, path: &[u8]) -> io::Result<Option<Seen>> {
+        if self.hides(path) {
+            return Ok(None);
+        }
+        match self.merged()? {
+            Some(merged) => merged.find(path),
+            None => Ok(None),
+        }
+    }
+
+    fn hides(&self, path: &[u8]) -> bool {
+        !self.hidden.is_empty()
+            && (self.hidden.contains(path)
+                || directories_to(path).any(|at| self.hidden.contains(at)))
+    }
+
+    fn hide(&mut self, path: &[u8]) -> io::Result<()> {
+        if !matches!(self.below, Below::Nothing) && self.hidden.insert(path.to_vec()) {
+            self.size += path.len();
+            if self.size > MOST {
+                return Err(io::Error::other("hides more than is unpacked"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Unpacker {
+    /// As [`crate::unpack::root::Root::resolve`], also by links of lower layers.
+    pub(in crate::unpack) fn resolve(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
+        let overlay = &mut self.overlay;
+        let mut below = |path: &[u8]| {
+            let Some(overlay) = overlay else { return Ok(None) };
+            let Some(seen) = overlay.find(path)? else { return Ok(None) };
+            if FileType::from_raw_mode(seen.stat.st_mode) != FileType::Symlink {
+                return Ok(None);
+            }
+            let link = open_below(seen.layer.as_fd(), path, OFlags::PATH)?;
+            Ok(Some(readlinkat(&link, "", Vec::new())?.into_bytes()))
+        };
+        self.root.resolve(path, &mut below)
+    }
+
+    /// Whether lower layers show a directory there.
+    pub(in crate::unpack) fn has_directory_below(&mut self, path: &[u8]) -> io::Result<bool> {
+        let Some(overlay) = &mut self.overlay else { return Ok(false) };
+        Ok(overlay.find(path)?.is_some_and(|seen| seen.is_directory()))
+    }
+
+    /// The directory that lower layers show.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotADirectory`] where they show something else.
+    pub(in crate::unpack) fn directory_below(&mut self, path: &[u8]) -> io::Result<Option<Seen>> {
+        let Some(overlay) = &mut self.overlay else { return Ok(None) };
+        match overlay.find(path)? {
+            Some(seen) if !seen.is_directory() => Err(Errno::NOTDIR.into()),
+            seen => Ok(seen),
+        }
+    }
+
+    /// Gives a new directory what the one has that it stands in for, and tells its mode and time.
+    pub(in crate::unpack) fn liken(&self, path: &[u8], seen: &Seen) -> io::Result<Last> {
+        describe_directory(seen, path, &self.root.readable(path)?, self.user)?;
+        Ok(Last { mtime: mtime(&seen.stat), mode: Some(seen.stat.st_mode & 0o7777) })
+    }
+
+    /// Hides what lower layers have at this path, or in this directory.
+    pub(in crate::unpack) fn cover(&mut self, path: &[u8]) -> io::Result<()> {
+        self.overlay.as_mut().map_or(Ok(()), |overlay| overlay.hide(path))
+    }
+
+    pub(in crate::unpack) fn say_root(&mut self) {
+        if let Some(overlay) = &mut self.overlay {
+            overlay.says_root = true;
+        }
+    }
+
+    /// Whether there is anything of this name, here or below.
+    pub(in crate::unpack) fn shows(&mut self, parent: &Directory, name: &[u8]) -> io::Result<bool> {
+        if is_there(parent, name) {
+            return Ok(true);
+        }
+        let Some(overlay) = &mut self.overlay else { return Ok(false) };
+        Ok(overlay.find(&joined(parent, name))?.is_some())
+    }
+
+    /// Copies what is to be linked, where a lower layer has it.
+    pub(in crate::unpack) fn bring_up(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+    ) -> io::Result<()> {
+        let Some(overlay) = &mut self.overlay else { return Ok(()) };
+        if is_there(parent, name) {
+            return Ok(());
+        }
+        let path = joined(parent, name);
+        let Some(seen) = overlay.find(&path)? else { return Ok(()) };
+        if seen.is_directory() {
+            return Err(io::Error::other("is a hard link to a directory"));
+        }
+        self.done.bytes += copy(&seen, &path, &parent.handle, name, self.user)?;
+        Ok(())
+    }
+
+    /// A device that would be taken for a whiteout becomes one: what is below is gone, as the image says.
+    pub(in crate::unpack) fn device_as_whiteout(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        entry: &Entry,
+    ) -> io::Result<()> {
+        if is_there(parent, name) {
+            self.remove(parent, name)?;
+        }
+        self.leave_out(Cause::WhiteoutDevice, entry);
+        self.cover(&joined(parent, name))
+    }
+
+    /// Ends a layer: marks what it hides, now that all of it is there.
+    pub(in crate::unpack) fn mark_hidden(&mut self, name: &str) -> Result<()> {
+        self.mark_all()
+            .map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
+    }
+
+    fn mark_all(&mut self) -> Result<(), (Vec<u8>, io::Error)> {
+        let at_root = |error| (Vec::new(), error);
+        let Some(overlay) = &mut self.overlay else { return Ok(()) };
+        overlay.spread_root().map_err(at_root)?;
+        let hidden = std::mem::take(&mut overlay.hidden);
+        let says_root = overlay.says_root;
+        // Nothing shows through what is hidden as a whole.
+        let shown =
+            hidden.iter().filter(|path| !directories_to(path).any(|at| hidden.contains(at)));
+        let root = if says_root { Ok(None) } else { overlay.root() };
+        if let Some(seen) = root.map_err(at_root)? {
+            let last = self.liken(b"", &seen).map_err(at_root)?;
+            self.later.set(b"", last);
+        }
+        for path in shown {
+            self.mark(path).map_err(|error| (path.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, path: &[u8]) -> io::Result<()> {
+        let Some(overlay) = &mut self.overlay else { return Ok(()) };
+        let form = overlay.form;
+        // A mark over nothing would be seen in listings.
+        if overlay.find(path)?.is_none() {
+            return Ok(());
+        }
+        match open_below(self.root.as_fd(), path, OFlags::PATH) {
+            Ok(own) if is_directory(&own)? => Ok(form.mark_opaque(self.root.readable(path)?)?),
+            // What is there hides it, or what is there in place of its directory does.
+            Ok(_) | Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
+            Err(Errno::NOENT) => {
+                let (parent, name) = split(path);
+                match self.find(parent, false)? {
+                    Some(parent) => Ok(make_whiteout(&parent.handle, name)?),
+                    None => Ok(()),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Overlay {
+    /// The root that lower layers show.
+    fn root(&mut self) -> io::Result<Option<Seen>> {
+        self.merged()?.map_or(Ok(None), |merged| merged.root())
+    }
+
+    /// Hides everything in the root one by one where the whole of it is hidden: the kernel does not look for a mark
+    /// there.
+    fn spread_root(&mut self) -> io::Result<()> {
+        if !self.hidden.remove(&b""[..]) {
+            return Ok(());
+        }
+        let names = self.merged()?.map_or_else(|| Ok(Vec::new()), |merged| merged.names())?;
+        names.iter().try_for_each(|name| self.hide(name))
+    }
+}
+
+/// The directories that a path leads through, the root too.
+fn directories_to(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    std::iter::once(0).chain(ends).filter_map(|end| path.get(..end))
+}
+
+fn joined(parent: &Directory, name: &[u8]) -> Vec<u8> {
+    let mut path = parent.path.clone();
+    push(&mut path, name);
+    path
+}
+
+fn is_there(parent: &Directory, name: &[u8]) -> bool {
+    statat(&parent.handle, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+}
+
+fn is_directory(handle: &OwnedFd) -> io::Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(handle)?.st_mode) == FileType::Directory)
+}

@@ -1,0 +1,113 @@
+//! Copies from a lower layer what an upper one changes a little: a file that gets another name, a directory that gets
+//! another entry.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Uid, chownat, fchmod, fchown, futimens,
+    mknodat, readlinkat, symlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use super::merged::Seen;
+use crate::layer::split;
+use crate::unpack::attributes;
+use crate::unpack::later::times;
+use crate::unpack::remove::set_mode;
+use crate::unpack::root::{create, open_below};
+use crate::unpack::user::User;
+
+/// Copies anything but a directory; tells the bytes of it.
+pub(super) fn copy(
+    seen: &Seen,
+    path: &[u8],
+    to: &OwnedFd,
+    name: &[u8],
+    user: User,
+) -> io::Result<u64> {
+    let stat = &seen.stat;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind == FileType::RegularFile {
+        return copy_file(seen, path, to, name, user);
+    }
+    if kind == FileType::Symlink {
+        let parent = seen.layer.directory(split(path).0)?;
+        let target = readlinkat(&parent, split(path).1, Vec::new())?;
+        symlinkat(&target, to, name)?;
+    } else {
+        mknodat(to, name, kind, Mode::from_raw_mode(stat.st_mode & 0o777), stat.st_rdev)?;
+        set_mode(&open_below(to.as_fd(), name, OFlags::PATH)?, stat.st_mode & 0o7777)?;
+    }
+    if user.is_root() {
+        let (uid, gid) = owner(stat);
+        chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    utimensat(to, name, &times(mtime(stat)), AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(0)
+}
+
+fn copy_file(seen: &Seen, path: &[u8], to: &OwnedFd, name: &[u8], user: User) -> io::Result<u64> {
+    let stat = &seen.stat;
+    let mut from = File::from(open_below(seen.layer.as_fd(), path, OFlags::RDONLY)?);
+    let mut file = File::from(create(to.as_fd(), name, stat.st_mode & 0o777)?);
+    let size = from.metadata()?.len();
+    copy_bytes(&mut from, &mut file, size)?;
+    describe(&from, &file, stat, user)?;
+    fchmod(&file, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    futimens(&file, &times(mtime(stat)))?;
+    Ok(size)
+}
+
+/// Holes stay holes: a layer of few bytes may have files of many gigabytes.
+fn copy_bytes(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
+    let mut at = 0;
+    loop {
+        let start = match rustix::fs::seek(&*from, rustix::fs::SeekFrom::Data(at)) {
+            Ok(start) => start,
+            // Nothing but a hole is left.
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let end = rustix::fs::seek(&*from, rustix::fs::SeekFrom::Hole(start))?;
+        from.seek(SeekFrom::Start(start))?;
+        to.seek(SeekFrom::Start(start))?;
+        io::copy(&mut from.take(end - start), to)?;
+        at = end;
+    }
+    to.set_len(size)?;
+    to.flush()
+}
+
+/// Gives a directory owner and attributes of the one that it stands in for.
+pub(super) fn describe_directory(
+    seen: &Seen,
+    path: &[u8],
+    to: &OwnedFd,
+    user: User,
+) -> io::Result<()> {
+    describe(&seen.layer.readable(path)?, to, &seen.stat, user)
+}
+
+fn describe(
+    from: impl rustix::fd::AsFd,
+    to: impl rustix::fd::AsFd,
+    stat: &Stat,
+    user: User,
+) -> io::Result<()> {
+    if user.is_root() {
+        let (uid, gid) = owner(stat);
+        fchown(&to, Some(uid), Some(gid))?;
+    }
+    attributes::copy(from, to)?;
+    Ok(())
+}
+
+fn owner(stat: &Stat) -> (Uid, Gid) {
+    (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid))
+}
+
+pub(super) fn mtime(stat: &Stat) -> Timespec {
+    Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() }
+}

@@ -1,0 +1,161 @@
+//! A directory of layers: made, opened, and locked by one process at a time.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fd::{AsFd as _, BorrowedFd};
+use rustix::fs::{Mode as Permissions, mkdir};
+use rustix::io::Errno;
+
+use super::files::{self, folder};
+use super::form::Form;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lock::{self, Clock, Mode, Waiting};
+use crate::unpack::root::Root;
+
+/// All that may be in it; anything else in a directory without layers is somebody else's.
+const OWN: [&[u8]; 5] =
+    [b"overlay2", b"layerdb", b"images.json", b"images.json.new", b"lost+found"];
+
+/// In the folder of layers, where their marks are the attributes that a user may set.
+const USER_FORM: &[u8] = b"userxattr";
+
+/// A directory of layers.
+#[derive(Debug)]
+pub struct OverlayDirectory {
+    path: PathBuf,
+    root: Root,
+    form: Form,
+}
+
+/// While it lasts, no other process changes the directory.
+#[derive(Debug)]
+pub struct OverlayLock(#[expect(dead_code, reason = "open, the file holds the lock")] File);
+
+impl OverlayDirectory {
+    /// Opens one, which is made where there is nothing or an empty directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unpack`] with the path, also where something else is there.
+    pub fn create(path: &Path) -> Result<Self> {
+        let path: PathBuf = path.components().collect();
+        let made = mkdir(&path, Permissions::from_raw_mode(0o755));
+        if let Err(error) = made
+            && error != Errno::EXIST
+        {
+            return Err(failed(&path, error.into()));
+        }
+        let root = Root::open(&path)?;
+        check(&root).and_then(|()| fill(&root)).map_err(|error| failed(&path, error))?;
+        Ok(Self::with(path, root))
+    }
+
+    /// Sees to it that [`OverlayDirectory::create`] would not refuse the path, and makes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unpack`] with the path.
+    pub fn judge(path: &Path) -> Result<()> {
+        let path: PathBuf = path.components().collect();
+        if path.symlink_metadata().is_ok() {
+            return check(&Root::open(&path)?).map_err(|error| failed(&path, error));
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        match parent.unwrap_or(Path::new(".")).metadata() {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(failed(&path, io::ErrorKind::NotADirectory.into())),
+            Err(error) => Err(failed(&path, error)),
+        }
+    }
+
+    /// Opens one that is there; `None` where there is none, or something else.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
+        if !path.join("overlay2/l").is_dir() || !path.join("layerdb").is_dir() {
+            return Ok(None);
+        }
+        Ok(Some(Self::with(path.to_owned(), Root::open(path)?)))
+    }
+
+    fn with(path: PathBuf, root: Root) -> Self {
+        let user = files::is_there(root.as_fd(), &[b"overlay2/", USER_FORM].concat());
+        Self { path, root, form: if user { Form::User } else { Form::Trusted } }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whose attributes its layers are marked with.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    pub(super) fn handle(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Waits for other processes that change it, as long as `goes_on` says so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] where it did not.
+    pub fn lock(&self, goes_on: &dyn Fn() -> bool) -> Result<OverlayLock> {
+        let file = self.root.readable(b"").map_err(|error| self.failed(error.into()))?;
+        let file = File::from(file);
+        let what = "the directory of layers";
+        // Who holds it is at work: a lock dies with its process.
+        let waiting = Waiting { what, place: &self.path, patience: Duration::MAX };
+        let mut clock = Clock::new();
+        while !lock::attempt(&file, Mode::Exclusive, &self.path)? {
+            if !goes_on() {
+                return Err(Error::new(ErrorKind::Interrupted, "unpack").because("interrupted"));
+            }
+            clock.tick(&file, &waiting, None)?;
+            std::thread::sleep(lock::PAUSE);
+        }
+        Ok(OverlayLock(file))
+    }
+
+    pub(super) fn failed(&self, error: io::Error) -> Error {
+        failed(&self.path, error)
+    }
+}
+
+fn failed(path: &Path, error: io::Error) -> Error {
+    Error::new(ErrorKind::Unpack, "overlay").at(path.display().to_string()).caused_by(error)
+}
+
+/// Whether it is a directory of layers, or can become one.
+fn check(root: &Root) -> io::Result<()> {
+    let names = files::names(root.as_fd(), b"")?;
+    if names.iter().all(|name| OWN.contains(&&name[..])) {
+        return Ok(());
+    }
+    let is_one =
+        files::is_there(root.as_fd(), b"overlay2/l") && names.contains(&b"layerdb".to_vec());
+    if is_one { Ok(()) } else { Err(io::ErrorKind::DirectoryNotEmpty.into()) }
+}
+
+/// Makes what is missing. Only the owner gets to the files of layers: programs with set-id bits are among them.
+fn fill(root: &Root) -> io::Result<()> {
+    let handle = root.as_fd();
+    folder(handle, b"overlay2", 0o710)?;
+    let layers = root.readable(b"overlay2")?;
+    // A default ACL would change every mode.
+    _ = rustix::fs::fremovexattr(&layers, "system.posix_acl_default").is_ok();
+    if !files::is_there(layers.as_fd(), b"l") && Form::of_process(&layers) == Form::User {
+        match files::write(layers.as_fd(), USER_FORM, b"") {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other?,
+        }
+    }
+    folder(layers.as_fd(), b"empty", 0o755)?;
+    folder(handle, b"layerdb", 0o755)?;
+    folder(handle, b"layerdb/sha256", 0o755)?;
+    folder(layers.as_fd(), b"l", 0o710)
+}

@@ -1,0 +1,99 @@
+//! Small files and folders below a directory, by its handle.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+
+use rustix::fd::{AsFd as _, BorrowedFd};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, renameat, unlinkat};
+use rustix::io::Errno;
+
+use crate::layer::split;
+use crate::unpack::root::{Root, create, open_below};
+
+/// The most that is read of one file, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// Makes a folder where it is not there.
+pub(super) fn folder(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::Result<()> {
+    match mkdirat(directory, name, Mode::from_raw_mode(mode)) {
+        Err(Errno::EXIST) => {
+            open_below(directory, name, OFlags::PATH | OFlags::DIRECTORY)?;
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Writes a file that is not there yet.
+pub(super) fn write(directory: BorrowedFd<'_>, name: &[u8], bytes: &[u8]) -> io::Result<()> {
+    File::from(create(directory, name, 0o644)?).write_all(bytes)
+}
+
+/// Writes a file and puts it in the place of the one that is there, durably.
+pub(super) fn replace(directory: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let new = format!("{name}.new");
+    match unlinkat(directory, &new, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut file = File::from(create(directory, new.as_bytes(), 0o644)?);
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    renameat(directory, &new, directory, name)?;
+    Ok(())
+}
+
+/// The content of a regular file; `None` where there is none.
+pub(super) fn read(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let file = match open_below(directory, path, OFlags::RDONLY | OFlags::NONBLOCK) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+pub(super) fn is_there(directory: BorrowedFd<'_>, path: &[u8]) -> bool {
+    open_below(directory, path, OFlags::PATH).is_ok()
+}
+
+/// Names in a folder; none where there is no folder.
+pub(super) fn names(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let folder = match open_below(directory, path, OFlags::RDONLY | OFlags::DIRECTORY) {
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut names = Vec::new();
+    for child in Dir::read_from(&folder)? {
+        let child = child?;
+        match child.file_name().to_bytes() {
+            b"." | b".." => {}
+            name => names.push(name.to_vec()),
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Removes whatever is there.
+pub(super) fn remove(root: &Root, path: &[u8]) -> io::Result<()> {
+    let (parent, name) = split(path);
+    let parent = match root.directory(parent) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other?,
+    };
+    match unlinkat(&parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => crate::unpack::remove::clear(root, path, &|_| false, &mut |_| {}),
+        Err(Errno::NOENT) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Moves something within the root; nothing may be in its new place.
+pub(super) fn rename(root: &Root, from: &[u8], to: &[u8]) -> io::Result<()> {
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    rustix::fs::renameat_with(root.as_fd(), from, root.as_fd(), to, flags)?;
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! `images.json`: which images a directory of layers is for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::{OverlayDirectory, OverlayLock};
+use super::files;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+
+const FILE: &str = "images.json";
+
+/// An image whose layers are there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayImage {
+    /// Digest of the platform's manifest.
+    pub manifest: Digest,
+    /// Of each layer the chain that it ends, base first.
+    pub chains: Vec<Digest>,
+}
+
+impl OverlayDirectory {
+    /// The images that layers are kept for, by their names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unpack`] where the list is damaged: nothing may be removed then.
+    pub fn images(&self) -> Result<BTreeMap<String, OverlayImage>> {
+        let read = files::read(self.handle(), FILE.as_bytes());
+        let Some(bytes) = read.map_err(|error| self.failed(error))? else {
+            return Ok(BTreeMap::new());
+        };
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::new(ErrorKind::Unpack, "overlay")
+                .at(self.path().join(FILE).display().to_string())
+                .because("is damaged")
+                .caused_by(error)
+        })
+    }
+
+    /// Keeps the layers of an image; another one of that name loses it.
+    pub fn set_image(&self, _lock: &OverlayLock, name: &str, image: OverlayImage) -> Result<()> {
+        let mut images = self.images()?;
+        images.insert(name.to_owned(), image);
+        self.write_images(&images)
+    }
+
+    /// Keeps the layers of an image no longer; tells whether it was there. [`OverlayDirectory::prune`] frees the space.
+    pub fn remove_image(&self, _lock: &OverlayLock, name: &str) -> Result<bool> {
+        let mut images = self.images()?;
+        if images.remove(name).is_none() {
+            return Ok(false);
+        }
+        self.write_images(&images).map(|()| true)
+    }
+
+    fn write_images(&self, images: &BTreeMap<String, OverlayImage>) -> Result<()> {
+        let written = serde_json::to_vec_pretty(images)
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| files::replace(self.handle(), FILE, &bytes));
+        written.map_err(|error| self.failed(error))
+    }
+}

@@ -1,0 +1,140 @@
+//! What a stack of layers shows: of each path what the topmost layer that says something about it has, as the kernel
+//! finds it.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::fd::AsFd as _;
+use rustix::fs::{Dir, FileType, OFlags, Stat, fstat};
+use rustix::io::Errno;
+
+use super::form::{Form, is_whiteout};
+use crate::layer::split;
+use crate::unpack::root::{Root, open_below};
+
+/// Layers that are finished, the top one first.
+#[derive(Debug)]
+pub(super) struct Merged {
+    layers: Vec<Arc<Root>>,
+    form: Form,
+    /// Directories on the way to the one that was looked into last, and the layers that each is merged from.
+    way: Vec<(Vec<u8>, Vec<usize>)>,
+}
+
+/// Something that can be seen.
+pub(in crate::unpack) struct Seen {
+    pub(super) layer: Arc<Root>,
+    pub(super) stat: Stat,
+}
+
+impl Seen {
+    pub(super) fn is_directory(&self) -> bool {
+        is_directory(&self.stat)
+    }
+}
+
+impl Merged {
+    pub(super) fn new(layers: Vec<Arc<Root>>, form: Form) -> Self {
+        Self { layers, form, way: Vec::new() }
+    }
+
+    /// What is at this path, which has neither links nor dots in it.
+    pub(super) fn find(&mut self, path: &[u8]) -> io::Result<Option<Seen>> {
+        let parts = self.parts(split(path).0)?;
+        for at in parts {
+            let Some(layer) = self.layers.get(at) else { break };
+            match stat(layer, path)? {
+                None => {}
+                Some(stat) if is_whiteout(&stat) => break,
+                Some(stat) => return Ok(Some(Seen { layer: Arc::clone(layer), stat })),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The root, which the top layer describes.
+    pub(super) fn root(&self) -> io::Result<Option<Seen>> {
+        let seen =
+            |layer: &Arc<Root>| Ok(Seen { layer: Arc::clone(layer), stat: fstat(layer.as_fd())? });
+        self.layers.first().map(seen).transpose()
+    }
+
+    /// Names in the root that some layer has.
+    pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for layer in &self.layers {
+            for child in Dir::read_from(layer.as_fd())? {
+                let child = child?;
+                match child.file_name().to_bytes() {
+                    b"." | b".." => {}
+                    name => names.push(name.to_vec()),
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// The layers that a directory is merged from; none where there is no directory.
+    fn parts(&mut self, path: &[u8]) -> io::Result<Vec<usize>> {
+        while self.way.last().is_some_and(|(known, _)| !is_above(known, path)) {
+            self.way.pop();
+        }
+        loop {
+            let (known, parts) = match self.way.last() {
+                Some((known, parts)) => (known.len(), parts.clone()),
+                None => (0, (0..self.layers.len()).collect()),
+            };
+            let rest = path.get(known..).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(parts);
+            }
+            let start = usize::from(known > 0);
+            let slash = rest.iter().skip(start).position(|&byte| byte == b'/');
+            let end = slash.map_or(path.len(), |at| known + start + at);
+            let next = path.get(..end).unwrap_or_default();
+            let parts = self.parts_of(next, &parts)?;
+            self.way.push((next.to_vec(), parts));
+        }
+    }
+
+    /// Those of a directory in one that is merged from these.
+    fn parts_of(&self, path: &[u8], above: &[usize]) -> io::Result<Vec<usize>> {
+        let mut parts = Vec::new();
+        for &at in above {
+            let Some(layer) = self.layers.get(at) else { break };
+            let Some(stat) = stat(layer, path)? else { continue };
+            // A whiteout is no directory either.
+            if !is_directory(&stat) {
+                break;
+            }
+            parts.push(at);
+            if self.form.is_opaque(layer.readable(path)?)? {
+                break;
+            }
+        }
+        Ok(parts)
+    }
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+/// What one layer has at this path.
+fn stat(layer: &Root, path: &[u8]) -> io::Result<Option<Stat>> {
+    match open_below(layer.as_fd(), path, OFlags::PATH) {
+        Ok(found) => Ok(Some(fstat(&found)?)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether it is the path or a directory on the way to it.
+fn is_above(directory: &[u8], path: &[u8]) -> bool {
+    directory.is_empty()
+        || path
+            .strip_prefix(directory)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}

@@ -1,0 +1,177 @@
+//! Unpacks the layers of an image that are not there yet, several at once.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::changes::Overlay;
+use super::directory::{OverlayDirectory, OverlayLock};
+use super::layer_place::About;
+use super::stack::{Layer, Stack};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::Inflation;
+use crate::unpack::apply::LayerBlob;
+use crate::unpack::unpacker::{Options, Unpacked, Unpacker};
+
+/// Layers at once: each has megabytes on their way from one thread to another.
+const AT_ONCE: usize = 4;
+
+/// A layer and the stack that it is the top of.
+#[derive(Debug)]
+pub struct OverlayLayer<'a> {
+    /// The layer itself.
+    pub blob: LayerBlob<'a>,
+    /// The identity of the stack.
+    pub chain: Digest,
+}
+
+/// What became of an image's layers.
+#[derive(Debug, Default)]
+pub struct OverlayDone {
+    /// What was unpacked now.
+    pub unpacked: Unpacked,
+    /// Of each layer, base first, its uncompressed bytes, where it was unpacked now.
+    pub sizes: Vec<Option<u64>>,
+    /// Layers that were there.
+    pub shared: u64,
+    /// Bytes of their files.
+    pub shared_bytes: u64,
+}
+
+/// What all threads know.
+struct Run<'a> {
+    directory: &'a OverlayDirectory,
+    stack: Arc<Stack>,
+    chains: &'a [Digest],
+    options: Options,
+    sync: bool,
+    watch: &'a (dyn Fn(u64) -> bool + Sync),
+    /// Of all layers together.
+    inflation: Inflation,
+    failed: AtomicBool,
+}
+
+struct Unpacking<'a> {
+    number: usize,
+    blob: LayerBlob<'a>,
+}
+
+type Outcome = (usize, Result<(u64, Unpacked)>);
+
+impl OverlayDirectory {
+    /// Unpacks what is not there; `watch` hears of compressed bytes as they are read and tells whether to go on.
+    ///
+    /// Layers that were whole before one failed stay, and need not be unpacked again.
+    ///
+    /// # Errors
+    /// As [`Unpacker::apply_all`], with the number of the layer.
+    pub fn unpack(
+        &self,
+        _lock: &OverlayLock,
+        layers: Vec<OverlayLayer<'_>>,
+        options: Options,
+        sync: bool,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<OverlayDone, (usize, Error)> {
+        let early = |error| (usize::MAX, self.failed(error));
+        self.sweep().map_err(early)?;
+        let chains: Vec<_> = layers.iter().map(|layer| layer.chain.clone()).collect();
+        let mut done = OverlayDone { sizes: vec![None; layers.len()], ..OverlayDone::default() };
+        let (mut stack, mut missing) = (Vec::new(), Vec::new());
+        for (number, layer) in layers.into_iter().enumerate() {
+            if let Some(size) = self.size_of(&layer.chain).map_err(early)? {
+                done.shared += 1;
+                done.shared_bytes += size;
+                stack.push(Layer::Done(Arc::new(self.diff_of(&layer.chain).map_err(early)?)));
+            } else {
+                stack.push(Layer::Open);
+                missing.push(Unpacking { number, blob: layer.blob });
+            }
+        }
+        let run = Run {
+            directory: self,
+            stack: Arc::new(Stack::new(stack)),
+            chains: &chains,
+            options,
+            sync,
+            watch,
+            inflation: Inflation::default(),
+            failed: AtomicBool::new(false),
+        };
+        for (number, outcome) in run.all(missing) {
+            let (size, unpacked) = outcome.map_err(|error| (number, error))?;
+            if let Some(place) = done.sizes.get_mut(number) {
+                *place = Some(size);
+            }
+            done.unpacked.add(unpacked);
+        }
+        Ok(done)
+    }
+}
+
+impl Run<'_> {
+    /// What became of each, in their order; first of all the error that is to be told.
+    fn all(&self, missing: Vec<Unpacking<'_>>) -> Vec<Outcome> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = cores.min(AT_ONCE).min(missing.len());
+        let missing: Vec<_> = missing.into_iter().map(|one| Mutex::new(Some(one))).collect();
+        let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || {
+            // Base first: who waits for the layers below waits for threads that are at work.
+            while let Some(one) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let one = one.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(Unpacking { number, blob }) = one {
+                    let outcome = self.one(number, blob);
+                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((number, outcome));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcomes.sort_by_key(|(number, outcome)| match outcome {
+            Err(error) if error.kind() != ErrorKind::Interrupted => (0, *number),
+            Err(_) => (1, *number),
+            Ok(_) => (2, *number),
+        });
+        outcomes
+    }
+
+    fn one(&self, number: usize, blob: LayerBlob<'_>) -> Result<(u64, Unpacked)> {
+        let outcome = self.unpack(number, blob);
+        if outcome.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+            self.stack.set(number, Layer::Failed);
+        }
+        outcome
+    }
+
+    fn unpack(&self, number: usize, blob: LayerBlob<'_>) -> Result<(u64, Unpacked)> {
+        let (name, diff_id) = (blob.name.clone(), blob.diff_id.clone());
+        let failed = |error| crate::unpack::failed(&name, "", error);
+        let making = self.directory.begin_layer().map_err(failed)?;
+        let root = Arc::new(making.diff().map_err(failed)?);
+        let options = Options { new_root: number == 0, ..self.options };
+        let mut unpacker = Unpacker::new(making.diff().map_err(failed)?, options)?;
+        unpacker.overlay = Some(Overlay::new(&self.stack, number, self.directory.form()));
+        let watch = |bytes| !self.failed.load(Ordering::Relaxed) && (self.watch)(bytes);
+        let sizes = unpacker
+            .apply_among(&self.inflation, vec![blob], &watch)
+            .map_err(|(_, error)| error)?;
+        let receipt = unpacker.finish()?;
+        // What was taken from layers below is as good as they are.
+        self.stack.below(number).map_err(failed)?;
+        let (below, chain) = self.chains.split_at(number);
+        if let Some(chain) = chain.first() {
+            let about = About { chain, diff_id: &diff_id, below, size: receipt.bytes };
+            making.publish(&about, self.sync).map_err(failed)?;
+        }
+        self.stack.set(number, Layer::Done(root));
+        Ok((sizes.into_iter().sum(), receipt))
+    }
+}

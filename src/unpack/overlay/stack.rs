@@ -1,0 +1,68 @@
+//! The layers of one image while they are unpacked at once: who needs the ones below waits for them.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, ErrorKind};
+use crate::unpack::root::Root;
+
+/// What became of each layer so far, base first.
+#[derive(Debug)]
+pub(super) struct Stack {
+    layers: Mutex<Vec<Layer>>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Layer {
+    Open,
+    /// Verified, and under its name.
+    Done(Arc<Root>),
+    Failed,
+}
+
+impl Stack {
+    pub(super) fn new(layers: Vec<Layer>) -> Self {
+        Self { layers: Mutex::new(layers), changed: Condvar::new() }
+    }
+
+    fn layers(&self) -> MutexGuard<'_, Vec<Layer>> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set(&self, number: usize, layer: Layer) {
+        if let Some(place) = self.layers().get_mut(number) {
+            *place = layer;
+        }
+        self.changed.notify_all();
+    }
+
+    /// The layers below this one, the top one first, when all of them are done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] where one of them failed, which tells why itself.
+    pub(super) fn below(&self, number: usize) -> io::Result<Vec<Arc<Root>>> {
+        let mut layers = self.layers();
+        loop {
+            let below = layers.get(..number).unwrap_or_default();
+            if below.iter().any(|layer| matches!(layer, Layer::Failed)) {
+                let error = Error::new(ErrorKind::Interrupted, "unpack");
+                return Err(io::Error::other(error.because("a layer below has failed")));
+            }
+            let done: Option<Vec<_>> = below
+                .iter()
+                .rev()
+                .map(|layer| match layer {
+                    Layer::Done(root) => Some(Arc::clone(root)),
+                    Layer::Open | Layer::Failed => None,
+                })
+                .collect();
+            match done {
+                Some(done) => return Ok(done),
+                None => {
+                    layers = self.changed.wait(layers).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+}

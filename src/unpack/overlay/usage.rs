@@ -1,0 +1,114 @@
+//! What a directory of layers takes, and what of it no image needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::directory::{OverlayDirectory, OverlayLock};
+use crate::digest::Digest;
+use crate::error::Result;
+
+/// What an image takes in a directory of layers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OverlayImageUsage {
+    /// The image's name there.
+    pub reference: String,
+    /// Digest of its manifest.
+    pub manifest: Digest,
+    /// Bytes of the files of its layers.
+    pub size: u64,
+    /// Those of layers that other images have too.
+    pub shared: u64,
+    /// Those of its own.
+    pub unique: u64,
+}
+
+/// What a directory of layers takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OverlayUsage {
+    /// Each image.
+    pub images: Vec<OverlayImageUsage>,
+    /// Layers that are there.
+    pub layers: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Bytes of those that no image needs.
+    pub unreferenced: u64,
+}
+
+/// What was freed, or would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OverlayFreed {
+    /// Layers that no image needs.
+    pub layers: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+}
+
+impl OverlayDirectory {
+    /// What its images take, together and each alone.
+    pub fn usage(&self) -> Result<OverlayUsage> {
+        let sizes = self.sizes()?;
+        let images = self.images()?;
+        let mut users: BTreeMap<&Digest, u64> = BTreeMap::new();
+        for chain in images.values().flat_map(|image| &image.chains) {
+            *users.entry(chain).or_default() += 1;
+        }
+        let size_of = |chain: &Digest| sizes.get(chain).copied().unwrap_or_default();
+        let mut usage = OverlayUsage { layers: sizes.len() as u64, ..OverlayUsage::default() };
+        usage.bytes = sizes.values().sum();
+        let free = sizes.iter().filter(|(chain, _)| !users.contains_key(chain));
+        usage.unreferenced = free.map(|(_, size)| size).sum();
+        for (reference, image) in &images {
+            let size = image.chains.iter().map(size_of).sum();
+            let own = image.chains.iter().filter(|chain| users.get(chain) == Some(&1));
+            let unique = own.map(size_of).sum();
+            usage.images.push(OverlayImageUsage {
+                reference: reference.clone(),
+                manifest: image.manifest.clone(),
+                size,
+                shared: size - unique,
+                unique,
+            });
+        }
+        Ok(usage)
+    }
+
+    /// Removes layers that no image needs and no mount shows; without a lock it only tells what it would be.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Unpack`] where it cannot be told what is needed: nothing is removed then.
+    pub fn prune(&self, lock: Option<&OverlayLock>) -> Result<OverlayFreed> {
+        let images = self.images()?;
+        let needed: BTreeSet<_> = images.values().flat_map(|image| &image.chains).collect();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let sizes = self.sizes()?;
+        let mut freed = OverlayFreed::default();
+        let failed = |error| self.failed(error);
+        for chain in self.layers().map_err(failed)? {
+            if needed.contains(&chain) || Self::is_mounted(&mounts, &chain) {
+                continue;
+            }
+            freed.layers += 1;
+            freed.bytes += sizes.get(&chain).copied().unwrap_or_default();
+            if lock.is_some() {
+                self.remove_layer(&chain).map_err(failed)?;
+            }
+        }
+        if lock.is_some() {
+            self.sweep().map_err(failed)?;
+        }
+        Ok(freed)
+    }
+
+    /// The layers that are whole.
+    fn sizes(&self) -> Result<BTreeMap<Digest, u64>> {
+        let mut sizes = BTreeMap::new();
+        for chain in self.layers().map_err(|error| self.failed(error))? {
+            if let Some(size) = self.size_of(&chain).map_err(|error| self.failed(error))? {
+                sizes.insert(chain, size);
+            }
+        }
+        Ok(sizes)
+    }
+}

@@ -1,0 +1,407 @@
+//! `unpack --overlay`: layers in directories that images share, as docker keeps them, and what they show when mounted.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rpull::insight::layers::chain_ids;
+use serde_json::{Value, json};
+
+use crate::support::cli::Cli;
+use crate::support::entries::{Item, layer_of};
+use crate::support::images::{Family, Image, Layer, gzip, image, random_blob};
+use crate::support::live::{is_root, needs};
+use crate::support::mounted::{Mounted, can_mount};
+use crate::support::tars;
+use crate::support::tree::{self, names};
+
+fn base() -> Layer {
+    layer_of(&[
+        Item::dir("etc").mtime(7),
+        Item::file("etc/gone", "gone"),
+        Item::file("etc/kept", "kept").mode(0o640).owner(3, 4),
+        Item::dir("opt").mtime(8),
+        Item::file("opt/old", "old"),
+        Item::file("big", random_blob(700_000, 1)),
+        Item::symlink("link", "etc"),
+    ])
+}
+
+fn upper(text: &str) -> Layer {
+    layer_of(&[
+        Item::dir("etc").mtime(9),
+        Item::whiteout("etc/gone"),
+        Item::dir("opt").mtime(10),
+        Item::file("opt/.wh..wh..opq", ""),
+        Item::file("opt/new", text),
+    ])
+}
+
+fn sample(text: &str) -> Image {
+    image(Family::Oci, "amd64", &[base(), upper(text)])
+}
+
+/// Writes an image as an archive under this name.
+fn archive(cli: &Cli, image: &Image, name: &str) -> String {
+    let file = format!("{name}.tar");
+    let tar = tars::tar(&tars::layout(image, Some(&format!("example.com/{name}:1"))));
+    fs::write(cli.dir().join(&file), tar).unwrap();
+    format!("oci-archive:{file}")
+}
+
+fn chains(layers: &[Layer]) -> Vec<String> {
+    let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+    chain_ids(&diff_ids).iter().map(|chain| chain.encoded().to_owned()).collect()
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+/// Names in a folder.
+fn listed(path: PathBuf) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn layers_lie_as_docker_keeps_them() {
+    let cli = Cli::new();
+    let held = sample("1");
+    let output = cli.run(&["unpack", "--overlay", &archive(&cli, &held, "app"), "layers"]).await;
+    output.expect(0, "unpacked 2 of 2 layers, 5 files, 700.0 kB, 0 B shared (0 %), ");
+    let (dir, layers) = (cli.dir().join("layers"), [base(), upper("1")]);
+    let chains = chains(&layers);
+    assert_eq!(listed(dir.clone()), ["images.json", "layerdb", "overlay2"]);
+    let short: Vec<_> =
+        chains.iter().map(|chain| text(&dir.join("overlay2").join(chain).join("link"))).collect();
+    for (number, (chain, layer)) in chains.iter().zip(&layers).enumerate() {
+        let (place, entry) =
+            (dir.join("overlay2").join(chain), dir.join("layerdb/sha256").join(chain));
+        let mut wanted = vec!["committed", "diff", "link", "lower"];
+        let mut described = vec!["cache-id", "diff", "parent", "size"];
+        if number == 0 {
+            wanted.retain(|name| *name != "lower");
+            described.retain(|name| *name != "parent");
+        } else {
+            assert_eq!(text(&place.join("lower")), format!("l/{}", short[0]));
+            assert_eq!(text(&entry.join("parent")), format!("sha256:{}", chains[0]));
+        }
+        assert_eq!(
+            (listed(place.clone()), listed(entry.clone())),
+            (
+                wanted.iter().map(ToString::to_string).collect(),
+                described.iter().map(ToString::to_string).collect()
+            )
+        );
+        assert_eq!(text(&entry.join("cache-id")), *chain);
+        assert_eq!(text(&entry.join("diff")), layer.diff_id.as_str());
+        let link = dir.join("overlay2/l").join(&short[number]);
+        assert_eq!(fs::read_link(link).unwrap(), Path::new(&format!("../{chain}/diff")));
+        assert_eq!(short[number].len(), 26);
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(&place), mode(&place.join("diff"))), (0o710, 0o755));
+    }
+    let size = |number: usize| text(&dir.join("layerdb/sha256").join(&chains[number]).join("size"));
+    assert_eq!((size(0), size(1)), ("700011".to_owned(), "1".to_owned()));
+    let images: Value = serde_json::from_str(&text(&dir.join("images.json"))).unwrap();
+    let ids: Vec<_> = chains.iter().map(|chain| format!("sha256:{chain}")).collect();
+    let wanted = json!({"example.com/app:1": {"manifest": held.manifest.digest(), "chains": ids}});
+    assert_eq!(images, wanted);
+    let top = dir.join("overlay2/l").display().to_string();
+    let user = if is_root("") { "" } else { "userxattr," };
+    let wanted = format!(
+        "mount -t overlay overlay -o ro,{user}lowerdir={top}/{}:{top}/{} /mnt\n",
+        short[1], short[0]
+    );
+    assert_eq!(output.stdout, wanted);
+}
+
+#[tokio::test]
+async fn images_share_layers_and_the_receipt_tells() {
+    let cli = Cli::new();
+    let (first, second) = (archive(&cli, &sample("1"), "a"), archive(&cli, &sample("22"), "b"));
+    cli.run(&["unpack", "--overlay", &first, "layers"]).await.expect(0, "unpacked 2 of 2 layers");
+    let output = cli.run(&["unpack", "--overlay", &second, "layers"]).await;
+    output.expect(0, "unpacked 1 of 2 layers, 1 file, 2 B, 700.0 kB shared (99 %), ");
+    let told = cli.json(&["unpack", "--overlay", "--json", &second, "layers"]).await;
+    assert_eq!(told["shared"], json!({"layers": 2, "bytes": 700_013}));
+    assert_eq!((&told["bytes"], &told["directory"]), (&json!(0), &json!("layers")));
+    assert_eq!((&told["layers"][0]["shared"], &told["mounted"]), (&json!(true), &Value::Null));
+    assert!(told["mount"].as_str().unwrap().starts_with("mount -t overlay "), "{told}");
+    assert_eq!(listed(cli.dir().join("layers/overlay2/l")).len(), 3);
+    assert_eq!(listed(cli.dir().join("layers/layerdb/sha256")).len(), 3);
+}
+
+#[tokio::test]
+async fn mounted_it_is_the_tree_that_umoci_makes() {
+    let test = "mounted_it_is_the_tree_that_umoci_makes";
+    if !needs(test, &["umoci"]) || !can_mount(test) {
+        return;
+    }
+    let cli = Cli::new();
+    let top = layer_of(&[
+        Item::dir("usr").mtime(11),
+        Item::dir("usr/bin").mode(0o1755).owner(5, 6).mtime(12),
+        Item::file("usr/bin/su", "x").mode(0o4755),
+        Item::hardlink("usr/bin/again", "usr/bin/su"),
+        Item::device(b'3', "null", 1, 3).mode(0o666),
+        Item::file("attributed", "x").xattr("user.a", "1"),
+        Item::dir("opt").mtime(13),
+        Item::whiteout("opt/new"),
+        Item::whiteout("link"),
+        Item::dir("link").mtime(14),
+        Item::file("link/now-a-directory", ""),
+    ]);
+    let held = image(Family::Oci, "amd64", &[base(), upper("1"), top]);
+    let place = archive(&cli, &held, "app");
+    cli.run(&["copy", &place, "oci:layout:app"]).await.expect(0, "");
+    let bundle = cli.dir().join("bundle");
+    let layout = format!("{}:app", cli.dir().join("layout").display());
+    let umoci = Command::new("umoci")
+        .args(["unpack", "--image", &layout, bundle.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(umoci.status.success(), "{}", String::from_utf8_lossy(&umoci.stderr));
+    let point = cli.dir().join("root");
+    fs::create_dir(&point).unwrap();
+    let args = ["unpack", "--overlay", &place, "layers", "--mount", "root"];
+    cli.run(&args).await.expect(0, "");
+    let _mounted = Mounted::at(&point);
+    let nodes = |root: &Path| {
+        let mut nodes = tree::nodes(root, &[]);
+        // No layer says anything about it, and umoci leaves the time of its making.
+        nodes[0].mtime = (0, 0);
+        nodes
+    };
+    assert_eq!(nodes(&point), nodes(&bundle.join("rootfs")));
+    assert!(fs::write(point.join("x"), "").is_err(), "it is mounted to be read");
+}
+
+#[tokio::test]
+async fn a_program_runs_in_the_mounted_root_and_what_was_removed_is_hidden() {
+    let test = "a_program_runs_in_the_mounted_root_and_what_was_removed_is_hidden";
+    if !needs(test, &["cc", "chroot"]) || !can_mount(test) {
+        return;
+    }
+    let cli = Cli::new();
+    let source = cli.dir().join("tell.c");
+    let code = r#"
+        #include <stdio.h>
+        #include <unistd.h>
+        int main(int n, char **paths) {
+            for (int i = 1; i < n; i++) printf("%s %s\n", paths[i], access(paths[i], F_OK) ? "no" : "yes");
+            return 0;
+        }"#;
+    fs::write(&source, code).unwrap();
+    let program = cli.dir().join("tell");
+    let made =
+        Command::new("cc").args(["-static", "-o"]).args([&program, &source]).status().unwrap();
+    assert!(made.success());
+    let tell = layer_of(&[Item::file("bin/tell", fs::read(&program).unwrap()).mode(0o755)]);
+    let held = image(Family::Oci, "amd64", &[tell, base(), upper("1")]);
+    let point = cli.dir().join("root");
+    fs::create_dir(&point).unwrap();
+    let place = archive(&cli, &held, "app");
+    cli.run(&["unpack", "--overlay", &place, "layers", "--mount", "root"]).await.expect(0, "");
+    let mounted = Mounted::at(&point);
+    let run = || {
+        let paths = ["/bin/tell", "/etc/gone", "/etc/kept", "/link/kept", "/opt/old", "/opt/new"];
+        let output = Command::new("chroot").arg(&point).args(paths).args(&paths[1..]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let told = run();
+    assert!(
+        told.starts_with(
+            "/etc/gone no\n/etc/kept yes\n/link/kept yes\n/opt/old no\n/opt/new yes\n"
+        ),
+        "{told}"
+    );
+    drop(mounted);
+    // An image of one layer needs a second one to be mounted.
+    let one = archive(&cli, &image(Family::Oci, "amd64", &[base()]), "one");
+    cli.run(&["unpack", "--overlay", &one, "layers", "--mount", "root"]).await.expect(0, "");
+    let _mounted = Mounted::at(&point);
+    assert_eq!(names(&point), ["big", "etc/", "etc/gone", "etc/kept", "link", "opt/", "opt/old"]);
+}
+
+#[tokio::test]
+async fn many_layers_are_mounted_from_within_and_the_line_says_how() {
+    let test = "many_layers_are_mounted_from_within_and_the_line_says_how";
+    if !can_mount(test) {
+        return;
+    }
+    let cli = Cli::new();
+    let layers: Vec<_> = (0..127)
+        .map(|n| layer_of(&[Item::file(n.to_string(), ""), Item::file("top", n.to_string())]))
+        .collect();
+    let place = archive(&cli, &image(Family::Oci, "amd64", &layers), "app");
+    let point = cli.dir().join("root");
+    fs::create_dir(&point).unwrap();
+    let args = ["unpack", "--overlay", &place, "it's here", "--mount", "root"];
+    let output = cli.run(&args).await;
+    let mounted = Mounted::at(&point);
+    output.expect(0, "unpacked 127 of 127 layers");
+    assert_eq!((text(&point.join("top")), names(&point).len()), ("126".to_owned(), 128));
+    drop(mounted);
+    assert!(output.stdout.starts_with("(cd '/"), "{}", output.stdout);
+    let _mounted = Mounted::by(output.stdout.trim_end(), &point);
+    assert_eq!((text(&point.join("top")), names(&point).len()), ("126".to_owned(), 128));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_layer_is_told_and_it_gets_no_name() {
+    let cli = Cli::new();
+    let other = Layer { diff_id: upper("2").diff_id, ..upper("1") };
+    let hostile = layer_of(&[Item::file("ok", ""), Item::hardlink("bad", "absent")]);
+    let cut = Layer { bytes: upper("1").bytes.slice(..60), ..upper("1") };
+    for (number, (bad, code, words)) in [
+        (other, 5, "uncompressed it has digest sha256:"),
+        (hostile, 7, ": bad: is a hard link to what is not there"),
+        (cut, 7, "layer sha256:"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let held = image(Family::Oci, "amd64", &[base(), bad, upper("3")]);
+        let place = archive(&cli, &held, &format!("app{number}"));
+        let output = cli.run(&["unpack", "--overlay", &place, "layers"]).await;
+        output.expect(code, words).expect(code, "error: layer sha256:");
+        // The base is whole, and the next image need not unpack it.
+        let base = chains(&[base()]);
+        assert_eq!(
+            listed(cli.dir().join("layers/overlay2")),
+            [&base[..], &["empty".into(), "l".into()]].concat()
+        );
+        assert_eq!(listed(cli.dir().join("layers/layerdb/sha256")), base);
+        assert!(!cli.dir().join("layers/images.json").exists());
+    }
+    let place = archive(&cli, &sample("1"), "good");
+    cli.run(&["unpack", "--overlay", &place, "layers"]).await.expect(0, "unpacked 1 of 2 layers");
+    // With nobody to blame nothing is made.
+    cli.run(&["unpack", "--overlay", "oci:absent", "other"]).await.expect(3, "does not exist");
+    assert!(!cli.dir().join("other").exists());
+    cli.run(&["unpack", "--overlay", &place, "other", "--mount", "absent"])
+        .await
+        .expect(7, "mount: absent");
+    assert!(!cli.dir().join("other").exists());
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_half_is_left_and_with_room_it_completes() {
+    let test = "on_a_full_disk_nothing_half_is_left_and_with_room_it_completes";
+    if !can_mount(test) {
+        return;
+    }
+    let cli = Cli::new();
+    let place = archive(&cli, &sample("1"), "app");
+    let disk = cli.dir().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let _disk = Mounted::by("mount -t tmpfs -o size=600k small /mnt", &disk);
+    let output = cli.run(&["unpack", "--overlay", &place, "disk/layers"]).await;
+    output.expect(7, ": big: No space left on device").expect(7, "hint: free some space there");
+    assert_eq!(listed(disk.join("layers/overlay2")), ["empty", "l"]);
+    let more = Command::new("mount").args(["-o", "remount,size=2m"]).arg(&disk).status().unwrap();
+    assert!(more.success());
+    cli.run(&["unpack", "--overlay", &place, "disk/layers"]).await.expect(0, "unpacked 2 of 2");
+}
+
+#[tokio::test]
+async fn only_a_directory_of_layers_is_taken_and_planted_links_lead_nowhere() {
+    let cli = Cli::new();
+    let (place, dir) = (archive(&cli, &sample("1"), "app"), cli.dir());
+    for name in ["full", "victim", "empty"] {
+        fs::create_dir(dir.join(name)).unwrap();
+    }
+    fs::write(dir.join("full/file"), "mine").unwrap();
+    let link =
+        |target: &str, name: &str| std::os::unix::fs::symlink(target, dir.join(name)).unwrap();
+    link("empty", "link");
+    for (target, why) in
+        [("full", "directory not empty"), ("link", ""), ("gone/layers", "No such file")]
+    {
+        cli.run(&["unpack", "--overlay", &place, target]).await.expect(7, why);
+    }
+    assert_eq!(
+        (listed(dir.join("full")), listed(dir.join("empty")).len()),
+        (vec!["file".to_owned()], 0)
+    );
+    link("../victim", "empty/overlay2");
+    cli.run(&["unpack", "--overlay", &place, "empty"]).await.expect(7, "overlay: empty");
+    fs::remove_file(dir.join("empty/overlay2")).unwrap();
+    cli.run(&["unpack", "--overlay", &place, "empty"]).await.expect(0, "");
+    // A short name that leads elsewhere is set right, and layerdb is not written to through a link.
+    let layers = [base(), upper("2")];
+    let chain = &chains(&layers)[1];
+    link("../../../victim", &format!("empty/overlay2/{chain}"));
+    link("../../../victim", &format!("empty/layerdb/sha256/{chain}"));
+    let place = archive(&cli, &sample("2"), "other");
+    cli.run(&["unpack", "--overlay", "--sync", &place, "empty"]).await.expect(0, "unpacked 1 of 2");
+    assert!(listed(dir.join("victim")).is_empty());
+    assert!(dir.join("empty/overlay2").join(chain).join("committed").is_file());
+}
+
+#[tokio::test]
+async fn without_root_a_user_namespace_mounts_it() {
+    let test = "without_root_a_user_namespace_mounts_it";
+    if !needs(test, &["setpriv", "unshare"]) || !is_root(test) {
+        return;
+    }
+    let cli = Cli::new();
+    let place = archive(&cli, &sample("1"), "app");
+    fs::create_dir(cli.dir().join("open")).unwrap();
+    for path in [cli.dir(), &cli.dir().join("open")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"];
+    let args = ["unpack", "--overlay", "--no-store", &place, "open/layers"];
+    let output = cli.spawn_under(&user, &args).wait().await;
+    output.expect(0, "warning: left out the owners of ");
+    assert!(output.stdout.contains(" -o ro,userxattr,lowerdir="), "{}", output.stdout);
+    let top = cli.dir().join("open/layers/overlay2").join(&chains(&[base(), upper("1")])[1]);
+    let nodes = tree::nodes(&top.join("diff"), &[]);
+    let of = |path: &str| nodes.iter().find(|node| node.path == path).unwrap();
+    assert_eq!((of("etc/gone").mode, of("etc/gone").device), (0o20000, 0));
+    assert_eq!(of("opt").attributes, [("user.overlay.opaque".to_owned(), b"y".to_vec())]);
+    fs::create_dir(cli.dir().join("open/root")).unwrap();
+    let point = cli.dir().join("open/root").display().to_string();
+    let line = output.stdout.replace(" /mnt", &format!(" {point}"));
+    let script = format!("{} && cd {point} && ls etc opt", line.trim_end());
+    let shown = Command::new("setpriv")
+        .args(&user[1..])
+        .args(["unshare", "-Urm", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    let shown = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+    // Some kernels let no user have a namespace.
+    if !shown.1.contains("Operation not permitted") {
+        assert_eq!(shown.0, "etc:\nkept\n\nopt:\nnew\n", "{}", shown.1);
+    }
+}
+
+#[tokio::test]
+async fn two_at_once_make_each_layer_once() {
+    let cli = Cli::new();
+    let many: Vec<_> =
+        (0..6).map(|n| layer_of(&[Item::file(format!("f{n}"), random_blob(300_000, n))])).collect();
+    let place = |name: &str, last: Layer| {
+        let layers = [&many[..], &[last]].concat();
+        archive(&cli, &image(Family::Oci, "amd64", &layers), name)
+    };
+    let (a, b) = (place("a", upper("1")), place("b", gzip(&[0; 1024])));
+    let args = |place| ["unpack", "--overlay", place, "layers"];
+    let (first, second) = (cli.spawn(&args(&a)), cli.spawn(&args(&b)));
+    let outputs = [first.wait().await, second.wait().await];
+    for output in &outputs {
+        output.expect(0, "unpacked ");
+    }
+    let unpacked = |count: &str| outputs.iter().any(|output| output.stderr.contains(count));
+    assert!(unpacked("unpacked 7 of 7") && unpacked("unpacked 1 of 7"), "{outputs:?}");
+    let images: Value = serde_json::from_str(&text(&cli.dir().join("layers/images.json"))).unwrap();
+    assert_eq!(images.as_object().unwrap().len(), 2);
+}

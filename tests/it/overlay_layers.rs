@@ -1,0 +1,345 @@
+//! What layers become in directories of their own: the same tree when they are mounted as in one root.
+
+use std::fs;
+use std::io::{BufReader, Cursor};
+use std::path::{Path, PathBuf};
+
+use rpull::digest::Digest;
+use rpull::error::{Error, Result};
+use rpull::insight::layers::chain_ids;
+use rpull::layer::{Entries, Limits};
+use rpull::unpack::overlay::{OverlayDirectory, OverlayDone, OverlayLayer};
+use rpull::unpack::{Cause, LayerBlob, Options, Root, Unpacker};
+use tempfile::TempDir;
+
+use crate::support::canary::Canary;
+use crate::support::entries::{Item, tar};
+use crate::support::live::is_root;
+use crate::support::mounted::{Mounted, can_mount};
+use crate::support::tree::{self, Node};
+
+/// Layers in a directory of their own.
+struct Stack {
+    dir: TempDir,
+    chains: Vec<Digest>,
+    done: OverlayDone,
+}
+
+fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, OverlayDone)> {
+    let tars: Vec<_> = layers.iter().map(|items| tar(items)).collect();
+    let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
+    let chains = chain_ids(&diff_ids);
+    let blobs = tars.iter().zip(&diff_ids).zip(&chains).enumerate();
+    let layers = blobs.map(|(number, ((tar, diff_id), chain))| OverlayLayer {
+        blob: LayerBlob {
+            name: format!("layer {number}"),
+            diff_id: diff_id.clone(),
+            open: Box::new(move || Ok(Box::new(Cursor::new(tar.clone())))),
+        },
+        chain: chain.clone(),
+    });
+    let directory = OverlayDirectory::create(path)?;
+    let lock = directory.lock(&|| true)?;
+    let done = directory.unpack(&lock, layers.collect(), Options::default(), false, &|_| true);
+    Ok((chains, done.map_err(|(_, error): (usize, Error)| error)?))
+}
+
+impl Stack {
+    fn of(layers: &[&[Item]]) -> Self {
+        Self::try_of(layers).unwrap()
+    }
+
+    fn try_of(layers: &[&[Item]]) -> Result<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let (chains, done) = unpack(dir.path(), layers)?;
+        Ok(Self { dir, chains, done })
+    }
+
+    fn diff(&self, number: usize) -> PathBuf {
+        self.dir.path().join("overlay2").join(self.chains[number].encoded()).join("diff")
+    }
+
+    /// What the directory of one layer has, the root left out.
+    fn nodes(&self, number: usize) -> Vec<Node> {
+        tree::nodes(&self.diff(number), &[]).split_off(1)
+    }
+
+    fn names(&self, number: usize) -> Vec<String> {
+        tree::names(&self.diff(number))
+    }
+
+    /// What all of them show.
+    fn mounted(&self) -> Vec<Node> {
+        let directory = OverlayDirectory::open(self.dir.path()).unwrap().unwrap();
+        let point = tempfile::tempdir().unwrap();
+        let line = directory.mount_line(&self.chains).unwrap();
+        let _mounted = Mounted::by(&line, point.path());
+        tree::nodes(point.path(), &[])
+    }
+}
+
+/// The tree that these layers give in one root.
+fn flat(layers: &[&[Item]]) -> Result<Vec<Node>> {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { new_root: true, ..Options::default() };
+    let mut unpacker = Unpacker::new(Root::open(dir.path())?, options)?;
+    for layer in layers {
+        let tar = tar(layer);
+        unpacker.apply("layer", &mut Entries::new(BufReader::new(&tar[..]), Limits::default()))?;
+    }
+    unpacker.finish()?;
+    Ok(tree::nodes(dir.path(), &[]))
+}
+
+/// A hard link into a lower layer has one name less: other names of the file there keep the old one.
+fn without_links(mut nodes: Vec<Node>) -> Vec<Node> {
+    for node in &mut nodes {
+        node.same_as.clear();
+    }
+    nodes.sort_by(|a, b| a.path.cmp(&b.path));
+    nodes
+}
+
+fn is_whiteout(node: &Node) -> bool {
+    (node.mode, node.device) == (0o20000, 0)
+}
+
+fn opaque(node: &Node) -> bool {
+    node.attributes.iter().any(|(name, value)| name.ends_with(".overlay.opaque") && value == b"y")
+}
+
+fn base() -> Vec<Item> {
+    vec![
+        Item::dir("./").mode(0o711).owner(1, 2).mtime(3),
+        Item::dir("a").mode(0o750).owner(3, 4).mtime(5).xattr("user.a", "1"),
+        Item::dir("a/b").mode(0o1777).mtime(6),
+        Item::file("a/b/c", "c").mode(0o4755).owner(7, 8).mtime(9).xattr("user.c", "2"),
+        Item::file("a/x", "x"),
+        Item::symlink("l", "a/b"),
+        Item::symlink("abs", "/a"),
+        Item::file("f", "f"),
+    ]
+}
+
+#[test]
+fn parents_that_a_layer_does_not_name_are_like_those_below() {
+    if !is_root("parents_that_a_layer_does_not_name_are_like_those_below") {
+        return;
+    }
+    let stack = Stack::of(&[&base(), &[Item::file("a/b/new", "n")]]);
+    let nodes = tree::nodes(&stack.diff(1), &[]);
+    let found: Vec<_> =
+        nodes.iter().map(|node| (&node.path[..], node.mode, node.owner, node.mtime.0)).collect();
+    let wanted = [
+        ("", 0o40711, (1, 2), 3),
+        ("a", 0o40750, (3, 4), 5),
+        ("a/b", 0o41777, (0, 0), 6),
+        ("a/b/new", 0o100_644, (0, 0), 1_600_000_000),
+    ];
+    assert_eq!(found, wanted);
+    assert_eq!(nodes[1].attributes, [("user.a".to_owned(), b"1".to_vec())]);
+}
+
+#[test]
+fn links_of_lower_layers_lead_to_the_directory_that_gets_the_entry() {
+    let stack = Stack::of(&[&base(), &[Item::file("l/new", "n"), Item::whiteout("abs/x")]]);
+    assert_eq!(stack.names(1), ["a/", "a/b/", "a/b/new", "a/x"]);
+    assert!(is_whiteout(&stack.nodes(1)[2]), "{:?}", stack.nodes(1));
+}
+
+#[test]
+fn a_hard_link_into_a_lower_layer_copies_the_file_first() {
+    let stack = Stack::of(&[
+        &base(),
+        &[Item::hardlink("link", "l/c"), Item::hardlink("also", "a/b/c"), Item::hardlink("s", "l")],
+    ]);
+    assert_eq!(stack.names(1), ["a/", "a/b/", "a/b/c", "also", "l", "link", "s"]);
+    let nodes = stack.nodes(1);
+    let of = |path: &str| nodes.iter().find(|node| node.path == path).unwrap();
+    let below = stack.nodes(0);
+    let below = below.iter().find(|node| node.path == "a/b/c").unwrap();
+    assert_eq!(Node { same_as: "also".into(), ..below.clone() }, *of("a/b/c"));
+    assert_eq!((&of("link").same_as[..], &of("s").bytes[..]), ("also", &b"a/b"[..]));
+    assert_eq!(stack.done.unpacked.bytes, 4, "the copy counts as a file of the layer");
+}
+
+#[test]
+fn holes_stay_holes_in_a_copy() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let (chains, _) = unpack(dir.path(), &[&[Item::file("s", "")]]).unwrap();
+    let diff = |chain: &Digest| dir.path().join("overlay2").join(chain.encoded()).join("diff");
+    fs::File::options()
+        .write(true)
+        .open(diff(&chains[0]).join("s"))
+        .unwrap()
+        .set_len(9 << 30)
+        .unwrap();
+    let (chains, _) =
+        unpack(dir.path(), &[&[Item::file("s", "")], &[Item::hardlink("l", "s")]]).unwrap();
+    let copy = diff(&chains[1]).join("l").metadata().unwrap();
+    assert_eq!((copy.len(), copy.blocks()), (9 << 30, 0));
+}
+
+#[test]
+fn marks_are_made_where_there_is_something_to_hide() {
+    let stack = Stack::of(&[
+        &base(),
+        &[
+            Item::whiteout("a/x"),
+            Item::whiteout("a/absent"),
+            Item::whiteout("gone/absent"),
+            Item::whiteout("f"),
+            Item::file("f", "mine"),
+            Item::dir("new"),
+            Item::file("new/.wh..wh..opq", ""),
+            Item::whiteout("new/x"),
+            Item::file("a/b/mine", ""),
+            Item::file("a/b/.wh..wh..opq", ""),
+            Item::whiteout("a/b/c"),
+        ],
+        &[Item::whiteout("a/x"), Item::whiteout("a")],
+        &[Item::whiteout("a"), Item::file("a/again", "")],
+    ]);
+    assert_eq!(stack.names(1), ["a/", "a/b/", "a/b/mine", "a/x", "f", "new/"]);
+    let nodes = stack.nodes(1);
+    let of = |path: &str| nodes.iter().find(|node| node.path == path).unwrap();
+    assert!(is_whiteout(of("a/x")) && opaque(of("a/b")) && !opaque(of("new")));
+    assert_eq!(of("f").bytes, b"mine");
+    assert_eq!(stack.names(2), ["a"]);
+    assert!(is_whiteout(&stack.nodes(2)[0]));
+    assert!(!opaque(&stack.nodes(3)[0]), "{:?}", stack.nodes(3));
+}
+
+#[test]
+fn what_replaces_a_directory_hides_all_of_it() {
+    let stack = Stack::of(&[
+        &base(),
+        &[Item::file("a", "file"), Item::dir("a"), Item::whiteout("l"), Item::dir("l")],
+        &[Item::file(".wh..wh..opq", ""), Item::dir("a"), Item::file("kept", "")],
+    ]);
+    assert_eq!(stack.names(1), ["a/", "l/"]);
+    assert!(stack.nodes(1).iter().all(opaque));
+    // The kernel does not look for a mark on the root.
+    assert_eq!(stack.names(2), ["a/", "abs", "f", "kept", "l"]);
+    let marked: Vec<_> =
+        stack.nodes(2).iter().map(|node| opaque(node) || is_whiteout(node)).collect();
+    assert_eq!(marked, [true, true, true, false, true]);
+}
+
+#[test]
+fn a_device_that_would_be_a_whiteout_hides_and_is_told() {
+    let stack =
+        Stack::of(&[&base(), &[Item::device(b'3', "f", 0, 0), Item::device(b'3', "n", 0, 0)]]);
+    assert_eq!(stack.names(1), ["f"]);
+    let left: Vec<_> =
+        stack.done.unpacked.left_out.iter().map(|one| (one.cause, one.entries)).collect();
+    assert!(left.contains(&(Cause::WhiteoutDevice, 2)), "{left:?}");
+}
+
+#[test]
+fn impossible_entries_are_refused_as_in_one_root() {
+    for (items, why) in [
+        (&[Item::hardlink("n", "absent")][..], "not there"),
+        (&[Item::whiteout("f"), Item::hardlink("n", "f")], "not there"),
+        (&[Item::hardlink("n", "a/b")], "hard link to a directory"),
+        (&[Item::file("f/x", "")], "Not a directory"),
+        (&[Item::file("f/y/x", "")], "Not a directory"),
+    ] {
+        let base = base();
+        let error = Stack::try_of(&[&base, items]).err().unwrap().chain();
+        assert!(error.starts_with("layer 1: ") && error.contains(why), "{error}");
+        assert!(flat(&[&base, items]).is_err());
+    }
+}
+
+/// Layers of few names, so that they meet.
+fn by_chance(random: &mut fastrand::Rng) -> Vec<Vec<Item>> {
+    let path = |random: &mut fastrand::Rng| {
+        let depth = random.usize(1..=3);
+        let names: Vec<_> = (0..depth).map(|_| random.choice(["a", "b", "c"]).unwrap()).collect();
+        names.join("/")
+    };
+    let item = |random: &mut fastrand::Rng| {
+        let at = path(random);
+        match random.u8(0..16) {
+            0..=4 => Item::file(&at, random.u8(..).to_string()).mode(random.u32(0..0o777) | 0o400),
+            5..=8 => Item::dir(&at).mode(random.u32(0..0o1777) | 0o700).mtime(random.u64(1..99)),
+            9 => Item::symlink(&at, format!("/{}", path(random))),
+            10 => Item::symlink(&at, format!("../{}", path(random))),
+            11 => Item::hardlink(&at, path(random)),
+            12 => Item::file(format!("{at}/.wh..wh..opq"), ""),
+            13 if random.bool() => Item::file(".wh..wh..opq", ""),
+            _ => Item::whiteout(&at),
+        }
+    };
+    (0..random.usize(2..=4))
+        .map(|_| (0..random.usize(1..=6)).map(|_| item(random)).collect())
+        .collect()
+}
+
+#[test]
+fn layers_by_chance_show_the_same_tree_as_in_one_root() {
+    if !can_mount("layers_by_chance_show_the_same_tree_as_in_one_root") {
+        return;
+    }
+    let mut compared = 0;
+    for seed in 0..400 {
+        let layers = by_chance(&mut fastrand::Rng::with_seed(seed));
+        let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
+        let (stack, wanted) = (Stack::try_of(&layers), flat(&layers));
+        match (stack, wanted) {
+            (Ok(stack), Ok(wanted)) => {
+                let (found, wanted) = (without_links(stack.mounted()), without_links(wanted));
+                assert_eq!(found, wanted, "seed {seed}: {layers:?}");
+                compared += 1;
+            }
+            (Err(_), Err(_)) => {}
+            (Err(error), Ok(_)) => panic!("seed {seed}: {error:?}: {layers:?}"),
+            (Ok(_), Err(error)) => panic!("seed {seed}: only in one root {error:?}: {layers:?}"),
+        }
+    }
+    assert!(compared > 100, "{compared}");
+}
+
+#[test]
+fn hostile_layers_change_nothing_outside() {
+    let canary = Canary::new();
+    let victim = canary.root().parent().unwrap().join("victim");
+    let first: &[Item] = &[
+        Item::symlink("up", "../../../../victim"),
+        Item::symlink("out", victim.to_str().unwrap()),
+        Item::symlink("chain", "up"),
+    ];
+    for link in ["up", "out", "chain", "up/../../../../../victim"] {
+        let second = [
+            Item::file(format!("{link}/hello"), "pwned"),
+            Item::dir(format!("{link}/below")).mode(0o777).owner(1, 1).xattr("user.pwned", "1"),
+            Item::whiteout(&format!("{link}/link")),
+            Item::file(format!("{link}/.wh..wh..opq"), ""),
+            Item::symlink(format!("{link}/x"), "y"),
+        ];
+        unpack(canary.root(), &[first, &second]).unwrap();
+        canary.assert_unharmed(link);
+        let third = [Item::hardlink("stolen", format!("{link}/link"))];
+        assert!(unpack(canary.root(), &[first, &third]).is_err());
+        canary.assert_unharmed(link);
+    }
+}
+
+#[test]
+fn a_layer_that_is_there_is_not_made_again_and_a_damaged_one_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, app, other) = (base(), [Item::file("app", "1")], [Item::file("app", "22")]);
+    let (chains, _) = unpack(dir.path(), &[&base, &app]).unwrap();
+    let marker = dir.path().join("overlay2").join(chains[0].encoded()).join("diff/f");
+    fs::write(&marker, "touched").unwrap();
+    let (_, done) = unpack(dir.path(), &[&base, &other]).unwrap();
+    assert_eq!((done.shared, done.sizes[0], done.unpacked.bytes), (1, None, 2));
+    assert_eq!(fs::read_to_string(&marker).unwrap(), "touched");
+    fs::remove_file(dir.path().join("overlay2").join(chains[0].encoded()).join("committed"))
+        .unwrap();
+    let (_, done) = unpack(dir.path(), &[&base, &other]).unwrap();
+    assert_eq!((done.shared, done.shared_bytes), (1, 2));
+    assert_eq!(fs::read_to_string(&marker).unwrap(), "f");
+}

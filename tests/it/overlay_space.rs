@@ -1,0 +1,102 @@
+//! `df`, `prune` and `rm --overlay`: what the store and the directories of layers that it knows take, and who needs it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::cli::Cli;
+use crate::support::live::is_root;
+use crate::support::mounted::{Mounted, can_mount};
+use crate::support::samples::published;
+
+/// A store and a directory of layers that have the first and the second version of an image.
+async fn unpacked() -> (Cli, [String; 2], u64, u64) {
+    let (_registry, [first, second], name) = published().await;
+    let cli = Cli::new();
+    let names = ["1", "2"].map(|tag| format!("{name}:{tag}"));
+    for name in &names {
+        cli.run(&["unpack", "--overlay", name, "layers"]).await.expect(0, "");
+    }
+    let base = &first.layers[0];
+    let shared = base.descriptor.size;
+    let own = second.size() - shared + second.manifest.descriptor.size;
+    (cli, names, shared, own)
+}
+
+#[tokio::test]
+async fn df_tells_of_each_image_what_is_shared_and_its_own() {
+    let (cli, [first, second], shared, own) = unpacked().await;
+    let told = cli.json(&["df", "--json"]).await;
+    let image = &told["images"][1];
+    assert_eq!(image["reference"], json!(second));
+    assert_eq!((&image["shared"], &image["unique"]), (&json!(shared), &json!(own)));
+    assert_eq!(
+        (&told["blobs"], &told["unreferenced"], &told["partial"]),
+        (&json!(7), &json!(0), &json!(0))
+    );
+    assert_eq!(told["bytes"], told["referenced"]);
+    let layers = &told["overlays"][0];
+    assert_eq!(layers["directory"], json!(fs::canonicalize(cli.dir().join("layers")).unwrap()));
+    let row = |reference: &str, manifest: &Value| json!({"reference": reference, "manifest": manifest, "size": 23_000, "shared": 20_000, "unique": 3_000});
+    let manifest = |at: usize| &layers["images"][at]["manifest"];
+    assert_eq!(layers["images"], json!([row(&first, manifest(0)), row(&second, manifest(1))]));
+    assert_eq!((&layers["layers"], &layers["bytes"]), (&json!(3), &json!(26_000)));
+    let text = cli.run(&["df"]).await;
+    assert!(
+        text.expect(0, "").stdout.contains("26.0 kB in 3 layers, 0 B of them"),
+        "{}",
+        text.stdout
+    );
+}
+
+#[tokio::test]
+async fn prune_frees_layers_that_no_image_of_the_directory_needs() {
+    let (cli, [first, second], ..) = unpacked().await;
+    let count = || fs::read_dir(cli.dir().join("layers/layerdb/sha256")).unwrap().count();
+    // A name in the store is not one in the directory.
+    cli.run(&["rm", &second]).await.expect(0, "");
+    assert_eq!(cli.json(&["prune", "--json"]).await["layers"], 0);
+    cli.run(&["rm", "--overlay", "layers", &second]).await.expect(0, "");
+    cli.run(&["rm", "--overlay", "layers", &second])
+        .await
+        .expect(3, "not in the directory of layers");
+    cli.run(&["rm", "--overlay", "absent", &second])
+        .await
+        .expect(3, "is not a directory of layers");
+    let told = cli.json(&["df", "--json"]).await;
+    assert_eq!(told["overlays"][0]["unreferenced"], 3_000);
+    let plan = cli.json(&["prune", "--plan", "--json"]).await;
+    assert_eq!((&plan["layers"], &plan["layer_bytes"], count()), (&json!(1), &json!(3_000), 3));
+    assert_eq!((cli.json(&["prune", "--json"]).await, count()), (plan, 2));
+    let names = |path: &str| fs::read_dir(cli.dir().join(path)).unwrap().count();
+    assert_eq!(
+        (names("layers/overlay2/l"), names("layers/overlay2")),
+        (2, 4 + usize::from(!is_root("")))
+    );
+    let output = cli.run(&["unpack", "--overlay", "--offline", &first, "layers"]).await;
+    output.expect(0, "unpacked 0 of 2 layers, 0 files, 0 B, 23.0 kB shared (100 %)");
+    // A directory that is gone is forgotten, and one whose list is damaged is left alone.
+    fs::write(cli.dir().join("layers/images.json"), "{").unwrap();
+    cli.run(&["prune"]).await.expect(7, "images.json: is damaged");
+    assert_eq!(count(), 2);
+    fs::remove_dir_all(cli.dir().join("layers")).unwrap();
+    cli.run(&["prune"]).await.expect(0, "");
+    assert_eq!(fs::read_to_string(cli.store().join("overlays.json")).unwrap(), "[]");
+    assert_eq!(cli.json(&["df", "--json"]).await["overlays"], json!([]));
+}
+
+#[tokio::test]
+async fn layers_that_are_mounted_stay() {
+    if !can_mount("layers_that_are_mounted_stay") {
+        return;
+    }
+    let (cli, [_, second], ..) = unpacked().await;
+    fs::create_dir(cli.dir().join("root")).unwrap();
+    let args = ["unpack", "--overlay", "--offline", &second, "layers", "--mount", "root"];
+    cli.run(&args).await.expect(0, "");
+    let mounted = Mounted::at(&cli.dir().join("root"));
+    cli.run(&["rm", "--overlay", "layers", &second]).await.expect(0, "");
+    assert_eq!(cli.json(&["prune", "--json"]).await["layers"], 0);
+    drop(mounted);
+    assert_eq!(cli.json(&["prune", "--json"]).await["layers"], 1);
+}

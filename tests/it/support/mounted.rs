@@ -1,0 +1,56 @@
+//! Overlays that are mounted while a test looks at them.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::live::is_root;
+
+/// A mounted overlay; dropping it takes it off.
+pub(crate) struct Mounted(PathBuf);
+
+/// Whether this process can mount overlays; where not, says that the test is left out.
+pub(crate) fn can_mount(test: &str) -> bool {
+    if !is_root(test) {
+        return false;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "mnt"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let options = format!("lowerdir={}:{}", at("a"), at("b"));
+    let output = Command::new("mount")
+        .args(["-t", "overlay", "overlay", "-o", &options, &at("mnt")])
+        .output();
+    if output.is_ok_and(|output| output.status.success()) {
+        drop(Mounted(dir.path().join("mnt")));
+        return true;
+    }
+    writeln!(std::io::stderr(), "left out: {test}: overlays cannot be mounted here").unwrap();
+    false
+}
+
+impl Mounted {
+    /// Runs the line that mounts something at `/mnt`, at another place.
+    pub(crate) fn by(line: &str, point: &Path) -> Self {
+        let line = line.replace(" /mnt", &format!(" '{}'", point.display()));
+        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        Self(point.to_owned())
+    }
+
+    /// Something that is mounted there already.
+    pub(crate) fn at(point: &Path) -> Self {
+        Self(point.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg(&self.0).status();
+        if !std::thread::panicking() {
+            assert!(status.unwrap().success(), "{} stays mounted", self.0.display());
+        }
+    }
+}
