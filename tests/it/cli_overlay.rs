@@ -13,6 +13,7 @@ use crate::support::entries::{Item, layer_of};
 use crate::support::images::{Family, Image, Layer, gzip, image, random_blob};
 use crate::support::live::{is_root, needs};
 use crate::support::mounted::{Mounted, can_mount};
+use crate::support::samples::published;
 use crate::support::tars;
 use crate::support::tree::{self, names};
 
@@ -382,6 +383,21 @@ async fn without_root_a_user_namespace_mounts_it() {
     if !shown.1.contains("Operation not permitted") {
         assert_eq!(shown.0, "etc:\nkept\n\nopt:\nnew\n", "{}", shown.1);
     }
+}
+
+#[tokio::test]
+async fn a_pull_brings_layers_to_their_directories() {
+    let (_registry, _, name) = published().await;
+    let cli = Cli::new();
+    let args = |tag: &str| {
+        ["pull", "--unpack", "layers", "--overlay", &format!("{name}:{tag}")].map(str::to_owned)
+    };
+    cli.run(&args("1")).await.expect(0, "unpacked 2 of 2 layers");
+    let output = cli.run(&args("2")).await;
+    output.expect(0, "unpacked 1 of 2 layers, 1 file, 3.0 kB, 20.0 kB shared");
+    assert!(output.stdout.starts_with("mount -t overlay "), "{}", output.stdout);
+    assert_eq!(cli.json(&["images", "--json"]).await.as_array().unwrap().len(), 2);
+    cli.run(&["pull", "--overlay", &name]).await.expect(2, "--unpack");
 }
 
 #[tokio::test]
