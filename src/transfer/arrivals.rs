@@ -5,7 +5,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::progress::{Event, Progress};
 use crate::digest::Digest;
-use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Listens to a run, and passes on what it hears.
@@ -17,7 +16,6 @@ pub struct Arrivals {
 
 #[derive(Default)]
 struct Heard {
-    documents: Vec<Document>,
     blobs: HashMap<Digest, Blob>,
     ended: bool,
 }
@@ -54,14 +52,6 @@ impl Arrivals {
         Self { progress, heard: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Waits for the document that gets the name of the run's only image.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Interrupted`] where the run ended before.
-    pub fn document(&self) -> Result<Document> {
-        self.wait_for(|heard| heard.documents.last().cloned())
-    }
-
     /// Waits until more than so many bytes of the blob are there, or all.
     ///
     /// # Errors
@@ -95,7 +85,6 @@ impl Arrivals {
 impl Heard {
     fn hear(&mut self, event: &Event<'_>) {
         match event {
-            Event::Resolved { documents, .. } => self.documents = documents.to_vec(),
             Event::Planned { blobs } => {
                 for (descriptor, there) in *blobs {
                     self.blobs.entry(descriptor.digest.clone()).or_default().position = *there;
@@ -112,7 +101,7 @@ impl Heard {
                 self.blobs.entry((*digest).clone()).or_default().whole = true;
             }
             Event::Ended => self.ended = true,
-            Event::Retrying { .. } | Event::Committed { .. } => {}
+            Event::Resolved { .. } | Event::Retrying { .. } | Event::Committed { .. } => {}
         }
     }
 }
@@ -156,6 +145,5 @@ mod tests {
         arrivals.on_event(&Event::Ended);
         let error = waiting.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted);
-        assert!(arrivals.document().is_err());
     }
 }

@@ -127,7 +127,6 @@ impl<'a> Run<'a> {
                     let event = Event::Resolved {
                         reference: &wanted.reference,
                         digest: &graph.root.digest,
-                        documents: &graph.documents,
                     };
                     self.care.progress.on_event(&event);
                     image.graph = Some(graph);
