@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::future::ready;
+use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -10,7 +11,7 @@ use super::index::index_digest;
 use super::origins::origins_of;
 use super::{Entry, Layout, blobs};
 use crate::checked::verify;
-use crate::content::{Body, Name, Source};
+use crate::content::{Body, ByteStream, Name, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
@@ -31,6 +32,16 @@ impl Layout {
     /// [`ErrorKind::NotFound`] where it is not there.
     pub fn blob_file(&self, digest: &Digest) -> Result<File> {
         blobs::open(self.root(), digest)
+    }
+
+    /// These bytes of a blob's file, not verified; fewer where it ends earlier.
+    pub fn bytes_of(
+        &self,
+        file: File,
+        digest: &Digest,
+        range: Range<u64>,
+    ) -> Result<ByteStream<'static>> {
+        Ok(blobs::stream(file, blobs::path_of(self.root(), digest)?, range))
     }
 
     fn find(&self, name: &Name) -> Result<Option<Descriptor>> {
@@ -110,10 +121,10 @@ impl Source for Layout {
     }
 
     fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
-        let opened = blobs::open(self.root(), &descriptor.digest).and_then(|file| {
-            let path = blobs::path_of(self.root(), &descriptor.digest)?;
+        let opened = self.blob_file(&descriptor.digest).and_then(|file| {
             // One byte more than there should be, so that a file that is too long does not pass.
-            let stream = blobs::stream(file, path, from..descriptor.size.saturating_add(1));
+            let range = from..descriptor.size.saturating_add(1);
+            let stream = self.bytes_of(file, &descriptor.digest, range)?;
             Ok(Body { start: from, stream })
         });
         Box::pin(ready(opened))

@@ -9,22 +9,24 @@ use hyper::{Method, StatusCode};
 use super::answer::{Answer, DIGEST, Fault, set, with_bytes, with_stream};
 use super::range::{Wanted, wanted};
 use super::text;
-use crate::content::{ByteStream, Source as _};
 use crate::digest::Digest;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::layout::Layout;
 
-pub(super) async fn get(
+pub(super) fn get(
     layout: &Layout,
     digest: &Digest,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Answer, Fault> {
-    let descriptor = layout.stat(digest).await.map_err(|error| match error.kind() {
+    let file = layout.blob_file(digest).map_err(|error| match error.kind() {
         ErrorKind::NotFound => unknown(digest),
         _ => error.into(),
     })?;
-    let (size, tag) = (descriptor.size, format!("\"{digest}\""));
+    let found = file
+        .metadata()
+        .map_err(|error| Error::new(ErrorKind::Store, format!("blob {digest}")).caused_by(error))?;
+    let (size, tag) = (found.len(), format!("\"{digest}\""));
     let is_same = text(headers, IF_RANGE).is_none_or(|held| held == tag);
     // RFC 9110, 14.2: only GET has ranges.
     let asked = text(headers, RANGE).filter(|_| is_same && method == Method::GET);
@@ -44,8 +46,7 @@ pub(super) async fn get(
         answer.headers_mut().insert(CONTENT_LENGTH, length.into());
         answer
     } else {
-        let body = layout.blob(&descriptor, range.start).await?;
-        with_stream(status, length, first(body.stream, length))
+        with_stream(status, length, layout.bytes_of(file, digest, range.clone())?)
     };
     if status == StatusCode::PARTIAL_CONTENT {
         let last = range.end - 1;
@@ -59,20 +60,6 @@ pub(super) async fn get(
     Ok(answer)
 }
 
-pub(super) fn unknown(digest: &Digest) -> Fault {
+fn unknown(digest: &Digest) -> Fault {
     Fault::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("blob {digest} is not here"))
-}
-
-/// So many bytes of a stream that has more.
-fn first(stream: ByteStream<'static>, length: u64) -> ByteStream<'static> {
-    Box::pin(futures_util::stream::try_unfold((stream, length), |(mut stream, left)| async move {
-        use futures_util::TryStreamExt as _;
-        if left == 0 {
-            return Ok(None);
-        }
-        let Some(mut piece) = stream.try_next().await? else { return Ok(None) };
-        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-        let left = left - piece.len() as u64;
-        Ok(Some((piece, (stream, left))))
-    }))
 }

@@ -139,7 +139,7 @@ impl Registry {
         let repository = mirrored.as_deref().unwrap_or(repository);
         match endpoint {
             Endpoint::Blob(digest) if reads => {
-                blobs::get(&self.layout, &digest, &method, request.headers()).await
+                blobs::get(&self.layout, &digest, &method, request.headers())
             }
             Endpoint::Blob(_) if method == Method::DELETE => {
                 Err(Fault::unsupported("blobs go when the store is pruned and no image needs them"))
