@@ -2,6 +2,7 @@
 
 mod image;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::cli::args::{Cli, Verb};
 use crate::cli::output;
 use crate::cli::settings::{Settings, Show};
 use crate::cli::signals::{self, unless_cancelled};
+use crate::cli::verb::with_verb;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::serve::{ServeOptions, Server};
@@ -78,18 +80,13 @@ async fn show(
         return command(&[&old, &new], folder, settings).await;
     }
     let steps: [(&str, &[&str]); 4] = [
-        (
-            "An image of a registry on this machine: all of it travels.",
-            &["--limit-rate", RATE, &old],
-        ),
+        ("An image of a registry on this machine: all of it travels.", &[&old]),
         ("Its next version: what would travel?", &["--plan", &new]),
-        ("Only the layer that changed, and the config.", &["--limit-rate", RATE, &new]),
+        ("Only the layer that changed, and the config.", &[&new]),
         ("Both are in the store, which holds what they share once.", &["images"]),
     ];
     for (words, typed) in steps {
-        let shown: Vec<&str> =
-            typed.iter().copied().filter(|word| !["--limit-rate", RATE].contains(word)).collect();
-        say(&format!("\n# {words}\n$ rpull {}", shown.join(" ")));
+        say(&format!("\n# {words}\n$ rpull {}", typed.join(" ")));
         let code = command(typed, folder, settings).await?;
         if code != ExitCode::SUCCESS {
             return Ok(code);
@@ -102,16 +99,19 @@ async fn show(
 
 /// One command line, with a store of its own.
 async fn command(typed: &[&str], folder: &Path, settings: &Settings) -> Result<ExitCode> {
-    let verb = if typed.contains(&"images") { [].as_slice() } else { &["pull"] };
-    let store = folder.join("store");
-    let words = ["rpull"].iter().chain(verb).chain(typed);
-    let cli = Cli::try_parse_from(words)
-        .map_err(|error| Error::new(ErrorKind::Reference, "demo").caused_by(error))?;
-    let mut own = settings.with_store(store);
+    let refuse = || Error::new(ErrorKind::Reference, "demo");
+    let words = ["rpull"].iter().chain(typed).map(OsString::from).collect();
+    let words = with_verb(words).map_err(|why| refuse().because(why))?;
+    let cli = Cli::try_parse_from(words).map_err(|error| refuse().caused_by(error))?;
+    let mut own = settings.with_store(folder.join("store"));
     // The only registry that is asked is the demo itself.
     own.offline = false;
     match cli.verb {
-        Verb::Pull(args) => super::pull::run(args, &own).await,
+        Verb::Pull(mut args) => {
+            // Scripts have nothing to watch.
+            args.moving.limit_rate = (!settings.json).then(|| RATE.to_owned());
+            super::pull::run(args, &own).await
+        }
         _ => super::images::run(&own).await,
     }
 }
