@@ -2,6 +2,7 @@
 
 mod archives;
 mod at_registry;
+mod in_store;
 mod moving;
 mod serving;
 mod unpack;
@@ -12,6 +13,7 @@ use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, Va
 
 pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
+pub(crate) use self::in_store::{Prune, Rm, Tag, Verify};
 pub(crate) use self::moving::{Copy, Moving, Pull, Push};
 pub(crate) use self::serving::Serve;
 pub(crate) use self::unpack::{Layers, Unpack};
@@ -394,41 +396,4 @@ pub(crate) struct Blob {
     /// Write it here; the file appears only when it is verified
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Tag {
-    /// An image in the store; with `docker://NAME`, one in the same repository
-    #[arg(value_name = "SRC")]
-    pub(crate) source: String,
-    /// Its further name
-    pub(crate) name: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Rm {
-    /// Names to remove
-    #[arg(required = true, value_name = "IMAGE")]
-    pub(crate) images: Vec<String>,
-    /// From this directory of layers instead of the store
-    #[arg(long, value_name = "DIR")]
-    pub(crate) overlay: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Prune {
-    /// Print what would be freed, delete nothing
-    #[arg(long)]
-    pub(crate) plan: bool,
-
-    /// Also delete what arrived of blobs whose pull failed less than a day ago
-    #[arg(long)]
-    pub(crate) partials: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Verify {
-    /// Only what these need
-    #[arg(value_name = "IMAGE")]
-    pub(crate) images: Vec<String>,
 }
