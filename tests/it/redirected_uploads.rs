@@ -1,20 +1,8 @@
 //! Registries that want the bytes of an upload somewhere else than they said.
 
-use crate::support::cli::Cli;
 use crate::support::http::Reply;
-use crate::support::images::{Family, Image, image, layer, random_blob};
 use crate::support::recorder;
-use crate::support::registry::Registry;
-
-/// A store with an image whose only layer has about so many bytes, and a registry for it.
-async fn stored(size: usize) -> (Cli, String, Registry, Image) {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
-    let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 5))])]);
-    held.publish(&from, "app", Some("1"));
-    let name = from.repository("app:1");
-    cli.run(&[&name]).await.expect(0, "");
-    (cli, name, to, held)
-}
+use crate::support::samples::stored;
 
 #[tokio::test]
 async fn bytes_go_to_where_the_registry_redirects_them_and_no_credential_with_them() {

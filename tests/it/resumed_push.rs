@@ -13,16 +13,7 @@ use crate::support::live::{Access, Live, needs};
 use crate::support::real::RealImage;
 use crate::support::recorder;
 use crate::support::registry::Registry;
-
-/// A store with an image whose only layer has about so many bytes, and a registry for it.
-async fn stored(size: usize) -> (Cli, String, Registry, Image) {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
-    let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 5))])]);
-    held.publish(&from, "app", Some("1"));
-    let name = from.repository("app:1");
-    cli.run(&[&name]).await.expect(0, "");
-    (cli, name, to, held)
-}
+use crate::support::samples::stored;
 
 #[track_caller]
 fn assert_arrived(to: &Registry, held: &Image) {

@@ -1,5 +1,6 @@
 //! Images that many tests use.
 
+use super::cli::Cli;
 use super::images::{Family, Image, image, layer, random_blob};
 use super::registry::Registry;
 
@@ -20,4 +21,14 @@ pub(crate) async fn published() -> (Registry, [Image; 2], String) {
     }
     let name = registry.repository("team/app");
     (registry, images, name)
+}
+
+/// A store with an image whose only layer has about so many bytes, and a registry for it.
+pub(crate) async fn stored(size: usize) -> (Cli, String, Registry, Image) {
+    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 5))])]);
+    held.publish(&from, "app", Some("1"));
+    let name = from.repository("app:1");
+    cli.run(&[&name]).await.expect(0, "");
+    (cli, name, to, held)
 }
