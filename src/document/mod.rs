@@ -20,6 +20,10 @@ use crate::platform::Platform;
 /// The largest manifest or index that is read, in bytes; registries agree on about this.
 pub const DOCUMENT_LIMIT: u64 = 4 << 20;
 
+/// An index without entries.
+pub(crate) const EMPTY_INDEX: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
 /// A manifest or index as it was received, its digest verified or computed.
 #[derive(Clone, Debug)]
 pub struct Document {

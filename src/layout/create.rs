@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::prune::files;
 use super::{LayoutOptions, blobs, failed, index, sync_folder};
+use crate::document::EMPTY_INDEX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, Mode, Waiting};
 
@@ -120,7 +121,7 @@ fn make(root: &Path, mode: u32, patience: Duration) -> Result<()> {
     folder(&blobs.join("sha256"), mode)?;
     sync_folder(&blobs)?;
     if !root.join("index.json").exists() {
-        index::write_durably(root, "index.json", index::EMPTY.as_bytes())?;
+        index::write_durably(root, "index.json", EMPTY_INDEX.as_bytes())?;
     }
     // Renamed into place, because a power failure could else leave an empty marker, which no run would mend.
     let marker = format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#);

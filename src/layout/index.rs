@@ -21,10 +21,6 @@ pub const INDEX_ANNOTATION: &str = "rpull.index";
 /// Each `registry/repository` that an image came from or went to, the latest first, separated by spaces.
 pub const ORIGIN_ANNOTATION: &str = "rpull.origin";
 
-/// An index without entries.
-pub(super) const EMPTY: &str =
-    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
-
 /// The most that is read of it, in bytes.
 const LIMIT: u64 = 256 << 20;
 
@@ -235,6 +231,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::document::EMPTY_INDEX;
     use crate::media::MediaType;
 
     fn image(text: &str) -> Descriptor {
@@ -242,7 +239,7 @@ pub(super) mod tests {
     }
 
     pub(in super::super) fn index() -> Index {
-        Index::parse(Path::new("index.json"), EMPTY).unwrap()
+        Index::parse(Path::new("index.json"), EMPTY_INDEX).unwrap()
     }
 
     #[test]

@@ -9,16 +9,12 @@ use super::Repository;
 use crate::content::Name;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::{Content, Document, EMPTY_INDEX};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::registry::manifest;
 use crate::registry::scope::ScopeSet;
 use crate::retry::retry;
-
-/// A list without entries.
-const EMPTY: &str =
-    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
 /// Sees to it that the list of this subject has the referrer, which the registry holds already.
 ///
@@ -144,7 +140,7 @@ fn changed(
 ) -> Result<Document> {
     let (bytes, media_type) = match held {
         Some(list) => (&list.bytes()[..], list.descriptor().media_type.clone()),
-        None => (EMPTY.as_bytes(), MediaType::OCI_INDEX),
+        None => (EMPTY_INDEX.as_bytes(), MediaType::OCI_INDEX),
     };
     let rewrite = || {
         let mut whole: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(bytes)?;
