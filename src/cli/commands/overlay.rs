@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::layer_blobs::layer_blobs;
 use super::open::Image;
-use super::unpack::{blame, end_pull, meter, open, plural, warn_of_left_out};
+use super::unpack::{blame, end_pull, json_of, meter, open, plural, warn_of_left_out};
 use crate::cli::args::Unpack;
 use crate::cli::meter::Meter;
 use crate::cli::output::{self, note};
@@ -68,11 +68,13 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
         directory.mount(&chains, point)?;
     }
     if settings.json {
-        let mut value = json_of(&image, &chains, &done, took).await?;
+        let layers = rows(&image, &chains, &done)?;
+        let mut value = json_of(&image, &args.dir, layers, &done.unpacked, took).await;
         if let Some(object) = value.as_object_mut() {
-            object.insert("directory".to_owned(), json!(args.dir.display().to_string()));
-            object.insert("mount".to_owned(), json!(line));
             let mounted = args.layers.mount.as_deref().map(|point| point.display().to_string());
+            let shared = json!({"layers": done.shared, "bytes": done.shared_bytes});
+            object.insert("shared".to_owned(), shared);
+            object.insert("mount".to_owned(), json!(line));
             object.insert("mounted".to_owned(), json!(mounted));
         }
         output::json(&value)?;
@@ -159,38 +161,17 @@ fn receipt(done: &OverlayDone, took: Duration) -> String {
     )
 }
 
-async fn json_of(
-    image: &Image,
-    chains: &[Digest],
-    done: &OverlayDone,
-    took: Duration,
-) -> Result<Value> {
-    let chosen_from = image.opened.source.chosen_from(&image.root).await;
-    let root = chosen_from.as_ref().unwrap_or(&image.root);
+/// What became of each layer.
+fn rows(image: &Image, chains: &[Digest], done: &OverlayDone) -> Result<Vec<Value>> {
     let diff_ids = &image.config.rootfs.diff_ids;
     let rows = image.manifest()?.layers.iter().zip(diff_ids).zip(chains).zip(&done.sizes);
-    let layers: Vec<_> = rows
-        .map(|(((layer, diff_id), chain), uncompressed)| {
-            json!({
-                "digest": layer.digest, "diff_id": diff_id, "chain_id": chain, "size": layer.size,
-                "uncompressed_size": uncompressed, "shared": uncompressed.is_none(),
-            })
+    let told = rows.map(|(((layer, diff_id), chain), uncompressed)| {
+        json!({
+            "digest": layer.digest, "diff_id": diff_id, "chain_id": chain, "size": layer.size,
+            "uncompressed_size": uncompressed, "shared": uncompressed.is_none(),
         })
-        .collect();
-    Ok(json!({
-        "reference": image.opened.reference,
-        "source": image.opened.source.place(),
-        "digest": root.digest(),
-        "manifest": image.chosen.digest(),
-        "platform": image.config.platform().to_string(),
-        "layers": layers,
-        "entries": done.unpacked.entries,
-        "files": done.unpacked.files,
-        "bytes": done.unpacked.bytes,
-        "shared": {"layers": done.shared, "bytes": done.shared_bytes},
-        "left_out": done.unpacked.left_out,
-        "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-    }))
+    });
+    Ok(told.collect())
 }
 
 /// The directories of layers that the store knows and that are there.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arriving::Arriving;
@@ -184,8 +184,6 @@ pub(super) async fn blame(
 async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Result<ExitCode> {
     let Done { receipt, sizes, took } = done;
     warn_of_left_out(receipt);
-    let chosen_from = image.opened.source.chosen_from(&image.root).await;
-    let root = chosen_from.as_ref().unwrap_or(&image.root);
     if settings.show != Show::Nothing {
         let (layers, files) = (sizes.len(), receipt.files);
         note(&format!(
@@ -208,7 +206,21 @@ async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Re
             })
         })
         .collect();
-    output::json(&json!({
+    output::json(&json_of(image, dir, layers, receipt, *took).await)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What scripts are told of an image that was unpacked, in whatever form.
+pub(super) async fn json_of(
+    image: &Image,
+    dir: &Path,
+    layers: Vec<Value>,
+    receipt: &Unpacked,
+    took: Duration,
+) -> Value {
+    let chosen_from = image.opened.source.chosen_from(&image.root).await;
+    let root = chosen_from.as_ref().unwrap_or(&image.root);
+    json!({
         "reference": image.opened.reference,
         "source": image.opened.source.place(),
         "digest": root.digest(),
@@ -221,8 +233,7 @@ async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Re
         "bytes": receipt.bytes,
         "left_out": receipt.left_out,
         "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-    }))?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 pub(super) fn warn_of_left_out(receipt: &Unpacked) {
