@@ -146,15 +146,18 @@ def tar_of(paths: list[Path]):
 
 
 def of_this_machine(layout: Layout, sizes: list[int]) -> list[dict]:
-    """Files of /usr, in layers of about these sizes before compression."""
-    paths, layers = iter(sorted(Path("/usr").rglob("*"))), []
+    """Files of /usr, evenly picked so that small and large ones are mixed as there, and the folders on the way to
+    them, in layers of about these sizes before compression."""
+    files = [(path, path.lstat().st_size) for path in sorted(Path("/usr").rglob("*")) if not path.is_dir() or path.is_symlink()]
+    share = min(1, sum(sizes) / sum(size for _, size in files))
+    chosen = (file for number, file in enumerate(files) if int(number * share) < int((number + 1) * share))
+    made, layers = {Path("/")}, []
     for size in sizes:
         taken, total = [], 0
-        for path in paths:
-            taken.append(path)
-            total += path.lstat().st_size
-            if total >= size:
-                break
+        while total < size and (file := next(chosen, None)):
+            taken += [*(folder for folder in reversed(file[0].parents) if folder not in made), file[0]]
+            made.update(file[0].parents)
+            total += file[1]
         layers.append(layout.files(taken))
     return [layout.manifest(layers)]
 
