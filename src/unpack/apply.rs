@@ -2,12 +2,29 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::inflate::{Inflated, connect};
+use super::inflate::{Begun, Inflated, connect};
+use super::stage::Stage;
+use super::staged::{self, Batch, StagedLayer};
 use super::unpacker::Unpacker;
+use super::waiting::Waiting;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{DiffId, Entries, Inflation, Limits};
+
+/// Layers that are read at once: one is applied, others are staged.
+const AT_ONCE: usize = 4;
+
+/// Pieces of the layer that is applied which may wait: enough to go on while many small files are made, and through to
+/// the next layer.
+const PIECES: usize = 64;
+
+/// The same of a layer that is staged.
+const PIECES_AHEAD: usize = 32;
 
 /// A layer that is to be applied.
 pub struct LayerBlob<'a> {
@@ -15,7 +32,9 @@ pub struct LayerBlob<'a> {
     pub name: String,
     /// The digest that it must have when it is uncompressed.
     pub diff_id: Digest,
-    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are applied.
+    /// About how much work it is, in bytes of the blob: large layers are begun with early.
+    pub size: u64,
+    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are applied, and while others of them are read.
     pub open: Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>,
 }
 
@@ -50,32 +69,86 @@ impl Unpacker {
         layers: Vec<LayerBlob<'_>>,
         watch: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Vec<u64>, (usize, Error)> {
-        let expected: Vec<_> =
-            layers.iter().map(|layer| (layer.name.clone(), layer.diff_id.clone())).collect();
-        std::thread::scope(|scope| {
-            // Made in here: where a layer fails, the thread must hear of it before it is waited for.
-            let (inflater, mut bytes) = connect(watch);
-            scope.spawn(move || inflater.run(all, layers));
-            let mut sizes = Vec::new();
-            for (number, (name, diff_id)) in expected.iter().enumerate() {
-                bytes.next_layer();
-                let size = self.apply_one(name, diff_id, &mut bytes);
-                sizes.push(size.map_err(|error| (number, error))?);
+        let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let stagers = layers.len().min(cores).min(AT_ONCE).saturating_sub(1);
+        if stagers > 0 {
+            self.begin_stage().map_err(|error| (0, super::failed("unpack", "", error)))?;
+        }
+        let (stage, options) = (self.stage.clone(), self.options);
+        let (waiting, staged) = Waiting::new(layers);
+        let failed = AtomicBool::new(false);
+        let watch = |bytes| watch(bytes) && !failed.load(Ordering::Relaxed);
+        let outcome = std::thread::scope(|scope| {
+            // Made in here: where a layer fails, the threads must hear of it before they are waited for.
+            let (inflater, bytes) = connect(PIECES, &watch);
+            scope.spawn(|| inflater.run(all, || waiting.take_lowest()));
+            for stage in stage.iter().flat_map(|stage| std::iter::repeat_n(&**stage, stagers)) {
+                let (inflater, layers) = connect(PIECES_AHEAD, &watch);
+                let (inflate, taken) = sync_channel(1);
+                let waiting = &waiting;
+                scope.spawn(move || inflater.run(all, || taken.recv().ok()));
+                scope.spawn(move || staged::fill(stage, options, waiting, &inflate, layers));
             }
-            Ok(sizes)
-        })
+            let outcome = self.apply_in_order(&names, &waiting, bytes, staged);
+            failed.store(outcome.is_err(), Ordering::Relaxed);
+            outcome
+        });
+        self.stage = None;
+        outcome
     }
 
-    fn apply_one(&mut self, name: &str, diff_id: &Digest, bytes: &mut Inflated) -> Result<u64> {
-        let hashed = DiffId::with(diff_id.algorithm()?, bytes);
-        let mut entries = Entries::new(hashed, Limits::default());
-        self.apply(name, &mut entries)?;
-        let hashed = entries.drain().map_err(|error| super::failed(name, "", error))?;
-        let (size, found) = (hashed.seen(), hashed.finish());
-        if found == *diff_id {
-            return Ok(size);
-        }
-        let why = format!("uncompressed it has digest {found}, the config says {diff_id}");
-        Err(Error::new(ErrorKind::Mismatch, name).because(why))
+    fn begin_stage(&mut self) -> io::Result<()> {
+        // It remembers when the root was changed last.
+        self.parent(b"")?;
+        self.stage = Some(Arc::new(Stage::begin(&self.root)?));
+        Ok(())
     }
+
+    fn apply_in_order(
+        &mut self,
+        names: &[String],
+        waiting: &Waiting<'_>,
+        mut bytes: Inflated,
+        staged: Vec<Receiver<Batch>>,
+    ) -> Result<Vec<u64>, (usize, Error)> {
+        let mut sizes = Vec::new();
+        let mut begun = bytes.next_layer();
+        for (number, (name, entries)) in names.iter().zip(staged).enumerate() {
+            let size = match (&begun, &self.stage) {
+                (Some(here), _) if here.number == number => {
+                    let size = read_layer(here, &mut bytes, |entries| self.apply(name, entries));
+                    if size.is_ok() {
+                        begun = bytes.next_layer();
+                    }
+                    size
+                }
+                (_, Some(stage)) if !waiting.has(number) => {
+                    let mut layer = StagedLayer::new(Arc::clone(stage), entries);
+                    self.apply_changes(name, &mut layer).and_then(|()| layer.end())
+                }
+                _ => Err(super::failed(name, "", io::Error::other("whoever inflates it is gone"))),
+            };
+            sizes.push(size.map_err(|error| (number, error))?);
+        }
+        Ok(sizes)
+    }
+}
+
+/// Reads the entries of a layer, and what comes behind them; gives its uncompressed size where it has its `diff_id`.
+pub(super) fn read_layer(
+    layer: &Begun,
+    bytes: &mut Inflated,
+    read: impl FnOnce(&mut Entries<DiffId<&mut Inflated>>) -> Result<()>,
+) -> Result<u64> {
+    let Begun { name, diff_id, .. } = layer;
+    let mut entries = Entries::new(DiffId::with(diff_id.algorithm()?, bytes), Limits::default());
+    read(&mut entries)?;
+    let hashed = entries.drain().map_err(|error| super::failed(name, "", error))?;
+    let (size, found) = (hashed.seen(), hashed.finish());
+    if found == *diff_id {
+        return Ok(size);
+    }
+    let why = format!("uncompressed it has digest {found}, the config says {diff_id}");
+    Err(Error::new(ErrorKind::Mismatch, name).because(why))
 }

@@ -1,19 +1,29 @@
-//! Inflates layers on a thread of its own, ahead of who applies them: hashing and writing then cost no time of it.
+//! Inflates layers on a thread of its own, ahead of who reads them: hashing and writing then cost no time of it.
 
 use std::io::{self, BufRead, Cursor, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::apply::LayerBlob;
+use super::staged::Batch;
+use super::waiting::Taken;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::layer::{Compression, Inflation, decompress_among};
 
 /// Bytes that are handed over at once: more would fall out of the processor's cache before they are hashed.
 const PIECE: usize = 256 << 10;
 
-/// Pieces that wait to be applied: enough to go on while many small files are made, and through to the next layer.
-const WAITING: usize = 64;
+/// What whoever reads a layer must know of it.
+pub(super) struct Begun {
+    pub(super) number: usize,
+    pub(super) name: String,
+    pub(super) diff_id: Digest,
+    /// Where its entries go if it is staged.
+    pub(super) entries: SyncSender<Batch>,
+}
 
 enum Message {
+    Begin(Begun),
     Piece(Vec<u8>),
     /// The layer ends here, or cannot be read further.
     End(io::Result<()>),
@@ -27,7 +37,7 @@ pub(super) struct Inflater<'a> {
     watch: &'a (dyn Fn(u64) -> bool + Sync),
 }
 
-/// The end of who applies: the bytes of one layer after the other.
+/// The end of who reads: the bytes of one layer after the other.
 pub(super) struct Inflated {
     pieces: Receiver<Message>,
     spare: Sender<Vec<u8>>,
@@ -36,18 +46,27 @@ pub(super) struct Inflated {
     ended: bool,
 }
 
-pub(super) fn connect(watch: &(dyn Fn(u64) -> bool + Sync)) -> (Inflater<'_>, Inflated) {
-    let (pieces, to_apply) = sync_channel(WAITING);
+/// At most `waiting` pieces are on their way.
+pub(super) fn connect(
+    waiting: usize,
+    watch: &(dyn Fn(u64) -> bool + Sync),
+) -> (Inflater<'_>, Inflated) {
+    let (pieces, to_read) = sync_channel(waiting);
     let (used, spare) = channel();
-    let bytes = Inflated { pieces: to_apply, spare: used, piece: Vec::new(), at: 0, ended: true };
+    let bytes = Inflated { pieces: to_read, spare: used, piece: Vec::new(), at: 0, ended: true };
     (Inflater { pieces, spare, watch }, bytes)
 }
 
 impl Inflater<'_> {
-    /// Inflates all layers in their order, until one fails or nobody wants more.
-    pub(super) fn run(self, all: &Inflation, layers: Vec<LayerBlob<'_>>) {
-        for layer in layers {
-            let end = self.inflate(all, layer);
+    /// Inflates layers until there is none left, one fails or nobody wants more.
+    pub(super) fn run<'b>(self, all: &Inflation, take: impl Fn() -> Option<Taken<'b>>) {
+        while let Some(Taken { number, blob, entries }) = take() {
+            let (name, diff_id) = (blob.name.clone(), blob.diff_id.clone());
+            let begun = Begun { number, name, diff_id, entries };
+            if self.pieces.send(Message::Begin(begun)).is_err() {
+                return;
+            }
+            let end = self.inflate(all, blob);
             let failed = end.is_err();
             if self.pieces.send(Message::End(end)).is_err() || failed {
                 return;
@@ -70,7 +89,7 @@ impl Inflater<'_> {
             let (length, end) = fill(&mut *inside, &mut piece);
             piece.truncate(length);
             if length > 0 && self.pieces.send(Message::Piece(piece)).is_err() {
-                // Whoever applies has failed, and tells.
+                // Whoever reads has failed, and tells.
                 return Ok(());
             }
             if let Some(end) = end {
@@ -95,9 +114,11 @@ fn fill(inside: &mut dyn Read, piece: &mut [u8]) -> (usize, Option<io::Result<()
 }
 
 impl Inflated {
-    /// Goes on with the next layer; the present one must have been read to its end.
-    pub(super) fn next_layer(&mut self) {
+    /// Goes on with the next layer, where there is one; the present one must have been read to its end.
+    pub(super) fn next_layer(&mut self) -> Option<Begun> {
+        let Ok(Message::Begin(begun)) = self.pieces.recv() else { return None };
         self.ended = false;
+        Some(begun)
     }
 }
 
@@ -116,7 +137,10 @@ impl BufRead for Inflated {
                     self.ended = true;
                     end?;
                 }
-                Err(_) => return Err(io::Error::other("whoever inflates is gone")),
+                // A layer begins when the one before it has ended.
+                Ok(Message::Begin(_)) | Err(_) => {
+                    return Err(io::Error::other("whoever inflates is gone"));
+                }
             }
         }
         Ok(self.piece.get(self.at..).unwrap_or_default())

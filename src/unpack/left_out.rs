@@ -72,6 +72,14 @@ impl Ledger {
         self.0.entry(cause).or_insert_with(first).entries += 1;
     }
 
+    /// Takes over what another one has, which came later.
+    pub(super) fn add(&mut self, other: Self) {
+        for (cause, left_out) in other.0 {
+            let entries = left_out.entries;
+            self.0.entry(cause).and_modify(|known| known.entries += entries).or_insert(left_out);
+        }
+    }
+
     pub(super) fn into_list(self) -> Vec<LeftOut> {
         self.0.into_values().collect()
     }

@@ -1,5 +1,5 @@
 //! Makes one entry in a directory that is open, with as few calls as it takes: a small regular file costs `openat2`,
-//! `write`, `futimens` and `close`.
+//! `write`, `futimens` and `close`, and a `renameat2` where it had to wait for lower layers.
 
 use std::fs::File;
 use std::io::{self, BufRead, Seek as _, SeekFrom, Write as _};
@@ -12,6 +12,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::attributes;
+use super::changeset::Changeset;
 use super::directories::Directory;
 use super::later::{Last, times, timespec};
 use super::left_out::Cause;
@@ -24,15 +25,20 @@ use crate::layer::{Entries, Entry, Kind, split};
 const SET_ID: u32 = 0o6000;
 
 impl Unpacker {
-    pub(super) fn make<R: BufRead>(
+    pub(super) fn make(
         &mut self,
         parent: &Directory,
         name: &[u8],
         entry: &Entry,
-        layer: &mut Entries<R>,
+        layer: &mut impl Changeset,
     ) -> io::Result<()> {
         match entry.kind {
-            Kind::File => self.file(parent, name, entry, layer),
+            Kind::File => {
+                layer.make_file(self, parent, name, entry)?;
+                self.done.files += 1;
+                self.done.bytes += entry.size;
+                Ok(())
+            }
             Kind::Directory => self.directory(parent, name, entry),
             Kind::Symlink => self.symlink(parent, name, entry),
             Kind::Hardlink => self.hardlink(parent, name, entry),
@@ -42,7 +48,7 @@ impl Unpacker {
         }
     }
 
-    fn file<R: BufRead>(
+    pub(super) fn file<R: BufRead>(
         &mut self,
         parent: &Directory,
         name: &[u8],
@@ -78,8 +84,6 @@ impl Unpacker {
             fchmod(&file, Mode::from_raw_mode(mode))?;
         }
         futimens(&file, &times(timespec(entry.mtime)))?;
-        self.done.files += 1;
-        self.done.bytes += entry.size;
         Ok(())
     }
 
@@ -213,7 +217,7 @@ impl Unpacker {
     }
 
     /// Makes something, after removing what is in its place.
-    fn replacing<T>(
+    pub(super) fn replacing<T>(
         &mut self,
         parent: &Directory,
         name: &[u8],

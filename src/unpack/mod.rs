@@ -18,6 +18,7 @@
 mod apply;
 mod attributes;
 mod building;
+mod changeset;
 mod directories;
 mod inflate;
 mod later;
@@ -27,8 +28,11 @@ mod make;
 pub mod overlay;
 mod remove;
 mod root;
+mod stage;
+mod staged;
 mod unpacker;
 mod user;
+mod waiting;
 
 use std::io;
 

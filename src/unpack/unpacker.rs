@@ -8,6 +8,7 @@ use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Timespec, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 
+use super::changeset::Changeset;
 use super::directories::{Directories, Directory};
 use super::later::{Last, Later};
 use super::left_out::{Cause, Ledger, LeftOut};
@@ -15,6 +16,7 @@ use super::made::Made;
 use super::overlay::Overlay;
 use super::remove::{allow, clear};
 use super::root::{LONGEST, Root, open_below, push};
+use super::stage::Stage;
 use super::user::User;
 use super::{MARKER, failed};
 use crate::error::Result;
@@ -72,6 +74,8 @@ pub struct Unpacker {
     made: Option<Made>,
     /// Whether nothing was in the root.
     bare: bool,
+    /// Where files of layers wait that are applied later.
+    pub(super) stage: Option<Arc<Stage>>,
     /// The layers below, where they have roots of their own.
     pub(super) overlay: Option<Overlay>,
     pub(super) done: Unpacked,
@@ -97,6 +101,7 @@ impl Unpacker {
             later,
             made: None,
             bare,
+            stage: None,
             overlay: None,
             done: Unpacked::default(),
             left_out: Ledger::default(),
@@ -108,6 +113,10 @@ impl Unpacker {
     /// # Errors
     /// [`crate::error::ErrorKind::Unpack`] naming layer and entry.
     pub fn apply<R: BufRead>(&mut self, name: &str, layer: &mut Entries<R>) -> Result<()> {
+        self.apply_changes(name, layer)
+    }
+
+    pub(super) fn apply_changes(&mut self, name: &str, layer: &mut impl Changeset) -> Result<()> {
         self.made = (!self.bare || self.overlay.is_some()).then(Made::default);
         let mut last = String::new();
         loop {
@@ -140,7 +149,7 @@ impl Unpacker {
         settled.map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
     }
 
-    fn entry<R: BufRead>(&mut self, entry: &Entry, layer: &mut Entries<R>) -> io::Result<()> {
+    fn entry(&mut self, entry: &Entry, layer: &mut impl Changeset) -> io::Result<()> {
         self.done.entries += 1;
         match entry.kind {
             Kind::Whiteout => return self.hide(&entry.path),
@@ -163,7 +172,7 @@ impl Unpacker {
     }
 
     /// The directory that a path leads to, made where there is none.
-    fn parent(&mut self, path: &[u8]) -> io::Result<Arc<Directory>> {
+    pub(super) fn parent(&mut self, path: &[u8]) -> io::Result<Arc<Directory>> {
         match self.directories.get(path) {
             Some(directory) => Ok(directory),
             None => self.find(path, true)?.ok_or_else(|| Errno::NOENT.into()),
@@ -267,9 +276,12 @@ impl Unpacker {
 
     /// Removes what this layer did not make, the directory too unless it did.
     fn hide_below(&mut self, path: &[u8]) -> io::Result<()> {
-        let (made, later) = (&self.made, &mut self.later);
+        let (made, later, stage) = (&self.made, &mut self.later, &self.stage);
         let stays = |path: &[u8]| {
-            path == MARKER || path.is_empty() || made.as_ref().is_some_and(|made| made.has(path))
+            path == MARKER
+                || path.is_empty()
+                || made.as_ref().is_some_and(|made| made.has(path))
+                || stage.as_ref().is_some_and(|stage| stage.has(path))
         };
         clear(&self.root, path, &stays, &mut |gone| later.forget(gone))?;
         self.directories.clear();
@@ -289,6 +301,11 @@ impl Unpacker {
         }
         self.directories.forget(&path);
         Ok(())
+    }
+
+    /// Forgets what could not be kept of an entry, and tells.
+    pub(super) fn take_left_out(&mut self) -> Ledger {
+        std::mem::take(&mut self.left_out)
     }
 
     pub(super) fn leave_out(&mut self, cause: Cause, entry: &Entry) {

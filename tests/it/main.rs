@@ -141,4 +141,6 @@ mod unpack_disk;
 #[cfg(test)]
 mod unpack_peers;
 #[cfg(test)]
+mod unpack_staged;
+#[cfg(test)]
 mod warm_copy;

@@ -41,6 +41,7 @@ pub(super) fn layer_blobs(image: &Image, retry: RetryPolicy) -> Result<Vec<Layer
         blobs.push(LayerBlob {
             name: format!("layer {}", layer.digest),
             diff_id: diff_id.clone(),
+            size: layer.size,
             open: opener(image, layer.clone(), retry),
         });
     }

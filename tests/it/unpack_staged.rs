@@ -1,0 +1,130 @@
+//! Layers that are read before the ones below are applied, against the same layers one after the other.
+
+use std::fs;
+use std::io::{BufReader, Cursor};
+use std::path::Path;
+
+use rpull::digest::Digest;
+use rpull::error::{Error, ErrorKind};
+use rpull::layer::{Entries, Limits};
+use rpull::unpack::{LayerBlob, Options, Root, Unpacked, Unpacker};
+
+use crate::support::entries::{Item, by_chance, tar};
+use crate::support::tree::nodes;
+
+const OPTIONS: Options = Options { new_root: true, preserve: false };
+
+fn blob(number: usize, tar: Vec<u8>) -> LayerBlob<'static> {
+    LayerBlob {
+        name: format!("layer {number}"),
+        diff_id: Digest::sha256(&tar),
+        size: tar.len() as u64,
+        open: Box::new(move || Ok(Box::new(Cursor::new(tar)))),
+    }
+}
+
+fn at_once(root: &Path, blobs: Vec<LayerBlob<'_>>) -> Result<Unpacked, (usize, Error)> {
+    let early = |error| (usize::MAX, error);
+    let mut unpacker = Unpacker::new(Root::open(root).map_err(early)?, OPTIONS).map_err(early)?;
+    unpacker.apply_all(blobs, &|_| true)?;
+    unpacker.finish().map_err(early)
+}
+
+fn one_by_one(root: &Path, tars: &[Vec<u8>]) -> Result<Unpacked, Error> {
+    let mut unpacker = Unpacker::new(Root::open(root)?, OPTIONS)?;
+    for (number, tar) in tars.iter().enumerate() {
+        let mut entries = Entries::new(BufReader::new(&tar[..]), Limits::default());
+        unpacker.apply(&format!("layer {number}"), &mut entries)?;
+    }
+    unpacker.finish()
+}
+
+#[track_caller]
+fn assert_same(tars: &[Vec<u8>]) -> bool {
+    let (ahead, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let blobs = tars.iter().cloned().enumerate().map(|(number, tar)| blob(number, tar)).collect();
+    match (at_once(ahead.path(), blobs), one_by_one(after.path(), tars)) {
+        (Ok(found), Ok(wanted)) => {
+            assert_eq!(format!("{found:?}"), format!("{wanted:?}"));
+            assert_eq!(nodes(ahead.path(), &[]), nodes(after.path(), &[]));
+            true
+        }
+        (Err((_, found)), Err(wanted)) => {
+            assert_eq!(found.chain(), wanted.chain());
+            assert_eq!(left_of_stages(ahead.path()), 0);
+            false
+        }
+        (found, wanted) => panic!("{found:?}, not {wanted:?}"),
+    }
+}
+
+fn left_of_stages(root: &Path) -> usize {
+    let names = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().starts_with(".rpull-stage")).count()
+}
+
+#[test]
+fn layers_by_chance_become_what_they_become_one_by_one() {
+    let mut whole = 0;
+    for seed in 0..400 {
+        let layers = by_chance(&mut fastrand::Rng::with_seed(seed));
+        let tars: Vec<_> = layers.iter().map(|items| tar(items)).collect();
+        whole += usize::from(assert_same(&tars));
+    }
+    assert!(whole > 100, "{whole}");
+}
+
+/// More bytes of entries than may wait, so that who reads ahead has to wait too.
+#[test]
+fn large_layers_above_a_large_one_wait_for_their_turn() {
+    let layer = |number: usize| {
+        let absent = vec!["x".repeat(200); 19].join("/");
+        let items = (0..2500).map(|n| Item::whiteout(&format!("{absent}/{n}")));
+        tar(&items.chain([Item::file(format!("file {number}"), "x")]).collect::<Vec<_>>())
+    };
+    assert!(assert_same(&(0..4).map(layer).collect::<Vec<_>>()));
+}
+
+/// Which of several is read first is left to chance; which is told is not.
+#[test]
+fn of_several_faults_the_lowest_is_told() {
+    for _ in 0..20 {
+        let root = tempfile::tempdir().unwrap();
+        let good = || tar(&[Item::file("f", vec![1; 100_000]), Item::dir("d")]);
+        let mut blobs: Vec<_> = (0..6).map(|number| blob(number, good())).collect();
+        let cut = {
+            let whole = tar(&[Item::file("large/file", vec![2; 500_000])]);
+            whole[..100_000].to_vec()
+        };
+        blobs[2] = blob(2, tar(&[Item::file("f/below", "")]));
+        blobs[3].diff_id = Digest::sha256(b"another");
+        blobs[5] = blob(5, cut);
+        let (number, error) = at_once(root.path(), blobs).unwrap_err();
+        assert_eq!((number, error.kind()), (2, ErrorKind::Unpack), "{error:?}");
+        assert!(error.chain().starts_with("layer 2: f/below: "), "{}", error.chain());
+        assert_eq!(left_of_stages(root.path()), 0);
+    }
+}
+
+#[test]
+fn a_fault_in_what_was_read_ahead_is_told_as_any_other() {
+    let whole = tar(&[Item::file("large/file", vec![2; 500_000])]);
+    let wrong = LayerBlob { diff_id: Digest::sha256(b"another"), ..blob(2, whole.clone()) };
+    let gone = LayerBlob {
+        open: Box::new(|| Err(std::io::ErrorKind::NotFound.into())),
+        ..blob(2, whole.clone())
+    };
+    for (last, kind, why) in [
+        (blob(2, whole[..100_000].to_vec()), ErrorKind::Unpack, "layer 2: large/file: "),
+        (blob(2, [7; 3000].to_vec()), ErrorKind::Unpack, "layer 2: "),
+        (wrong, ErrorKind::Mismatch, "layer 2: uncompressed it has digest"),
+        (gone, ErrorKind::Unpack, "layer 2: "),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let blobs = vec![blob(0, tar(&[Item::dir("d")])), blob(1, tar(&[Item::dir("e")])), last];
+        let (number, error) = at_once(root.path(), blobs).unwrap_err();
+        assert_eq!((number, error.kind()), (2, kind), "{error:?}");
+        assert!(error.chain().starts_with(why), "{}", error.chain());
+        assert_eq!(left_of_stages(root.path()), 0);
+    }
+}
