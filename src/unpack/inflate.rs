@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Cursor, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-use super::apply::LayerBlob;
+use super::blobs::LayerBlob;
 use crate::error::{Error, ErrorKind};
 use crate::layer::{Compression, Inflation, decompress_among};
 
@@ -28,7 +28,7 @@ pub(super) struct Inflater<'a> {
 }
 
 /// The end of who applies: the bytes of one layer after the other.
-pub(super) struct Inflated {
+pub(crate) struct Inflated {
     pieces: Receiver<Message>,
     spare: Sender<Vec<u8>>,
     piece: Vec<u8>,

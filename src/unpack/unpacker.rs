@@ -8,17 +8,21 @@ use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Timespec, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 
+use super::blobs::{LayerBlob, read_all};
 use super::directories::{Directories, Directory};
 use super::later::{Last, Later};
 use super::left_out::{Cause, Ledger, LeftOut};
 use super::made::Made;
 use super::overlay::Overlay;
 use super::remove::{allow, clear};
-use super::root::{LONGEST, Root, open_below, push};
+use super::resolve::{LONGEST, push};
+use super::root::{Root, open_below};
 use super::user::User;
 use super::{MARKER, failed};
-use crate::error::Result;
-use crate::layer::{Entries, Entry, Kind, split};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Error, Result};
+use crate::layer::{Entries, Entry, Inflation, Kind, split};
 
 /// Mode of directories that no layer has an entry for.
 const UNSAID: u32 = 0o755;
@@ -125,6 +129,23 @@ impl Unpacker {
         }
         self.bare = false;
         self.mark_hidden(name)
+    }
+
+    /// Applies layers, base first, and gives the uncompressed size of each. `watch` hears of compressed bytes as they
+    /// are read and tells whether to go on.
+    ///
+    /// Nothing that was unpacked can be trusted before this succeeded.
+    ///
+    /// # Errors
+    /// With the number of the layer: [`ErrorKind::Mismatch`] for another `diff_id`, [`ErrorKind::Unsupported`] for a
+    /// compression that is not read, [`ErrorKind::Interrupted`], else [`ErrorKind::Unpack`], or what the blob's reader
+    /// says.
+    pub fn apply_all(
+        &mut self,
+        layers: Vec<LayerBlob<'_>>,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Vec<u64>, (usize, Error)> {
+        read_all(&Inflation::default(), layers, watch, |name, layer| self.apply(name, layer))
     }
 
     /// Gives directories their times and modes; nothing may be applied afterwards.

@@ -1,19 +1,19 @@
 //! What layers become in directories of their own: the same tree when they are mounted as in one root.
 
 use std::fs;
-use std::io::{BufReader, Cursor};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use rpull::digest::Digest;
 use rpull::error::{Error, Result};
 use rpull::insight::layers::chain_ids;
-use rpull::layer::{Entries, Limits};
 use rpull::unpack::overlay::{OverlayDirectory, OverlayDone, OverlayLayer};
-use rpull::unpack::{Cause, LayerBlob, Options, Root, Unpacker};
+use rpull::unpack::{Cause, LayerBlob, Options};
 use tempfile::TempDir;
 
 use crate::support::canary::Canary;
 use crate::support::entries::{Item, tar};
+use crate::support::flat::{apply, by_chance, tars};
 use crate::support::live::is_root;
 use crate::support::mounted::{Mounted, can_mount};
 use crate::support::tree::{self, Node};
@@ -81,13 +81,7 @@ impl Stack {
 /// The tree that these layers give in one root.
 fn flat(layers: &[&[Item]]) -> Result<Vec<Node>> {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { new_root: true, ..Options::default() };
-    let mut unpacker = Unpacker::new(Root::open(dir.path())?, options)?;
-    for layer in layers {
-        let tar = tar(layer);
-        unpacker.apply("layer", &mut Entries::new(BufReader::new(&tar[..]), Limits::default()))?;
-    }
-    unpacker.finish()?;
+    apply(dir.path(), &tars(layers))?;
     Ok(tree::nodes(dir.path(), &[]))
 }
 
@@ -251,31 +245,6 @@ fn impossible_entries_are_refused_as_in_one_root() {
         assert!(error.starts_with("layer 1: ") && error.contains(why), "{error}");
         assert!(flat(&[&base, items]).is_err());
     }
-}
-
-/// Layers of few names, so that they meet.
-fn by_chance(random: &mut fastrand::Rng) -> Vec<Vec<Item>> {
-    let path = |random: &mut fastrand::Rng| {
-        let depth = random.usize(1..=3);
-        let names: Vec<_> = (0..depth).map(|_| random.choice(["a", "b", "c"]).unwrap()).collect();
-        names.join("/")
-    };
-    let item = |random: &mut fastrand::Rng| {
-        let at = path(random);
-        match random.u8(0..16) {
-            0..=4 => Item::file(&at, random.u8(..).to_string()).mode(random.u32(0..0o777) | 0o400),
-            5..=8 => Item::dir(&at).mode(random.u32(0..0o1777) | 0o700).mtime(random.u64(1..99)),
-            9 => Item::symlink(&at, format!("/{}", path(random))),
-            10 => Item::symlink(&at, format!("../{}", path(random))),
-            11 => Item::hardlink(&at, path(random)),
-            12 => Item::file(format!("{at}/.wh..wh..opq"), ""),
-            13 if random.bool() => Item::file(".wh..wh..opq", ""),
-            _ => Item::whiteout(&at),
-        }
-    };
-    (0..random.usize(2..=4))
-        .map(|_| (0..random.usize(1..=6)).map(|_| item(random)).collect())
-        .collect()
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub(crate) mod entries;
 pub(crate) mod exchange;
 pub(crate) mod fixtures;
 pub(crate) mod flaky;
+pub(crate) mod flat;
 pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod live;
