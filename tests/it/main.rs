@@ -58,6 +58,8 @@ mod faults_uploads;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod flatten;
+#[cfg(test)]
 mod layer_entries;
 #[cfg(test)]
 mod layer_vectors;
