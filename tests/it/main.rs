@@ -16,6 +16,8 @@ mod cli_archives;
 #[cfg(test)]
 mod cli_blob;
 #[cfg(test)]
+mod cli_export;
+#[cfg(test)]
 mod cli_json;
 #[cfg(test)]
 mod cli_load;

@@ -1,10 +1,11 @@
-//! The same images through `umoci`: trees that do not differ in anything.
+//! The same images through `umoci`, and through a tar that GNU tar unpacks: trees that do not differ in anything.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
+use crate::support::flat::by_gnu_tar;
 use crate::support::images::{Family, image};
 use crate::support::live::{is_root, needs};
 use crate::support::real::RealImage;
@@ -18,6 +19,14 @@ fn by_umoci(layout: &Path, name: &str, bundle: &Path) -> Vec<Node> {
         Command::new("umoci").args(["unpack", "--image", &image]).arg(bundle).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     nodes(&bundle.join("rootfs"), &[])
+}
+
+/// The tree that GNU tar makes of what `export` writes.
+async fn by_export(cli: &Cli, place: &str) -> Vec<Node> {
+    let root = tempfile::tempdir().unwrap();
+    cli.run(&["export", place, "-o", "root.tar"]).await.expect(0, "");
+    by_gnu_tar(&cli.dir().join("root.tar"), root.path());
+    nodes(root.path(), &[])
 }
 
 /// Directories that no layer has an entry for get a time from each client as it likes.
@@ -51,6 +60,7 @@ async fn a_real_image_gives_the_tree_that_umoci_makes() {
         let place = format!("oci:{}:{name}", real.layout().display());
         let dir = cli.dir().join(name);
         cli.run(&["unpack", &place, name]).await.expect(0, "");
+        assert_same(&nodes(&dir, &[]), &by_export(&cli, &place).await);
         let other = by_umoci(real.layout(), name, &cli.dir().join(format!("{name}-umoci")));
         // To umoci the time of a directory is lost when it makes a missing one in it.
         let unsaid = ["", "app", "etc", "etc/app", "usr", "usr/local", "usr/local/bin"];
@@ -121,4 +131,5 @@ async fn every_kind_of_entry_and_change_gives_the_tree_that_umoci_makes() {
     cli.run(&["unpack", "oci:layout:held", "root"]).await.expect(0, "");
     let other = by_umoci(&cli.dir().join("layout"), "held", &cli.dir().join("umoci"));
     assert_same(&nodes(&cli.dir().join("root"), &[]), &other);
+    assert_same(&by_export(&cli, "oci:layout:held").await, &other);
 }
