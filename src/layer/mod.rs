@@ -23,6 +23,7 @@ mod entry;
 mod header;
 mod input;
 pub(crate) mod pax;
+mod pax_sparse;
 mod sparse;
 mod write;
 

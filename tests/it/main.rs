@@ -123,6 +123,8 @@ mod signals;
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]
+mod sparse_files;
+#[cfg(test)]
 mod store_odd;
 #[cfg(test)]
 mod support;

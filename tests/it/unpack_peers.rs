@@ -6,9 +6,10 @@ use std::process::Command;
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
 use crate::support::flat::by_gnu_tar;
-use crate::support::images::{Family, image};
+use crate::support::images::{Family, gzip, image};
 use crate::support::live::{is_root, needs};
 use crate::support::real::RealImage;
+use crate::support::sparse::{FORMS, by_gnu_tar_with_holes, make_files};
 use crate::support::tars;
 use crate::support::tree::{Node, nodes};
 
@@ -67,6 +68,27 @@ async fn a_real_image_gives_the_tree_that_umoci_makes() {
         let [own, other] = [nodes(&dir, &[]), other].map(|tree| without_times_of(tree, &unsaid));
         assert!(own.len() > 50);
         assert_same(&own, &other);
+    }
+}
+
+#[tokio::test]
+async fn sparse_files_of_every_form_give_the_tree_that_umoci_makes() {
+    let test = "sparse_files_of_every_form_give_the_tree_that_umoci_makes";
+    if !is_root(test) || !needs(test, &["umoci"]) {
+        return;
+    }
+    let files = tempfile::tempdir().unwrap();
+    make_files(files.path());
+    // The oldest form is unknown to umoci.
+    for form in &FORMS[1..] {
+        let cli = Cli::new();
+        let held = image(Family::Oci, "amd64", &[gzip(&by_gnu_tar_with_holes(files.path(), form))]);
+        let archive = tars::write_to(&cli, &held);
+        cli.run(&["copy", &archive, "oci:layout:held"]).await.expect(0, "");
+        cli.run(&["unpack", "oci:layout:held", "root"]).await.expect(0, "");
+        let other = by_umoci(&cli.dir().join("layout"), "held", &cli.dir().join("umoci"));
+        assert_same(&nodes(&cli.dir().join("root"), &[]), &other);
+        assert_same(&by_export(&cli, "oci:layout:held").await, &other);
     }
 }
 

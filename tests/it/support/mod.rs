@@ -24,6 +24,7 @@ pub(crate) mod samples;
 pub(crate) mod served;
 pub(crate) mod serving;
 pub(crate) mod small;
+pub(crate) mod sparse;
 pub(crate) mod strace;
 pub(crate) mod tars;
 pub(crate) mod terminal;
