@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, BufRead};
 
-use super::names::Names;
-use super::order::{Item, Way, items};
+use super::order::{Item, items};
 use super::tree::Tree;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Entries, Entry, Inflation, Kind, header};
@@ -21,10 +20,10 @@ static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 pub type Output<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
 impl Tree {
-    /// Writes it as one tar that every reader of tars unpacks: directories before what is in them, files before their
-    /// other names. The same layers give the same bytes. Directories come again where more is made in them later, so that
-    /// their times are right. Layers are given once more as they were for [`Tree::read`]; those are not read of whose
-    /// files nothing is left.
+    /// Writes it as one tar that every reader of tars unpacks: each name once, files before their other names,
+    /// directories right before what is in them, or after it where something else comes between, so that their times stay.
+    /// The same layers give the same bytes. Layers are given once more as they were for [`Tree::read`]; those are not
+    /// read of whose files nothing is left.
     ///
     /// # Errors
     /// With the number of the layer: what `output` says, or as [`Tree::read`]. What was written then is not to be used.
@@ -47,8 +46,7 @@ impl Tree {
             .collect();
         let (numbers, layers): (Vec<_>, Vec<_>) =
             layers.into_iter().enumerate().filter(|(number, _)| needed.contains(number)).unzip();
-        let mut writer =
-            Writer { names: &self.names, way: Way::of(&self.names), output, items: &items };
+        let mut writer = Writer { output, items: &items };
         let mut left = numbers.iter();
         let written = read_all(&Inflation::default(), layers, watch, |name, layer| {
             let number = left.next().copied().unwrap_or_default();
@@ -60,14 +58,12 @@ impl Tree {
 }
 
 struct Writer<'a, 'b> {
-    names: &'a Names,
-    way: Way<'a>,
     output: &'b mut Output<'b>,
     /// What is to be written still.
     items: &'a [Item<'a>],
 }
 
-impl<'a> Writer<'a, '_> {
+impl Writer<'_, '_> {
     /// Writes all that comes before the end of this layer.
     fn layer<R: BufRead>(
         &mut self,
@@ -105,24 +101,13 @@ impl<'a> Writer<'a, '_> {
         for item in std::mem::take(&mut self.items) {
             self.head(item)?;
         }
-        for path in self.way.late() {
-            self.name(path, None)?;
-        }
         self.zeros(2 * BLOCK)
     }
 
-    /// Writes what is in front of the bytes of an item, and the directories that lead to it.
-    fn head(&mut self, item: &Item<'a>) -> Result<()> {
-        for path in self.way.to(item.path, item.node.entry.kind == Kind::Directory) {
-            self.name(path, item.same_as.filter(|_| path == item.path))?;
-        }
-        Ok(())
-    }
-
-    fn name(&mut self, path: &[u8], same_as: Option<&[u8]>) -> Result<()> {
-        let Some(name) = self.names.get(path) else { return Ok(()) };
-        let mut entry = Entry { path: path.to_vec(), ..name.node.entry.clone() };
-        if let Some(other) = same_as {
+    /// Writes what is in front of the bytes of an item.
+    fn head(&mut self, item: &Item<'_>) -> Result<()> {
+        let mut entry = Entry { path: item.path.to_vec(), ..item.node.entry.clone() };
+        if let Some(other) = item.same_as {
             entry = Entry {
                 kind: Kind::Hardlink,
                 size: 0,

@@ -1,5 +1,7 @@
 //! Layers as one tar: the same tree as when they are unpacked one over the other.
 
+use std::collections::HashSet;
+
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
 use rpull::flatten::Tree;
@@ -39,10 +41,17 @@ fn layers_by_chance_give_the_same_tree_as_on_a_disk() {
         let dir = tempfile::tempdir().unwrap();
         let on_disk = apply(dir.path(), &tars);
         match (flattened(&tars), on_disk) {
-            (Ok((_, tar)), Ok(_)) => {
+            (Ok((tree, tar)), Ok(_)) => {
                 let wanted = tree::nodes(dir.path(), &[]);
                 assert_eq!(unpacked(std::slice::from_ref(&tar)), wanted, "seed {seed}: {layers:?}");
-                if gnu && seed % 4 == 0 {
+                // Docker and podman keep a record of the tar, in which no name may be twice.
+                let names: HashSet<_> =
+                    entries(&tar).into_iter().map(|(_, path, _)| path).collect();
+                assert_eq!(names.len() as u64, tree.shown.entries, "{:?}", entries(&tar));
+                // The times of directories with a link that has two names are lost on GNU tar.
+                let linked =
+                    |node: &Node| node.mode & 0o170_000 == 0o120_000 && node.same_as != node.path;
+                if gnu && seed % 4 == 0 && !wanted.iter().any(linked) {
                     let (file, root) = (dir.path().join("tar"), tempfile::tempdir().unwrap());
                     std::fs::write(&file, &tar).unwrap();
                     by_gnu_tar(&file, root.path());
@@ -145,7 +154,6 @@ fn a_file_comes_under_the_first_name_that_is_left_and_is_linked_then() {
     let (tree, tar) = flattened(&tars(&[&base, &upper])).unwrap();
     let found = entries(&tar);
     let wanted = [
-        ('5', "./", ""),
         ('5', "d/", ""),
         ('0', "d/b", ""),
         ('1', "c", "d/b"),

@@ -6,12 +6,12 @@ use std::process::Command;
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
 use crate::support::flat::by_gnu_tar;
-use crate::support::images::{Family, gzip, image};
+use crate::support::images::{Family, gzip, image, layer};
 use crate::support::live::{is_root, needs};
 use crate::support::real::RealImage;
 use crate::support::sparse::{FORMS, by_gnu_tar_with_holes, make_files};
 use crate::support::tars;
-use crate::support::tree::{Node, nodes};
+use crate::support::tree::{Node, names, nodes};
 
 /// The tree that umoci makes of an image.
 fn by_umoci(layout: &Path, name: &str, bundle: &Path) -> Vec<Node> {
@@ -69,6 +69,37 @@ async fn a_real_image_gives_the_tree_that_umoci_makes() {
         assert!(own.len() > 50);
         assert_same(&own, &other);
     }
+}
+
+#[tokio::test]
+async fn podman_imports_what_is_exported() {
+    let test = "podman_imports_what_is_exported";
+    if !is_root(test) || !needs(test, &["podman"]) {
+        return;
+    }
+    // A directory of one layer gets a file of the next.
+    let layers = [layer(&[("d/base", b"1"), ("e/base", b"2")]), layer(&[("d/app", b"3")])];
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &layers));
+    cli.run(&["export", &archive, "-o", "root.tar"]).await.expect(0, "");
+    for words in [
+        &["import", "-q", "root.tar", "imported:1"][..],
+        &["save", "-q", "--format=oci-archive", "-o", "back.tar", "imported:1"],
+    ] {
+        let output = Command::new("podman")
+            .args(["--root=podman", "--runroot=run", "--storage-driver=vfs"])
+            .args(["--events-backend=none"])
+            .args(words)
+            .current_dir(cli.dir())
+            .env("HOME", cli.home())
+            .env("XDG_RUNTIME_DIR", cli.dir().join("run"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
+    cli.run(&["unpack", "oci-archive:back.tar", "root"]).await.expect(0, "");
+    let found = names(&cli.dir().join("root"));
+    assert_eq!(found, ["d/", "d/app", "d/base", "e/", "e/base"]);
 }
 
 #[tokio::test]
