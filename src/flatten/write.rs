@@ -106,16 +106,19 @@ impl Writer<'_, '_> {
 
     /// Writes what is in front of the bytes of an item.
     fn head(&mut self, item: &Item<'_>) -> Result<()> {
-        let mut entry = Entry { path: item.path.to_vec(), ..item.node.entry.clone() };
-        if let Some(other) = item.same_as {
-            entry = Entry {
+        let (path, own) = (item.path.to_vec(), &item.node.entry);
+        let entry = match item.same_as {
+            None => Entry { path, ..own.clone() },
+            // All else is said where it has its first name.
+            Some(other) => Entry {
+                path,
                 kind: Kind::Hardlink,
                 size: 0,
                 link: other.to_vec(),
                 xattrs: Vec::new(),
-                ..entry
-            };
-        }
+                ..*own
+            },
+        };
         (self.output)(&header(&entry))
     }
 
