@@ -289,7 +289,7 @@ that mounts them is printed, and the store notes the directory, so that `df` and
     /// Write an image's files as one tar: its layers, one over the other
     #[command(after_help = "Examples:
   rpull export alpine:3.14 -o root.tar
-  rpull export app:2 | tar -xf - -C ./root
+  rpull export app:2 | podman import - app:flat
   rpull export --platform linux/arm64 oci:./image | ssh host tar -xpf - -C /srv/root
 
 The same files as `unpack` makes as root, whoever runs it: owners, devices, links, times, attributes
