@@ -20,7 +20,8 @@
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers;
 //! - [`layer`]: the entries of a layer, read without writing anything;
-//! - [`mod@unpack`]: layers as files in one root, or each in a directory of its own.
+//! - [`mod@unpack`]: layers as files in one root, or each in a directory of its own;
+//! - [`flatten`]: layers as one tree in memory, and that as one tar.
 
 pub mod annotation;
 pub mod archive;
@@ -34,6 +35,7 @@ pub mod digest;
 pub mod document;
 pub mod error;
 mod escape;
+pub mod flatten;
 pub mod insight;
 mod json;
 pub mod layer;

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Matter, Result};
 const LINKS: usize = 40;
 
 /// An archive in the making.
-pub(super) struct Draft {
+pub(crate) struct Draft {
     path: PathBuf,
     file: File,
     /// What it is called until then, where it cannot be without a name.
@@ -29,7 +29,7 @@ pub(super) fn folder(path: &Path) -> &Path {
 }
 
 /// The error of a file operation that writing needed.
-pub(super) fn failed(verb: &str, path: &Path, error: impl Into<std::io::Error>) -> Error {
+pub(crate) fn failed(verb: &str, path: &Path, error: impl Into<std::io::Error>) -> Error {
     let (what, error) = (format!("{verb} the archive"), error.into());
     let matter = match error.kind() {
         Io::StorageFull => Some(Matter::ArchiveDiskFull),
@@ -44,7 +44,7 @@ impl Draft {
     ///
     /// # Errors
     /// [`ErrorKind::Reference`] where something stands there that a file must not replace.
-    pub(super) fn of(path: &Path) -> Result<Self> {
+    pub(crate) fn of(path: &Path) -> Result<Self> {
         match path.metadata() {
             Ok(found) if !found.is_file() => {
                 return Err(Error::new(ErrorKind::Reference, "archive")
@@ -79,12 +79,12 @@ impl Draft {
     }
 
     /// Where it is written to.
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// Gives it its name; whatever had that is replaced.
-    pub(super) fn publish(self, sync: bool) -> Result<()> {
+    pub(crate) fn publish(self, sync: bool) -> Result<()> {
         let Self { path, file, temporary } = self;
         let fail = |error| failed("write", &path, error);
         if sync {

@@ -43,6 +43,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use self::docker::Recipe;
+#[cfg(feature = "cli")]
+pub(crate) use self::draft::{Draft, failed};
 pub use self::options::{Output, WriteOptions};
 use self::tarball::{Lack, Tarball};
 pub use self::writer::write;

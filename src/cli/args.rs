@@ -16,7 +16,7 @@ pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Ta
 pub(crate) use self::in_store::{Prune, Rm, Tag, Verify};
 pub(crate) use self::moving::{Copy, Moving, Pull, Push};
 pub(crate) use self::serving::Serve;
-pub(crate) use self::unpack::{Layers, Unpack};
+pub(crate) use self::unpack::{Export, Layers, Unpack};
 
 /// Heading of the options that say how to reach a registry.
 const REGISTRY: &str = "Registry options";
@@ -286,6 +286,17 @@ is filled in place. Root keeps owners and devices, others what they can have.
 With --overlay it may hold layers of other images: what is there is not unpacked again. The line
 that mounts them is printed, and the store notes the directory, so that `df` and `prune` know it.")]
     Unpack(Unpack),
+    /// Write an image's files as one tar: its layers, one over the other
+    #[command(after_help = "Examples:
+  rpull export alpine:3.14 -o root.tar
+  rpull export app:2 | podman import - app:flat
+  rpull export --platform linux/arm64 oci:./image | ssh host tar -xpf - -C /srv/root
+
+The same files as `unpack` makes as root, whoever runs it: owners, devices, links, times, attributes
+(`tar -xp --xattrs --xattrs-include='*'` takes them all), and the same bytes every time. Every layer
+is verified before the first byte is written, and FILE appears when it is whole. An image that the
+store lacks is pulled into it.")]
+    Export(Export),
     /// List the images in the store
     #[command(
         visible_alias = "ls",

@@ -93,6 +93,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::History(args) => commands::history::run(args, &settings).await,
             Verb::Layers(args) => commands::layers::run(args, &settings).await,
             Verb::Unpack(args) => commands::unpack::run(args, &settings).await,
+            Verb::Export(args) => commands::export::run(args, &settings).await,
             Verb::Images => commands::images::run(&settings).await,
             Verb::Tag(args) => commands::tag::run(args, &settings).await,
             Verb::Rm(args) => commands::store::rm(&args, &settings),

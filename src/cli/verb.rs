@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory as _};
 use super::args::Cli;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
-const LATER: [&str; 7] = ["analyze", "cat", "diff", "export", "files", "mirror", "stats"];
+const LATER: [&str; 6] = ["analyze", "cat", "diff", "files", "mirror", "stats"];
 
 /// The words with a verb in front, so that each option is read by the verb it belongs to.
 ///

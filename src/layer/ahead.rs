@@ -10,6 +10,7 @@ use super::entries::invalid;
 use super::entry::Time;
 use super::header::text;
 use super::pax;
+use super::pax_sparse::{Records, Sparse};
 
 /// Bytes of one entry that only says something about the next.
 pub(super) const LONGEST: u64 = 1 << 20;
@@ -20,6 +21,9 @@ const LONGEST_XATTR: (usize, usize) = (255, 64 << 10);
 /// From here on a size does not fit into a header of the oldest kind, and a PAX record has it alone.
 const BEYOND_OCTAL: u64 = 8 << 30;
 
+/// In front of the keys of records about holes.
+const SPARSE: &[u8] = b"GNU.sparse.";
+
 /// What was read so far about the entry that comes next.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
@@ -29,6 +33,7 @@ pub(super) struct Ahead {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
+    sparse: Option<Records>,
     pub(super) uid: Option<i64>,
     pub(super) gid: Option<i64>,
     pub(super) mtime: Option<Time>,
@@ -70,11 +75,10 @@ impl Ahead {
                 b"uid" => self.uid = there.then(|| number(value)).transpose()?,
                 b"gid" => self.gid = there.then(|| number(value)).transpose()?,
                 b"mtime" => self.mtime = there.then(|| time(value)).transpose()?,
-                key if key.starts_with(b"GNU.sparse.") => {
-                    return Err(invalid("has a sparse file in the form of a PAX header"));
-                }
                 key => {
-                    if let Some(key) = key.strip_prefix(b"SCHILY.xattr.") {
+                    if let Some(key) = key.strip_prefix(SPARSE) {
+                        self.sparse.get_or_insert_default().read(key, value)?;
+                    } else if let Some(key) = key.strip_prefix(b"SCHILY.xattr.") {
                         if key.len() > LONGEST_XATTR.0 || value.len() > LONGEST_XATTR.1 {
                             return Err(invalid("has an extended attribute that is too large"));
                         }
@@ -99,6 +103,16 @@ impl Ahead {
         }
     }
 
+    /// What is said about holes; the name that is said there is the name then.
+    pub(super) fn take_sparse(&mut self) -> io::Result<Option<Sparse>> {
+        let Some(records) = self.sparse.take() else { return Ok(None) };
+        let mut sparse = records.judge()?;
+        if let Some(name) = sparse.name.take() {
+            self.path = Some(name);
+        }
+        Ok(Some(sparse))
+    }
+
     /// The name, which is `own` in the header.
     pub(super) fn take_name(&mut self, own: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
         one_of(self.path.take(), self.long_name.take()).map(|name| name.unwrap_or_else(own))
@@ -114,7 +128,7 @@ impl Ahead {
 /// Sees to it that a header about all entries says nothing that changes where they are; all else of it is ignored, as
 /// by Go's reader, which made most images.
 pub(super) fn judge_global(bytes: &[u8]) -> io::Result<()> {
-    if records(bytes)?.iter().any(|(key, _)| *key == b"size") {
+    if records(bytes)?.iter().any(|(key, _)| *key == b"size" || key.starts_with(SPARSE)) {
         return Err(invalid("gives many entries one size"));
     }
     Ok(())
@@ -131,7 +145,7 @@ fn one_of(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>) -> io::Result<Option<Vec<u
     }
 }
 
-fn name(value: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn name(value: &[u8]) -> io::Result<Vec<u8>> {
     if value.contains(&0) {
         Err(invalid("has a name with a zero byte"))
     } else {
@@ -139,7 +153,7 @@ fn name(value: &[u8]) -> io::Result<Vec<u8>> {
     }
 }
 
-fn number(value: &[u8]) -> io::Result<i64> {
+pub(super) fn number(value: &[u8]) -> io::Result<i64> {
     let digits =
         std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
     let number = digits.and_then(|digits| digits.parse().ok());
@@ -225,13 +239,14 @@ mod tests {
             [("size", "-1")],
             [("size", "+1")],
             [("size", "9223372036854775808")],
-            [("GNU.sparse.major", "1")],
+            [("GNU.sparse.major", "x")],
         ] {
             assert!(pax(&records).is_err(), "{records:?}");
         }
         judge_global(&record("comment", "abc")).unwrap();
         judge_global(&record("path", "ignored")).unwrap();
         assert!(judge_global(&record("size", "1")).is_err());
+        assert!(judge_global(&record("GNU.sparse.name", "a")).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::ahead::{Ahead, LONGEST, judge_global};
 use super::entry::{Device, Entry, Kind, Marker, Time, clean, hidden, marker, split};
 use super::header::{Found, Header, more_extents};
 use super::input::{BLOCK, Input, WHOLE};
+use super::pax_sparse::{Lines, Sparse};
 use super::sparse::{Extent, Map};
 
 /// Bytes of a path; the kernel takes no more at once.
@@ -53,6 +54,16 @@ struct Raw {
     /// Bytes that are stored, and where they belong.
     stored: u64,
     map: Option<Map>,
+    /// What follows of the map, in front of the bytes.
+    follows: Follows,
+}
+
+enum Follows {
+    Nothing,
+    /// Blocks as old GNU tar has them.
+    Blocks,
+    /// Lines of text, in blocks that count as stored.
+    Lines,
 }
 
 impl<R: BufRead> Entries<R> {
@@ -141,8 +152,7 @@ impl<R: BufRead> Entries<R> {
                 continue;
             }
             let mut raw = read(header, own, &mut ahead)?;
-            let more = raw.map.is_some() && header.sparse().is_some_and(|(_, more, _)| more);
-            self.body = self.body_of(&mut raw, more)?;
+            self.body = self.body_of(&mut raw)?;
             return Ok(Some(raw));
         }
     }
@@ -165,19 +175,35 @@ impl<R: BufRead> Entries<R> {
         Ok(bytes)
     }
 
-    fn body_of(&mut self, raw: &mut Raw, mut more: bool) -> io::Result<Body> {
-        let padding = padding(raw.stored);
+    fn body_of(&mut self, raw: &mut Raw) -> io::Result<Body> {
+        let impossible = || invalid("has a file with impossible holes");
+        let mut stored = raw.stored;
+        let padding = padding(stored);
         let Some(mut map) = raw.map.take() else {
-            return Ok(Body { run: raw.stored, padding, ..Body::default() });
+            return Ok(Body { run: stored, padding, ..Body::default() });
         };
-        while more {
-            let next = more_extents(self.input.whole(BLOCK)?);
-            let (extents, again) =
-                next.ok_or_else(|| invalid("has a file with impossible holes"))?;
-            map.extend(extents)?;
-            more = again;
+        let mut lines = Lines::default();
+        loop {
+            match raw.follows {
+                Follows::Nothing => break,
+                Follows::Blocks => {
+                    let next = more_extents(self.input.whole(BLOCK)?);
+                    let (extents, again) = next.ok_or_else(impossible)?;
+                    map.extend(extents)?;
+                    if !again {
+                        break;
+                    }
+                }
+                Follows::Lines => {
+                    stored = stored.checked_sub(BLOCK as u64).ok_or_else(impossible)?;
+                    if let Some(extents) = lines.read(self.input.whole(BLOCK)?)? {
+                        map.extend(extents)?;
+                        break;
+                    }
+                }
+            }
         }
-        map.judge(raw.stored)?;
+        map.judge(stored)?;
         map.extents.reverse();
         Ok(Body { extents: map.extents, padding, ..Body::default() })
     }
@@ -197,15 +223,7 @@ fn read(header: Header<'_>, own: u64, ahead: &mut Ahead) -> io::Result<Raw> {
     if stored > i64::MAX.unsigned_abs() - BLOCK as u64 {
         return Err(invalid("has an entry of an impossible size"));
     }
-    let map = if kind == b'S' {
-        let (extents, _, size) =
-            header.sparse().ok_or_else(odd("has a file with impossible holes"))?;
-        let mut map = Map::new(size);
-        map.extend(extents)?;
-        Some(map)
-    } else {
-        None
-    };
+    let (map, follows) = map(header, ahead)?;
     let (major, minor) = match kind {
         b'3' | b'4' => header.device().ok_or_else(odd("has a malformed device"))?,
         _ => (0, 0),
@@ -225,7 +243,30 @@ fn read(header: Header<'_>, own: u64, ahead: &mut Ahead) -> io::Result<Raw> {
         device: Device { major: number(major)?, minor: number(minor)? },
         xattrs: std::mem::take(&mut ahead.xattrs),
     };
-    Ok(Raw { kind, entry, stored, map })
+    Ok(Raw { kind, entry, stored, map, follows })
+}
+
+/// What a header and all in front of it say about holes.
+fn map(header: Header<'_>, ahead: &mut Ahead) -> io::Result<(Option<Map>, Follows)> {
+    let impossible = || invalid("has a file with impossible holes");
+    let (size, extents, follows) = match (header.kind(), ahead.take_sparse()?) {
+        (b'S', None) => {
+            let (extents, more, size) = header.sparse().ok_or_else(impossible)?;
+            (size, extents, if more { Follows::Blocks } else { Follows::Nothing })
+        }
+        (0 | b'0' | b'7', Some(Sparse { size, extents: Some(extents), .. })) => {
+            (size, extents, Follows::Nothing)
+        }
+        (0 | b'0' | b'7', Some(Sparse { size, extents: None, .. })) => {
+            (size, Vec::new(), Follows::Lines)
+        }
+        (_, None) => return Ok((None, Follows::Nothing)),
+        // Something that has no bytes, or says it twice.
+        (_, Some(_)) => return Err(impossible()),
+    };
+    let mut map = Map::new(size);
+    map.extend(extents)?;
+    Ok((Some(map), follows))
 }
 
 /// Gives an entry its kind and clean names; `None` for what AUFS keeps for itself.

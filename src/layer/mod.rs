@@ -23,10 +23,13 @@ mod entry;
 mod header;
 mod input;
 pub(crate) mod pax;
+mod pax_sparse;
 mod sparse;
+mod write;
 
 pub use self::decompress::{Compression, Inflation, decompress, decompress_among};
 pub use self::diff_id::DiffId;
 pub use self::entries::{Entries, Limits};
 pub(crate) use self::entry::split;
 pub use self::entry::{Device, Entry, Kind, Time};
+pub use self::write::header;

@@ -1,11 +1,11 @@
-//! Files with holes, in the form that old GNU tars have: which bytes of the file are stored.
+//! Files with holes: which bytes of a file are stored.
 
 use std::io;
 
 use super::entries::invalid;
 
 /// The most stretches of bytes that one file has.
-const MOST: usize = 1 << 16;
+pub(super) const MOST: usize = 1 << 16;
 
 /// The largest file with holes: it may have few bytes and still be too much for whoever copies it.
 const LARGEST: u64 = 64 << 30;

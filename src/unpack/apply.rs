@@ -1,48 +1,27 @@
-//! Layer blobs as they are stored or arrive: inflated, hashed and applied in one pass, held against their `diff_id`s.
+//! All layers of an image in one root: read and written several at once, applied one after the other.
 
-use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::inflate::{Begun, Inflated, connect};
+use super::blobs::{LayerBlob, PIECES, gone, read_layer};
+use super::inflate::{Inflated, connect};
 use super::stage::Stage;
 use super::staged::{self, Batch, StagedLayer};
 use super::unpacker::Unpacker;
 use super::waiting::Waiting;
-use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{DiffId, Entries, Inflation, Limits};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Error, Result};
+use crate::layer::Inflation;
 
 /// Layers that are read at once: one is applied, others are staged.
 const AT_ONCE: usize = 4;
 
-/// Pieces of the layer that is applied which may wait: enough to go on while many small files are made, and through to
-/// the next layer.
-const PIECES: usize = 64;
-
-/// The same of a layer that is staged.
+/// Inflated pieces of a layer that is staged which may wait.
 const PIECES_AHEAD: usize = 32;
-
-/// A layer that is to be applied.
-pub struct LayerBlob<'a> {
-    /// What errors call it.
-    pub name: String,
-    /// The digest that it must have when it is uncompressed.
-    pub diff_id: Digest,
-    /// About how much work it is, in bytes of the blob: large layers are begun with early.
-    pub size: u64,
-    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are applied, and while others of them are read.
-    pub open: Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>,
-}
-
-impl fmt::Debug for LayerBlob<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LayerBlob").field("name", &self.name).finish_non_exhaustive()
-    }
-}
 
 impl Unpacker {
     /// Applies layers, base first, and gives the uncompressed size of each. `watch` hears of compressed bytes as they
@@ -59,16 +38,7 @@ impl Unpacker {
         layers: Vec<LayerBlob<'_>>,
         watch: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Vec<u64>, (usize, Error)> {
-        self.apply_among(&Inflation::default(), layers, watch)
-    }
-
-    /// As [`Unpacker::apply_all`], where others apply layers of the same image.
-    pub(super) fn apply_among(
-        &mut self,
-        all: &Inflation,
-        layers: Vec<LayerBlob<'_>>,
-        watch: &(dyn Fn(u64) -> bool + Sync),
-    ) -> Result<Vec<u64>, (usize, Error)> {
+        let all = &Inflation::default();
         let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let stagers = layers.len().min(cores).min(AT_ONCE).saturating_sub(1);
@@ -127,28 +97,10 @@ impl Unpacker {
                     let mut layer = StagedLayer::new(Arc::clone(stage), entries);
                     self.apply_changes(name, &mut layer).and_then(|()| layer.end())
                 }
-                _ => Err(super::failed(name, "", io::Error::other("whoever inflates it is gone"))),
+                _ => Err(gone(name)),
             };
             sizes.push(size.map_err(|error| (number, error))?);
         }
         Ok(sizes)
     }
-}
-
-/// Reads the entries of a layer, and what comes behind them; gives its uncompressed size where it has its `diff_id`.
-pub(super) fn read_layer(
-    layer: &Begun,
-    bytes: &mut Inflated,
-    read: impl FnOnce(&mut Entries<DiffId<&mut Inflated>>) -> Result<()>,
-) -> Result<u64> {
-    let Begun { name, diff_id, .. } = layer;
-    let mut entries = Entries::new(DiffId::with(diff_id.algorithm()?, bytes), Limits::default());
-    read(&mut entries)?;
-    let hashed = entries.drain().map_err(|error| super::failed(name, "", error))?;
-    let (size, found) = (hashed.seen(), hashed.finish());
-    if found == *diff_id {
-        return Ok(size);
-    }
-    let why = format!("uncompressed it has digest {found}, the config says {diff_id}");
-    Err(Error::new(ErrorKind::Mismatch, name).because(why))
 }

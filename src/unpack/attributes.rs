@@ -13,7 +13,7 @@ const NAMES: usize = 64 << 10;
 
 /// Whether an image may say something about it. `trusted.*` and `user.overlay.*` steer overlay file systems, and other
 /// attributes belong to the system that the image was made on.
-fn is_free(name: &[u8]) -> bool {
+pub(crate) fn is_free(name: &[u8]) -> bool {
     (name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")) || name == CAPABILITY
 }
 

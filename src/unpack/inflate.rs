@@ -3,9 +3,7 @@
 use std::io::{self, BufRead, Cursor, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-use super::apply::LayerBlob;
-use super::staged::Batch;
-use super::waiting::Taken;
+use super::blobs::LayerBlob;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::layer::{Compression, Inflation, decompress_among};
@@ -18,8 +16,6 @@ pub(super) struct Begun {
     pub(super) number: usize,
     pub(super) name: String,
     pub(super) diff_id: Digest,
-    /// Where its entries go if it is staged.
-    pub(super) entries: SyncSender<Batch>,
 }
 
 enum Message {
@@ -38,7 +34,7 @@ pub(super) struct Inflater<'a> {
 }
 
 /// The end of who reads: the bytes of one layer after the other.
-pub(super) struct Inflated {
+pub(crate) struct Inflated {
     pieces: Receiver<Message>,
     spare: Sender<Vec<u8>>,
     piece: Vec<u8>,
@@ -59,10 +55,14 @@ pub(super) fn connect(
 
 impl Inflater<'_> {
     /// Inflates layers until there is none left, one fails or nobody wants more.
-    pub(super) fn run<'b>(self, all: &Inflation, take: impl Fn() -> Option<Taken<'b>>) {
-        while let Some(Taken { number, blob, entries }) = take() {
+    pub(super) fn run<'b>(
+        self,
+        all: &Inflation,
+        mut take: impl FnMut() -> Option<(usize, LayerBlob<'b>)>,
+    ) {
+        while let Some((number, blob)) = take() {
             let (name, diff_id) = (blob.name.clone(), blob.diff_id.clone());
-            let begun = Begun { number, name, diff_id, entries };
+            let begun = Begun { number, name, diff_id };
             if self.pieces.send(Message::Begin(begun)).is_err() {
                 return;
             }

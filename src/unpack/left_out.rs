@@ -63,10 +63,10 @@ impl fmt::Display for LeftOut {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Ledger(BTreeMap<Cause, LeftOut>);
+pub(crate) struct Ledger(BTreeMap<Cause, LeftOut>);
 
 impl Ledger {
-    pub(super) fn note(&mut self, cause: Cause, path: &[u8]) {
+    pub(crate) fn note(&mut self, cause: Cause, path: &[u8]) {
         let first =
             || LeftOut { cause, entries: 0, first: String::from_utf8_lossy(path).into_owned() };
         self.0.entry(cause).or_insert_with(first).entries += 1;
@@ -80,7 +80,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn into_list(self) -> Vec<LeftOut> {
+    pub(crate) fn into_list(self) -> Vec<LeftOut> {
         self.0.into_values().collect()
     }
 }

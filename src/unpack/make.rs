@@ -93,7 +93,7 @@ impl Unpacker {
         let at_first = Mode::from_raw_mode((mode & 0o777) | 0o700);
         let mut existed = false;
         let mut path = parent.path.clone();
-        super::root::push(&mut path, name);
+        super::resolve::push(&mut path, name);
         match mkdirat(&parent.handle, name, at_first) {
             Err(Errno::EXIST) => {
                 let found = statat(&parent.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;

@@ -16,17 +16,19 @@
 //! ```
 
 mod apply;
-mod attributes;
+pub(crate) mod attributes;
+pub(crate) mod blobs;
 mod building;
 mod changeset;
 mod directories;
 mod inflate;
 mod later;
-mod left_out;
+pub(crate) mod left_out;
 mod made;
 mod make;
 pub mod overlay;
 mod remove;
+pub(crate) mod resolve;
 mod root;
 mod stage;
 mod staged;
@@ -36,7 +38,7 @@ mod waiting;
 
 use std::io;
 
-pub use self::apply::LayerBlob;
+pub use self::blobs::LayerBlob;
 pub use self::building::Building;
 pub use self::left_out::{Cause, LeftOut};
 pub use self::root::Root;
@@ -47,7 +49,7 @@ use crate::error::{Error, ErrorKind, Matter};
 const MARKER: &[u8] = b".rpull-incomplete";
 
 /// What went wrong with an entry of a layer; errors of whoever gave the bytes stay what they are.
-fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
+pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
     let error = match error.downcast::<Error>() {
         Ok(error) if error.kind() == ErrorKind::Interrupted => return error,
         Ok(error) => return error.at(layer),

@@ -6,7 +6,8 @@ use rustix::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmod, fstat, unlinkat};
 use rustix::io::Errno;
 
-use super::root::{Root, open_below, push};
+use super::resolve::push;
+use super::root::{Root, open_below};
 use crate::layer::split;
 
 /// Removes a directory and all below it, except for what is to stay; `gone` hears of each directory that went.

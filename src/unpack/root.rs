@@ -10,13 +10,8 @@ use rustix::io::Errno;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::resolve::resolve;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Links that are followed on the way to one directory; as many as the kernel follows.
-const LINKS: usize = 40;
-
-/// Bytes of a path that can be opened.
-pub(super) const LONGEST: usize = 4095;
 
 /// Not even a link that was planted a moment ago is followed.
 const BELOW: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
@@ -62,41 +57,12 @@ impl Root {
     /// root. What is not there stands for itself, so the directory need not exist; `below` tells of links that are not
     /// in this root but under it.
     pub(super) fn resolve(&self, path: &[u8], below: &mut Links<'_>) -> io::Result<Vec<u8>> {
-        let mut resolved: Vec<u8> = Vec::new();
-        // Parts that are still to come, the next one last.
-        let mut parts: Vec<Vec<u8>> = reversed(path);
-        let mut links = 0;
-        while let Some(part) = parts.pop() {
-            match &part[..] {
-                b"" | b"." => continue,
-                b".." => {
-                    let parent = resolved.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
-                    resolved.truncate(parent);
-                    continue;
-                }
-                _ => {}
-            }
-            let parent = resolved.len();
-            push(&mut resolved, &part);
-            if resolved.len() > LONGEST {
-                return Err(Errno::NAMETOOLONG.into());
-            }
-            let target = match open_below(self.0.as_fd(), &resolved, OFlags::PATH) {
-                // Of anything but a link this fails, and whoever opens the directory sees what it is.
-                Ok(here) => readlinkat(&here, "", Vec::new()).ok().map(CString::into_bytes),
-                Err(Errno::NOENT) => below(&resolved)?,
-                Err(error) => return Err(error.into()),
-            };
-            if let Some(target) = target {
-                links += 1;
-                if links > LINKS {
-                    return Err(Errno::LOOP.into());
-                }
-                resolved.truncate(if target.starts_with(b"/") { 0 } else { parent });
-                parts.extend(reversed(&target));
-            }
-        }
-        Ok(resolved)
+        resolve(path, |path| match open_below(self.0.as_fd(), path, OFlags::PATH) {
+            // Of anything but a link this fails, and whoever opens the directory sees what it is.
+            Ok(here) => Ok(readlinkat(&here, "", Vec::new()).ok().map(CString::into_bytes)),
+            Err(Errno::NOENT) => below(path),
+            Err(error) => Err(error.into()),
+        })
     }
 }
 
@@ -121,18 +87,6 @@ pub(super) fn open_below(
 pub(super) fn create(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat2(directory, name, flags, Mode::from_raw_mode(mode), BELOW)
-}
-
-/// Appends a part to a path.
-pub(super) fn push(path: &mut Vec<u8>, part: &[u8]) {
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(part);
-}
-
-fn reversed(path: &[u8]) -> Vec<Vec<u8>> {
-    path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect()
 }
 
 #[cfg(test)]

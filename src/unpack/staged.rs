@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use super::apply::read_layer;
+use super::blobs::{LayerBlob, read_layer};
 use super::changeset::Changeset;
 use super::directories::Directory;
 use super::inflate::{Begun, Inflated};
 use super::left_out::Ledger;
 use super::stage::Stage;
 use super::unpacker::{Options, Unpacker};
-use super::waiting::{Taken, Waiting};
+use super::waiting::Waiting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Entry, Kind};
 
@@ -49,15 +49,15 @@ pub(super) fn fill<'a>(
     stage: &Stage,
     options: Options,
     waiting: &Waiting<'a>,
-    inflate: &SyncSender<Taken<'a>>,
+    inflate: &SyncSender<(usize, LayerBlob<'a>)>,
     mut layers: Inflated,
 ) {
     while stage.has_room()
-        && let Some(taken) = waiting.take_largest()
-        && inflate.send(taken).is_ok()
+        && let Some((number, blob, entries)) = waiting.take_largest()
+        && inflate.send((number, blob)).is_ok()
         && let Some(begun) = layers.next_layer()
     {
-        let mut out = Out { to: &begun.entries, entries: Vec::new(), bytes: 0, stage };
+        let mut out = Out { to: &entries, entries: Vec::new(), bytes: 0, stage };
         let end = fill_one(stage, options, &begun, &mut layers, &mut out);
         let failed = end.is_err();
         out.entries.push(Staged::End(end));

@@ -1,7 +1,6 @@
 //! `save`, `load`, `inventory`, and archives as places of the other commands.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -276,17 +275,10 @@ async fn a_reader_that_has_enough_ends_it_quietly() {
     assert_eq!((output.code(), output.stderr.as_str()), (Some(0), ""));
 
     // Nobody reads: signals are heard all the same.
-    let asked = Instant::now();
     let running = cli.spawn(&["save", &name, "-o", "-"]);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    running.wait_for_output().await;
     running.signal(Signal::INT);
-    let mut status = None;
-    while status.is_none() && asked.elapsed() < Duration::from_secs(10) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let gone = std::fs::read_to_string(format!("/proc/{}/stat", running.id()));
-        status = gone.ok().filter(|text| text.contains(") Z ")).map(|_| ());
-    }
-    assert!(status.is_some(), "it did not stop");
+    running.wait_unread().await;
 }
 
 #[tokio::test]

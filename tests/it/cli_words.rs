@@ -13,7 +13,7 @@ use crate::support::registry::{Auth, Options, Registry};
 use crate::support::samples::published;
 
 /// Verbs of the contract that have no code yet.
-const LATER: &str = "mirror files cat diff analyze stats export";
+const LATER: &str = "mirror files cat diff analyze stats";
 
 /// Nothing in it may steer a terminal.
 fn assert_harmless(output: &Output) {

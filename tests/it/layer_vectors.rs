@@ -1,4 +1,5 @@
-//! `tests/layers/apply.tsv`: layers that other clients are tested with, applied below a canary.
+//! `tests/layers/apply.tsv`: layers that other clients are tested with, applied below a canary and
+//! flattened to a tar.
 
 use std::fs;
 use std::io::BufReader;
@@ -12,6 +13,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 
 use crate::support::canary::Canary;
 use crate::support::entries::{Item, tar};
+use crate::support::flat;
 use crate::support::tree;
 
 /// One case, line by line, each word by word.
@@ -120,30 +122,65 @@ fn check(case: &str, root: &Path, before: &[(PathBuf, i64, i64)], words: &[&str]
     assert!(right, "{case}: {words:?} in {:?}", tree::names(root));
 }
 
-fn apply(unpacker: &mut Unpacker, items: &[Item]) -> Result<()> {
-    let tar = tar(items);
-    unpacker.apply("layer", &mut Entries::new(BufReader::new(&tar[..]), Limits::default()))
+/// What was there before, as the entries of a base.
+fn base(words: &[&str]) -> Vec<Item> {
+    match words {
+        ["dir", path] => vec![Item::dir(path)],
+        ["file", path, content] => vec![Item::file(path, content)],
+        ["dir_with_content", path] => vec![Item::file(format!("{path}/below/file"), "x")],
+        ["symlink", path, target] => vec![Item::symlink(path, target)],
+        ["hardlink", path, target] => vec![Item::hardlink(path, target)],
+        other => panic!("{other:?}"),
+    }
 }
 
-/// Applies the layers of a case; tells what went wrong.
-fn run(case: &Case<'_>, canary: &Canary) -> Result<()> {
-    let root = canary.root();
-    let (mut preparations, rest): (Vec<_>, Vec<_>) =
-        case.lines.iter().partition(|words| words[0] == "before");
-    for words in preparations.drain(..) {
-        before(root, &words[1..]);
-    }
-    let before = tree::times(root);
+/// Applies one layer after the other to a root, on whose disk there may be something.
+fn on_disk(root: &Path, layers: &[Vec<Item>]) -> Result<()> {
     let mut unpacker = Unpacker::new(Root::open(root)?, Options::default())?;
+    for layer in layers {
+        let tar = tar(layer);
+        unpacker.apply("layer", &mut Entries::new(BufReader::new(&tar[..]), Limits::default()))?;
+    }
+    unpacker.finish().map(drop)
+}
+
+/// As one tar, which becomes files then.
+fn flattened(root: &Path, layers: &[Vec<Item>]) -> Result<()> {
+    let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
+    let (_, tar) = flat::flattened(&flat::tars(&layers))?;
+    flat::apply(root, &[tar]).map(drop)
+}
+
+/// Applies the layers of a case, and looks at what comes of it; tells what went wrong.
+fn run(case: &Case<'_>, canary: &Canary, is_flat: bool) -> Result<()> {
+    let root = canary.root();
+    let apply = if is_flat { flattened } else { on_disk };
+    let (preparations, rest): (Vec<_>, Vec<_>) =
+        case.lines.iter().partition(|words| words[0] == "before");
     let mut layers: Vec<Vec<Item>> = Vec::new();
+    let prepare = |root: &Path| {
+        preparations.iter().filter(|_| !is_flat).for_each(|words| before(root, &words[1..]));
+    };
+    prepare(root);
+    let mut before = tree::times(root);
+    if is_flat && !preparations.is_empty() {
+        layers.push(preparations.iter().flat_map(|words| base(&words[1..])).collect());
+        let dir = tempfile::tempdir().unwrap();
+        flattened(dir.path(), &layers)?;
+        let moved = |path: PathBuf| root.join(path.strip_prefix(dir.path()).unwrap());
+        before =
+            tree::times(dir.path()).into_iter().map(|(path, s, n)| (moved(path), s, n)).collect();
+    }
     let mut checks = Vec::new();
     for words in rest {
         match words[0] {
             "layer" => layers.push(Vec::new()),
             "refused" | "harmless" => {}
             "tree" => {
-                apply(&mut unpacker, &layers.pop().unwrap())?;
-                check(case.id, root, &before, words);
+                let dir = tempfile::tempdir().unwrap();
+                prepare(dir.path());
+                apply(dir.path(), &layers)?;
+                check(case.id, dir.path(), &before, words);
             }
             _ => match item(words) {
                 Some(item) => layers.last_mut().unwrap().push(item),
@@ -151,10 +188,7 @@ fn run(case: &Case<'_>, canary: &Canary) -> Result<()> {
             },
         }
     }
-    for layer in &layers {
-        apply(&mut unpacker, layer)?;
-    }
-    unpacker.finish()?;
+    apply(root, &layers)?;
     for words in checks {
         check(case.id, root, &before, words);
     }
@@ -166,9 +200,9 @@ fn layers_that_others_are_tested_with() {
     let table = include_str!("../layers/apply.tsv");
     let cases = cases(table);
     assert_eq!(cases.len(), 46);
-    for case in &cases {
+    for (case, is_flat) in cases.iter().flat_map(|case| [(case, false), (case, true)]) {
         let canary = Canary::new();
-        let result = run(case, &canary);
+        let result = run(case, &canary, is_flat);
         let says = |word: &str| case.lines.iter().any(|words| words[0] == word);
         match result {
             Ok(()) => assert!(!says("refused"), "{} is not refused", case.id),

@@ -16,6 +16,8 @@ mod cli_archives;
 #[cfg(test)]
 mod cli_blob;
 #[cfg(test)]
+mod cli_export;
+#[cfg(test)]
 mod cli_json;
 #[cfg(test)]
 mod cli_load;
@@ -57,6 +59,8 @@ mod faults_tls;
 mod faults_uploads;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod flatten;
 #[cfg(test)]
 mod layer_entries;
 #[cfg(test)]
@@ -118,6 +122,8 @@ mod serve_uploads;
 mod signals;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod sparse_files;
 #[cfg(test)]
 mod store_odd;
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! What layers become in directories of their own: the same tree when they are mounted as in one root.
 
 use std::fs;
-use std::io::{BufReader, Cursor};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use rpull::digest::Digest;
 use rpull::error::{Error, Result};
 use rpull::insight::layers::chain_ids;
-use rpull::layer::{Entries, Limits};
 use rpull::unpack::overlay::{OverlayDirectory, OverlayDone, OverlayLayer};
-use rpull::unpack::{Cause, LayerBlob, Options, Root, Unpacker};
+use rpull::unpack::{Cause, LayerBlob, Options};
 use tempfile::TempDir;
 
 use crate::support::canary::Canary;
-use crate::support::entries::{Item, by_chance, tar};
+use crate::support::entries::{Item, tar};
+use crate::support::flat::{apply, by_chance, tars};
 use crate::support::live::is_root;
 use crate::support::mounted::{Mounted, can_mount};
 use crate::support::tree::{self, Node};
@@ -82,13 +82,7 @@ impl Stack {
 /// The tree that these layers give in one root.
 fn flat(layers: &[&[Item]]) -> Result<Vec<Node>> {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { new_root: true, ..Options::default() };
-    let mut unpacker = Unpacker::new(Root::open(dir.path())?, options)?;
-    for layer in layers {
-        let tar = tar(layer);
-        unpacker.apply("layer", &mut Entries::new(BufReader::new(&tar[..]), Limits::default()))?;
-    }
-    unpacker.finish()?;
+    apply(dir.path(), &tars(layers))?;
     Ok(tree::nodes(dir.path(), &[]))
 }
 

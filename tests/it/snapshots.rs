@@ -7,7 +7,7 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
 use crate::support::registry::{Auth, Options, Registry};
 
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 31] = [
     "pull",
     "push",
     "copy",
@@ -26,6 +26,7 @@ const VERBS: [&str; 30] = [
     "history",
     "layers",
     "unpack",
+    "export",
     "images",
     "tag",
     "rm",
@@ -145,7 +146,7 @@ async fn trouble() -> Registry {
 }
 
 /// Commands that cannot do what they are asked.
-const ERRORS: [&str; 54] = [
+const ERRORS: [&str; 56] = [
     "HOST/team/app:9",
     "HOST/team/ap:1.0",
     "--platform linux/s390x HOST/team/app:multi",
@@ -180,6 +181,8 @@ const ERRORS: [&str; 54] = [
     "unpack --overlay store:team/app:1.0 layers",
     "unpack --overlay HOST/team/app:1.0 absent/layers",
     "unpack --mount here HOST/team/app:1.0 layers",
+    "export store:team/app:1.0 -o root.tar",
+    "export --json HOST/team/app:1.0",
     "rm --overlay absent team/app:1.0",
     "push HOST/team/app:1.0",
     "push team/app:1.0 oci:out",

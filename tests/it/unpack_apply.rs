@@ -1,7 +1,6 @@
 //! What entries become on disk, and what layers do to what lower ones left.
 
 use std::fs;
-use std::io::BufReader;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,18 +12,12 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::support::canary::Canary;
 use crate::support::entries::{Item, tar};
+use crate::support::flat;
 use crate::support::live::is_root;
 use crate::support::tree::{self, Node};
 
 fn apply(root: &Path, layers: &[&[Item]]) -> Result<Unpacked> {
-    let options = Options { new_root: true, ..Options::default() };
-    let mut unpacker = Unpacker::new(Root::open(root)?, options)?;
-    for (number, layer) in layers.iter().enumerate() {
-        let tar = tar(layer);
-        let mut entries = Entries::new(BufReader::new(&tar[..]), Limits::default());
-        unpacker.apply(&format!("layer {number}"), &mut entries)?;
-    }
-    unpacker.finish()
+    flat::apply(root, &flat::tars(layers))
 }
 
 /// The tree that these layers give.

@@ -1,15 +1,17 @@
-//! The same images through `umoci`: trees that do not differ in anything.
+//! The same images through `umoci`, and through a tar that GNU tar unpacks: trees that do not differ in anything.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
-use crate::support::images::{Family, image};
+use crate::support::flat::by_gnu_tar;
+use crate::support::images::{Family, gzip, image, layer};
 use crate::support::live::{is_root, needs};
 use crate::support::real::RealImage;
+use crate::support::sparse::{FORMS, by_gnu_tar_with_holes, make_files};
 use crate::support::tars;
-use crate::support::tree::{Node, nodes};
+use crate::support::tree::{Node, names, nodes};
 
 /// The tree that umoci makes of an image.
 fn by_umoci(layout: &Path, name: &str, bundle: &Path) -> Vec<Node> {
@@ -18,6 +20,14 @@ fn by_umoci(layout: &Path, name: &str, bundle: &Path) -> Vec<Node> {
         Command::new("umoci").args(["unpack", "--image", &image]).arg(bundle).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     nodes(&bundle.join("rootfs"), &[])
+}
+
+/// The tree that GNU tar makes of what `export` writes.
+async fn by_export(cli: &Cli, place: &str) -> Vec<Node> {
+    let root = tempfile::tempdir().unwrap();
+    cli.run(&["export", place, "-o", "root.tar"]).await.expect(0, "");
+    by_gnu_tar(&cli.dir().join("root.tar"), root.path());
+    nodes(root.path(), &[])
 }
 
 /// Directories that no layer has an entry for get a time from each client as it likes.
@@ -51,12 +61,65 @@ async fn a_real_image_gives_the_tree_that_umoci_makes() {
         let place = format!("oci:{}:{name}", real.layout().display());
         let dir = cli.dir().join(name);
         cli.run(&["unpack", &place, name]).await.expect(0, "");
+        assert_same(&nodes(&dir, &[]), &by_export(&cli, &place).await);
         let other = by_umoci(real.layout(), name, &cli.dir().join(format!("{name}-umoci")));
         // To umoci the time of a directory is lost when it makes a missing one in it.
         let unsaid = ["", "app", "etc", "etc/app", "usr", "usr/local", "usr/local/bin"];
         let [own, other] = [nodes(&dir, &[]), other].map(|tree| without_times_of(tree, &unsaid));
         assert!(own.len() > 50);
         assert_same(&own, &other);
+    }
+}
+
+#[tokio::test]
+async fn podman_imports_what_is_exported() {
+    let test = "podman_imports_what_is_exported";
+    if !is_root(test) || !needs(test, &["podman"]) {
+        return;
+    }
+    // A directory of one layer gets a file of the next.
+    let layers = [layer(&[("d/base", b"1"), ("e/base", b"2")]), layer(&[("d/app", b"3")])];
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &layers));
+    cli.run(&["export", &archive, "-o", "root.tar"]).await.expect(0, "");
+    for words in [
+        &["import", "-q", "root.tar", "imported:1"][..],
+        &["save", "-q", "--format=oci-archive", "-o", "back.tar", "imported:1"],
+    ] {
+        let output = Command::new("podman")
+            .args(["--root=podman", "--runroot=run", "--storage-driver=vfs"])
+            .args(["--events-backend=none"])
+            .args(words)
+            .current_dir(cli.dir())
+            .env("HOME", cli.home())
+            .env("XDG_RUNTIME_DIR", cli.dir().join("run"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
+    cli.run(&["unpack", "oci-archive:back.tar", "root"]).await.expect(0, "");
+    let found = names(&cli.dir().join("root"));
+    assert_eq!(found, ["d/", "d/app", "d/base", "e/", "e/base"]);
+}
+
+#[tokio::test]
+async fn sparse_files_of_every_form_give_the_tree_that_umoci_makes() {
+    let test = "sparse_files_of_every_form_give_the_tree_that_umoci_makes";
+    if !is_root(test) || !needs(test, &["umoci"]) {
+        return;
+    }
+    let files = tempfile::tempdir().unwrap();
+    make_files(files.path());
+    // The oldest form is unknown to umoci.
+    for form in &FORMS[1..] {
+        let cli = Cli::new();
+        let held = image(Family::Oci, "amd64", &[gzip(&by_gnu_tar_with_holes(files.path(), form))]);
+        let archive = tars::write_to(&cli, &held);
+        cli.run(&["copy", &archive, "oci:layout:held"]).await.expect(0, "");
+        cli.run(&["unpack", "oci:layout:held", "root"]).await.expect(0, "");
+        let other = by_umoci(&cli.dir().join("layout"), "held", &cli.dir().join("umoci"));
+        assert_same(&nodes(&cli.dir().join("root"), &[]), &other);
+        assert_same(&by_export(&cli, "oci:layout:held").await, &other);
     }
 }
 
@@ -121,4 +184,5 @@ async fn every_kind_of_entry_and_change_gives_the_tree_that_umoci_makes() {
     cli.run(&["unpack", "oci:layout:held", "root"]).await.expect(0, "");
     let other = by_umoci(&cli.dir().join("layout"), "held", &cli.dir().join("umoci"));
     assert_same(&nodes(&cli.dir().join("root"), &[]), &other);
+    assert_same(&by_export(&cli, "oci:layout:held").await, &other);
 }

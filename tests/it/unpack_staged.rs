@@ -1,15 +1,15 @@
 //! Layers that are read before the ones below are applied, against the same layers one after the other.
 
 use std::fs;
-use std::io::{BufReader, Cursor};
+use std::io::Cursor;
 use std::path::Path;
 
 use rpull::digest::Digest;
 use rpull::error::{Error, ErrorKind};
-use rpull::layer::{Entries, Limits};
 use rpull::unpack::{LayerBlob, Options, Root, Unpacked, Unpacker};
 
-use crate::support::entries::{Item, by_chance, tar};
+use crate::support::entries::{Item, tar};
+use crate::support::flat::{apply, blobs, by_chance};
 use crate::support::tree::nodes;
 
 const OPTIONS: Options = Options { new_root: true, preserve: false };
@@ -30,20 +30,10 @@ fn at_once(root: &Path, blobs: Vec<LayerBlob<'_>>) -> Result<Unpacked, (usize, E
     unpacker.finish().map_err(early)
 }
 
-fn one_by_one(root: &Path, tars: &[Vec<u8>]) -> Result<Unpacked, Error> {
-    let mut unpacker = Unpacker::new(Root::open(root)?, OPTIONS)?;
-    for (number, tar) in tars.iter().enumerate() {
-        let mut entries = Entries::new(BufReader::new(&tar[..]), Limits::default());
-        unpacker.apply(&format!("layer {number}"), &mut entries)?;
-    }
-    unpacker.finish()
-}
-
 #[track_caller]
 fn assert_same(tars: &[Vec<u8>]) -> bool {
     let (ahead, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let blobs = tars.iter().cloned().enumerate().map(|(number, tar)| blob(number, tar)).collect();
-    match (at_once(ahead.path(), blobs), one_by_one(after.path(), tars)) {
+    match (at_once(ahead.path(), blobs(tars)), apply(after.path(), tars)) {
         (Ok(found), Ok(wanted)) => {
             assert_eq!(format!("{found:?}"), format!("{wanted:?}"));
             assert_eq!(nodes(ahead.path(), &[]), nodes(after.path(), &[]));

@@ -1,4 +1,4 @@
-//! What `unpack` takes.
+//! What `unpack` and `export` take.
 
 use std::path::PathBuf;
 
@@ -28,6 +28,20 @@ pub(crate) struct Unpack {
     /// How a pull is to bring it, whatever the store has under its name.
     #[arg(skip)]
     pub(crate) pull: Option<Moving>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
+    pub(crate) image: String,
+    /// The tar; standard output where none is given, or -
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) platform: OnePlatform,
+    /// Do not end before all of it is on disk
+    #[arg(long)]
+    pub(crate) sync: bool,
 }
 
 /// Whether layers stay apart.

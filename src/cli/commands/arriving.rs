@@ -26,6 +26,11 @@ impl Arriving {
         Self { layout, arrivals, pull }
     }
 
+    /// Where it arrives.
+    pub(super) fn layout(&self) -> Arc<Layout> {
+        Arc::new(self.layout.clone())
+    }
+
     /// A layer, as it arrives.
     pub(super) fn layer(&self, layer: Descriptor) -> Following {
         let layout = self.layout.clone();

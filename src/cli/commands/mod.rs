@@ -3,12 +3,14 @@
 mod archive;
 mod arriving;
 pub(super) mod blob;
+mod bring;
 pub(super) mod catalog;
 pub(super) mod copy;
 pub(super) mod delete;
 pub(super) mod demo;
 mod destination;
 pub(super) mod df;
+pub(super) mod export;
 pub(super) mod history;
 pub(super) mod images;
 pub(super) mod inspect;

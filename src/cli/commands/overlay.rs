@@ -10,9 +10,10 @@ use rustix::fs::Mode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::bring::{blame, end_pull, meter};
 use super::layer_blobs::layer_blobs;
 use super::open::Image;
-use super::unpack::{blame, end_pull, json_of, meter, open, plural, warn_of_left_out};
+use super::unpack::{bring, json_of, plural, warn_of_left_out};
 use crate::cli::args::Unpack;
 use crate::cli::meter::Meter;
 use crate::cli::output::{self, note};
@@ -42,11 +43,10 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
         see_that_it_is_a_directory(point)?;
     }
     OverlayDirectory::judge(&args.dir)?;
-    let mut image = open(&args, settings, &cancel).await?;
+    let mut image = bring(&args).open(settings, &cancel).await?;
     let work = Work::new(&image, &args, settings)?;
     let chains = work.image.chains.clone();
-    let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
-    let meter = meter(&image, total, settings);
+    let meter = meter(&image, "unpacking", settings)?;
     let done = tokio::task::spawn_blocking(move || work.run(&meter, &cancel)).await;
     let done = done
         .unwrap_or_else(|error| Err((0, Error::new(ErrorKind::Unpack, "unpack").caused_by(error))));
@@ -69,7 +69,8 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
     }
     if settings.json {
         let layers = rows(&image, &chains, &done)?;
-        let mut value = json_of(&image, &args.dir, layers, &done.unpacked, took).await;
+        let mut value =
+            json_of(&image, ("directory", &args.dir), layers, &done.unpacked, took).await;
         if let Some(object) = value.as_object_mut() {
             let mounted = args.layers.mount.as_deref().map(|point| point.display().to_string());
             let shared = json!({"layers": done.shared, "bytes": done.shared_bytes});

@@ -65,7 +65,8 @@ async fn find(
     Ok(wanted)
 }
 
-fn output(path: &Path, plan: bool, settings: &Settings) -> Result<Output> {
+/// Where an archive goes that is to be at this path; `-` is standard output.
+pub(super) fn output(path: &Path, plan: bool, settings: &Settings) -> Result<Output> {
     let refuse = |why: &str| Err(Error::new(ErrorKind::Reference, "output '-'").because(why));
     if path.as_os_str() != "-" {
         return Ok(Output::File(path.to_owned()));

@@ -19,7 +19,8 @@ use crate::unpack::directories::Directory;
 use crate::unpack::failed;
 use crate::unpack::later::Last;
 use crate::unpack::left_out::Cause;
-use crate::unpack::root::{open_below, push};
+use crate::unpack::resolve::push;
+use crate::unpack::root::open_below;
 use crate::unpack::unpacker::Unpacker;
 
 /// Bytes of the paths that one layer hides.

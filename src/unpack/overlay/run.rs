@@ -11,7 +11,7 @@ use super::stack::{Layer, Stack};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Inflation;
-use crate::unpack::apply::LayerBlob;
+use crate::unpack::blobs::{LayerBlob, read_all};
 use crate::unpack::unpacker::{Options, Unpacked, Unpacker};
 
 /// Layers at once: each has megabytes on their way from one thread to another.
@@ -160,9 +160,10 @@ impl Run<'_> {
         let mut unpacker = Unpacker::new(making.diff().map_err(failed)?, options)?;
         unpacker.overlay = Some(Overlay::new(&self.stack, number, self.directory.form()));
         let watch = |bytes| !self.failed.load(Ordering::Relaxed) && (self.watch)(bytes);
-        let sizes = unpacker
-            .apply_among(&self.inflation, vec![blob], &watch)
-            .map_err(|(_, error)| error)?;
+        let sizes = read_all(&self.inflation, vec![blob], &watch, |name, layer| {
+            unpacker.apply(name, layer)
+        });
+        let sizes = sizes.map_err(|(_, error)| error)?;
         let receipt = unpacker.finish()?;
         // What was taken from layers below is as good as they are.
         self.stack.below(number).map_err(failed)?;

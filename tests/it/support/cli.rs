@@ -201,6 +201,26 @@ impl Running {
         }
     }
 
+    /// Waits until something is on its standard output, which nobody reads.
+    pub(crate) async fn wait_for_output(&self) {
+        let deadline = Instant::now() + TIMEOUT;
+        let stdout = self.child.stdout.as_ref().unwrap();
+        while rustix::io::ioctl_fionread(stdout).unwrap() == 0 {
+            assert!(Instant::now() < deadline, "it writes nothing");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits for the end of what cannot write any more, since nobody reads its standard output.
+    pub(crate) async fn wait_unread(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let stat = format!("/proc/{}/stat", self.id());
+        while !std::fs::read_to_string(&stat).is_ok_and(|text| text.contains(") Z ")) {
+            assert!(Instant::now() < deadline, "it does not stop");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits for the end.
     pub(crate) async fn wait(self) -> Output {
         let output = tokio::time::timeout(TIMEOUT, self.child.wait_with_output())

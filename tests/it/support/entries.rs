@@ -196,28 +196,3 @@ pub(crate) fn sparse(name: &str, extents: &[(u64, u64)], size: u64, bytes: &[u8]
     tar.resize(tar.len().next_multiple_of(512), 0);
     tar
 }
-
-/// Layers of few names, so that they meet.
-pub(crate) fn by_chance(random: &mut fastrand::Rng) -> Vec<Vec<Item>> {
-    let path = |random: &mut fastrand::Rng| {
-        let depth = random.usize(1..=3);
-        let names: Vec<_> = (0..depth).map(|_| random.choice(["a", "b", "c"]).unwrap()).collect();
-        names.join("/")
-    };
-    let item = |random: &mut fastrand::Rng| {
-        let at = path(random);
-        match random.u8(0..16) {
-            0..=4 => Item::file(&at, random.u8(..).to_string()).mode(random.u32(0..0o777) | 0o400),
-            5..=8 => Item::dir(&at).mode(random.u32(0..0o1777) | 0o700).mtime(random.u64(1..99)),
-            9 => Item::symlink(&at, format!("/{}", path(random))),
-            10 => Item::symlink(&at, format!("../{}", path(random))),
-            11 => Item::hardlink(&at, path(random)),
-            12 => Item::file(format!("{at}/.wh..wh..opq"), ""),
-            13 if random.bool() => Item::file(".wh..wh..opq", ""),
-            _ => Item::whiteout(&at),
-        }
-    };
-    (0..random.usize(2..=4))
-        .map(|_| (0..random.usize(1..=6)).map(|_| item(random)).collect())
-        .collect()
-}

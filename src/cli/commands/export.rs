@@ -1,0 +1,197 @@
+//! `export`: an image's files as one tar, in a file or on standard output; nothing else is written.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::bring::{Bring, Keep, blame, end_pull, meter};
+use super::layer_blobs::layer_blobs;
+use super::open::Image;
+use super::unpack::{json_of, plural, rows, warn_of_left_out};
+use crate::archive::{Draft, Output, failed};
+use crate::cli::args::Export;
+use crate::cli::meter::Meter;
+use crate::cli::output::{self, note};
+use crate::cli::settings::{Settings, Show};
+use crate::cli::signals::{self, unless_cancelled};
+use crate::cli::size::size;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flatten::Tree;
+use crate::unpack::{LayerBlob, Unpacked};
+
+/// Bytes that are written at once.
+const PIECE: usize = 256 << 10;
+
+/// Where the tar goes.
+struct Target {
+    path: PathBuf,
+    file: File,
+    /// What gets its name when all is written; standard output has one.
+    draft: Option<Draft>,
+}
+
+pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<ExitCode> {
+    let path = args.output.as_deref().unwrap_or(Path::new("-"));
+    let output = super::save::output(path, false, settings)?;
+    let cancel = signals::cancelled_by_signals();
+    // What was typed is judged before anything is asked of anybody.
+    let target = Target::open(output)?;
+    let bring = Bring {
+        verb: "export",
+        image: &args.image,
+        platform: args.platform.platform.as_deref(),
+        pull: None,
+        // Its layers are read twice.
+        keep: Keep::Everything,
+        sync: args.sync,
+    };
+    let mut image = bring.open(settings, &cancel).await?;
+    let start = Instant::now();
+    let tree = read(&image, settings, &cancel).await?;
+    end_pull(&mut image, tree.as_ref().err(), settings).await?;
+    let tree = match tree {
+        Ok(tree) => Arc::new(tree),
+        Err((number, error)) => return Err(blame(&image, number, error, settings).await),
+    };
+    let written = write(&image, &tree, target, args.sync, settings, &cancel).await?;
+    if let Err((number, error)) = written {
+        return Err(blame(&image, number, error, settings).await);
+    }
+    tell(&image, &tree, path, start.elapsed(), settings).await
+}
+
+/// Learns what the image shows; nothing is written before that is known.
+async fn read(
+    image: &Image,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<Result<Tree, (usize, Error)>> {
+    let layers = layer_blobs(image, settings.retry)?;
+    let meter = meter(image, "reading", settings)?;
+    let (done, cancelled) = (AtomicU64::new(0), cancel.clone());
+    let work = move || {
+        let watch = |bytes| {
+            meter.set(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+            !cancelled.is_cancelled()
+        };
+        Tree::read(layers, &watch)
+    };
+    let tree = tokio::task::spawn_blocking(work).await.map_err(stopped)?;
+    Ok(tree.map_err(|(number, error)| (number, named(error))))
+}
+
+async fn write(
+    image: &Image,
+    tree: &Arc<Tree>,
+    target: Target,
+    sync: bool,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<Result<(), (usize, Error)>> {
+    let layers = layer_blobs(image, settings.retry)?;
+    let meter = Meter::new(settings.show, "exporting", tree.shown.bytes);
+    let is_file = target.draft.is_some();
+    let (tree, cancelled) = (Arc::clone(tree), cancel.clone());
+    let work = move || target.fill(&tree, layers, sync, &meter, &cancelled);
+    let work = tokio::task::spawn_blocking(work);
+    let written = if is_file {
+        // What is there of it goes before this ends.
+        work.await
+    } else {
+        // Whoever reads may take their time; signals must be heard meanwhile.
+        unless_cancelled(cancel, "export", work).await?
+    };
+    let written = written.map_err(stopped)?;
+    Ok(written.map_err(|(number, error)| (number, named(error))))
+}
+
+impl Target {
+    fn open(output: Output) -> Result<Self> {
+        let (path, draft) = match output {
+            Output::Stdout => ("stdout".into(), None),
+            Output::File(path) => (path.clone(), Some(Draft::of(&path)?)),
+        };
+        let file = match &draft {
+            None => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            Some(draft) => draft.file().try_clone(),
+        };
+        let file = file.map_err(|error| failed("open", &path, error))?;
+        Ok(Self { path, file, draft })
+    }
+
+    fn fill(
+        self,
+        tree: &Tree,
+        layers: Vec<LayerBlob<'_>>,
+        sync: bool,
+        meter: &Meter,
+        cancel: &CancellationToken,
+    ) -> Result<(), (usize, Error)> {
+        let Self { path, file, draft } = self;
+        let fail = |error| failed("write", &path, error);
+        let early = |error| (usize::MAX, error);
+        let mut out = BufWriter::with_capacity(PIECE, file);
+        let mut done = 0;
+        tree.write(layers, &|_| !cancel.is_cancelled(), &mut |bytes| {
+            if cancel.is_cancelled() {
+                return Err(Error::new(ErrorKind::Interrupted, "export"));
+            }
+            done += bytes.len() as u64;
+            meter.set(done);
+            out.write_all(bytes).map_err(fail)
+        })?;
+        out.flush().map_err(fail).map_err(early)?;
+        draft.map_or(Ok(()), |draft| draft.publish(sync)).map_err(early)
+    }
+}
+
+fn stopped(error: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Unpack, "export").caused_by(error)
+}
+
+/// Whoever reads layers does not know for what.
+fn named(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Interrupted => Error::new(error.kind(), "export").because("interrupted"),
+        _ => error,
+    }
+}
+
+async fn tell(
+    image: &Image,
+    tree: &Tree,
+    path: &Path,
+    took: Duration,
+    settings: &Settings,
+) -> Result<ExitCode> {
+    let receipt = Unpacked {
+        entries: tree.shown.entries,
+        files: tree.shown.files,
+        bytes: tree.shown.bytes,
+        left_out: tree.left_out.clone(),
+    };
+    warn_of_left_out(&receipt);
+    if settings.show != Show::Nothing {
+        note(&format!(
+            "exported {}, {}, {}, {:.1} s",
+            plural(tree.sizes.len() as u64, "layer"),
+            plural(receipt.files, "file"),
+            size(receipt.bytes),
+            took.as_secs_f64()
+        ));
+    }
+    if settings.json {
+        let layers = rows(image, &tree.sizes)?;
+        output::json(&json_of(image, ("file", path), layers, &receipt, took).await)?;
+    } else if path.as_os_str() != "-" {
+        output::line(&crate::escape(&path.display().to_string()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,207 @@
+//! What the entries of layers do to a tree; the counterpart of what [`crate::unpack`] does to a disk. What a kernel
+//! would refuse is refused here too.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::names::{At, Name, Names, Node};
+use crate::layer::{Device, Entry, Kind, Time, split};
+use crate::unpack::attributes::is_free;
+use crate::unpack::left_out::{Cause, Ledger};
+use crate::unpack::resolve::{LONGEST, push, resolve};
+
+/// Bytes of a name in a directory.
+const LONGEST_NAME: usize = 255;
+
+/// Applies layers, base first.
+#[derive(Debug)]
+pub(super) struct Applier {
+    pub(super) names: Names,
+    pub(super) left_out: Ledger,
+    /// The entry that comes next.
+    at: At,
+}
+
+impl Applier {
+    /// Begins with an empty root.
+    pub(super) fn new() -> io::Result<Self> {
+        let mut names = Names::default();
+        names.add(Vec::new(), Arc::new(unsaid(At::default())), At::default())?;
+        Ok(Self { names, left_out: Ledger::default(), at: At::default() })
+    }
+
+    /// Goes on with the layer above.
+    pub(super) fn next_layer(&mut self) {
+        self.at = At { layer: self.at.layer + 1, entry: 0 };
+    }
+
+    pub(super) fn entry(&mut self, mut entry: Entry) -> io::Result<()> {
+        let path = std::mem::take(&mut entry.path);
+        self.judge_attributes(&path, &mut entry);
+        match entry.kind {
+            Kind::Whiteout => self.hide(&path)?,
+            Kind::Opaque => self.hide_all(&path)?,
+            Kind::Directory if path.is_empty() => {
+                self.names.describe(b"", Node { entry, made: self.at })?;
+            }
+            _ => self.make(&path, entry)?,
+        }
+        self.at.entry += 1;
+        Ok(())
+    }
+
+    fn judge_attributes(&mut self, path: &[u8], entry: &mut Entry) {
+        if !matches!(entry.kind, Kind::File | Kind::Directory) {
+            entry.xattrs.clear();
+        }
+        entry.xattrs.retain(|(name, _)| {
+            let keep = is_free(name);
+            if !keep {
+                self.left_out.note(Cause::ForeignAttribute, path);
+            }
+            keep
+        });
+    }
+
+    fn make(&mut self, path: &[u8], entry: Entry) -> io::Result<()> {
+        let (parent, name) = split(path);
+        let mut path = self.find_or_make(parent)?;
+        push(&mut path, name);
+        if path.len() > LONGEST || name.len() > LONGEST_NAME {
+            return Err(Errno::NAMETOOLONG.into());
+        }
+        match entry.kind {
+            Kind::Hardlink => self.link(path, &entry.link),
+            Kind::Directory if self.names.has_directory(&path) => {
+                self.names.describe(&path, Node { entry, made: self.at })
+            }
+            _ => {
+                self.names.remove(&path);
+                self.names.add(path, Arc::new(Node { entry, made: self.at }), self.at)
+            }
+        }
+    }
+
+    fn link(&mut self, path: Vec<u8>, other: &[u8]) -> io::Result<()> {
+        let missing = || io::Error::other("is a hard link to what is not there");
+        let (parent, name) = split(other);
+        let mut other = self.find(parent)?.ok_or_else(missing)?;
+        push(&mut other, name);
+        if self.names.get(&other).is_none() {
+            return Err(missing());
+        }
+        if other == path {
+            self.names.touch(&path, self.at.layer);
+            return Ok(());
+        }
+        self.names.remove(&path);
+        // It may have been in what it replaces.
+        let found = self.names.get(&other).ok_or_else(missing)?;
+        if found.is_directory() {
+            return Err(io::Error::other("is a hard link to a directory"));
+        }
+        let node = Arc::clone(&found.node);
+        self.names.add(path, node, self.at)
+    }
+
+    /// Removes what lower layers have at this path.
+    fn hide(&mut self, path: &[u8]) -> io::Result<()> {
+        let layer = self.at.layer;
+        let (parent, name) = split(path);
+        let Some(mut path) = self.find(parent)?.filter(|_| layer > 0) else { return Ok(()) };
+        push(&mut path, name);
+        if name.len() > LONGEST_NAME {
+            return Err(Errno::NAMETOOLONG.into());
+        }
+        match self.names.get(&path) {
+            Some(found) if found.touched != layer => self.names.remove(&path),
+            Some(found) if found.is_directory() => self.names.clear(&path, layer),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Removes what lower layers have in this directory, which there is from now on.
+    fn hide_all(&mut self, path: &[u8]) -> io::Result<()> {
+        let path = match self.find_or_make(path) {
+            // What is not a directory has nothing in it to hide.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+            other => other?,
+        };
+        self.names.touch(&path, self.at.layer);
+        if self.at.layer > 0 {
+            self.names.clear(&path, self.at.layer);
+        }
+        Ok(())
+    }
+
+    /// The directory that a path leads to, without links; nothing where there is none.
+    fn find(&self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        match self.resolve(path) {
+            // As below a directory that is not there.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            Err(error) => Err(error),
+            Ok(path) => Ok(Some(path).filter(|path| self.names.has_directory(path))),
+        }
+    }
+
+    /// The same, made with all that are missing above it.
+    fn find_or_make(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
+        let path = self.resolve(path)?;
+        if self.names.has_directory(&path) {
+            return Ok(path);
+        }
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+        for end in ends.chain([path.len()]) {
+            let directory = path.get(..end).unwrap_or_default();
+            match self.names.get(directory) {
+                Some(found) if found.is_directory() => {}
+                Some(_) => return Err(Errno::NOTDIR.into()),
+                None if split(directory).1.len() > LONGEST_NAME => {
+                    return Err(Errno::NAMETOOLONG.into());
+                }
+                None => {
+                    self.names.add(directory.to_vec(), Arc::new(unsaid(self.at)), self.at)?;
+                }
+            }
+        }
+        Ok(path)
+    }
+
+    fn resolve(&self, path: &[u8]) -> io::Result<Vec<u8>> {
+        // Links are rare, and there is nothing below one.
+        if self.names.has_directory(path) {
+            return Ok(path.to_vec());
+        }
+        resolve(path, |path| {
+            if let Some(Name { node, .. }) = self.names.get(path) {
+                return Ok((node.entry.kind == Kind::Symlink).then(|| node.entry.link.clone()));
+            }
+            let (parent, name) = split(path);
+            match self.names.get(parent) {
+                Some(found) if !found.is_directory() => Err(Errno::NOTDIR.into()),
+                Some(_) if name.len() > LONGEST_NAME => Err(Errno::NAMETOOLONG.into()),
+                _ => Ok(None),
+            }
+        })
+    }
+}
+
+/// A directory that no layer has an entry for.
+pub(super) fn unsaid(made: At) -> Node {
+    let entry = Entry {
+        path: Vec::new(),
+        kind: Kind::Directory,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        mtime: Time::default(),
+        size: 0,
+        link: Vec::new(),
+        device: Device::default(),
+        xattrs: Vec::new(),
+    };
+    Node { entry, made }
+}

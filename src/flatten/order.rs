@@ -1,0 +1,204 @@
+//! In which order a tree is written: as its layers have their entries, so that each is read once from its start; files
+//! before their other names, and no name twice, which docker and podman refuse.
+//!
+//! Directories come right before what is in them where all of that follows at once. Else they come last, the deepest
+//! first: making an entry in a directory changes its time, which GNU tar gives it as soon as it reads a name elsewhere.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::names::{At, Names, Node};
+use crate::layer::{Kind, split};
+
+/// After the entries of all layers.
+const LAST: At = At { layer: u32::MAX, entry: u32::MAX };
+
+/// A name that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item<'a> {
+    /// The entry that it comes with.
+    pub(super) at: At,
+    pub(super) path: &'a [u8],
+    pub(super) node: &'a Arc<Node>,
+    /// The name that it is a link to.
+    pub(super) same_as: Option<&'a [u8]>,
+}
+
+impl Item<'_> {
+    fn is_directory(&self) -> bool {
+        self.node.entry.kind == Kind::Directory
+    }
+
+    /// Whether GNU tar makes it when all else is done, so that nothing can follow it before. One of several names stays
+    /// where it is, as the others need it.
+    fn is_delayed(&self) -> bool {
+        let link = &self.node.entry.link;
+        let leads_up = || link.split(|&byte| byte == b'/').any(|part| part == b"..");
+        self.node.entry.kind == Kind::Symlink
+            && Arc::strong_count(self.node) == 1
+            && (link.starts_with(b"/") || leads_up())
+    }
+
+    /// Whether the bytes of the entry are needed.
+    pub(super) fn has_bytes(&self) -> bool {
+        self.same_as.is_none() && self.node.entry.kind == Kind::File && self.node.entry.size > 0
+    }
+}
+
+/// All names in the order in which they are written.
+pub(super) fn items(names: &Names) -> Vec<Item<'_>> {
+    let sorted = by_entries(names);
+    let late = late(&sorted);
+    let directory = |path, at| {
+        let name = names.get(path)?;
+        Some(Item { at, path, node: &name.node, same_as: None })
+    };
+    let mut ordered = Vec::with_capacity(sorted.len());
+    let mut begun = HashSet::new();
+    let mut delayed: HashMap<&[u8], Vec<Item<'_>>> = HashMap::new();
+    for item in sorted {
+        let (parent, _) = split(item.path);
+        if item.is_delayed() && late.contains(parent) {
+            // GNU tar waits with the time of the directory for it, where it comes right behind that.
+            delayed.entry(parent).or_default().push(Item { at: LAST, ..item });
+            continue;
+        }
+        for path in missing(item.path, &begun) {
+            begun.insert(path);
+            if !late.contains(path) {
+                ordered.extend(directory(path, item.at));
+            }
+        }
+        if !item.is_directory() || (begun.insert(item.path) && !late.contains(item.path)) {
+            ordered.push(item);
+        }
+    }
+    for path in late.into_iter().rev() {
+        ordered.extend(directory(path, LAST));
+        ordered.extend(delayed.remove(path).unwrap_or_default());
+    }
+    ordered
+}
+
+/// All names in the order of the entries that they come with: of a file its first name comes with the entry that has its
+/// bytes.
+fn by_entries(names: &Names) -> Vec<Item<'_>> {
+    let mut firsts: HashMap<At, (At, &[u8])> = HashMap::new();
+    for (path, name) in names.iter().filter(|(_, name)| Arc::strong_count(&name.node) > 1) {
+        let own = (name.made, path);
+        let first = firsts.entry(name.node.made).or_insert(own);
+        *first = own.min(*first);
+    }
+    let mut items: Vec<_> = names
+        .iter()
+        .map(|(path, name)| {
+            let node = &name.node;
+            let first = firsts.get(&node.made).map(|(_, first)| *first);
+            let same_as = first.filter(|first| *first != path && !name.is_directory());
+            let is_first = same_as.is_none() && !name.is_directory();
+            Item { at: if is_first { node.made } else { name.made }, path, node, same_as }
+        })
+        .collect();
+    // What comes with the same entry stays sorted by its path.
+    items.sort_by_key(|item| item.at);
+    items
+}
+
+/// Directories that get entries when others were begun after them, and those that these are in; the root, whose name is
+/// not in front of others, where there is anything in it.
+fn late<'a>(items: &[Item<'a>]) -> BTreeSet<&'a [u8]> {
+    let mut late = BTreeSet::new();
+    let mut begun = HashSet::new();
+    // Directories that lead to the last name.
+    let mut open: Vec<&[u8]> = Vec::new();
+    for item in items.iter().filter(|item| !item.path.is_empty()) {
+        let mut steps = missing(item.path, &begun);
+        begun.extend(&steps);
+        if !item.is_directory() || begun.insert(item.path) {
+            steps.push(item.path);
+        }
+        for path in steps {
+            while open.last().is_some_and(|open| !is_in(path, open)) {
+                open.pop();
+            }
+            let mut above = split(path).0;
+            if open.last().copied() != Some(above) {
+                while late.insert(above) && !above.is_empty() {
+                    above = split(above).0;
+                }
+            }
+            if path != item.path || item.is_directory() {
+                open.push(path);
+            }
+        }
+    }
+    late
+}
+
+/// The directories on the way to this path, below the root, that were not begun.
+fn missing<'a>(path: &'a [u8], begun: &HashSet<&'a [u8]>) -> Vec<&'a [u8]> {
+    if begun.contains(split(path).0) {
+        return Vec::new();
+    }
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    ends.filter_map(|(end, _)| path.get(..end)).filter(|path| !begun.contains(path)).collect()
+}
+
+fn is_in(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flatten::apply::unsaid;
+
+    /// The order in which these are written, each made by an entry of its own; what ends with a slash is a directory,
+    /// and what ends with `@` a link that GNU tar makes last.
+    fn order(paths: &[&str]) -> String {
+        let mut names = Names::default();
+        for (entry, path) in (0..).zip(paths) {
+            let at = At { layer: 0, entry };
+            let mut node = unsaid(at);
+            let name = path.trim_end_matches(['/', '@']);
+            if path.ends_with('@') {
+                (node.entry.kind, node.entry.link) = (Kind::Symlink, b"../x".to_vec());
+            } else if !path.ends_with('/') {
+                node.entry.kind = Kind::File;
+            }
+            names.add(name.into(), Arc::new(node), at).unwrap();
+        }
+        let name = |item: &Item<'_>| match item.path {
+            b"" => ".".to_owned(),
+            path => String::from_utf8_lossy(path).into_owned(),
+        };
+        items(&names).iter().map(name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn directories_come_before_all_that_is_in_them_or_after_it() {
+        for (paths, wanted) in [
+            (&["/"][..], "."),
+            (&["/", "f"], "f ."),
+            (&["/", "a/", "a/b/", "a/b/c", "a/x"], "a a/b a/b/c a/x ."),
+            (&["/", "a/b/c", "a/", "a/b/"], "a a/b a/b/c ."),
+            (&["/", "a/", "a/b", "ab/", "ab/c"], "a a/b ab ab/c ."),
+            (&["/", "a/", "a/b/", "a/b/c", "d", "a/b/e"], "a/b/c d a/b/e a/b a ."),
+            (&["/", "a/", "a/b/", "a/b/c", "d", "a/e"], "a/b a/b/c d a/e a ."),
+            (&["/", "a/", "d/", "a/b/", "a/b/c", "d/e"], "a/b a/b/c d/e d a ."),
+        ] {
+            assert_eq!(order(paths), wanted, "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn links_that_are_made_last_come_right_behind_their_directory() {
+        for (paths, wanted) in [
+            (&["/", "a/", "a/s@", "a/b"][..], "a a/s a/b ."),
+            (&["/", "a/", "a/s@", "d", "a/b"], "d a/b a a/s ."),
+            (&["/", "s@", "a/", "a/b/", "a/b/s@", "d", "a/b/t@"], "d a/b a/b/s a/b/t a . s"),
+        ] {
+            assert_eq!(order(paths), wanted, "{paths:?}");
+        }
+    }
+}

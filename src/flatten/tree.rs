@@ -1,0 +1,90 @@
+//! The tree that the layers of an image show.
+
+use std::io;
+
+use super::apply::Applier;
+use super::names::Names;
+use super::order::items;
+use crate::error::{Error, Result};
+use crate::layer::{Inflation, Kind};
+use crate::unpack::blobs::{BlobEntries, read_all};
+use crate::unpack::{LayerBlob, LeftOut, failed};
+
+/// Bytes of holes in files, all together: a few bytes in a layer say so much, and each is written.
+const HOLES: u64 = 64 << 30;
+
+/// A tree of names: what each of them is, and which entry of which layer has its bytes.
+#[derive(Debug)]
+pub struct Tree {
+    pub(super) names: Names,
+    /// What it shows.
+    pub shown: Shown,
+    /// Uncompressed bytes of each layer.
+    pub sizes: Vec<u64>,
+    /// What is not taken over, once for each cause.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What a tree shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Names, that of the root too.
+    pub entries: u64,
+    /// Regular files, each once however many names it has.
+    pub files: u64,
+    /// Bytes of these files, holes included.
+    pub bytes: u64,
+}
+
+impl Tree {
+    /// Reads layers, base first. `watch` hears of compressed bytes as they are read and tells whether to go on.
+    ///
+    /// # Errors
+    /// With the number of the layer: [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for another `diff_id`,
+    /// else as unpacking them, and for a tree that is too large.
+    pub fn read(
+        layers: Vec<LayerBlob<'_>>,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Self, (usize, Error)> {
+        let at_last = layers.len().saturating_sub(1);
+        let fail = |error| (at_last, failed("layers", "", error));
+        let mut applier = Applier::new().map_err(fail)?;
+        let take = |name: &str, layer: &mut BlobEntries<'_>| {
+            read_layer(&mut applier, name, layer)?;
+            applier.next_layer();
+            Ok(())
+        };
+        let sizes = read_all(&Inflation::default(), layers, watch, take)?;
+        let shown = shown(&applier.names);
+        if shown.bytes.saturating_sub(sizes.iter().sum()) > HOLES {
+            return Err(fail(io::Error::other("have files whose holes are too large")));
+        }
+        let Applier { names, left_out, .. } = applier;
+        Ok(Self { names, shown, sizes, left_out: left_out.into_list() })
+    }
+}
+
+fn read_layer(applier: &mut Applier, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
+    let mut last = String::new();
+    loop {
+        let entry = match layer.next_entry() {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(failed(name, &last, error)),
+        };
+        last = String::from_utf8_lossy(&entry.path).into_owned();
+        applier.entry(entry).map_err(|error| failed(name, &last, error))?;
+    }
+}
+
+fn shown(names: &Names) -> Shown {
+    let mut shown = Shown::default();
+    for item in items(names) {
+        shown.entries += 1;
+        if item.same_as.is_none() && item.node.entry.kind == Kind::File {
+            shown.files += 1;
+            shown.bytes = shown.bytes.saturating_add(item.node.entry.size);
+        }
+    }
+    shown
+}

@@ -1,0 +1,153 @@
+//! Writes a tree as a tar, with bytes from its layers.
+
+use std::collections::HashSet;
+use std::io::{self, BufRead};
+
+use super::order::{Item, items};
+use super::tree::Tree;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::{Entries, Entry, Inflation, Kind, header};
+use crate::unpack::blobs::read_all;
+use crate::unpack::{LayerBlob, failed};
+
+/// What entries are padded to.
+const BLOCK: u64 = 512;
+
+/// What is written in place of holes, piece by piece, and at the end of a tar.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Takes the bytes of a tar, in pieces that may be small.
+pub type Output<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+
+impl Tree {
+    /// Writes it as one tar that every reader of tars unpacks: each name once, files before their other names,
+    /// directories right before what is in them, or after it where something else comes between, so that their times stay.
+    /// The same layers give the same bytes. Layers are given once more as they were for [`Tree::read`]; those are not
+    /// read of whose files nothing is left.
+    ///
+    /// # Errors
+    /// With the number of the layer: what `output` says, or as [`Tree::read`]. What was written then is not to be used.
+    pub fn write(
+        &self,
+        layers: Vec<LayerBlob<'_>>,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+        output: &mut Output<'_>,
+    ) -> Result<(), (usize, Error)> {
+        if layers.len() != self.sizes.len() {
+            let other =
+                Error::new(ErrorKind::Unpack, "layers").because("are others than were read");
+            return Err((0, other));
+        }
+        let items = items(&self.names);
+        let needed: HashSet<_> = items
+            .iter()
+            .filter(|item| item.has_bytes())
+            .map(|item| item.at.layer as usize)
+            .collect();
+        let (numbers, layers): (Vec<_>, Vec<_>) =
+            layers.into_iter().enumerate().filter(|(number, _)| needed.contains(number)).unzip();
+        let mut writer = Writer { output, items: &items };
+        let mut left = numbers.iter();
+        let written = read_all(&Inflation::default(), layers, watch, |name, layer| {
+            let number = left.next().copied().unwrap_or_default();
+            writer.layer(number, name, layer)
+        });
+        written.map_err(|(at, error)| (numbers.get(at).copied().unwrap_or_default(), error))?;
+        writer.end().map_err(|error| (self.sizes.len(), error))
+    }
+}
+
+struct Writer<'a, 'b> {
+    output: &'b mut Output<'b>,
+    /// What is to be written still.
+    items: &'a [Item<'a>],
+}
+
+impl Writer<'_, '_> {
+    /// Writes all that comes before the end of this layer.
+    fn layer<R: BufRead>(
+        &mut self,
+        number: usize,
+        name: &str,
+        layer: &mut Entries<R>,
+    ) -> Result<()> {
+        let mut read = 0;
+        while let Some((item, rest)) = self.items.split_first()
+            && item.at.layer as usize <= number
+        {
+            self.items = rest;
+            self.head(item)?;
+            if !item.has_bytes() {
+                continue;
+            }
+            let path = String::from_utf8_lossy(item.path);
+            let mut found = None;
+            while read <= item.at.entry {
+                found = layer.next_entry().map_err(|error| failed(name, &path, error))?;
+                read += 1;
+            }
+            let is_same =
+                |entry: &Entry| entry.kind == Kind::File && entry.size == item.node.entry.size;
+            if !found.as_ref().is_some_and(is_same) {
+                return Err(failed(name, &path, io::Error::other("has changed since it was read")));
+            }
+            self.bytes(item.node.entry.size, name, &path, layer)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what needs no layer, and what ends a tar.
+    fn end(mut self) -> Result<()> {
+        for item in std::mem::take(&mut self.items) {
+            self.head(item)?;
+        }
+        self.zeros(2 * BLOCK)
+    }
+
+    /// Writes what is in front of the bytes of an item.
+    fn head(&mut self, item: &Item<'_>) -> Result<()> {
+        let (path, own) = (item.path.to_vec(), &item.node.entry);
+        let entry = match item.same_as {
+            None => Entry { path, ..own.clone() },
+            // All else is said where it has its first name.
+            Some(other) => Entry {
+                path,
+                kind: Kind::Hardlink,
+                size: 0,
+                link: other.to_vec(),
+                xattrs: Vec::new(),
+                ..*own
+            },
+        };
+        (self.output)(&header(&entry))
+    }
+
+    fn bytes<R: BufRead>(
+        &mut self,
+        size: u64,
+        name: &str,
+        path: &str,
+        layer: &mut Entries<R>,
+    ) -> Result<()> {
+        let mut end = 0;
+        while let Some((offset, bytes)) =
+            layer.piece().map_err(|error| failed(name, path, error))?
+        {
+            self.zeros(offset - end)?;
+            (self.output)(bytes)?;
+            end = offset + bytes.len() as u64;
+        }
+        self.zeros(size.next_multiple_of(BLOCK) - end)
+    }
+
+    fn zeros(&mut self, mut count: u64) -> Result<()> {
+        while count > 0 {
+            let piece = count.min(ZEROS.len() as u64);
+            (self.output)(
+                ZEROS.get(..usize::try_from(piece).unwrap_or_default()).unwrap_or_default(),
+            )?;
+            count -= piece;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Files with holes, in the forms that newer GNU tars have: which bytes are stored is said by PAX records, one for each
+//! number (0.0) or one for all (0.1), or in front of the bytes (1.0). Spec: GNU tar manual, "Storing Sparse Files".
+
+use std::io;
+
+use super::ahead::{name, number};
+use super::entries::invalid;
+use super::sparse::{Extent, MOST};
+
+/// Digits of a number in a map; each stretch has two of them.
+const DIGITS: u32 = 19;
+
+/// What the records of one entry say, as it is read.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    major: Option<u64>,
+    minor: Option<u64>,
+    name: Option<Vec<u8>>,
+    size: Option<u64>,
+    count: Option<u64>,
+    /// Offsets and lengths, one after the other.
+    numbers: Vec<u64>,
+    form: Option<Form>,
+}
+
+/// Where the map is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// 0.0.
+    Records,
+    /// 0.1.
+    Record,
+}
+
+/// A file with holes, as its records say.
+#[derive(Debug)]
+pub(super) struct Sparse {
+    /// Its name, where the header has another one for readers that know nothing of holes.
+    pub(super) name: Option<Vec<u8>>,
+    /// Bytes of the file, holes included.
+    pub(super) size: u64,
+    /// The stretches that are stored; absent where they are told in front of the bytes.
+    pub(super) extents: Option<Vec<Extent>>,
+}
+
+impl Records {
+    /// Reads a record by its key without `GNU.sparse.`.
+    pub(super) fn read(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        match key {
+            b"major" => once(&mut self.major, unsigned(value)?),
+            b"minor" => once(&mut self.minor, unsigned(value)?),
+            b"name" if !value.is_empty() => once(&mut self.name, name(value)?),
+            // The one of older forms, the other of newer ones.
+            b"size" | b"realsize" => once(&mut self.size, unsigned(value)?),
+            b"numblocks" => once(&mut self.count, unsigned(value)?),
+            b"offset" if self.numbers.len().is_multiple_of(2) => self.one(value),
+            b"numbytes" if !self.numbers.len().is_multiple_of(2) => self.one(value),
+            b"map" if self.form.is_none() => {
+                self.form = Some(Form::Record);
+                let numbers = value.split(|&byte| byte == b',').filter(|_| !value.is_empty());
+                numbers.take(2 * MOST + 1).try_for_each(|number| self.push(number))
+            }
+            _ => Err(impossible()),
+        }
+    }
+
+    fn one(&mut self, value: &[u8]) -> io::Result<()> {
+        if *self.form.get_or_insert(Form::Records) != Form::Records {
+            return Err(impossible());
+        }
+        self.push(value)
+    }
+
+    fn push(&mut self, value: &[u8]) -> io::Result<()> {
+        self.numbers.push(unsigned(value)?);
+        if self.numbers.len() > 2 * MOST {
+            return Err(invalid("has a file with too many holes"));
+        }
+        Ok(())
+    }
+
+    /// What all of them say together.
+    pub(super) fn judge(self) -> io::Result<Sparse> {
+        let Self { major, minor, name, size, count, numbers, form } = self;
+        let in_front = match (major, minor, form) {
+            (Some(1), Some(0), None) => true,
+            (None, None, Some(_))
+            | (Some(0), Some(0), Some(Form::Records))
+            | (Some(0), Some(1), Some(Form::Record)) => false,
+            // Without any stretch there is no record of one.
+            (None, None, None) if count == Some(0) => false,
+            _ => return Err(invalid("has a file with holes in a form that is not known")),
+        };
+        let size = size.ok_or_else(impossible)?;
+        if in_front {
+            return match count {
+                None => Ok(Sparse { name, size, extents: None }),
+                Some(_) => Err(impossible()),
+            };
+        }
+        if count.and_then(|count| count.checked_mul(2)) != Some(numbers.len() as u64) {
+            return Err(impossible());
+        }
+        Ok(Sparse { name, size, extents: Some(pairs(&numbers)) })
+    }
+}
+
+/// The map in front of the bytes, read block by block: how many stretches, then offset and length of each, a line for
+/// every number.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    numbers: Vec<u64>,
+    /// The number that has begun, and its digits.
+    number: u64,
+    digits: u32,
+}
+
+impl Lines {
+    /// Reads on; gives the stretches when that was the last block of them.
+    pub(super) fn read(&mut self, block: &[u8]) -> io::Result<Option<Vec<Extent>>> {
+        for &byte in block {
+            match byte {
+                b'0'..=b'9' if self.digits < DIGITS => {
+                    self.number = 10 * self.number + u64::from(byte - b'0');
+                    self.digits += 1;
+                }
+                b'\n' if self.digits > 0 => {
+                    self.numbers.push(std::mem::take(&mut self.number));
+                    self.digits = 0;
+                    if let Some((count, numbers)) = self.numbers.split_first() {
+                        if *count > MOST as u64 {
+                            return Err(invalid("has a file with too many holes"));
+                        }
+                        if 2 * *count == numbers.len() as u64 {
+                            return Ok(Some(pairs(numbers)));
+                        }
+                    }
+                }
+                _ => return Err(impossible()),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn pairs(numbers: &[u64]) -> Vec<Extent> {
+    let pair = |pair: &[u64]| match *pair {
+        [offset, length] => Some(Extent { offset, length }),
+        _ => None,
+    };
+    numbers.chunks(2).filter_map(pair).collect()
+}
+
+/// Two records that say one thing twice may be read in two ways.
+fn once<T: PartialEq>(known: &mut Option<T>, value: T) -> io::Result<()> {
+    match known {
+        Some(known) if *known != value => Err(impossible()),
+        _ => {
+            *known = Some(value);
+            Ok(())
+        }
+    }
+}
+
+fn unsigned(value: &[u8]) -> io::Result<u64> {
+    u64::try_from(number(value)?).map_err(|_| impossible())
+}
+
+fn impossible() -> io::Error {
+    invalid("has a file with impossible holes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(records: &str) -> Result<Sparse, String> {
+        let mut read = Records::default();
+        for record in records.split_whitespace() {
+            let (key, value) = record.split_once('=').unwrap();
+            read.read(key.as_bytes(), value.as_bytes()).map_err(|error| error.to_string())?;
+        }
+        read.judge().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        let extents = |pairs: &[(u64, u64)]| {
+            Some(pairs.iter().map(|&(offset, length)| Extent { offset, length }).collect())
+        };
+        for (records, size, wanted) in [
+            (
+                "size=9 numblocks=2 offset=0 numbytes=1 offset=4 numbytes=2",
+                9,
+                extents(&[(0, 1), (4, 2)]),
+            ),
+            ("numblocks=1 size=9 map=4,2 name=a", 9, extents(&[(4, 2)])),
+            ("major=0 minor=1 numblocks=1 size=9 map=4,2", 9, extents(&[(4, 2)])),
+            ("major=0 minor=0 numblocks=1 size=9 offset=4 numbytes=2", 9, extents(&[(4, 2)])),
+            ("numblocks=0 size=9", 9, extents(&[])),
+            ("numblocks=0 size=9 map=", 9, extents(&[])),
+            ("major=1 minor=0 realsize=9 name=a", 9, None),
+            ("major=1 minor=0 realsize=9 size=9", 9, None),
+        ] {
+            let sparse = judge(records).unwrap_or_else(|error| panic!("{records}: {error}"));
+            assert_eq!((sparse.size, sparse.extents), (size, wanted), "{records}");
+            assert_eq!(sparse.name.is_some(), records.contains("name=a"), "{records}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for records in [
+            "name=a",
+            "size=9",
+            "realsize=9 name=a",
+            "major=1 realsize=9",
+            "major=1 minor=1 realsize=9",
+            "major=2 minor=0 realsize=9",
+            "major=0 minor=1 size=9 numblocks=1 offset=0 numbytes=1",
+            "major=0 minor=0 size=9 numblocks=1 map=0,1",
+            "major=1 minor=0 name=a",
+            "major=1 minor=0 realsize=9 size=8",
+            "major=1 minor=0 realsize=9 numblocks=1",
+            "major=1 minor=0 realsize=9 map=0,1 numblocks=1",
+            "size=9 numblocks=2 offset=0 numbytes=1",
+            "size=9 offset=0 numbytes=1",
+            "numblocks=1 offset=0 numbytes=1",
+            "size=9 numblocks=1 numbytes=1 offset=0",
+            "size=9 numblocks=1 offset=0 offset=0 numbytes=1",
+            "size=9 numblocks=2 offset=0 numbytes=1 map=4,1",
+            "size=9 numblocks=2 map=4,1 offset=0 numbytes=1",
+            "size=9 numblocks=1 map=4,1 map=5,1",
+            "size=9 numblocks=1 map=4",
+            "size=9 numblocks=1 map=4,",
+            "size=9 numblocks=1 map=4,1,",
+            "size=9 numblocks=1 map=4,-1",
+            "size=9 numblocks=1 map=4,18446744073709551615",
+            "size=-9 numblocks=0",
+            "size= numblocks=0",
+            "size=9 size=8 numblocks=0",
+            "size=9 numblocks=0 numblocks=1",
+            "size=9 numblocks=9223372036854775807",
+            "size=9 numblocks=0 name=",
+            "size=9 numblocks=0 name=a name=b",
+            "size=9 numblocks=0 unknown=1",
+        ] {
+            assert!(judge(records).is_err(), "{records}");
+        }
+        let many = format!("size=9 numblocks={0} map={1}0,0", MOST + 1, "0,0,".repeat(MOST));
+        assert!(judge(&many).unwrap_err().contains("too many holes"));
+    }
+
+    fn read(text: &str) -> Result<Option<Vec<Extent>>, String> {
+        let mut lines = Lines::default();
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        for block in bytes.chunks(512) {
+            if let Some(found) = lines.read(block).map_err(|error| error.to_string())? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn a_map_in_front_ends_where_it_says() {
+        assert_eq!(read("0\n").unwrap(), Some(vec![]));
+        let two = vec![Extent { offset: 0, length: 512 }, Extent { offset: 4096, length: 0 }];
+        assert_eq!(read("2\n0\n512\n4096\n0\nrest").unwrap(), Some(two));
+        let long = format!("300\n{}", "10000\n".repeat(600));
+        assert_eq!(read(&long).unwrap().unwrap().len(), 300);
+        for text in ["\n", "1\n0\n", "1\n0\n5", "1\n\n5\n", "-1\n", "1,0,5\n", "x", " 1\n"] {
+            assert!(read(text).is_err(), "{text:?}");
+        }
+        assert!(read(&format!("{}\n", "1".repeat(20))).unwrap_err().contains("impossible"));
+        assert!(read(&format!("{}\n", MOST + 1)).unwrap_err().contains("too many"));
+    }
+}

@@ -1,0 +1,332 @@
+//! An entry as a tar has it: the block in front of its bytes, after a PAX header where that block cannot say all of it.
+//! The same entry gives the same bytes. Spec: POSIX `pax`, "ustar Interchange Format" and "Extended Header".
+
+use super::entry::{Entry, Kind};
+use super::input::BLOCK;
+
+/// Bytes of the field for a name, and of that for what a link says.
+const NAME: usize = 100;
+
+/// Bytes of the field for the directories of a name.
+const PREFIX: usize = 155;
+
+/// What stands in front of the bytes of an entry, which are padded to whole blocks; nothing for a whiteout or an opaque
+/// marker, which are no files.
+pub fn header(entry: &Entry) -> Vec<u8> {
+    let Some(kind) = type_flag(entry.kind) else { return Vec::new() };
+    let name = name(entry);
+    let mut pax = Pax::default();
+    let (prefix, own) = split(&name).unwrap_or_else(|| {
+        pax.record(b"path", &name);
+        (b"", name.get(..NAME).unwrap_or_default())
+    });
+    if entry.link.len() > NAME {
+        pax.record(b"linkpath", &entry.link);
+    }
+    let size = pax.number("size", entry.size, 12);
+    let uid = pax.number("uid", entry.uid.into(), 8);
+    let gid = pax.number("gid", entry.gid.into(), 8);
+    let seconds = u64::try_from(entry.mtime.seconds).unwrap_or_default();
+    let mtime = octal(seconds, 12).filter(|_| entry.mtime.nanoseconds == 0);
+    if mtime.is_none() {
+        let text = format!("{seconds}.{:09}", entry.mtime.nanoseconds);
+        pax.record(b"mtime", text.trim_end_matches('0').trim_end_matches('.').as_bytes());
+    }
+    for (key, value) in &entry.xattrs {
+        pax.record(&[b"SCHILY.xattr.", &key[..]].concat(), value);
+    }
+    let mut bytes = pax.into_entry();
+    Block {
+        name: own,
+        mode: entry.mode,
+        uid,
+        gid,
+        size,
+        mtime: mtime.unwrap_or_else(|| octal(seconds, 12).unwrap_or_default()),
+        kind,
+        link: entry.link.get(..NAME).unwrap_or(&entry.link),
+        device: [entry.device.major, entry.device.minor].map(device),
+        prefix,
+    }
+    .write(&mut bytes);
+    bytes
+}
+
+fn type_flag(kind: Kind) -> Option<u8> {
+    Some(match kind {
+        Kind::File => b'0',
+        Kind::Hardlink => b'1',
+        Kind::Symlink => b'2',
+        Kind::Character => b'3',
+        Kind::Block => b'4',
+        Kind::Directory => b'5',
+        Kind::Fifo => b'6',
+        Kind::Whiteout | Kind::Opaque => return None,
+    })
+}
+
+fn name(entry: &Entry) -> Vec<u8> {
+    let mut name = entry.path.clone();
+    if name.is_empty() {
+        name.push(b'.');
+    }
+    if entry.kind == Kind::Directory {
+        name.push(b'/');
+    }
+    name
+}
+
+/// The two fields of a name, where it fits into them.
+fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    if name.len() <= NAME {
+        return Some((b"", name));
+    }
+    // The last byte of a directory's name is a slash too, and a name is not empty.
+    let slashes = name.iter().take(PREFIX + 1).enumerate().filter(|(_, byte)| **byte == b'/');
+    let mut splits = slashes.map(|(at, _)| name.split_at(at));
+    splits.find_map(|(prefix, rest)| {
+        Some((prefix, rest.strip_prefix(b"/")?))
+            .filter(|(_, rest)| (1..=NAME).contains(&rest.len()))
+    })
+}
+
+/// Digits that fill a field up to its last byte.
+fn octal(value: u64, width: usize) -> Option<Vec<u8>> {
+    let digits = width - 1;
+    let text = format!("{value:0digits$o}");
+    (text.len() == digits).then(|| text.into_bytes())
+}
+
+/// The number of a driver or device; a large one in GNU's binary form, as there is no PAX record for it.
+fn device(number: u32) -> Vec<u8> {
+    octal(number.into(), 8)
+        .unwrap_or_else(|| [&[0x80, 0, 0, 0][..], &number.to_be_bytes()].concat())
+}
+
+/// Records about the entry that follows.
+#[derive(Default)]
+struct Pax(Vec<u8>);
+
+impl Pax {
+    fn record(&mut self, key: &[u8], value: &[u8]) {
+        // Space, equals sign and newline; the length counts itself.
+        let rest = key.len() + value.len() + 3;
+        let mut length = rest;
+        while length != rest + length.to_string().len() {
+            length = rest + length.to_string().len();
+        }
+        self.0.extend_from_slice(length.to_string().as_bytes());
+        for part in [b" ", key, b"=", value, b"\n"] {
+            self.0.extend_from_slice(part);
+        }
+    }
+
+    /// The field of a number, which gets a record where it does not fit there.
+    fn number(&mut self, key: &str, value: u64, width: usize) -> Vec<u8> {
+        octal(value, width).unwrap_or_else(|| {
+            self.record(key.as_bytes(), value.to_string().as_bytes());
+            octal(0, width).unwrap_or_default()
+        })
+    }
+
+    /// All of them as an entry of its own, where there are any.
+    fn into_entry(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.0.is_empty() {
+            return bytes;
+        }
+        let zero = |width| octal(0, width).unwrap_or_default();
+        Block {
+            name: b"././@PaxHeader",
+            mode: 0o644,
+            uid: zero(8),
+            gid: zero(8),
+            size: octal(self.0.len() as u64, 12).unwrap_or_default(),
+            mtime: zero(12),
+            kind: b'x',
+            link: b"",
+            device: [zero(8), zero(8)],
+            prefix: b"",
+        }
+        .write(&mut bytes);
+        bytes.extend_from_slice(&self.0);
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+        bytes
+    }
+}
+
+/// The fields of a header.
+struct Block<'a> {
+    name: &'a [u8],
+    mode: u32,
+    uid: Vec<u8>,
+    gid: Vec<u8>,
+    size: Vec<u8>,
+    mtime: Vec<u8>,
+    kind: u8,
+    link: &'a [u8],
+    device: [Vec<u8>; 2],
+    prefix: &'a [u8],
+}
+
+impl Block<'_> {
+    fn write(&self, into: &mut Vec<u8>) {
+        let [major, minor] = &self.device;
+        let mode = octal(self.mode.into(), 8).unwrap_or_default();
+        let front = [
+            (self.name, NAME),
+            (&mode, 8),
+            (&self.uid, 8),
+            (&self.gid, 8),
+            (&self.size, 12),
+            (&self.mtime, 12),
+        ];
+        let back = [
+            (&[self.kind][..], 1),
+            (self.link, NAME),
+            (b"ustar\x0000", 72),
+            (major, 8),
+            (minor, 8),
+            (self.prefix, PREFIX),
+            (b"", 12),
+        ];
+        let (front, back) = (fields(&front), fields(&back));
+        // The field of the sum itself counts as blank.
+        let sum = front.iter().chain(&back).map(|&byte| u32::from(byte)).sum::<u32>()
+            + 8 * u32::from(b' ');
+        into.extend_from_slice(&front);
+        into.extend_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        into.extend_from_slice(&back);
+    }
+}
+
+fn fields(fields: &[(&[u8], usize)]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(BLOCK);
+    for (field, width) in fields {
+        let end = bytes.len() + width;
+        bytes.extend_from_slice(field);
+        bytes.resize(end, 0);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::layer::{Device, Entries, Limits, Time};
+
+    fn read_back(entry: &Entry) -> Entry {
+        let mut tar = header(entry);
+        assert_eq!(tar.len() % BLOCK, 0);
+        let size = usize::try_from(entry.size.min(1 << 20)).unwrap();
+        tar.resize(tar.len() + size.next_multiple_of(BLOCK), 0);
+        let read = Entries::new(&tar[..], Limits::default()).next_entry();
+        read.unwrap_or_else(|error| panic!("{error}: {entry:?}")).unwrap()
+    }
+
+    fn plain(kind: Kind, path: &[u8]) -> Entry {
+        Entry {
+            path: path.to_vec(),
+            kind,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: Time::default(),
+            size: 0,
+            link: Vec::new(),
+            device: Device::default(),
+            xattrs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn names_of_any_length_take_as_little_as_they_need() {
+        let deep = |length: usize| [vec![b'd'; length], vec![b'/'], vec![b'n'; 100]].concat();
+        for (path, blocks) in [
+            (vec![b'n'; 100], 1),
+            (vec![b'n'; 101], 3),
+            (deep(155), 1),
+            (deep(156), 3),
+            (deep(1), 1),
+            (b"\xff/\n".repeat(80), 1),
+            (b"\xffabc".repeat(80), 3),
+            (vec![b'n'; 1000], 4),
+        ] {
+            let path = path.strip_suffix(b"/").unwrap_or(&path).to_vec();
+            let entry = plain(Kind::File, &path);
+            assert_eq!(header(&entry).len(), blocks * BLOCK, "{}", path.escape_ascii());
+            assert_eq!(read_back(&entry), entry);
+            let link = Entry { link: path.clone(), ..plain(Kind::Symlink, &path) };
+            assert_eq!(read_back(&link), link);
+        }
+        for (length, blocks) in [(0, 1), (99, 1), (100, 3)] {
+            let entry = plain(Kind::Directory, &vec![b'n'; length]);
+            assert_eq!(header(&entry).len(), blocks * BLOCK, "{length}");
+            assert_eq!(read_back(&entry), entry);
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_their_fields_have_records() {
+        let largest = Entry {
+            uid: u32::MAX - 1,
+            gid: 0o7_777_777,
+            size: 8 << 30,
+            mtime: Time { seconds: i64::MAX, nanoseconds: 100 },
+            ..plain(Kind::File, b"a")
+        };
+        let found = header(&largest);
+        let text = String::from_utf8_lossy(&found);
+        for record in
+            [" size=8589934592\n", " uid=4294967294\n", " mtime=9223372036854775807.0000001\n"]
+        {
+            assert!(text.contains(record), "{record}");
+        }
+        assert!(!text.contains(" gid="));
+        assert_eq!(read_back(&largest), largest);
+        let device = Device { major: 0o10_000_000, minor: u32::MAX };
+        let node = Entry { device, ..plain(Kind::Block, b"a") };
+        assert_eq!(read_back(&node), node);
+    }
+
+    #[test]
+    fn what_is_no_file_has_none() {
+        assert!(header(&plain(Kind::Whiteout, b"a")).is_empty());
+        assert!(header(&plain(Kind::Opaque, b"")).is_empty());
+    }
+
+    fn kinds() -> impl Strategy<Value = Kind> {
+        use Kind::{Block, Character, Directory, Fifo, File, Hardlink, Symlink};
+        proptest::sample::select(vec![File, Directory, Symlink, Hardlink, Character, Block, Fifo])
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            kind in kinds(),
+            path in "[a-c]{1,90}(/[a-c]{1,90}){0,3}",
+            link in "[a-c]{1,90}(/[a-c]{1,90}){0,3}",
+            numbers in (0_u32..0o10000, any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>()),
+            time in (0..i64::MAX, 0_u32..1_000_000_000),
+            size in 0_u64..3000,
+            xattrs in proptest::collection::btree_map("user\\.[a-z]{1,9}", proptest::collection::vec(any::<u8>(), 0..600), 0..3),
+        ) {
+            let (mode, uid, gid, major, minor) = numbers;
+            let is_node = matches!(kind, Kind::Character | Kind::Block);
+            let entry = Entry {
+                mode,
+                uid: uid.min(u32::MAX - 1),
+                gid: gid.min(u32::MAX - 1),
+                mtime: Time { seconds: time.0, nanoseconds: time.1 },
+                size: if kind == Kind::File { size } else { 0 },
+                link: if matches!(kind, Kind::Symlink | Kind::Hardlink) { link.into_bytes() } else { Vec::new() },
+                device: if is_node { Device { major, minor } } else { Device::default() },
+                xattrs: xattrs.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect(),
+                ..plain(kind, path.as_bytes())
+            };
+            prop_assert_eq!(read_back(&entry), entry);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Layer blobs as they are stored or arrive: inflated and hashed in one pass, held against their `diff_id`s.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use super::failed;
+use super::inflate::{Begun, Inflated, connect};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::{DiffId, Entries, Inflation, Limits};
+
+/// Inflated pieces of a layer that may wait to be read: enough to go on while many small files are made, and through
+/// to the next layer.
+pub(super) const PIECES: usize = 64;
+
+/// A layer that is to be read.
+pub struct LayerBlob<'a> {
+    /// What errors call it.
+    pub name: String,
+    /// The digest that it must have when it is uncompressed.
+    pub diff_id: Digest,
+    /// About how much work it is, in bytes of the blob: large layers are begun with early.
+    pub size: u64,
+    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are read and while
+    /// others are.
+    pub open: Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>,
+}
+
+impl fmt::Debug for LayerBlob<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerBlob").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The entries of a layer that is inflated on another thread.
+pub(crate) type BlobEntries<'a> = Entries<DiffId<&'a mut Inflated>>;
+
+/// Hands the entries of each layer to `take`, base first, with what errors call it, and gives the uncompressed size of
+/// each. `watch` hears of compressed bytes as they are read and tells whether to go on.
+///
+/// What `take` did not read counts too, but nothing that it read can be trusted before this succeeded.
+///
+/// # Errors
+/// With the number of the layer: what `take` says, [`ErrorKind::Mismatch`] for another `diff_id`,
+/// [`ErrorKind::Unsupported`] for a compression that is not read, [`ErrorKind::Interrupted`], else
+/// [`ErrorKind::Unpack`], or what the blob's reader says.
+pub(crate) fn read_all(
+    all: &Inflation,
+    layers: Vec<LayerBlob<'_>>,
+    watch: &(dyn Fn(u64) -> bool + Sync),
+    mut take: impl FnMut(&str, &mut BlobEntries<'_>) -> Result<()>,
+) -> Result<Vec<u64>, (usize, Error)> {
+    let count = layers.len();
+    std::thread::scope(|scope| {
+        // Made in here: where a layer fails, the thread must hear of it before it is waited for.
+        let (inflater, mut bytes) = connect(PIECES, watch);
+        let mut layers = layers.into_iter().enumerate();
+        scope.spawn(move || inflater.run(all, || layers.next()));
+        let mut sizes = Vec::new();
+        while sizes.len() < count {
+            let begun = bytes.next_layer().ok_or_else(|| (sizes.len(), gone("a layer")))?;
+            let size = read_layer(&begun, &mut bytes, |entries| take(&begun.name, entries));
+            sizes.push(size.map_err(|error| (begun.number, error))?);
+        }
+        Ok(sizes)
+    })
+}
+
+/// Reads the entries of a layer, and what comes behind them; gives its uncompressed size where it has its `diff_id`.
+pub(super) fn read_layer(
+    layer: &Begun,
+    bytes: &mut Inflated,
+    read: impl FnOnce(&mut BlobEntries<'_>) -> Result<()>,
+) -> Result<u64> {
+    let Begun { name, diff_id, .. } = layer;
+    let mut entries = Entries::new(DiffId::with(diff_id.algorithm()?, bytes), Limits::default());
+    read(&mut entries)?;
+    let hashed = entries.drain().map_err(|error| failed(name, "", error))?;
+    let (size, found) = (hashed.seen(), hashed.finish());
+    if found == *diff_id {
+        return Ok(size);
+    }
+    let why = format!("uncompressed it has digest {found}, the config says {diff_id}");
+    Err(Error::new(ErrorKind::Mismatch, name).because(why))
+}
+
+/// The thread that was to read a layer has ended without a word.
+pub(super) fn gone(name: &str) -> Error {
+    failed(name, "", io::Error::other("whoever inflates it is gone"))
+}

@@ -1,0 +1,60 @@
+//! Where a path of names leads, as in a chroot, whatever tells what its links say.
+
+use std::io;
+
+use rustix::io::Errno;
+
+/// Links that are followed on the way to one directory; as many as the kernel follows.
+const LINKS: usize = 40;
+
+/// Bytes of a path that can be opened.
+pub(crate) const LONGEST: usize = 4095;
+
+/// The path of the directory that `path` leads to: links are followed, and none leads above the root. What is not there
+/// stands for itself, so the directory need not exist. `link_at` tells what the link at a path says, where one is.
+pub(crate) fn resolve(
+    path: &[u8],
+    mut link_at: impl FnMut(&[u8]) -> io::Result<Option<Vec<u8>>>,
+) -> io::Result<Vec<u8>> {
+    let mut resolved: Vec<u8> = Vec::new();
+    // Parts that are still to come, the next one last.
+    let mut parts: Vec<Vec<u8>> = reversed(path);
+    let mut links = 0;
+    while let Some(part) = parts.pop() {
+        match &part[..] {
+            b"" | b"." => continue,
+            b".." => {
+                let parent = resolved.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+                resolved.truncate(parent);
+                continue;
+            }
+            _ => {}
+        }
+        let parent = resolved.len();
+        push(&mut resolved, &part);
+        if resolved.len() > LONGEST {
+            return Err(Errno::NAMETOOLONG.into());
+        }
+        if let Some(target) = link_at(&resolved)? {
+            links += 1;
+            if links > LINKS {
+                return Err(Errno::LOOP.into());
+            }
+            resolved.truncate(if target.starts_with(b"/") { 0 } else { parent });
+            parts.extend(reversed(&target));
+        }
+    }
+    Ok(resolved)
+}
+
+/// Appends a part to a path.
+pub(crate) fn push(path: &mut Vec<u8>, part: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(part);
+}
+
+fn reversed(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect()
+}

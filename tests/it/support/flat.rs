@@ -1,0 +1,85 @@
+//! Layers one over the other, on a disk and as one tar; and layers by chance, which meet in whatever way they can.
+
+use std::io::{BufReader, Cursor};
+use std::path::Path;
+use std::process::Command;
+
+use rpull::digest::Digest;
+use rpull::error::Result;
+use rpull::flatten::Tree;
+use rpull::layer::{Entries, Limits};
+use rpull::unpack::{LayerBlob, Options, Root, Unpacked, Unpacker};
+
+use super::entries::{Item, tar};
+
+/// Applies tars to a root, base first.
+pub(crate) fn apply(root: &Path, tars: &[Vec<u8>]) -> Result<Unpacked> {
+    let options = Options { new_root: true, ..Options::default() };
+    let mut unpacker = Unpacker::new(Root::open(root)?, options)?;
+    for (number, tar) in tars.iter().enumerate() {
+        let mut entries = Entries::new(BufReader::new(&tar[..]), Limits::default());
+        unpacker.apply(&format!("layer {number}"), &mut entries)?;
+    }
+    unpacker.finish()
+}
+
+pub(crate) fn tars(layers: &[&[Item]]) -> Vec<Vec<u8>> {
+    layers.iter().map(|items| tar(items)).collect()
+}
+
+pub(crate) fn blobs(tars: &[Vec<u8>]) -> Vec<LayerBlob<'_>> {
+    let blob = |(number, tar): (usize, &Vec<u8>)| {
+        let tar = tar.clone();
+        LayerBlob {
+            name: format!("layer {number}"),
+            diff_id: Digest::sha256(&tar),
+            size: tar.len() as u64,
+            open: Box::new(move || Ok(Box::new(Cursor::new(tar)))),
+        }
+    };
+    tars.iter().enumerate().map(blob).collect()
+}
+
+/// The tar that shows what these layers show.
+pub(crate) fn flattened(tars: &[Vec<u8>]) -> Result<(Tree, Vec<u8>)> {
+    let tree = Tree::read(blobs(tars), &|_| true).map_err(|(_, error)| error)?;
+    let mut written = Vec::new();
+    let mut output = |bytes: &[u8]| {
+        written.extend_from_slice(bytes);
+        Ok(())
+    };
+    tree.write(blobs(tars), &|_| true, &mut output).map_err(|(_, error)| error)?;
+    Ok((tree, written))
+}
+
+/// Unpacks a tar as people do.
+pub(crate) fn by_gnu_tar(tar: &Path, root: &Path) {
+    let options = ["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf"];
+    let output = Command::new("tar").args(options).arg(tar).arg("-C").arg(root).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// Layers of few names, so that they meet.
+pub(crate) fn by_chance(random: &mut fastrand::Rng) -> Vec<Vec<Item>> {
+    let path = |random: &mut fastrand::Rng| {
+        let depth = random.usize(1..=3);
+        let names: Vec<_> = (0..depth).map(|_| random.choice(["a", "b", "c"]).unwrap()).collect();
+        names.join("/")
+    };
+    let item = |random: &mut fastrand::Rng| {
+        let at = path(random);
+        match random.u8(0..16) {
+            0..=4 => Item::file(&at, random.u8(..).to_string()).mode(random.u32(0..0o777) | 0o400),
+            5..=8 => Item::dir(&at).mode(random.u32(0..0o1777) | 0o700).mtime(random.u64(1..99)),
+            9 => Item::symlink(&at, format!("/{}", path(random))),
+            10 => Item::symlink(&at, format!("../{}", path(random))),
+            11 => Item::hardlink(&at, path(random)),
+            12 => Item::file(format!("{at}/.wh..wh..opq"), ""),
+            13 if random.bool() => Item::file(".wh..wh..opq", ""),
+            _ => Item::whiteout(&at),
+        }
+    };
+    (0..random.usize(2..=4))
+        .map(|_| (0..random.usize(1..=6)).map(|_| item(random)).collect())
+        .collect()
+}
