@@ -78,6 +78,8 @@ mod overlay_layers;
 #[cfg(test)]
 mod overlay_space;
 #[cfg(test)]
+mod overlay_vectors;
+#[cfg(test)]
 mod partials;
 #[cfg(test)]
 mod patience;
