@@ -143,4 +143,6 @@ mod unpack_disk;
 #[cfg(test)]
 mod unpack_peers;
 #[cfg(test)]
+mod unpack_strain;
+#[cfg(test)]
 mod warm_copy;
