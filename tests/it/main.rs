@@ -60,6 +60,8 @@ mod fixtures;
 #[cfg(test)]
 mod layer_entries;
 #[cfg(test)]
+mod layer_tars;
+#[cfg(test)]
 mod layer_vectors;
 #[cfg(test)]
 mod live_archives;
@@ -136,6 +138,8 @@ mod together;
 mod transfer;
 #[cfg(test)]
 mod unpack_apply;
+#[cfg(test)]
+mod unpack_archives;
 #[cfg(test)]
 mod unpack_costs;
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub(crate) mod layer_cases;
 pub(crate) mod live;
 pub(crate) mod memory;
 pub(crate) mod mounted;
+pub(crate) mod peers;
 pub(crate) mod placeholders;
 pub(crate) mod real;
 pub(crate) mod recorder;
