@@ -143,6 +143,8 @@ mod unpack_archives;
 #[cfg(test)]
 mod unpack_costs;
 #[cfg(test)]
+mod unpack_debian;
+#[cfg(test)]
 mod unpack_disk;
 #[cfg(test)]
 mod unpack_peers;

@@ -6,6 +6,7 @@ pub(crate) mod assertions;
 pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod cli;
+pub(crate) mod debian;
 pub(crate) mod entries;
 pub(crate) mod exchange;
 pub(crate) mod fixtures;
