@@ -10,6 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
+use rustix::io::{pread, retry_on_intr};
 use tar::{EntryType, Header};
 
 use super::names::{clean, resolve};
@@ -235,7 +236,7 @@ impl Tarball {
 
     /// At most so many bytes as `into` holds, from this place on.
     pub(super) fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
-        self.file.read_at(into, at)
+        Ok(retry_on_intr(|| pread(&self.file, &mut *into, at))?)
     }
 }
 

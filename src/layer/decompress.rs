@@ -192,6 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_takes_gigabytes_is_refused() {
+        // A frame that asks for a window of this size, and one block of a repeated byte.
+        let frame = |window_log: u8| {
+            [&[0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3, 0x43, 0, 0, b'x'][..]].concat()
+        };
+        assert_eq!(read(&frame(27)).unwrap(), b"xxxxxxxx");
+        for window_log in [28, 31, 41] {
+            assert!(read(&frame(window_log)).unwrap_err().to_string().contains("memory"));
+        }
+    }
+
+    #[test]
     fn a_bomb_is_stopped_before_it_has_gone_off() {
         let zeros = vec![0; 1 << 20];
         for (compression, bomb) in [

@@ -84,6 +84,10 @@ impl<R: BufRead> Entries<R> {
                 return Err(invalid("has more entries than are unpacked"));
             }
             if let Some(entry) = judge(raw.kind, raw.entry)? {
+                // A marker is stored as a file, which may have bytes; they say nothing.
+                if entry.kind != Kind::File {
+                    self.skip_body()?;
+                }
                 return Ok(Some(entry));
             }
         }

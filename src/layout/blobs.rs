@@ -3,12 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::stream;
 use rustix::fs::OFlags;
+use rustix::io::{pread, retry_on_intr};
 
 use super::failed;
 use crate::content::ByteStream;
@@ -124,7 +125,7 @@ pub(super) fn stream(file: File, path: PathBuf, range: Range<u64>) -> ByteStream
 fn read_at(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
     let left = range.end.saturating_sub(range.start);
     let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
-    let read = file.read_at(&mut piece, range.start)?;
+    let read = retry_on_intr(|| pread(file, &mut piece[..], range.start))?;
     piece.truncate(read);
     Ok(piece.into())
 }

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
+
+use rustix::io::{pread, retry_on_intr};
 
 use super::arrivals::Arrivals;
 use crate::descriptor::Descriptor;
@@ -64,7 +65,7 @@ impl Read for Following {
                 return Err(self.fail("came wrong at first and was fetched again; run it again"));
             }
             if let Some(file) = &self.file {
-                let read = file.read_at(into, self.offset)?;
+                let read = retry_on_intr(|| pread(file, &mut *into, self.offset))?;
                 if read > 0 {
                     self.offset += read as u64;
                     return Ok(read);

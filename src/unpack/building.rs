@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{
-    AtFlags, Dir, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, fsync, mkdirat, renameat,
-    renameat_with, statx, syncfs, unlinkat,
+    AtFlags, Dir, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, fstat, fsync, mkdirat,
+    renameat, renameat_with, statx, syncfs, unlinkat,
 };
+
+use rustix::io::Errno;
 
 use super::remove::clear;
 use super::root::{Root, create, open_below};
@@ -69,6 +71,9 @@ impl Building {
         }
         match &self.site {
             Site::InPlace => unlinkat(&self.root, MARKER, AtFlags::empty())?,
+            Site::Beside { parent, own, .. } if !self.is_at(parent, own)? => {
+                return Err(io::Error::other("was replaced while it was made"));
+            }
             Site::Beside { parent, name, own, replaces: true } => {
                 // Fails where it is not empty any more.
                 renameat(parent, own, parent, &name[..])?;
@@ -87,6 +92,16 @@ impl Building {
         Ok(())
     }
 
+    /// Whether the tree is still where it was begun: others may have put something else there.
+    fn is_at(&self, parent: &Root, own: &str) -> io::Result<bool> {
+        let there = match open_below(parent.as_fd(), own.as_bytes(), OFlags::PATH) {
+            Err(Errno::NOENT) => return Ok(false),
+            other => fstat(other?)?,
+        };
+        let root = fstat(&self.root)?;
+        Ok((there.st_dev, there.st_ino) == (root.st_dev, root.st_ino))
+    }
+
     fn discard(&self) -> io::Result<()> {
         match &self.site {
             Site::InPlace => {
@@ -96,6 +111,9 @@ impl Building {
                 clear(&root, b"", &stays, &mut |_| {})?;
                 unlinkat(&self.root, MARKER, AtFlags::empty())?;
                 Ok(())
+            }
+            Site::Beside { parent, own, .. } if !self.is_at(parent, own)? => {
+                Err(io::Error::other("was moved away"))
             }
             Site::Beside { parent, own, .. } => {
                 clear(parent, own.as_bytes(), &|_| false, &mut |_| {})
@@ -142,7 +160,11 @@ fn site(path: &Path) -> io::Result<(OwnedFd, Site)> {
     let parent = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
     let own = format!(".rpull-unpack-{:016x}", fastrand::u64(..));
     mkdirat(&parent, &own, Mode::RWXU)?;
-    let root = open_below(parent.as_fd(), own.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let root = open_below(parent.as_fd(), own.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY);
+    let root = root.inspect_err(|_| {
+        // Nobody else would remove it.
+        _ = unlinkat(&parent, &own, AtFlags::REMOVEDIR).is_ok();
+    })?;
     Ok((root, Site::Beside { parent: Root::from_handle(parent), name, own, replaces }))
 }
 

@@ -264,8 +264,10 @@ impl Unpacker {
     /// Removes what lower layers have in this directory, which there is from now on.
     fn hide_all(&mut self, path: &[u8]) -> io::Result<()> {
         let directory = match self.parent(path) {
-            // What is not a directory has nothing in it to hide.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                self.clear_the_way(path)?;
+                self.parent(path)?
+            }
             other => other?,
         };
         if let Some(made) = &mut self.made {
@@ -273,6 +275,19 @@ impl Unpacker {
             self.hide_below(&directory.path)?;
         }
         self.cover(&directory.path)
+    }
+
+    /// Removes what is no directory and is in the place of one, here and from what lower layers show.
+    fn clear_the_way(&mut self, path: &[u8]) -> io::Result<()> {
+        let (parent, name) = split(path);
+        let parent = self.parent(parent)?;
+        match self.remove(&parent, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+        let mut path = parent.path.clone();
+        push(&mut path, name);
+        self.cover(&path)
     }
 
     /// Removes what this layer did not make, the directory too unless it did.

@@ -147,12 +147,14 @@ async fn what_is_wrong_with_a_layer_is_told_and_nothing_is_left() {
     let bomb =
         gzip(&tar(&[Item::file("a", ""), Item::file("zeros", vec![0; 2 << 20]).size(9 << 40)]));
     let unknown = layer_of(&[Item::file("ok", ""), Item::new(b'Q', "odd")]);
+    let twice = gzip(&good.bytes);
     for (bad, code, words) in [
         (&cut, 7, "layer sha256:"),
         (&other, 5, "uncompressed it has digest sha256:"),
         (&hostile, 7, ": bad: is a hard link to what is not there"),
         (&bomb, 7, ": zeros: the tar is cut off"),
         (&unknown, 7, ": ok: has an entry of the unknown type 'Q'"),
+        (&twice, 7, ": the tar is cut off"),
     ] {
         let archive =
             tars::write_to(&cli, &image(Family::Oci, "amd64", &[good.clone(), bad.clone()]));

@@ -122,14 +122,20 @@ fn whiteouts_are_told_from_files() {
         Item::whiteout("a/b"),
         Item::dir("a/.wh.c"),
         Item::file(".wh.d/e", "x"),
-        Item::file("a/.wh..wh..opq", ""),
+        Item::file("a/.wh..wh..opq", "bytes"),
         Item::file(".wh..wh..opq", ""),
         Item::file(".wh..wh.plnk/1", ""),
         Item::file(".wh..wh.aufs", ""),
     ]);
-    let found = entries(&tar);
-    let found: Vec<_> =
-        found.iter().map(|entry| (entry.kind, std::str::from_utf8(&entry.path).unwrap())).collect();
+    let listed = list(&tar).unwrap();
+    let has_bytes =
+        |(entry, pieces): &&(Entry, Vec<_>)| entry.kind != Kind::File && !pieces.is_empty();
+    assert_eq!(listed.iter().find(has_bytes), None, "only files have bytes");
+    let found: Vec<_> = listed
+        .iter()
+        .map(|(entry, _)| entry)
+        .map(|entry| (entry.kind, std::str::from_utf8(&entry.path).unwrap()))
+        .collect();
     let wanted = [
         (Kind::Whiteout, "a/b"),
         (Kind::Whiteout, "a/c"),
@@ -216,6 +222,10 @@ fn what_is_damaged_hostile_or_beyond_the_limits_is_refused() {
         (Item::file("n".repeat(2 << 20), ""), "too large"),
         (Item::file("a", "").pax("comment", vec![b'c'; 2 << 20]), "too large"),
         (Item::file("a", "").size(1 << 60), "cut off"),
+        (Item::new(b'x', "pax").size(1 << 60), "too large"),
+        (Item::new(b'g', "pax").size(1 << 40), "too large"),
+        (Item::new(b'L', "long").size(1 << 31), "too large"),
+        (Item::new(b'K', "long").size(1 << 31), "too large"),
         (Item::file("a", "").size(u64::MAX >> 1), "impossible size"),
         (Item::file("a", "").pax("size", "9223372036854775807"), "impossible size"),
         (Item::file("a", "").owner(u64::from(u32::MAX), 0), "no system has"),

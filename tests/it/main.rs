@@ -64,6 +64,8 @@ mod flatten;
 #[cfg(test)]
 mod layer_entries;
 #[cfg(test)]
+mod layer_tars;
+#[cfg(test)]
 mod layer_vectors;
 #[cfg(test)]
 mod live_archives;
@@ -81,6 +83,8 @@ mod overlay_kill;
 mod overlay_layers;
 #[cfg(test)]
 mod overlay_space;
+#[cfg(test)]
+mod overlay_vectors;
 #[cfg(test)]
 mod partials;
 #[cfg(test)]
@@ -141,12 +145,18 @@ mod transfer;
 #[cfg(test)]
 mod unpack_apply;
 #[cfg(test)]
+mod unpack_archives;
+#[cfg(test)]
 mod unpack_costs;
+#[cfg(test)]
+mod unpack_debian;
 #[cfg(test)]
 mod unpack_disk;
 #[cfg(test)]
 mod unpack_peers;
 #[cfg(test)]
 mod unpack_staged;
+#[cfg(test)]
+mod unpack_strain;
 #[cfg(test)]
 mod warm_copy;

@@ -1,83 +1,18 @@
 //! What layers become in directories of their own: the same tree when they are mounted as in one root.
 
 use std::fs;
-use std::io::Cursor;
-use std::path::{Path, PathBuf};
 
 use rpull::digest::Digest;
-use rpull::error::{Error, Result};
-use rpull::insight::layers::chain_ids;
-use rpull::unpack::overlay::{OverlayDirectory, OverlayDone, OverlayLayer};
-use rpull::unpack::{Cause, LayerBlob, Options};
-use tempfile::TempDir;
+use rpull::error::Result;
+use rpull::unpack::Cause;
 
 use crate::support::canary::Canary;
-use crate::support::entries::{Item, tar};
+use crate::support::entries::Item;
 use crate::support::flat::{apply, by_chance, tars};
 use crate::support::live::is_root;
-use crate::support::mounted::{Mounted, can_mount};
+use crate::support::mounted::can_mount;
+use crate::support::stack::{Stack, is_whiteout, opaque, unpack};
 use crate::support::tree::{self, Node};
-
-/// Layers in a directory of their own.
-struct Stack {
-    dir: TempDir,
-    chains: Vec<Digest>,
-    done: OverlayDone,
-}
-
-fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, OverlayDone)> {
-    let tars: Vec<_> = layers.iter().map(|items| tar(items)).collect();
-    let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
-    let chains = chain_ids(&diff_ids);
-    let blobs = tars.iter().zip(&diff_ids).zip(&chains).enumerate();
-    let layers = blobs.map(|(number, ((tar, diff_id), chain))| OverlayLayer {
-        blob: LayerBlob {
-            name: format!("layer {number}"),
-            diff_id: diff_id.clone(),
-            size: tar.len() as u64,
-            open: Box::new(move || Ok(Box::new(Cursor::new(tar.clone())))),
-        },
-        chain: chain.clone(),
-    });
-    let directory = OverlayDirectory::create(path)?;
-    let lock = directory.lock(&|| true)?;
-    let done = directory.unpack(&lock, layers.collect(), Options::default(), false, &|_| true);
-    Ok((chains, done.map_err(|(_, error): (usize, Error)| error)?))
-}
-
-impl Stack {
-    fn of(layers: &[&[Item]]) -> Self {
-        Self::try_of(layers).unwrap()
-    }
-
-    fn try_of(layers: &[&[Item]]) -> Result<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let (chains, done) = unpack(dir.path(), layers)?;
-        Ok(Self { dir, chains, done })
-    }
-
-    fn diff(&self, number: usize) -> PathBuf {
-        self.dir.path().join("overlay2").join(self.chains[number].encoded()).join("diff")
-    }
-
-    /// What the directory of one layer has, the root left out.
-    fn nodes(&self, number: usize) -> Vec<Node> {
-        tree::nodes(&self.diff(number), &[]).split_off(1)
-    }
-
-    fn names(&self, number: usize) -> Vec<String> {
-        tree::names(&self.diff(number))
-    }
-
-    /// What all of them show.
-    fn mounted(&self) -> Vec<Node> {
-        let directory = OverlayDirectory::open(self.dir.path()).unwrap().unwrap();
-        let point = tempfile::tempdir().unwrap();
-        let line = directory.mount_line(&self.chains).unwrap();
-        let _mounted = Mounted::by(&line, point.path());
-        tree::nodes(point.path(), &[])
-    }
-}
 
 /// The tree that these layers give in one root.
 fn flat(layers: &[&[Item]]) -> Result<Vec<Node>> {
@@ -93,14 +28,6 @@ fn without_links(mut nodes: Vec<Node>) -> Vec<Node> {
     }
     nodes.sort_by(|a, b| a.path.cmp(&b.path));
     nodes
-}
-
-fn is_whiteout(node: &Node) -> bool {
-    (node.mode, node.device) == (0o20000, 0)
-}
-
-fn opaque(node: &Node) -> bool {
-    node.attributes.iter().any(|(name, value)| name.ends_with(".overlay.opaque") && value == b"y")
 }
 
 fn base() -> Vec<Item> {

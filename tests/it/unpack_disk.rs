@@ -16,7 +16,7 @@ const MOUNTING: &[&str] = &["mount", "umount"];
 fn sample() -> Image {
     let base = layer_of(&[
         Item::dir("d"),
-        Item::file("d/first", "1").owner(1, 1).xattr("user.a", "1"),
+        Item::file("d/first", "1").mode(0o4755).owner(1, 1).xattr("user.a", "1"),
         Item::symlink("link", "d"),
         Item::hardlink("again", "d/first"),
         Item::new(b'6', "pipe"),
@@ -146,6 +146,9 @@ async fn every_call_that_fails_is_told_and_nothing_is_left() {
     let archive = tars::write_to(&cli, &sample());
     for (call, error, words) in [
         ("mkdirat:error=ENOSPC", "No space left", "unpack: root: "),
+        ("mkdirat:error=EDQUOT", "quota exceeded", "unpack: root: "),
+        ("openat2:error=EIO", "Input/output error", "unpack: root: "),
+        ("fchmod:error=EIO", "Input/output error", ": d/first: "),
         ("symlinkat:error=EIO", "Input/output error", ": link: "),
         ("linkat:error=EMLINK", "Too many links", ": again: "),
         ("mknodat:error=ENOSPC", "No space left", ": pipe: "),

@@ -1,6 +1,5 @@
 //! The same images through `umoci`, and through a tar that GNU tar unpacks: trees that do not differ in anything.
 
-use std::path::Path;
 use std::process::Command;
 
 use crate::support::cli::Cli;
@@ -8,19 +7,11 @@ use crate::support::entries::{Item, layer_of};
 use crate::support::flat::by_gnu_tar;
 use crate::support::images::{Family, gzip, image, layer};
 use crate::support::live::{is_root, needs};
+use crate::support::peers::{assert_same, by_umoci, without_times_of};
 use crate::support::real::RealImage;
 use crate::support::sparse::{FORMS, by_gnu_tar_with_holes, make_files};
 use crate::support::tars;
 use crate::support::tree::{Node, names, nodes};
-
-/// The tree that umoci makes of an image.
-fn by_umoci(layout: &Path, name: &str, bundle: &Path) -> Vec<Node> {
-    let image = format!("{}:{name}", layout.display());
-    let output =
-        Command::new("umoci").args(["unpack", "--image", &image]).arg(bundle).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    nodes(&bundle.join("rootfs"), &[])
-}
 
 /// The tree that GNU tar makes of what `export` writes.
 async fn by_export(cli: &Cli, place: &str) -> Vec<Node> {
@@ -28,26 +19,6 @@ async fn by_export(cli: &Cli, place: &str) -> Vec<Node> {
     cli.run(&["export", place, "-o", "root.tar"]).await.expect(0, "");
     by_gnu_tar(&cli.dir().join("root.tar"), root.path());
     nodes(root.path(), &[])
-}
-
-/// Directories that no layer has an entry for get a time from each client as it likes.
-fn without_times_of(mut tree: Vec<Node>, unsaid: &[&str]) -> Vec<Node> {
-    for node in &mut tree {
-        if unsaid.contains(&node.path.as_str()) {
-            node.mtime = (0, 0);
-        }
-    }
-    tree
-}
-
-#[track_caller]
-fn assert_same(own: &[Node], other: &[Node]) {
-    let missing = |from: &[Node], of: &[Node]| -> Vec<Node> {
-        of.iter().filter(|node| !from.contains(node)).cloned().collect()
-    };
-    let (only_own, only_other) = (missing(other, own), missing(own, other));
-    assert!(only_own.is_empty() && only_other.is_empty(), "{only_own:#?}\n{only_other:#?}");
-    assert_eq!(own.len(), other.len());
 }
 
 #[tokio::test]

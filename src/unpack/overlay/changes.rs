@@ -200,21 +200,20 @@ impl Unpacker {
         overlay.spread_root().map_err(at_root)?;
         let hidden = std::mem::take(&mut overlay.hidden);
         let says_root = overlay.says_root;
-        // Nothing shows through what is hidden as a whole.
-        let shown =
-            hidden.iter().filter(|path| !directories_to(path).any(|at| hidden.contains(at)));
         let root = if says_root { Ok(None) } else { overlay.root() };
         if let Some(seen) = root.map_err(at_root)? {
             let last = self.liken(b"", &seen).map_err(at_root)?;
             self.later.set(b"", last);
         }
-        for path in shown {
-            self.mark(path).map_err(|error| (path.clone(), error))?;
+        for path in &hidden {
+            let within = directories_to(path).any(|at| hidden.contains(at));
+            self.mark(path, within).map_err(|error| (path.clone(), error))?;
         }
         Ok(())
     }
 
-    fn mark(&mut self, path: &[u8]) -> io::Result<()> {
+    /// `within` is whether it is in something that is hidden as a whole.
+    fn mark(&mut self, path: &[u8], within: bool) -> io::Result<()> {
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
         let form = overlay.form;
         // A mark over nothing would be seen in listings.
@@ -225,6 +224,8 @@ impl Unpacker {
             Ok(own) if is_directory(&own)? => Ok(form.mark_opaque(self.root.readable(path)?)?),
             // What is there hides it, or what is there in place of its directory does.
             Ok(_) | Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
+            // Nothing shows through there.
+            Err(Errno::NOENT) if within => Ok(()),
             Err(Errno::NOENT) => {
                 let (parent, name) = split(path);
                 match self.find(parent, false)? {

@@ -1,5 +1,7 @@
 //! A root to unpack into, and around it things that must stay as they are.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -7,7 +9,7 @@ use tempfile::TempDir;
 use super::tree::{self, Node};
 
 /// The text that must never get into the root.
-const SECRET: &str = "canary of the host";
+pub(crate) const SECRET: &str = "canary of the host";
 
 pub(crate) struct Canary {
     dir: TempDir,
@@ -44,8 +46,8 @@ impl Canary {
     #[track_caller]
     pub(crate) fn assert_unharmed(&self, what: &str) {
         assert_eq!(Self::around(self.dir.path()), self.before, "{what}");
-        for node in tree::nodes(&self.root, &[]) {
-            assert!(!node.bytes.starts_with(SECRET.as_bytes()), "{what}: {} leaked", node.path);
+        for path in tree::paths(&self.root) {
+            assert!(!starts_with_secret(&path), "{what}: {} leaked", path.display());
         }
         for name in ["breakout-rpull", "victim", "pwned"] {
             for outside in ["/", "/tmp", "/etc"] {
@@ -54,4 +56,13 @@ impl Canary {
             }
         }
     }
+}
+
+/// No more is read: a hostile layer makes files of many gigabytes that are holes.
+fn starts_with_secret(path: &Path) -> bool {
+    let mut start = Vec::new();
+    if path.symlink_metadata().unwrap().is_file() {
+        File::open(path).unwrap().take(SECRET.len() as u64).read_to_end(&mut start).unwrap();
+    }
+    start == SECRET.as_bytes()
 }

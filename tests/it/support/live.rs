@@ -23,11 +23,24 @@ pub(crate) fn needs(test: &str, programs: &[&str]) -> bool {
     let Some(missing) = programs.iter().find(|program| !installed(program)) else {
         return true;
     };
-    let live = std::env::var_os("RPULL_LIVE").is_some_and(|value| value == "1");
-    assert!(!live, "{test} needs {missing}, which is not installed");
+    assert!(!is_live(), "{test} needs {missing}, which is not installed");
     // Past the test harness, which keeps the output of tests that pass to itself.
     writeln!(std::io::stderr(), "left out: {test}: {missing} is not installed").unwrap();
     false
+}
+
+/// Whether a test may fetch packages from Debian, which takes time; where not, says that it is left out.
+pub(crate) fn may_fetch(test: &str) -> bool {
+    let live = is_live();
+    if !live {
+        writeln!(std::io::stderr(), "left out: {test}: fetches packages with RPULL_LIVE=1 only")
+            .unwrap();
+    }
+    live
+}
+
+fn is_live() -> bool {
+    std::env::var_os("RPULL_LIVE").is_some_and(|value| value == "1")
 }
 
 /// Whether the tests run as root; where not, says that the test is left out.

@@ -97,7 +97,7 @@ impl RealImage {
 }
 
 /// A directory named after this process; those of processes that are gone are removed, since statics are never dropped.
-fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
     for entry in std::fs::read_dir(parent).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();

@@ -51,6 +51,11 @@ pub(crate) fn names(root: &Path) -> Vec<String> {
     names
 }
 
+/// The root and all paths below it.
+pub(crate) fn paths(root: &Path) -> Vec<PathBuf> {
+    walk(root, &[])
+}
+
 /// When each path was modified.
 pub(crate) fn times(root: &Path) -> Vec<(PathBuf, i64, i64)> {
     let time = |path: PathBuf| {

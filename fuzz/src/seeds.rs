@@ -1,0 +1,46 @@
+//! What fuzzing begins with: the cases of the project's tables.
+
+use std::path::Path;
+
+use crate::support::item::{Item, sparse, tar, unended};
+use crate::support::layer_cases::{cases, item};
+
+/// Names and bytes of the first inputs, from `tests/layers`.
+pub fn seeds() -> Vec<(String, Vec<u8>)> {
+    let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/layers");
+    let mut seeds = Vec::new();
+    for table in ["apply.tsv", "overlay.tsv"] {
+        let table = std::fs::read_to_string(tables.join(table)).unwrap();
+        for case in cases(&table) {
+            let layers = case.lines.split(|words| words[0] == "layer");
+            let tars: Vec<_> = layers
+                .map(|lines| lines.iter().filter_map(|words| item(words)).collect())
+                .collect();
+            let tars: Vec<_> = tars.iter().map(|items: &Vec<Item>| tar(items)).collect();
+            seeds.push((case.id.to_owned(), tars.concat()));
+        }
+    }
+    for entry in std::fs::read_dir(tables.join("compression")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // What is larger is slow, and no better.
+        if let Ok(bytes) = std::fs::read(&path)
+            && bytes.len() < 20_000
+        {
+            seeds.push((name, bytes));
+        }
+    }
+    let odd = [
+        Item::file("f", "x").mode(0o4755).owner(7, 8).xattr("user.a", "1").pax("mtime", "1.5"),
+        Item::dir("d").mode(0o2700).xattr("security.capability", "x"),
+        Item::file("d/".repeat(60) + "long", "").pax("path", "pax"),
+        Item::symlink("l", "t".repeat(150)),
+        Item::device(b'3', "null", 1, 3),
+        Item::new(b'6', "pipe"),
+    ];
+    seeds.push(("kinds".to_owned(), tar(&odd)));
+    let holes =
+        sparse("s", &[(0, 3), (4096, 2), (8192, 1), (9000, 0), (9000, 0)], 10_000, b"abcdef");
+    seeds.push(("sparse".to_owned(), [holes, unended(&odd)].concat()));
+    seeds
+}

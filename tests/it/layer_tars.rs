@@ -1,0 +1,53 @@
+//! `tests/layers/tars`: tars that others are tested with, and what is in them.
+
+use std::io::{self, BufReader};
+use std::path::Path;
+
+use rpull::layer::{Compression, Entries, Entry, Limits, decompress};
+
+/// An entry as the table writes it.
+fn line(entry: &Entry) -> String {
+    let path = String::from_utf8_lossy(&entry.path);
+    let Entry { kind, size, mode, uid, gid, mtime, .. } = entry;
+    let (seconds, nanoseconds) = (mtime.seconds, mtime.nanoseconds);
+    let said =
+        format!("{kind:?}\t{path}\t{size}\t{mode:o}\t{uid}\t{gid}\t{seconds}.{nanoseconds:09}");
+    let xattrs = entry.xattrs.iter().map(|xattr| {
+        let [name, value] = [&xattr.0, &xattr.1].map(|text| String::from_utf8_lossy(text));
+        format!("{name}={value}")
+    });
+    std::iter::once(said).chain(xattrs).collect::<Vec<_>>().join("\t")
+}
+
+fn read(blob: &[u8], lines: &mut Vec<String>) -> io::Result<()> {
+    let compression = Compression::of(blob).map_err(io::Error::other)?;
+    let tar = BufReader::new(decompress(compression, blob)?);
+    let mut entries = Entries::new(tar, Limits::default());
+    while let Some(entry) = entries.next_entry()? {
+        lines.push(line(&entry));
+        let mut size = 0;
+        while let Some((offset, bytes)) = entries.piece()? {
+            assert_eq!(offset, size);
+            size += bytes.len() as u64;
+        }
+        assert_eq!(size, entry.size);
+    }
+    entries.drain().map(drop)
+}
+
+#[test]
+fn tars_that_others_are_tested_with() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layers/tars");
+    let table = std::fs::read_to_string(folder.join("cases.tsv")).unwrap();
+    let cases: Vec<_> = table.split("\ntar\t").skip(1).collect();
+    assert_eq!(cases.len(), 14);
+    for case in cases {
+        let (file, wanted) = case.split_once('\n').unwrap();
+        let file = file.split('\t').next().unwrap();
+        let mut lines = Vec::new();
+        if let Err(error) = read(&std::fs::read(folder.join(file)).unwrap(), &mut lines) {
+            lines.push(format!("refused\t{error}"));
+        }
+        assert_eq!(lines.join("\n"), wanted.trim_end(), "{file}");
+    }
+}

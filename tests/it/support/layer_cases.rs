@@ -1,0 +1,37 @@
+//! Reads the tables in `tests/layers`: cases of layers and what they must give.
+
+use super::item::Item;
+
+/// One case, line by line, each word by word.
+pub(crate) struct Case<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) lines: Vec<Vec<&'a str>>,
+}
+
+pub(crate) fn cases(table: &str) -> Vec<Case<'_>> {
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    for line in table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let words: Vec<_> = line.split('\t').collect();
+        match words[0] {
+            "case" => cases.push(Case { id: words[1], lines: Vec::new() }),
+            _ => cases.last_mut().unwrap().lines.push(words),
+        }
+    }
+    cases
+}
+
+/// The entry of a line that is about one.
+pub(crate) fn item(words: &[&str]) -> Option<Item> {
+    Some(match words {
+        ["dir", name, mode] => Item::dir(name).mode(u32::from_str_radix(mode, 8).unwrap()),
+        ["file", name, mode, content] => {
+            Item::file(name, content).mode(u32::from_str_radix(mode, 8).unwrap())
+        }
+        ["symlink", name, target] => Item::symlink(name, target),
+        ["hardlink", name, target] => Item::hardlink(name, target),
+        ["hardlink", name, target, uid] => {
+            Item::hardlink(name, target).owner(uid.parse().unwrap(), 0)
+        }
+        _ => return None,
+    })
+}

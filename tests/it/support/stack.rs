@@ -1,0 +1,85 @@
+//! Layers in directories of their own, and what the marks in them look like.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use rpull::digest::Digest;
+use rpull::error::{Error, Result};
+use rpull::insight::layers::chain_ids;
+use rpull::unpack::overlay::{OverlayDirectory, OverlayDone, OverlayLayer};
+use rpull::unpack::{LayerBlob, Options};
+use tempfile::TempDir;
+
+use super::item::{Item, tar};
+use super::mounted::Mounted;
+use super::tree::{self, Node};
+
+/// Layers in a directory of their own.
+pub(crate) struct Stack {
+    dir: TempDir,
+    chains: Vec<Digest>,
+    pub(crate) done: OverlayDone,
+}
+
+/// Unpacks layers into a directory.
+pub(crate) fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, OverlayDone)> {
+    let tars: Vec<_> = layers.iter().map(|items| tar(items)).collect();
+    let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
+    let chains = chain_ids(&diff_ids);
+    let blobs = tars.iter().zip(&diff_ids).zip(&chains).enumerate();
+    let layers = blobs.map(|(number, ((tar, diff_id), chain))| OverlayLayer {
+        blob: LayerBlob {
+            name: format!("layer {number}"),
+            diff_id: diff_id.clone(),
+            size: tar.len() as u64,
+            open: Box::new(move || Ok(Box::new(Cursor::new(tar.clone())))),
+        },
+        chain: chain.clone(),
+    });
+    let directory = OverlayDirectory::create(path)?;
+    let lock = directory.lock(&|| true)?;
+    let done = directory.unpack(&lock, layers.collect(), Options::default(), false, &|_| true);
+    Ok((chains, done.map_err(|(_, error): (usize, Error)| error)?))
+}
+
+impl Stack {
+    pub(crate) fn of(layers: &[&[Item]]) -> Self {
+        Self::try_of(layers).unwrap()
+    }
+
+    pub(crate) fn try_of(layers: &[&[Item]]) -> Result<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let (chains, done) = unpack(dir.path(), layers)?;
+        Ok(Self { dir, chains, done })
+    }
+
+    pub(crate) fn diff(&self, number: usize) -> PathBuf {
+        self.dir.path().join("overlay2").join(self.chains[number].encoded()).join("diff")
+    }
+
+    /// What the directory of one layer has, the root left out.
+    pub(crate) fn nodes(&self, number: usize) -> Vec<Node> {
+        tree::nodes(&self.diff(number), &[]).split_off(1)
+    }
+
+    pub(crate) fn names(&self, number: usize) -> Vec<String> {
+        tree::names(&self.diff(number))
+    }
+
+    /// What all of them show.
+    pub(crate) fn mounted(&self) -> Vec<Node> {
+        let directory = OverlayDirectory::open(self.dir.path()).unwrap().unwrap();
+        let point = tempfile::tempdir().unwrap();
+        let line = directory.mount_line(&self.chains).unwrap();
+        let _mounted = Mounted::by(&line, point.path());
+        tree::nodes(point.path(), &[])
+    }
+}
+
+pub(crate) fn is_whiteout(node: &Node) -> bool {
+    (node.mode, node.device) == (0o20000, 0)
+}
+
+pub(crate) fn opaque(node: &Node) -> bool {
+    node.attributes.iter().any(|(name, value)| name.ends_with(".overlay.opaque") && value == b"y")
+}

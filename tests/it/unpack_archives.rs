@@ -1,0 +1,75 @@
+//! `tests/archives`: archives that other clients are tested with, unpacked or refused with a reason.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::cli::Cli;
+use crate::support::live::{is_root, needs};
+use crate::support::peers::{assert_same, by_umoci};
+use crate::support::tree::{names, nodes};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/archives")
+}
+
+/// Of each case the place, from the root on, the file, and what becomes of it.
+fn cases() -> Vec<(String, String, String)> {
+    let table = std::fs::read_to_string(folder().join("cases.tsv")).unwrap();
+    let rows = table.lines().filter(|line| !line.starts_with('#'));
+    let case = |row: &str| {
+        let [place, _, wanted] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let (form, name) = place.split_once(':').unwrap();
+        let path = |name: &str| folder().join(name).display().to_string();
+        let file = path(name.split(':').next().unwrap());
+        (format!("{form}:{}", path(name)), file, wanted.to_owned())
+    };
+    rows.map(case).collect()
+}
+
+#[tokio::test]
+async fn archives_that_others_are_tested_with() {
+    let (cli, cases) = (Cli::new(), cases());
+    assert_eq!(cases.len(), 12);
+    for (number, (place, file, wanted)) in cases.iter().enumerate() {
+        let dir = format!("root{number}");
+        let output = cli.run(&["unpack", "--no-store", place, &dir]).await;
+        if wanted.starts_with("error:") {
+            assert!(output.stderr.starts_with(&wanted.replace("{}", file)), "{}", output.stderr);
+            assert!(!cli.dir().join(&dir).exists());
+        } else {
+            output.expect(0, "unpacked 1 layer, ");
+            assert_eq!(names(&cli.dir().join(&dir)).join(" "), *wanted, "{place}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn umoci_makes_the_same_trees_of_them() {
+    let test = "umoci_makes_the_same_trees_of_them";
+    if !is_root(test) || !needs(test, &["umoci", "skopeo"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let readable = cases().into_iter().filter(|(_, _, wanted)| !wanted.starts_with("error:"));
+    for (number, (place, ..)) in readable.enumerate() {
+        // umoci knows layers by what the image calls them, and no zstd.
+        if place.contains("zstd") {
+            continue;
+        }
+        // skopeo finds a name without a tag by its number only.
+        let theirs = place.replace(":test_image_2", ":@0");
+        let (layout, dir) = (cli.dir().join(format!("layout{number}")), format!("root{number}"));
+        let copied = Command::new("skopeo")
+            .args(["--insecure-policy", "copy", "--quiet", &theirs])
+            .arg(format!("oci:{}:held", layout.display()))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{place}: {copied:?}");
+        let other = by_umoci(&layout, "held", &cli.dir().join(format!("umoci{number}")));
+        cli.run(&["unpack", "--no-store", &place, &dir]).await.expect(0, "");
+        let mut own = nodes(&cli.dir().join(&dir), &[]);
+        // Where no layer has an entry for the root, umoci leaves the time of its making.
+        own[0].mtime = other[0].mtime;
+        assert_same(&own, &other);
+    }
+}

@@ -1,0 +1,189 @@
+//! Unpacking with little memory, few calls that succeed at once, and others at work in the same place.
+
+use std::fs;
+use std::io::{BufReader, Read as _};
+
+use rpull::layer::{DiffId, Entries, Limits};
+use rpull::unpack::{Building, Options, Root, Unpacker};
+use serde_json::{Value, json};
+
+use crate::support::cli::Cli;
+use crate::support::entries::{Item, layer_of, tar, unended};
+use crate::support::images::{Family, Image, Layer, gzip, image, random_blob, with_config};
+use crate::support::live::needs;
+use crate::support::tars;
+use crate::support::tree::{names, nodes};
+
+/// A layer of these entries, and after them zeros that belong to no file.
+fn with_zeros(items: &[Item], zeros: u64) -> Layer {
+    let tar = unended(items);
+    let bytes = || tar.chain(std::io::repeat(0).take(zeros));
+    let mut hashed = DiffId::new(BufReader::new(bytes()));
+    std::io::copy(&mut hashed, &mut std::io::sink()).unwrap();
+    let bytes = zstd::encode_all(bytes(), 1).unwrap().into();
+    Layer { diff_id: hashed.finish(), bytes }
+}
+
+#[tokio::test]
+async fn large_layers_and_bombs_need_little_memory() {
+    let test = "large_layers_and_bombs_need_little_memory";
+    if !needs(test, &["prlimit"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let large = with_zeros(&[Item::file("big", random_blob(30 << 20, 1))], 500 << 20);
+    let bomb = with_zeros(&[Item::file("small", "")], 1100 << 20);
+    let layers = [large, bomb];
+    // All that the process can write to, the stacks of its threads as well.
+    let limited = ["prlimit", &format!("--data={}", 64 << 20)];
+    for (number, (layers, code, words)) in
+        [(&layers[..1], 0, "unpacked 1 layer"), (&layers[1..], 7, "bytes come out of each")]
+            .into_iter()
+            .enumerate()
+    {
+        let dir = format!("root{number}");
+        let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", layers));
+        let output =
+            cli.spawn_under(&limited, &["unpack", "--no-store", &archive, &dir]).wait().await;
+        output.expect(code, words);
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_interrupted_or_write_a_part_are_not_noticed() {
+    let test = "calls_that_are_interrupted_or_write_a_part_are_not_noticed";
+    if !needs(test, &["strace", "prlimit"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let items: Vec<_> =
+        (0..20).map(|n| Item::file(n.to_string(), random_blob(50_000, n))).collect();
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[layer_of(&items)]));
+    cli.run(&["unpack", &archive, "root"]).await.expect(0, "");
+    for (number, call) in ["write", "read", "pread64"].iter().enumerate() {
+        let inject = format!("inject={call}:error=EINTR:when=4+3");
+        let strace =
+            ["strace", "-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
+        let dir = format!("root{number}");
+        cli.spawn_under(&strace, &["unpack", &archive, &dir]).wait().await.expect(0, "");
+        assert_eq!(
+            nodes(&cli.dir().join(&dir), &[]),
+            nodes(&cli.dir().join("root"), &[]),
+            "{call}"
+        );
+    }
+    // A file gets as large as files may be, and then the rest of it fails.
+    let limited = "trap '' XFSZ; prlimit --pid $$ --fsize=70000; \"$@\"";
+    let large =
+        image(Family::Oci, "amd64", &[layer_of(&[Item::file("large", random_blob(90_000, 1))])]);
+    let archive = tars::write_to(&cli, &large);
+    let output =
+        cli.spawn_in_shell(limited, &["unpack", "--no-store", &archive, "other"]).wait().await;
+    output.expect(7, ": large: File too large");
+    assert!(!cli.dir().join("other").exists());
+}
+
+#[tokio::test]
+async fn wherever_a_layer_ends_early_nothing_of_it_is_seen() {
+    let cli = Cli::new();
+    let tar =
+        tar(&[Item::dir("d"), Item::file("d/a", random_blob(40_000, 1)), Item::file("b", "b")]);
+    let zstd = Layer { bytes: zstd::encode_all(&tar[..], 1).unwrap().into(), ..gzip(&tar) };
+    for whole in [gzip(&tar), zstd] {
+        for tenth in 0..10 {
+            let bytes = whole.bytes.slice(..whole.bytes.len() * tenth / 10);
+            let cut = Layer { bytes, ..whole.clone() };
+            let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[cut]));
+            let output = cli.run(&["unpack", "--no-store", &archive, "root"]).await;
+            // Nothing at all is the tar of no entries, with another digest.
+            output.expect(if tenth == 0 { 5 } else { 7 }, "error: layer sha256:");
+            assert!(
+                !names(cli.dir())
+                    .iter()
+                    .any(|name| name.contains("root") || name.contains(".rpull"))
+            );
+        }
+    }
+}
+
+fn sample() -> Image {
+    image(Family::Oci, "amd64", &[layer_of(&[Item::file("app", "app")])])
+}
+
+#[tokio::test]
+async fn what_a_config_says_about_paths_makes_none() {
+    let cli = Cli::new();
+    let mut config: Value = serde_json::from_slice(&sample().config.bytes).unwrap();
+    config["config"] = json!({
+        "Volumes": {"../../out": {}, "/vol": {}}, "WorkingDir": "/../../work\n\u{1b}[2J",
+        "User": "99999999999:-1", "Labels": {"a\n": "x".repeat(1 << 20)}, "Entrypoint": ["/../e"],
+    });
+    let archive = tars::write_to(&cli, &with_config(&sample(), &config));
+    cli.run(&["unpack", &archive, "root"]).await.expect(0, "unpacked 1 layer");
+    assert_eq!(names(&cli.dir().join("root")), ["app"]);
+    config.as_object_mut().unwrap().remove("rootfs");
+    let archive = tars::write_to(&cli, &with_config(&sample(), &config));
+    cli.run(&["unpack", &archive, "other"]).await.expect(5, "error: ");
+    assert!(!cli.dir().join("other").exists());
+}
+
+/// The folder that a tree is made in, beside its place.
+fn made_in(dir: &std::path::Path) -> std::path::PathBuf {
+    let beside = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let mut own = beside.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rpull-"));
+    own.next().unwrap().path()
+}
+
+#[test]
+fn a_root_that_is_replaced_meanwhile_gets_neither_files_nor_the_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir(at("victim")).unwrap();
+    fs::write(at("victim/file"), "mine").unwrap();
+    for by_link in [true, false] {
+        let building = Building::begin(&at("root")).unwrap();
+        let own = made_in(dir.path());
+        fs::rename(&own, at("moved")).unwrap();
+        if by_link {
+            std::os::unix::fs::symlink("victim", &own).unwrap();
+        } else {
+            fs::rename(at("victim"), &own).unwrap();
+        }
+        let mut unpacker = Unpacker::new(building.root().unwrap(), Options::default()).unwrap();
+        let tar = tar(&[Item::file("file", "pwned"), Item::dir("d"), Item::file("d/new", "")]);
+        unpacker.apply("layer", &mut Entries::new(&tar[..], Limits::default())).unwrap();
+        unpacker.finish().unwrap();
+        let error = building.publish(false).unwrap_err().chain();
+        assert!(error.contains("root: was replaced while it was made"), "{error}");
+        assert!(at("root").symlink_metadata().is_err());
+        if by_link {
+            fs::remove_file(&own).unwrap();
+        } else {
+            fs::rename(&own, at("victim")).unwrap();
+        }
+        assert_eq!(names(&at("victim")), ["file"]);
+        assert_eq!(fs::read_to_string(at("victim/file")).unwrap(), "mine");
+        assert_eq!(names(&at("moved")), ["d/", "d/new", "file"]);
+        fs::remove_dir_all(at("moved")).unwrap();
+    }
+}
+
+#[test]
+fn more_directories_than_are_remembered_have_their_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut unpacker = Unpacker::new(Root::open(dir.path()).unwrap(), Options::default()).unwrap();
+    let mut items = vec![Item::dir("first").mode(0o500).mtime(5)];
+    items.extend((0..100_001).map(|n| Item::dir(format!("d/{n}")).mtime(n)));
+    items.push(Item::file("first/late", ""));
+    items.push(Item::file("d/7/late", ""));
+    let tar = tar(&items);
+    unpacker.apply("layer", &mut Entries::new(&tar[..], Limits::default())).unwrap();
+    unpacker.finish().unwrap();
+    let found = |path: &str| {
+        use std::os::unix::fs::MetadataExt as _;
+        let found = dir.path().join(path).metadata().unwrap();
+        (found.mode() & 0o7777, found.mtime())
+    };
+    assert_eq!(found("first"), (0o500, 5));
+    assert_eq!([found("d/7"), found("d/100000")], [(0o755, 7), (0o755, 100_000)]);
+}
