@@ -34,7 +34,9 @@ pub struct LayerBlob<'a> {
     pub diff_id: Digest,
     /// About how much work it is, in bytes of the blob: large layers are begun with early.
     pub size: u64,
-    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are applied, and while others of them are read.
+    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are applied, and while
+    /// others of them are read. A reader that has to wait says [`io::ErrorKind::Interrupted`] now and then, to hear whether
+    /// it is still wanted.
     pub open: Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>,
 }
 

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rpull::digest::Digest;
+
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
-use crate::support::images::{Family, Image, image, random_blob};
+use crate::support::http::Fault;
+use crate::support::images::{Family, Image, image, index, random_blob};
 use crate::support::registry::Registry;
 use crate::support::tree::names;
 
@@ -63,9 +66,102 @@ async fn each_blob_comes_once_and_stays() {
     registry.server.forget();
     // What is in the store is read from there; the registry is asked what the name stands for.
     cli.run(&["pull", "--unpack", "again", &name]).await.expect(0, "unpacked 2 layers");
-    assert_eq!(registry.server.count("/blobs/"), 1, "the config: {:?}", registry.server.lines());
+    assert_eq!(registry.server.lines(), ["HEAD /v2/team/app/manifests/1"]);
     assert_eq!(names(&cli.dir().join("again")), TREE);
     cli.run(&["pull", "--offline", "--unpack", "third", &name]).await.expect(0, "unpacked");
+}
+
+#[tokio::test]
+async fn it_asks_what_a_pull_asks() {
+    let held = sample();
+    let registry = Registry::start().await;
+    let both = index(Family::Oci, &[("amd64", held), ("arm64", sample())]);
+    both.publish(&registry, "team/app", "1");
+    let name = format!("{}:1", registry.repository("team/app"));
+    let asked = || {
+        let mut lines = registry.server.lines();
+        lines.sort();
+        registry.server.forget();
+        lines
+    };
+    let (first, others) = (Cli::new(), [Cli::new(), Cli::new(), Cli::new()]);
+    for when in ["cold", "warm"] {
+        let platform = ["--platform", "linux/amd64"];
+        first.run(&[&["pull"], &platform[..], &[&name]].concat()).await.expect(0, "");
+        let wanted = asked();
+        assert_eq!(wanted.len(), if when == "cold" { 5 } else { 1 }, "{wanted:?}");
+        let ways: [&[&str]; 3] =
+            [&["pull", "--unpack", when], &["pull", "--overlay", "--unpack", when], &["unpack"]];
+        for (cli, way) in others.iter().zip(ways) {
+            if way == ["unpack"] {
+                // What the store has is not looked for elsewhere.
+                let command = [way, &platform, &[&name, when]].concat();
+                cli.run(&command).await.expect(0, "");
+                assert_eq!(asked(), if when == "cold" { wanted.clone() } else { vec![] });
+                continue;
+            }
+            let output = cli.run(&[way, &platform, &[&name]].concat()).await;
+            let requests = if when == "cold" { " 5 requests, " } else { " 1 request, " };
+            output.expect(0, requests);
+            assert_eq!(asked(), wanted, "{way:?}");
+        }
+    }
+}
+
+/// An image whose base cannot be applied, and whose second layer stops coming.
+async fn broken_and_stalled(base: &[Item]) -> (Registry, String, Image) {
+    let upper = layer_of(&[Item::file("big", random_blob(3_000_000, 1))]);
+    let digest = Digest::sha256(&upper.bytes).to_string();
+    let held = image(Family::Oci, "amd64", &[layer_of(base), upper]);
+    let (registry, name) = published(&held).await;
+    registry.twist(&digest, 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
+    (registry, name, held)
+}
+
+#[tokio::test]
+async fn a_layer_that_fails_stops_the_pull() {
+    let ways: [&[&str]; 3] = [&[], &["--overlay"], &["--overlay", "--jobs", "1"]];
+    for way in ways {
+        let (_registry, name, held) = broken_and_stalled(&[Item::hardlink("a", "gone")]).await;
+        let cli = Cli::new();
+        let output = cli.run(&[&["pull", "--unpack", "root"], way, &[&name]].concat()).await;
+        output.expect(7, &format!("error: layer {}: a: ", held.layers[0].digest()));
+        output.expect(7, " missing, ");
+        assert!(!output.stderr.contains("interrupted"), "{}", output.stderr);
+        if way.len() < 2 {
+            let arrived = cli.store().join("blobs/sha256").join(held.layers[0].digest().encoded());
+            assert!(arrived.exists(), "what came is kept");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unpack_without_the_store_stops_too() {
+    let (_registry, name, held) = broken_and_stalled(&[Item::hardlink("a", "gone")]).await;
+    let cli = Cli::new();
+    let output = cli.run(&["unpack", "--no-store", &name, "root"]).await;
+    output.expect(7, &format!("error: layer {}: a: ", held.layers[0].digest()));
+}
+
+#[tokio::test]
+async fn a_partial_with_wrong_bytes_is_mended_before_it_is_told() {
+    let held = sample();
+    let (registry, name) = published(&held).await;
+    let upper = &held.layers[1];
+    let cli = Cli::new();
+    cli.run(&["pull", &name]).await.expect(0, "");
+    cli.run(&["rm", &name]).await.expect(0, "");
+    cli.run(&["prune"]).await.expect(0, "");
+    let mut bytes = upper.bytes[..2_000_000].to_vec();
+    bytes[100_000..200_000].fill(0);
+    let partial = cli.store().join("ingest").join(format!("sha256-{}", upper.digest().encoded()));
+    std::fs::write(partial, bytes).unwrap();
+    // That they are wrong is not known before the rest has come.
+    let output = cli.run(&["pull", "--unpack", "root", "--limit-rate", "4M", &name]).await;
+    output.expect(5, &format!("error: layer {}: came wrong at first", upper.digest()));
+    registry.server.forget();
+    cli.run(&["pull", "--unpack", "root", &name]).await.expect(0, "unpacked 2 layers");
+    assert_eq!(registry.server.count(upper.digest().as_str()), 0, "it was fetched again before");
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -18,6 +19,9 @@ use crate::unpack::LayerBlob;
 
 /// Pieces of a blob that wait to be inflated.
 const WAITING: usize = 8;
+
+/// Who waits longer is asked whether it still wants to.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The layers of an image, base first.
 ///
@@ -99,9 +103,10 @@ struct Arriving {
 impl Read for Arriving {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() {
-            match self.pieces.recv() {
+            match self.pieces.recv_timeout(PATIENCE) {
                 Ok(piece) => self.piece = piece.map_err(io::Error::other)?,
-                Err(_) => return Ok(0),
+                Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::Interrupted.into()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(0),
             }
         }
         let length = self.piece.len().min(into.len());

@@ -2,6 +2,7 @@
 
 mod archive;
 mod arriving;
+mod blame;
 pub(super) mod blob;
 pub(super) mod catalog;
 pub(super) mod copy;
@@ -35,4 +36,5 @@ pub(super) mod store;
 pub(super) mod tag;
 pub(super) mod tags;
 pub(super) mod unpack;
+mod unpacked;
 pub(super) mod verify;
