@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{
-    AtFlags, Dir, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, fsync, mkdirat, renameat,
-    renameat_with, statx, syncfs, unlinkat,
+    AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, flock,
+    fsync, renameat, renameat_with, statx, syncfs, unlinkat,
 };
+use rustix::io::Errno;
 
+use super::beside::{Beside, sweep};
 use super::remove::clear;
-use super::root::{Root, create, open_below};
+use super::root::{Root, create};
 use super::{MARKER, failed};
 #[cfg(doc)]
 use crate::error::ErrorKind;
-use crate::error::{Error, Result};
+use crate::error::{Error, Matter, Result};
 
 /// What `mkfs` leaves in an empty file system.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
@@ -31,11 +33,12 @@ pub struct Building {
 #[derive(Debug)]
 enum Site {
     InPlace,
-    Beside { parent: Root, name: Vec<u8>, own: String, replaces: bool },
+    Beside { parent: Root, name: Vec<u8>, own: Beside, replaces: bool },
 }
 
 impl Building {
-    /// Begins a tree that is to be at this path, where there must be nothing or an empty directory.
+    /// Begins a tree that is to be at this path, where there must be nothing or an empty directory. Trees that killed
+    /// processes have left beside it are removed.
     ///
     /// # Errors
     /// [`ErrorKind::Unpack`] with the path.
@@ -69,12 +72,16 @@ impl Building {
         }
         match &self.site {
             Site::InPlace => unlinkat(&self.root, MARKER, AtFlags::empty())?,
-            Site::Beside { parent, name, own, replaces: true } => {
-                // Fails where it is not empty any more.
-                renameat(parent, own, parent, &name[..])?;
-            }
-            Site::Beside { parent, name, own, replaces: false } => {
-                renameat_with(parent, own, parent, &name[..], RenameFlags::NOREPLACE)?;
+            Site::Beside { parent, name, own, replaces } => {
+                let (folder, tree) = own.place();
+                if *replaces {
+                    // Fails where it is not empty any more.
+                    renameat(folder, tree, parent, &name[..])?;
+                } else {
+                    renameat_with(folder, tree, parent, &name[..], RenameFlags::NOREPLACE)?;
+                }
+                // Of no use to anybody, and gone with the next run.
+                _ = own.remove(parent).is_ok();
             }
         }
         self.published = true;
@@ -97,15 +104,27 @@ impl Building {
                 unlinkat(&self.root, MARKER, AtFlags::empty())?;
                 Ok(())
             }
-            Site::Beside { parent, own, .. } => {
-                clear(parent, own.as_bytes(), &|_| false, &mut |_| {})
-            }
+            Site::Beside { parent, own, .. } => own.remove(parent),
         }
     }
 }
 
+/// There is a tree that is not whole, and whoever made it is gone.
+#[derive(Debug)]
+struct Left;
+
+impl std::error::Error for Left {}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("holds what an interrupted unpack has left")
+    }
+}
+
 fn fail(path: &Path, error: io::Error) -> Error {
-    failed("unpack", &path.display().to_string(), error)
+    let is_left = error.get_ref().and_then(|inner| inner.downcast_ref::<Left>()).is_some();
+    let error = failed("unpack", &path.display().to_string(), error);
+    if is_left { error.about(Some(Matter::UnfinishedRoot)) } else { error }
 }
 
 impl Drop for Building {
@@ -130,8 +149,14 @@ fn site(path: &Path) -> io::Result<(OwnedFd, Site)> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let here = rustix::fs::open(path, flags, Mode::empty())?;
         let is_mounted = is_mounted(&here)?;
+        let in_place = is_mounted || path.file_name().is_none();
+        if in_place
+            && flock(&here, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
+        {
+            return Err(io::Error::other("another process unpacks to it"));
+        }
         see_that_it_is_empty(&here, is_mounted)?;
-        if is_mounted || path.file_name().is_none() {
+        if in_place {
             create(here.as_fd(), MARKER, 0o600)?;
             return Ok((here, Site::InPlace));
         }
@@ -140,10 +165,10 @@ fn site(path: &Path) -> io::Result<(OwnedFd, Site)> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
-    let own = format!(".rpull-unpack-{:016x}", fastrand::u64(..));
-    mkdirat(&parent, &own, Mode::RWXU)?;
-    let root = open_below(parent.as_fd(), own.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY)?;
-    Ok((root, Site::Beside { parent: Root::from_handle(parent), name, own, replaces }))
+    let parent = Root::from_handle(parent);
+    sweep(&parent)?;
+    let own = Beside::make(&parent)?;
+    Ok((own.tree()?, Site::Beside { parent, name, own, replaces }))
 }
 
 fn is_mounted(directory: &OwnedFd) -> io::Result<bool> {
@@ -156,7 +181,7 @@ fn see_that_it_is_empty(directory: &OwnedFd, is_mounted: bool) -> io::Result<()>
     for child in Dir::read_from(directory)? {
         let child = child?;
         match child.file_name().to_bytes() {
-            MARKER => return Err(io::Error::other("holds what an interrupted unpack has left")),
+            MARKER => return Err(io::Error::other(Left)),
             b"." | b".." => {}
             LOST_AND_FOUND if is_mounted => {}
             _ => is_empty = false,

@@ -17,6 +17,7 @@
 
 mod apply;
 mod attributes;
+mod beside;
 mod building;
 mod changeset;
 mod directories;

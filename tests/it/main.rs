@@ -138,6 +138,7 @@ mod unpack_apply;
 mod unpack_costs;
 #[cfg(test)]
 mod unpack_disk;
+mod unpack_leftovers;
 #[cfg(test)]
 mod unpack_peers;
 #[cfg(test)]

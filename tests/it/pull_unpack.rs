@@ -32,7 +32,7 @@ async fn published(held: &Image) -> (Registry, String) {
 fn is_made(dir: &Path, file: &str) -> bool {
     let made = std::fs::read_dir(dir).into_iter().flatten().flatten();
     made.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rpull-unpack-"))
-        .any(|entry| entry.path().join(file).exists())
+        .any(|entry| entry.path().join(entry.file_name()).join(file).exists())
 }
 
 #[tokio::test]
