@@ -24,6 +24,7 @@
 
 pub mod annotation;
 pub mod archive;
+mod boot;
 pub mod checked;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -93,9 +93,9 @@ impl OverlayDirectory {
         self.form
     }
 
-    /// Whether the layer that ends this chain is there.
+    /// Whether the layer that ends this chain need not be unpacked.
     pub fn has(&self, chain: &Digest) -> Result<bool> {
-        Ok(self.size_of(chain).map_err(|error| self.failed(error))?.is_some())
+        Ok(self.good_size_of(chain).map_err(|error| self.failed(error))?.is_some())
     }
 
     pub(super) fn root(&self) -> &Root {
