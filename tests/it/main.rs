@@ -76,6 +76,7 @@ mod overlay_kill;
 #[cfg(test)]
 mod overlay_layers;
 #[cfg(test)]
+mod overlay_mount;
 mod overlay_power;
 mod overlay_space;
 #[cfg(test)]
