@@ -50,6 +50,7 @@ pub mod retry;
 pub mod secret;
 #[cfg(feature = "serve")]
 pub mod serve;
+mod sharing;
 pub mod transfer;
 pub mod unpack;
 

@@ -85,7 +85,3 @@ pub(super) fn warn_of_left_out(receipt: &Unpacked) {
         tracing::warn!("{}", crate::escape(&left_out.to_string()));
     }
 }
-
-pub(super) fn plural(count: u64, word: &str) -> String {
-    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-}
