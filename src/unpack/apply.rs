@@ -12,7 +12,10 @@ use super::stage::Stage;
 use super::staged::{self, Batch, StagedLayer};
 use super::unpacker::Unpacker;
 use super::waiting::Waiting;
+use crate::config::ImageConfig;
+use crate::descriptor::Descriptor;
 use crate::digest::Digest;
+use crate::document::Manifest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{DiffId, Entries, Inflation, Limits};
 
@@ -26,6 +29,9 @@ const PIECES: usize = 64;
 /// The same of a layer that is staged.
 const PIECES_AHEAD: usize = 32;
 
+/// Opens the blob of a layer.
+pub type OpenBlob<'a> = Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
+
 /// A layer that is to be applied.
 pub struct LayerBlob<'a> {
     /// What errors call it.
@@ -37,12 +43,48 @@ pub struct LayerBlob<'a> {
     /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are applied, and while
     /// others of them are read. A reader that has to wait says [`io::ErrorKind::Interrupted`] now and then, to hear whether
     /// it is still wanted.
-    pub open: Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>,
+    pub open: OpenBlob<'a>,
 }
 
 impl fmt::Debug for LayerBlob<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LayerBlob").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'a> LayerBlob<'a> {
+    /// The layers of an image, base first, with what opens each; `image` is for errors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Document`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`] for an
+    /// encrypted one, and of an image for Windows.
+    pub fn of_image(
+        image: &str,
+        manifest: &Manifest,
+        config: &ImageConfig,
+        open: impl Fn(&Descriptor) -> OpenBlob<'a>,
+    ) -> Result<Vec<Self>> {
+        let refuse = |kind, why: String| Err(Error::new(kind, image).because(why));
+        if config.os == "windows" {
+            return refuse(ErrorKind::Unsupported, "is an image for Windows".to_owned());
+        }
+        let (layers, diff_ids) = (&manifest.layers, &config.rootfs.diff_ids);
+        if layers.len() != diff_ids.len() {
+            let why = format!("has {} layers and {} diff_ids", layers.len(), diff_ids.len());
+            return refuse(ErrorKind::Document, why);
+        }
+        if let Some(layer) =
+            layers.iter().find(|layer| layer.media_type.as_str().ends_with("+encrypted"))
+        {
+            return refuse(ErrorKind::Unsupported, format!("layer {} is encrypted", layer.digest));
+        }
+        let blob = |(layer, diff_id): (&Descriptor, &Digest)| LayerBlob {
+            name: format!("layer {}", layer.digest),
+            diff_id: diff_id.clone(),
+            size: layer.size,
+            open: open(layer),
+        };
+        Ok(layers.iter().zip(diff_ids).map(blob).collect())
     }
 }
 

@@ -10,9 +10,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::apply::LayerBlob;
 use super::beside::{Beside, sweep};
 use super::remove::clear;
 use super::root::{Root, create};
+use super::unpacker::{Options, Unpacked, Unpacker};
 use super::{MARKER, failed};
 #[cfg(doc)]
 use crate::error::ErrorKind;
@@ -51,22 +53,38 @@ impl Building {
         Ok(Self { root, site, published: false, path })
     }
 
-    /// The directory to unpack to.
-    pub fn root(&self) -> Result<Root> {
+    /// Applies layers to it, base first, and lets it be seen when all of it is there; gives the uncompressed size of each.
+    ///
+    /// # Errors
+    /// As [`Unpacker::apply_all`]; with the number [`usize::MAX`] where it is about no layer.
+    pub fn fill(
+        mut self,
+        layers: Vec<LayerBlob<'_>>,
+        preserve: bool,
+        sync: bool,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<(Unpacked, Vec<u64>), (usize, Error)> {
+        let early = |error| (usize::MAX, error);
+        let options = Options { preserve, new_root: self.is_new() };
+        let mut unpacker = Unpacker::new(self.root().map_err(early)?, options).map_err(early)?;
+        let sizes = unpacker.apply_all(layers, watch)?;
+        let receipt = unpacker.finish().map_err(early)?;
+        let published = self.publish(sync);
+        published.map_err(|error| early(fail(&self.path, error)))?;
+        Ok((receipt, sizes))
+    }
+
+    fn root(&self) -> Result<Root> {
         self.root.try_clone().map(Root::from_handle).map_err(|error| fail(&self.path, error))
     }
 
     /// Whether the root is new; where not, it keeps its mode unless a layer says something about it.
-    pub fn is_new(&self) -> bool {
+    fn is_new(&self) -> bool {
         matches!(self.site, Site::Beside { .. })
     }
 
     /// Lets the tree be seen as a whole; with `sync` only when it is on disk.
-    pub fn publish(mut self, sync: bool) -> Result<()> {
-        self.move_in(sync).map_err(|error| fail(&self.path, error))
-    }
-
-    fn move_in(&mut self, sync: bool) -> io::Result<()> {
+    fn publish(&mut self, sync: bool) -> io::Result<()> {
         if sync {
             syncfs(&self.root)?;
         }

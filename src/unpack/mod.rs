@@ -37,7 +37,7 @@ mod waiting;
 
 use std::io;
 
-pub use self::apply::LayerBlob;
+pub use self::apply::{LayerBlob, OpenBlob};
 pub use self::building::Building;
 pub use self::left_out::{Cause, LeftOut};
 pub use self::root::Root;

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rpull::digest::Digest;
+use rpull::error::ErrorKind;
+use rpull::registry::RegistryOptions;
 
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
@@ -197,4 +199,16 @@ async fn one_root_takes_one_image() {
     let two = ["pull", "--unpack", "r", "--platform", "linux/arm64", "--platform", "linux/amd64"];
     cli.run(&[&two[..], &["a.test/a"]].concat()).await.expect(2, "one platform");
     cli.run(&["pull", "--unpack", "root", "oci:x"]).await.expect(2, "images of registries");
+}
+
+#[tokio::test]
+async fn a_program_pulls_and_unpacks_in_two_lines() {
+    let (_registry, name) = published(&sample()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, root) = (dir.path().join("store"), dir.path().join("root"));
+    rpull::pull(&name, &store, RegistryOptions::default()).await.unwrap();
+    let unpacked = rpull::unpack(&name, &store, &root).await.unwrap();
+    assert_eq!((unpacked.files, names(&root)), (2, TREE.map(str::to_owned).to_vec()));
+    let again = rpull::unpack(&name, &store, &root).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Unpack);
 }

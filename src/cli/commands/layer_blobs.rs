@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::retry::RetryPolicy;
 use crate::transfer::{Options, read_blob};
-use crate::unpack::LayerBlob;
+use crate::unpack::{LayerBlob, OpenBlob};
 
 /// Pieces of a blob that wait to be inflated.
 const WAITING: usize = 8;
@@ -26,35 +26,13 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// The layers of an image, base first.
 ///
 /// # Errors
-/// [`ErrorKind::Document`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`] for an
-/// encrypted one.
+/// As [`LayerBlob::of_image`].
 pub(super) fn layer_blobs(image: &Image, retry: RetryPolicy) -> Result<Vec<LayerBlob<'static>>> {
-    let manifest = image.manifest()?;
-    let (layers, diff_ids) = (&manifest.layers, &image.config.rootfs.diff_ids);
-    let refuse = |kind, why: String| Err(Error::new(kind, &image.opened.reference).because(why));
-    if layers.len() != diff_ids.len() {
-        let why = format!("has {} layers and {} diff_ids", layers.len(), diff_ids.len());
-        return refuse(ErrorKind::Document, why);
-    }
-    let mut blobs = Vec::new();
-    for (layer, diff_id) in layers.iter().zip(diff_ids) {
-        if layer.media_type.as_str().ends_with("+encrypted") {
-            let why = format!("layer {} is encrypted", layer.digest);
-            return refuse(ErrorKind::Unsupported, why);
-        }
-        blobs.push(LayerBlob {
-            name: format!("layer {}", layer.digest),
-            diff_id: diff_id.clone(),
-            size: layer.size,
-            open: opener(image, layer.clone(), retry),
-        });
-    }
-    Ok(blobs)
+    let open = |layer: &Descriptor| opener(image, layer.clone(), retry);
+    LayerBlob::of_image(&image.opened.reference, image.manifest()?, &image.config, open)
 }
 
-type Opener = Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send>;
-
-fn opener(image: &Image, layer: Descriptor, retry: RetryPolicy) -> Opener {
+fn opener(image: &Image, layer: Descriptor, retry: RetryPolicy) -> OpenBlob<'static> {
     if let Some(arriving) = &image.arriving {
         let layer = arriving.layer(layer);
         return Box::new(move || Ok(Box::new(layer)));

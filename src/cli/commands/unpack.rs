@@ -22,11 +22,11 @@ use crate::cli::settings::{Settings, Show, platform};
 use crate::cli::signals;
 use crate::cli::size::{plural, size};
 use crate::cli::words;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::layout::LayoutOptions;
 use crate::place::{Place, PlainMeans};
 use crate::transfer::{Options as Moving, Platforms, Wanted};
-use crate::unpack::{Building, LayerBlob, Options, Unpacked, Unpacker};
+use crate::unpack::{Building, Unpacked};
 
 /// What became of an image.
 struct Done {
@@ -46,9 +46,17 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     let mut image = open(&args, settings, &cancel).await?;
     let layers = layer_blobs(&image, settings.retry)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
-    let options = Options { preserve: args.preserve, new_root: building.is_new() };
-    let work =
-        move |meter: &LateMeter| unpack(layers, building, options, args.sync, meter, &cancel);
+    let work = move |meter: &LateMeter| {
+        let start = Instant::now();
+        // Every mode comes through, and needs no further call.
+        rustix::process::umask(Mode::empty());
+        let watch = |bytes| {
+            meter.add(bytes);
+            !cancel.is_cancelled()
+        };
+        let (receipt, sizes) = building.fill(layers, args.preserve, args.sync, &watch)?;
+        Ok(Done { receipt, sizes, took: start.elapsed() })
+    };
     let done = attend(&mut image, settings, total, work).await?;
     tell(&image, &args.dir, &done, settings).await
 }
@@ -60,15 +68,10 @@ pub(super) async fn open(
     cancel: &CancellationToken,
 ) -> Result<Image> {
     let found = signals::unless_cancelled(cancel, "unpack", find(args, settings)).await??;
-    let image = match found {
-        Found::There(image) => *image,
-        Found::ToPull(opened) => pull(opened, args, settings, cancel).await?,
-    };
-    if image.config.os == "windows" {
-        return Err(Error::new(ErrorKind::Unsupported, &image.opened.reference)
-            .because("is an image for Windows"));
+    match found {
+        Found::There(image) => Ok(*image),
+        Found::ToPull(opened) => pull(opened, args, settings, cancel).await,
     }
-    Ok(image)
 }
 
 /// Where the image is.
@@ -118,29 +121,6 @@ async fn pull(
     let private = LayoutOptions { private: true, sync: args.sync, ..LayoutOptions::default() };
     let store = open_to_write(settings.store.clone(), private, settings, cancel).await?;
     Image::arriving(opened, Arriving::begin(wanted, store, options)).await
-}
-
-fn unpack(
-    layers: Vec<LayerBlob<'_>>,
-    building: Building,
-    options: Options,
-    sync: bool,
-    meter: &LateMeter,
-    cancel: &CancellationToken,
-) -> Result<Done, (usize, Error)> {
-    let start = Instant::now();
-    let early = |error| (usize::MAX, error);
-    // Every mode comes through, and needs no further call.
-    rustix::process::umask(Mode::empty());
-    let mut unpacker = Unpacker::new(building.root().map_err(early)?, options).map_err(early)?;
-    let watch = |bytes| {
-        meter.add(bytes);
-        !cancel.is_cancelled()
-    };
-    let sizes = unpacker.apply_all(layers, &watch)?;
-    let receipt = unpacker.finish().map_err(early)?;
-    building.publish(sync).map_err(early)?;
-    Ok(Done { receipt, sizes, took: start.elapsed() })
 }
 
 async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Result<ExitCode> {
