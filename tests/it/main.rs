@@ -77,7 +77,9 @@ mod overlay_kill;
 mod overlay_layers;
 #[cfg(test)]
 mod overlay_mount;
+#[cfg(test)]
 mod overlay_power;
+#[cfg(test)]
 mod overlay_space;
 #[cfg(test)]
 mod partials;
@@ -85,6 +87,7 @@ mod partials;
 mod patience;
 #[cfg(test)]
 mod proxies;
+#[cfg(test)]
 mod pull_unpack;
 #[cfg(test)]
 mod redirected_uploads;
@@ -140,9 +143,12 @@ mod unpack_apply;
 mod unpack_costs;
 #[cfg(test)]
 mod unpack_disk;
+#[cfg(test)]
 mod unpack_leftovers;
 #[cfg(test)]
 mod unpack_peers;
+#[cfg(test)]
+mod unpack_places;
 #[cfg(test)]
 mod unpack_staged;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One file per verb: read the arguments, call the library, show what came back.
 
+mod apart;
 mod archive;
 mod arriving;
 mod blame;

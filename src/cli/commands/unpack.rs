@@ -37,6 +37,7 @@ struct Done {
 }
 
 pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<ExitCode> {
+    super::apart::check(&args, settings)?;
     if args.layers.overlay {
         return super::overlay::unpack(args, settings).await;
     }
