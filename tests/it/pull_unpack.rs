@@ -6,6 +6,7 @@ use std::time::Duration;
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
 use rpull::registry::RegistryOptions;
+use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
@@ -190,6 +191,24 @@ async fn a_registry_that_goes_away_is_told_as_such() {
     let cli = Cli::new();
     cli.run(&["pull", "--unpack", "root", &name]).await.expect(3, held.layers[1].digest().as_str());
     assert!(!cli.dir().join("root").exists());
+}
+
+#[tokio::test]
+async fn a_foreign_layer_is_brought_because_files_need_it() {
+    let held = sample();
+    let (registry, _) = published(&held).await;
+    let mut manifest: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
+    let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    manifest["layers"][1]["mediaType"] = json!(foreign);
+    let kind = held.manifest.descriptor.media_type.as_str();
+    registry.document("team/app", Some("foreign"), kind, manifest.to_string());
+    let name = format!("{}:foreign", registry.repository("team/app"));
+    let ways: [&[&str]; 2] = [&["pull", "--unpack", "root", &name], &["unpack", &name, "root"]];
+    for way in ways {
+        let cli = Cli::new();
+        cli.run(way).await.expect(0, "unpacked 2 layers");
+        assert_eq!(names(&cli.dir().join("root")), TREE);
+    }
 }
 
 #[tokio::test]

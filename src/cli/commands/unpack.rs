@@ -119,6 +119,8 @@ async fn pull(
             ..Moving::default()
         },
     };
+    // No layer can be missing from the files.
+    let options = Moving { foreign_layers: true, ..options };
     let private = LayoutOptions { private: true, sync: args.sync, ..LayoutOptions::default() };
     let store = open_to_write(settings.store.clone(), private, settings, cancel).await?;
     Image::arriving(opened, Arriving::begin(wanted, store, options)).await
