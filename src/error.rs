@@ -113,6 +113,8 @@ pub enum Matter {
     ReaderGone,
     /// The disk that layers are unpacked to is full.
     RootDiskFull,
+    /// An unpack that was killed has left a part of an image where it is made in its place.
+    UnfinishedRoot,
     /// An archive was made for somebody who has more.
     NotCarried,
     /// An archive is no tar of an image layout.

@@ -10,7 +10,7 @@
 //! # }
 //! ```
 //!
-//! [`pull()`], [`push()`] and [`copy()`] are compositions of parts that can be used alone:
+//! [`pull()`], [`push()`], [`copy()`] and [`unpack()`] are compositions of parts that can be used alone:
 //!
 //! - [`mod@reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the words of the OCI specs;
 //! - [`content`]: the ends of a transfer, [`Source`] and [`Target`];
@@ -25,6 +25,7 @@
 
 pub mod annotation;
 pub mod archive;
+mod boot;
 pub mod checked;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -51,12 +52,15 @@ pub mod retry;
 pub mod secret;
 #[cfg(feature = "serve")]
 pub mod serve;
+mod sharing;
 pub mod transfer;
 pub mod unpack;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use config::{CONFIG_LIMIT, ImageConfig};
 #[cfg(doc)]
 use content::Source;
 use content::{Name, Target};
@@ -66,7 +70,9 @@ use layout::{Layout, LayoutOptions};
 use platform::Platform;
 use reference::Reference;
 use registry::{Client, RegistryOptions};
-use transfer::{Choice, Options, Platforms, Report, Wanted, transfer};
+use retry::RetryPolicy;
+use transfer::{Choice, Options, Picked, Platforms, Report, Wanted, pick, read_small, transfer};
+use unpack::{Building, LayerBlob, Unpacked};
 
 /// Pulls one image for the host's platform into the layout at `store`, which is made where it does not exist.
 ///
@@ -125,6 +131,33 @@ pub async fn copy(source: &str, target: &str, options: RegistryOptions) -> Resul
     run(wanted, Arc::new(client.writable(&target)?)).await
 }
 
+/// Makes the files of an image that the layout at `store` has, as [`pull()`] brings it, in a directory where there is
+/// nothing, or which is empty.
+///
+/// The directory is there when all of it is verified, not before.
+pub async fn unpack(reference: &str, store: &Path, directory: &Path) -> Result<Unpacked> {
+    let reference: Reference = reference.parse()?;
+    let layout = Arc::new(Layout::open(store)?);
+    let (name, retry) = (Name::Ref(reference.store_name()), RetryPolicy::default());
+    let choice = Choice::preferred(Platform::host());
+    let Picked { chosen, .. } =
+        pick(&*layout, &name, &reference.to_string(), Some(&choice), &retry).await?;
+    let manifest = chosen.manifest()?;
+    let config = read_small(&*layout, &manifest.config, CONFIG_LIMIT, retry).await?;
+    let config = ImageConfig::parse(&config)?;
+    let layers = LayerBlob::of_image(&reference.to_string(), manifest, &config, |layer| {
+        let (layout, digest) = (Arc::clone(&layout), layer.digest.clone());
+        Box::new(move || Ok(Box::new(layout.blob_file(&digest).map_err(io::Error::other)?)))
+    })?;
+    let directory = directory.to_owned();
+    let work = tokio::task::spawn_blocking(move || {
+        let building = Building::begin(&directory)?;
+        let filled = building.fill(layers, false, false, &|_| true);
+        filled.map(|(receipt, _)| receipt).map_err(|(_, error)| error)
+    });
+    work.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unpack, "unpack").caused_by(error)))
+}
+
 async fn run(wanted: Wanted, target: Arc<dyn Target>) -> Result<Report> {
     let mut finished = transfer(&[wanted], &target, Options::default()).await;
     let finished = finished.remove(0);
@@ -146,6 +179,7 @@ mod tests {
         can_be_spawned(pull("alpine", store, options()));
         can_be_spawned(push("alpine", store, "localhost:5000/alpine", options()));
         can_be_spawned(copy("alpine", "localhost:5000/alpine", options()));
+        can_be_spawned(unpack("alpine", store, Path::new("root")));
     }
 }
 

@@ -64,6 +64,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         Matter::NoTls => "the registry may speak plain http: --plain-http",
         Matter::ArchiveDiskFull | Matter::RootDiskFull => "free some space there and run it again",
+        Matter::UnfinishedRoot => {
+            "remove all that is in it, .rpull-incomplete too, and run it again"
+        }
         Matter::ReaderGone | Matter::SentElsewhere => return None,
         Matter::SpoolFull => {
             "a pipe or a compressed archive is unpacked there first; TMPDIR names another place"

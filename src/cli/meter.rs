@@ -1,6 +1,7 @@
 //! Progress of one long work that is counted in bytes: a bar on a terminal, a line now and then elsewhere.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -32,6 +33,15 @@ impl Meter {
         Self { words, total, bar, told: (show == Show::Lines).then(|| Mutex::new(Instant::now())) }
     }
 
+    /// As if begun when so many bytes were done already.
+    fn at(self, done: u64) -> Self {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            bar.reset_eta();
+        }
+        self
+    }
+
     /// The work has done so many bytes.
     pub(super) fn set(&self, done: u64) {
         if let Some(bar) = &self.bar {
@@ -59,5 +69,62 @@ impl Drop for Meter {
             bar.finish_and_clear();
             leave_bars();
         }
+    }
+}
+
+/// As [`Meter`], of a work that goes on for a while beside something else, which has the screen.
+pub(super) struct LateMeter {
+    words: &'static str,
+    total: AtomicU64,
+    done: AtomicU64,
+    show: OnceLock<Show>,
+    meter: OnceLock<Meter>,
+}
+
+impl LateMeter {
+    pub(super) fn new(words: &'static str, total: u64) -> Self {
+        Self {
+            words,
+            total: total.into(),
+            done: AtomicU64::default(),
+            show: OnceLock::new(),
+            meter: OnceLock::new(),
+        }
+    }
+
+    /// There is less to do than was thought; told before anything was done.
+    pub(super) fn set_total(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// From now on the screen is free.
+    pub(super) fn show(&self, show: Show) {
+        _ = self.show.set(show).is_ok();
+    }
+
+    /// The work has done so many bytes more.
+    pub(super) fn add(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if let Some(show) = self.show.get() {
+            let new = || Meter::new(*show, self.words, self.total.load(Ordering::Relaxed));
+            self.meter.get_or_init(|| new().at(done)).set(done);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_meter_begins_with_what_was_done_when_the_screen_is_free() {
+        let late = LateMeter::new("unpacking", 10);
+        late.set_total(6);
+        late.add(2);
+        assert!(late.meter.get().is_none());
+        late.show(Show::Bars);
+        late.add(1);
+        let meter = late.meter.get().unwrap();
+        assert_eq!((meter.total, meter.bar.as_ref().unwrap().position()), (6, 3));
     }
 }

@@ -1,4 +1,4 @@
-//! Sizes, rates and times for people; decimal units.
+//! Sizes, rates, times and counts for people; decimal units.
 
 /// `12.3 MB`; bytes below 1 kB are exact.
 pub(super) fn size(bytes: u64) -> String {
@@ -50,6 +50,11 @@ pub(super) fn parse_rate(text: &str) -> Option<u64> {
     let rate =
         digits(whole)?.ok()?.checked_mul(factor)?.checked_add(thousandths * factor / 1000)?;
     (rate > 0).then_some(rate)
+}
+
+/// `1 layer`, `2 layers`.
+pub(super) fn plural(count: u64, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

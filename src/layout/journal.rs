@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::examine::{Verdict, Watch, examine};
 use super::{Inner, blobs, create, failed, sync_folder};
+use crate::boot::boot_id;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::lock::{self, Mode, Waiting};
@@ -242,13 +243,6 @@ fn list(root: &Path) -> Result<Vec<PathBuf>> {
 
 fn boot_of(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()?.split('.').next()
-}
-
-/// Names the time since the machine started; where the kernel does not tell, every run counts as a boot of its own.
-fn boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let id: String = id.chars().filter(char::is_ascii_hexdigit).collect();
-    if id.is_empty() { format!("{:032x}", fastrand::u128(..)) } else { id }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::prune::files;
 use super::reach::Reach;
 use crate::digest::Digest;
 use crate::error::Result;
+use crate::sharing::{Share, Sharing};
 
 /// What an image takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,27 +52,19 @@ impl Layout {
         let blobs = self.all_blobs()?;
         let sizes: HashMap<_, _> = blobs.into_iter().map(|blob| (blob.digest, blob.size)).collect();
         let entries = self.entries()?;
-        let mut reached = Vec::new();
-        let mut users: HashMap<Digest, u64> = HashMap::new();
-        for entry in &entries {
-            let kept = Reach::of(self.root(), entry)?.kept;
-            for digest in &kept {
-                *users.entry(digest.clone()).or_default() += 1;
-            }
-            reached.push(kept);
-        }
-        let size_of = |digest: &Digest| sizes.get(digest).copied().unwrap_or_default();
-        let image = |(entry, kept): (&super::Entry, HashSet<Digest>)| {
-            let size = kept.iter().map(size_of).sum();
-            let own = kept.iter().filter(|digest| users.get(*digest) == Some(&1));
-            let unique = own.map(size_of).sum();
+        let reached: Vec<HashSet<_>> = entries
+            .iter()
+            .map(|entry| Ok(Reach::of(self.root(), entry)?.kept))
+            .collect::<Result<_>>()?;
+        let sharing = Sharing::new(&sizes, reached.iter().flatten());
+        let image = |(entry, kept): (&super::Entry, _)| {
+            let Share { size, unique } = sharing.share(kept);
             let reference = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
             ImageUsage { reference, digest: entry.digest(), size, shared: size - unique, unique }
         };
-        let mut images: Vec<_> = entries.iter().zip(reached).map(image).collect();
+        let mut images: Vec<_> = entries.iter().zip(&reached).map(image).collect();
         images.sort_by(|a, b| a.reference.cmp(&b.reference));
-        let (bytes, referenced) =
-            (sizes.values().sum::<u64>(), users.keys().map(size_of).sum::<u64>());
+        let (bytes, referenced) = (sharing.all(), sharing.referenced());
         Ok(Usage {
             images,
             blobs: sizes.len() as u64,

@@ -2,10 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::finder::Picked;
 use super::progress::{Event, Progress};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+
+/// Who waits longer is asked whether it still wants to.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Listens to a run, and passes on what it hears.
 pub struct Arrivals {
@@ -16,6 +21,7 @@ pub struct Arrivals {
 
 #[derive(Default)]
 struct Heard {
+    picked: Option<Picked>,
     blobs: HashMap<Digest, Blob>,
     ended: bool,
 }
@@ -52,28 +58,38 @@ impl Arrivals {
         Self { progress, heard: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Waits until more than so many bytes of the blob are there, or all.
+    /// Waits for the documents of the run's only image.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`] where the run ended before.
-    pub fn blob(&self, digest: &Digest, beyond: u64) -> Result<Arrived> {
+    pub fn picked(&self) -> Result<Picked> {
+        loop {
+            if let Some(picked) = self.wait_for(|heard| heard.picked.clone())? {
+                return Ok(picked);
+            }
+        }
+    }
+
+    /// Waits until more than so many bytes of the blob are there, or all; `None` where that takes long.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] where the run ended before.
+    pub fn blob(&self, digest: &Digest, beyond: u64) -> Result<Option<Arrived>> {
         self.wait_for(|heard| {
             let Blob { position, whole, restarts } = *heard.blobs.get(digest)?;
             (whole || position > beyond).then_some(Arrived { position, whole, restarts })
         })
     }
 
-    fn wait_for<T>(&self, ready: impl Fn(&Heard) -> Option<T>) -> Result<T> {
-        let mut heard = self.lock();
-        loop {
-            if let Some(found) = ready(&heard) {
-                return Ok(found);
-            }
-            if heard.ended {
-                return Err(Error::new(ErrorKind::Interrupted, "unpack")
-                    .because("what it waits for does not come"));
-            }
-            heard = self.changed.wait(heard).unwrap_or_else(PoisonError::into_inner);
+    fn wait_for<T>(&self, ready: impl Fn(&Heard) -> Option<T>) -> Result<Option<T>> {
+        let heard = self.lock();
+        let waits = |heard: &mut Heard| !heard.ended && ready(heard).is_none();
+        let waited = self.changed.wait_timeout_while(heard, PATIENCE, waits);
+        let (heard, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match ready(&heard) {
+            None if heard.ended => Err(Error::new(ErrorKind::Interrupted, "unpack")
+                .because("what it waits for does not come")),
+            found => Ok(found),
         }
     }
 
@@ -85,6 +101,12 @@ impl Arrivals {
 impl Heard {
     fn hear(&mut self, event: &Event<'_>) {
         match event {
+            Event::Resolved { documents, index, .. } => {
+                self.picked = documents.last().map(|chosen| Picked {
+                    root: index.unwrap_or(chosen).clone(),
+                    chosen: chosen.clone(),
+                });
+            }
             Event::Planned { blobs } => {
                 for (descriptor, there) in *blobs {
                     self.blobs.entry(descriptor.digest.clone()).or_default().position = *there;
@@ -101,7 +123,7 @@ impl Heard {
                 self.blobs.entry((*digest).clone()).or_default().whole = true;
             }
             Event::Ended => self.ended = true,
-            Event::Resolved { .. } | Event::Retrying { .. } | Event::Committed { .. } => {}
+            Event::Retrying { .. } | Event::Committed { .. } => {}
         }
     }
 }
@@ -126,13 +148,13 @@ mod tests {
         let says = |event| arrivals.on_event(&event);
         says(Event::BlobStarted { digest, position: 0 });
         says(Event::Advanced { digest, position: 10 });
-        let first = arrivals.blob(digest, 0).unwrap();
+        let first = arrivals.blob(digest, 0).unwrap().unwrap();
         assert_eq!((first.position, first.whole, first.restarts), (10, false, 0));
         says(Event::BlobStarted { digest, position: 0 });
         says(Event::Advanced { digest, position: 5 });
-        assert_eq!(arrivals.blob(digest, 0).unwrap().restarts, 1);
+        assert_eq!(arrivals.blob(digest, 0).unwrap().unwrap().restarts, 1);
         says(Event::BlobFinished { digest, way: Way::Moved });
-        assert!(arrivals.blob(digest, 5).unwrap().whole);
+        assert!(arrivals.blob(digest, 5).unwrap().unwrap().whole);
     }
 
     #[test]
@@ -140,10 +162,18 @@ mod tests {
         let arrivals = Arc::new(Arrivals::new(Arc::new(Silent)));
         let waiting = {
             let arrivals = Arc::clone(&arrivals);
-            std::thread::spawn(move || arrivals.blob(&Digest::sha256(b"never"), 0))
+            std::thread::spawn(move || {
+                let never = Digest::sha256(b"never");
+                loop {
+                    if let Some(end) = arrivals.blob(&never, 0).transpose() {
+                        return end;
+                    }
+                }
+            })
         };
         arrivals.on_event(&Event::Ended);
         let error = waiting.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert!(arrivals.picked().is_err());
     }
 }

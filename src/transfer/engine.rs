@@ -127,6 +127,8 @@ impl<'a> Run<'a> {
                     let event = Event::Resolved {
                         reference: &wanted.reference,
                         digest: &graph.root.digest,
+                        documents: &graph.documents,
+                        index: graph.label.index.as_ref(),
                     };
                     self.care.progress.on_event(&event);
                     image.graph = Some(graph);

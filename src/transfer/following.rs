@@ -18,7 +18,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Opens the file that a blob grows in, and stays in when it is whole; `None` before there is one.
 pub type OpenArriving = Box<dyn Fn(&Digest) -> Result<Option<File>> + Send>;
 
-/// Reads a blob that a run moves to a file. Its bytes are not verified: what comes out of them must be.
+/// Reads a blob that a run moves to a file. Its bytes are not verified: what comes out of them must be. Now and then it
+/// says [`io::ErrorKind::Interrupted`] while it waits.
 pub struct Following {
     open: OpenArriving,
     blob: Descriptor,
@@ -35,6 +36,9 @@ impl std::fmt::Debug for Following {
 }
 
 impl Following {
+    /// Why nothing can be made of a blob whose first bytes were used before it was known that they are wrong.
+    pub const CAME_WRONG: &str = "came wrong at first and was fetched again; run it again";
+
     /// Begins with the blob's first byte, whether it is there already or not.
     pub fn new(blob: Descriptor, arrivals: Arc<Arrivals>, open: OpenArriving) -> Self {
         Self { open, blob, arrivals, file: None, offset: 0, restarts: 0 }
@@ -55,14 +59,16 @@ impl Read for Following {
             return Ok(0);
         }
         loop {
-            let arrived =
-                self.arrivals.blob(&self.blob.digest, self.offset).map_err(io::Error::other)?;
+            let arrived = self.arrivals.blob(&self.blob.digest, self.offset);
+            let Some(arrived) = arrived.map_err(io::Error::other)? else {
+                return Err(io::ErrorKind::Interrupted.into());
+            };
             if self.file.is_none() {
                 self.file = (self.open)(&self.blob.digest).map_err(io::Error::other)?;
                 self.restarts = arrived.restarts;
             }
             if self.restarts != arrived.restarts {
-                return Err(self.fail("came wrong at first and was fetched again; run it again"));
+                return Err(self.fail(Self::CAME_WRONG));
             }
             if let Some(file) = &self.file {
                 let read = retry_on_intr(|| pread(file, &mut *into, self.offset))?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
+use crate::document::Document;
 use crate::error::Error;
 
 /// Something that happened in a run.
@@ -16,6 +17,10 @@ pub enum Event<'a> {
         reference: &'a str,
         /// The root document's digest.
         digest: &'a Digest,
+        /// What of it was chosen, children before parents; the last one gets the name.
+        documents: &'a [Document],
+        /// The index that a manifest was chosen from.
+        index: Option<&'a Document>,
     },
     /// The plan stands; `missing` bytes will travel. Told once, before any [`Event::BlobStarted`].
     Planned {

@@ -5,13 +5,19 @@ use std::io::{self, Read};
 
 use super::failed;
 use super::inflate::{Begun, Inflated, connect};
+use crate::config::ImageConfig;
+use crate::descriptor::Descriptor;
 use crate::digest::Digest;
+use crate::document::Manifest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{DiffId, Entries, Inflation, Limits};
 
 /// Inflated pieces of a layer that may wait to be read: enough to go on while many small files are made, and through
 /// to the next layer.
 pub(super) const PIECES: usize = 64;
+
+/// Opens the blob of a layer.
+pub type OpenBlob<'a> = Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
 
 /// A layer that is to be read.
 pub struct LayerBlob<'a> {
@@ -22,13 +28,50 @@ pub struct LayerBlob<'a> {
     /// About how much work it is, in bytes of the blob: large layers are begun with early.
     pub size: u64,
     /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are read and while
-    /// others are.
-    pub open: Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>,
+    /// others are. A reader that has to wait says [`io::ErrorKind::Interrupted`] now and then, to hear whether it is
+    /// still wanted.
+    pub open: OpenBlob<'a>,
 }
 
 impl fmt::Debug for LayerBlob<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LayerBlob").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'a> LayerBlob<'a> {
+    /// The layers of an image, base first, with what opens each; `image` is for errors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Document`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`] for an
+    /// encrypted one, and of an image for Windows.
+    pub fn of_image(
+        image: &str,
+        manifest: &Manifest,
+        config: &ImageConfig,
+        open: impl Fn(&Descriptor) -> OpenBlob<'a>,
+    ) -> Result<Vec<Self>> {
+        let refuse = |kind, why: String| Err(Error::new(kind, image).because(why));
+        if config.os == "windows" {
+            return refuse(ErrorKind::Unsupported, "is an image for Windows".to_owned());
+        }
+        let (layers, diff_ids) = (&manifest.layers, &config.rootfs.diff_ids);
+        if layers.len() != diff_ids.len() {
+            let why = format!("has {} layers and {} diff_ids", layers.len(), diff_ids.len());
+            return refuse(ErrorKind::Document, why);
+        }
+        if let Some(layer) =
+            layers.iter().find(|layer| layer.media_type.as_str().ends_with("+encrypted"))
+        {
+            return refuse(ErrorKind::Unsupported, format!("layer {} is encrypted", layer.digest));
+        }
+        let blob = |(layer, diff_id): (&Descriptor, &Digest)| LayerBlob {
+            name: format!("layer {}", layer.digest),
+            diff_id: diff_id.clone(),
+            size: layer.size,
+            open: open(layer),
+        };
+        Ok(layers.iter().zip(diff_ids).map(blob).collect())
     }
 }
 

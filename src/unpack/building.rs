@@ -5,18 +5,20 @@ use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{
-    AtFlags, Dir, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, fstat, fsync, mkdirat,
-    renameat, renameat_with, statx, syncfs, unlinkat,
+    AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, flock,
+    fstat, fsync, renameat, renameat_with, statx, syncfs, unlinkat,
 };
-
 use rustix::io::Errno;
 
+use super::beside::{Beside, sweep};
+use super::blobs::LayerBlob;
 use super::remove::clear;
 use super::root::{Root, create, open_below};
+use super::unpacker::{Options, Unpacked, Unpacker};
 use super::{MARKER, failed};
 #[cfg(doc)]
 use crate::error::ErrorKind;
-use crate::error::{Error, Result};
+use crate::error::{Error, Matter, Result};
 
 /// What `mkfs` leaves in an empty file system.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
@@ -33,11 +35,12 @@ pub struct Building {
 #[derive(Debug)]
 enum Site {
     InPlace,
-    Beside { parent: Root, name: Vec<u8>, own: String, replaces: bool },
+    Beside { parent: Root, name: Vec<u8>, own: Beside, replaces: bool },
 }
 
 impl Building {
-    /// Begins a tree that is to be at this path, where there must be nothing or an empty directory.
+    /// Begins a tree that is to be at this path, where there must be nothing or an empty directory. Trees that killed
+    /// processes have left beside it are removed.
     ///
     /// # Errors
     /// [`ErrorKind::Unpack`] with the path.
@@ -50,36 +53,56 @@ impl Building {
         Ok(Self { root, site, published: false, path })
     }
 
-    /// The directory to unpack to.
-    pub fn root(&self) -> Result<Root> {
+    /// Applies layers to it, base first, and lets it be seen when all of it is there; gives the uncompressed size of each.
+    ///
+    /// # Errors
+    /// As [`Unpacker::apply_all`]; with the number [`usize::MAX`] where it is about no layer.
+    pub fn fill(
+        mut self,
+        layers: Vec<LayerBlob<'_>>,
+        preserve: bool,
+        sync: bool,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<(Unpacked, Vec<u64>), (usize, Error)> {
+        let early = |error| (usize::MAX, error);
+        let options = Options { preserve, new_root: self.is_new() };
+        let mut unpacker = Unpacker::new(self.root().map_err(early)?, options).map_err(early)?;
+        let sizes = unpacker.apply_all(layers, watch)?;
+        let receipt = unpacker.finish().map_err(early)?;
+        let published = self.publish(sync);
+        published.map_err(|error| early(fail(&self.path, error)))?;
+        Ok((receipt, sizes))
+    }
+
+    fn root(&self) -> Result<Root> {
         self.root.try_clone().map(Root::from_handle).map_err(|error| fail(&self.path, error))
     }
 
     /// Whether the root is new; where not, it keeps its mode unless a layer says something about it.
-    pub fn is_new(&self) -> bool {
+    fn is_new(&self) -> bool {
         matches!(self.site, Site::Beside { .. })
     }
 
     /// Lets the tree be seen as a whole; with `sync` only when it is on disk.
-    pub fn publish(mut self, sync: bool) -> Result<()> {
-        self.move_in(sync).map_err(|error| fail(&self.path, error))
-    }
-
-    fn move_in(&mut self, sync: bool) -> io::Result<()> {
+    fn publish(&mut self, sync: bool) -> io::Result<()> {
         if sync {
             syncfs(&self.root)?;
         }
         match &self.site {
             Site::InPlace => unlinkat(&self.root, MARKER, AtFlags::empty())?,
-            Site::Beside { parent, own, .. } if !self.is_at(parent, own)? => {
+            Site::Beside { own, .. } if !self.is_at(own)? => {
                 return Err(io::Error::other("was replaced while it was made"));
             }
-            Site::Beside { parent, name, own, replaces: true } => {
-                // Fails where it is not empty any more.
-                renameat(parent, own, parent, &name[..])?;
-            }
-            Site::Beside { parent, name, own, replaces: false } => {
-                renameat_with(parent, own, parent, &name[..], RenameFlags::NOREPLACE)?;
+            Site::Beside { parent, name, own, replaces } => {
+                let (folder, tree) = own.place();
+                if *replaces {
+                    // Fails where it is not empty any more.
+                    renameat(folder, tree, parent, &name[..])?;
+                } else {
+                    renameat_with(folder, tree, parent, &name[..], RenameFlags::NOREPLACE)?;
+                }
+                // Of no use to anybody, and gone with the next run.
+                _ = own.remove(parent).is_ok();
             }
         }
         self.published = true;
@@ -93,8 +116,9 @@ impl Building {
     }
 
     /// Whether the tree is still where it was begun: others may have put something else there.
-    fn is_at(&self, parent: &Root, own: &str) -> io::Result<bool> {
-        let there = match open_below(parent.as_fd(), own.as_bytes(), OFlags::PATH) {
+    fn is_at(&self, own: &Beside) -> io::Result<bool> {
+        let (folder, tree) = own.place();
+        let there = match open_below(folder, tree.as_bytes(), OFlags::PATH) {
             Err(Errno::NOENT) => return Ok(false),
             other => fstat(other?)?,
         };
@@ -112,18 +136,30 @@ impl Building {
                 unlinkat(&self.root, MARKER, AtFlags::empty())?;
                 Ok(())
             }
-            Site::Beside { parent, own, .. } if !self.is_at(parent, own)? => {
+            Site::Beside { own, .. } if !self.is_at(own)? => {
                 Err(io::Error::other("was moved away"))
             }
-            Site::Beside { parent, own, .. } => {
-                clear(parent, own.as_bytes(), &|_| false, &mut |_| {})
-            }
+            Site::Beside { parent, own, .. } => own.remove(parent),
         }
     }
 }
 
+/// There is a tree that is not whole, and whoever made it is gone.
+#[derive(Debug)]
+struct Left;
+
+impl std::error::Error for Left {}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("holds what an interrupted unpack has left")
+    }
+}
+
 fn fail(path: &Path, error: io::Error) -> Error {
-    failed("unpack", &path.display().to_string(), error)
+    let is_left = error.get_ref().and_then(|inner| inner.downcast_ref::<Left>()).is_some();
+    let error = failed("unpack", &path.display().to_string(), error);
+    if is_left { error.about(Some(Matter::UnfinishedRoot)) } else { error }
 }
 
 impl Drop for Building {
@@ -148,8 +184,14 @@ fn site(path: &Path) -> io::Result<(OwnedFd, Site)> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let here = rustix::fs::open(path, flags, Mode::empty())?;
         let is_mounted = is_mounted(&here)?;
+        let in_place = is_mounted || path.file_name().is_none();
+        if in_place
+            && flock(&here, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
+        {
+            return Err(io::Error::other("another process unpacks to it"));
+        }
         see_that_it_is_empty(&here, is_mounted)?;
-        if is_mounted || path.file_name().is_none() {
+        if in_place {
             create(here.as_fd(), MARKER, 0o600)?;
             return Ok((here, Site::InPlace));
         }
@@ -158,14 +200,10 @@ fn site(path: &Path) -> io::Result<(OwnedFd, Site)> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
-    let own = format!(".rpull-unpack-{:016x}", fastrand::u64(..));
-    mkdirat(&parent, &own, Mode::RWXU)?;
-    let root = open_below(parent.as_fd(), own.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY);
-    let root = root.inspect_err(|_| {
-        // Nobody else would remove it.
-        _ = unlinkat(&parent, &own, AtFlags::REMOVEDIR).is_ok();
-    })?;
-    Ok((root, Site::Beside { parent: Root::from_handle(parent), name, own, replaces }))
+    let parent = Root::from_handle(parent);
+    sweep(&parent)?;
+    let own = Beside::make(&parent)?;
+    Ok((own.tree()?, Site::Beside { parent, name, own, replaces }))
 }
 
 fn is_mounted(directory: &OwnedFd) -> io::Result<bool> {
@@ -178,7 +216,7 @@ fn see_that_it_is_empty(directory: &OwnedFd, is_mounted: bool) -> io::Result<()>
     for child in Dir::read_from(directory)? {
         let child = child?;
         match child.file_name().to_bytes() {
-            MARKER => return Err(io::Error::other("holds what an interrupted unpack has left")),
+            MARKER => return Err(io::Error::other(Left)),
             b"." | b".." => {}
             LOST_AND_FOUND if is_mounted => {}
             _ => is_empty = false,

@@ -166,9 +166,17 @@ struct Watched<'a, R> {
 
 impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.blob.read(into)?;
-        if (self.watch)(read as u64) {
-            return Ok(read);
+        loop {
+            let read = match self.blob.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+                other => Some(other?),
+            };
+            if !(self.watch)(read.unwrap_or_default() as u64) {
+                break;
+            }
+            if let Some(read) = read {
+                return Ok(read);
+            }
         }
         Err(io::Error::other(Error::new(ErrorKind::Interrupted, "unpack").because("interrupted")))
     }

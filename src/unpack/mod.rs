@@ -17,6 +17,7 @@
 
 mod apply;
 pub(crate) mod attributes;
+mod beside;
 pub(crate) mod blobs;
 mod building;
 mod changeset;
@@ -38,7 +39,7 @@ mod waiting;
 
 use std::io;
 
-pub use self::blobs::LayerBlob;
+pub use self::blobs::{LayerBlob, OpenBlob};
 pub use self::building::Building;
 pub use self::left_out::{Cause, LeftOut};
 pub use self::root::Root;

@@ -32,9 +32,11 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty());
         opened.map(Self).map_err(|error| {
-            Error::new(ErrorKind::Unpack, "unpack")
-                .at(path.display().to_string())
-                .caused_by(io::Error::from(error))
+            let cause = match error {
+                Errno::NOTDIR if path.is_symlink() => io::Error::other("is a symbolic link"),
+                error => error.into(),
+            };
+            Error::new(ErrorKind::Unpack, "unpack").at(path.display().to_string()).caused_by(cause)
         })
     }
 

@@ -11,13 +11,12 @@ use serde_json::{Value, json};
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
 use crate::support::images::{Family, Image, Layer, gzip, image, random_blob};
-use crate::support::live::{is_root, needs};
+use crate::support::live::is_root;
 use crate::support::mounted::{Mounted, can_mount};
 use crate::support::samples::published;
 use crate::support::tars;
-use crate::support::tree::{self, names};
 
-fn base() -> Layer {
+pub(crate) fn base() -> Layer {
     layer_of(&[
         Item::dir("etc").mtime(7),
         Item::file("etc/gone", "gone"),
@@ -29,7 +28,7 @@ fn base() -> Layer {
     ])
 }
 
-fn upper(text: &str) -> Layer {
+pub(crate) fn upper(text: &str) -> Layer {
     layer_of(&[
         Item::dir("etc").mtime(9),
         Item::whiteout("etc/gone"),
@@ -39,24 +38,24 @@ fn upper(text: &str) -> Layer {
     ])
 }
 
-fn sample(text: &str) -> Image {
+pub(crate) fn sample(text: &str) -> Image {
     image(Family::Oci, "amd64", &[base(), upper(text)])
 }
 
 /// Writes an image as an archive under this name.
-fn archive(cli: &Cli, image: &Image, name: &str) -> String {
+pub(crate) fn archive(cli: &Cli, image: &Image, name: &str) -> String {
     let file = format!("{name}.tar");
     let tar = tars::tar(&tars::layout(image, Some(&format!("example.com/{name}:1"))));
     fs::write(cli.dir().join(&file), tar).unwrap();
     format!("oci-archive:{file}")
 }
 
-fn chains(layers: &[Layer]) -> Vec<String> {
+pub(crate) fn chains(layers: &[Layer]) -> Vec<String> {
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     chain_ids(&diff_ids).iter().map(|chain| chain.encoded().to_owned()).collect()
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
@@ -137,122 +136,6 @@ async fn images_share_layers_and_the_receipt_tells() {
     assert!(told["mount"].as_str().unwrap().starts_with("mount -t overlay "), "{told}");
     assert_eq!(listed(cli.dir().join("layers/overlay2/l")).len(), 3);
     assert_eq!(listed(cli.dir().join("layers/layerdb/sha256")).len(), 3);
-}
-
-#[tokio::test]
-async fn mounted_it_is_the_tree_that_umoci_makes() {
-    let test = "mounted_it_is_the_tree_that_umoci_makes";
-    if !needs(test, &["umoci"]) || !can_mount(test) {
-        return;
-    }
-    let cli = Cli::new();
-    let top = layer_of(&[
-        Item::dir("usr").mtime(11),
-        Item::dir("usr/bin").mode(0o1755).owner(5, 6).mtime(12),
-        Item::file("usr/bin/su", "x").mode(0o4755),
-        Item::hardlink("usr/bin/again", "usr/bin/su"),
-        Item::device(b'3', "null", 1, 3).mode(0o666),
-        Item::file("attributed", "x").xattr("user.a", "1"),
-        Item::dir("opt").mtime(13),
-        Item::whiteout("opt/new"),
-        Item::whiteout("link"),
-        Item::dir("link").mtime(14),
-        Item::file("link/now-a-directory", ""),
-    ]);
-    let held = image(Family::Oci, "amd64", &[base(), upper("1"), top]);
-    let place = archive(&cli, &held, "app");
-    cli.run(&["copy", &place, "oci:layout:app"]).await.expect(0, "");
-    let bundle = cli.dir().join("bundle");
-    let layout = format!("{}:app", cli.dir().join("layout").display());
-    let umoci = Command::new("umoci")
-        .args(["unpack", "--image", &layout, bundle.to_str().unwrap()])
-        .output()
-        .unwrap();
-    assert!(umoci.status.success(), "{}", String::from_utf8_lossy(&umoci.stderr));
-    let point = cli.dir().join("root");
-    fs::create_dir(&point).unwrap();
-    let args = ["unpack", "--overlay", &place, "layers", "--mount", "root"];
-    cli.run(&args).await.expect(0, "");
-    let _mounted = Mounted::at(&point);
-    let nodes = |root: &Path| {
-        let mut nodes = tree::nodes(root, &[]);
-        // No layer says anything about it, and umoci leaves the time of its making.
-        nodes[0].mtime = (0, 0);
-        nodes
-    };
-    assert_eq!(nodes(&point), nodes(&bundle.join("rootfs")));
-    assert!(fs::write(point.join("x"), "").is_err(), "it is mounted to be read");
-}
-
-#[tokio::test]
-async fn a_program_runs_in_the_mounted_root_and_what_was_removed_is_hidden() {
-    let test = "a_program_runs_in_the_mounted_root_and_what_was_removed_is_hidden";
-    if !needs(test, &["cc", "chroot"]) || !can_mount(test) {
-        return;
-    }
-    let cli = Cli::new();
-    let source = cli.dir().join("tell.c");
-    let code = r#"
-        #include <stdio.h>
-        #include <unistd.h>
-        int main(int n, char **paths) {
-            for (int i = 1; i < n; i++) printf("%s %s\n", paths[i], access(paths[i], F_OK) ? "no" : "yes");
-            return 0;
-        }"#;
-    fs::write(&source, code).unwrap();
-    let program = cli.dir().join("tell");
-    let made =
-        Command::new("cc").args(["-static", "-o"]).args([&program, &source]).status().unwrap();
-    assert!(made.success());
-    let tell = layer_of(&[Item::file("bin/tell", fs::read(&program).unwrap()).mode(0o755)]);
-    let held = image(Family::Oci, "amd64", &[tell, base(), upper("1")]);
-    let point = cli.dir().join("root");
-    fs::create_dir(&point).unwrap();
-    let place = archive(&cli, &held, "app");
-    cli.run(&["unpack", "--overlay", &place, "layers", "--mount", "root"]).await.expect(0, "");
-    let mounted = Mounted::at(&point);
-    let run = || {
-        let paths = ["/bin/tell", "/etc/gone", "/etc/kept", "/link/kept", "/opt/old", "/opt/new"];
-        let output = Command::new("chroot").arg(&point).args(paths).args(&paths[1..]).output();
-        String::from_utf8(output.unwrap().stdout).unwrap()
-    };
-    let told = run();
-    assert!(
-        told.starts_with(
-            "/etc/gone no\n/etc/kept yes\n/link/kept yes\n/opt/old no\n/opt/new yes\n"
-        ),
-        "{told}"
-    );
-    drop(mounted);
-    // An image of one layer needs a second one to be mounted.
-    let one = archive(&cli, &image(Family::Oci, "amd64", &[base()]), "one");
-    cli.run(&["unpack", "--overlay", &one, "layers", "--mount", "root"]).await.expect(0, "");
-    let _mounted = Mounted::at(&point);
-    assert_eq!(names(&point), ["big", "etc/", "etc/gone", "etc/kept", "link", "opt/", "opt/old"]);
-}
-
-#[tokio::test]
-async fn many_layers_are_mounted_from_within_and_the_line_says_how() {
-    let test = "many_layers_are_mounted_from_within_and_the_line_says_how";
-    if !can_mount(test) {
-        return;
-    }
-    let cli = Cli::new();
-    let layers: Vec<_> = (0..127)
-        .map(|n| layer_of(&[Item::file(n.to_string(), ""), Item::file("top", n.to_string())]))
-        .collect();
-    let place = archive(&cli, &image(Family::Oci, "amd64", &layers), "app");
-    let point = cli.dir().join("root");
-    fs::create_dir(&point).unwrap();
-    let args = ["unpack", "--overlay", &place, "it's here", "--mount", "root"];
-    let output = cli.run(&args).await;
-    let mounted = Mounted::at(&point);
-    output.expect(0, "unpacked 127 of 127 layers");
-    assert_eq!((text(&point.join("top")), names(&point).len()), ("126".to_owned(), 128));
-    drop(mounted);
-    assert!(output.stdout.starts_with("(cd '/"), "{}", output.stdout);
-    let _mounted = Mounted::by(output.stdout.trim_end(), &point);
-    assert_eq!((text(&point.join("top")), names(&point).len()), ("126".to_owned(), 128));
 }
 
 #[tokio::test]
@@ -345,44 +228,6 @@ async fn only_a_directory_of_layers_is_taken_and_planted_links_lead_nowhere() {
     cli.run(&["unpack", "--overlay", "--sync", &place, "empty"]).await.expect(0, "unpacked 1 of 2");
     assert!(listed(dir.join("victim")).is_empty());
     assert!(dir.join("empty/overlay2").join(chain).join("committed").is_file());
-}
-
-#[tokio::test]
-async fn without_root_a_user_namespace_mounts_it() {
-    let test = "without_root_a_user_namespace_mounts_it";
-    if !needs(test, &["setpriv", "unshare"]) || !is_root(test) {
-        return;
-    }
-    let cli = Cli::new();
-    let place = archive(&cli, &sample("1"), "app");
-    fs::create_dir(cli.dir().join("open")).unwrap();
-    for path in [cli.dir(), &cli.dir().join("open")] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
-    }
-    let user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"];
-    let args = ["unpack", "--overlay", "--no-store", &place, "open/layers"];
-    let output = cli.spawn_under(&user, &args).wait().await;
-    output.expect(0, "warning: left out the owners of ");
-    assert!(output.stdout.contains(" -o ro,userxattr,lowerdir="), "{}", output.stdout);
-    let top = cli.dir().join("open/layers/overlay2").join(&chains(&[base(), upper("1")])[1]);
-    let nodes = tree::nodes(&top.join("diff"), &[]);
-    let of = |path: &str| nodes.iter().find(|node| node.path == path).unwrap();
-    assert_eq!((of("etc/gone").mode, of("etc/gone").device), (0o20000, 0));
-    assert_eq!(of("opt").attributes, [("user.overlay.opaque".to_owned(), b"y".to_vec())]);
-    fs::create_dir(cli.dir().join("open/root")).unwrap();
-    let point = cli.dir().join("open/root").display().to_string();
-    let line = output.stdout.replace(" /mnt", &format!(" {point}"));
-    let script = format!("{} && cd {point} && ls etc opt", line.trim_end());
-    let shown = Command::new("setpriv")
-        .args(&user[1..])
-        .args(["unshare", "-Urm", "sh", "-c", &script])
-        .output()
-        .unwrap();
-    let shown = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
-    // Some kernels let no user have a namespace.
-    if !shown.1.contains("Operation not permitted") {
-        assert_eq!(shown.0, "etc:\nkept\n\nopt:\nnew\n", "{}", shown.1);
-    }
 }
 
 #[tokio::test]

@@ -82,6 +82,10 @@ mod overlay_kill;
 #[cfg(test)]
 mod overlay_layers;
 #[cfg(test)]
+mod overlay_mount;
+#[cfg(test)]
+mod overlay_power;
+#[cfg(test)]
 mod overlay_space;
 #[cfg(test)]
 mod overlay_vectors;
@@ -91,6 +95,7 @@ mod partials;
 mod patience;
 #[cfg(test)]
 mod proxies;
+#[cfg(test)]
 mod pull_unpack;
 #[cfg(test)]
 mod redirected_uploads;
@@ -153,7 +158,11 @@ mod unpack_debian;
 #[cfg(test)]
 mod unpack_disk;
 #[cfg(test)]
+mod unpack_leftovers;
+#[cfg(test)]
 mod unpack_peers;
+#[cfg(test)]
+mod unpack_places;
 #[cfg(test)]
 mod unpack_staged;
 #[cfg(test)]

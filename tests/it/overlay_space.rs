@@ -17,8 +17,7 @@ async fn unpacked() -> (Cli, [String; 2], u64, u64) {
     for name in &names {
         cli.run(&["unpack", "--overlay", name, "layers"]).await.expect(0, "");
     }
-    let base = &first.layers[0];
-    let shared = base.descriptor.size;
+    let shared = first.layers.first().map_or(0, |base| base.descriptor.size);
     let own = second.size() - shared + second.manifest.descriptor.size;
     (cli, names, shared, own)
 }

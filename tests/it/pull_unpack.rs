@@ -3,9 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rpull::digest::Digest;
+use rpull::error::ErrorKind;
+use rpull::registry::RegistryOptions;
+use serde_json::{Value, json};
+
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
-use crate::support::images::{Family, Image, image, random_blob};
+use crate::support::http::Fault;
+use crate::support::images::{Family, Image, image, index, random_blob};
 use crate::support::registry::Registry;
 use crate::support::tree::names;
 
@@ -29,7 +35,7 @@ async fn published(held: &Image) -> (Registry, String) {
 fn is_made(dir: &Path, file: &str) -> bool {
     let made = std::fs::read_dir(dir).into_iter().flatten().flatten();
     made.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rpull-unpack-"))
-        .any(|entry| entry.path().join(file).exists())
+        .any(|entry| entry.path().join(entry.file_name()).join(file).exists())
 }
 
 #[tokio::test]
@@ -63,9 +69,102 @@ async fn each_blob_comes_once_and_stays() {
     registry.server.forget();
     // What is in the store is read from there; the registry is asked what the name stands for.
     cli.run(&["pull", "--unpack", "again", &name]).await.expect(0, "unpacked 2 layers");
-    assert_eq!(registry.server.count("/blobs/"), 1, "the config: {:?}", registry.server.lines());
+    assert_eq!(registry.server.lines(), ["HEAD /v2/team/app/manifests/1"]);
     assert_eq!(names(&cli.dir().join("again")), TREE);
     cli.run(&["pull", "--offline", "--unpack", "third", &name]).await.expect(0, "unpacked");
+}
+
+#[tokio::test]
+async fn it_asks_what_a_pull_asks() {
+    let held = sample();
+    let registry = Registry::start().await;
+    let both = index(Family::Oci, &[("amd64", held), ("arm64", sample())]);
+    both.publish(&registry, "team/app", "1");
+    let name = format!("{}:1", registry.repository("team/app"));
+    let asked = || {
+        let mut lines = registry.server.lines();
+        lines.sort();
+        registry.server.forget();
+        lines
+    };
+    let (first, others) = (Cli::new(), [Cli::new(), Cli::new(), Cli::new()]);
+    for when in ["cold", "warm"] {
+        let platform = ["--platform", "linux/amd64"];
+        first.run(&[&["pull"], &platform[..], &[&name]].concat()).await.expect(0, "");
+        let wanted = asked();
+        assert_eq!(wanted.len(), if when == "cold" { 5 } else { 1 }, "{wanted:?}");
+        let ways: [&[&str]; 3] =
+            [&["pull", "--unpack", when], &["pull", "--overlay", "--unpack", when], &["unpack"]];
+        for (cli, way) in others.iter().zip(ways) {
+            if way == ["unpack"] {
+                // What the store has is not looked for elsewhere.
+                let command = [way, &platform, &[&name, when]].concat();
+                cli.run(&command).await.expect(0, "");
+                assert_eq!(asked(), if when == "cold" { wanted.clone() } else { vec![] });
+                continue;
+            }
+            let output = cli.run(&[way, &platform, &[&name]].concat()).await;
+            let requests = if when == "cold" { " 5 requests, " } else { " 1 request, " };
+            output.expect(0, requests);
+            assert_eq!(asked(), wanted, "{way:?}");
+        }
+    }
+}
+
+/// An image whose base cannot be applied, and whose second layer stops coming.
+async fn broken_and_stalled(base: &[Item]) -> (Registry, String, Image) {
+    let upper = layer_of(&[Item::file("big", random_blob(3_000_000, 1))]);
+    let digest = Digest::sha256(&upper.bytes).to_string();
+    let held = image(Family::Oci, "amd64", &[layer_of(base), upper]);
+    let (registry, name) = published(&held).await;
+    registry.twist(&digest, 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
+    (registry, name, held)
+}
+
+#[tokio::test]
+async fn a_layer_that_fails_stops_the_pull() {
+    let ways: [&[&str]; 3] = [&[], &["--overlay"], &["--overlay", "--jobs", "1"]];
+    for way in ways {
+        let (_registry, name, held) = broken_and_stalled(&[Item::hardlink("a", "gone")]).await;
+        let cli = Cli::new();
+        let output = cli.run(&[&["pull", "--unpack", "root"], way, &[&name]].concat()).await;
+        output.expect(7, &format!("error: layer {}: a: ", held.layers[0].digest()));
+        output.expect(7, " missing, ");
+        assert!(!output.stderr.contains("interrupted"), "{}", output.stderr);
+        if way.len() < 2 {
+            let arrived = cli.store().join("blobs/sha256").join(held.layers[0].digest().encoded());
+            assert!(arrived.exists(), "what came is kept");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unpack_without_the_store_stops_too() {
+    let (_registry, name, held) = broken_and_stalled(&[Item::hardlink("a", "gone")]).await;
+    let cli = Cli::new();
+    let output = cli.run(&["unpack", "--no-store", &name, "root"]).await;
+    output.expect(7, &format!("error: layer {}: a: ", held.layers[0].digest()));
+}
+
+#[tokio::test]
+async fn a_partial_with_wrong_bytes_is_mended_before_it_is_told() {
+    let held = sample();
+    let (registry, name) = published(&held).await;
+    let upper = &held.layers[1];
+    let cli = Cli::new();
+    cli.run(&["pull", &name]).await.expect(0, "");
+    cli.run(&["rm", &name]).await.expect(0, "");
+    cli.run(&["prune"]).await.expect(0, "");
+    let mut bytes = upper.bytes[..2_000_000].to_vec();
+    bytes[100_000..200_000].fill(0);
+    let partial = cli.store().join("ingest").join(format!("sha256-{}", upper.digest().encoded()));
+    std::fs::write(partial, bytes).unwrap();
+    // That they are wrong is not known before the rest has come.
+    let output = cli.run(&["pull", "--unpack", "root", "--limit-rate", "4M", &name]).await;
+    output.expect(5, &format!("error: layer {}: came wrong at first", upper.digest()));
+    registry.server.forget();
+    cli.run(&["pull", "--unpack", "root", &name]).await.expect(0, "unpacked 2 layers");
+    assert_eq!(registry.server.count(upper.digest().as_str()), 0, "it was fetched again before");
 }
 
 #[tokio::test]
@@ -95,10 +194,40 @@ async fn a_registry_that_goes_away_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn a_foreign_layer_is_brought_because_files_need_it() {
+    let held = sample();
+    let (registry, _) = published(&held).await;
+    let mut manifest: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
+    let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    manifest["layers"][1]["mediaType"] = json!(foreign);
+    let kind = held.manifest.descriptor.media_type.as_str();
+    registry.document("team/app", Some("foreign"), kind, manifest.to_string());
+    let name = format!("{}:foreign", registry.repository("team/app"));
+    let ways: [&[&str]; 2] = [&["pull", "--unpack", "root", &name], &["unpack", &name, "root"]];
+    for way in ways {
+        let cli = Cli::new();
+        cli.run(way).await.expect(0, "unpacked 2 layers");
+        assert_eq!(names(&cli.dir().join("root")), TREE);
+    }
+}
+
+#[tokio::test]
 async fn one_root_takes_one_image() {
     let cli = Cli::new();
     cli.run(&["pull", "--unpack", "root", "a.test/a", "a.test/b"]).await.expect(2, "one image");
     let two = ["pull", "--unpack", "r", "--platform", "linux/arm64", "--platform", "linux/amd64"];
     cli.run(&[&two[..], &["a.test/a"]].concat()).await.expect(2, "one platform");
     cli.run(&["pull", "--unpack", "root", "oci:x"]).await.expect(2, "images of registries");
+}
+
+#[tokio::test]
+async fn a_program_pulls_and_unpacks_in_two_lines() {
+    let (_registry, name) = published(&sample()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, root) = (dir.path().join("store"), dir.path().join("root"));
+    rpull::pull(&name, &store, RegistryOptions::default()).await.unwrap();
+    let unpacked = rpull::unpack(&name, &store, &root).await.unwrap();
+    assert_eq!((unpacked.files, names(&root)), (2, TREE.map(str::to_owned).to_vec()));
+    let again = rpull::unpack(&name, &store, &root).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Unpack);
 }

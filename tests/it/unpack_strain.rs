@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of, tar, unended};
+use crate::support::flat::{blobs, tars as tars_of};
 use crate::support::images::{Family, Image, Layer, gzip, image, random_blob, with_config};
 use crate::support::live::needs;
 use crate::support::tars;
@@ -127,11 +128,12 @@ async fn what_a_config_says_about_paths_makes_none() {
     assert!(!cli.dir().join("other").exists());
 }
 
-/// The folder that a tree is made in, beside its place.
+/// Where a tree is made: in a folder beside its place.
 fn made_in(dir: &std::path::Path) -> std::path::PathBuf {
     let beside = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     let mut own = beside.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rpull-"));
-    own.next().unwrap().path()
+    let own = own.next().unwrap();
+    own.path().join(own.file_name())
 }
 
 #[test]
@@ -149,11 +151,10 @@ fn a_root_that_is_replaced_meanwhile_gets_neither_files_nor_the_name() {
         } else {
             fs::rename(at("victim"), &own).unwrap();
         }
-        let mut unpacker = Unpacker::new(building.root().unwrap(), Options::default()).unwrap();
-        let tar = tar(&[Item::file("file", "pwned"), Item::dir("d"), Item::file("d/new", "")]);
-        unpacker.apply("layer", &mut Entries::new(&tar[..], Limits::default())).unwrap();
-        unpacker.finish().unwrap();
-        let error = building.publish(false).unwrap_err().chain();
+        let layer = [Item::file("file", "pwned"), Item::dir("d"), Item::file("d/new", "")];
+        let layers = tars_of(&[&layer]);
+        let filled = building.fill(blobs(&layers), false, false, &|_| true);
+        let error = filled.unwrap_err().1.chain();
         assert!(error.contains("root: was replaced while it was made"), "{error}");
         assert!(at("root").symlink_metadata().is_err());
         if by_link {

@@ -7,17 +7,14 @@ use tokio_util::sync::CancellationToken;
 use super::arriving::Arriving;
 use super::destination::{Destination, open_to_write};
 use super::moving::{options, progress};
-use super::open::{Image, Opened};
-use super::report::receipt;
+use super::open::{Image, Opened, registry};
 use crate::cli::args::Moving;
-use crate::cli::meter::Meter;
-use crate::cli::output::note;
-use crate::cli::settings::{Settings, Show, platform};
+use crate::cli::settings::{Settings, platform};
 use crate::cli::{signals, words};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::layout::LayoutOptions;
 use crate::place::{Place, PlainMeans};
-use crate::transfer::{Options, Platforms, Wanted, read_blob};
+use crate::transfer::{Options, Platforms, Wanted};
 
 /// An image that is wanted, and how it may come.
 pub(super) struct Bring<'a> {
@@ -39,6 +36,12 @@ pub(super) enum Keep {
     Everything,
 }
 
+/// Where an image is.
+enum Found {
+    There(Box<Image>),
+    ToPull(Opened),
+}
+
 impl Bring<'_> {
     /// Opens the image; what the store lacks begins to come into it.
     pub(super) async fn open(
@@ -46,33 +49,44 @@ impl Bring<'_> {
         settings: &Settings,
         cancel: &CancellationToken,
     ) -> Result<Image> {
-        let image = signals::unless_cancelled(cancel, self.verb, self.find(settings, cancel));
-        let image = image.await??;
-        if image.config.os == "windows" {
-            return Err(Error::new(ErrorKind::Unsupported, &image.opened.reference)
-                .because("is an image for Windows"));
+        match signals::unless_cancelled(cancel, self.verb, self.find(settings)).await?? {
+            Found::There(image) => Ok(*image),
+            Found::ToPull(opened) => self.pull(opened, settings, cancel).await,
         }
-        Ok(image)
     }
 
-    async fn find(&self, settings: &Settings, cancel: &CancellationToken) -> Result<Image> {
-        let keeps = match Place::parse(self.image, PlainMeans::Either)? {
-            Place::Either(_) => self.keep != Keep::Nothing,
-            Place::Registry(_) => self.keep == Keep::Everything,
-            Place::Store(_) | Place::Layout { .. } | Place::Archive { .. } => false,
-        };
-        let mut image = match &self.pull {
-            None => Image::open(self.image, self.platform, settings).await?,
-            Some(_) => Image::at_registry(self.image, self.platform, settings).await?,
-        };
-        if !keeps || image.opened.layout.is_some() {
-            return Ok(image);
+    async fn find(&self, settings: &Settings) -> Result<Found> {
+        let plain = if self.pull.is_some() { PlainMeans::Registry } else { PlainMeans::Either };
+        let place = Place::parse(self.image, plain)?;
+        if let Some(image) = Image::in_store(&place, self.platform, settings).await? {
+            return Ok(Found::There(Box::new(image)));
         }
+        match &place {
+            Place::Either(reference) if self.keep != Keep::Nothing => {
+                registry(reference, settings).map(Found::ToPull)
+            }
+            Place::Registry(reference) if self.keep == Keep::Everything => {
+                registry(reference, settings).map(Found::ToPull)
+            }
+            _ => {
+                let image = Image::at(&place, self.platform, settings).await?;
+                Ok(Found::There(Box::new(image)))
+            }
+        }
+    }
+
+    /// Begins to pull the image into the store.
+    async fn pull(
+        &self,
+        opened: Opened,
+        settings: &Settings,
+        cancel: &CancellationToken,
+    ) -> Result<Image> {
         let wanted = Wanted {
-            source: Arc::clone(&image.opened.source),
-            name: image.opened.name.clone(),
-            reference: image.opened.reference.clone(),
-            target_name: Destination::of_pull(None)?.name(&image.opened.full_name)?,
+            source: Arc::clone(&opened.source),
+            name: opened.name.clone(),
+            reference: opened.reference.clone(),
+            target_name: Destination::of_pull(None)?.name(&opened.full_name)?,
             platforms: Platforms::One(platform(self.platform)?),
         };
         let options = match self.pull {
@@ -84,61 +98,10 @@ impl Bring<'_> {
                 ..Options::default()
             },
         };
+        // No layer can be missing from the files.
+        let options = Options { foreign_layers: true, ..options };
         let private = LayoutOptions { private: true, sync: self.sync, ..LayoutOptions::default() };
         let store = open_to_write(settings.store.clone(), private, settings, cancel).await?;
-        image.arriving = Some(Arriving::begin(wanted, store, options));
-        Ok(image)
-    }
-}
-
-/// Tells how far the layers of an image are; while it arrives the bars of the pull are shown.
-pub(super) fn meter(image: &Image, words: &'static str, settings: &Settings) -> Result<Meter> {
-    let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
-    let show = if image.arriving.is_some() { Show::Nothing } else { settings.show };
-    Ok(Meter::new(show, words, total))
-}
-
-/// Waits for the pull that brought the image, where there was one; the store has it then.
-///
-/// # Errors
-/// The pull's, where reading failed because bytes did not come: it knows why.
-pub(super) async fn end_pull(
-    image: &mut Image,
-    failed: Option<&(usize, Error)>,
-    settings: &Settings,
-) -> Result<()> {
-    let Some(arriving) = image.arriving.take() else { return Ok(()) };
-    image.opened.layout = Some(arriving.layout());
-    let pulled = arriving.end().await;
-    if settings.show != Show::Nothing
-        && let Ok(pulled) = &pulled
-    {
-        note(&receipt(&pulled.report));
-    }
-    if failed.is_none_or(|(_, error)| error.kind() == ErrorKind::Interrupted) {
-        pulled?;
-    }
-    Ok(())
-}
-
-/// Tells a layer that is malformed from one whose bytes are not those that the manifest names.
-pub(super) async fn blame(
-    image: &Image,
-    number: usize,
-    error: Error,
-    settings: &Settings,
-) -> Error {
-    let by_bytes = match error.kind() {
-        ErrorKind::Unpack => error.matter().is_none(),
-        ErrorKind::Mismatch => true,
-        _ => false,
-    };
-    let layer = image.manifest().ok().and_then(|manifest| manifest.layers.get(number));
-    let Some(layer) = layer.filter(|_| by_bytes) else { return error };
-    let Opened { source, .. } = &image.opened;
-    let reading = Options { retry: settings.retry, ..Options::default() };
-    match read_blob(&**source, layer, reading, &mut |_| Ok(())).await {
-        Err(wrong) if wrong.kind() == ErrorKind::Mismatch => wrong,
-        _ => error,
+        Image::arriving(opened, Arriving::begin(wanted, store, options)).await
     }
 }

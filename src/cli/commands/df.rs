@@ -8,7 +8,7 @@ use super::overlay::known_directories;
 use super::report::json_of;
 use crate::cli::output;
 use crate::cli::settings::Settings;
-use crate::cli::size::size;
+use crate::cli::size::{plural, size};
 use crate::cli::table::table;
 use crate::error::Result;
 use crate::layout::Usage;
@@ -62,10 +62,10 @@ fn of_store(usage: &Usage) -> String {
         partial => format!("; {} in partials", size(partial)),
     };
     format!(
-        "{}{} in {} blobs, {} of them needed by no image{partial}\n",
+        "{}{} in {}, {} of them needed by no image{partial}\n",
         table(HEADING, &rows),
         size(usage.bytes),
-        usage.blobs,
+        plural(usage.blobs, "blob"),
         size(usage.unreferenced)
     )
 }
@@ -76,11 +76,11 @@ fn of_directory(path: &str, usage: &OverlayUsage) -> String {
         .map(|image| row(&image.reference, [image.size, image.shared, image.unique]))
         .collect();
     format!(
-        "{}:\n{}{} in {} layers, {} of them needed by no image\n",
+        "{}:\n{}{} in {}, {} of them needed by no image\n",
         crate::escape(path),
         table(HEADING, &rows),
         size(usage.bytes),
-        usage.layers,
+        plural(usage.layers, "layer"),
         size(usage.unreferenced)
     )
 }

@@ -6,22 +6,22 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::bring::{Bring, Keep, blame, end_pull, meter};
+use super::blame::blame;
+use super::bring::{Bring, Keep};
 use super::layer_blobs::layer_blobs;
 use super::open::Image;
-use super::unpack::{json_of, plural, rows, warn_of_left_out};
+use super::unpacked::{attend, json_of, rows, warn_of_left_out};
 use crate::archive::{Draft, Output, failed};
 use crate::cli::args::Export;
-use crate::cli::meter::Meter;
+use crate::cli::meter::{LateMeter, Meter};
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, Show};
 use crate::cli::signals::{self, unless_cancelled};
-use crate::cli::size::size;
+use crate::cli::size::{plural, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flatten::Tree;
 use crate::unpack::{LayerBlob, Unpacked};
@@ -54,37 +54,32 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     };
     let mut image = bring.open(settings, &cancel).await?;
     let start = Instant::now();
-    let tree = read(&image, settings, &cancel).await?;
-    end_pull(&mut image, tree.as_ref().err(), settings).await?;
-    let tree = match tree {
-        Ok(tree) => Arc::new(tree),
-        Err((number, error)) => return Err(blame(&image, number, error, settings).await),
-    };
+    let tree = Arc::new(read(&mut image, settings, &cancel).await?);
     let written = write(&image, &tree, target, args.sync, settings, &cancel).await?;
     if let Err((number, error)) = written {
-        return Err(blame(&image, number, error, settings).await);
+        let Some(layer) = image.manifest()?.layers.get(number) else { return Err(error) };
+        return Err(blame(&*image.opened.source, layer, error, settings.retry).await);
     }
     tell(&image, &tree, path, start.elapsed(), settings).await
 }
 
 /// Learns what the image shows; nothing is written before that is known.
-async fn read(
-    image: &Image,
-    settings: &Settings,
-    cancel: &CancellationToken,
-) -> Result<Result<Tree, (usize, Error)>> {
+async fn read(image: &mut Image, settings: &Settings, cancel: &CancellationToken) -> Result<Tree> {
     let layers = layer_blobs(image, settings.retry)?;
-    let meter = meter(image, "reading", settings)?;
-    let (done, cancelled) = (AtomicU64::new(0), cancel.clone());
-    let work = move || {
+    let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
+    if let Some(arriving) = &image.arriving {
+        // It has all of the image when that was read.
+        image.opened.layout = Some(arriving.layout());
+    }
+    let cancelled = cancel.clone();
+    let work = move |meter: &LateMeter| {
         let watch = |bytes| {
-            meter.set(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+            meter.add(bytes);
             !cancelled.is_cancelled()
         };
-        Tree::read(layers, &watch)
+        Tree::read(layers, &watch).map_err(|(number, error)| (number, named(error)))
     };
-    let tree = tokio::task::spawn_blocking(work).await.map_err(stopped)?;
-    Ok(tree.map_err(|(number, error)| (number, named(error))))
+    attend(image, settings, LateMeter::new("reading", total), work).await
 }
 
 async fn write(

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -14,43 +15,24 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::retry::RetryPolicy;
 use crate::transfer::{Options, read_blob};
-use crate::unpack::LayerBlob;
+use crate::unpack::{LayerBlob, OpenBlob};
 
 /// Pieces of a blob that wait to be inflated.
 const WAITING: usize = 8;
 
+/// Who waits longer is asked whether it still wants to.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// The layers of an image, base first.
 ///
 /// # Errors
-/// [`ErrorKind::Document`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`] for an
-/// encrypted one.
+/// As [`LayerBlob::of_image`].
 pub(super) fn layer_blobs(image: &Image, retry: RetryPolicy) -> Result<Vec<LayerBlob<'static>>> {
-    let manifest = image.manifest()?;
-    let (layers, diff_ids) = (&manifest.layers, &image.config.rootfs.diff_ids);
-    let refuse = |kind, why: String| Err(Error::new(kind, &image.opened.reference).because(why));
-    if layers.len() != diff_ids.len() {
-        let why = format!("has {} layers and {} diff_ids", layers.len(), diff_ids.len());
-        return refuse(ErrorKind::Document, why);
-    }
-    let mut blobs = Vec::new();
-    for (layer, diff_id) in layers.iter().zip(diff_ids) {
-        if layer.media_type.as_str().ends_with("+encrypted") {
-            let why = format!("layer {} is encrypted", layer.digest);
-            return refuse(ErrorKind::Unsupported, why);
-        }
-        blobs.push(LayerBlob {
-            name: format!("layer {}", layer.digest),
-            diff_id: diff_id.clone(),
-            size: layer.size,
-            open: opener(image, layer.clone(), retry),
-        });
-    }
-    Ok(blobs)
+    let open = |layer: &Descriptor| opener(image, layer.clone(), retry);
+    LayerBlob::of_image(&image.opened.reference, image.manifest()?, &image.config, open)
 }
 
-type Opener = Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send>;
-
-fn opener(image: &Image, layer: Descriptor, retry: RetryPolicy) -> Opener {
+fn opener(image: &Image, layer: Descriptor, retry: RetryPolicy) -> OpenBlob<'static> {
     if let Some(arriving) = &image.arriving {
         let layer = arriving.layer(layer);
         return Box::new(move || Ok(Box::new(layer)));
@@ -99,9 +81,10 @@ struct Arriving {
 impl Read for Arriving {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() {
-            match self.pieces.recv() {
+            match self.pieces.recv_timeout(PATIENCE) {
                 Ok(piece) => self.piece = piece.map_err(io::Error::other)?,
-                Err(_) => return Ok(0),
+                Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::Interrupted.into()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(0),
             }
         }
         let length = self.piece.len().min(into.len());

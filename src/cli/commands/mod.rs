@@ -1,7 +1,9 @@
 //! One file per verb: read the arguments, call the library, show what came back.
 
+mod apart;
 mod archive;
 mod arriving;
+mod blame;
 pub(super) mod blob;
 mod bring;
 pub(super) mod catalog;
@@ -37,4 +39,5 @@ pub(super) mod store;
 pub(super) mod tag;
 pub(super) mod tags;
 pub(super) mod unpack;
+mod unpacked;
 pub(super) mod verify;

@@ -6,6 +6,7 @@ use super::arriving::Arriving;
 use crate::cli::settings::{Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Name, Source};
+use crate::descriptor::Descriptor;
 use crate::document::{Document, Manifest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
@@ -157,26 +158,45 @@ impl Image {
         typed: Option<&str>,
         settings: &Settings,
     ) -> Result<Self> {
-        let choice = platform(typed)?;
         let place = Place::parse(text, PlainMeans::Either)?;
-        if let Place::Either(reference) = &place {
-            let stored = Self::stored(reference, &choice, settings).await;
-            if let Some(image) = unless_useless(stored, settings)? {
-                return Ok(image);
-            }
+        match Self::in_store(&place, typed, settings).await? {
+            Some(image) => Ok(image),
+            None => Self::at(&place, typed, settings).await,
         }
-        Self::read(open_place(&place, settings).await?, &choice, settings).await
     }
 
-    /// As [`Image::open`], of the registry whatever the store has.
-    pub(in crate::cli) async fn at_registry(
-        text: &str,
+    /// What the store has of an image that may be there or at a registry.
+    pub(super) async fn in_store(
+        place: &Place,
+        typed: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Option<Self>> {
+        let Place::Either(reference) = place else { return Ok(None) };
+        unless_useless(Self::stored(reference, &platform(typed)?, settings).await, settings)
+    }
+
+    /// The image that a pull brings, as soon as its config is there.
+    pub(super) async fn arriving(opened: Opened, arriving: Arriving) -> Result<Self> {
+        let read = async {
+            let Picked { root, chosen } = arriving.picked().await?;
+            let config = arriving.config(config_of(&chosen, &opened)?).await?;
+            Ok((root, chosen, ImageConfig::parse(&config)?))
+        };
+        match read.await {
+            Ok((root, chosen, config)) => {
+                Ok(Self { opened, root, chosen, config, arriving: Some(arriving) })
+            }
+            Err(error) => Err(arriving.why(error).await),
+        }
+    }
+
+    /// As [`Image::open`], where the store was looked at before.
+    pub(super) async fn at(
+        place: &Place,
         typed: Option<&str>,
         settings: &Settings,
     ) -> Result<Self> {
-        let choice = platform(typed)?;
-        let place = Place::parse(text, PlainMeans::Registry)?;
-        Self::read(open_place(&place, settings).await?, &choice, settings).await
+        Self::read(open_place(place, settings).await?, &platform(typed)?, settings).await
     }
 
     async fn stored(
@@ -194,12 +214,8 @@ impl Image {
         let (source, name) = (&*opened.source, &opened.name);
         let picked = pick(source, name, &opened.reference, Some(choice), &settings.retry);
         let Picked { root, chosen } = picked.await?;
-        let descriptor = &chosen.manifest()?.config;
-        if !descriptor.media_type.is_image_config() {
-            return Err(Error::new(ErrorKind::Unsupported, &opened.reference)
-                .because(format!("is not an image: its config is {}", descriptor.media_type)));
-        }
-        let bytes = read_small(&*opened.source, descriptor, CONFIG_LIMIT, settings.retry).await?;
+        let descriptor = config_of(&chosen, &opened)?;
+        let bytes = read_small(source, descriptor, CONFIG_LIMIT, settings.retry).await?;
         let config = ImageConfig::parse(&bytes)?;
         Ok(Self { opened, root, chosen, config, arriving: None })
     }
@@ -207,4 +223,13 @@ impl Image {
     pub(in crate::cli) fn manifest(&self) -> Result<&Manifest> {
         self.chosen.manifest()
     }
+}
+
+fn config_of<'a>(manifest: &'a Document, opened: &Opened) -> Result<&'a Descriptor> {
+    let config = &manifest.manifest()?.config;
+    if config.media_type.is_image_config() {
+        return Ok(config);
+    }
+    Err(Error::new(ErrorKind::Unsupported, &opened.reference)
+        .because(format!("is not an image: its config is {}", config.media_type)))
 }

@@ -3,23 +3,22 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::bring::{blame, end_pull, meter};
 use super::layer_blobs::layer_blobs;
 use super::open::Image;
-use super::unpack::{bring, json_of, plural, warn_of_left_out};
+use super::unpack::bring;
+use super::unpacked::{attend, json_of, warn_of_left_out};
 use crate::cli::args::Unpack;
-use crate::cli::meter::Meter;
+use crate::cli::meter::LateMeter;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, Show};
 use crate::cli::signals;
-use crate::cli::size::{percent, size};
+use crate::cli::size::{percent, plural, size};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::layers::chain_ids;
@@ -31,6 +30,8 @@ use crate::unpack::overlay::{OverlayDirectory, OverlayDone, OverlayImage, Overla
 struct Work {
     directory: OverlayDirectory,
     layers: Vec<OverlayLayer<'static>>,
+    /// Bytes of each layer's blob.
+    compressed: Vec<u64>,
     name: String,
     image: OverlayImage,
     options: Options,
@@ -46,15 +47,9 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
     let mut image = bring(&args).open(settings, &cancel).await?;
     let work = Work::new(&image, &args, settings)?;
     let chains = work.image.chains.clone();
-    let meter = meter(&image, "unpacking", settings)?;
-    let done = tokio::task::spawn_blocking(move || work.run(&meter, &cancel)).await;
-    let done = done
-        .unwrap_or_else(|error| Err((0, Error::new(ErrorKind::Unpack, "unpack").caused_by(error))));
-    end_pull(&mut image, done.as_ref().err(), settings).await?;
-    let (directory, done, took) = match done {
-        Ok(done) => done,
-        Err((number, error)) => return Err(blame(&image, number, error, settings).await),
-    };
+    let work = move |meter: &LateMeter| work.run(meter, &cancel);
+    let (directory, done, took) =
+        attend(&mut image, settings, LateMeter::new("unpacking", 0), work).await?;
     if !args.no_store {
         remember(directory.path(), settings);
     }
@@ -105,6 +100,7 @@ impl Work {
         let named = !opened.full_name.is_empty();
         Ok(Self {
             layers,
+            compressed: image.manifest()?.layers.iter().map(|layer| layer.size).collect(),
             directory: OverlayDirectory::create(&args.dir)?,
             name: if named { opened.full_name.clone() } else { opened.reference.clone() },
             image: OverlayImage { manifest: image.chosen.digest().clone(), chains },
@@ -115,18 +111,24 @@ impl Work {
 
     fn run(
         self,
-        meter: &Meter,
+        meter: &LateMeter,
         cancel: &CancellationToken,
     ) -> Result<(OverlayDirectory, OverlayDone, Duration), (usize, Error)> {
         let early = |error| (usize::MAX, error);
-        let Self { directory, layers, name, image, options, sync } = self;
+        let Self { directory, layers, compressed, name, image, options, sync } = self;
         let lock = directory.lock(&|| !cancel.is_cancelled()).map_err(early)?;
         let start = Instant::now();
         // Every mode comes through, and needs no further call.
         rustix::process::umask(Mode::empty());
-        let read = AtomicU64::new(0);
+        let mut to_read = 0;
+        for (layer, size) in layers.iter().zip(compressed) {
+            if !directory.has(&layer.chain).map_err(early)? {
+                to_read += size;
+            }
+        }
+        meter.set_total(to_read);
         let watch = |bytes| {
-            meter.set(read.fetch_add(bytes, Ordering::Relaxed) + bytes);
+            meter.add(bytes);
             !cancel.is_cancelled()
         };
         let done = directory.unpack(&lock, layers, options, sync, &watch)?;

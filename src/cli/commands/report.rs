@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::exit;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, Show};
-use crate::cli::size::{percent, size};
+use crate::cli::size::{percent, plural, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{Finished, Outcome, Report};
 
@@ -92,9 +92,7 @@ pub(super) fn print_values(values: &[Value], several: bool) -> Result<()> {
 
 /// `along with it: 2 referrers, 1 digest tag`
 fn along(report: &Report) -> Option<String> {
-    let count = |number: Option<usize>, one: &str| {
-        number.map(|number| format!("{number} {one}{}", if number == 1 { "" } else { "s" }))
-    };
+    let count = |number: Option<usize>, one| number.map(|number| plural(number as u64, one));
     let head = &report.head;
     let parts = [count(head.referrers, "referrer"), count(head.digest_tags, "digest tag")];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -119,8 +117,7 @@ pub(super) fn receipt(report: &Report) -> String {
     if bytes.missing > 0 {
         parts.push(format!("{} missing", size(bytes.missing)));
     }
-    let requests = report.requests.total();
-    parts.push(format!("{requests} request{}", if requests == 1 { "" } else { "s" }));
+    parts.push(plural(report.requests.total(), "request"));
     parts.push(format!("{:.1} s", report.elapsed.as_secs_f64()));
     parts.join(", ")
 }

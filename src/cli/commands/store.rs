@@ -12,7 +12,7 @@ use crate::cli::args::{Prune, Rm};
 use crate::cli::exit;
 use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
-use crate::cli::size::size;
+use crate::cli::size::{plural, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, PruneOptions, PruneReport};
 use crate::place::{Place, PlainMeans};
@@ -98,19 +98,19 @@ pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     let verb = if args.plan { "would free" } else { "freed" };
-    output::line(&format!("{verb} {} in {} blobs", size(report.bytes), report.blobs))?;
+    output::line(&format!("{verb} {} in {}", size(report.bytes), plural(report.blobs, "blob")))?;
     if report.partials > 0 {
         output::line(&format!(
-            "{verb} {} in {} partials",
+            "{verb} {} in {}",
             size(report.partial_bytes),
-            report.partials
+            plural(report.partials, "partial")
         ))?;
     }
     if layers.layers > 0 {
         output::line(&format!(
-            "{verb} {} in {} unpacked layers",
+            "{verb} {} in {}",
             size(layers.bytes),
-            layers.layers
+            plural(layers.layers, "unpacked layer")
         ))?;
     }
     Ok(ExitCode::SUCCESS)

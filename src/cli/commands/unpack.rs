@@ -2,24 +2,22 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
-use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use super::bring::{Bring, Keep, blame, end_pull, meter};
+use super::bring::{Bring, Keep};
 use super::layer_blobs::layer_blobs;
 use super::open::Image;
+use super::unpacked::{attend, json_of, rows, warn_of_left_out};
 use crate::cli::args::Unpack;
-use crate::cli::meter::Meter;
+use crate::cli::meter::LateMeter;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, Show};
 use crate::cli::signals;
-use crate::cli::size::size;
-use crate::error::{Error, ErrorKind, Result};
-use crate::unpack::{Building, LayerBlob, Options, Unpacked, Unpacker};
+use crate::cli::size::{plural, size};
+use crate::error::Result;
+use crate::unpack::{Building, Unpacked};
 
 /// What became of an image.
 struct Done {
@@ -30,6 +28,7 @@ struct Done {
 }
 
 pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<ExitCode> {
+    super::apart::check(&args, settings)?;
     if args.layers.overlay {
         return super::overlay::unpack(args, settings).await;
     }
@@ -38,17 +37,20 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     let building = Building::begin(&args.dir)?;
     let mut image = bring(&args).open(settings, &cancel).await?;
     let layers = layer_blobs(&image, settings.retry)?;
-    let meter = meter(&image, "unpacking", settings)?;
-    let options = Options { preserve: args.preserve, new_root: building.is_new() };
-    let work = move || unpack(layers, building, options, args.sync, &meter, &cancel);
-    let done = tokio::task::spawn_blocking(work).await;
-    let done = done
-        .unwrap_or_else(|error| Err((0, Error::new(ErrorKind::Unpack, "unpack").caused_by(error))));
-    end_pull(&mut image, done.as_ref().err(), settings).await?;
-    match done {
-        Ok(done) => tell(&image, &args.dir, &done, settings).await,
-        Err((number, error)) => Err(blame(&image, number, error, settings).await),
-    }
+    let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
+    let work = move |meter: &LateMeter| {
+        let start = Instant::now();
+        // Every mode comes through, and needs no further call.
+        rustix::process::umask(Mode::empty());
+        let watch = |bytes| {
+            meter.add(bytes);
+            !cancel.is_cancelled()
+        };
+        let (receipt, sizes) = building.fill(layers, args.preserve, args.sync, &watch)?;
+        Ok(Done { receipt, sizes, took: start.elapsed() })
+    };
+    let done = attend(&mut image, settings, LateMeter::new("unpacking", total), work).await?;
+    tell(&image, &args.dir, &done, settings).await
 }
 
 /// How the image may come.
@@ -66,30 +68,6 @@ pub(super) fn bring(args: &Unpack) -> Bring<'_> {
         keep,
         sync: args.sync,
     }
-}
-
-fn unpack(
-    layers: Vec<LayerBlob<'_>>,
-    building: Building,
-    options: Options,
-    sync: bool,
-    meter: &Meter,
-    cancel: &CancellationToken,
-) -> Result<Done, (usize, Error)> {
-    let start = Instant::now();
-    let early = |error| (usize::MAX, error);
-    // Every mode comes through, and needs no further call.
-    rustix::process::umask(Mode::empty());
-    let mut unpacker = Unpacker::new(building.root().map_err(early)?, options).map_err(early)?;
-    let done = AtomicU64::new(0);
-    let watch = |bytes| {
-        meter.set(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
-        !cancel.is_cancelled()
-    };
-    let sizes = unpacker.apply_all(layers, &watch)?;
-    let receipt = unpacker.finish().map_err(early)?;
-    building.publish(sync).map_err(early)?;
-    Ok(Done { receipt, sizes, took: start.elapsed() })
 }
 
 async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Result<ExitCode> {
@@ -112,51 +90,4 @@ async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Re
     let layers = rows(image, sizes)?;
     output::json(&json_of(image, ("directory", dir), layers, receipt, *took).await)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What became of each layer, by its uncompressed size.
-pub(super) fn rows(image: &Image, sizes: &[u64]) -> Result<Vec<Value>> {
-    let rows = image.manifest()?.layers.iter().zip(&image.config.rootfs.diff_ids).zip(sizes);
-    let told = rows.map(|((layer, diff_id), size)| {
-        json!({
-            "digest": layer.digest, "diff_id": diff_id, "size": layer.size, "uncompressed_size": size,
-        })
-    });
-    Ok(told.collect())
-}
-
-/// What scripts are told of an image whose files were written, in whatever form.
-pub(super) async fn json_of(
-    image: &Image,
-    (kind, place): (&str, &Path),
-    layers: Vec<Value>,
-    receipt: &Unpacked,
-    took: Duration,
-) -> Value {
-    let chosen_from = image.opened.source.chosen_from(&image.root).await;
-    let root = chosen_from.as_ref().unwrap_or(&image.root);
-    json!({
-        "reference": image.opened.reference,
-        "source": image.opened.source.place(),
-        "digest": root.digest(),
-        "manifest": image.chosen.digest(),
-        "platform": image.config.platform().to_string(),
-        kind: place.display().to_string(),
-        "layers": layers,
-        "entries": receipt.entries,
-        "files": receipt.files,
-        "bytes": receipt.bytes,
-        "left_out": receipt.left_out,
-        "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-    })
-}
-
-pub(super) fn warn_of_left_out(receipt: &Unpacked) {
-    for left_out in &receipt.left_out {
-        tracing::warn!("{}", crate::escape(&left_out.to_string()));
-    }
-}
-
-pub(super) fn plural(count: u64, word: &str) -> String {
-    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }

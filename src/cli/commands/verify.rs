@@ -10,7 +10,7 @@ use crate::cli::meter::Meter;
 use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::signals;
-use crate::cli::size::size;
+use crate::cli::size::{plural, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, VerifyReport};
 
@@ -27,7 +27,7 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     if report.bad.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    let why = format!("{} damaged or missing blobs", report.bad.len());
+    let why = plural(report.bad.len() as u64, "damaged or missing blob");
     Err(Error::new(ErrorKind::Mismatch, "store")
         .at(settings.store.display().to_string())
         .because(why))
@@ -57,8 +57,8 @@ fn tell(report: &VerifyReport, settings: &Settings) -> Result<()> {
         output::line(&crate::escape(&format!("{}: {} (needed by {images})", bad.digest, bad.why)))?;
     }
     output::line(&format!(
-        "{} blobs, {}, {} bad",
-        report.blobs,
+        "{}, {}, {} bad",
+        plural(report.blobs, "blob"),
         size(report.bytes),
         report.bad.len()
     ))

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::files::{self, folder};
 use super::form::Form;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, Clock, Mode, Waiting};
 use crate::unpack::root::Root;
@@ -90,6 +91,11 @@ impl OverlayDirectory {
     /// Whose attributes its layers are marked with.
     pub fn form(&self) -> Form {
         self.form
+    }
+
+    /// Whether the layer that ends this chain need not be unpacked.
+    pub fn has(&self, chain: &Digest) -> Result<bool> {
+        Ok(self.good_size_of(chain).map_err(|error| self.failed(error))?.is_some())
     }
 
     pub(super) fn root(&self) -> &Root {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 
 use rustix::fd::{AsFd as _, BorrowedFd};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, fsync, mkdirat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use crate::layer::split;
@@ -40,7 +40,7 @@ pub(super) fn replace(directory: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io
     file.write_all(bytes)?;
     file.sync_all()?;
     renameat(directory, &new, directory, name)?;
-    Ok(())
+    Ok(fsync(directory)?)
 }
 
 /// The content of a regular file; `None` where there is none.

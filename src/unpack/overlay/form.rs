@@ -26,6 +26,14 @@ impl Form {
         if probe.is_ok() { Self::Trusted } else { Self::User }
     }
 
+    /// What a mount must be told to obey it.
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::Trusted => "",
+            Self::User => "userxattr,",
+        }
+    }
+
     fn opaque(self) -> &'static str {
         match self {
             Self::Trusted => "trusted.overlay.opaque",

@@ -3,11 +3,12 @@
 use std::io;
 
 use rustix::fd::AsFd as _;
-use rustix::fs::{AtFlags, Mode, mkdirat, readlinkat, symlinkat, syncfs, unlinkat};
+use rustix::fs::{AtFlags, Mode, mkdirat, readlinkat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 use super::directory::OverlayDirectory;
 use super::files;
+use crate::boot::boot_id;
 use crate::digest::Digest;
 use crate::unpack::root::Root;
 
@@ -16,6 +17,9 @@ const UNFINISHED: &str = ".rpull-";
 
 /// Letters of a short name: few enough for a hundred of them in the page that a mount's options have.
 const SHORT: usize = 26;
+
+/// In a layer's folder when all of it is there.
+pub(super) const COMMITTED: &str = "committed";
 
 /// A layer that is being made.
 pub(super) struct Making<'a> {
@@ -34,7 +38,7 @@ pub(super) struct About<'a> {
     pub(super) size: u64,
 }
 
-fn place(chain: &Digest) -> String {
+pub(super) fn place(chain: &Digest) -> String {
     format!("overlay2/{}", chain.encoded())
 }
 
@@ -55,7 +59,7 @@ pub(super) fn short_name(chain: &Digest) -> String {
 impl OverlayDirectory {
     /// The size of a layer that is whole.
     pub(super) fn size_of(&self, chain: &Digest) -> io::Result<Option<u64>> {
-        let committed = format!("{}/committed", place(chain));
+        let committed = format!("{}/{COMMITTED}", place(chain));
         let short = format!("overlay2/l/{}", short_name(chain));
         if ![committed, short].iter().all(|path| files::is_there(self.handle(), path.as_bytes())) {
             return Ok(None);
@@ -120,7 +124,7 @@ impl Making<'_> {
     }
 
     /// Gives the layer its name, the last of all: where that is, everything else is.
-    pub(super) fn publish(mut self, about: &About<'_>, sync: bool) -> io::Result<()> {
+    pub(super) fn publish(mut self, about: &About<'_>) -> io::Result<()> {
         let root = self.directory.root();
         let (place, short) = (place(about.chain), short_name(about.chain));
         {
@@ -132,10 +136,7 @@ impl Making<'_> {
                 let lower = below.collect::<Vec<_>>().join(":");
                 files::write(folder.as_fd(), b"lower", lower.as_bytes())?;
             }
-            files::write(folder.as_fd(), b"committed", b"")?;
-            if sync {
-                syncfs(&folder)?;
-            }
+            files::write(folder.as_fd(), COMMITTED.as_bytes(), boot_id().as_bytes())?;
         }
         self.directory.link(&short, &format!("../{}/diff", about.chain.encoded()))?;
         self.directory.describe(about)?;
@@ -143,9 +144,6 @@ impl Making<'_> {
         files::remove(root, place.as_bytes())?;
         files::rename(root, self.own.as_bytes(), place.as_bytes())?;
         self.kept = true;
-        if sync {
-            syncfs(root.as_fd())?;
-        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! DIR/overlay2/<chain hex>/diff/       what the layer changes; docker's whiteouts and opaque directories
 //! DIR/overlay2/<chain hex>/link        its short name
 //! DIR/overlay2/<chain hex>/lower       l/ID:l/ID…, the layers below, the top one first; none of the base
-//! DIR/overlay2/<chain hex>/committed   all of it is there
+//! DIR/overlay2/<chain hex>/committed   all of it is there: since which boot, or on disk
 //! DIR/overlay2/l/<26 characters>       -> ../<chain hex>/diff
 //! DIR/overlay2/empty/                  the second layer of an image of one
 //! DIR/layerdb/sha256/<chain hex>/      diff (the diff_id), parent (the chain below), size, cache-id
@@ -17,6 +17,7 @@
 mod changes;
 mod copy_up;
 mod directory;
+mod durable;
 mod files;
 mod form;
 mod images;

@@ -3,7 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use rustix::mount::{MountFlags, mount};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+};
 use rustix::process::fchdir;
 
 use super::directory::OverlayDirectory;
@@ -15,6 +20,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Bytes of the options of one mount: the kernel takes a page, with the zero at its end.
 const PAGE: usize = 4096;
 
+/// Layers that the kernel puts one over the other.
+const MOST: usize = 500;
+
 impl OverlayDirectory {
     /// The line that mounts these layers, base first, at `/mnt`; `None` of an image without layers.
     pub fn mount_line(&self, chains: &[Digest]) -> Option<String> {
@@ -22,12 +30,17 @@ impl OverlayDirectory {
         let layers = std::path::absolute(&layers).unwrap_or(layers);
         let layers = layers.to_string_lossy();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(&byte);
-        let absolute = self.options(chains, &format!("{layers}/"))?;
+        let absolute = self.options(&lowers(chains, &format!("{layers}/"))?);
         if layers.bytes().all(is_plain) && absolute.len() < PAGE {
             return Some(format!("mount -t overlay overlay -o ro,{absolute} /mnt"));
         }
         let quoted = format!("'{}'", layers.replace('\'', r"'\''"));
-        let options = self.options(chains, "")?;
+        let near = lowers(chains, "")?;
+        let mut options = self.options(&near);
+        if options.len() >= PAGE {
+            // For a mount(8) that tells the kernel one by one.
+            options = format!("{}lowerdir+={}", self.form().option(), near.join(",lowerdir+="));
+        }
         Some(format!("(cd {quoted} && mount -t overlay overlay -o ro,{options} /mnt)"))
     }
 
@@ -44,37 +57,64 @@ impl OverlayDirectory {
 
     fn mount_at(&self, chains: &[Digest], point: &Path) -> io::Result<()> {
         let point = std::fs::canonicalize(point)?;
-        let options =
-            self.options(chains, "").ok_or_else(|| io::Error::other("the image has no layers"))?;
-        if options.len() >= PAGE {
-            return Err(io::Error::other("the image has more layers than one mount takes"));
-        }
+        let layers =
+            lowers(chains, "").ok_or_else(|| io::Error::other("the image has no layers"))?;
         fchdir(self.root().readable(b"overlay2")?)?;
+        let options = self.options(&layers);
+        if options.len() >= PAGE {
+            return self.mount_one_by_one(&layers, &point);
+        }
         let options = std::ffi::CString::new(options)?;
         mount("overlay", &point, "overlay", MountFlags::RDONLY, options.as_c_str())?;
         Ok(())
     }
 
-    /// What tells the kernel which layers, the top one first.
-    fn options(&self, chains: &[Digest], base: &str) -> Option<String> {
-        if chains.is_empty() {
-            return None;
+    /// Mounts more layers than a page of options names; Linux takes them so since 6.5.
+    fn mount_one_by_one(&self, layers: &[String], point: &Path) -> io::Result<()> {
+        let refuse =
+            |why| Err(io::Error::other(format!("the image has {} layers, {why}", layers.len())));
+        if layers.len() > MOST {
+            return refuse("and one mount takes 500");
         }
-        let mut layers: Vec<_> =
-            chains.iter().rev().map(|chain| format!("{base}l/{}", short_name(chain))).collect();
-        // The kernel wants two where nothing can be written.
-        if layers.len() == 1 {
-            layers.push(format!("{base}empty"));
-        }
-        let form = match self.form() {
-            Form::Trusted => "",
-            Form::User => "userxattr,",
+        let too_old = "more than one mount takes before Linux 6.5";
+        let overlay = match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
+            Err(Errno::NOSYS) => return refuse(too_old),
+            other => other?,
         };
-        Some(format!("{form}lowerdir={}", layers.join(":")))
+        for layer in layers {
+            match fsconfig_set_string(&overlay, "lowerdir+", layer) {
+                Err(Errno::INVAL) => return refuse(too_old),
+                other => other?,
+            }
+        }
+        fsconfig_set_string(&overlay, "source", "overlay")?;
+        if self.form() == Form::User {
+            fsconfig_set_flag(&overlay, "userxattr")?;
+        }
+        fsconfig_create(&overlay)?;
+        let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let made = fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, read_only)?;
+        Ok(move_mount(&made, "", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+    }
+
+    /// What tells the kernel which layers, the top one first.
+    fn options(&self, layers: &[String]) -> String {
+        format!("{}lowerdir={}", self.form().option(), layers.join(":"))
     }
 
     /// Whether a layer is in some mount that this process can see.
     pub(super) fn is_mounted(mounts: &str, chain: &Digest) -> bool {
         mounts.contains(&short_name(chain)) || mounts.contains(chain.encoded())
     }
+}
+
+/// The layers by their short names from a folder, the top one first; `None` where there are none.
+fn lowers(chains: &[Digest], base: &str) -> Option<Vec<String>> {
+    let mut layers: Vec<_> =
+        chains.iter().rev().map(|chain| format!("{base}l/{}", short_name(chain))).collect();
+    // The kernel wants two where nothing can be written.
+    if layers.len() == 1 {
+        layers.push(format!("{base}empty"));
+    }
+    (!layers.is_empty()).then_some(layers)
 }

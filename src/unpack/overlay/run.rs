@@ -45,7 +45,6 @@ struct Run<'a> {
     stack: Arc<Stack>,
     chains: &'a [Digest],
     options: Options,
-    sync: bool,
     watch: &'a (dyn Fn(u64) -> bool + Sync),
     /// Of all layers together.
     inflation: Inflation,
@@ -78,13 +77,14 @@ impl OverlayDirectory {
         self.sweep().map_err(early)?;
         let chains: Vec<_> = layers.iter().map(|layer| layer.chain.clone()).collect();
         let mut done = OverlayDone { sizes: vec![None; layers.len()], ..OverlayDone::default() };
-        let (mut stack, mut missing) = (Vec::new(), Vec::new());
+        let (mut stack, mut missing, mut doubtful) = (Vec::new(), Vec::new(), false);
         for (number, layer) in layers.into_iter().enumerate() {
-            if let Some(size) = self.size_of(&layer.chain).map_err(early)? {
+            if let Some(size) = self.good_size_of(&layer.chain).map_err(early)? {
                 done.shared += 1;
                 done.shared_bytes += size;
                 stack.push(Layer::Done(Arc::new(self.diff_of(&layer.chain).map_err(early)?)));
             } else {
+                doubtful |= self.size_of(&layer.chain).map_err(early)?.is_some();
                 stack.push(Layer::Open);
                 missing.push(Unpacking { number, blob: layer.blob });
             }
@@ -94,7 +94,6 @@ impl OverlayDirectory {
             stack: Arc::new(Stack::new(stack)),
             chains: &chains,
             options,
-            sync,
             watch,
             inflation: Inflation::default(),
             failed: AtomicBool::new(false),
@@ -105,6 +104,10 @@ impl OverlayDirectory {
                 *place = Some(size);
             }
             done.unpacked.add(unpacked);
+        }
+        // Once is enough: the next boot finds them on disk.
+        if sync || doubtful {
+            self.make_durable(&chains).map_err(early)?;
         }
         Ok(done)
     }
@@ -170,7 +173,7 @@ impl Run<'_> {
         let (below, chain) = self.chains.split_at(number);
         if let Some(chain) = chain.first() {
             let about = About { chain, diff_id: &diff_id, below, size: receipt.bytes };
-            making.publish(&about, self.sync).map_err(failed)?;
+            making.publish(&about).map_err(failed)?;
         }
         self.stack.set(number, Layer::Done(root));
         Ok((sizes.into_iter().sum(), receipt))

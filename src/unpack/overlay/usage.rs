@@ -1,12 +1,14 @@
 //! What a directory of layers takes, and what of it no image needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
 use super::directory::{OverlayDirectory, OverlayLock};
+use super::images::OverlayImage;
 use crate::digest::Digest;
 use crate::error::Result;
+use crate::sharing::{Share, Sharing};
 
 /// What an image takes in a directory of layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,28 +52,18 @@ impl OverlayDirectory {
     pub fn usage(&self) -> Result<OverlayUsage> {
         let sizes = self.sizes()?;
         let images = self.images()?;
-        let mut users: BTreeMap<&Digest, u64> = BTreeMap::new();
-        for chain in images.values().flat_map(|image| &image.chains) {
-            *users.entry(chain).or_default() += 1;
-        }
-        let size_of = |chain: &Digest| sizes.get(chain).copied().unwrap_or_default();
-        let mut usage = OverlayUsage { layers: sizes.len() as u64, ..OverlayUsage::default() };
-        usage.bytes = sizes.values().sum();
-        let free = sizes.iter().filter(|(chain, _)| !users.contains_key(chain));
-        usage.unreferenced = free.map(|(_, size)| size).sum();
-        for (reference, image) in &images {
-            let size = image.chains.iter().map(size_of).sum();
-            let own = image.chains.iter().filter(|chain| users.get(chain) == Some(&1));
-            let unique = own.map(size_of).sum();
-            usage.images.push(OverlayImageUsage {
-                reference: reference.clone(),
-                manifest: image.manifest.clone(),
-                size,
-                shared: size - unique,
-                unique,
-            });
-        }
-        Ok(usage)
+        let sharing = Sharing::new(&sizes, images.values().flat_map(|image| &image.chains));
+        let of_image = |(reference, image): (&String, &OverlayImage)| {
+            let Share { size, unique } = sharing.share(&image.chains);
+            let (reference, manifest) = (reference.clone(), image.manifest.clone());
+            OverlayImageUsage { reference, manifest, size, shared: size - unique, unique }
+        };
+        Ok(OverlayUsage {
+            images: images.iter().map(of_image).collect(),
+            layers: sizes.len() as u64,
+            bytes: sharing.all(),
+            unreferenced: sharing.all() - sharing.referenced(),
+        })
     }
 
     /// Removes layers that no image needs and no mount shows; without a lock it only tells what it would be.
@@ -102,8 +94,8 @@ impl OverlayDirectory {
     }
 
     /// The layers that are whole.
-    fn sizes(&self) -> Result<BTreeMap<Digest, u64>> {
-        let mut sizes = BTreeMap::new();
+    fn sizes(&self) -> Result<HashMap<Digest, u64>> {
+        let mut sizes = HashMap::new();
         for chain in self.layers().map_err(|error| self.failed(error))? {
             if let Some(size) = self.size_of(&chain).map_err(|error| self.failed(error))? {
                 sizes.insert(chain, size);

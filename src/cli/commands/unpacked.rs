@@ -1,0 +1,99 @@
+//! Making files of an image in whatever form: what goes on beside it, and what is told of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+use super::blame::blame;
+use super::open::Image;
+use super::report::receipt;
+use crate::cli::meter::LateMeter;
+use crate::cli::output::note;
+use crate::cli::settings::{Settings, Show};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transfer::Finished;
+use crate::unpack::Unpacked;
+
+/// Does the work on an image's layers, on a thread of its own; an error comes with the layer's number. While the image
+/// arrives the bars are the pull's, afterwards the work's.
+pub(super) async fn attend<T: Send + 'static>(
+    image: &mut Image,
+    settings: &Settings,
+    meter: LateMeter,
+    work: impl FnOnce(&LateMeter) -> Result<T, (usize, Error)> + Send + 'static,
+) -> Result<T> {
+    let meter = Arc::new(meter);
+    let shown = Arc::downgrade(&meter);
+    let show = || shown.upgrade().iter().for_each(|meter| meter.show(settings.show));
+    let work = spawn_blocking(move || work(&meter));
+    let reference = image.opened.reference.clone();
+    let work = async move {
+        let panicked = |error| Error::new(ErrorKind::Unpack, reference).caused_by(error);
+        work.await.unwrap_or_else(|error| Err((usize::MAX, panicked(error))))
+    };
+    if let Some(arriving) = image.arriving.take() {
+        let pulled = |pulled: &Finished| {
+            if settings.show != Show::Nothing && !pulled.report.blobs.is_empty() {
+                note(&receipt(&pulled.report));
+            }
+            if pulled.error.is_none() {
+                show();
+            }
+        };
+        return arriving.accompany(&image.manifest()?.layers, work, pulled).await;
+    }
+    show();
+    match work.await {
+        Ok(done) => Ok(done),
+        Err((number, error)) => match image.manifest()?.layers.get(number) {
+            Some(layer) => Err(blame(&*image.opened.source, layer, error, settings.retry).await),
+            None => Err(error),
+        },
+    }
+}
+
+/// What became of each layer, by its uncompressed size.
+pub(super) fn rows(image: &Image, sizes: &[u64]) -> Result<Vec<Value>> {
+    let rows = image.manifest()?.layers.iter().zip(&image.config.rootfs.diff_ids).zip(sizes);
+    let told = rows.map(|((layer, diff_id), size)| {
+        json!({
+            "digest": layer.digest, "diff_id": diff_id, "size": layer.size, "uncompressed_size": size,
+        })
+    });
+    Ok(told.collect())
+}
+
+/// What scripts are told of an image whose files were written, in whatever form.
+pub(super) async fn json_of(
+    image: &Image,
+    (kind, place): (&str, &Path),
+    layers: Vec<Value>,
+    receipt: &Unpacked,
+    took: Duration,
+) -> Value {
+    let chosen_from = image.opened.source.chosen_from(&image.root).await;
+    let root = chosen_from.as_ref().unwrap_or(&image.root);
+    json!({
+        "reference": image.opened.reference,
+        "source": image.opened.source.place(),
+        "digest": root.digest(),
+        "manifest": image.chosen.digest(),
+        "platform": image.config.platform().to_string(),
+        kind: place.display().to_string(),
+        "layers": layers,
+        "entries": receipt.entries,
+        "files": receipt.files,
+        "bytes": receipt.bytes,
+        "left_out": receipt.left_out,
+        "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+pub(super) fn warn_of_left_out(receipt: &Unpacked) {
+    for left_out in &receipt.left_out {
+        tracing::warn!("{}", crate::escape(&left_out.to_string()));
+    }
+}

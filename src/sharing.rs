@@ -1,0 +1,79 @@
+//! How much of what several images need is one's own.
+
+use std::collections::HashMap;
+
+use crate::digest::Digest;
+
+/// Who needs what of things that have sizes.
+#[derive(Debug)]
+pub(crate) struct Sharing<'a> {
+    sizes: &'a HashMap<Digest, u64>,
+    users: HashMap<&'a Digest, u64>,
+}
+
+/// What one image needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// Bytes of all that is there.
+    pub(crate) size: u64,
+    /// Those that nobody else needs.
+    pub(crate) unique: u64,
+}
+
+impl<'a> Sharing<'a> {
+    /// Takes what each image needs, one after the other, nothing of one twice.
+    pub(crate) fn new(
+        sizes: &'a HashMap<Digest, u64>,
+        needed: impl Iterator<Item = &'a Digest>,
+    ) -> Self {
+        let mut users = HashMap::new();
+        for digest in needed {
+            *users.entry(digest).or_default() += 1;
+        }
+        Self { sizes, users }
+    }
+
+    fn size_of(&self, digest: &Digest) -> u64 {
+        self.sizes.get(digest).copied().unwrap_or_default()
+    }
+
+    /// Bytes of what is there.
+    pub(crate) fn all(&self) -> u64 {
+        self.sizes.values().sum()
+    }
+
+    /// Bytes of what is there and somebody needs.
+    pub(crate) fn referenced(&self) -> u64 {
+        self.users.keys().map(|digest| self.size_of(digest)).sum()
+    }
+
+    /// Of what one image needs.
+    pub(crate) fn share(&self, needed: impl IntoIterator<Item = &'a Digest>) -> Share {
+        let mut share = Share::default();
+        for digest in needed {
+            let size = self.size_of(digest);
+            share.size += size;
+            if self.users.get(digest) == Some(&1) {
+                share.unique += size;
+            }
+        }
+        share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_counts_for_nobody() {
+        let [base, own, spare, gone] =
+            ["base", "own", "spare", "gone"].map(|text| Digest::sha256(text.as_bytes()));
+        let sizes = HashMap::from([(base.clone(), 10), (own.clone(), 2), (spare, 5)]);
+        let images = [vec![&base, &own], vec![&base, &gone]];
+        let sharing = Sharing::new(&sizes, images.iter().flatten().copied());
+        assert_eq!((sharing.all(), sharing.referenced()), (17, 12));
+        let shares = images.map(|needed| sharing.share(needed));
+        assert_eq!(shares, [Share { size: 12, unique: 2 }, Share { size: 10, unique: 0 }]);
+    }
+}

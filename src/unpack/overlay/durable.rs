@@ -1,0 +1,80 @@
+//! What of a directory of layers a power failure may have damaged: a layer is named without waiting for the disk, and
+//! `committed` in its folder says since which boot, or that it is on disk.
+
+use std::io;
+
+use rustix::fd::AsFd as _;
+use rustix::fs::{AtFlags, renameat, syncfs, unlinkat};
+use rustix::io::Errno;
+
+use super::directory::OverlayDirectory;
+use super::files;
+use super::layer_place::{COMMITTED, place};
+use crate::boot::boot_id;
+use crate::digest::Digest;
+
+/// In place of a boot: whatever happens, the layer is there.
+const ON_DISK: &str = "on disk";
+
+const NEW: &str = "committed.new";
+
+/// Whether a layer that calls itself whole is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    OnDisk,
+    /// It was made since the machine started.
+    SinceBoot,
+    /// The machine was started since then: files may be empty, or full of zeros.
+    Doubtful,
+}
+
+impl OverlayDirectory {
+    /// The size of a layer that need not be unpacked again.
+    ///
+    /// # Errors
+    /// Where it should be and cannot, because a mount shows it.
+    pub(super) fn good_size_of(&self, chain: &Digest) -> io::Result<Option<u64>> {
+        let size = self.size_of(chain)?;
+        if size.is_none() || self.trust(chain)? != Trust::Doubtful {
+            return Ok(size);
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        if Self::is_mounted(&mounts, chain) {
+            let why = format!(
+                "layer {} was not on disk for certain when the machine stopped: unmount it, so that it can be made again",
+                chain.encoded()
+            );
+            return Err(io::Error::other(why));
+        }
+        Ok(None)
+    }
+
+    fn trust(&self, chain: &Digest) -> io::Result<Trust> {
+        let path = format!("{}/{COMMITTED}", place(chain));
+        let said = files::read(self.handle(), path.as_bytes())?.unwrap_or_default();
+        Ok(match said {
+            said if said == ON_DISK.as_bytes() => Trust::OnDisk,
+            said if said == boot_id().as_bytes() => Trust::SinceBoot,
+            _ => Trust::Doubtful,
+        })
+    }
+
+    /// Waits until these layers are on disk, and notes it.
+    pub(super) fn make_durable(&self, chains: &[Digest]) -> io::Result<()> {
+        let root = self.root().as_fd();
+        syncfs(root)?;
+        for chain in chains {
+            if self.trust(chain)? == Trust::OnDisk {
+                continue;
+            }
+            let folder = self.root().readable(place(chain).as_bytes())?;
+            match unlinkat(&folder, NEW, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+            files::write(folder.as_fd(), NEW.as_bytes(), ON_DISK.as_bytes())?;
+            renameat(&folder, NEW, &folder, COMMITTED)?;
+        }
+        Ok(syncfs(root)?)
+    }
+}

@@ -1,0 +1,81 @@
+//! Layers in directories of their own after the machine lost its power: what was not on disk for certain is made again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::cli::Cli;
+use crate::support::mounted::{Mounted, can_mount};
+use crate::support::samples::versions;
+use crate::support::tars;
+
+const ANOTHER_BOOT: &str = "0123456789abcdef0123456789abcdef";
+
+/// The folders of layers.
+fn folders(cli: &Cli) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cli.dir().join("layers/overlay2")).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = entries.map(|entry| entry.path()).collect();
+    folders.retain(|path| path.join("committed").exists());
+    folders
+}
+
+fn said(folder: &Path) -> String {
+    fs::read_to_string(folder.join("committed")).unwrap_or_default()
+}
+
+/// The file of the base in the folder that has it.
+fn base(cli: &Cli) -> PathBuf {
+    let files = folders(cli).into_iter().map(|folder| folder.join("diff/base"));
+    files.into_iter().find(|path| path.exists()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn layers_of_another_boot_are_made_again_once() {
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &versions()[0]);
+    let unpack = ["unpack", "--overlay", &archive, "layers"];
+    cli.run(&unpack).await.expect(0, "unpacked 2 of 2 layers");
+    cli.run(&unpack).await.expect(0, "unpacked 0 of 2 layers");
+    // As ext4 and xfs leave what was renamed and not on disk.
+    for (number, folder) in folders(&cli).iter().enumerate() {
+        fs::write(folder.join("committed"), ["", ANOTHER_BOOT][number]).unwrap();
+    }
+    let right = fs::read(base(&cli)).unwrap();
+    fs::write(base(&cli), vec![0; right.len()]).unwrap();
+    cli.run(&unpack).await.expect(0, "unpacked 2 of 2 layers");
+    assert!(fs::read(base(&cli)).unwrap() == right);
+    assert_eq!(folders(&cli).iter().map(|folder| said(folder)).collect::<Vec<_>>(), ["on disk"; 2]);
+    cli.run(&unpack).await.expect(0, "unpacked 0 of 2 layers");
+}
+
+#[tokio::test]
+async fn sync_makes_layers_durable_that_were_there_too() {
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &versions()[0]);
+    let unpack = ["unpack", "--overlay", &archive, "layers"];
+    cli.run(&unpack).await.expect(0, "unpacked 2 of 2 layers");
+    assert!(folders(&cli).iter().all(|folder| said(folder).len() == 32));
+    cli.run(&[&unpack[..], &["--sync"]].concat()).await.expect(0, "unpacked 0 of 2 layers");
+    assert!(folders(&cli).iter().all(|folder| said(folder) == "on disk"));
+}
+
+#[tokio::test]
+async fn a_doubtful_layer_is_not_taken_from_under_a_mount() {
+    if !can_mount("a_doubtful_layer_is_not_taken_from_under_a_mount") {
+        return;
+    }
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &versions()[0]);
+    let unpack = ["unpack", "--overlay", &archive, "layers"];
+    let line = cli.run(&unpack).await.expect(0, "").stdout.clone();
+    for folder in folders(&cli) {
+        fs::write(folder.join("committed"), ANOTHER_BOOT).unwrap();
+    }
+    let point = cli.dir().join("point");
+    fs::create_dir(&point).unwrap();
+    {
+        let _mounted = Mounted::by(line.trim(), &point);
+        cli.run(&unpack).await.expect(7, "unmount it");
+        assert!(point.join("base").exists());
+    }
+    cli.run(&unpack).await.expect(0, "unpacked 2 of 2 layers");
+}

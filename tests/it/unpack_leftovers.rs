@@ -1,0 +1,136 @@
+//! What killed unpacks leave beside a directory: the next one removes it, and nothing else.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+
+use crate::support::cli::Cli;
+use crate::support::http::Fault;
+use crate::support::images::{Family, image, layer, random_blob};
+use crate::support::live::{is_root, needs};
+use crate::support::registry::Registry;
+use crate::support::small::Small;
+use crate::support::tars;
+use crate::unpack_disk::{killed, sample};
+
+const NAME: &str = ".rpull-unpack-";
+
+fn left(cli: &Cli) -> Vec<String> {
+    let names = fs::read_dir(cli.dir()).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with(NAME)).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn the_next_unpack_removes_what_killed_ones_left() {
+    if !needs("the_next_unpack_removes_what_killed_ones_left", &["strace"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    for _ in 0..2 {
+        let before = left(&cli);
+        killed(&cli, &archive, "root").await;
+        let now = left(&cli);
+        assert_eq!((now.len(), now == before), (1, false), "each removes the one before");
+    }
+    cli.run(&["unpack", &archive, "other"]).await.expect(0, "");
+    assert_eq!(left(&cli), Vec::<String>::new());
+}
+
+/// A registry with an image whose layer stops coming, and the image's name.
+async fn stalling() -> (Registry, String) {
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(2_000_000, 1))])]);
+    let registry = Registry::start().await;
+    held.publish(&registry, "app", Some("1"));
+    registry.twist("/blobs/", 0..9, |reply| {
+        if reply.body.len() > 1_000_000 { reply.fault(Fault::Stall(1_000_000)) } else { reply }
+    });
+    let name = registry.repository("app:1");
+    (registry, name)
+}
+
+#[tokio::test]
+async fn what_a_process_makes_in_its_place_is_not_taken_for_a_leftover() {
+    let (_registry, name) = stalling().await;
+    let cli = Cli::new();
+    let archive = cli.dir().join(tars::write_to(&cli, &sample()).replace("oci-archive:", ""));
+    let archive = format!("oci-archive:{}", archive.display());
+    fs::create_dir(cli.dir().join("here")).unwrap();
+    let here = "cd here; exec \"$@\"";
+    let running = cli.spawn_in_shell(here, &["pull", "--unpack", ".", &name]);
+    running.wait_for_partials(1, 500_000).await;
+    let output = cli.spawn_in_shell(here, &["unpack", &archive, "."]).wait().await;
+    output.expect(7, "error: unpack: .: another process unpacks to it");
+    running.signal(rustix::process::Signal::INT);
+    running.wait().await.expect(130, "interrupted");
+    cli.spawn_in_shell(here, &["unpack", &archive, "."]).wait().await.expect(0, "");
+}
+
+#[tokio::test]
+async fn what_a_process_is_at_work_on_stays() {
+    let (_registry, name) = stalling().await;
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    let running = cli.spawn(&["pull", "--unpack", "root", &name]);
+    running.wait_for_partials(1, 500_000).await;
+    let before = left(&cli);
+    assert_eq!(before.len(), 1);
+    cli.run(&["unpack", &archive, "other"]).await.expect(0, "");
+    assert_eq!(left(&cli), before);
+    running.signal(rustix::process::Signal::INT);
+    running.wait().await.expect(130, "interrupted");
+    assert_eq!(left(&cli), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn nothing_but_a_leftover_is_removed() {
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    let made = |id: &str| format!("{NAME}{id:0>16}");
+    let path = |id: &str| cli.dir().join(made(id));
+    fs::create_dir(cli.dir().join("mine")).unwrap();
+    fs::write(cli.dir().join("mine/file"), "").unwrap();
+    symlink("mine", path("1")).unwrap();
+    File::create(path("2")).unwrap();
+    // A directory of that name which no unpack has made.
+    fs::create_dir(path("3")).unwrap();
+    fs::write(path("3").join("file"), "").unwrap();
+    // A leftover, with something beside it.
+    fs::create_dir_all(path("4").join(made("4"))).unwrap();
+    fs::write(path("4").join("file"), "").unwrap();
+    // In another place than the tree.
+    fs::create_dir_all(path("5")).unwrap();
+    symlink(cli.dir().join("mine"), path("5").join(made("5"))).unwrap();
+    let mut wanted = vec![made("1"), made("2"), made("3"), made("4"), made("5")];
+    if is_root("nothing_but_a_leftover_is_removed") {
+        fs::create_dir_all(path("6").join(made("6"))).unwrap();
+        std::os::unix::fs::chown(path("6"), Some(1), None).unwrap();
+        wanted.push(made("6"));
+    }
+    cli.run(&["unpack", &archive, "root"]).await.expect(0, "");
+    assert_eq!(left(&cli), wanted);
+    assert!(cli.dir().join("mine/file").exists() && path("3").join("file").exists());
+}
+
+#[tokio::test]
+async fn a_leftover_in_which_something_is_mounted_stays() {
+    let test = "a_leftover_in_which_something_is_mounted_stays";
+    if !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    let name = format!("{NAME}{:0>16}", 7);
+    let point = cli.dir().join(&name).join(&name);
+    fs::create_dir_all(&point).unwrap();
+    {
+        let Some(_mounted) = Small::mount(test, &point.join("proc"), "size=1m") else { return };
+        fs::write(point.join("proc/file"), "").unwrap();
+        cli.run(&["unpack", &archive, "root"]).await.expect(0, "");
+        assert!(point.join("proc/file").exists());
+    }
+    cli.run(&["unpack", &archive, "again"]).await.expect(0, "");
+    assert_eq!(left(&cli), Vec::<String>::new());
+}

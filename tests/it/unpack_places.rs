@@ -1,0 +1,60 @@
+//! Directories that cannot take an image: those that are the store's, and a mount point among layers.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::support::cli::Cli;
+use crate::support::samples::published;
+
+#[tokio::test]
+async fn nothing_is_unpacked_into_the_store() {
+    let (registry, _, name) = published().await;
+    let image = format!("{name}:1");
+    let cli = Cli::new();
+    for there in [false, true] {
+        registry.server.forget();
+        for dir in ["store", "store/ingest", "store/blobs/sha256/new", "home/../store/new"] {
+            for way in [&["pull", "--unpack", dir, &image][..], &["unpack", &image, dir]] {
+                for form in [&[][..], &["--overlay"]] {
+                    let output = cli.run(&[way, form].concat()).await;
+                    output.expect(2, &format!("error: directory '{dir}': is in the store"));
+                }
+            }
+        }
+        assert_eq!((registry.server.lines().len(), cli.store().exists()), (0, there));
+        cli.run(&["pull", &image]).await.expect(0, "");
+    }
+    symlink("store", cli.dir().join("link")).unwrap();
+    cli.run(&["unpack", &image, "link/new"]).await.expect(2, "is in the store");
+    cli.run(&["verify"]).await.expect(0, "");
+}
+
+#[tokio::test]
+async fn a_root_does_not_get_the_store_in_it() {
+    let (_registry, _, name) = published().await;
+    let image = format!("{name}:1");
+    let cli = Cli::new();
+    let inside = ["--store", "root/store"];
+    let output = cli.run(&[&["pull", "--unpack", "root", &image][..], &inside].concat()).await;
+    output.expect(2, "error: directory 'root': is to have the store in it");
+    assert!(!cli.dir().join("root").exists());
+    let overlay = ["pull", "--overlay", "--unpack", "root", &image];
+    fs::create_dir(cli.dir().join("root")).unwrap();
+    cli.run(&overlay).await.expect(0, "unpacked 2 of 2 layers");
+    cli.run(&[&overlay[..], &inside].concat()).await.expect(0, "unpacked 0 of 2 layers");
+}
+
+#[tokio::test]
+async fn layers_are_not_mounted_over_themselves() {
+    let (_registry, _, name) = published().await;
+    let image = format!("{name}:1");
+    let cli = Cli::new();
+    cli.run(&["unpack", "--overlay", &image, "layers"]).await.expect(0, "");
+    for point in ["layers", "layers/overlay2"] {
+        let mount = ["unpack", "--overlay", &image, "layers", "--mount", point];
+        cli.run(&mount).await.expect(2, &format!("error: directory '{point}': is in the one"));
+    }
+    symlink("layers", cli.dir().join("link")).unwrap();
+    let output = cli.run(&["unpack", "--overlay", &image, "link"]).await;
+    output.expect(7, "error: unpack: link: is a symbolic link");
+}
