@@ -22,7 +22,8 @@ from measure import Failed
 from registry import Registry
 
 HERE = Path(__file__).resolve().parent
-ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve, "unpack": unpacking.unpack}
+ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve, "unpack": unpacking.unpack,
+                       "unpack-zstd": unpacking.unpack_zstd}
 
 
 def main() -> int:
