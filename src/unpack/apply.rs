@@ -41,7 +41,9 @@ impl Unpacker {
         let all = &Inflation::default();
         let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let stagers = layers.len().min(cores).min(AT_ONCE).saturating_sub(1);
+        // What is there already may be other file systems, which no file can be moved to.
+        let at_once = if self.bare { layers.len().min(cores).min(AT_ONCE) } else { 1 };
+        let stagers = at_once.saturating_sub(1);
         if stagers > 0 {
             self.begin_stage().map_err(|error| (0, super::failed("unpack", "", error)))?;
         }

@@ -74,7 +74,7 @@ pub struct Unpacker {
     /// What the present layer made; nothing where there is no lower one whose files it could hide.
     made: Option<Made>,
     /// Whether nothing was in the root.
-    bare: bool,
+    pub(super) bare: bool,
     /// Where files of layers wait that are applied later.
     pub(super) stage: Option<Arc<Stage>>,
     /// The layers below, where they have roots of their own.
