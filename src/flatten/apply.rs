@@ -126,8 +126,14 @@ impl Applier {
     /// Removes what lower layers have in this directory, which there is from now on.
     fn hide_all(&mut self, path: &[u8]) -> io::Result<()> {
         let path = match self.find_or_make(path) {
-            // What is not a directory has nothing in it to hide.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                // What is in the place of a directory goes; what is above it stays.
+                let (parent, name) = split(path);
+                let Some(mut path) = self.find(parent)? else { return Ok(()) };
+                push(&mut path, name);
+                self.names.remove(&path);
+                self.find_or_make(&path)?
+            }
             other => other?,
         };
         self.names.touch(&path, self.at.layer);

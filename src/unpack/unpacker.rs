@@ -265,7 +265,9 @@ impl Unpacker {
     fn hide_all(&mut self, path: &[u8]) -> io::Result<()> {
         let directory = match self.parent(path) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                self.clear_the_way(path)?;
+                if !self.clear_the_way(path)? {
+                    return Ok(());
+                }
                 self.parent(path)?
             }
             other => other?,
@@ -278,16 +280,20 @@ impl Unpacker {
     }
 
     /// Removes what is no directory and is in the place of one, here and from what lower layers show.
-    fn clear_the_way(&mut self, path: &[u8]) -> io::Result<()> {
+    /// Tells whether it could: what is above it stays.
+    fn clear_the_way(&mut self, path: &[u8]) -> io::Result<bool> {
         let (parent, name) = split(path);
-        let parent = self.parent(parent)?;
+        let parent = match self.parent(parent) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(false),
+            other => other?,
+        };
         match self.remove(&parent, name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
         let mut path = parent.path.clone();
         push(&mut path, name);
-        self.cover(&path)
+        self.cover(&path).map(|()| true)
     }
 
     /// Removes what this layer did not make, the directory too unless it did.

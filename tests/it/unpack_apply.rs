@@ -136,6 +136,20 @@ fn an_upper_layer_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
+fn a_marker_below_a_file_hides_nothing_and_one_in_its_place_makes_a_directory() {
+    let layer: &[Item] = &[
+        Item::file("f", "f"),
+        Item::file("f/below/.wh..wh..opq", ""),
+        Item::file("g", "g"),
+        Item::file("g/.wh..wh..opq", ""),
+    ];
+    for layers in [&[layer][..], &[&[], layer]] {
+        let nodes = unpacked(layers);
+        assert_eq!((node(&nodes, "f").mode, node(&nodes, "g").mode), (0o100_644, 0o40755));
+    }
+}
+
+#[test]
 fn holes_stay_holes() {
     let dir = tempfile::tempdir().unwrap();
     let mut unpacker = Unpacker::new(Root::open(dir.path()).unwrap(), Options::default()).unwrap();
