@@ -29,19 +29,28 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     let cancel = signals::cancelled_by_signals();
     let fail = |error| Error::new(ErrorKind::Store, "make a temporary folder").caused_by(error);
     let folder = tempfile::Builder::new().prefix("rpull-demo-").tempdir().map_err(fail)?;
-    let server = unless_cancelled(&cancel, "demo", registry(folder.path())).await??;
-    let (listener, address) = listen("127.0.0.1:0").await?;
-    let stop = CancellationToken::new();
-    let serving = tokio::spawn(server.run(listener, stop.clone()));
-    let code = show(&format!("{address}/team/app"), folder.path(), settings, &cancel).await;
-    stop.cancel();
-    // It has nothing left to say; its layout goes with the folder.
-    drop(serving.await);
+    let code = serve_and_show(folder.path(), settings, &cancel).await;
     remove(folder).await;
     code
 }
 
-/// Removes the folder, although a thread of a pull that was stopped may still be writing there.
+async fn serve_and_show(
+    folder: &Path,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<ExitCode> {
+    let server = unless_cancelled(cancel, "demo", registry(folder)).await??;
+    let (listener, address) = listen("127.0.0.1:0").await?;
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(server.run(listener, stop.clone()));
+    let code = show(&format!("{address}/team/app"), folder, settings, cancel).await;
+    stop.cancel();
+    // It has nothing left to say; its layout goes with the folder.
+    drop(serving.await);
+    code
+}
+
+/// Removes the folder, although a thread of what was stopped may still be writing there.
 async fn remove(folder: TempDir) {
     let path = folder.keep();
     for _ in 0..100 {
