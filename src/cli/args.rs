@@ -3,6 +3,7 @@
 mod archives;
 mod at_registry;
 mod in_store;
+mod looking;
 mod moving;
 mod serving;
 mod unpack;
@@ -14,6 +15,7 @@ use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, Va
 pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 pub(crate) use self::in_store::{Prune, Rm, Tag, Verify};
+pub(crate) use self::looking::{Blob, History, Look};
 pub(crate) use self::moving::{Copy, Moving, Pull, Push};
 pub(crate) use self::serving::Serve;
 pub(crate) use self::unpack::{Export, Layers, Unpack};
@@ -378,33 +380,4 @@ registries have the registry in front: HOST:PORT/docker.io/library/alpine:3.14.
         after_help = "Examples:\n  rpull man | man -l -\n  rpull man > /usr/local/share/man/man1/rpull.1"
     )]
     Man,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Look {
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
-    pub(crate) image: String,
-    #[command(flatten)]
-    pub(crate) platform: OnePlatform,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct History {
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
-    pub(crate) image: String,
-    #[command(flatten)]
-    pub(crate) platform: OnePlatform,
-    /// Show whole commands and digests
-    #[arg(long)]
-    pub(crate) no_trunc: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Blob {
-    /// Repository and the blob's digest
-    #[arg(value_name = "IMAGE@DIGEST")]
-    pub(crate) image: String,
-    /// Write it here; the file appears only when it is verified
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
 }
