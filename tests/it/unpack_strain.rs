@@ -61,18 +61,14 @@ async fn calls_that_are_interrupted_or_write_a_part_are_not_noticed() {
         (0..20).map(|n| Item::file(n.to_string(), random_blob(50_000, n))).collect();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[layer_of(&items)]));
     cli.run(&["unpack", &archive, "root"]).await.expect(0, "");
-    for (number, call) in ["write", "read", "pread64"].iter().enumerate() {
-        let inject = format!("inject={call}:error=EINTR:when=4+3");
-        let strace =
-            ["strace", "-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
-        let dir = format!("root{number}");
-        cli.spawn_under(&strace, &["unpack", &archive, &dir]).wait().await.expect(0, "");
-        assert_eq!(
-            nodes(&cli.dir().join(&dir), &[]),
-            nodes(&cli.dir().join("root"), &[]),
-            "{call}"
-        );
-    }
+    // Of the archive only: what the runtime wakes its threads with is never interrupted.
+    let file = cli.dir().join(archive.split_once(':').unwrap().1);
+    let interrupt = ["-e", "trace=pread64", "-e", "inject=pread64:error=EINTR:when=4+3"];
+    let strace = [&["strace", "-f", "-o", "log", "-P", file.to_str().unwrap()], &interrupt[..]];
+    let strace = strace.concat();
+    cli.spawn_under(&strace, &["unpack", &archive, "again"]).wait().await.expect(0, "");
+    assert!(fs::read_to_string(cli.dir().join("log")).unwrap().contains("INJECTED"));
+    assert_eq!(nodes(&cli.dir().join("again"), &[]), nodes(&cli.dir().join("root"), &[]));
     // A file gets as large as files may be, and then the rest of it fails.
     let limited = "trap '' XFSZ; prlimit --pid $$ --fsize=70000; \"$@\"";
     let large =
