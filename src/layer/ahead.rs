@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::io;
 
-use super::entries::invalid;
 use super::entry::Time;
 use super::header::text;
+use super::invalid::invalid;
 use super::pax;
 use super::pax_sparse::{Records, Sparse};
+use super::pax_value::{name, number, time};
 
 /// Bytes of one entry that only says something about the next.
 pub(super) const LONGEST: u64 = 1 << 20;
@@ -143,39 +144,6 @@ fn one_of(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>) -> io::Result<Option<Vec<u
         (Some(pax), Some(gnu)) if pax != gnu => Err(invalid("gives one entry two names")),
         (pax, gnu) => Ok(pax.or(gnu)),
     }
-}
-
-pub(super) fn name(value: &[u8]) -> io::Result<Vec<u8>> {
-    if value.contains(&0) {
-        Err(invalid("has a name with a zero byte"))
-    } else {
-        Ok(value.to_vec())
-    }
-}
-
-pub(super) fn number(value: &[u8]) -> io::Result<i64> {
-    let digits =
-        std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    let number = digits.and_then(|digits| digits.parse().ok());
-    number.ok_or_else(|| invalid("has a malformed number in a PAX header"))
-}
-
-/// `1700000000.25`; what is before 1970 is 1970.
-fn time(value: &[u8]) -> io::Result<Time> {
-    let (value, before_1970) = match value.strip_prefix(b"-") {
-        Some(value) => (value, true),
-        None => (value, false),
-    };
-    let point = value.iter().position(|&byte| byte == b'.').unwrap_or(value.len());
-    let (seconds, fraction) = value.split_at(point);
-    let mut digits = fraction.get(1..).unwrap_or_default().to_vec();
-    let seconds = number(seconds)?;
-    if !digits.is_empty() && !digits.iter().all(u8::is_ascii_digit) {
-        return Err(invalid("has a malformed number in a PAX header"));
-    }
-    digits.resize(9, b'0');
-    let nanoseconds = number(&digits)?.try_into().unwrap_or_default();
-    Ok(if before_1970 { Time::default() } else { Time { seconds, nanoseconds } })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::ahead::{Ahead, LONGEST, judge_global};
 use super::entry::{Device, Entry, Kind, Marker, Time, clean, hidden, marker, split};
 use super::header::{Found, Header, more_extents};
 use super::input::{BLOCK, Input, WHOLE};
+use super::invalid::invalid;
 use super::pax_sparse::{Lines, Sparse};
 use super::sparse::{Extent, Map};
 
@@ -336,8 +337,4 @@ fn end(ahead: &Ahead) -> io::Result<Option<Raw>> {
 /// Bytes from the end of an entry of this size to the next one.
 fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK as u64) - size
-}
-
-pub(super) fn invalid(why: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
 }

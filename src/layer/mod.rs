@@ -22,8 +22,10 @@ mod entries;
 mod entry;
 mod header;
 mod input;
+mod invalid;
 pub(crate) mod pax;
 mod pax_sparse;
+mod pax_value;
 mod sparse;
 mod write;
 

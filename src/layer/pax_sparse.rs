@@ -3,8 +3,8 @@
 
 use std::io;
 
-use super::ahead::{name, number};
-use super::entries::invalid;
+use super::invalid::invalid;
+use super::pax_value::{name, number};
 use super::sparse::{Extent, MOST};
 
 /// Digits of a number in a map; each stretch has two of them.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::entries::invalid;
+use super::invalid::invalid;
 
 /// The most stretches of bytes that one file has.
 pub(super) const MOST: usize = 1 << 16;

@@ -8,7 +8,7 @@ use super::arriving::Arriving;
 use super::destination::{Destination, open_to_write};
 use super::moving::{options, progress};
 use super::open::{Image, Opened, registry};
-use crate::cli::args::Moving;
+use crate::cli::args::{Moving, Unpack};
 use crate::cli::settings::{Settings, platform};
 use crate::cli::{signals, words};
 use crate::error::Result;
@@ -42,7 +42,23 @@ enum Found {
     ToPull(Opened),
 }
 
-impl Bring<'_> {
+impl<'a> Bring<'a> {
+    pub(super) fn to_unpack(args: &'a Unpack) -> Self {
+        let keep = match &args.pull {
+            _ if args.no_store => Keep::Nothing,
+            None => Keep::Lacking,
+            Some(_) => Keep::Everything,
+        };
+        Self {
+            verb: "unpack",
+            image: &args.image,
+            platform: args.platform.platform.as_deref(),
+            pull: args.pull.as_ref(),
+            keep,
+            sync: args.sync,
+        }
+    }
+
     /// Opens the image; what the store lacks begins to come into it.
     pub(super) async fn open(
         &self,

@@ -9,9 +9,9 @@ use rustix::fs::Mode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::bring::Bring;
 use super::layer_blobs::layer_blobs;
 use super::open::Image;
-use super::unpack::bring;
 use super::unpacked::{attend, json_of, warn_of_left_out};
 use crate::cli::args::Unpack;
 use crate::cli::meter::LateMeter;
@@ -44,7 +44,7 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
         see_that_it_is_a_directory(point)?;
     }
     OverlayDirectory::judge(&args.dir)?;
-    let mut image = bring(&args).open(settings, &cancel).await?;
+    let mut image = Bring::to_unpack(&args).open(settings, &cancel).await?;
     let work = Work::new(&image, &args, settings)?;
     let chains = work.image.chains.clone();
     let work = move |meter: &LateMeter| work.run(meter, &cancel);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
 
-use super::bring::{Bring, Keep};
+use super::bring::Bring;
 use super::layer_blobs::layer_blobs;
 use super::open::Image;
 use super::unpacked::{attend, json_of, rows, warn_of_left_out};
@@ -35,7 +35,7 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     let cancel = signals::cancelled_by_signals();
     // What was typed is judged before anything is asked of anybody.
     let building = Building::begin(&args.dir)?;
-    let mut image = bring(&args).open(settings, &cancel).await?;
+    let mut image = Bring::to_unpack(&args).open(settings, &cancel).await?;
     let layers = layer_blobs(&image, settings.retry)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
     let work = move |meter: &LateMeter| {
@@ -51,23 +51,6 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     };
     let done = attend(&mut image, settings, LateMeter::new("unpacking", total), work).await?;
     tell(&image, &args.dir, &done, settings).await
-}
-
-/// How the image may come.
-pub(super) fn bring(args: &Unpack) -> Bring<'_> {
-    let keep = match &args.pull {
-        _ if args.no_store => Keep::Nothing,
-        None => Keep::Lacking,
-        Some(_) => Keep::Everything,
-    };
-    Bring {
-        verb: "unpack",
-        image: &args.image,
-        platform: args.platform.platform.as_deref(),
-        pull: args.pull.as_ref(),
-        keep,
-        sync: args.sync,
-    }
 }
 
 async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Result<ExitCode> {
