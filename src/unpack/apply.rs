@@ -1,12 +1,11 @@
 //! All layers of an image in one root: read and written several at once, applied one after the other.
 
 use std::io;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::blobs::{LayerBlob, PIECES, gone, read_layer};
+use super::blobs::{LayerBlob, PIECES, at_once, gone, read_layer};
 use super::inflate::{Inflated, connect};
 use super::stage::Stage;
 use super::staged::{self, Batch, StagedLayer};
@@ -16,9 +15,6 @@ use super::waiting::Waiting;
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 use crate::layer::Inflation;
-
-/// Layers that are read at once: one is applied, others are staged.
-const AT_ONCE: usize = 4;
 
 /// Inflated pieces of a layer that is staged which may wait.
 const PIECES_AHEAD: usize = 32;
@@ -40,9 +36,9 @@ impl Unpacker {
     ) -> Result<Vec<u64>, (usize, Error)> {
         let all = &Inflation::default();
         let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         // What is there already may be other file systems, which no file can be moved to.
-        let at_once = if self.bare { layers.len().min(cores).min(AT_ONCE) } else { 1 };
+        let at_once = if self.bare { at_once(layers.len()) } else { 1 };
+        // One is applied, the others are staged.
         let stagers = at_once.saturating_sub(1);
         if stagers > 0 {
             self.begin_stage().map_err(|error| (0, super::failed("unpack", "", error)))?;

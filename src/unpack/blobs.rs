@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::num::NonZero;
 
 use super::failed;
 use super::inflate::{Begun, Inflated, connect};
@@ -15,6 +16,9 @@ use crate::layer::{DiffId, Entries, Inflation, Limits};
 /// Inflated pieces of a layer that may wait to be read: enough to go on while many small files are made, and through
 /// to the next layer.
 pub(super) const PIECES: usize = 64;
+
+/// Layers that are read at once: each has megabytes on their way from one thread to another.
+const AT_ONCE: usize = 4;
 
 /// Opens the blob of a layer.
 pub type OpenBlob<'a> = Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
@@ -73,6 +77,12 @@ impl<'a> LayerBlob<'a> {
         };
         Ok(layers.iter().zip(diff_ids).map(blob).collect())
     }
+}
+
+/// How many of so many layers are read at once on this machine.
+pub(super) fn at_once(layers: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.min(AT_ONCE).min(layers)
 }
 
 /// The entries of a layer that is inflated on another thread.

@@ -1,6 +1,5 @@
 //! Unpacks the layers of an image that are not there yet, several at once.
 
-use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,11 +10,8 @@ use super::stack::{Layer, Stack};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Inflation;
-use crate::unpack::blobs::{LayerBlob, read_all};
+use crate::unpack::blobs::{LayerBlob, at_once, read_all};
 use crate::unpack::unpacker::{Options, Unpacked, Unpacker};
-
-/// Layers at once: each has megabytes on their way from one thread to another.
-const AT_ONCE: usize = 4;
 
 /// A layer and the stack that it is the top of.
 #[derive(Debug)]
@@ -116,8 +112,7 @@ impl OverlayDirectory {
 impl Run<'_> {
     /// What became of each, in their order; first of all the error that is to be told.
     fn all(&self, missing: Vec<Unpacking<'_>>) -> Vec<Outcome> {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = cores.min(AT_ONCE).min(missing.len());
+        let threads = at_once(missing.len());
         let missing: Vec<_> = missing.into_iter().map(|one| Mutex::new(Some(one))).collect();
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
