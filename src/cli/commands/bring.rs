@@ -77,18 +77,16 @@ impl<'a> Bring<'a> {
         if let Some(image) = Image::in_store(&place, self.platform, settings).await? {
             return Ok(Found::There(Box::new(image)));
         }
-        match &place {
-            Place::Either(reference) if self.keep != Keep::Nothing => {
-                registry(reference, settings).map(Found::ToPull)
-            }
-            Place::Registry(reference) if self.keep == Keep::Everything => {
-                registry(reference, settings).map(Found::ToPull)
-            }
-            _ => {
-                let image = Image::at(&place, self.platform, settings).await?;
-                Ok(Found::There(Box::new(image)))
-            }
+        let to_pull = match &place {
+            Place::Either(reference) => Some(reference).filter(|_| self.keep != Keep::Nothing),
+            Place::Registry(reference) => Some(reference).filter(|_| self.keep == Keep::Everything),
+            Place::Store(_) | Place::Layout { .. } | Place::Archive { .. } => None,
+        };
+        if let Some(reference) = to_pull {
+            return registry(reference, settings).map(Found::ToPull);
         }
+        let image = Image::at(&place, self.platform, settings).await?;
+        Ok(Found::There(Box::new(image)))
     }
 
     /// Begins to pull the image into the store.

@@ -10,18 +10,16 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::blame::blame;
 use super::bring::{Bring, Keep};
 use super::layer_blobs::layer_blobs;
 use super::open::Image;
-use super::unpacked::{attend, json_of, rows, warn_of_left_out};
+use super::unpacked::{attend, json_of, note_receipt, rows, told};
 use crate::archive::{Draft, Output, failed};
 use crate::cli::args::Export;
 use crate::cli::meter::{LateMeter, Meter};
-use crate::cli::output::{self, note};
-use crate::cli::settings::{Settings, Show};
+use crate::cli::output;
+use crate::cli::settings::Settings;
 use crate::cli::signals::{self, unless_cancelled};
-use crate::cli::size::{plural, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flatten::Tree;
 use crate::unpack::{LayerBlob, Unpacked};
@@ -56,9 +54,8 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     let start = Instant::now();
     let tree = Arc::new(read(&mut image, settings, &cancel).await?);
     let written = write(&image, &tree, target, args.sync, settings, &cancel).await?;
-    if let Err((number, error)) = written {
-        let Some(layer) = image.manifest()?.layers.get(number) else { return Err(error) };
-        return Err(blame(&*image.opened.source, layer, error, settings.retry).await);
+    if let Err(failed) = written {
+        return Err(told(&image, settings, failed).await);
     }
     tell(&image, &tree, path, start.elapsed(), settings).await
 }
@@ -172,16 +169,7 @@ async fn tell(
         bytes: tree.shown.bytes,
         left_out: tree.left_out.clone(),
     };
-    warn_of_left_out(&receipt);
-    if settings.show != Show::Nothing {
-        note(&format!(
-            "exported {}, {}, {}, {:.1} s",
-            plural(tree.sizes.len() as u64, "layer"),
-            plural(receipt.files, "file"),
-            size(receipt.bytes),
-            took.as_secs_f64()
-        ));
-    }
+    note_receipt("exported", tree.sizes.len(), &receipt, took, settings);
     if settings.json {
         let layers = rows(image, &tree.sizes)?;
         output::json(&json_of(image, ("file", path), layers, &receipt, took).await)?;

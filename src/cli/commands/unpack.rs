@@ -9,13 +9,12 @@ use rustix::fs::Mode;
 use super::bring::Bring;
 use super::layer_blobs::layer_blobs;
 use super::open::Image;
-use super::unpacked::{attend, json_of, rows, warn_of_left_out};
+use super::unpacked::{attend, json_of, note_receipt, rows};
 use crate::cli::args::Unpack;
 use crate::cli::meter::LateMeter;
-use crate::cli::output::{self, note};
-use crate::cli::settings::{Settings, Show};
+use crate::cli::output;
+use crate::cli::settings::Settings;
 use crate::cli::signals;
-use crate::cli::size::{plural, size};
 use crate::error::Result;
 use crate::unpack::{Building, Unpacked};
 
@@ -55,17 +54,7 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
 
 async fn tell(image: &Image, dir: &Path, done: &Done, settings: &Settings) -> Result<ExitCode> {
     let Done { receipt, sizes, took } = done;
-    warn_of_left_out(receipt);
-    if settings.show != Show::Nothing {
-        let (layers, files) = (sizes.len(), receipt.files);
-        note(&format!(
-            "unpacked {}, {}, {}, {:.1} s",
-            plural(layers as u64, "layer"),
-            plural(files, "file"),
-            size(receipt.bytes),
-            took.as_secs_f64()
-        ));
-    }
+    note_receipt("unpacked", sizes.len(), receipt, *took, settings);
     if !settings.json {
         output::line(&crate::escape(&dir.display().to_string()))?;
         return Ok(ExitCode::SUCCESS);

@@ -13,6 +13,7 @@ use super::report::receipt;
 use crate::cli::meter::LateMeter;
 use crate::cli::output::note;
 use crate::cli::settings::{Settings, Show};
+use crate::cli::size::{plural, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::Finished;
 use crate::unpack::Unpacked;
@@ -48,10 +49,39 @@ pub(super) async fn attend<T: Send + 'static>(
     show();
     match work.await {
         Ok(done) => Ok(done),
-        Err((number, error)) => match image.manifest()?.layers.get(number) {
-            Some(layer) => Err(blame(&*image.opened.source, layer, error, settings.retry).await),
-            None => Err(error),
-        },
+        Err(failed) => Err(told(image, settings, failed).await),
+    }
+}
+
+/// The error to tell of what failed with the layer of this number, where there is one.
+pub(super) async fn told(
+    image: &Image,
+    settings: &Settings,
+    (number, error): (usize, Error),
+) -> Error {
+    match image.manifest().ok().and_then(|manifest| manifest.layers.get(number)) {
+        Some(layer) => blame(&*image.opened.source, layer, error, settings.retry).await,
+        None => error,
+    }
+}
+
+/// Notes what was `done` with so many layers, and what could not be kept.
+pub(super) fn note_receipt(
+    done: &str,
+    layers: usize,
+    receipt: &Unpacked,
+    took: Duration,
+    settings: &Settings,
+) {
+    warn_of_left_out(receipt);
+    if settings.show != Show::Nothing {
+        note(&format!(
+            "{done} {}, {}, {}, {:.1} s",
+            plural(layers as u64, "layer"),
+            plural(receipt.files, "file"),
+            size(receipt.bytes),
+            took.as_secs_f64()
+        ));
     }
 }
 
