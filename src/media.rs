@@ -16,6 +16,9 @@ impl MediaType {
     /// OCI image manifest.
     pub const OCI_MANIFEST: Self =
         Self(Cow::Borrowed("application/vnd.oci.image.manifest.v1+json"));
+    /// OCI artifact manifest, of the release candidates of image-spec 1.1 only; registries still hold some.
+    pub const OCI_ARTIFACT: Self =
+        Self(Cow::Borrowed("application/vnd.oci.artifact.manifest.v1+json"));
     /// OCI image config.
     pub const OCI_CONFIG: Self = Self(Cow::Borrowed("application/vnd.oci.image.config.v1+json"));
     /// Docker manifest list, the elder of the OCI index.
@@ -49,9 +52,14 @@ impl MediaType {
         *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST
     }
 
+    /// Whether it names an artifact manifest, which lists blobs and has no config.
+    pub fn is_artifact_manifest(&self) -> bool {
+        *self == Self::OCI_ARTIFACT
+    }
+
     /// Whether it names a manifest or a list of them.
     pub fn is_document(&self) -> bool {
-        self.is_index() || self.is_manifest()
+        self.is_index() || self.is_manifest() || self.is_artifact_manifest()
     }
 
     /// Whether it is Docker's schema 1, which was never content-addressed.

@@ -83,6 +83,9 @@ impl Inner {
                         "docker has no use for an artifact: its config is {kind}"
                     ));
                 }
+                Content::Artifact(_) => {
+                    return refuse("docker has no use for an artifact manifest".to_owned());
+                }
                 Content::Manifest(_) => {}
             }
         }

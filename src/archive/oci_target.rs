@@ -190,6 +190,7 @@ fn runnable<'a>(
 ) -> Option<&'a Manifest> {
     match document.content() {
         Content::Manifest(manifest) => Some(manifest),
+        Content::Artifact(_) => None,
         Content::Index(index) => {
             let host = Platform::host();
             let chosen = platform::select(&host, &index.manifests).into_iter().next()?;
@@ -222,10 +223,8 @@ impl Target for OciTarget {
         let mut state = self.state();
         for document in image.documents {
             state.documents.insert(document.digest().clone(), document.clone());
-            if let Content::Manifest(manifest) = document.content() {
-                let sizes = manifest.blobs().map(|blob| (blob.digest.clone(), blob.size));
-                state.sizes.extend(sizes);
-            }
+            let sizes = document.blobs().map(|blob| (blob.digest.clone(), blob.size));
+            state.sizes.extend(sizes);
         }
         Box::pin(ready(Ok(false)))
     }

@@ -39,6 +39,8 @@ pub enum Content {
     Manifest(Box<Manifest>),
     /// A list of manifests.
     Index(Box<Index>),
+    /// Blobs about a subject: an artifact manifest of the release candidates of image-spec 1.1.
+    Artifact(Box<Artifact>),
 }
 
 /// View of an image manifest, OCI's or Docker's.
@@ -62,6 +64,17 @@ pub struct Index {
     #[serde(default, deserialize_with = "objects")]
     pub manifests: Vec<Descriptor>,
     /// The manifest this one is about, where it is a referrer.
+    #[serde(default, deserialize_with = "optional_object")]
+    pub subject: Option<Descriptor>,
+}
+
+/// View of an OCI artifact manifest. It has no platform and nothing in it runs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Artifact {
+    /// What it consists of.
+    #[serde(default, deserialize_with = "objects")]
+    pub blobs: Vec<Descriptor>,
+    /// The manifest this one is about.
     #[serde(default, deserialize_with = "optional_object")]
     pub subject: Option<Descriptor>,
 }
@@ -130,15 +143,27 @@ impl Document {
     /// The manifest view.
     ///
     /// # Errors
-    /// [`ErrorKind::Document`] where it is an index.
+    /// [`ErrorKind::Document`] where it is an index, [`ErrorKind::Unsupported`] where it is an artifact manifest.
     pub fn manifest(&self) -> Result<&Manifest> {
+        let what = || format!("document {}", self.digest());
         match &self.content {
             Content::Manifest(manifest) => Ok(manifest),
             Content::Index(_) => {
-                Err(Error::new(ErrorKind::Document, format!("document {}", self.digest()))
-                    .because("is an index, not a manifest"))
+                Err(Error::new(ErrorKind::Document, what()).because("is an index, not a manifest"))
             }
+            Content::Artifact(_) => Err(Error::new(ErrorKind::Unsupported, what())
+                .because("is an artifact manifest, which has no layers")),
         }
+    }
+
+    /// The blobs that it names itself, in the order they are listed: config first, then layers. An index names none.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let (config, blobs): (_, &[Descriptor]) = match &self.content {
+            Content::Manifest(manifest) => (Some(&manifest.config), &manifest.layers),
+            Content::Artifact(artifact) => (None, &artifact.blobs),
+            Content::Index(_) => (None, &[]),
+        };
+        config.into_iter().chain(blobs)
     }
 }
 

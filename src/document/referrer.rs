@@ -24,6 +24,7 @@ impl Document {
         match &self.content {
             Content::Manifest(manifest) => manifest.subject.as_ref(),
             Content::Index(index) => index.subject.as_ref(),
+            Content::Artifact(artifact) => artifact.subject.as_ref(),
         }
     }
 
@@ -32,7 +33,7 @@ impl Document {
         let own: Described = serde_json::from_slice(&self.bytes).unwrap_or_default();
         let config = match &self.content {
             Content::Manifest(manifest) => Some(manifest.config.media_type.clone()),
-            Content::Index(_) => None,
+            Content::Index(_) | Content::Artifact(_) => None,
         };
         let artifact_type = own.artifact_type.filter(|kind| !kind.as_str().is_empty()).or(config);
         let Descriptor { media_type, digest, size, .. } = &self.descriptor;

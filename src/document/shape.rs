@@ -13,12 +13,13 @@ use super::{Content, DOCUMENT_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 
-const KNOWN_KEYS: [&str; 10] = [
+const KNOWN_KEYS: [&str; 11] = [
     "schemaVersion",
     "mediaType",
     "artifactType",
     "config",
     "layers",
+    "blobs",
     "manifests",
     "fsLayers",
     "history",
@@ -39,6 +40,8 @@ pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, Con
     let parse = |error: serde_json::Error| refuse("malformed").caused_by(error);
     let content = if media_type.is_index() {
         Content::Index(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
+    } else if media_type.is_artifact_manifest() {
+        Content::Artifact(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
     } else {
         Content::Manifest(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
     };
@@ -97,7 +100,11 @@ impl Shape {
             return Err(Error::new(ErrorKind::Unsupported, "manifest")
                 .because("Docker schema 1, which no client can verify; push the image again with a current tool"));
         }
-        if self.schema_version != Some(Value::from(2)) {
+        // Artifact manifests have none.
+        let is_artifact = own.as_ref().is_some_and(MediaType::is_artifact_manifest);
+        if self.schema_version != Some(Value::from(2))
+            && !(is_artifact && self.schema_version.is_none())
+        {
             return Err(refuse("schemaVersion is not 2"));
         }
         if self.has("fsLayers") || self.has("history") {
@@ -105,7 +112,8 @@ impl Shape {
         }
         let chosen = match (own, declared) {
             (Some(own), declared) if own.is_document() => {
-                if declared.is_document() && declared.is_index() != own.is_index() {
+                let kinds = |kind: &MediaType| (kind.is_index(), kind.is_artifact_manifest());
+                if declared.is_document() && kinds(declared) != kinds(&own) {
                     return Err(refuse(format!(
                         "ambiguous: sent as {declared}, but says it is {own}"
                     )));
@@ -137,8 +145,13 @@ impl Shape {
     }
 
     fn agrees_with(&self, media_type: &MediaType) -> Result<()> {
-        let foreign: &[&str] =
-            if media_type.is_index() { &["config", "layers"] } else { &["manifests"] };
+        let foreign: &[&str] = if media_type.is_artifact_manifest() {
+            &["config", "layers", "manifests"]
+        } else if media_type.is_index() {
+            &["config", "layers"]
+        } else {
+            &["manifests"]
+        };
         match foreign.iter().find(|key| self.has(key)) {
             None => Ok(()),
             Some(key) => {
@@ -302,6 +315,25 @@ mod tests {
         for declared in ["", MediaType::OCI_INDEX.as_str(), MediaType::OCI_MANIFEST.as_str()] {
             assert_eq!(kind(&both, declared), Err(ErrorKind::Document), "{declared}");
         }
+    }
+
+    #[test]
+    fn artifact_manifest_needs_no_schema_version_and_nothing_of_other_kinds() {
+        let own = MediaType::OCI_ARTIFACT;
+        let with = |more: &str| format!(r#"{{"mediaType":"{own}","artifactType":"a/b"{more}}}"#);
+        for declared in ["", "application/json", own.as_str()] {
+            assert_eq!(kind(&with(r#","blobs":[]"#), declared), Ok(own.clone()), "{declared}");
+        }
+        for more in [
+            r#","manifests":[]"#,
+            r#","layers":[]"#,
+            r#","blobs":[],"Blobs":[]"#,
+            r#","schemaVersion":1"#,
+        ] {
+            assert_eq!(kind(&with(more), ""), Err(ErrorKind::Document), "{more}");
+        }
+        let as_image = kind(&with(""), MediaType::OCI_MANIFEST.as_str());
+        assert_eq!(as_image, Err(ErrorKind::Document));
     }
 
     #[test]

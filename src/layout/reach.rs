@@ -92,8 +92,8 @@ impl Reach {
 
     fn below(&mut self, root: &Path, document: &Document, depth: usize) -> Result<()> {
         match document.content() {
-            Content::Manifest(manifest) => {
-                for blob in manifest.blobs() {
+            Content::Manifest(_) | Content::Artifact(_) => {
+                for blob in document.blobs() {
                     let here =
                         blob.digest.algorithm().is_ok() && self.kept.insert(blob.digest.clone());
                     if here && !blob.media_type.is_foreign() {

@@ -103,8 +103,8 @@ impl Known {
     fn prove(&mut self, document: &Document) {
         self.proven.insert(document.digest().clone());
         match document.content() {
-            Content::Manifest(manifest) => {
-                let held = manifest.blobs().filter(|blob| !blob.media_type.is_foreign());
+            Content::Manifest(_) | Content::Artifact(_) => {
+                let held = document.blobs().filter(|blob| !blob.media_type.is_foreign());
                 self.proven.extend(held.map(|blob| blob.digest.clone()));
             }
             Content::Index(index) => {
@@ -194,8 +194,7 @@ impl Repository {
         let Some(lender) = nearest else { return };
         let mut known = self.known();
         for document in image.documents {
-            let Content::Manifest(manifest) = document.content() else { continue };
-            for blob in manifest.blobs() {
+            for blob in document.blobs() {
                 known.lenders.insert(blob.digest.clone(), lender.to_owned());
             }
         }

@@ -69,7 +69,7 @@ impl Documents {
 impl Facts {
     fn of(document: &Document) -> Self {
         let children = match document.content() {
-            Content::Manifest(_) => Vec::new(),
+            Content::Manifest(_) | Content::Artifact(_) => Vec::new(),
             Content::Index(index) => index.manifests.clone(),
         };
         Self {

@@ -115,8 +115,8 @@ impl Registry {
             Err(Fault::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", why))
         };
         match document.content() {
-            Content::Manifest(manifest) => {
-                for blob in manifest.blobs().filter(|blob| !blob.media_type.is_foreign()) {
+            Content::Manifest(_) | Content::Artifact(_) => {
+                for blob in document.blobs().filter(|blob| !blob.media_type.is_foreign()) {
                     match self.layout.stat(&blob.digest).await {
                         Ok(found) if found.size == blob.size => {}
                         _ => return lacks("blob", &blob.digest),

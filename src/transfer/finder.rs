@@ -155,6 +155,7 @@ impl<'f> Finder<'f> {
                             chosen => return chosen,
                         }
                     }
+                    Content::Artifact(_) => {}
                     Content::Manifest(_) if entry.platform.is_some() => {
                         let platform = entry.platform.clone();
                         return Ok((document, platform));
@@ -231,10 +232,14 @@ impl<'f> Finder<'f> {
         if own.is_empty() || platform::matches(wanted, &own) {
             return Ok(());
         }
-        let what = format!("platform {wanted} of {}", self.reference);
-        Err(Error::new(ErrorKind::NotFound, what)
+        Err(self.no_platform(wanted, &format!("it is there for {own} only")))
+    }
+
+    /// The error of an image that has no manifest for this platform.
+    pub(super) fn no_platform(&self, wanted: &Platform, why: &str) -> Error {
+        Error::new(ErrorKind::NotFound, format!("platform {wanted} of {}", self.reference))
             .at(self.source.place())
-            .because(format!("it is there for {own} only")))
+            .because(why)
     }
 
     /// An index entry without a platform says it in its config only; an artifact's config says nothing.

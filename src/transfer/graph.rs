@@ -129,10 +129,8 @@ impl Graph {
         let mut seen = HashSet::new();
         let mut blobs = Vec::new();
         for document in self.all_documents() {
-            if let Content::Manifest(manifest) = document.content() {
-                let new = manifest.blobs().filter(|blob| seen.insert(blob.digest.clone()));
-                blobs.extend(new.cloned());
-            }
+            let new = document.blobs().filter(|blob| seen.insert(blob.digest.clone()));
+            blobs.extend(new.cloned());
         }
         self.blobs = blobs;
         check_sizes(self)
@@ -250,6 +248,12 @@ async fn documents(
         _ => root,
     };
     match (platforms, root.content()) {
+        (platforms, Content::Artifact(_)) => {
+            if let Some(platform) = platforms.demanded().first() {
+                return Err(finder.no_platform(platform, "it is an artifact and runs nowhere"));
+            }
+            return Ok((vec![root], chosen_from));
+        }
         (platforms, Content::Manifest(manifest)) => {
             for platform in platforms.demanded() {
                 finder.check_platform(&root, manifest, platform).await?;
@@ -296,8 +300,7 @@ fn check_sizes(graph: &Graph) -> Result<()> {
     let sizes: HashMap<&Digest, u64> =
         graph.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
     for document in graph.all_documents() {
-        let Content::Manifest(manifest) = document.content() else { continue };
-        if let Some(odd) = manifest.blobs().find(|blob| sizes.get(&blob.digest) != Some(&blob.size))
+        if let Some(odd) = document.blobs().find(|blob| sizes.get(&blob.digest) != Some(&blob.size))
         {
             let why = format!("blob {} has two sizes", odd.digest);
             return Err(Error::new(ErrorKind::Document, format!("manifest {}", document.digest()))

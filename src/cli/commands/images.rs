@@ -60,7 +60,7 @@ impl Row {
         let root = store.document(&self.entry.descriptor).await?;
         let mut manifests = Vec::new();
         match root.content() {
-            Content::Manifest(_) => manifests.push(root),
+            Content::Manifest(_) | Content::Artifact(_) => manifests.push(root),
             Content::Index(index) => {
                 for child in index.manifests.iter().filter(|child| !child.is_attestation()) {
                     // A platform that was not pulled is no fault.
@@ -82,9 +82,9 @@ impl Row {
         document: &Document,
         counted: &mut HashSet<Digest>,
     ) -> Result<()> {
-        let Content::Manifest(manifest) = document.content() else { return Ok(()) };
-        let new = manifest.blobs().filter(|blob| counted.insert(blob.digest.clone()));
+        let new = document.blobs().filter(|blob| counted.insert(blob.digest.clone()));
         self.size += new.map(|blob| blob.size).sum::<u64>();
+        let Content::Manifest(manifest) = document.content() else { return Ok(()) };
         if manifest.config.media_type.is_image_config() {
             let bytes =
                 read_small(store, &manifest.config, CONFIG_LIMIT, RetryPolicy::default()).await?;

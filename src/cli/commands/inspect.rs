@@ -20,7 +20,7 @@ pub(in crate::cli) async fn run(args: Look, settings: &Settings) -> Result<ExitC
     let manifest = image.manifest()?;
     let platforms = match image.root.content() {
         Content::Index(index) => available(&index.manifests),
-        Content::Manifest(_) => vec![image.config.platform().to_string()],
+        Content::Manifest(_) | Content::Artifact(_) => vec![image.config.platform().to_string()],
     };
     let chosen_from = image.opened.source.chosen_from(&image.root).await;
     let root = chosen_from.as_ref().unwrap_or(&image.root);

@@ -76,10 +76,10 @@ async fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Di
         }
         match store.document(&descriptor).await {
             Ok(document) => match document.content() {
-                Content::Manifest(manifest) => {
-                    held.extend(manifest.blobs().map(|blob| blob.digest.clone()));
-                }
                 Content::Index(index) => left.extend(index.manifests.iter().cloned()),
+                Content::Manifest(_) | Content::Artifact(_) => {
+                    held.extend(document.blobs().map(|blob| blob.digest.clone()));
+                }
             },
             Err(error) => tracing::info!("{}: its blobs are saved too", error.chain()),
         }

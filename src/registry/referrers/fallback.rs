@@ -105,7 +105,7 @@ fn no_list(document: &Document) -> Error {
 fn listed(list: &Document) -> Option<&[Descriptor]> {
     match list.content() {
         Content::Index(index) => Some(&index.manifests),
-        Content::Manifest(_) => None,
+        Content::Manifest(_) | Content::Artifact(_) => None,
     }
 }
 
