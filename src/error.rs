@@ -71,6 +71,8 @@ pub enum Matter {
     SharedCredential,
     /// The local store has no image of the name.
     NotStored,
+    /// Nothing says where the local store is.
+    NoStorePath,
     /// The index lacks the platform.
     NoPlatform,
     /// The index names manifests that are not there.

@@ -47,6 +47,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Matter::TagAlone => "give the digest in place of the tag to delete them all",
         Matter::LayersElsewhere => "`rpull copy SRC NAME` brings images to other places",
         Matter::NotStored => "`rpull images` lists what is there",
+        Matter::NoStorePath => "give the directory with --store DIR",
         Matter::NoPlatform => "choose one with --platform, or take all with --all-platforms",
         Matter::NoChildren => {
             "choose what to move with --platform, or pull it with --all-platforms first"

@@ -8,6 +8,7 @@ mod exit;
 mod lines;
 mod meter;
 mod output;
+mod peers;
 mod prompt;
 mod settings;
 mod signals;
@@ -25,8 +26,9 @@ use self::settings::Settings;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let words = std::env::args_os().collect();
-    let words = match verb::with_verb(words) {
+    let words: Vec<_> = std::env::args_os().collect();
+    let store = verb::typed_store(&words);
+    let words = match verb::with_verb(words, |image| settings::stored(store, image)) {
         Ok(words) => words,
         Err(text) => {
             output::error_line(&text);
@@ -63,7 +65,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
     let settings = match cli.verb {
         Verb::Completions { shell } => return commands::shell::completions(shell),
         Verb::Man => return commands::shell::man(),
-        _ => Settings::new(cli.common)?,
+        _ => Settings::new(cli.common),
     };
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
     let runtime =

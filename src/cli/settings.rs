@@ -1,5 +1,6 @@
 //! What was typed and what the environment says, turned into what the library takes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +28,8 @@ pub(super) enum Show {
 /// What all commands need.
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) store: PathBuf,
+    /// `--store`, where it was typed; see [`Settings::store`].
+    store: Option<PathBuf>,
     pub(super) offline: bool,
     pub(super) json: bool,
     /// Results only.
@@ -38,26 +40,20 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(common: Common) -> Result<Self> {
-        let show = match common.progress {
-            _ if common.quiet => Show::Nothing,
-            ProgressKind::None => Show::Nothing,
-            ProgressKind::Tty => Show::Bars,
-            ProgressKind::Auto if output::stderr_is_terminal() => Show::Bars,
-            ProgressKind::Plain | ProgressKind::Auto => Show::Lines,
-        };
-        Ok(Self {
-            store: store_path(common.store)?,
+    pub(super) fn new(common: Common) -> Self {
+        let screen = output::stderr_is_terminal() && has_cursor(std::env::var_os("TERM"));
+        Self {
+            store: common.store,
             offline: common.offline,
             json: common.json,
             quiet: common.quiet,
-            show,
+            show: show(common.progress, common.quiet, screen),
             retry: RetryPolicy {
                 attempts: common.registry.retries.saturating_add(1),
                 ..RetryPolicy::default()
             },
             registry: common.registry,
-        })
+        }
     }
 
     /// The same for one side of a copy, where that has ways of its own.
@@ -78,7 +74,7 @@ impl Settings {
 
     /// The same with another store.
     pub(super) fn with_store(&self, store: PathBuf) -> Self {
-        Self { store, ..self.clone() }
+        Self { store: Some(store), ..self.clone() }
     }
 
     /// Whether both would show the same `--creds`.
@@ -191,9 +187,28 @@ impl Settings {
         Credentials::new(options).ok()?.holder(registry).await
     }
 
+    /// Directory of the local store, for commands that cannot do without it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] where neither an option nor the environment says where it is.
+    pub(super) fn store(&self) -> Result<PathBuf> {
+        store_path(self.store.clone(), process_variable).ok_or_else(|| {
+            Error::new(ErrorKind::Store, "store")
+                .because(
+                    "neither --store, RPULL_STORE, XDG_DATA_HOME nor HOME is set to a directory",
+                )
+                .about(Matter::NoStorePath)
+        })
+    }
+
     /// The local store, to look at; `None` where nothing was ever pulled.
     pub(super) fn existing_store(&self) -> Result<Option<Arc<Layout>>> {
-        existing_layout(&self.store)
+        existing_layout(&self.store()?)
+    }
+
+    /// The local store, where it is no more than the first place to look at.
+    pub(super) fn store_if_any(&self) -> Result<Option<Arc<Layout>>> {
+        self.store().map_or(Ok(None), |path| existing_layout(&path))
     }
 
     /// The local store, which must hold `name`.
@@ -226,16 +241,82 @@ pub(super) fn platform(typed: Option<&str>) -> Result<Choice> {
     }
 }
 
-fn store_path(typed: Option<PathBuf>) -> Result<PathBuf> {
-    let set =
-        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let chosen = typed.or_else(|| set("RPULL_STORE")).or_else(|| {
-        // The XDG specification says to ignore a relative path.
-        let data = set("XDG_DATA_HOME").filter(|path| path.is_absolute());
-        Some(data.or_else(|| Some(set("HOME")?.join(".local/share")))?.join("rpull"))
-    });
-    chosen.ok_or_else(|| {
-        Error::new(ErrorKind::Store, "store")
-            .because("neither --store, RPULL_STORE nor HOME is set")
+/// Whether the store in this directory, or where the environment says, has an image of this name. A damaged one has
+/// none: no command that needs it is known yet.
+pub(super) fn stored(typed: Option<PathBuf>, image: &Reference) -> bool {
+    let store = store_path(typed, process_variable).and_then(|path| Layout::open(&path).ok());
+    let entry = store.and_then(|store| store.entry(&image.to_string()).ok());
+    entry.flatten().is_some()
+}
+
+fn process_variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The directory that was typed, else what the environment says. A relative `HOME` or `XDG_DATA_HOME` says nothing:
+/// the store would be another one in each directory.
+fn store_path(
+    typed: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let absolute = |name: &str| set(name).filter(|path| path.is_absolute());
+    typed.or_else(|| set("RPULL_STORE")).or_else(|| {
+        let data = absolute("XDG_DATA_HOME");
+        Some(data.or_else(|| Some(absolute("HOME")?.join(".local/share")))?.join("rpull"))
     })
+}
+
+/// How progress is told; bars need a screen that can move its cursor.
+fn show(kind: ProgressKind, quiet: bool, screen: bool) -> Show {
+    match kind {
+        _ if quiet => Show::Nothing,
+        ProgressKind::None => Show::Nothing,
+        ProgressKind::Tty | ProgressKind::Auto if screen => Show::Bars,
+        ProgressKind::Tty | ProgressKind::Auto | ProgressKind::Plain => Show::Lines,
+    }
+}
+
+/// Whether a terminal of this `TERM` can move its cursor.
+fn has_cursor(term: Option<OsString>) -> bool {
+    term.is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_path_needs_an_absolute_home() {
+        let path = |typed: Option<&str>, set: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            };
+            let path = store_path(typed.map(PathBuf::from), variable);
+            path.map(|path| path.display().to_string()).unwrap_or_default()
+        };
+        let home = ("HOME", "/h");
+        assert_eq!(path(None, &[home]), "/h/.local/share/rpull");
+        assert_eq!(path(None, &[home, ("XDG_DATA_HOME", "/d")]), "/d/rpull");
+        assert_eq!(path(None, &[home, ("XDG_DATA_HOME", "d")]), "/h/.local/share/rpull");
+        assert_eq!(path(None, &[home, ("RPULL_STORE", "s")]), "s");
+        assert_eq!(path(Some("t"), &[home, ("RPULL_STORE", "s")]), "t");
+        for unusable in ["", "h", "."] {
+            assert_eq!(path(None, &[("HOME", unusable)]), "");
+        }
+        assert_eq!(path(None, &[]), "");
+    }
+
+    #[test]
+    fn progress_without_cursor_is_plain_lines() {
+        for kind in [ProgressKind::Auto, ProgressKind::Tty] {
+            assert_eq!(show(kind, false, true), Show::Bars);
+            assert_eq!(show(kind, false, false), Show::Lines);
+            assert_eq!(show(kind, true, true), Show::Nothing);
+        }
+        assert_eq!(show(ProgressKind::Plain, false, true), Show::Lines);
+        assert_eq!(show(ProgressKind::None, false, true), Show::Nothing);
+        assert!(has_cursor(Some("xterm".into())));
+        assert!(![None, Some("".into()), Some("dumb".into())].into_iter().any(has_cursor));
+    }
 }

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: once to stop with what is there, twice to stop at once.
+//! Ctrl-C and SIGTERM: once to stop with what is there, twice to stop at once. A signal that the parent process has
+//! set to be ignored stays ignored, as POSIX shells do it for `rpull … &` in a script.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -24,12 +25,26 @@ pub(super) fn exit_code() -> u8 {
 /// A token that the first signal cancels; the second one ends the process.
 pub(super) fn cancelled_by_signals() -> CancellationToken {
     let token = CancellationToken::new();
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    // Without handlers a signal ends the process at once, which loses nothing either.
-    if let (Ok(interrupt), Ok(terminate)) = signals {
-        tokio::spawn(watch(interrupt, terminate, token.clone()));
-    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let listen = |kind: SignalKind| {
+        if is_ignored(&status, kind) {
+            return None;
+        }
+        // Without a handler a signal ends the process at once, which loses nothing either.
+        signal(kind).ok()
+    };
+    let interrupt = listen(SignalKind::interrupt());
+    let terminate = listen(SignalKind::terminate());
+    tokio::spawn(watch(interrupt, terminate, token.clone()));
     token
+}
+
+/// Whether the process ignores the signal, by its `/proc/self/status`. Nothing but the parent process makes it so.
+fn is_ignored(status: &str, kind: SignalKind) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    // Bit 0 is signal 1.
+    (mask >> (kind.as_raw_value() - 1)) & 1 == 1
 }
 
 /// Waits for the work unless a signal comes first.
@@ -54,11 +69,15 @@ pub(super) async fn opened_unless_cancelled<T: Send + 'static>(
         .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).caused_by(error)))
 }
 
-async fn watch(mut interrupt: Signal, mut terminate: Signal, token: CancellationToken) {
+async fn watch(
+    mut interrupt: Option<Signal>,
+    mut terminate: Option<Signal>,
+    token: CancellationToken,
+) {
     loop {
         let code = tokio::select! {
-            _ = interrupt.recv() => INTERRUPTED,
-            _ = terminate.recv() => TERMINATED,
+            () = arrival(&mut interrupt) => INTERRUPTED,
+            () = arrival(&mut terminate) => TERMINATED,
         };
         CODE.store(code, Ordering::Relaxed);
         if token.is_cancelled() {
@@ -68,7 +87,33 @@ async fn watch(mut interrupt: Signal, mut terminate: Signal, token: Cancellation
     }
 }
 
+/// Waits for the signal; for ever where there is no handler for it.
+async fn arrival(signal: &mut Option<Signal>) {
+    let arrived = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if arrived.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
 #[expect(clippy::exit, reason = "the user asked twice; partials are safe on disk at any moment")]
 fn leave(code: u8) -> ! {
     std::process::exit(code.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signal_mask_of_status_names_ignored_signals() {
+        let status = "Name:\trpull\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001002\n";
+        assert!(is_ignored(status, SignalKind::interrupt()));
+        assert!(!is_ignored(status, SignalKind::terminate()));
+        for unreadable in ["", "SigIgn:", "SigIgn:\tall\n"] {
+            assert!(!is_ignored(unreadable, SignalKind::interrupt()));
+        }
+    }
 }

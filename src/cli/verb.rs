@@ -1,19 +1,29 @@
 //! Finds the verb among the words, because `rpull alpine:3.14` has none and options may stand before it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use clap::{Command, CommandFactory as _};
 
 use super::args::Cli;
+use super::peers::counterpart;
+use crate::reference::Reference;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
 const LATER: [&str; 6] = ["analyze", "cat", "diff", "files", "mirror", "stats"];
 
 /// The words with a verb in front, so that each option is read by the verb it belongs to.
 ///
+/// A bare word, one without `/ : @ .`, is an image only where `in_store` says so: a verb of another tool, or a typing
+/// slip, must not become a request to Docker Hub.
+///
 /// # Errors
-/// The text for people, where the first word is nearly a verb: a typing slip must not become a pull.
-pub(super) fn with_verb(words: Vec<OsString>) -> Result<Vec<OsString>, String> {
+/// The text for people, where the first word is neither a verb nor such an image.
+pub(super) fn with_verb(
+    words: Vec<OsString>,
+    in_store: impl FnOnce(&Reference) -> bool,
+) -> Result<Vec<OsString>, String> {
     let command = Cli::command();
     let Some(at) = first_word(&words, &command) else { return Ok(words) };
     let Some(word) = words.get(at).map(|word| word.to_string_lossy().into_owned()) else {
@@ -26,20 +36,50 @@ pub(super) fn with_verb(words: Vec<OsString>) -> Result<Vec<OsString>, String> {
         }
         return Ok(arranged);
     }
-    if LATER.contains(&word.as_str()) {
-        return Err(format!(
-            "`{word}` is not there yet; to pull an image of that name: rpull pull {word}"
-        ));
+    if arranged.iter().take(at).any(|option| option == "--help" || option == "-h") {
+        return Ok(arranged);
     }
-    if !word.contains(['/', ':', '@', '.'])
-        && let Some(verb) = nearest(&command, &word)
-    {
-        return Err(format!(
-            "did you mean `{verb}`? to pull an image of that name: rpull pull {word}"
-        ));
+    if let Some(why) = not_an_image(&command, &word, in_store) {
+        let shown = crate::escape(&word);
+        return Err(format!("{why} to pull an image of that name: rpull pull {shown}"));
     }
     arranged.insert(1, "pull".into());
     Ok(arranged)
+}
+
+/// Why this word, which is no verb, is not taken for an image either.
+fn not_an_image(
+    command: &Command,
+    word: &str,
+    in_store: impl FnOnce(&Reference) -> bool,
+) -> Option<String> {
+    if LATER.contains(&word) {
+        return Some(format!("`{word}` is not there yet;"));
+    }
+    // What cannot be a name is refused as that.
+    let reference = word.parse().ok().filter(|_| !word.contains(['/', ':', '@', '.']))?;
+    let (peer, near) = (counterpart(word), nearest(command, word));
+    if near.is_none() && in_store(&reference) {
+        return None;
+    }
+    Some(match peer.map(str::to_owned).or(near) {
+        Some(verb) => format!("did you mean `{verb}`?"),
+        None => format!("`{word}` is neither a command nor an image in the store;"),
+    })
+}
+
+/// `--store`, where it was typed, wherever that stands.
+pub(super) fn typed_store(words: &[OsString]) -> Option<PathBuf> {
+    let mut words = words.iter().take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        if word == "--store" {
+            return words.next().map(PathBuf::from);
+        }
+        if let Some(path) = word.as_bytes().strip_prefix(b"--store=") {
+            return Some(OsStr::from_bytes(path).into());
+        }
+    }
+    None
 }
 
 /// Position of the first word that is neither an option nor an option's value.
@@ -132,7 +172,11 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        with_verb(words).map(joined)
+        let in_store = |reference: &Reference| {
+            ["docker.io/library/debian:latest", "docker.io/library/sync:latest"]
+                .contains(&reference.to_string().as_str())
+        };
+        with_verb(words, in_store).map(joined)
     }
 
     #[test]
@@ -175,12 +219,47 @@ mod tests {
                 arrange(&format!("rpull {slip} a")).unwrap_err().contains(&format!("`{verb}`"))
             );
         }
-        assert_eq!(arrange("rpull php").unwrap(), "rpull pull php", "two edits from `cp`");
         assert!(arrange("rpull mirror a b").unwrap_err().contains("`mirror` is not there yet"));
         assert_eq!(arrange("rpull pull demo").unwrap(), "rpull pull demo");
         assert_eq!(arrange("rpull help pull").unwrap(), "rpull help pull");
-        assert_eq!(arrange("rpull debian").unwrap(), "rpull pull debian");
-        assert_eq!(arrange("rpull x").unwrap(), "rpull pull x");
+    }
+
+    #[test]
+    fn bare_word_absent_from_store_is_refused_whatever_follows() {
+        for (line, part) in [
+            ("rpull version", "did you mean `rpull --version`?"),
+            ("rpull list-tags docker://alpine", "did you mean `tags`?"),
+            ("rpull ps -a", "did you mean `images`?"),
+            ("rpull rmi a:1", "did you mean `rm`?"),
+            ("rpull --plan run a:1", "did you mean `unpack`?"),
+            ("rpull -q alpine", "neither a command nor an image in the store"),
+            ("rpull alpine --platform x", "rpull pull alpine"),
+            ("rpull alpine debian:12 --all-tags", "rpull pull alpine"),
+            ("rpull -- alpine", "rpull pull alpine"),
+            ("rpull --store /s --limit-rate 1M php", "`php` is neither"),
+        ] {
+            let refusal = arrange(line).unwrap_err();
+            assert!(refusal.contains(part), "{line}: {refusal}");
+        }
+        assert_eq!(arrange("rpull debian x").unwrap(), "rpull pull debian x");
+        assert_eq!(
+            arrange("rpull -v sync").unwrap(),
+            "rpull pull -v sync",
+            "an image in the store"
+        );
+        assert!(arrange("rpull histor\u{1b}y").unwrap().contains("pull"), "refused as no name");
+    }
+
+    #[test]
+    fn typed_store_is_found_in_any_place() {
+        let store = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            typed_store(&words).map(|path| path.display().to_string())
+        };
+        assert_eq!(store("rpull --store /s a").as_deref(), Some("/s"));
+        assert_eq!(store("rpull a -q --store=/s").as_deref(), Some("/s"));
+        assert_eq!(store("rpull a"), None);
+        assert_eq!(store("rpull -- --store /s"), None);
     }
 
     #[test]

@@ -46,7 +46,9 @@ async fn a_verb_is_never_taken_for_an_image() {
     }
     cli.run(&["--offline", "pull/o"]).await.expect(3, "docker.io/pull/o:latest");
     cli.run(&["--json"]).await.expect(2, "Usage: rpull");
-    cli.run(&["--all-tags", "--offline", "a"]).await.expect(3, "--offline asks no registry");
+    cli.run(&["pull", "--all-tags", "--offline", "a"])
+        .await
+        .expect(3, "--offline asks no registry");
 }
 
 #[tokio::test]

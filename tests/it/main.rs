@@ -30,6 +30,8 @@ mod cli_pins;
 #[cfg(test)]
 mod cli_pull;
 #[cfg(test)]
+mod cli_start;
+#[cfg(test)]
 mod cli_store;
 #[cfg(test)]
 mod cli_unpack;

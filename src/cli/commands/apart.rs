@@ -11,17 +11,18 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Errors
 /// [`ErrorKind::Reference`] where it cannot be there.
 pub(super) fn check(args: &Unpack, settings: &Settings) -> Result<()> {
-    let (dir, store) = (place_of(&args.dir), place_of(&settings.store));
+    let dir = place_of(&args.dir);
+    let store = settings.store().ok().map(|store| place_of(&store));
     let refuse = |path: &Path, why| {
         let what = format!("directory '{}'", path.display());
         Err(Error::new(ErrorKind::Reference, what).because(why))
     };
-    if dir.starts_with(&store) {
+    if store.as_ref().is_some_and(|store| dir.starts_with(store)) {
         return refuse(&args.dir, "is in the store");
     }
     // What is in the directory already is told later; layers may lie beside anything.
     let is_empty = || std::fs::read_dir(&dir).map_or(true, |mut names| names.next().is_none());
-    if store.starts_with(&dir) && !args.layers.overlay && is_empty() {
+    if store.is_some_and(|store| store.starts_with(&dir)) && !args.layers.overlay && is_empty() {
         return refuse(&args.dir, "is to have the store in it");
     }
     match &args.layers.mount {

@@ -119,9 +119,7 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Diges
             return Ok((store, reference.digest().cloned().ok_or_else(|| no_digest(text))?));
         }
         Place::Registry(reference) => (reference, None),
-        Place::Either(reference) => {
-            (reference, unless_useless(settings.existing_store(), settings)?)
-        }
+        Place::Either(reference) => (reference, unless_useless(settings.store_if_any(), settings)?),
     };
     let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
     match stored {

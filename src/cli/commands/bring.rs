@@ -115,7 +115,7 @@ impl<'a> Bring<'a> {
         // No layer can be missing from the files.
         let options = Options { foreign_layers: true, ..options };
         let private = LayoutOptions { private: true, sync: self.sync, ..LayoutOptions::default() };
-        let store = open_to_write(settings.store.clone(), private, settings, cancel).await?;
+        let store = open_to_write(settings.store()?, private, settings, cancel).await?;
         Image::arriving(opened, Arriving::begin(wanted, store, options)).await
     }
 }

@@ -146,7 +146,7 @@ impl Destination {
             Self::Registry { reference, chunk_size, remember } => {
                 return Self::registry(reference, *chunk_size, *remember, settings);
             }
-            Self::Store(_) => (settings.store.clone(), true),
+            Self::Store(_) => (settings.store()?, true),
             Self::Layout { path, .. } => (path.clone(), false),
             Self::Archive(archive, _) => return archive.write(images, sync),
         };
@@ -164,7 +164,7 @@ impl Destination {
             Self::Registry { reference, chunk_size, remember } => {
                 return Self::registry(reference, *chunk_size, *remember, settings);
             }
-            Self::Store(_) => settings.store.clone(),
+            Self::Store(_) => settings.store()?,
             Self::Layout { path, .. } => path.clone(),
             Self::Archive(archive, _) => return archive.write(0, false),
         };

@@ -117,7 +117,7 @@ fn store(reference: &Reference, settings: &Settings) -> Result<Opened> {
 }
 
 fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>> {
-    let Some(store) = settings.existing_store()? else { return Ok(None) };
+    let Some(store) = settings.store_if_any()? else { return Ok(None) };
     let held = store.entry(&reference.to_string())?;
     held.map(|_| self::store(reference, settings)).transpose()
 }

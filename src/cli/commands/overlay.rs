@@ -144,7 +144,7 @@ fn remember(directory: &Path, settings: &Settings) {
     let failed = |error| Error::new(ErrorKind::Store, "note the directory").caused_by(error);
     let noted = std::fs::canonicalize(directory)
         .map_err(failed)
-        .and_then(|path| Layout::create(&settings.store, options)?.add_overlay(&path));
+        .and_then(|path| Layout::create(&settings.store()?, options)?.add_overlay(&path));
     if let Err(error) = noted {
         tracing::warn!("`df` and `prune` will not know the directory: {}", error.chain());
     }

@@ -105,7 +105,7 @@ async fn in_store(
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<Vec<Wanted>> {
-    let path = settings.store.clone();
+    let path = settings.store()?;
     let store = opened_unless_cancelled(cancel, "pull", move || existing_layout(&path)).await?;
     let wanted = references.iter().map(|reference| {
         let name = reference.to_string();

@@ -34,7 +34,7 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
 }
 
 async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) -> Result<Layout> {
-    let path = settings.store.clone();
+    let path = settings.store()?;
     if !read_only {
         let options = LayoutOptions { private: true, ..LayoutOptions::default() };
         return open_to_write(path, options, settings, cancel).await;
@@ -70,7 +70,8 @@ fn tell(
 ) -> Result<()> {
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let (tags, left_out) = server.count()?;
-    let store = settings.store.display();
+    let store = settings.store()?;
+    let store = store.display();
     if settings.json {
         let url = format!("{scheme}://{address}");
         output::json(&json!({ "url": url, "address": address.to_string(), "tags": tags }))?;

@@ -68,7 +68,7 @@ fn inventory(text: &[u8]) -> Result<HashSet<Digest>> {
 /// The blobs of these images, as far as the store here knows them.
 async fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>> {
     let mut held = HashSet::new();
-    let Some(store) = settings.existing_store()? else { return Ok(held) };
+    let Some(store) = settings.store_if_any()? else { return Ok(held) };
     let mut left = roots;
     while let Some(descriptor) = left.pop() {
         if !held.insert(descriptor.digest.clone()) {

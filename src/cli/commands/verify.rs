@@ -29,7 +29,7 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     }
     let why = plural(report.bad.len() as u64, "damaged or missing blob");
     Err(Error::new(ErrorKind::Mismatch, "store")
-        .at(settings.store.display().to_string())
+        .at(settings.store()?.display().to_string())
         .because(why))
 }
 

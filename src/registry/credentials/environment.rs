@@ -16,7 +16,7 @@ pub struct Environment {
     pub docker_auth_config: Option<Secret>,
     /// `DOCKER_CONFIG`: the directory of docker's `config.json`.
     pub docker_config: Option<PathBuf>,
-    /// `HOME`.
+    /// `HOME`; a relative path counts as unset.
     pub home: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`.
     pub xdg_runtime_dir: Option<PathBuf>,
@@ -34,16 +34,17 @@ impl Environment {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let path = |name: &str| set(name).map(PathBuf::from);
         // The XDG specification says to ignore a relative path.
-        let xdg = |name: &str| path(name).filter(|path| path.is_absolute());
+        let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
         Self {
             registry_auth_file: path("REGISTRY_AUTH_FILE"),
             docker_auth_config: set("DOCKER_AUTH_CONFIG")
                 .and_then(|value| value.into_string().ok())
                 .map(Secret::new),
             docker_config: path("DOCKER_CONFIG"),
-            home: path("HOME"),
-            xdg_runtime_dir: xdg("XDG_RUNTIME_DIR"),
-            xdg_config_home: xdg("XDG_CONFIG_HOME"),
+            // Whoever can write to the current directory must not choose the credentials.
+            home: absolute("HOME"),
+            xdg_runtime_dir: absolute("XDG_RUNTIME_DIR"),
+            xdg_config_home: absolute("XDG_CONFIG_HOME"),
             uid: Some(rustix::process::getuid().as_raw()),
             path: set("PATH"),
         }

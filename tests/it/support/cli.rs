@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -109,7 +110,8 @@ impl Cli {
     }
 
     fn spawn_with(&self, stdin: Stdio, program: &[&str], args: &[impl AsRef<OsStr>]) -> Running {
-        let words = [program, self.under, &[env!("CARGO_BIN_EXE_rpull")]].concat();
+        let words =
+            [default_signals(), program, self.under, &[env!("CARGO_BIN_EXE_rpull")]].concat();
         let home = self.home();
         let child = Command::new(words[0])
             .args(&words[1..])
@@ -137,6 +139,18 @@ impl Cli {
     pub(crate) fn spawn_in_shell(&self, line: &str, args: &[impl AsRef<OsStr>]) -> Running {
         self.spawn_under(&["sh", "-c", line, "sh"], args)
     }
+}
+
+/// Words in front of a command that may be signalled, where the tests run with signals ignored, as a background job of
+/// a script does: its children would ignore them too.
+fn default_signals() -> &'static [&'static str] {
+    static IGNORED: LazyLock<bool> = LazyLock::new(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+        let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
+        [Signal::INT, Signal::TERM].iter().any(|signal| mask >> (signal.as_raw() - 1) & 1 == 1)
+    });
+    if *IGNORED { &["env", "--default-signal=INT,TERM"] } else { &[] }
 }
 
 impl Output {

@@ -21,7 +21,11 @@ impl Serving {
 
     /// At an address where another one was before.
     pub(crate) async fn start_at(cli: &Cli, address: &str) -> Self {
-        let mut running = cli.spawn(&["serve", "--addr", address]);
+        Self::of(cli.spawn(&["serve", "--addr", address]), cli).await
+    }
+
+    /// What was started otherwise.
+    pub(crate) async fn of(mut running: Running, cli: &Cli) -> Self {
         let line = running.line().await;
         let host = line.split_once("http://").unwrap_or_else(|| panic!("{line}")).1.to_owned();
         Self { running, host, store: cli.store() }

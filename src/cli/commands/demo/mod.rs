@@ -110,7 +110,7 @@ async fn show(
 async fn command(typed: &[&str], folder: &Path, settings: &Settings) -> Result<ExitCode> {
     let refuse = || Error::new(ErrorKind::Reference, "demo");
     let words = ["rpull"].iter().chain(typed).map(OsString::from).collect();
-    let words = with_verb(words).map_err(|why| refuse().because(why))?;
+    let words = with_verb(words, |_| false).map_err(|why| refuse().because(why))?;
     let cli = Cli::try_parse_from(words).map_err(|error| refuse().caused_by(error))?;
     let mut own = settings.with_store(folder.join("store"));
     // The only registry that is asked is the demo itself.
