@@ -120,6 +120,14 @@ impl Index {
         (0..).zip(&self.manifests).map(|(at, raw)| entry(&self.path, at, raw))
     }
 
+    /// Each entry that can be read; of the others a warning tells.
+    pub(super) fn readable(&self) -> Vec<Entry> {
+        let known = |entry: Result<Entry>| {
+            entry.inspect_err(|error| tracing::warn!("{}", error.chain())).ok()
+        };
+        self.entries().filter_map(known).collect()
+    }
+
     /// The entry that is meant by this name.
     pub(super) fn find(&self, name: &str) -> Result<Option<Entry>> {
         let text = pinned(name).map_or(name, |(name, _)| name);

@@ -14,6 +14,7 @@
 
 mod blobs;
 mod create;
+mod edit;
 mod examine;
 mod index;
 mod ingest;
@@ -39,6 +40,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use self::edit::NameEdit;
 use self::index::Index;
 pub use self::index::{Entry, INDEX_ANNOTATION, ORIGIN_ANNOTATION};
 use self::journal::Journal;
@@ -146,10 +148,7 @@ impl Layout {
 
     /// What index.json lists, in its order; an entry that is damaged is left out with a warning.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        let known = |entry: Result<Entry>| {
-            entry.inspect_err(|error| tracing::warn!("{}", error.chain())).ok()
-        };
-        Ok(Index::read(&self.0.root)?.entries().filter_map(known).collect())
+        Ok(Index::read(&self.0.root)?.readable())
     }
 
     /// Everything that index.json lists.

@@ -1,5 +1,7 @@
 //! Gives, takes and deletes manifests and indexes. Spec: distribution-spec "Pushing Manifests", "Deleting".
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -10,10 +12,10 @@ use hyper::{Method, StatusCode};
 
 use super::Registry;
 use super::answer::{Answer, DIGEST, Fault, set, with_bytes};
-use super::names::{Image, Repository, layout_name};
+use super::names::{Image, Repository};
 use super::route::Named;
 use super::text;
-use crate::content::{Label, Name, Source, Target as _};
+use crate::content::{Name, Source, Target as _};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
@@ -76,7 +78,7 @@ impl Registry {
 
     /// `PUT`: blobs and children must be there, so that a name never stands for half an image.
     pub(super) async fn put_manifest(
-        &self,
+        self: &Arc<Self>,
         repository: &str,
         wanted: &Named,
         headers: &HeaderMap,
@@ -98,7 +100,8 @@ impl Registry {
         };
         let document = Document::received(bytes.to_bytes(), &declared, digest)?;
         self.check_complete(&document).await?;
-        self.name(repository, wanted, &document).await?;
+        self.layout.put(&document, None).await?;
+        self.give_name(repository, wanted.clone(), document.clone()).await?;
         let digest = document.digest();
         let mut answer = with_bytes(StatusCode::CREATED, "");
         set(&mut answer, LOCATION, format!("/v2/{repository}/manifests/{digest}"));
@@ -134,90 +137,23 @@ impl Registry {
         Ok(())
     }
 
-    /// Stores the document and names it; children that had no name but their digest are kept by the index from here on.
-    async fn name(
-        &self,
-        repository: &str,
-        wanted: &Named,
-        document: &Document,
-    ) -> Result<(), Fault> {
-        let names = self.names()?;
-        let held = names.repositories.get(repository);
-        let known = held.and_then(|held| match wanted {
-            Named::Tag(tag) => held.tags.get(tag),
-            Named::Digest(digest) => {
-                held.images().find(|image| image.entry.descriptor.digest == *digest)
-            }
-        });
-        if let (Named::Digest(_), Some(_)) = (wanted, known) {
-            // It needs no other name; but it may have been damaged.
-            self.layout.put(document, None).await?;
-        } else {
-            if let (Some(held), Some(former)) = (held, known) {
-                self.keep_by_digest(repository, held, former, document.digest())?;
-            }
-            let name =
-                known.map_or_else(|| layout_name(repository, wanted), |image| image.name.clone());
-            let label = Label { name: Name::Ref(name), origins: Vec::new(), index: None };
-            self.layout.put(document, Some(&label)).await?;
-        }
-        if let (Content::Index(index), Some(held)) = (document.content(), held) {
-            let is_child = |image: &&Image| {
-                index.manifests.iter().any(|child| child.digest == image.entry.descriptor.digest)
-            };
-            let children: Vec<&str> =
-                held.untagged.iter().filter(is_child).map(|image| image.name.as_str()).collect();
-            if !children.is_empty() {
-                self.layout.remove_all(children)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whoever pinned what the tag stood for still finds it by its digest.
-    fn keep_by_digest(
-        &self,
-        repository: &str,
-        held: &Repository,
-        former: &Image,
-        new: &Digest,
-    ) -> Result<(), Fault> {
-        let digest = &former.entry.descriptor.digest;
-        let is_other = |image: &&Image| image.name != former.name;
-        let mut others = held.images().filter(is_other).map(|image| &image.entry.descriptor.digest);
-        if digest != new && !others.any(|other| other == digest) {
-            let name = layout_name(repository, &Named::Digest(digest.clone()));
-            self.layout.tag(&former.name, &name)?;
-        }
-        Ok(())
-    }
-
     /// `DELETE`: of a tag the tag alone, of a digest all names that it has in the repository.
     pub(super) async fn delete_manifest(
-        &self,
+        self: &Arc<Self>,
         repository: &str,
-        wanted: &Named,
+        wanted: Named,
     ) -> Result<Answer, Fault> {
         let names = self.names()?;
         let held = names.repositories.get(repository).ok_or_else(|| no_repository(repository))?;
-        let meant: Vec<&str> = match wanted {
-            Named::Tag(tag) => held.tags.get(tag).iter().map(|image| image.name.as_str()).collect(),
-            Named::Digest(digest) => held
-                .images()
-                .filter(|image| image.entry.has_digest(digest))
-                .map(|image| image.name.as_str())
-                .collect(),
-        };
-        if meant.is_empty() {
-            return Err(match wanted {
-                Named::Digest(digest) if self.below(held, digest).await.is_some() => {
-                    Fault::unsupported("an index of this repository lists it; delete that first")
-                }
-                _ => unknown(wanted),
-            });
+        if self.take_names(repository, wanted.clone()).await? {
+            return Ok(with_bytes(StatusCode::ACCEPTED, ""));
         }
-        self.layout.remove_all(meant)?;
-        Ok(with_bytes(StatusCode::ACCEPTED, ""))
+        Err(match &wanted {
+            Named::Digest(digest) if self.below(held, digest).await.is_some() => {
+                Fault::unsupported("an index of this repository lists it; delete that first")
+            }
+            _ => unknown(&wanted),
+        })
     }
 }
 

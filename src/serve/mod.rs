@@ -12,6 +12,7 @@ mod listen;
 mod lists;
 mod manifests;
 mod names;
+mod naming;
 mod query;
 mod range;
 mod route;
@@ -76,6 +77,7 @@ impl Server {
             read_only: options.read_only,
             users,
             names: Known::default(),
+            turn: Arc::default(),
             documents: Documents::default(),
             uploads: Uploads::default(),
         };
@@ -95,6 +97,8 @@ struct Registry {
     read_only: bool,
     users: Option<Htpasswd>,
     names: Known,
+    /// Changes of names wait here for each other: first come, first served.
+    turn: Arc<tokio::sync::Mutex<()>>,
     documents: Documents,
     uploads: Uploads,
 }
@@ -104,7 +108,7 @@ impl Registry {
         self.names.of(&self.layout)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let mut answer = self.meet(request).await.unwrap_or_else(Fault::answer);
         answer.headers_mut().insert(VERSION.0, VERSION.1);
@@ -112,7 +116,7 @@ impl Registry {
         answer
     }
 
-    async fn meet(&self, request: Request<Incoming>) -> Result<Answer, Fault> {
+    async fn meet(self: &Arc<Self>, request: Request<Incoming>) -> Result<Answer, Fault> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // Clients of registries never send it. A page in somebody's browser does, and must not reach a local registry.
         if request.headers().contains_key(ORIGIN) {
@@ -146,7 +150,7 @@ impl Registry {
             }
             Endpoint::Manifest(named) => match method {
                 _ if reads => self.manifest(repository, &named, &method).await,
-                Method::DELETE => self.delete_manifest(repository, &named).await,
+                Method::DELETE => self.delete_manifest(repository, named).await,
                 Method::PUT => {
                     let (parts, body) = request.into_parts();
                     self.put_manifest(repository, &named, &parts.headers, body).await

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::route::Named;
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::layout::{Entry, Layout, Version};
 use crate::reference::Reference;
@@ -38,6 +39,13 @@ pub(super) struct Image {
     pub(super) entry: Entry,
 }
 
+impl Image {
+    /// Whether it is the document of this digest, and stays whatever becomes of what it refers to.
+    pub(super) fn is_for_itself(&self, digest: &Digest) -> bool {
+        self.entry.descriptor.digest == *digest && self.entry.came_along_with().is_none()
+    }
+}
+
 impl Repository {
     pub(super) fn images(&self) -> impl Iterator<Item = &Image> {
         self.tags.values().chain(&self.untagged)
@@ -45,7 +53,7 @@ impl Repository {
 }
 
 impl Names {
-    fn of(entries: Vec<Entry>) -> Self {
+    pub(super) fn of(entries: Vec<Entry>) -> Self {
         let mut names = Self::default();
         for entry in entries {
             let Some(name) = entry.names.first().cloned() else { continue };
@@ -122,9 +130,9 @@ pub(super) struct Known(Mutex<Option<(Version, Arc<Names>)>>);
 
 impl Known {
     pub(super) fn of(&self, layout: &Layout) -> Result<Arc<Names>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Before reading: a change in between is seen by the next request.
         let version = layout.version()?;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, names)) = known.as_ref()
             && *of == version
         {
@@ -133,6 +141,11 @@ impl Known {
         let names = Arc::new(Names::of(layout.entries()?));
         *known = Some((version, Arc::clone(&names)));
         Ok(names)
+    }
+
+    /// After a change of this process: two files that follow each other within a tick of the clock can look alike.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -128,6 +128,8 @@ mod serve_manifests;
 #[cfg(test)]
 mod serve_peers;
 #[cfg(test)]
+mod serve_races;
+#[cfg(test)]
 mod serve_uploads;
 #[cfg(test)]
 mod signals;

@@ -1,0 +1,128 @@
+//! What names become when a manifest is put or deleted. Both are decided by the names of that moment, while no other
+//! request and no other process changes one: else two that move one tag would lose a manifest.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::Registry;
+use super::answer::Fault;
+use super::names::{Image, Names, Repository, layout_name};
+use super::route::Named;
+use crate::digest::Digest;
+use crate::document::{Content, Document};
+use crate::error::{Error, ErrorKind};
+use crate::layout::NameEdit;
+
+impl Registry {
+    /// Names a document that is stored.
+    pub(super) async fn give_name(
+        self: &Arc<Self>,
+        repository: &str,
+        wanted: Named,
+        document: Document,
+    ) -> Result<(), Fault> {
+        let repository = repository.to_owned();
+        let plan = move |names: &Names| {
+            let held = names.repositories.get(&repository);
+            (put(&repository, held, &[wanted], &document), ())
+        };
+        self.change_names(plan).await
+    }
+
+    /// Takes the names of a tag or digest away; tells whether there was any.
+    pub(super) async fn take_names(
+        self: &Arc<Self>,
+        repository: &str,
+        wanted: Named,
+    ) -> Result<bool, Fault> {
+        let repository = repository.to_owned();
+        let plan = move |names: &Names| {
+            let edits = names.repositories.get(&repository).map(|held| delete(held, &wanted));
+            let edits = edits.unwrap_or_default();
+            let found = !edits.is_empty();
+            (edits, found)
+        };
+        self.change_names(plan).await
+    }
+
+    async fn change_names<T: Send + 'static>(
+        self: &Arc<Self>,
+        plan: impl FnOnce(&Names) -> (Vec<NameEdit>, T) + Send + 'static,
+    ) -> Result<T, Fault> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let registry = Arc::clone(self);
+        let work = move || {
+            let mut outcome = None;
+            let changed = registry.layout.edit_names(|entries| {
+                let (edits, told) = plan(&Names::of(entries));
+                outcome = Some(told);
+                edits
+            });
+            registry.names.forget();
+            drop(turn);
+            changed.map(|()| outcome)
+        };
+        let failed = |error| Error::new(ErrorKind::Store, "change names").caused_by(error);
+        let done = tokio::task::spawn_blocking(work).await.map_err(failed)??;
+        done.ok_or_else(|| Error::new(ErrorKind::Store, "change names").into())
+    }
+}
+
+/// Gives the document its names. What a moved tag stood for is kept by its digest, because somebody may have pinned it;
+/// children that had no name but their digest are kept by the index from here on.
+fn put(
+    repository: &str,
+    held: Option<&Repository>,
+    wanted: &[Named],
+    document: &Document,
+) -> Vec<NameEdit> {
+    let images = || held.into_iter().flat_map(Repository::images);
+    let listed: HashSet<&Digest> = match document.content() {
+        Content::Index(index) => index.manifests.iter().map(|child| &child.digest).collect(),
+        Content::Manifest(_) | Content::Artifact(_) => HashSet::new(),
+    };
+    let mut edits = Vec::new();
+    let mut moved: Vec<&Image> = Vec::new();
+    for named in wanted {
+        let former = match named {
+            Named::Tag(tag) => held.and_then(|held| held.tags.get(tag)),
+            // It needs no other name, unless it is here for what it refers to only.
+            Named::Digest(_) if images().any(|image| image.is_for_itself(document.digest())) => {
+                continue;
+            }
+            Named::Digest(_) => None,
+        };
+        moved.extend(former);
+        let name =
+            former.map_or_else(|| layout_name(repository, named), |image| image.name.clone());
+        edits.push(NameEdit::Set(name, Box::new(document.descriptor().clone())));
+    }
+    let mut stays: HashSet<&Digest> = images()
+        .filter(|image| moved.iter().all(|one| one.name != image.name))
+        .map(|image| &image.entry.descriptor.digest)
+        .chain(listed.iter().copied())
+        .chain([document.digest()])
+        .collect();
+    for former in moved {
+        let descriptor = &former.entry.descriptor;
+        if stays.insert(&descriptor.digest) {
+            let name = layout_name(repository, &Named::Digest(descriptor.digest.clone()));
+            edits.push(NameEdit::Set(name, Box::new(descriptor.clone())));
+        }
+    }
+    let untagged = held.into_iter().flat_map(|held| &held.untagged);
+    let children = untagged.filter(|image| listed.contains(&image.entry.descriptor.digest));
+    edits.extend(children.map(|image| NameEdit::Remove(image.name.clone())));
+    edits
+}
+
+/// Takes a tag alone, and a digest with all names that it has.
+fn delete(held: &Repository, wanted: &Named) -> Vec<NameEdit> {
+    let meant: Vec<&Image> = match wanted {
+        Named::Tag(tag) => held.tags.get(tag).into_iter().collect(),
+        Named::Digest(digest) => {
+            held.images().filter(|image| image.entry.has_digest(digest)).collect()
+        }
+    };
+    meant.into_iter().map(|image| NameEdit::Remove(image.name.clone())).collect()
+}
