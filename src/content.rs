@@ -4,6 +4,7 @@
 //! and bound to one repository or directory; the traits are object-safe because they are called per blob, never per byte.
 
 use std::fmt;
+use std::fs::File;
 use std::future::ready;
 use std::ops::AddAssign;
 use std::pin::Pin;
@@ -317,6 +318,12 @@ pub trait Ingest: Send {
     /// The kept bytes, to be hashed again: they count for nothing until they are verified. `None` where they cannot be
     /// read back, so that the source has to give them once more.
     fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>>;
+
+    /// The kept bytes, and all that will be written, for others to read while they come; `None` where they do not lie in
+    /// a file.
+    fn file(&self) -> Result<Option<File>> {
+        Ok(None)
+    }
 
     /// Appends the next bytes: they are kept from here on, whatever happens to the process.
     fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>>;

@@ -147,12 +147,12 @@ pub async fn unpack(reference: &str, store: &Path, directory: &Path) -> Result<U
     let config = ImageConfig::parse(&config)?;
     let layers = LayerBlob::of_image(&reference.to_string(), manifest, &config, |layer| {
         let (layout, digest) = (Arc::clone(&layout), layer.digest.clone());
-        Box::new(move || Ok(Box::new(layout.blob_file(&digest).map_err(io::Error::other)?)))
+        Box::new(move |_| Ok(Box::new(layout.blob_file(&digest).map_err(io::Error::other)?)))
     })?;
     let directory = directory.to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let building = Building::begin(&directory)?;
-        let filled = building.fill(layers, false, false, &|_| true);
+        let filled = building.fill(layers, false, false, &|_| true, || Ok(()));
         filled.map(|(receipt, _)| receipt).map_err(|(_, error)| error)
     });
     work.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unpack, "unpack").caused_by(error)))

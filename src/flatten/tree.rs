@@ -7,6 +7,7 @@ use super::names::Names;
 use super::order::items;
 use crate::error::{Error, Result};
 use crate::layer::{Inflation, Kind};
+use crate::unpack::Stop;
 use crate::unpack::blobs::{BlobEntries, read_all};
 use crate::unpack::{LayerBlob, LeftOut, failed};
 
@@ -54,7 +55,7 @@ impl Tree {
             applier.next_layer();
             Ok(())
         };
-        let sizes = read_all(&Inflation::default(), layers, watch, take)?;
+        let sizes = read_all(&Inflation::default(), layers, &Stop::default(), watch, take)?;
         let shown = shown(&applier.names);
         if shown.bytes.saturating_sub(sizes.iter().sum()) > HOLES {
             return Err(fail(io::Error::other("have files whose holes are too large")));

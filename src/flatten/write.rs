@@ -7,6 +7,7 @@ use super::order::{Item, items};
 use super::tree::Tree;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Entries, Entry, Inflation, Kind, header};
+use crate::unpack::Stop;
 use crate::unpack::blobs::read_all;
 use crate::unpack::{LayerBlob, failed};
 
@@ -48,10 +49,11 @@ impl Tree {
             layers.into_iter().enumerate().filter(|(number, _)| needed.contains(number)).unzip();
         let mut writer = Writer { output, items: &items };
         let mut left = numbers.iter();
-        let written = read_all(&Inflation::default(), layers, watch, |name, layer| {
-            let number = left.next().copied().unwrap_or_default();
-            writer.layer(number, name, layer)
-        });
+        let written =
+            read_all(&Inflation::default(), layers, &Stop::default(), watch, |name, layer| {
+                let number = left.next().copied().unwrap_or_default();
+                writer.layer(number, name, layer)
+            });
         written.map_err(|(at, error)| (numbers.get(at).copied().unwrap_or_default(), error))?;
         writer.end().map_err(|error| (self.sizes.len(), error))
     }

@@ -159,6 +159,16 @@ impl Ingest for Partial {
         Ok(Some(blobs::stream(file, self.path.clone(), 0..self.kept)))
     }
 
+    fn file(&self) -> Result<Option<File>> {
+        // Opened once more: a copy of the handle would keep the lock for as long as somebody reads.
+        let found = blobs::open_regular(&self.path).and_then(|file| {
+            let own = self.file.metadata()?;
+            let found = file.metadata()?;
+            Ok(((found.dev(), found.ino()) == (own.dev(), own.ino())).then_some(file))
+        });
+        found.map_err(|error| failed("open", &self.path, error))
+    }
+
     fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
         Box::pin(ready(self.append(piece)))
     }

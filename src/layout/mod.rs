@@ -129,23 +129,6 @@ impl Layout {
         &self.0.root
     }
 
-    /// The file of a blob, or of what has arrived of it and is not yet verified: it stays the same file when the blob
-    /// becomes whole. `None` where there is neither.
-    pub fn arriving(&self, digest: &Digest) -> Result<Option<File>> {
-        let partial = blobs::partial_path_of(self.root(), digest)?;
-        // The blob once more: it may have become whole in between.
-        for path in
-            [blobs::path_of(self.root(), digest)?, partial, blobs::path_of(self.root(), digest)?]
-        {
-            match blobs::open_regular(&path) {
-                Ok(file) => return Ok(Some(file)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("open", &path, error)),
-            }
-        }
-        Ok(None)
-    }
-
     /// What index.json lists, in its order; an entry that is damaged is left out with a warning.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         Ok(Index::read(&self.0.root)?.readable())

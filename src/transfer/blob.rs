@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 
+use super::feed::Feed;
 use super::progress::Event;
 use super::reader::{Care, Reader};
 use super::report::Ending;
@@ -21,20 +22,35 @@ pub(super) struct Job {
     pub(super) descriptor: Descriptor,
     pub(super) care: Arc<Care>,
     pub(super) tally: Arc<Tally>,
+    pub(super) feed: Feed,
+}
+
+/// A job that came to an end by itself.
+pub(super) struct Done {
+    pub(super) result: Result<Ending>,
+    /// Still open: another job may have to take it.
+    pub(super) feed: Feed,
+}
+
+impl Done {
+    /// Of one that went with its feed.
+    pub(super) fn failed(error: Error) -> Self {
+        Self { result: Err(error), feed: Feed::default() }
+    }
 }
 
 /// Moves the blob, or finds that the target has it by now.
 ///
 /// A source is healed by the reader, which lets nothing through that another try could mend; what is left of that kind
 /// is the target's, and the blob is offered to it again.
-pub(super) async fn run(job: Job) -> Result<Ending> {
+pub(super) async fn run(job: Job) -> Done {
     loop {
         match retry(&job.care.policy, || offer(&job)).await {
             // The target ends this after so many times.
             Err(error) if error.matter() == Some(Matter::SentElsewhere) => {
                 tracing::info!("{}", error.chain());
             }
-            other => return other,
+            result => return Done { result, feed: job.feed },
         }
     }
 }
@@ -110,11 +126,15 @@ async fn fill(
 ) -> Result<Verified> {
     let mut checked = Checked::new(&job.descriptor)?;
     let kept = if anew { 0 } else { ingest.kept() };
+    if job.feed.is_used() {
+        job.feed.restart(ingest.file()?);
+    }
     if kept > 0 {
         match ingest.read_kept()? {
             Some(mut prefix) => {
                 while let Some(piece) = prefix.try_next().await? {
                     checked.update(&piece)?;
+                    job.feed.advance(&piece);
                 }
             }
             None => hash_prefix(job, kept, &mut checked).await?,
@@ -131,6 +151,7 @@ async fn fill(
             // Written before it is hashed: a killed process loses nothing that it had received.
             ingest.write(&piece).await?;
             checked.hash(&piece);
+            job.feed.advance(&piece);
         }
     }
     checked.finish().map_err(|error| error.at(job.source.place()))

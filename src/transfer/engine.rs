@@ -10,13 +10,14 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::attached::Along;
-use super::blob::{Job, run};
+use super::blob::{Done, Job, run};
 use super::graph::{Graph, Platforms, Wanted, resolve_all};
 use super::options::Options;
 use super::plan::{Plan, PlannedBlob};
 use super::progress::{Event, Way};
 use super::reader::Care;
 use super::report::{Amounts, BlobReport, Ending, Head, Report};
+use super::run_feeds::RunFeeds;
 use super::tally::Tally;
 use crate::content::{Source, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -44,7 +45,10 @@ pub async fn transfer(
     // Not before they stand still: what they have counted must be on disk when it is told.
     run.running.shutdown().await;
     run.care.progress.on_event(&Event::Ended);
-    run.finish(started, stopped)
+    let feeds = std::mem::take(&mut run.feeds);
+    let finished = run.finish(started, stopped);
+    feeds.end(finished.iter().find_map(|one| one.error.as_ref()));
+    finished
 }
 
 #[derive(Default)]
@@ -73,18 +77,20 @@ struct Run<'a> {
     foreign_layers: bool,
     along: Along,
     cancel: CancellationToken,
-    running: JoinSet<Result<Ending>>,
+    running: JoinSet<Done>,
     images: Vec<Image>,
     plan: Plan,
     tallies: Vec<Arc<Tally>>,
     endings: Vec<Ending>,
+    feeds: RunFeeds,
     /// Positions of the blobs whose turn has not come.
     queue: VecDeque<usize>,
     settled: bool,
 }
 
 impl<'a> Run<'a> {
-    fn new(wanted: &'a [Wanted], target: &'a Arc<dyn Target>, options: Options) -> Self {
+    fn new(wanted: &'a [Wanted], target: &'a Arc<dyn Target>, mut options: Options) -> Self {
+        let feeds = RunFeeds::new(options.feeder.take());
         Self {
             wanted,
             target,
@@ -99,6 +105,7 @@ impl<'a> Run<'a> {
             plan: Plan::default(),
             tallies: Vec::new(),
             endings: Vec::new(),
+            feeds,
             queue: VecDeque::new(),
             settled: false,
         }
@@ -131,6 +138,7 @@ impl<'a> Run<'a> {
                         index: graph.label.index.as_ref(),
                     };
                     self.care.progress.on_event(&event);
+                    self.feeds.resolved(&graph);
                     image.graph = Some(graph);
                 }
                 Err(error) => image.error = Some(error),
@@ -147,6 +155,7 @@ impl<'a> Run<'a> {
         self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
         self.endings = self.plan.blobs.iter().map(PlannedBlob::ending_without_work).collect();
         self.queue = self.plan.work(self.as_listed).into();
+        self.feeds.open(self.plan.blobs.iter().zip(&self.endings));
         for (blob, ending) in self.plan.blobs.iter().zip(&self.endings) {
             if *ending == Ending::Missing {
                 for &image in &blob.images {
@@ -175,40 +184,48 @@ impl<'a> Run<'a> {
                 of_task.insert(handle.id(), Task { at, place, handle });
             }
             let Some(done) = self.running.join_next_with_id().await else { return };
-            let (id, result) = match done {
-                Ok((id, result)) => (id, result),
+            let (id, Done { result, feed }) = match done {
+                Ok(done) => done,
                 // Aborted because no image needs it any more; a panic must not pass for that.
                 Err(error) if error.is_cancelled() => continue,
-                Err(error) => (
-                    error.id(),
-                    Err(Error::new(ErrorKind::Interrupted, "transfer").caused_by(error)),
-                ),
+                Err(error) => {
+                    let id = error.id();
+                    let error = Error::new(ErrorKind::Interrupted, "transfer").caused_by(error);
+                    (id, Done::failed(error))
+                }
             };
             let Some(Task { at, place, .. }) = of_task.remove(&id) else { continue };
             match result {
-                Ok(ending) => self.blob_done(at, ending).await,
+                Ok(ending) => {
+                    feed.end(Ok(()));
+                    self.blob_done(at, ending).await;
+                }
                 Err(error) => {
                     if self.blob_failed(at, &place, &error) {
                         self.queue.push_back(at);
+                        self.feeds.keep(at, feed);
+                    } else {
+                        feed.end(Err(&error));
                     }
-                    of_task
-                        .values()
-                        .filter(|task| self.source(task.at).is_none())
-                        .for_each(|task| task.handle.abort());
+                    for task in of_task.values().filter(|task| self.source(task.at).is_none()) {
+                        self.feeds.fail(self.plan.blobs.get(task.at), &error);
+                        task.handle.abort();
+                    }
                 }
             }
         }
     }
 
     /// The work on this blob; `None` where no image needs it any more.
-    fn job(&self, at: usize) -> Option<Job> {
-        let blob = self.plan.blobs.get(at)?;
+    fn job(&mut self, at: usize) -> Option<Job> {
+        let source = Arc::clone(self.source(at)?);
         Some(Job {
-            source: Arc::clone(self.source(at)?),
+            source,
             target: Arc::clone(self.target),
-            descriptor: blob.descriptor.clone(),
+            descriptor: self.plan.blobs.get(at)?.descriptor.clone(),
             care: Arc::clone(&self.care),
             tally: Arc::clone(self.tallies.get(at)?),
+            feed: self.feeds.take(at),
         })
     }
 

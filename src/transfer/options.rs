@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::attached::Along;
+use super::feeds::Feeder;
 use super::progress::{Progress, Silent};
 use super::reader::Care;
 use super::throttle::Throttle;
@@ -30,6 +31,8 @@ pub struct Options {
     pub throttle: Option<Throttle>,
     /// Takes what happens.
     pub progress: Arc<dyn Progress>,
+    /// Hands what the run's only image brings to those who use it meanwhile.
+    pub feeder: Option<Feeder>,
     /// Stops the run.
     pub cancel: CancellationToken,
 }
@@ -45,6 +48,7 @@ impl Default for Options {
             along: Along::default(),
             throttle: None,
             progress: Arc::new(Silent),
+            feeder: None,
             cancel: CancellationToken::new(),
         }
     }

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::blobs::{LayerBlob, PIECES, at_once, gone, read_layer};
-use super::inflate::{Inflated, connect};
+use super::inflate::{Inflated, Watch, connect};
 use super::stage::Stage;
 use super::staged::{self, Batch, StagedLayer};
+use super::stop::Stop;
 use super::unpacker::Unpacker;
 use super::waiting::Waiting;
 #[cfg(doc)]
@@ -45,22 +45,21 @@ impl Unpacker {
         }
         let (stage, options) = (self.stage.clone(), self.options);
         let (waiting, staged) = Waiting::new(layers);
-        let failed = AtomicBool::new(false);
-        let watch = |bytes| watch(bytes) && !failed.load(Ordering::Relaxed);
+        let stop = &Stop::default();
+        let watch = Watch { hear: watch, stop };
         let outcome = std::thread::scope(|scope| {
             // Made in here: where a layer fails, the threads must hear of it before they are waited for.
-            let (inflater, bytes) = connect(PIECES, &watch);
+            let _stopped = stop.at_end();
+            let (inflater, bytes) = connect(PIECES, watch);
             scope.spawn(|| inflater.run(all, || waiting.take_lowest()));
             for stage in stage.iter().flat_map(|stage| std::iter::repeat_n(&**stage, stagers)) {
-                let (inflater, layers) = connect(PIECES_AHEAD, &watch);
+                let (inflater, layers) = connect(PIECES_AHEAD, watch);
                 let (inflate, taken) = sync_channel(1);
                 let waiting = &waiting;
                 scope.spawn(move || inflater.run(all, || taken.recv().ok()));
                 scope.spawn(move || staged::fill(stage, options, waiting, &inflate, layers));
             }
-            let outcome = self.apply_in_order(&names, &waiting, bytes, staged);
-            failed.store(outcome.is_err(), Ordering::Relaxed);
-            outcome
+            self.apply_in_order(&names, &waiting, bytes, staged)
         });
         self.stage = None;
         outcome

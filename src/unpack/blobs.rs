@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::num::NonZero;
 
 use super::failed;
-use super::inflate::{Begun, Inflated, connect};
+use super::inflate::{Begun, Inflated, Watch, connect};
+use super::stop::Stop;
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -21,7 +22,7 @@ pub(super) const PIECES: usize = 64;
 const AT_ONCE: usize = 4;
 
 /// Opens the blob of a layer.
-pub type OpenBlob<'a> = Box<dyn FnOnce() -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
+pub type OpenBlob<'a> = Box<dyn FnOnce(&Stop) -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
 
 /// A layer that is to be read.
 pub struct LayerBlob<'a> {
@@ -32,8 +33,7 @@ pub struct LayerBlob<'a> {
     /// About how much work it is, in bytes of the blob: large layers are begun with early.
     pub size: u64,
     /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are read and while
-    /// others are. A reader that has to wait says [`io::ErrorKind::Interrupted`] now and then, to hear whether it is
-    /// still wanted.
+    /// others are. A reader that may have to wait for its bytes ends its wait when it hears of the stop.
     pub open: OpenBlob<'a>,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn at_once(layers: usize) -> usize {
 pub(crate) type BlobEntries<'a> = Entries<DiffId<&'a mut Inflated>>;
 
 /// Hands the entries of each layer to `take`, base first, with what errors call it, and gives the uncompressed size of
-/// each. `watch` hears of compressed bytes as they are read and tells whether to go on.
+/// each. `watch` hears of compressed bytes as they are read and tells whether to go on; `outer` stops it too.
 ///
 /// What `take` did not read counts too, but nothing that it read can be trusted before this succeeded.
 ///
@@ -100,13 +100,16 @@ pub(crate) type BlobEntries<'a> = Entries<DiffId<&'a mut Inflated>>;
 pub(crate) fn read_all(
     all: &Inflation,
     layers: Vec<LayerBlob<'_>>,
+    outer: &Stop,
     watch: &(dyn Fn(u64) -> bool + Sync),
     mut take: impl FnMut(&str, &mut BlobEntries<'_>) -> Result<()>,
 ) -> Result<Vec<u64>, (usize, Error)> {
     let count = layers.len();
+    let stop = &outer.inner();
     std::thread::scope(|scope| {
         // Made in here: where a layer fails, the thread must hear of it before it is waited for.
-        let (inflater, mut bytes) = connect(PIECES, watch);
+        let _stopped = stop.at_end();
+        let (inflater, mut bytes) = connect(PIECES, Watch { hear: watch, stop });
         let mut layers = layers.into_iter().enumerate();
         scope.spawn(move || inflater.run(all, || layers.next()));
         let mut sizes = Vec::new();

@@ -53,7 +53,8 @@ impl Building {
         Ok(Self { root, site, published: false, path })
     }
 
-    /// Applies layers to it, base first, and lets it be seen when all of it is there; gives the uncompressed size of each.
+    /// Applies layers to it, base first, and lets it be seen when all of it is there and `settled` says that the layers
+    /// are what they were taken for; gives the uncompressed size of each.
     ///
     /// # Errors
     /// As [`Unpacker::apply_all`]; with the number [`usize::MAX`] where it is about no layer.
@@ -63,12 +64,14 @@ impl Building {
         preserve: bool,
         sync: bool,
         watch: &(dyn Fn(u64) -> bool + Sync),
+        settled: impl FnOnce() -> Result<()>,
     ) -> Result<(Unpacked, Vec<u64>), (usize, Error)> {
         let early = |error| (usize::MAX, error);
         let options = Options { preserve, new_root: self.is_new() };
         let mut unpacker = Unpacker::new(self.root().map_err(early)?, options).map_err(early)?;
         let sizes = unpacker.apply_all(layers, watch)?;
         let receipt = unpacker.finish().map_err(early)?;
+        settled().map_err(early)?;
         let published = self.publish(sync);
         published.map_err(|error| early(fail(&self.path, error)))?;
         Ok((receipt, sizes))

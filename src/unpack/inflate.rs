@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Cursor, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::blobs::LayerBlob;
+use super::stop::Stop;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::layer::{Compression, Inflation, decompress_among};
@@ -29,8 +30,25 @@ enum Message {
 pub(super) struct Inflater<'a> {
     pieces: SyncSender<Message>,
     spare: Receiver<Vec<u8>>,
+    watch: Watch<'a>,
+}
+
+/// What goes on, and whether it is to go on.
+#[derive(Clone, Copy)]
+pub(super) struct Watch<'a> {
     /// Hears of compressed bytes; tells whether to go on.
-    watch: &'a (dyn Fn(u64) -> bool + Sync),
+    pub(super) hear: &'a (dyn Fn(u64) -> bool + Sync),
+    pub(super) stop: &'a Stop,
+}
+
+impl Watch<'_> {
+    fn go_on(self, bytes: u64) -> io::Result<()> {
+        if !self.stop.is_stopped() && (self.hear)(bytes) {
+            return Ok(());
+        }
+        let stopped = Error::new(ErrorKind::Interrupted, "unpack").because("interrupted");
+        Err(io::Error::other(stopped))
+    }
 }
 
 /// The end of who reads: the bytes of one layer after the other.
@@ -43,10 +61,7 @@ pub(crate) struct Inflated {
 }
 
 /// At most `waiting` pieces are on their way.
-pub(super) fn connect(
-    waiting: usize,
-    watch: &(dyn Fn(u64) -> bool + Sync),
-) -> (Inflater<'_>, Inflated) {
+pub(super) fn connect(waiting: usize, watch: Watch<'_>) -> (Inflater<'_>, Inflated) {
     let (pieces, to_read) = sync_channel(waiting);
     let (used, spare) = channel();
     let bytes = Inflated { pieces: to_read, spare: used, piece: Vec::new(), at: 0, ended: true };
@@ -75,7 +90,7 @@ impl Inflater<'_> {
     }
 
     fn inflate(&self, all: &Inflation, layer: LayerBlob<'_>) -> io::Result<()> {
-        let mut blob = Watched { blob: (layer.open)()?, watch: self.watch };
+        let mut blob = Watched { blob: (layer.open)(self.watch.stop)?, watch: self.watch };
         let mut start = Vec::new();
         (&mut blob).take(Compression::LOOK_AT as u64).read_to_end(&mut start)?;
         let compression = Compression::of(&start).map_err(|name| {
@@ -84,6 +99,8 @@ impl Inflater<'_> {
         })?;
         let mut inside = decompress_among(all, compression, Cursor::new(start).chain(blob))?;
         loop {
+            // However much comes out of what was read.
+            self.watch.go_on(0)?;
             let mut piece = self.spare.try_recv().unwrap_or_default();
             piece.resize(PIECE, 0);
             let (length, end) = fill(&mut *inside, &mut piece);
@@ -161,23 +178,20 @@ impl Read for Inflated {
 
 struct Watched<'a, R> {
     blob: R,
-    watch: &'a (dyn Fn(u64) -> bool + Sync),
+    watch: Watch<'a>,
 }
 
 impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            let read = match self.blob.read(into) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
-                other => Some(other?),
-            };
-            if !(self.watch)(read.unwrap_or_default() as u64) {
-                break;
-            }
-            if let Some(read) = read {
-                return Ok(read);
+            match self.blob.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.watch.go_on(0)?,
+                other => {
+                    let read = other?;
+                    self.watch.go_on(read as u64)?;
+                    return Ok(read);
+                }
             }
         }
-        Err(io::Error::other(Error::new(ErrorKind::Interrupted, "unpack").because("interrupted")))
     }
 }

@@ -33,6 +33,7 @@ pub(crate) mod resolve;
 mod root;
 mod stage;
 mod staged;
+mod stop;
 mod unpacker;
 mod user;
 mod waiting;
@@ -43,6 +44,7 @@ pub use self::blobs::{LayerBlob, OpenBlob};
 pub use self::building::Building;
 pub use self::left_out::{Cause, LeftOut};
 pub use self::root::Root;
+pub use self::stop::Stop;
 pub use self::unpacker::{Options, Unpacked, Unpacker};
 use crate::error::{Error, ErrorKind, Matter};
 

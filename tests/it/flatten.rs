@@ -174,7 +174,7 @@ fn layers_of_which_no_bytes_are_left_are_not_read_again() {
     let tree = Tree::read(blobs(&tars), &|_| true).unwrap();
     let mut again = blobs(&tars);
     for layer in [0, 2] {
-        again[layer].open = Box::new(|| panic!("it is read"));
+        again[layer].open = Box::new(|_| panic!("it is read"));
     }
     let mut written = Vec::new();
     let mut output = |bytes: &[u8]| {

@@ -19,7 +19,7 @@ fn blob(number: usize, tar: Vec<u8>) -> LayerBlob<'static> {
         name: format!("layer {number}"),
         diff_id: Digest::sha256(&tar),
         size: tar.len() as u64,
-        open: Box::new(move || Ok(Box::new(Cursor::new(tar)))),
+        open: Box::new(move |_| Ok(Box::new(Cursor::new(tar)))),
     }
 }
 
@@ -101,7 +101,7 @@ fn a_fault_in_what_was_read_ahead_is_told_as_any_other() {
     let whole = tar(&[Item::file("large/file", vec![2; 500_000])]);
     let wrong = LayerBlob { diff_id: Digest::sha256(b"another"), ..blob(2, whole.clone()) };
     let gone = LayerBlob {
-        open: Box::new(|| Err(std::io::ErrorKind::NotFound.into())),
+        open: Box::new(|_| Err(std::io::ErrorKind::NotFound.into())),
         ..blob(2, whole.clone())
     };
     for (last, kind, why) in [

@@ -149,7 +149,7 @@ fn a_root_that_is_replaced_meanwhile_gets_neither_files_nor_the_name() {
         }
         let layer = [Item::file("file", "pwned"), Item::dir("d"), Item::file("d/new", "")];
         let layers = tars_of(&[&layer]);
-        let filled = building.fill(blobs(&layers), false, false, &|_| true);
+        let filled = building.fill(blobs(&layers), false, false, &|_| true, || Ok(()));
         let error = filled.unwrap_err().1.chain();
         assert!(error.contains("root: was replaced while it was made"), "{error}");
         assert!(at("root").symlink_metadata().is_err());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::blame::{blame, is_by_bytes};
@@ -12,13 +12,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::retry::RetryPolicy;
 use crate::transfer::{
-    Arrivals, Arrived, Finished, Following, Options, Picked, Report, Wanted, read_small, transfer,
+    Feeds, Finished, GrowingBlob, Options, Picked, Report, Wanted, read_small, transfer,
 };
 
 /// An image on its way into a layout.
 pub(in crate::cli) struct Arriving {
     layout: Layout,
-    arrivals: Arc<Arrivals>,
+    feeds: Feeds,
     retry: RetryPolicy,
     stop: CancellationToken,
     pull: JoinHandle<Vec<Finished>>,
@@ -27,32 +27,26 @@ pub(in crate::cli) struct Arriving {
 impl Arriving {
     /// Begins the pull, base layers first.
     pub(super) fn begin(wanted: Wanted, layout: Layout, options: Options) -> Self {
-        let arrivals = Arc::new(Arrivals::new(Arc::clone(&options.progress)));
+        let (feeder, feeds) = Feeds::connect();
         let (retry, stop) = (options.retry, options.cancel.child_token());
-        let progress = Arc::clone(&arrivals) as _;
-        let options = Options { progress, as_listed: true, cancel: stop.clone(), ..options };
+        let (feeder, cancel) = (Some(feeder), stop.clone());
+        let options = Options { feeder, as_listed: true, cancel, ..options };
         let target = Arc::new(layout.clone()) as _;
         let pull = tokio::spawn(async move { transfer(&[wanted], &target, options).await });
-        Self { layout, arrivals, retry, stop, pull }
+        Self { layout, feeds, retry, stop, pull }
     }
 
     /// Waits for the image's documents.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] where the pull ended before, as of all that waits: [`Arriving::why`] knows more.
+    /// The pull's; [`Arriving::why`] has all of it.
     pub(super) async fn picked(&self) -> Result<Picked> {
-        let arrivals = Arc::clone(&self.arrivals);
-        let picked = spawn_blocking(move || arrivals.picked()).await;
-        picked.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Interrupted, "pull").caused_by(error))
-        })
+        self.feeds.picked().await
     }
 
     /// Waits for the image's config.
     pub(super) async fn config(&self, config: &Descriptor) -> Result<bytes::Bytes> {
-        let Some(_) = whole(&self.layout, &self.arrivals, config).await else {
-            return Err(Error::new(ErrorKind::Interrupted, "pull"));
-        };
+        self.feeds.verified(config).await?;
         read_small(&self.layout, config, CONFIG_LIMIT, self.retry).await
     }
 
@@ -61,18 +55,24 @@ impl Arriving {
         Arc::new(self.layout.clone())
     }
 
-    /// A layer, as it arrives.
-    pub(super) fn layer(&self, layer: Descriptor) -> Following {
-        let layout = self.layout.clone();
-        let open = Box::new(move |digest: &_| layout.arriving(digest));
-        Following::new(layer, Arc::clone(&self.arrivals), open)
+    /// Opens a layer, to be read as it arrives.
+    pub(super) fn opener(&self, layer: Descriptor) -> impl FnOnce() -> GrowingBlob + Send + use<> {
+        let (layout, feeds, digest) =
+            (self.layout.clone(), self.feeds.clone(), layer.digest.clone());
+        let open = Box::new(move || layout.blob_file(&digest));
+        move || feeds.read(layer, open)
+    }
+
+    /// Waits, on a thread, for the pull's end.
+    pub(super) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
+        let feeds = self.feeds.clone();
+        move || feeds.wait_for_run()
     }
 
     /// Stops the pull because of this; where it was the pull that failed, its error is the one to tell.
     pub(super) async fn why(self, error: Error) -> Error {
         self.stop.cancel();
-        let pulled = ended(self.pull).await;
-        pulled.error.filter(|_| error.kind() == ErrorKind::Interrupted).unwrap_or(error)
+        first_of(error, ended(self.pull).await.error)
     }
 
     /// Waits for the work on these layers, and for the pull, whose end `pulled` hears of. When the work fails the pull
@@ -86,7 +86,7 @@ impl Arriving {
         work: impl Future<Output = Result<T, (usize, Error)>>,
         pulled: impl FnOnce(&Finished),
     ) -> Result<T> {
-        let Self { layout, arrivals, retry, stop, pull } = self;
+        let Self { layout, feeds, retry, stop, pull } = self;
         let working = async {
             let (number, mut error) = match work.await {
                 Ok(done) => return Ok(done),
@@ -94,13 +94,13 @@ impl Arriving {
             };
             // Whose fault it is can only be told when all bytes are there: if they were wrong, the pull mends them.
             if let Some(layer) = layers.get(number).filter(|_| is_by_bytes(&error)) {
-                match whole(&layout, &arrivals, layer).await {
-                    Some(Arrived { restarts: 1.., .. }) => {
+                match feeds.verified(layer).await {
+                    Ok(1..) => {
                         error = Error::new(ErrorKind::Mismatch, format!("layer {}", layer.digest))
-                            .because(Following::CAME_WRONG);
+                            .because(GrowingBlob::CAME_WRONG);
                     }
-                    Some(_) => error = blame(&layout, layer, error, retry).await,
-                    None => {}
+                    Ok(0) => error = blame(&layout, layer, error, retry).await,
+                    Err(_) => {}
                 }
             }
             stop.cancel();
@@ -113,17 +113,20 @@ impl Arriving {
         };
         let (done, finished) = tokio::join!(working, pulling);
         match (done, finished.error) {
-            (Err(error), Some(why)) if !is_cause(&error, &why) => Err(why),
+            (Err(error), why) => Err(first_of(error, why)),
             (Ok(_), Some(why)) => Err(why),
-            (done, _) => done,
+            (Ok(done), None) => Ok(done),
         }
     }
 }
 
-/// Whether the work failed first, and the pull was only stopped because of that.
-fn is_cause(error: &Error, why: &Error) -> bool {
-    let was_stopped = why.kind() == ErrorKind::Interrupted;
-    error.kind() != ErrorKind::Interrupted && (was_stopped || !is_by_bytes(error))
+/// The error of the work, unless it is the pull that has failed, which may be all that the work's error says.
+fn first_of(error: Error, of_pull: Option<Error>) -> Error {
+    let was_stopped = |why: &Error| why.kind() == ErrorKind::Interrupted;
+    match of_pull {
+        Some(why) if was_stopped(&error) || !was_stopped(&why) => why,
+        _ => error,
+    }
 }
 
 /// What became of the pull.
@@ -132,17 +135,4 @@ async fn ended(pull: JoinHandle<Vec<Finished>>) -> Finished {
     let finished = pull.await.map_err(|error| fail().caused_by(error));
     let one = finished.and_then(|all| all.into_iter().next().ok_or_else(fail));
     one.unwrap_or_else(|error| Finished { report: Report::default(), error: Some(error) })
-}
-
-/// Waits until a blob is there, verified; `None` where the pull ended before.
-async fn whole(layout: &Layout, arrivals: &Arc<Arrivals>, blob: &Descriptor) -> Option<Arrived> {
-    // Of what was there before the pull, nothing more is heard.
-    let beyond = if layout.blob_file(&blob.digest).is_ok() { 0 } else { blob.size };
-    let (arrivals, digest) = (Arc::clone(arrivals), blob.digest.clone());
-    let wait = move || loop {
-        if let Some(end) = arrivals.blob(&digest, beyond).transpose() {
-            return end.ok();
-        }
-    };
-    spawn_blocking(wait).await.ok().flatten()
 }

@@ -15,16 +15,14 @@ pub(super) fn is_by_bytes(error: &Error) -> bool {
     }
 }
 
-/// Tells a layer that is malformed from one whose bytes are not those that the manifest names.
+/// Tells a layer that is malformed from one whose bytes are not those that the manifest names, of an error that
+/// [may be by them](is_by_bytes).
 pub(super) async fn blame(
     source: &dyn Source,
     layer: &Descriptor,
     error: Error,
     retry: RetryPolicy,
 ) -> Error {
-    if !is_by_bytes(&error) {
-        return error;
-    }
     let options = Options { retry, ..Options::default() };
     match read_blob(source, layer, options, &mut |_| Ok(())).await {
         Err(wrong) if wrong.kind() == ErrorKind::Mismatch => wrong,

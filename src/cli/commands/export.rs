@@ -55,14 +55,14 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     let tree = Arc::new(read(&mut image, settings, &cancel).await?);
     let written = write(&image, &tree, target, args.sync, settings, &cancel).await?;
     if let Err(failed) = written {
-        return Err(told(&image, settings, failed).await);
+        return Err(told(&image, settings, &cancel, failed).await);
     }
     tell(&image, &tree, path, start.elapsed(), settings).await
 }
 
 /// Learns what the image shows; nothing is written before that is known.
 async fn read(image: &mut Image, settings: &Settings, cancel: &CancellationToken) -> Result<Tree> {
-    let layers = layer_blobs(image, settings.retry)?;
+    let layers = layer_blobs(image, settings.retry, cancel)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
     if let Some(arriving) = &image.arriving {
         // It has all of the image when that was read.
@@ -76,7 +76,7 @@ async fn read(image: &mut Image, settings: &Settings, cancel: &CancellationToken
         };
         Tree::read(layers, &watch).map_err(|(number, error)| (number, named(error)))
     };
-    attend(image, settings, LateMeter::new("reading", total), work).await
+    attend(image, settings, cancel, LateMeter::new("reading", total), work).await
 }
 
 async fn write(
@@ -87,7 +87,7 @@ async fn write(
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<Result<(), (usize, Error)>> {
-    let layers = layer_blobs(image, settings.retry)?;
+    let layers = layer_blobs(image, settings.retry, cancel)?;
     let meter = Meter::new(settings.show, "exporting", tree.shown.bytes);
     let is_file = target.draft.is_some();
     let (tree, cancelled) = (Arc::clone(tree), cancel.clone());

@@ -190,6 +190,12 @@ impl Image {
         }
     }
 
+    /// Waits, on a thread, until all of it is where it is brought to: then what was made of its layers may be seen.
+    pub(super) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
+        let settled = self.arriving.as_ref().map(Arriving::settled);
+        move || settled.map_or(Ok(()), |settled| settled())
+    }
+
     /// As [`Image::open`], where the store was looked at before.
     pub(super) async fn at(
         place: &Place,

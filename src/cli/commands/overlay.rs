@@ -45,11 +45,13 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
     }
     OverlayDirectory::judge(&args.dir)?;
     let mut image = Bring::to_unpack(&args).open(settings, &cancel).await?;
-    let work = Work::new(&image, &args, settings)?;
+    let work = Work::new(&image, &args, settings, &cancel)?;
     let chains = work.image.chains.clone();
-    let work = move |meter: &LateMeter| work.run(meter, &cancel);
+    let cancelled = cancel.clone();
+    let settled = image.settled();
+    let work = move |meter: &LateMeter| work.run(meter, &cancelled, settled);
     let (directory, done, took) =
-        attend(&mut image, settings, LateMeter::new("unpacking", 0), work).await?;
+        attend(&mut image, settings, &cancel, LateMeter::new("unpacking", 0), work).await?;
     if !args.no_store {
         remember(directory.path(), settings);
     }
@@ -89,9 +91,14 @@ fn see_that_it_is_a_directory(point: &Path) -> Result<()> {
 }
 
 impl Work {
-    fn new(image: &Image, args: &Unpack, settings: &Settings) -> Result<Self> {
+    fn new(
+        image: &Image,
+        args: &Unpack,
+        settings: &Settings,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
         let chains = chain_ids(&image.config.rootfs.diff_ids);
-        let layers = layer_blobs(image, settings.retry)?
+        let layers = layer_blobs(image, settings.retry, cancel)?
             .into_iter()
             .zip(&chains)
             .map(|(blob, chain)| OverlayLayer { blob, chain: chain.clone() })
@@ -113,6 +120,7 @@ impl Work {
         self,
         meter: &LateMeter,
         cancel: &CancellationToken,
+        settled: impl FnOnce() -> Result<()>,
     ) -> Result<(OverlayDirectory, OverlayDone, Duration), (usize, Error)> {
         let early = |error| (usize::MAX, error);
         let Self { directory, layers, compressed, name, image, options, sync } = self;
@@ -132,6 +140,7 @@ impl Work {
             !cancel.is_cancelled()
         };
         let done = directory.unpack(&lock, layers, options, sync, &watch)?;
+        settled().map_err(early)?;
         directory.set_image(&lock, &name, image).map_err(early)?;
         drop(lock);
         Ok((directory, done, start.elapsed()))

@@ -35,20 +35,22 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     // What was typed is judged before anything is asked of anybody.
     let building = Building::begin(&args.dir)?;
     let mut image = Bring::to_unpack(&args).open(settings, &cancel).await?;
-    let layers = layer_blobs(&image, settings.retry)?;
+    let layers = layer_blobs(&image, settings.retry, &cancel)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
+    let (settled, cancelled) = (image.settled(), cancel.clone());
     let work = move |meter: &LateMeter| {
         let start = Instant::now();
         // Every mode comes through, and needs no further call.
         rustix::process::umask(Mode::empty());
         let watch = |bytes| {
             meter.add(bytes);
-            !cancel.is_cancelled()
+            !cancelled.is_cancelled()
         };
-        let (receipt, sizes) = building.fill(layers, args.preserve, args.sync, &watch)?;
+        let (receipt, sizes) = building.fill(layers, args.preserve, args.sync, &watch, settled)?;
         Ok(Done { receipt, sizes, took: start.elapsed() })
     };
-    let done = attend(&mut image, settings, LateMeter::new("unpacking", total), work).await?;
+    let done =
+        attend(&mut image, settings, &cancel, LateMeter::new("unpacking", total), work).await?;
     tell(&image, &args.dir, &done, settings).await
 }
 

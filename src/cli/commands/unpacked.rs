@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
-use super::blame::blame;
+use super::blame::{blame, is_by_bytes};
 use super::open::Image;
 use super::report::receipt;
 use crate::cli::meter::LateMeter;
 use crate::cli::output::note;
 use crate::cli::settings::{Settings, Show};
+use crate::cli::signals::unless_cancelled;
 use crate::cli::size::{plural, size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::Finished;
@@ -23,6 +25,7 @@ use crate::unpack::Unpacked;
 pub(super) async fn attend<T: Send + 'static>(
     image: &mut Image,
     settings: &Settings,
+    cancel: &CancellationToken,
     meter: LateMeter,
     work: impl FnOnce(&LateMeter) -> Result<T, (usize, Error)> + Send + 'static,
 ) -> Result<T> {
@@ -49,7 +52,7 @@ pub(super) async fn attend<T: Send + 'static>(
     show();
     match work.await {
         Ok(done) => Ok(done),
-        Err(failed) => Err(told(image, settings, failed).await),
+        Err(failed) => Err(told(image, settings, cancel, failed).await),
     }
 }
 
@@ -57,11 +60,16 @@ pub(super) async fn attend<T: Send + 'static>(
 pub(super) async fn told(
     image: &Image,
     settings: &Settings,
+    cancel: &CancellationToken,
     (number, error): (usize, Error),
 ) -> Error {
     match image.manifest().ok().and_then(|manifest| manifest.layers.get(number)) {
-        Some(layer) => blame(&*image.opened.source, layer, error, settings.retry).await,
-        None => error,
+        Some(layer) if is_by_bytes(&error) => {
+            let what = format!("layer {}", layer.digest);
+            let blaming = blame(&*image.opened.source, layer, error, settings.retry);
+            unless_cancelled(cancel, &what, blaming).await.unwrap_or_else(|stopped| stopped)
+        }
+        _ => error,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Unpacks the layers of an image that are not there yet, several at once.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::changes::Overlay;
@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Inflation;
 use crate::unpack::blobs::{LayerBlob, at_once, read_all};
+use crate::unpack::stop::Stop;
 use crate::unpack::unpacker::{Options, Unpacked, Unpacker};
 
 /// A layer and the stack that it is the top of.
@@ -44,12 +45,29 @@ struct Run<'a> {
     watch: &'a (dyn Fn(u64) -> bool + Sync),
     /// Of all layers together.
     inflation: Inflation,
-    failed: AtomicBool,
+    /// Where one has failed the others need not go on.
+    stop: Stop,
 }
 
 struct Unpacking<'a> {
     number: usize,
     blob: LayerBlob<'a>,
+}
+
+/// Tells the others of a layer that has failed, on the way of a panic too: they would wait for it.
+struct Guard<'a> {
+    run: &'a Run<'a>,
+    number: usize,
+    is_done: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.run.stack.set(self.number, Layer::Failed);
+            self.run.stop.stop();
+        }
+    }
 }
 
 type Outcome = (usize, Result<(u64, Unpacked)>);
@@ -92,7 +110,7 @@ impl OverlayDirectory {
             options,
             watch,
             inflation: Inflation::default(),
-            failed: AtomicBool::new(false),
+            stop: Stop::default(),
         };
         for (number, outcome) in run.all(missing) {
             let (size, unpacked) = outcome.map_err(|error| (number, error))?;
@@ -141,11 +159,9 @@ impl Run<'_> {
     }
 
     fn one(&self, number: usize, blob: LayerBlob<'_>) -> Result<(u64, Unpacked)> {
+        let mut guard = Guard { run: self, number, is_done: false };
         let outcome = self.unpack(number, blob);
-        if outcome.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
-            self.stack.set(number, Layer::Failed);
-        }
+        guard.is_done = outcome.is_ok();
         outcome
     }
 
@@ -157,8 +173,8 @@ impl Run<'_> {
         let options = Options { new_root: number == 0, ..self.options };
         let mut unpacker = Unpacker::new(making.diff().map_err(failed)?, options)?;
         unpacker.overlay = Some(Overlay::new(&self.stack, number, self.directory.form()));
-        let watch = |bytes| !self.failed.load(Ordering::Relaxed) && (self.watch)(bytes);
-        let sizes = read_all(&self.inflation, vec![blob], &watch, |name, layer| {
+        let (stop, watch) = (&self.stop, self.watch);
+        let sizes = read_all(&self.inflation, vec![blob], stop, watch, |name, layer| {
             unpacker.apply(name, layer)
         });
         let sizes = sizes.map_err(|(_, error)| error)?;

@@ -34,7 +34,7 @@ pub(crate) fn blobs(tars: &[Vec<u8>]) -> Vec<LayerBlob<'_>> {
             name: format!("layer {number}"),
             diff_id: Digest::sha256(&tar),
             size: tar.len() as u64,
-            open: Box::new(move || Ok(Box::new(Cursor::new(tar)))),
+            open: Box::new(move |_| Ok(Box::new(Cursor::new(tar)))),
         }
     };
     tars.iter().enumerate().map(blob).collect()

@@ -32,7 +32,7 @@ pub(crate) fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, Ov
             name: format!("layer {number}"),
             diff_id: diff_id.clone(),
             size: tar.len() as u64,
-            open: Box::new(move || Ok(Box::new(Cursor::new(tar.clone())))),
+            open: Box::new(move |_| Ok(Box::new(Cursor::new(tar.clone())))),
         },
         chain: chain.clone(),
     });
