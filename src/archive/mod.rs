@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! reading   open      a plain tar that can be read in any order; pipes and compressed ones are spooled
+//!           spool     the file for what can be read once only
 //!           tarball   which bytes of it are which entry
 //!           oci       oci-layout, index.json, blobs/
 //!           docker    manifest.json, and the OCI manifest that is made of it
@@ -30,6 +31,7 @@ mod piece;
 mod shelf;
 mod sink;
 mod source;
+mod spool;
 mod tarball;
 mod writer;
 
@@ -116,15 +118,7 @@ impl Archive {
             _ => path.display().to_string(),
         };
         let place = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
-        let file = open::open(path, &shown)?;
-        let tar = Tarball::index(file).map_err(|error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::InvalidData => Error::new(ErrorKind::Store, "archive"),
-                _ => Error::new(ErrorKind::Store, "read the archive"),
-            };
-            kind.at(&shown).caused_by(error)
-        })?;
-        let tar = Arc::new(tar);
+        let tar = Arc::new(open::open(path, &shown)?);
         let images = images(&tar, form).map_err(|error| error.at(&shown))?;
         let images = names_once(images, &shown);
         Ok(Self(Arc::new(Inner { tar, images, place })))

@@ -1,52 +1,49 @@
 //! The table of a tar: which bytes of the file are which entry. Nothing is extracted, and no name leads to a disk.
 //!
-//! Headers are hostile until they are read here: how many there are, how long they are and what they say is limited.
-//! Where a PAX record and a header disagree, so that two readers would see different entries, the tar is refused
-//! (CVE-2025-62518).
+//! The headers are read by the reader of layers ([`crate::layer`]), which refuses what two readers would see differently.
+//! A stream is written to a file while it is read, and no further than it is a tar.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use rustix::io::{pread, retry_on_intr};
-use tar::{EntryType, Header};
 
 use super::names::{clean, resolve};
-use crate::layer::pax;
+use super::spool::Spool;
+use crate::layer::{Content, Entries, Limits, Located};
 
 /// Of a header, and what every entry is padded to.
 pub(super) const BLOCK: u64 = 512;
 
-/// Where the checksum stands in a header.
-const CHECKSUM: Range<usize> = 148..156;
-
 /// Entries that are listed.
-const MOST: usize = 100_000;
+const MOST: u64 = 100_000;
 
 /// Bytes of all their names together.
 const MOST_NAMES: usize = 16 << 20;
 
-/// Bytes of one entry that only says something about the next.
-const LONGEST_EXTENSION: u64 = 1 << 20;
-
 /// Bytes of a name.
 const LONGEST_NAME: usize = 4096;
 
-/// From here on a size does not fit into a header of the oldest kind, and a PAX record has it alone.
-const BEYOND_OCTAL: u64 = 8 << 30;
-
 /// Links that are followed from one to the next.
 const LINKS: usize = 8;
+
+/// What is read at once of a file whose headers are looked for, in bytes.
+const WINDOW: usize = 4 << 10;
+
+/// What is read at once of a stream, in bytes.
+const PIECE: usize = 256 << 10;
+
+/// Bytes behind the end of a tar in a stream that are read, so that its writer can finish and its checksum is compared.
+const TAIL: u64 = 16 << 20;
 
 /// An indexed tar.
 #[derive(Debug)]
 pub(super) struct Tarball {
     file: File,
     nodes: HashMap<String, Node>,
-    /// Bytes of their names and of where links lead.
-    names: usize,
 }
 
 #[derive(Debug)]
@@ -59,9 +56,11 @@ struct Node {
 #[derive(Debug)]
 enum Kind {
     File(Range<u64>),
+    Directory,
     /// The name of another entry; `None` where it leads out of the archive.
     Link(Option<String>),
-    /// A device, a sparse file: nothing whose bytes could be read.
+    Sparse,
+    /// A device, or something else without bytes.
     Other,
 }
 
@@ -74,156 +73,79 @@ pub(super) enum Lack {
     Unusable(&'static str),
 }
 
-/// What the entries before an entry say about it.
-#[derive(Default)]
-struct Ahead {
-    long_name: Option<Vec<u8>>,
-    long_link: Option<Vec<u8>>,
-    pax_path: Option<Vec<u8>>,
-    pax_link: Option<Vec<u8>>,
-    pax_size: Option<u64>,
-    sparse: bool,
-}
-
 impl Tarball {
     /// Reads every header of the file.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] for what is no tar, or one that cannot be read in one way only.
     pub(super) fn index(file: File) -> io::Result<Self> {
-        let mut tarball = Self { file, nodes: HashMap::new(), names: 0 };
-        let length = tarball.file.metadata()?.len();
-        if length == 0 {
-            return Err(invalid("is empty"));
-        }
-        let mut at = 0;
-        let mut ahead = Ahead::default();
-        let mut count = 0;
-        // Without the two empty blocks at its end a tar is as good (quay/claircore#683).
-        while at < length {
-            let Some(header) = tarball.header(at, length)? else { break };
-            count += 1;
-            if count > MOST {
-                return Err(invalid("has more entries than are listed"));
-            }
-            let start = at + BLOCK;
-            let size = ahead.size_of(&header)?;
-            let padded =
-                size.checked_next_multiple_of(BLOCK).and_then(|size| start.checked_add(size));
-            let next = padded.ok_or_else(|| invalid("has an entry of an impossible size"))?;
-            if start + size > length {
-                return Err(invalid("is cut off"));
-            }
-            if !tarball.read_ahead(&header, start..start + size, &mut ahead)? {
-                tarball.note(&header, start..start + size, std::mem::take(&mut ahead))?;
-            }
-            at = next;
-        }
-        Ok(tarball)
+        let length = file.metadata()?.len();
+        check_length(length)?;
+        let reader = BufReader::with_capacity(WINDOW, At { file: &file, next: 0, length });
+        let mut entries = Entries::passing(reader, pass_over, limits());
+        let nodes = Table::default().read(&mut entries)?;
+        Ok(Self { file, nodes })
     }
 
-    /// The header at this place; `None` for the empty block that ends a tar.
-    fn header(&self, at: u64, length: u64) -> io::Result<Option<Header>> {
-        let broken =
-            if at == 0 { "is no tar" } else { "is damaged: what should be a header is none" };
-        if length - at < BLOCK {
-            return Err(invalid(if at == 0 { broken } else { "is cut off" }));
-        }
-        let mut header = Header::new_old();
-        self.file.read_exact_at(header.as_mut_bytes(), at)?;
-        let bytes = header.as_bytes();
-        if bytes.iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
-        // The field of the sum itself counts as blank.
-        let counted =
-            |(at, byte): (usize, &u8)| u32::from(if CHECKSUM.contains(&at) { b' ' } else { *byte });
-        let computed = bytes.iter().enumerate().map(counted).sum::<u32>();
-        if header.cksum().ok() != Some(computed) {
-            return Err(invalid(broken));
-        }
-        Ok(Some(header))
-    }
-
-    /// Keeps what an entry says about the next one; tells whether it is such an entry.
-    fn read_ahead(&self, header: &Header, span: Range<u64>, ahead: &mut Ahead) -> io::Result<bool> {
-        if !is_ahead(header) {
-            return Ok(false);
-        }
-        let kind = header.entry_type();
-        if span.end - span.start > LONGEST_EXTENSION {
-            return Err(invalid("has a header that is too large"));
-        }
-        let mut bytes = self.bytes(span)?;
-        if kind.is_gnu_longname() || kind.is_gnu_longlink() {
-            while bytes.last() == Some(&0) {
-                bytes.pop();
-            }
-            let long =
-                if kind.is_gnu_longname() { &mut ahead.long_name } else { &mut ahead.long_link };
-            *long = Some(bytes);
-        } else {
-            let global = kind.is_pax_global_extensions();
-            ahead.read_pax(&bytes, global)?;
-        }
-        Ok(true)
-    }
-
-    fn note(&mut self, header: &Header, span: Range<u64>, ahead: Ahead) -> io::Result<()> {
-        let own_name = || header.path_bytes().into_owned();
-        let name = ahead.pax_path.or(ahead.long_name).unwrap_or_else(own_name);
-        if name.len() > LONGEST_NAME {
-            return Err(invalid("has a name that is too long"));
-        }
-        // A name that is no text, or leads out of the archive, is nobody's: nothing can ask for it.
-        let Some(name) = std::str::from_utf8(&name).ok().and_then(clean) else { return Ok(()) };
-        let target = || {
-            let own = header.link_name_bytes().map(std::borrow::Cow::into_owned);
-            ahead.pax_link.clone().or(ahead.long_link.clone()).or(own).unwrap_or_default()
-        };
-        let kind = match header.entry_type() {
-            EntryType::Directory => return Ok(()),
-            _ if ahead.sparse => Kind::Other,
-            EntryType::Regular | EntryType::Continuous => Kind::File(span),
-            EntryType::Symlink => {
-                Kind::Link(std::str::from_utf8(&target()).ok().and_then(|to| resolve(&name, to)))
-            }
-            EntryType::Link => Kind::Link(std::str::from_utf8(&target()).ok().and_then(clean)),
-            _ => Kind::Other,
-        };
-        self.names += name.len();
-        if let Kind::Link(Some(target)) = &kind {
-            self.names += target.len();
-        }
-        if self.names > MOST_NAMES {
-            return Err(invalid("has names that are too long together"));
-        }
-        let again = self.nodes.contains_key(&name);
-        self.nodes.insert(name, Node { kind, again });
-        Ok(())
+    /// As [`Tarball::index`], for a stream, which is written to a file up to the end of the tar.
+    pub(super) fn spool(stream: impl Read, spool: Spool) -> io::Result<Self> {
+        let both = Tee { stream, spool };
+        let mut entries = Entries::new(BufReader::with_capacity(PIECE, both), limits());
+        let nodes = Table::default().read(&mut entries);
+        let Tee { stream, spool } = entries.into_reader().into_inner();
+        let nodes = nodes.or_else(|error| match error.kind() {
+            io::ErrorKind::InvalidData => check_length(spool.length()).and(Err(error)),
+            _ => Err(error),
+        })?;
+        io::copy(&mut stream.take(TAIL), &mut io::sink())?;
+        Ok(Self { file: spool.into_file(), nodes })
     }
 
     /// Where the bytes of this entry are, links followed; the last of several with that name.
     pub(super) fn find(&self, name: &str) -> Result<Range<u64>, Lack> {
+        self.follow(name, |_, _| Ok(()))
+    }
+
+    /// As [`Tarball::find`], for what nothing but its name vouches for: of two with one name, and behind a folder that is a
+    /// link, each reader may take another.
+    pub(super) fn find_only(&self, name: &str) -> Result<Range<u64>, Lack> {
+        self.follow(name, |name, node| {
+            if node.again {
+                return Err(Lack::Unusable("is there twice"));
+            }
+            let mut above = name.match_indices('/').filter_map(|(at, _)| name.get(..at));
+            let is_folder = |name: &str| {
+                self.nodes.get(name).is_none_or(|node| matches!(node.kind, Kind::Directory))
+            };
+            if above.all(is_folder) {
+                Ok(())
+            } else {
+                Err(Lack::Unusable("is below what is no directory"))
+            }
+        })
+    }
+
+    fn follow(
+        &self,
+        name: &str,
+        judge: impl Fn(&str, &Node) -> Result<(), Lack>,
+    ) -> Result<Range<u64>, Lack> {
         let out = Lack::Unusable("leads out of the archive");
         let mut name = clean(name).ok_or(out)?;
         for _ in 0..LINKS {
-            match &self.nodes.get(&name).ok_or(Lack::Missing)?.kind {
+            let node = self.nodes.get(&name).ok_or(Lack::Missing)?;
+            judge(&name, node)?;
+            match &node.kind {
                 Kind::File(span) => return Ok(span.clone()),
                 Kind::Link(Some(target)) => name.clone_from(target),
-                Kind::Link(None) => return Err(Lack::Unusable("leads out of the archive")),
-                Kind::Other => return Err(Lack::Unusable("is not a regular file")),
+                Kind::Link(None) => return Err(out),
+                Kind::Sparse => return Err(Lack::Unusable("is a sparse file")),
+                Kind::Directory | Kind::Other => {
+                    return Err(Lack::Unusable("is not a regular file"));
+                }
             }
         }
         Err(Lack::Unusable("is a link that leads nowhere"))
-    }
-
-    /// As [`Tarball::find`], for what nothing but its name vouches for: of two with one name each reader may take another.
-    pub(super) fn find_only(&self, name: &str) -> Result<Range<u64>, Lack> {
-        let span = self.find(name)?;
-        let again =
-            clean(name).and_then(|name| self.nodes.get(&name)).is_some_and(|node| node.again);
-        if again { Err(Lack::Unusable("is there twice")) } else { Ok(span) }
     }
 
     /// These bytes of the tar; the caller has limited how many.
@@ -240,64 +162,185 @@ impl Tarball {
     }
 }
 
-impl Ahead {
-    /// Size of the entry behind this header.
-    fn size_of(&self, header: &Header) -> io::Result<u64> {
-        match header.entry_type() {
-            // These have no bytes, whatever the header says; other readers see it so too.
-            EntryType::Symlink
-            | EntryType::Link
-            | EntryType::Directory
-            | EntryType::Fifo
-            | EntryType::Char
-            | EntryType::Block => return Ok(0),
-            // It can have more headers, which not every reader looks for.
-            EntryType::GNUSparse => return Err(invalid("has a sparse file, which no image needs")),
-            _ => {}
+/// Tells what is shorter than any tar from one that is cut off.
+fn check_length(length: u64) -> io::Result<()> {
+    match length {
+        0 => Err(invalid("is empty")),
+        1..BLOCK => Err(invalid("is no tar")),
+        _ => Ok(()),
+    }
+}
+
+/// The entries of a tar, as far as they were read.
+#[derive(Default)]
+struct Table {
+    nodes: HashMap<String, Node>,
+    /// Bytes of their names and of where links lead.
+    names: usize,
+}
+
+impl Table {
+    fn read(mut self, entries: &mut Entries<impl BufRead>) -> io::Result<HashMap<String, Node>> {
+        let mut empty = true;
+        while let Some(entry) = entries.next_located()? {
+            empty = false;
+            self.note(entry)?;
         }
-        let own = header.entry_size()?;
-        // What stands ahead is about the entry, not about other headers ahead of it.
-        match self.pax_size.filter(|_| !is_ahead(header)) {
-            Some(size) if size != own && size < BEYOND_OCTAL => {
-                Err(invalid("says two sizes of one entry"))
-            }
-            Some(size) => Ok(size),
-            None => Ok(own),
-        }
+        if empty { Err(invalid("is a tar without entries")) } else { Ok(self.nodes) }
     }
 
-    fn read_pax(&mut self, records: &[u8], global: bool) -> io::Result<()> {
-        let records = pax::records(records);
-        for (key, value) in records.ok_or_else(|| invalid("has a malformed PAX header"))? {
-            if global && matches!(key, b"path" | b"linkpath" | b"size") {
-                return Err(invalid("gives many entries one name or size"));
-            }
-            match key {
-                b"path" => self.pax_path = Some(value.to_vec()),
-                b"linkpath" => self.pax_link = Some(value.to_vec()),
-                b"size" => {
-                    let size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-                    self.pax_size = Some(size.ok_or_else(|| invalid("has a malformed PAX size"))?);
-                }
-                key if key.starts_with(b"GNU.sparse.") => self.sparse = true,
-                _ => {}
-            }
+    fn note(&mut self, entry: Located) -> io::Result<()> {
+        if entry.name.len() > LONGEST_NAME {
+            return Err(invalid("has a name that is too long"));
         }
+        // A name that is no text, or leads out of the archive, is nobody's: nothing can ask for it.
+        let text = |name: Vec<u8>| String::from_utf8(name).ok();
+        let Some(name) = text(entry.name).and_then(|name| clean(&name)) else { return Ok(()) };
+        let kind = match entry.content {
+            Content::File(span) => Kind::File(span),
+            Content::Directory => Kind::Directory,
+            Content::Symlink(to) => Kind::Link(text(to).and_then(|to| resolve(&name, &to))),
+            Content::Hardlink(to) => Kind::Link(text(to).and_then(|to| clean(&to))),
+            Content::Sparse => Kind::Sparse,
+            Content::Other => Kind::Other,
+        };
+        self.names += name.len();
+        if let Kind::Link(Some(target)) = &kind {
+            self.names += target.len();
+        }
+        if self.names > MOST_NAMES {
+            return Err(invalid("has names that are too long together"));
+        }
+        let again = self.nodes.contains_key(&name);
+        self.nodes.insert(name, Node { kind, again });
         Ok(())
     }
 }
 
-/// Whether it only says something about the next entry, or about all.
-fn is_ahead(header: &Header) -> bool {
-    matches!(
-        header.entry_type(),
-        EntryType::GNULongName
-            | EntryType::GNULongLink
-            | EntryType::XHeader
-            | EntryType::XGlobalHeader
-    )
+/// Bytes of a file one after the other, wherever others read it.
+struct At<'a> {
+    file: &'a File,
+    next: u64,
+    length: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = retry_on_intr(|| pread(self.file, &mut *into, self.next))?;
+        self.next += read as u64;
+        Ok(read)
+    }
+}
+
+/// Moves on without reading what is in between.
+#[expect(clippy::unnecessary_wraps, reason = "other readers have to read, and can fail")]
+fn pass_over(reader: &mut BufReader<At<'_>>, length: u64) -> io::Result<u64> {
+    let buffered = reader.buffer().len();
+    let left = reader.get_ref().length.saturating_sub(reader.get_ref().next);
+    let passed = length.min(buffered as u64 + left);
+    match usize::try_from(passed) {
+        Ok(few) if few <= buffered => reader.consume(few),
+        _ => {
+            reader.consume(buffered);
+            reader.get_mut().next += passed - buffered as u64;
+        }
+    }
+    Ok(passed)
+}
+
+/// A stream that is written down as it is read.
+struct Tee<R> {
+    stream: R,
+    spool: Spool,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(into)?;
+        self.spool.write(into.get(..read).unwrap_or_default())?;
+        Ok(read)
+    }
+}
+
+fn limits() -> Limits {
+    Limits { entries: MOST }
 }
 
 fn invalid(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::header::{END, header};
+    use super::*;
+
+    /// Counts what is read; whoever does not stop reads for ever.
+    struct Endless<R> {
+        first: R,
+        then: u8,
+        read: u64,
+    }
+
+    impl<R: Read> Read for Endless<R> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let read = self.first.read(into)?;
+            let read = if read > 0 { read } else { io::repeat(self.then).read(into)? };
+            self.read += read as u64;
+            Ok(read)
+        }
+    }
+
+    /// What a stream of these bytes and then the same one for ever is read as, and how much of it was read.
+    fn spooled(first: &[u8], then: u8) -> (io::Result<Tarball>, u64) {
+        let mut endless = Endless { first, then, read: 0 };
+        let spool = Spool::new_in(&std::env::temp_dir()).unwrap();
+        (Tarball::spool(&mut endless, spool), endless.read)
+    }
+
+    #[test]
+    fn stream_that_is_no_tar_ends_after_its_first_blocks() {
+        let tar = [header("a", 3, 7), b"abc".to_vec(), vec![0; 509]].concat();
+        for (first, then, why) in [
+            (&b""[..], 0, "a tar without entries"),
+            (b"", b'x', "is no tar"),
+            (b"<!DOCTYPE html>", b' ', "is no tar"),
+            (&tar, b'x', "what should be a header is none"),
+        ] {
+            let (spooled, read) = spooled(first, then);
+            let refusal = spooled.unwrap_err();
+            assert!(refusal.to_string().contains(why), "no `{why}` in: {refusal}");
+            assert!(read <= 1 << 20, "{why}: {read} bytes were read");
+        }
+    }
+
+    #[test]
+    fn stream_is_read_and_written_no_further_than_its_tar() {
+        let tar = [header("a", 3, 7), b"abc".to_vec(), vec![0; 509], END.to_vec()].concat();
+        for then in [0, b'x'] {
+            let (spooled, read) = spooled(&tar, then);
+            let tarball = spooled.unwrap();
+            assert_eq!(tarball.bytes(tarball.find("a").unwrap()).unwrap(), b"abc");
+            assert!(read <= TAIL + (1 << 20) && tarball.file.metadata().unwrap().len() <= 1 << 20);
+        }
+    }
+
+    #[test]
+    fn bytes_of_entries_are_passed_over_and_found() {
+        let mut tar = Vec::new();
+        let sizes = [0, 1, 511, 512, 513, 3 * WINDOW, 70_000];
+        for (letter, size) in (b'a'..).zip(sizes) {
+            tar.extend(header(&char::from(letter).to_string(), size as u64, 0));
+            tar.extend(std::iter::repeat_n(letter, size));
+            tar.resize(tar.len().next_multiple_of(512), 0);
+        }
+        tar.extend(END);
+        let mut spool = Spool::new_in(&std::env::temp_dir()).unwrap();
+        spool.write(&tar).unwrap();
+        let tarball = Tarball::index(spool.into_file()).unwrap();
+        for (letter, size) in (b'a'..).zip(sizes) {
+            let span = tarball.find_only(&format!("./{}", char::from(letter))).unwrap();
+            assert_eq!(tarball.bytes(span).unwrap(), vec![letter; size]);
+        }
+    }
 }

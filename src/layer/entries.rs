@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use super::ahead::{Ahead, LONGEST, judge_global};
 use super::entry::{Device, Entry, Kind, Marker, Time, clean, hidden, marker, split};
 use super::header::{Found, Header, more_extents};
-use super::input::{BLOCK, Input, WHOLE};
+use super::input::{BLOCK, Input, Pass, WHOLE};
 use super::invalid::invalid;
 use super::pax_sparse::{Lines, Sparse};
 use super::sparse::{Extent, Map};
@@ -49,17 +49,22 @@ struct Body {
 }
 
 /// A header and what stood in front of it.
-struct Raw {
-    kind: u8,
-    entry: Entry,
+pub(super) struct Raw {
+    pub(super) kind: u8,
+    /// Its owner and device are judged later.
+    pub(super) entry: Entry,
+    owner: Option<i64>,
+    group: Option<i64>,
+    device: Option<(i64, i64)>,
     /// Bytes that are stored, and where they belong.
-    stored: u64,
+    pub(super) stored: u64,
     map: Option<Map>,
+    pub(super) has_holes: bool,
     /// What follows of the map, in front of the bytes.
     follows: Follows,
 }
 
-enum Follows {
+pub(super) enum Follows {
     Nothing,
     /// Blocks as old GNU tar has them.
     Blocks,
@@ -73,6 +78,11 @@ impl<R: BufRead> Entries<R> {
         Self { input: Input::new(tar), limits, count: 0, body: Body::default() }
     }
 
+    /// As [`Entries::new`], for a reader with a cheaper way to pass over bytes than reading them.
+    pub(crate) fn passing(tar: R, pass: Pass<R>, limits: Limits) -> Self {
+        Self { input: Input::passing(tar, pass), limits, count: 0, body: Body::default() }
+    }
+
     /// The next entry; what was not read of the bytes of the last one is skipped.
     ///
     /// # Errors
@@ -80,11 +90,7 @@ impl<R: BufRead> Entries<R> {
     pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         loop {
             let Some(raw) = self.raw()? else { return Ok(None) };
-            self.count += 1;
-            if self.count > self.limits.entries {
-                return Err(invalid("has more entries than are unpacked"));
-            }
-            if let Some(entry) = judge(raw.kind, raw.entry)? {
+            if let Some(entry) = judge(raw)? {
                 // A marker is stored as a file, which may have bytes; they say nothing.
                 if entry.kind != Kind::File {
                     self.skip_body()?;
@@ -113,14 +119,26 @@ impl<R: BufRead> Entries<R> {
         Ok(self.input.into_reader())
     }
 
+    /// The reader, somewhere behind the tar where that ended.
+    pub(crate) fn into_reader(self) -> R {
+        self.input.into_reader()
+    }
+
+    /// Where the next byte of the tar is: the present entry's first one, before any of it was read.
+    pub(super) fn position(&self) -> u64 {
+        self.input.position()
+    }
+
     fn skip_body(&mut self) -> io::Result<()> {
         let body = std::mem::take(&mut self.body);
         let extents = body.extents.iter().map(|extent| extent.length).sum::<u64>();
-        self.input.skip(body.run + extents + body.padding)
+        self.input.skip(body.run + extents)?;
+        // Behind the last file some writers leave it out (umoci); the digest tells whether more is missing.
+        self.input.skip_what_is_there(body.padding)
     }
 
     /// The next header that is about an entry and not about others, with all that stood in front of it.
-    fn raw(&mut self) -> io::Result<Option<Raw>> {
+    pub(super) fn raw(&mut self) -> io::Result<Option<Raw>> {
         self.skip_body()?;
         let mut ahead = Ahead::default();
         loop {
@@ -158,6 +176,10 @@ impl<R: BufRead> Entries<R> {
             }
             let mut raw = read(header, own, &mut ahead)?;
             self.body = self.body_of(&mut raw)?;
+            self.count += 1;
+            if self.count > self.limits.entries {
+                return Err(invalid("has more entries than are read"));
+            }
             return Ok(Some(raw));
         }
     }
@@ -217,11 +239,6 @@ impl<R: BufRead> Entries<R> {
 /// What a header and all in front of it say.
 fn read(header: Header<'_>, own: u64, ahead: &mut Ahead) -> io::Result<Raw> {
     let odd = |what: &'static str| move || invalid(what);
-    let owner = |pax: Option<i64>, own: Option<i64>| {
-        let id = pax.or(own).and_then(|id| u32::try_from(id).ok());
-        // The largest number means "do not change" to the kernel.
-        id.filter(|id| *id != u32::MAX).ok_or_else(odd("has an owner that no system has"))
-    };
     let kind = header.kind();
     // These have no bytes, whatever the header says; Go's reader, which made most images, sees it so too.
     let stored = if matches!(kind, b'1'..=b'6') { 0 } else { ahead.size(own)? };
@@ -229,26 +246,23 @@ fn read(header: Header<'_>, own: u64, ahead: &mut Ahead) -> io::Result<Raw> {
         return Err(invalid("has an entry of an impossible size"));
     }
     let (map, follows) = map(header, ahead)?;
-    let (major, minor) = match kind {
-        b'3' | b'4' => header.device().ok_or_else(odd("has a malformed device"))?,
-        _ => (0, 0),
-    };
-    let number = |number: i64| u32::try_from(number).map_err(|_| invalid("has a malformed device"));
     let mode = header.mode().ok_or_else(odd("has a malformed mode"))?;
     let time = header.mtime().ok_or_else(odd("has a malformed time"))?;
     let entry = Entry {
         path: ahead.take_name(|| header.name())?,
         kind: Kind::File,
         mode: u32::try_from(mode & 0o7777).unwrap_or_default(),
-        uid: owner(ahead.uid, header.uid())?,
-        gid: owner(ahead.gid, header.gid())?,
+        uid: 0,
+        gid: 0,
         mtime: ahead.mtime.unwrap_or(Time { seconds: time.max(0), nanoseconds: 0 }),
         size: map.as_ref().map_or(stored, |map| map.size),
         link: ahead.take_link(header.link())?,
-        device: Device { major: number(major)?, minor: number(minor)? },
+        device: Device::default(),
         xattrs: std::mem::take(&mut ahead.xattrs),
     };
-    Ok(Raw { kind, entry, stored, map, follows })
+    let (owner, group) = (ahead.uid.or(header.uid()), ahead.gid.or(header.gid()));
+    let has_holes = map.is_some();
+    Ok(Raw { kind, entry, owner, group, device: header.device(), stored, map, has_holes, follows })
 }
 
 /// What a header and all in front of it say about holes.
@@ -274,8 +288,12 @@ fn map(header: Header<'_>, ahead: &mut Ahead) -> io::Result<(Option<Map>, Follow
     Ok((Some(map), follows))
 }
 
-/// Gives an entry its kind and clean names; `None` for what AUFS keeps for itself.
-fn judge(kind: u8, mut entry: Entry) -> io::Result<Option<Entry>> {
+/// Gives an entry its kind, owner and clean names; `None` for what AUFS keeps for itself.
+fn judge(raw: Raw) -> io::Result<Option<Entry>> {
+    let (uid, gid) = (owner(raw.owner)?, owner(raw.group)?);
+    let device = device(&raw)?;
+    let Raw { kind, entry, .. } = raw;
+    let mut entry = Entry { uid, gid, device, ..entry };
     let slash = entry.path.ends_with(b"/");
     if entry.path.len() > LONGEST_PATH || entry.link.len() > LONGEST_PATH {
         return Err(invalid("has a name that is too long"));
@@ -328,6 +346,23 @@ fn judge(kind: u8, mut entry: Entry) -> io::Result<Option<Entry>> {
         entry.size = 0;
     }
     Ok(Some(entry))
+}
+
+fn owner(id: Option<i64>) -> io::Result<u32> {
+    // The largest number means "do not change" to the kernel.
+    let id = id.and_then(|id| u32::try_from(id).ok()).filter(|id| *id != u32::MAX);
+    id.ok_or_else(|| invalid("has an owner that no system has"))
+}
+
+fn device(raw: &Raw) -> io::Result<Device> {
+    if !matches!(raw.kind, b'3' | b'4') {
+        return Ok(Device::default());
+    }
+    let number = |number: i64| u32::try_from(number).ok();
+    let device = raw
+        .device
+        .and_then(|(major, minor)| Some(Device { major: number(major)?, minor: number(minor)? }));
+    device.ok_or_else(|| invalid("has a malformed device"))
 }
 
 fn end(ahead: &Ahead) -> io::Result<Option<Raw>> {

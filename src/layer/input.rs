@@ -8,9 +8,15 @@ pub(super) const BLOCK: usize = 512;
 /// What is handed out in one piece even where the reader's buffer ends within.
 pub(super) const WHOLE: usize = 64 << 10;
 
+/// How a reader passes over bytes that are not wanted; gives how many of them it passed, 0 only at its end.
+pub(crate) type Pass<R> = fn(&mut R, u64) -> io::Result<u64>;
+
 #[derive(Debug)]
 pub(super) struct Input<R> {
     reader: R,
+    pass: Pass<R>,
+    /// Bytes that were consumed.
+    consumed: u64,
     /// What was handed out from the reader's buffer and is to be consumed before anything else is read.
     lent: usize,
     /// Pieces that lay across the end of a buffer.
@@ -19,7 +25,17 @@ pub(super) struct Input<R> {
 
 impl<R: BufRead> Input<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, lent: 0, carry: Vec::new() }
+        Self::passing(reader, read_over)
+    }
+
+    /// As [`Input::new`], for a reader with a cheaper way to pass over bytes than reading them.
+    pub(super) fn passing(reader: R, pass: Pass<R>) -> Self {
+        Self { reader, pass, consumed: 0, lent: 0, carry: Vec::new() }
+    }
+
+    /// Where the next byte is, from the first one on.
+    pub(super) fn position(&self) -> u64 {
+        self.consumed + self.lent as u64
     }
 
     pub(super) fn into_reader(mut self) -> R {
@@ -28,7 +44,9 @@ impl<R: BufRead> Input<R> {
     }
 
     fn give_back(&mut self) {
-        self.reader.consume(std::mem::take(&mut self.lent));
+        let lent = std::mem::take(&mut self.lent);
+        self.reader.consume(lent);
+        self.consumed += lent as u64;
     }
 
     /// The reader's buffer, not empty unless all is read.
@@ -88,17 +106,28 @@ impl<R: BufRead> Input<R> {
         }
     }
 
-    pub(super) fn skip(&mut self, mut length: u64) -> io::Result<()> {
-        while length > 0 {
-            let available = self.buffer()?.len();
-            if available == 0 {
-                return Err(cut_off());
+    pub(super) fn skip(&mut self, length: u64) -> io::Result<()> {
+        if self.skipped(length)? == length { Ok(()) } else { Err(cut_off()) }
+    }
+
+    /// The same where the end may come first.
+    pub(super) fn skip_what_is_there(&mut self, length: u64) -> io::Result<()> {
+        self.skipped(length).map(drop)
+    }
+
+    /// Skips so many bytes, or all that are left; tells how many.
+    fn skipped(&mut self, length: u64) -> io::Result<u64> {
+        self.give_back();
+        let mut left = length;
+        while left > 0 {
+            let passed = (self.pass)(&mut self.reader, left)?;
+            if passed == 0 {
+                break;
             }
-            let part = usize::try_from(length).unwrap_or(usize::MAX).min(available);
-            self.lent = part;
-            length -= part as u64;
+            self.consumed += passed;
+            left -= passed;
         }
-        Ok(())
+        Ok(length - left)
     }
 
     /// Reads to the very end.
@@ -108,6 +137,20 @@ impl<R: BufRead> Input<R> {
             if self.lent == 0 {
                 return Ok(());
             }
+        }
+    }
+}
+
+fn read_over<R: BufRead>(reader: &mut R, length: u64) -> io::Result<u64> {
+    loop {
+        match reader.fill_buf() {
+            Ok(buffer) => {
+                let passed = usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len());
+                reader.consume(passed);
+                return Ok(passed as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -130,6 +173,7 @@ mod tests {
             assert_eq!(input.whole(BLOCK).unwrap(), &bytes[..BLOCK]);
             input.skip(100).unwrap();
             assert_eq!(input.whole(1000).unwrap(), &bytes[612..1612]);
+            assert_eq!(input.position(), 1612);
             let (mut at, end) = (1612, bytes.len() - 5);
             while at < end {
                 let piece = input.piece((end - at) as u64).unwrap();

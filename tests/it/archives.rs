@@ -14,7 +14,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
-use crate::support::tars::{Entry, classic, file, layout, manifest, symlink, tar};
+use crate::support::tars::{Entry, classic, file, layout, long, manifest, symlink, tar};
 
 fn app() -> Image {
     let layers = [layer(&[("base", &random_blob(9_000, 1))]), layer(&[("app", b"2")])];
@@ -241,15 +241,6 @@ async fn hostile_layouts_are_refused() {
     refused(&large, ErrorKind::Document, "the limit").await;
 }
 
-/// The header of an entry of this kind, without a name.
-fn long(size: u64, kind: u8) -> Vec<u8> {
-    let mut header = tar::Header::new_gnu();
-    header.set_size(size);
-    header.set_entry_type(tar::EntryType::new(kind));
-    header.set_cksum();
-    header.as_bytes().to_vec()
-}
-
 #[test]
 fn hostile_tars_are_refused() {
     let good = tar(&layout(&app(), None));
@@ -266,15 +257,14 @@ fn hostile_tars_are_refused() {
         (damaged, "what should be a header is none"),
         (tar(&[Entry::Raw(huge)]), "a header that is too large"),
         (tar(&[Entry::Raw(name), file("a", "")]), "a name that is too long"),
-        (tar(&[Entry::Raw(long(u64::MAX / 2, b'0'))]), "is cut off"),
+        (tar(&[Entry::Raw(long(u64::MAX / 4, b'0'))]), "is cut off"),
         (tar(&[Entry::Raw(long(u64::MAX, b'0'))]), "impossible size"),
         // Two readers would see two lists of entries.
         (
             tar(&[pax("size", "0"), file("a", tar(&[file("hidden", "x")]))]),
             "two sizes of one entry",
         ),
-        (tar(&[Entry::Raw(long(0, b'S'))]), "a sparse file"),
-        (tar(&[pax("size", "-1"), file("a", "")]), "malformed PAX size"),
+        (tar(&[pax("size", "-1"), file("a", "")]), "a malformed number in a PAX header"),
         (gzip(&good)[..200].to_vec(), "read the archive"),
     ] {
         let refusal = refusal(&bytes, Form::Oci);
@@ -291,9 +281,11 @@ async fn what_stands_ahead_is_about_the_entry_and_not_about_other_headers() {
     let Entry::File(name, bytes) = entries.remove(0) else { panic!("the config") };
     let name = format!("{}{name}", "./".repeat(60));
     let size = bytes.len().to_string();
+    // What PAX says is about the entry, not about this header between them (CVE-2025-62518).
+    let mut between = [long(name.len() as u64, b'L'), name.clone().into_bytes()].concat();
+    between.resize(1024, 0);
     entries.push(Entry::Pax(vec![("path", name), ("mtime", "1.5".to_owned()), ("size", size)]));
-    // What PAX says is about the entry, not about this header between them (CVE-2025-62518), and it wins.
-    entries.push(Entry::Raw([long(2, b'L'), b"x\0".to_vec(), vec![0; 510]].concat()));
+    entries.push(Entry::Raw(between));
     entries.push(Entry::File("short".into(), bytes));
     assert_eq!(read(&tar(&entries), Form::Oci).await.unwrap(), digest);
 }

@@ -28,6 +28,22 @@ pub(crate) fn symlink(name: &str, target: &str) -> Entry {
     Entry::Symlink(name.to_owned(), target.to_owned())
 }
 
+/// The header of an entry of this kind, without a name.
+pub(crate) fn long(size: u64, kind: u8) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
+    header.set_entry_type(tar::EntryType::new(kind));
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+/// GNU tar's long name for the next entry.
+pub(crate) fn long_name(name: &[u8]) -> Entry {
+    let mut blocks = [&long(name.len() as u64, b'L')[..], name].concat();
+    blocks.resize(blocks.len().next_multiple_of(512), 0);
+    Entry::Raw(blocks)
+}
+
 /// A tar of these entries, in their order.
 pub(crate) fn tar(entries: &[Entry]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
