@@ -93,6 +93,8 @@ pub enum Matter {
     WrongCredential,
     /// The registry has no list of its repositories for this user.
     NoCatalog,
+    /// The registry answers a question for referrers with something that is no list.
+    NoReferrersApi,
     /// The registry deletes a tag only with all others of its manifest.
     TagAlone,
     /// The registry wants a body in another place: it must be made anew, and is expected there.

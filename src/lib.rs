@@ -41,6 +41,7 @@ pub mod insight;
 mod json;
 pub mod layer;
 pub mod layout;
+mod limits;
 mod lock;
 pub mod media;
 mod pace;

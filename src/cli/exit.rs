@@ -68,7 +68,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Matter::UnfinishedRoot => {
             "remove all that is in it, .rpull-incomplete too, and run it again"
         }
-        Matter::ReaderGone | Matter::SentElsewhere => return None,
+        Matter::ReaderGone | Matter::SentElsewhere | Matter::NoReferrersApi => return None,
         Matter::SpoolFull => {
             "a pipe or a compressed archive is unpacked there first; TMPDIR names another place"
         }

@@ -15,10 +15,8 @@ use crate::content::Name;
 use crate::digest::Digest;
 use crate::document::{Content, Document};
 use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::limits::MAX_INDEX_DEPTH;
 use crate::retry::retry;
-
-/// Indexes inside indexes that are looked into.
-const MAX_DEPTH: usize = 8;
 
 /// Tags that are looked at at once.
 const AT_ONCE: usize = 8;
@@ -184,7 +182,7 @@ impl Repository {
                 return Ok(true);
             }
             let nested = index.manifests.iter().filter(|child| child.media_type.is_index());
-            for child in nested.take_while(|_| depth < MAX_DEPTH) {
+            for child in nested.take_while(|_| depth < MAX_INDEX_DEPTH) {
                 let child = manifest::document(self, child).await?;
                 if self.lists(&child, digest, depth + 1).await? {
                     return Ok(true);

@@ -9,10 +9,11 @@ use super::body;
 use super::counter::Endpoint;
 use super::error_body;
 use super::origin::{Origin, redact};
-use super::transport::{MAX_HOPS, redirect_target};
+use super::transport::redirect_target;
 use crate::content::Body;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::MAX_HOPS;
 
 /// The most of a descriptor's `urls` that are tried: a manifest must not make its reader knock on a thousand doors.
 const MAX_URLS: usize = 8;

@@ -65,7 +65,7 @@ pub(super) async fn head(repository: &Repository, name: &Name) -> Result<Option<
 }
 
 /// Stores the document under this name, its bytes as they are, and keeps the list of its subject's referrers where the
-/// registry does not.
+/// registry does not. That list may fail: what was to be stored is stored all the same.
 ///
 /// # Errors
 /// [`ErrorKind::Incomplete`] where the registry says that blobs are missing; [`ErrorKind::Mismatch`] where it stored
@@ -84,14 +84,24 @@ pub(super) async fn put(repository: &Repository, document: &Document, name: &Nam
         Err(error) => return Err(error),
     };
     let Some(subject) = document.subject().map(|subject| &subject.digest) else { return Ok(()) };
-    let is_listed = match headers {
-        Some(headers) => headers.get(SUBJECT_HEADER).is_some_and(|value| value == subject.as_str()),
-        None => referrers::has_api(repository, subject).await?,
+    let listing = async {
+        let is_listed = match headers {
+            Some(headers) => {
+                headers.get(SUBJECT_HEADER).is_some_and(|value| value == subject.as_str())
+            }
+            None => referrers::has_api(repository, subject).await?,
+        };
+        if is_listed { Ok(()) } else { fallback::add(repository, document, subject).await }
     };
-    if is_listed {
-        return Ok(());
+    // The list lies beside what was to be stored, and that is there.
+    if let Err(error) = listing.await {
+        let digest = document.digest();
+        tracing::warn!(
+            "{digest} is stored, but not listed as a referrer of {subject}: {}",
+            error.chain()
+        );
     }
-    fallback::add(repository, document, subject).await
+    Ok(())
 }
 
 fn is_about_the_tag(error: &Error) -> bool {

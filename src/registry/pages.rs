@@ -12,16 +12,11 @@ use super::link;
 use super::request::Request;
 use super::transport::Transport;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{Budget, Exceeded, MAX_PAGE_BYTES};
 use crate::retry::retry;
 
 /// Entries asked for per page; ECR refuses more (google/go-containerregistry#1091), distribution gives fewer.
 pub(super) const PAGE_SIZE: &str = "n=1000";
-
-/// The most that is read of one page, in bytes.
-const PAGE_LIMIT: u64 = 8 << 20;
-
-/// Pages after which a listing is taken for endless.
-const MAX_PAGES: usize = 2000;
 
 /// A listing on its way.
 pub(super) struct Pages<'a> {
@@ -29,6 +24,7 @@ pub(super) struct Pages<'a> {
     request: Request<'a>,
     next: Option<Url>,
     asked: HashSet<Url>,
+    budget: Budget,
 }
 
 /// One page, not read yet.
@@ -43,13 +39,13 @@ impl<'a> Pages<'a> {
     /// A listing whose first page this request asks for.
     pub(super) fn new(transport: &'a Transport, request: Request<'a>) -> Self {
         let next = Some(request.url.clone());
-        Self { transport, request, next, asked: HashSet::new() }
+        Self { transport, request, next, asked: HashSet::new(), budget: Budget::default() }
     }
 
     /// The next page; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<Page<'a>>> {
         let Some(url) = self.next.take() else { return Ok(None) };
-        if self.asked.len() == MAX_PAGES || !self.asked.insert(url.clone()) {
+        if !self.asked.insert(url.clone()) {
             return Err(self.endless("the list of pages does not end"));
         }
         self.request.url = url;
@@ -58,6 +54,20 @@ impl<'a> Pages<'a> {
             retry(&transport.options.retry, || fetch(transport, &self.request)).await?;
         self.next = following;
         Ok(Some(page))
+    }
+
+    /// Counts a new entry whose name is so long.
+    pub(super) fn entry(&mut self, name_bytes: usize) -> Result<()> {
+        self.budget.entry(name_bytes).map_err(|limit| self.exceeded(limit))
+    }
+
+    /// Counts a page that brought so many new entries.
+    pub(super) fn page(&mut self, new_entries: usize) -> Result<()> {
+        self.budget.requests(1, new_entries).map_err(|limit| self.exceeded(limit))
+    }
+
+    fn exceeded(&self, limit: Exceeded) -> Error {
+        limit.error(self.request.what).at(&self.transport.name)
     }
 
     /// The error of a listing that is too long to be one.
@@ -89,7 +99,7 @@ async fn fetch<'a>(
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     let following = link::next(links, &request.url);
     let idle = transport.options.timeouts.idle;
-    let body = read_up_to(response, PAGE_LIMIT, request.what, idle).await?;
+    let body = read_up_to(response, MAX_PAGE_BYTES, request.what, idle).await?;
     let following = following.map_err(|error| error.at(&transport.name))?;
     Ok((Page { what: request.what, place: &transport.name, headers, body }, following))
 }

@@ -1,7 +1,8 @@
 //! Lists the tags of a repository, and the repositories of a registry. Spec: distribution-spec "Listing Tags"; the
 //! catalog is distribution's own.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Deserialize;
 
@@ -11,10 +12,8 @@ use super::request::Request;
 use super::scope::ScopeSet;
 use super::{Client, Repository};
 use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::limits::MAX_NAME_BYTES;
 use crate::reference::is_tag;
-
-/// Entries after which a listing is taken for endless.
-const MAX_ENTRIES: usize = 2_000_000;
 
 /// Registries that answer a question for their catalog as if it were one of permission.
 const WITHOUT_CATALOG: [&str; 3] = ["docker.io", "ghcr.io", "registry.gitlab.com"];
@@ -65,17 +64,44 @@ impl Client {
 }
 
 async fn collect(mut pages: Pages<'_>, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
-    let mut seen = HashSet::new();
-    let mut entries: Vec<String> = Vec::new();
+    let mut names = Names::default();
     while let Some(page) = pages.next().await? {
+        let before = names.entries.len();
         for entry in page.read::<Page>()?.tags.unwrap_or_default().into_iter().flatten() {
-            if is_wanted(&entry) && seen.insert(entry.clone()) {
-                entries.push(entry);
+            if entry.len() > MAX_NAME_BYTES {
+                let why = format!(
+                    "names something in {} bytes; {MAX_NAME_BYTES} are the limit",
+                    entry.len()
+                );
+                return Err(pages.endless(&why));
+            }
+            let length = entry.len();
+            if is_wanted(&entry) && names.add(entry) {
+                pages.entry(length)?;
             }
         }
-        if entries.len() > MAX_ENTRIES {
-            return Err(pages.endless(&format!("more than {MAX_ENTRIES} entries")));
-        }
+        pages.page(names.entries.len() - before)?;
     }
-    Ok(entries)
+    Ok(names.entries)
+}
+
+/// Names in the order in which they came, each kept once in memory too: a list may have millions.
+#[derive(Default)]
+struct Names {
+    entries: Vec<String>,
+    /// Where the name with this hash is. Of two names with one hash the later is not looked for again.
+    at: HashMap<u64, usize>,
+    hasher: RandomState,
+}
+
+impl Names {
+    /// Adds a name; says whether it is new.
+    fn add(&mut self, name: String) -> bool {
+        let at = *self.at.entry(self.hasher.hash_one(&name)).or_insert(self.entries.len());
+        if self.entries.get(at) == Some(&name) {
+            return false;
+        }
+        self.entries.push(name);
+        true
+    }
 }

@@ -27,9 +27,7 @@ use super::request::Request;
 use super::sent::Sent;
 use super::{address, warnings};
 use crate::error::{Error, ErrorKind, Result};
-
-/// Redirects that one request follows.
-pub(super) const MAX_HOPS: usize = 10;
+use crate::limits::MAX_HOPS;
 
 /// The connection to one registry, shared by its repositories.
 pub(super) struct Transport {
@@ -101,7 +99,8 @@ impl Transport {
                 self.upgrade();
                 _ = walk.url.set_scheme("https");
             } else if let Some(target) = redirect_target(&response) {
-                walk.follow(target?, request, self)?;
+                let following = target.and_then(|target| walk.follow(target, request, self));
+                following.map_err(|error| error.with_status(status.as_u16()))?;
             } else if !own && !walk.refreshed && may_have_expired(status, request) {
                 // A presigned target: ask the registry for a fresh one, once.
                 walk = Walk {

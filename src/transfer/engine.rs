@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::attached::Along;
+use super::attached::{self, Along};
 use super::blob::{Done, Job, run};
 use super::graph::{Graph, Platforms, Wanted, resolve_all};
 use super::options::Options;
@@ -30,6 +30,8 @@ pub struct Finished {
     pub report: Report,
     /// Why it is not there.
     pub error: Option<Error>,
+    /// Why something that belongs to it is not there, while the image is.
+    pub beside: Option<Error>,
 }
 
 /// Moves these images to the target; gives one answer for each, in their order.
@@ -211,6 +213,7 @@ impl<'a> Run<'a> {
                         self.feeds.fail(self.plan.blobs.get(task.at), &error);
                         task.handle.abort();
                     }
+                    self.commit_ready().await;
                 }
             }
         }
@@ -260,13 +263,22 @@ impl<'a> Run<'a> {
     /// Fails the images that have the blob from this place; tells whether one is left that has it from elsewhere.
     fn blob_failed(&mut self, at: usize, place: &str, error: &Error) -> bool {
         let of_all = matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted);
-        let images = self.plan.blobs.get(at).map(|blob| blob.images.as_slice()).unwrap_or_default();
-        for &image in images {
+        let Some(blob) = self.plan.blobs.get_mut(at) else { return false };
+        let digest = &blob.descriptor.digest;
+        blob.images.retain(|&image| {
             let same = self.wanted.get(image).is_some_and(|other| other.source.place() == place);
-            if let Some(image) = self.images.get_mut(image).filter(|_| of_all || same) {
+            let Some(image) = self.images.get_mut(image).filter(|_| of_all || same) else {
+                return true;
+            };
+            let lies_beside =
+                !of_all && image.graph.as_mut().is_some_and(|graph| graph.leave_out(digest, error));
+            if lies_beside {
+                image.missing_blobs -= 1;
+            } else {
                 image.error.get_or_insert_with(|| error.again());
             }
-        }
+            !lies_beside
+        });
         self.source(at).is_some()
     }
 
@@ -299,13 +311,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn commit(&self, at: usize) -> Result<()> {
+    async fn commit(&mut self, at: usize) -> Result<()> {
         let (Some(image), Some(wanted)) = (self.images.get(at), self.wanted.get(at)) else {
             return Ok(());
         };
         let Some(graph) = &image.graph else { return Ok(()) };
-        graph.commit(&**self.target).await?;
+        let left_out = graph.commit(&**self.target, image.sent_again).await?;
         self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
+        if let Some(Image { graph: Some(graph), .. }) = self.images.get_mut(at) {
+            graph.unread = graph.unread.take().or(left_out.map(Arc::new));
+        }
         Ok(())
     }
 
@@ -379,7 +394,9 @@ impl<'a> Run<'a> {
                         Error::new(ErrorKind::Interrupted, &report.head.reference).because(why)
                     })
                 });
-                Finished { report, error }
+                let beside = image.graph.filter(|_| error.is_none()).and_then(|graph| graph.unread);
+                let beside = beside.map(|why| attached::left_out(&report.head.reference, &why));
+                Finished { report, error, beside }
             })
             .collect()
     }

@@ -14,17 +14,12 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, Document, Index, Manifest};
 use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::limits::{Budget, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, MAX_NAMELESS};
 use crate::platform::{self, Platform};
 use crate::retry::RetryPolicy;
 
-/// Indexes inside indexes that are followed.
-const MAX_DEPTH: usize = 8;
-
-/// Bytes of all documents of one image together; a hostile index could name thousands of large ones.
-const MAX_BYTES: usize = 64 << 20;
-
-/// Entries without a platform, of all indexes of one image together, whose config is looked into for it.
-const MAX_NAMELESS: usize = 64;
+/// Entries that an error or warning names.
+const MAX_LISTED: usize = 30;
 
 /// Documents that are fetched at once.
 pub(super) const AT_ONCE: usize = 6;
@@ -100,6 +95,8 @@ struct LookedAt {
     in_vain: HashSet<(Digest, String)>,
     /// Entries without a platform.
     nameless: usize,
+    /// What was asked for and brought nothing.
+    budget: Budget,
 }
 
 impl<'f> Finder<'f> {
@@ -151,6 +148,7 @@ impl<'f> Finder<'f> {
                             Err(error) if error.kind() == ErrorKind::NotFound => {
                                 let vain = (entry.digest.clone(), platform.to_string());
                                 self.looked_at().in_vain.insert(vain);
+                                self.in_vain()?;
                             }
                             chosen => return chosen,
                         }
@@ -191,6 +189,12 @@ impl<'f> Finder<'f> {
             return Err(Error::new(ErrorKind::Document, self.reference).because(why));
         }
         Ok(looked_at.in_vain.contains(&(entry.digest.clone(), platform.to_string())))
+    }
+
+    /// Counts a document that was asked for and brought nothing.
+    fn in_vain(&self) -> Result<()> {
+        let counted = self.looked_at().budget.requests(1, 0);
+        counted.map_err(|limit| limit.error(self.reference).at(self.source.place()))
     }
 
     fn looked_at(&self) -> MutexGuard<'_, LookedAt> {
@@ -280,16 +284,30 @@ impl<'f> Finder<'f> {
                     let child = self.document(&entry).await?;
                     Ok::<_, Error>(child.on_platform(entry.platform))
                 };
-                let children: Vec<_> =
-                    stream::iter(entries.clone()).map(fetch).buffered(AT_ONCE).collect().await;
+                let mut fetching = stream::iter(entries.clone()).map(fetch).buffered(AT_ONCE);
+                let mut children = Vec::new();
+                while let Some(child) = fetching.next().await {
+                    match &child {
+                        // All that are missing are named together.
+                        Err(error) if error.kind() == ErrorKind::NotFound => self.in_vain()?,
+                        Err(_) => return child.map(drop),
+                        Ok(_) => {}
+                    }
+                    children.push(child);
+                }
                 self.check_there(&entries, &children)?;
                 for child in children {
                     self.collect(child?, depth + 1, seen, into).await?;
                 }
             }
             into.push(document);
-            if into.iter().map(|document| document.bytes().len()).sum::<usize>() > MAX_BYTES {
-                let why = format!("its manifests are larger than {} MiB together", MAX_BYTES >> 20);
+            if into.iter().map(|document| document.bytes().len()).sum::<usize>()
+                > MAX_DOCUMENT_BYTES
+            {
+                let why = format!(
+                    "its manifests are larger than {} MiB together",
+                    MAX_DOCUMENT_BYTES >> 20
+                );
                 return Err(Error::new(ErrorKind::Document, self.reference).because(why));
             }
             Ok(())
@@ -355,10 +373,10 @@ impl<'f> Finder<'f> {
     }
 
     fn check_depth(&self, depth: usize) -> Result<()> {
-        if depth < MAX_DEPTH {
+        if depth < MAX_INDEX_DEPTH {
             return Ok(());
         }
-        let why = format!("indexes nest more than {MAX_DEPTH} deep");
+        let why = format!("indexes nest more than {MAX_INDEX_DEPTH} deep");
         Err(Error::new(ErrorKind::Document, self.reference).because(why))
     }
 }
@@ -369,11 +387,15 @@ fn list(entries: &[&Descriptor]) -> String {
         entries.iter().partition(|entry| entry.is_attestation());
     let mut words: Vec<String> = images
         .iter()
+        .take(MAX_LISTED)
         .map(|entry| match &entry.platform {
             Some(platform) => platform.to_string(),
             None => entry.digest.to_string(),
         })
         .collect();
+    if images.len() > MAX_LISTED {
+        words.push(format!("{} more", images.len() - MAX_LISTED));
+    }
     match attestations.len() {
         0 => {}
         1 => words.push("an attestation".to_owned()),

@@ -14,11 +14,9 @@ use crate::descriptor::{Descriptor, LARGEST_SIZE};
 use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::MAX_NAMED;
 use crate::platform::Platform;
 use crate::retry::RetryPolicy;
-
-/// Documents and blobs that all images of a run name together, each image's counted.
-const MOST_NAMED: usize = 1 << 19;
 
 /// Which platforms of an index are wanted.
 #[derive(Clone, Debug)]
@@ -86,6 +84,8 @@ pub struct Graph {
     pub blobs: Vec<Descriptor>,
     /// What goes along with it, and comes to the target before it.
     pub attached: Vec<Attached>,
+    /// Why more may go along with it than was found; the image itself is whole.
+    pub unread: Option<Arc<Error>>,
     /// What was looked for to go along.
     pub along: Along,
     /// How the last document is to be named.
@@ -105,23 +105,37 @@ impl Graph {
         self.documents.last()
     }
 
-    /// Stores the documents, children before parents, the named one last; what goes along first of all.
-    pub(super) async fn commit(&self, target: &dyn Target) -> Result<()> {
+    /// Stores the documents, children before parents, the named one last; what goes along first of all. Gives the reason
+    /// where the image goes without some of that.
+    pub(super) async fn commit(
+        &self,
+        target: &dyn Target,
+        is_last_try: bool,
+    ) -> Result<Option<Error>> {
+        let mut left_out = None;
         for one in self.attached.iter().filter(|one| !one.complete) {
-            let Some((named, children)) = one.documents.split_last() else { continue };
-            for child in children {
-                target.put(child, None).await?;
-            }
-            target.attach(named, &one.label).await?;
+            let why = one.keep(target, is_last_try).await?;
+            left_out = left_out.or(why);
         }
-        let Some((named, children)) = self.documents.split_last() else { return Ok(()) };
+        let Some((named, children)) = self.documents.split_last() else { return Ok(left_out) };
         if self.complete {
-            return Ok(());
+            return Ok(left_out);
         }
         for child in children {
             target.put(child, None).await?;
         }
-        target.put(named, Some(&self.label)).await
+        target.put(named, Some(&self.label)).await?;
+        Ok(left_out)
+    }
+
+    /// Goes without what goes along and needs this blob; says whether the image itself can.
+    pub(super) fn leave_out(&mut self, blob: &Digest, why: &Error) -> bool {
+        if self.documents.iter().flat_map(Document::blobs).any(|own| own.digest == *blob) {
+            return false;
+        }
+        self.attached.retain(|one| !one.needs(blob));
+        self.unread.get_or_insert_with(|| Arc::new(why.again()));
+        true
     }
 
     /// Lists the blobs of all documents.
@@ -172,7 +186,9 @@ pub(super) async fn resolve_all(
         let mut graph = resolve(wanted, target, retry).await?;
         if along != Along::default() {
             graph.along = along;
-            graph.attached = attached::find(&graph, wanted, target, along, retry).await?;
+            let found = attached::find(&graph, wanted, target, along, retry).await?;
+            graph.attached = found.attached;
+            graph.unread = found.unread.map(Arc::new);
             graph.list_blobs()?;
         }
         let own = graph.all_documents().count() + graph.blobs.len();
@@ -184,10 +200,10 @@ pub(super) async fn resolve_all(
 
 /// An image costs what its lists are long, under each of its names: an archive can give a huge one thousands.
 fn check_together(named: usize, wanted: &Wanted) -> Result<()> {
-    if named <= MOST_NAMED {
+    if named <= MAX_NAMED {
         return Ok(());
     }
-    let why = format!("the images of one run name more than {MOST_NAMED} blobs together");
+    let why = format!("the images of one run name more than {MAX_NAMED} blobs together");
     Err(Error::new(ErrorKind::Document, &wanted.reference).because(why))
 }
 
@@ -220,6 +236,7 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
         manifests: Vec::new(),
         blobs: Vec::new(),
         attached: Vec::new(),
+        unread: None,
         along: Along::default(),
         label: Label { name: wanted.target_name.clone(), origins, index },
         complete: false,

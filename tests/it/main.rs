@@ -44,6 +44,8 @@ mod content_suite;
 #[cfg(test)]
 mod copy_along;
 #[cfg(test)]
+mod copy_beside;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod dependencies;

@@ -110,21 +110,40 @@ async fn an_entry_that_another_client_overwrote_is_written_again() {
 }
 
 #[tokio::test]
-async fn a_referrer_that_cannot_be_listed_is_no_success() {
+async fn copy_referrer_whose_list_is_refused_warns_and_is_named() {
     let (from, to, subject, _) = scene(&["a/sbom"]).await;
     let list = format!("/v2/team/app/manifests/{}", tag_of(&subject));
     let copy =
         ["copy", "--retries", "1", &from.repository("team/app:a"), &to.repository("team/app:a")];
     to.refuse(&format!("PUT {list}"), 0..1, Reply::error(403, "DENIED", "no"));
-    Cli::new().run(&copy).await.expect(4, &tag_of(&subject));
+    Cli::new().run(&copy).await.expect(0, "but not listed as a referrer of");
+    assert!(to.tagged("team/app", "a").is_some() && listed(&to, &subject).await.is_empty());
     // The next one finds the manifest there, and goes on with the list.
     Cli::new().run(&copy).await.expect(0, "");
     assert_eq!(listed(&to, &subject).await.len(), 1);
+}
 
+#[tokio::test]
+async fn copy_referrer_where_the_tag_is_something_else_leaves_that_alone() {
     let (from, to, subject, referrers) = scene(&["a/sbom"]).await;
-    referrers[0].publish(&to, "team/app", Some(&tag_of(&subject)));
+    let tag = tag_of(&subject);
+    referrers[0].publish(&to, "team/app", Some(&tag));
     let copy = ["copy", &from.repository("team/app:a"), &to.repository("team/app:a")];
-    Cli::new().run(&copy).await.expect(5, "the tag for referrers is not an index");
+    Cli::new().run(&copy).await.expect(0, "is no list of referrers");
+    assert_eq!(to.tagged("team/app", &tag), to.tagged("team/app", "a"));
+    assert_eq!(to.server.count(&format!("PUT /v2/team/app/manifests/{tag}")), 0);
+}
+
+#[tokio::test]
+async fn copy_referrer_where_missing_tags_are_refused_makes_the_list() {
+    for status in [400, 401, 403] {
+        let (from, to, subject, _) = scene(&["a/sbom"]).await;
+        let list = format!("GET /v2/team/app/manifests/{}", tag_of(&subject));
+        to.refuse(&list, 0..1, Reply::error(status, "DENIED", "no permission for it"));
+        let copy = ["copy", &from.repository("team/app:a"), &to.repository("team/app:a")];
+        Cli::new().run(&copy).await.expect(0, "");
+        assert_eq!(listed(&to, &subject).await.len(), 1, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -134,5 +134,9 @@ async fn ended(pull: JoinHandle<Vec<Finished>>) -> Finished {
     let fail = || Error::new(ErrorKind::Interrupted, "pull");
     let finished = pull.await.map_err(|error| fail().caused_by(error));
     let one = finished.and_then(|all| all.into_iter().next().ok_or_else(fail));
-    one.unwrap_or_else(|error| Finished { report: Report::default(), error: Some(error) })
+    one.unwrap_or_else(|error| Finished {
+        report: Report::default(),
+        error: Some(error),
+        beside: None,
+    })
 }

@@ -20,7 +20,7 @@ pub(super) fn tell(
     settings: &Settings,
 ) -> Result<ExitCode> {
     for one in finished {
-        if let Some(error) = &one.error {
+        if let Some(error) = why(one) {
             exit::report(error);
         }
         if settings.show != Show::Nothing && (one.error.is_none() || !one.report.blobs.is_empty()) {
@@ -38,10 +38,15 @@ pub(super) fn tell(
         }
     }
     if settings.json {
-        let values = finished.iter().map(|one| json_of(&one.report, one.error.as_ref()));
+        let values = finished.iter().map(|one| json_of(&one.report, why(one)));
         print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
     }
     Ok(deciding(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
+}
+
+/// Why it was no full success: the image is not there, or something that belongs to it.
+fn why(finished: &Finished) -> Option<&Error> {
+    finished.error.as_ref().or(finished.beside.as_ref())
 }
 
 /// An image without its foreign layers does not run.
@@ -58,7 +63,7 @@ fn warn_of_skipped(report: &Report) {
 
 /// The failure that decides the exit code: that the user stopped it, else the first one in the order asked.
 fn deciding(finished: &[Finished]) -> Option<&Error> {
-    let failures = || finished.iter().filter_map(|one| one.error.as_ref());
+    let failures = || finished.iter().filter_map(why);
     failures().find(|error| error.kind() == ErrorKind::Interrupted).or_else(|| failures().next())
 }
 

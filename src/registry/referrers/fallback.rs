@@ -6,15 +6,26 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::Repository;
+use crate::checked::verify;
 use crate::content::Name;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, Document, EMPTY_INDEX};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::media::MediaType;
 use crate::registry::manifest;
 use crate::registry::scope::ScopeSet;
 use crate::retry::retry;
+
+/// What a registry has under the tag of a subject.
+enum Held {
+    List(Box<Document>),
+    Nothing,
+    /// The subject: GitLab takes the tag for the digest (oras-project/oras#2174).
+    Subject,
+    /// It does not say: some refuse what they do not have.
+    Refused(Error),
+}
 
 /// Sees to it that the list of this subject has the referrer, which the registry holds already.
 ///
@@ -27,14 +38,18 @@ pub(in crate::registry) async fn add(
     let name = Name::Tag(tag(subject));
     let _alone = repository.transport.lists.lock().await;
     retry(&repository.transport.options.retry, || async {
-        let held = read(repository, &name).await?;
-        if held.as_ref().is_some_and(|list| names(list, referrer.digest())) {
-            return Ok(());
-        }
+        let held = match read(repository, subject).await? {
+            Held::List(list) if names(&list, referrer.digest()) => return Ok(()),
+            Held::List(list) => Some(*list),
+            Held::Nothing | Held::Refused(_) => None,
+            Held::Subject => return Err(no_list(repository, subject, "is the subject itself")),
+        };
         let list = with(held.as_ref(), referrer)?;
         manifest::send(repository, &list, &name).await?;
-        match read(repository, &name).await? {
-            Some(list) if names(&list, referrer.digest()) => Ok(()),
+        match read(repository, subject).await? {
+            Held::List(list) if names(&list, referrer.digest()) => Ok(()),
+            // It took the list, and shows it to others maybe.
+            Held::Refused(_) => Ok(()),
             _ => Err(Error::new(ErrorKind::Registry, format!("list of referrers {name}"))
                 .at(repository.address())
                 .because("somebody else replaces it all the time")
@@ -57,9 +72,9 @@ pub(in crate::registry) async fn remove(
         Repository { scopes: ScopeSet::push(&repository.name), ..Repository::clone(repository) };
     let _alone = repository.transport.lists.lock().await;
     let left = retry(&repository.transport.options.retry, || async {
-        let Some(held) = read(&repository, &name).await?.filter(|list| names(list, referrer))
-        else {
-            return Ok(None);
+        let held = match read(&repository, subject).await? {
+            Held::List(list) if names(&list, referrer) => *list,
+            _ => return Ok(None),
         };
         let list = without(&held, referrer)?;
         if is_empty(&list) {
@@ -78,28 +93,62 @@ pub(in crate::registry) async fn remove(
     }
 }
 
-/// What the list has.
+/// What the list has; `None` where there is no list.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where there is none; [`ErrorKind::Document`] where it is none.
-pub(super) async fn entries(repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>> {
-    let list = manifest::resolve(repository, &Name::Tag(tag(subject))).await?;
-    listed(&list).map(<[_]>::to_vec).ok_or_else(|| no_list(&list).at(repository.address()))
+/// Where the registry is busy or away, or does not know the repository.
+pub(super) async fn entries(
+    repository: &Repository,
+    subject: &Digest,
+) -> Result<Option<Vec<Descriptor>>> {
+    let held = retry(&repository.transport.options.retry, || read(repository, subject)).await;
+    match held {
+        Ok(Held::List(list)) => Ok(listed(&list).map(<[_]>::to_vec)),
+        Ok(Held::Nothing | Held::Subject) => Ok(None),
+        Ok(Held::Refused(error)) => {
+            tracing::warn!("what refers to {subject} is not listed: {}", error.chain());
+            Ok(None)
+        }
+        Err(error) => match error.kind() {
+            // A page, something damaged, an image: whatever it is, it is no list.
+            ErrorKind::Document | ErrorKind::Mismatch | ErrorKind::Unsupported => {
+                tracing::warn!("what refers to {subject} is not listed: {}", error.chain());
+                Ok(None)
+            }
+            _ => Err(error),
+        },
+    }
 }
 
 /// One try to get the list.
-async fn read(repository: &Repository, name: &Name) -> Result<Option<Document>> {
-    match manifest::get(repository, name).await {
-        Ok(list) if listed(&list).is_none() => Err(no_list(&list).at(repository.address())),
-        Ok(list) => Ok(Some(list)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+///
+/// # Errors
+/// [`ErrorKind::Document`] where the tag holds no list, as well as any other error of getting it.
+async fn read(repository: &Repository, subject: &Digest) -> Result<Held> {
+    match manifest::get(repository, &Name::Tag(tag(subject))).await {
+        Ok(document) if is_subject(&document, subject) => Ok(Held::Subject),
+        Ok(document) if listed(&document).is_none() => {
+            Err(no_list(repository, subject, "is no list of referrers"))
+        }
+        Ok(list) => Ok(Held::List(Box::new(list))),
+        Err(error) if error.matter() == Some(Matter::NoRepository) => Err(error),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Held::Nothing),
+        Err(error) if super::may_mean_none(&error) => Ok(Held::Refused(error)),
         Err(error) => Err(error),
     }
 }
 
-fn no_list(document: &Document) -> Error {
-    Error::new(ErrorKind::Document, document.digest().as_str())
-        .because("the tag for referrers is not an index")
+fn no_list(repository: &Repository, subject: &Digest, why: &str) -> Error {
+    Error::new(ErrorKind::Document, format!("tag {}:{}", repository.name, tag(subject)))
+        .at(&repository.transport.name)
+        .because(why)
+}
+
+/// Whether the document is what the list should be of; a subject may be named by another algorithm than the list.
+fn is_subject(document: &Document, subject: &Digest) -> bool {
+    let size = document.bytes().len() as u64;
+    let named = Descriptor::new(document.descriptor().media_type.clone(), subject.clone(), size);
+    verify(&named, document.bytes()).is_ok()
 }
 
 fn listed(list: &Document) -> Option<&[Descriptor]> {

@@ -18,17 +18,12 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::json::objects;
+use crate::limits::{Budget, MAX_REFERRER_DEPTH, MAX_REFERRERS};
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
 
 /// How a registry says which filters it applied.
 const FILTERS_HEADER: &str = "oci-filters-applied";
-
-/// Referrers after which the list is taken for endless.
-const MAX_REFERRERS: usize = 10_000;
-
-/// Referrers of referrers, and so on, that are followed.
-const MAX_DEPTH: usize = 8;
 
 #[derive(Deserialize)]
 struct List {
@@ -53,8 +48,9 @@ impl Repository {
         artifact_type: Option<&str>,
     ) -> Result<Vec<Referrer>> {
         let seen = HashSet::from([subject.clone()]);
-        let mut walk = Walk { repository: self, artifact_type, seen };
-        walk.of(subject.clone(), MAX_DEPTH).await
+        let (spent, budget) = (self.counter.read().total(), Budget::default());
+        let mut walk = Walk { repository: self, artifact_type, seen, spent, budget };
+        walk.of(subject.clone(), MAX_REFERRER_DEPTH).await
     }
 }
 
@@ -63,6 +59,9 @@ struct Walk<'a> {
     artifact_type: Option<&'a str>,
     /// Who refers to himself, by whatever way, is told once.
     seen: HashSet<Digest>,
+    /// Requests that were counted.
+    spent: u64,
+    budget: Budget,
 }
 
 impl Walk<'_> {
@@ -71,11 +70,18 @@ impl Walk<'_> {
             let mut listed = list(self.repository, &subject, self.artifact_type).await?;
             // Before anything deeper: what refers to this one itself is told here.
             listed.retain(|one| self.seen.insert(one.digest.clone()));
+            let spent = self.repository.counter.read().total();
+            let since = spent - std::mem::replace(&mut self.spent, spent);
+            self.budget
+                .requests(since, listed.len())
+                .map_err(|limit| limit.error("referrers").at(self.repository.address()))?;
             if self.seen.len() > MAX_REFERRERS {
                 return Err(self.fail(&format!("more than {MAX_REFERRERS} referrers")));
             }
             if depth == 0 && !listed.is_empty() {
-                return Err(self.fail(&format!("more than {MAX_DEPTH} levels of referrers")));
+                return Err(
+                    self.fail(&format!("more than {MAX_REFERRER_DEPTH} levels of referrers"))
+                );
             }
             let mut found = Vec::new();
             for descriptor in listed {
@@ -103,9 +109,11 @@ pub(super) async fn list(
         by_tag(repository, subject, None).await?
     } else {
         match by_api(repository, subject, wanted).await {
-            Err(error) if may_lack_the_api(&error) => {
+            Err(error) if may_mean_none(&error) => {
                 tracing::info!("{}; looking for a tag instead", error.chain());
-                if is_unknown(&error) && error.matter() != Some(Matter::NoRepository) {
+                if matches!(error.status(), Some(404 | 405 | 501))
+                    && error.matter() != Some(Matter::NoRepository)
+                {
                     unlisted.store(true, Ordering::Relaxed);
                 }
                 by_tag(repository, subject, Some(error)).await?
@@ -134,9 +142,10 @@ async fn by_api(
     while let Some(page) = pages.next().await? {
         if !is_json(&page) {
             let refuse = Error::new(ErrorKind::Document, &what).at(&repository.transport.name);
-            return Err(refuse.because("not a list of referrers").with_status(200));
+            return Err(refuse.because("not a list of referrers").about(Matter::NoReferrersApi));
         }
         let mut found = page.read::<List>()?.manifests;
+        pages.page(found.len())?;
         if let Some(wanted) = artifact_type
             && is_filtered(&page)
         {
@@ -165,15 +174,21 @@ fn is_filtered(page: &Page<'_>) -> bool {
     applied.flat_map(|value| value.split(',')).any(|filter| filter.trim() == "artifactType")
 }
 
-/// Whether the answer can mean that there is no such API: Harbor 2.7 says 401 (goharbor/harbor#18305), Google's shows a
-/// page to log in, others do not know the path.
-fn may_lack_the_api(error: &Error) -> bool {
-    matches!(error.status(), Some(200 | 400 | 401 | 403)) || is_unknown(error)
+/// Whether an error can mean that there is no such API, or no such list. What a registry says instead of 404 differs:
+/// Harbor 401 (goharbor/harbor#18305), Artifactory 403 (sigstore/cosign#2973), others 400; Google leads to a page to log
+/// in (awslabs/soci-snapshotter#512). That it is busy or away means neither.
+pub(super) fn may_mean_none(error: &Error) -> bool {
+    match error.status() {
+        Some(408 | 425 | 429 | 499) => false,
+        Some(status) => status < 500 || status == 501,
+        None => error.kind() == ErrorKind::Denied || error.matter() == Some(Matter::NoReferrersApi),
+    }
 }
 
-/// Whether the answer says that there is no such API; 404 is the spec's word for it.
+/// Whether the answer says no more than that there is no such API; 404 is the spec's word for it.
 fn is_unknown(error: &Error) -> bool {
-    matches!(error.status(), Some(404 | 405 | 501))
+    matches!(error.status(), Some(300..400 | 404 | 405 | 501))
+        || error.matter() == Some(Matter::NoReferrersApi)
 }
 
 /// The list under the fallback tag, where the API gave none: it refused with `refusal`, or is known to be absent.
@@ -182,18 +197,11 @@ async fn by_tag(
     subject: &Digest,
     refusal: Option<Error>,
 ) -> Result<Vec<Descriptor>> {
-    match fallback::entries(repository, subject).await {
-        Err(error)
-            if error.kind() == ErrorKind::NotFound
-                && error.matter() != Some(Matter::NoRepository) =>
-        {
-            // Neither has anything; a refusal that says more than that is not to be lost.
-            match refusal {
-                Some(refusal) if !is_unknown(&refusal) => Err(refusal),
-                _ => Ok(Vec::new()),
-            }
-        }
-        other => other,
+    match (fallback::entries(repository, subject).await?, refusal) {
+        (Some(entries), _) => Ok(entries),
+        // Neither has anything; a refusal that says more than that is not to be lost.
+        (None, Some(refusal)) if !is_unknown(&refusal) => Err(refusal),
+        (None, _) => Ok(Vec::new()),
     }
 }
 
@@ -201,7 +209,7 @@ async fn by_tag(
 pub(super) async fn has_api(repository: &Repository, subject: &Digest) -> Result<bool> {
     match by_api(repository, subject, None).await {
         Ok(_) => Ok(true),
-        Err(error) if may_lack_the_api(&error) => Ok(false),
+        Err(error) if may_mean_none(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -15,12 +15,13 @@ use crate::checked::Verified;
 use crate::content::{ByteStream, Ingest};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::limits::MAX_HOPS;
 use crate::registry::Repository;
 use crate::registry::counter::Endpoint;
 use crate::registry::manifest::announced_other;
 use crate::registry::origin::redact;
 use crate::registry::request::Request;
-use crate::registry::transport::{MAX_HOPS, Streamed};
+use crate::registry::transport::Streamed;
 
 /// Chunks for a registry, or a proxy before it, that takes no large bodies.
 const MODEST_CHUNK: u64 = 16 << 20;
