@@ -37,6 +37,7 @@ pub mod document;
 pub mod error;
 mod escape;
 pub mod flatten;
+pub mod image_id;
 pub mod insight;
 mod json;
 pub mod layer;

@@ -7,6 +7,7 @@ use crate::archive::Form;
 use crate::content::Name;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::image_id::ImageId;
 use crate::reference::Reference;
 
 /// A place that was named, not yet opened.
@@ -18,6 +19,13 @@ pub enum Place {
     Store(Reference),
     /// An image in the store or, where it has none of that name, of a registry.
     Either(Reference),
+    /// An image of the store by its id, unless the store has one of that name.
+    Id {
+        /// The beginning of a digest of it.
+        id: ImageId,
+        /// What was typed, read as a name.
+        name: Option<Reference>,
+    },
     /// An image layout on disk.
     Layout {
         /// Its directory.
@@ -57,13 +65,17 @@ impl Place {
             return reference.parse().map(Self::Registry);
         }
         match text.split_once(':') {
-            Some(("store", reference)) => reference.parse().map(Self::Store),
+            Some(("store", text)) => by_id(text).map_or_else(|| text.parse().map(Self::Store), Ok),
             Some(("oci", rest)) => within(rest, "layout")
                 .map(|(path, name)| Self::Layout { path, name })
                 .map_err(|why| refuse(text, &why)),
             Some(("oci-archive", rest)) => archive(text, Form::Oci, rest),
             Some(("docker-archive", rest)) => archive(text, Form::Docker, rest),
             _ => {
+                let id = if plain == PlainMeans::Registry { None } else { by_id(text) };
+                if let Some(place) = id {
+                    return Ok(place);
+                }
                 let reference = text.parse()?;
                 Ok(match plain {
                     PlainMeans::Registry => Self::Registry(reference),
@@ -90,6 +102,7 @@ impl fmt::Display for Place {
         match self {
             Self::Registry(reference) | Self::Either(reference) => write!(f, "{reference}"),
             Self::Store(reference) => write!(f, "store:{reference}"),
+            Self::Id { id, .. } => write!(f, "store:{id}"),
             Self::Layout { path, name } => write!(f, "oci:{}{}", path.display(), Suffix(name)),
             Self::Archive { form, path, name } => {
                 write!(f, "{form}:{}{}", path.display(), Suffix(name))
@@ -109,6 +122,10 @@ impl fmt::Display for Suffix<'_> {
             Name::Ref(text) | Name::Tag(text) => write!(f, ":{text}"),
         }
     }
+}
+
+fn by_id(text: &str) -> Option<Place> {
+    ImageId::parse(text).map(|id| Place::Id { id, name: text.parse().ok() })
 }
 
 fn refuse(text: &str, why: &str) -> Error {

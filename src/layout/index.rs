@@ -29,7 +29,7 @@ const LIMIT: u64 = 256 << 20;
 pub struct Entry {
     /// What it is, annotations included.
     pub descriptor: Descriptor,
-    /// What it is called, the full name first; empty where it has none.
+    /// What it is called, the full name first; empty where it has none, and then its digest stands for a name.
     pub names: Vec<String>,
 }
 
@@ -54,6 +54,9 @@ impl Entry {
     ///
     /// A name that ends in a digest is not believed where the digest is another one.
     pub fn name_meant_by(&self, wanted: &str) -> Option<&str> {
+        if self.names.is_empty() && self.descriptor.digest.as_str() == wanted {
+            return Some(self.descriptor.digest.as_str());
+        }
         let own = |name: &str| self.names.iter().find(|own| *own == name).map(String::as_str);
         match pinned(wanted) {
             None => own(wanted),
@@ -166,6 +169,7 @@ impl Index {
             }
             let mut entry = entry(&self.path, at, &held)?;
             match entry.names.iter().position(|own| own == name) {
+                None if entry.name_meant_by(name).is_some() => found = true,
                 None => kept.push(held),
                 Some(0) => found = true,
                 Some(_) => {

@@ -13,6 +13,7 @@
 //! Other tools read it as it is. Locks are `flock(2)` and die with their process; there are no lock files.
 
 mod blobs;
+mod by_id;
 mod create;
 mod edit;
 mod examine;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use self::by_id::Identified;
 pub use self::edit::NameEdit;
 use self::index::Index;
 pub use self::index::{Entry, INDEX_ANNOTATION, ORIGIN_ANNOTATION};

@@ -35,6 +35,9 @@ pub(super) fn parse(text: &str) -> Result<Reference, String> {
                 .to_owned(),
         );
     }
+    if is_digest_alone(text) {
+        return Err(format!("a digest without a name; it is written NAME@{text}"));
+    }
     let (name, digest) = match text.split_once('@') {
         Some((name, digest)) => (name, Some(parse_digest(digest)?)),
         None => (text, None),
@@ -181,6 +184,12 @@ pub(super) fn check_tag(tag: &str) -> Result<(), String> {
     Err(format!("`{tag}` is no tag: letters, digits, `_`, `.` and `-`, the last two not first"))
 }
 
+/// It would read as a tag of a repository named like the algorithm.
+fn is_digest_alone(text: &str) -> bool {
+    let algorithm = text.split(':').next();
+    matches!(algorithm, Some("sha256" | "sha384" | "sha512")) && text.parse::<Digest>().is_ok()
+}
+
 fn parse_digest(text: &str) -> Result<Digest, String> {
     let digest: Digest =
         text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.why()))?;
@@ -243,6 +252,7 @@ mod tests {
             ("https://canary@reg.example/app", "a user and a password cannot be part"),
             ("https://ghcr.io/org/app", "leave `https://` out: ghcr.io/org/app"),
             (HEX, "image ID"),
+            (&format!("sha256:{HEX}"), "written NAME@sha256:8d1f24a6"),
             (":1", "name of the repository is missing"),
             ("@sha256:00", "needs 64 hex digits"),
             ("localhost/", "name of the repository is missing"),

@@ -20,6 +20,8 @@ mod cli_blob;
 #[cfg(test)]
 mod cli_export;
 #[cfg(test)]
+mod cli_ids;
+#[cfg(test)]
 mod cli_json;
 #[cfg(test)]
 mod cli_load;

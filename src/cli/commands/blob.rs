@@ -113,7 +113,9 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Diges
         Place::Archive { form, path, name: Name::Digest(digest) } => {
             return Ok((Arc::new(super::archive::read(path, Some(form)).await?), digest));
         }
-        Place::Layout { .. } | Place::Archive { .. } => return Err(no_digest(text)),
+        Place::Id { .. } | Place::Layout { .. } | Place::Archive { .. } => {
+            return Err(no_digest(text));
+        }
         Place::Store(reference) => {
             let store = settings.store_with(&reference.to_string())?;
             return Ok((store, reference.digest().cloned().ok_or_else(|| no_digest(text))?));

@@ -80,7 +80,9 @@ impl<'a> Bring<'a> {
         let to_pull = match &place {
             Place::Either(reference) => Some(reference).filter(|_| self.keep != Keep::Nothing),
             Place::Registry(reference) => Some(reference).filter(|_| self.keep == Keep::Everything),
-            Place::Store(_) | Place::Layout { .. } | Place::Archive { .. } => None,
+            Place::Store(_) | Place::Id { .. } | Place::Layout { .. } | Place::Archive { .. } => {
+                None
+            }
         };
         if let Some(reference) = to_pull {
             return registry(reference, settings).map(Found::ToPull);

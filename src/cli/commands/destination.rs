@@ -48,6 +48,9 @@ impl Destination {
                 Some(digest) => Err(decides(digest.as_str())),
                 None => Ok(Self::Store(Some(reference))),
             },
+            // What is new cannot be named by an id yet, and the text may be a name all the same.
+            Place::Id { name: Some(reference), .. } => Ok(Self::Store(Some(reference))),
+            Place::Id { id, name: None } => Err(decides(&id.to_string())),
             Place::Layout { path, name } => {
                 check_undecided(&name)?;
                 Ok(Self::Layout { path, name })

@@ -26,7 +26,12 @@ pub(in crate::cli) struct Opened {
 }
 
 impl Opened {
-    fn in_layout(layout: Arc<Layout>, name: Name, reference: String, full_name: String) -> Self {
+    pub(super) fn in_layout(
+        layout: Arc<Layout>,
+        name: Name,
+        reference: String,
+        full_name: String,
+    ) -> Self {
         let source = Arc::clone(&layout) as Arc<dyn Source>;
         Self { source, name, reference, full_name, layout: Some(layout) }
     }
@@ -44,6 +49,7 @@ pub(in crate::cli) async fn open(
 pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
     match place {
         Place::Store(reference) => store(reference, settings),
+        Place::Id { id, name } => super::ids::open(id, name.as_ref(), settings),
         Place::Registry(reference) | Place::Either(reference) => registry(reference, settings),
         Place::Layout { path, name } => {
             let layout = Layout::open(path)?;

@@ -1,5 +1,6 @@
 //! `rm`, `prune`: names in the local store, and the space that no name needs.
 
+use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use crate::cli::exit;
 use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
+use crate::content::Name;
 use crate::error::{Error, ErrorKind, Result};
+use crate::image_id::ImageId;
 use crate::layout::{Layout, PruneOptions, PruneReport};
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
@@ -22,32 +25,75 @@ use crate::unpack::overlay::OverlayFreed;
 /// The image of the store that a word means.
 pub(super) fn named(text: &str) -> Result<Reference> {
     match Place::parse(text, PlainMeans::Store)? {
-        Place::Store(reference) => Ok(reference),
+        Place::Store(reference) | Place::Id { name: Some(reference), .. } => Ok(reference),
         _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'"))
             .because("expected the name of an image in the store")),
     }
 }
 
-/// What to ask the store for it; a digest that was typed is a part of it.
-pub(super) fn name(text: &str) -> Result<String> {
-    named(text).map(|reference| reference.to_string())
+/// A word that means an image of the store: a name, or an id, for which the store must be asked.
+pub(super) enum Word {
+    /// What to ask the store for; a digest that was typed is a part of it.
+    Name(String),
+    Id(ImageId, Option<Reference>),
+}
+
+impl Word {
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        match Place::parse(text, PlainMeans::Store)? {
+            Place::Id { id, name } => Ok(Self::Id(id, name)),
+            _ => named(text).map(|reference| Self::Name(reference.to_string())),
+        }
+    }
+
+    /// The one name that is meant.
+    fn only_name(&self, settings: &Settings) -> Result<String> {
+        match self {
+            Self::Name(name) => Ok(name.clone()),
+            Self::Id(id, name) => super::ids::only_name(id, name.as_ref(), settings),
+        }
+    }
+
+    /// The name of what is meant, or of what it is a part of.
+    pub(super) fn a_name(&self, settings: &Settings) -> Result<String> {
+        let (id, name) = match self {
+            Self::Name(name) => return Ok(name.clone()),
+            Self::Id(id, name) => (id, name.as_ref()),
+        };
+        let (_, image) = super::ids::find(id, name, settings)?;
+        Ok(match (image.name, image.within.into_iter().next()) {
+            (Name::Digest(_), Some(whole)) => whole,
+            (name, _) => name.to_string(),
+        })
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Id(id, _) => id.fmt(f),
+        }
+    }
 }
 
 /// Removes what is there; the first failure in the order asked decides the exit code.
 pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
-    let name =
-        |text: &String| if args.overlay.is_some() { Ok(unpacked_name(text)) } else { name(text) };
-    let names = args.images.iter().map(name).collect::<Result<Vec<_>>>()?;
+    let word = |text: &String| match args.overlay {
+        Some(_) => Ok(Word::Name(unpacked_name(text))),
+        None => Word::parse(text),
+    };
+    let words = args.images.iter().map(word).collect::<Result<Vec<_>>>()?;
     let mut first_failure = None;
     let mut values = Vec::new();
-    for name in &names {
-        let removed = match &args.overlay {
-            Some(path) => remove_unpacked(path, name),
-            None => match settings.store_with(name).and_then(|store| store.remove(name)) {
-                Ok(false) => Err(not_in_store(name)),
-                other => other,
-            },
-        };
+    for word in &words {
+        let named = word.only_name(settings);
+        let name = named.as_ref().map_or_else(|_| word.to_string(), String::clone);
+        let removed = named.and_then(|name| match &args.overlay {
+            Some(path) => remove_unpacked(path, &name),
+            None if settings.store_with(&name)?.remove(&name)? => Ok(true),
+            None => Err(not_in_store(&name)),
+        });
         if let Err(error) = &removed {
             let code = exit::report(error);
             first_failure.get_or_insert(code);
@@ -56,11 +102,11 @@ pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
             let value = json!({ "reference": name, "removed": removed.is_ok() });
             values.push(json_of(&value, removed.as_ref().err())?);
         } else if removed.is_ok() {
-            output::line(name)?;
+            output::line(&name)?;
         }
     }
     if settings.json {
-        print_values(&values, names.len() > 1)?;
+        print_values(&values, words.len() > 1)?;
     }
     Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
 }

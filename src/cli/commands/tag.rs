@@ -4,20 +4,22 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::store::{name, named};
+use super::ids;
+use super::store::{Word, named};
 use crate::cli::args::Tag;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, not_in_store};
-use crate::content::{Label, Name, Source as _, Target as _};
+use crate::content::{Label, Name, Source, Target as _};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::layout::{Identified, Layout};
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Tag, settings: &Settings) -> Result<ExitCode> {
     let Tagged { source, name, digest } = match Place::parse(&args.name, PlainMeans::Store)? {
         Place::Registry(new) => at_registry(&args.source, new, settings).await?,
-        _ => in_store(&args, settings)?,
+        _ => in_store(&args, settings).await?,
     };
     if settings.json {
         output::json(&json!({ "source": source, "reference": name, "digest": digest }))?;
@@ -34,24 +36,49 @@ struct Tagged {
     digest: Digest,
 }
 
-fn in_store(args: &Tag, settings: &Settings) -> Result<Tagged> {
+async fn in_store(args: &Tag, settings: &Settings) -> Result<Tagged> {
     if let Place::Registry(source) = Place::parse(&args.source, PlainMeans::Store)? {
         return Err(Error::new(ErrorKind::Reference, format!("image '{source}'")).because(
             "is at a registry; to name it there, write docker:// before the new name too",
         ));
     }
-    let (source, new) = (name(&args.source)?, named(&args.name)?);
+    let (word, new) = (Word::parse(&args.source)?, named(&args.name)?);
+    let source = match word {
+        Word::Name(name) => name,
+        Word::Id(id, name) => match ids::find(&id, name.as_ref(), settings)? {
+            (store, Identified { name: Name::Digest(child), .. }) => {
+                return platform_of_another(&store, child, &new).await;
+            }
+            (_, image) => image.name.to_string(),
+        },
+    };
     let store = settings.store_with(&source)?;
     let entry = store.entry(&source)?.ok_or_else(|| not_in_store(&source))?;
     if let Some(digest) = new.digest()
         && !entry.has_digest(digest)
     {
-        let why = format!("{source} has another digest, {}", entry.digest());
-        return Err(Error::new(ErrorKind::Reference, format!("name '{new}'")).because(why));
+        return Err(other_digest(&new, &source, &entry.digest()));
     }
     let new = new.store_name();
     store.tag(&source, &new)?;
     Ok(Tagged { source, name: new, digest: entry.digest() })
+}
+
+/// Names a manifest that the store has as a part of an index only.
+async fn platform_of_another(store: &Layout, child: Digest, new: &Reference) -> Result<Tagged> {
+    if new.digest().is_some_and(|digest| *digest != child) {
+        return Err(other_digest(new, child.as_str(), &child));
+    }
+    let document = Source::resolve(store, &Name::Digest(child.clone())).await?;
+    let name = new.store_name();
+    let label = Label { name: Name::Ref(name.clone()), origins: Vec::new(), index: None };
+    store.put(&document, Some(&label)).await?;
+    Ok(Tagged { source: child.to_string(), name, digest: child })
+}
+
+fn other_digest(new: &Reference, source: &str, digest: &Digest) -> Error {
+    Error::new(ErrorKind::Reference, format!("name '{new}'"))
+        .because(format!("{source} has another digest, {digest}"))
 }
 
 /// Gives the manifest another tag, in the repository that has its layers.

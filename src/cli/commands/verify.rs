@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::store::name;
+use super::store::Word;
 use crate::cli::args::Verify;
 use crate::cli::meter::Meter;
 use crate::cli::output;
@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, VerifyReport};
 
 pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<ExitCode> {
-    let names = args.images.iter().map(|text| name(text)).collect::<Result<Vec<_>>>()?;
+    let words = args.images.iter().map(|text| Word::parse(text)).collect::<Result<Vec<_>>>()?;
+    let names = words.iter().map(|word| word.a_name(settings)).collect::<Result<Vec<_>>>()?;
     let report = match (settings.existing_store()?, names.first()) {
         (Some(store), _) => hash(store, names, settings).await?,
         (None, Some(name)) => {

@@ -1,0 +1,81 @@
+//! Images of the store by their ids: what `images`, `history` and `inspect` print is taken where a name is.
+
+use std::sync::Arc;
+
+use super::open::Opened;
+use crate::cli::settings::{Settings, not_in_store};
+use crate::content::Name;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image_id::ImageId;
+use crate::layout::{Identified, Layout};
+use crate::reference::Reference;
+
+/// The image with this id, opened; where the store has an image of that name, it is meant.
+pub(super) fn open(id: &ImageId, name: Option<&Reference>, settings: &Settings) -> Result<Opened> {
+    let (store, image) = find(id, name, settings)?;
+    let full_name = image.names.first().cloned().unwrap_or_default();
+    let reference = if full_name.is_empty() { image.digest.to_string() } else { full_name.clone() };
+    Ok(Opened::in_layout(store, image.name, reference, full_name))
+}
+
+/// The only image with this id, and the store that has it.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where there is none: no registry knows ids. [`ErrorKind::Reference`] where several have it.
+pub(super) fn find(
+    id: &ImageId,
+    name: Option<&Reference>,
+    settings: &Settings,
+) -> Result<(Arc<Layout>, Identified)> {
+    let store = settings.store_with(&id.to_string())?;
+    if let Some(name) = name.map(Reference::to_string)
+        && let Some(entry) = store.entry(&name)?
+    {
+        let digest = entry.descriptor.digest;
+        let named = Name::Ref(name.clone());
+        let image = Identified { digest, name: named, names: vec![name], within: Vec::new() };
+        return Ok((store, image));
+    }
+    let mut found = store.by_id(id)?;
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Err(not_in_store(&id.to_string())),
+        (Some(image), true) => Ok((store, image)),
+        (Some(image), false) => {
+            found.push(image);
+            let choices: Vec<String> = found.iter().map(choice).collect();
+            Err(ambiguous(id, &choices))
+        }
+    }
+}
+
+/// The only name of the image with this id, where the name and not its content is meant.
+///
+/// # Errors
+/// As [`find`]; [`ErrorKind::Reference`] too where it has several names, or is a part of what has one.
+pub(super) fn only_name(
+    id: &ImageId,
+    name: Option<&Reference>,
+    settings: &Settings,
+) -> Result<String> {
+    let (_, image) = find(id, name, settings)?;
+    match (image.name, image.names.as_slice()) {
+        (_, [_, _, ..]) => Err(ambiguous(id, &image.names)),
+        (Name::Ref(name), _) => Ok(name),
+        _ => Err(Error::new(ErrorKind::Reference, format!("id '{id}'"))
+            .because(format!("is one platform of {}", image.within.join(", ")))),
+    }
+}
+
+fn ambiguous(id: &ImageId, choices: &[String]) -> Error {
+    Error::new(ErrorKind::Reference, format!("id '{id}'"))
+        .because(format!("is of several images, name one: {}", choices.join(", ")))
+}
+
+fn choice(image: &Identified) -> String {
+    let digest = image.digest.short();
+    match (image.names.first(), image.within.first()) {
+        (Some(name), _) => format!("{name} ({digest})"),
+        (None, Some(whole)) => format!("{digest} of {whole}"),
+        (None, None) => digest.to_owned(),
+    }
+}

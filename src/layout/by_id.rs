@@ -1,0 +1,91 @@
+//! Finds images by the ids that people see: digests of documents and of configs, or the beginning of one.
+
+use super::{Entry, Layout};
+use crate::content::Name;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, Document};
+use crate::error::Result;
+use crate::image_id::ImageId;
+
+/// An image that has the id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// Digest of its document.
+    pub digest: Digest,
+    /// What to ask the layout for.
+    pub name: Name,
+    /// Its names; empty where it has none, or is one platform of others.
+    pub names: Vec<String>,
+    /// The names of what it is one platform of, where it has no entry of its own.
+    pub within: Vec<String>,
+}
+
+impl Layout {
+    /// Every image with this id: an index, a manifest, or one whose config has it. A document that cannot be read has no
+    /// id but its own digest.
+    pub fn by_id(&self, id: &ImageId) -> Result<Vec<Identified>> {
+        let mut found = Vec::new();
+        for entry in self.entries()? {
+            let document = self.described(&entry.descriptor).ok();
+            let own = id.is_of(&entry.digest()) || id.is_of(&entry.descriptor.digest);
+            if own || document.as_ref().is_some_and(|document| has_config(document, id)) {
+                add(&mut found, entry_image(&entry));
+                continue;
+            }
+            for child in document.iter().flat_map(children) {
+                let has_it = |document: Document| has_config(&document, id);
+                if id.is_of(&child.digest) || self.described(child).is_ok_and(has_it) {
+                    add(&mut found, child_image(&entry, child));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn entry_image(entry: &Entry) -> Identified {
+    let digest = entry.descriptor.digest.clone();
+    let called = entry.names.first().cloned().unwrap_or_else(|| digest.to_string());
+    Identified { digest, name: Name::Ref(called), names: entry.names.clone(), within: Vec::new() }
+}
+
+fn child_image(entry: &Entry, child: &Descriptor) -> Identified {
+    let digest = child.digest.clone();
+    let within = entry.names.first().cloned().into_iter().collect();
+    Identified { name: Name::Digest(digest.clone()), digest, names: Vec::new(), within }
+}
+
+/// One image can have many names, and be a part of many others; as an image of its own it is a part of none.
+fn add(found: &mut Vec<Identified>, new: Identified) {
+    let Some(held) = found.iter_mut().find(|held| held.digest == new.digest) else {
+        found.push(new);
+        return;
+    };
+    let is_entry = |image: &Identified| matches!(image.name, Name::Ref(_));
+    match (is_entry(held), is_entry(&new)) {
+        (true, false) => {}
+        (false, true) => *held = new,
+        _ => {
+            if held.names.is_empty() {
+                held.name = new.name;
+            }
+            held.names.extend(new.names);
+            held.within.extend(new.within);
+        }
+    }
+}
+
+fn has_config(document: &Document, id: &ImageId) -> bool {
+    match document.content() {
+        Content::Manifest(manifest) => id.is_of(&manifest.config.digest),
+        _ => false,
+    }
+}
+
+fn children(document: &Document) -> &[Descriptor] {
+    match document.content() {
+        Content::Index(index) => &index.manifests,
+        _ => &[],
+    }
+}
