@@ -2,33 +2,47 @@
 
 use std::time::Duration;
 
-/// A body slower than this many bytes over [`WINDOW`] counts as stalled, however regularly it drips
-/// (containerd#11650: a lossy link hung for an hour because some bytes always came).
-const SLOWEST: u64 = 60 << 10;
+/// A body with fewer bytes a second over a window counts as stalled, however regularly it drips (containerd#11650: a
+/// lossy link hung for an hour because some bytes always came).
+const SLOWEST: u64 = 1 << 10;
 
-/// See [`SLOWEST`].
-const WINDOW: Duration = Duration::from_secs(60);
-
-/// What [`Pace::judge`] found wanting.
+/// What [`Pace::judge`] found wanting in a window of a minute.
 pub(crate) const TOO_SLOW: &str = "too slow: less than 1 KiB/s for a minute";
 
 /// Measures what comes while it is waited for; time that the receiver spends otherwise does not count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pace {
+    window: Duration,
     waited: Duration,
     bytes: u64,
 }
 
+impl Default for Pace {
+    fn default() -> Self {
+        Self::over(Duration::from_secs(60))
+    }
+}
+
 impl Pace {
+    /// Judges at the end of each window of this length.
+    pub(crate) fn over(window: Duration) -> Self {
+        Self { window, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// How much longer may be waited in this window.
+    pub(crate) fn left(&self) -> Duration {
+        self.window.saturating_sub(self.waited)
+    }
+
     /// Counts bytes and the wait for them; at the end of a window says whether enough came in it.
     pub(crate) fn judge(&mut self, bytes: u64, waited: Duration) -> Option<bool> {
         self.bytes += bytes;
         self.waited += waited;
-        if self.waited < WINDOW {
+        if self.waited < self.window {
             return None;
         }
-        let enough = self.bytes >= SLOWEST;
-        *self = Self::default();
+        let enough = self.bytes >= SLOWEST * self.window.as_secs();
+        *self = Self::over(self.window);
         Some(enough)
     }
 }

@@ -1,6 +1,7 @@
 //! Deletes what nothing refers to: no name, no process that has the layout open.
 
 use std::collections::HashSet;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, Mode};
 
 /// A partial or session that nobody touched for so long will not be continued.
-const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
+pub(super) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Folders of what is on its way in.
 const UNFINISHED: [&str; 2] = ["ingest", "sessions"];
@@ -168,11 +169,15 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     Ok(found)
 }
 
-pub(super) fn is_old(path: &Path) -> bool {
-    let touched = path.symlink_metadata().and_then(|found| found.modified());
-    touched.is_ok_and(|touched| {
-        SystemTime::now().duration_since(touched).is_ok_and(|age| age > PARTIAL_AGE)
-    })
+fn is_old(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| is_older(&found, PARTIAL_AGE))
+}
+
+/// Whether nobody touched it for longer than this.
+pub(super) fn is_older(found: &Metadata, age: Duration) -> bool {
+    let touched = found.modified().ok();
+    let idle = touched.and_then(|touched| SystemTime::now().duration_since(touched).ok());
+    idle.is_some_and(|idle| idle > age)
 }
 
 /// Whether nobody is writing it.

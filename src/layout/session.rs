@@ -3,18 +3,22 @@
 //! A session outlives its process: its bytes are the file, and who writes it holds a lock on it.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::prune::{files, is_old};
+use super::prune::{PARTIAL_AGE, files, is_older};
 use super::{Inner, Layout, blobs, create, failed, ingest};
 use crate::checked::Verified;
 use crate::content::ByteStream;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, Mode};
+
+/// How long a session lives in which nothing came.
+const EMPTY_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Names a session; whoever knows it may write to it, so it cannot be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,16 +79,11 @@ pub struct Session {
 }
 
 impl Layout {
-    /// Opens a new session, and forgets those that nobody continued for a day.
+    /// Opens a new session; what it costs does not depend on how many there are.
     pub fn open_session(&self) -> Result<(SessionId, Session)> {
         let private = self.0.options.private;
         let folder = self.sessions()?;
         create::folder(&folder, if private { 0o700 } else { 0o777 })?;
-        for (path, _) in files(&folder)? {
-            if is_session(&path) && is_old(&path) {
-                drop(std::fs::remove_file(path));
-            }
-        }
         let id = SessionId::random()?;
         let path = folder.join(id.to_string());
         let mode = if private { 0o600 } else { 0o666 };
@@ -95,9 +94,42 @@ impl Layout {
         Ok((id, Session { inner, file, path, offset: 0, is_fleeting: false }))
     }
 
+    /// Forgets sessions that nobody continued for their lifetime, and gives the others.
+    pub fn sweep_sessions(&self) -> Result<Vec<SessionId>> {
+        let mut found = Vec::new();
+        for (path, _) in files(&self.sessions()?)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Ok(id) = name.parse()
+                && !self.expire_session(id)?
+            {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Forgets a session that nobody continued for its lifetime; tells whether it is gone, for whatever reason.
+    pub fn expire_session(&self, id: SessionId) -> Result<bool> {
+        let path = self.sessions()?.join(id.to_string());
+        match path.symlink_metadata() {
+            Ok(found) if is_over(&found) => match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(failed("remove", &path, error))
+                }
+                _ => Ok(true),
+            },
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(failed("read", &path, error)),
+        }
+    }
+
     /// Goes on with a session, of this process or an earlier one.
     pub fn resume_session(&self, id: SessionId) -> Result<Resumed> {
         let path = self.sessions()?.join(id.to_string());
+        if self.expire_session(id)? {
+            return Ok(Resumed::Unknown);
+        }
         let opened = blobs::open_regular_with(&path, OpenOptions::new().read(true).write(true));
         let file = match opened {
             Ok(file) => file,
@@ -119,6 +151,9 @@ impl Layout {
 
     /// Bytes that a session has, also while somebody writes to it; `None` where there is no such session.
     pub fn session_offset(&self, id: SessionId) -> Result<Option<u64>> {
+        if self.expire_session(id)? {
+            return Ok(None);
+        }
         blobs::length(&self.sessions()?.join(id.to_string()))
     }
 
@@ -132,9 +167,10 @@ impl Layout {
     }
 }
 
-fn is_session(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.parse::<SessionId>().is_ok()
+/// Whether nobody continued it for its lifetime. One in which nothing came has nothing to go on with.
+fn is_over(found: &Metadata) -> bool {
+    let lifetime = if found.len() == 0 { EMPTY_LIFETIME } else { PARTIAL_AGE };
+    found.is_file() && is_older(found, lifetime)
 }
 
 impl Session {

@@ -1,13 +1,14 @@
 //! Who may come in: users and bcrypt hashes, as `htpasswd -B` writes them.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use tokio::sync::Semaphore;
 
 use super::answer::Fault;
 use super::text;
@@ -18,64 +19,74 @@ use crate::secret::Secret;
 /// Credentials that are remembered as good, so that not every request costs a bcrypt.
 const REMEMBERED: usize = 1024;
 
+/// Credentials that are checked at once: each keeps a processor busy, and others need the threads too.
+const CHECKS: usize = 4;
+
+/// The most of a password that bcrypt sees, in bytes.
+const LONGEST: usize = 72;
+
+/// The costs that bcrypt has.
+const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
+
 /// The users of a file.
 pub(super) struct Htpasswd {
-    hashes: HashMap<String, Secret>,
+    path: PathBuf,
+    users: Mutex<Arc<Users>>,
+    checks: Semaphore,
+}
+
+/// What the file says.
+struct Users {
+    text: Secret,
+    hashes: HashMap<String, Hash>,
+    /// The most that any of the hashes costs.
+    cost: u32,
     /// Digests of `Authorization` values that were good.
     good: Mutex<HashSet<Digest>>,
+}
+
+#[derive(Clone)]
+struct Hash {
+    text: Secret,
+    cost: u32,
 }
 
 impl Htpasswd {
     /// # Errors
     /// [`ErrorKind::Reference`] where it cannot be read, has no user, or a hash of a kind that is too weak.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let refuse = |why: &str| {
-            Error::new(ErrorKind::Reference, "htpasswd").at(path.display().to_string()).because(why)
-        };
-        let lines = std::fs::read_to_string(path)
-            .map_err(|error| refuse("cannot be read").caused_by(error))?;
-        let mut hashes = HashMap::new();
-        for line in
-            lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
-            let (user, hash) =
-                line.split_once(':').ok_or_else(|| refuse("a line is not USER:HASH"))?;
-            if !hash.starts_with("$2") {
-                return Err(refuse("has a hash that is not bcrypt: use htpasswd -B"));
-            }
-            hashes.insert(user.to_owned(), Secret::new(hash));
-        }
-        if hashes.is_empty() {
-            return Err(refuse("has no user"));
-        }
-        Ok(Self { hashes, good: Mutex::default() })
+        let users = Users::parse(path, text_of(path)?)?;
+        let (path, users) = (path.to_owned(), Mutex::new(Arc::new(users)));
+        Ok(Self { path, users, checks: Semaphore::new(CHECKS) })
     }
 
     /// # Errors
     /// The challenge, for whoever did not say who he is, and whoever lied.
-    pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<(), Fault> {
+    pub(super) async fn admit(&self, headers: &HeaderMap) -> std::result::Result<(), Fault> {
         let challenge = || {
             Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "user and password are needed")
                 .with(WWW_AUTHENTICATE, "Basic realm=\"rpull\"")
         };
         let value = text(headers, AUTHORIZATION).ok_or_else(challenge)?;
+        let users = self.current().map_err(|error| {
+            tracing::warn!("{}", error.chain());
+            let why = "the users of the registry cannot be read; its log says why";
+            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", why)
+        })?;
         let key = Digest::sha256(value.as_bytes());
-        if self.lock().contains(&key) {
+        if users.good().contains(&key) {
             return Ok(());
         }
         let (user, password) = basic(value).ok_or_else(challenge)?;
-        let hash = self.hashes.get(&user).map(|hash| hash.reveal().to_owned());
-        // Somebody who is not there takes as long as a wrong password, so that nobody learns who is.
-        let hash =
-            hash.or_else(|| self.hashes.values().next().map(|hash| hash.reveal().to_owned()));
-        let is_known = self.hashes.contains_key(&user);
-        let check =
-            move || bcrypt::verify(password.reveal(), &hash.unwrap_or_default()).unwrap_or(false);
-        let is_right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
-        if !(is_known && is_right) {
+        let _turn = self.checks.acquire().await;
+        let check = {
+            let users = Arc::clone(&users);
+            move || users.check(&user, &password)
+        };
+        if !tokio::task::spawn_blocking(check).await.unwrap_or(false) {
             return Err(challenge());
         }
-        let mut good = self.lock();
+        let mut good = users.good();
         if good.len() >= REMEMBERED {
             good.clear();
         }
@@ -83,9 +94,88 @@ impl Htpasswd {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Digest>> {
+    /// The users that the file has at this moment: one that was removed is out with the next request. What a pipe said
+    /// can be read once only.
+    fn current(&self) -> Result<Arc<Users>> {
+        let known = Arc::clone(&self.lock());
+        if self.path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Ok(known);
+        }
+        let text = text_of(&self.path)?;
+        if text.reveal() == known.text.reveal() {
+            return Ok(known);
+        }
+        let users = Arc::new(Users::parse(&self.path, text)?);
+        *self.lock() = Arc::clone(&users);
+        Ok(users)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Users>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refuse(path: &Path, why: &str) -> Error {
+    Error::new(ErrorKind::Reference, "htpasswd").at(path.display().to_string()).because(why)
+}
+
+fn text_of(path: &Path) -> Result<Secret> {
+    let text = std::fs::read_to_string(path);
+    text.map(Secret::new).map_err(|error| refuse(path, "cannot be read").caused_by(error))
+}
+
+impl Users {
+    fn parse(path: &Path, text: Secret) -> Result<Self> {
+        let mut hashes = HashMap::new();
+        let lines = text.reveal().lines().map(str::trim);
+        for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (user, hash) =
+                line.split_once(':').ok_or_else(|| refuse(path, "a line is not USER:HASH"))?;
+            let cost = cost_of(hash)
+                .ok_or_else(|| refuse(path, "has a hash that is not bcrypt: use htpasswd -B"))?;
+            hashes.insert(user.to_owned(), Hash { text: Secret::new(hash), cost });
+        }
+        let cost = hashes.values().map(|hash| hash.cost).max();
+        let cost = cost.ok_or_else(|| refuse(path, "has no user"))?;
+        Ok(Self { text, hashes, cost, good: Mutex::default() })
+    }
+
+    /// Whether this is the user's password. A wrong one takes as long whoever is meant, so that nobody learns who there
+    /// is: as long as the costliest hash.
+    fn check(&self, user: &str, password: &Secret) -> bool {
+        // bcrypt reads its input in a circle, up to a limit: behind a NUL, or behind the limit, anything would do.
+        let password = password.reveal();
+        if password.len() > LONGEST || password.contains('\0') {
+            return false;
+        }
+        let mut spent = 0;
+        if let Some(hash) = self.hashes.get(user) {
+            if bcrypt::verify(password, hash.text.reveal()).unwrap_or(false) {
+                return true;
+            }
+            spent = hash.cost;
+        }
+        // Each step costs as much as all those before it together.
+        let rest = if spent == 0 { self.cost..=self.cost } else { spent..=self.cost - 1 };
+        for cost in rest {
+            drop(bcrypt::hash_with_salt(password, cost, [0; 16]));
+        }
+        false
+    }
+
+    fn good(&self) -> MutexGuard<'_, HashSet<Digest>> {
         self.good.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a bcrypt hash costs; `None` where it is no such hash.
+fn cost_of(hash: &str) -> Option<u32> {
+    let is_known = ["$2a$", "$2b$", "$2y$", "$2x$"].iter().any(|start| hash.starts_with(start));
+    let cost = hash.parse::<bcrypt::HashParts>().ok()?.get_cost();
+    let digits = hash.rsplit('$').next()?.bytes();
+    let is_base64 =
+        digits.clone().all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte));
+    (is_known && is_base64 && COSTS.contains(&cost)).then_some(cost)
 }
 
 /// User and password of a `Basic` header.
@@ -114,11 +204,36 @@ mod tests {
         Htpasswd::read(file.path())
     }
 
+    /// Of 72 times `a`, at the lowest cost.
+    const LONG: &str = "$2b$04$abcdefghijklmnopqrstuuBzzIgyKkz7xMWYSzkIjUSnxEQFQ0WNe";
+
     #[test]
     fn weak_hashes_and_empty_files_are_refused() {
         assert!(read(ANN).is_ok());
-        for bad in ["", "# nobody\n", "ann", "ann:{SHA}x", "ann:$apr1$a$b", "ann:secret"] {
+        let odd =
+            [ANN.replace("$04$", "$99$"), ANN.replace("lq.", "l"), ANN.replace("lq.", "l\"!")];
+        let odd = odd.iter().map(String::as_str);
+        let weak =
+            ["", "# nobody\n", "ann", "ann:{SHA}x", "ann:$apr1$a$b", "ann:secret", "ann:$2y$"];
+        for bad in weak.into_iter().chain(odd) {
             assert!(read(bad).is_err_and(|error| error.kind() == ErrorKind::Reference), "{bad}");
         }
+    }
+
+    #[test]
+    fn password_beyond_what_bcrypt_sees_is_refused_and_never_cut() {
+        let users = Arc::clone(&read(&format!("{ANN}\nlong:{LONG}")).unwrap().lock());
+        let is_right = |user: &str, password: &str| users.check(user, &Secret::new(password));
+        let long = "a".repeat(72);
+        assert!(is_right("ann", "secret") && is_right("long", &long));
+        for more in ["a", "EXTRA", "\0"] {
+            assert!(!is_right("long", &format!("{long}{more}")), "{more:?}");
+        }
+        assert!(!is_right("long", &long[1..]));
+        // To bcrypt this looks like one `secret` after the other, as the right one does.
+        for more in ["\0secret", "\0", "\0secret\0secret"] {
+            assert!(!is_right("ann", &format!("secret{more}")), "{more:?}");
+        }
+        assert!(!is_right("bob", "secret"));
     }
 }

@@ -2,24 +2,28 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// A stream that fails when no byte went either way for a while.
+use super::connections::Connection;
+
+/// A stream that fails when no byte went either way for a while, and tells its connection what moves.
 pub(super) struct Idle<S> {
     stream: S,
+    connection: Arc<Connection>,
     patience: Duration,
     moved: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<S> Idle<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    pub(super) fn new(stream: S, connection: Arc<Connection>, patience: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep(patience));
-        Self { stream, patience, moved: Instant::now(), timer }
+        Self { stream, connection, patience, moved: Instant::now(), timer }
     }
 
     /// Passes an outcome on; one that is pending is an error when patience has ended.
@@ -41,6 +45,17 @@ impl<S> Idle<S> {
             self.timer.as_mut().reset(end);
         }
     }
+
+    fn judge_write(
+        &mut self,
+        outcome: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if outcome.is_ready() {
+            self.connection.said();
+        }
+        self.judge(outcome, context)
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Idle<S> {
@@ -50,6 +65,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Idle<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if outcome.is_ready() {
+            self.connection.heard();
+        } else {
+            self.connection.listens();
+        }
         self.judge(outcome, context)
     }
 }
@@ -61,7 +81,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Idle<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(outcome, context)
+        self.judge_write(outcome, context)
     }
 
     fn poll_write_vectored(
@@ -70,7 +90,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Idle<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.judge(outcome, context)
+        self.judge_write(outcome, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -93,11 +113,14 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
+    use crate::serve::connections::Connections;
 
     #[tokio::test(start_paused = true)]
     async fn only_silence_ends_a_connection() {
         let (ours, mut theirs) = duplex(64);
-        let mut idle = Idle::new(ours, Duration::from_secs(10));
+        let place = Connections::new(1).admit(0).await;
+        let connection = Arc::clone(&place.connection);
+        let mut idle = Idle::new(ours, connection, Duration::from_secs(10));
         let began = Instant::now();
         let client = tokio::spawn(async move {
             for _ in 0..5 {

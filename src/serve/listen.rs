@@ -13,16 +13,17 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connections::{Answering, Connection, Connections};
+use super::host::Hosts;
 use super::idle::Idle;
 use super::{Registry, Server};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Connections at once; further ones wait.
+/// Connections at once; where more come, those without a request give way.
 const CONNECTIONS: usize = 512;
 
 /// Silence after which a connection ends.
@@ -37,32 +38,42 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// The most that is read of a request's body before it is handed over, in bytes.
 const BUFFER: usize = 256 << 10;
 
+/// How often uploads that nobody continued are looked for.
+const SWEEP: Duration = Duration::from_secs(3600);
+
 impl Server {
     /// Answers until it is cancelled; then requests under way are given a few seconds, and cut.
     pub async fn run(self, listener: TcpListener, cancel: CancellationToken) {
-        let connections = Arc::new(Semaphore::new(CONNECTIONS));
+        let address = listener.local_addr().ok().map(|address| address.ip());
+        let talk = Talk {
+            registry: self.registry,
+            tls: self.tls,
+            hosts: Arc::new(Hosts::of(address, self.hosts)),
+            cancel: cancel.clone(),
+        };
+        let connections = Connections::new(CONNECTIONS);
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
-        loop {
+        tracker.spawn(sweep(Arc::clone(&talk.registry), cancel.clone()));
+        for number in 0.. {
             let next = async {
-                // Never closed.
-                let permit = Arc::clone(&connections).acquire_owned().await.ok();
-                (permit, listener.accept().await)
-            };
-            let Some((permit, accepted)) = cancel.run_until_cancelled(next).await else { break };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // No more files, most likely: others must end first.
-                    tracing::warn!("a connection could not be taken: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
+                match listener.accept().await {
+                    Ok((stream, _)) => Some((connections.admit(number).await, stream)),
+                    Err(error) => {
+                        // No more files, most likely: others must end first.
+                        tracing::warn!("a connection could not be taken: {error}");
+                        connections.relieve();
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        None
+                    }
                 }
             };
-            let (registry, tls) = (Arc::clone(&self.registry), self.tls.clone());
-            let (cancel, cut) = (cancel.clone(), cut.clone());
+            let Some(next) = cancel.run_until_cancelled(next).await else { break };
+            let Some((place, stream)) = next else { continue };
+            let (talk, cut) = (talk.clone(), cut.clone());
             tracker.spawn(async move {
-                cut.run_until_cancelled(converse(registry, tls, stream, cancel)).await;
-                drop(permit);
+                let connection = Arc::clone(&place.connection);
+                let talk = place.run(Box::pin(talk.converse(stream, connection)));
+                cut.run_until_cancelled(talk).await;
             });
         }
         // Whoever comes now is told at once that nobody is here.
@@ -76,48 +87,69 @@ impl Server {
     }
 }
 
-async fn converse(
-    registry: Arc<Registry>,
-    tls: Option<TlsAcceptor>,
-    stream: TcpStream,
-    cancel: CancellationToken,
-) {
-    drop(stream.set_nodelay(true));
-    let stream = Idle::new(stream, IDLE);
-    match tls {
-        None => answer_all(registry, stream, cancel).await,
-        Some(tls) => match tokio::time::timeout(GREETING, tls.accept(stream)).await {
-            Ok(Ok(stream)) => answer_all(registry, stream, cancel).await,
-            Ok(Err(error)) => tracing::debug!("TLS: {error}"),
-            Err(_) => tracing::debug!("TLS: no handshake"),
-        },
+/// Forgets uploads that nobody continued for their lifetime.
+async fn sweep(registry: Arc<Registry>, cancel: CancellationToken) {
+    while cancel.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+        let registry = Arc::clone(&registry);
+        let counted = tokio::task::spawn_blocking(move || registry.count_sessions()).await;
+        if let Ok(Err(error)) = counted {
+            tracing::warn!("{}", error.chain());
+        }
     }
 }
 
-async fn answer_all(
+/// What all connections have in common.
+#[derive(Clone)]
+struct Talk {
     registry: Arc<Registry>,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    tls: Option<TlsAcceptor>,
+    hosts: Arc<Hosts>,
     cancel: CancellationToken,
-) {
-    let service = service_fn(move |request| {
-        let registry = Arc::clone(&registry);
-        async move { Ok::<_, Infallible>(registry.answer(request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(GREETING)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = cancel.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Talk {
+    async fn converse(self, stream: TcpStream, connection: Arc<Connection>) {
+        drop(stream.set_nodelay(true));
+        let stream = Idle::new(stream, Arc::clone(&connection), IDLE);
+        match self.tls.clone() {
+            None => self.answer_all(stream, connection).await,
+            Some(tls) => match tokio::time::timeout(GREETING, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.answer_all(stream, connection).await,
+                Ok(Err(error)) => tracing::debug!("TLS: {error}"),
+                Err(_) => tracing::debug!("TLS: no handshake"),
+            },
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!("a connection ended: {error}");
+    }
+
+    async fn answer_all(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        connection: Arc<Connection>,
+    ) {
+        let service = service_fn(|request| {
+            let (registry, hosts) = (Arc::clone(&self.registry), Arc::clone(&self.hosts));
+            let under_way = connection.begin();
+            async move {
+                let answer = registry.answer(request, &hosts).await;
+                Ok::<_, Infallible>(answer.map(|body| Answering::new(body, under_way)))
+            }
+        });
+        let conversation = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(GREETING)
+            .max_buf_size(BUFFER)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut conversation = std::pin::pin!(conversation);
+        let ended = tokio::select! {
+            ended = conversation.as_mut() => ended,
+            () = self.cancel.cancelled() => {
+                conversation.as_mut().graceful_shutdown();
+                conversation.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!("a connection ended: {error}");
+        }
     }
 }
 

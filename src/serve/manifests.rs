@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION,
@@ -12,13 +11,14 @@ use hyper::{Method, StatusCode};
 
 use super::Registry;
 use super::answer::{Answer, DIGEST, Fault, set, with_bytes};
+use super::body::Arriving;
 use super::names::{Image, Repository};
 use super::route::Named;
 use super::text;
 use crate::content::{Name, Source, Target as _};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, DOCUMENT_LIMIT, Document};
+use crate::document::{Content, Document};
 use crate::error::{Error, ErrorKind};
 use crate::media::MediaType;
 
@@ -84,21 +84,13 @@ impl Registry {
         headers: &HeaderMap,
         body: Incoming,
     ) -> Result<Answer, Fault> {
-        let limit = usize::try_from(DOCUMENT_LIMIT).unwrap_or(usize::MAX);
-        let bytes = Limited::new(body, limit).collect().await.map_err(|error| {
-            let (status, why) = if error.is::<http_body_util::LengthLimitError>() {
-                (StatusCode::PAYLOAD_TOO_LARGE, format!("more than {} MiB", DOCUMENT_LIMIT >> 20))
-            } else {
-                (StatusCode::BAD_REQUEST, format!("the body ended early: {error}"))
-            };
-            Fault::new(status, "MANIFEST_INVALID", why)
-        })?;
+        let bytes = Arriving::new(body, "MANIFEST_INVALID").document().await?;
         let declared = MediaType::from_header(text(headers, CONTENT_TYPE).unwrap_or_default());
         let digest = match wanted {
             Named::Digest(digest) => Some(digest),
             Named::Tag(_) => None,
         };
-        let document = Document::received(bytes.to_bytes(), &declared, digest)?;
+        let document = Document::received(bytes, &declared, digest)?;
         self.check_complete(&document).await?;
         self.layout.put(&document, None).await?;
         self.give_name(repository, wanted.clone(), document.clone()).await?;

@@ -5,7 +5,10 @@
 
 mod answer;
 mod blobs;
+mod body;
+mod connections;
 mod documents;
+mod host;
 mod htpasswd;
 mod idle;
 mod listen;
@@ -16,6 +19,7 @@ mod naming;
 mod query;
 mod range;
 mod route;
+mod sessions;
 mod uploads;
 
 use std::path::PathBuf;
@@ -28,6 +32,7 @@ use serde_json::json;
 
 use self::answer::{Answer, Fault, with_json};
 use self::documents::Documents;
+use self::host::Hosts;
 use self::htpasswd::Htpasswd;
 use self::listen::acceptor;
 use self::names::{Known, Names, path_of};
@@ -52,12 +57,16 @@ pub struct ServeOptions {
     pub htpasswd: Option<PathBuf>,
     /// PEM files with the certificate chain and its key; without them it is plain http.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Further names that it answers to while it listens on loopback only. There a page in a browser must not reach it
+    /// by a name of its own; elsewhere any name will do.
+    pub hosts: Vec<String>,
 }
 
 /// A registry over one layout, ready to listen.
 pub struct Server {
     registry: Arc<Registry>,
     tls: Option<tokio_rustls::TlsAcceptor>,
+    hosts: Vec<String>,
 }
 
 impl std::fmt::Debug for Server {
@@ -72,6 +81,8 @@ impl Server {
     pub fn new(layout: Layout, options: &ServeOptions) -> Result<Self> {
         let users = options.htpasswd.as_deref().map(Htpasswd::read).transpose()?;
         let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
+        let hosts = options.hosts.iter().map(|name| host::checked_name(name));
+        let hosts = hosts.collect::<Result<_>>()?;
         let registry = Registry {
             layout,
             read_only: options.read_only,
@@ -81,7 +92,8 @@ impl Server {
             documents: Documents::default(),
             uploads: Uploads::default(),
         };
-        Ok(Self { registry: Arc::new(registry), tls })
+        registry.count_sessions()?;
+        Ok(Self { registry: Arc::new(registry), tls, hosts })
     }
 
     /// How many tags can be asked for, and how many names of the layout cannot.
@@ -108,9 +120,17 @@ impl Registry {
         self.names.of(&self.layout)
     }
 
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answer {
+    fn count_sessions(&self) -> Result<()> {
+        if self.read_only { Ok(()) } else { self.uploads.sessions.count(&self.layout) }
+    }
+
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, hosts: &Hosts) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let mut answer = self.meet(request).await.unwrap_or_else(Fault::answer);
+        let met = match hosts.check(&request) {
+            Ok(()) => self.meet(request).await,
+            Err(fault) => Err(fault),
+        };
+        let mut answer = met.unwrap_or_else(Fault::answer);
         answer.headers_mut().insert(VERSION.0, VERSION.1);
         tracing::info!("{method} {} {}", crate::escape(&path), answer.status().as_u16());
         answer

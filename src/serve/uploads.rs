@@ -5,15 +5,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_RANGE, HeaderMap, HeaderName, LOCATION, RANGE};
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, DIGEST, Fault, set, with_bytes};
+use super::body::Arriving;
 use super::query::Query;
 use super::range::chunk;
 use super::route::{digest, unknown_upload};
+use super::sessions::Sessions;
 use super::text;
 use crate::checked::Unnamed;
 use crate::content::Source as _;
@@ -32,6 +33,7 @@ const REMEMBERED: usize = 1024;
 /// Takes blobs into a layout.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
+    pub(super) sessions: Sessions,
     /// The hash so far of each session that this process has written to.
     hashes: Mutex<HashMap<SessionId, (Algorithm, Unnamed)>>,
 }
@@ -61,10 +63,13 @@ impl Uploads {
             }
         }
         let whole = query.get("digest").map(digest).transpose()?;
-        let (id, session) = layout.open_session()?;
         let Some(whole) = whole else {
+            self.sessions.make_room(layout)?;
+            let (id, _) = layout.open_session()?;
+            self.sessions.opened(id);
             return Ok(progress(StatusCode::ACCEPTED, repository, id, 0));
         };
+        let (id, session) = layout.open_session()?;
         let algorithm = algorithm_of(&whole);
         let (session, hash) = (session.fleeting(), Unnamed::new(algorithm));
         let mut writing = Writing { id, session, algorithm, hash };
@@ -108,11 +113,13 @@ impl Uploads {
                     self.put_by(writing);
                     return Err(fault);
                 }
+                self.sessions.ended(id);
                 writing.commit(repository, &whole)
             }
             Method::DELETE => {
                 self.resume(layout, id).await?.cancel()?;
                 self.lock().remove(&id);
+                self.sessions.ended(id);
                 Ok(with_bytes(StatusCode::NO_CONTENT, ""))
             }
             _ => Err(Fault::unsupported("an upload takes GET, PATCH, PUT and DELETE")),
@@ -176,16 +183,11 @@ impl Uploads {
 
 impl Writing {
     /// What came before the client went away stays.
-    async fn receive(&mut self, mut body: Incoming) -> Result<(), Fault> {
-        while let Some(frame) = body.frame().await {
-            let broken = |error: hyper::Error| {
-                let why = format!("the body ended early: {error}");
-                Fault::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", why)
-            };
-            if let Ok(piece) = frame.map_err(broken)?.into_data() {
-                self.session.write(&piece)?;
-                self.hash.update(&piece);
-            }
+    async fn receive(&mut self, body: Incoming) -> Result<(), Fault> {
+        let mut body = Arriving::new(body, "BLOB_UPLOAD_INVALID");
+        while let Some(piece) = body.next().await? {
+            self.session.write(&piece)?;
+            self.hash.update(&piece);
         }
         Ok(())
     }

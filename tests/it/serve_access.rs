@@ -6,12 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rpull::digest::Digest;
 use rpull::serve::ServeOptions;
+use tokio::net::TcpStream;
 
 use crate::support::certs::Certs;
 use crate::support::cli::Cli;
 use crate::support::images::random_blob;
 use crate::support::samples::versions;
-use crate::support::served::{Answer, Served};
+use crate::support::served::{Answer, Served, say};
 
 /// `htpasswd -nbB ann secret`, with the lowest cost there is.
 const USERS: &str =
@@ -127,4 +128,49 @@ async fn a_page_in_a_browser_is_not_let_in() {
         }
     }
     served.get("/v2/a/manifests/1").await.expect(200, "");
+}
+
+#[tokio::test]
+async fn user_removed_from_the_file_is_out_with_the_next_request() {
+    let (file, options) = users();
+    let served = Served::start_with(&options).await;
+    let good = format!("Basic {}", STANDARD.encode("ann:secret"));
+    let words = format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: {good}\r\n\r\n");
+    let mut open = TcpStream::connect(served.host()).await.unwrap();
+    say(&mut open, words.as_bytes()).await.unwrap().expect(200, "");
+    let other = USERS.replace("ann", "bob");
+    std::fs::write(file.path(), &other).unwrap();
+    say(&mut open, words.as_bytes()).await.unwrap().expect(401, "UNAUTHORIZED");
+    as_user(&served, "GET /v2/", &good).await.expect(401, "UNAUTHORIZED");
+    let bob = format!("Basic {}", STANDARD.encode("bob:secret"));
+    as_user(&served, "GET /v2/", &bob).await.expect(200, "");
+    // Where it cannot be told who may come in, no one may.
+    for broken in ["", "bob:plain\n"] {
+        std::fs::write(file.path(), broken).unwrap();
+        as_user(&served, "GET /v2/", &bob).await.expect(503, "UNKNOWN");
+    }
+    std::fs::write(file.path(), USERS).unwrap();
+    say(&mut open, words.as_bytes()).await.unwrap().expect(200, "");
+    as_user(&served, "GET /v2/", &bob).await.expect(401, "UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn host_of_another_name_is_not_answered_on_loopback() {
+    let options = ServeOptions { hosts: vec!["box.example".into()], ..ServeOptions::default() };
+    let (served, [held, _]) = (Served::start_with(&options).await, versions());
+    served.push("a", Some("1"), &held).await;
+    let ask = async |hosts: &str| {
+        let mut stream = TcpStream::connect(served.host()).await.unwrap();
+        let words = format!("GET /v2/a/manifests/1 HTTP/1.1\r\n{hosts}\r\n");
+        say(&mut stream, words.as_bytes()).await.unwrap()
+    };
+    for host in ["localhost", "127.0.0.1:5000", "[::1]:5000", "box.example:80"] {
+        ask(&format!("Host: {host}\r\n")).await.expect(200, "");
+    }
+    for host in ["evil.example", "evil.example:5000", "10.0.0.1"] {
+        ask(&format!("Host: {host}\r\n")).await.expect(421, "DENIED");
+    }
+    ask("").await.expect(400, "UNSUPPORTED");
+    ask("Host: localhost\r\nHost: localhost\r\n").await.expect(400, "UNSUPPORTED");
+    ask("Host: localhost\r\nHost: evil.example\r\n").await.expect(400, "UNSUPPORTED");
 }

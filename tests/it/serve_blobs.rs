@@ -134,7 +134,7 @@ async fn a_blob_that_became_shorter_does_not_arrive_whole() {
     let path = served.path_of(&digest);
     let target = format!("/v2/a/blobs/{digest}");
     let mut stream = tokio::net::TcpStream::connect(served.host()).await.unwrap();
-    let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
     tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap();
     std::fs::remove_file(&path).unwrap();

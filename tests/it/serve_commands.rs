@@ -69,6 +69,7 @@ async fn what_it_cannot_do_it_says_at_the_start() {
     for (flags, words) in [
         (&["--htpasswd", "users"][..], "not bcrypt"),
         (&["--htpasswd", "missing"], "missing: cannot be read"),
+        (&["--host", "box.example:5000"], "box.example:5000: is not a name of a host"),
         (&["--tls-cert", "users"], "--tls-key"),
         (&["--tls-cert", "users", "--tls-key", "users"], "certificate: users"),
         (&["--tls-cert", "missing", "--tls-key", "users"], "certificate: missing"),
@@ -103,7 +104,8 @@ async fn a_request_under_way_is_answered_before_it_stops() {
         let opened = ask(&host, "POST /v2/a/blobs/uploads/", &[], b"").await;
         let session = opened.header("Location").unwrap().to_owned();
         let mut upload = TcpStream::connect(&host).await.unwrap();
-        let head = format!("PATCH {session} HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf");
+        let head =
+            format!("PATCH {session} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\nhalf");
         upload.write_all(head.as_bytes()).await.unwrap();
         while serving.sessions() != [4] {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -129,7 +131,8 @@ async fn a_request_that_does_not_end_is_cut_and_a_second_signal_does_not_wait() 
         let opened = ask(serving.host(), "POST /v2/a/blobs/uploads/", &[], b"").await;
         let session = opened.header("Location").unwrap().to_owned();
         let mut upload = TcpStream::connect(serving.host()).await.unwrap();
-        let head = format!("PATCH {session} HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf");
+        let head =
+            format!("PATCH {session} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\nhalf");
         upload.write_all(head.as_bytes()).await.unwrap();
         while !serving.sessions().contains(&4) {
             tokio::time::sleep(Duration::from_millis(10)).await;

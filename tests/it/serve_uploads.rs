@@ -197,7 +197,7 @@ async fn a_body_that_was_cut_is_continued_where_it_ended() {
         let query = if method == "PUT" { format!("?digest={digest}") } else { String::new() };
         let mut stream = TcpStream::connect(served.host()).await.unwrap();
         let head = format!(
-            "{method} {session}{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n"
+            "{method} {session}{query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&bytes[..150_000]).await.unwrap();
@@ -221,7 +221,7 @@ async fn a_single_request_that_was_cut_leaves_nothing_that_nobody_could_continue
     let digest = Digest::sha256(b"whatever");
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
     let head = format!(
-        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n"
+        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&random_blob(150_000, 7)).await.unwrap();

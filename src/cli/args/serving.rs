@@ -21,4 +21,7 @@ pub(crate) struct Serve {
     /// PEM file with its key
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Answer to this name of the host too while listening on loopback only; may be repeated
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
 }

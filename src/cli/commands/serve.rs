@@ -24,6 +24,7 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
         read_only: args.read_only,
         htpasswd: args.htpasswd,
         tls: args.tls_cert.zip(args.tls_key),
+        hosts: args.hosts,
     };
     let layout = open(args.read_only, settings, &cancel).await?;
     let server = Server::new(layout, &options)?;

@@ -1,0 +1,73 @@
+//! The body of a request as it comes: not too slow, and of a document not too long.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout};
+
+use super::answer::Fault;
+use crate::document::DOCUMENT_LIMIT;
+use crate::pace::Pace;
+
+/// In each span of this length a body brings at least 1 KiB a second.
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// A body on its way in.
+pub(super) struct Arriving {
+    body: Incoming,
+    pace: Pace,
+    /// The code of faults, as the endpoint has it.
+    code: &'static str,
+}
+
+impl Arriving {
+    pub(super) fn new(body: Incoming, code: &'static str) -> Self {
+        Self { body, pace: Pace::over(WINDOW), code }
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// Of a body that ends early, or comes too slowly.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            let began = Instant::now();
+            let frame = timeout(self.pace.left(), self.body.frame()).await;
+            let piece = match frame {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+                Ok(Some(Err(error))) => {
+                    let why = format!("the body ended early: {error}");
+                    return Err(Fault::new(StatusCode::BAD_REQUEST, self.code, why));
+                }
+                Err(_) => Bytes::new(),
+            };
+            if self.pace.judge(piece.len() as u64, began.elapsed()) == Some(false) {
+                let why = "the body comes too slowly: less than 1 KiB/s for half a minute";
+                return Err(Fault::new(StatusCode::REQUEST_TIMEOUT, self.code, why));
+            }
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    /// All of a document.
+    ///
+    /// # Errors
+    /// As [`Arriving::next`], and of one that is longer than any may be.
+    pub(super) async fn document(mut self) -> Result<Bytes, Fault> {
+        let mut whole = BytesMut::new();
+        while let Some(piece) = self.next().await? {
+            if (whole.len() + piece.len()) as u64 > DOCUMENT_LIMIT {
+                let why = format!("more than {} MiB", DOCUMENT_LIMIT >> 20);
+                return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, self.code, why));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+}

@@ -1,0 +1,199 @@
+//! Which `Host` a request may name. A page in a browser can give its own name this machine's address, and then ask a
+//! server here in its own name (DNS rebinding); what listens on loopback only answers to names of loopback.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use hyper::header::HOST;
+use hyper::{Request, StatusCode, Version};
+
+use super::answer::Fault;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The names that a server answers to.
+#[derive(Clone, Debug)]
+pub(super) enum Hosts {
+    /// Whoever reaches it may call it as he likes.
+    Any,
+    /// Those of loopback, and these.
+    Loopback(Vec<String>),
+}
+
+impl Hosts {
+    pub(super) fn of(listening: Option<IpAddr>, names: Vec<String>) -> Self {
+        match listening {
+            Some(address) if address.to_canonical().is_loopback() => Self::Loopback(names),
+            _ => Self::Any,
+        }
+    }
+
+    /// # Errors
+    /// The fault to answer with: of a request that names no host or two, or one that this server is not.
+    pub(super) fn check<B>(&self, request: &Request<B>) -> std::result::Result<(), Fault> {
+        let bad = |why| Fault::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", why);
+        let mut named = request.headers().get_all(HOST).iter();
+        let host = match (named.next(), named.next()) {
+            (None, _) if request.version() < Version::HTTP_11 => None,
+            (None, _) => return Err(bad("a request names its Host")),
+            (Some(_), Some(_)) => return Err(bad("a request names one Host only")),
+            (Some(value), None) => {
+                let host = value.to_str().ok().and_then(host_of);
+                Some(host.ok_or_else(|| bad("the Host is HOST or HOST:PORT"))?)
+            }
+        };
+        // RFC 9112, 3.2.2: what the target names goes before it, so neither may be another's.
+        let target = request.uri().authority().map(|authority| host_of(authority.as_str()));
+        let target = target.map(|host| host.ok_or_else(|| bad("the target names no host")));
+        for host in host.into_iter().chain(target.transpose()?) {
+            if !self.answers_to(host) {
+                let why = "this registry listens on loopback and answers to localhost only; \
+                           serve --host NAME lets it answer to another name";
+                return Err(Fault::new(StatusCode::MISDIRECTED_REQUEST, "DENIED", why));
+            }
+        }
+        Ok(())
+    }
+
+    fn answers_to(&self, host: &str) -> bool {
+        let Self::Loopback(names) = self else { return true };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            return address.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback());
+        }
+        host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+            || host.eq_ignore_ascii_case("localhost")
+            || names.iter().any(|name| host.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The host of `HOST` or `HOST:PORT`.
+fn host_of(text: &str) -> Option<&str> {
+    let end = if text.starts_with('[') {
+        text.find(']')? + 1
+    } else {
+        text.find(':').unwrap_or(text.len())
+    };
+    let (host, rest) = text.split_at_checked(end)?;
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_named =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=[]:".contains(&byte);
+    let fits = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    (fits && !host.is_empty() && host.bytes().all(is_named)).then_some(host)
+}
+
+/// A further name that a server is to answer to.
+///
+/// # Errors
+/// [`ErrorKind::Reference`] where it is none, or has a port: any port will do.
+pub(super) fn checked_name(name: &str) -> Result<String> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if host_of(name) == Some(name) && !name.starts_with('[') {
+        return Ok(name.to_owned());
+    }
+    Err(Error::new(ErrorKind::Reference, "host")
+        .at(name)
+        .because("is not a name of a host, without a port"))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Uri;
+
+    use super::*;
+
+    fn status(hosts: &Hosts, headers: &[&str], target: &str, version: Version) -> u16 {
+        let mut request = Request::new(());
+        *request.uri_mut() = target.parse::<Uri>().unwrap();
+        *request.version_mut() = version;
+        for header in headers {
+            request.headers_mut().append(HOST, header.parse().unwrap());
+        }
+        hosts.check(&request).map_or_else(|fault| fault.status.as_u16(), |()| 200)
+    }
+
+    fn loopback(address: &str) -> Hosts {
+        Hosts::of(Some(address.parse().unwrap()), vec!["Box.example".into()])
+    }
+
+    #[test]
+    fn host_of_loopback_answers_and_foreign_host_is_misdirected() {
+        let hosts = loopback("127.0.0.1");
+        for host in [
+            "localhost",
+            "LocalHost:5000",
+            "localhost.:5000",
+            "127.0.0.1",
+            "127.9.8.7:1",
+            "[::1]",
+            "[::1]:5000",
+            "[0:0:0:0:0:0:0:1]:5000",
+            "box.example",
+            "BOX.example:443",
+        ] {
+            assert_eq!(status(&hosts, &[host], "/v2/", Version::HTTP_11), 200, "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:5000",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "evil-localhost",
+            "128.0.0.1",
+            "0.0.0.0",
+            "0x7f.1",
+            "2130706433",
+            "127.1",
+            "[::2]",
+            "[::ffff:1.2.3.4]",
+            "box",
+            "x.box.example",
+        ] {
+            assert_eq!(status(&hosts, &[host], "/v2/", Version::HTTP_11), 421, "{host}");
+        }
+    }
+
+    #[test]
+    fn host_missing_double_or_malformed_is_refused_everywhere() {
+        for hosts in [loopback("::1"), loopback("::ffff:127.0.0.1"), loopback("192.0.2.1")] {
+            for headers in [
+                &[][..],
+                &["localhost", "localhost"],
+                &["localhost", "evil.example"],
+                &[""],
+                &[":5000"],
+                &["localhost:x"],
+                &["user@localhost"],
+                &["localhost/"],
+                &["[::1"],
+                &["[::1]x"],
+                &["a b"],
+                &["a:1:2"],
+            ] {
+                assert_eq!(status(&hosts, headers, "/v2/", Version::HTTP_11), 400, "{headers:?}");
+            }
+            // RFC 9112, 3.2: older clients name none.
+            assert_eq!(status(&hosts, &[], "/v2/", Version::HTTP_10), 200);
+        }
+    }
+
+    #[test]
+    fn host_of_a_whole_target_counts_too() {
+        let hosts = loopback("127.0.0.1");
+        let ask = |target| status(&hosts, &["localhost"], target, Version::HTTP_11);
+        assert_eq!(ask("http://127.0.0.1:5000/v2/"), 200);
+        assert_eq!(ask("http://evil.example/v2/"), 421);
+        assert_eq!(ask("http://u@localhost/v2/"), 400);
+        let open = loopback("192.0.2.1");
+        assert_eq!(status(&open, &["anything.example"], "http://x/v2/", Version::HTTP_11), 200);
+    }
+
+    #[test]
+    fn further_name_has_no_port() {
+        assert_eq!(checked_name("box.example.").unwrap(), "box.example");
+        for bad in ["", "a:5000", "a b", "http://a", "a/b", "[::1]", "u@a"] {
+            assert!(
+                checked_name(bad).is_err_and(|error| error.kind() == ErrorKind::Reference),
+                "{bad}"
+            );
+        }
+    }
+}

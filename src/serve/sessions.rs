@@ -1,0 +1,143 @@
+//! How many uploads may be open. Each is a file of the layout, so a client that opens one after the other and never
+//! sends anything must not fill the disk with them, nor make the next one cost more.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use hyper::StatusCode;
+use hyper::header::RETRY_AFTER;
+
+use super::answer::Fault;
+use crate::error::Result;
+use crate::layout::{Layout, SessionId};
+
+/// Uploads that may be open at once.
+const MOST: usize = 4096;
+
+/// How many of those open are looked at for one to give way.
+const LOOKS: usize = 16;
+
+/// The sessions that are open.
+#[derive(Debug, Default)]
+pub(super) struct Sessions(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    ids: HashSet<SessionId>,
+    /// In the order in which they were opened or last looked at; some have ended.
+    queue: VecDeque<SessionId>,
+}
+
+impl Sessions {
+    /// Counts again what is there, and forgets what is too old.
+    pub(super) fn count(&self, layout: &Layout) -> Result<()> {
+        let found = layout.sweep_sessions()?;
+        let mut open = self.lock();
+        open.ids = found.iter().copied().collect();
+        open.queue = found.into();
+        Ok(())
+    }
+
+    /// Sees that there is room for one more; one that was idle for its lifetime gives way.
+    ///
+    /// # Errors
+    /// Of too many.
+    pub(super) fn make_room(&self, layout: &Layout) -> std::result::Result<(), Fault> {
+        self.make_room_below(layout, MOST)
+    }
+
+    fn make_room_below(&self, layout: &Layout, most: usize) -> std::result::Result<(), Fault> {
+        let mut open = self.lock();
+        for _ in 0..LOOKS {
+            if open.ids.len() < most {
+                break;
+            }
+            let Some(id) = open.queue.pop_front() else { break };
+            if !open.ids.contains(&id) {
+                continue;
+            }
+            if layout.expire_session(id)? {
+                open.ids.remove(&id);
+            } else {
+                open.queue.push_back(id);
+            }
+        }
+        if open.ids.len() < most {
+            return Ok(());
+        }
+        let why = format!("{most} uploads are open; end or cancel some");
+        let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", why);
+        Err(fault.with(RETRY_AFTER, "60"))
+    }
+
+    pub(super) fn opened(&self, id: SessionId) {
+        let mut open = self.lock();
+        open.ids.insert(id);
+        open.queue.push_back(id);
+        if open.queue.len() > 2 * MOST {
+            let Open { ids, queue } = &mut *open;
+            queue.retain(|id| ids.contains(id));
+        }
+    }
+
+    pub(super) fn ended(&self, id: SessionId) {
+        self.lock().ids.remove(&id);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::layout::LayoutOptions;
+
+    #[test]
+    fn session_beyond_the_limit_is_refused_until_an_idle_one_gives_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout =
+            Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
+        let sessions = Sessions::default();
+        let open = || {
+            sessions.make_room_below(&layout, 40).map(|()| {
+                let (id, mut session) = layout.open_session().unwrap();
+                session.write(b"x").unwrap();
+                sessions.opened(id);
+                id
+            })
+        };
+        let ids: Vec<SessionId> = (0..40).map(|_| open().unwrap()).collect();
+        let age = |id: SessionId, seconds: u64| {
+            let path = layout.root().join("sessions").join(id.to_string());
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+        };
+        for _ in 0..50 {
+            assert_eq!(open().unwrap_err().status, StatusCode::TOO_MANY_REQUESTS);
+        }
+        // Within a day somebody may go on with it.
+        for &id in &ids {
+            age(id, 20 * 3600);
+        }
+        assert!((0..9).all(|_| open().is_err()));
+        age(ids[30], 25 * 3600);
+        assert!((0..3).any(|_| open().is_ok()), "each try looks at some others");
+        assert!(open().is_err());
+        sessions.ended(ids[0]);
+        assert!(open().is_ok());
+        // Where nothing came there is nothing to go on with.
+        let path = layout.root().join("sessions").join(ids[1].to_string());
+        std::fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap();
+        age(ids[1], 3700);
+        assert!((0..3).any(|_| open().is_ok()));
+        for id in [ids[0], ids[2]] {
+            std::fs::remove_file(layout.root().join("sessions").join(id.to_string())).unwrap();
+        }
+        sessions.count(&layout).unwrap();
+        assert!(open().is_ok(), "one that ended without its file is no longer counted");
+    }
+}
