@@ -76,7 +76,10 @@ impl Entry {
 
 /// Takes base64 of `user:password` apart.
 fn decode(auth: &str) -> Result<Option<Credential>, &'static str> {
-    let bytes = BASE64.decode(auth.trim_ascii()).map_err(|_| "has an 'auth' that is not base64")?;
+    // `base64` wraps its lines, and the decoder of all clients in Go skips the breaks.
+    let text: Zeroizing<String> =
+        Zeroizing::new(auth.chars().filter(|c| !c.is_ascii_whitespace()).collect());
+    let bytes = BASE64.decode(&*text).map_err(|_| "has an 'auth' that is not base64")?;
     let bytes = Zeroizing::new(bytes);
     let text = std::str::from_utf8(&bytes).map_err(|_| "has an 'auth' that is not text")?;
     let (user, password) = text.split_once(':').ok_or("has an 'auth' without a colon")?;
@@ -109,6 +112,23 @@ mod tests {
         let token = Credential::IdentityToken { token: secret("i"), basic: Some(user("")) };
         let expected = "{\n\t\t\t\"auth\": \"w7wiOg==\",\n\t\t\t\"identitytoken\": \"i\"\n\t\t}";
         assert_eq!(*Entry::text_of(&token), expected);
+    }
+
+    #[test]
+    fn auth_wrapped_base64_is_read() {
+        let token = "t".repeat(200);
+        let plain = BASE64.encode(format!("user:{token}"));
+        let lines: Vec<&str> = [&plain[..76], &plain[76..152], &plain[152..]].to_vec();
+        for wrapped in ["\n", "\r\n", " \t"].map(|ending| lines.join(ending) + ending) {
+            let text = serde_json::json!({"auth": wrapped}).to_string();
+            let entry: Entry = serde_json::from_str(&text).unwrap();
+            match entry.credential().unwrap() {
+                Some(Credential::Basic { user, password }) => {
+                    assert_eq!((user.as_str(), password.reveal()), ("user", token.as_str()));
+                }
+                _ => panic!("{wrapped:?}"),
+            }
+        }
     }
 
     proptest! {
