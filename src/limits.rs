@@ -22,6 +22,9 @@ pub(crate) const MAX_NAME_BYTES: usize = 1024;
 /// Bytes of one page of a list.
 pub(crate) const MAX_PAGE_BYTES: u64 = 8 << 20;
 
+/// Challenges that one request answers: for a token, for a fresh one, for one with another scope.
+pub(crate) const MAX_CHALLENGES: usize = 3;
+
 /// Redirects that one request follows.
 pub(crate) const MAX_HOPS: usize = 10;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anstream::ColorChoice;
 use indicatif::MultiProgress;
@@ -17,9 +17,18 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::When;
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::{Redactor, Text};
 
 /// The bars on the screen, which other lines must stay above.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// What no registry may make this program print.
+static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
+
+/// Removes from all output what is noted with it.
+pub(super) fn redactor() -> Redactor {
+    REDACTOR.clone()
+}
 
 /// Takes the screen's bars into account from now on.
 pub(super) fn share_screen_with(bars: MultiProgress) {
@@ -97,6 +106,7 @@ impl Write for LogLine {
 
 /// Writes text to stderr as it is; where stderr is gone there is nobody to tell.
 pub(super) fn stderr_text(text: &str) {
+    let text = REDACTOR.hide(text, Text::Message);
     let write = || drop(anstream::stderr().write_all(text.as_bytes()));
     match &*BARS.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(bars) => bars.suspend(write),
@@ -138,7 +148,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<()> {
 
 /// Text on stdout, without colours where they are not wanted.
 pub(super) fn text(text: &str) -> Result<()> {
-    write(&mut anstream::stdout(), text.as_bytes())
+    write(&mut anstream::stdout(), REDACTOR.hide(text, Text::Result).as_bytes())
 }
 
 /// These bytes on stdout unchanged, whatever terminal sequences they hold.

@@ -158,6 +158,7 @@ impl Settings {
             certs_dirs: certs_dirs(&Environment::from_process()),
             credentials,
             retry: self.retry,
+            redactor: output::redactor(),
             ..RegistryOptions::default()
         })
     }

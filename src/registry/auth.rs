@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use super::authorization::{basic_header, bearer_header};
 use super::challenge::Challenge;
+use super::counter::Endpoint;
 use super::credentials::Credential;
 use super::request::Request;
 use super::scope::ScopeSet;
@@ -34,6 +36,8 @@ struct Held {
     token: Option<Token>,
     /// What the registry last said it wants for these requests; another repository's token must not ask for it.
     challenged: Option<String>,
+    /// What the token was asked to be good for.
+    asked: ScopeSet,
 }
 
 struct Token {
@@ -46,6 +50,8 @@ pub(super) struct Auth {
     registry: String,
     scheme: Mutex<Option<Scheme>>,
     slots: Mutex<HashMap<ScopeSet, Slot>>,
+    /// What the registry wants for requests of one kind, where it refused the token for their own scopes.
+    exact: Mutex<HashMap<(ScopeSet, Endpoint), ScopeSet>>,
     credentials: tokio::sync::Mutex<HashMap<String, Option<Credential>>>,
     /// The identity token that came with the last token, where one was asked for.
     identity: Mutex<Option<Secret>>,
@@ -57,6 +63,7 @@ impl Auth {
             registry,
             scheme: Mutex::default(),
             slots: Mutex::default(),
+            exact: Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
             identity: Mutex::default(),
         }
@@ -83,7 +90,17 @@ impl Auth {
             None => Ok(None),
             Some(Scheme::Basic) => self.basic(transport, request).await.map(Some),
             Some(Scheme::Bearer(service)) => {
-                self.bearer(transport, request, &service, None, None).await.map(Some)
+                match self.bearer(transport, request, &service, None, None).await {
+                    // The registry's challenge will say what is needed.
+                    Err(error)
+                        if error.kind() == ErrorKind::Denied
+                            && self.scopes_of(request).is_guess() =>
+                    {
+                        tracing::info!("{}; asking without a token", error.chain());
+                        Ok(None)
+                    }
+                    other => other.map(Some),
+                }
             }
         }
     }
@@ -96,17 +113,18 @@ impl Auth {
         transport: &Transport,
         request: &Request<'_>,
         challenges: &[Challenge],
+        base: &Url,
         refused: Option<&HeaderValue>,
     ) -> Result<bool> {
         if challenges.is_empty() {
             return Ok(false);
         }
-        let of = |name: &str| challenges.iter().find(|challenge| challenge.scheme == name);
-        let bearer = of("bearer")
-            .filter(|bearer| bearer.param("realm").is_some_and(|realm| !realm.is_empty()));
-        let scheme = match (bearer, of("basic")) {
+        let bearer = bearer_of(challenges);
+        let basic = challenges.iter().find(|challenge| challenge.scheme == "basic");
+        let scheme = match (bearer, basic) {
             (Some(bearer), _) => {
-                Scheme::Bearer(Arc::new(Service::from_challenge(bearer, request, transport)?))
+                let service = Service::from_challenge(bearer, request, transport, base)?;
+                Scheme::Bearer(Arc::new(service))
             }
             (None, Some(_)) => Scheme::Basic,
             (None, None) => return Err(denied(request, &self.registry, &no_scheme(challenges))),
@@ -120,6 +138,43 @@ impl Auth {
             }
         };
         Ok(Some(&header) != refused)
+    }
+
+    /// Learns from another refusal, of a token that is good for too little: gets one for exactly what the registry names,
+    /// where that is not what was asked for already. Spec: RFC 6750 section 3.1, `insufficient_scope`.
+    pub(super) async fn answer_again(
+        &self,
+        transport: &Transport,
+        request: &Request<'_>,
+        challenges: &[Challenge],
+        refused: Option<&HeaderValue>,
+    ) -> Result<bool> {
+        let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let scope = bearer_of(challenges).and_then(|bearer| bearer.param("scope"));
+        let (Some(Scheme::Bearer(service)), Some(scope), Some(_)) = (scheme, scope, refused) else {
+            return Ok(false);
+        };
+        let named = ScopeSet::named(scope);
+        let asked = self.slot(&self.scopes_of(request)).lock().await.asked.clone();
+        if named.is_empty() || named == asked {
+            return Ok(false);
+        }
+        let kind = (request.scopes.clone(), request.endpoint);
+        self.exact.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, named);
+        let header = self.bearer(transport, request, &service, refused, None).await?;
+        Ok(Some(&header) != refused)
+    }
+
+    /// What a token for this request is asked to be good for, as far as the registry did not say more.
+    fn scopes_of(&self, request: &Request<'_>) -> ScopeSet {
+        let kind = (request.scopes.clone(), request.endpoint);
+        let exact = self.exact.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned();
+        exact.unwrap_or(kind.0)
+    }
+
+    fn slot(&self, scopes: &ScopeSet) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(scopes.clone()).or_default())
     }
 
     async fn basic(&self, transport: &Transport, request: &Request<'_>) -> Result<HeaderValue> {
@@ -157,10 +212,8 @@ impl Auth {
         refused: Option<&HeaderValue>,
         challenged: Option<&str>,
     ) -> Result<HeaderValue> {
-        let slot = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(slots.entry(request.scopes.clone()).or_default())
-        };
+        let mut scopes = self.scopes_of(request);
+        let slot = self.slot(&scopes);
         let mut held = slot.lock().await;
         if let Some(scope) = challenged {
             held.challenged = Some(scope.to_owned());
@@ -175,15 +228,16 @@ impl Auth {
         if let Some(Credential::RegistryToken(token)) = credential {
             return bearer_header(&token, request);
         }
-        let mut scopes = request.scopes.clone();
         scopes.merge_challenge(held.challenged.as_deref().unwrap_or_default());
         let granted =
             token::fetch(transport, request, service, credential.as_ref(), &scopes).await?;
-        transport.sent.note(granted.token.reveal());
+        transport.options.redactor.note_passing(granted.token.reveal());
+        granted.identity.iter().for_each(|token| transport.options.redactor.note(token.reveal()));
         let header = bearer_header(&granted.token, request)?;
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = granted.identity;
         // Measured from arrival on our own clock: `issued_at` is some other machine's.
         let lifetime = Duration::from_secs(granted.lifetime_seconds);
+        held.asked = scopes;
         held.token = Some(Token {
             header: header.clone(),
             renew_at: Instant::now() + lifetime.mul_f32(0.8),
@@ -206,10 +260,15 @@ impl Auth {
         found
             .iter()
             .flat_map(Credential::secrets)
-            .for_each(|secret| transport.sent.note(secret.reveal()));
+            .for_each(|secret| transport.options.redactor.note(secret.reveal()));
         known.insert(repository, found.clone());
         Ok(found)
     }
+}
+
+fn bearer_of(challenges: &[Challenge]) -> Option<&Challenge> {
+    let has_realm = |one: &&Challenge| one.param("realm").is_some_and(|realm| !realm.is_empty());
+    challenges.iter().find(|challenge| challenge.scheme == "bearer").filter(has_realm)
 }
 
 fn no_scheme(challenges: &[Challenge]) -> String {

@@ -3,6 +3,9 @@
 //! Own, because what registries and the proxies before them send breaks strict parsers: `Negotiate abc==, Bearer …`, open
 //! quotes, missing commas. What a challenge asks for is judged elsewhere.
 
+use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Response, StatusCode};
+
 /// The most that is read of all such headers of one answer, in bytes; a line that would exceed it is left out whole.
 const LIMIT: usize = 64 << 10;
 
@@ -33,6 +36,24 @@ impl Challenge {
             self.params.push((name, String::from_utf8_lossy(value).into_owned()));
         }
     }
+}
+
+/// Whether the registry wants another credential. RFC 6750 has 403 for a token that is good for too little.
+pub(super) fn is_challenge(response: &Response) -> bool {
+    let asks_for_scope = || {
+        let challenges = challenges_of(response);
+        challenges.iter().any(|one| one.param("error") == Some("insufficient_scope"))
+    };
+    match response.status() {
+        StatusCode::UNAUTHORIZED => true,
+        StatusCode::FORBIDDEN => asks_for_scope(),
+        _ => false,
+    }
+}
+
+/// What this answer offers.
+pub(super) fn challenges_of(response: &Response) -> Vec<Challenge> {
+    parse(response.headers().get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes))
 }
 
 /// Every challenge of these header lines, in their order. Never fails: what cannot be read is left out.

@@ -10,7 +10,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::sent::Sent;
+use super::redactor::{Redactor, Text};
 use crate::error::{Error, ErrorKind, Matter};
 
 /// The most that is read of an error's body, in bytes.
@@ -48,7 +48,7 @@ pub(super) fn error(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
-    sent: &Sent,
+    redactor: &Redactor,
 ) -> Error {
     let kind = match status {
         _ if lacks_blobs(body) => ErrorKind::Incomplete,
@@ -58,7 +58,7 @@ pub(super) fn error(
     };
     let error = Error::new(kind, what)
         .at(place)
-        .because(format!("{}{}", phrase(status), words(body, sent)))
+        .because(format!("{}{}", phrase(status), words(body, redactor)))
         .with_status(status.as_u16());
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
 }
@@ -112,11 +112,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     httpdate::parse_http_date(text).ok()?.duration_since(std::time::SystemTime::now()).ok()
 }
 
-fn words(body: &[u8], sent: &Sent) -> String {
-    let parsed = serde_json::from_slice::<Body>(body).map(|body| body.words()).unwrap_or_default();
-    let words = sent.hide(if parsed.is_empty() { plain(body) } else { parsed });
+fn words(body: &[u8], redactor: &Redactor) -> String {
+    let parsed = serde_json::from_slice::<Body>(body).map(|body| body.words(redactor));
+    let parsed = parsed.unwrap_or_default();
+    let words = if parsed.is_empty() { plain(body) } else { parsed };
+    let words = redactor.hide(&words, Text::Foreign);
     if words.is_empty() {
-        return words;
+        return String::new();
     }
     let mut short: String = words.chars().take(WORDS_LIMIT).collect();
     if short.len() < words.len() {
@@ -126,8 +128,9 @@ fn words(body: &[u8], sent: &Sent) -> String {
 }
 
 impl Body {
-    fn words(&self) -> String {
-        let items = self.errors.iter().flatten().map(Item::words).filter(|words| !words.is_empty());
+    fn words(&self, redactor: &Redactor) -> String {
+        let items = self.errors.iter().flatten().map(|item| item.words(redactor));
+        let items = items.filter(|words| !words.is_empty());
         let flat = [&self.details, &self.error, &self.error_description].map(text);
         items
             .chain(flat.into_iter().filter(|words| !words.is_empty()))
@@ -137,12 +140,14 @@ impl Body {
 }
 
 impl Item {
-    fn words(&self) -> String {
+    fn words(&self, redactor: &Redactor) -> String {
         let detail = match &self.detail {
             Value::String(text) => text.clone(),
             _ => String::new(),
         };
-        let code = text(&self.code).to_ascii_lowercase().replace('_', " ");
+        // Before it is spelled otherwise.
+        let code = text(&self.code);
+        let code = redactor.hide(&code, Text::Foreign).to_ascii_lowercase().replace('_', " ");
         let message = text(&self.message);
         let code = if message.to_lowercase().contains(&code) { String::new() } else { code };
         [code, message, detail]
@@ -184,7 +189,7 @@ mod tests {
             status,
             &HeaderMap::new(),
             body.as_bytes(),
-            &Sent::default(),
+            &Redactor::default(),
         )
         .why()
         .to_owned()
@@ -242,7 +247,7 @@ mod tests {
                 StatusCode::from_u16(status).unwrap(),
                 &HeaderMap::new(),
                 b"",
-                &Sent::default(),
+                &Redactor::default(),
             )
         };
         assert_eq!(of(404).kind(), ErrorKind::NotFound);
@@ -255,7 +260,7 @@ mod tests {
         #[test]
         fn no_body_panics_or_says_too_much(body in proptest::collection::vec(any::<u8>(), 0..600), status in 100_u16..600) {
             let status = StatusCode::from_u16(status).unwrap();
-            let error = error("x", "y", status, &HeaderMap::new(), &body, &Sent::default());
+            let error = error("x", "y", status, &HeaderMap::new(), &body, &Redactor::default());
             prop_assert!(error.why().chars().count() < 8 * WORDS_LIMIT);
         }
     }

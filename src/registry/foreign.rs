@@ -64,7 +64,7 @@ async fn open_one(repository: &Repository, descriptor: &Descriptor, url: &str) -
                     status,
                     response.headers(),
                     b"",
-                    &transport.sent,
+                    &transport.options.redactor,
                 ));
             }
         }

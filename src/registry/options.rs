@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::credentials::Credentials;
+use super::redactor::Redactor;
 use crate::retry::RetryPolicy;
 
 /// How to reach registries.
@@ -29,6 +30,8 @@ pub struct RegistryOptions {
     pub chunk_size: Option<u64>,
     /// Limits on waiting.
     pub timeouts: Timeouts,
+    /// Learns every secret that is sent, and removes them from what servers say.
+    pub redactor: Redactor,
     /// How often documents, tokens and listings are asked for again.
     pub retry: RetryPolicy,
 }
@@ -70,6 +73,7 @@ impl Default for RegistryOptions {
             foreign_layers: false,
             chunk_size: None,
             timeouts: Timeouts::default(),
+            redactor: Redactor::default(),
             retry: RetryPolicy::default(),
         }
     }

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The action that stands for all others.
+const ALL: &str = "*";
+
 /// A set of scopes, each resource once.
 ///
 /// Two strings for one repository must never be sent: on GitLab the weaker one overrides (GoogleContainerTools/kaniko#181).
@@ -47,11 +50,33 @@ impl ScopeSet {
         set
     }
 
-    /// Adds the scopes that a challenge asks for, separated by spaces.
+    /// The scopes that a challenge names, separated by spaces.
+    pub(super) fn named(scope: &str) -> Self {
+        let mut set = Self::default();
+        scope.split_ascii_whitespace().for_each(|one| set.add(one));
+        set
+    }
+
+    /// Adds what a challenge names. Where that is said of a resource, `*` was only a guess.
     pub(super) fn merge_challenge(&mut self, scope: &str) {
-        for one in scope.split_ascii_whitespace() {
-            self.add(one);
+        for (resource, named) in Self::named(scope).resources {
+            let actions = self.resources.entry(resource).or_default();
+            if actions.contains(ALL) {
+                actions.clear();
+            }
+            actions.extend(named);
         }
+    }
+
+    /// Whether nothing is asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.resources.is_empty()
+    }
+
+    /// Whether it asks for more of a repository than may be needed.
+    pub(super) fn is_guess(&self) -> bool {
+        let mut all = self.resources.iter().filter(|(_, actions)| actions.contains(ALL));
+        all.any(|(resource, _)| resource.starts_with("repository:"))
     }
 
     /// One string per resource, resources and actions sorted, as token servers take them.
@@ -86,8 +111,8 @@ impl ScopeSet {
         }
         let actions = self.resources.entry(resource.to_owned()).or_default();
         actions.extend(listed.map(str::to_owned));
-        if actions.contains("*") {
-            actions.retain(|action| action == "*");
+        if actions.contains(ALL) {
+            actions.retain(|action| action == ALL);
         }
     }
 }

@@ -52,7 +52,8 @@ struct Answer {
 }
 
 impl Service {
-    /// Takes the challenge apart; its realm is a stranger's word and must pass the policy for such URLs.
+    /// Takes the challenge apart; its realm is a stranger's word and must pass the policy for such URLs. A relative one
+    /// is resolved against the URL that was answered with the challenge.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] before anything is sent there.
@@ -60,15 +61,18 @@ impl Service {
         challenge: &Challenge,
         request: &Request<'_>,
         transport: &Transport,
+        base: &Url,
     ) -> Result<Self> {
         let realm = challenge.param("realm").unwrap_or_default();
         let refuse = |why: &str| {
             Error::new(ErrorKind::Denied, request.what).at(&transport.name).because(why)
         };
-        let realm = Url::parse(realm).map_err(|_| refuse("names a token server that is no URL"))?;
+        let realm = base.join(realm.trim());
+        let realm = realm.map_err(|_| refuse("names a token server that is no URL"))?;
         if realm.fragment().is_some() {
             return Err(refuse("names a token server with a fragment"));
         }
+        transport.options.redactor.note_url(&realm);
         transport.check_named(&realm, request.what, ErrorKind::Denied)?;
         // Google's are empty or absent.
         let service = challenge.param("service").filter(|name| !name.is_empty());
@@ -182,8 +186,14 @@ impl Asking<'_> {
         if status != StatusCode::OK {
             let body = read_words(response, ERROR_BODY_LIMIT).await;
             let place = redact(&self.service.realm);
-            let error =
-                error_body::error(what, &place, status, &headers, &body, &self.transport.sent);
+            let error = error_body::error(
+                what,
+                &place,
+                status,
+                &headers,
+                &body,
+                &self.transport.options.redactor,
+            );
             if error.is_transient() {
                 return Err(error);
             }

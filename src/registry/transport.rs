@@ -9,25 +9,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use reqwest::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
-};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url, Version};
 
 use super::auth::Auth;
 use super::body::read_words;
-use super::challenge;
+use super::challenge::{challenges_of, is_challenge};
 use super::counter::Endpoint;
 use super::error_body::{self, ERROR_BODY_LIMIT};
 use super::failure::{closed_before_answering, unreachable};
 use super::hosts::Clients;
 use super::options::RegistryOptions;
 use super::origin::{Origin, redact};
+use super::redactor::Text;
 use super::request::Request;
-use super::sent::Sent;
 use super::{address, warnings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::MAX_HOPS;
+use crate::limits::{MAX_CHALLENGES, MAX_HOPS};
 
 /// The connection to one registry, shared by its repositories.
 pub(super) struct Transport {
@@ -36,8 +34,6 @@ pub(super) struct Transport {
     base: Mutex<Url>,
     clients: Clients,
     pub(super) auth: Auth,
-    /// Hidden in what the registry answers.
-    pub(super) sent: Sent,
     pub(super) ranges_refused: AtomicBool,
     /// Bytes of a chunk in which blobs are uploaded; 0 for no chunks.
     chunk_size: AtomicU64,
@@ -57,7 +53,6 @@ impl Transport {
     ) -> Self {
         Self {
             auth: Auth::new(name.clone()),
-            sent: Sent::default(),
             chunk_size: AtomicU64::new(options.chunk_size.unwrap_or(0)),
             options,
             name,
@@ -84,15 +79,17 @@ impl Transport {
     /// Sends the request and gives the answer, whatever its status, after redirects and authentication.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response> {
         let url = self.as_spoken(&request.url);
-        let mut walk = Walk { url, hops: 0, challenged: false, refreshed: false };
+        let mut walk = Walk { url, hops: 0, challenges: 0, refreshed: false };
         loop {
             let own = Origin::of(&walk.url)? == Origin::of(&self.base())?;
             let authorization = if own { self.auth.current(self, request).await? } else { None };
             let response = self.exchange(request, &walk.url, authorization.as_ref()).await?;
             let status = response.status();
-            if own && status == StatusCode::UNAUTHORIZED && !walk.challenged {
-                walk.challenged = true;
-                if !self.answer(request, &response, authorization.as_ref()).await? {
+            if own && walk.challenges < MAX_CHALLENGES && is_challenge(&response) {
+                let is_first = walk.challenges == 0 && status == StatusCode::UNAUTHORIZED;
+                walk.challenges += 1;
+                let refused = authorization.as_ref();
+                if !self.answer(request, &response, refused, is_first).await? {
                     return Ok(response);
                 }
             } else if own && self.speaks_tls_after_all(&walk.url, &response) {
@@ -106,11 +103,11 @@ impl Transport {
                 walk = Walk {
                     url: self.as_spoken(&request.url),
                     hops: walk.hops,
-                    challenged: walk.challenged,
+                    challenges: walk.challenges,
                     refreshed: true,
                 };
             } else {
-                self.warnings.note(&self.name, response.headers());
+                self.warnings.note(&self.name, response.headers(), &self.options.redactor);
                 return Ok(response);
             }
         }
@@ -135,7 +132,8 @@ impl Transport {
         };
         let body = read_words(response, ERROR_BODY_LIMIT).await;
         let place = elsewhere.as_ref().unwrap_or(&self.name);
-        let error = error_body::error(request.what, place, status, &headers, &body, &self.sent);
+        let error =
+            error_body::error(request.what, place, status, &headers, &body, &self.options.redactor);
         // Of names and credentials only the registry itself knows.
         if elsewhere.is_none() { error.about(error_body::matter(status, &body)) } else { error }
     }
@@ -148,6 +146,7 @@ impl Transport {
         authorization: Option<&HeaderValue>,
     ) -> Result<Response> {
         let origin = Origin::of(url)?;
+        self.options.redactor.note_url(url);
         let client = self.client_for(&origin)?;
         let headers = request.headers(authorization)?;
         let mut repeated = request.method != Method::GET && request.method != Method::HEAD;
@@ -225,7 +224,7 @@ impl Transport {
         }
         if own
             && response.status() == StatusCode::UNAUTHORIZED
-            && self.answer(request, &response, authorization.as_ref()).await?
+            && self.answer(request, &response, authorization.as_ref(), true).await?
         {
             return Err(self.failure(request, response).await.transient(None));
         }
@@ -238,8 +237,13 @@ impl Transport {
         request: &Request<'_>,
         response: &Response,
         refused: Option<&HeaderValue>,
+        is_first: bool,
     ) -> Result<bool> {
         let mut challenges = challenges_of(response);
+        let mut base = response.url().clone();
+        if !is_first {
+            return Box::pin(self.auth.answer_again(self, request, &challenges, refused)).await;
+        }
         if challenges.is_empty() {
             // Some registries challenge only here (gcr.io endpoints, goharbor/harbor#18305).
             let ping = Request {
@@ -252,8 +256,9 @@ impl Transport {
                 ..*request
             };
             challenges = challenges_of(&self.exchange(&ping, &ping.url, None).await?);
+            base = ping.url;
         }
-        self.auth.answer(self, request, &challenges, refused).await
+        Box::pin(self.auth.answer(self, request, &challenges, &base, refused)).await
     }
 
     /// Whether this is how Go (nothing but a status line of HTTP/1.0) or nginx (a web page) answers http at a TLS port.
@@ -310,8 +315,10 @@ impl Transport {
 
     /// Judges a URL that the registry named, before anything is sent there.
     pub(super) fn check_named(&self, url: &Url, what: &str, kind: ErrorKind) -> Result<()> {
-        address::check_foreign_url(url, &self.origin()?, &self.clients.vicinity)
-            .map_err(|why| Error::new(kind, what).at(&self.name).because(why))
+        address::check_foreign_url(url, &self.origin()?, &self.clients.vicinity).map_err(|why| {
+            let why = self.options.redactor.hide(&why, Text::Foreign);
+            Error::new(kind, what).at(&self.name).because(why)
+        })
     }
 
     /// Where a redirect from `from` leads, if that may be followed.
@@ -321,6 +328,7 @@ impl Transport {
         let next = from.join(target).map_err(|error| {
             refuse("redirected to something that is no URL".into()).caused_by(error)
         })?;
+        self.options.redactor.note_url(&next);
         if from.scheme() == "https" && next.scheme() != "https" {
             return Err(refuse(format!("redirected from https to {}", redact(&next))));
         }
@@ -351,7 +359,7 @@ pub(super) enum Streamed {
 struct Walk {
     url: Url,
     hops: usize,
-    challenged: bool,
+    challenges: usize,
     refreshed: bool,
 }
 
@@ -388,8 +396,4 @@ pub(super) fn redirect_target(response: &Response) -> Option<Result<&str>> {
             .at(redact(response.url()))
             .because("has no usable Location")
     }))
-}
-
-fn challenges_of(response: &Response) -> Vec<challenge::Challenge> {
-    challenge::parse(response.headers().get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes))
 }

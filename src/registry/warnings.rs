@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use reqwest::header::{HeaderMap, WARNING};
 
+use super::redactor::{Redactor, Text};
+
 /// The most that is read of all such headers of one answer, in bytes.
 const LIMIT: usize = 4096;
 
@@ -14,7 +16,7 @@ pub(super) struct Seen(Mutex<HashSet<String>>);
 
 impl Seen {
     /// Tells the warnings of this answer that were not told before.
-    pub(super) fn note(&self, registry: &str, headers: &HeaderMap) {
+    pub(super) fn note(&self, registry: &str, headers: &HeaderMap, redactor: &Redactor) {
         let mut total = 0;
         for value in headers.get_all(WARNING) {
             total += value.len();
@@ -22,6 +24,7 @@ impl Seen {
                 return;
             }
             let Some(text) = parse(value.as_bytes()) else { continue };
+            let text = redactor.hide(&text, Text::Foreign).into_owned();
             let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone());
             if new {
                 tracing::warn!("{registry} says: {}", crate::escape(&text));

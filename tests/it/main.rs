@@ -106,11 +106,15 @@ mod proxies;
 #[cfg(test)]
 mod pull_unpack;
 #[cfg(test)]
+mod redact;
+#[cfg(test)]
 mod redirected_uploads;
 #[cfg(test)]
 mod referrer_lists;
 #[cfg(test)]
 mod registry_auth;
+#[cfg(test)]
+mod registry_scopes;
 #[cfg(test)]
 mod resumed_push;
 #[cfg(test)]

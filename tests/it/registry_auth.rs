@@ -213,7 +213,7 @@ async fn challenges_that_cannot_be_answered_are_explained() {
         ("Negotiate abc==, NTLM", "negotiate or ntlm"),
         (r#"Bearer service="s""#, "does not say from where"),
         (r#"Bearer realm="""#, "does not say from where"),
-        (r#"Bearer realm="/token""#, "a token server that is no URL"),
+        (r#"Bearer realm="http://[/token""#, "a token server that is no URL"),
         (r#"Bearer realm="http://169.254.169.254/token?canary""#, "no registry may lead to"),
         (r#"Bearer realm="http://10.0.0.1/token""#, "private address"),
         (r#"Bearer realm="http://canary@127.0.0.1/token""#, "with a user in it"),

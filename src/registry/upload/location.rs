@@ -37,6 +37,7 @@ impl Location {
             .join(named.trim())
             .map_err(|error| refuse("the upload's place is no URL").caused_by(error))?;
         url.set_fragment(None);
+        transport.options.redactor.note_session(&url);
         // Behind a proxy that ends TLS a registry believes that it speaks http (distribution#2225).
         if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
             // Without a port, which is 80 too, the proxy's was lost with the scheme.

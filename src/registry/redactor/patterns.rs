@@ -1,0 +1,75 @@
+//! Secrets that were never seen before, known by where they stand in foreign words: in URLs, and behind a scheme's name.
+
+use std::ops::Range;
+
+use super::is_secret_parameter;
+
+/// The shortest text behind `Basic` or `Bearer` that is no word.
+const MIN_TOKEN: usize = 8;
+
+/// The ranges of such secrets, in any order.
+pub(super) fn find(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut previous = "";
+    let mut at = 0;
+    for word in text.split_inclusive(is_between) {
+        let start = at;
+        at += word.len();
+        let word = word.trim_end_matches(is_between);
+        let is_scheme = ["basic", "bearer"].iter().any(|name| previous.eq_ignore_ascii_case(name));
+        if is_scheme && is_token(word) {
+            found.push(start..start + word.len());
+        }
+        if !word.is_empty() {
+            previous = word.rsplit(['=', ':']).next().unwrap_or(word);
+        }
+        found.extend(
+            user_info(word)
+                .into_iter()
+                .chain(query_values(word))
+                .map(|range| start + range.start..start + range.end),
+        );
+    }
+    found
+}
+
+/// What stands between words, and never in a URL.
+fn is_between(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '"' | '\'' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | '|' | '\\')
+}
+
+fn is_token(word: &str) -> bool {
+    let word = word.trim_end_matches([',', ';', '.', ':']);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "+/=-_.~".contains(c);
+    word.len() >= MIN_TOKEN
+        && word.chars().all(is_part)
+        && word.chars().any(|c| c.is_ascii_digit() || c.is_ascii_uppercase() || c == '=')
+}
+
+/// What stands before the `@` of a URL.
+fn user_info(word: &str) -> Option<Range<usize>> {
+    let start = word.find("://")? + 3;
+    let authority = word.get(start..)?.split(['/', '?', '#']).next()?;
+    let length = authority.rfind('@')?;
+    (length > 0).then(|| start..start + length)
+}
+
+fn query_values(word: &str) -> Vec<Range<usize>> {
+    let Some(question) = word.find('?') else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut at = question + 1;
+    for pair in word.get(at..).unwrap_or_default().split_inclusive('&') {
+        let start = at;
+        at += pair.len();
+        let pair = pair.trim_end_matches('&');
+        // The mark of the sentence that the URL stands in.
+        let pair = pair.trim_end_matches([',', ';', '.', ':']);
+        if let Some((key, value)) = pair.split_once('=')
+            && is_secret_parameter(key, value)
+        {
+            found.push(start + key.len() + 1..start + pair.len());
+        }
+    }
+    found
+}
