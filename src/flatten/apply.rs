@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::names::{At, Name, Names, Node};
-use crate::layer::{Device, Entry, Kind, Time, split};
+use crate::layer::{Device, Entry, Kind, Leftover, Leftovers, Time, is_leftover, split};
 use crate::unpack::attributes::is_free;
 use crate::unpack::left_out::{Cause, Ledger};
 use crate::unpack::resolve::{LONGEST, push, resolve};
@@ -20,6 +20,8 @@ const LONGEST_NAME: usize = 255;
 pub(super) struct Applier {
     pub(super) names: Names,
     pub(super) left_out: Ledger,
+    /// What the present layer has that is not shown.
+    aside: Leftovers<Arc<Node>>,
     /// The entry that comes next.
     at: At,
 }
@@ -29,11 +31,15 @@ impl Applier {
     pub(super) fn new() -> io::Result<Self> {
         let mut names = Names::default();
         names.add(Vec::new(), Arc::new(unsaid(At::default())), At::default())?;
-        Ok(Self { names, left_out: Ledger::default(), at: At::default() })
+        let aside = Leftovers::default();
+        Ok(Self { names, left_out: Ledger::default(), aside, at: At::default() })
     }
 
     /// Goes on with the layer above.
     pub(super) fn next_layer(&mut self) {
+        for gone in std::mem::take(&mut self.aside).into_all() {
+            self.release(gone);
+        }
         self.at = At { layer: self.at.layer + 1, entry: 0 };
     }
 
@@ -41,6 +47,7 @@ impl Applier {
         let path = std::mem::take(&mut entry.path);
         self.judge_attributes(&path, &mut entry);
         match entry.kind {
+            _ if is_leftover(&path) => self.put_aside(&path, entry)?,
             Kind::Whiteout => self.hide(&path)?,
             Kind::Opaque => self.hide_all(&path)?,
             Kind::Directory if path.is_empty() => {
@@ -65,6 +72,27 @@ impl Applier {
         });
     }
 
+    /// Keeps what AUFS kept for itself until the layer ends, for hard links to it.
+    fn put_aside(&mut self, path: &[u8], entry: Entry) -> io::Result<()> {
+        let old = if entry.kind == Kind::Hardlink {
+            self.aside.keep_link(path, &entry.link)
+        } else {
+            let node = Arc::new(Node { entry, made: self.at });
+            self.names.hold(&node)?;
+            self.aside.keep(path, node)
+        };
+        if let Some(old) = old {
+            self.release(old);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, leftover: Leftover<Arc<Node>>) {
+        if let Leftover::Own(node) = leftover {
+            self.names.release(&node);
+        }
+    }
+
     fn make(&mut self, path: &[u8], entry: Entry) -> io::Result<()> {
         let (parent, name) = split(path);
         let mut path = self.find_or_make(parent)?;
@@ -85,10 +113,26 @@ impl Applier {
     }
 
     fn link(&mut self, path: Vec<u8>, other: &[u8]) -> io::Result<()> {
-        let missing = || io::Error::other("is a hard link to what is not there");
+        if !is_leftover(other) {
+            return self.link_to(path, other);
+        }
+        match self.aside.get_mut(other).cloned() {
+            Some(Leftover::Own(node)) => {
+                self.names.remove(&path);
+                self.names.add(path, node, self.at)
+            }
+            Some(Leftover::NameOf(other)) if !is_leftover(&other) => self.link_to(path, &other),
+            _ => Err(missing()),
+        }
+    }
+
+    fn link_to(&mut self, path: Vec<u8>, other: &[u8]) -> io::Result<()> {
         let (parent, name) = split(other);
         let mut other = self.find(parent)?.ok_or_else(missing)?;
         push(&mut other, name);
+        if name.len() > LONGEST_NAME {
+            return Err(Errno::NAMETOOLONG.into());
+        }
         if self.names.get(&other).is_none() {
             return Err(missing());
         }
@@ -123,17 +167,10 @@ impl Applier {
         Ok(())
     }
 
-    /// Removes what lower layers have in this directory, which there is from now on.
+    /// Removes what lower layers have in this directory, which there is from now on unless something else is there.
     fn hide_all(&mut self, path: &[u8]) -> io::Result<()> {
         let path = match self.find_or_make(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                // What is in the place of a directory goes; what is above it stays.
-                let (parent, name) = split(path);
-                let Some(mut path) = self.find(parent)? else { return Ok(()) };
-                push(&mut path, name);
-                self.names.remove(&path);
-                self.find_or_make(&path)?
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
             other => other?,
         };
         self.names.touch(&path, self.at.layer);
@@ -193,6 +230,10 @@ impl Applier {
             }
         })
     }
+}
+
+fn missing() -> io::Error {
+    io::Error::other("is a hard link to what is not there")
 }
 
 /// A directory that no layer has an entry for.

@@ -113,6 +113,19 @@ impl Names {
         self.check()
     }
 
+    /// Counts something that has no name, while somebody holds it.
+    pub(super) fn hold(&mut self, node: &Node) -> io::Result<()> {
+        self.size += node.size();
+        self.check()
+    }
+
+    /// It is held no more; with names it counts further.
+    pub(super) fn release(&mut self, node: &Arc<Node>) {
+        if Arc::strong_count(node) == 1 {
+            self.size -= node.size();
+        }
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.size > MOST {
             return Err(io::Error::other("makes a tree of more names than are held in memory"));

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 
 use super::ahead::{Ahead, LONGEST, judge_global};
-use super::entry::{Device, Entry, Kind, Marker, Time, clean, hidden, marker, split};
+use super::entry::{Device, Entry, Kind, Marker, Time, clean, hidden, is_leftover, marker, split};
 use super::header::{Found, Header, more_extents};
 use super::input::{BLOCK, Input, Pass, WHOLE};
 use super::invalid::invalid;
@@ -12,6 +12,13 @@ use super::sparse::{Extent, Map};
 
 /// Bytes of a path; the kernel takes no more at once.
 const LONGEST_PATH: usize = 4095;
+
+/// Bytes of the paths that AUFS keeps for itself: who applies a layer remembers them to its end.
+const LEFTOVERS: usize = 64 << 20;
+
+/// Device numbers that the kernel has: 12 bits for the driver, 20 for its devices.
+const MAJORS: u32 = 1 << 12;
+const MINORS: u32 = 1 << 20;
 
 /// How much is taken from one layer, whatever it says.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +39,8 @@ pub struct Entries<R> {
     input: Input<R>,
     limits: Limits,
     count: u64,
+    /// Bytes of the paths of leftovers so far.
+    leftovers: usize,
     body: Body,
 }
 
@@ -75,12 +84,13 @@ pub(super) enum Follows {
 impl<R: BufRead> Entries<R> {
     /// Reads an uncompressed tar.
     pub fn new(tar: R, limits: Limits) -> Self {
-        Self { input: Input::new(tar), limits, count: 0, body: Body::default() }
+        Self { input: Input::new(tar), limits, count: 0, leftovers: 0, body: Body::default() }
     }
 
     /// As [`Entries::new`], for a reader with a cheaper way to pass over bytes than reading them.
     pub(crate) fn passing(tar: R, pass: Pass<R>, limits: Limits) -> Self {
-        Self { input: Input::passing(tar, pass), limits, count: 0, body: Body::default() }
+        let input = Input::passing(tar, pass);
+        Self { input, limits, count: 0, leftovers: 0, body: Body::default() }
     }
 
     /// The next entry; what was not read of the bytes of the last one is skipped.
@@ -91,6 +101,12 @@ impl<R: BufRead> Entries<R> {
         loop {
             let Some(raw) = self.raw()? else { return Ok(None) };
             if let Some(entry) = judge(raw)? {
+                if entry.is_leftover() {
+                    self.leftovers += entry.path.len() + entry.link.len();
+                    if self.leftovers > LEFTOVERS {
+                        return Err(invalid("has more leftovers of AUFS than are unpacked"));
+                    }
+                }
                 // A marker is stored as a file, which may have bytes; they say nothing.
                 if entry.kind != Kind::File {
                     self.skip_body()?;
@@ -288,7 +304,7 @@ fn map(header: Header<'_>, ahead: &mut Ahead) -> io::Result<(Option<Map>, Follow
     Ok((Some(map), follows))
 }
 
-/// Gives an entry its kind, owner and clean names; `None` for what AUFS keeps for itself.
+/// Gives an entry its kind, owner and clean names; `None` for what AUFS keeps for itself and nothing can be linked to.
 fn judge(raw: Raw) -> io::Result<Option<Entry>> {
     let (uid, gid) = (owner(raw.owner)?, owner(raw.group)?);
     let device = device(&raw)?;
@@ -315,8 +331,7 @@ fn judge(raw: Raw) -> io::Result<Option<Entry>> {
         }
     };
     match marker(split(&entry.path).1) {
-        Marker::None => {}
-        Marker::Leftover => return Ok(None),
+        Marker::None | Marker::Leftover => {}
         Marker::Invalid => return Err(invalid("has a whiteout of nothing")),
         Marker::Whiteout => {
             entry.kind = Kind::Whiteout;
@@ -326,6 +341,11 @@ fn judge(raw: Raw) -> io::Result<Option<Entry>> {
             entry.kind = Kind::Opaque;
             entry.path = split(&entry.path).0.to_vec();
         }
+    }
+    if is_leftover(&entry.path)
+        && !matches!(entry.kind, Kind::File | Kind::Hardlink | Kind::Symlink)
+    {
+        return Ok(None);
     }
     match entry.kind {
         Kind::Directory | Kind::Opaque => {}
@@ -358,11 +378,13 @@ fn device(raw: &Raw) -> io::Result<Device> {
     if !matches!(raw.kind, b'3' | b'4') {
         return Ok(Device::default());
     }
-    let number = |number: i64| u32::try_from(number).ok();
-    let device = raw
-        .device
-        .and_then(|(major, minor)| Some(Device { major: number(major)?, minor: number(minor)? }));
-    device.ok_or_else(|| invalid("has a malformed device"))
+    let (major, minor) = raw.device.ok_or_else(|| invalid("has a malformed device"))?;
+    let number = |number: i64, end: u32| {
+        let number = u32::try_from(number).map_err(|_| invalid("has a malformed device"))?;
+        // The kernel would take other bits for them, and make another device.
+        if number < end { Ok(number) } else { Err(invalid("has a device that Linux cannot have")) }
+    };
+    Ok(Device { major: number(major, MAJORS)?, minor: number(minor, MINORS)? })
 }
 
 fn end(ahead: &Ahead) -> io::Result<Option<Raw>> {

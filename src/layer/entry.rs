@@ -35,9 +35,9 @@ pub struct Time {
 /// The number of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Device {
-    /// Which driver.
+    /// Which driver; 12 bits, as the kernel has it.
     pub major: u32,
-    /// Which of its devices.
+    /// Which of its devices; 20 bits.
     pub minor: u32,
 }
 
@@ -67,6 +67,13 @@ pub struct Entry {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+impl Entry {
+    /// Whether AUFS kept it for itself: it is not shown, and only hard links of its own layer can lead to it.
+    pub fn is_leftover(&self) -> bool {
+        is_leftover(&self.path)
+    }
+}
+
 /// What the last part of a path means in a layer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Marker {
@@ -76,7 +83,7 @@ pub(super) enum Marker {
     Whiteout,
     /// It hides all of its siblings.
     Opaque,
-    /// Something that AUFS keeps for itself.
+    /// Something that AUFS keeps for itself, as [`is_leftover`] says.
     Leftover,
     /// It would hide the directory that it is in, or the one above.
     Invalid,
@@ -84,14 +91,22 @@ pub(super) enum Marker {
 
 const WHITEOUT: &[u8] = b".wh.";
 
+/// In front of the names that AUFS keeps for itself.
+const AUFS: &[u8] = b".wh..wh.";
+
 pub(super) fn marker(name: &[u8]) -> Marker {
     match name.strip_prefix(WHITEOUT) {
         None => Marker::None,
         Some(b".wh..opq") => Marker::Opaque,
-        Some(hidden) if hidden.starts_with(WHITEOUT) => Marker::Leftover,
+        Some(_) if name.starts_with(AUFS) => Marker::Leftover,
         Some(b"" | b"." | b"..") => Marker::Invalid,
         Some(_) => Marker::Whiteout,
     }
+}
+
+/// Whether a path is a name that AUFS keeps for itself, or below one (`.wh..wh.plnk/1.2`).
+pub(crate) fn is_leftover(path: &[u8]) -> bool {
+    path.split(|&byte| byte == b'/').any(|part| part.starts_with(AUFS))
 }
 
 /// The path without what says nothing: `./a//b/` is `a/b`. As in a chroot, there is nothing above the root.

@@ -19,7 +19,7 @@ use super::left_out::Cause;
 use super::remove::set_mode;
 use super::root::{create, open_below};
 use super::unpacker::Unpacker;
-use crate::layer::{Entries, Entry, Kind, split};
+use crate::layer::{Entries, Entry, Kind, Leftover, is_leftover, split};
 
 /// Set-user-id and set-group-id.
 const SET_ID: u32 = 0o6000;
@@ -146,14 +146,29 @@ impl Unpacker {
         Ok(())
     }
 
-    fn symlink(&mut self, parent: &Directory, name: &[u8], entry: &Entry) -> io::Result<()> {
+    pub(super) fn symlink(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        entry: &Entry,
+    ) -> io::Result<()> {
         self.replacing(parent, name, || symlinkat(&entry.link[..], &parent.handle, name))?;
         self.finish_unopened(parent, name, entry)
     }
 
     fn hardlink(&mut self, parent: &Directory, name: &[u8], entry: &Entry) -> io::Result<()> {
-        let missing = || io::Error::other("is a hard link to what is not there");
-        let (other, other_name) = split(&entry.link);
+        if !is_leftover(&entry.link) {
+            return self.link(parent, name, &entry.link);
+        }
+        match self.link_to_leftover(parent, name, &entry.link)? {
+            Some(Leftover::Own(())) => Ok(()),
+            Some(Leftover::NameOf(other)) => self.link(parent, name, &other),
+            None => Err(missing()),
+        }
+    }
+
+    fn link(&mut self, parent: &Directory, name: &[u8], other: &[u8]) -> io::Result<()> {
+        let (other, other_name) = split(other);
         let other = self.find(other, false)?.ok_or_else(missing)?;
         if (&other.path, other_name) == (&parent.path, name) {
             // Making it anew would remove it.
@@ -256,4 +271,8 @@ impl Unpacker {
         }
         None
     }
+}
+
+fn missing() -> io::Error {
+    io::Error::other("is a hard link to what is not there")
 }

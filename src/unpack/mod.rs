@@ -16,6 +16,7 @@
 //! ```
 
 mod apply;
+mod aside;
 pub(crate) mod attributes;
 mod beside;
 pub(crate) mod blobs;

@@ -4,6 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 
+use crate::layer::is_leftover;
+
 /// Links that are followed on the way to one directory; as many as the kernel follows.
 const LINKS: usize = 40;
 
@@ -27,6 +29,10 @@ pub(crate) fn resolve(
                 let parent = resolved.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
                 resolved.truncate(parent);
                 continue;
+            }
+            // Entries of such names are never made; only a link can lead there.
+            part if is_leftover(part) => {
+                return Err(io::Error::other("leads to a name that AUFS keeps for itself"));
             }
             _ => {}
         }

@@ -36,6 +36,11 @@ impl Stage {
         Ok(Self { root, name, directory, last: AtomicU64::new(0), waiting: AtomicUsize::new(0) })
     }
 
+    /// Its path in the root.
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
     /// To make files in it.
     pub(super) fn root(&self) -> io::Result<Root> {
         self.directory.try_clone().map(Root::from_handle)

@@ -8,6 +8,7 @@ use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Timespec, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 
+use super::aside::Aside;
 use super::changeset::Changeset;
 use super::directories::{Directories, Directory};
 use super::later::{Last, Later};
@@ -77,6 +78,8 @@ pub struct Unpacker {
     pub(super) bare: bool,
     /// Where files of layers wait that are applied later.
     pub(super) stage: Option<Arc<Stage>>,
+    /// What the present layer has that is not shown, where it has anything of that kind.
+    pub(super) aside: Option<Aside>,
     /// The layers below, where they have roots of their own.
     pub(super) overlay: Option<Overlay>,
     pub(super) done: Unpacked,
@@ -103,6 +106,7 @@ impl Unpacker {
             made: None,
             bare,
             stage: None,
+            aside: None,
             overlay: None,
             done: Unpacked::default(),
             left_out: Ledger::default(),
@@ -134,6 +138,7 @@ impl Unpacker {
             }
         }
         self.bare = false;
+        self.aside = None;
         self.mark_hidden(name)
     }
 
@@ -152,6 +157,9 @@ impl Unpacker {
 
     fn entry(&mut self, entry: &Entry, layer: &mut impl Changeset) -> io::Result<()> {
         self.done.entries += 1;
+        if entry.is_leftover() {
+            return self.put_aside(entry, layer);
+        }
         match entry.kind {
             Kind::Whiteout => return self.hide(&entry.path),
             Kind::Opaque => return self.hide_all(&entry.path),
@@ -261,15 +269,10 @@ impl Unpacker {
         self.cover(&path)
     }
 
-    /// Removes what lower layers have in this directory, which there is from now on.
+    /// Removes what lower layers have in this directory, which there is from now on unless something else is there.
     fn hide_all(&mut self, path: &[u8]) -> io::Result<()> {
         let directory = match self.parent(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                if !self.clear_the_way(path)? {
-                    return Ok(());
-                }
-                self.parent(path)?
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
             other => other?,
         };
         if let Some(made) = &mut self.made {
@@ -279,31 +282,15 @@ impl Unpacker {
         self.cover(&directory.path)
     }
 
-    /// Removes what is no directory and is in the place of one, here and from what lower layers show.
-    /// Tells whether it could: what is above it stays.
-    fn clear_the_way(&mut self, path: &[u8]) -> io::Result<bool> {
-        let (parent, name) = split(path);
-        let parent = match self.parent(parent) {
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(false),
-            other => other?,
-        };
-        match self.remove(&parent, name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
-        }
-        let mut path = parent.path.clone();
-        push(&mut path, name);
-        self.cover(&path).map(|()| true)
-    }
-
     /// Removes what this layer did not make, the directory too unless it did.
     fn hide_below(&mut self, path: &[u8]) -> io::Result<()> {
-        let (made, later, stage) = (&self.made, &mut self.later, &self.stage);
+        let (made, later) = (&self.made, &mut self.later);
+        let stages = [self.stage.as_deref(), self.aside.as_ref().map(Aside::stage)];
         let stays = |path: &[u8]| {
             path == MARKER
                 || path.is_empty()
                 || made.as_ref().is_some_and(|made| made.has(path))
-                || stage.as_ref().is_some_and(|stage| stage.has(path))
+                || stages.iter().flatten().any(|stage| stage.has(path))
         };
         clear(&self.root, path, &stays, &mut |gone| later.forget(gone))?;
         self.directories.clear();

@@ -124,8 +124,6 @@ fn whiteouts_are_told_from_files() {
         Item::file(".wh.d/e", "x"),
         Item::file("a/.wh..wh..opq", "bytes"),
         Item::file(".wh..wh..opq", ""),
-        Item::file(".wh..wh.plnk/1", ""),
-        Item::file(".wh..wh.aufs", ""),
     ]);
     let listed = list(&tar).unwrap();
     let has_bytes =
@@ -142,12 +140,71 @@ fn whiteouts_are_told_from_files() {
         (Kind::File, ".wh.d/e"),
         (Kind::Opaque, "a"),
         (Kind::Opaque, ""),
-        (Kind::File, ".wh..wh.plnk/1"),
     ];
     assert_eq!(found, wanted);
     for name in [".wh.", "a/.wh..", "a/.wh..."] {
         refused(&unended(&[Item::file(name, "")]), "whiteout of nothing");
     }
+}
+
+#[test]
+fn tar_ending_in_padding_is_complete() {
+    let whole = unended(&[Item::file("a", [b'x'; 600]), Item::file("b", "yz")]);
+    for length in [2050, 2051, 2559, 2560] {
+        let listed = list(&whole[..length]).unwrap();
+        let bytes: Vec<_> = listed.iter().map(|(_, pieces)| pieces[0].1.len()).collect();
+        assert_eq!(bytes, [600, 2], "{length}");
+    }
+    // Nobody can tell that there was more; the digest of the layer can.
+    assert_eq!(entries(&whole[..1112 + 100]).len(), 1);
+    let sparse = sparse("s", &[(4096, 3)], 8192, b"end");
+    assert_eq!(list(&sparse[..512 + 3]).unwrap()[0].1, [(4096, b"end".to_vec())]);
+    refused(&sparse[..512 + 2], "cut off");
+    // What comes before an entry is not complete without its padding.
+    refused(&unended(&[Item::file("a", "").pax("path", "b")])[..600], "cut off");
+}
+
+#[test]
+fn aufs_leftovers_are_told_from_entries() {
+    let tar = tar(&[
+        Item::dir(".wh..wh.plnk"),
+        Item::file(".wh..wh.plnk/12.3", "x"),
+        Item::hardlink("a/.wh..wh.orph/b/c", "etc/a"),
+        Item::symlink(".wh..wh.plnk/link", "x"),
+        Item::new(b'6', ".wh..wh.plnk/pipe"),
+        Item::file(".wh..wh.aufs", ""),
+        Item::file(".wh..wh.plnk/.wh.x", ""),
+        Item::file(".wh..wh.plnk/.wh..wh..opq", ""),
+        Item::file(".wh..wh..opq/in", ""),
+        Item::file(".wh..wh", ""),
+        Item::file("a.wh..wh.", ""),
+        Item::hardlink("etc/b", ".wh..wh.plnk/12.3"),
+    ]);
+    let found = entries(&tar);
+    let shown: Vec<_> = found.iter().filter(|entry| !entry.is_leftover()).collect();
+    let shown: Vec<_> =
+        shown.iter().map(|entry| (entry.kind, entry.path.escape_ascii().to_string())).collect();
+    let wanted = [(Kind::Whiteout, ".wh"), (Kind::File, "a.wh..wh."), (Kind::Hardlink, "etc/b")];
+    assert_eq!(shown, wanted.map(|(kind, path)| (kind, path.to_owned())));
+    let kinds: Vec<_> = found.iter().filter(|entry| entry.is_leftover()).map(|e| e.kind).collect();
+    assert_eq!(kinds, [Kind::File, Kind::Hardlink, Kind::Symlink, Kind::File, Kind::File]);
+    let many: Vec<_> =
+        (0..17_000).map(|n| Item::file(format!(".wh..wh.{n}/{}", "n".repeat(4000)), "")).collect();
+    refused(&unended(&many), "more leftovers of AUFS");
+}
+
+#[test]
+fn device_numbers_beyond_the_kernel_are_refused() {
+    let last = entries(&tar(&[Item::device(b'4', "last", (1 << 12) - 1, (1 << 20) - 1)]));
+    assert_eq!(last[0].device, Device { major: (1 << 12) - 1, minor: (1 << 20) - 1 });
+    for kind in *b"34" {
+        for (major, minor) in [(1 << 12, 0), (0, 1 << 20), (2_097_151, 3), (1, 2_097_151)] {
+            let items = [Item::device(kind, "beyond", major, minor)];
+            refused(&unended(&items), "a device that Linux cannot have");
+        }
+    }
+    // Of anything else these fields say nothing.
+    assert_eq!(entries(&tar(&[Item::device(b'6', "pipe", 1 << 20, 0)])).len(), 1);
 }
 
 #[test]

@@ -70,6 +70,8 @@ mod fixtures;
 #[cfg(test)]
 mod flatten;
 #[cfg(test)]
+mod layer_agreement;
+#[cfg(test)]
 mod layer_entries;
 #[cfg(test)]
 mod layer_tars;

@@ -136,16 +136,21 @@ fn an_upper_layer_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn a_marker_below_a_file_hides_nothing_and_one_in_its_place_makes_a_directory() {
+fn opaque_marker_below_a_file_changes_nothing() {
     let layer: &[Item] = &[
         Item::file("f", "f"),
         Item::file("f/below/.wh..wh..opq", ""),
         Item::file("g", "g"),
         Item::file("g/.wh..wh..opq", ""),
+        Item::symlink("s", "g"),
+        Item::file("s/.wh..wh..opq", ""),
     ];
-    for layers in [&[layer][..], &[&[], layer]] {
+    let directories = &[Item::file("f/x", ""), Item::file("g/x", ""), Item::dir("s")];
+    let markers = &[Item::file("g/.wh..wh..opq", ""), Item::file("f/.wh..wh..opq", "")];
+    for layers in [&[layer][..], &[&[], layer], &[directories, layer], &[layer, markers]] {
         let nodes = unpacked(layers);
-        assert_eq!((node(&nodes, "f").mode, node(&nodes, "g").mode), (0o100_644, 0o40755));
+        let found: Vec<_> = nodes.iter().map(|node| (&node.path[..], node.mode >> 12)).collect();
+        assert_eq!(found, [("", 0o4), ("f", 0o10), ("g", 0o10), ("s", 0o12)]);
     }
 }
 

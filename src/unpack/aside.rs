@@ -1,0 +1,101 @@
+//! What AUFS kept for itself in a layer: its files wait out of sight until the layer ends, for hard links to them.
+
+use std::io;
+
+use rustix::fd::AsFd as _;
+use rustix::fs::{AtFlags, linkat};
+
+use super::changeset::Changeset;
+use super::directories::Directory;
+use super::stage::Stage;
+use super::unpacker::Unpacker;
+use crate::layer::{Entry, Kind, Leftover, Leftovers, is_leftover};
+
+/// Where they are.
+#[derive(Debug)]
+pub(super) struct Aside {
+    stage: Stage,
+    directory: Directory,
+    files: Leftovers<File>,
+}
+
+#[derive(Clone, Debug)]
+struct File {
+    number: u64,
+    /// Of a regular file that has no name that is shown yet.
+    uncounted: Option<u64>,
+}
+
+impl Aside {
+    pub(super) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+}
+
+impl Unpacker {
+    /// Keeps a leftover until the layer ends.
+    pub(super) fn put_aside(
+        &mut self,
+        entry: &Entry,
+        layer: &mut impl Changeset,
+    ) -> io::Result<()> {
+        let mut aside = match self.aside.take() {
+            Some(aside) => aside,
+            None => self.begin_aside()?,
+        };
+        let number = aside.stage.next();
+        let name = number.to_string();
+        let mut file = File { number, uncounted: None };
+        match entry.kind {
+            Kind::File => {
+                layer.make_file(self, &aside.directory, name.as_bytes(), entry)?;
+                file.uncounted = Some(entry.size);
+                aside.files.keep(&entry.path, file);
+            }
+            Kind::Symlink => {
+                self.symlink(&aside.directory, name.as_bytes(), entry)?;
+                aside.files.keep(&entry.path, file);
+            }
+            _ => drop(aside.files.keep_link(&entry.path, &entry.link)),
+        }
+        self.aside = Some(aside);
+        Ok(())
+    }
+
+    fn begin_aside(&mut self) -> io::Result<Aside> {
+        // It remembers when the root was changed last.
+        self.parent(b"")?;
+        let stage = Stage::begin(&self.root)?;
+        let handle = stage.root()?.as_fd().try_clone_to_owned()?;
+        let directory = Directory { path: stage.name().to_vec(), handle, group: None };
+        Ok(Aside { stage, directory, files: Leftovers::default() })
+    }
+
+    /// Links to a leftover, or tells what path stands for it; nothing where it is not there.
+    pub(super) fn link_to_leftover(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        link: &[u8],
+    ) -> io::Result<Option<Leftover<()>>> {
+        let Some(mut aside) = self.aside.take() else { return Ok(None) };
+        let found = match aside.files.get_mut(link) {
+            Some(Leftover::Own(file)) => {
+                if let Some(size) = file.uncounted.take() {
+                    self.done.files += 1;
+                    self.done.bytes += size;
+                }
+                let (from, number) = (&aside.directory.handle, file.number.to_string());
+                let make = || linkat(from, &number, &parent.handle, name, AtFlags::empty());
+                self.replacing(parent, name, make)?;
+                Some(Leftover::Own(()))
+            }
+            Some(Leftover::NameOf(path)) if !is_leftover(path) => {
+                Some(Leftover::NameOf(path.clone()))
+            }
+            _ => None,
+        };
+        self.aside = Some(aside);
+        Ok(found)
+    }
+}
