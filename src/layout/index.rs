@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
+use super::prune::files;
 use super::{blobs, failed};
 use crate::annotation::{self, REF_ANNOTATION};
 use crate::descriptor::Descriptor;
@@ -82,6 +83,8 @@ pub(super) struct Index {
     /// Where it was read, for messages.
     path: PathBuf,
     manifests: Vec<Box<RawValue>>,
+    /// Whether `null` stood where the list should be.
+    is_null: bool,
     others: BTreeMap<String, Box<RawValue>>,
 }
 
@@ -103,7 +106,13 @@ impl Index {
         if text.trim_ascii().is_empty() {
             return Err(refuse("is empty"));
         }
-        Self::parse(&path, &text).map_err(|error| refuse("is damaged").caused_by(error))
+        let parsed = Self::parse(&path, &text);
+        let index = parsed.map_err(|error| refuse("is damaged").caused_by(error))?;
+        // `umoci init` writes so. Where blobs are, the list was lost, and they must not seem to be garbage.
+        if index.is_null && has_blobs(root)? {
+            return Err(refuse("is damaged: its list of manifests is null"));
+        }
+        Ok(index)
     }
 
     fn parse(path: &Path, text: &str) -> serde_json::Result<Self> {
@@ -112,10 +121,18 @@ impl Index {
         if version != "2" {
             return Err(serde::de::Error::custom("schemaVersion is not 2"));
         }
-        let manifests = others.remove("manifests").filter(|list| list.get() != "null");
-        let manifests =
-            manifests.map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()))?;
-        Ok(Self { path: path.to_owned(), manifests, others })
+        let manifests = others
+            .remove("manifests")
+            .ok_or_else(|| serde::de::Error::custom("it has no list of manifests"))?;
+        let is_null = manifests.get() == "null";
+        let manifests = if is_null { Vec::new() } else { serde_json::from_str(manifests.get())? };
+        Ok(Self { path: path.to_owned(), manifests, is_null, others })
+    }
+
+    /// Whether `null` stands where the list should be: then nothing tells a list that was lost from an empty one as soon
+    /// as there are blobs.
+    pub(super) fn is_null(&self) -> bool {
+        self.is_null
     }
 
     /// Each entry, or what is wrong with it.
@@ -195,6 +212,15 @@ impl Index {
     }
 }
 
+fn has_blobs(root: &Path) -> Result<bool> {
+    for algorithm in ["sha256", "sha512"] {
+        if !files(&root.join("blobs").join(algorithm))?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Parsing is the expensive part of a large index; only what has the name in its text, or escapes, can be it.
 fn may_be_called(raw: &RawValue, name: &str) -> bool {
     raw.get().contains(name) || raw.get().contains('\\')
@@ -245,6 +271,9 @@ pub(super) mod tests {
     use super::*;
     use crate::document::EMPTY_INDEX;
     use crate::media::MediaType;
+
+    /// What `umoci init` writes, where there are no blobs.
+    const NULL: &str = r#"{"schemaVersion":2,"manifests":null}"#;
 
     fn image(text: &str) -> Descriptor {
         Descriptor::of(MediaType::OCI_MANIFEST, text.as_bytes())
@@ -313,6 +342,9 @@ pub(super) mod tests {
     #[test]
     fn damage_is_told_and_not_taken_for_an_empty_index() {
         let folder = tempfile::tempdir().unwrap();
+        let blobs = folder.path().join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::write(blobs.join("a".repeat(64)), "a layer").unwrap();
         assert!(Index::read(folder.path()).is_err());
         for bad in [
             "",
@@ -321,7 +353,10 @@ pub(super) mod tests {
             "[]",
             "{}",
             r#"{"schemaVersion":1,"manifests":[]}"#,
+            r#"{"schemaVersion":2}"#,
             r#"{"schemaVersion":2,"manifests":{}}"#,
+            r#"{"schemaVersion":2,"manifests":""}"#,
+            NULL,
         ] {
             std::fs::write(folder.path().join("index.json"), bad).unwrap();
             assert!(
@@ -329,8 +364,8 @@ pub(super) mod tests {
                 "{bad}"
             );
         }
-        let none = r#"{"schemaVersion":2,"manifests":null}"#;
-        assert_eq!(Index::parse(folder.path(), none).unwrap().entries().count(), 0);
+        std::fs::remove_dir_all(&blobs).unwrap();
+        assert_eq!(Index::read(folder.path()).unwrap().entries().count(), 0);
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl Layout {
         let inner = Inner::new(root, options)?;
         inner.lock_folder(Mode::Shared)?;
         journal::recover(&inner.root, options.patience, watch)?;
+        inner.write_list()?;
         Ok(Self(Arc::new(inner)))
     }
 
@@ -242,6 +243,18 @@ impl Inner {
             if self.options.sync {
                 sync_folder(&self.root)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Gives an index.json a list that has none, before there are blobs.
+    fn write_list(&self) -> Result<()> {
+        // Whatever is wrong with it is told where it is read.
+        let is_small = |found: std::fs::Metadata| found.len() < 4096;
+        if self.root.join("index.json").metadata().is_ok_and(is_small)
+            && Index::read(&self.root).is_ok_and(|index| index.is_null())
+        {
+            self.change_index(|index| Ok(index.is_null()))?;
         }
         Ok(())
     }
