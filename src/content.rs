@@ -116,8 +116,31 @@ pub trait Source: Send + Sync {
         Box::pin(ready(None))
     }
 
+    /// What sort of place this is.
+    fn kind(&self) -> SourceKind {
+        SourceKind::Registry
+    }
+
     /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
     fn place(&self) -> String;
+}
+
+/// What sort of place content is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Something that answers over a network, which may answer better the next time.
+    Registry,
+    /// A layout on this machine, which a pull can fill.
+    Layout,
+    /// An archive on this machine.
+    Archive,
+}
+
+impl SourceKind {
+    /// Whether it is on this machine: what is wrong with its bytes now will be wrong the next time.
+    pub fn is_local(self) -> bool {
+        self != Self::Registry
+    }
 }
 
 /// HTTP requests by endpoint; answered 401, redirect hops and repeats included.

@@ -13,7 +13,7 @@ use super::piece::Piece;
 use super::tarball::Lack;
 use super::{Archive, Held, Image, Inner, oci, unusable};
 use crate::checked::verify;
-use crate::content::{Body, ByteStream, Name, Source};
+use crate::content::{Body, ByteStream, Name, Source, SourceKind};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
@@ -234,6 +234,10 @@ impl Source for Archive {
     fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         let subject = subject.clone();
         Box::pin(self.look(move |inner, stop| inner.referring_to(&subject, stop)))
+    }
+
+    fn kind(&self) -> SourceKind {
+        SourceKind::Archive
     }
 
     fn place(&self) -> String {

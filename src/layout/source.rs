@@ -11,7 +11,7 @@ use super::index::index_digest;
 use super::origins::origins_of;
 use super::{Entry, Layout, blobs};
 use crate::checked::verify;
-use crate::content::{Body, ByteStream, Name, Source};
+use crate::content::{Body, ByteStream, Name, Source, SourceKind};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
@@ -162,6 +162,10 @@ impl Source for Layout {
     fn chosen_from<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Option<Document>> {
         let index = index_digest(document.descriptor());
         Box::pin(ready(index.and_then(|index| self.listing(&index, document.digest()))))
+    }
+
+    fn kind(&self) -> SourceKind {
+        SourceKind::Layout
     }
 
     fn place(&self) -> String {

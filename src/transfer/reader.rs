@@ -105,7 +105,8 @@ impl<'a> Reader<'a> {
             let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
             if let Some(enough) = self.pace.judge(bytes as u64, asked.elapsed()) {
                 self.slow = if enough { 0 } else { self.slow + 1 };
-                self.lagging = !enough;
+                // A disk on this machine is not quicker where it is asked once more.
+                self.lagging = !enough && !self.source.kind().is_local();
             }
             match next {
                 Ok(Some(piece)) if piece.is_empty() => {}
@@ -194,9 +195,13 @@ impl<'a> Reader<'a> {
     }
 
     fn broken(&self, why: &str) -> Error {
-        Error::new(ErrorKind::Transport, format!("blob {}", self.descriptor.digest))
-            .at(self.source.place())
-            .because(why)
-            .transient(None)
+        let what = format!("blob {}", self.descriptor.digest);
+        let error = |kind| Error::new(kind, &what).at(self.source.place());
+        if self.source.kind().is_local() {
+            let (there, size) = (self.position, self.descriptor.size);
+            let why = format!("is damaged: it has {there} bytes, not {size}");
+            return error(ErrorKind::Mismatch).because(why);
+        }
+        error(ErrorKind::Transport).because(why).transient(None)
     }
 }

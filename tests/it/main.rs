@@ -86,6 +86,8 @@ mod live_push;
 #[cfg(test)]
 mod live_registry;
 #[cfg(test)]
+mod local_damage;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod overlay_kill;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::open::{registry, unless_useless};
+use super::open::{Stored, reason, registry};
 use crate::cli::args::Blob;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, unless_cancelled};
@@ -23,8 +23,9 @@ use crate::transfer::{Options, read_blob};
 const MOST_LINKS: usize = 40;
 
 pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitCode> {
-    let (source, digest) = find(&args.image, settings).await?;
-    let descriptor = source.stat(&digest).await?;
+    let (source, digest, damage) = find(&args.image, settings).await?;
+    let there = source.stat(&digest).await;
+    let descriptor = there.map_err(|error| reason(damage, error))?;
     let options = Options { retry: settings.retry, ..Options::default() };
     let Some(path) = &args.output else {
         let fail = |error| Error::new(ErrorKind::Store, "stdout").caused_by(error);
@@ -104,30 +105,35 @@ async fn to_stream(
     if closed { Ok(()) } else { read }
 }
 
-/// Where the blob is: the store, else the registry, unless the place says which.
-async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Digest)> {
+/// Where the blob is: the store, else the registry, unless the place says which; and why the store cannot be asked.
+async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Digest, Option<Error>)> {
     let (reference, stored) = match Place::parse(text, PlainMeans::Either)? {
         Place::Layout { path, name: Name::Digest(digest) } => {
-            return Ok((Arc::new(Layout::open(&path)?), digest));
+            return Ok((Arc::new(Layout::open(&path)?), digest, None));
         }
         Place::Archive { form, path, name: Name::Digest(digest) } => {
-            return Ok((Arc::new(super::archive::read(path, Some(form)).await?), digest));
+            return Ok((Arc::new(super::archive::read(path, Some(form)).await?), digest, None));
         }
         Place::Id { .. } | Place::Layout { .. } | Place::Archive { .. } => {
             return Err(no_digest(text));
         }
         Place::Store(reference) => {
             let store = settings.store_with(&reference.to_string())?;
-            return Ok((store, reference.digest().cloned().ok_or_else(|| no_digest(text))?));
+            let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
+            return Ok((store, digest, None));
         }
-        Place::Registry(reference) => (reference, None),
-        Place::Either(reference) => (reference, unless_useless(settings.store_if_any(), settings)?),
+        Place::Registry(reference) => (reference, Stored::Absent),
+        Place::Either(reference) => (reference, Stored::of(settings.store_if_any(), settings)?),
     };
     let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
-    match stored {
-        Some(store) if store.stat(&digest).await.is_ok() => Ok((store, digest)),
-        _ => Ok((registry(&reference, settings)?.source, digest)),
-    }
+    let damage = match stored {
+        Stored::There(store) if store.stat(&digest).await.is_ok() => {
+            return Ok((store, digest, None));
+        }
+        Stored::There(_) | Stored::Absent => None,
+        Stored::Damaged(error) => Some(error),
+    };
+    Ok((registry(&reference, settings)?.source, digest, damage))
 }
 
 fn no_digest(text: &str) -> Error {

@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use super::arriving::Arriving;
 use super::destination::{Destination, open_to_write};
 use super::moving::{options, progress};
-use super::open::{Image, Opened, registry};
+use super::open::{Image, Opened, Stored, reason, registry};
 use crate::cli::args::{Moving, Unpack};
 use crate::cli::settings::{Settings, platform};
 use crate::cli::{signals, words};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::LayoutOptions;
 use crate::place::{Place, PlainMeans};
 use crate::transfer::{Options, Platforms, Wanted};
@@ -39,7 +39,8 @@ pub(super) enum Keep {
 /// Where an image is.
 enum Found {
     There(Box<Image>),
-    ToPull(Opened),
+    /// At the registry; the store may have it damaged.
+    ToPull(Opened, Option<Error>),
 }
 
 impl<'a> Bring<'a> {
@@ -67,16 +68,21 @@ impl<'a> Bring<'a> {
     ) -> Result<Image> {
         match signals::unless_cancelled(cancel, self.verb, self.find(settings)).await?? {
             Found::There(image) => Ok(*image),
-            Found::ToPull(opened) => self.pull(opened, settings, cancel).await,
+            Found::ToPull(opened, damage) => {
+                let pulled = self.pull(opened, settings, cancel).await;
+                pulled.map_err(|error| reason(damage, error))
+            }
         }
     }
 
     async fn find(&self, settings: &Settings) -> Result<Found> {
         let plain = if self.pull.is_some() { PlainMeans::Registry } else { PlainMeans::Either };
         let place = Place::parse(self.image, plain)?;
-        if let Some(image) = Image::in_store(&place, self.platform, settings).await? {
-            return Ok(Found::There(Box::new(image)));
-        }
+        let damage = match Image::in_store(&place, self.platform, settings).await? {
+            Stored::There(image) => return Ok(Found::There(Box::new(image))),
+            Stored::Absent => None,
+            Stored::Damaged(error) => Some(error),
+        };
         let to_pull = match &place {
             Place::Either(reference) => Some(reference).filter(|_| self.keep != Keep::Nothing),
             Place::Registry(reference) => Some(reference).filter(|_| self.keep == Keep::Everything),
@@ -85,9 +91,10 @@ impl<'a> Bring<'a> {
             }
         };
         if let Some(reference) = to_pull {
-            return registry(reference, settings).map(Found::ToPull);
+            return Ok(Found::ToPull(registry(reference, settings)?, damage));
         }
-        let image = Image::at(&place, self.platform, settings).await?;
+        let image = Image::at(&place, self.platform, settings).await;
+        let image = image.map_err(|error| reason(damage, error))?;
         Ok(Found::There(Box::new(image)))
     }
 

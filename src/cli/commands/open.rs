@@ -128,23 +128,42 @@ fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>
     held.map(|_| self::store(reference, settings)).transpose()
 }
 
-/// What the store has; nothing where it is no help and the registry may be asked instead. What is broken is told.
-pub(super) fn unless_useless<T>(
-    found: Result<Option<T>>,
-    settings: &Settings,
-) -> Result<Option<T>> {
-    let error = match found {
-        Err(error) if !settings.offline => error,
-        found => return found,
-    };
-    match error.kind() {
-        ErrorKind::NotFound => Ok(None),
-        ErrorKind::Store | ErrorKind::Mismatch | ErrorKind::Document => {
-            tracing::warn!("{}; asking the registry", error.chain());
-            Ok(None)
+/// What the store has of something that a registry may have as well.
+pub(super) enum Stored<T> {
+    There(T),
+    Absent,
+    /// It is told of already; the registry may be asked instead.
+    Damaged(Error),
+}
+
+impl<T> Stored<T> {
+    /// Looks at what was found; what is broken is told, and is an error where nobody else may be asked.
+    pub(super) fn of(found: Result<Option<T>>, settings: &Settings) -> Result<Self> {
+        let error = match found {
+            Ok(found) => return Ok(found.map_or(Self::Absent, Self::There)),
+            Err(error) if settings.offline => return Err(error),
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::NotFound => Ok(Self::Absent),
+            ErrorKind::Store | ErrorKind::Mismatch | ErrorKind::Document => {
+                tracing::warn!("{}; asking the registry", error.chain());
+                Ok(Self::Damaged(error))
+            }
+            _ => Err(error),
         }
-        _ => Err(error),
     }
+}
+
+/// The error of a registry that was asked instead: where it is no help, the damage here is the reason.
+pub(super) fn reason(damage: Option<Error>, of_registry: Error) -> Error {
+    let no_help = matches!(
+        of_registry.kind(),
+        ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Registry | ErrorKind::Transport
+    );
+    let Some(damage) = damage.filter(|_| no_help) else { return of_registry };
+    tracing::warn!("{}", of_registry.chain());
+    damage
 }
 
 /// One platform's image: its documents, and its config read.
@@ -165,10 +184,13 @@ impl Image {
         settings: &Settings,
     ) -> Result<Self> {
         let place = Place::parse(text, PlainMeans::Either)?;
-        match Self::in_store(&place, typed, settings).await? {
-            Some(image) => Ok(image),
-            None => Self::at(&place, typed, settings).await,
-        }
+        let damage = match Self::in_store(&place, typed, settings).await? {
+            Stored::There(image) => return Ok(image),
+            Stored::Absent => None,
+            Stored::Damaged(error) => Some(error),
+        };
+        let opened = Self::at(&place, typed, settings).await;
+        opened.map_err(|error| reason(damage, error))
     }
 
     /// What the store has of an image that may be there or at a registry.
@@ -176,9 +198,9 @@ impl Image {
         place: &Place,
         typed: Option<&str>,
         settings: &Settings,
-    ) -> Result<Option<Self>> {
-        let Place::Either(reference) = place else { return Ok(None) };
-        unless_useless(Self::stored(reference, &platform(typed)?, settings).await, settings)
+    ) -> Result<Stored<Self>> {
+        let Place::Either(reference) = place else { return Ok(Stored::Absent) };
+        Stored::of(Self::stored(reference, &platform(typed)?, settings).await, settings)
     }
 
     /// The image that a pull brings, as soon as its config is there.
