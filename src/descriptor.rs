@@ -72,6 +72,12 @@ fn platform<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Platfor
 }
 
 impl Descriptor {
+    /// Whether it is a layer that a registry need not hold, because it names other places to fetch it from. Without
+    /// those the type alone means nothing: nobody but the registry has it.
+    pub fn is_foreign(&self) -> bool {
+        self.media_type.is_foreign() && !self.urls.is_empty()
+    }
+
     /// Describes these bytes.
     pub fn of(media_type: MediaType, bytes: &[u8]) -> Self {
         Self::new(media_type, Digest::sha256(bytes), bytes.len() as u64)

@@ -75,8 +75,10 @@ pub enum Matter {
     NoStorePath,
     /// The index lacks the platform.
     NoPlatform,
-    /// The index names manifests that are not there.
+    /// The index names manifests that are not there; a pull could bring them.
     NoChildren,
+    /// The index names manifests that are not there, and others that are.
+    ChildrenGone,
     /// The registry does not know the repository.
     NoRepository,
     /// The registry does not have the manifest.

@@ -62,6 +62,11 @@ impl MediaType {
         self.is_index() || self.is_manifest() || self.is_artifact_manifest()
     }
 
+    /// Whether it names a manifest of a kind that is read as no document: a registry keeps those apart from blobs.
+    pub fn is_unknown_manifest(&self) -> bool {
+        !self.is_document() && self.0.contains("manifest")
+    }
+
     /// Whether it is Docker's schema 1, which was never content-addressed.
     pub fn is_schema1(&self) -> bool {
         self.0.starts_with("application/vnd.docker.distribution.manifest.v1+")

@@ -55,14 +55,11 @@ impl Walk {
 
     fn look_into(&mut self, document: &Document, archive: &Inner) {
         self.digests.insert(document.digest().clone());
-        match document.content() {
-            Content::Manifest(_) | Content::Artifact(_) => {
-                // A foreign layer is where it was, unless somebody asked for it.
-                let comes =
-                    |blob: &&Descriptor| !blob.media_type.is_foreign() || archive.has(&blob.digest);
-                self.digests.extend(document.blobs().filter(comes).map(|blob| blob.digest.clone()));
-            }
-            Content::Index(index) => self.meet(index.manifests.iter()),
+        // A foreign layer is where it was, unless somebody asked for it.
+        let comes = |blob: &&Descriptor| !blob.is_foreign() || archive.has(&blob.digest);
+        self.digests.extend(document.blobs().filter(comes).map(|blob| blob.digest.clone()));
+        if let Content::Index(index) = document.content() {
+            self.meet(index.manifests.iter());
         }
     }
 }

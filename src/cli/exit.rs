@@ -52,6 +52,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Matter::NoChildren => {
             "choose what to move with --platform, or pull it with --all-platforms first"
         }
+        Matter::ChildrenGone => "choose what is there with --platform",
         Matter::NoRepository => "check the name of the repository",
         Matter::NoManifest => "`rpull tags REPO` lists the tags of a repository",
         Matter::Credential => "log in with `rpull login HOST`, or give --creds USER:PASS",

@@ -156,14 +156,23 @@ impl Document {
         }
     }
 
-    /// The blobs that it names itself, in the order they are listed: config first, then layers. An index names none.
+    /// The blobs that it names itself, in the order they are listed: config first, then layers. Of an index it is what
+    /// it lists that is no document: content may be of any type, as in `BuildKit`'s cache.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
-        let (config, blobs): (_, &[Descriptor]) = match &self.content {
-            Content::Manifest(manifest) => (Some(&manifest.config), &manifest.layers),
-            Content::Artifact(artifact) => (None, &artifact.blobs),
-            Content::Index(_) => (None, &[]),
+        let (config, blobs, listed): (_, &[Descriptor], &[Descriptor]) = match &self.content {
+            Content::Manifest(manifest) => (Some(&manifest.config), &manifest.layers, &[]),
+            Content::Artifact(artifact) => (None, &artifact.blobs, &[]),
+            Content::Index(index) => (None, &[], &index.manifests),
         };
-        config.into_iter().chain(blobs)
+        let listed = listed.iter().filter(|entry| !entry.media_type.is_document());
+        config.into_iter().chain(blobs).chain(listed)
+    }
+}
+
+impl Index {
+    /// Entries that are no documents but blobs.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        self.manifests.iter().filter(|entry| !entry.media_type.is_document())
     }
 }
 

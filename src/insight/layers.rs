@@ -63,7 +63,7 @@ pub fn layers(manifest: &Manifest, config: &ImageConfig) -> Vec<LayerRow> {
 fn kind(index: usize, layer: &Descriptor, step: Step<'_>) -> LayerKind {
     match step.entry {
         _ if index == 0 => LayerKind::Base,
-        _ if layer.media_type.is_foreign() => LayerKind::Foreign,
+        _ if layer.is_foreign() => LayerKind::Foreign,
         Some(entry) => did(entry),
         None => LayerKind::Other,
     }
@@ -135,6 +135,7 @@ mod tests {
         let mut manifest = manifest(&["base", "update", "app"]);
         for layer in &mut manifest.layers[..2] {
             layer.media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".into();
+            layer.urls = vec!["https://layers.example/update".into()];
         }
         let mut config = config(3, &["Apply image", "Install update", "cmd /S /C mkdir x"]);
         config.rootfs.diff_ids[2] = manifest.layers[2].digest.clone();

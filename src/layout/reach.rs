@@ -93,22 +93,28 @@ impl Reach {
     fn below(&mut self, root: &Path, document: &Document, depth: usize) -> Result<()> {
         match document.content() {
             Content::Manifest(_) | Content::Artifact(_) => {
-                for blob in document.blobs() {
-                    let here =
-                        blob.digest.algorithm().is_ok() && self.kept.insert(blob.digest.clone());
-                    if here && !blob.media_type.is_foreign() {
-                        self.needed.push(blob.digest.clone());
-                    }
-                }
+                document.blobs().for_each(|blob| self.blob(blob));
             }
             Content::Index(index) if depth < MAX_DEPTH => {
                 for child in &index.manifests {
                     self.document(root, child, false, depth + 1)?;
                 }
+                // One that is for a platform may not have been pulled, like that platform's manifest.
+                let for_all = index.blobs().filter(|blob| blob.platform.is_none());
+                let here = for_all.filter(|blob| !blob.is_foreign());
+                let known = here.filter(|blob| blob.digest.algorithm().is_ok());
+                self.needed.extend(known.map(|blob| blob.digest.clone()));
             }
             Content::Index(_) => self.mentioned(root, document.bytes()),
         }
         Ok(())
+    }
+
+    fn blob(&mut self, blob: &Descriptor) {
+        let here = blob.digest.algorithm().is_ok() && self.kept.insert(blob.digest.clone());
+        if here && !blob.is_foreign() {
+            self.needed.push(blob.digest.clone());
+        }
     }
 
     /// Keeps everything that a document of unknown meaning mentions, and what that leads to.

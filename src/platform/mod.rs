@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::select::{available, matches, select};
+pub use self::select::{available, matches, same_architecture, select};
 use crate::json::null_is_default;
 
 /// The platform an image runs on. Spec: image-spec `image-index.md`.

@@ -34,12 +34,19 @@ pub fn matches(wanted: &Platform, own: &Platform) -> bool {
     Rank::of(&wanted.normalised(), own).is_some()
 }
 
-/// The platforms that the entries have, each once, attestations left out.
+/// Whether both are of one architecture and system, whatever the variants: `amd64` machines run `386` as well, but that
+/// is another one.
+pub fn same_architecture(one: &Platform, other: &Platform) -> bool {
+    let (one, other) = (one.normalised(), other.normalised());
+    one.architecture == other.architecture && one.os == other.os
+}
+
+/// The platforms that the entries have manifests for, each once, attestations left out.
 pub fn available(entries: &[Descriptor]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     entries
         .iter()
-        .filter(|entry| !entry.is_attestation())
+        .filter(|entry| !entry.is_attestation() && entry.media_type.is_document())
         .filter_map(|entry| entry.platform.as_ref())
         .filter(|platform| !platform.is_unknown())
         .map(Platform::to_string)

@@ -27,7 +27,7 @@ pub(super) async fn open(
 ) -> Result<Body> {
     descriptor.digest.algorithm()?;
     let at_registry = open_here(repository, descriptor, from).await;
-    let wanted = descriptor.media_type.is_foreign() && repository.transport.options.foreign_layers;
+    let wanted = descriptor.is_foreign() && repository.transport.options.foreign_layers;
     match at_registry {
         Err(error) if wanted && error.kind() == ErrorKind::NotFound => {
             foreign::open(repository, descriptor, error).await

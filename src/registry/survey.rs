@@ -99,7 +99,7 @@ impl Known {
         }
     }
 
-    /// A registry need not hold what foreign layers name.
+    /// A registry need not hold layers of a foreign type: with `urls` none has to, and without them not all look.
     fn prove(&mut self, document: &Document) {
         self.proven.insert(document.digest().clone());
         match document.content() {
@@ -107,6 +107,7 @@ impl Known {
                 let held = document.blobs().filter(|blob| !blob.media_type.is_foreign());
                 self.proven.extend(held.map(|blob| blob.digest.clone()));
             }
+            // Not the blobs that it lists: many registries look only for its manifests.
             Content::Index(index) => {
                 let held = index.manifests.iter().filter(|child| child.media_type.is_document());
                 self.proven.extend(held.map(|child| child.digest.clone()));

@@ -109,20 +109,16 @@ impl Registry {
             let why = format!("{what} {digest} is not here");
             Err(Fault::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", why))
         };
-        match document.content() {
-            Content::Manifest(_) | Content::Artifact(_) => {
-                for blob in document.blobs().filter(|blob| !blob.media_type.is_foreign()) {
-                    match self.layout.stat(&blob.digest).await {
-                        Ok(found) if found.size == blob.size => {}
-                        _ => return lacks("blob", &blob.digest),
-                    }
-                }
+        for blob in document.blobs().filter(|blob| !blob.is_foreign()) {
+            match self.layout.stat(&blob.digest).await {
+                Ok(found) if found.size == blob.size => {}
+                _ => return lacks("blob", &blob.digest),
             }
-            Content::Index(index) => {
-                for child in index.manifests.iter().filter(|child| child.media_type.is_document()) {
-                    if self.layout.document(child).await.is_err() {
-                        return lacks("manifest", &child.digest);
-                    }
+        }
+        if let Content::Index(index) = document.content() {
+            for child in index.manifests.iter().filter(|child| child.media_type.is_document()) {
+                if self.layout.document(child).await.is_err() {
+                    return lacks("manifest", &child.digest);
                 }
             }
         }

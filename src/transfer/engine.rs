@@ -59,7 +59,7 @@ struct Image {
     error: Option<Error>,
     missing_blobs: usize,
     committed: bool,
-    /// Whether the target's word about blobs proved wrong, so that they were sent after all.
+    /// Whether the target's word about blobs proved wrong.
     sent_again: bool,
 }
 
@@ -264,18 +264,18 @@ impl<'a> Run<'a> {
     fn blob_failed(&mut self, at: usize, place: &str, error: &Error) -> bool {
         let of_all = matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted);
         let Some(blob) = self.plan.blobs.get_mut(at) else { return false };
-        let digest = &blob.descriptor.digest;
+        let descriptor = &blob.descriptor;
         blob.images.retain(|&image| {
             let same = self.wanted.get(image).is_some_and(|other| other.source.place() == place);
             let Some(image) = self.images.get_mut(image).filter(|_| of_all || same) else {
                 return true;
             };
-            let lies_beside =
-                !of_all && image.graph.as_mut().is_some_and(|graph| graph.leave_out(digest, error));
+            let Some(graph) = &mut image.graph else { return true };
+            let lies_beside = !of_all && graph.leave_out(&descriptor.digest, error);
             if lies_beside {
                 image.missing_blobs -= 1;
             } else {
-                image.error.get_or_insert_with(|| error.again());
+                image.error.get_or_insert_with(|| graph.told(descriptor, error));
             }
             !lies_beside
         });
@@ -361,7 +361,11 @@ impl<'a> Run<'a> {
             graph.learn_platforms(&*wanted.source, &**self.target).await;
             if let (Platforms::One(asked), [(_, Some(got))]) =
                 (&wanted.platforms, graph.manifests.as_slice())
-                && !platform::matches(&asked.platform, got)
+                && !asked.demanded
+                && (!platform::matches(&asked.platform, got)
+                    // What was chosen from an index was told of then.
+                    || graph.label.index.is_none()
+                        && !platform::same_architecture(&asked.platform, got))
             {
                 tracing::warn!(
                     "{} has no choice of platforms: it is {got}, not {}",

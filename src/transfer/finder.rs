@@ -6,10 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 
+use super::choice::Choice;
 use super::read::read_small;
 use super::subset;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Name, Source, Target};
+use crate::content::{Name, Source, SourceKind, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, Document, Index, Manifest};
@@ -23,27 +24,6 @@ const MAX_LISTED: usize = 30;
 
 /// Documents that are fetched at once.
 pub(super) const AT_ONCE: usize = 6;
-
-/// The platform that is wanted of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// Which one.
-    pub platform: Platform,
-    /// Whether somebody asked for it: then an image that leaves no choice must be for it too.
-    pub demanded: bool,
-}
-
-impl Choice {
-    /// What somebody asked for.
-    pub fn demanded(platform: Platform) -> Self {
-        Self { platform, demanded: true }
-    }
-
-    /// What fits best where nobody asked for anything.
-    pub fn preferred(platform: Platform) -> Self {
-        Self { platform, demanded: false }
-    }
-}
 
 /// A root document, and the manifest in it that was asked for.
 #[derive(Clone, Debug)]
@@ -66,11 +46,11 @@ pub async fn pick(
     let finder = Finder::new(source, reference, None, retry);
     let chosen = match (root.content(), choice) {
         (Content::Index(index), Some(choice)) => {
-            let (document, platform) = finder.choose(index, &choice.platform, 0).await?;
+            let (document, platform) = finder.choose(index, choice, 0).await?;
             document.on_platform(platform)
         }
-        (Content::Manifest(manifest), Some(Choice { platform, demanded: true })) => {
-            finder.check_platform(&root, manifest, platform).await?;
+        (Content::Manifest(manifest), Some(choice)) if choice.demanded => {
+            finder.check_platform(&root, manifest, choice).await?;
             root.clone()
         }
         _ => root.clone(),
@@ -112,7 +92,7 @@ impl<'f> Finder<'f> {
     pub(super) async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
         if !descriptor.media_type.is_document() {
             let why =
-                format!("the index names a {} where a manifest should be", descriptor.media_type);
+                format!("{} is a {}, not a manifest", descriptor.digest, descriptor.media_type);
             return Err(Error::new(ErrorKind::Document, self.reference).because(why));
         }
         match self.stored(descriptor).await? {
@@ -132,50 +112,55 @@ impl<'f> Finder<'f> {
     pub(super) fn choose<'a>(
         &'a self,
         index: &'a Index,
-        platform: &'a Platform,
+        choice: &'a Choice,
         depth: usize,
     ) -> BoxFuture<'a, Result<(Document, Option<Platform>)>> {
         Box::pin(async move {
             self.check_depth(depth)?;
+            let platform = &choice.platform;
             for entry in platform::select(platform, &index.manifests) {
-                if !entry.media_type.is_document() || self.was_in_vain(entry, platform)? {
+                let is_other = entry.platform.as_ref().is_some_and(|own| !choice.takes(own));
+                if !entry.media_type.is_document()
+                    || is_other
+                    || self.was_in_vain(entry, platform)?
+                {
                     continue;
                 }
                 let document = self.document(entry).await?;
                 match document.content() {
-                    Content::Index(nested) => {
-                        match self.choose(nested, platform, depth + 1).await {
-                            Err(error) if error.kind() == ErrorKind::NotFound => {
-                                let vain = (entry.digest.clone(), platform.to_string());
-                                self.looked_at().in_vain.insert(vain);
-                                self.in_vain()?;
-                            }
-                            chosen => return chosen,
+                    Content::Index(nested) => match self.choose(nested, choice, depth + 1).await {
+                        Err(error) if error.kind() == ErrorKind::NotFound => {
+                            let vain = (entry.digest.clone(), platform.to_string());
+                            self.looked_at().in_vain.insert(vain);
+                            self.in_vain()?;
                         }
-                    }
+                        chosen => return chosen,
+                    },
                     Content::Artifact(_) => {}
-                    Content::Manifest(_) if entry.platform.is_some() => {
-                        let platform = entry.platform.clone();
-                        return Ok((document, platform));
-                    }
                     Content::Manifest(manifest) => {
-                        let own = self.platform_of(manifest).await?;
-                        if platform::matches(platform, &own) {
+                        let own = match &entry.platform {
+                            Some(own) => own.clone(),
+                            None => self.platform_of(manifest).await?,
+                        };
+                        if choice.takes(&own) {
+                            self.tell_of_fallback(platform, &own);
                             return Ok((document, Some(own)));
                         }
                     }
                 }
             }
-            let there = platform::available(&index.manifests);
-            let there =
-                if there.is_empty() { "nothing that runs".to_owned() } else { there.join(", ") };
-            Err(Error::new(
-                ErrorKind::NotFound,
-                format!("platform {platform} of {}", self.reference),
-            )
-            .because(format!("the index has {there}"))
-            .about(Matter::NoPlatform))
+            let what = format!("platform {platform} of {}", self.reference);
+            Err(Error::new(ErrorKind::NotFound, what)
+                .because(format!("the index has {}", what_is_there(index)))
+                .about(Matter::NoPlatform))
         })
+    }
+
+    /// Machines of one architecture may run what was made for another, which is not what its name says.
+    fn tell_of_fallback(&self, wanted: &Platform, own: &Platform) {
+        if !platform::same_architecture(wanted, own) {
+            tracing::warn!("{}: not there for {wanted}; taking {own}", self.reference);
+        }
     }
 
     /// Whether the entry is an index that was found to lack the platform.
@@ -210,11 +195,14 @@ impl<'f> Finder<'f> {
     ) -> Result<Vec<Document>> {
         let mut chosen = Vec::new();
         for platform in platforms {
-            chosen.push(self.choose(index, platform, 0).await?.0);
+            // An index says which platform is which.
+            let choice = Choice::exact(platform.clone());
+            chosen.push(self.choose(index, &choice, 0).await?.0);
         }
-        let kept = subset::kept(index, &chosen.iter().map(Document::digest).collect());
+        let digests = chosen.iter().map(Document::digest).collect();
+        let kept = subset::kept(index, &digests, platforms);
         let mut documents = Vec::new();
-        for entry in &kept {
+        for entry in kept.iter().filter(|entry| entry.media_type.is_document()) {
             let document = self.document(entry).await?;
             documents.push(document.on_platform(entry.platform.clone()));
         }
@@ -227,13 +215,18 @@ impl<'f> Finder<'f> {
         &self,
         document: &Document,
         manifest: &Manifest,
-        wanted: &Platform,
+        choice: &Choice,
     ) -> Result<()> {
+        let wanted = &choice.platform;
         let own = match &document.descriptor().platform {
             Some(own) => own.clone(),
             None => self.platform_of(manifest).await?,
         };
-        if own.is_empty() || platform::matches(wanted, &own) {
+        if own.is_empty() {
+            return Ok(());
+        }
+        if choice.takes(&own) {
+            self.tell_of_fallback(wanted, &own);
             return Ok(());
         }
         Err(self.no_platform(wanted, &format!("it is there for {own} only")))
@@ -323,10 +316,17 @@ impl<'f> Finder<'f> {
             return Ok(());
         }
         let why = format!("its index names what is not there: {}", list(&missing));
+        let runs = |entry: &Descriptor| entry.platform.is_some() && !entry.is_attestation();
+        let mut there = entries.iter().filter(|entry| runs(entry) && !missing.contains(entry));
+        // Only what a pull fills can get the rest from somewhere.
+        let matter = match self.source.kind() {
+            SourceKind::Layout => Some(Matter::NoChildren),
+            _ => there.next().map(|_| Matter::ChildrenGone),
+        };
         Err(Error::new(ErrorKind::NotFound, self.reference)
             .at(self.source.place())
             .because(why)
-            .about(Matter::NoChildren))
+            .about(matter))
     }
 
     /// What is there of an index that names more, and the index where only one platform of it is; `None` where it is
@@ -379,6 +379,21 @@ impl<'f> Finder<'f> {
         let why = format!("indexes nest more than {MAX_INDEX_DEPTH} deep");
         Err(Error::new(ErrorKind::Document, self.reference).because(why))
     }
+}
+
+/// What an index has, for those who looked in vain for a platform.
+fn what_is_there(index: &Index) -> String {
+    let mut there = platform::available(&index.manifests);
+    let mut types: Vec<&str> = index.blobs().map(|blob| blob.media_type.as_str()).collect();
+    types.sort_unstable();
+    types.dedup();
+    if there.is_empty() {
+        there.push("nothing that runs".to_owned());
+    }
+    if !types.is_empty() {
+        there.push(format!("blobs ({})", types.join(", ")));
+    }
+    there.join(", ")
 }
 
 /// Entries of an index, for people: platforms, and how many attestations.

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt as _, stream};
 
 use super::attached::{self, Along, Attached};
-use super::finder::{AT_ONCE, Choice, Finder};
+use super::choice::Choice;
+use super::finder::{AT_ONCE, Finder};
+use super::subset;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Incoming, Label, Name, Source, Target};
 use crate::descriptor::{Descriptor, LARGEST_SIZE};
@@ -38,12 +40,29 @@ pub enum Platforms {
 
 impl Platforms {
     /// Those that somebody asked for.
-    fn demanded(&self) -> &[Platform] {
+    fn demanded(&self) -> Vec<Choice> {
+        let all = |platforms: &[Platform], choice: fn(Platform) -> Choice| {
+            platforms.iter().cloned().map(choice).collect()
+        };
         match self {
-            Self::One(Choice { platform, demanded: true }) => std::slice::from_ref(platform),
-            Self::Several(platforms) | Self::Only(platforms) => platforms,
-            Self::One(_) | Self::All | Self::Present | Self::Whole => &[],
+            Self::One(choice) if choice.demanded => vec![choice.clone()],
+            Self::Several(platforms) => all(platforms, Choice::demanded),
+            Self::Only(platforms) => all(platforms, Choice::exact),
+            Self::One(_) | Self::All | Self::Present | Self::Whole => Vec::new(),
         }
+    }
+
+    /// Whether a blob that an index lists comes along.
+    fn take(&self, blob: &Descriptor) -> bool {
+        match self {
+            Self::Several(platforms) => subset::is_for(blob, platforms),
+            _ => true,
+        }
+    }
+
+    /// Whether the name is to stand for the manifest itself, wherever it goes.
+    fn is_exact(&self) -> bool {
+        matches!(self, Self::One(choice) if choice.exact)
     }
 }
 
@@ -80,7 +99,7 @@ pub struct Graph {
     pub documents: Vec<Document>,
     /// Manifests among them, with the platform that the index gives each.
     pub manifests: Vec<(Descriptor, Option<Platform>)>,
-    /// Configs and layers, each once, in the order they are listed.
+    /// Configs, layers and what indexes list that is no manifest, each once, in the order they are listed.
     pub blobs: Vec<Descriptor>,
     /// What goes along with it, and comes to the target before it.
     pub attached: Vec<Attached>,
@@ -103,6 +122,19 @@ impl Graph {
     /// The document that gets the name.
     pub fn named(&self) -> Option<&Document> {
         self.documents.last()
+    }
+
+    /// Why one of its blobs did not arrive. What an index lists and is no manifest may be no blob either.
+    pub(super) fn told(&self, blob: &Descriptor, error: &Error) -> Error {
+        let lists = |document: &Document| {
+            matches!(document.content(), Content::Index(_))
+                && document.blobs().any(|listed| listed.digest == blob.digest)
+        };
+        if error.kind() != ErrorKind::NotFound || !self.all_documents().any(lists) {
+            return error.again();
+        }
+        let kind = &blob.media_type;
+        error.again().because(format!("its index lists it as {kind}, which is taken for a blob"))
     }
 
     /// Stores the documents, children before parents, the named one last; what goes along first of all. Gives the reason
@@ -139,12 +171,24 @@ impl Graph {
     }
 
     /// Lists the blobs of all documents.
-    fn list_blobs(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for one that is a manifest of a kind that is not known.
+    fn list_blobs(&mut self, wanted: &Wanted) -> Result<()> {
         let mut seen = HashSet::new();
         let mut blobs = Vec::new();
         for document in self.all_documents() {
-            let new = document.blobs().filter(|blob| seen.insert(blob.digest.clone()));
-            blobs.extend(new.cloned());
+            let is_index = matches!(document.content(), Content::Index(_));
+            for blob in document.blobs().filter(|blob| !is_index || wanted.platforms.take(blob)) {
+                if is_index && blob.media_type.is_unknown_manifest() {
+                    let why =
+                        format!("its index names a {}, which rpull cannot move", blob.media_type);
+                    return Err(Error::new(ErrorKind::Unsupported, &wanted.reference).because(why));
+                }
+                if seen.insert(blob.digest.clone()) {
+                    blobs.push(blob.clone());
+                }
+            }
         }
         self.blobs = blobs;
         check_sizes(self)
@@ -189,7 +233,7 @@ pub(super) async fn resolve_all(
             let found = attached::find(&graph, wanted, target, along, retry).await?;
             graph.attached = found.attached;
             graph.unread = found.unread.map(Arc::new);
-            graph.list_blobs()?;
+            graph.list_blobs(wanted)?;
         }
         let own = graph.all_documents().count() + graph.blobs.len();
         check_together(named.fetch_add(own, Ordering::Relaxed) + own, wanted)?;
@@ -226,7 +270,7 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
     }
     let (documents, mut index) = documents(&finder, &wanted.platforms, found).await?;
     // A registry does not know what a manifest was chosen from: there the name stands for the manifest itself.
-    index.take_if(|_| !matches!(wanted.target_name, Name::Ref(_)));
+    index.take_if(|_| wanted.platforms.is_exact() || !matches!(wanted.target_name, Name::Ref(_)));
     if let Some(stands_for) = index.as_ref().or(documents.last()) {
         root = stands_for.descriptor().clone();
     }
@@ -245,7 +289,7 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
     let manifests = manifests.filter(|descriptor| !descriptor.media_type.is_index());
     graph.manifests =
         manifests.map(|manifest| (manifest.clone(), manifest.platform.clone())).collect();
-    graph.list_blobs()?;
+    graph.list_blobs(wanted)?;
     let incoming =
         Incoming { documents: &graph.documents, label: &graph.label, source: &*wanted.source };
     graph.complete = target.survey(incoming).await?;
@@ -266,24 +310,27 @@ async fn documents(
     };
     match (platforms, root.content()) {
         (platforms, Content::Artifact(_)) => {
-            if let Some(platform) = platforms.demanded().first() {
-                return Err(finder.no_platform(platform, "it is an artifact and runs nowhere"));
+            if let Some(choice) = platforms.demanded().first() {
+                return Err(
+                    finder.no_platform(&choice.platform, "it is an artifact and runs nowhere")
+                );
             }
             return Ok((vec![root], chosen_from));
         }
         (platforms, Content::Manifest(manifest)) => {
-            for platform in platforms.demanded() {
-                finder.check_platform(&root, manifest, platform).await?;
+            for choice in platforms.demanded() {
+                finder.check_platform(&root, manifest, &choice).await?;
             }
             return Ok((vec![root], chosen_from));
         }
         (Platforms::One(choice), Content::Index(index)) => {
-            let (document, platform) = finder.choose(index, &choice.platform, 0).await?;
+            let (document, platform) = finder.choose(index, choice, 0).await?;
             return Ok((vec![document.on_platform(platform)], Some(root)));
         }
         (Platforms::Several(platforms), Content::Index(index)) => {
             for platform in platforms {
-                let (document, platform) = finder.choose(index, platform, 0).await?;
+                let choice = Choice::demanded(platform.clone());
+                let (document, platform) = finder.choose(index, &choice, 0).await?;
                 if !found.iter().any(|known: &Document| known.digest() == document.digest()) {
                     found.push(document.on_platform(platform));
                 }
@@ -317,8 +364,9 @@ fn check_sizes(graph: &Graph) -> Result<()> {
     let sizes: HashMap<&Digest, u64> =
         graph.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
     for document in graph.all_documents() {
-        if let Some(odd) = document.blobs().find(|blob| sizes.get(&blob.digest) != Some(&blob.size))
-        {
+        let differs =
+            |blob: &&Descriptor| sizes.get(&blob.digest).is_some_and(|size| *size != blob.size);
+        if let Some(odd) = document.blobs().find(differs) {
             let why = format!("blob {} has two sizes", odd.digest);
             return Err(Error::new(ErrorKind::Document, format!("manifest {}", document.digest()))
                 .because(why));

@@ -10,6 +10,7 @@
 
 mod attached;
 mod blob;
+mod choice;
 mod engine;
 mod feed;
 mod feeds;
@@ -29,9 +30,10 @@ mod tally;
 mod throttle;
 
 pub use self::attached::{Along, Attached};
+pub use self::choice::Choice;
 pub use self::engine::{Finished, transfer};
 pub use self::feeds::{Feeder, Feeds};
-pub use self::finder::{Choice, Picked, pick};
+pub use self::finder::{Picked, pick};
 pub use self::graph::{Graph, Platforms, Wanted, resolve};
 pub use self::growing::{GrowingBlob, OpenStored};
 pub use self::options::Options;

@@ -126,7 +126,7 @@ impl Plan {
         for blob in &mut blobs {
             blob.state = match target.holds(&blob.descriptor).await? {
                 Holding::Whole => State::Shared,
-                _ if blob.descriptor.media_type.is_foreign() && !foreign_layers => State::Skipped,
+                _ if blob.descriptor.is_foreign() && !foreign_layers => State::Skipped,
                 Holding::Partial(bytes) if bytes <= blob.descriptor.size => State::Partial(bytes),
                 Holding::Mountable => State::Mountable,
                 _ => State::Missing,

@@ -8,18 +8,34 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, Index};
 use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, Platform};
 
 /// Annotation of an attestation's entry: the digest of the manifest that it is about (`BuildKit`).
 const ABOUT: &str = "vnd.docker.reference.digest";
 
-/// The entries that are kept with these manifests: themselves, and what attests them.
-pub(super) fn kept<'a>(index: &'a Index, chosen: &HashSet<&Digest>) -> Vec<&'a Descriptor> {
+/// The entries that are kept with these manifests: themselves, what attests them, and blobs that are not for another
+/// platform.
+pub(super) fn kept<'a>(
+    index: &'a Index,
+    chosen: &HashSet<&Digest>,
+    platforms: &[Platform],
+) -> Vec<&'a Descriptor> {
     let about_chosen = |entry: &Descriptor| {
         let about = entry.annotations.get(ABOUT).filter(|_| entry.is_attestation());
         about.is_some_and(|about| chosen.iter().any(|digest| digest.as_str() == about))
     };
-    let is_kept = |entry: &&Descriptor| chosen.contains(&entry.digest) || about_chosen(entry);
+    let is_kept = |entry: &&Descriptor| {
+        chosen.contains(&entry.digest)
+            || about_chosen(entry)
+            || (!entry.media_type.is_document() && is_for(entry, platforms))
+    };
     index.manifests.iter().filter(is_kept).collect()
+}
+
+/// Whether a blob that an index lists belongs to one of these platforms; what names none belongs to all.
+pub(super) fn is_for(blob: &Descriptor, platforms: &[Platform]) -> bool {
+    let Some(own) = &blob.platform else { return true };
+    platforms.iter().any(|wanted| platform::matches(wanted, own))
 }
 
 /// The index with only these entries: all else in it, known or not, stays as it was.
@@ -80,7 +96,7 @@ mod tests {
         let root = index(&[("a", ""), ("b", ""), ("c", "a"), ("d", "b")]);
         let Content::Index(view) = root.content() else { panic!("an index") };
         let chosen: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
-        let kept_entries = kept(view, &HashSet::from([&chosen]));
+        let kept_entries = kept(view, &HashSet::from([&chosen]), &[]);
         let rewritten = rewrite(&root, &kept_entries).unwrap();
         assert_eq!(rewritten.bytes(), index(&[("a", ""), ("c", "a")]).bytes());
         let all: Vec<&Descriptor> = view.manifests.iter().collect();

@@ -80,7 +80,7 @@ async fn of_an_index_whose_platforms_are_not_all_there_those_are_loaded_that_are
     // Whoever wants everything is told what there is to choose from.
     let all = cli.run(&["load", "--all-platforms", "one.tar"]).await;
     all.expect(3, "names what is not there: linux/amd64, linux/s390x, 2 attestations");
-    all.expect(3, "hint: choose what to move with --platform");
+    all.expect(3, "hint: choose what is there with --platform");
     // Several, and what was loaded before counts as there.
     write("two.tar", &[&amd]);
     let loaded = cli.json(&["load", "--json", "two.tar"]).await;

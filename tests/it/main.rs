@@ -70,6 +70,10 @@ mod fixtures;
 #[cfg(test)]
 mod flatten;
 #[cfg(test)]
+mod foreign_layers;
+#[cfg(test)]
+mod index_blobs;
+#[cfg(test)]
 mod layer_agreement;
 #[cfg(test)]
 mod layer_entries;
@@ -105,6 +109,8 @@ mod overlay_vectors;
 mod partials;
 #[cfg(test)]
 mod patience;
+#[cfg(test)]
+mod platforms;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]

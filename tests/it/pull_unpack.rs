@@ -200,6 +200,7 @@ async fn a_foreign_layer_is_brought_because_files_need_it() {
     let mut manifest: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
     let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
     manifest["layers"][1]["mediaType"] = json!(foreign);
+    manifest["layers"][1]["urls"] = json!(["http://127.0.0.1:1/layer"]);
     let kind = held.manifest.descriptor.media_type.as_str();
     registry.document("team/app", Some("foreign"), kind, manifest.to_string());
     let name = format!("{}:foreign", registry.repository("team/app"));

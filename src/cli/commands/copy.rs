@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::destination::Destination;
-use super::moving::{Run, chunk_size, named_platforms};
+use super::moving::{Run, chunk_size, named_to_pass_on};
 use super::open::{Opened, open_place};
 use crate::cli::args::Copy;
 use crate::cli::settings::Settings;
@@ -28,7 +28,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     destination.fits(args.all_tags)?;
     let along = Along { referrers: args.referrers, digest_tags: args.digest_tags };
     destination.takes(along)?;
-    let named = named_platforms(&args.moving, Platforms::Only)?;
+    let named = named_to_pass_on(&args.moving)?;
     let platforms = destination.platforms(named, Platforms::All)?;
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?.with(along);

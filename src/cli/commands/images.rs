@@ -58,17 +58,24 @@ impl Row {
 
     async fn read(&mut self, store: &Layout) -> Result<()> {
         let root = store.document(&self.entry.descriptor).await?;
-        let mut manifests = Vec::new();
+        let (mut manifests, mut counted) = (Vec::new(), HashSet::new());
         match root.content() {
             Content::Manifest(_) | Content::Artifact(_) => manifests.push(root),
             Content::Index(index) => {
-                for child in index.manifests.iter().filter(|child| !child.is_attestation()) {
+                let documents =
+                    index.manifests.iter().filter(|child| child.media_type.is_document());
+                for child in documents.filter(|child| !child.is_attestation()) {
                     // A platform that was not pulled is no fault.
                     manifests.extend(store.document(child).await.ok());
                 }
+                for blob in index.blobs() {
+                    let is_here = store.stat(&blob.digest).await.is_ok();
+                    if is_here && counted.insert(blob.digest.clone()) {
+                        self.size += blob.size;
+                    }
+                }
             }
         }
-        let mut counted = HashSet::new();
         for document in &manifests {
             self.add(store, document, &mut counted).await?;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::archive::read;
 use super::destination::Destination;
-use super::moving::{Run, named_platforms};
+use super::moving::{Run, named_to_keep};
 use crate::archive::Archive;
 use crate::cli::args::Load;
 use crate::cli::settings::Settings;
@@ -17,7 +17,7 @@ use crate::reference::Reference;
 use crate::transfer::{Platforms, Wanted};
 
 pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitCode> {
-    let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::Present);
+    let platforms = named_to_keep(&args.moving, Platforms::Only)?.unwrap_or(Platforms::Present);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::LOAD, settings, &cancel)?;
     let reading = read(args.file.clone(), None);

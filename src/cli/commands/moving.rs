@@ -98,9 +98,22 @@ pub(super) fn options(
     })
 }
 
-/// The platforms that were named; `several` says what more than one means.
-pub(super) fn named_platforms(
+/// The platforms that were named for a place that keeps images: of an index it keeps the rest in mind.
+pub(super) fn named_to_keep(
     moving: &Moving,
+    several: fn(Vec<Platform>) -> Platforms,
+) -> Result<Option<Platforms>> {
+    named(moving, Choice::demanded, several)
+}
+
+/// The platforms that were named of images that are passed on: what arrives is exactly that.
+pub(super) fn named_to_pass_on(moving: &Moving) -> Result<Option<Platforms>> {
+    named(moving, Choice::exact, Platforms::Only)
+}
+
+fn named(
+    moving: &Moving,
+    one: fn(Platform) -> Choice,
     several: fn(Vec<Platform>) -> Platforms,
 ) -> Result<Option<Platforms>> {
     if moving.all_platforms {
@@ -108,7 +121,7 @@ pub(super) fn named_platforms(
     }
     Ok(match moving.platform.as_slice() {
         [] => None,
-        [one] => Some(Platforms::One(Choice::demanded(one.parse()?))),
+        [typed] => Some(Platforms::One(one(typed.parse()?))),
         more => Some(several(more.iter().map(|text| text.parse()).collect::<Result<_>>()?)),
     })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
-use super::moving::{Run, named_platforms};
+use super::moving::{Run, named_to_keep};
 use crate::cli::args::{Layers, Moving, OnePlatform, Pull, Unpack};
 use crate::cli::settings::{Settings, existing_layout, not_in_store, platform};
 use crate::cli::signals::{self, opened_unless_cancelled, unless_cancelled};
@@ -43,7 +43,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     let several = args.all_tags || args.images.len() > 1;
     let destination = Destination::of_pull(args.output.as_deref())?;
     destination.fits(several)?;
-    let named = named_platforms(&args.moving, Platforms::Several)?;
+    let named = named_to_keep(&args.moving, Platforms::Several)?;
     let platforms = destination.platforms(named, Platforms::One(platform(None)?))?;
     let wanted = if settings.offline && !args.all_tags {
         in_store(&references, &platforms, &destination, settings, &cancel).await?

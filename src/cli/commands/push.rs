@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::destination::Destination;
-use super::moving::{Run, chunk_size, named_platforms};
+use super::moving::{Run, chunk_size, named_to_pass_on};
 use super::open::{Opened, open_place};
 use crate::cli::args::Push;
 use crate::cli::settings::Settings;
@@ -28,7 +28,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     };
     settings.check_creds(source.at_registry().into_iter().chain([&reference]))?;
     let chunk_size = chunk_size(args.chunk_size.as_deref())?;
-    let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
+    let platforms = named_to_pass_on(&args.moving)?.unwrap_or(Platforms::All);
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::PUSH, settings, &cancel)?;
     let destination = Destination::at_registry(reference.clone(), chunk_size, true)?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::archive::NewArchive;
 use super::destination::Destination;
-use super::moving::{Run, named_platforms};
+use super::moving::{Run, named_to_pass_on};
 use super::open::{Opened, open_place};
 use super::since;
 use crate::archive::Output;
@@ -24,7 +24,7 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     let parse = |text: &String| Place::parse(text, PlainMeans::Store);
     let places = args.images.iter().map(parse).collect::<Result<Vec<_>>>()?;
     let output = output(&args.output, args.moving.plan, settings)?;
-    let platforms = named_platforms(&args.moving, Platforms::Only)?.unwrap_or(Platforms::All);
+    let platforms = named_to_pass_on(&args.moving)?.unwrap_or(Platforms::All);
     // Before signals are caught: whoever writes the inventory into a pipe may never come.
     let left_out = match &args.since {
         Some(path) => since::held(path, settings).await?,

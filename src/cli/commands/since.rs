@@ -75,12 +75,14 @@ async fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Di
             continue;
         }
         match store.document(&descriptor).await {
-            Ok(document) => match document.content() {
-                Content::Index(index) => left.extend(index.manifests.iter().cloned()),
-                Content::Manifest(_) | Content::Artifact(_) => {
-                    held.extend(document.blobs().map(|blob| blob.digest.clone()));
+            Ok(document) => {
+                held.extend(document.blobs().map(|blob| blob.digest.clone()));
+                if let Content::Index(index) = document.content() {
+                    let documents =
+                        index.manifests.iter().filter(|one| one.media_type.is_document());
+                    left.extend(documents.cloned());
                 }
-            },
+            }
             Err(error) => tracing::info!("{}: its blobs are saved too", error.chain()),
         }
     }

@@ -51,13 +51,13 @@ pub(crate) struct Index {
 }
 
 impl Piece {
-    fn new(media_type: MediaType, bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn new(media_type: MediaType, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let descriptor = Descriptor::of(media_type, &bytes);
         Self { descriptor, bytes }
     }
 
-    fn json(media_type: MediaType, value: &Value) -> Self {
+    pub(crate) fn json(media_type: MediaType, value: &Value) -> Self {
         Self::new(media_type, value.to_string())
     }
 
@@ -240,7 +240,7 @@ impl Index {
 }
 
 impl Piece {
-    fn publish(&self, registry: &Registry, repository: &str, tag: Option<&str>) {
+    pub(crate) fn publish(&self, registry: &Registry, repository: &str, tag: Option<&str>) {
         registry.document(repository, tag, self.descriptor.media_type.as_str(), self.bytes.clone());
     }
 }

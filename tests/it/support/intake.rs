@@ -112,8 +112,10 @@ impl Shelf {
         let repositories = self.repositories.lock().unwrap();
         let known = repositories.get(repository);
         let mut children = list("manifests").filter_map(digest);
-        let unknown =
-            |digest: &String| known.is_none_or(|held| !held.documents.contains_key(digest));
+        // An index may list blobs.
+        let unknown = |digest: &String| {
+            absent(digest) && known.is_none_or(|held| !held.documents.contains_key(digest))
+        };
         missing_blob.or_else(|| children.find(unknown))
     }
 }

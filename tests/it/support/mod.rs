@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "the tests of the client come with the client")]
 
 pub(crate) mod assertions;
+pub(crate) mod cache;
 pub(crate) mod canary;
 pub(crate) mod certs;
 pub(crate) mod cli;

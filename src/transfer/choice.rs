@@ -1,0 +1,61 @@
+//! The platform that is wanted, and what may be taken in its place.
+
+use crate::platform::{self, Platform};
+
+/// The platform that is wanted of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Which one.
+    pub platform: Platform,
+    /// Whether somebody asked for it: then an image that leaves no choice must be for it too.
+    pub demanded: bool,
+    /// Whether nothing else will do: another architecture is never taken in its place, though its machines run it.
+    pub exact: bool,
+}
+
+impl Choice {
+    /// What somebody asked for.
+    pub fn demanded(platform: Platform) -> Self {
+        Self { platform, demanded: true, exact: false }
+    }
+
+    /// What somebody asked for, to be passed on under its name.
+    pub fn exact(platform: Platform) -> Self {
+        Self { platform, demanded: true, exact: true }
+    }
+
+    /// What fits best where nobody asked for anything.
+    pub fn preferred(platform: Platform) -> Self {
+        Self { platform, demanded: false, exact: false }
+    }
+
+    /// Whether an image of this platform is what was wanted.
+    pub(super) fn takes(&self, own: &Platform) -> bool {
+        let runs = platform::matches(&self.platform, own);
+        runs && (!self.exact || platform::same_architecture(&self.platform, own))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_choice_takes_variants_but_no_other_architecture() {
+        let platform = |text: &str| text.parse::<Platform>().unwrap();
+        for (wanted, own, by_default, exactly) in [
+            ("linux/arm64", "linux/arm64/v8", true, true),
+            ("linux/arm64", "linux/arm/v7", true, false),
+            ("linux/arm/v7", "linux/arm/v6", true, true),
+            ("linux/amd64/v3", "linux/amd64", true, true),
+            ("linux/amd64", "linux/386", true, false),
+            ("linux/amd64", "linux/arm64", false, false),
+            ("linux/amd64", "windows/amd64", false, false),
+        ] {
+            let takes = |choice: Choice| choice.takes(&platform(own));
+            assert_eq!(takes(Choice::preferred(platform(wanted))), by_default, "{wanted} {own}");
+            assert_eq!(takes(Choice::demanded(platform(wanted))), by_default, "{wanted} {own}");
+            assert_eq!(takes(Choice::exact(platform(wanted))), exactly, "{wanted} {own}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A platform that was asked for is that platform; where a machine runs another one as well, that is told.
+
+use serde_json::json;
+
+use crate::support::cli::Cli;
+use crate::support::images::{Family, Image, image, index, layer};
+use crate::support::registry::Registry;
+
+const NOTICE: &str = "warning: ";
+
+fn only(architecture: &str) -> Image {
+    image(Family::Oci, architecture, &[layer(&[("a", architecture.as_bytes())])])
+}
+
+#[tokio::test]
+async fn copy_of_typed_platform_takes_no_other_architecture() {
+    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    index(Family::Oci, &[("arm", only("arm"))]).publish(&from, "many", "1");
+    only("arm").publish(&from, "one", Some("1"));
+    let wanted = ["--platform", "linux/arm64"];
+    for (name, there) in [("many", "the index has linux/arm"), ("one", "it is there for linux/arm")]
+    {
+        let source = from.repository(name) + ":1";
+        for target in [to.repository("x") + ":1", "oci:l:x".into(), "oci-archive:a.tar:x".into()] {
+            cli.run(&[&["copy", &source, &target], &wanted[..]].concat()).await.expect(3, there);
+        }
+        // It is not even one of several.
+        let two = ["--platform", "linux/arm", "--platform", "linux/arm64"];
+        cli.run(&[&["copy", &source, "oci:l:x"], &two[..]].concat()).await.expect(3, "");
+        assert_eq!(to.tagged("x", "1"), None);
+        // Variants of one architecture are one architecture.
+        let v7 = ["--platform", "linux/arm/v7"];
+        let copied = cli.run(&[&["copy", &source, "oci:l:x"], &v7[..]].concat()).await;
+        assert!(!copied.expect(0, "").stderr.contains(NOTICE), "{}", copied.stderr);
+    }
+}
+
+#[tokio::test]
+async fn platform_of_another_architecture_is_taken_with_a_notice() {
+    let (registry, cli) = (Registry::start().await, Cli::new());
+    index(Family::Oci, &[("arm", only("arm"))]).publish(&registry, "many", "1");
+    only("arm").publish(&registry, "one", Some("1"));
+    let wanted = ["--platform", "linux/arm64"];
+    for name in ["many", "one"] {
+        let source = registry.repository(name) + ":1";
+        let notice = format!("{NOTICE}{source}: not there for linux/arm64; taking linux/arm");
+        for words in
+            [&["pull"][..], &["unpack", "--no-store"], &["history"], &["inspect"], &["config"]]
+        {
+            let root = if words[0] == "unpack" { vec!["root"] } else { vec![] };
+            let words = [words, &wanted, &[&source], &root].concat();
+            let output = cli.run(&words).await;
+            output.expect(0, &notice);
+            assert_eq!(output.stderr.matches(NOTICE).count(), 1, "{words:?}: {}", output.stderr);
+            drop(std::fs::remove_dir_all(cli.dir().join("root")));
+        }
+        let environment = Cli::new().env("DOCKER_DEFAULT_PLATFORM", "linux/arm64");
+        environment.run(&["pull", &source]).await.expect(0, &notice);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn platform_of_host_falls_back_with_a_notice() {
+    let (registry, cli) = (Registry::start().await, Cli::new());
+    index(Family::Oci, &[("386", only("386"))]).publish(&registry, "many", "1");
+    only("386").publish(&registry, "one", Some("1"));
+    for (name, told) in [
+        ("many", "not there for linux/amd64; taking linux/386"),
+        ("one", "it is linux/386, not linux/amd64"),
+    ] {
+        let source = registry.repository(name) + ":1";
+        for words in [&["pull", &source][..], &["copy", &source, "docker-archive:d.tar"]] {
+            let output = cli.run(words).await;
+            output.expect(0, told);
+            assert_eq!(output.stderr.matches(NOTICE).count(), 1, "{words:?}: {}", output.stderr);
+        }
+    }
+}
+
+#[tokio::test]
+async fn copy_of_one_platform_prints_the_digest_that_has_the_name() {
+    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let both = index(Family::Oci, &[("amd64", only("amd64")), ("arm64", only("arm64"))]);
+    both.publish(&from, "app", "1");
+    let (source, child) = (from.repository("app") + ":1", both.images[1].manifest.digest());
+    let wanted = ["--platform", "linux/arm64"];
+    let names = [
+        to.repository("app") + ":1",
+        "oci:l:x".into(),
+        "oci-archive:a.tar:x".into(),
+        "store:x".into(),
+    ];
+    for target in &names {
+        let report = cli.json(&[&["copy", "--json", &source, target], &wanted[..]].concat()).await;
+        assert_eq!(
+            (&report["digest"], &report["manifest"]),
+            (&json!(child), &json!(child)),
+            "{target}"
+        );
+        let printed = cli.run(&[&["copy", &source, target], &wanted[..]].concat()).await;
+        let line = printed.expect(0, "").stdout.trim_end().to_owned();
+        assert!(line.ends_with(&format!("@{child}")), "{target}: {line}");
+        let found = cli.run(&["digest", target]).await;
+        assert_eq!(found.expect(0, "").stdout.trim_end(), child.as_str(), "{target}");
+    }
+    let listed = std::fs::read_to_string(cli.dir().join("l/index.json")).unwrap();
+    assert!(listed.contains(child.as_str()) && !listed.contains(both.document.digest().as_str()));
+}
+
+#[tokio::test]
+async fn copy_of_index_without_a_child_hints_at_what_helps() {
+    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let both = index(Family::Oci, &[("amd64", only("amd64")), ("arm64", only("arm64"))]);
+    // The registry lost one child, as clean-ups do; another lost all of them.
+    both.images[0].publish(&from, "some", None);
+    both.attestations.iter().for_each(|one| one.publish(&from, "some", None));
+    both.document.publish(&from, "some", Some("1"));
+    both.document.publish(&from, "none", Some("1"));
+    let target = to.repository("x") + ":1";
+    let some = cli.run(&["copy", &(from.repository("some") + ":1"), &target]).await;
+    some.expect(3, "names what is not there: linux/arm64");
+    some.expect(3, "hint: choose what is there with --platform");
+    assert!(!some.stderr.contains("--all-platforms"), "{}", some.stderr);
+    let none = cli.run(&["copy", &(from.repository("none") + ":1"), &target]).await;
+    assert!(!none.expect(3, "linux/amd64, linux/arm64").stderr.contains("hint"), "{}", none.stderr);
+    // A store can be filled.
+    from.document(
+        "some",
+        Some("2"),
+        "application/vnd.oci.image.index.v1+json",
+        both.document.bytes.clone(),
+    );
+    let name = from.repository("some") + ":2";
+    cli.run(&["pull", "--platform", "linux/amd64", "--platform", "linux/amd64", &name])
+        .await
+        .expect(0, "");
+    cli.run(&["push", &name, &target]).await.expect(3, "pull it with --all-platforms first");
+}
