@@ -37,7 +37,7 @@ fn descriptor(media_type: &str, digest: &Digest, bytes: &[u8]) -> Value {
 
 #[tokio::test]
 async fn prune_keeps_what_documents_of_unknown_kinds_mention() {
-    const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+    const ARTIFACT: &str = "application/vnd.example.artifact.v1+json";
     let (_registry, _, name) = published().await;
     for in_index in [false, true] {
         let cli = Cli::new();
