@@ -182,6 +182,8 @@ mod unpack_debian;
 #[cfg(test)]
 mod unpack_disk;
 #[cfg(test)]
+mod unpack_endings;
+#[cfg(test)]
 mod unpack_leftovers;
 #[cfg(test)]
 mod unpack_peers;

@@ -1,0 +1,174 @@
+//! Files of an image while its layers arrive: whatever becomes of a layer, the command ends, says why, and leaves nothing
+//! beside the target directory.
+
+use std::path::Path;
+
+use futures_util::future::join_all;
+
+use crate::support::cli::{Cli, Output};
+use crate::support::entries::{Item, layer_of};
+use crate::support::http::{Fault, Reply};
+use crate::support::images::{Family, Image, image, random_blob};
+use crate::support::live::needs;
+use crate::support::registry::Registry;
+use crate::support::tree::names;
+
+/// Three layers that each take several reads.
+fn sample() -> Image {
+    let layer =
+        |number: u64| layer_of(&[Item::file(format!("file{number}"), random_blob(300_000, number))]);
+    image(Family::Oci, "amd64", &[1, 2, 3].map(layer))
+}
+
+/// The ways to make files of what is not in the store, into `root`.
+const WAYS: [&[&str]; 6] = [
+    &["pull", "--unpack", "root", "NAME"],
+    &["unpack", "NAME", "root"],
+    &["unpack", "--no-store", "NAME", "root"],
+    &["unpack", "--overlay", "NAME", "root"],
+    &["export", "-o", "root", "NAME"],
+    &["export", "-o", "root", "docker://NAME"],
+];
+
+/// What a registry does to a layer, with the code that the command must have.
+type Twist = fn(Reply) -> Reply;
+const TWISTS: [(&str, Twist, i32); 8] = [
+    ("one wrong bit", one_bit, 5),
+    ("all zeros", |reply| with_body(&reply, vec![0; reply.body.len()]), 5),
+    ("another time in its gzip header", other_time, 5),
+    ("too long", |reply| with_body(&reply, [&reply.body[..], &[7; 1000]].concat()), 5),
+    ("endless", endless, 5),
+    ("cut", |reply| reply.fault(Fault::Cut(100_000)), 6),
+    ("reset", |reply| reply.fault(Fault::Reset(100_000)), 6),
+    ("gone", |_| Reply::error(404, "BLOB_UNKNOWN", "blob unknown"), 3),
+];
+
+fn with_body(reply: &Reply, body: impl Into<bytes::Bytes>) -> Reply {
+    Reply { body: body.into(), ..reply.clone() }
+}
+
+fn one_bit(reply: Reply) -> Reply {
+    let mut body = reply.body.to_vec();
+    let middle = body.len() / 2;
+    body[middle] ^= 1;
+    with_body(&reply, body)
+}
+
+/// What is inside is the same: only the digest of the blob tells.
+fn other_time(reply: Reply) -> Reply {
+    let mut body = reply.body.to_vec();
+    body[4] ^= 1;
+    with_body(&reply, body)
+}
+
+/// As good as endless: fifty times what it should be, without a length.
+fn endless(reply: Reply) -> Reply {
+    with_body(&reply, reply.body.repeat(50)).fault(Fault::Chunked(1 << 16))
+}
+
+async fn run(cli: &Cli, way: &[&str], name: &str) -> Output {
+    let args: Vec<_> = way.iter().map(|word| word.replace("NAME", name)).collect();
+    cli.run(&[&["--retries".to_owned(), "0".to_owned()], &args[..]].concat()).await
+}
+
+/// Nothing but what a test's directory has, the store, and the files of overlay layers, which are good by themselves.
+#[track_caller]
+fn assert_nothing_beside(dir: &Path, way: &[&str], point: &str) {
+    let mut left = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !["home", "tmp", "run", "store", "small"].contains(&name.as_str()))
+        .filter(|name| !(name == "root" && way.contains(&"--overlay")))
+        .collect::<Vec<_>>();
+    left.extend(names(&dir.join("tmp")));
+    assert_eq!(left, Vec::<String>::new(), "{way:?}: {point}");
+}
+
+async fn assert_ends(twist: (&str, Twist, i32), layer: usize) {
+    let (what, change, code) = twist;
+    let (registry, held) = (Registry::start().await, sample());
+    held.publish(&registry, "team/app", Some("1"));
+    let digest = held.layers[layer].digest();
+    registry.twist(&format!("GET /v2/team/app/blobs/{digest}"), 0..usize::MAX, change);
+    let name = format!("{}:1", registry.repository("team/app"));
+    join_all(WAYS.map(async |way| {
+        let (cli, point) = (Cli::new(), format!("layer {layer}: {what}"));
+        let output = run(&cli, way, &name).await;
+        assert_eq!(output.code(), Some(code), "{way:?}: {point}: {}", output.stderr);
+        assert!(output.stderr.contains(digest.as_str()), "{way:?}: {point}: {}", output.stderr);
+        assert!(!output.stderr.contains("panicked"), "{way:?}: {point}: {}", output.stderr);
+        assert_nothing_beside(cli.dir(), way, &point);
+        let blob = cli.store().join("blobs/sha256").join(digest.encoded());
+        assert!(!blob.exists(), "{way:?}: {point}: wrong bytes are in the store");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn unpack_of_a_faulty_first_layer_ends_with_its_code() {
+    for twist in TWISTS {
+        assert_ends(twist, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn unpack_of_a_faulty_middle_layer_ends_with_its_code() {
+    for twist in TWISTS {
+        assert_ends(twist, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn unpack_of_a_faulty_last_layer_ends_with_its_code() {
+    for twist in TWISTS {
+        assert_ends(twist, 2).await;
+    }
+}
+
+#[tokio::test]
+async fn unpack_on_one_processor_of_a_wrong_layer_ends() {
+    if !needs("unpack_on_one_processor_of_a_wrong_layer_ends", &["taskset"]) {
+        return;
+    }
+    let (registry, held) = (Registry::start().await, sample());
+    held.publish(&registry, "team/app", Some("1"));
+    for layer in &held.layers {
+        registry.twist(&format!("blobs/{}", layer.digest()), 0..usize::MAX, one_bit);
+    }
+    let name = format!("{}:1", registry.repository("team/app"));
+    for _ in 0..5 {
+        for way in WAYS {
+            let cli = Cli::new();
+            let args: Vec<_> = way.iter().map(|word| word.replace("NAME", &name)).collect();
+            let output = cli.spawn_under(&["taskset", "-c", "0"], &args).wait().await;
+            assert_eq!(output.code(), Some(5), "{way:?}: {}", output.stderr);
+            assert_nothing_beside(cli.dir(), way, "on one processor");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unpack_of_a_layer_that_breaks_once_goes_on_where_it_broke() {
+    let faults = [Fault::Cut(100_000), Fault::Reset(100_000), Fault::ChunkedUnfinished(50_000)];
+    join_all(faults.map(async |fault| {
+        let (registry, held) = (Registry::start().await, sample());
+        held.publish(&registry, "team/app", Some("1"));
+        for layer in &held.layers {
+            for way in 0..WAYS.len() {
+                // The second request of each goes on behind the first one.
+                let fault = fault.clone();
+                let part = format!("GET /v2/app{way}/blobs/{}", layer.digest());
+                registry.twist(&part, 0..1, move |reply| reply.fault(fault.clone()));
+            }
+        }
+        join_all(WAYS.iter().enumerate().map(async |(number, way)| {
+            let cli = Cli::new();
+            held.publish(&registry, &format!("app{number}"), Some("1"));
+            let name = format!("{}:1", registry.repository(&format!("app{number}")));
+            let args: Vec<_> = way.iter().map(|word| word.replace("NAME", &name)).collect();
+            cli.run(&args).await.expect(0, "3 ");
+        }))
+        .await;
+    }))
+    .await;
+}
