@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -12,6 +13,16 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// After so much waiting it is told who is waited for.
 const TELL_AFTER: Duration = Duration::from_secs(2);
+
+/// Whether the process was asked to end.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Ends every wait for a lock in this process, now and later: it was asked to end, and a thread that waits cannot hear of
+/// that otherwise.
+#[cfg(feature = "cli")]
+pub(crate) fn end_all_waits() {
+    ENDING.store(true, Ordering::Relaxed);
+}
 
 /// With others, or alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +56,8 @@ pub(crate) fn attempt(file: &File, mode: Mode, place: &Path) -> Result<bool> {
 /// Takes the lock, waiting for others to leave it.
 ///
 /// # Errors
-/// [`ErrorKind::Store`] naming the holder when patience ends, or where the file system has no locks.
+/// [`ErrorKind::Store`] naming the holder when patience ends, or where the file system has no locks;
+/// [`ErrorKind::Interrupted`] where the process was asked to end.
 pub(crate) fn wait(file: &File, mode: Mode, waiting: &Waiting<'_>) -> Result<()> {
     let mut clock = Clock::new();
     while !attempt(file, mode, waiting.place)? {
@@ -77,6 +89,9 @@ impl Clock {
         waiting: &Waiting<'_>,
         progress: Option<u64>,
     ) -> Result<()> {
+        if ENDING.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Interrupted, waiting.what).because("interrupted"));
+        }
         if progress != self.progress {
             self.progress = progress;
             self.moved = Instant::now();

@@ -74,6 +74,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
         crate::error::Error::new(crate::error::ErrorKind::Store, "start threads").caused_by(error)
     })?;
     let code = runtime.block_on(async {
+        signals::survive_file_size_limit();
         match cli.verb {
             Verb::Pull(args) => commands::pull::run(args, &settings).await,
             Verb::Push(args) => commands::push::run(args, &settings).await,

@@ -22,8 +22,24 @@ pub(super) fn exit_code() -> u8 {
     CODE.load(Ordering::Relaxed)
 }
 
-/// A token that the first signal cancels; the second one ends the process.
+/// Has writes beyond a limit on the size of files fail, as other writes do: the signal would end the process before it has
+/// tidied up.
+pub(super) fn survive_file_size_limit() {
+    // Once it has a handler it keeps it. Without one it is as it was.
+    _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).is_ok();
+}
+
+/// A token that the first signal cancels, with all waits for locks; the second one ends the process.
 pub(super) fn cancelled_by_signals() -> CancellationToken {
+    watched(crate::lock::end_all_waits)
+}
+
+/// As [`cancelled_by_signals`], for what has others' work to finish first: their waits go on.
+pub(super) fn drained_by_signals() -> CancellationToken {
+    watched(|| {})
+}
+
+fn watched(at_first: fn()) -> CancellationToken {
     let token = CancellationToken::new();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let listen = |kind: SignalKind| {
@@ -35,7 +51,7 @@ pub(super) fn cancelled_by_signals() -> CancellationToken {
     };
     let interrupt = listen(SignalKind::interrupt());
     let terminate = listen(SignalKind::terminate());
-    tokio::spawn(watch(interrupt, terminate, token.clone()));
+    tokio::spawn(watch(interrupt, terminate, token.clone(), at_first));
     token
 }
 
@@ -73,6 +89,7 @@ async fn watch(
     mut interrupt: Option<Signal>,
     mut terminate: Option<Signal>,
     token: CancellationToken,
+    at_first: fn(),
 ) {
     loop {
         let code = tokio::select! {
@@ -84,6 +101,7 @@ async fn watch(
             leave(code);
         }
         token.cancel();
+        at_first();
     }
 }
 

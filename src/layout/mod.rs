@@ -97,8 +97,11 @@ impl Layout {
         create::check(root)?;
         let inner = Inner::new(root, LayoutOptions::default())?;
         // A layout on a read-only or lockless file system can be read all the same.
-        if let Err(error) = inner.lock_folder(Mode::Shared) {
-            tracing::debug!("{}", error.chain());
+        match inner.lock_folder(Mode::Shared) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
+                tracing::debug!("{}", error.chain());
+            }
+            other => other?,
         }
         Ok(Self(Arc::new(inner)))
     }

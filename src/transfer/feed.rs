@@ -73,7 +73,7 @@ impl Drop for Feed {
 
 /// What readers are told of a job that went without a word.
 pub(super) fn stopped() -> Error {
-    Error::new(ErrorKind::Interrupted, "transfer").because("was stopped")
+    Error::new(ErrorKind::Interrupted, "transfer").because("interrupted")
 }
 
 /// What the job and the readers of one blob share.

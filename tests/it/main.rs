@@ -184,11 +184,15 @@ mod unpack_disk;
 #[cfg(test)]
 mod unpack_endings;
 #[cfg(test)]
+mod unpack_interrupt;
+#[cfg(test)]
 mod unpack_leftovers;
 #[cfg(test)]
 mod unpack_peers;
 #[cfg(test)]
 mod unpack_places;
+#[cfg(test)]
+mod unpack_space;
 #[cfg(test)]
 mod unpack_staged;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 
-use crate::support::cli::{Cli, Output};
+use crate::support::cli::Cli;
 use crate::support::entries::{Item, layer_of};
 use crate::support::http::{Fault, Reply};
 use crate::support::images::{Family, Image, image, random_blob};
@@ -14,14 +14,15 @@ use crate::support::registry::Registry;
 use crate::support::tree::names;
 
 /// Three layers that each take several reads.
-fn sample() -> Image {
-    let layer =
-        |number: u64| layer_of(&[Item::file(format!("file{number}"), random_blob(300_000, number))]);
+pub(crate) fn sample() -> Image {
+    let layer = |number: u64| {
+        layer_of(&[Item::file(format!("file{number}"), random_blob(300_000, number))])
+    };
     image(Family::Oci, "amd64", &[1, 2, 3].map(layer))
 }
 
 /// The ways to make files of what is not in the store, into `root`.
-const WAYS: [&[&str]; 6] = [
+pub(crate) const WAYS: [&[&str]; 6] = [
     &["pull", "--unpack", "root", "NAME"],
     &["unpack", "NAME", "root"],
     &["unpack", "--no-store", "NAME", "root"],
@@ -66,14 +67,14 @@ fn endless(reply: Reply) -> Reply {
     with_body(&reply, reply.body.repeat(50)).fault(Fault::Chunked(1 << 16))
 }
 
-async fn run(cli: &Cli, way: &[&str], name: &str) -> Output {
-    let args: Vec<_> = way.iter().map(|word| word.replace("NAME", name)).collect();
-    cli.run(&[&["--retries".to_owned(), "0".to_owned()], &args[..]].concat()).await
+/// The words of a way.
+pub(crate) fn args(way: &[&str], name: &str) -> Vec<String> {
+    way.iter().map(|word| word.replace("NAME", name)).collect()
 }
 
 /// Nothing but what a test's directory has, the store, and the files of overlay layers, which are good by themselves.
 #[track_caller]
-fn assert_nothing_beside(dir: &Path, way: &[&str], point: &str) {
+pub(crate) fn assert_nothing_beside(dir: &Path, way: &[&str], point: &str) {
     let mut left = std::fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -93,7 +94,8 @@ async fn assert_ends(twist: (&str, Twist, i32), layer: usize) {
     let name = format!("{}:1", registry.repository("team/app"));
     join_all(WAYS.map(async |way| {
         let (cli, point) = (Cli::new(), format!("layer {layer}: {what}"));
-        let output = run(&cli, way, &name).await;
+        let retries = ["--retries", "0"].map(str::to_owned);
+        let output = cli.run(&[&retries[..], &args(way, &name)].concat()).await;
         assert_eq!(output.code(), Some(code), "{way:?}: {point}: {}", output.stderr);
         assert!(output.stderr.contains(digest.as_str()), "{way:?}: {point}: {}", output.stderr);
         assert!(!output.stderr.contains("panicked"), "{way:?}: {point}: {}", output.stderr);
@@ -139,7 +141,7 @@ async fn unpack_on_one_processor_of_a_wrong_layer_ends() {
     for _ in 0..5 {
         for way in WAYS {
             let cli = Cli::new();
-            let args: Vec<_> = way.iter().map(|word| word.replace("NAME", &name)).collect();
+            let args = args(way, &name);
             let output = cli.spawn_under(&["taskset", "-c", "0"], &args).wait().await;
             assert_eq!(output.code(), Some(5), "{way:?}: {}", output.stderr);
             assert_nothing_beside(cli.dir(), way, "on one processor");
@@ -165,8 +167,7 @@ async fn unpack_of_a_layer_that_breaks_once_goes_on_where_it_broke() {
             let cli = Cli::new();
             held.publish(&registry, &format!("app{number}"), Some("1"));
             let name = format!("{}:1", registry.repository(&format!("app{number}")));
-            let args: Vec<_> = way.iter().map(|word| word.replace("NAME", &name)).collect();
-            cli.run(&args).await.expect(0, "3 ");
+            cli.run(&args(way, &name)).await.expect(0, "3 ");
         }))
         .await;
     }))

@@ -19,7 +19,7 @@ use crate::serve::{ServeOptions, Server};
 
 /// Serves until somebody ends it, which is how it should end.
 pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<ExitCode> {
-    let cancel = signals::cancelled_by_signals();
+    let cancel = signals::drained_by_signals();
     let options = ServeOptions {
         read_only: args.read_only,
         htpasswd: args.htpasswd,
