@@ -32,15 +32,15 @@ pub(crate) const WAYS: [&[&str]; 6] = [
 ];
 
 /// What a registry does to a layer, with the code that the command must have.
-type Twist = fn(Reply) -> Reply;
+type Twist = fn(&Reply) -> Reply;
 const TWISTS: [(&str, Twist, i32); 8] = [
     ("one wrong bit", one_bit, 5),
-    ("all zeros", |reply| with_body(&reply, vec![0; reply.body.len()]), 5),
+    ("all zeros", |reply| with_body(reply, vec![0; reply.body.len()]), 5),
     ("another time in its gzip header", other_time, 5),
-    ("too long", |reply| with_body(&reply, [&reply.body[..], &[7; 1000]].concat()), 5),
+    ("too long", |reply| with_body(reply, [&reply.body[..], &[7; 1000]].concat()), 5),
     ("endless", endless, 5),
-    ("cut", |reply| reply.fault(Fault::Cut(100_000)), 6),
-    ("reset", |reply| reply.fault(Fault::Reset(100_000)), 6),
+    ("cut", |reply| reply.clone().fault(Fault::Cut(100_000)), 6),
+    ("reset", |reply| reply.clone().fault(Fault::Reset(100_000)), 6),
     ("gone", |_| Reply::error(404, "BLOB_UNKNOWN", "blob unknown"), 3),
 ];
 
@@ -48,23 +48,23 @@ fn with_body(reply: &Reply, body: impl Into<bytes::Bytes>) -> Reply {
     Reply { body: body.into(), ..reply.clone() }
 }
 
-fn one_bit(reply: Reply) -> Reply {
+fn one_bit(reply: &Reply) -> Reply {
     let mut body = reply.body.to_vec();
     let middle = body.len() / 2;
     body[middle] ^= 1;
-    with_body(&reply, body)
+    with_body(reply, body)
 }
 
 /// What is inside is the same: only the digest of the blob tells.
-fn other_time(reply: Reply) -> Reply {
+fn other_time(reply: &Reply) -> Reply {
     let mut body = reply.body.to_vec();
     body[4] ^= 1;
-    with_body(&reply, body)
+    with_body(reply, body)
 }
 
 /// As good as endless: fifty times what it should be, without a length.
-fn endless(reply: Reply) -> Reply {
-    with_body(&reply, reply.body.repeat(50)).fault(Fault::Chunked(1 << 16))
+fn endless(reply: &Reply) -> Reply {
+    with_body(reply, reply.body.repeat(50)).fault(Fault::Chunked(1 << 16))
 }
 
 /// The words of a way.
@@ -90,7 +90,9 @@ async fn assert_ends(twist: (&str, Twist, i32), layer: usize) {
     let (registry, held) = (Registry::start().await, sample());
     held.publish(&registry, "team/app", Some("1"));
     let digest = held.layers[layer].digest();
-    registry.twist(&format!("GET /v2/team/app/blobs/{digest}"), 0..usize::MAX, change);
+    registry.twist(&format!("GET /v2/team/app/blobs/{digest}"), 0..usize::MAX, move |reply| {
+        change(&reply)
+    });
     let name = format!("{}:1", registry.repository("team/app"));
     join_all(WAYS.map(async |way| {
         let (cli, point) = (Cli::new(), format!("layer {layer}: {what}"));
@@ -135,7 +137,8 @@ async fn unpack_on_one_processor_of_a_wrong_layer_ends() {
     let (registry, held) = (Registry::start().await, sample());
     held.publish(&registry, "team/app", Some("1"));
     for layer in &held.layers {
-        registry.twist(&format!("blobs/{}", layer.digest()), 0..usize::MAX, one_bit);
+        registry
+            .twist(&format!("blobs/{}", layer.digest()), 0..usize::MAX, |reply| one_bit(&reply));
     }
     let name = format!("{}:1", registry.repository("team/app"));
     for _ in 0..5 {
