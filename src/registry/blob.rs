@@ -11,6 +11,7 @@ use reqwest::{Method, Response, StatusCode};
 use super::Repository;
 use super::body;
 use super::counter::Endpoint;
+use super::error_body::asks_to_wait;
 use super::foreign;
 use crate::content::Body;
 use crate::descriptor::Descriptor;
@@ -85,7 +86,14 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
     let mut request = repository.get(Endpoint::Blob, url, &what);
     request.method = Method::HEAD;
     let policy = &transport.options.retry;
-    let response = retry(policy, || transport.send(&request)).await?;
+    let response = retry(policy, || async {
+        let response = transport.send(&request).await?;
+        if asks_to_wait(&response) {
+            return Err(transport.failure(&request, response).await);
+        }
+        Ok(response)
+    })
+    .await?;
     let mut size = length(&response);
     if size.is_none() && response.status() != StatusCode::NOT_FOUND {
         request.method = Method::GET;

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -103,13 +103,31 @@ fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
 }
 
-/// `Retry-After` as seconds from now; a date in the past or nonsense is no wish at all.
+/// Whether the registry wants to be left alone for a while: then nothing else may be asked in place of the request.
+pub(super) fn asks_to_wait(response: &Response) -> bool {
+    let status = response.status();
+    status == StatusCode::TOO_MANY_REQUESTS
+        || (is_transient(status) && retry_after(response.headers()).is_some())
+}
+
+/// `Retry-After` as seconds from now; a date in the past or nonsense is no wish at all. What no number or date can hold is
+/// the longest wait there is.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    // Some give fractions.
+    let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
+    if !whole.is_empty() && whole.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(whole.parse().map_or(Duration::MAX, Duration::from_secs));
+    }
+    if text.ends_with(" GMT") && text.split([' ', '-']).any(is_year_beyond_dates) {
+        return Some(Duration::MAX);
     }
     httpdate::parse_http_date(text).ok()?.duration_since(std::time::SystemTime::now()).ok()
+}
+
+/// HTTP dates have four digits for it.
+fn is_year_beyond_dates(word: &str) -> bool {
+    word.len() > 4 && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn words(body: &[u8], redactor: &Redactor) -> String {
@@ -231,9 +249,17 @@ mod tests {
         };
         assert_eq!(parse("0"), Some(Duration::ZERO));
         assert_eq!(parse("99999"), Some(Duration::from_secs(99_999)));
+        assert_eq!(parse("1.5"), Some(Duration::from_secs(1)));
+        for beyond in
+            ["99999999999999999999", "18446744073709551616", "Fri, 31 Dec 12026 23:59:59 GMT"]
+        {
+            assert_eq!(parse(beyond), Some(Duration::MAX), "{beyond}");
+        }
+        let far = parse("Fri, 31 Dec 9999 23:59:59 GMT").unwrap();
+        assert!(far > Duration::from_secs(1 << 32));
         let soon = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(90));
         assert!(parse(&soon).is_some_and(|wait| wait > Duration::from_secs(80)));
-        for nonsense in ["-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""] {
+        for nonsense in ["-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", "", ".", "1e9"] {
             assert_eq!(parse(nonsense), None, "{nonsense}");
         }
     }

@@ -1,50 +1,91 @@
 //! The `Link` header of paged lists (RFC 8288): which URL to ask next.
 
+use reqwest::header::HeaderValue;
 use url::Url;
 
 use super::origin::{Origin, redact};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The URL of the link with `rel="next"`, resolved against the URL that was asked; `None` ends the list.
+/// The URL of the next page, resolved against the URL that was asked; `None` ends the list.
+///
+/// It is the link whose relation is `next`, else the first one without any relation: distribution's own client follows
+/// whatever link there is. A link that says something else about itself ends nothing and leads nowhere.
 ///
 /// # Errors
-/// [`ErrorKind::Transport`] where it leads to another origin: credentials would go there (oras-go GHSA-h7vf-4x9w-h99v).
-pub(super) fn next<'a>(headers: impl Iterator<Item = &'a str>, asked: &Url) -> Result<Option<Url>> {
-    let Some(target) =
-        headers.flat_map(links).find_map(|(target, is_next)| is_next.then_some(target))
-    else {
-        return Ok(None);
-    };
+/// [`ErrorKind::Transport`] where a header cannot be read, so that the list may have another page, and where it leads to
+/// another origin: credentials would go there (oras-go GHSA-h7vf-4x9w-h99v).
+pub(super) fn next<'a>(
+    headers: impl Iterator<Item = &'a HeaderValue>,
+    asked: &Url,
+) -> Result<Option<Url>> {
     let refuse = |why: String| Error::new(ErrorKind::Transport, "next page").because(why);
-    let url =
+    let unreadable = || refuse("its Link header cannot be read".into());
+    let mut unnamed = None;
+    let mut found = None;
+    for header in headers {
+        let header = std::str::from_utf8(header.as_bytes()).map_err(|_| unreadable())?;
+        for (target, relation) in links(header).ok_or_else(unreadable)? {
+            match relation {
+                Relation::Next => found = found.or(Some(target)),
+                Relation::None => unnamed = unnamed.or(Some(target)),
+                Relation::Other => {}
+            }
+        }
+    }
+    let Some(target) = found.or(unnamed) else { return Ok(None) };
+    let mut url =
         asked.join(target).map_err(|error| refuse("its link is no URL".into()).caused_by(error))?;
+    // Behind a proxy that ends TLS a registry believes that it speaks http.
+    if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
+        let is_bare = url.port().is_none();
+        _ = url.set_scheme("https");
+        if is_bare {
+            _ = url.set_port(asked.port());
+        }
+    }
     if Origin::of(&url)? != Origin::of(asked)? {
         return Err(refuse(format!("its link leads to another host, {}", redact(&url))));
     }
     Ok(Some(url))
 }
 
-/// Every `<target>; params` of one header line, and whether its relation is `next`.
-fn links(header: &str) -> Vec<(&str, bool)> {
+/// What a link says it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    Next,
+    /// Nothing.
+    None,
+    Other,
+}
+
+/// Every `<target>; params` of one header line; `None` where it is not made of these.
+fn links(header: &str) -> Option<Vec<(&str, Relation)>> {
     let mut found = Vec::new();
-    let mut rest = header;
-    while let Some((_, after)) = rest.split_once('<') {
-        let Some((target, params)) = after.split_once('>') else { break };
+    let mut rest = header.trim_matches([' ', '\t', ',']);
+    while !rest.is_empty() {
+        let (target, params) = rest.strip_prefix('<')?.split_once('>')?;
         let end = end_of_params(params);
         let (own, following) = params.split_at_checked(end).unwrap_or((params, ""));
-        let is_next = own.split(';').any(|param| {
-            let Some((key, value)) = param.split_once('=') else { return false };
-            key.trim().eq_ignore_ascii_case("rel")
-                && value
-                    .trim()
-                    .trim_matches(['"', '\''])
-                    .split_ascii_whitespace()
-                    .any(|rel| rel.eq_ignore_ascii_case("next"))
-        });
-        found.push((target.trim(), is_next));
-        rest = following;
+        found.push((target.trim(), relation(own)));
+        rest = following.trim_matches([' ', '\t', ',']);
     }
-    found
+    Some(found)
+}
+
+fn relation(params: &str) -> Relation {
+    let values = params.split(';').filter_map(|param| {
+        let (key, value) = param.split_once('=')?;
+        let value = value.trim().trim_matches(['"', '\'']).trim();
+        (key.trim().eq_ignore_ascii_case("rel") && !value.is_empty()).then_some(value)
+    });
+    let mut relation = Relation::None;
+    for value in values {
+        if value.split_ascii_whitespace().any(|one| one.eq_ignore_ascii_case("next")) {
+            return Relation::Next;
+        }
+        relation = Relation::Other;
+    }
+    relation
 }
 
 /// Where the comma outside quotes stands that ends these parameters.
@@ -66,24 +107,50 @@ mod tests {
 
     use super::*;
 
-    fn follow(header: &str) -> Result<Option<String>> {
+    fn follow_all(headers: &[&[u8]]) -> Result<Option<String>> {
         let asked = Url::parse("https://localhost:5000/v2/a/tags/list?n=1").unwrap();
-        next(std::iter::once(header), &asked).map(|url| url.map(String::from))
+        let headers: Vec<HeaderValue> =
+            headers.iter().map(|header| HeaderValue::from_bytes(header).unwrap()).collect();
+        next(headers.iter(), &asked).map(|url| url.map(String::from))
+    }
+
+    fn follow(header: &str) -> Result<Option<String>> {
+        follow_all(&[header.as_bytes()])
     }
 
     #[test]
-    fn relative_absolute_unquoted_and_among_others() {
+    fn link_next_in_any_form_is_followed() {
         let expected = Some("https://localhost:5000/v2/a/tags/list?last=x&n=1".to_owned());
         for header in [
             r#"</v2/a/tags/list?last=x&n=1>; rel="next""#,
             "<https://localhost:5000/v2/a/tags/list?last=x&n=1>;rel=next",
+            "<http://localhost/v2/a/tags/list?last=x&n=1>;rel=next",
             r#"<?first>; rel="prev", <list?last=x&n=1>; title="a, b"; Rel="last next""#,
+            "<?first>, <list?last=x&n=1> ; rel = ' NEXT '",
+            "</v2/a/tags/list?last=x&n=1>;",
+            "</v2/a/tags/list?last=x&n=1>",
+            "</v2/a/tags/list?last=x&n=1>; rel",
+            r#" , </v2/a/tags/list?last=x&n=1>; rel=""; title=x,"#,
+            r#"<?first>; rel=first, <?last=x&n=1>; title="t""#,
         ] {
             assert_eq!(follow(header).unwrap(), expected, "{header}");
         }
-        for none in ["", "garbage", "</x", r#"</x>; rel="prev""#, "</x>"] {
+        let lines: [&[u8]; 2] = [b"<?first>; rel=first", b"<?last=x&n=1>; rel=next"];
+        assert_eq!(follow_all(&lines).unwrap(), expected);
+        for none in ["", " ", r#"</x>; rel="prev""#, "</x>; rel=self, </y>; rel=last"] {
             assert_eq!(follow(none).unwrap(), None, "{none}");
         }
+        let odd = follow("<?last=ž>; rel=next").unwrap().unwrap();
+        assert!(odd.ends_with("?last=%C5%BE"), "{odd}");
+    }
+
+    #[test]
+    fn link_that_cannot_be_read_is_an_error() {
+        for bad in ["garbage", "</x", "/v2/a/tags/list?last=x; rel=next", "</x>; rel=prev, /y"] {
+            assert!(follow(bad).is_err(), "{bad}");
+        }
+        assert!(follow_all(&[b"<?last=\xff>; rel=next"]).is_err());
+        assert!(follow("<http://[>; rel=next").is_err());
     }
 
     #[test]

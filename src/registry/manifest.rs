@@ -7,6 +7,7 @@ use reqwest::{Method, Response};
 use super::Repository;
 use super::body::read_up_to;
 use super::counter::Endpoint;
+use super::error_body::asks_to_wait;
 use super::referrers::{self, fallback};
 use super::request::Request;
 use crate::checked::inline;
@@ -58,6 +59,9 @@ pub(super) async fn head(repository: &Repository, name: &Name) -> Result<Option<
     retry(&repository.transport.options.retry, || async {
         let request = request_of(repository, Method::HEAD, &path, &what)?;
         let response = repository.transport.send(&request).await?;
+        if asks_to_wait(&response) {
+            return Err(repository.transport.failure(&request, response).await);
+        }
         // An error of HEAD has no body: let GET find out, and tell (ECR and others refuse HEAD as such).
         Ok(if response.status().is_success() { described(response.headers()) } else { None })
     })

@@ -96,8 +96,7 @@ async fn fetch<'a>(
         return Err(transport.failure(&request, response).await);
     }
     let headers = response.headers().clone();
-    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    let following = link::next(links, &request.url);
+    let following = link::next(headers.get_all(LINK).iter(), &request.url);
     let idle = transport.options.timeouts.idle;
     let body = read_up_to(response, MAX_PAGE_BYTES, request.what, idle).await?;
     let following = following.map_err(|error| error.at(&transport.name))?;

@@ -15,6 +15,7 @@ use self::session::Session;
 
 use super::Repository;
 use super::counter::Endpoint;
+use super::error_body::asks_to_wait;
 use super::request::Request;
 use super::survey::Offer;
 use crate::content::Admission;
@@ -94,7 +95,7 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
         StatusCode::CREATED => Ok(Mounted::Yes),
         StatusCode::ACCEPTED => Ok(Mounted::Session(Location::of(transport, &response, &what)?)),
         status if status.is_success() => Ok(Mounted::Refused),
-        StatusCode::TOO_MANY_REQUESTS => Err(transport.failure(&request, response).await),
+        _ if asks_to_wait(&response) => Err(transport.failure(&request, response).await),
         status => {
             tracing::info!("{}: no mount from {from}: {status}", transport.name);
             Ok(Mounted::Refused)
