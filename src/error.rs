@@ -129,6 +129,15 @@ pub enum Matter {
     NoDockerManifest,
 }
 
+/// The failure of a host that has answered before in this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Since its first failure in a row, whoever met that.
+    pub lasted: Duration,
+    /// Whether it is time to say so: once, and not for a blink.
+    pub is_news: bool,
+}
+
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failure: what was wanted, where, and why it did not happen.
@@ -146,6 +155,7 @@ struct Inner {
     status: Option<u16>,
     transient: bool,
     retry_after: Option<Duration>,
+    outage: Option<Outage>,
 }
 
 impl Error {
@@ -161,6 +171,7 @@ impl Error {
             status: None,
             transient: false,
             retry_after: None,
+            outage: None,
         }))
     }
 
@@ -187,6 +198,13 @@ impl Error {
         self
     }
 
+    /// The same as a refusal, whatever it looked like.
+    #[must_use]
+    pub(crate) fn denied(mut self) -> Self {
+        self.0.kind = ErrorKind::Denied;
+        self
+    }
+
     /// Notes the HTTP status that the other side answered with.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
@@ -206,6 +224,13 @@ impl Error {
     pub fn transient(mut self, retry_after: Option<Duration>) -> Self {
         self.0.transient = true;
         self.0.retry_after = retry_after;
+        self
+    }
+
+    /// Notes that the host has answered before.
+    #[must_use]
+    pub fn in_outage(mut self, outage: Outage) -> Self {
+        self.0.outage = Some(outage);
         self
     }
 
@@ -250,6 +275,11 @@ impl Error {
     /// How long the registry asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Since when the host fails, where it has answered before.
+    pub fn outage(&self) -> Option<Outage> {
+        self.0.outage
     }
 
     /// The line with every cause behind it, joined by `: `.

@@ -2,13 +2,24 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use tokio::time::Instant;
+
+use crate::error::{Error, Outage, Result};
+
+/// Tries in all where nobody says how many; at a host that has answered before, the fewest.
+const USUAL_ATTEMPTS: u32 = 5;
+
+/// No wait for a host that has answered before is longer: it is to be found soon after it is back.
+const LONGEST_OUTAGE_DELAY: Duration = Duration::from_secs(10);
 
 /// How often a failed request is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// Tries in all, the first included; for a body, tries in a row without a new byte.
-    pub attempts: u32,
+    /// Tries in all, the first included; for a body, tries in a row without a new byte. `None` stands for five, and for as
+    /// many as there is time for at a host that has answered before.
+    pub attempts: Option<u32>,
+    /// How long a host that has answered before is tried again.
+    pub retry_for: Duration,
     /// Wait before the second try; doubles with each further one.
     pub first_delay: Duration,
     /// No wait is longer, unless the registry asks for it.
@@ -20,7 +31,8 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: 5,
+            attempts: None,
+            retry_for: Duration::from_secs(120),
             first_delay: Duration::from_millis(500),
             longest_delay: Duration::from_secs(30),
             patience: Duration::from_secs(60),
@@ -28,12 +40,30 @@ impl Default for RetryPolicy {
     }
 }
 
+/// The failures of one operation, in a row.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failures {
+    /// All of them.
+    count: u32,
+    /// Those of a host that has answered before.
+    outages: u32,
+    /// The first one of these.
+    since: Option<Instant>,
+}
+
+impl Failures {
+    /// So many that were met elsewhere.
+    pub(crate) fn counted(count: u32) -> Self {
+        Self { count, ..Self::default() }
+    }
+}
+
 impl RetryPolicy {
-    /// How long to wait after this failure, the `failures`-th in a row.
+    /// How long to wait after this failure.
     ///
     /// # Errors
-    /// Gives the error back, saying how often it was tried, where there is no use in waiting.
-    pub fn delay(&self, failures: u32, error: Error) -> Result<(Duration, Error)> {
+    /// Gives the error back, saying how often or how long it was tried, where there is no use in waiting.
+    pub fn delay(&self, failures: &mut Failures, error: Error) -> Result<(Duration, Error)> {
         if !error.is_transient() {
             return Err(error);
         }
@@ -43,18 +73,60 @@ impl RetryPolicy {
             let why = format!("{}; it asks to wait {} s", error.why(), wanted.as_secs());
             return Err(error.because(why).lasting());
         }
-        if failures >= self.attempts {
-            let why = match self.attempts {
-                0 | 1 => error.why().to_owned(),
-                tries => format!("{} (tried {tries} times)", error.why()),
-            };
-            return Err(error.because(why).lasting());
+        failures.count += 1;
+        let delay = match error.outage() {
+            Some(outage) => self.outage_delay(failures, outage),
+            None => self.backoff(failures.count - failures.outages, failures.count),
+        };
+        match delay {
+            Some(delay) => Ok((error.retry_after().unwrap_or(delay), error)),
+            None => Err(given_up(failures, error)),
         }
+    }
+
+    /// The wait after the `failures`-th failure of `all`; `None` after the last.
+    fn backoff(&self, failures: u32, all: u32) -> Option<Duration> {
+        let is_last = match self.attempts {
+            Some(attempts) => all >= attempts,
+            None => failures >= USUAL_ATTEMPTS,
+        };
         let doubled =
             self.first_delay.saturating_mul(1_u32 << (failures.saturating_sub(1)).min(16));
         // Full jitter: many clients that failed together must not come back together.
-        let jittered = doubled.min(self.longest_delay).mul_f64(fastrand::f64());
-        Ok((error.retry_after().unwrap_or(jittered), error))
+        (!is_last).then(|| doubled.min(self.longest_delay).mul_f64(fastrand::f64()))
+    }
+
+    /// The wait for a host that has answered before: it grows with the outage, and the last try is at the end of the time.
+    fn outage_delay(&self, failures: &mut Failures, outage: Outage) -> Option<Duration> {
+        failures.outages += 1;
+        let own = failures.since.get_or_insert_with(Instant::now).elapsed();
+        // Where others have waited in vain, or each try takes long, it is tried as often as usual.
+        let left = self.retry_for.saturating_sub(own.max(outage.lasted));
+        if left.is_zero() || self.attempts.is_some_and(|attempts| failures.count >= attempts) {
+            return self.backoff(failures.count, failures.count);
+        }
+        let grown = (outage.lasted / 2).max(self.first_delay).min(LONGEST_OUTAGE_DELAY);
+        Some(grown.mul_f64(0.5 + fastrand::f64() / 2.0).min(left))
+    }
+}
+
+fn given_up(failures: &Failures, error: Error) -> Error {
+    let waited = failures.since.map(|since| since.elapsed()).unwrap_or_default();
+    let why = match failures.count {
+        0 | 1 => error.why().to_owned(),
+        tries if waited > Duration::from_secs(10) => {
+            format!("{} (tried {tries} times in {} s)", error.why(), waited.as_secs())
+        }
+        tries => format!("{} (tried {tries} times)", error.why()),
+    };
+    error.because(why).lasting()
+}
+
+/// Says that a host is waited for, once for all who wait.
+pub(crate) fn announce(policy: &RetryPolicy, error: &Error) {
+    if error.outage().is_some_and(|outage| outage.is_news) {
+        let seconds = policy.retry_for.as_secs();
+        tracing::warn!("{}; trying again for up to {seconds} s", error.chain());
     }
 }
 
@@ -63,13 +135,13 @@ pub async fn retry<T, F>(policy: &RetryPolicy, mut operation: impl FnMut() -> F)
 where
     F: Future<Output = Result<T>>,
 {
-    let mut failures = 0;
+    let mut failures = Failures::default();
     loop {
         match operation().await {
             Ok(value) => return Ok(value),
             Err(error) => {
-                failures += 1;
-                let (delay, error) = policy.delay(failures, error)?;
+                let (delay, error) = policy.delay(&mut failures, error)?;
+                announce(policy, &error);
                 tracing::info!("{}; trying again in {} ms", error.chain(), delay.as_millis());
                 tokio::time::sleep(delay).await;
             }
@@ -90,26 +162,77 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_cap_and_obey_the_registry() {
-        let policy = RetryPolicy { attempts: 50, ..RetryPolicy::default() };
-        for failures in 1..40 {
-            let (delay, _) = policy.delay(failures, busy(None)).unwrap();
-            assert!(
-                delay
-                    <= policy
-                        .longest_delay
-                        .min(Duration::from_millis(500 << (failures - 1).min(20)))
-            );
+        let policy = RetryPolicy { attempts: Some(50), ..RetryPolicy::default() };
+        let mut failures = Failures::default();
+        for number in 1..40 {
+            let (delay, _) = policy.delay(&mut failures, busy(None)).unwrap();
+            let doubled = Duration::from_millis(500 << (number - 1).min(20));
+            assert!(delay <= policy.longest_delay.min(doubled));
         }
-        assert_eq!(policy.delay(1, busy(Some(7))).unwrap().0, Duration::from_secs(7));
+        assert_eq!(policy.delay(&mut failures, busy(Some(7))).unwrap().0, Duration::from_secs(7));
     }
 
     #[test]
     fn gives_up_on_lasting_errors_long_waits_and_after_the_last_attempt() {
         let policy = RetryPolicy::default();
-        assert!(policy.delay(1, busy(None).lasting()).is_err());
-        let asked_too_much = policy.delay(1, busy(Some(3600))).unwrap_err();
+        let first = || Failures::default();
+        assert!(policy.delay(&mut first(), busy(None).lasting()).is_err());
+        let too_long = busy(None).transient(Some(Duration::MAX));
+        assert!(policy.delay(&mut first(), too_long).is_err());
+        let asked_too_much = policy.delay(&mut first(), busy(Some(3600))).unwrap_err();
         assert!(asked_too_much.to_string().contains("3600 s") && !asked_too_much.is_transient());
-        assert!(policy.delay(5, busy(None)).unwrap_err().to_string().contains("tried 5 times"));
+        let last = policy.delay(&mut Failures::counted(4), busy(None)).unwrap_err();
+        assert!(last.to_string().contains("tried 5 times"));
+    }
+
+    /// A host that answered once and has been away since; gives the tries and the time they took.
+    async fn away(policy: &RetryPolicy) -> (u32, Duration, Error) {
+        let (began, mut tries) = (Instant::now(), 0);
+        let error = retry::<(), _>(policy, || {
+            tries += 1;
+            let outage = Outage { lasted: began.elapsed(), is_news: false };
+            async move { Err(busy(None).in_outage(outage)) }
+        })
+        .await
+        .unwrap_err();
+        (tries, began.elapsed(), error)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn outage_of_a_host_that_answered_is_waited_for_with_growing_waits() {
+        let (tries, took, error) = away(&RetryPolicy::default()).await;
+        assert!(took >= Duration::from_secs(120) && took < Duration::from_secs(180), "{took:?}");
+        assert!((15..60).contains(&tries), "{tries}");
+        assert!(error.to_string().contains(" s)"), "{error}");
+        let short = RetryPolicy { retry_for: Duration::from_secs(9), ..RetryPolicy::default() };
+        let (_, took, _) = away(&short).await;
+        assert!(took >= Duration::from_secs(9) && took < Duration::from_secs(40), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn outage_tries_are_capped_where_a_number_was_asked_for() {
+        for attempts in [1, 3] {
+            let policy = RetryPolicy { attempts: Some(attempts), ..RetryPolicy::default() };
+            assert_eq!(away(&policy).await.0, attempts);
+        }
+        // Others have waited in vain already.
+        let policy = RetryPolicy { retry_for: Duration::ZERO, ..RetryPolicy::default() };
+        let (tries, took, _) = away(&policy).await;
+        assert!(tries == USUAL_ATTEMPTS && took < Duration::from_secs(9), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn failures_after_an_outage_have_their_own_tries() {
+        let policy = RetryPolicy { first_delay: Duration::ZERO, ..RetryPolicy::default() };
+        let mut failures = Failures::default();
+        let outage = Outage { lasted: Duration::ZERO, is_news: false };
+        for _ in 0..20 {
+            policy.delay(&mut failures, busy(None).in_outage(outage)).unwrap();
+        }
+        for _ in 1..USUAL_ATTEMPTS {
+            policy.delay(&mut failures, busy(None)).unwrap();
+        }
+        policy.delay(&mut failures, busy(None)).unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]

@@ -152,9 +152,12 @@ pub(crate) struct RegistryArgs {
     /// Use this user and password
     #[arg(long, global = true, value_name = "USER:PASS", conflicts_with = "authfile")]
     pub(crate) creds: Option<String>,
-    /// Tries after a failed one
-    #[arg(long, global = true, value_name = "N", default_value_t = 4)]
-    pub(crate) retries: u32,
+    /// Tries after a failed one, 0 for none [default: 4, at a host that answered before those of --retry-for]
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) retries: Option<u32>,
+    /// Seconds in which a host that answered before is tried again
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) retry_for: u32,
 }
 
 /// Which platforms of a multi-platform image.

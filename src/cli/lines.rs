@@ -59,7 +59,8 @@ impl Progress for Lines {
                 };
                 note(&format!("{}: {end}", digest.short()));
             }
-            Event::Retrying { digest, delay, error } => {
+            // An outage is told once, not for each blob that waits for its end.
+            Event::Retrying { digest, delay, error } if error.outage().is_none() => {
                 note(&format!(
                     "{}: {}; again in {:.1} s",
                     digest.short(),

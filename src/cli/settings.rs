@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{Common, ProgressKind};
 use super::output;
@@ -49,7 +50,8 @@ impl Settings {
             quiet: common.quiet,
             show: show(common.progress, common.quiet, screen),
             retry: RetryPolicy {
-                attempts: common.registry.retries.saturating_add(1),
+                attempts: common.registry.retries.map(|retries| retries.saturating_add(1)),
+                retry_for: Duration::from_secs(common.registry.retry_for.into()),
                 ..RetryPolicy::default()
             },
             registry: common.registry,

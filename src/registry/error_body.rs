@@ -53,6 +53,10 @@ pub(super) fn error(
     let kind = match status {
         _ if lacks_blobs(body) => ErrorKind::Incomplete,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
+        // What some say of a quota, a policy or an immutable tag.
+        _ if status.is_client_error() && !is_transient(status) && has_code(body, "DENIED") => {
+            ErrorKind::Denied
+        }
         StatusCode::NOT_FOUND => ErrorKind::NotFound,
         _ => ErrorKind::Registry,
     };

@@ -15,6 +15,7 @@ mod delete;
 mod error_body;
 mod failure;
 mod foreign;
+mod health;
 mod hosts;
 mod link;
 mod login;

@@ -163,16 +163,23 @@ impl Asking<'_> {
     async fn send(&self, builder: RequestBuilder) -> Result<Response> {
         self.request.counter.add(Endpoint::Token);
         let sending = tokio::time::timeout(self.transport.options.timeouts.headers, builder.send());
+        let (health, host) = (&self.transport.health, Origin::of(&self.service.realm)?);
         match sending.await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                health.heard(&host, response.status());
+                Ok(response)
+            }
             Ok(Err(error)) => Err(match refusal(&error) {
                 Some(words) => self.refused(&words.to_string()),
-                None => unreachable("token", &self.service.realm, error),
+                None => health.failed(&host, unreachable("token", &self.service.realm, error)),
             }),
-            Err(_) => Err(Error::new(ErrorKind::Transport, "token")
-                .at(redact(&self.service.realm))
-                .because("no answer in time")
-                .transient(None)),
+            Err(_) => {
+                let error = Error::new(ErrorKind::Transport, "token")
+                    .at(redact(&self.service.realm))
+                    .because("no answer in time")
+                    .transient(None);
+                Err(health.failed(&host, error))
+            }
         }
     }
 
@@ -195,7 +202,13 @@ impl Asking<'_> {
                 &self.transport.options.redactor,
             );
             if error.is_transient() {
-                return Err(error);
+                let is_down = status.is_server_error();
+                let host = Origin::of(&self.service.realm)?;
+                return Err(if is_down {
+                    self.transport.health.failed(&host, error)
+                } else {
+                    error
+                });
             }
             let matter = error_body::matter(status, &body);
             return Err(Error::new(ErrorKind::Denied, what)

@@ -18,6 +18,7 @@ use super::challenge::{challenges_of, is_challenge};
 use super::counter::Endpoint;
 use super::error_body::{self, ERROR_BODY_LIMIT};
 use super::failure::{closed_before_answering, unreachable};
+use super::health::Health;
 use super::hosts::Clients;
 use super::options::RegistryOptions;
 use super::origin::{Origin, redact};
@@ -34,6 +35,7 @@ pub(super) struct Transport {
     base: Mutex<Url>,
     clients: Clients,
     pub(super) auth: Auth,
+    pub(super) health: Health,
     pub(super) ranges_refused: AtomicBool,
     /// Bytes of a chunk in which blobs are uploaded; 0 for no chunks.
     chunk_size: AtomicU64,
@@ -53,6 +55,7 @@ impl Transport {
     ) -> Self {
         Self {
             auth: Auth::new(name.clone()),
+            health: Health::default(),
             chunk_size: AtomicU64::new(options.chunk_size.unwrap_or(0)),
             options,
             name,
@@ -130,10 +133,19 @@ impl Transport {
             (Ok(answered), Ok(registry)) if answered != registry => Some(redact(response.url())),
             _ => None,
         };
+        let url = response.url().clone();
         let body = read_words(response, ERROR_BODY_LIMIT).await;
         let place = elsewhere.as_ref().unwrap_or(&self.name);
         let error =
             error_body::error(request.what, place, status, &headers, &body, &self.options.redactor);
+        // It takes no blobs and manifests at all: a mirror, or read-only.
+        let refuses_writes = status == StatusCode::METHOD_NOT_ALLOWED
+            && [Method::POST, Method::PUT, Method::PATCH].contains(&request.method);
+        let error = if refuses_writes { error.denied() } else { error };
+        let error = match Origin::of(&url) {
+            Ok(host) if status.is_server_error() => self.health.failed(&host, error),
+            _ => error,
+        };
         // Of names and credentials only the registry itself knows.
         if elsewhere.is_none() { error.about(error_body::matter(status, &body)) } else { error }
     }
@@ -166,18 +178,22 @@ impl Transport {
                     if origin == self.origin()? {
                         self.clients.vicinity.answered(response.remote_addr());
                     }
+                    self.health.heard(&origin, response.status());
                     request.log(url, &response, elapsed);
                     return Ok(response);
                 }
                 // The server closed a pooled connection just as it was reused; that says nothing about the request.
                 Ok(Err(error)) if !repeated && closed_before_answering(&error) => repeated = true,
-                Ok(Err(error)) => return Err(unreachable(request.what, url, error)),
+                Ok(Err(error)) => {
+                    return Err(self.health.failed(&origin, unreachable(request.what, url, error)));
+                }
                 Err(_) => {
                     let seconds = self.options.timeouts.headers.as_secs_f32();
-                    return Err(Error::new(ErrorKind::Transport, request.what)
+                    let error = Error::new(ErrorKind::Transport, request.what)
                         .at(redact(url))
                         .because(format!("no answer within {seconds} s"))
-                        .transient(None));
+                        .transient(None);
+                    return Err(self.health.failed(&origin, error));
                 }
             }
         }
@@ -206,12 +222,11 @@ impl Transport {
         request.counter.add(request.endpoint);
         let started = Instant::now();
         let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
-        let response = sending
-            .headers(headers)
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| unreachable(request.what, &url, error))?;
+        let response =
+            sending.headers(headers).body(body).send().await.map_err(|error| {
+                self.health.failed(&origin, unreachable(request.what, &url, error))
+            })?;
+        self.health.heard(&origin, response.status());
         request.log(&url, &response, started.elapsed());
         if response.status().is_success() {
             return Ok(Streamed::Done(response));

@@ -13,7 +13,7 @@ use crate::content::{ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pace::{Pace, TOO_SLOW};
-use crate::retry::RetryPolicy;
+use crate::retry::{Failures, RetryPolicy, announce};
 use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
 
@@ -42,7 +42,7 @@ pub(super) struct Reader<'a> {
     body: Option<ByteStream<'static>>,
     /// Bytes of the current body that were delivered already and are skipped.
     skip: u64,
-    failures: u32,
+    failures: Failures,
     openings: u32,
     gave_up: bool,
     /// Of all openings together: a server that gives a byte to each would never be found slow.
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
             position: from,
             body: None,
             skip: 0,
-            failures: 0,
+            failures: Failures::default(),
             openings: 0,
             gave_up: false,
             pace: Pace::default(),
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
             throttle.pass(std::mem::take(&mut self.unpaid)).await;
         }
         if std::mem::take(&mut self.lagging) && self.position < self.descriptor.size {
-            self.failures = self.slow - 1;
+            self.failures = Failures::counted(self.slow - 1);
             self.heal(self.broken(TOO_SLOW)).await?;
         }
         loop {
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
             match next {
                 Ok(Some(piece)) if piece.is_empty() => {}
                 Ok(Some(piece)) => {
-                    self.failures = 0;
+                    self.failures = Failures::default();
                     self.unpaid = piece.len() as u64;
                     self.position += piece.len() as u64;
                     self.tally.arrive(piece.len() as u64);
@@ -171,9 +171,9 @@ impl<'a> Reader<'a> {
         if self.position == self.descriptor.size && error.is_transient() && self.openings > 0 {
             return Ok(());
         }
-        self.failures += 1;
         let error = self.with_position(error);
-        let (delay, error) = self.care.policy.delay(self.failures, error)?;
+        let (delay, error) = self.care.policy.delay(&mut self.failures, error)?;
+        announce(&self.care.policy, &error);
         let digest = &self.descriptor.digest;
         self.care.progress.on_event(&Event::Retrying { digest, delay, error: &error });
         tracing::info!(

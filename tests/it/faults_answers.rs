@@ -27,7 +27,7 @@ async fn published(options: Options) -> (Registry, Image, String) {
 async fn ask(server: &Server) -> Error {
     let wait = Duration::from_millis(300);
     let timeouts = Timeouts { connect: wait, headers: wait, idle: wait, commit: wait };
-    let retry = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
+    let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
     let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
     let reference: Reference = format!("{}/app:1", server.host()).parse().unwrap();
     client.repository(&reference).unwrap().resolve(&Name::Tag("1".into())).await.unwrap_err()
@@ -261,7 +261,7 @@ async fn nobody_waits_for_ever() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let reference: Reference = format!("{}/app:1", listener.local_addr().unwrap()).parse().unwrap();
     let timeouts = Timeouts { headers: Duration::from_millis(200), ..Timeouts::default() };
-    let retry = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
+    let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
     let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
     let began = Instant::now();
     let error = client.repository(&reference).unwrap().tags().await.unwrap_err();
@@ -286,4 +286,38 @@ async fn registries_that_say_little_are_enough() {
     }
     registry.twist("HEAD ", 0..1, |reply| reply.without("docker-content-digest"));
     cli.run(&["digest", &name]).await.expect(0, "");
+}
+
+#[tokio::test]
+async fn outage_that_all_blobs_meet_is_announced_once() {
+    let (registry, _, name) = published(Options::default()).await;
+    registry.refuse("/blobs/", 0..16, Reply::new(503, "restarting"));
+    let output = Cli::new().run(&[&name]).await;
+    output.expect(0, "");
+    let told = |words: &str| output.stderr.matches(words).count();
+    assert!(told("trying again for up to 120 s") <= 1, "{}", output.stderr);
+    assert_eq!(told("again in"), 0, "{}", output.stderr);
+    let (registry, _, name) = published(Options::default()).await;
+    registry.refuse("/blobs/", 0..99, Reply::new(503, "restarting"));
+    let output = Cli::new().run(&["--retry-for", "0", "--retries", "1", &name]).await;
+    output.expect(6, "tried 2 times");
+}
+
+#[tokio::test]
+async fn digest_head_429_nothing_is_asked_before_retry_after() {
+    for (status, wait) in [(429, "1"), (503, "1")] {
+        let (registry, held, name) = published(Options::default()).await;
+        registry.refuse("HEAD ", 0..1, Reply::new(status, "").header("Retry-After", wait));
+        let began = Instant::now();
+        let output = Cli::new().run(&["digest", &name]).await;
+        output.expect(0, "");
+        assert!(output.stdout.contains(held.manifest.digest().as_str()), "{}", output.stdout);
+        assert!(began.elapsed() >= Duration::from_secs(1), "{status}");
+        assert!(registry.server.lines().iter().all(|line| line.starts_with("HEAD ")));
+    }
+    let (registry, _, name) = published(Options::default()).await;
+    let long = Reply::new(429, "").header("Retry-After", "99999999999999999999");
+    registry.refuse("/manifests/", 0..9, long);
+    Cli::new().run(&["digest", &name]).await.expect(6, "it asks to wait");
+    assert_eq!(registry.server.requests().len(), 1);
 }

@@ -24,6 +24,7 @@ struct Setting {
     held: Image,
     folder: tempfile::TempDir,
     idle: Duration,
+    attempts: Option<u32>,
 }
 
 impl Setting {
@@ -32,7 +33,7 @@ impl Setting {
         let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 1))])]);
         held.publish(&registry, "app", Some("1"));
         let folder = tempfile::tempdir().unwrap();
-        Self { registry, held, folder, idle: Duration::from_secs(5) }
+        Self { registry, held, folder, idle: Duration::from_secs(5), attempts: None }
     }
 
     /// Changes answers to requests for the layer.
@@ -45,7 +46,8 @@ impl Setting {
     }
 
     async fn pull(&self) -> Finished {
-        let retry = RetryPolicy { first_delay: Duration::ZERO, ..RetryPolicy::default() };
+        let (attempts, first_delay) = (self.attempts, Duration::ZERO);
+        let retry = RetryPolicy { attempts, first_delay, ..RetryPolicy::default() };
         let timeouts = Timeouts { headers: self.idle, idle: self.idle, ..Timeouts::default() };
         let client = Client::new(RegistryOptions { retry, timeouts, ..RegistryOptions::default() });
         let reference: Reference = (self.registry.repository("app") + ":1").parse().unwrap();
@@ -284,6 +286,21 @@ async fn a_body_that_is_longer_than_its_manifest_says_is_left_at_the_next_piece(
 }
 
 #[tokio::test]
+async fn pull_from_a_registry_that_is_away_for_a_while_goes_on() {
+    for reply in [Reply::new(503, "restarting"), Reply::new(200, "").fault(Fault::HangUp)] {
+        let setting = Setting::new(500).await;
+        setting.twist(0..20, move |_| reply.clone());
+        setting.assert_arrived(&setting.pull().await);
+        assert_eq!(setting.ranges().len(), 21);
+    }
+    // One that has never answered has five tries.
+    let setting = Setting::new(500).await;
+    setting.registry.twist("/v2/", 0..99, |_| Reply::new(503, "starting"));
+    assert!(setting.pull().await.error.unwrap().to_string().contains("tried 5 times"));
+    assert_eq!(setting.registry.server.requests().len(), 5);
+}
+
+#[tokio::test]
 async fn bursts_of_errors_shorter_than_the_patience_are_no_failure() {
     for status in [500, 502, 503, 504, 429, 408, 499, 522] {
         let setting = Setting::new(500).await;
@@ -292,7 +309,8 @@ async fn bursts_of_errors_shorter_than_the_patience_are_no_failure() {
         setting.assert_arrived(&setting.pull().await);
         assert_eq!(setting.ranges().len(), 5, "{status}");
     }
-    let setting = Setting::new(500).await;
+    let mut setting = Setting::new(500).await;
+    setting.attempts = Some(5);
     setting.twist(0..99, |_| Reply::error(503, "UNAVAILABLE", "come back later"));
     let error = setting.pull().await.error.unwrap();
     assert_eq!(error.kind(), ErrorKind::Registry);

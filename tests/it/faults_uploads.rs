@@ -329,7 +329,12 @@ async fn a_registry_that_takes_no_uploads_says_so() {
     let target = format!("{}/app:1", server.host());
     let output =
         pair.cli.run(&["copy", "--json", &pair.from.repository("team/app:1"), &target]).await;
-    output.expect(6, "The operation is unsupported");
+    output.expect(4, "The operation is unsupported");
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
-    assert_eq!(report["error"]["kind"], json!("registry"));
+    assert_eq!(report["error"]["kind"], json!("denied"));
+    // Nor manifests.
+    let pair = Pair::new().await;
+    pair.to.refuse("PUT /v2/team/app/manifests/", 0..9, Reply::error(405, "UNSUPPORTED", "no"));
+    pair.copy(&[]).await.expect(4, "405 method not allowed");
+    assert_eq!(pair.to.server.count("PUT /v2/team/app/manifests/"), 1);
 }

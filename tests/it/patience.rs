@@ -61,7 +61,7 @@ fn nothing<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
 /// Reads a config of 100 kB; gives the error and how long that took.
 async fn read(source: Lazy, attempts: u32) -> (Error, Duration) {
     let descriptor = Descriptor::of(MediaType::OCI_CONFIG, &vec![b'x'; 100_000]);
-    let retry = RetryPolicy { attempts, ..RetryPolicy::default() };
+    let retry = RetryPolicy { attempts: Some(attempts), ..RetryPolicy::default() };
     let began = Instant::now();
     let error = read_small(&source, &descriptor, 1 << 20, retry).await.unwrap_err();
     (error, began.elapsed())

@@ -21,7 +21,7 @@ use rpull::retry::RetryPolicy;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 fn options(credentials: Credentials) -> RegistryOptions {
-    let retry = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
+    let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
     RegistryOptions { credentials, retry, ..RegistryOptions::default() }
 }
 
