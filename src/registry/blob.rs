@@ -89,7 +89,7 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
     let response = retry(policy, || async {
         let response = transport.send(&request).await?;
         if asks_to_wait(&response) {
-            return Err(transport.failure(&request, response).await);
+            return Err(Box::pin(transport.failure(&request, response)).await);
         }
         Ok(response)
     })

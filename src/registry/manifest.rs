@@ -60,7 +60,7 @@ pub(super) async fn head(repository: &Repository, name: &Name) -> Result<Option<
         let request = request_of(repository, Method::HEAD, &path, &what)?;
         let response = repository.transport.send(&request).await?;
         if asks_to_wait(&response) {
-            return Err(repository.transport.failure(&request, response).await);
+            return Err(Box::pin(repository.transport.failure(&request, response)).await);
         }
         // An error of HEAD has no body: let GET find out, and tell (ECR and others refuse HEAD as such).
         Ok(if response.status().is_success() { described(response.headers()) } else { None })
@@ -132,11 +132,45 @@ pub(super) async fn send(
     request.accept = None;
     request.content = Some((media_type, document.bytes().clone()));
     let response = repository.transport.expect_success(&request).await?;
-    let Some(announced) = announced_other(response.headers(), document.digest()) else {
-        return Ok(response.headers().clone());
+    check_stored(repository, document, response.headers(), &what).await?;
+    Ok(response.headers().clone())
+}
+
+/// Makes sure that a document is there under its digest after it was taken.
+///
+/// The answer need not name a digest (ECR's does not), and some registries know every manifest by its sha256 alone,
+/// whatever it was pushed as.
+async fn check_stored(
+    repository: &Repository,
+    document: &Document,
+    headers: &HeaderMap,
+    what: &str,
+) -> Result<()> {
+    let (digest, announced) = (document.digest(), announced_digest(headers));
+    let fail = |why: String| {
+        Error::new(ErrorKind::Mismatch, what).at(&repository.transport.name).because(why)
     };
-    let why = format!("the registry stored {announced} instead of {}", document.digest());
-    Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
+    if let Some(other) = announced_other(headers, digest) {
+        return Err(fail(format!("the registry stored {other} instead of {digest}")));
+    }
+    let is_sure = match &announced {
+        Some(announced) => announced == digest,
+        None => digest.algorithm_name() == "sha256",
+    };
+    if is_sure {
+        return Ok(());
+    }
+    let name = Name::Digest(digest.clone());
+    match Box::pin(get(repository, &name)).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_transient() => Err(error),
+        Err(error) => {
+            let name =
+                announced.map_or_else(|| "another name".to_owned(), |other| other.to_string());
+            let why = format!("the registry stored it as {name} and does not give it as {digest}");
+            Err(fail(why).caused_by(error))
+        }
+    }
 }
 
 /// One try to get the document of this name.

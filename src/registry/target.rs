@@ -24,6 +24,10 @@ impl Repository {
             None if self.known().is_proven(digest) => return Ok(()),
             _ => Name::Digest(digest.clone()),
         };
+        if digest.algorithm_name() != "sha256" && matches!(name, Name::Tag(_)) {
+            // Not every registry knows it so, which is to be found before the tag changes.
+            manifest::put(self, document, &Name::Digest(digest.clone())).await?;
+        }
         manifest::put(self, document, &name).await?;
         self.known().sent(digest);
         Ok(())

@@ -160,6 +160,8 @@ mod sparse_files;
 #[cfg(test)]
 mod store_odd;
 #[cfg(test)]
+mod stored_names;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod support_fixtures;
