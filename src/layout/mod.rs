@@ -6,6 +6,7 @@
 //! blobs/sha256/<hex>    verified bytes, renamed here when they are whole
 //! ingest/sha256-<hex>   what has arrived of a blob; its writer holds a lock on it
 //! sessions/<hex>        what has arrived of a blob that nobody has named yet (see `session`)
+//! served/               which repositories have which blobs, where it is served (see `links`)
 //! overlays.json         directories of layers that images were unpacked to
 //! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)
 //! ```
@@ -21,6 +22,7 @@ mod index;
 mod ingest;
 mod inventory;
 mod journal;
+mod links;
 mod mentions;
 mod origins;
 mod overlays;

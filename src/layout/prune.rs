@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::reach::Reach;
-use super::{Entry, Layout, blobs, failed};
+use super::{Entry, Layout, blobs, failed, links};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, Mode};
@@ -61,7 +61,7 @@ impl Layout {
 
     fn sweep(&self, options: PruneOptions) -> Result<PruneReport> {
         let mut report = PruneReport::default();
-        for folder in UNFINISHED {
+        for folder in UNFINISHED.into_iter().chain([links::FOLDER]) {
             own(&self.root().join(folder))?;
         }
         let (needed, left) = self.needed_and_left()?;
@@ -74,6 +74,9 @@ impl Layout {
         // Not before: on a full disk there is room for another index.json only now.
         if !options.plan && !left.is_empty() {
             self.remove_all(left.iter().map(String::as_str))?;
+        }
+        if !options.plan {
+            self.remove_stale_links()?;
         }
         for folder in UNFINISHED {
             for (path, size) in files(&self.root().join(folder))? {

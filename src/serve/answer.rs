@@ -5,11 +5,14 @@ use futures_util::TryStreamExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use crate::content::ByteStream;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Matter};
 
 /// An answer on its way; its body streams.
@@ -49,6 +52,24 @@ pub(super) fn set(answer: &mut Answer, name: HeaderName, value: impl AsRef<str>)
     }
 }
 
+/// Whether the client says that it has this already (RFC 9110, 13.1.2). Old clients send a digest without quotes.
+pub(super) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| {
+        let one = one.trim();
+        let one = one.strip_prefix("W/").unwrap_or(one);
+        one == "*" || one.trim_matches('"') == digest.as_str()
+    })
+}
+
+/// What says that a blob or document is as the client has it.
+pub(super) fn not_modified(digest: &Digest) -> Answer {
+    let mut answer = with_bytes(StatusCode::NOT_MODIFIED, "");
+    set(&mut answer, DIGEST, digest.as_str());
+    set(&mut answer, ETAG, format!("\"{digest}\""));
+    answer
+}
+
 /// A request that cannot be met: status, code of the specification, and words.
 #[derive(Debug)]
 pub(super) struct Fault {
@@ -66,6 +87,10 @@ impl Fault {
     /// What is not allowed here, whoever asks.
     pub(super) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
+    }
+
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {

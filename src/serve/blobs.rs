@@ -6,13 +6,14 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
-use super::answer::{Answer, DIGEST, Fault, set, with_bytes, with_stream};
+use super::answer::{Answer, DIGEST, Fault, is_held, not_modified, set, with_bytes, with_stream};
 use super::range::{Wanted, wanted};
 use super::text;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::layout::Layout;
 
+/// `GET` and `HEAD`, of a repository that has it.
 pub(super) fn get(
     layout: &Layout,
     digest: &Digest,
@@ -26,6 +27,9 @@ pub(super) fn get(
     let found = file
         .metadata()
         .map_err(|error| Error::new(ErrorKind::Store, format!("blob {digest}")).caused_by(error))?;
+    if is_held(headers, digest) {
+        return Ok(not_modified(digest));
+    }
     let (size, tag) = (found.len(), format!("\"{digest}\""));
     let is_same = text(headers, IF_RANGE).is_none_or(|held| held == tag);
     // RFC 9110, 14.2: only GET has ranges.
@@ -60,6 +64,6 @@ pub(super) fn get(
     Ok(answer)
 }
 
-fn unknown(digest: &Digest) -> Fault {
+pub(super) fn unknown(digest: &Digest) -> Fault {
     Fault::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("blob {digest} is not here"))
 }

@@ -20,6 +20,8 @@ pub(super) struct Facts {
     /// As a list of referrers would name it.
     pub(super) descriptor: Descriptor,
     pub(super) subject: Option<Digest>,
+    /// What it names that is no document.
+    blobs: Vec<Digest>,
     children: Vec<Descriptor>,
 }
 
@@ -51,6 +53,19 @@ impl Documents {
         found
     }
 
+    /// Every blob that the documents of a repository name.
+    pub(super) async fn blobs<'a>(
+        &self,
+        layout: &Layout,
+        repository: &'a Repository,
+    ) -> &'a HashSet<Digest> {
+        let find = async || {
+            let found = self.of(layout, repository).await;
+            found.iter().flat_map(|facts| facts.blobs.iter().cloned()).collect()
+        };
+        repository.blobs.get_or_init(find).await
+    }
+
     async fn facts(&self, layout: &Layout, descriptor: &Descriptor) -> Result<Arc<Facts>> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&descriptor.digest) {
@@ -74,6 +89,7 @@ impl Facts {
         };
         Self {
             descriptor: document.as_referrer(),
+            blobs: document.blobs().map(|blob| blob.digest.clone()).collect(),
             subject: document.subject().map(|subject| subject.digest.clone()),
             children,
         }

@@ -6,7 +6,6 @@ use url::form_urlencoded;
 
 use super::Registry;
 use super::answer::{Answer, Fault, set, with_json};
-use super::manifests::no_repository;
 use super::query::Query;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -68,8 +67,8 @@ impl Registry {
     /// `tags/list`.
     pub(super) fn tags(&self, repository: &str, query: &Query) -> Result<Answer, Fault> {
         let names = self.names()?;
-        let held = names.repositories.get(repository).ok_or_else(|| no_repository(repository))?;
-        let page = page(held.tags.keys(), |tag| tag, query)?;
+        let tags = self.held(&names, repository)?.into_iter().flat_map(|held| held.tags.keys());
+        let page = page(tags, |tag| tag, query)?;
         let mut answer = with_json(&json!({ "name": repository, "tags": page.entries }));
         go_on(&mut answer, &format!("/v2/{repository}/tags/list"), page.next, query);
         Ok(answer)

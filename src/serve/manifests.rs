@@ -7,23 +7,29 @@ use hyper::body::Incoming;
 use hyper::header::{
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION,
 };
-use hyper::{Method, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode};
 
 use super::Registry;
-use super::answer::{Answer, DIGEST, Fault, set, with_bytes};
+use super::answer::{Answer, DIGEST, Fault, is_held, not_modified, set, with_bytes};
 use super::body::Arriving;
-use super::names::{Image, Repository};
-use super::route::Named;
+use super::names::{Image, Names, Repository};
+use super::query::Query;
+use super::route::{Named, digest};
 use super::text;
 use crate::content::{Name, Source, Target as _};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::Document;
 use crate::error::{Error, ErrorKind};
 use crate::media::MediaType;
+use crate::reference::is_tag;
 
 /// Says that the subject of a manifest was understood, so that its pusher need not keep a list.
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+
+/// Each tag that a manifest got which was put by its digest.
+const TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 impl Registry {
     /// `GET` and `HEAD`.
@@ -32,10 +38,14 @@ impl Registry {
         repository: &str,
         wanted: &Named,
         method: &Method,
+        headers: &HeaderMap,
     ) -> Result<Answer, Fault> {
         let names = self.names()?;
-        let held = names.repositories.get(repository).ok_or_else(|| no_repository(repository))?;
+        let held = self.held(&names, repository)?.ok_or_else(|| unknown(wanted))?;
         let document = self.find(held, wanted).await?;
+        if is_held(headers, document.digest()) {
+            return Ok(not_modified(document.digest()));
+        }
         let length = document.bytes().len();
         let is_head = method == Method::HEAD;
         let bytes = if is_head { Bytes::new() } else { document.bytes().clone() };
@@ -68,6 +78,19 @@ impl Registry {
         self.layout.document(&descriptor).await.map_err(|error| missing(wanted, error))
     }
 
+    /// The named images of a repository; `None` where it has none but was given something.
+    pub(super) fn held<'a>(
+        &self,
+        names: &'a Names,
+        repository: &str,
+    ) -> Result<Option<&'a Repository>, Fault> {
+        let held = names.repositories.get(repository);
+        if held.is_none() && !self.layout.has_repository(repository)? {
+            return Err(no_repository(repository));
+        }
+        Ok(held)
+    }
+
     /// The document of this digest among those that the images of a repository lead to.
     async fn below(&self, held: &Repository, digest: &Digest) -> Option<Descriptor> {
         let documents = self.documents.of(&self.layout, held).await;
@@ -81,19 +104,17 @@ impl Registry {
         self: &Arc<Self>,
         repository: &str,
         wanted: &Named,
-        headers: &HeaderMap,
-        body: Incoming,
+        request: Request<Incoming>,
     ) -> Result<Answer, Fault> {
+        let (Parts { headers, uri, .. }, body) = request.into_parts();
+        let query = Query::of(&uri);
+        let (names, digest) = names_and_digest(wanted, &query)?;
         let bytes = Arriving::new(body, "MANIFEST_INVALID").document().await?;
-        let declared = MediaType::from_header(text(headers, CONTENT_TYPE).unwrap_or_default());
-        let digest = match wanted {
-            Named::Digest(digest) => Some(digest),
-            Named::Tag(_) => None,
-        };
-        let document = Document::received(bytes, &declared, digest)?;
-        self.check_complete(&document).await?;
+        let declared = MediaType::from_header(text(&headers, CONTENT_TYPE).unwrap_or_default());
+        let document = Document::received(bytes, &declared, digest.as_ref())?;
+        self.check_complete(repository, &document).await?;
         self.layout.put(&document, None).await?;
-        self.give_name(repository, wanted.clone(), document.clone()).await?;
+        self.give_names(repository, names.clone(), document.clone()).await?;
         let digest = document.digest();
         let mut answer = with_bytes(StatusCode::CREATED, "");
         set(&mut answer, LOCATION, format!("/v2/{repository}/manifests/{digest}"));
@@ -101,28 +122,16 @@ impl Registry {
         if let Some(subject) = document.subject() {
             set(&mut answer, SUBJECT, subject.digest.as_str());
         }
-        Ok(answer)
-    }
-
-    async fn check_complete(&self, document: &Document) -> Result<(), Fault> {
-        let lacks = |what: &str, digest: &Digest| {
-            let why = format!("{what} {digest} is not here");
-            Err(Fault::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", why))
-        };
-        for blob in document.blobs().filter(|blob| !blob.is_foreign()) {
-            match self.layout.stat(&blob.digest).await {
-                Ok(found) if found.size == blob.size => {}
-                _ => return lacks("blob", &blob.digest),
-            }
-        }
-        if let Content::Index(index) = document.content() {
-            for child in index.manifests.iter().filter(|child| child.media_type.is_document()) {
-                if self.layout.document(child).await.is_err() {
-                    return lacks("manifest", &child.digest);
+        if let Named::Digest(_) = wanted {
+            for named in &names {
+                if let Named::Tag(tag) = named
+                    && let Ok(tag) = HeaderValue::from_str(tag)
+                {
+                    answer.headers_mut().append(TAG, tag);
                 }
             }
         }
-        Ok(())
+        Ok(answer)
     }
 
     /// `DELETE`: of a tag the tag alone, of a digest all names that it has in the repository.
@@ -132,7 +141,7 @@ impl Registry {
         wanted: Named,
     ) -> Result<Answer, Fault> {
         let names = self.names()?;
-        let held = names.repositories.get(repository).ok_or_else(|| no_repository(repository))?;
+        let held = self.held(&names, repository)?.ok_or_else(|| unknown(&wanted))?;
         if self.take_names(repository, wanted.clone()).await? {
             return Ok(with_bytes(StatusCode::ACCEPTED, ""));
         }
@@ -145,7 +154,32 @@ impl Registry {
     }
 }
 
-pub(super) fn no_repository(repository: &str) -> Fault {
+/// What a manifest that is put is to be called, and the digest that it must have where the client says it.
+fn names_and_digest(wanted: &Named, query: &Query) -> Result<(Vec<Named>, Option<Digest>), Fault> {
+    let own = match wanted {
+        Named::Digest(own) => own,
+        Named::Tag(_) => {
+            let told = query.get("digest").map(digest).transpose()?;
+            return Ok((vec![wanted.clone()], told));
+        }
+    };
+    let mut names = Vec::new();
+    for tag in query.values("tag") {
+        if !is_tag(tag) {
+            return Err(Fault::new(StatusCode::BAD_REQUEST, "TAG_INVALID", "not a tag"));
+        }
+        let tag = Named::Tag(tag.to_owned());
+        if !names.contains(&tag) {
+            names.push(tag);
+        }
+    }
+    if names.is_empty() {
+        names.push(wanted.clone());
+    }
+    Ok((names, Some(own.clone())))
+}
+
+fn no_repository(repository: &str) -> Fault {
     let why = format!("repository {repository} is not here");
     Fault::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", why)
 }

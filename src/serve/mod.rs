@@ -1,13 +1,15 @@
 //! An image layout as a registry: pull, push, lists, referrers, delete. Spec: distribution-spec 1.1.
 //!
-//! A small one, for a laptop, a CI job or a room without a network. What is in the layout is in every repository; rights
-//! are all or nothing; space is freed by `prune`.
+//! A small one, for a laptop, a CI job or a room without a network. A blob is kept once and given by the repositories that
+//! have it; rights are all or nothing; space is freed by `prune`.
 
 mod answer;
 mod blobs;
 mod body;
+mod complete;
 mod connections;
 mod documents;
+mod holdings;
 mod host;
 mod htpasswd;
 mod idle;
@@ -53,6 +55,8 @@ const VERSION: (HeaderName, HeaderValue) = (
 pub struct ServeOptions {
     /// Nothing is taken and nothing deleted.
     pub read_only: bool,
+    /// Manifests and indexes are taken though some of what they name is not there.
+    pub sparse: bool,
     /// Users and bcrypt hashes, as `htpasswd -B` writes them; without it everybody may do everything.
     pub htpasswd: Option<PathBuf>,
     /// PEM files with the certificate chain and its key; without them it is plain http.
@@ -86,6 +90,7 @@ impl Server {
         let registry = Registry {
             layout,
             read_only: options.read_only,
+            sparse: options.sparse,
             users,
             names: Known::default(),
             turn: Arc::default(),
@@ -107,6 +112,7 @@ impl Server {
 struct Registry {
     layout: Layout,
     read_only: bool,
+    sparse: bool,
     users: Option<Htpasswd>,
     names: Known,
     /// Changes of names wait here for each other: first come, first served.
@@ -145,7 +151,7 @@ impl Registry {
         if let Some(users) = &self.users {
             users.admit(request.headers()).await?;
         }
-        let route = route(uri.path())?;
+        let route = route(uri.path(), &method)?;
         let reads = matches!(method, Method::GET | Method::HEAD);
         if self.read_only && !reads {
             return Err(Fault::unsupported("this registry is read-only"));
@@ -163,18 +169,15 @@ impl Registry {
         let repository = mirrored.as_deref().unwrap_or(repository);
         match endpoint {
             Endpoint::Blob(digest) if reads => {
-                blobs::get(&self.layout, &digest, &method, request.headers())
+                self.blob(repository, &digest, &method, request.headers()).await
             }
-            Endpoint::Blob(_) if method == Method::DELETE => {
-                Err(Fault::unsupported("blobs go when the store is pruned and no image needs them"))
+            Endpoint::Blob(digest) if method == Method::DELETE => {
+                self.delete_blob(repository, &digest).await
             }
             Endpoint::Manifest(named) => match method {
-                _ if reads => self.manifest(repository, &named, &method).await,
+                _ if reads => self.manifest(repository, &named, &method, request.headers()).await,
                 Method::DELETE => self.delete_manifest(repository, named).await,
-                Method::PUT => {
-                    let (parts, body) = request.into_parts();
-                    self.put_manifest(repository, &named, &parts.headers, body).await
-                }
+                Method::PUT => self.put_manifest(repository, &named, request).await,
                 _ => Err(wrong(&method)),
             },
             Endpoint::Tags if reads => self.tags(repository, &query),
@@ -182,7 +185,10 @@ impl Registry {
                 self.referrers(repository, &subject, &query).await
             }
             Endpoint::Uploads if method == Method::POST => {
-                self.uploads.open(&self.layout, repository, request).await
+                match self.mount(repository, &query).await? {
+                    Some(mounted) => Ok(mounted),
+                    None => self.uploads.open(&self.layout, repository, request).await,
+                }
             }
             Endpoint::Upload(id) if !self.read_only => {
                 self.uploads.go_on(&self.layout, repository, id, request).await

@@ -4,8 +4,10 @@
 //! Images of other registries have the registry in front: `docker.io/library/alpine`, `reg.local_5000/team/app`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
 
 use super::route::Named;
 use crate::digest::Digest;
@@ -30,6 +32,8 @@ pub(super) struct Repository {
     pub(super) tags: BTreeMap<String, Image>,
     /// Those that were put by digest.
     pub(super) untagged: Vec<Image>,
+    /// What their documents name, when somebody has asked.
+    pub(super) blobs: OnceCell<HashSet<Digest>>,
 }
 
 /// An image, and what the layout calls it.

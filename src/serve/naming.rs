@@ -14,17 +14,17 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::NameEdit;
 
 impl Registry {
-    /// Names a document that is stored.
-    pub(super) async fn give_name(
+    /// Names a document that is stored, all at once.
+    pub(super) async fn give_names(
         self: &Arc<Self>,
         repository: &str,
-        wanted: Named,
+        wanted: Vec<Named>,
         document: Document,
     ) -> Result<(), Fault> {
         let repository = repository.to_owned();
         let plan = move |names: &Names| {
             let held = names.repositories.get(&repository);
-            (put(&repository, held, &[wanted], &document), ())
+            (put(&repository, held, &wanted, &document), ())
         };
         self.change_names(plan).await
     }

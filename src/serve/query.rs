@@ -1,28 +1,28 @@
 //! The words behind the question mark.
 
-use std::collections::HashMap;
-
 use hyper::{StatusCode, Uri};
 use url::form_urlencoded;
 
 use super::answer::Fault;
 
-/// What a request asks for in detail. Of a word that comes twice the first counts.
+/// What a request asks for in detail. Of a word that comes twice the first counts, unless it may come several times.
 #[derive(Debug)]
-pub(super) struct Query(HashMap<String, String>);
+pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub(super) fn of(uri: &Uri) -> Self {
-        let mut words = HashMap::new();
-        for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            words.entry(key.into_owned()).or_insert_with(|| value.into_owned());
-        }
-        Self(words)
+        let words = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        Self(words.into_owned().collect())
     }
 
     /// The value, where it says anything.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
+        self.values(key).next().filter(|value| !value.is_empty())
+    }
+
+    /// Each of the values, where the word may come several times.
+    pub(super) fn values(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(own, _)| own == key).map(|(_, value)| value.as_str())
     }
 
     /// `n`: how many entries of a list are wanted.

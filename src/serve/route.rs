@@ -2,7 +2,7 @@
 //!
 //! Repositories have slashes in their names and may be called as endpoints are, so paths are read from their end.
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 
 use super::answer::Fault;
 use crate::digest::Digest;
@@ -46,7 +46,7 @@ pub(super) enum Named {
 
 /// # Errors
 /// The fault to answer with: of a path that is no endpoint, or of a name, digest or session that cannot be.
-pub(super) fn route(path: &str) -> Result<Route<'_>, Fault> {
+pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, Fault> {
     let unknown = || Fault::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such endpoint");
     let rest = match path.strip_prefix("/v2").ok_or_else(unknown)? {
         "" | "/" => return Ok(Route::Base),
@@ -57,9 +57,13 @@ pub(super) fn route(path: &str) -> Result<Route<'_>, Fault> {
     let (name, endpoint) = match rest.rsplit_once('/').ok_or_else(unknown)? {
         (name, "tags") if last == "list" => (name, Endpoint::Tags),
         (name, "referrers") => (name, Endpoint::Referrers(digest(last)?)),
-        (name, "manifests") => (name, Endpoint::Manifest(named(last)?)),
+        (name, "manifests") => {
+            (name, Endpoint::Manifest(named(last).map_err(|fault| nothing(fault, method))?))
+        }
         (name, "blobs") if last == "uploads" => (name, Endpoint::Uploads),
-        (name, "blobs") => (name, Endpoint::Blob(digest(last)?)),
+        (name, "blobs") => {
+            (name, Endpoint::Blob(digest(last).map_err(|fault| nothing(fault, method))?))
+        }
         (rest, "uploads") => {
             let name = rest.strip_suffix("/blobs").ok_or_else(unknown)?;
             (
@@ -72,9 +76,17 @@ pub(super) fn route(path: &str) -> Result<Route<'_>, Fault> {
     if !is_repository(name) {
         let why =
             "a repository's name is lowercase letters and digits, with `/ . _ -` between them";
-        return Err(Fault::new(StatusCode::BAD_REQUEST, "NAME_INVALID", why));
+        return Err(Fault::new(StatusCode::NOT_FOUND, "NAME_INVALID", why));
     }
     Ok(Route::In(name, endpoint))
+}
+
+/// Whoever asks for what cannot be learns that it is not there: these endpoints have no other failure.
+fn nothing(fault: Fault, method: &Method) -> Fault {
+    match *method {
+        Method::GET | Method::HEAD | Method::DELETE => fault.with_status(StatusCode::NOT_FOUND),
+        _ => fault,
+    }
 }
 
 fn named(text: &str) -> Result<Named, Fault> {
@@ -115,7 +127,7 @@ mod tests {
     const HEX: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
     fn read(path: &str) -> String {
-        match route(path) {
+        match route(path, &Method::GET) {
             Ok(route) => format!("{route:?}"),
             Err(fault) => fault.status.as_u16().to_string(),
         }
@@ -148,29 +160,35 @@ mod tests {
             ("/v1/", "404"),
             ("/v2x/", "404"),
             ("/v2/a", "404"),
-            ("/v2//tags/list", "400"),
-            ("/v2/../tags/list", "400"),
-            ("/v2/a/../../etc/manifests/x", "400"),
-            ("/v2/A/tags/list", "400"),
-            ("/v2/a%2fb/tags/list", "400"),
-            ("/v2/a/manifests/.x", "400"),
-            ("/v2/a/manifests/", "400"),
-            ("/v2/a/manifests/sha256:zz", "400"),
+            ("/v2//tags/list", "404"),
+            ("/v2/../tags/list", "404"),
+            ("/v2/a/../../etc/manifests/x", "404"),
+            ("/v2/A/tags/list", "404"),
+            ("/v2/a%2fb/tags/list", "404"),
+            ("/v2/a/manifests/.x", "404"),
+            ("/v2/a/manifests/", "404"),
+            ("/v2/a/manifests/sha256:zz", "404"),
             ("/v2/a/blobs/sha256:../../../../etc/passwd", "404"),
-            ("/v2/a/blobs/..", "400"),
-            ("/v2/a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e", "400"),
+            ("/v2/a/blobs/..", "404"),
+            ("/v2/a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e", "404"),
             ("/v2/a/blobs/uploads/..", "404"),
             ("/v2/a/blobs/uploads/0123", "404"),
         ] {
             assert_eq!(read(path), status, "{path}");
         }
-        assert_eq!(read(&format!("/v2/{}/tags/list", "a".repeat(300))), "400");
+        assert_eq!(read(&format!("/v2/{}/tags/list", "a".repeat(300))), "404");
+        for path in ["/v2/a/manifests/.x", "/v2/a/manifests/", "/v2/a/manifests/sha256:zz"] {
+            let fault = route(path, &Method::PUT).unwrap_err();
+            assert_eq!(fault.status, StatusCode::BAD_REQUEST, "{path}");
+        }
+        let referrers = route("/v2/a/referrers/sha256:zz", &Method::GET).unwrap_err();
+        assert_eq!(referrers.status, StatusCode::BAD_REQUEST);
     }
 
     proptest! {
         #[test]
         fn no_path_panics(path in "/v2(/|[a-z]{0,3}|blobs|uploads|manifests|tags|list|%3A|\\.\\.|:|sha256){0,12}") {
-            drop(route(&path));
+            drop(route(&path, &Method::PUT));
         }
     }
 }

@@ -17,7 +17,6 @@ use super::route::{digest, unknown_upload};
 use super::sessions::Sessions;
 use super::text;
 use crate::checked::Unnamed;
-use crate::content::Source as _;
 use crate::digest::{Algorithm, Digest};
 use crate::layout::{Layout, Resumed, Session, SessionId};
 
@@ -47,7 +46,7 @@ struct Writing {
 }
 
 impl Uploads {
-    /// `POST`: mounts, takes a whole blob, or opens a session.
+    /// `POST`: takes a whole blob, or opens a session.
     pub(super) async fn open(
         &self,
         layout: &Layout,
@@ -55,18 +54,15 @@ impl Uploads {
         request: Request<Incoming>,
     ) -> Result<Answer, Fault> {
         let query = Query::of(request.uri());
-        if let Some(wanted) = query.get("mount") {
-            // What is in the layout is in all of its repositories.
-            let wanted = digest(wanted)?;
-            if layout.stat(&wanted).await.is_ok() {
-                return Ok(stored(repository, &wanted));
-            }
-        }
         let whole = query.get("digest").map(digest).transpose()?;
         let Some(whole) = whole else {
+            let algorithm = query.get("digest-algorithm").map(algorithm_called).transpose()?;
             self.sessions.make_room(layout)?;
             let (id, _) = layout.open_session()?;
             self.sessions.opened(id);
+            if let Some(algorithm) = algorithm {
+                self.remember(id, algorithm, Unnamed::new(algorithm));
+            }
             return Ok(progress(StatusCode::ACCEPTED, repository, id, 0));
         };
         let (id, session) = layout.open_session()?;
@@ -74,7 +70,7 @@ impl Uploads {
         let (session, hash) = (session.fleeting(), Unnamed::new(algorithm));
         let mut writing = Writing { id, session, algorithm, hash };
         writing.receive(request.into_body()).await?;
-        writing.commit(repository, &whole)
+        writing.commit(layout, repository, &whole)
     }
 
     /// A request about an open session.
@@ -91,7 +87,7 @@ impl Uploads {
                 Ok(progress(StatusCode::NO_CONTENT, repository, id, offset))
             }
             Method::PATCH => {
-                let mut writing = self.writing(layout, id, Algorithm::Sha256).await?;
+                let mut writing = self.writing(layout, id, None).await?;
                 fits(request.headers(), request.body().size_hint().exact(), repository, &writing)?;
                 let received = writing.receive(request.into_body()).await;
                 let offset = self.put_by(writing);
@@ -104,7 +100,7 @@ impl Uploads {
                     Fault::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "the digest is missing")
                 };
                 let whole = digest(query.get("digest").ok_or_else(missing)?)?;
-                let mut writing = self.writing(layout, id, algorithm_of(&whole)).await?;
+                let mut writing = self.writing(layout, id, Some(algorithm_of(&whole))).await?;
                 let length = request.body().size_hint().exact();
                 if length != Some(0) {
                     fits(request.headers(), length, repository, &writing)?;
@@ -114,7 +110,7 @@ impl Uploads {
                     return Err(fault);
                 }
                 self.sessions.ended(id);
-                writing.commit(repository, &whole)
+                writing.commit(layout, repository, &whole)
             }
             Method::DELETE => {
                 self.resume(layout, id).await?.cancel()?;
@@ -148,10 +144,12 @@ impl Uploads {
         &self,
         layout: &Layout,
         id: SessionId,
-        algorithm: Algorithm,
+        algorithm: Option<Algorithm>,
     ) -> Result<Writing, Fault> {
         let session = self.resume(layout, id).await?;
         let known = self.lock().remove(&id);
+        let told = known.as_ref().map(|(told, _)| *told);
+        let algorithm = algorithm.or(told).unwrap_or(Algorithm::Sha256);
         let hash = match known {
             Some((of, hash)) if of == algorithm && hash.seen() == session.offset() => hash,
             _ => {
@@ -168,12 +166,16 @@ impl Uploads {
 
     /// Remembers the hash for the next request, and tells how many bytes are there.
     fn put_by(&self, writing: Writing) -> u64 {
+        self.remember(writing.id, writing.algorithm, writing.hash);
+        writing.session.offset()
+    }
+
+    fn remember(&self, id: SessionId, algorithm: Algorithm, hash: Unnamed) {
         let mut hashes = self.lock();
         if hashes.len() >= REMEMBERED {
             hashes.clear();
         }
-        hashes.insert(writing.id, (writing.algorithm, writing.hash));
-        writing.session.offset()
+        hashes.insert(id, (algorithm, hash));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, (Algorithm, Unnamed)>> {
@@ -192,10 +194,11 @@ impl Writing {
         Ok(())
     }
 
-    fn commit(self, repository: &str, digest: &Digest) -> Result<Answer, Fault> {
+    fn commit(self, layout: &Layout, repository: &str, digest: &Digest) -> Result<Answer, Fault> {
         match self.hash.name(digest) {
             Ok(proof) => {
                 self.session.commit(&proof)?;
+                layout.link(repository, digest)?;
                 Ok(stored(repository, digest))
             }
             Err(error) => {
@@ -203,6 +206,18 @@ impl Writing {
                 self.session.cancel()?;
                 Err(error.into())
             }
+        }
+    }
+}
+
+/// What the client says it will name the blob by, so that it is hashed once.
+fn algorithm_called(name: &str) -> Result<Algorithm, Fault> {
+    match name {
+        "sha256" => Ok(Algorithm::Sha256),
+        "sha512" => Ok(Algorithm::Sha512),
+        _ => {
+            let why = "only sha256 and sha512 are kept here";
+            Err(Fault::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why))
         }
     }
 }
@@ -252,7 +267,8 @@ fn progress(status: StatusCode, repository: &str, id: SessionId, offset: u64) ->
     answer
 }
 
-fn stored(repository: &str, digest: &Digest) -> Answer {
+/// Says where a blob is that was taken or mounted.
+pub(super) fn stored(repository: &str, digest: &Digest) -> Answer {
     let mut answer = with_bytes(StatusCode::CREATED, "");
     set(&mut answer, LOCATION, format!("/v2/{repository}/blobs/{digest}"));
     set(&mut answer, DIGEST, digest.as_str());

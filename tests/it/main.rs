@@ -136,6 +136,8 @@ mod serve_blobs;
 #[cfg(test)]
 mod serve_commands;
 #[cfg(test)]
+mod serve_conformance;
+#[cfg(test)]
 mod serve_hostile;
 #[cfg(test)]
 mod serve_kills;

@@ -70,7 +70,9 @@ async fn what_is_not_there_has_its_code() {
     served.get(&target).await.expect(404, "MANIFEST_UNKNOWN");
     for bad in [".x", "a%20b", "sha256:zz", &"a".repeat(129)] {
         let answer = served.get(&format!("/v2/a/manifests/{bad}")).await;
-        assert_eq!(answer.status, 400, "{bad}");
+        assert_eq!(answer.status, 404, "{bad}");
+        let line = format!("PUT /v2/a/manifests/{bad}");
+        assert_eq!(served.ask(&line, &[("Content-Type", OCI)], b"{}").await.status, 400, "{bad}");
     }
     let gone = served.path_of(held.manifest.digest());
     std::fs::remove_file(gone).unwrap();
@@ -257,7 +259,10 @@ async fn a_tag_goes_alone_and_a_digest_with_all_of_its_tags() {
     }
     served.get("/v2/b/manifests/1").await.expect(200, "");
     assert_eq!(delete(&served, "2").await, 202);
-    served.get("/v2/a/tags/list").await.expect(404, "NAME_UNKNOWN");
+    // Its blobs are still there.
+    let tags = served.get("/v2/a/tags/list").await;
+    assert_eq!(tags.expect(200, "").json(), json!({"name": "a", "tags": []}));
+    served.get("/v2/a/manifests/2").await.expect(404, "MANIFEST_UNKNOWN");
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ async fn an_upload_can_be_cancelled_and_is_then_unknown() {
 async fn what_is_there_is_mounted_and_what_is_not_gets_a_session() {
     let served = Served::start().await;
     let digest = served.blob("a", b"shared").await;
-    for query in [format!("mount={digest}&from=a"), format!("from=x/y&mount={digest}")] {
+    for query in [format!("mount={digest}&from=a"), format!("from=&mount={digest}")] {
         let line = format!("POST /v2/b/blobs/uploads/?{query}");
         let answer = served.ask(&line, &[], b"").await;
         answer.expect(201, "");
@@ -184,6 +184,9 @@ async fn what_is_there_is_mounted_and_what_is_not_gets_a_session() {
     let answer = served.ask(&line, &[], b"").await;
     let session = answer.expect(202, "").header("Location").unwrap();
     served.ask(&format!("PUT {session}?digest={other}"), &[], b"other").await.expect(201, "");
+    // One that another repository has is not there for the asking.
+    let line = format!("POST /v2/c/blobs/uploads/?mount={digest}&from=x/y");
+    served.ask(&line, &[], b"").await.expect(202, "");
     let line = "POST /v2/b/blobs/uploads/?mount=sha256:zz&from=a";
     served.ask(line, &[], b"").await.expect(400, "DIGEST_INVALID");
 }

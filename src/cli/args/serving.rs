@@ -12,6 +12,9 @@ pub(crate) struct Serve {
     /// Take nothing, delete nothing
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// Take indexes whose manifests, and manifests whose layers, are not all here
+    #[arg(long)]
+    pub(crate) sparse: bool,
     /// Let in the users of this file only; its hashes must be bcrypt
     #[arg(long, value_name = "FILE")]
     pub(crate) htpasswd: Option<PathBuf>,

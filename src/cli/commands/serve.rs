@@ -22,6 +22,7 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
     let cancel = signals::drained_by_signals();
     let options = ServeOptions {
         read_only: args.read_only,
+        sparse: args.sparse,
         htpasswd: args.htpasswd,
         tls: args.tls_cert.zip(args.tls_key),
         hosts: args.hosts,

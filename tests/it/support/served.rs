@@ -136,6 +136,12 @@ impl Answer {
         found.next().map(|(_, value)| value.as_str())
     }
 
+    /// All headers of this name.
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
+        let found = self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str()).collect()
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }

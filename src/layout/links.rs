@@ -1,0 +1,182 @@
+//! Which repository has which blob, where the layout is served as a registry: files without content, `+` for `/`.
+//!
+//! ```text
+//! served/blobs/sha256/<hex>/<repository>   this repository was given the blob
+//! served/repositories/<repository>         this repository was given anything
+//! ```
+//!
+//! What a repository's manifests name it has besides; see `serve`.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::ErrorKind as Io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{Layout, blobs, create, failed};
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::reference::is_repository;
+
+/// The folder of all this.
+pub(super) const FOLDER: &str = "served";
+
+impl Layout {
+    /// Remembers that the repository has the blob.
+    pub fn link(&self, repository: &str, digest: &Digest) -> Result<()> {
+        let blob = self.links_of(digest)?;
+        for (folder, levels) in [(blob, 4), (self.served()?.join("repositories"), 2)] {
+            let above: Vec<&Path> = folder.ancestors().take(levels).collect();
+            let mode = if self.0.options.private { 0o700 } else { 0o777 };
+            above.iter().rev().try_for_each(|folder| create::folder(folder, mode))?;
+            let path = folder.join(file_name(repository));
+            let mode = if self.0.options.private { 0o600 } else { 0o666 };
+            match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
+                Err(error) if error.kind() != Io::AlreadyExists => {
+                    return Err(failed("create", &path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets that the repository has the blob; tells whether that was known.
+    pub fn unlink(&self, repository: &str, digest: &Digest) -> Result<bool> {
+        let path = self.links_of(digest)?.join(file_name(repository));
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() == Io::NotFound => Ok(false),
+            other => other.map(|()| true).map_err(|error| failed("remove", &path, error)),
+        }
+    }
+
+    /// Whether the repository was given the blob.
+    pub fn is_linked(&self, repository: &str, digest: &Digest) -> Result<bool> {
+        let path = self.links_of(digest)?.join(file_name(repository));
+        Ok(is_repository(repository) && path.is_file())
+    }
+
+    /// Whether any repository was given the blob.
+    pub fn is_linked_anywhere(&self, digest: &Digest) -> Result<bool> {
+        Ok(!names(&self.links_of(digest)?)?.is_empty())
+    }
+
+    /// Whether the repository was given anything.
+    pub fn has_repository(&self, repository: &str) -> Result<bool> {
+        let path = self.served()?.join("repositories").join(file_name(repository));
+        Ok(is_repository(repository) && path.is_file())
+    }
+
+    /// Forgets links to blobs that are gone, and repositories that have none left.
+    pub(super) fn remove_stale_links(&self) -> Result<()> {
+        let served = self.served()?;
+        let mut repositories = HashSet::new();
+        for algorithm in ["sha256", "sha512"] {
+            for hex in names(&served.join("blobs").join(algorithm))? {
+                let folder = served.join("blobs").join(algorithm).join(&hex);
+                let digest = format!("{algorithm}:{}", hex.to_string_lossy()).parse();
+                let Ok(digest) = digest else { continue };
+                let linked = names(&folder)?;
+                if blobs::size_of(self.root(), &digest)?.is_some() && !linked.is_empty() {
+                    repositories.extend(linked);
+                } else {
+                    remove_all(&folder, linked)?;
+                    std::fs::remove_dir(&folder)
+                        .map_err(|error| failed("remove", &folder, error))?;
+                }
+            }
+        }
+        let folder = served.join("repositories");
+        let stale = names(&folder)?.into_iter().filter(|name| !repositories.contains(name));
+        remove_all(&folder, stale)
+    }
+
+    fn links_of(&self, digest: &Digest) -> Result<PathBuf> {
+        digest.algorithm()?;
+        let blobs = self.served()?.join("blobs");
+        Ok(blobs.join(digest.algorithm_name()).join(digest.encoded()))
+    }
+
+    /// What clients ask for is not to be looked for where somebody planted a link to.
+    fn served(&self) -> Result<PathBuf> {
+        let folder = self.root().join(FOLDER);
+        if folder.is_symlink() {
+            return Err(failed("open", &folder, std::io::Error::other("is a link")));
+        }
+        Ok(folder)
+    }
+}
+
+/// No repository has a `+` in its name.
+fn file_name(repository: &str) -> String {
+    repository.replace('/', "+")
+}
+
+/// What is in a folder, where there is one.
+fn names(folder: &Path) -> Result<Vec<OsString>> {
+    match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == Io::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed("read", folder, error)),
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.file_name()).collect()),
+    }
+}
+
+fn remove_all(folder: &Path, names: impl IntoIterator<Item = OsString>) -> Result<()> {
+    for name in names {
+        let path = folder.join(name);
+        std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{LayoutOptions, PruneOptions};
+
+    #[test]
+    fn link_is_known_until_the_blob_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout =
+            Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
+        let digest = Digest::sha256(b"blob");
+        let path = blobs::path_of(layout.root(), &digest).unwrap();
+        std::fs::write(&path, "blob").unwrap();
+        assert!(!layout.unlink("a/b", &digest).unwrap());
+        for repository in ["a/b", "c", "a/b"] {
+            layout.link(repository, &digest).unwrap();
+        }
+        assert!(layout.is_linked("a/b", &digest).unwrap() && layout.has_repository("c").unwrap());
+        for other in ["a", "b", "a+b", "../c", ""] {
+            assert!(!layout.is_linked(other, &digest).unwrap(), "{other}");
+            assert!(!layout.has_repository(other).unwrap(), "{other}");
+        }
+        assert!(layout.unlink("c", &digest).unwrap());
+        assert!(!layout.is_linked("c", &digest).unwrap());
+        layout.remove_stale_links().unwrap();
+        assert!(layout.is_linked_anywhere(&digest).unwrap());
+        assert!(!layout.has_repository("c").unwrap() && layout.has_repository("a/b").unwrap());
+        // Nothing needs the blob.
+        assert_eq!(
+            layout.prune(PruneOptions { plan: true, ..PruneOptions::default() }).unwrap().blobs,
+            1
+        );
+        assert!(layout.is_linked("a/b", &digest).unwrap());
+        assert_eq!(layout.prune(PruneOptions::default()).unwrap().blobs, 1);
+        assert!(!layout.is_linked("a/b", &digest).unwrap());
+        assert!(!layout.is_linked_anywhere(&digest).unwrap());
+        assert!(!layout.has_repository("a/b").unwrap());
+    }
+
+    #[test]
+    fn link_is_not_made_through_a_planted_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout =
+            Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
+        std::os::unix::fs::symlink(folder.path(), layout.root().join(FOLDER)).unwrap();
+        let digest = Digest::sha256(b"blob");
+        assert!(layout.link("a", &digest).is_err() && layout.is_linked("a", &digest).is_err());
+        assert!(layout.prune(PruneOptions::default()).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! Whether a manifest that is put has all that it needs, so that a name never stands for half an image.
+
+use std::collections::HashSet;
+
+use hyper::StatusCode;
+
+use super::Registry;
+use super::answer::Fault;
+use crate::content::Source as _;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Content, Document};
+
+impl Registry {
+    /// # Errors
+    /// The fault that names the first blob or manifest which the repository does not have. A sparse registry takes what
+    /// is not all there, but nothing that says wrong things of what is.
+    pub(super) async fn check_complete(
+        &self,
+        repository: &str,
+        document: &Document,
+    ) -> Result<(), Fault> {
+        for blob in document.blobs().filter(|blob| !blob.is_foreign()) {
+            self.check_blob(repository, blob).await?;
+        }
+        let Content::Index(index) = document.content() else { return Ok(()) };
+        let children = index.manifests.iter().filter(|child| child.media_type.is_document());
+        let children: Vec<&Descriptor> = children.collect();
+        if children.is_empty() {
+            return Ok(());
+        }
+        let known = self.documents_of(repository).await?;
+        for child in children {
+            let is_here = known.contains(&child.digest);
+            if !(is_here || self.sparse) || (is_here && self.layout.document(child).await.is_err())
+            {
+                return Err(lacking("manifest", &child.digest));
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_blob(&self, repository: &str, blob: &Descriptor) -> Result<(), Fault> {
+        let is_kept =
+            blob.digest.algorithm().is_ok() && self.has_blob(repository, &blob.digest).await?;
+        let found = if is_kept { self.layout.stat(&blob.digest).await.ok() } else { None };
+        match found {
+            Some(found) if found.size == blob.size => Ok(()),
+            None if self.sparse => Ok(()),
+            _ => Err(lacking("blob", &blob.digest)),
+        }
+    }
+
+    /// Digests of all documents that the repository has.
+    async fn documents_of(&self, repository: &str) -> Result<HashSet<Digest>, Fault> {
+        let names = self.names()?;
+        let Some(held) = names.repositories.get(repository) else { return Ok(HashSet::new()) };
+        let below = self.documents.of(&self.layout, held).await;
+        let below = below.iter().map(|facts| facts.descriptor.digest.clone());
+        Ok(below.chain(held.images().map(|image| image.entry.digest())).collect())
+    }
+}
+
+fn lacking(what: &str, digest: &Digest) -> Fault {
+    let why = format!("{what} {digest} is not here");
+    Fault::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", why)
+}

@@ -1,0 +1,92 @@
+//! Which blobs a repository has: those that were pushed or mounted there, and those that its manifests name. What only
+//! others have is not there, though all are kept once.
+
+use hyper::header::HeaderMap;
+use hyper::{Method, StatusCode};
+
+use super::Registry;
+use super::answer::{Answer, Fault, with_bytes};
+use super::blobs;
+use super::query::Query;
+use super::route::digest;
+use super::uploads::stored;
+use crate::content::Source as _;
+use crate::digest::Digest;
+
+impl Registry {
+    /// Whether the repository may give this blob, if it is still there.
+    pub(super) async fn has_blob(&self, repository: &str, digest: &Digest) -> Result<bool, Fault> {
+        Ok(self.layout.is_linked(repository, digest)? || self.is_named(repository, digest).await?)
+    }
+
+    /// Whether a manifest of the repository names this blob.
+    async fn is_named(&self, repository: &str, digest: &Digest) -> Result<bool, Fault> {
+        let names = self.names()?;
+        let Some(held) = names.repositories.get(repository) else { return Ok(false) };
+        Ok(self.documents.blobs(&self.layout, held).await.contains(digest))
+    }
+
+    async fn has_blob_anywhere(&self, digest: &Digest) -> Result<bool, Fault> {
+        if self.layout.is_linked_anywhere(digest)? {
+            return Ok(true);
+        }
+        for held in self.names()?.repositories.values() {
+            if self.documents.blobs(&self.layout, held).await.contains(digest) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// `GET` and `HEAD` of a blob.
+    pub(super) async fn blob(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<Answer, Fault> {
+        if !self.has_blob(repository, digest).await? {
+            return Err(blobs::unknown(digest));
+        }
+        blobs::get(&self.layout, digest, method, headers)
+    }
+
+    /// `DELETE`: the repository has it no longer. Its bytes go with the next `prune`, where no other needs them.
+    pub(super) async fn delete_blob(
+        &self,
+        repository: &str,
+        digest: &Digest,
+    ) -> Result<Answer, Fault> {
+        let is_there = self.layout.stat(digest).await.is_ok();
+        if !(is_there && self.has_blob(repository, digest).await?) {
+            return Err(blobs::unknown(digest));
+        }
+        if self.is_named(repository, digest).await? {
+            let why = "a manifest of this repository needs the blob; delete that first";
+            return Err(Fault::unsupported(why));
+        }
+        self.layout.unlink(repository, digest)?;
+        Ok(with_bytes(StatusCode::ACCEPTED, ""))
+    }
+
+    /// `POST ...?mount=`: gives a blob of another repository to this one; `None` where that does not have it. Without
+    /// `from` any other will do.
+    pub(super) async fn mount(
+        &self,
+        repository: &str,
+        query: &Query,
+    ) -> Result<Option<Answer>, Fault> {
+        let Some(wanted) = query.get("mount") else { return Ok(None) };
+        let wanted = digest(wanted)?;
+        let has = match query.get("from") {
+            Some(from) => self.has_blob(from, &wanted).await?,
+            None => self.has_blob_anywhere(&wanted).await?,
+        };
+        if !has || self.layout.stat(&wanted).await.is_err() {
+            return Ok(None);
+        }
+        self.layout.link(repository, &wanted)?;
+        Ok(Some(stored(repository, &wanted)))
+    }
+}
