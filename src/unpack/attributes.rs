@@ -27,6 +27,8 @@ pub(super) fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<Option<C
         Err(Errno::PERM) if name == CAPABILITY => Ok(Some(Cause::Capability)),
         // Directories with a sticky bit take them from their owner only.
         Err(Errno::NOTSUP | Errno::PERM) => Ok(Some(Cause::UnsupportedAttribute)),
+        // Not for want of a disk: attributes have a block or a share of their own. A disk that is full is so for bytes too.
+        Err(Errno::NOSPC | Errno::TOOBIG | Errno::RANGE) => Ok(Some(Cause::LargeAttribute)),
         Err(error) => Err(error),
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{
-    AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, flock,
-    fstat, fsync, renameat, renameat_with, statx, syncfs, unlinkat,
+    AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, fchmod,
+    flock, fstat, fsync, renameat, renameat_with, statx, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -98,11 +98,18 @@ impl Building {
             }
             Site::Beside { parent, name, own, replaces } => {
                 let (folder, tree) = own.place();
+                let closed = self.open_up()?;
                 if *replaces {
                     // Fails where it is not empty any more.
                     renameat(folder, tree, parent, &name[..])?;
                 } else {
                     renameat_with(folder, tree, parent, &name[..], RenameFlags::NOREPLACE)?;
+                }
+                if let Some(mode) = closed {
+                    fchmod(&self.root, mode)?;
+                    if sync {
+                        fsync(&self.root)?;
+                    }
                 }
                 // Of no use to anybody, and gone with the next run.
                 _ = own.remove(parent).is_ok();
@@ -116,6 +123,17 @@ impl Building {
             }
         }
         Ok(())
+    }
+
+    /// Lets the owner write to the root where its mode forbids that: a directory gets no other parent without, unless root
+    /// moves it. Gives the mode that it is to have.
+    fn open_up(&self) -> io::Result<Option<Mode>> {
+        let mode = fstat(&self.root)?.st_mode & 0o7777;
+        if mode & 0o200 != 0 || rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        fchmod(&self.root, Mode::from_raw_mode(mode | 0o200))?;
+        Ok(Some(Mode::from_raw_mode(mode)))
     }
 
     /// Whether the tree is still where it was begun: others may have put something else there.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::OFlags;
 
+use super::resolve::push;
 use super::root::open_below;
 
 /// Directories that are kept open; tars go back and forth between few.
@@ -21,6 +22,13 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    /// The path of what has this name in it.
+    pub(super) fn joined(&self, name: &[u8]) -> Vec<u8> {
+        let mut path = self.path.clone();
+        push(&mut path, name);
+        path
+    }
+
     /// Whether there is a directory of this name in it.
     pub(super) fn has_directory(&self, name: &[u8]) -> bool {
         open_below(self.handle.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY).is_ok()

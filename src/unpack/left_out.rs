@@ -12,6 +12,12 @@ use serde::Serialize;
 pub enum Cause {
     /// Only root gives files away.
     Owner,
+    /// The user namespace has no such owner.
+    UnmappedOwner,
+    /// The root is another user's.
+    ForeignRoot,
+    /// Layers above that are unpacked by a plain user need to look into the directory.
+    ClosedDirectory,
     /// What a file of the image's owner may do must not become what a file of this user may do.
     SetId,
     /// Only root makes devices.
@@ -24,12 +30,22 @@ pub enum Cause {
     ForeignAttribute,
     /// The file system has no attributes, or not of this kind of file.
     UnsupportedAttribute,
+    /// The file system takes no attribute as large as this, or no more of them at one file.
+    LargeAttribute,
 }
 
 impl Cause {
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Owner => ("owners", "only root gives files away"),
+            Self::UnmappedOwner => ("owners", "this user namespace has no such ids"),
+            Self::ForeignRoot => {
+                ("mode, time, owner and attributes", "the directory is another user's")
+            }
+            Self::ClosedDirectory => (
+                "closed modes",
+                "an overlay's directories stay open to their owner, who is not root",
+            ),
             Self::SetId => ("set-user-id and set-group-id bits", "--preserve keeps them"),
             Self::Device => ("devices", "only root makes them"),
             Self::WhiteoutDevice => ("devices 0:0", "in an overlay they hide what is below"),
@@ -38,6 +54,9 @@ impl Cause {
                 ("extended attributes", "none but user.* and security.capability are taken over")
             }
             Self::UnsupportedAttribute => ("extended attributes", "the file system has none"),
+            Self::LargeAttribute => {
+                ("extended attributes", "they are larger than the file system takes")
+            }
         }
     }
 }
@@ -67,8 +86,10 @@ pub(crate) struct Ledger(BTreeMap<Cause, LeftOut>);
 
 impl Ledger {
     pub(crate) fn note(&mut self, cause: Cause, path: &[u8]) {
-        let first =
-            || LeftOut { cause, entries: 0, first: String::from_utf8_lossy(path).into_owned() };
+        let first = || {
+            let path = if path.is_empty() { b"/" } else { path };
+            LeftOut { cause, entries: 0, first: String::from_utf8_lossy(path).into_owned() }
+        };
         self.0.entry(cause).or_insert_with(first).entries += 1;
     }
 

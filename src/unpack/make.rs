@@ -6,8 +6,8 @@ use std::io::{self, BufRead, Seek as _, SeekFrom, Write as _};
 
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, chownat, fchmod, fchown, futimens, linkat, makedev, mkdirat,
-    mknodat, statat, symlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, futimens, linkat, makedev,
+    mkdirat, mknodat, statat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -16,7 +16,7 @@ use super::changeset::Changeset;
 use super::directories::Directory;
 use super::later::{Last, times, timespec};
 use super::left_out::Cause;
-use super::remove::set_mode;
+use super::remove::{changeable, set_mode};
 use super::root::{create, open_below};
 use super::unpacker::Unpacker;
 use crate::layer::{Entries, Entry, Kind, Leftover, is_leftover, split};
@@ -72,9 +72,8 @@ impl Unpacker {
             file.set_len(entry.size)?;
         }
         // Owners first: giving a file away takes its set-id bits and capabilities, as writing does.
-        if let Some((uid, gid)) = self.owner(parent, entry) {
-            fchown(&file, uid, gid)?;
-        }
+        let change = self.user.change((entry.uid, entry.gid), parent.group);
+        let mode = self.give(change, mode, entry, |uid, gid| fchown(&file, uid, gid))?;
         for (name, value) in &entry.xattrs {
             if let Some(cause) = attributes::set(&file, name, value)? {
                 self.leave_out(cause, entry);
@@ -107,43 +106,47 @@ impl Unpacker {
             }
             other => other?,
         }
+        let mode = if existed || !entry.xattrs.is_empty() {
+            let handle = changeable(&self.root, &path)?;
+            self.describe(&handle, mode, entry)?
+        } else {
+            let change = self.user.change((entry.uid, entry.gid), parent.group);
+            self.give(change, mode, entry, |uid, gid| {
+                chownat(&parent.handle, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+            })?
+        };
+        let mode = self.readable(mode, entry);
         let is_right = !existed && parent.group.is_none() && self.user.plain(mode | 0o700) == mode;
         let mode = (!is_right).then_some(mode);
         self.later.set(&path, Last { mtime: timespec(entry.mtime), mode });
-        if existed || !entry.xattrs.is_empty() {
-            let handle = self.root.readable(&path)?;
-            return self.describe(&handle, entry);
-        }
-        if let Some((uid, gid)) = self.owner(parent, entry) {
-            chownat(&parent.handle, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
-        }
         Ok(())
     }
 
     pub(super) fn describe_root(&mut self, entry: &Entry) -> io::Result<()> {
         self.say_root();
-        let mode = Some(self.mode(entry));
+        if self.foreign {
+            self.leave_out(Cause::ForeignRoot, entry);
+            return Ok(());
+        }
+        let mode = self.mode(entry);
+        let handle = changeable(&self.root, b"")?;
+        let mode = self.describe(&handle, mode, entry)?;
+        let mode = Some(self.readable(mode, entry));
         self.later.set(b"", Last { mtime: timespec(entry.mtime), mode });
-        let handle = self.root.readable(b"")?;
-        self.describe(&handle, entry)
+        Ok(())
     }
 
-    /// Gives a directory that was there the owner and attributes of the entry, and no others.
-    fn describe(&mut self, directory: &OwnedFd, entry: &Entry) -> io::Result<()> {
-        if self.user.is_root() {
-            let (uid, gid) = (entry.uid, entry.gid);
-            let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
-            fchown(directory, Some(uid), Some(gid))?;
-        } else if !self.user.is((entry.uid, entry.gid)) {
-            self.leave_out(Cause::Owner, entry);
-        }
+    /// Gives a directory that was there the owner and attributes of the entry, and no others. Tells the mode it may have.
+    fn describe(&mut self, directory: &OwnedFd, mode: u32, entry: &Entry) -> io::Result<u32> {
+        let change = (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)));
+        let mode = self.give(Some(change), mode, entry, |uid, gid| fchown(directory, uid, gid))?;
         attributes::remove_others(directory, &entry.xattrs)?;
         for (name, value) in &entry.xattrs {
             if let Some(cause) = attributes::set(directory, name, value)? {
                 self.leave_out(cause, entry);
             }
         }
-        Ok(())
+        Ok(mode)
     }
 
     pub(super) fn symlink(
@@ -153,23 +156,34 @@ impl Unpacker {
         entry: &Entry,
     ) -> io::Result<()> {
         self.replacing(parent, name, || symlinkat(&entry.link[..], &parent.handle, name))?;
-        self.finish_unopened(parent, name, entry)
+        self.give_unopened(parent, name, 0, entry)?;
+        set_time(parent, name, entry)
     }
 
     fn hardlink(&mut self, parent: &Directory, name: &[u8], entry: &Entry) -> io::Result<()> {
         if !is_leftover(&entry.link) {
-            return self.link(parent, name, &entry.link);
+            return self.link(parent, name, &entry.link, entry);
         }
         match self.link_to_leftover(parent, name, &entry.link)? {
             Some(Leftover::Own(())) => Ok(()),
-            Some(Leftover::NameOf(other)) => self.link(parent, name, &other),
+            Some(Leftover::NameOf(other)) => self.link(parent, name, &other, entry),
             None => Err(missing()),
         }
     }
 
-    fn link(&mut self, parent: &Directory, name: &[u8], other: &[u8]) -> io::Result<()> {
+    /// Links to what is at the path `other`.
+    fn link(
+        &mut self,
+        parent: &Directory,
+        name: &[u8],
+        other: &[u8],
+        entry: &Entry,
+    ) -> io::Result<()> {
         let (other, other_name) = split(other);
         let other = self.find(other, false)?.ok_or_else(missing)?;
+        if self.missing_devices.has(&other.joined(other_name)) && !self.shows(&other, other_name)? {
+            return self.do_without(parent, name, entry);
+        }
         if (&other.path, other_name) == (&parent.path, name) {
             // Making it anew would remove it.
             return if self.shows(&other, other_name)? { Ok(()) } else { Err(missing()) };
@@ -205,30 +219,41 @@ impl Unpacker {
         match self.replacing(parent, name, make) {
             // Not even root may in some containers.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.leave_out(Cause::Device, entry);
-                return Ok(());
+                return self.do_without(parent, name, entry);
             }
             other => other?,
         }
+        let mode = self.give_unopened(parent, name, mode, entry)?;
         if mode != self.user.plain(mode) {
             set_mode(&open_below(parent.handle.as_fd(), name, OFlags::PATH)?, mode)?;
         }
-        self.finish_unopened(parent, name, entry)
+        set_time(parent, name, entry)
     }
 
-    /// Gives owner and time to what is not open and must not be.
-    fn finish_unopened(
+    /// Leaves out a device, or another name of one; what it would have replaced is gone.
+    fn do_without(&mut self, parent: &Directory, name: &[u8], entry: &Entry) -> io::Result<()> {
+        match self.remove(parent, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+        let path = parent.joined(name);
+        self.missing_devices.note(&path);
+        self.leave_out(Cause::Device, entry);
+        self.cover(&path)
+    }
+
+    /// Gives owners to what is not open and must not be.
+    fn give_unopened(
         &mut self,
         parent: &Directory,
         name: &[u8],
+        mode: u32,
         entry: &Entry,
-    ) -> io::Result<()> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        if let Some((uid, gid)) = self.owner(parent, entry) {
-            chownat(&parent.handle, name, uid, gid, flags)?;
-        }
-        utimensat(&parent.handle, name, &times(timespec(entry.mtime)), flags)?;
-        Ok(())
+    ) -> io::Result<u32> {
+        let change = self.user.change((entry.uid, entry.gid), parent.group);
+        self.give(change, mode, entry, |uid, gid| {
+            chownat(&parent.handle, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+        })
     }
 
     /// Makes something, after removing what is in its place.
@@ -256,21 +281,59 @@ impl Unpacker {
         entry.mode & !SET_ID
     }
 
-    /// What must change about the owner of something new; only root can.
-    fn owner(
-        &mut self,
-        parent: &Directory,
-        entry: &Entry,
-    ) -> Option<(Option<rustix::fs::Uid>, Option<rustix::fs::Gid>)> {
-        let owner = (entry.uid, entry.gid);
-        if self.user.is_root() {
-            return self.user.change(owner, parent.group);
+    /// The mode of a directory that this user must be able to look into, as layers above may change what is in it.
+    fn readable(&mut self, mode: u32, entry: &Entry) -> u32 {
+        if mode & 0o500 == 0o500 || self.overlay.is_none() || self.user.is_root() {
+            return mode;
         }
-        if !self.user.is(owner) {
-            self.leave_out(Cause::Owner, entry);
-        }
-        None
+        self.leave_out(Cause::ClosedDirectory, entry);
+        mode | 0o500
     }
+
+    /// Changes owners as far as this process can, by `chown`. Tells the mode that is left: a program of another user must
+    /// not become one of this user that runs with this user's rights.
+    fn give(
+        &mut self,
+        change: Option<(Option<Uid>, Option<Gid>)>,
+        mode: u32,
+        entry: &Entry,
+        chown: impl Fn(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
+    ) -> io::Result<u32> {
+        if !self.user.is_root() {
+            if !self.user.is((entry.uid, entry.gid)) {
+                self.leave_out(Cause::Owner, entry);
+            }
+            return Ok(mode);
+        }
+        let Some((uid, gid)) = change else { return Ok(mode) };
+        let cause = match chown(uid, gid) {
+            Ok(()) => return Ok(mode),
+            // The user namespace lacks one of them, and may have the other.
+            Err(Errno::INVAL) => {
+                for (uid, gid) in [(uid, None), (None, gid)] {
+                    match chown(uid, gid) {
+                        Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Cause::UnmappedOwner
+            }
+            // Containers take this right from root, and so do file systems that are another machine's.
+            Err(Errno::PERM) => Cause::Owner,
+            Err(error) => return Err(error.into()),
+        };
+        self.leave_out(cause, entry);
+        if mode & SET_ID == 0 || self.options.preserve {
+            return Ok(mode);
+        }
+        self.leave_out(Cause::SetId, entry);
+        Ok(mode & !SET_ID)
+    }
+}
+
+fn set_time(parent: &Directory, name: &[u8], entry: &Entry) -> io::Result<()> {
+    let times = times(timespec(entry.mtime));
+    Ok(utimensat(&parent.handle, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 fn missing() -> io::Error {

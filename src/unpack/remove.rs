@@ -29,7 +29,13 @@ pub(super) fn clear(
         if !stays(&path) {
             open.push((path.clone(), true));
         }
-        let directory = changeable(root, &path)?;
+        let directory = match changeable(root, &path) {
+            // Another user's (`lost+found`), and nothing of this one is in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && stays(&path) => {
+                continue;
+            }
+            other => other?,
+        };
         let mut below = Vec::new();
         for child in Dir::read_from(&directory)? {
             let child = child?;
@@ -54,8 +60,8 @@ pub(super) fn clear(
     Ok(())
 }
 
-/// Opens a directory to remove from it, also where its mode forbids that to its owner.
-fn changeable(root: &Root, path: &[u8]) -> io::Result<OwnedFd> {
+/// Opens a directory to change it, also where its mode forbids that to its owner.
+pub(super) fn changeable(root: &Root, path: &[u8]) -> io::Result<OwnedFd> {
     let open = root.readable(path);
     if matches!(open, Err(Errno::ACCESS)) {
         let directory = open_below(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)?;

@@ -74,6 +74,10 @@ pub struct Unpacker {
     pub(super) later: Later,
     /// What the present layer made; nothing where there is no lower one whose files it could hide.
     made: Option<Made>,
+    /// Devices that could not be made.
+    pub(super) missing_devices: Made,
+    /// Whether the root is another user's, who lets all write to it: a mount point, as a rule.
+    pub(super) foreign: bool,
     /// Whether nothing was in the root.
     pub(super) bare: bool,
     /// Where files of layers wait that are applied later.
@@ -93,6 +97,8 @@ impl Unpacker {
     /// [`crate::error::ErrorKind::Unpack`] where the root cannot be read.
     pub fn new(root: Root, options: Options) -> Result<Self> {
         let bare = is_empty(&root).map_err(|error| failed("unpack", "root", error))?;
+        let user = User::of_process();
+        let foreign = user.lacks(&root).map_err(|error| failed("unpack", "root", error.into()))?;
         let mut later = Later::default();
         if options.new_root {
             later.set(b"", unsaid());
@@ -100,10 +106,12 @@ impl Unpacker {
         Ok(Self {
             root,
             options,
-            user: User::of_process(),
+            user,
             directories: Directories::default(),
             later,
             made: None,
+            missing_devices: Made::default(),
+            foreign,
             bare,
             stage: None,
             aside: None,
@@ -196,8 +204,11 @@ impl Unpacker {
         let Some((without_links, handle)) = self.open(path, make)? else { return Ok(None) };
         let stat = fstat(&handle)?;
         let mtime = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() };
-        self.later.keep(&without_links, mtime);
-        if !self.user.is_root() && stat.st_mode & 0o700 != 0o700 {
+        let is_foreign = self.foreign && without_links.is_empty();
+        if !is_foreign {
+            self.later.keep(&without_links, mtime);
+        }
+        if !self.user.is_root() && !is_foreign && stat.st_mode & 0o700 != 0o700 {
             allow(&handle)?;
             self.later.keep_mode(&without_links, stat.st_mode & 0o7777);
         }

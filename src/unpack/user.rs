@@ -1,6 +1,8 @@
 //! Who is unpacking, and what the kernel gives to what this user makes.
 
-use rustix::fs::{Gid, Uid};
+use rustix::fd::AsFd;
+use rustix::fs::{Gid, Mode, Uid, fchmod, fstat};
+use rustix::io::Errno;
 
 /// The process's user.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,20 @@ impl User {
     /// Whether owners and devices can be made.
     pub(super) fn is_root(self) -> bool {
         self.uid == 0
+    }
+
+    /// Whether a directory is another user's, so that this one cannot say what it is.
+    pub(super) fn lacks(self, directory: impl AsFd) -> Result<bool, Errno> {
+        let found = fstat(&directory)?;
+        if found.st_uid == self.uid {
+            return Ok(false);
+        }
+        // Root can, unless the directory is nobody's in its user namespace.
+        match fchmod(&directory, Mode::from_raw_mode(found.st_mode & 0o7777)) {
+            Ok(()) => Ok(false),
+            Err(Errno::PERM) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// The mode without what would not come through when something is made.

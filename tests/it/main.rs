@@ -196,6 +196,8 @@ mod unpack_peers;
 #[cfg(test)]
 mod unpack_places;
 #[cfg(test)]
+mod unpack_plain_user;
+#[cfg(test)]
 mod unpack_space;
 #[cfg(test)]
 mod unpack_staged;

@@ -19,7 +19,6 @@ use crate::unpack::directories::Directory;
 use crate::unpack::failed;
 use crate::unpack::later::Last;
 use crate::unpack::left_out::Cause;
-use crate::unpack::resolve::push;
 use crate::unpack::root::open_below;
 use crate::unpack::unpacker::Unpacker;
 
@@ -152,7 +151,7 @@ impl Unpacker {
             return Ok(true);
         }
         let Some(overlay) = &mut self.overlay else { return Ok(false) };
-        Ok(overlay.find(&joined(parent, name))?.is_some())
+        Ok(overlay.find(&parent.joined(name))?.is_some())
     }
 
     /// Copies what is to be linked, where a lower layer has it.
@@ -165,7 +164,7 @@ impl Unpacker {
         if is_there(parent, name) {
             return Ok(());
         }
-        let path = joined(parent, name);
+        let path = parent.joined(name);
         let Some(seen) = overlay.find(&path)? else { return Ok(()) };
         if seen.is_directory() {
             return Err(io::Error::other("is a hard link to a directory"));
@@ -185,7 +184,9 @@ impl Unpacker {
             self.remove(parent, name)?;
         }
         self.leave_out(Cause::WhiteoutDevice, entry);
-        self.cover(&joined(parent, name))
+        let path = parent.joined(name);
+        self.missing_devices.note(&path);
+        self.cover(&path)
     }
 
     /// Ends a layer: marks what it hides, now that all of it is there.
@@ -229,7 +230,7 @@ impl Unpacker {
             Err(Errno::NOENT) => {
                 let (parent, name) = split(path);
                 match self.find(parent, false)? {
-                    Some(parent) => Ok(make_whiteout(&parent.handle, name)?),
+                    Some(parent) => make_whiteout(&parent.handle, name).map_err(refused),
                     None => Ok(()),
                 }
             }
@@ -261,10 +262,14 @@ fn directories_to(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::once(0).chain(ends).filter_map(|end| path.get(..end))
 }
 
-fn joined(parent: &Directory, name: &[u8]) -> Vec<u8> {
-    let mut path = parent.path.clone();
-    push(&mut path, name);
-    path
+/// Old kernels in a user namespace refuse the device that hides a name, and so do sandboxes.
+fn refused(error: Errno) -> io::Error {
+    match error {
+        Errno::PERM => io::Error::other(
+            "its whiteout cannot be made: a device 0:0, which this kernel or sandbox refuses",
+        ),
+        error => error.into(),
+    }
 }
 
 fn is_there(parent: &Directory, name: &[u8]) -> bool {

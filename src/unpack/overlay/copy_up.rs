@@ -7,7 +7,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Uid, chownat, fchmod, fchown, futimens,
-    mknodat, readlinkat, symlinkat, utimensat,
+    linkat, mknodat, readlinkat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -40,17 +40,22 @@ pub(super) fn copy(
         mknodat(to, name, kind, Mode::from_raw_mode(stat.st_mode & 0o777), stat.st_rdev)?;
         set_mode(&open_below(to.as_fd(), name, OFlags::PATH)?, stat.st_mode & 0o7777)?;
     }
-    if user.is_root() {
-        let (uid, gid) = owner(stat);
-        chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    }
+    give(user, stat, |uid, gid| chownat(to, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW))?;
     utimensat(to, name, &times(mtime(stat)), AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(0)
 }
 
 fn copy_file(seen: &Seen, path: &[u8], to: &OwnedFd, name: &[u8], user: User) -> io::Result<u64> {
     let stat = &seen.stat;
-    let mut from = File::from(open_below(seen.layer.as_fd(), path, OFlags::RDONLY)?);
+    let mut from = match open_below(seen.layer.as_fd(), path, OFlags::RDONLY) {
+        // Not even its owner reads it, and nobody writes to layers: it can be in both.
+        Err(Errno::ACCESS) => {
+            let parent = seen.layer.directory(split(path).0)?;
+            linkat(&parent, split(path).1, to, name, AtFlags::empty())?;
+            return Ok(0);
+        }
+        other => File::from(other?),
+    };
     let mut file = File::from(create(to.as_fd(), name, stat.st_mode & 0o777)?);
     let size = from.metadata()?.len();
     copy_bytes(&mut from, &mut file, size)?;
@@ -96,16 +101,24 @@ fn describe(
     stat: &Stat,
     user: User,
 ) -> io::Result<()> {
-    if user.is_root() {
-        let (uid, gid) = owner(stat);
-        fchown(&to, Some(uid), Some(gid))?;
-    }
+    give(user, stat, |uid, gid| fchown(&to, uid, gid))?;
     attributes::copy(from, to)?;
     Ok(())
 }
 
-fn owner(stat: &Stat) -> (Uid, Gid) {
-    (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid))
+/// Gives owners by `chown`; those that root cannot give were told of when the other one was made.
+fn give(
+    user: User,
+    stat: &Stat,
+    chown: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    if !user.is_root() {
+        return Ok(());
+    }
+    match chown(Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid))) {
+        Err(Errno::INVAL | Errno::PERM) => Ok(()),
+        other => other,
+    }
 }
 
 pub(super) fn mtime(stat: &Stat) -> Timespec {

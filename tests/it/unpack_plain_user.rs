@@ -1,0 +1,191 @@
+//! Unpacking by a plain user, and by root with a part of its rights: what they can have is made, the rest is told once.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use crate::support::cli::Cli;
+use crate::support::entries::{Item, layer_of};
+use crate::support::images::{Family, image};
+use crate::support::live::{is_root, needs};
+use crate::support::small::Small;
+use crate::support::tars;
+use crate::support::tree::{self, names};
+
+const USER: &[&str] = &["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"];
+
+/// One id is mapped, as in sandboxes.
+const NAMESPACE: &[&str] =
+    &["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare", "-Ur"];
+
+fn can_change_users(test: &str) -> bool {
+    is_root(test) && needs(test, &["setpriv", "unshare"])
+}
+
+/// An archive of these layers, and a directory that the user may write to.
+fn archive(layers: &[&[Item]]) -> (Cli, String, PathBuf) {
+    let cli = Cli::new();
+    let layers: Vec<_> = layers.iter().map(|items| layer_of(items)).collect();
+    let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &layers));
+    let open = cli.dir().join("open");
+    fs::create_dir(&open).unwrap();
+    for path in [&open, cli.dir()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    (cli, archive, open)
+}
+
+fn mode(path: &Path) -> u32 {
+    path.symlink_metadata().unwrap().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn unpack_closed_root_plain_user_succeeds() {
+    if !can_change_users("unpack_closed_root_plain_user_succeeds") {
+        return;
+    }
+    for closed in [0o555, 0o550, 0o500, 0o111, 0] {
+        let base = [
+            Item::dir("./").mode(closed).mtime(5),
+            Item::dir("d").mode(closed).mtime(6),
+            Item::dir("d/e").mode(closed),
+            Item::file("d/e/f", "f").mode(0),
+        ];
+        let upper = [Item::file("d/e/g", "g"), Item::dir("d").mode(closed).mtime(7)];
+        let (cli, archive, open) = archive(&[&base, &upper]);
+        for (target, there) in [("open/new", false), ("open/there", true)] {
+            let root = cli.dir().join(target);
+            if there {
+                fs::create_dir(&root).unwrap();
+                chown(&root, Some(12345), Some(12345)).unwrap();
+            }
+            let output = cli.spawn_under(USER, &["unpack", "--no-store", &archive, target]).wait();
+            output.await.expect(0, "unpacked 2 layers");
+            assert_eq!([mode(&root), mode(&root.join("d/e"))], [closed; 2]);
+            assert_eq!((root.metadata().unwrap().mtime(), mode(&root.join("d/e/f"))), (5, 0));
+            assert_eq!(root.join("d").metadata().unwrap().mtime(), 7);
+            assert_eq!(names(&root), ["d/", "d/e/", "d/e/f", "d/e/g"]);
+        }
+        let left = names(&open).into_iter().filter(|name| name.contains("rpull-"));
+        assert_eq!(left.count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn unpack_into_mount_of_another_user_leaves_its_root_alone() {
+    let test = "unpack_into_mount_of_another_user_leaves_its_root_alone";
+    if !can_change_users(test) || !needs(test, &["mount", "umount"]) {
+        return;
+    }
+    let layers = [Item::dir("d").mtime(5), Item::file("d/f", "f")];
+    let about_root = [Item::dir("./").mode(0o750).mtime(5).xattr("user.a", "1")];
+    for said in [false, true] {
+        let both: &[&[Item]] = if said { &[&layers, &about_root] } else { &[&layers] };
+        let (cli, archive, _) = archive(both);
+        let point = cli.dir().join("mount");
+        let Some(_mounted) = Small::mount(test, &point, "size=2m,mode=0777") else { return };
+        for under in [USER, NAMESPACE] {
+            let output =
+                cli.spawn_under(under, &["unpack", "--no-store", &archive, "mount"]).wait();
+            let output = output.await;
+            output.expect(0, "unpacked");
+            let told = "left out the mode, time, owner and attributes of 1 entry (/)";
+            assert_eq!(output.stderr.contains(told), said, "{}", output.stderr);
+            assert_eq!((mode(&point), point.metadata().unwrap().uid()), (0o777, 0));
+            assert_eq!(names(&point), ["d/", "d/f"]);
+            fs::remove_dir_all(point.join("d")).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn overlay_over_closed_files_and_directories_plain_user_succeeds() {
+    if !can_change_users("overlay_over_closed_files_and_directories_plain_user_succeeds") {
+        return;
+    }
+    let base = [
+        Item::dir("./").mode(0o555),
+        Item::file("shadow", "secret").mode(0),
+        Item::dir("closed").mode(0),
+        Item::file("closed/a", "a").mode(0o200),
+        Item::dir("blind").mode(0o300),
+        Item::file("blind/b", "b"),
+    ];
+    let upper = [
+        Item::hardlink("shadow-", "shadow"),
+        Item::hardlink("closed/c", "closed/a"),
+        Item::whiteout("blind/b"),
+        Item::file("closed/new", "new"),
+    ];
+    let (cli, archive, _) = archive(&[&base, &upper]);
+    let args = ["unpack", "--overlay", "--no-store", &archive, "open/layers"];
+    let output = cli.spawn_under(USER, &args).wait().await;
+    output.expect(0, "unpacked 2 of 2 layers");
+    output.expect(0, "left out the closed modes of 2 entries (closed, …)");
+    let layers = cli.dir().join("open/layers/overlay2");
+    let tops = names(&layers).into_iter().filter(|name| name.ends_with("/diff/shadow-"));
+    let top = layers.join(tops.collect::<String>().trim_end_matches("shadow-"));
+    let nodes = tree::nodes(&top, &[]);
+    let found: Vec<_> = nodes.iter().map(|node| (&node.path[..], node.mode)).collect();
+    let wanted = [
+        ("", 0o40555),
+        ("blind", 0o40700),
+        ("closed", 0o40500),
+        ("shadow", 0o100_000),
+        ("shadow-", 0o100_000),
+        ("blind/b", 0o20000),
+        ("closed/a", 0o100_200),
+        ("closed/c", 0o100_200),
+        ("closed/new", 0o100_644),
+    ];
+    assert_eq!(found, wanted);
+    assert_eq!(fs::read(top.join("shadow-")).unwrap(), b"secret");
+    // What is there is found again, and can be removed.
+    cli.spawn_under(USER, &args).wait().await.expect(0, "unpacked 0 of 2 layers");
+}
+
+#[tokio::test]
+async fn unmapped_owners_are_left_out_and_told_once() {
+    if !can_change_users("unmapped_owners_are_left_out_and_told_once") {
+        return;
+    }
+    let base = [
+        Item::dir("./").owner(33, 33),
+        Item::dir("d").owner(33, 0).mode(0o2755),
+        Item::file("d/su", "x").owner(33, 33).mode(0o6755),
+        Item::file("own-su", "x").mode(0o4755),
+        Item::symlink("s", "d").owner(0, 33),
+        Item::new(b'6', "pipe").owner(1, 1),
+        Item::device(b'3', "null", 1, 3),
+        Item::hardlink("null2", "null"),
+    ];
+    let upper = [Item::dir("d").owner(44, 0), Item::hardlink("d/again", "d/su")];
+    let (cli, archive, open) = archive(&[&base, &upper]);
+    for form in [&["--no-store"][..], &["--no-store", "--overlay"]] {
+        let args = [&["unpack"], form, &[&archive, "open/root"]].concat();
+        let output = cli.spawn_under(NAMESPACE, &args).wait().await;
+        let told = "left out the owners of 6 entries (/, …): this user namespace has no such ids";
+        output.expect(0, told).expect(0, "the devices of 2 entries (null, …)");
+        output.expect(0, "left out the set-user-id and set-group-id bits of 2 entries (d, …)");
+        let nodes = tree::nodes(&open.join("root"), &[]);
+        assert!(nodes.iter().all(|node| node.owner == (12345, 12345)), "{nodes:?}");
+        let mode = |name: &str| nodes.iter().find(|node| node.path.ends_with(name)).unwrap().mode;
+        assert_eq!((mode("d/su"), mode("own-su")), (0o100_755, 0o104_755));
+        fs::remove_dir_all(open.join("root")).unwrap();
+    }
+    let output = cli.spawn_under(NAMESPACE, &["export", &archive, "-o", "open/a.tar"]).wait().await;
+    assert!(!output.expect(0, "exported").stderr.contains("owners"));
+}
+
+#[tokio::test]
+async fn root_without_chown_keeps_its_own_owner() {
+    if !can_change_users("root_without_chown_keeps_its_own_owner") {
+        return;
+    }
+    let (cli, archive, open) = archive(&[&[Item::file("su", "x").owner(1, 2).mode(0o4755)]]);
+    let under = ["setpriv", "--bounding-set", "-chown,-fowner"];
+    let output = cli.spawn_under(&under, &["unpack", "--no-store", &archive, "open/root"]).wait();
+    output.await.expect(0, "left out the owners of 1 entry (su)");
+    let found = open.join("root/su").metadata().unwrap();
+    assert_eq!((found.uid(), found.mode()), (0, 0o100_755));
+}
