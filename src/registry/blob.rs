@@ -11,6 +11,7 @@ use reqwest::{Method, Response, StatusCode};
 use super::Repository;
 use super::body;
 use super::counter::Endpoint;
+use super::encoding::Encoding;
 use super::error_body::asks_to_wait;
 use super::foreign;
 use crate::content::Body;
@@ -73,8 +74,9 @@ async fn open_here(repository: &Repository, descriptor: &Descriptor, from: u64) 
         }
         _ => return Err(transport.failure(&request, response).await),
     };
-    body::check_length(&response, descriptor, start, &what)?;
-    Ok(Body { start, stream: Box::pin(body::stream(response, what)) })
+    let idle = transport.options.timeouts.idle;
+    let stream = body::blob(response, descriptor, start, what, idle).await?;
+    Ok(Body { start, stream })
 }
 
 /// Asks for a blob's size; by GET, unread, where HEAD does not say it: presigned URLs are good for one method only.
@@ -109,6 +111,9 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
 
 /// The length that a successful answer announces; the header itself, because HEAD has no body to measure.
 fn length(response: &Response) -> Option<u64> {
+    if Encoding::of(response.headers()) != Encoding::Identity {
+        return None;
+    }
     let announced =
         response.headers().get(CONTENT_LENGTH).filter(|_| response.status().is_success());
     announced?.to_str().ok()?.parse().ok()

@@ -4,32 +4,48 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, Url};
 use tokio::time::Instant;
 
+use super::encoding::{Encoding, gunzip};
 use super::failure::unreachable;
 use super::origin::redact;
+use crate::checked::verify;
+use crate::content::ByteStream;
 use crate::descriptor::Descriptor;
+use crate::document::DOCUMENT_LIMIT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pace::{Pace, TOO_SLOW};
 
-/// Reads a body that must not be larger than `limit` bytes.
+/// Reads a body that must not be larger than `limit` bytes, encoded or not; gives it decoded.
 ///
 /// # Errors
-/// [`ErrorKind::Document`] where it is, after reading at most one piece more; [`ErrorKind::Transport`] where it stops.
+/// [`ErrorKind::Document`] where it is larger, after reading at most one piece more; [`ErrorKind::Transport`] where it
+/// stops; [`ErrorKind::Mismatch`] where its encoding cannot be undone.
 pub(super) async fn read_up_to(
     response: Response,
     limit: u64,
     what: &str,
     idle: Duration,
 ) -> Result<Bytes> {
+    let encoding = Encoding::of(response.headers());
+    let url = response.url().clone();
+    if let Encoding::Other(name) = &encoding {
+        return Err(odd(what, &url, &is_encoded(name)));
+    }
+    let body = read_encoded(response, limit, what, idle).await?;
+    match encoding {
+        Encoding::Gzip => gunzip(body, limit)
+            .map_err(|error| odd(what, &url, &format!("{}: {error}", is_encoded("gzip")))),
+        _ => Ok(body),
+    }
+}
+
+async fn read_encoded(response: Response, limit: u64, what: &str, idle: Duration) -> Result<Bytes> {
     let url = response.url().clone();
     let fail = |kind, why: &str| Error::new(kind, what).at(redact(&url)).because(why);
     let too_large = || fail(ErrorKind::Document, &format!("larger than {limit} bytes, the limit"));
-    if response.headers().contains_key(CONTENT_ENCODING) {
-        return Err(fail(ErrorKind::Mismatch, "is encoded although identity was asked for"));
-    }
     if response.content_length().is_some_and(|length| length > limit) {
         return Err(too_large());
     }
@@ -59,6 +75,7 @@ const FOR_WORDS: Duration = Duration::from_secs(5);
 
 /// The first `limit` bytes of a body that is only looked at for its words; what came before anything went wrong.
 pub(super) async fn read_words(response: Response, limit: usize) -> Bytes {
+    let is_gzip = Encoding::of(response.headers()) == Encoding::Gzip;
     let mut body = BytesMut::new();
     let mut stream = response.bytes_stream();
     let end = Instant::now() + FOR_WORDS;
@@ -68,28 +85,60 @@ pub(super) async fn read_words(response: Response, limit: usize) -> Bytes {
         body.extend_from_slice(&piece);
     }
     body.truncate(limit);
-    body.freeze()
+    let body = body.freeze();
+    if is_gzip { gunzip(body.clone(), limit as u64).unwrap_or(body) } else { body }
+}
+
+/// The bytes of a blob from `start` on, as they arrive.
+///
+/// Objects in a storage may be marked as gzip because the layer itself is; what is not of the blob's length may have been
+/// encoded on the way, which is undone for what is as small as a config, where the digest agrees.
+///
+/// # Errors
+/// [`ErrorKind::Mismatch`] where the body cannot be the blob, before a byte of it is read.
+pub(super) async fn blob(
+    response: Response,
+    descriptor: &Descriptor,
+    start: u64,
+    what: String,
+    idle: Duration,
+) -> Result<ByteStream<'static>> {
+    let expected = descriptor.size.saturating_sub(start);
+    match Encoding::of(response.headers()) {
+        Encoding::Other(name) => return Err(odd(&what, response.url(), &is_encoded(&name))),
+        Encoding::Gzip if response.content_length() != Some(expected) => {
+            if start > 0 || descriptor.size > DOCUMENT_LIMIT {
+                return Err(odd(&what, response.url(), &is_encoded("gzip")));
+            }
+            let body = read_encoded(response, DOCUMENT_LIMIT, &what, idle).await?;
+            let is_blob = verify(descriptor, &body).is_ok();
+            let decoded = if is_blob { None } else { gunzip(body.clone(), descriptor.size).ok() };
+            let blob = decoded.filter(|bytes| verify(descriptor, bytes).is_ok()).unwrap_or(body);
+            return Ok(Box::pin(futures_util::stream::iter([Ok(blob)])));
+        }
+        _ => {}
+    }
+    check_length(&response, descriptor, start, &what)?;
+    Ok(Box::pin(stream(response, what)))
+}
+
+fn is_encoded(name: &str) -> String {
+    format!("is encoded as {name} although identity was asked for")
 }
 
 /// The body as it arrives; an early end is for the reader to notice.
-pub(super) fn stream(
-    response: Response,
-    what: String,
-) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+fn stream(response: Response, what: String) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     let url = response.url().clone();
     response.bytes_stream().map_err(move |error| unreachable(&what, &url, error))
 }
 
 /// Refuses a body that cannot be the blob from `start` on, before a byte of it is read.
-pub(super) fn check_length(
+fn check_length(
     response: &Response,
     descriptor: &Descriptor,
     start: u64,
     what: &str,
 ) -> Result<()> {
-    if response.headers().contains_key(CONTENT_ENCODING) {
-        return Err(odd(what, response.url(), "is encoded although identity was asked for"));
-    }
     let expected = descriptor.size.saturating_sub(start);
     match response.content_length() {
         // A part may be shorter than asked for; the reader asks again from there.

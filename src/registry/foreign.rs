@@ -68,8 +68,9 @@ async fn open_one(repository: &Repository, descriptor: &Descriptor, url: &str) -
                 ));
             }
         }
-        body::check_length(&response, descriptor, 0, &what)?;
-        return Ok(Body { start: 0, stream: Box::pin(body::stream(response, what)) });
+        let idle = transport.options.timeouts.idle;
+        let stream = body::blob(response, descriptor, 0, what, idle).await?;
+        return Ok(Body { start: 0, stream });
     }
     Err(refuse(&url, &format!("more than {MAX_HOPS} redirects")))
 }

@@ -7,6 +7,7 @@ use reqwest::{Method, Response};
 use super::Repository;
 use super::body::read_up_to;
 use super::counter::Endpoint;
+use super::encoding::Encoding;
 use super::error_body::asks_to_wait;
 use super::referrers::{self, fallback};
 use super::request::Request;
@@ -258,7 +259,9 @@ fn announced_digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get(DIGEST_HEADER)?.to_str().ok()?.parse().ok()
 }
 
+/// `None` where the headers do not say enough; the length of an encoded body is not the document's.
 fn described(headers: &HeaderMap) -> Option<Descriptor> {
+    (Encoding::of(headers) == Encoding::Identity).then_some(())?;
     let size = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
     let media_type = media_type(headers);
     media_type.is_document().then_some(())?;

@@ -12,6 +12,7 @@ mod challenge;
 mod counter;
 pub mod credentials;
 mod delete;
+mod encoding;
 mod error_body;
 mod failure;
 mod foreign;

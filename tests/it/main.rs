@@ -56,6 +56,8 @@ mod disk;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod encodings;
+#[cfg(test)]
 mod faults_answers;
 #[cfg(test)]
 mod faults_bodies;

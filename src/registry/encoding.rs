@@ -1,0 +1,88 @@
+//! `Content-Encoding`: requests ask for none, and some servers and proxies apply or name one all the same.
+//!
+//! `identity` says that nothing was encoded (RFC 9110 section 8.4.1). Gzip is undone where what is inside can be held
+//! against a digest or a limit.
+
+use std::io::{self, Read as _};
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+
+use crate::layer::{Compression, decompress};
+
+/// The longest name of an encoding that is repeated, in characters.
+const SHOWN_NAME: usize = 40;
+
+/// How a body is encoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Identity,
+    Gzip,
+    /// What cannot be undone, as the server calls it.
+    Other(String),
+}
+
+impl Encoding {
+    /// What all `Content-Encoding` headers say together.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(CONTENT_ENCODING).iter();
+        let texts: Vec<String> =
+            values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+        let applied: Vec<&str> = texts
+            .iter()
+            .flat_map(|text| text.split(','))
+            .map(str::trim)
+            .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))
+            .collect();
+        match applied.as_slice() {
+            [] => Self::Identity,
+            [one] if one.eq_ignore_ascii_case("gzip") || one.eq_ignore_ascii_case("x-gzip") => {
+                Self::Gzip
+            }
+            all => Self::Other(all.join(", ").chars().take(SHOWN_NAME).collect()),
+        }
+    }
+}
+
+/// What is inside a body that a server calls gzip; the body itself where it is not that.
+///
+/// # Errors
+/// Where it is damaged, or more than `limit` bytes are inside.
+pub(super) fn gunzip(body: Bytes, limit: u64) -> io::Result<Bytes> {
+    if !matches!(Compression::of(&body), Ok(Compression::Gzip)) {
+        return Ok(body);
+    }
+    let mut inside = Vec::new();
+    let bytes = decompress(Compression::Gzip, body.as_ref())?;
+    bytes.take(limit.saturating_add(1)).read_to_end(&mut inside)?;
+    if inside.len() as u64 > limit {
+        return Err(io::Error::other(format!("larger than {limit} bytes, the limit")));
+    }
+    Ok(inside.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_encoding_identity_in_any_spelling_is_none() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_ENCODING, value.parse().unwrap());
+            }
+            Encoding::of(&headers)
+        };
+        for values in
+            [&[][..], &["identity"], &[" Identity , IDENTITY"], &[""], &["identity", "identity"]]
+        {
+            assert_eq!(of(values), Encoding::Identity, "{values:?}");
+        }
+        for values in [&["gzip"][..], &["identity, GZip"], &["x-gzip", "identity"]] {
+            assert_eq!(of(values), Encoding::Gzip, "{values:?}");
+        }
+        assert_eq!(of(&["gzip, br"]), Encoding::Other("gzip, br".to_owned()));
+        assert_eq!(of(&["gzip", "gzip"]), Encoding::Other("gzip, gzip".to_owned()));
+    }
+}
