@@ -105,6 +105,8 @@ pub enum Matter {
     LayersElsewhere,
     /// The registry was asked too often.
     RateLimit,
+    /// The registry names a host in a network that it is not in itself.
+    InternalHost,
     /// The server's certificate is not trusted.
     Certificate,
     /// The server does not speak TLS.

@@ -137,6 +137,9 @@ pub(crate) struct RegistryArgs {
     /// Accept any certificate
     #[arg(long, global = true)]
     pub(crate) insecure: bool,
+    /// Host in a private network that registries may name, for tokens or blobs (repeatable)
+    #[arg(long, global = true, value_name = "HOST", value_parser = internal_host)]
+    pub(crate) internal_host: Vec<url::Host<String>>,
     /// PEM file with roots to trust beside the system's
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
@@ -158,6 +161,14 @@ pub(crate) struct RegistryArgs {
     /// Seconds in which a host that answered before is tried again
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) retry_for: u32,
+}
+
+/// A host alone: what it is trusted with does not depend on a port.
+fn internal_host(text: &str) -> Result<url::Host<String>, String> {
+    if let Ok(ip) = text.parse::<std::net::Ipv6Addr>() {
+        return Ok(url::Host::Ipv6(ip));
+    }
+    url::Host::parse(text).map_err(|_| "expected a host name or address without a port".to_owned())
 }
 
 /// Which platforms of a multi-platform image.

@@ -61,6 +61,9 @@ fn hint(error: &Error) -> Option<&'static str> {
             "check the name: many registries answer this for repositories that do not exist"
         }
         Matter::RateLimit => "log in to be allowed more, or try again later; what arrived is kept",
+        Matter::InternalHost => {
+            "if that network is yours, pass `--internal-host HOST` with the name of that host"
+        }
         Matter::Certificate => {
             "give the registry's CA with --ca-file, or put it into certs.d; --insecure accepts any certificate"
         }

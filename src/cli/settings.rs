@@ -154,6 +154,7 @@ impl Settings {
         Ok(RegistryOptions {
             plain_http: typed.plain_http,
             insecure: typed.insecure,
+            internal_hosts: typed.internal_host.clone(),
             ca_file: typed.ca_file.clone(),
             cert_file: typed.cert_file.clone(),
             key_file: typed.key_file.clone(),

@@ -6,15 +6,15 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::lookup::lookup;
 use super::network::Class;
 use super::origin::{Origin, redact};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Matter};
 
 /// The longest URL that is taken from a server, in bytes; signed ones have two to four thousand.
 const LONGEST_URL: usize = 16 << 10;
@@ -22,22 +22,28 @@ const LONGEST_URL: usize = 16 << 10;
 /// What is known about where the registry itself is.
 #[derive(Debug, Default)]
 pub(super) struct Vicinity {
-    /// Private addresses that the registry's name was resolved to here.
+    /// Addresses that are not public and that the registry's name was resolved to here.
     resolved: Mutex<HashSet<IpAddr>>,
-    private: AtomicBool,
+    /// Those of them that it answered from.
+    answered: Mutex<HashSet<IpAddr>>,
+    /// Hosts that the user vouches for.
+    internal_hosts: Vec<Host<String>>,
 }
 
 impl Vicinity {
+    /// Of a registry that was not asked yet; it may lead to these hosts in any network but those of no use.
+    pub(super) fn new(internal_hosts: &[Host<String>]) -> Self {
+        Self { internal_hosts: internal_hosts.to_vec(), ..Self::default() }
+    }
+
     /// Learns from an answer of the registry who it came from.
     ///
     /// Only an address that the registry's own name has counts, so that a proxy in a private network does not make a
     /// public registry private; and only an answer counts, because anybody can let a name point anywhere.
     pub(super) fn answered(&self, peer: Option<SocketAddr>) {
         let Some(ip) = peer.map(|peer| peer.ip()) else { return };
-        if !self.is_private()
-            && self.resolved.lock().unwrap_or_else(PoisonError::into_inner).contains(&ip)
-        {
-            self.private.store(true, Ordering::Relaxed);
+        if self.resolved.lock().unwrap_or_else(PoisonError::into_inner).contains(&ip) {
+            self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(ip);
         }
     }
 
@@ -45,22 +51,40 @@ impl Vicinity {
     fn is_open(&self, class: Class, registry: Option<Class>) -> bool {
         match class {
             Class::Public => true,
-            Class::Loopback => registry == Some(Class::Loopback),
-            Class::Private => registry == Some(Class::Private) || self.is_private(),
+            Class::Loopback | Class::Private => registry == Some(class) || self.has_answered(class),
             Class::Forbidden => false,
         }
     }
 
-    fn is_private(&self) -> bool {
-        self.private.load(Ordering::Relaxed)
+    fn has_answered(&self, class: Class) -> bool {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.iter().any(|ip| Class::of(*ip) == class)
+    }
+
+    /// Whether it is an address of the registry itself: another port of the same machine is as near.
+    fn is_own(&self, ip: IpAddr) -> bool {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).contains(&ip)
+    }
+
+    /// Whether the user vouches for the host; that makes no address good that nothing can be pulled from.
+    fn is_vouched_for(&self, host: &Host<String>, class: Class) -> bool {
+        class != Class::Forbidden && self.internal_hosts.contains(host)
     }
 
     fn note_resolved(&self, addresses: &[SocketAddr]) {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         resolved.clear();
-        let private = addresses.iter().map(SocketAddr::ip);
-        resolved.extend(private.filter(|ip| Class::of(*ip) == Class::Private));
+        let inner = addresses.iter().map(SocketAddr::ip);
+        resolved.extend(inner.filter(|ip| Class::of(*ip) != Class::Public));
     }
+}
+
+/// Why a URL that the registry named is not used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) why: String,
+    /// What would help.
+    pub(super) matter: Option<Matter>,
 }
 
 /// Judges a URL that the registry named; says in a few words what is wrong with it.
@@ -68,28 +92,40 @@ pub(super) fn check_foreign_url(
     url: &Url,
     registry: &Origin,
     vicinity: &Vicinity,
-) -> Result<(), String> {
+) -> Result<(), Refusal> {
+    let refuse = |why: String| Err(Refusal { why, matter: None });
     if url.as_str().len() > LONGEST_URL {
-        return Err(format!("names a URL of {} bytes", url.as_str().len()));
+        return refuse(format!("names a URL of {} bytes", url.as_str().len()));
     }
     let named = redact(url);
-    let target = Origin::of(url)
-        .map_err(|_| format!("names {named}, which is neither an http nor an https URL"))?;
+    let Ok(target) = Origin::of(url) else {
+        return refuse(format!("names {named}, which is neither an http nor an https URL"));
+    };
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("names {named} with a user in it"));
+        return refuse(format!("names {named} with a user in it"));
     }
     if target == *registry {
         return Ok(());
     }
     if registry.is_https() && !target.is_https() {
-        return Err(format!("names {named}, which is not https"));
+        return refuse(format!("names {named}, which is not https"));
     }
-    match Class::of_literal(target.host()) {
-        Some(class) if !vicinity.is_open(class, Class::of_literal(registry.host())) => {
-            Err(format!("names {named}: that is {class}"))
-        }
-        _ => Ok(()),
+    // Another port of the registry's own host is no other place.
+    let Some(class) = Class::of_literal(target.host()).filter(|_| target.host() != registry.host())
+    else {
+        return Ok(());
+    };
+    if vicinity.is_open(class, Class::of_literal(registry.host()))
+        || vicinity.is_vouched_for(target.host(), class)
+    {
+        return Ok(());
     }
+    Err(Refusal { why: format!("names {named}: that is {class}"), matter: internal_matter(class) })
+}
+
+/// What helps against an address of this class.
+fn internal_matter(class: Class) -> Option<Matter> {
+    matches!(class, Class::Loopback | Class::Private).then_some(Matter::InternalHost)
 }
 
 /// Resolves names for the client of one origin, and leaves out the addresses that it must not be led to.
@@ -137,12 +173,18 @@ impl GuardedResolver {
             // `localhost` must be this machine, whatever a name server says.
             class if is_local && class != Class::Loopback => false,
             // A registry on this machine may be a tunnel to one in a private network.
-            Class::Private if registry == Some(Class::Loopback) => true,
-            class => self.vicinity.is_open(class, registry),
+            Class::Private if self.vicinity.is_open(Class::Loopback, registry) => true,
+            class => {
+                self.vicinity.is_open(class, registry)
+                    || self.vicinity.is_own(address.ip())
+                    || self.vicinity.is_vouched_for(&Host::Domain(self.host.clone()), class)
+            }
         });
         if found.is_empty() {
             let why = format!("resolves to {first}: that is {}", Class::of(first));
-            return Err(Error::new(ErrorKind::Transport, name).because(why));
+            return Err(Error::new(ErrorKind::Transport, name)
+                .because(why)
+                .about(internal_matter(Class::of(first))));
         }
         Ok(found)
     }
@@ -152,7 +194,7 @@ impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = lookup(name.as_str()).await?;
             let admitted = guard.admit(name.as_str(), found)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
@@ -160,182 +202,4 @@ impl Resolve for GuardedResolver {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::registry::failure::unreachable;
-
-    fn origin(url: &str) -> Origin {
-        Origin::of(&Url::parse(url).unwrap()).unwrap()
-    }
-
-    fn check(registry: &str, target: &str) -> Result<(), String> {
-        let url = Url::parse(target).map_err(|error| error.to_string())?;
-        check_foreign_url(&url, &origin(registry), &Vicinity::default())
-    }
-
-    /// A registry that answered from a private address which its name has.
-    fn private() -> Vicinity {
-        let (vicinity, peer) = (Vicinity::default(), SocketAddr::from(([10, 0, 0, 7], 443)));
-        vicinity.note_resolved(&[peer]);
-        vicinity.answered(Some(peer));
-        vicinity
-    }
-
-    #[test]
-    fn a_public_registry_leads_to_the_public_only() {
-        let registry = "https://registry.example";
-        for open in [
-            "https://auth.example/token?a=b",
-            "https://8.8.8.8/token",
-            "https://[2606:4700::1111]:8443/",
-            "https://registry.example:443/token",
-            "https://[64:ff9b::808:808]/",
-        ] {
-            assert_eq!(check(registry, open), Ok(()), "{open}");
-        }
-        for closed in [
-            "https://127.0.0.1:5000/token",
-            "https://127.1/",
-            "https://2130706433/",
-            "https://0x7f000001/",
-            "https://0177.0.0.1/",
-            "https://localhost/",
-            "https://auth.localhost./",
-            "https://[::1]/",
-            "https://[::ffff:127.0.0.1]/",
-            "https://[::ffff:10.0.0.1]/",
-            "https://[::10.0.0.1]/",
-            "https://[64:ff9b::a00:1]/",
-            "https://[2002:a00:1::]/",
-            "https://10.0.0.1/",
-            "https://172.31.255.255/",
-            "https://192.168.1.1/",
-            "https://100.64.0.1/",
-            "https://[fd00::1]/",
-            "https://169.254.169.254/token",
-            "https://[fe80::1]/",
-            "https://0.0.0.0:8443/",
-            "https://0/",
-            "https://[::]/",
-            "https://224.0.0.1/",
-            "https://255.255.255.255/",
-            "https://[ff02::1]/",
-            "https://[2001:db8::1]/",
-        ] {
-            assert!(check(registry, closed).is_err(), "{closed}");
-        }
-    }
-
-    #[test]
-    fn neither_less_safe_nor_with_a_user_nor_something_else() {
-        for bad in [
-            "http://registry.example/token",
-            "http://auth.example/token",
-            "https://user@auth.example/",
-            "https://:password@registry.example/",
-            "file:///etc/passwd",
-            "data:,x",
-            "ftp://auth.example/",
-        ] {
-            let why = check("https://registry.example", bad).unwrap_err();
-            assert!(!why.contains("password@"), "{why}");
-        }
-        assert_eq!(check("http://registry.example", "http://auth.example/token"), Ok(()));
-        let long = format!("https://auth.example/{}", "x".repeat(64 << 10));
-        assert!(check("https://registry.example", &long).unwrap_err().len() < 100);
-    }
-
-    #[test]
-    fn a_registry_leads_to_neighbours_of_its_own_kind() {
-        for (registry, target) in [
-            ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token"),
-            ("http://localhost:5000", "http://[::1]:9/token"),
-            ("http://[::1]:5000", "http://[::1]:5000/auth"),
-            ("https://10.0.0.1", "https://10.0.0.1/auth"),
-            ("https://10.0.0.1", "https://192.168.7.7/auth"),
-            ("https://169.254.1.1", "https://169.254.1.1/auth"),
-        ] {
-            assert_eq!(check(registry, target), Ok(()), "{registry} {target}");
-        }
-        for (registry, target) in [
-            ("http://registry.example", "http://127.0.0.1:5000/auth"),
-            ("http://127.0.0.1:5000", "http://10.0.0.1/auth"),
-            ("http://127.0.0.1:5000", "http://169.254.169.254/auth"),
-            ("https://10.0.0.1", "https://127.0.0.1/auth"),
-            ("https://169.254.1.1", "https://169.254.169.254/"),
-        ] {
-            assert!(check(registry, target).is_err(), "{registry} {target}");
-        }
-    }
-
-    #[test]
-    fn only_an_answer_from_an_address_of_its_own_name_makes_a_registry_private() {
-        let url = Url::parse("https://10.0.0.9/token").unwrap();
-        let allowed = |vicinity: &Vicinity| {
-            check_foreign_url(&url, &origin("https://registry.corp"), vicinity).is_ok()
-        };
-        assert!(allowed(&private()));
-        let peer = |text: &str| Some(text.parse().unwrap());
-        let vicinity = Vicinity::default();
-        vicinity.answered(peer("10.0.0.7:3128"));
-        assert!(!allowed(&vicinity), "a proxy's address says nothing");
-        vicinity.note_resolved(&[peer("10.0.0.7:0").unwrap(), peer("8.8.8.8:0").unwrap()]);
-        vicinity.answered(peer("8.8.8.8:443"));
-        assert!(!allowed(&vicinity), "it answered from a public one of its addresses");
-    }
-
-    #[test]
-    fn names_are_judged_by_what_they_resolve_to() {
-        let admitted = |registry: &str, vicinity: Vicinity, found: &[&str]| {
-            let named = origin("https://auth.example");
-            let guard = GuardedResolver::of_named(&named, &origin(registry), Arc::new(vicinity));
-            let found = found.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect();
-            let left = guard.admit("auth.example", found)?;
-            Ok::<_, Error>(left.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>())
-        };
-        let public = "https://registry.example";
-        let mixed = ["127.0.0.1", "8.8.8.8", "10.0.0.1", "169.254.169.254", "::ffff:10.0.0.1"];
-        assert_eq!(admitted(public, Vicinity::default(), &mixed).unwrap(), ["8.8.8.8"]);
-        assert_eq!(
-            admitted(public, private(), &mixed).unwrap(),
-            ["8.8.8.8", "10.0.0.1", "::ffff:10.0.0.1"]
-        );
-        assert_eq!(
-            admitted("http://localhost:5000", Vicinity::default(), &mixed).unwrap().len(),
-            4
-        );
-        for bad in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "0.0.0.0"] {
-            let error = admitted(public, Vicinity::default(), &[bad]).unwrap_err();
-            assert!(error.to_string().contains(bad), "{error}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_refused_name_is_never_connected_to() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let url = Url::parse(&format!("http://localhost:{port}/token")).unwrap();
-        let named = Origin::of(&url).unwrap();
-        let guard =
-            |registry: &str| GuardedResolver::of_named(&named, &origin(registry), Arc::default());
-        let client = |guard| {
-            reqwest::Client::builder().no_proxy().tls_certs_only([]).dns_resolver(guard).build()
-        };
-        let refused = client(guard("http://registry.example")).unwrap().get(url.clone()).send();
-        let refused = tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
-        let error = unreachable("token", &url, refused.unwrap_err());
-        assert!(!error.is_transient());
-        assert!(error.to_string().contains("resolves to"), "{error}");
-        let nobody = tokio::time::timeout(Duration::from_millis(50), listener.accept());
-        assert!(nobody.await.is_err());
-
-        let open = client(guard("http://127.0.0.1:1")).unwrap().get(url).send();
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted.is_ok(),
-            answer = open => panic!("{answer:?}"),
-        };
-        assert!(accepted);
-    }
-}
+mod tests;

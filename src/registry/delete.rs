@@ -57,7 +57,7 @@ impl Repository {
             }
             fallback::remove(self, digest, &subject).await
         };
-        if let Err(error) = forgetting.await {
+        if let Err(error) = Box::pin(forgetting).await {
             tracing::warn!("{digest} is deleted, but still listed: {}", error.chain());
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::io;
 
 use reqwest::Url;
 
+use super::lookup::LookupFailure;
 use super::origin::redact;
 use crate::error::{Error, ErrorKind, Matter};
 
@@ -32,10 +33,10 @@ pub(super) fn unreachable(what: &str, url: &Url, error: reqwest::Error) -> Error
 }
 
 /// A peer that does not speak TLS or HTTP as it should, or is not who it should be, will not next time either; nor will
-/// a name that does not exist. Of that only the text of getaddrinfo tells (`EAI_NONAME`).
+/// a name that does not exist.
 fn is_lasting(cause: &(dyn StdError + 'static)) -> bool {
     cause.is::<rustls::Error>()
-        || (cause.is::<io::Error>() && cause.to_string().contains("Name or service not known"))
+        || cause.downcast_ref() == Some(&LookupFailure::NotFound)
         || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 

@@ -8,6 +8,7 @@ use reqwest::Url;
 use super::address::{GuardedResolver, Vicinity};
 use super::options::RegistryOptions;
 use super::origin::Origin;
+use super::proxy::ProxySetting;
 use super::tls::{self, TlsOptions};
 use super::tls_files::TlsFiles;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,7 +38,7 @@ pub(super) fn base_url(
 
 /// The HTTP clients of one registry, one per origin, built on first use.
 ///
-/// Client certificates and a loosened check belong to the registry's own origin; hosts that it names get neither.
+/// Client certificates belong to the registry's own origin; hosts that it names get none.
 pub(super) struct Clients {
     options: Arc<RegistryOptions>,
     tls_files: Option<TlsFiles>,
@@ -47,7 +48,8 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn new(options: Arc<RegistryOptions>, tls_files: Option<TlsFiles>) -> Self {
-        Self { options, tls_files, vicinity: Arc::default(), built: Mutex::default() }
+        let vicinity = Arc::new(Vicinity::new(&options.internal_hosts));
+        Self { options, tls_files, vicinity, built: Mutex::default() }
     }
 
     /// The client for `origin`, which is the registry's own or one that the registry named.
@@ -77,10 +79,17 @@ impl Clients {
             .retry(reqwest::retry::never())
             .dns_resolver(resolver)
             .connect_timeout(self.options.timeouts.connect);
-        if origin.is_local() {
-            builder = builder.no_proxy();
+        let proxy = proxy_of(origin)?;
+        builder = builder.no_proxy();
+        if let Some(proxy) = &proxy {
+            proxy.note_secrets(&self.options.redactor);
+            let url = reqwest::Proxy::all(proxy.url.clone()).map_err(|error| {
+                Error::new(ErrorKind::Transport, "proxy").caused_by(error.without_url())
+            })?;
+            builder = builder.proxy(url);
         }
-        builder = if origin.is_https() {
+        let has_tls = origin.is_https() || proxy.is_some_and(|proxy| proxy.url.scheme() == "https");
+        builder = if has_tls {
             let config = tls::config(self.tls_options(own)?).map_err(|error| {
                 Error::new(ErrorKind::Denied, "certificate or key")
                     .at(origin.to_string())
@@ -105,7 +114,7 @@ impl Clients {
         let files = options.ca_file.iter().chain(of_host.iter().flat_map(|files| &files.ca));
         let roots = files.map(|path| tls::certificates(path)).collect::<Result<Vec<_>>>()?.concat();
         if !own {
-            return Ok(TlsOptions { roots, ..TlsOptions::default() });
+            return Ok(TlsOptions { roots, client: None, insecure: options.insecure });
         }
         let typed = options.cert_file.as_ref();
         let typed = typed.map(|cert| (cert, options.key_file.as_ref().unwrap_or(cert)));
@@ -116,6 +125,22 @@ impl Clients {
         };
         Ok(TlsOptions { roots, client, insecure: options.insecure })
     }
+}
+
+/// The error with the proxy that the request went through, if any.
+pub(super) fn on_the_way(origin: &Origin, error: Error) -> Error {
+    match proxy_of(origin) {
+        Ok(Some(proxy)) => {
+            let why = format!("{} (through the {proxy})", error.why());
+            error.because(why)
+        }
+        _ => error,
+    }
+}
+
+/// The proxy that the environment sets for this origin.
+fn proxy_of(origin: &Origin) -> Result<Option<ProxySetting>> {
+    ProxySetting::for_origin(origin, &|name| std::env::var(name).ok())
 }
 
 #[cfg(test)]

@@ -81,8 +81,8 @@ impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Public => "a public address",
-            Self::Loopback => "a loopback address, and the registry is not at one",
-            Self::Private => "a private address, and the registry is not at one",
+            Self::Loopback => "a loopback address, and the registry did not answer from one",
+            Self::Private => "a private address, and the registry did not answer from one",
             Self::Forbidden => "an address that no registry may lead to",
         })
     }

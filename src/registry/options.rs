@@ -12,8 +12,10 @@ use crate::retry::RetryPolicy;
 pub struct RegistryOptions {
     /// Speak plain http to every registry, not only to loopback.
     pub plain_http: bool,
-    /// Accept any certificate.
+    /// Accept any certificate, of the hosts too that registries name.
     pub insecure: bool,
+    /// Hosts that registries may name although their addresses are private ones, or this machine's.
+    pub internal_hosts: Vec<url::Host<String>>,
     /// PEM file with roots to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// PEM file with the client's certificate chain; shown to the registry's origin only.
@@ -65,6 +67,7 @@ impl Default for RegistryOptions {
         Self {
             plain_http: false,
             insecure: false,
+            internal_hosts: Vec::new(),
             ca_file: None,
             cert_file: None,
             key_file: None,

@@ -40,6 +40,10 @@ impl Origin {
         &self.host
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Host and port, the port always there, an IPv6 address in brackets.
     pub(super) fn host_port(&self) -> String {
         format!("{}:{}", self.host, self.port)

@@ -12,6 +12,7 @@ use super::counter::Endpoint;
 use super::credentials::Credential;
 use super::error_body::{self, ERROR_BODY_LIMIT};
 use super::failure::{refusal, unreachable};
+use super::hosts::on_the_way;
 use super::origin::{Origin, redact};
 use super::request::Request;
 use super::scope::ScopeSet;
@@ -169,9 +170,11 @@ impl Asking<'_> {
                 health.heard(&host, response.status());
                 Ok(response)
             }
-            Ok(Err(error)) => Err(match refusal(&error) {
-                Some(words) => self.refused(&words.to_string()),
-                None => health.failed(&host, unreachable("token", &self.service.realm, error)),
+            Ok(Err(error)) => Err(if let Some(words) = refusal(&error) {
+                self.refused(&words.to_string()).about(words.matter())
+            } else {
+                let error = unreachable("token", &self.service.realm, error);
+                health.failed(&host, on_the_way(&host, error))
             }),
             Err(_) => {
                 let error = Error::new(ErrorKind::Transport, "token")

@@ -19,7 +19,7 @@ use super::counter::Endpoint;
 use super::error_body::{self, ERROR_BODY_LIMIT};
 use super::failure::{closed_before_answering, unreachable};
 use super::health::Health;
-use super::hosts::Clients;
+use super::hosts::{Clients, on_the_way};
 use super::options::RegistryOptions;
 use super::origin::{Origin, redact};
 use super::redactor::Text;
@@ -185,7 +185,10 @@ impl Transport {
                 // The server closed a pooled connection just as it was reused; that says nothing about the request.
                 Ok(Err(error)) if !repeated && closed_before_answering(&error) => repeated = true,
                 Ok(Err(error)) => {
-                    return Err(self.health.failed(&origin, unreachable(request.what, url, error)));
+                    return Err(self.health.failed(
+                        &origin,
+                        on_the_way(&origin, unreachable(request.what, url, error)),
+                    ));
                 }
                 Err(_) => {
                     let seconds = self.options.timeouts.headers.as_secs_f32();
@@ -222,10 +225,9 @@ impl Transport {
         request.counter.add(request.endpoint);
         let started = Instant::now();
         let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
-        let response =
-            sending.headers(headers).body(body).send().await.map_err(|error| {
-                self.health.failed(&origin, unreachable(request.what, &url, error))
-            })?;
+        let response = sending.headers(headers).body(body).send().await.map_err(|error| {
+            self.health.failed(&origin, on_the_way(&origin, unreachable(request.what, &url, error)))
+        })?;
         self.health.heard(&origin, response.status());
         request.log(&url, &response, started.elapsed());
         if response.status().is_success() {
@@ -270,7 +272,7 @@ impl Transport {
                 content: None,
                 ..*request
             };
-            challenges = challenges_of(&self.exchange(&ping, &ping.url, None).await?);
+            challenges = challenges_of(&Box::pin(self.exchange(&ping, &ping.url, None)).await?);
             base = ping.url;
         }
         Box::pin(self.auth.answer(self, request, &challenges, &base, refused)).await
@@ -330,10 +332,12 @@ impl Transport {
 
     /// Judges a URL that the registry named, before anything is sent there.
     pub(super) fn check_named(&self, url: &Url, what: &str, kind: ErrorKind) -> Result<()> {
-        address::check_foreign_url(url, &self.origin()?, &self.clients.vicinity).map_err(|why| {
-            let why = self.options.redactor.hide(&why, Text::Foreign);
-            Error::new(kind, what).at(&self.name).because(why)
-        })
+        address::check_foreign_url(url, &self.origin()?, &self.clients.vicinity).map_err(
+            |refusal| {
+                let why = self.options.redactor.hide(&refusal.why, Text::Foreign);
+                Error::new(kind, what).at(&self.name).because(why).about(refusal.matter)
+            },
+        )
     }
 
     /// Where a redirect from `from` leads, if that may be followed.

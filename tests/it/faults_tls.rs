@@ -149,3 +149,37 @@ async fn the_port_of_a_proxy_that_ends_tls_is_not_lost_with_the_scheme() {
     cli.run(&["push", "--ca-file", &ca, &name, &target]).await.expect(0, "transferred");
     assert!(registry.tagged("other", "1").is_some());
 }
+
+#[tokio::test]
+async fn insecure_reaches_token_server_and_redirect_target() {
+    let certs = Certs::new();
+    let tls = |name: &str| Some(certs.server_config(name, ClientCert::NotAsked));
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
+    let blob = held.layers[0].bytes.clone();
+    let cdn = Server::start_with(tls(Certs::EXPIRED), move |request| match request.path.as_str() {
+        "/token" => Reply::json(200, &serde_json::json!({"token": "t"})),
+        _ => Reply::new(200, blob.clone()),
+    })
+    .await;
+    let (realm, elsewhere) = (cdn.url("/token"), cdn.url("/blob"));
+    let layer = held.layers[0].digest().to_string();
+    let registry = Server::start_with(tls(Certs::WRONG_HOST), move |request| {
+        let path = request.path.as_str();
+        let manifest = &held.manifest;
+        match request.header("authorization") {
+            None => {
+                Reply::new(401, "").header("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))
+            }
+            Some(_) if path.ends_with(&layer) => {
+                Reply::new(307, "").header("Location", elsewhere.clone())
+            }
+            Some(_) if path.contains("/blobs/") => Reply::new(200, held.config.bytes.clone()),
+            Some(_) => Reply::new(200, manifest.bytes.clone())
+                .header("Content-Type", manifest.descriptor.media_type.as_str()),
+        }
+    })
+    .await;
+    let name = format!("{}/app:1", registry.host());
+    Cli::new().run(&["--insecure", &name]).await.expect(0, "");
+    assert_eq!(cdn.lines().len(), 2, "{:?}", cdn.lines());
+}

@@ -1,0 +1,66 @@
+//! Looks up the addresses of a host as the system does, and says by its kind what went wrong.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
+
+/// Why a name has no address.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum LookupFailure {
+    /// There is no such host, or it has no address.
+    NotFound,
+    /// No name server gave an answer.
+    Temporary,
+    Other,
+}
+
+impl fmt::Display for LookupFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "host not found",
+            Self::Temporary => "temporary failure of name resolution",
+            Self::Other => "name resolution failed",
+        })
+    }
+}
+
+impl std::error::Error for LookupFailure {}
+
+/// The addresses of a host, each once.
+pub(super) async fn lookup(host: &str) -> io::Result<Vec<SocketAddr>> {
+    let host = host.to_owned();
+    tokio::task::spawn_blocking(move || addresses(&host)).await.map_err(io::Error::other)?
+}
+
+fn addresses(host: &str) -> io::Result<Vec<SocketAddr>> {
+    let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
+    let found = getaddrinfo(Some(host), None, Some(hints)).map_err(|error| match error.kind() {
+        LookupErrorKind::NoName | LookupErrorKind::NoData => {
+            io::Error::new(io::ErrorKind::NotFound, LookupFailure::NotFound)
+        }
+        LookupErrorKind::Again => io::Error::other(LookupFailure::Temporary),
+        // Then it is the system's own error, and not about names: no descriptor is left, for instance.
+        LookupErrorKind::System => io::Error::from(error),
+        _ => io::Error::other(LookupFailure::Other),
+    })?;
+    found.map(|info| info.map(|info| info.sockaddr)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lookup_failure_is_told_by_its_kind() {
+        let found = lookup("127.0.0.1").await.unwrap();
+        assert_eq!(found, ["127.0.0.1:0".parse().unwrap()]);
+        let error = lookup("rpull-test.invalid").await.unwrap_err();
+        let words = error.to_string();
+        assert!(
+            ["host not found", "temporary failure of name resolution"].contains(&words.as_str()),
+            "{words}"
+        );
+    }
+}
