@@ -20,6 +20,7 @@ pub const CONFIG_LIMIT: u64 = 8 << 20;
 #[serde(default)]
 pub struct ImageConfig {
     /// When the image was made, as its maker wrote it: RFC 3339.
+    #[serde(deserialize_with = "date")]
     pub created: Option<String>,
     /// Who made it.
     pub author: Option<String>,
@@ -48,6 +49,12 @@ pub struct ImageConfig {
     pub history: Vec<HistoryEntry>,
 }
 
+/// Tools that make the same bytes each time write Go's zero time, which stands for none.
+fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let date: Option<String> = Option::deserialize(deserializer)?;
+    Ok(date.filter(|date| !date.is_empty() && !date.starts_with("0001-01-01")))
+}
+
 /// The layers that a config names.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -62,6 +69,7 @@ pub struct RootFs {
 #[serde(default)]
 pub struct HistoryEntry {
     /// When, in RFC 3339.
+    #[serde(deserialize_with = "date")]
     pub created: Option<String>,
     /// By which command.
     #[serde(deserialize_with = "null_is_default")]

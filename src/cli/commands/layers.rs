@@ -1,8 +1,8 @@
-//! `layers`: what an image is made of, base first.
+//! `layers`: what an image is made of, base first; the files of an artifact.
 
 use std::process::ExitCode;
 
-use super::open::Image;
+use super::seen::{Seen, parts_json, parts_table};
 use crate::cli::args::History;
 use crate::cli::output;
 use crate::cli::settings::Settings;
@@ -17,8 +17,17 @@ use crate::insight::layers::{LayerRow, layers};
 const COMMAND_WIDTH: usize = 50;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
-    let image = Image::open(&args.image, args.platform.platform.as_deref(), settings).await?;
-    let rows = layers(image.manifest()?, &image.config);
+    let seen = Seen::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+    if seen.is_artifact() {
+        if settings.json {
+            output::json(&parts_json(seen.parts()))?;
+        } else {
+            output::text(&parts_table(seen.parts()))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = seen.config?;
+    let rows = layers(seen.chosen.manifest()?, &config);
     if settings.json {
         output::json(&rows)?;
         return Ok(ExitCode::SUCCESS);

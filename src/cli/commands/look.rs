@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::open::{Opened, open};
+use super::open::{Opened, open, under};
 use crate::cli::args::Look;
 use crate::cli::output;
 use crate::cli::settings::{Settings, platform};
@@ -45,7 +45,8 @@ pub(in crate::cli) async fn config(args: Look, settings: &Settings) -> Result<Ex
     let wanted = platform(args.platform.platform.as_deref())?;
     let opened = open(&args.image, PlainMeans::Registry, settings).await?;
     let manifest = chosen(&opened, Some(&wanted), settings).await?;
-    let config = &manifest.manifest()?.config;
+    let view = manifest.manifest().map_err(|error| under(&opened.reference, &error))?;
+    let config = &view.config;
     let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await?;
     output::raw(&bytes)?;
     Ok(ExitCode::SUCCESS)

@@ -33,6 +33,7 @@ pub(super) mod referrers;
 mod remote;
 mod report;
 pub(super) mod save;
+mod seen;
 pub(super) mod serve;
 pub(super) mod shell;
 mod since;

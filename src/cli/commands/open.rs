@@ -7,8 +7,8 @@ use crate::cli::settings::{Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Name, Source};
 use crate::descriptor::Descriptor;
-use crate::document::{Document, Manifest};
-use crate::error::{Error, ErrorKind, Result};
+use crate::document::{Content, Document, Manifest};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::layout::Layout;
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
@@ -155,6 +155,33 @@ impl<T> Stored<T> {
     }
 }
 
+/// Reads what the text names: a plain reference is of the store, else of a registry.
+pub(super) async fn store_else_registry<T>(
+    text: &str,
+    settings: &Settings,
+    read: impl AsyncFn(Opened) -> Result<T>,
+) -> Result<T> {
+    let place = Place::parse(text, PlainMeans::Either)?;
+    let mut damage = None;
+    if let Place::Either(reference) = &place {
+        let found = match in_store(reference, settings) {
+            Ok(Some(opened)) => read(opened).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match Stored::of(found, settings)? {
+            Stored::There(found) => return Ok(found),
+            Stored::Absent => {}
+            Stored::Damaged(error) => damage = Some(error),
+        }
+    }
+    let elsewhere = match open_place(&place, settings).await {
+        Ok(opened) => read(opened).await,
+        Err(error) => Err(error),
+    };
+    elsewhere.map_err(|error| reason(damage, error))
+}
+
 /// The error of a registry that was asked instead: where it is no help, the damage here is the reason.
 pub(super) fn reason(damage: Option<Error>, of_registry: Error) -> Error {
     let no_help = matches!(
@@ -183,14 +210,9 @@ impl Image {
         typed: Option<&str>,
         settings: &Settings,
     ) -> Result<Self> {
-        let place = Place::parse(text, PlainMeans::Either)?;
-        let damage = match Self::in_store(&place, typed, settings).await? {
-            Stored::There(image) => return Ok(image),
-            Stored::Absent => None,
-            Stored::Damaged(error) => Some(error),
-        };
-        let opened = Self::at(&place, typed, settings).await;
-        opened.map_err(|error| reason(damage, error))
+        let choice = platform(typed)?;
+        let read = async |opened| Self::read(opened, &choice, settings).await;
+        store_else_registry(text, settings, read).await
     }
 
     /// What the store has of an image that may be there or at a registry.
@@ -208,7 +230,8 @@ impl Image {
         let read = async {
             let Picked { root, chosen } = arriving.picked().await?;
             let config = arriving.config(config_of(&chosen, &opened)?).await?;
-            Ok((root, chosen, ImageConfig::parse(&config)?))
+            let config = ImageConfig::parse(&config);
+            Ok((root, chosen, config.map_err(|error| under(&opened.reference, &error))?))
         };
         match read.await {
             Ok((root, chosen, config)) => {
@@ -248,9 +271,7 @@ impl Image {
         let (source, name) = (&*opened.source, &opened.name);
         let picked = pick(source, name, &opened.reference, Some(choice), &settings.retry);
         let Picked { root, chosen } = picked.await?;
-        let descriptor = config_of(&chosen, &opened)?;
-        let bytes = read_small(source, descriptor, CONFIG_LIMIT, settings.retry).await?;
-        let config = ImageConfig::parse(&bytes)?;
+        let config = read_config(config_of(&chosen, &opened)?, &opened, settings).await?;
         Ok(Self { opened, root, chosen, config, arriving: None })
     }
 
@@ -260,10 +281,34 @@ impl Image {
 }
 
 fn config_of<'a>(manifest: &'a Document, opened: &Opened) -> Result<&'a Descriptor> {
-    let config = &manifest.manifest()?.config;
-    if config.media_type.is_image_config() {
-        return Ok(config);
+    match manifest.content() {
+        Content::Manifest(own) if own.config.media_type.is_image_config() => Ok(&own.config),
+        _ => Err(not_an_image(manifest, &opened.reference)),
     }
-    Err(Error::new(ErrorKind::Unsupported, &opened.reference)
-        .because(format!("is not an image: its config is {}", config.media_type)))
+}
+
+/// The error for something that has no config of an image.
+pub(super) fn not_an_image(document: &Document, reference: &str) -> Error {
+    let why = match document.as_referrer().artifact_type {
+        Some(kind) => format!("is not an image but an artifact of type {kind}"),
+        None => format!("is not an image but a {}", document.descriptor().media_type),
+    };
+    Error::new(ErrorKind::Unsupported, reference).because(why).about(Matter::NotAnImage)
+}
+
+/// The config of an image; what is wrong with it is told under the image's name.
+pub(super) async fn read_config(
+    config: &Descriptor,
+    opened: &Opened,
+    settings: &Settings,
+) -> Result<ImageConfig> {
+    let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await;
+    bytes
+        .and_then(|bytes| ImageConfig::parse(&bytes))
+        .map_err(|error| under(&opened.reference, &error))
+}
+
+/// The same error, under the name of the image that it is about.
+pub(super) fn under(reference: &str, error: &Error) -> Error {
+    Error::new(error.kind(), reference).because(error.chain()).about(error.matter())
 }

@@ -1,9 +1,10 @@
-//! `verify`: hashes the local store again.
+//! `verify`: hashes the local store again, or what is at another place.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::open::{Opened, open_place};
 use super::store::Word;
 use crate::cli::args::Verify;
 use crate::cli::meter::Meter;
@@ -11,27 +12,108 @@ use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::signals;
 use crate::cli::size::{plural, size};
+use crate::content::{Empty, Name};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Layout, VerifyReport};
+use crate::layout::{Bad, Layout, VerifyReport};
+use crate::place::{Place, PlainMeans};
+use crate::transfer::{Options, Platforms, Wanted, read_blob, resolve};
 
 pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<ExitCode> {
-    let words = args.images.iter().map(|text| Word::parse(text)).collect::<Result<Vec<_>>>()?;
-    let names = words.iter().map(|word| word.a_name(settings)).collect::<Result<Vec<_>>>()?;
-    let report = match (settings.existing_store()?, names.first()) {
-        (Some(store), _) => hash(store, names, settings).await?,
-        (None, Some(name)) => {
-            return Err(not_in_store(name));
+    let (elsewhere, names) = sorted(&args.images, settings)?;
+    let mut report = VerifyReport::default();
+    if elsewhere.is_empty() || !names.is_empty() {
+        match (settings.existing_store()?, names.first()) {
+            (Some(store), _) => report = hash(store, names, settings).await?,
+            (None, Some(name)) => {
+                return Err(not_in_store(name));
+            }
+            (None, None) => {}
         }
-        (None, None) => VerifyReport::default(),
-    };
-    tell(&report, settings)?;
-    if report.bad.is_empty() {
-        return Ok(ExitCode::SUCCESS);
     }
+    let cancel = signals::cancelled_by_signals();
+    let of_store = || settings.store().map(|path| format!("store: {}", path.display()));
+    let mut bad = if report.bad.is_empty() { None } else { Some(of_store()?) };
+    for place in elsewhere {
+        let checking = check_place(&place, settings);
+        let found = signals::unless_cancelled(&cancel, "verify", checking).await??;
+        if !found.bad.is_empty() {
+            bad.get_or_insert_with(|| place.to_string());
+        }
+        report.blobs += found.blobs;
+        report.bytes += found.bytes;
+        report.bad.extend(found.bad);
+    }
+    tell(&report, settings)?;
+    let Some(place) = bad else { return Ok(ExitCode::SUCCESS) };
     let why = plural(report.bad.len() as u64, "damaged or missing blob");
-    Err(Error::new(ErrorKind::Mismatch, "store")
-        .at(settings.store()?.display().to_string())
-        .because(why))
+    Err(Error::new(ErrorKind::Mismatch, place).because(why))
+}
+
+/// Places outside the store, and names of images in it.
+fn sorted(words: &[String], settings: &Settings) -> Result<(Vec<Place>, Vec<String>)> {
+    let (mut places, mut names) = (Vec::new(), Vec::new());
+    for text in words {
+        match Place::parse(text, PlainMeans::Store)? {
+            Place::Store(_) | Place::Id { .. } => names.push(Word::parse(text)?.a_name(settings)?),
+            place => places.push(place),
+        }
+    }
+    Ok((places, names))
+}
+
+/// A layout is hashed where it lies; of everything else all blobs are read.
+async fn check_place(place: &Place, settings: &Settings) -> Result<VerifyReport> {
+    if let Place::Layout { path, name: Name::Sole } = place {
+        return hash(Arc::new(Layout::open(path)?), Vec::new(), settings).await;
+    }
+    let Opened { source, name, reference, layout, .. } = open_place(place, settings).await?;
+    if let (Some(layout), Name::Ref(name)) = (layout, &name) {
+        return hash(layout, vec![name.clone()], settings).await;
+    }
+    let wanted = Wanted {
+        source: Arc::clone(&source),
+        name,
+        target_name: Name::Ref(reference.clone()),
+        reference,
+        platforms: Platforms::All,
+    };
+    let nowhere = Empty { place: String::new() };
+    let graph = resolve(&wanted, &nowhere, &settings.retry).await?;
+    let blobs: Vec<_> = graph.blobs.iter().filter(|blob| !blob.is_foreign()).collect();
+    let meter = Meter::new(settings.show, "verifying", blobs.iter().map(|blob| blob.size).sum());
+    let mut report = VerifyReport {
+        blobs: graph.documents.len() as u64,
+        bytes: graph.documents.iter().map(|document| document.bytes().len() as u64).sum(),
+        bad: Vec::new(),
+    };
+    let mut done = 0;
+    for blob in blobs {
+        let options = Options { retry: settings.retry, ..Options::default() };
+        let mut count = |bytes: &[u8]| {
+            done += bytes.len() as u64;
+            meter.set(done);
+            Ok(())
+        };
+        match read_blob(&*source, blob, options, &mut count).await {
+            Ok(()) => {
+                report.blobs += 1;
+                report.bytes += blob.size;
+            }
+            Err(error) if is_of_the_blob(&error) => report.bad.push(Bad {
+                digest: blob.digest.clone(),
+                why: error.why().to_owned(),
+                images: vec![wanted.reference.clone()],
+                repaired: false,
+            }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(report)
+}
+
+/// Whether the blob is missing or damaged, so that others can be looked at all the same.
+fn is_of_the_blob(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Mismatch)
 }
 
 async fn hash(store: Arc<Layout>, names: Vec<String>, settings: &Settings) -> Result<VerifyReport> {

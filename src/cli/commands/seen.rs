@@ -1,0 +1,101 @@
+//! Whatever a name stands for, opened to be looked at: an image, an artifact, or an index that has nothing for this host.
+
+use serde_json::{Value, json};
+
+use super::open::{Opened, not_an_image, read_config, store_else_registry};
+use crate::cli::settings::{Settings, platform};
+use crate::cli::size::size;
+use crate::cli::table::table;
+use crate::config::ImageConfig;
+use crate::descriptor::Descriptor;
+use crate::document::{Content, Document};
+use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::transfer::{Choice, Picked, pick};
+
+/// What artifacts call a file.
+const TITLE: &str = "org.opencontainers.image.title";
+
+/// Its documents, and its config where it is an image.
+pub(super) struct Seen {
+    pub(super) opened: Opened,
+    pub(super) root: Document,
+    /// The manifest of the platform; the root where an index has none for this host and nobody asked for one.
+    pub(super) chosen: Document,
+    /// The config of an image, or why there is none to be read.
+    pub(super) config: Result<ImageConfig>,
+}
+
+impl Seen {
+    /// Fetches documents and a config, nothing else. A plain reference is of the store, else of a registry.
+    pub(super) async fn open(text: &str, typed: Option<&str>, settings: &Settings) -> Result<Self> {
+        let choice = platform(typed)?;
+        let read = async |opened| Self::read(opened, &choice, settings).await;
+        store_else_registry(text, settings, read).await
+    }
+
+    async fn read(opened: Opened, choice: &Choice, settings: &Settings) -> Result<Self> {
+        let (source, name) = (&*opened.source, &opened.name);
+        let of =
+            async |choice| pick(source, name, &opened.reference, choice, &settings.retry).await;
+        let Picked { root, chosen } = match of(Some(choice)).await {
+            Err(error) if !choice.demanded && error.matter() == Some(Matter::NoPlatform) => {
+                let Picked { root, chosen } = of(None).await?;
+                return Ok(Self { opened, root, chosen, config: Err(error) });
+            }
+            picked => picked?,
+        };
+        let config = match chosen.content() {
+            Content::Manifest(manifest) if manifest.config.media_type.is_image_config() => {
+                match read_config(&manifest.config, &opened, settings).await {
+                    // Some clients write whatever they have under the type of an image's config.
+                    Err(error) if error.kind() != ErrorKind::Document => return Err(error),
+                    config => config,
+                }
+            }
+            _ => Err(not_an_image(&chosen, &opened.reference)),
+        };
+        Ok(Self { opened, root, chosen, config })
+    }
+
+    /// Whether it never claimed to be an image.
+    pub(super) fn is_artifact(&self) -> bool {
+        let is_other = |error: &Error| error.matter() == Some(Matter::NotAnImage);
+        !matches!(self.chosen.content(), Content::Index(_))
+            && self.config.as_ref().is_err_and(is_other)
+    }
+
+    /// What it consists of: the layers of a manifest, the blobs of an artifact, the entries of an index.
+    pub(super) fn parts(&self) -> &[Descriptor] {
+        match self.chosen.content() {
+            Content::Manifest(manifest) => &manifest.layers,
+            Content::Artifact(artifact) => &artifact.blobs,
+            Content::Index(index) => &index.manifests,
+        }
+    }
+}
+
+/// Files of an artifact, or entries of an index, for people.
+pub(super) fn parts_table(parts: &[Descriptor]) -> String {
+    let cells = |part: &Descriptor| {
+        let platform = part.platform.as_ref().map(ToString::to_string);
+        let name = part.annotations.get(TITLE).cloned().or(platform).unwrap_or_default();
+        [name, part.media_type.to_string(), part.digest.short().to_owned(), size(part.size)]
+    };
+    let rows: Vec<[String; 4]> = parts.iter().map(cells).collect();
+    table(["NAME", "TYPE", "DIGEST", "SIZE"], &rows)
+}
+
+/// The same for scripts.
+pub(super) fn parts_json(parts: &[Descriptor]) -> Vec<Value> {
+    let value = |part: &Descriptor| {
+        json!({
+            "title": part.annotations.get(TITLE),
+            "media_type": part.media_type,
+            "digest": part.digest,
+            "size": part.size,
+            "artifact_type": part.artifact_type,
+            "platform": part.platform.as_ref().map(ToString::to_string),
+        })
+    };
+    parts.iter().map(value).collect()
+}
