@@ -18,7 +18,7 @@ use super::counter::Endpoint;
 use super::error_body::asks_to_wait;
 use super::request::Request;
 use super::survey::Offer;
-use crate::content::Admission;
+use crate::content::{Admission, Uploads};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
@@ -39,7 +39,7 @@ pub(super) async fn admit(repository: &Repository, descriptor: &Descriptor) -> R
     if let Some(location) = redirected {
         return session(location);
     }
-    if let Some(location) = unfinished(repository, descriptor).await {
+    if let Some(location) = unfinished(repository, descriptor).await? {
         return session(location);
     }
     let location = match offer {
@@ -104,23 +104,35 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
 }
 
 /// Asks how far an earlier upload of the blob came; whatever stands against going on there, it starts over.
-async fn unfinished(repository: &Repository, descriptor: &Descriptor) -> Option<Location> {
+///
+/// # Errors
+/// Where the registry is away: the upload may go on when it is back.
+async fn unfinished(repository: &Repository, descriptor: &Descriptor) -> Result<Option<Location>> {
     let digest = &descriptor.digest;
-    let url = repository.uploads_of(descriptor)?.recall(&repository.address(), digest)?;
+    let recall = |uploads: &dyn Uploads| uploads.recall(&repository.address(), digest);
+    let Some(url) = repository.uploads_of(descriptor).and_then(recall) else { return Ok(None) };
     let transport = &repository.transport;
     let what = format!("upload of blob {digest}");
     let asking = async {
-        let url = Url::parse(url.reveal()).ok()?;
-        transport.check_named(&url, &what, ErrorKind::Transport).ok()?;
+        let Ok(url) = Url::parse(url.reveal()) else { return Ok(None) };
+        if transport.check_named(&url, &what, ErrorKind::Transport).is_err() {
+            return Ok(None);
+        }
         let request = repository.get(Endpoint::Upload, url, &what);
-        let response = transport.send(&request).await.ok()?;
-        (response.status() == StatusCode::NO_CONTENT).then_some(())?;
-        let location = Location::of(transport, &response, &what).ok()?;
-        (location.offset > 0 && location.offset < descriptor.size).then_some(location)
+        let response = match transport.send(&request).await {
+            Err(error) if error.outage().is_some() => return Err(error),
+            Err(_) => return Ok(None),
+            Ok(response) => response,
+        };
+        if response.status() != StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        let location = Location::of(transport, &response, &what).ok();
+        Ok(location.filter(|location| location.offset > 0 && location.offset < descriptor.size))
     };
-    let location = asking.await;
+    let location = asking.await?;
     if location.is_none() {
         repository.forget_upload(descriptor);
     }
-    location
+    Ok(location)
 }
