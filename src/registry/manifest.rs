@@ -29,6 +29,9 @@ const ACCEPT: HeaderValue = HeaderValue::from_static(
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 
+/// How a registry says which tags of the query it gave. In distribution-spec's main branch only.
+const TAG_HEADER: &str = "oci-tag";
+
 /// How a registry says that it keeps the list of referrers itself.
 const SUBJECT_HEADER: &str = "oci-subject";
 
@@ -88,7 +91,35 @@ pub(super) async fn put(repository: &Repository, document: &Document, name: &Nam
         }
         Err(error) => return Err(error),
     };
-    let Some(subject) = document.subject().map(|subject| &subject.digest) else { return Ok(()) };
+    list_as_referrer(repository, document, headers).await;
+    Ok(())
+}
+
+/// Stores the document under its digest and all of these tags in one request; gives those that the registry says it gave.
+pub(super) async fn put_tags(
+    repository: &Repository,
+    document: &Document,
+    tags: &[String],
+) -> Result<Vec<String>> {
+    let name = Name::Digest(document.digest().clone());
+    let sending = retry(&repository.transport.options.retry, || {
+        send_with_tags(repository, document, &name, tags)
+    });
+    let headers = sending.await?;
+    let given = headers.get_all(TAG_HEADER).iter().filter_map(|value| value.to_str().ok());
+    let given: Vec<&str> = given.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let given = tags.iter().filter(|tag| given.contains(&tag.as_str())).cloned().collect();
+    list_as_referrer(repository, document, Some(headers)).await;
+    Ok(given)
+}
+
+/// Keeps the list of the subject's referrers where the registry does not, as the answer to the PUT says.
+async fn list_as_referrer(
+    repository: &Repository,
+    document: &Document,
+    headers: Option<HeaderMap>,
+) {
+    let Some(subject) = document.subject().map(|subject| &subject.digest) else { return };
     let listing = async {
         let is_listed = match headers {
             Some(headers) => {
@@ -106,7 +137,6 @@ pub(super) async fn put(repository: &Repository, document: &Document, name: &Nam
             error.chain()
         );
     }
-    Ok(())
 }
 
 fn is_about_the_tag(error: &Error) -> bool {
@@ -124,6 +154,15 @@ pub(super) async fn send(
     document: &Document,
     name: &Name,
 ) -> Result<HeaderMap> {
+    send_with_tags(repository, document, name, &[]).await
+}
+
+async fn send_with_tags(
+    repository: &Repository,
+    document: &Document,
+    name: &Name,
+    tags: &[String],
+) -> Result<HeaderMap> {
     let (path, _) = path(repository, name)?;
     let what = what(repository, &path);
     let media_type = document.descriptor().media_type.to_string();
@@ -132,6 +171,9 @@ pub(super) async fn send(
     let mut request = request_of(repository, Method::PUT, &path, &what)?;
     request.accept = None;
     request.content = Some((media_type, document.bytes().clone()));
+    if !tags.is_empty() {
+        request.url.query_pairs_mut().extend_pairs(tags.iter().map(|tag| ("tag", tag)));
+    }
     let response = repository.transport.expect_success(&request).await?;
     check_stored(repository, document, response.headers(), &what).await?;
     Ok(response.headers().clone())

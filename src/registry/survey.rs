@@ -11,6 +11,9 @@ use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
 use crate::error::Result;
 
+/// Tags that are given in one request: a URL has its limits.
+const MAX_TAGS: usize = 16;
+
 /// What this run has learnt about a repository.
 #[derive(Default)]
 pub(super) struct Known {
@@ -24,6 +27,10 @@ pub(super) struct Known {
     doubted: HashSet<Digest>,
     /// What names were found to stand for, until that was used.
     named: HashMap<Name, Option<Descriptor>>,
+    /// The tags that this run wants for a document and that were not sent yet.
+    tags: HashMap<Digest, Vec<String>>,
+    /// Tags that were given to a document together with another one.
+    given: HashSet<(Digest, String)>,
     /// Where the registry redirected bytes of a blob to, which are not sent yet.
     redirects: HashMap<Digest, Location>,
 }
@@ -93,6 +100,30 @@ impl Known {
         self.redirects.remove(digest)
     }
 
+    fn want_tag(&mut self, image: &Incoming<'_>, named: &Digest) {
+        if let Name::Tag(tag) = &image.label.name {
+            self.tags.entry(named.clone()).or_default().push(tag.clone());
+        }
+    }
+
+    /// The tags that are wanted for the document, this one first, as many as fit into one request.
+    pub(super) fn take_tags(&mut self, digest: &Digest, first: &str) -> Vec<String> {
+        let Some(wanted) = self.tags.get_mut(digest) else { return Vec::new() };
+        wanted.retain(|tag| tag != first);
+        let mut taken = vec![first.to_owned()];
+        taken.extend(wanted.drain(..wanted.len().min(MAX_TAGS - 1)));
+        taken
+    }
+
+    pub(super) fn give(&mut self, digest: &Digest, tags: Vec<String>) {
+        self.given.extend(tags.into_iter().map(|tag| (digest.clone(), tag)));
+    }
+
+    /// Whether the tag came with another one, asked once.
+    pub(super) fn was_given(&mut self, digest: &Digest, tag: &str) -> bool {
+        self.given.remove(&(digest.clone(), tag.to_owned()))
+    }
+
     fn prove_all(&mut self, documents: &[Document]) {
         for document in documents {
             self.prove(document);
@@ -146,6 +177,7 @@ impl Repository {
             self.known().prove_all(image.documents);
             return Ok(named.subject().is_none());
         }
+        self.known().want_tag(&image, named.digest());
         if image.label.origins.contains(&self.address()) {
             // Only its name is new here. Where that is no longer so, the registry says it when it is named.
             self.known().prove_all(image.documents);

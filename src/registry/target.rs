@@ -1,6 +1,7 @@
 //! A repository as something to write to.
 
 use std::future::ready;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 
@@ -28,9 +29,47 @@ impl Repository {
             // Not every registry knows it so, which is to be found before the tag changes.
             manifest::put(self, document, &Name::Digest(digest.clone())).await?;
         }
+        if let Name::Tag(tag) = &name
+            && self.tag_with_others(document, tag).await
+        {
+            return Ok(());
+        }
         manifest::put(self, document, &name).await?;
         self.known().sent(digest);
         Ok(())
+    }
+
+    /// Gives the tag together with the others that this run wants for the document, in one request, where the registry can
+    /// do that; says whether the tag is given.
+    async fn tag_with_others(&self, document: &Document, tag: &str) -> bool {
+        let tags = {
+            let mut known = self.known();
+            if known.was_given(document.digest(), tag) {
+                return true;
+            }
+            known.take_tags(document.digest(), tag)
+        };
+        let refused = &self.transport.tags_refused;
+        if tags.len() < 2 || refused.load(Ordering::Relaxed) {
+            return false;
+        }
+        match manifest::put_tags(self, document, &tags).await {
+            Ok(given) => {
+                if given.is_empty() {
+                    // It took the manifest and did not look at the query.
+                    refused.store(true, Ordering::Relaxed);
+                }
+                let mut known = self.known();
+                known.sent(document.digest());
+                known.give(document.digest(), given);
+                known.was_given(document.digest(), tag)
+            }
+            // Each tag by itself finds out what is wrong.
+            Err(error) => {
+                tracing::info!("{}; giving each tag by itself", error.chain());
+                false
+            }
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Transport {
     chunk_size: AtomicU64,
     /// Whether the registry was found to know no referrers API.
     pub(super) keeps_no_referrers: AtomicBool,
+    /// Whether the registry was found not to give several tags in one request.
+    pub(super) tags_refused: AtomicBool,
     /// Held while a list of referrers is read, changed and written.
     pub(super) lists: tokio::sync::Mutex<()>,
     warnings: warnings::Seen,
@@ -63,6 +65,7 @@ impl Transport {
             clients,
             ranges_refused: AtomicBool::new(false),
             keeps_no_referrers: AtomicBool::new(false),
+            tags_refused: AtomicBool::new(false),
             lists: tokio::sync::Mutex::default(),
             warnings: warnings::Seen::default(),
         }

@@ -7,6 +7,7 @@ use rpull::error::ErrorKind;
 use rpull::media::MediaType;
 use rpull::registry::{Client, RegistryOptions};
 
+use crate::support::cli::Cli;
 use crate::support::http::Reply;
 use crate::support::images::Image;
 use crate::support::registry::Registry;
@@ -75,4 +76,32 @@ async fn put_sha256_manifest_without_an_answered_digest_is_one_request() {
     let other = format!("sha256:{}", "0".repeat(64));
     let error = put(&registry, &document, Some(other)).await.unwrap_err();
     assert!(error.to_string().contains("instead of"), "{error}");
+}
+
+/// Three tags of one image and one of another, copied with all tags; gives what the target was asked to put.
+async fn copy_all_tags(to: &Registry) -> Vec<String> {
+    let (from, [image, _], name) = published().await;
+    for tag in ["a", "b"] {
+        image.publish(&from, "team/app", Some(tag));
+    }
+    let target = to.repository("mine");
+    Cli::new().run(&["copy", "--all-tags", &name, &target]).await.expect(0, "");
+    for tag in ["1", "a", "b"] {
+        assert_eq!(to.tagged("mine", tag).unwrap(), image.manifest.digest().as_str(), "{tag}");
+    }
+    assert!(to.tagged("mine", "2").is_some());
+    let lines = to.server.lines().into_iter();
+    lines.filter(|line| line.starts_with("PUT ") && line.contains("/manifests/")).collect()
+}
+
+#[tokio::test]
+async fn copy_several_tags_of_one_manifest_is_one_request_where_the_registry_takes_them() {
+    let (to, plain) = (Registry::start().await, Registry::start().await);
+    to.take_tags();
+    let puts = copy_all_tags(&to).await;
+    assert_eq!(puts.len(), 2, "{puts:?}");
+    assert!(puts.iter().any(|line| line.contains("?tag=") && line.contains("&tag=")), "{puts:?}");
+    // The others take the manifest, and each tag by itself.
+    let puts = copy_all_tags(&plain).await;
+    assert_eq!(puts.len(), 1 + 3 + 1, "{puts:?}");
 }

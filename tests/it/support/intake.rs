@@ -97,7 +97,14 @@ impl Shelf {
         if !name.contains(':') {
             held.tags.insert(name.to_owned(), digest.clone());
         }
-        Reply::new(201, "").header("Docker-Content-Digest", digest)
+        let mut reply = Reply::new(201, "").header("Docker-Content-Digest", digest.as_str());
+        if self.takes_tags.load(Ordering::Relaxed) {
+            for (_, tag) in request.pairs().into_iter().filter(|(key, _)| key == "tag") {
+                held.tags.insert(tag.clone(), digest.clone());
+                reply = reply.header("OCI-Tag", tag);
+            }
+        }
+        reply
     }
 
     /// What the document names that is not there.

@@ -7,6 +7,7 @@ mod intake;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -127,6 +128,11 @@ impl Registry {
         self.shelf.sessions.open()
     }
 
+    /// Gives the tags in the query of a manifest's PUT from now on.
+    pub(crate) fn take_tags(&self) {
+        self.shelf.takes_tags.store(true, Ordering::Relaxed);
+    }
+
     /// Loses a blob.
     pub(crate) fn lose(&self, repository: &str, digest: &Digest) {
         let key = (repository.to_owned(), digest.to_string());
@@ -225,6 +231,7 @@ struct Shelf {
     twists: Mutex<Vec<Twist>>,
     refusals: Mutex<Vec<Refusal>>,
     sessions: intake::Sessions,
+    takes_tags: AtomicBool,
 }
 
 #[derive(Default)]
