@@ -2,21 +2,29 @@
 
 use std::process::ExitCode;
 
+use rustix::io::Errno;
+
 use super::output;
 use crate::error::{Error, ErrorKind, Matter};
 
 /// Usage, invalid reference, platform or digest.
 pub(super) const USAGE: u8 = 2;
 
+/// The store, an archive or unpacking failed, or this machine otherwise.
+const STORE: u8 = 7;
+
 /// The exit code of an error.
 pub(super) fn code(error: &Error) -> u8 {
     match error.kind() {
+        // Whatever wanted to open the file or the connection, this machine is the cause.
+        _ if lacks_descriptors(error) => STORE,
+
         ErrorKind::Reference => USAGE,
         ErrorKind::NotFound => 3,
         ErrorKind::Denied => 4,
         ErrorKind::Mismatch | ErrorKind::Document => 5,
         ErrorKind::Registry | ErrorKind::Incomplete | ErrorKind::Transport => 6,
-        ErrorKind::Store | ErrorKind::Unpack => 7,
+        ErrorKind::Store | ErrorKind::Unpack => STORE,
         ErrorKind::Unsupported => 1,
         ErrorKind::Interrupted => super::signals::exit_code(),
     }
@@ -34,8 +42,25 @@ pub(super) fn report(error: &Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
+/// Whether the process, or the system, had as many files open as it may.
+fn lacks_descriptors(error: &Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        let errno = number.map(Errno::from_raw_os_error);
+        if matches!(errno, Some(Errno::MFILE | Errno::NFILE)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// What to do next, where there is something.
 fn hint(error: &Error) -> Option<&'static str> {
+    if lacks_descriptors(error) {
+        return Some("raise the limit of open files: ulimit -n 1024");
+    }
     Some(match error.matter()? {
         Matter::UserInName => "give them with --creds USER:PASS, or log in with `rpull login HOST`",
         Matter::SharedCredential => {

@@ -13,6 +13,7 @@ mod prompt;
 mod settings;
 mod signals;
 mod size;
+mod startup;
 mod table;
 mod verb;
 mod words;
@@ -67,12 +68,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
         Verb::Man => return commands::shell::man(),
         _ => Settings::new(cli.common),
     };
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        crate::error::Error::new(crate::error::ErrorKind::Store, "start threads").caused_by(error)
-    })?;
+    let runtime = startup::runtime()?;
     let code = runtime.block_on(async {
         signals::survive_file_size_limit();
         match cli.verb {

@@ -116,6 +116,8 @@ mod patience;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]
+mod process_limits;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod pull_unpack;

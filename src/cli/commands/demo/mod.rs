@@ -16,6 +16,7 @@ use crate::cli::args::{Cli, Verb};
 use crate::cli::output;
 use crate::cli::settings::{Settings, Show};
 use crate::cli::signals::{self, unless_cancelled};
+use crate::cli::startup::check_descriptors;
 use crate::cli::verb::with_verb;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
@@ -24,8 +25,13 @@ use crate::serve::{ServeOptions, Server};
 /// So slow that bars can be watched.
 const RATE: &str = "6M";
 
+/// Files and sockets that both ends have open at once.
+const DESCRIPTORS: usize = 96;
+
 /// Serves two versions of an image to itself, pulls one and then the other; the temporary folder goes with it.
 pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
+    // Without them the registry could not even refuse the client that it shares the process with.
+    check_descriptors(DESCRIPTORS)?;
     let cancel = signals::cancelled_by_signals();
     let fail = |error| Error::new(ErrorKind::Store, "make a temporary folder").caused_by(error);
     let folder = tempfile::Builder::new().prefix("rpull-demo-").tempdir().map_err(fail)?;

@@ -1,0 +1,109 @@
+//! The runtime that commands run on, and what it takes for granted: threads, descriptors and memory. Where limits
+//! (`ulimit`, a cgroup) leave too little, that is an error here; later the libraries underneath would panic.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZero;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use rustix::process::{Resource, getrlimit};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Most threads that run tasks.
+const MAX_WORKERS: usize = 8;
+
+/// Threads for what blocks: opening the store, hashing, decompressing.
+const BLOCKING: usize = 8;
+
+/// Files and sockets that the smallest command has open at once.
+const DESCRIPTORS: usize = 16;
+
+/// Bytes of memory that the smallest command needs.
+const MEMORY: usize = 32 << 20;
+
+/// glibc's variable for how many arenas its allocator has; each reserves 64 MiB of addresses for one thread.
+const ARENAS: &str = "MALLOC_ARENA_MAX";
+
+/// Starts a runtime.
+///
+/// # Errors
+/// [`ErrorKind::Store`] where a limit of the process is too small for any command.
+pub(super) fn runtime() -> Result<Runtime> {
+    share_one_arena();
+    let workers = thread::available_parallelism().map_or(2, NonZero::get).min(MAX_WORKERS);
+    check_descriptors(DESCRIPTORS)?;
+    let startable = startable_threads(workers + BLOCKING)?;
+    Builder::new_multi_thread()
+        .worker_threads(workers.min(startable - BLOCKING))
+        .enable_all()
+        .build()
+        .map_err(start_failed)
+}
+
+/// Starts the program anew where its address space is limited (`ulimit -v`): a few threads' arenas would fill it, and an
+/// allocation that fails ends the process. The allocator reads the variable at its own start only.
+fn share_one_arena() {
+    if getrlimit(Resource::As).current.is_none() || std::env::var_os(ARENAS).is_some() {
+        return;
+    }
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_else(|| "rpull".into());
+    let failed = Command::new("/proc/self/exe").arg0(name).args(words).env(ARENAS, "1").exec();
+    tracing::debug!("start anew: {failed}");
+}
+
+/// # Errors
+/// [`ErrorKind::Store`] where so many files cannot be open at once.
+pub(super) fn check_descriptors(count: usize) -> Result<()> {
+    let opened: io::Result<Vec<File>> = (0..count).map(|_| File::open("/dev/null")).collect();
+    opened.map(drop).map_err(start_failed)
+}
+
+/// How many of these threads can run at once; one more than [`BLOCKING`] at least.
+fn startable_threads(wanted: usize) -> Result<usize> {
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut threads = Vec::new();
+    let mut failure = None;
+    while threads.len() < wanted && failure.is_none() {
+        let gate = Arc::clone(&gate);
+        let wait = move || drop(gate.lock());
+        match thread::Builder::new().spawn(wait) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => failure = Some(start_failed(error)),
+        }
+    }
+    let memory = Vec::<u8>::new().try_reserve_exact(MEMORY);
+    drop(closed);
+    let started = threads.len();
+    for thread in threads {
+        drop(thread.join());
+    }
+    memory.map_err(|_| start_failed(io::ErrorKind::OutOfMemory.into()))?;
+    match failure {
+        Some(error) if started <= BLOCKING => Err(error),
+        _ => Ok(started),
+    }
+}
+
+fn start_failed(error: io::Error) -> Error {
+    Error::new(ErrorKind::Store, "start")
+        .because("the limits of the process are too small")
+        .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runtime_starts_within_usual_limits() {
+        assert_eq!(startable_threads(BLOCKING + 2).unwrap(), BLOCKING + 2);
+        assert_eq!(runtime().unwrap().block_on(async { 1 }), 1);
+    }
+}
