@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::{leave_bars, note, share_screen_with};
+use super::rate::Rate;
 use super::size::size;
 use super::words::Words;
 use crate::descriptor::Descriptor;
@@ -30,8 +31,14 @@ pub(super) struct Bars {
 #[derive(Debug, Default)]
 struct State {
     blobs: HashMap<Digest, Line>,
-    total: Option<ProgressBar>,
+    total: Option<Total>,
     crowded: bool,
+}
+
+#[derive(Debug)]
+struct Total {
+    bar: ProgressBar,
+    rate: Rate,
 }
 
 #[derive(Debug)]
@@ -69,14 +76,15 @@ impl Bars {
         }
         let size: u64 = blobs.iter().map(|(blob, _)| blob.size).sum();
         let there: u64 = blobs.iter().map(|(_, there)| *there).sum();
-        let total =
-            self.screen.add(ProgressBar::new(size).with_style(total_style()).with_position(there));
-        total.reset_eta();
-        total.enable_steady_tick(TICK);
-        state.total = Some(total);
+        let rate = Rate::new();
+        let style = rate.show_in(total_style());
+        let bar = self.screen.add(ProgressBar::new(size).with_style(style).with_position(there));
+        bar.enable_steady_tick(TICK);
+        state.total = Some(Total { bar, rate });
     }
 
-    fn advance(&self, state: &mut State, digest: &Digest, position: u64) {
+    /// A blob stands at `position`; `arrived` where the bytes up to it have moved now.
+    fn advance(&self, state: &mut State, digest: &Digest, position: u64, arrived: bool) {
         let crowded = state.crowded;
         let Some(line) = state.blobs.get_mut(digest) else { return };
         let bar =
@@ -96,8 +104,11 @@ impl Bars {
             bar.finish_and_clear();
         }
         if let Some(total) = &state.total {
-            total.inc(moved);
-            total.dec(lost);
+            total.bar.inc(moved);
+            total.bar.dec(lost);
+            if arrived {
+                total.rate.add(moved);
+            }
         }
     }
 }
@@ -110,8 +121,11 @@ impl Progress for Bars {
                 note(&format!("{reference}: {}", self.words.running));
             }
             Event::Planned { blobs } => self.plan(&mut state, blobs),
-            Event::BlobStarted { digest, position } | Event::Advanced { digest, position } => {
-                self.advance(&mut state, digest, *position);
+            Event::BlobStarted { digest, position } => {
+                self.advance(&mut state, digest, *position, false);
+            }
+            Event::Advanced { digest, position } => {
+                self.advance(&mut state, digest, *position, true);
             }
             Event::Retrying { digest, error, delay } => {
                 if let Some(bar) = state.blobs.get(*digest).and_then(|line| line.bar.as_ref()) {
@@ -124,7 +138,7 @@ impl Progress for Bars {
             }
             Event::BlobFinished { digest, way } => {
                 let whole = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
-                self.advance(&mut state, digest, whole);
+                self.advance(&mut state, digest, whole, false);
                 if let Some(bar) = state
                     .blobs
                     .get(*digest)
@@ -141,7 +155,7 @@ impl Progress for Bars {
             }
             Event::Ended => {
                 if let Some(total) = state.total.take() {
-                    total.finish_and_clear();
+                    total.bar.finish_and_clear();
                 }
                 for (digest, line) in &state.blobs {
                     if let Some(bar) = line.bar.as_ref().filter(|bar| !bar.is_finished()) {
@@ -168,7 +182,7 @@ fn moving_style() -> ProgressStyle {
 }
 
 fn total_style() -> ProgressStyle {
-    style("total {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left")
+    style("total {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}{rate}")
         .progress_chars("=> ")
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::{leave_bars, note, share_screen_with};
+use super::rate::Rate;
 use super::settings::Show;
 use super::size::{percent, size};
 
@@ -17,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Meter {
     words: &'static str,
     total: u64,
-    bar: Option<ProgressBar>,
+    bar: Option<(ProgressBar, Rate)>,
     told: Option<Mutex<Instant>>,
 }
 
@@ -26,25 +27,29 @@ impl Meter {
         let bar = (show == Show::Bars).then(|| {
             let screen = MultiProgress::new();
             share_screen_with(screen.clone());
-            let template = "{msg} {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left";
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            screen.add(ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_message(words))
+            let template =
+                "{msg} {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}{rate}";
+            let style = ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let rate = Rate::new();
+            let style = rate.show_in(style.progress_chars("=> "));
+            (screen.add(ProgressBar::new(total).with_style(style).with_message(words)), rate)
         });
         Self { words, total, bar, told: (show == Show::Lines).then(|| Mutex::new(Instant::now())) }
     }
 
     /// As if begun when so many bytes were done already.
     fn at(self, done: u64) -> Self {
-        if let Some(bar) = &self.bar {
+        if let Some((bar, _)) = &self.bar {
             bar.set_position(done);
-            bar.reset_eta();
         }
         self
     }
 
     /// The work has done so many bytes.
     pub(super) fn set(&self, done: u64) {
-        if let Some(bar) = &self.bar {
+        if let Some((bar, rate)) = &self.bar {
+            rate.add(done.saturating_sub(bar.position()));
             bar.set_position(done);
         }
         if let Some(told) = &self.told {
@@ -65,7 +70,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
+        if let Some((bar, _)) = &self.bar {
             bar.finish_and_clear();
             leave_bars();
         }
@@ -125,6 +130,6 @@ mod tests {
         late.show(Show::Bars);
         late.add(1);
         let meter = late.meter.get().unwrap();
-        assert_eq!((meter.total, meter.bar.as_ref().unwrap().position()), (6, 3));
+        assert_eq!((meter.total, meter.bar.as_ref().unwrap().0.position()), (6, 3));
     }
 }

@@ -10,6 +10,7 @@ mod meter;
 mod output;
 mod peers;
 mod prompt;
+mod rate;
 mod settings;
 mod signals;
 mod size;
