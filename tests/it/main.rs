@@ -194,6 +194,8 @@ mod unpack_disk;
 #[cfg(test)]
 mod unpack_endings;
 #[cfg(test)]
+mod unpack_feeds;
+#[cfg(test)]
 mod unpack_interrupt;
 #[cfg(test)]
 mod unpack_leftovers;

@@ -23,6 +23,9 @@ const OWN: [&[u8]; 5] =
 /// In the folder of layers, where their marks are the attributes that a user may set.
 const USER_FORM: &[u8] = b"userxattr";
 
+/// How long another process may unpack to it. One that was killed has no lock any more, but one that was stopped has.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// A directory of layers.
 #[derive(Debug)]
 pub struct OverlayDirectory {
@@ -114,8 +117,7 @@ impl OverlayDirectory {
         let file = self.root.readable(b"").map_err(|error| self.failed(error.into()))?;
         let file = File::from(file);
         let what = "the directory of layers";
-        // Who holds it is at work: a lock dies with its process.
-        let waiting = Waiting { what, place: &self.path, patience: Duration::MAX };
+        let waiting = Waiting { what, place: &self.path, patience: LOCK_TIMEOUT };
         let mut clock = Clock::new();
         while !lock::attempt(&file, Mode::Exclusive, &self.path)? {
             if !goes_on() {

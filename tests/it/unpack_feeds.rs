@@ -1,0 +1,255 @@
+//! Layers that are unpacked while the engine moves them: every way in which a job can go ends what waits for its bytes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
+use rpull::config::{CONFIG_LIMIT, ImageConfig};
+use rpull::content::{Body, Name, Source, Target};
+use rpull::descriptor::Descriptor;
+use rpull::digest::Digest;
+use rpull::document::Document;
+use rpull::error::{Error, ErrorKind, Result};
+use rpull::layout::{Layout, LayoutOptions};
+use rpull::platform::Platform;
+use rpull::retry::RetryPolicy;
+use rpull::transfer::{
+    Choice, Feeds, Options, Picked, Platforms, ReceivedBlob, Wanted, read_small, transfer,
+};
+use rpull::unpack::{Building, LayerBlob, OpenBlob, Unpacked};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::memory::Memory;
+use crate::support::tree::names;
+use crate::unpack_endings::sample;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    Well,
+    /// Bytes that are not those of the blob.
+    Wrong,
+    /// Half of the bytes, and then silence.
+    Stalls,
+    /// As that, and nobody waits for long.
+    Cancelled,
+    Panics,
+}
+
+/// A source that gives one blob in some way.
+struct Odd {
+    inner: Memory,
+    digest: Digest,
+    how: How,
+    cancel: CancellationToken,
+}
+
+impl Source for Odd {
+    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+        self.inner.resolve(name)
+    }
+
+    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
+        Source::document(&self.inner, descriptor)
+    }
+
+    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        self.inner.head(name)
+    }
+
+    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+        Box::pin(async move {
+            let mut body = self.inner.blob(descriptor, from).await?;
+            if descriptor.digest != self.digest {
+                return Ok(body);
+            }
+            let half = usize::try_from((descriptor.size - from) / 2).unwrap();
+            let bytes: Vec<u8> = body.stream.map(Result::unwrap).collect::<Vec<_>>().await.concat();
+            let (start, cancel) = (bytes[..half].to_vec(), self.cancel.clone());
+            let start = stream::iter([Ok(start.into())]);
+            body.stream = match self.how {
+                How::Well => Box::pin(stream::iter([Ok(bytes.into())])),
+                How::Wrong => Box::pin(stream::iter([Ok(vec![0; bytes.len()].into())])),
+                How::Stalls => Box::pin(start.chain(stream::pending())),
+                How::Cancelled => Box::pin(start.chain(stream::once(async move {
+                    cancel.cancel();
+                    std::future::pending().await
+                }))),
+                How::Panics => Box::pin(start.chain(stream::once(async { panic!("on purpose") }))),
+            };
+            Ok(body)
+        })
+    }
+
+    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
+        self.inner.stat(digest)
+    }
+
+    fn place(&self) -> String {
+        "odd".to_owned()
+    }
+}
+
+fn options(cancel: &CancellationToken) -> Options {
+    let retry =
+        RetryPolicy { attempts: Some(2), first_delay: Duration::ZERO, ..RetryPolicy::default() };
+    let idle = Duration::from_millis(200);
+    Options { retry, idle, cancel: cancel.clone(), as_listed: true, ..Options::default() }
+}
+
+async fn fill(
+    root: &Path,
+    picked: &Picked,
+    config: &[u8],
+    settled: impl FnOnce() -> Result<()> + Send + 'static,
+    open: impl Fn(&Descriptor) -> OpenBlob<'static>,
+) -> Result<Unpacked> {
+    let config = ImageConfig::parse(config).unwrap();
+    let layers =
+        LayerBlob::of_image("x", picked.chosen.manifest().unwrap(), &config, open).unwrap();
+    let root = root.to_owned();
+    let work = tokio::task::spawn_blocking(move || {
+        let filled = Building::begin(&root).unwrap().fill(layers, false, false, &|_| true, settled);
+        filled.map(|(unpacked, _)| unpacked).map_err(|(_, error)| error)
+    });
+    work.await.unwrap()
+}
+
+/// Pulls and unpacks; what became of both.
+async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result<Unpacked>) {
+    let cancel = source.cancel.clone();
+    let layout = Layout::create(&dir.join("store"), LayoutOptions::default()).unwrap();
+    let target: Arc<dyn Target> = Arc::new(layout.clone());
+    let (feeder, feeds) = Feeds::connect();
+    let options = Options { feeder: Some(feeder), ..options(&cancel) };
+    let wanted = Wanted {
+        source,
+        name: Name::Tag("1".into()),
+        reference: "r.example/app:1".into(),
+        target_name: Name::Ref("r.example/app:1".into()),
+        platforms: Platforms::One(Choice::preferred(Platform::host())),
+    };
+    let pull = tokio::spawn(async move { transfer(&[wanted], &target, options).await });
+    let picked = feeds.picked().await.unwrap();
+    let config = &picked.chosen.manifest().unwrap().config;
+    feeds.verified(config).await.unwrap();
+    let config = read_small(&layout, config, CONFIG_LIMIT, RetryPolicy::default()).await.unwrap();
+    let run = feeds.clone();
+    let open = |layer: &Descriptor| -> OpenBlob<'static> {
+        let (layout, feeds, layer) = (layout.clone(), feeds.clone(), layer.clone());
+        Box::new(move |stop| {
+            let digest = layer.digest.clone();
+            let blob = feeds.read(layer, Box::new(move || layout.blob_file(&digest)));
+            stop.on_stop(blob.leaver());
+            Ok(Box::new(blob))
+        })
+    };
+    let settled = move || run.wait_for_run();
+    let filled = fill(&dir.join("root"), &picked, &config, settled, open).await;
+    (pull.await.unwrap().remove(0).error, filled)
+}
+
+async fn past_the_store(dir: &Path, source: Arc<Odd>) -> Result<Unpacked> {
+    let cancel = source.cancel.clone();
+    let root = source.resolve(&Name::Tag("1".into())).await.unwrap();
+    let picked = Picked { root: root.clone(), chosen: root };
+    let config = &picked.chosen.manifest().unwrap().config;
+    let config = read_small(&*source, config, CONFIG_LIMIT, RetryPolicy::default()).await.unwrap();
+    let runtime = Handle::current();
+    let open = |layer: &Descriptor| -> OpenBlob<'static> {
+        let (source, layer, runtime) = (Arc::clone(&source), layer.clone(), runtime.clone());
+        let options = options(&cancel);
+        Box::new(move |stop| {
+            let blob = ReceivedBlob::begin(source, layer, options, &runtime);
+            stop.on_stop(blob.leaver());
+            Ok(Box::new(blob))
+        })
+    };
+    fill(&dir.join("root"), &picked, &config, || Ok(()), open).await
+}
+
+const ENDINGS: [(How, Option<ErrorKind>); 5] = [
+    (How::Well, None),
+    (How::Wrong, Some(ErrorKind::Mismatch)),
+    (How::Stalls, Some(ErrorKind::Transport)),
+    (How::Cancelled, Some(ErrorKind::Interrupted)),
+    (How::Panics, Some(ErrorKind::Interrupted)),
+];
+
+fn cases() -> impl Iterator<Item = (How, Option<ErrorKind>, usize, Odd)> {
+    let held = sample();
+    let inner = Memory::default().with(Name::Tag("1".into()), &held);
+    ENDINGS.into_iter().flat_map(move |(how, kind)| {
+        let (inner, held) = (inner.clone(), held.clone());
+        (0..3).map(move |layer| {
+            let digest = held.layers[layer].digest().clone();
+            (how, kind, layer, Odd { inner: inner.clone(), digest, how, cancel: <_>::default() })
+        })
+    })
+}
+
+#[track_caller]
+fn assert_left(dir: &Path, filled: &Result<Unpacked>, point: &str) {
+    let left = names(dir).into_iter().filter(|name| !name.starts_with("store"));
+    let left: Vec<_> = left.collect();
+    if filled.is_ok() {
+        assert_eq!(left, ["root/", "root/file1", "root/file2", "root/file3"], "{point}");
+    } else {
+        assert_eq!(left, Vec::<String>::new(), "{point}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unpack_of_fed_layers_ends_with_the_error_of_the_job() {
+    for (how, kind, layer, source) in cases() {
+        let (dir, point) = (tempfile::tempdir().unwrap(), format!("{how:?} {layer}"));
+        let work = through_a_store(dir.path(), Arc::new(source));
+        let ended = tokio::time::timeout(Duration::from_secs(60), work).await;
+        let (pulled, filled) = ended.expect(&point);
+        assert_eq!(pulled.as_ref().map(Error::kind), kind, "{point}: {pulled:?}");
+        let found = filled.as_ref().err();
+        // What is wrong inside is seen before all of it has come.
+        let seen_inside = how == How::Wrong && found.map(Error::kind) == Some(ErrorKind::Unpack);
+        assert!(seen_inside || found.map(Error::kind) == kind, "{point}: {found:?}");
+        assert_left(dir.path(), &filled, &point);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unpack_of_received_layers_ends_with_the_error_of_the_task() {
+    for (how, kind, layer, source) in cases() {
+        let (dir, point) = (tempfile::tempdir().unwrap(), format!("{how:?} {layer}"));
+        let work = past_the_store(dir.path(), Arc::new(source));
+        let filled = tokio::time::timeout(Duration::from_secs(60), work).await.expect(&point);
+        let found = filled.as_ref().err();
+        let seen_inside = how == How::Wrong && found.map(Error::kind) == Some(ErrorKind::Unpack);
+        assert!(seen_inside || found.map(Error::kind) == kind, "{point}: {found:?}");
+        assert_left(dir.path(), &filled, &point);
+    }
+}
+
+/// A program that ends takes its runtime down while a thread still reads.
+#[test]
+fn received_layer_whose_runtime_goes_down_ends() {
+    let (_, _, _, source) = cases().find(|(how, ..)| *how == How::Stalls).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let blob = runtime.block_on(async {
+        let layer = sample().layers[0].descriptor.clone();
+        let options = Options { idle: Duration::from_secs(600), ..options(&source.cancel) };
+        ReceivedBlob::begin(Arc::new(source), layer, options, &Handle::current())
+    });
+    let path = dir.path().join("bytes");
+    let reading = std::thread::spawn(move || {
+        let mut blob = blob;
+        std::io::copy(&mut blob, &mut std::fs::File::create(path).unwrap())
+    });
+    while std::fs::metadata(dir.path().join("bytes")).map_or(0, |found| found.len()) < 100_000 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    runtime.shutdown_background();
+    let error = reading.join().unwrap().unwrap_err().downcast::<Error>().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+}
