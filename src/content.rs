@@ -46,6 +46,26 @@ impl fmt::Display for Name {
     }
 }
 
+/// Names that are listed where one has to be chosen.
+const MOST_CHOICES: usize = 20;
+
+/// The error where [`Name::Sole`] could be any of these.
+pub(crate) fn several_images(place: &str, choices: &[String]) -> Error {
+    let listed = choices.get(..MOST_CHOICES).unwrap_or(choices).join(", ");
+    let more = match choices.len().saturating_sub(MOST_CHOICES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Error::new(ErrorKind::Reference, "image")
+        .at(place)
+        .because(format!("has several images, name one: {listed}{more}"))
+}
+
+/// How an image of these names is chosen, by its digest where it has none.
+pub(crate) fn choice(names: &[String], digest: &Digest) -> String {
+    names.first().cloned().unwrap_or_else(|| format!("@{digest}"))
+}
+
 /// A blob on its way.
 pub struct Body {
     /// The first byte of the stream; 0 where the source ignored the wanted start.

@@ -131,6 +131,10 @@ pub enum Matter {
     NoDockerManifest,
     /// It is no image, but something else that can be looked at.
     NotAnImage,
+    /// A part of a layout that nothing vouches for is a link to elsewhere.
+    LinkOutOfLayout,
+    /// A file was named where a layout should be.
+    FileForLayout,
 }
 
 /// The failure of a host that has answered before in this run.

@@ -107,6 +107,10 @@ fn hint(error: &Error) -> Option<&'static str> {
         Matter::NoLayoutInside => "if it is what `docker save` wrote, it is docker-archive:FILE",
         Matter::NotAnImage => "`rpull inspect` shows what it consists of",
         Matter::NoDockerManifest => "if it is a tar of an image layout, it is oci-archive:FILE",
+        Matter::LinkOutOfLayout => "copy the layout without its links: cp -rL",
+        Matter::FileForLayout => {
+            "a tar of an image layout is oci-archive:FILE, what `docker save` wrote is docker-archive:FILE"
+        }
         Matter::DiskFull => {
             "free some space (`rpull rm`, `rpull prune`) and run it again: what arrived is kept, until `rpull prune --partials`"
         }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use futures_util::stream;
 use rustix::fs::OFlags;
-use rustix::io::{pread, retry_on_intr};
+use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::failed;
 use crate::content::ByteStream;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 
 /// What is read at once, in bytes: larger pieces fall out of the processor's cache before they are hashed.
 pub(super) const PIECE: usize = 256 << 10;
@@ -39,9 +39,37 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     open_regular_with(path, OpenOptions::new().read(true))
 }
 
+/// As [`open_regular`], for a file whose name is known and whose bytes are not: a link is followed where it stays in the
+/// layout, as in those that build systems write.
+pub(super) fn open_inside(root: &Path, name: &str) -> Result<io::Result<File>> {
+    let path = root.join(name);
+    let opened = open_regular(&path);
+    if !matches!(&opened, Err(error) if is_link(error)) {
+        return Ok(opened);
+    }
+    let leads_to = |path: &Path| path.canonicalize().map_err(|error| failed("open", path, error));
+    let (inside, file) = (leads_to(root)?, leads_to(&path)?);
+    if file.starts_with(inside) {
+        return Ok(open_regular(&file));
+    }
+    Err(Error::new(ErrorKind::Store, "layout")
+        .at(path.display().to_string())
+        .because("is a symbolic link that leads out of the layout")
+        .about(Matter::LinkOutOfLayout))
+}
+
+/// Whether a file was not opened because it is a link.
+fn is_link(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::LOOP)
+}
+
 /// As [`open_regular`], in the way that `options` say.
 pub(super) fn open_regular_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open_flagged(path, options, OFlags::NOFOLLOW)
+}
+
+fn open_flagged(path: &Path, options: &mut OpenOptions, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | more;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
     let file = options.custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {
@@ -80,16 +108,34 @@ pub(super) fn length(path: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// Opens a blob for reading.
+/// Opens a blob whose bytes are going to be verified; it may be a link to wherever they are.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] where it is not there.
 pub(super) fn open(root: &Path, digest: &Digest) -> Result<File> {
+    open_blob(root, digest, OFlags::empty())
+}
+
+/// Opens a blob that is no link, so that bytes that nobody verifies are of this layout.
+pub(super) fn open_own(root: &Path, digest: &Digest) -> Result<File> {
+    open_blob(root, digest, OFlags::NOFOLLOW)
+}
+
+fn open_blob(root: &Path, digest: &Digest, flags: OFlags) -> Result<File> {
     let path = path_of(root, digest)?;
-    open_regular(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, format!("blob {digest}"))
+    let lacks = |why: &str| {
+        Error::new(ErrorKind::NotFound, format!("blob {digest}"))
             .at(root.display().to_string())
-            .because("not in the store"),
+            .because(why)
+    };
+    open_flagged(&path, OpenOptions::new().read(true), flags).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if path.is_symlink() => {
+            lacks("is a symbolic link to what does not exist")
+        }
+        io::ErrorKind::NotFound => lacks("not in the store"),
+        _ if is_link(&error) && flags.contains(OFlags::NOFOLLOW) => {
+            failed("open", &path, io::Error::other("is a symbolic link"))
+        }
         _ => failed("open", &path, error),
     })
 }

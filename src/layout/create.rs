@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::prune::files;
 use super::{LayoutOptions, blobs, failed, index, sync_folder};
 use crate::document::EMPTY_INDEX;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::lock::{self, Mode, Waiting};
 
 const MARKER: &str = "oci-layout";
@@ -36,7 +36,7 @@ struct Marker {
 /// Whether a layout that can be read is here.
 pub(super) fn check(root: &Path) -> Result<()> {
     let path = root.join(MARKER);
-    match blobs::open_regular(&path) {
+    match blobs::open_inside(root, MARKER)? {
         Ok(file) => check_version(&path, &file).and_then(|()| check_blobs(root)),
         Err(error) if error.kind() == Io::NotFound && !root.exists() => {
             Err(Error::new(ErrorKind::NotFound, "layout")
@@ -58,7 +58,8 @@ pub(super) fn check(root: &Path) -> Result<()> {
         Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {
             Err(Error::new(ErrorKind::Store, "layout")
                 .at(root.display().to_string())
-                .because("is not an OCI image layout"))
+                .because("is not an OCI image layout")
+                .about(root.is_file().then_some(Matter::FileForLayout)))
         }
         Err(error) => Err(failed("open", &path, error)),
     }

@@ -96,7 +96,7 @@ impl Index {
         let refuse = |why: &str| {
             Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).because(why)
         };
-        let file = blobs::open_regular(&path).map_err(|error| match error.kind() {
+        let file = blobs::open_inside(root, "index.json")?.map_err(|error| match error.kind() {
             Io::NotFound => refuse("is missing"),
             _ => failed("open", &path, error),
         })?;

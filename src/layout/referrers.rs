@@ -34,9 +34,14 @@ impl Layout {
         Ok(found)
     }
 
-    /// The entries that belong to no other one; all of them where there are no such.
+    /// The entries that belong to no other one; all of them where there are no such. Where there is a document, what else
+    /// index.json lists, as a description in XML, is no image.
     pub(super) fn images(&self) -> Result<Vec<Entry>> {
-        let entries = self.all_entries()?;
+        let mut entries = self.all_entries()?;
+        let is_document = |entry: &Entry| entry.descriptor.media_type.is_document();
+        if entries.iter().any(is_document) {
+            entries.retain(is_document);
+        }
         let (parts, images): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|entry| self.belongs_to_another(entry));
         Ok(if images.is_empty() { parts } else { images })

@@ -1,6 +1,6 @@
 //! A layout as something to read from.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::future::ready;
 use std::ops::Range;
 
@@ -9,9 +9,9 @@ use futures_util::future::BoxFuture;
 
 use super::index::index_digest;
 use super::origins::origins_of;
-use super::{Entry, Layout, blobs};
+use super::{Entry, Layout, blobs, failed};
 use crate::checked::verify;
-use crate::content::{Body, ByteStream, Name, Source, SourceKind};
+use crate::content::{Body, ByteStream, Name, Source, SourceKind, choice, several_images};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
@@ -26,12 +26,17 @@ impl Layout {
         }
     }
 
-    /// The file of a blob, whose bytes are not verified.
+    /// The file of a blob, whose bytes are not verified: it may be a link to any file.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where it is not there.
     pub fn blob_file(&self, digest: &Digest) -> Result<File> {
         blobs::open(self.root(), digest)
+    }
+
+    /// As [`Layout::blob_file`], for bytes that others get without a look at them: a link is refused.
+    pub fn own_blob_file(&self, digest: &Digest) -> Result<File> {
+        blobs::open_own(self.root(), digest)
     }
 
     /// These bytes of a blob's file, not verified; fewer where it ends earlier.
@@ -72,10 +77,9 @@ impl Layout {
                 .because("the layout is empty")),
             (Some(last), _) => {
                 entries.push(last);
-                let names: Vec<String> =
-                    entries.iter().filter_map(|entry| entry.names.first().cloned()).collect();
-                let why = format!("has several images, name one: {}", names.join(", "));
-                Err(Error::new(ErrorKind::Reference, "image").at(place).because(why))
+                let choice = |entry: &Entry| choice(&entry.names, &entry.descriptor.digest);
+                let choices: Vec<String> = entries.iter().map(choice).collect();
+                Err(several_images(&place, &choices))
             }
         }
     }
@@ -131,14 +135,11 @@ impl Source for Layout {
     }
 
     fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
-        let size =
-            blobs::open(self.root(), digest).and_then(|_| blobs::size_of(self.root(), digest));
-        let described = |size: Option<u64>| {
-            Descriptor::new(
-                MediaType::from("application/octet-stream"),
-                digest.clone(),
-                size.unwrap_or(0),
-            )
+        let size = blobs::open(self.root(), digest)
+            .and_then(|file| file.metadata().map_err(|error| failed("read", self.root(), error)));
+        let described = |found: Metadata| {
+            let media_type = MediaType::from("application/octet-stream");
+            Descriptor::new(media_type, digest.clone(), found.len())
         };
         Box::pin(ready(size.map(described)))
     }

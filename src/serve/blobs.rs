@@ -20,7 +20,7 @@ pub(super) fn get(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Answer, Fault> {
-    let file = layout.blob_file(digest).map_err(|error| match error.kind() {
+    let file = layout.own_blob_file(digest).map_err(|error| match error.kind() {
         ErrorKind::NotFound => unknown(digest),
         _ => error.into(),
     })?;

@@ -98,6 +98,8 @@ mod local_damage;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod odd_layouts;
+#[cfg(test)]
 mod overlay_kill;
 #[cfg(test)]
 mod overlay_layers;
