@@ -97,6 +97,13 @@ pub trait Source: Send + Sync {
     /// Size of the blob with this digest.
     fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>>;
 
+    /// The images that the name stands for where they are one for each platform, each with its platform; as
+    /// [`Source::resolve`] and [`Source::head`] see it, the name stands for the host's. Empty where there is no choice.
+    fn alike<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        let _ = name;
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
     /// The bytes of a small blob or document, verified, where the source has them and reading them asks nobody.
     fn at_hand<'a>(
         &'a self,

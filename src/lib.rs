@@ -23,6 +23,7 @@
 //! - [`mod@unpack`]: layers as files in one root, or each in a directory of its own;
 //! - [`flatten`]: layers as one tree in memory, and that as one tar.
 
+mod alike;
 pub mod annotation;
 pub mod archive;
 mod boot;

@@ -137,7 +137,7 @@ fn archive(text: &str, form: Form, rest: &str) -> Result<Place> {
     Ok(Place::Archive { form, path, name })
 }
 
-/// `PATH`, `PATH:NAME`, `PATH@DIGEST` or `PATH:@DIGEST`.
+/// `PATH`, `PATH:NAME`, `PATH@DIGEST`, `PATH:@DIGEST` or `PATH:DIGEST`.
 fn within(text: &str, what: &str) -> Result<(PathBuf, Name), String> {
     if text.starts_with("//") && !text.starts_with("///") {
         // oras and helm write registries so.
@@ -155,7 +155,11 @@ fn within(text: &str, what: &str) -> Result<(PathBuf, Name), String> {
         (_, Some("")) => return Err("the name after the colon is missing".to_owned()),
         (_, Some(name)) => match name.strip_prefix('@') {
             Some(encoded) => (path, Name::Digest(digest(encoded)?)),
-            None => (path, Name::Ref(name.to_owned())),
+            // A name such as `d:1` is only almost one.
+            None => match name.parse::<Digest>() {
+                Ok(digest) if digest.algorithm().is_ok() => (path, Name::Digest(digest)),
+                _ => (path, Name::Ref(name.to_owned())),
+            },
         },
     };
     if path.is_empty() {
@@ -212,12 +216,14 @@ mod tests {
             ("oci:/tmp/a b", "/tmp/a b", Name::Sole),
             ("oci:///tmp/a", "///tmp/a", Name::Sole),
             ("oci:./dir:1.2", "./dir", named("1.2")),
+            ("oci:dir:d:1", "dir", named("d:1")),
             ("oci:dir:localhost:5000/app:1", "dir", named("localhost:5000/app:1")),
             ("oci:user@host", "user@host", Name::Sole),
             ("oci:user@host:1", "user@host", named("1")),
             (&format!("oci:dir@{DIGEST}"), "dir", pinned()),
             (&format!("oci:a@b@{DIGEST}"), "a@b", pinned()),
             (&format!("oci:dir:@{DIGEST}"), "dir", pinned()),
+            (&format!("oci:dir:{DIGEST}"), "dir", pinned()),
             (&format!("oci:dir:r/app@{DIGEST}"), "dir", named(&format!("r/app@{DIGEST}"))),
             ("oci:dir@sha256/:1", "dir@sha256/", named("1")),
         ] {

@@ -78,6 +78,12 @@ impl Recipe {
         self.built.get()
     }
 
+    /// The digest of the config, which docker calls the image's id.
+    pub(super) fn id(&self, tar: &Tarball) -> Result<Digest> {
+        let span = tar.find_only(&self.config).map_err(|lack| lacks(&self.config, lack))?;
+        Ok(Digest::sha256(&small(tar, &self.config, span, CONFIG_LIMIT)?))
+    }
+
     /// Makes the manifest, once. Layers that are compressed in the archive are decompressed to learn their size.
     pub(super) fn build(&self, tar: &Arc<Tarball>, stop: &CancellationToken) -> Result<&Built> {
         if let Some(built) = self.built.get() {

@@ -13,6 +13,7 @@
 //!
 //! An archive is read in place, never extracted. One that is written appears under its name whole, or not at all.
 
+mod called;
 mod docker;
 mod docker_target;
 mod draft;
@@ -35,8 +36,6 @@ mod spool;
 mod tarball;
 mod writer;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -51,7 +50,6 @@ pub use self::options::{Output, WriteOptions};
 use self::tarball::{Lack, Tarball};
 pub use self::writer::write;
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Matter, Result};
 use crate::reference::Reference;
@@ -89,6 +87,8 @@ struct Inner {
     tar: Arc<Tarball>,
     images: Vec<Image>,
     place: String,
+    /// The path, for people.
+    shown: String,
 }
 
 #[derive(Debug)]
@@ -120,11 +120,13 @@ impl Archive {
         let place = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
         let tar = Arc::new(open::open(path, &shown)?);
         let images = images(&tar, form).map_err(|error| error.at(&shown))?;
-        let images = names_once(images, &shown);
-        Ok(Self(Arc::new(Inner { tar, images, place })))
+        let mut inner = Inner { tar, images, place, shown };
+        inner.name_once();
+        Ok(Self(Arc::new(inner)))
     }
 
-    /// What its images are called, in their order: each has any number of names.
+    /// What its images are called, in their order: each has any number of names, and for several platforms several have
+    /// one.
     pub fn names(&self) -> impl Iterator<Item = &[String]> {
         self.0.images.iter().map(Image::own_names)
     }
@@ -132,20 +134,10 @@ impl Archive {
     /// The name of the image that this word means, or of the only one; empty where it has none.
     pub fn full_name(&self, name: Option<&str>) -> Result<String> {
         let image = match name {
-            Some(name) => self.0.named(name)?.ok_or_else(|| self.0.lacks(name))?,
+            Some(name) => *self.0.called(name)?.first().ok_or_else(|| self.0.lacks(name))?,
             None => self.0.sole()?,
         };
         Ok(image.names.first().cloned().unwrap_or_default())
-    }
-}
-
-impl Image {
-    /// The names that it goes by. Behind the full name of a layout's entry there is at most its tag.
-    fn own_names(&self) -> &[String] {
-        match self.content {
-            Held::Document(_) => self.names.get(..1).unwrap_or_default(),
-            Held::Files(_) => &self.names,
-        }
     }
 }
 
@@ -155,34 +147,6 @@ impl Inner {
             Held::Document(descriptor) => self.described(descriptor, stop),
             Held::Files(recipe) => Ok(recipe.build(&self.tar, stop)?.document.clone()),
         }
-    }
-
-    /// The image of this name, as it is written there or written out: `alpine` is `docker.io/library/alpine:latest`.
-    fn named(&self, name: &str) -> Result<Option<&Image>> {
-        let exact = |image: &&Image| image.names.iter().any(|own| own == name);
-        let mut found: Vec<&Image> = self.images.iter().filter(exact).collect();
-        if found.is_empty() {
-            let full = full(name);
-            let same = |image: &&Image| image.names.iter().any(|own| self::full(own) == full);
-            found = self.images.iter().filter(same).collect();
-        }
-        match found.as_slice() {
-            [] => Ok(None),
-            [one] => Ok(Some(*one)),
-            _ => Err(Error::new(ErrorKind::Reference, format!("image {name}"))
-                .at(&self.place)
-                .because("several images have this name")),
-        }
-    }
-
-    fn lacks(&self, name: &str) -> Error {
-        let names: Vec<&str> =
-            self.images.iter().flat_map(|image| &image.names).map(String::as_str).collect();
-        let there =
-            if names.is_empty() { "nothing with a name".to_owned() } else { names.join(", ") };
-        Error::new(ErrorKind::NotFound, format!("image {name}"))
-            .at(&self.place)
-            .because(format!("the archive has {there}"))
     }
 }
 
@@ -203,40 +167,6 @@ fn images(tar: &Tarball, form: Option<Form>) -> Result<Vec<Image>> {
         return Err(Error::new(ErrorKind::Store, "archive").because(why));
     }
     Ok(images)
-}
-
-/// Of images of one name the last has it, as after `docker load`, containerd's import and ORAS, which name what they meet
-/// one after the other; skopeo, which looks for one name, takes the first. What is left without a name is nobody's.
-fn names_once(images: Vec<Image>, place: &str) -> Vec<Image> {
-    let mut taken: HashMap<String, (usize, Option<Digest>)> = HashMap::new();
-    let mut kept: Vec<Image> = Vec::new();
-    for (at, mut image) in images.into_iter().enumerate().rev() {
-        let own = image.own_names().len();
-        let digest = match &image.content {
-            Held::Document(descriptor) => Some(descriptor.digest.clone()),
-            Held::Files(_) => None,
-        };
-        let mut names = image.names.drain(..own).collect::<Vec<_>>();
-        names.retain(|name| match taken.entry(full(name)) {
-            Entry::Vacant(free) => {
-                free.insert((at, digest.clone()));
-                true
-            }
-            Entry::Occupied(other) => {
-                let (holder, held) = other.get();
-                if *holder != at && (held.is_none() || *held != digest) {
-                    tracing::warn!("{place}: several images are called {name}; the last one is it");
-                }
-                false
-            }
-        });
-        if own == 0 || !names.is_empty() {
-            image.names.splice(..0, names);
-            kept.push(image);
-        }
-    }
-    kept.reverse();
-    kept
 }
 
 fn lacking(file: &str) -> Error {

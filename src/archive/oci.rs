@@ -44,8 +44,12 @@ pub(super) fn images(tar: &Tarball) -> Result<Option<Vec<Image>>> {
         return Err(unusable(MARKER, &why));
     }
     let Some(index) = small_file(tar, INDEX, JSON_LIMIT)? else { return Err(lacking(INDEX)) };
-    let entries =
+    let mut entries =
         entries(&index).map_err(|error| unusable(INDEX, "is damaged").caused_by(error))?;
+    // Beside an image, what is no document is none.
+    if entries.iter().any(|entry| entry.media_type.is_document()) {
+        entries.retain(|entry| entry.media_type.is_document());
+    }
     let named = |entry: Descriptor| Image {
         names: annotation::names(&entry),
         content: Held::Document(entry),

@@ -3,6 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{Held, Image, Inner};
+use crate::content::{choice, several_images};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -43,19 +44,33 @@ impl Inner {
             [] => Err(Error::new(ErrorKind::NotFound, "image")
                 .at(&self.place)
                 .because("the archive holds none")),
+            // For several platforms under one name it is the only one.
+            [first, rest @ ..]
+                if !first.own_names().is_empty()
+                    && rest.iter().all(|other| other.own_names() == first.own_names()) =>
+            {
+                Ok(*first)
+            }
             several => {
-                let names: Vec<&str> = several
-                    .iter()
-                    .filter_map(|image| image.names.first())
-                    .map(String::as_str)
-                    .collect();
-                let why = format!("has several images, name one: {}", names.join(", "));
-                Err(Error::new(ErrorKind::Reference, "image").at(&self.place).because(why))
+                let choices: Vec<String> = several.iter().map(|image| self.choice(image)).collect();
+                Err(several_images(&self.place, &choices))
             }
         }
     }
 
-    fn belongs_to_another(&self, image: &Image) -> bool {
+    /// How the image is chosen: by its name, else by its digest or the id that docker knows it by.
+    fn choice(&self, image: &Image) -> String {
+        let digest = match &image.content {
+            Held::Document(entry) => Some(entry.digest.clone()),
+            Held::Files(recipe) => recipe.id(&self.tar).ok(),
+        };
+        match digest {
+            Some(digest) => choice(&image.names, &digest),
+            None => image.names.first().cloned().unwrap_or_else(|| "a damaged one".to_owned()),
+        }
+    }
+
+    pub(super) fn belongs_to_another(&self, image: &Image) -> bool {
         let Held::Document(entry) = &image.content else { return false };
         let refers = || {
             let document = self.described(entry, &CancellationToken::new());

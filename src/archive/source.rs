@@ -16,7 +16,7 @@ use crate::checked::verify;
 use crate::content::{Body, ByteStream, Name, Source, SourceKind};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{DOCUMENT_LIMIT, Document};
+use crate::document::{Content, DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 
@@ -91,7 +91,12 @@ impl Inner {
         .map_err(|error| error.at(&self.place))
     }
 
-    fn bytes(&self, digest: &Digest, limit: u64, stop: &CancellationToken) -> Result<Bytes> {
+    pub(super) fn bytes(
+        &self,
+        digest: &Digest,
+        limit: u64,
+        stop: &CancellationToken,
+    ) -> Result<Bytes> {
         let piece = self.piece(digest, stop)?;
         if piece.size > limit {
             let why = format!("larger than {limit} bytes, the limit");
@@ -133,15 +138,52 @@ impl Inner {
         if let Some(document) = self.built(digest, stop)? {
             return Ok(document);
         }
-        let bytes = self.bytes(digest, DOCUMENT_LIMIT, stop)?;
-        Document::received(bytes, &MediaType::from(""), Some(digest))
-            .map_err(|error| error.at(&self.place))
+        let bytes = self.bytes(digest, DOCUMENT_LIMIT, stop);
+        let read = bytes.and_then(|bytes| {
+            Document::received(bytes, &MediaType::from(""), Some(digest))
+                .map_err(|error| error.at(&self.place))
+        });
+        match read {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Document) => {
+                self.by_config(digest, stop)?.ok_or(error)
+            }
+            read => read,
+        }
+    }
+
+    /// The manifest whose config has this digest, which docker calls the image's id.
+    fn by_config(&self, config: &Digest, stop: &CancellationToken) -> Result<Option<Document>> {
+        let is_it = |document: &Document| {
+            document.manifest().is_ok_and(|manifest| manifest.config.digest == *config)
+        };
+        let of_files = |built: &Built| Some(&built.document).filter(|one| is_it(one)).cloned();
+        if let Some(found) = self.in_built(of_files, stop)? {
+            return Ok(Some(found));
+        }
+        for image in &self.images {
+            let Held::Document(entry) = &image.content else { continue };
+            // One that is broken must not hide what the others have.
+            let Ok(root) = self.described(entry, stop) else { continue };
+            if is_it(&root) {
+                return Ok(Some(root));
+            }
+            let Content::Index(index) = root.content() else { continue };
+            let children = index.manifests.iter().filter(|child| child.media_type.is_document());
+            let mut children = children.filter_map(|child| self.described(child, stop).ok());
+            if let Some(found) = children.find(is_it) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     fn find(&self, name: &Name) -> Result<Option<&Image>> {
         match name {
             Name::Tag(text) | Name::Ref(text) => self.named(text),
-            Name::Sole => self.sole().map(Some),
+            Name::Sole => {
+                let sole = self.sole()?;
+                sole.own_names().first().map_or(Ok(Some(sole)), |own| self.named(own))
+            }
             Name::Digest(_) => Ok(None),
         }
     }
@@ -164,6 +206,19 @@ impl Inner {
 }
 
 impl Archive {
+    /// The digest of each image without a name, in their order; an error stands for one that cannot be read. What only
+    /// belongs to another image is none.
+    pub async fn nameless(&self) -> Result<Vec<Result<Digest>>> {
+        self.look(|inner, stop| {
+            let nameless = inner.images.iter().filter(|image| image.own_names().is_empty());
+            let alone = inner.images.len() == 1;
+            let images = nameless.filter(|image| alone || !inner.belongs_to_another(image));
+            let digest = |image| Ok(inner.document_of(image, stop)?.digest().clone());
+            Ok(images.map(digest).collect())
+        })
+        .await
+    }
+
     /// Looks on a thread that may be kept: a compressed layer is read to its end to learn its size. Whoever stops
     /// waiting for the answer stops that, too.
     async fn look<T: Send + 'static>(
@@ -224,6 +279,18 @@ impl Source for Archive {
         Box::pin(self.look(move |inner, stop| {
             let read = inner.bytes(&descriptor.digest, limit, stop).ok();
             Ok(read.filter(|bytes| verify(&descriptor, bytes).is_ok()))
+        }))
+    }
+
+    fn alike<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        let name = name.clone();
+        Box::pin(self.look(move |inner, _| match &name {
+            Name::Tag(text) | Name::Ref(text) => Ok(inner.alike(&inner.called(text)?)),
+            Name::Sole => match inner.sole()?.own_names().first() {
+                Some(own) => Ok(inner.alike(&inner.called(own)?)),
+                None => Ok(Vec::new()),
+            },
+            Name::Digest(_) => Ok(Vec::new()),
         }))
     }
 

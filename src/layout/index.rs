@@ -148,19 +148,19 @@ impl Index {
         self.entries().filter_map(known).collect()
     }
 
-    /// The entry that is meant by this name.
+    /// The entry that is meant by this name, the first one where there are several.
     pub(super) fn find(&self, name: &str) -> Result<Option<Entry>> {
+        self.meant_by(name).next().transpose()
+    }
+
+    /// The entries that are meant by this name.
+    pub(super) fn meant_by(&self, name: &str) -> impl Iterator<Item = Result<Entry>> {
         let text = pinned(name).map_or(name, |(name, _)| name);
-        for (at, raw) in self.manifests.iter().enumerate() {
-            if !may_be_called(raw, text) {
-                continue;
-            }
-            let entry = entry(&self.path, at, raw)?;
-            if entry.name_meant_by(name).is_some() {
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
+        let called = (0..).zip(&self.manifests).filter(move |(_, raw)| may_be_called(raw, text));
+        let read = called.map(|(at, raw)| entry(&self.path, at, raw));
+        read.filter(move |entry| {
+            entry.as_ref().map_or(true, |entry| entry.name_meant_by(name).is_some())
+        })
     }
 
     /// Gives the name to this content and takes it from all other; tells whether that changed anything.
@@ -173,6 +173,23 @@ impl Index {
         self.remove(name)?;
         self.manifests.push(raw(&descriptor)?);
         Ok(true)
+    }
+
+    /// Lists this content without a name, so that it stays, where no entry lists it; tells whether that changed anything.
+    pub(super) fn keep(&mut self, mut descriptor: Descriptor) -> Result<bool> {
+        let digest = descriptor.digest.clone();
+        let mut entries = (0..).zip(&self.manifests);
+        let listed = entries.any(|(at, raw)| {
+            may_be_called(raw, digest.as_str())
+                && entry(&self.path, at, raw).is_ok_and(|entry| entry.descriptor.digest == digest)
+        });
+        if !listed {
+            descriptor.data = None;
+            descriptor.annotations.remove(annotation::NAME_ANNOTATION);
+            descriptor.annotations.remove(REF_ANNOTATION);
+            self.manifests.push(raw(&descriptor)?);
+        }
+        Ok(!listed)
     }
 
     /// Takes the name away from whatever has it; tells whether anything had.

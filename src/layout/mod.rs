@@ -152,13 +152,21 @@ impl Layout {
 
     /// The entry of this name; of `NAME@DIGEST` only one that has the digest, or was chosen from the index that has it.
     pub fn entry(&self, name: &str) -> Result<Option<Entry>> {
-        let found = Index::read(&self.0.root)?.find(name)?;
-        Ok(found.filter(|entry| match index::pinned(name) {
+        let found = self.entries_of(name)?;
+        let document = found.iter().position(|entry| entry.descriptor.media_type.is_document());
+        Ok(found.into_iter().nth(document.unwrap_or(0)))
+    }
+
+    /// As [`Layout::entry`], where other tools gave several the name.
+    fn entries_of(&self, name: &str) -> Result<Vec<Entry>> {
+        let mut found = Index::read(&self.0.root)?.meant_by(name).collect::<Result<Vec<_>>>()?;
+        found.retain(|entry| match index::pinned(name) {
             Some((_, pin)) if pin != entry.descriptor.digest => {
                 self.listing(&pin, &entry.descriptor.digest).is_some()
             }
             _ => true,
-        }))
+        });
+        Ok(found)
     }
 
     /// Gives the image of this name another name; a former holder of it loses it.

@@ -10,13 +10,16 @@ use futures_util::future::BoxFuture;
 use super::index::index_digest;
 use super::origins::origins_of;
 use super::{Entry, Layout, blobs, failed};
+use crate::alike;
 use crate::checked::verify;
+use crate::config::CONFIG_LIMIT;
 use crate::content::{Body, ByteStream, Name, Source, SourceKind, choice, several_images};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Content, DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
+use crate::platform::Platform;
 
 impl Layout {
     pub(super) fn resolve(&self, name: &Name) -> Result<Document> {
@@ -51,15 +54,17 @@ impl Layout {
 
     fn find(&self, name: &Name) -> Result<Option<Descriptor>> {
         match name {
-            Name::Tag(text) | Name::Ref(text) => {
-                Ok(self.entry(text)?.map(|entry| entry.descriptor))
-            }
+            Name::Tag(_) | Name::Ref(_) | Name::Sole => match self.alike(name)?.as_slice() {
+                [] => Ok(None),
+                several => alike::choose(several, &Platform::host(), &name.to_string())
+                    .map(|one| Some(one.clone()))
+                    .map_err(|error| error.at(self.0.place())),
+            },
             Name::Digest(digest) => match self.by_digest(digest) {
                 Ok(document) => Ok(Some(document.descriptor().clone())),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error),
             },
-            Name::Sole => Ok(Some(self.sole()?.descriptor)),
         }
     }
 
@@ -70,6 +75,12 @@ impl Layout {
     pub fn sole(&self) -> Result<Entry> {
         let mut entries = self.images()?;
         let place = self.0.place();
+        // For several platforms under one name it is the only one.
+        if let Some(first) = entries.first().filter(|entry| !entry.names.is_empty()).cloned()
+            && entries.iter().all(|entry| entry.names == first.names)
+        {
+            return Ok(first);
+        }
         match (entries.pop(), entries.len()) {
             (Some(entry), 0) => Ok(entry),
             (None, _) => Err(Error::new(ErrorKind::NotFound, "image")
@@ -82,6 +93,36 @@ impl Layout {
                 Err(several_images(&place, &choices))
             }
         }
+    }
+
+    /// Every image of this name, one for each platform.
+    fn alike(&self, name: &Name) -> Result<Vec<Descriptor>> {
+        let entries = match name {
+            Name::Tag(text) | Name::Ref(text) => self.entries_of(text)?,
+            Name::Sole => {
+                let sole = self.sole()?;
+                match sole.names.first() {
+                    Some(own) => self.entries_of(own)?,
+                    None => vec![sole],
+                }
+            }
+            Name::Digest(_) => return Ok(Vec::new()),
+        };
+        let entries = entries.into_iter().map(|entry| entry.descriptor).collect();
+        let (alike, lost) = alike::meant(entries, |entry| self.platform_of(entry));
+        if lost {
+            let place = self.0.place();
+            tracing::warn!("{place}: several images are called {name}; the last one is it");
+        }
+        Ok(alike)
+    }
+
+    /// What the config of a manifest says, where that can be read.
+    fn platform_of(&self, manifest: &Descriptor) -> Option<Platform> {
+        let document = self.described(manifest).ok()?;
+        let config = &document.manifest().ok()?.config;
+        let bytes = self.read_verified(config, CONFIG_LIMIT)?;
+        alike::platform_in(config, &bytes)
     }
 
     /// Nothing but the bytes says what a document is that has only a digest.
@@ -154,6 +195,10 @@ impl Source for Layout {
 
     fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         Box::pin(ready(self.referring_to(subject)))
+    }
+
+    fn alike<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        Box::pin(ready(self.alike(name)))
     }
 
     fn origins(&self, document: &Document) -> Vec<String> {

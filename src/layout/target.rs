@@ -38,12 +38,20 @@ impl Layout {
         }
         self.store_bytes(document).await?;
         let Some(label) = label else { return Ok(()) };
-        let (Name::Tag(name) | Name::Ref(name)) = &label.name else {
-            return Err(Error::new(ErrorKind::Reference, "name")
-                .at(self.0.place())
-                .because("an image in a layout needs a name"));
+        let mut descriptor = labelled(document, label);
+        let name = match &label.name {
+            Name::Tag(name) | Name::Ref(name) => name.clone(),
+            Name::Digest(_) => {
+                let inner = Arc::clone(&self.0);
+                let keep = move || inner.change_index(|index| index.keep(descriptor));
+                return aside("write index.json", keep).await;
+            }
+            Name::Sole => {
+                return Err(Error::new(ErrorKind::Reference, "name")
+                    .at(self.0.place())
+                    .because("an image in a layout needs a name or its digest"));
+            }
         };
-        let (name, mut descriptor) = (name.clone(), labelled(document, label));
         let came_along = along_with.is_some();
         if let Some(subject) = along_with {
             descriptor

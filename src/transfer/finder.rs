@@ -6,7 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 
+use super::alike;
 use super::choice::Choice;
+use super::graph::Platforms;
 use super::read::read_small;
 use super::subset;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
@@ -42,7 +44,14 @@ pub async fn pick(
     choice: Option<&Choice>,
     retry: &RetryPolicy,
 ) -> Result<Picked> {
-    let root = source.resolve(name).await?;
+    let alike = match choice {
+        Some(choice) => alike::root(source, name, &Platforms::One(choice.clone())).await?,
+        None => None,
+    };
+    let root = match alike {
+        Some(root) => root,
+        None => source.resolve(name).await?,
+    };
     let finder = Finder::new(source, reference, None, retry);
     let chosen = match (root.content(), choice) {
         (Content::Index(index), Some(choice)) => {

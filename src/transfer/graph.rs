@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 
+use super::alike;
 use super::attached::{self, Along, Attached};
 use super::choice::Choice;
 use super::finder::{AT_ONCE, Finder};
@@ -376,6 +377,9 @@ fn check_sizes(graph: &Graph) -> Result<()> {
 }
 
 async fn root(wanted: &Wanted, target: &dyn Target) -> Result<Document> {
+    if let Some(root) = alike::root(&*wanted.source, &wanted.name, &wanted.platforms).await? {
+        return Ok(root);
+    }
     // By digest nothing can have changed: what the target holds is it.
     if let Name::Digest(_) = wanted.name {
         if let Some(document) = target.held(&wanted.name).await? {

@@ -8,6 +8,7 @@
 //! feeds    what moves, for those who use it meanwhile
 //! ```
 
+mod alike;
 mod attached;
 mod blob;
 mod choice;

@@ -209,10 +209,10 @@ async fn archives_of_others_are_loaded_under_full_names() {
     assert!(loaded.stdout.starts_with("ghcr.io/org/app:1.0@"), "{}", loaded.stdout);
     cli.run(&["digest", "oci-archive:tagged.tar:1.0"]).await.expect(0, "");
     write("unnamed.tar", &layout(held, None));
-    cli.run(&["load", "unnamed.tar"]).await.expect(2, "its image has no name");
+    cli.run(&["load", "unnamed.tar"]).await.expect(0, "");
     cli.run(&["copy", "oci-archive:unnamed.tar", "store:given:1"]).await.expect(0, "");
     write("odd.tar", &layout(held, Some("No Name")));
-    cli.run(&["load", "odd.tar"]).await.expect(2, "`rpull copy` gives it another name");
+    cli.run(&["load", "odd.tar"]).await.expect(0, "the name No Name is left out");
 
     cli.run(&["inspect", "oci-archive:docker.tar"])
         .await

@@ -8,6 +8,8 @@ mod archive_costs;
 #[cfg(test)]
 mod archive_files;
 #[cfg(test)]
+mod archive_names;
+#[cfg(test)]
 mod archive_tars;
 #[cfg(test)]
 mod archives;

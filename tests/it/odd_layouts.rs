@@ -3,6 +3,8 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use crate::support::cli::Cli;
 use crate::support::images::{Family, Image, image, layer};
 use crate::support::registry::Registry;
@@ -102,6 +104,35 @@ async fn layout_index_may_be_a_link_inside_the_layout_only() {
         refused.expect(7, "is a symbolic link that leads out of the layout");
         refused.expect(7, "hint: copy the layout without its links");
     }
+}
+
+#[tokio::test]
+async fn layout_entries_that_are_no_documents_are_no_images() {
+    let cli = Cli::new();
+    let held = real(&cli).await;
+    let xml = b"<x/>";
+    let digest = rpull::digest::Digest::sha256(xml);
+    std::fs::write(cli.dir().join("real/blobs/sha256").join(digest.encoded()), xml).unwrap();
+    let path = cli.dir().join("real/index.json");
+    let mut index: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for annotations in [json!({}), json!({"org.opencontainers.image.ref.name": "v1"})] {
+        let entry = json!({
+            "mediaType": "application/xml", "digest": digest, "size": 4, "annotations": annotations,
+        });
+        index["manifests"].as_array_mut().unwrap().insert(0, entry);
+    }
+    std::fs::write(&path, index.to_string()).unwrap();
+    let pack = std::process::Command::new("tar")
+        .args(["-C", "real", "-cf", "xml.tar", "."])
+        .current_dir(cli.dir())
+        .status();
+    assert!(pack.unwrap().success());
+    for place in ["oci:real", "oci:real:v1", "oci-archive:xml.tar", "oci-archive:xml.tar:v1"] {
+        let digest = cli.run(&["digest", place]).await;
+        assert_eq!(digest.expect(0, "").stdout.trim(), held.manifest.digest().as_str(), "{place}");
+    }
+    let loaded = cli.run(&["load", "xml.tar"]).await;
+    assert_eq!(loaded.expect(0, "").stdout.lines().count(), 1, "{}", loaded.stdout);
 }
 
 #[tokio::test]

@@ -29,7 +29,12 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let along = Along { referrers: args.referrers, digest_tags: args.digest_tags };
     destination.takes(along)?;
     let named = named_to_pass_on(&args.moving)?;
-    let platforms = destination.platforms(named, Platforms::All)?;
+    let usual = match place {
+        // docker saves the whole index of an image, and of its platforms those that it has.
+        Place::Archive { .. } => Platforms::Present,
+        _ => Platforms::All,
+    };
+    let platforms = destination.platforms(named, usual)?;
     let cancel = signals::cancelled_by_signals();
     let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?.with(along);
     let sides = args.sides;

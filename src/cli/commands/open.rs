@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::arriving::Arriving;
 use crate::cli::settings::{Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Name, Source};
+use crate::content::{Name, Source, several_images};
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::document::{Content, Document, Manifest};
 use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::image_id::ImageId;
 use crate::layout::Layout;
 use crate::place::{Place, PlainMeans};
 use crate::reference::Reference;
@@ -82,7 +84,7 @@ pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Ope
 /// What to ask the layout for, and what the image is called there; an entry may have no name.
 fn named(layout: &Layout, name: &Name) -> Result<(Name, String)> {
     let wanted = match name {
-        Name::Digest(_) => return Ok((name.clone(), String::new())),
+        Name::Digest(digest) => return Ok((by_digest(layout, digest)?, String::new())),
         Name::Sole => {
             return Ok(match layout.sole()?.names.into_iter().next() {
                 Some(own) => (Name::Ref(own.clone()), own),
@@ -103,6 +105,26 @@ fn named(layout: &Layout, name: &Name) -> Result<(Name, String)> {
     Err(Error::new(ErrorKind::NotFound, wanted)
         .at(format!("oci:{}", layout.root().display()))
         .because("not in the layout"))
+}
+
+/// What to ask the layout for, where the digest may be that of a config, which docker calls the image's id.
+fn by_digest(layout: &Layout, digest: &Digest) -> Result<Name> {
+    let own = || Name::Digest(digest.clone());
+    if layout.entries()?.iter().any(|entry| entry.has_digest(digest)) {
+        return Ok(own());
+    }
+    let Some(id) = ImageId::parse(digest.as_str()) else { return Ok(own()) };
+    let found = layout.by_id(&id)?;
+    match found.as_slice() {
+        [] => Ok(own()),
+        several if several.iter().any(|image| image.digest == *digest) => Ok(own()),
+        [one] => Ok(Name::Digest(one.digest.clone())),
+        several => {
+            let choices =
+                several.iter().map(|image| format!("@{}", image.digest)).collect::<Vec<_>>();
+            Err(several_images(&layout.place(), &choices))
+        }
+    }
 }
 
 pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Opened> {

@@ -9,6 +9,7 @@ use crate::cli::exit;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, Show};
 use crate::cli::size::{percent, plural, size};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{Finished, Outcome, Report};
 
@@ -71,6 +72,10 @@ fn deciding(finished: &[Finished]) -> Option<&Error> {
 fn full_name(report: &Report) -> String {
     let name = report.head.reference.split('@').next().unwrap_or_default();
     match &report.head.digest {
+        // One without a name is called by its digest.
+        Some(digest) if name.parse::<Digest>().is_ok_and(|name| name.algorithm().is_ok()) => {
+            digest.to_string()
+        }
         Some(digest) => format!("{name}@{digest}"),
         None => name.to_owned(),
     }

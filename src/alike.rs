@@ -1,0 +1,143 @@
+//! Images of one name: some tools list one entry for each platform where others list an index of them.
+//!
+//! They are chosen among like the entries of an index. Of two for one platform the last one has the name, as after
+//! `docker load`, containerd's import and ORAS, which name what they meet one after the other; skopeo takes the first.
+
+use serde_json::json;
+
+use crate::annotation;
+use crate::config::ImageConfig;
+use crate::descriptor::Descriptor;
+use crate::document::Document;
+use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::media::MediaType;
+use crate::platform::{self, Platform};
+
+/// Of entries of one name, in their order, those that the name stands for, each with its platform where that is known;
+/// and whether it lost another one.
+///
+/// `platform_of` is asked for what says nothing of its platform, where there is a choice.
+pub(crate) fn meant(
+    mut entries: Vec<Descriptor>,
+    platform_of: impl Fn(&Descriptor) -> Option<Platform>,
+) -> (Vec<Descriptor>, bool) {
+    if entries.iter().any(|entry| entry.media_type.is_document()) {
+        entries.retain(|entry| entry.media_type.is_document());
+    }
+    let is_first = |at: usize, entry: &Descriptor| {
+        !entries.iter().take(at).any(|other| other.digest == entry.digest)
+    };
+    let each = entries.iter().enumerate().filter(|(at, entry)| is_first(*at, entry));
+    let mut each: Vec<Descriptor> = each.map(|(_, entry)| entry.clone()).collect();
+    if each.len() > 1 {
+        for entry in &mut each {
+            entry.platform = entry.platform.take().or_else(|| platform_of(entry));
+        }
+    }
+    let all = each.len();
+    let same = |one: &Descriptor, other: &Descriptor| one.platform == other.platform;
+    let mut kept: Vec<Descriptor> = Vec::new();
+    for entry in each.into_iter().rev() {
+        if !kept.iter().any(|later| same(later, &entry)) {
+            kept.push(entry);
+        }
+    }
+    kept.reverse();
+    let lost = kept.len() < all;
+    (kept, lost)
+}
+
+/// The one that fits this platform best.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where there is none, naming the platforms that there are.
+pub(crate) fn choose<'a>(
+    alike: &'a [Descriptor],
+    wanted: &Platform,
+    name: &str,
+) -> Result<&'a Descriptor> {
+    match alike {
+        [one] => Ok(one),
+        several => platform::select(wanted, several).first().copied().ok_or_else(|| {
+            let there = platform::available(several).join(", ");
+            Error::new(ErrorKind::NotFound, format!("platform {wanted} of {name}"))
+                .because(format!("the name has {there}"))
+                .about(Matter::NoPlatform)
+        }),
+    }
+}
+
+/// The platform that these bytes say, which are this config.
+pub(crate) fn platform_in(config: &Descriptor, bytes: &[u8]) -> Option<Platform> {
+    let config = Some(bytes).filter(|_| config.media_type.is_image_config())?;
+    let platform = ImageConfig::parse(config).ok()?.platform();
+    Some(platform).filter(|platform| !platform.is_empty())
+}
+
+/// The index that some other tool would have listed.
+pub(crate) fn index(alike: &[Descriptor]) -> Result<Document> {
+    let entry = |entry: &Descriptor| {
+        let mut entry = entry.clone();
+        entry.annotations.retain(|key, _| !key.starts_with("rpull."));
+        entry.annotations.remove(annotation::NAME_ANNOTATION);
+        entry.annotations.remove(annotation::REF_ANNOTATION);
+        entry
+    };
+    let entries: Vec<Descriptor> = alike.iter().map(entry).collect();
+    let index = json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries,
+    });
+    Document::received(index.to_string().into(), &MediaType::OCI_INDEX, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    fn entry(text: &str, platform: Option<&str>) -> Descriptor {
+        let mut entry =
+            Descriptor::new(MediaType::OCI_MANIFEST, Digest::sha256(text.as_bytes()), 2);
+        entry.platform = platform.map(|text| text.parse().unwrap());
+        entry
+    }
+
+    #[test]
+    fn alike_names_are_chosen_by_platform() {
+        let config_says = |_: &Descriptor| Some("linux/s390x".parse().unwrap());
+        let amd = entry("a", Some("linux/amd64"));
+        let (arm, newer) = (entry("b", Some("linux/arm64")), entry("c", Some("linux/arm64")));
+        let unsaid = entry("d", None);
+        let all = vec![arm.clone(), amd.clone(), unsaid.clone(), newer.clone(), amd.clone()];
+        let (kept, lost) = meant(all, config_says);
+        assert!(lost);
+        let wanted = [&amd, &unsaid, &newer].map(|entry| &entry.digest);
+        assert_eq!(kept.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), wanted);
+        for (platform, wanted) in
+            [("linux/amd64", &amd), ("linux/arm64", &newer), ("linux/s390x", &unsaid)]
+        {
+            let chosen = choose(&kept, &platform.parse().unwrap(), "app").unwrap();
+            assert_eq!(chosen.digest, wanted.digest, "{platform}");
+        }
+        let refusal = choose(&kept, &"linux/riscv64".parse().unwrap(), "app").unwrap_err();
+        assert_eq!(refusal.kind(), ErrorKind::NotFound);
+        assert!(refusal.to_string().contains("linux/amd64, linux/s390x, linux/arm64"), "{refusal}");
+        let (one, lost) = meant(vec![arm.clone(), arm], |_| panic!("there is no choice"));
+        assert!(one.len() == 1 && !lost);
+        let mut xml = amd.clone();
+        (xml.media_type, xml.digest) = ("application/xml".into(), Digest::sha256(b"x"));
+        assert_eq!(meant(vec![xml, amd.clone()], config_says).0, [amd]);
+    }
+
+    #[test]
+    fn alike_index_keeps_platforms_and_drops_names() {
+        let mut amd = entry("a", Some("linux/amd64"));
+        amd.annotations.insert("rpull.origin".into(), "reg/a".into());
+        amd.annotations.insert("x".into(), "y".into());
+        annotation::rename(&mut amd, "reg/a:1");
+        let made = index(&[amd, entry("b", Some("linux/arm64"))]).unwrap();
+        let crate::document::Content::Index(index) = made.content() else { panic!("an index") };
+        assert_eq!(platform::available(&index.manifests), ["linux/amd64", "linux/arm64"]);
+        assert_eq!(index.manifests[0].annotations.len(), 1);
+    }
+}
