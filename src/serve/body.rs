@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::StatusCode;
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Request, StatusCode};
 use tokio::time::{Instant, timeout};
 
 use super::answer::Fault;
+use super::htpasswd::Admission;
 use crate::document::DOCUMENT_LIMIT;
 use crate::pace::Pace;
 
@@ -19,23 +21,28 @@ const WINDOW: Duration = Duration::from_secs(30);
 pub(super) struct Arriving {
     body: Incoming,
     pace: Pace,
+    /// Who sends it, where that matters: one that is removed meanwhile is out.
+    admission: Option<Admission>,
     /// The code of faults, as the endpoint has it.
     code: &'static str,
 }
 
 impl Arriving {
-    pub(super) fn new(body: Incoming, code: &'static str) -> Self {
-        Self { body, pace: Pace::over(WINDOW), code }
+    pub(super) fn new(request: Request<Incoming>, code: &'static str) -> Self {
+        let (Parts { extensions, .. }, body) = request.into_parts();
+        let admission = extensions.get().cloned();
+        Self { body, pace: Pace::over(WINDOW), admission, code }
     }
 
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
-    /// Of a body that ends early, or comes too slowly.
+    /// Of a body that ends early or comes too slowly, or whose sender may no longer send it.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
             let began = Instant::now();
             let frame = timeout(self.pace.left(), self.body.frame()).await;
+            self.admission.as_ref().map_or(Ok(()), Admission::check)?;
             let piece = match frame {
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),

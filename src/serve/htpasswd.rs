@@ -1,6 +1,7 @@
 //! Who may come in: users and bcrypt hashes, as `htpasswd -B` writes them.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +27,7 @@ const CHECKS: usize = 4;
 const LONGEST: usize = 72;
 
 /// The costs that bcrypt has.
-const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
+const COSTS: RangeInclusive<u32> = 4..=31;
 
 /// The users of a file.
 pub(super) struct Htpasswd {
@@ -62,22 +63,19 @@ impl Htpasswd {
 
     /// # Errors
     /// The challenge, for whoever did not say who he is, and whoever lied.
-    pub(super) async fn admit(&self, headers: &HeaderMap) -> std::result::Result<(), Fault> {
-        let challenge = || {
-            Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "user and password are needed")
-                .with(WWW_AUTHENTICATE, "Basic realm=\"rpull\"")
-        };
+    pub(super) async fn admit(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+    ) -> std::result::Result<Admission, Fault> {
         let value = text(headers, AUTHORIZATION).ok_or_else(challenge)?;
-        let users = self.current().map_err(|error| {
-            tracing::warn!("{}", error.chain());
-            let why = "the users of the registry cannot be read; its log says why";
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", why)
-        })?;
+        let users = self.current().map_err(unreadable)?;
         let key = Digest::sha256(value.as_bytes());
-        if users.good().contains(&key) {
-            return Ok(());
-        }
         let (user, password) = basic(value).ok_or_else(challenge)?;
+        let hash = users.hashes.get(&user).map(|hash| hash.text.clone());
+        let admission = Admission { htpasswd: Arc::clone(self), user: user.clone(), hash };
+        if users.good().contains(&key) {
+            return Ok(admission);
+        }
         let _turn = self.checks.acquire().await;
         let check = {
             let users = Arc::clone(&users);
@@ -91,7 +89,7 @@ impl Htpasswd {
             good.clear();
         }
         good.insert(key);
-        Ok(())
+        Ok(admission)
     }
 
     /// The users that the file has at this moment: one that was removed is out with the next request. What a pipe said
@@ -113,6 +111,37 @@ impl Htpasswd {
     fn lock(&self) -> MutexGuard<'_, Arc<Users>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who was let in for a request.
+#[derive(Clone)]
+pub(super) struct Admission {
+    htpasswd: Arc<Htpasswd>,
+    user: String,
+    hash: Option<Secret>,
+}
+
+impl Admission {
+    /// # Errors
+    /// The challenge, where the user has been removed since, or has another password.
+    pub(super) fn check(&self) -> std::result::Result<(), Fault> {
+        let users = self.htpasswd.current().map_err(unreadable)?;
+        let hash = users.hashes.get(&self.user).map(|hash| &hash.text);
+        if hash == self.hash.as_ref() { Ok(()) } else { Err(challenge()) }
+    }
+}
+
+fn challenge() -> Fault {
+    Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "user and password are needed")
+        .with(WWW_AUTHENTICATE, "Basic realm=\"rpull\"")
+}
+
+/// The log says why; it is none of the clients' business.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+fn unreadable(error: Error) -> Fault {
+    tracing::warn!("{}", error.chain());
+    let why = "the users of the registry cannot be read; its log says why";
+    Fault::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", why)
 }
 
 fn refuse(path: &Path, why: &str) -> Error {
@@ -148,16 +177,11 @@ impl Users {
         if password.len() > LONGEST || password.contains('\0') {
             return false;
         }
-        let mut spent = 0;
-        if let Some(hash) = self.hashes.get(user) {
-            if bcrypt::verify(password, hash.text.reveal()).unwrap_or(false) {
-                return true;
-            }
-            spent = hash.cost;
+        let hash = self.hashes.get(user);
+        if hash.is_some_and(|hash| bcrypt::verify(password, hash.text.reveal()).unwrap_or(false)) {
+            return true;
         }
-        // Each step costs as much as all those before it together.
-        let rest = if spent == 0 { self.cost..=self.cost } else { spent..=self.cost - 1 };
-        for cost in rest {
+        for cost in rest(hash.map(|hash| hash.cost), self.cost) {
             drop(bcrypt::hash_with_salt(password, cost, [0; 16]));
         }
         false
@@ -166,6 +190,11 @@ impl Users {
     fn good(&self) -> MutexGuard<'_, HashSet<Digest>> {
         self.good.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The costs that together with the one already paid are as much as the highest: each is twice the one before.
+fn rest(paid: Option<u32>, highest: u32) -> Range<u32> {
+    paid.map_or(highest..highest + 1, |paid| paid..highest)
 }
 
 /// What a bcrypt hash costs; `None` where it is no such hash.
@@ -217,6 +246,18 @@ mod tests {
             ["", "# nobody\n", "ann", "ann:{SHA}x", "ann:$apr1$a$b", "ann:secret", "ann:$2y$"];
         for bad in weak.into_iter().chain(odd) {
             assert!(read(bad).is_err_and(|error| error.kind() == ErrorKind::Reference), "{bad}");
+        }
+    }
+
+    #[test]
+    fn wrong_password_costs_as_much_for_each_user_and_for_none() {
+        let work = |cost: u32| 1_u64 << cost;
+        for highest in 4..=31 {
+            assert_eq!(rest(None, highest).map(work).sum::<u64>(), work(highest));
+            for paid in 4..=highest {
+                let all = work(paid) + rest(Some(paid), highest).map(work).sum::<u64>();
+                assert_eq!(all, work(highest));
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -25,6 +26,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Connections at once; where more come, those without a request give way.
 const CONNECTIONS: usize = 512;
+
+/// Files that are open besides those of connections.
+const FILES: u64 = 32;
 
 /// Silence after which a connection ends.
 const IDLE: Duration = Duration::from_secs(120);
@@ -51,7 +55,7 @@ impl Server {
             hosts: Arc::new(Hosts::of(address, self.hosts)),
             cancel: cancel.clone(),
         };
-        let connections = Connections::new(CONNECTIONS);
+        let connections = Connections::new(most_connections());
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
         tracker.spawn(sweep(Arc::clone(&talk.registry), cancel.clone()));
         for number in 0.. {
@@ -85,6 +89,13 @@ impl Server {
             tracker.wait().await;
         }
     }
+}
+
+/// As many as there are files for: a request opens one or two besides its connection.
+fn most_connections() -> usize {
+    let files = getrlimit(Resource::Nofile).current;
+    let enough = files.and_then(|files| usize::try_from(files.saturating_sub(FILES) / 3).ok());
+    enough.map_or(CONNECTIONS, |enough| enough.clamp(8, CONNECTIONS))
 }
 
 /// Forgets uploads that nobody continued for their lifetime.

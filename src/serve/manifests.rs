@@ -7,7 +7,6 @@ use hyper::body::Incoming;
 use hyper::header::{
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION,
 };
-use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::Registry;
@@ -106,11 +105,11 @@ impl Registry {
         wanted: &Named,
         request: Request<Incoming>,
     ) -> Result<Answer, Fault> {
-        let (Parts { headers, uri, .. }, body) = request.into_parts();
-        let query = Query::of(&uri);
+        let query = Query::of(request.uri());
         let (names, digest) = names_and_digest(wanted, &query)?;
-        let bytes = Arriving::new(body, "MANIFEST_INVALID").document().await?;
-        let declared = MediaType::from_header(text(&headers, CONTENT_TYPE).unwrap_or_default());
+        let declared = text(request.headers(), CONTENT_TYPE).unwrap_or_default();
+        let declared = MediaType::from_header(declared);
+        let bytes = Arriving::new(request, "MANIFEST_INVALID").document().await?;
         let document = Document::received(bytes, &declared, digest.as_ref())?;
         self.check_complete(repository, &document).await?;
         self.layout.put(&document, None).await?;

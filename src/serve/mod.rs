@@ -83,7 +83,7 @@ impl Server {
     /// # Errors
     /// [`crate::error::ErrorKind::Reference`] where a file of the options cannot be used.
     pub fn new(layout: Layout, options: &ServeOptions) -> Result<Self> {
-        let users = options.htpasswd.as_deref().map(Htpasswd::read).transpose()?;
+        let users = options.htpasswd.as_deref().map(Htpasswd::read).transpose()?.map(Arc::new);
         let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
         let hosts = options.hosts.iter().map(|name| host::checked_name(name));
         let hosts = hosts.collect::<Result<_>>()?;
@@ -113,7 +113,7 @@ struct Registry {
     layout: Layout,
     read_only: bool,
     sparse: bool,
-    users: Option<Htpasswd>,
+    users: Option<Arc<Htpasswd>>,
     names: Known,
     /// Changes of names wait here for each other: first come, first served.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -142,14 +142,15 @@ impl Registry {
         answer
     }
 
-    async fn meet(self: &Arc<Self>, request: Request<Incoming>) -> Result<Answer, Fault> {
+    async fn meet(self: &Arc<Self>, mut request: Request<Incoming>) -> Result<Answer, Fault> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // Clients of registries never send it. A page in somebody's browser does, and must not reach a local registry.
         if request.headers().contains_key(ORIGIN) {
             return Err(Fault::new(StatusCode::FORBIDDEN, "DENIED", "not for web pages"));
         }
         if let Some(users) = &self.users {
-            users.admit(request.headers()).await?;
+            let admission = users.admit(request.headers()).await?;
+            request.extensions_mut().insert(admission);
         }
         let route = route(uri.path(), &method)?;
         let reads = matches!(method, Method::GET | Method::HEAD);

@@ -69,7 +69,7 @@ impl Uploads {
         let algorithm = algorithm_of(&whole);
         let (session, hash) = (session.fleeting(), Unnamed::new(algorithm));
         let mut writing = Writing { id, session, algorithm, hash };
-        writing.receive(request.into_body()).await?;
+        writing.receive(request).await?;
         writing.commit(layout, repository, &whole)
     }
 
@@ -89,7 +89,7 @@ impl Uploads {
             Method::PATCH => {
                 let mut writing = self.writing(layout, id, None).await?;
                 fits(request.headers(), request.body().size_hint().exact(), repository, &writing)?;
-                let received = writing.receive(request.into_body()).await;
+                let received = writing.receive(request).await;
                 let offset = self.put_by(writing);
                 received?;
                 Ok(progress(StatusCode::ACCEPTED, repository, id, offset))
@@ -105,7 +105,7 @@ impl Uploads {
                 if length != Some(0) {
                     fits(request.headers(), length, repository, &writing)?;
                 }
-                if let Err(fault) = writing.receive(request.into_body()).await {
+                if let Err(fault) = writing.receive(request).await {
                     self.put_by(writing);
                     return Err(fault);
                 }
@@ -185,8 +185,8 @@ impl Uploads {
 
 impl Writing {
     /// What came before the client went away stays.
-    async fn receive(&mut self, body: Incoming) -> Result<(), Fault> {
-        let mut body = Arriving::new(body, "BLOB_UPLOAD_INVALID");
+    async fn receive(&mut self, request: Request<Incoming>) -> Result<(), Fault> {
+        let mut body = Arriving::new(request, "BLOB_UPLOAD_INVALID");
         while let Some(piece) = body.next().await? {
             self.session.write(&piece)?;
             self.hash.update(&piece);

@@ -1,11 +1,13 @@
 //! Who is let in at `rpull serve`, and to what.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rpull::digest::Digest;
 use rpull::serve::ServeOptions;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::support::certs::Certs;
@@ -152,6 +154,27 @@ async fn user_removed_from_the_file_is_out_with_the_next_request() {
     std::fs::write(file.path(), USERS).unwrap();
     say(&mut open, words.as_bytes()).await.unwrap().expect(200, "");
     as_user(&served, "GET /v2/", &bob).await.expect(401, "UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn user_removed_during_an_upload_does_not_finish_it() {
+    let (file, options) = users();
+    let served = Served::start_with(&options).await;
+    let good = format!("Basic {}", STANDARD.encode("ann:secret"));
+    let digest = Digest::sha256(b"half and half");
+    let mut upload = TcpStream::connect(served.host()).await.unwrap();
+    let head = format!(
+        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 13\r\n\
+         Authorization: {good}\r\n\r\nhalf and "
+    );
+    upload.write_all(head.as_bytes()).await.unwrap();
+    while served.sessions() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    std::fs::write(file.path(), USERS.replace("ann", "bob")).unwrap();
+    say(&mut upload, b"half").await.unwrap().expect(401, "UNAUTHORIZED");
+    assert!(!served.path_of(&digest).exists());
+    assert_eq!(served.sessions(), 0);
 }
 
 #[tokio::test]

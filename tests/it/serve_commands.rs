@@ -95,6 +95,27 @@ async fn whoever_opens_it_to_others_is_told_what_they_may_do() {
 }
 
 #[tokio::test]
+async fn with_few_files_connections_without_a_request_keep_no_one_out() {
+    let cli = Cli::new();
+    let serve = ["serve", "--addr", "127.0.0.1:0"];
+    let mut running = cli.spawn_in_shell("ulimit -n 80; exec \"$@\"", &serve);
+    let line = running.line().await;
+    let host = line.split_once("http://").unwrap().1.to_owned();
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(&host).await.unwrap();
+        stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
+        held.push(stream);
+    }
+    for line in ["POST /v2/a/blobs/uploads/", "POST /v2/a/blobs/uploads/"] {
+        ask(&host, line, &[], b"").await.expect(202, "");
+    }
+    running.signal(Signal::TERM);
+    running.wait().await.expect(0, "");
+    drop(held);
+}
+
+#[tokio::test]
 async fn a_request_under_way_is_answered_before_it_stops() {
     for signal in [Signal::INT, Signal::TERM] {
         let cli = Cli::new();

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::serve::{ServeOptions, Server};
 
+/// Files that a server may have open.
+const MOST_FILES: u64 = 4096;
+
 /// Serves until somebody ends it, which is how it should end.
 pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<ExitCode> {
     let cancel = signals::drained_by_signals();
@@ -27,12 +31,24 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
         tls: args.tls_cert.zip(args.tls_key),
         hosts: args.hosts,
     };
+    allow_more_files();
     let layout = open(args.read_only, settings, &cancel).await?;
     let server = Server::new(layout, &options)?;
     let (listener, address) = listen(&args.addr).await?;
     tell(&server, address, &options, settings)?;
     server.run(listener, cancel).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Each connection is a file, and the usual limit of 1024 is one for programs that cannot have more.
+fn allow_more_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
+    if current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+    {
+        tracing::debug!("the limit of open files stays: {error}");
+    }
 }
 
 async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) -> Result<Layout> {
