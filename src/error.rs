@@ -75,6 +75,8 @@ pub enum Matter {
     NoStorePath,
     /// The index lacks the platform.
     NoPlatform,
+    /// The index has nothing that runs, on any platform.
+    NothingRuns,
     /// The index names manifests that are not there; a pull could bring them.
     NoChildren,
     /// The index names manifests that are not there, and others that are.

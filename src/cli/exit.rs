@@ -74,6 +74,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         Matter::NotStored => "`rpull images` lists what is there",
         Matter::NoStorePath => "give the directory with --store DIR",
         Matter::NoPlatform => "choose one with --platform, or take all with --all-platforms",
+        Matter::NothingRuns => {
+            "`rpull inspect` shows what it lists; pull and copy take all of it with --all-platforms"
+        }
         Matter::NoChildren => {
             "choose what to move with --platform, or pull it with --all-platforms first"
         }

@@ -161,7 +161,10 @@ impl<'f> Finder<'f> {
             let what = format!("platform {platform} of {}", self.reference);
             Err(Error::new(ErrorKind::NotFound, what)
                 .because(format!("the index has {}", what_is_there(index)))
-                .about(Matter::NoPlatform))
+                .about(match platform::available(&index.manifests).as_slice() {
+                    [] => Matter::NothingRuns,
+                    _ => Matter::NoPlatform,
+                }))
         })
     }
 

@@ -187,7 +187,8 @@ impl<'a> Reader<'a> {
     }
 
     fn with_position(&self, error: Error) -> Error {
-        if self.position == 0 {
+        // Of what is on this machine the error says how much there is.
+        if self.position == 0 || self.source.kind().is_local() {
             return error;
         }
         let why = format!("{}, at byte {} of {}", error.why(), self.position, self.descriptor.size);

@@ -63,6 +63,7 @@ async fn store_with_index_of_blobs_counts_keeps_and_verifies_them() {
     cache.publish(&registry, "ci/cache", "x");
     let name = registry.repository("ci/cache") + ":x";
     cli.run(&[&name]).await.expect(3, "blobs (application/vnd.buildkit.cacheconfig.v0");
+    cli.run(&[&name]).await.expect(3, "pull and copy take all of it with --all-platforms");
     let plan = cli.json(&["pull", "--all-platforms", "--plan", "--json", &name]).await;
     assert_eq!(plan["bytes"]["missing"], cache.size());
     cli.run(&["pull", "--all-platforms", &name]).await.expect(0, "");

@@ -38,7 +38,7 @@ impl Seen {
         let of =
             async |choice| pick(source, name, &opened.reference, choice, &settings.retry).await;
         let Picked { root, chosen } = match of(Some(choice)).await {
-            Err(error) if !choice.demanded && error.matter() == Some(Matter::NoPlatform) => {
+            Err(error) if !choice.demanded && has_nothing_for_host(&error) => {
                 let Picked { root, chosen } = of(None).await?;
                 return Ok(Self { opened, root, chosen, config: Err(error) });
             }
@@ -72,6 +72,10 @@ impl Seen {
             Content::Index(index) => &index.manifests,
         }
     }
+}
+
+fn has_nothing_for_host(error: &Error) -> bool {
+    matches!(error.matter(), Some(Matter::NoPlatform | Matter::NothingRuns))
 }
 
 /// Files of an artifact, or entries of an index, for people.
