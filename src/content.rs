@@ -302,6 +302,12 @@ pub trait Target: Send + Sync {
         let _ = error;
     }
 
+    /// Refuses so many bytes of blobs where there is certainly no space for them; nothing has moved yet.
+    fn check_space(&self, bytes: u64) -> Result<()> {
+        let _ = bytes;
+        Ok(())
+    }
+
     /// Says what the run may commit, before the first commit.
     fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
         let _ = digests;

@@ -38,6 +38,7 @@ pub mod document;
 pub mod error;
 mod escape;
 pub mod flatten;
+mod free_space;
 pub mod image_id;
 pub mod insight;
 mod json;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::draft::failed;
 use super::tarball::BLOCK;
 use crate::error::{Error, ErrorKind, Result};
+use crate::free_space::too_little;
 
 /// An output, and what it is called in errors.
 pub(super) struct Sink {
@@ -72,14 +73,9 @@ impl Sink {
     /// Refuses so many bytes where the file system has no space for them. None are reserved: they are only claimed yet.
     pub(super) fn check_space(&self, length: u64) -> Result<()> {
         let To::File(file) = &self.to else { return Ok(()) };
-        match rustix::fs::fstatvfs(file) {
-            // Some do not tell, and say 0 of everything.
-            Ok(found)
-                if found.f_blocks > 0 && length > found.f_bfree.saturating_mul(found.f_frsize) =>
-            {
-                Err(failed("write", &self.path, rustix::io::Errno::NOSPC))
-            }
-            _ => Ok(()),
+        match too_little(file, length) {
+            Some(_) => Err(failed("write", &self.path, rustix::io::Errno::NOSPC)),
+            None => Ok(()),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
+use crate::free_space::too_little;
 
 impl Layout {
     fn held(&self, name: &Name) -> Result<Option<Document>> {
@@ -168,6 +169,13 @@ impl Target for Layout {
 
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
         Box::pin(ready(self.0.holds(descriptor)))
+    }
+
+    fn check_space(&self, bytes: u64) -> Result<()> {
+        let Some(free) = too_little(&self.0.folder, bytes) else { return Ok(()) };
+        let full = std::io::Error::from(rustix::io::Errno::NOSPC);
+        let why = format!("{bytes} more bytes are needed, {free} are free");
+        Err(super::failed("write", self.root(), full).because(why))
     }
 
     fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>> {

@@ -170,6 +170,8 @@ impl<'a> Run<'a> {
         let blobs: Vec<_> =
             self.plan.blobs.iter().map(|blob| (&blob.descriptor, blob.on_disk())).collect();
         self.care.progress.on_event(&Event::Planned { blobs: &blobs });
+        let missing = self.plan.blobs.iter().filter_map(PlannedBlob::missing).sum();
+        self.target.check_space(missing)?;
         let digests =
             self.plan.digests(self.images.iter().filter_map(|image| image.graph.as_ref()));
         self.target.announce(&digests).await

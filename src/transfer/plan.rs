@@ -242,7 +242,7 @@ impl PlannedBlob {
     }
 
     /// Bytes that must travel; `None` where there is nothing to do.
-    fn missing(&self) -> Option<u64> {
+    pub(super) fn missing(&self) -> Option<u64> {
         match self.state {
             State::Shared | State::Skipped => None,
             State::Partial(bytes) => Some(self.descriptor.size.saturating_sub(bytes)),

@@ -148,7 +148,14 @@ async fn on_a_full_disk_what_arrived_is_kept_until_there_is_space() {
     let held = image(Family::Oci, "amd64", &layers);
     held.publish(&registry, "a", Some("1"));
     let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));
-    let Some(small) = Small::mount(test, &cli.store(), "size=2500k") else { return };
+    let Some(_small) = Small::mount(test, &cli.store(), "size=8m") else { return };
+    // Others take the space once the pull has seen that there is enough.
+    let taken = cli.store().join("taken");
+    let take = taken.clone();
+    registry.twist(held.layers[0].digest().as_str(), 0..1, move |reply| {
+        std::fs::write(&take, vec![1; 5_800_000]).unwrap();
+        reply
+    });
     let ingest = cli.store().join("ingest");
     let output = cli.run(&["--jobs", "1", &name]).await;
     output.expect(7, "No space left on device").expect(7, "hint: free some space");
@@ -156,7 +163,7 @@ async fn on_a_full_disk_what_arrived_is_kept_until_there_is_space() {
     let kept: u64 =
         std::fs::read_dir(&ingest).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
     assert!(kept > 0, "what arrived is kept");
-    small.remount("size=8m");
+    std::fs::remove_file(taken).unwrap();
     let report = cli.json(&["--json", &name]).await;
     assert_eq!(report["bytes"]["resumed"], kept);
     assert_eq!(cli.json(&["verify", "--json"]).await["bad"], json!([]));

@@ -78,6 +78,8 @@ mod flatten;
 #[cfg(test)]
 mod foreign_layers;
 #[cfg(test)]
+mod free_space;
+#[cfg(test)]
 mod index_blobs;
 #[cfg(test)]
 mod layer_agreement;
