@@ -129,15 +129,25 @@ impl Auth {
             (None, Some(_)) => Scheme::Basic,
             (None, None) => return Err(denied(request, &self.registry, &no_scheme(challenges))),
         };
-        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme.clone());
+        let lock = || self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = lock().replace(scheme.clone());
         let header = match scheme {
-            Scheme::Basic => self.basic(transport, request).await?,
+            Scheme::Basic => self.basic(transport, request).await,
             Scheme::Bearer(service) => {
                 let scope = bearer.and_then(|bearer| bearer.param("scope"));
-                self.bearer(transport, request, &service, refused, scope).await?
+                self.bearer(transport, request, &service, refused, scope).await
             }
         };
-        Ok(Some(&header) != refused)
+        match header {
+            Ok(header) => Ok(Some(&header) != refused),
+            Err(error) => {
+                // Some challenge for what they do not have, and give the rest to everybody.
+                if !error.is_transient() {
+                    *lock() = former;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Learns from another refusal, of a token that is good for too little: gets one for exactly what the registry names,

@@ -31,12 +31,22 @@ fn list_referrers(registry: &Registry, manifests: &Value) {
 #[tokio::test]
 async fn copy_referrers_refused_by_api_and_tag_copies_the_image() {
     for api in [400, 401, 403, 404, 405, 501] {
-        for tag in [400, 401, 403, 404] {
+        for (tag, challenge) in
+            [(400, ""), (401, ""), (401, "Basic realm=\"x\""), (403, ""), (404, "")]
+        {
             let (from, [image, _], name) = published().await;
             let to = Registry::start().await;
             from.refuse("/referrers/", 0..9, Reply::error(api, "DENIED", "no"));
             let list = format!("/manifests/{}", list_tag(&image.manifest));
-            from.refuse(&list, 0..9, Reply::error(tag, "DENIED", "no"));
+            let reply = Reply::error(tag, "DENIED", "no");
+            from.refuse(
+                &list,
+                0..9,
+                match challenge {
+                    "" => reply,
+                    challenge => reply.header("WWW-Authenticate", challenge),
+                },
+            );
             let target = to.repository("mine:1");
             let copy = ["copy", "--referrers", "--retries", "0", &format!("{name}:1"), &target];
             Cli::new().run(&copy).await.expect(0, "along with it: 0 referrers");
