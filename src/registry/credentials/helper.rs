@@ -1,25 +1,34 @@
 //! Credential helpers: programs named `docker-credential-…` that keep secrets. Protocol: docker-credential-helpers.
 //!
 //! A helper that is missing, hangs or fails is an error, never a reason to go on without it: what comes after it would
-//! be another credential than the user thinks (docker CLI CVE-2021-41092). What it prints is never repeated.
+//! be another credential than the user thinks (docker CLI CVE-2021-41092). Where it fails, its words are repeated, without
+//! what may be a secret; what it answers never is.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use zeroize::Zeroizing;
 
 use super::{Credential, TOKEN_USER};
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::redactor::{Redactor, Text};
 
 /// How long a helper may take; it may be asking the user for a passphrase.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the end of its words is waited for once it has ended: what it started may go on, with the same stderr.
+const WORDS_GRACE: Duration = Duration::from_secs(2);
+
+/// The most of its words that is repeated, in characters; the start and the end of longer ones.
+const SHOWN_WORDS: usize = 400;
 
 /// The most that a helper may print, in bytes.
 const OUTPUT_LIMIT: u64 = 64 << 10;
@@ -72,7 +81,9 @@ impl Helper {
 
     /// What it has for this key, if anything.
     pub(super) async fn get(&self, key: &str) -> Result<Option<Credential>> {
-        let Some(output) = self.run("get", key, key.as_bytes()).await? else { return Ok(None) };
+        let Some(output) = self.run("get", key, key.as_bytes(), &Redactor::default()).await? else {
+            return Ok(None);
+        };
         let answer: Answer = serde_json::from_slice(&output)
             .map_err(|_| self.fail("answers something that is not a credential"))?;
         let (user, secret) = (answer.username, Zeroizing::new(answer.secret));
@@ -88,8 +99,10 @@ impl Helper {
             Credential::RegistryToken(_) => return Err(self.fail("keeps no tokens of registries")),
         };
         let input = Kept { server_url: key, username, secret: secret.reveal() };
+        let redactor = Redactor::default();
+        credential.secrets().iter().for_each(|secret| redactor.note(secret.reveal()));
         let input = serde_json::to_vec(&input).map_err(|error| self.fail("").caused_by(error))?;
-        match self.run("store", key, &Zeroizing::new(input)).await? {
+        match self.run("store", key, &Zeroizing::new(input), &redactor).await? {
             Some(_) => Ok(()),
             None => Err(self.fail("did not keep it")),
         }
@@ -101,23 +114,31 @@ impl Helper {
         if let Ok(None) = self.get(key).await {
             return Ok(false);
         }
-        Ok(self.run("erase", key, key.as_bytes()).await?.is_some())
+        let redactor = Redactor::default();
+        Ok(self.run("erase", key, key.as_bytes(), &redactor).await?.is_some())
     }
 
     /// What it prints; `None` where it says that it has nothing for the key.
-    async fn run(&self, verb: &str, key: &str, input: &[u8]) -> Result<Option<Output>> {
+    async fn run(
+        &self,
+        verb: &str,
+        key: &str,
+        input: &[u8],
+        redactor: &Redactor,
+    ) -> Result<Option<Output>> {
         if key.contains(char::is_control) {
             return Err(self.fail("cannot be asked for a name with control characters in it"));
         }
-        let asked = ask(&self.file, verb, input, PATIENCE).await;
-        let (status, output) = asked.map_err(|why| self.fail(&why))?;
+        let asked = Box::pin(ask(&self.file, verb, input, PATIENCE)).await;
+        let Said { status, output, words } = asked.map_err(|why| self.fail(&why))?;
         if status.success() {
             return Ok(Some(output));
         }
         if output.trim_ascii().starts_with(NOT_FOUND.as_bytes()) {
             return Ok(None);
         }
-        Err(self.fail(&format!("failed ({status})")))
+        let words = shown_words(&output, &words, redactor);
+        Err(self.fail(&format!("failed ({status}){words}")))
     }
 
     fn fail(&self, why: &str) -> Error {
@@ -146,19 +167,46 @@ fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
     )
 }
 
+/// How a helper ended, and all that it said.
+struct Said {
+    status: ExitStatus,
+    output: Output,
+    /// What it said on its standard error.
+    words: Output,
+}
+
+/// The words of a helper that failed, which may stand on either output. Docker's protocol has them on the first, where
+/// the answer would be too: what looks like one is left out.
+fn shown_words(output: &[u8], words: &[u8], redactor: &Redactor) -> String {
+    let is_answer = serde_json::from_slice::<serde_json::Value>(output)
+        .map_or_else(|_| output.trim_ascii().starts_with(b"{"), |value| !value.is_string());
+    let output = if is_answer { &b""[..] } else { output };
+    let text = [words, output].map(String::from_utf8_lossy).join("\n");
+    let text = redactor.hide(&text, Text::Foreign);
+    let mut lines: Vec<&str> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.dedup();
+    let text = lines.join("; ");
+    let count = text.chars().count();
+    match count {
+        0 => String::new(),
+        1..=SHOWN_WORDS => format!(": {text}"),
+        _ => {
+            let start: String = text.chars().take(SHOWN_WORDS / 2).collect();
+            let end: String = text.chars().skip(count - SHOWN_WORDS / 2).collect();
+            format!(": {start} … {end}")
+        }
+    }
+}
+
 /// Runs a program with this on its standard input, and kills it where it goes on for too long or for ever. What is secret
 /// is never an argument: those can be seen by everybody.
-async fn ask(
-    program: &Path,
-    verb: &str,
-    input: &[u8],
-    patience: Duration,
-) -> Result<(ExitStatus, Output), String> {
+async fn ask(program: &Path, verb: &str, input: &[u8], patience: Duration) -> Result<Said, String> {
     let mut child = Command::new(program)
         .arg(verb)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("cannot be run: {error}"))?;
@@ -173,20 +221,48 @@ async fn ask(
     answer
 }
 
-async fn talk(child: &mut Child, input: &[u8]) -> Result<(ExitStatus, Output), String> {
+async fn talk(child: &mut Child, input: &[u8]) -> Result<Said, String> {
     let broken = |error: std::io::Error| format!("cannot be talked to: {error}");
-    if let Some(mut stdin) = child.stdin.take() {
-        // One that does not read its input may have an answer all the same.
-        drop(stdin.write_all(input).await);
-    }
+    let (mut stdin, stdout, stderr) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let mut output = Zeroizing::new(Vec::new());
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(OUTPUT_LIMIT + 1).read_to_end(&mut output).await.map_err(broken)?;
+    let mut words = Zeroizing::new(Vec::new());
+    let status = {
+        let mut listening = pin!(listen(stderr, &mut words));
+        let answering = async {
+            if let Some(mut stdin) = stdin.take() {
+                // One that does not read its input may have an answer all the same.
+                drop(stdin.write_all(input).await);
+            }
+            if let Some(stdout) = stdout {
+                stdout.take(OUTPUT_LIMIT + 1).read_to_end(&mut output).await.map_err(broken)?;
+            }
+            if output.len() as u64 > OUTPUT_LIMIT {
+                return Err(format!("prints more than {OUTPUT_LIMIT} bytes"));
+            }
+            child.wait().await.map_err(broken)
+        };
+        let mut answering = pin!(answering);
+        tokio::select! {
+            status = &mut answering => {
+                // Late words are only missing from an error.
+                drop(tokio::time::timeout(WORDS_GRACE, listening).await);
+                status?
+            }
+            () = &mut listening => answering.await?,
+        }
+    };
+    Ok(Said { status, output, words })
+}
+
+/// Reads to the end, so that the helper need not wait, and keeps the first bytes.
+async fn listen(stderr: Option<ChildStderr>, words: &mut Vec<u8>) {
+    let Some(mut stderr) = stderr else { return };
+    let mut piece = Zeroizing::new(vec![0; 4096]);
+    while let Ok(length @ 1..) = stderr.read(&mut piece).await {
+        let room = usize::try_from(OUTPUT_LIMIT).unwrap_or_default().saturating_sub(words.len());
+        words.extend(piece.iter().take(length.min(room)));
     }
-    if output.len() as u64 > OUTPUT_LIMIT {
-        return Err(format!("prints more than {OUTPUT_LIMIT} bytes"));
-    }
-    Ok((child.wait().await.map_err(broken)?, output))
 }
 
 #[cfg(test)]
@@ -231,9 +307,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failures_name_the_helper_and_nothing_that_it_printed() {
+    async fn helper_failure_tells_its_words_without_secrets() {
+        for (script, words) in [
+            ("echo 'run acme-login' >&2; exit 1", "failed (exit status: 1): run acme-login"),
+            ("echo 'run acme-login'; exit 1", "failed (exit status: 1): run acme-login"),
+            ("echo a >&2; echo b; exit 2", "failed (exit status: 2): a; b"),
+            ("printf '\\033[2Jx\\n' >&2; exit 1", "failed (exit status: 1): \\u{1b}[2Jx"),
+            ("echo password=canary >&2; exit 1", ": password=***"),
+            (
+                "echo 'bad https://u:canary@h/?k=canarycanary' >&2; exit 1",
+                ": bad https://***@h/?k=***",
+            ),
+            ("echo '{\"Secret\":\"canary\"}'; exit 1", "failed (exit status: 1)"),
+            ("echo '{\"Secret\":\"canary\"}' >&2; exit 1", "{\"Secret\":\"***\"}"),
+            ("sleep 60 2>&2 >/dev/null & echo why >&2; exit 1", ": why"),
+            ("seq 100000 >&2; exit 1", ": 1; 2; 3; "),
+        ] {
+            let error = asked(script).await.err().unwrap().chain();
+            assert!(error.contains(words), "{script}: {error}");
+            assert!(!error.contains("canary") && error.chars().count() < 600, "{script}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn failures_name_the_helper_and_no_answer() {
         for script in [
-            "echo canary; exit 1",
             "echo canary",
             "head -c 1000000 /dev/zero",
             r#"echo '{"Username":"canary\n","Secret":"x"}'"#,

@@ -7,20 +7,42 @@ use super::is_secret_parameter;
 /// The shortest text behind `Basic` or `Bearer` that is no word.
 const MIN_TOKEN: usize = 8;
 
+/// Names whose values are secret.
+const SECRET_NAMES: [&str; 9] = [
+    "access_token",
+    "identitytoken",
+    "passwd",
+    "password",
+    "refresh_token",
+    "registrytoken",
+    "secret",
+    "token",
+    "_state",
+];
+
 /// The ranges of such secrets, in any order.
 pub(super) fn find(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut previous = "";
+    let mut has_colon = false;
     let mut at = 0;
     for word in text.split_inclusive(is_between) {
         let start = at;
         at += word.len();
         let word = word.trim_end_matches(is_between);
         let is_scheme = ["basic", "bearer"].iter().any(|name| previous.eq_ignore_ascii_case(name));
-        if is_scheme && is_token(word) {
+        let is_value = has_colon && !word.is_empty() && word != ":" && is_secret_name(previous);
+        if is_value || (is_scheme && is_token(word)) {
             found.push(start..start + word.len());
         }
-        if !word.is_empty() {
+        if let Some((name, value)) = word.split_once('=')
+            && is_secret_name(name)
+        {
+            found.push(start + word.len() - value.len()..start + word.len());
+        }
+        // In JSON the name, the colon and the value are three words.
+        has_colon = word == ":" || (has_colon && word.is_empty());
+        if !word.is_empty() && word != ":" {
             previous = word.rsplit(['=', ':']).next().unwrap_or(word);
         }
         found.extend(
@@ -37,6 +59,11 @@ pub(super) fn find(text: &str) -> Vec<Range<usize>> {
 fn is_between(c: char) -> bool {
     c.is_whitespace()
         || matches!(c, '"' | '\'' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | '|' | '\\')
+}
+
+fn is_secret_name(name: &str) -> bool {
+    let name = name.trim_start_matches('-');
+    SECRET_NAMES.iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
 fn is_token(word: &str) -> bool {
