@@ -180,15 +180,19 @@ impl Settings {
     }
 
     /// Where the credential for a registry is kept.
-    pub(super) async fn keeper(&self, registry: &str) -> Result<Keeper> {
+    pub(super) async fn keeper(&self, registry: &str, namespace: Option<&str>) -> Result<Keeper> {
         let authfile = self.registry.authfile.clone();
-        Keeper::of(registry, authfile, &Environment::from_process()).await
+        Keeper::of(registry, namespace, authfile, &Environment::from_process()).await
     }
 
     /// The first place that has a word about a registry for the commands to come.
-    pub(super) async fn credential_holder(&self, registry: &str) -> Option<String> {
+    pub(super) async fn credential_holder(
+        &self,
+        registry: &str,
+        namespace: Option<&str>,
+    ) -> Option<String> {
         let options = CredentialOptions { explicit: None, ..self.credential_options().ok()? };
-        Credentials::new(options).ok()?.holder(registry).await
+        Credentials::new(options).ok()?.holder(registry, namespace).await
     }
 
     /// Directory of the local store, for commands that cannot do without it.

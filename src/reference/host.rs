@@ -1,6 +1,6 @@
 //! A registry alone, as people name it where no repository matters: `ghcr.io`, `localhost:5000`, `https://h.example/v2/`.
 
-use super::parse::{HUB, OLD_HUB, check_host};
+use super::parse::{HUB, OLD_HUB, check_host, check_path};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where Docker Hub answers.
@@ -38,6 +38,23 @@ pub fn registry_only(text: &str) -> Result<String> {
     Ok(host.to_owned())
 }
 
+/// Reads the name of a registry, and of a namespace or repository in it where one follows: `quay.io/team`.
+///
+/// # Errors
+/// [`ErrorKind::Reference`], also for a tag or digest.
+pub fn registry_and_namespace(text: &str) -> Result<(String, Option<String>)> {
+    let (host, path) = text.split_once('/').unwrap_or((text, ""));
+    if text.contains("://") || text.contains('@') || path.trim_end_matches('/').is_empty() {
+        return Ok((registry_only(text)?, None));
+    }
+    let registry = registry_only(host)?;
+    let namespace = path.trim_end_matches('/');
+    check_path(namespace).map_err(|why| {
+        Error::new(ErrorKind::Reference, format!("namespace '{text}'")).because(why)
+    })?;
+    Ok((registry, Some(namespace.to_owned())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,8 +89,33 @@ mod tests {
             assert!(error.to_string().contains(why), "{bad}: {error}");
         }
         for secret in ["https://user:canary@h.example/", "user:canary@h.example", "canary@"] {
-            let error = registry_only(secret).unwrap_err();
-            assert!(!error.to_string().contains("canary"), "{error}");
+            for error in
+                [registry_only(secret).unwrap_err(), registry_and_namespace(secret).unwrap_err()]
+            {
+                assert!(!error.to_string().contains("canary"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn namespace_follows_the_registry() {
+        let read = |text: &str| {
+            let (registry, namespace) = registry_and_namespace(text)?;
+            Ok::<_, Error>(format!("{registry} {}", namespace.unwrap_or_default()))
+        };
+        for (text, found) in [
+            ("quay.io/team", "quay.io team"),
+            ("quay.io/team/app/", "quay.io team/app"),
+            ("localhost:5000/a", "localhost:5000 a"),
+            ("docker.io/team", "docker.io team"),
+            ("quay.io/", "quay.io "),
+            ("https://index.docker.io/v1/", "docker.io "),
+        ] {
+            assert_eq!(read(text).unwrap(), found, "{text}");
+        }
+        for bad in ["quay.io/Team", "quay.io/a//b", "quay.io/a:1", "team/app", "https://q.io/team"]
+        {
+            assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::Reference, "{bad}");
         }
     }
 }

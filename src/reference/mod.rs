@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use self::digest_tag::{digest_tags, is_digest_tag, is_pinned};
-pub use self::host::registry_only;
+pub use self::host::{registry_and_namespace, registry_only};
 use self::parse::{check_path, check_tag, parse, without_user};
 use crate::content::Name;
 use crate::digest::Digest;

@@ -199,7 +199,7 @@ async fn what_is_missing_and_nobody_can_be_asked_for_is_a_usage_error() {
     cli.run(&login(&host)).await.expect(2, "the password is empty");
     cli.run_on("a\nb\n", &login(&host)).await.expect(2, "control characters");
     cli.run(&["login", "--password-stdin", &host]).await.expect(2, "--username");
-    cli.run(&["login", &format!("{host}/app")]).await.expect(2, "a registry alone");
+    cli.run(&["login", &format!("https://{host}/app")]).await.expect(2, "a registry alone");
     assert!(registry.server.requests().is_empty());
     let typed = ["login", "-u", "user", "-p", "pass", &host];
     cli.run(&typed).await.expect(0, "--password-stdin keeps it to yourself");
@@ -226,4 +226,72 @@ async fn a_password_is_not_shown_while_it_is_typed() {
         running.wait().await.expect(code, "password: \nerror: login: interrupted");
         assert!(terminal.echoes(), "the terminal is as before");
     }
+}
+
+#[tokio::test]
+async fn login_namespace_keeps_its_own_key_and_longest_match_wins() {
+    let server = Server::start(|request| match request.header("authorization") {
+        None => Reply::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\""),
+        Some(_) => Reply::json(200, &json!({"tags": ["1"]})),
+    })
+    .await;
+    let (cli, host) = (Cli::new(), server.host());
+    let file = cli.home().join(".docker/config.json");
+    for (password, name) in [("host", host.clone()), ("team", format!("{host}/team"))] {
+        cli.run_on(password, &login(&name)).await.expect(0, &format!("logged in to {name}; "));
+    }
+    let entry = |password: &str| json!({"auth": STANDARD.encode(format!("user:{password}"))});
+    let team = format!("{host}/team");
+    let both = json!({"auths": {&host: entry("host"), &team: entry("team")}});
+    assert_eq!(read(&file), both);
+    for (repository, password) in [("team/app", "team"), ("teams/app", "host"), ("app", "host")] {
+        server.forget();
+        cli.run(&["tags", &format!("{host}/{repository}")]).await.expect(0, "");
+        let sent = server.requests().pop().unwrap();
+        let expected = format!("Basic {}", STANDARD.encode(format!("user:{password}")));
+        assert_eq!(sent.header("authorization"), Some(expected.as_str()), "{repository}");
+    }
+    cli.run(&["logout", &team]).await.expect(0, &format!("logged out of {team}; "));
+    assert_eq!(read(&file), json!({"auths": {&host: entry("host")}}));
+    cli.run(&["logout", &team]).await.expect(0, "not logged in");
+    cli.run(&["login", "-u", "user", &format!("{host}/Team")]).await.expect(2, "lowercase");
+}
+
+#[tokio::test]
+async fn login_namespace_at_helper_has_its_own_key() {
+    let server = Server::start(|request| match request.header("authorization") {
+        None => Reply::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\""),
+        Some(_) => Reply::json(200, &json!({"tags": ["1"]})),
+    })
+    .await;
+    let (cli, host) = (Cli::new(), server.host());
+    let bin = cli.dir().join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::create_dir_all(cli.home().join(".docker")).unwrap();
+    // A file for each key.
+    let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\nin=$(cat)\n\
+        key=$(echo \"$in\" | sed 's/.*ServerURL\":\"//; s/\".*//' | tr '/:' '__')\n\
+        case $1 in store) echo \"$in\" > \"$key\";; erase) rm \"$key\";;\n\
+        get) [ -e \"$key\" ] && cat \"$key\" || { echo credentials not found; exit 1; };; esac\n";
+    let helper = bin.join("docker-credential-keys");
+    std::fs::write(&helper, script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&helper, mode).unwrap();
+    let file = cli.home().join(".docker/config.json");
+    std::fs::write(&file, r#"{"credsStore":"keys"}"#).unwrap();
+    let cli = cli.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    let team = format!("{host}/team");
+    for (password, name) in [("host", &host), ("team", &team)] {
+        cli.run_on(password, &login(name)).await.expect(0, "docker-credential-keys");
+    }
+    assert_eq!(read(&file)["auths"], json!({&host: {}, &team: {}}));
+    for (repository, password) in [("team/app", "team"), ("app", "host")] {
+        server.forget();
+        cli.run(&["tags", &format!("{host}/{repository}")]).await.expect(0, "");
+        let sent = server.requests().pop().unwrap();
+        let expected = format!("Basic {}", STANDARD.encode(format!("user:{password}")));
+        assert_eq!(sent.header("authorization"), Some(expected.as_str()), "{repository}");
+    }
+    cli.run(&["logout", &team]).await.expect(0, "logged out");
+    assert_eq!(read(&file)["auths"], json!({&host: {}}));
 }

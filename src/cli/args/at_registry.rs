@@ -4,8 +4,8 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct Login {
-    /// Registry: ghcr.io, localhost:5000, docker.io
-    #[arg(value_name = "HOST")]
+    /// Registry, or a namespace in it: ghcr.io, localhost:5000, quay.io/team
+    #[arg(value_name = "HOST[/NAMESPACE]")]
     pub(crate) registry: String,
     /// User; asked for where there is a terminal
     #[arg(short, long, value_name = "USER")]
@@ -20,8 +20,8 @@ pub(crate) struct Login {
 
 #[derive(Debug, Args)]
 pub(crate) struct Logout {
-    /// Registry: ghcr.io, localhost:5000, docker.io
-    #[arg(value_name = "HOST")]
+    /// Registry, or a namespace in it: ghcr.io, localhost:5000, quay.io/team
+    #[arg(value_name = "HOST[/NAMESPACE]")]
     pub(crate) registry: String,
 }
 

@@ -8,14 +8,15 @@ use crate::cli::prompt;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, unless_cancelled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::reference::registry_only;
+use crate::reference::registry_and_namespace;
 use crate::registry::credentials::{Credential, Keeper, typed};
 use crate::secret::Secret;
 
 pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<ExitCode> {
-    let registry = registry_only(&args.registry)?;
+    let (registry, namespace) = registry_and_namespace(&args.registry)?;
+    let (namespace, name) = (namespace.as_deref(), full_name(&registry, namespace.as_deref()));
     let work = async {
-        let keeper = settings.keeper(&registry).await?;
+        let keeper = settings.keeper(&registry, namespace).await?;
         let credential = credential(&args, &registry, settings).await?;
         let welcome = settings.client_as(&registry, credential.clone())?.log_in(&registry).await?;
         if !welcome.asked {
@@ -24,10 +25,10 @@ pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<E
         let credential = lasting(credential, welcome.identity);
         keeper.keep(&credential).await?;
         if !settings.quiet {
-            note(&format!("logged in to {registry}; {}", kept(&keeper, &credential)));
+            note(&format!("logged in to {name}; {}", kept(&keeper, &credential)));
         }
-        if let Some(holder) = rival(&keeper, &registry, settings).await {
-            tracing::warn!("{holder} has a credential for {registry} too, and is asked first");
+        if let Some(holder) = rival(&keeper, &registry, namespace, settings).await {
+            tracing::warn!("{holder} has a credential for {name} too, and is asked first");
         }
         Ok(ExitCode::SUCCESS)
     };
@@ -35,20 +36,26 @@ pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<E
 }
 
 pub(in crate::cli) async fn log_out(args: Logout, settings: &Settings) -> Result<ExitCode> {
-    let registry = registry_only(&args.registry)?;
-    let keeper = settings.keeper(&registry).await?;
+    let (registry, namespace) = registry_and_namespace(&args.registry)?;
+    let (namespace, name) = (namespace.as_deref(), full_name(&registry, namespace.as_deref()));
+    let keeper = settings.keeper(&registry, namespace).await?;
     let known = keeper.forget().await?;
     if !settings.quiet {
         note(&if known {
-            format!("logged out of {registry}; {keeper} has nothing for it any more")
+            format!("logged out of {name}; {keeper} has nothing for it any more")
         } else {
-            format!("not logged in to {registry}; {keeper} has nothing for it")
+            format!("not logged in to {name}; {keeper} has nothing for it")
         });
     }
-    if let Some(holder) = rival(&keeper, &registry, settings).await {
-        tracing::warn!("{holder} still has a credential for {registry}");
+    if let Some(holder) = rival(&keeper, &registry, namespace, settings).await {
+        tracing::warn!("{holder} still has a credential for {name}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The registry and its namespace, as they were typed.
+fn full_name(registry: &str, namespace: Option<&str>) -> String {
+    namespace.map_or(registry.to_owned(), |namespace| format!("{registry}/{namespace}"))
 }
 
 /// What was typed, here or at the terminal.
@@ -105,7 +112,12 @@ fn kept(keeper: &Keeper, credential: &Credential) -> String {
 }
 
 /// Another place that has a word about the registry before the one that was changed.
-async fn rival(keeper: &Keeper, registry: &str, settings: &Settings) -> Option<String> {
-    let holder = settings.credential_holder(registry).await?;
+async fn rival(
+    keeper: &Keeper,
+    registry: &str,
+    namespace: Option<&str>,
+    settings: &Settings,
+) -> Option<String> {
+    let holder = settings.credential_holder(registry, namespace).await?;
     (holder != keeper.file().display().to_string()).then_some(holder)
 }

@@ -31,13 +31,26 @@ impl<'a> Config<'a> {
         serde_json::from_slice(text)
     }
 
-    /// The name of the helper that keeps the credential, and the key to ask it for; no entry counts beside it.
+    /// The name of the helper that keeps the credential, and the key to ask it for; no entry counts beside it, but that of
+    /// a namespace that is nearer than the helper's key.
     pub(super) fn helper(&self, wanted: &Wanted<'_>) -> Option<(String, String)> {
         let own = self.cred_helpers.as_ref().and_then(|map| wanted.choose(map, false));
         let helper = match (own, &self.creds_store) {
             (Some((key, name)), _) => (name.clone(), key.to_owned()),
             (None, Some(name)) => (name.clone(), wanted.server_key().to_owned()),
             (None, None) => return None,
+        };
+        let nearest = self.auths.as_ref().and_then(|map| wanted.choose(map, false));
+        let helper = match nearest {
+            Some((key, entry)) if wanted.is_nearer(key, &helper.1) => {
+                // A login for the namespace leaves `{}` where the helper keeps its secret.
+                let is_kept_there = entry.get().trim_matches(['{', '}', ' ', '\t', '\n', '\r']);
+                if !is_kept_there.is_empty() {
+                    return None;
+                }
+                (helper.0, key.to_owned())
+            }
+            _ => helper,
         };
         // An empty name means that the host's entry is in `auths` although there is a store for the rest.
         Some(helper).filter(|(name, _)| !name.is_empty())

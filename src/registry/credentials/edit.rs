@@ -18,7 +18,7 @@ pub(super) fn with_entry(
     entry: &str,
 ) -> serde_json::Result<Zeroizing<String>> {
     let (mut file, mut auths) = take_apart(text)?;
-    let key = wanted.server_key();
+    let key = &*wanted.own_key();
     auths.set(key, entry.to_owned().into());
     while let Some(other) = auths.find(wanted).filter(|found| found != key) {
         auths.remove(&other);
@@ -61,8 +61,12 @@ fn put_together(file: &mut Object<'_>, auths: &Object<'_>) -> Zeroizing<String> 
 struct Object<'a>(Vec<(String, Cow<'a, str>)>);
 
 impl<'a> Object<'a> {
-    /// The key that would be found for the registry as a whole.
+    /// The key that would be found for the registry as a whole, or the one of the namespace alone.
     fn find(&self, wanted: &Wanted<'_>) -> Option<String> {
+        if wanted.is_namespace() {
+            let own = wanted.own_key();
+            return self.0.iter().any(|(key, _)| *key == own).then(|| own.into_owned());
+        }
         let map = self.0.iter().map(|(key, value)| (key.clone(), value));
         let map: BTreeMap<String, &Cow<'_, str>> = map.collect();
         wanted.choose(&map, false).map(|(key, _)| key.to_owned())
@@ -178,6 +182,16 @@ mod tests {
             assert!(with_entry(bad, &wanted, "{}").is_err(), "{bad}");
             assert!(without_entry(bad, &wanted).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn namespace_entry_is_its_own() {
+        let wanted = Wanted::new("b.example", "team");
+        let more = with_entry(DOCKERS, &wanted, "1").unwrap();
+        let added = "\"a.example/team\": {},\n\t\t\"b.example/team\": 1";
+        assert_eq!(*more, DOCKERS.replace("\"a.example/team\": {}", added));
+        assert_eq!(*without_entry(&more, &wanted).unwrap().unwrap(), DOCKERS);
+        assert!(without_entry(DOCKERS, &wanted).unwrap().is_none(), "the host's entry stays");
     }
 
     proptest! {

@@ -22,6 +22,8 @@ const ELSEWHERE: &str = "{}";
 /// Where the credential for one registry is kept.
 pub struct Keeper {
     registry: String,
+    /// The part of it that the credential is for; empty for all of it.
+    namespace: String,
     path: PathBuf,
     /// The helper, and the key that it knows the registry by.
     helper: Option<(Helper, String)>,
@@ -35,6 +37,7 @@ impl Keeper {
     /// kept need not be asked for.
     pub async fn of(
         registry: &str,
+        namespace: Option<&str>,
         authfile: Option<PathBuf>,
         environment: &Environment,
     ) -> Result<Self> {
@@ -43,7 +46,8 @@ impl Keeper {
             Error::new(ErrorKind::Store, "credentials")
                 .because("neither --authfile, DOCKER_CONFIG nor HOME says where to keep them")
         })?;
-        let mut keeper = Self { registry: registry.to_owned(), path, helper: None };
+        let namespace = namespace.unwrap_or_default().to_owned();
+        let mut keeper = Self { registry: registry.to_owned(), namespace, path, helper: None };
         let programs = environment.path.clone().unwrap_or_default();
         keeper.helper = keeper.find_helper(&programs).await?;
         Ok(keeper)
@@ -61,9 +65,11 @@ impl Keeper {
             }
             None => Entry::text_of(credential),
         };
-        let wanted = self.registry.clone();
+        let (registry, namespace) = (self.registry.clone(), self.namespace.clone());
         let written = self
-            .change(move |text| edit::with_entry(text, &Wanted::new(&wanted, ""), &entry).map(Some))
+            .change(move |text| {
+                edit::with_entry(text, &Wanted::new(&registry, &namespace), &entry).map(Some)
+            })
             .await;
         match written {
             // Only docker's own listings would miss it.
@@ -82,9 +88,10 @@ impl Keeper {
         if !self.path.exists() {
             return Ok(known);
         }
-        let wanted = self.registry.clone();
-        let changed =
-            self.change(move |text| edit::without_entry(text, &Wanted::new(&wanted, ""))).await?;
+        let (registry, namespace) = (self.registry.clone(), self.namespace.clone());
+        let changed = self
+            .change(move |text| edit::without_entry(text, &Wanted::new(&registry, &namespace)))
+            .await?;
         Ok(known || changed)
     }
 
@@ -109,9 +116,12 @@ impl Keeper {
         let text = text.await.map_err(|error| self.fail(ErrorKind::Denied).caused_by(error))?;
         let config = Config::parse(&text, false)
             .map_err(|error| self.fail(ErrorKind::Denied).because(where_malformed(&error)))?;
+        // Which helper is the host's matter; it keeps each namespace under a key of its own.
         let Some((name, key)) = config.helper(&Wanted::new(&self.registry, "")) else {
             return Ok(None);
         };
+        let wanted = Wanted::new(&self.registry, &self.namespace);
+        let key = if wanted.is_namespace() { wanted.own_key().into_owned() } else { key };
         Ok(Some((Helper::find(&name, programs)?, key)))
     }
 

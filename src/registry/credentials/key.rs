@@ -1,5 +1,6 @@
 //! Which key of an auth file is meant for a repository: exactly its host and port, never a part of a name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Docker Hub's key in docker's files, and what helpers know it by.
@@ -22,6 +23,27 @@ impl<'a> Wanted<'a> {
     /// What the store of all credentials is asked for, as `docker login` filled it.
     pub(super) fn server_key(&self) -> &'a str {
         if self.is_hub() { HUB_KEY } else { self.registry }
+    }
+
+    /// The key that a login keeps its credential under: the namespace's where it is for one.
+    pub(super) fn own_key(&self) -> Cow<'a, str> {
+        if self.repository.is_empty() {
+            self.server_key().into()
+        } else {
+            format!("{}/{}", self.registry, self.repository).into()
+        }
+    }
+
+    /// Whether `key` is the one of a namespace, and nearer to the repository than `other`.
+    pub(super) fn is_nearer(&self, key: &str, other: &str) -> bool {
+        let is_own = |key: &str| self.namespaces().any(|own| own == key);
+        let is_namespace = is_own(key) && key.len() > self.registry.len();
+        is_namespace && (!is_own(other) || key.len() > other.len())
+    }
+
+    /// Whether it is for less than the whole registry.
+    pub(super) fn is_namespace(&self) -> bool {
+        !self.repository.is_empty()
     }
 
     /// The value whose key is the best for the repository, and that key.

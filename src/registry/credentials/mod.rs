@@ -219,9 +219,9 @@ impl Credentials {
 }
 
 impl Credentials {
-    /// The first place that has a word about a registry, for people; one that cannot be read has none.
-    pub async fn holder(&self, registry: &str) -> Option<String> {
-        let wanted = Wanted::new(registry, "");
+    /// The first place that has a word about a registry or a namespace in it, for people; one that cannot be read has none.
+    pub async fn holder(&self, registry: &str, namespace: Option<&str>) -> Option<String> {
+        let wanted = Wanted::new(registry, namespace.unwrap_or_default());
         for file in &self.files {
             if !matches!(file.look_up(&wanted).await, Ok(Found::Nothing) | Err(_)) {
                 return Some(file.to_string());
