@@ -29,7 +29,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
 use crate::document::{Content, Document, Manifest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Compression, decompress};
+use crate::layer::{Compression, decompress, is_unsupported};
 
 /// What is copied at once, in bytes.
 const PIECE: usize = 256 << 10;
@@ -181,11 +181,18 @@ impl Tar<'_> {
         self.at += header(name, 0, modified).len() as u64;
         let start = self.at;
         let compressed = Reading { shelf: self.of.shelf()?, at: slot.start(), left: slot.size };
-        let mut inside = inflated(compressed).map_err(|error| what().caused_by(error))?;
+        let fail = |error: io::Error| {
+            if is_unsupported(&error) {
+                return Error::new(ErrorKind::Unsupported, format!("layer {}", layer.digest))
+                    .because(error.to_string());
+            }
+            what().caused_by(error)
+        };
+        let mut inside = inflated(compressed).map_err(fail)?;
         let mut hasher = Hasher::new(diff_id.algorithm()?);
         let mut piece = vec![0; PIECE];
         loop {
-            let read = inside.read(&mut piece).map_err(|error| what().caused_by(error))?;
+            let read = inside.read(&mut piece).map_err(fail)?;
             let Some(piece) = piece.get(..read).filter(|piece| !piece.is_empty()) else { break };
             hasher.update(piece);
             self.write(piece)?;
@@ -209,7 +216,7 @@ impl Tar<'_> {
 fn inflated<'a>(mut layer: Reading<'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut start = Vec::new();
     layer.by_ref().take(Compression::LOOK_AT as u64).read_to_end(&mut start)?;
-    let unread = |name| io::Error::other(format!("is compressed with {name}"));
+    let unread = |unread| io::Error::new(io::ErrorKind::Unsupported, format!("{unread}"));
     let compression = Compression::of(&start).map_err(unread)?;
     decompress(compression, io::Cursor::new(start).chain(layer))
 }

@@ -12,7 +12,7 @@ use super::tarball::{Lack, Tarball};
 use super::unusable;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Compression, Inflation, decompress_among};
+use crate::layer::{Compression, Inflation, decompress_among, is_unsupported};
 
 /// Bytes of one layer that are decompressed to learn how many there are.
 const LIMIT: u64 = 1 << 40;
@@ -69,13 +69,19 @@ impl Layers {
         span: Range<u64>,
         stop: &CancellationToken,
     ) -> Result<Piece> {
-        let fail = |error: io::Error| unusable(name, "cannot be read").caused_by(error);
+        let fail = |error: io::Error| {
+            if is_unsupported(&error) {
+                let why = format!("layer `{name}` {error}");
+                return Error::new(ErrorKind::Unsupported, "archive").because(why);
+            }
+            unusable(name, "cannot be read").caused_by(error)
+        };
         let mut start = vec![0; Compression::LOOK_AT];
         let length = span.end - span.start;
         let read = tar.read_at(&mut start, span.start).map_err(fail)?;
         start.truncate(read.min(usize::try_from(length).unwrap_or(usize::MAX)));
-        let compression = Compression::of(&start).map_err(|other| {
-            let why = format!("layer `{name}` is compressed with {other}");
+        let compression = Compression::of(&start).map_err(|unread| {
+            let why = format!("layer `{name}` {unread}");
             Error::new(ErrorKind::Unsupported, "archive").because(why)
         })?;
         if compression == Compression::Plain {

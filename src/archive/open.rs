@@ -9,7 +9,7 @@ use std::path::Path;
 use super::spool::{Spool, SpoolError};
 use super::tarball::Tarball;
 use crate::error::{Error, ErrorKind, Matter, Result};
-use crate::layer::{Compression, decompress};
+use crate::layer::{Compression, decompress, is_unsupported};
 
 /// Opens the file, or standard input for `-`, as a tar that can be read in any order.
 pub(super) fn open(path: &Path, place: &str) -> Result<Tarball> {
@@ -31,8 +31,11 @@ pub(super) fn open(path: &Path, place: &str) -> Result<Tarball> {
             .because("is a directory; an image layout is oci:PATH"));
     }
     let start = first_bytes(&file).map_err(fail)?;
-    let compression = Compression::of(&start).map_err(|name| {
-        let why = format!("is compressed with {name}; unpack it with `{name} -d` first");
+    let compression = Compression::of(&start).map_err(|unread| {
+        let why = match unread.program() {
+            Some(name) => format!("{unread}; unpack it with `{name} -d` first"),
+            None => unread.to_string(),
+        };
         Error::new(ErrorKind::Unsupported, "archive").at(place).because(why)
     })?;
     // Standard input may be a file too, and may have been read by somebody else before.
@@ -60,6 +63,9 @@ pub(super) fn open(path: &Path, place: &str) -> Result<Tarball> {
 
 /// The error for what is no tar, or cannot be read.
 fn unreadable(place: &str, error: io::Error) -> Error {
+    if is_unsupported(&error) {
+        return Error::new(ErrorKind::Unsupported, "archive").at(place).because(error.to_string());
+    }
     let what = match error.kind() {
         io::ErrorKind::InvalidData => "archive",
         _ => "read the archive",

@@ -19,6 +19,7 @@ pub(crate) use self::looking::{Blob, History, Look};
 pub(crate) use self::moving::{Copy, Moving, Pull, Push};
 pub(crate) use self::serving::Serve;
 pub(crate) use self::unpack::{Export, Layers, Unpack};
+use crate::layer::LARGEST_WINDOW;
 
 /// Heading of the options that say how to reach a registry.
 const REGISTRY: &str = "Registry options";
@@ -39,6 +40,9 @@ const LOCAL: [&str; 12] = [
     "help",
 ];
 
+/// Verbs that read what is inside layers or compressed archives.
+const INFLATING: [&str; 7] = ["pull", "push", "copy", "save", "load", "unpack", "export"];
+
 /// The command line. Options for registries are taken everywhere, so that an alias may hold them, and shown where they
 /// matter.
 pub(crate) fn command() -> Command {
@@ -46,10 +50,17 @@ pub(crate) fn command() -> Command {
     // Only then do the verbs know the options that all have.
     command.build();
     for verb in command.get_subcommands_mut() {
+        if !INFLATING.contains(&verb.get_name()) {
+            let all = std::mem::take(verb);
+            *verb = all.mut_args(|arg| {
+                let hide = arg.get_id() == "zstd_window" || arg.is_hide_set();
+                arg.hide(hide)
+            });
+        }
         if LOCAL.contains(&verb.get_name()) {
             let all = std::mem::take(verb);
             *verb = all.mut_args(|arg| {
-                let hide = arg.get_help_heading() == Some(REGISTRY);
+                let hide = arg.get_help_heading() == Some(REGISTRY) || arg.is_hide_set();
                 arg.hide(hide)
             });
         }
@@ -108,8 +119,28 @@ pub(crate) struct Common {
     /// How to show progress
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressKind,
+    /// Largest window that a zstd layer or archive may take in memory, to 2G [default: 512M]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = zstd_window)]
+    pub(crate) zstd_window: Option<u64>,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+}
+
+/// As zstd counts them: `1G` is 1 GiB.
+fn zstd_window(text: &str) -> Result<u64, String> {
+    let bare = text.trim_end_matches(['b', 'B']).trim_end_matches(['i', 'I']);
+    let (number, shift) = match bare.chars().last() {
+        Some('k' | 'K') => (bare.get(..bare.len() - 1), 10),
+        Some('m' | 'M') => (bare.get(..bare.len() - 1), 20),
+        Some('g' | 'G') => (bare.get(..bare.len() - 1), 30),
+        _ => (Some(bare), 0),
+    };
+    let digits = number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let bytes = digits.and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(1 << shift));
+    match bytes {
+        Some(bytes @ 1..=LARGEST_WINDOW) => Ok(bytes),
+        _ => Err("expected something like 1G, and no more than 2G".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -57,6 +57,9 @@ pub fn main() -> ExitCode {
     };
     output::choose_colour(cli.common.color);
     output::start_log(cli.common.verbose, cli.common.quiet);
+    if let Some(bytes) = cli.common.zstd_window {
+        crate::layer::limit_zstd_window(bytes);
+    }
     match run(cli) {
         Ok(code) => code,
         Err(error) => exit::report(&error),

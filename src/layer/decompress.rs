@@ -4,13 +4,14 @@ use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::read::MultiGzDecoder;
+use super::gzip::Members;
+use super::header::{Found, Header};
+use super::input::BLOCK;
+use super::unread::{self, Unread};
+use super::zstd_frames::Frames;
 
 /// What is read from the compressed side at once, in bytes.
 const PIECE: usize = 64 << 10;
-
-/// The largest window that a zstd frame may ask for, as a power of two: what `zstd` itself takes without `--long`.
-const WINDOW_LOG: u32 = 27;
 
 /// Bytes that may come out of any blob, or of all that belong together.
 const HARMLESS: u64 = 1 << 30;
@@ -31,22 +32,34 @@ pub enum Compression {
 
 impl Compression {
     /// Bytes from the start that [`Compression::of`] wants to see.
-    pub const LOOK_AT: usize = 6;
+    pub const LOOK_AT: usize = unread::LOOK_AT;
 
     /// Recognises it by the first bytes: what a name or media type says is often wrong.
     ///
     /// # Errors
-    /// The name of a compression that is known but not read.
-    pub fn of(start: &[u8]) -> Result<Self, &'static str> {
+    /// What is known but not read.
+    pub fn of(start: &[u8]) -> Result<Self, Unread> {
         match start {
-            [0x1f, 0x8b, ..] => Ok(Self::Gzip),
+            [0x1f, 0x8b, ..] => return Ok(Self::Gzip),
             // A frame, or one that is to be skipped (zstd:chunked begins so at times).
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => Err("xz"),
-            [b'B', b'Z', b'h', ..] => Err("bzip2"),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                return Ok(Self::Zstd);
+            }
+            _ => {}
+        }
+        // A tar begins with the name of a file, which may be any.
+        let is_tar =
+            start.get(..BLOCK).is_some_and(|block| matches!(Header::find(block), Found::Header(_)));
+        match Unread::of_start(start) {
+            Some(unread) if !is_tar => Err(unread),
             _ => Ok(Self::Plain),
         }
     }
+}
+
+/// Whether reading failed because of something that is right and not supported, as a window beyond the limit.
+pub(crate) fn is_unsupported(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported && error.get_ref().is_some()
 }
 
 /// How much came out of blobs for how much that went in: of one, or of all that belong together.
@@ -121,11 +134,9 @@ impl<'a> Guarded<'a> {
         let counted = Counted { bytes, inflation: inflation.clone() };
         let buffered = BufReader::with_capacity(PIECE, counted);
         let inside: Box<dyn Read + Send + 'a> = if compression == Compression::Zstd {
-            let mut decoder = zstd::Decoder::with_buffer(buffered)?;
-            decoder.window_log_max(WINDOW_LOG)?;
-            Box::new(decoder)
+            Box::new(Frames::new(buffered)?)
         } else {
-            Box::new(MultiGzDecoder::new(buffered))
+            Box::new(Members::new(buffered))
         };
         Ok(Self { inside, inflation })
     }
@@ -157,6 +168,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::layer::{Device, Entry, Kind, Time};
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -185,21 +197,9 @@ mod tests {
     #[test]
     fn what_is_cut_off_is_an_error() {
         for blob in [gzip(b"some bytes"), zstd::encode_all(&b"some bytes"[..], 1).unwrap()] {
-            for length in Compression::LOOK_AT..blob.len() {
+            for length in 6..blob.len() {
                 assert!(read(&blob[..length]).is_err(), "{length} of {}", blob.len());
             }
-        }
-    }
-
-    #[test]
-    fn a_window_that_takes_gigabytes_is_refused() {
-        // A frame that asks for a window of this size, and one block of a repeated byte.
-        let frame = |window_log: u8| {
-            [&[0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3, 0x43, 0, 0, b'x'][..]].concat()
-        };
-        assert_eq!(read(&frame(27)).unwrap(), b"xxxxxxxx");
-        for window_log in [28, 31, 41] {
-            assert!(read(&frame(window_log)).unwrap_err().to_string().contains("memory"));
         }
     }
 
@@ -237,8 +237,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_and_not_read_has_a_name() {
-        assert_eq!(Compression::of(b"\xfd7zXZ\0"), Err("xz"));
-        assert_eq!(Compression::of(b"BZh91A"), Err("bzip2"));
+    fn contents_of_other_programs_are_recognized_unless_a_tar_begins_so() {
+        let tar = |name: &[u8]| {
+            let entry = Entry {
+                path: name.to_vec(),
+                kind: Kind::Fifo,
+                mode: 0,
+                uid: 0,
+                gid: 0,
+                mtime: Time::default(),
+                size: 0,
+                link: Vec::new(),
+                device: Device::default(),
+                xattrs: Vec::new(),
+            };
+            crate::layer::header(&entry)
+        };
+        let erofs = [&[0; 1024][..], b"\xe2\xe1\xf5\xe0"].concat();
+        for (start, told) in [
+            (&b"\xfd7zXZ\0"[..], "is compressed with xz"),
+            (b"BZh91A", "is compressed with bzip2"),
+            (b"\x04\x22\x4d\x18", "is compressed with lz4"),
+            (b"LZIP\x01", "is compressed with lzip"),
+            (b"hsqsdata", "is a squashfs file system"),
+            (b"\0asm\x01\0\0\0", "is a WebAssembly module"),
+            (&erofs, "is an erofs file system"),
+        ] {
+            assert_eq!(Compression::of(start).unwrap_err().to_string(), told);
+            if start.len() < 20 && !start.contains(&0) {
+                assert_eq!(Compression::of(&tar(start)), Ok(Compression::Plain), "{told}");
+            }
+        }
+        assert_eq!(Compression::of(&erofs[..1027]), Ok(Compression::Plain));
     }
 }

@@ -12,7 +12,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Manifest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{DiffId, Entries, Inflation, Limits};
+use crate::layer::{DiffId, Entries, Inflation, Limits, Unread};
 
 /// Inflated pieces of a layer that may wait to be read: enough to go on while many small files are made, and through
 /// to the next layer.
@@ -59,15 +59,11 @@ impl<'a> LayerBlob<'a> {
         if config.os == "windows" {
             return refuse(ErrorKind::Unsupported, "is an image for Windows".to_owned());
         }
+        Self::check_types(image, manifest)?;
         let (layers, diff_ids) = (&manifest.layers, &config.rootfs.diff_ids);
         if layers.len() != diff_ids.len() {
             let why = format!("has {} layers and {} diff_ids", layers.len(), diff_ids.len());
             return refuse(ErrorKind::Document, why);
-        }
-        if let Some(layer) =
-            layers.iter().find(|layer| layer.media_type.as_str().ends_with("+encrypted"))
-        {
-            return refuse(ErrorKind::Unsupported, format!("layer {} is encrypted", layer.digest));
         }
         let blob = |(layer, diff_id): (&Descriptor, &Digest)| LayerBlob {
             name: format!("layer {}", layer.digest),
@@ -76,6 +72,26 @@ impl<'a> LayerBlob<'a> {
             open: open(layer),
         };
         Ok(layers.iter().zip(diff_ids).map(blob).collect())
+    }
+
+    /// Sees to it that no layer is of a type that is known and not read; `image` is for errors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] naming the layer.
+    pub fn check_types(image: &str, manifest: &Manifest) -> Result<()> {
+        for layer in &manifest.layers {
+            let media_type = layer.media_type.as_str();
+            let why = if media_type.ends_with("+encrypted") {
+                "is encrypted".to_owned()
+            } else if let Some(unread) = Unread::of_type(media_type) {
+                format!("{unread}, which rpull does not read")
+            } else {
+                continue;
+            };
+            let why = format!("layer {} {why}", layer.digest);
+            return Err(Error::new(ErrorKind::Unsupported, image).because(why));
+        }
+        Ok(())
     }
 }
 

@@ -93,9 +93,9 @@ impl Inflater<'_> {
         let mut blob = Watched { blob: (layer.open)(self.watch.stop)?, watch: self.watch };
         let mut start = Vec::new();
         (&mut blob).take(Compression::LOOK_AT as u64).read_to_end(&mut start)?;
-        let compression = Compression::of(&start).map_err(|name| {
-            let why = format!("is compressed with {name}, which rpull does not read");
-            io::Error::other(Error::new(ErrorKind::Unsupported, layer.name).because(why))
+        let compression = Compression::of(&start).map_err(|unread| {
+            let why = format!("{unread}, which rpull does not read");
+            io::Error::new(io::ErrorKind::Unsupported, why)
         })?;
         let mut inside = decompress_among(all, compression, Cursor::new(start).chain(blob))?;
         loop {

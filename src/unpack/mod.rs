@@ -48,6 +48,7 @@ pub use self::root::Root;
 pub use self::stop::Stop;
 pub use self::unpacker::{Options, Unpacked, Unpacker};
 use crate::error::{Error, ErrorKind, Matter};
+use crate::layer::is_unsupported;
 
 /// In the root of a tree that is not whole, where it is made in its place.
 const MARKER: &[u8] = b".rpull-incomplete";
@@ -59,6 +60,9 @@ pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
         Ok(error) => return error.at(layer),
         Err(error) => error,
     };
+    if is_unsupported(&error) {
+        return Error::new(ErrorKind::Unsupported, layer).because(error.to_string());
+    }
     let full =
         error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded;
     Error::new(ErrorKind::Unpack, layer)

@@ -84,6 +84,8 @@ mod index_blobs;
 #[cfg(test)]
 mod layer_agreement;
 #[cfg(test)]
+mod layer_contents;
+#[cfg(test)]
 mod layer_entries;
 #[cfg(test)]
 mod layer_tars;

@@ -1,0 +1,90 @@
+//! Gzip as it is written: members one after the other, and zeros behind the last where a tape or a block device had more
+//! room. `gzip` takes them too; anything else there is refused.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::bufread::GzDecoder;
+
+pub(super) struct Members<R> {
+    /// Nothing where all is read.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Members<R> {
+    pub(super) fn new(bytes: R) -> Self {
+        Self { member: Some(GzDecoder::new(bytes)) }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(into)?;
+            if read > 0 || into.is_empty() {
+                return Ok(read);
+            }
+            let Some(member) = self.member.take() else { break };
+            self.member = next(member.into_inner())?.map(GzDecoder::new);
+        }
+        Ok(0)
+    }
+}
+
+/// What follows a member, where that is not the end.
+fn next<R: BufRead>(mut bytes: R) -> io::Result<Option<R>> {
+    let mut zeros = false;
+    loop {
+        let buffer = match bytes.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        let length = buffer.len();
+        match buffer.iter().position(|&byte| byte != 0) {
+            Some(0) if !zeros => return Ok(Some(bytes)),
+            Some(_) => {
+                let why = "something else follows the zeros behind the gzip data";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            None if length == 0 => return Ok(None),
+            None => {}
+        }
+        zeros = true;
+        bytes.consume(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Write as _};
+
+    use super::*;
+
+    #[test]
+    fn zeros_behind_the_last_member_are_taken_and_nothing_else_is() {
+        let gzip = |bytes: &[u8]| {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let (one, two) = (gzip(b"one"), gzip(b"two"));
+        for capacity in [1, 3, 512, 1 << 16] {
+            let read = |parts: &[&[u8]]| {
+                let blob = parts.concat();
+                let mut inside = Vec::new();
+                let bytes = BufReader::with_capacity(capacity, &blob[..]);
+                Members::new(bytes).read_to_end(&mut inside).map(|_| inside)
+            };
+            for zeros in [0, 1, 7, 512, 100_000] {
+                assert_eq!(read(&[&one, &two, &vec![0; zeros]]).unwrap(), b"onetwo");
+                if zeros > 0 {
+                    assert!(read(&[&one, &vec![0; zeros], &two]).is_err());
+                    assert!(read(&[&one, &vec![0; zeros], b"x"]).is_err());
+                }
+            }
+            assert!(read(&[&one, b"x"]).is_err() && read(&[&one, b"\x1f"]).is_err());
+            assert!(read(&[&one[..one.len() - 1]]).is_err());
+            assert!(read(&[&one, &two[..two.len() - 1]]).is_err());
+        }
+    }
+}

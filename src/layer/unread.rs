@@ -1,0 +1,123 @@
+//! What layers are that other programs read and rpull does not, by their first bytes and by what manifests call them.
+
+use std::fmt;
+
+/// Something that is known and not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// A compression, by the name of its program.
+    Compression(&'static str),
+    /// Anything but a tar.
+    Content(&'static str),
+}
+
+use Unread::{Compression, Content};
+
+const SQUASHFS: Unread = Content("a squashfs file system");
+const EROFS: Unread = Content("an erofs file system");
+const WASM: Unread = Content("a WebAssembly module");
+
+/// By the bytes at their start.
+const STARTS: [(&[u8], Unread); 12] = [
+    (b"\xfd7zXZ\0", Compression("xz")),
+    (b"BZh", Compression("bzip2")),
+    (b"\x04\x22\x4d\x18", Compression("lz4")),
+    (b"\x02\x21\x4c\x18", Compression("lz4")),
+    (b"LZIP", Compression("lzip")),
+    (b"\x5d\0\0", Compression("lzma")),
+    (b"\x1f\x9d", Compression("compress")),
+    (b"hsqs", SQUASHFS),
+    (b"sqsh", SQUASHFS),
+    (b"\0asm", WASM),
+    (b"PK\x03\x04", Content("a zip archive")),
+    (b"7z\xbc\xaf\x27\x1c", Content("a 7z archive")),
+];
+
+/// Where an erofs has its mark, and what it is.
+const EROFS_AT: usize = 1024;
+const EROFS_MARK: &[u8] = b"\xe2\xe1\xf5\xe0";
+
+/// Bytes from the start that tell.
+pub(super) const LOOK_AT: usize = EROFS_AT + EROFS_MARK.len();
+
+/// By what stands in a media type behind its last `+`, `.` or `-`.
+const TYPES: [(&str, Unread); 12] = [
+    ("xz", Compression("xz")),
+    ("bzip2", Compression("bzip2")),
+    ("bz2", Compression("bzip2")),
+    ("lz4", Compression("lz4")),
+    ("lzip", Compression("lzip")),
+    ("lz", Compression("lzip")),
+    ("lzma", Compression("lzma")),
+    ("br", Compression("brotli")),
+    ("brotli", Compression("brotli")),
+    ("squashfs", SQUASHFS),
+    ("erofs", EROFS),
+    ("wasm", WASM),
+];
+
+impl Unread {
+    /// By the first bytes of what is no tar.
+    pub(super) fn of_start(start: &[u8]) -> Option<Self> {
+        if start.get(EROFS_AT..).is_some_and(|rest| rest.starts_with(EROFS_MARK)) {
+            return Some(EROFS);
+        }
+        STARTS.iter().find(|(mark, _)| start.starts_with(mark)).map(|(_, unread)| *unread)
+    }
+
+    /// By the media type of a layer.
+    pub(crate) fn of_type(media_type: &str) -> Option<Self> {
+        if media_type.contains(".helm.") {
+            return Some(Content("a Helm chart"));
+        }
+        let parts = media_type.split(['+', '.', '-', '/']);
+        let known =
+            |part: &str| TYPES.iter().find(|(name, _)| *name == part).map(|(_, known)| *known);
+        parts.rev().find_map(known)
+    }
+
+    /// The program that takes a compression off.
+    pub(crate) fn program(self) -> Option<&'static str> {
+        match self {
+            Compression(name) => Some(name),
+            Content(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Compression(name) => write!(f, "is compressed with {name}"),
+            Content(what) => write!(f, "is {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Unread {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_of_other_programs_are_recognized() {
+        for (media_type, wanted) in [
+            ("application/vnd.oci.image.layer.v1.tar+gzip", None),
+            ("application/vnd.docker.image.rootfs.diff.tar.gzip", None),
+            ("application/vnd.oci.image.layer.v1.tar", None),
+            ("application/octet-stream", None),
+            ("application/vnd.oci.image.layer.v1.tar+xz", Some(Compression("xz"))),
+            ("application/vnd.oci.image.layer.v1.tar+br", Some(Compression("brotli"))),
+            ("application/vnd.oci.image.layer.v1.tar+lz4", Some(Compression("lz4"))),
+            ("application/vnd.stacker.image.layer.squashfs", Some(SQUASHFS)),
+            ("application/vnd.stacker.image.layer.squashfs+zstd+verity", Some(SQUASHFS)),
+            ("application/vnd.erofs.layer.v1", Some(EROFS)),
+            ("application/vnd.module.wasm.content.layer.v1+wasm", Some(WASM)),
+            ("application/wasm", Some(WASM)),
+            ("application/vnd.cncf.helm.chart.content.v1.tar+gzip", Some(Content("a Helm chart"))),
+        ] {
+            assert_eq!(Unread::of_type(media_type), wanted, "{media_type}");
+        }
+    }
+}

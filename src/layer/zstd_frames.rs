@@ -1,0 +1,204 @@
+//! Zstandard frames one after the other, each with no larger window than is allowed: a window is memory that is taken for
+//! as long as its frame is read. Format: RFC 8878, section 3.1.1.
+
+use std::io::{self, BufRead, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
+
+/// The largest window that any frame may ask for: the decoder has no more.
+pub const LARGEST_WINDOW: u64 = 2 << 30;
+
+/// What it may ask for unless more is allowed: `zstd --long=29`.
+pub const WINDOW: u64 = 512 << 20;
+
+/// Bytes of the longest header of a frame.
+const HEADER: usize = 18;
+
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// It is memory of the process, and so is the limit.
+static LIMIT: AtomicU64 = AtomicU64::new(WINDOW);
+
+/// Lets zstd frames have windows of so many bytes, at most [`LARGEST_WINDOW`], in all that this process reads from now on.
+/// Layers that are read at once have one each.
+pub fn limit_zstd_window(bytes: u64) {
+    LIMIT.store(bytes.min(LARGEST_WINDOW), Ordering::Relaxed);
+}
+
+pub(super) struct Frames<R> {
+    bytes: R,
+    decoder: Decoder<'static>,
+    /// The start of a frame, which was read to look at its header.
+    start: Vec<u8>,
+    at: usize,
+    /// Whether a frame has begun and not ended.
+    within: bool,
+}
+
+impl<R: BufRead> Frames<R> {
+    pub(super) fn new(bytes: R) -> io::Result<Self> {
+        let mut decoder = Decoder::new()?;
+        // What is allowed is looked at here, where it can be named.
+        decoder.set_parameter(DParameter::WindowLogMax(LARGEST_WINDOW.ilog2()))?;
+        Ok(Self { bytes, decoder, start: Vec::new(), at: 0, within: false })
+    }
+
+    /// Looks at the next header; tells whether there is one.
+    fn begin(&mut self) -> io::Result<bool> {
+        self.start.drain(..self.at);
+        self.at = 0;
+        let missing = HEADER.saturating_sub(self.start.len()) as u64;
+        Read::by_ref(&mut self.bytes).take(missing).read_to_end(&mut self.start)?;
+        self.within = !self.start.is_empty();
+        let limit = LIMIT.load(Ordering::Relaxed);
+        match window(&self.start) {
+            Some(window) if window > limit => {
+                let why = format!(
+                    "asks for a zstd window of {}, and {} is the limit (--zstd-window, to {})",
+                    words(window),
+                    words(limit),
+                    words(LARGEST_WINDOW)
+                );
+                Err(io::Error::new(io::ErrorKind::Unsupported, why))
+            }
+            _ => Ok(self.within),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if !self.within && !self.begin()? {
+                return Ok(0);
+            }
+            let from_start = self.at < self.start.len();
+            let input = if from_start {
+                self.start.get(self.at..).unwrap_or_default()
+            } else {
+                self.bytes.fill_buf()?
+            };
+            let ended = input.is_empty();
+            let (mut input, mut output) = (InBuffer::around(input), OutBuffer::around(&mut *into));
+            let left = self.decoder.run(&mut input, &mut output)?;
+            let (taken, given) = (input.pos(), output.pos());
+            if from_start {
+                self.at += taken;
+            } else {
+                self.bytes.consume(taken);
+            }
+            self.within = left > 0;
+            if given > 0 {
+                return Ok(given);
+            }
+            if ended && self.within {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete frame"));
+            }
+        }
+    }
+}
+
+/// Bytes that have to be held to read the frame that begins so: its window, or all of it where that is less.
+fn window(start: &[u8]) -> Option<u64> {
+    let (descriptor, rest) = start.strip_prefix(&MAGIC)?.split_first()?;
+    let single = descriptor & 0x20 != 0;
+    // Of 3 it is 4.
+    let dictionary = usize::from(descriptor & 3);
+    let dictionary = dictionary + usize::from(dictionary == 3);
+    let (window, rest) = if single {
+        (None, rest)
+    } else {
+        let (byte, rest) = rest.split_first()?;
+        let base = 1_u64 << (10 + (byte >> 3));
+        (Some(base + base / 8 * u64::from(byte & 7)), rest)
+    };
+    let field = rest.get(dictionary..)?;
+    let number = |length: usize| {
+        let bytes = field.get(..length)?;
+        Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    };
+    let size = match descriptor >> 6 {
+        0 if single => number(1),
+        0 => None,
+        1 => number(2).map(|size| size + 256),
+        2 => number(4),
+        _ => number(8),
+    };
+    match (window, size) {
+        (Some(window), Some(size)) => Some(window.min(size)),
+        (window, size) => window.or(size),
+    }
+}
+
+fn words(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 30) {
+        format!("{} GiB", bytes >> 30)
+    } else {
+        format!("{} MiB", bytes.div_ceil(1 << 20))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    /// A frame that asks for a window, and one block of a repeated byte.
+    fn frame(window_log: u8) -> Vec<u8> {
+        [&MAGIC[..], &[0, (window_log - 10) << 3, 0x43, 0, 0, b'x']].concat()
+    }
+
+    fn read(blob: &[u8], capacity: usize) -> io::Result<Vec<u8>> {
+        let mut inside = Vec::new();
+        let bytes = BufReader::with_capacity(capacity, blob);
+        Frames::new(bytes)?.read_to_end(&mut inside).map(|_| inside)
+    }
+
+    #[test]
+    fn zstd_window_above_limit_is_refused_by_name_in_any_frame() {
+        for capacity in [1, 5, 1 << 16] {
+            assert_eq!(read(&frame(29), capacity).unwrap(), b"xxxxxxxx");
+            for (window_log, named) in [(30, "1 GiB"), (31, "2 GiB"), (41, "2048 GiB")] {
+                for front in [&b""[..], &frame(20)] {
+                    let error = read(&[front, &frame(window_log)].concat(), capacity).unwrap_err();
+                    assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+                    let told = error.to_string();
+                    assert!(
+                        told.contains(named) && told.contains("512 MiB is the limit"),
+                        "{told}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zstd_window_larger_than_its_content_takes_no_more_than_that() {
+        let sized = |size: [u8; 8]| {
+            [&MAGIC[..], &[0xc0, (31 - 10) << 3], &size, &[0x43, 0, 0, b'x']].concat()
+        };
+        assert_eq!(read(&sized([8, 0, 0, 0, 0, 0, 0, 0]), 4096).unwrap(), b"xxxxxxxx");
+        assert!(read(&sized([0, 0, 0, 0x40, 0, 0, 0, 0]), 4096).is_err(), "1 GiB of content");
+        assert!(read(&sized([7, 0, 0, 0, 0, 0, 0, 0]), 4096).is_err(), "more than it says");
+    }
+
+    #[test]
+    fn frames_of_any_form_are_read_wherever_buffers_end() {
+        let content: Vec<u8> = (0..75_000_u32).flat_map(u32::to_le_bytes).collect();
+        let skipped = [&[0x5a, 0x2a, 0x4d, 0x18, 2, 0, 0, 0][..], b"no"].concat();
+        let whole = zstd::encode_all(&content[..], 3).unwrap();
+        let bulk = zstd::bulk::compress(&content, 1).unwrap();
+        let blob = [&skipped[..], &whole, &bulk, &frame(27), &skipped].concat();
+        let wanted = [&content[..], &content, b"xxxxxxxx"].concat();
+        for capacity in [1, 17, 4096, 1 << 20] {
+            assert!(read(&blob, capacity).unwrap() == wanted, "{capacity}");
+            assert!(read(&blob[..blob.len() - 1], capacity).is_err());
+            assert!(read(&[&whole[..], b"\0\0\0\0"].concat(), capacity).is_err());
+        }
+    }
+}
