@@ -1,6 +1,7 @@
 //! A layout as something to write to.
 
 use std::future::ready;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -78,11 +79,14 @@ impl Layout {
     /// Documents are small enough to be read again: one that is damaged is replaced.
     async fn store_bytes(&self, document: &Document) -> Result<()> {
         let descriptor = document.descriptor();
-        if self.described(descriptor).is_ok() {
-            return Ok(());
+        let path = blobs::path_of(self.root(), &descriptor.digest)?;
+        match self.described(descriptor) {
+            Ok(_) => return Ok(()),
+            // What cannot be read at this moment, because too many files are open for example, may be whole.
+            Err(error) if error.kind() == ErrorKind::Store && is_file(&path) => return Err(error),
+            Err(_) => {}
         }
         let proof = verify(descriptor, document.bytes())?;
-        let path = blobs::path_of(self.root(), &descriptor.digest)?;
         if path.exists() {
             std::fs::remove_file(&path).map_err(|error| super::failed("replace", &path, error))?;
         }
@@ -95,6 +99,10 @@ impl Layout {
             }
         }
     }
+}
+
+fn is_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_file())
 }
 
 /// Does what waits for the disk or for other processes on a thread of its own.
