@@ -184,6 +184,32 @@ async fn what_is_wrong_with_a_layer_is_told_and_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn export_to_devices_and_pipes_writes_them_in_place() {
+    let cli = Cli::new();
+    let archive = tars::write_to(&cli, &sample());
+    cli.run(&["export", &archive, "-o", "wanted.tar"]).await.expect(0, "");
+    let wanted = fs::read(cli.dir().join("wanted.tar")).unwrap();
+    let null = cli.run(&["export", &archive, "-o", "/dev/null"]).await;
+    assert_eq!(null.expect(0, "exported 2 layers").stdout, "/dev/null\n");
+    assert!(!fs::metadata("/dev/null").unwrap().is_file(), "it is there still");
+    let full = cli.run(&["export", &archive, "-o", "/dev/full"]).await;
+    full.expect(7, "error: write the archive: /dev/full: No space left on device");
+    for line in [
+        "\"$@\" -o /dev/stdout > a.tar",
+        "\"$@\" -o /dev/stdout | cat > a.tar",
+        "mkfifo pipe; cat pipe > a.tar & \"$@\" -o pipe && wait",
+    ] {
+        let output = cli.spawn_in_shell(line, &["export", &archive]).wait().await;
+        output.expect(0, "exported 2 layers");
+        assert!(fs::read(cli.dir().join("a.tar")).unwrap() == wanted, "{line}");
+    }
+    // Nobody reads: the first Ctrl-C ends it.
+    let waiting =
+        cli.spawn_in_shell("exec timeout -s INT 2 \"$@\"", &["export", &archive, "-o", "pipe"]);
+    waiting.wait().await.expect(124, "");
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_written_is_told() {
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &sample());

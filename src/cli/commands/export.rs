@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::fs::fstat;
 use tokio_util::sync::CancellationToken;
 
 use super::bring::{Bring, Keep};
@@ -30,13 +32,19 @@ const PIECE: usize = 256 << 10;
 /// Where the tar goes.
 struct Target {
     path: PathBuf,
-    file: File,
-    /// What gets its name when all is written; standard output has one.
-    draft: Option<Draft>,
+    to: Sink,
+}
+
+enum Sink {
+    Stdout(File),
+    /// A device or a pipe with a name, which is opened when there is something to write: a pipe may have no reader yet.
+    Special,
+    /// What gets its name when all is written.
+    Draft(Draft),
 }
 
 pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<ExitCode> {
-    let path = args.output.as_deref().unwrap_or(Path::new("-"));
+    let path = args.output.as_deref().filter(|path| !is_stdout(path)).unwrap_or(Path::new("-"));
     let output = super::save::output(path, false, settings)?;
     let cancel = signals::cancelled_by_signals();
     // What was typed is judged before anything is asked of anybody.
@@ -89,7 +97,7 @@ async fn write(
 ) -> Result<Result<(), (usize, Error)>> {
     let layers = layer_blobs(image, settings.retry, cancel)?;
     let meter = Meter::new(settings.show, "exporting", tree.shown.bytes);
-    let is_file = target.draft.is_some();
+    let is_file = matches!(target.to, Sink::Draft(_));
     let (tree, cancelled) = (Arc::clone(tree), cancel.clone());
     let work = move || target.fill(&tree, layers, sync, &meter, &cancelled);
     let work = tokio::task::spawn_blocking(work);
@@ -106,16 +114,16 @@ async fn write(
 
 impl Target {
     fn open(output: Output) -> Result<Self> {
-        let (path, draft) = match output {
-            Output::Stdout => ("stdout".into(), None),
-            Output::File(path) => (path.clone(), Some(Draft::of(&path)?)),
-        };
-        let file = match &draft {
-            None => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-            Some(draft) => draft.file().try_clone(),
-        };
-        let file = file.map_err(|error| failed("open", &path, error))?;
-        Ok(Self { path, file, draft })
+        Ok(match output {
+            Output::Stdout => {
+                let path = PathBuf::from("stdout");
+                let file = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+                let file = file.map_err(|error| failed("open", &path, error))?;
+                Self { path, to: Sink::Stdout(file) }
+            }
+            Output::File(path) if is_special(&path) => Self { path, to: Sink::Special },
+            Output::File(path) => Self { to: Sink::Draft(Draft::of(&path)?), path },
+        })
     }
 
     fn fill(
@@ -126,9 +134,15 @@ impl Target {
         meter: &Meter,
         cancel: &CancellationToken,
     ) -> Result<(), (usize, Error)> {
-        let Self { path, file, draft } = self;
+        let Self { path, to } = self;
         let fail = |error| failed("write", &path, error);
         let early = |error| (usize::MAX, error);
+        let (file, draft) = match to {
+            Sink::Stdout(file) => (Ok(file), None),
+            Sink::Special => (File::options().write(true).open(&path), None),
+            Sink::Draft(draft) => (draft.file().try_clone(), Some(draft)),
+        };
+        let file = file.map_err(|error| early(failed("open", &path, error)))?;
         let mut out = BufWriter::with_capacity(PIECE, file);
         let mut done = 0;
         tree.write(layers, &|_| !cancel.is_cancelled(), &mut |bytes| {
@@ -142,6 +156,18 @@ impl Target {
         out.flush().map_err(fail).map_err(early)?;
         draft.map_or(Ok(()), |draft| draft.publish(sync)).map_err(early)
     }
+}
+
+/// Whether a path leads to what standard output is: `/dev/stdout`.
+fn is_stdout(path: &Path) -> bool {
+    let (Ok(found), Ok(own)) = (path.metadata(), fstat(io::stdout())) else { return false };
+    (found.dev(), found.ino()) == (own.st_dev, own.st_ino)
+}
+
+/// Whether a path leads to what is written to and not replaced: `/dev/null`, a pipe with a name.
+fn is_special(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|found| found.file_type().is_char_device() || found.file_type().is_fifo())
 }
 
 fn stopped(error: tokio::task::JoinError) -> Error {
