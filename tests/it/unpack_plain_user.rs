@@ -189,3 +189,22 @@ async fn root_without_chown_keeps_its_own_owner() {
     let found = open.join("root/su").metadata().unwrap();
     assert_eq!((found.uid(), found.mode()), (0, 0o100_755));
 }
+
+#[tokio::test]
+async fn calls_that_a_file_system_or_sandbox_refuses_are_told_by_their_kind() {
+    let test = "calls_that_a_file_system_or_sandbox_refuses_are_told_by_their_kind";
+    if !is_root(test) || !needs(test, &["strace"]) {
+        return;
+    }
+    let base = [Item::file("a", "1").xattr("user.a", "1"), Item::file("b", "2")];
+    let (cli, archive, open) = archive(&[&base, &[Item::whiteout("b")]]);
+    let strace = |inject: &'static str| ["strace", "-f", "-o", "/dev/null", "-e", inject];
+    let args = ["unpack", "--no-store", &archive, "open/root"];
+    let output = cli.spawn_under(&strace("inject=fsetxattr:error=ENOSPC"), &args).wait().await;
+    output.expect(0, "left out the extended attributes of 1 entry (a): they are larger than");
+    assert_eq!(names(&open.join("root")), ["a"]);
+    let args = ["unpack", "--overlay", "--no-store", &archive, "open/layers"];
+    let output = cli.spawn_under(&strace("inject=mknodat:error=EPERM"), &args).wait().await;
+    output
+        .expect(7, ": b: its whiteout cannot be made: a device 0:0, which this kernel or sandbox");
+}
