@@ -4,6 +4,7 @@ requests. The order within a pair changes each time, so that a machine that drif
 
 import argparse
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -122,6 +123,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1, help="multiplies layer sizes, to try the script out")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder for images; the runs are on tmpfs")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     old, new = (str(Path(path).resolve()) for path in (options.old, options.new))
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
