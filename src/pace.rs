@@ -30,6 +30,7 @@ impl Pace {
     }
 
     /// How much longer may be waited in this window.
+    #[cfg(feature = "serve")]
     pub(crate) fn left(&self) -> Duration {
         self.window.saturating_sub(self.waited)
     }
