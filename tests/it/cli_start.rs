@@ -29,7 +29,7 @@ async fn bare_word_that_is_no_verb_asks_no_registry() {
         (&["run", "-it", "alpine", "sh"], "`unpack`"),
         (&["rmi", "alpine:3"], "`rm`"),
         (&["-q", "list"], "`images`"),
-        (&["--plan", "validate"], "`verify`"),
+        (&["--plan", "check"], "`verify`"),
         (&["alpine"], "rpull pull alpine"),
         (&["alpine", "--platform", "linux/arm64"], "rpull pull alpine"),
         (&["alpine", "debian:12", "--all-tags"], "rpull pull alpine"),
