@@ -149,8 +149,8 @@ async fn what_two_clients_could_read_in_two_ways_is_refused() {
         Reply { headers: reply.headers, ..page }
     })
     .await;
-    twisted(5, "encoded although identity", false, |reply| {
-        reply.header("Content-Encoding", "gzip")
+    twisted(5, "is encoded as br although identity", false, |reply| {
+        reply.header("Content-Encoding", "br")
     })
     .await;
 }

@@ -154,7 +154,7 @@ async fn every_call_that_fails_is_told_and_nothing_is_left() {
         ("linkat:error=EMLINK", "Too many links", ": again: "),
         ("mknodat:error=ENOSPC", "No space left", ": pipe: "),
         ("fchown:error=EIO", "Input/output error", ": d/first: "),
-        ("fsetxattr:error=ENOSPC", "No space left", ": d/first: "),
+        ("fsetxattr:error=EIO", "Input/output error", ": d/first: "),
         ("utimensat:error=EIO", "Input/output error", ": d/first: "),
         // Of the tree, or of a file that was read ahead: which layers are is left to chance.
         ("renameat2:error=EIO", "Input/output error", "error: "),

@@ -134,7 +134,10 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
     let pull = tokio::spawn(async move { transfer(&[wanted], &target, options).await });
     let picked = feeds.picked().await.unwrap();
     let config = &picked.chosen.manifest().unwrap().config;
-    feeds.verified(config).await.unwrap();
+    if let Err(error) = feeds.verified(config).await {
+        // A layer of another connection was stopped before the config was there.
+        return (pull.await.unwrap().remove(0).error, Err(error));
+    }
     let config = read_small(&layout, config, CONFIG_LIMIT, RetryPolicy::default()).await.unwrap();
     let run = feeds.clone();
     let open = |layer: &Descriptor| -> OpenBlob<'static> {
