@@ -18,17 +18,7 @@ for file in layer config; do blob l $file any > /dev/null; done
 printf '{"schemaVersion":2,"manifests":[%s]}' "$(blob l manifest application/vnd.oci.image.manifest.v1+json)" > l/index.json
 skopeo copy -q --insecure-policy oci:l docker-archive:nameless.tar
 skopeo copy -q --insecure-policy oci:l docker-archive:named.tar:example.com/app:1
-cat > containerd.toml <<END
-version = 2
-root = "$work/root-dir"
-state = "$work/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-  address = "$work/containerd.sock"
-END
-containerd -c containerd.toml > containerd.log 2>&1 & running="$running $!"
-ctr() { command ctr -a "$work/containerd.sock" "$@"; }
-n=0; until ctr version > /dev/null 2>&1; do n=$((n + 1)); [ $n -lt 100 ] || { cat containerd.log; exit 1; }; sleep 0.1; done
+start_containerd
 import() {
   code=0; ctr images import --no-unpack "$@" > out 2>&1 || code=$?
   echo "exit $code, $(wc -c < out) bytes said, images: [$(ctr images ls -q | sed "s/import-$(date +%F)@sha256:[0-9a-f]*/import-TODAY@DIGEST/" | xargs)]"

@@ -16,17 +16,7 @@ printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layer
 manifest config layer > manifest
 for file in layer config; do blob l $file any > /dev/null; done
 image=$(blob l manifest application/vnd.oci.image.manifest.v1+json)
-cat > containerd.toml <<END
-version = 2
-root = "$work/root-dir"
-state = "$work/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-  address = "$work/containerd.sock"
-END
-containerd -c containerd.toml > containerd.log 2>&1 & running="$running $!"
-ctr() { command ctr -a "$work/containerd.sock" "$@"; }
-n=0; until ctr version > /dev/null 2>&1; do n=$((n + 1)); [ $n -lt 100 ] || { cat containerd.log; exit 1; }; sleep 0.1; done
+start_containerd
 printf '{"default":[{"type":"insecureAcceptAnything"}]}' > policy.json
 podman() { command podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs --cgroup-manager cgroupfs "$@"; }
 for name in v1 app:1 example.com/team/app:1; do
