@@ -189,7 +189,7 @@ impl<'f> Finder<'f> {
     }
 
     /// Counts a document that was asked for and brought nothing.
-    fn in_vain(&self) -> Result<()> {
+    pub(super) fn in_vain(&self) -> Result<()> {
         let counted = self.looked_at().budget.requests(1, 0);
         counted.map_err(|limit| limit.error(self.reference).at(self.source.place()))
     }
@@ -212,13 +212,23 @@ impl<'f> Finder<'f> {
             chosen.push(self.choose(index, &choice, 0).await?.0);
         }
         let digests = chosen.iter().map(Document::digest).collect();
-        let kept = subset::kept(index, &digests, platforms);
+        let nested = self.listing(index, &digests).await?;
+        let indexes = nested.iter().filter_map(|document| match document.content() {
+            Content::Index(nested) => Some(&**nested),
+            _ => None,
+        });
+        let mut seen = HashSet::new();
+        let mut kept: Vec<&Descriptor> = std::iter::once(index)
+            .chain(indexes)
+            .flat_map(|index| subset::kept(index, &digests, platforms))
+            .collect();
+        kept.retain(|entry| seen.insert(&entry.digest));
         let mut documents = Vec::new();
         for entry in kept.iter().filter(|entry| entry.media_type.is_document()) {
             let document = self.document(entry).await?;
             documents.push(document.on_platform(entry.platform.clone()));
         }
-        documents.push(subset::rewrite(root, &kept)?);
+        documents.push(subset::rewrite(root, &nested, &kept)?);
         Ok(documents)
     }
 
@@ -384,7 +394,7 @@ impl<'f> Finder<'f> {
         Ok(Some((documents, None)))
     }
 
-    fn check_depth(&self, depth: usize) -> Result<()> {
+    pub(super) fn check_depth(&self, depth: usize) -> Result<()> {
         if depth < MAX_INDEX_DEPTH {
             return Ok(());
         }

@@ -336,6 +336,9 @@ async fn documents(
                     found.push(document.on_platform(platform));
                 }
             }
+            let chosen = found.iter().map(Document::digest).collect();
+            let listing = finder.listing(index, &chosen).await?;
+            found.extend(listing);
             found.push(root);
         }
         (Platforms::Only(platforms), Content::Index(index)) => {

@@ -18,6 +18,7 @@ mod feeds;
 mod finder;
 mod graph;
 mod growing;
+mod nested;
 mod options;
 mod plan;
 mod progress;

@@ -38,10 +38,15 @@ pub(super) fn is_for(blob: &Descriptor, platforms: &[Platform]) -> bool {
     platforms.iter().any(|wanted| platform::matches(wanted, own))
 }
 
-/// The index with only these entries: all else in it, known or not, stays as it was.
+/// The index with only these entries, those of the indexes nested in it among them: all else in it, known or not, stays as
+/// it was.
 ///
 /// It is another document, with another digest; where all entries are kept it is the same.
-pub(super) fn rewrite(root: &Document, kept: &[&Descriptor]) -> Result<Document> {
+pub(super) fn rewrite(
+    root: &Document,
+    nested: &[Document],
+    kept: &[&Descriptor],
+) -> Result<Document> {
     let fail = |error: serde_json::Error| {
         Error::new(ErrorKind::Document, format!("index {}", root.digest())).caused_by(error)
     };
@@ -49,16 +54,28 @@ pub(super) fn rewrite(root: &Document, kept: &[&Descriptor]) -> Result<Document>
     let Some(entries) = value.get_mut("manifests").and_then(Value::as_array_mut) else {
         return Ok(root.clone());
     };
+    let mut left: HashSet<&str> = kept.iter().map(|entry| entry.digest.as_str()).collect();
     let before = entries.len();
-    entries.retain(|entry| {
-        let digest = entry.get("digest").and_then(Value::as_str);
-        digest.is_some_and(|digest| kept.iter().any(|kept| kept.digest.as_str() == digest))
-    });
-    if entries.len() == before {
+    entries.retain(|entry| is_among(entry, &left));
+    if entries.len() == before && nested.is_empty() {
         return Ok(root.clone());
+    }
+    for index in nested {
+        left.retain(|digest| !entries.iter().any(|entry| digest_of(entry) == Some(digest)));
+        let inner: Value = serde_json::from_slice(index.bytes()).map_err(fail)?;
+        let inner = inner.get("manifests").and_then(Value::as_array).into_iter().flatten();
+        entries.extend(inner.filter(|entry| is_among(entry, &left)).cloned());
     }
     let bytes = serde_json::to_vec(&value).map_err(fail)?;
     Document::received(bytes.into(), &root.descriptor().media_type, None)
+}
+
+fn is_among(entry: &Value, digests: &HashSet<&str>) -> bool {
+    digest_of(entry).is_some_and(|digest| digests.contains(digest))
+}
+
+fn digest_of(entry: &Value) -> Option<&str> {
+    entry.get("digest").and_then(Value::as_str)
 }
 
 #[cfg(test)]
@@ -97,9 +114,9 @@ mod tests {
         let Content::Index(view) = root.content() else { panic!("an index") };
         let chosen: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
         let kept_entries = kept(view, &HashSet::from([&chosen]), &[]);
-        let rewritten = rewrite(&root, &kept_entries).unwrap();
+        let rewritten = rewrite(&root, &[], &kept_entries).unwrap();
         assert_eq!(rewritten.bytes(), index(&[("a", ""), ("c", "a")]).bytes());
         let all: Vec<&Descriptor> = view.manifests.iter().collect();
-        assert_eq!(rewrite(&root, &all).unwrap().digest(), root.digest());
+        assert_eq!(rewrite(&root, &[], &all).unwrap().digest(), root.digest());
     }
 }

@@ -124,6 +124,45 @@ async fn copy_platforms_of_index_keeps_blobs_that_are_for_no_other() {
 }
 
 #[tokio::test]
+async fn platforms_of_a_nested_index_are_kept_with_what_lists_them() {
+    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let mut entries = Vec::new();
+    for architecture in ["amd64", "arm64", "s390x"] {
+        let image = image(Family::Oci, architecture, &[layer(&[("a", architecture.as_bytes())])]);
+        image.publish(&from, "app", None);
+        let mut entry = json!(image.manifest.descriptor);
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entries.push(entry);
+    }
+    let inner = list(&entries[1..]);
+    inner.publish(&from, "app", None);
+    list(&[entries[0].clone(), json!(inner.descriptor)]).publish(&from, "app", Some("1"));
+    let (source, target) = (from.repository("app") + ":1", to.repository("app") + ":1");
+    let some = ["--platform", "linux/amd64", "--platform", "linux/arm64"];
+    cli.run(&[&["pull", &source], &some[..]].concat()).await.expect(0, "");
+    let pruned = cli.run(&["prune"]).await.expect(0, "").stdout.clone();
+    assert!(pruned.contains("freed 0 B"), "{pruned}");
+    cli.run(&["verify", &source]).await.expect(0, "");
+    let stored = format!("store:{source}");
+    for place in [&*target, "oci:layout:x", &stored] {
+        if place != stored {
+            cli.run(&[&["copy", &source, place], &some[..]].concat()).await.expect(0, "");
+        }
+        for architecture in ["amd64", "arm64"] {
+            let platform = format!("linux/{architecture}");
+            let asked = ["config", place, "--platform", &platform];
+            let config = cli.run(&asked).await.expect(0, "").stdout.clone();
+            assert!(config.contains(architecture), "{place}: {config}");
+        }
+    }
+    let named = cli.run(&["manifest", &target]).await.expect(0, "").stdout.clone();
+    assert!(
+        !named.contains("s390x") && !named.contains("image.index.v1+json\",\"digest"),
+        "{named}"
+    );
+}
+
+#[tokio::test]
 async fn copy_index_of_what_cannot_be_moved_says_so() {
     let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
     let (source, target) = (from.repository("app") + ":1", to.repository("app") + ":1");
