@@ -70,7 +70,12 @@ impl RetryPolicy {
         if let Some(wanted) = error.retry_after()
             && wanted > self.patience
         {
-            let why = format!("{}; it asks to wait {} s", error.why(), wanted.as_secs());
+            // What no number can hold was read as the longest wait.
+            let wait = match wanted.as_secs() {
+                u64::MAX => "for ever".to_owned(),
+                seconds => format!("{seconds} s"),
+            };
+            let why = format!("{}; it asks to wait {wait}", error.why());
             return Err(error.because(why).lasting());
         }
         failures.count += 1;

@@ -41,7 +41,7 @@ const EROFS_MARK: &[u8] = b"\xe2\xe1\xf5\xe0";
 pub(super) const LOOK_AT: usize = EROFS_AT + EROFS_MARK.len();
 
 /// By what stands in a media type behind its last `+`, `.` or `-`.
-const TYPES: [(&str, Unread); 12] = [
+const TYPES: [(&str, Unread); 14] = [
     ("xz", Compression("xz")),
     ("bzip2", Compression("bzip2")),
     ("bz2", Compression("bzip2")),
@@ -54,6 +54,9 @@ const TYPES: [(&str, Unread); 12] = [
     ("squashfs", SQUASHFS),
     ("erofs", EROFS),
     ("wasm", WASM),
+    // Signatures, attestations and SBOMs have the config of an image at times.
+    ("json", Content("a JSON document")),
+    ("xml", Content("an XML document")),
 ];
 
 impl Unread {
@@ -115,6 +118,9 @@ mod tests {
             ("application/vnd.erofs.layer.v1", Some(EROFS)),
             ("application/vnd.module.wasm.content.layer.v1+wasm", Some(WASM)),
             ("application/wasm", Some(WASM)),
+            ("application/vnd.dev.cosign.simplesigning.v1+json", Some(Content("a JSON document"))),
+            ("application/vnd.in-toto+json", Some(Content("a JSON document"))),
+            ("text/spdx+xml", Some(Content("an XML document"))),
             ("application/vnd.cncf.helm.chart.content.v1.tar+gzip", Some(Content("a Helm chart"))),
         ] {
             assert_eq!(Unread::of_type(media_type), wanted, "{media_type}");

@@ -13,6 +13,10 @@ use crate::layer::{Compression, decompress};
 /// The longest name of an encoding that is repeated, in characters.
 const SHOWN_NAME: usize = 40;
 
+/// Values that name no coding of the content: S3's way to sign uploads, which stays with the object, character sets, and
+/// words for nothing. The digest decides what the bytes are.
+const NO_CODINGS: [&str; 6] = ["identity", "aws-chunked", "utf-8", "none", "binary", "8bit"];
+
 /// How a body is encoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -32,7 +36,8 @@ impl Encoding {
             .iter()
             .flat_map(|text| text.split(','))
             .map(str::trim)
-            .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))
+            .filter(|name| !name.is_empty())
+            .filter(|name| !NO_CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name)))
             .collect();
         match applied.as_slice() {
             [] => Self::Identity,
@@ -74,9 +79,14 @@ mod tests {
             }
             Encoding::of(&headers)
         };
-        for values in
-            [&[][..], &["identity"], &[" Identity , IDENTITY"], &[""], &["identity", "identity"]]
-        {
+        for values in [
+            &[][..],
+            &["identity"],
+            &[" Identity , IDENTITY"],
+            &[""],
+            &["identity", "aws-chunked"],
+            &["UTF-8"],
+        ] {
             assert_eq!(of(values), Encoding::Identity, "{values:?}");
         }
         for values in [&["gzip"][..], &["identity, GZip"], &["x-gzip", "identity"]] {

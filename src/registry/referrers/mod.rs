@@ -111,9 +111,8 @@ pub(super) async fn list(
         match by_api(repository, subject, wanted).await {
             Err(error) if may_mean_none(&error) => {
                 tracing::info!("{}; looking for a tag instead", error.chain());
-                if matches!(error.status(), Some(404 | 405 | 501))
-                    && error.matter() != Some(Matter::NoRepository)
-                {
+                let is_absent = matches!(error.status(), Some(404 | 405 | 501)) || is_odd(&error);
+                if is_absent && error.matter() != Some(Matter::NoRepository) {
                     unlisted.store(true, Ordering::Relaxed);
                 }
                 by_tag(repository, subject, Some(error)).await?
@@ -187,8 +186,12 @@ pub(super) fn may_mean_none(error: &Error) -> bool {
 
 /// Whether the answer says no more than that there is no such API; 404 is the spec's word for it.
 fn is_unknown(error: &Error) -> bool {
-    matches!(error.status(), Some(300..400 | 404 | 405 | 501))
-        || error.matter() == Some(Matter::NoReferrersApi)
+    matches!(error.status(), Some(404 | 405 | 501)) || is_odd(error)
+}
+
+/// Whether something else than an API answered, as a page to log in does.
+fn is_odd(error: &Error) -> bool {
+    matches!(error.status(), Some(300..400)) || error.matter() == Some(Matter::NoReferrersApi)
 }
 
 /// The list under the fallback tag, where the API gave none: it refused with `refusal`, or is known to be absent.
@@ -201,6 +204,10 @@ async fn by_tag(
         (Some(entries), _) => Ok(entries),
         // Neither has anything; a refusal that says more than that is not to be lost.
         (None, Some(refusal)) if !is_unknown(&refusal) => Err(refusal),
+        (None, Some(refusal)) if is_odd(&refusal) => {
+            tracing::warn!("{}; what refers to images there may not be listed", refusal.chain());
+            Ok(Vec::new())
+        }
         (None, _) => Ok(Vec::new()),
     }
 }
