@@ -162,7 +162,7 @@ fn names_and_digest(wanted: &Named, query: &Query) -> Result<(Vec<Named>, Option
             return Ok((vec![wanted.clone()], told));
         }
     };
-    let mut names = Vec::new();
+    let mut names = vec![wanted.clone()];
     for tag in query.values("tag") {
         if !is_tag(tag) {
             return Err(Fault::new(StatusCode::BAD_REQUEST, "TAG_INVALID", "not a tag"));
@@ -171,9 +171,6 @@ fn names_and_digest(wanted: &Named, query: &Query) -> Result<(Vec<Named>, Option
         if !names.contains(&tag) {
             names.push(tag);
         }
-    }
-    if names.is_empty() {
-        names.push(wanted.clone());
     }
     Ok((names, Some(own.clone())))
 }

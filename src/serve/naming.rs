@@ -77,6 +77,7 @@ fn put(
     document: &Document,
 ) -> Vec<NameEdit> {
     let images = || held.into_iter().flat_map(Repository::images);
+    let untagged = || held.into_iter().flat_map(|held| &held.untagged);
     let listed: HashSet<&Digest> = match document.content() {
         Content::Index(index) => index.manifests.iter().map(|child| &child.digest).collect(),
         Content::Manifest(_) | Content::Artifact(_) => HashSet::new(),
@@ -86,8 +87,9 @@ fn put(
     for named in wanted {
         let former = match named {
             Named::Tag(tag) => held.and_then(|held| held.tags.get(tag)),
-            // It needs no other name, unless it is here for what it refers to only.
-            Named::Digest(_) if images().any(|image| image.is_for_itself(document.digest())) => {
+            // It has that name already, unless it is here for what it refers to only. A tag is no such name: it may move
+            // or go, and what was put by digest stays until that is deleted.
+            Named::Digest(_) if untagged().any(|image| image.is_for_itself(document.digest())) => {
                 continue;
             }
             Named::Digest(_) => None,
@@ -110,8 +112,7 @@ fn put(
             edits.push(NameEdit::Set(name, Box::new(descriptor.clone())));
         }
     }
-    let untagged = held.into_iter().flat_map(|held| &held.untagged);
-    let children = untagged.filter(|image| listed.contains(&image.entry.descriptor.digest));
+    let children = untagged().filter(|image| listed.contains(&image.entry.descriptor.digest));
     edits.extend(children.map(|image| NameEdit::Remove(image.name.clone())));
     edits
 }

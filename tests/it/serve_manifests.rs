@@ -321,7 +321,31 @@ async fn pushing_an_index_again_leaves_no_names_behind() {
     }
     let names = std::fs::read_to_string(served.root().join("index.json")).unwrap();
     let names: Value = serde_json::from_str(&names).unwrap();
-    assert_eq!(names["manifests"].as_array().unwrap().len(), 1, "{names}");
+    // Its tag, and its digest: it was put by both.
+    assert_eq!(names["manifests"].as_array().unwrap().len(), 2, "{names}");
+}
+
+#[tokio::test]
+async fn manifest_put_by_digest_outlives_its_tags() {
+    let [one, two] = versions();
+    for puts in [&["1", "DIGEST"][..], &["DIGEST", "1"], &["DIGEST?tag=1"], &["1", "DIGEST?tag=2"]]
+    {
+        let served = Served::start().await;
+        for piece in one.blobs() {
+            served.blob("a", &piece.bytes).await;
+        }
+        let digest = one.manifest.digest().as_str();
+        for name in puts {
+            served.put("a", &name.replace("DIGEST", digest), &one.manifest).await.expect(201, "");
+        }
+        served.push("a", Some("1"), &two).await;
+        for tag in ["1", "2"] {
+            delete(&served, tag).await;
+        }
+        assert_eq!(status_of(&served, digest).await, 200, "{puts:?}");
+        assert_eq!(delete(&served, digest).await, 202, "{puts:?}");
+        assert_eq!(status_of(&served, digest).await, 404, "{puts:?}");
+    }
 }
 
 #[tokio::test]
