@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +33,8 @@ const COSTS: RangeInclusive<u32> = 4..=31;
 /// The users of a file.
 pub(super) struct Htpasswd {
     path: PathBuf,
+    /// What it says can be read once only.
+    is_pipe: bool,
     users: Mutex<Arc<Users>>,
     checks: Semaphore,
 }
@@ -57,8 +60,9 @@ impl Htpasswd {
     /// [`ErrorKind::Reference`] where it cannot be read, has no user, or a hash of a kind that is too weak.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let users = Users::parse(path, text_of(path)?)?;
+        let is_pipe = path.metadata().is_ok_and(|found| found.file_type().is_fifo());
         let (path, users) = (path.to_owned(), Mutex::new(Arc::new(users)));
-        Ok(Self { path, users, checks: Semaphore::new(CHECKS) })
+        Ok(Self { path, is_pipe, users, checks: Semaphore::new(CHECKS) })
     }
 
     /// # Errors
@@ -92,11 +96,10 @@ impl Htpasswd {
         Ok(admission)
     }
 
-    /// The users that the file has at this moment: one that was removed is out with the next request. What a pipe said
-    /// can be read once only.
+    /// The users that the file has at this moment: one that was removed is out with the next request.
     fn current(&self) -> Result<Arc<Users>> {
         let known = Arc::clone(&self.lock());
-        if self.path.metadata().is_ok_and(|found| !found.is_file()) {
+        if self.is_pipe {
             return Ok(known);
         }
         let text = text_of(&self.path)?;

@@ -151,6 +151,14 @@ async fn user_removed_from_the_file_is_out_with_the_next_request() {
         std::fs::write(file.path(), broken).unwrap();
         as_user(&served, "GET /v2/", &bob).await.expect(503, "UNKNOWN");
     }
+    // What a container engine makes of a file that is missing.
+    std::fs::remove_file(file.path()).unwrap();
+    std::fs::create_dir(file.path()).unwrap();
+    as_user(&served, "GET /v2/", &bob).await.expect(503, "UNKNOWN");
+    std::fs::remove_dir(file.path()).unwrap();
+    std::os::unix::fs::symlink("/dev/null", file.path()).unwrap();
+    as_user(&served, "GET /v2/", &bob).await.expect(503, "UNKNOWN");
+    std::fs::remove_file(file.path()).unwrap();
     std::fs::write(file.path(), USERS).unwrap();
     say(&mut open, words.as_bytes()).await.unwrap().expect(200, "");
     as_user(&served, "GET /v2/", &bob).await.expect(401, "UNAUTHORIZED");
