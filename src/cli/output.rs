@@ -139,6 +139,11 @@ pub(super) fn line(line: &str) -> Result<()> {
     text(&format!("{line}\n"))
 }
 
+/// A message that stands among results, without any secret.
+pub(super) fn redacted(message: &str) -> String {
+    REDACTOR.hide(message, Text::Message).into_owned()
+}
+
 /// One JSON value on stdout.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)

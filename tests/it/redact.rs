@@ -167,5 +167,9 @@ async fn redact_upload_state_in_error_body_is_hidden() {
         let output = Cli::new().env("RPULL_LOG", "trace").run(&args).await;
         output.expect(6, "bad /v2/app/blobs/uploads/***");
         assert_redacted(&output, "upload");
+        let args = [&["copy", "--json", "--retries", "0"], more, &[&source, &target]].concat();
+        let output = Cli::new().run(&args).await;
+        assert!(output.expect(6, "").stdout.contains("blobs/uploads/***"), "{}", output.stdout);
+        assert_redacted(&output, "upload in JSON");
     }
 }

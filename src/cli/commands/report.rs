@@ -86,7 +86,8 @@ pub(super) fn json_of(known: &impl Serialize, error: Option<&Error>) -> Result<V
     let mut value = serde_json::to_value(known)
         .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").caused_by(error))?;
     if let (Some(error), Some(object)) = (error, value.as_object_mut()) {
-        let error = json!({ "kind": error.kind().name(), "message": error.chain() });
+        let error =
+            json!({ "kind": error.kind().name(), "message": output::redacted(&error.chain()) });
         object.insert("error".to_owned(), error);
     }
     Ok(value)
