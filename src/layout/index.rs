@@ -14,7 +14,7 @@ use crate::annotation::{self, REF_ANNOTATION};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::Object;
+use crate::json::{Object, UniqueKeys};
 
 /// Digest of the index that a manifest was chosen from.
 pub const INDEX_ANNOTATION: &str = "rpull.index";
@@ -116,7 +116,7 @@ impl Index {
     }
 
     fn parse(path: &Path, text: &str) -> serde_json::Result<Self> {
-        let mut others: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text)?;
+        let UniqueKeys(mut others) = serde_json::from_str(text)?;
         let version = others.get("schemaVersion").map_or("", |version| version.get());
         if version != "2" {
             return Err(serde::de::Error::custom("schemaVersion is not 2"));

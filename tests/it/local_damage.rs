@@ -81,6 +81,8 @@ async fn index_json_without_its_list_is_damaged_for_every_command() {
         r#"{"schemaVersion":2,"manifests":null}"#,
         r#"{"schemaVersion":2}"#,
         r#"{"schemaVersion":2,"manifests":{}}"#,
+        r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#,
+        r#"{"schemaVersion":1,"schemaVersion":2,"manifests":[]}"#,
         "{}",
         "",
         "no JSON",
