@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: once to stop with what is there, twice to stop at once. A signal that the parent process has
+//! Ctrl-C, SIGTERM and a terminal that is gone (SIGHUP): once to stop with what is there, twice to stop at once. A signal that the parent process has
 //! set to be ignored stays ignored, as POSIX shells do it for `rpull … &` in a script.
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,6 +16,9 @@ const INTERRUPTED: u8 = 130;
 
 /// SIGTERM's.
 const TERMINATED: u8 = 143;
+
+/// SIGHUP's.
+const HUNG_UP: u8 = 129;
 
 /// The exit code of an interrupted run.
 pub(super) fn exit_code() -> u8 {
@@ -51,7 +54,8 @@ fn watched(at_first: fn()) -> CancellationToken {
     };
     let interrupt = listen(SignalKind::interrupt());
     let terminate = listen(SignalKind::terminate());
-    tokio::spawn(watch(interrupt, terminate, token.clone(), at_first));
+    let hangup = listen(SignalKind::hangup());
+    tokio::spawn(watch([interrupt, terminate, hangup], token.clone(), at_first));
     token
 }
 
@@ -85,16 +89,13 @@ pub(super) async fn opened_unless_cancelled<T: Send + 'static>(
         .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).caused_by(error)))
 }
 
-async fn watch(
-    mut interrupt: Option<Signal>,
-    mut terminate: Option<Signal>,
-    token: CancellationToken,
-    at_first: fn(),
-) {
+async fn watch(signals: [Option<Signal>; 3], token: CancellationToken, at_first: fn()) {
+    let [mut interrupt, mut terminate, mut hangup] = signals;
     loop {
         let code = tokio::select! {
             () = arrival(&mut interrupt) => INTERRUPTED,
             () = arrival(&mut terminate) => TERMINATED,
+            () = arrival(&mut hangup) => HUNG_UP,
         };
         CODE.store(code, Ordering::Relaxed);
         if token.is_cancelled() {

@@ -72,7 +72,7 @@ async fn assert_continued(registry: &Registry, cli: &Cli, held: &Image, name: &s
 
 #[tokio::test]
 async fn a_signal_stops_the_pull_and_what_moved_is_told() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let (registry, held, name) = stalling().await;
         let cli = Cli::new();
         let running = cli.spawn(&["--json", &name]);
@@ -179,7 +179,7 @@ async fn a_pull_that_waits_for_the_store_can_be_stopped_too() {
     let holder = std::fs::File::open(cli.store()).unwrap();
     holder.lock().unwrap();
     for flags in [&[][..], &["--plan"], &["--offline"]] {
-        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
             let running = cli.spawn(&[flags, &["pull", &name]].concat());
             tokio::time::sleep(Duration::from_millis(300)).await;
             let asked = Instant::now();
