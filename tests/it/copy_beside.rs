@@ -101,14 +101,15 @@ async fn copy_referrers_that_fail_names_the_image_and_is_no_success() {
 }
 
 #[tokio::test]
-async fn copy_referrer_listed_with_wrong_size_and_type_is_copied() {
+async fn copy_referrer_listed_with_odd_size_and_types_is_copied() {
     for (size, kind) in [(7, MediaType::OCI_MANIFEST.as_str()), (1 << 20, INDEX), (7, "a/b")] {
         let (from, [image, _], name) = published().await;
         let sbom = about(&image.manifest, "a/sbom");
         sbom.publish(&from, "team/app", None);
         let digest = sbom.manifest.digest();
-        let one = json!({"mediaType": kind, "digest": digest, "size": size});
-        list_referrers(&from, &json!([one]));
+        // What no media type is, and no list of annotations.
+        let odd = json!({"mediaType": kind, "digest": digest, "size": size, "artifactType": "sbom", "annotations": {"a": 1}});
+        list_referrers(&from, &json!([odd]));
         let cli = Cli::new();
         let source = format!("{name}:1");
         cli.run(&["copy", "--referrers", &source, "oci:out"]).await.expect(0, "1 referrer");

@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Repository;
 use super::counter::Endpoint;
@@ -17,7 +19,7 @@ use super::pages::{Page, Pages};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Matter, Result};
-use crate::json::objects;
+use crate::json::{Object, null_is_default};
 use crate::limits::{Budget, MAX_REFERRER_DEPTH, MAX_REFERRERS};
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
@@ -27,8 +29,23 @@ const FILTERS_HEADER: &str = "oci-filters-applied";
 
 #[derive(Deserialize)]
 struct List {
-    #[serde(default, deserialize_with = "objects")]
-    manifests: Vec<Descriptor>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    manifests: Vec<Box<RawValue>>,
+}
+
+/// An entry of a list. It is an answer, not content: where only what it says beside the digest is odd, the referrer itself
+/// tells that better.
+fn entry(raw: &RawValue) -> serde_json::Result<Descriptor> {
+    serde_json::from_str(raw.get())
+        .or_else(|error| {
+            let mut value: Value = serde_json::from_str(raw.get())?;
+            let members = value.as_object_mut().ok_or(error)?;
+            for key in ["artifactType", "annotations"] {
+                members.remove(key);
+            }
+            serde_json::from_value(value)
+        })
+        .map(|Object(descriptor)| descriptor)
 }
 
 /// A manifest that refers to another, and those that refer to it.
@@ -143,7 +160,12 @@ async fn by_api(
             let refuse = Error::new(ErrorKind::Document, &what).at(&repository.transport.name);
             return Err(refuse.because("not a list of referrers").about(Matter::NoReferrersApi));
         }
-        let mut found = page.read::<List>()?.manifests;
+        let entries = page.read::<List>()?.manifests;
+        let found: serde_json::Result<Vec<_>> = entries.iter().map(|raw| entry(raw)).collect();
+        let mut found = found.map_err(|error| {
+            let refuse = Error::new(ErrorKind::Document, &what).at(&repository.transport.name);
+            refuse.because("malformed").caused_by(error)
+        })?;
         pages.page(found.len())?;
         if let Some(wanted) = artifact_type
             && is_filtered(&page)
