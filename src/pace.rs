@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A body with fewer bytes a second over a window counts as stalled, however regularly it drips (containerd#11650: a
 /// lossy link hung for an hour because some bytes always came).
-const SLOWEST: u64 = 1 << 10;
+pub(crate) const SLOWEST: u64 = 1 << 10;
 
 /// What [`Pace::judge`] found wanting in a window of a minute.
 pub(crate) const TOO_SLOW: &str = "too slow: less than 1 KiB/s for a minute";

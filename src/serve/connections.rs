@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::pace::SLOWEST;
+
 /// A connection may be without a request for so long before it gives way: what it says may be on its way.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -38,8 +40,11 @@ struct State {
     is_busy: bool,
     /// Whether all that was said has been heard.
     waits: bool,
-    /// When it was last of use: its begin, its last answer, and while a request is under way the last byte of it.
+    /// When it was last of use: its begin, its last answer, and while a request is under way the last time that its bytes
+    /// came at the least rate.
     used: Instant,
+    /// Bytes that came since then.
+    bytes: u64,
 }
 
 impl Connections {
@@ -94,7 +99,7 @@ fn end_one(open: &HashMap<u64, Arc<Connection>>) -> Option<u64> {
 
 impl Connection {
     fn new() -> Self {
-        let state = State { is_busy: false, waits: false, used: Instant::now() };
+        let state = State { is_busy: false, waits: false, used: Instant::now(), bytes: 0 };
         Self { state: Mutex::new(state), end: CancellationToken::new() }
     }
 
@@ -106,12 +111,14 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes came. Those of a request's head are of no use before it is whole.
-    pub(super) fn heard(&self) {
+    /// Bytes came. Those of a request's head are of no use before it is whole, and a body that drips is of none.
+    pub(super) fn heard(&self, bytes: usize) {
         let mut state = self.lock();
         state.waits = false;
-        if state.is_busy {
-            state.used = Instant::now();
+        state.bytes += bytes as u64;
+        let enough = u128::from(SLOWEST) * state.used.elapsed().as_millis() / 1000;
+        if state.is_busy && u128::from(state.bytes) >= enough {
+            (state.used, state.bytes) = (Instant::now(), 0);
         }
     }
 
@@ -122,7 +129,8 @@ impl Connection {
 
     /// Bytes went.
     pub(super) fn said(&self) {
-        self.lock().used = Instant::now();
+        let mut state = self.lock();
+        (state.used, state.bytes) = (Instant::now(), 0);
     }
 
     /// A request is under way until the value is dropped.
@@ -133,7 +141,7 @@ impl Connection {
 
     fn set_busy(&self, is_busy: bool) {
         let mut state = self.lock();
-        (state.is_busy, state.used) = (is_busy, Instant::now());
+        (state.is_busy, state.used, state.bytes) = (is_busy, Instant::now(), 0);
     }
 }
 
@@ -218,7 +226,7 @@ mod tests {
         let began = Instant::now();
         let ended = async {
             // Heads that drip are no better.
-            old.connection.heard();
+            old.connection.heard(1);
             old.connection.listens();
             old.connection.end.cancelled().await;
             drop(old);
@@ -230,14 +238,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn request_gives_way_where_all_have_one_and_nothing_moves() {
+    async fn request_gives_way_where_all_have_one_and_its_body_drips() {
         let all = Connections::new(2);
         let [stalled, moving] = [all.admit(1).await, all.admit(2).await];
         let _requests = [stalled.connection.begin(), moving.connection.begin()];
         let moves = async {
             while !stalled.connection.end.is_cancelled() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                moving.connection.heard();
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                moving.connection.heard(1 << 10);
+                stalled.connection.heard(1);
             }
         };
         let began = Instant::now();

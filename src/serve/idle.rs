@@ -64,9 +64,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Idle<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
         if outcome.is_ready() {
-            self.connection.heard();
+            self.connection.heard(buffer.filled().len() - before);
         } else {
             self.connection.listens();
         }
