@@ -1,6 +1,6 @@
 //! How foreign JSON is read: as Go clients read it, so that nobody sees something else in the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -41,7 +41,18 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// The members of a JSON object; one with the same key twice is refused, because clients differ in which of them counts.
+/// A key as Go's encoding/json compares it: letters, and the two signs that Unicode folds to one.
+pub(crate) fn folded(key: &str) -> String {
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    key.chars().map(fold).collect()
+}
+
+/// The members of a JSON object; one with the same key twice, as Go clients compare keys, is refused: others see another
+/// member in its place.
 pub(crate) struct UniqueKeys(pub(crate) BTreeMap<String, Box<RawValue>>);
 
 impl<'de> Deserialize<'de> for UniqueKeys {
@@ -60,9 +71,9 @@ impl<'de> Visitor<'de> for UniqueKeysVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = BTreeMap::new();
+        let (mut members, mut seen) = (BTreeMap::new(), HashSet::new());
         while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
-            if members.contains_key(&key) {
+            if !seen.insert(folded(&key)) {
                 return Err(A::Error::custom(format!("duplicate key `{key}`")));
             }
             members.insert(key, value);

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Content, DOCUMENT_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::folded;
 use crate::media::MediaType;
 
 const KNOWN_KEYS: [&str; 11] = [
@@ -159,16 +160,6 @@ impl Shape {
             }
         }
     }
-}
-
-/// A key as Go's encoding/json compares it: letters, and the two signs that Unicode folds to one.
-fn folded(key: &str) -> String {
-    let fold = |c: char| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    };
-    key.chars().map(fold).collect()
 }
 
 struct Top<'a>(&'a mut Shape);

@@ -82,6 +82,7 @@ async fn index_json_without_its_list_is_damaged_for_every_command() {
         r#"{"schemaVersion":2}"#,
         r#"{"schemaVersion":2,"manifests":{}}"#,
         r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#,
+        r#"{"schemaVersion":2,"manifests":[],"Manifests":[]}"#,
         r#"{"schemaVersion":1,"schemaVersion":2,"manifests":[]}"#,
         "{}",
         "",
