@@ -20,7 +20,7 @@ use rpull::layer::{
     Compression, DiffId, Entries, Entry, Inflation, Kind, Limits, decompress_among,
 };
 use rpull::unpack::overlay::{OverlayDirectory, OverlayLayer};
-use rpull::unpack::{LayerBlob, Options, Root, Unpacker};
+use rpull::unpack::{LayerBlob, OpenBlob, Options, Root, Unpacker};
 
 use self::mutate::layers;
 pub use self::mutate::mutate;
@@ -61,7 +61,7 @@ pub fn overlay(tars: &[u8]) {
     let chains = chain_ids(&diff_ids);
     let blobs = tars.iter().zip(diff_ids).zip(chains).map(|((tar, diff_id), chain)| {
         let (tar, size) = (tar.to_vec(), tar.len() as u64);
-        let open = Box::new(move |_| Ok(Box::new(Cursor::new(tar)) as Box<_>));
+        let open: OpenBlob<'static> = Box::new(move |_| Ok(Box::new(Cursor::new(tar))));
         OverlayLayer { blob: LayerBlob { name: "layer".to_owned(), diff_id, size, open }, chain }
     });
     _ = directory.unpack(&lock, blobs.collect(), Options::default(), false, &|_| true).is_ok();
