@@ -52,10 +52,7 @@ impl Inner {
         }
         let shared = Arc::<Shared>::default();
         if let Some(end) = &state.end {
-            shared.end(match end {
-                Ok(()) => Ok(()),
-                Err(error) => Err(error),
-            });
+            shared.end(end.as_ref().copied());
         }
         state.blobs.insert(key, Arc::clone(&shared));
         shared

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::cache::{Cache, cache, list};
 use crate::support::cli::Cli;
@@ -85,17 +85,22 @@ async fn store_with_index_of_blobs_counts_keeps_and_verifies_them() {
     cli.run(&["verify", &name]).await.expect(0, "");
 }
 
+/// Publishes an image for each of three platforms; gives the entries that an index has for them.
+fn three_platforms(registry: &Registry) -> Vec<Value> {
+    let entry = |architecture: &str| {
+        let image = image(Family::Oci, architecture, &[layer(&[("a", architecture.as_bytes())])]);
+        image.publish(registry, "app", None);
+        let mut entry = json!(image.manifest.descriptor);
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    ["amd64", "arm64", "s390x"].map(entry).into()
+}
+
 #[tokio::test]
 async fn copy_platforms_of_index_keeps_blobs_that_are_for_no_other() {
     let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
-    let mut entries = Vec::new();
-    for architecture in ["amd64", "arm64", "s390x"] {
-        let image = image(Family::Oci, architecture, &[layer(&[("a", architecture.as_bytes())])]);
-        image.publish(&from, "app", None);
-        let mut entry = json!(image.manifest.descriptor);
-        entry["platform"] = json!({"os": "linux", "architecture": architecture});
-        entries.push(entry);
-    }
+    let mut entries = three_platforms(&from);
     let thing = |text: &str| Piece::new("application/vnd.example.disk".into(), text.to_owned());
     let (all, arm, s390x) = (thing("for all"), thing("for arm64"), thing("for s390x"));
     for (blob, architecture) in [(&all, ""), (&arm, "arm64"), (&s390x, "s390x")] {
@@ -126,14 +131,7 @@ async fn copy_platforms_of_index_keeps_blobs_that_are_for_no_other() {
 #[tokio::test]
 async fn platforms_of_a_nested_index_are_kept_with_what_lists_them() {
     let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
-    let mut entries = Vec::new();
-    for architecture in ["amd64", "arm64", "s390x"] {
-        let image = image(Family::Oci, architecture, &[layer(&[("a", architecture.as_bytes())])]);
-        image.publish(&from, "app", None);
-        let mut entry = json!(image.manifest.descriptor);
-        entry["platform"] = json!({"os": "linux", "architecture": architecture});
-        entries.push(entry);
-    }
+    let entries = three_platforms(&from);
     let inner = list(&entries[1..]);
     inner.publish(&from, "app", None);
     list(&[entries[0].clone(), json!(inner.descriptor)]).publish(&from, "app", Some("1"));
