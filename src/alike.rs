@@ -50,7 +50,7 @@ pub(crate) fn meant(
 /// The one that fits this platform best.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where there is none, naming the platforms that there are.
+/// [`ErrorKind::NotFound`] if no entry matches, naming the available platforms.
 pub(crate) fn choose<'a>(
     alike: &'a [Descriptor],
     wanted: &Platform,

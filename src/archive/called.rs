@@ -32,7 +32,7 @@ impl Image {
 
 impl Inner {
     /// Takes each name from all images but the last one of a platform that has it. What is left without a name is
-    /// nobody's.
+    /// dropped.
     pub(super) fn name_once(&mut self) {
         let platforms = self.platforms_of_one_name();
         let mut taken: HashMap<(String, Option<Platform>), (usize, Option<Digest>)> =

@@ -55,7 +55,7 @@ impl Walk {
 
     fn look_into(&mut self, document: &Document, archive: &Inner) {
         self.digests.insert(document.digest().clone());
-        // A foreign layer is where it was, unless somebody asked for it.
+        // A foreign layer is not in the archive unless it was requested.
         let comes = |blob: &&Descriptor| !blob.is_foreign() || archive.has(&blob.digest);
         self.digests.extend(document.blobs().filter(comes).map(|blob| blob.digest.clone()));
         if let Content::Index(index) = document.content() {

@@ -46,7 +46,7 @@ pub(super) fn images(tar: &Tarball) -> Result<Option<Vec<Image>>> {
     let Some(index) = small_file(tar, INDEX, JSON_LIMIT)? else { return Err(lacking(INDEX)) };
     let mut entries =
         entries(&index).map_err(|error| unusable(INDEX, "is damaged").caused_by(error))?;
-    // Beside an image, what is no document is none.
+    // Entries of other types beside an image are not images.
     if entries.iter().any(|entry| entry.media_type.is_document()) {
         entries.retain(|entry| entry.media_type.is_document());
     }

@@ -207,7 +207,7 @@ impl Inner {
 
 impl Archive {
     /// The digest of each image without a name, in their order; an error stands for one that cannot be read. What only
-    /// belongs to another image is none.
+    /// belongs to another image is left out.
     pub async fn nameless(&self) -> Result<Vec<Result<Digest>>> {
         self.look(|inner, stop| {
             let nameless = inner.images.iter().filter(|image| image.own_names().is_empty());

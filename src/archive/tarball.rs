@@ -193,7 +193,7 @@ impl Table {
         if entry.name.len() > LONGEST_NAME {
             return Err(invalid("has a name that is too long"));
         }
-        // A name that is no text, or leads out of the archive, is nobody's: nothing can ask for it.
+        // A name that is not UTF-8 or points outside the archive is skipped: nothing can ask for it.
         let text = |name: Vec<u8>| String::from_utf8(name).ok();
         let Some(name) = text(entry.name).and_then(|name| clean(&name)) else { return Ok(()) };
         let kind = match entry.content {
@@ -275,7 +275,7 @@ mod tests {
     use super::super::header::{END, header};
     use super::*;
 
-    /// Counts what is read; whoever does not stop reads for ever.
+    /// An endless input that counts the bytes read from it.
     struct Endless<R> {
         first: R,
         then: u8,

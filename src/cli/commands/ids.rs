@@ -21,7 +21,7 @@ pub(super) fn open(id: &ImageId, name: Option<&Reference>, settings: &Settings) 
 /// The only image with this id, and the store that has it.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where there is none: no registry knows ids. [`ErrorKind::Reference`] where several have it.
+/// [`ErrorKind::NotFound`] if no image has it: registries do not know ids. [`ErrorKind::Reference`] if several have it.
 pub(super) fn find(
     id: &ImageId,
     name: Option<&Reference>,

@@ -159,7 +159,7 @@ pub(super) enum Stored<T> {
 }
 
 impl<T> Stored<T> {
-    /// Looks at what was found; what is broken is told, and is an error where nobody else may be asked.
+    /// Checks what was found. Damage is a warning, and an error where no registry may be asked instead.
     pub(super) fn of(found: Result<Option<T>>, settings: &Settings) -> Result<Self> {
         let error = match found {
             Ok(found) => return Ok(found.map_or(Self::Absent, Self::There)),

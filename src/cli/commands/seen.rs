@@ -19,9 +19,9 @@ const TITLE: &str = "org.opencontainers.image.title";
 pub(super) struct Seen {
     pub(super) opened: Opened,
     pub(super) root: Document,
-    /// The manifest of the platform; the root where an index has none for this host and nobody asked for one.
+    /// The manifest of the platform; the root if an index has none for this host and no platform was requested.
     pub(super) chosen: Document,
-    /// The config of an image, or why there is none to be read.
+    /// The config of an image, or why it cannot be read.
     pub(super) config: Result<ImageConfig>,
 }
 
