@@ -3,6 +3,8 @@
 //! They are chosen among like the entries of an index. Of two for one platform the last one has the name, as after
 //! `docker load`, containerd's import and ORAS, which name what they meet one after the other; skopeo takes the first.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use crate::annotation;
@@ -24,24 +26,19 @@ pub(crate) fn meant(
     if entries.iter().any(|entry| entry.media_type.is_document()) {
         entries.retain(|entry| entry.media_type.is_document());
     }
-    let is_first = |at: usize, entry: &Descriptor| {
-        !entries.iter().take(at).any(|other| other.digest == entry.digest)
-    };
-    let each = entries.iter().enumerate().filter(|(at, entry)| is_first(*at, entry));
-    let mut each: Vec<Descriptor> = each.map(|(_, entry)| entry.clone()).collect();
+    // By sets: an index.json can give one name to as many entries as fit in it.
+    let mut digests = HashSet::new();
+    let mut each = entries;
+    each.retain(|entry| digests.insert(entry.digest.clone()));
     if each.len() > 1 {
         for entry in &mut each {
             entry.platform = entry.platform.take().or_else(|| platform_of(entry));
         }
     }
     let all = each.len();
-    let same = |one: &Descriptor, other: &Descriptor| one.platform == other.platform;
-    let mut kept: Vec<Descriptor> = Vec::new();
-    for entry in each.into_iter().rev() {
-        if !kept.iter().any(|later| same(later, &entry)) {
-            kept.push(entry);
-        }
-    }
+    let mut platforms = HashSet::new();
+    let later = each.into_iter().rev();
+    let mut kept: Vec<_> = later.filter(|one| platforms.insert(one.platform.clone())).collect();
     kept.reverse();
     let lost = kept.len() < all;
     (kept, lost)
