@@ -11,7 +11,7 @@ use crate::annotation;
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::document::Document;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::platform::{self, Platform};
 
@@ -56,10 +56,10 @@ pub(crate) fn choose<'a>(
     match alike {
         [one] => Ok(one),
         several => platform::select(wanted, several).first().copied().ok_or_else(|| {
-            let there = platform::available(several).join(", ");
+            let there = platform::available_platforms(several).join(", ");
             Error::new(ErrorKind::NotFound, format!("platform {wanted} of {name}"))
-                .because(format!("the name has {there}"))
-                .about(Matter::NoPlatform)
+                .with_reason(format!("the name has {there}"))
+                .with_detail(ErrorDetail::PlatformNotFound)
         }),
     }
 }
@@ -84,7 +84,7 @@ pub(crate) fn index(alike: &[Descriptor]) -> Result<Document> {
     let index = json!({
         "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries,
     });
-    Document::received(index.to_string().into(), &MediaType::OCI_INDEX, None)
+    Document::from_response(index.to_string().into(), &MediaType::OCI_INDEX, None)
 }
 
 #[cfg(test)]
@@ -133,8 +133,10 @@ mod tests {
         amd.annotations.insert("x".into(), "y".into());
         annotation::rename(&mut amd, "reg/a:1");
         let made = index(&[amd, entry("b", Some("linux/arm64"))]).unwrap();
-        let crate::document::Content::Index(index) = made.content() else { panic!("an index") };
-        assert_eq!(platform::available(&index.manifests), ["linux/amd64", "linux/arm64"]);
+        let crate::document::ParsedDocument::Index(index) = made.content() else {
+            panic!("an index")
+        };
+        assert_eq!(platform::available_platforms(&index.manifests), ["linux/amd64", "linux/arm64"]);
         assert_eq!(index.manifests[0].annotations.len(), 1);
     }
 }

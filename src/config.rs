@@ -89,10 +89,12 @@ impl ImageConfig {
     /// Reads a config.
     ///
     /// # Errors
-    /// [`ErrorKind::Document`] where it is not JSON or a field has the wrong type.
+    /// [`ErrorKind::InvalidDocument`] where it is not JSON or a field has the wrong type.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let Object(config) = serde_json::from_slice(bytes).map_err(|error| {
-            Error::new(ErrorKind::Document, "image config").because("malformed").caused_by(error)
+            Error::new(ErrorKind::InvalidDocument, "image config")
+                .with_reason("malformed")
+                .with_source(error)
         })?;
         Ok(config)
     }
@@ -116,7 +118,7 @@ fn rootfs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RootFs, D::Error
 /// The fields of `config` that have a type in the spec, only to see whether they have it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct RunOptions {
+struct ContainerConfig {
     #[serde(rename = "User")]
     _user: Option<String>,
     #[serde(rename = "WorkingDir")]
@@ -126,9 +128,9 @@ struct RunOptions {
     #[serde(rename = "Env")]
     _env: Option<Vec<Option<String>>>,
     #[serde(rename = "Entrypoint")]
-    _entrypoint: Option<Words>,
+    _entrypoint: Option<StringOrList>,
     #[serde(rename = "Cmd")]
-    _cmd: Option<Words>,
+    _cmd: Option<StringOrList>,
     #[serde(rename = "ExposedPorts")]
     _exposed_ports: Option<serde_json::Map<String, Value>>,
     #[serde(rename = "Volumes")]
@@ -140,7 +142,7 @@ struct RunOptions {
 /// Docker reads a command that is not a list as one word.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Words {
+enum StringOrList {
     #[expect(dead_code, reason = "only its type is looked at")]
     One(String),
     #[expect(dead_code, reason = "only its type is looked at")]
@@ -150,7 +152,7 @@ enum Words {
 fn run_options<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     let value: Option<Value> = Option::deserialize(deserializer)?;
     if let Some(value) = &value {
-        object::<_, RunOptions>(value).map_err(serde::de::Error::custom)?;
+        object::<_, ContainerConfig>(value).map_err(serde::de::Error::custom)?;
     }
     Ok(value)
 }
@@ -213,7 +215,7 @@ mod tests {
             r#"{"config":{"Labels":{"a":1}}}"#,
         ] {
             let refusal = ImageConfig::parse(text.as_bytes()).unwrap_err();
-            assert_eq!(refusal.kind(), ErrorKind::Document, "{text}");
+            assert_eq!(refusal.kind(), ErrorKind::InvalidDocument, "{text}");
         }
         assert!(ImageConfig::parse(br#"{"config":{"Cmd":"/bin/sh -l"}}"#).is_ok());
     }
@@ -222,7 +224,7 @@ mod tests {
         #[test]
         fn any_json_is_read_or_refused(text in "\\{(\"(os|config|rootfs|history|created)\":(null|1|\"x\"|\\[\\{\\}\\]|\\{\\}|\\[\\])(,|\\}|)){0,4}") {
             if let Err(error) = ImageConfig::parse(text.as_bytes()) {
-                prop_assert_eq!(error.kind(), ErrorKind::Document);
+                prop_assert_eq!(error.kind(), ErrorKind::InvalidDocument);
             }
         }
 

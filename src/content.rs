@@ -13,35 +13,35 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
 
-use crate::checked::Verified;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
+use crate::verifier::Verified;
 
 /// Bytes as they arrive, in order, in pieces of no particular size.
 pub type ByteStream<'a> = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'a>>;
 
 /// What content is asked for by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Name {
+pub enum ImageName {
     /// A tag of the repository that a registry end is bound to.
     Tag(String),
     /// A digest of a manifest or index.
     Digest(Digest),
     /// A layout's own name for an entry: usually `registry/repository:tag`.
-    Ref(String),
+    Layout(String),
     /// The only entry there is.
-    Sole,
+    Only,
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tag(text) | Self::Ref(text) => f.write_str(text),
+            Self::Tag(text) | Self::Layout(text) => f.write_str(text),
             Self::Digest(digest) => write!(f, "{digest}"),
-            Self::Sole => f.write_str("the only image"),
+            Self::Only => f.write_str("the only image"),
         }
     }
 }
@@ -49,16 +49,16 @@ impl fmt::Display for Name {
 /// Names that are listed where one has to be chosen.
 const MOST_CHOICES: usize = 20;
 
-/// The error where [`Name::Sole`] could be any of these.
+/// The error where [`ImageName::Only`] could be any of these.
 pub(crate) fn several_images(place: &str, choices: &[String]) -> Error {
     let listed = choices.get(..MOST_CHOICES).unwrap_or(choices).join(", ");
     let more = match choices.len().saturating_sub(MOST_CHOICES) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    Error::new(ErrorKind::Reference, "image")
+    Error::new(ErrorKind::InvalidInput, "image")
         .at(place)
-        .because(format!("has several images, name one: {listed}{more}"))
+        .with_reason(format!("has several images, name one: {listed}{more}"))
 }
 
 /// How an image of these names is chosen, by its digest where it has none.
@@ -67,14 +67,14 @@ pub(crate) fn choice(names: &[String], digest: &Digest) -> String {
 }
 
 /// A blob on its way.
-pub struct Body {
+pub struct BlobStream {
     /// The first byte of the stream; 0 where the source ignored the wanted start.
     pub start: u64,
     /// The bytes from there; ends early without an error where the connection did.
     pub stream: ByteStream<'static>,
 }
 
-impl fmt::Debug for Body {
+impl fmt::Debug for BlobStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("start", &self.start).finish_non_exhaustive()
     }
@@ -83,23 +83,27 @@ impl fmt::Debug for Body {
 /// Something that content can be read from.
 pub trait Source: Send + Sync {
     /// The document of this name, its digest computed or verified.
-    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>>;
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>>;
 
     /// The document of this descriptor, verified against it.
     fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>>;
 
     /// What the name stands for, without the document where the source can tell; `None` where it cannot.
-    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>>;
+    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>>;
 
     /// The blob from this byte on, not yet verified. `from` is less than the size, or both are 0.
-    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>>;
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<BlobStream>>;
 
     /// Size of the blob with this digest.
     fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>>;
 
     /// The images that the name stands for where they are one for each platform, each with its platform; as
     /// [`Source::resolve`] and [`Source::head`] see it, the name stands for the host's. Empty where there is no choice.
-    fn alike<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+    fn alike<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         let _ = name;
         Box::pin(ready(Ok(Vec::new())))
     }
@@ -127,8 +131,8 @@ pub trait Source: Send + Sync {
     }
 
     /// HTTP requests sent on behalf of this source so far.
-    fn requests(&self) -> Requests {
-        Requests::default()
+    fn requests(&self) -> RequestCounts {
+        RequestCounts::default()
     }
 
     /// Each `registry/repository` that has this document of the source: what came from there can be asked for there.
@@ -149,7 +153,7 @@ pub trait Source: Send + Sync {
     }
 
     /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
-    fn place(&self) -> String;
+    fn location(&self) -> String;
 }
 
 /// What sort of place content is read from.
@@ -172,7 +176,7 @@ impl SourceKind {
 
 /// HTTP requests by endpoint; answered 401, redirect hops and repeats included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Requests {
+pub struct RequestCounts {
     /// Manifests and indexes.
     pub manifest: u64,
     /// Blobs, at the registry and where it redirects to.
@@ -185,14 +189,14 @@ pub struct Requests {
     pub other: u64,
 }
 
-impl Requests {
+impl RequestCounts {
     /// All of them.
     pub fn total(&self) -> u64 {
         self.manifest + self.blob + self.upload + self.token + self.other
     }
 }
 
-impl AddAssign for Requests {
+impl AddAssign for RequestCounts {
     fn add_assign(&mut self, more: Self) {
         self.manifest += more.manifest;
         self.blob += more.blob;
@@ -226,7 +230,7 @@ impl fmt::Debug for Admission {
 #[derive(Clone, Debug)]
 pub struct Label {
     /// The name that it gets at the target; a former holder of the name loses it.
-    pub name: Name,
+    pub name: ImageName,
     /// Each `registry/repository` that is known to have it.
     pub origins: Vec<String>,
     /// The index that a manifest was chosen from.
@@ -253,14 +257,18 @@ impl fmt::Debug for Incoming<'_> {
 /// Something that content can be written to.
 pub trait Target: Send + Sync {
     /// The document that the target holds under this name, where looking costs nothing.
-    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
         let _ = name;
         Box::pin(ready(Ok(None)))
     }
 
     /// Looks whether the name stands for this index already: then [`Target::stored`] gives what is below it, and the
     /// source, which may count what it is asked for, is left alone.
-    fn recognise<'a>(&'a self, name: &'a Name, index: &'a Document) -> BoxFuture<'a, Result<()>> {
+    fn recognise<'a>(
+        &'a self,
+        name: &'a ImageName,
+        index: &'a Document,
+    ) -> BoxFuture<'a, Result<()>> {
         let _ = (name, index);
         Box::pin(ready(Ok(())))
     }
@@ -289,7 +297,7 @@ pub trait Target: Send + Sync {
     }
 
     /// What is known of this blob at the target. Asks, opens and locks nothing.
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>>;
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>>;
 
     /// Asks whether the blob is there, where [`Target::holds`] cannot know.
     fn has<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<bool>> {
@@ -297,7 +305,7 @@ pub trait Target: Send + Sync {
         Box::pin(ready(Ok(false)))
     }
 
-    /// Takes back that blobs are there, after [`Target::put`] failed so: with [`ErrorKind::Incomplete`].
+    /// Takes back that blobs are there, after [`Target::put`] failed so: with [`ErrorKind::MissingBlobs`].
     fn distrust(&self, error: &Error) {
         let _ = error;
     }
@@ -345,8 +353,8 @@ pub trait Target: Send + Sync {
     }
 
     /// HTTP requests sent on behalf of this target so far.
-    fn requests(&self) -> Requests {
-        Requests::default()
+    fn requests(&self) -> RequestCounts {
+        RequestCounts::default()
     }
 
     /// Where this is, for people.
@@ -355,15 +363,15 @@ pub trait Target: Send + Sync {
 
 /// How much of a blob a target has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holding {
+pub enum BlobPresence {
     /// All of it.
-    Whole,
+    Complete,
     /// So many bytes from the start, not yet verified.
     Partial(u64),
     /// Nothing, but another repository of the same registry can lend it.
     Mountable,
     /// Nothing that is known of.
-    Nothing,
+    Absent,
 }
 
 /// An open write of one blob, invisible until committed. Dropping it keeps the partial for a later run.
@@ -399,33 +407,35 @@ pub trait Ingest: Send {
 
 /// Remembers, from one run to the next, where unfinished uploads go on. None of it may fail a run: without memory an
 /// upload starts over.
-pub trait Uploads: Send + Sync {
+pub trait UploadStore: Send + Sync {
     /// The URL where the upload of this blob to `registry/repository` goes on.
-    fn recall(&self, target: &str, digest: &Digest) -> Option<Secret>;
+    fn load(&self, target: &str, digest: &Digest) -> Option<Secret>;
 
     /// Keeps the URL, which lets whoever knows it write.
-    fn keep(&self, target: &str, digest: &Digest, url: &Secret);
+    fn save(&self, target: &str, digest: &Digest, url: &Secret);
 
     /// Forgets it: the upload ended.
-    fn forget(&self, target: &str, digest: &Digest);
+    fn remove(&self, target: &str, digest: &Digest);
 }
 
 /// A target with nothing in it that takes nothing: what a plan looks at where a layout does not exist yet.
 #[derive(Clone, Debug)]
-pub struct Empty {
+pub struct EmptyTarget {
     /// Where it would be.
     pub place: String,
 }
 
-impl Empty {
+impl EmptyTarget {
     fn refuse<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
-        Box::pin(ready(Err(Error::new(ErrorKind::Unsupported, "a plan").because("moves nothing"))))
+        Box::pin(ready(Err(
+            Error::new(ErrorKind::Unsupported, "a plan").with_reason("moves nothing")
+        )))
     }
 }
 
-impl Target for Empty {
-    fn holds<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
-        Box::pin(ready(Ok(Holding::Nothing)))
+impl Target for EmptyTarget {
+    fn holds<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
+        Box::pin(ready(Ok(BlobPresence::Absent)))
     }
 
     fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {

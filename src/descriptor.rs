@@ -10,7 +10,7 @@ use crate::media::MediaType;
 use crate::platform::Platform;
 
 /// The largest size of anything, in bytes: the largest integer that all readers of JSON agree on.
-pub const LARGEST_SIZE: u64 = 1 << 53;
+pub const MAX_SIZE: u64 = 1 << 53;
 
 /// Media type, digest and size of some content, with what its document says about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct Descriptor {
     pub media_type: MediaType,
     /// Identity of the bytes.
     pub digest: Digest,
-    /// Size in bytes as the document states it, at most [`LARGEST_SIZE`]; not yet verified.
+    /// Size in bytes as the document states it, at most [`MAX_SIZE`]; not yet verified.
     #[serde(deserialize_with = "size")]
     pub size: u64,
     /// Other places to fetch a foreign layer from; never trusted, never asked with credentials.
@@ -33,7 +33,7 @@ pub struct Descriptor {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub annotations: BTreeMap<String, String>,
-    /// The content itself in base64; see [`crate::checked::inline`].
+    /// The content itself in base64; see [`crate::verifier::verified_inline_data`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// What an artifact is.
@@ -46,7 +46,7 @@ pub struct Descriptor {
 
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let size = u64::deserialize(deserializer)?;
-    if size <= LARGEST_SIZE {
+    if size <= MAX_SIZE {
         return Ok(size);
     }
     Err(serde::de::Error::custom(format!("{size} bytes cannot be")))
@@ -79,7 +79,7 @@ impl Descriptor {
     }
 
     /// Describes these bytes.
-    pub fn of(media_type: MediaType, bytes: &[u8]) -> Self {
+    pub fn for_bytes(media_type: MediaType, bytes: &[u8]) -> Self {
         Self::new(media_type, Digest::sha256(bytes), bytes.len() as u64)
     }
 

@@ -61,7 +61,7 @@ impl Digest {
             "sha256" => Ok(Algorithm::Sha256),
             "sha512" => Ok(Algorithm::Sha512),
             _ => Err(Error::new(ErrorKind::Unsupported, format!("digest {self}"))
-                .because("only sha256 and sha512 can be verified")),
+                .with_reason("only sha256 and sha512 can be verified")),
         }
     }
 }
@@ -71,7 +71,7 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |why: &str| {
-            Err(Error::new(ErrorKind::Reference, format!("digest '{text}'")).because(why))
+            Err(Error::new(ErrorKind::InvalidInput, format!("digest '{text}'")).with_reason(why))
         };
         let Some((algorithm, encoded)) = text.split_once(':') else {
             return refuse("expected algorithm:hex");
@@ -135,10 +135,10 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// A running hash.
 #[derive(Clone, Debug)]
-pub struct Hasher(State);
+pub struct Hasher(HashState);
 
 #[derive(Clone, Debug)]
-enum State {
+enum HashState {
     Sha256(sha2::Sha256),
     Sha512(sha2::Sha512),
 }
@@ -147,24 +147,24 @@ impl Hasher {
     /// Starts at the empty string.
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
-            Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
-            Algorithm::Sha512 => State::Sha512(sha2::Sha512::new()),
+            Algorithm::Sha256 => HashState::Sha256(sha2::Sha256::new()),
+            Algorithm::Sha512 => HashState::Sha512(sha2::Sha512::new()),
         })
     }
 
     /// Feeds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
-            State::Sha256(state) => state.update(bytes),
-            State::Sha512(state) => state.update(bytes),
+            HashState::Sha256(state) => state.update(bytes),
+            HashState::Sha512(state) => state.update(bytes),
         }
     }
 
     /// The digest of everything fed so far.
     pub fn finish(self) -> Digest {
         let (name, hash): (_, &[u8]) = match self.0 {
-            State::Sha256(state) => ("sha256", &state.finalize()),
-            State::Sha512(state) => ("sha512", &state.finalize()),
+            HashState::Sha256(state) => ("sha256", &state.finalize()),
+            HashState::Sha512(state) => ("sha512", &state.finalize()),
         };
         let mut text = String::with_capacity(name.len() + 1 + hash.len() * 2);
         text.push_str(name);

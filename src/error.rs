@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A reference, digest, platform or option that cannot be what it should be; nothing was asked of anybody.
-    Reference,
+    InvalidInput,
     /// The registry or store does not have it, or not for the wanted platform.
     NotFound,
     /// Authentication or permission.
@@ -24,7 +24,7 @@ pub enum ErrorKind {
     /// The registry answered, but with an error.
     Registry,
     /// The registry says that it lacks blobs that a manifest names.
-    Incomplete,
+    MissingBlobs,
     /// The registry could not be reached, or went away, after retries.
     Transport,
     /// Bytes that do not have the digest or size they should have.
@@ -32,7 +32,7 @@ pub enum ErrorKind {
     /// Correct, but of a kind that rpull does not handle: schema1, an unknown digest algorithm.
     Unsupported,
     /// A manifest, index or config that is malformed, oversized, too deep or ambiguous.
-    Document,
+    InvalidDocument,
     /// The local store or a layout could not be read or written.
     Store,
     /// A layer could not become files: it is malformed or beyond the limits, or the disk did not take it.
@@ -45,15 +45,15 @@ impl ErrorKind {
     /// The name that JSON output uses.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Reference => "reference",
+            Self::InvalidInput => "reference",
             Self::NotFound => "not_found",
             Self::Denied => "denied",
             Self::Registry => "registry",
-            Self::Incomplete => "incomplete",
+            Self::MissingBlobs => "incomplete",
             Self::Transport => "transport",
             Self::Mismatch => "mismatch",
             Self::Unsupported => "unsupported",
-            Self::Document => "document",
+            Self::InvalidDocument => "document",
             Self::Store => "store",
             Self::Unpack => "unpack",
             Self::Interrupted => "interrupted",
@@ -64,73 +64,73 @@ impl ErrorKind {
 /// What exactly is the matter, where the kind alone does not tell what would help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Matter {
+pub enum ErrorDetail {
     /// A user or password stands in a name.
-    UserInName,
+    CredentialInReference,
     /// One credential was given for several registries.
-    SharedCredential,
+    AmbiguousCredential,
     /// The local store has no image of the name.
-    NotStored,
+    NotInStore,
     /// Nothing says where the local store is.
     NoStorePath,
     /// The index lacks the platform.
-    NoPlatform,
+    PlatformNotFound,
     /// The index has nothing that runs, on any platform.
     NothingRuns,
     /// The index names manifests that are not there; a pull could bring them.
-    NoChildren,
+    MissingChildren,
     /// The index names manifests that are not there, and others that are.
     ChildrenGone,
     /// The registry does not know the repository.
-    NoRepository,
+    RepositoryNotFound,
     /// The registry does not have the manifest.
-    NoManifest,
+    ManifestNotFound,
     /// The registry, or its token server, wants a credential, or another one.
-    Credential,
+    CredentialRequired,
     /// The credential was good once.
     ExpiredCredential,
     /// The registry refuses, whoever asks.
     Forbidden,
     /// A secret would be sent where others can read it.
-    PlainSecret,
+    SecretOverHttp,
     /// The credential that was tried is no good.
-    WrongCredential,
+    InvalidCredential,
     /// The registry has no list of its repositories for this user.
-    NoCatalog,
+    CatalogUnsupported,
     /// The registry answers a question for referrers with something that is no list.
     NoReferrersApi,
     /// The registry deletes a tag only with all others of its manifest.
-    TagAlone,
+    TagDeleteUnsupported,
     /// The registry wants a body in another place: it must be made anew, and is expected there.
-    SentElsewhere,
+    UploadRedirected,
     /// Layers would have to move.
-    LayersElsewhere,
+    CrossRepositoryTag,
     /// The registry was asked too often.
-    RateLimit,
+    RateLimited,
     /// The registry names a host in a network that it is not in itself.
     InternalHost,
     /// The server's certificate is not trusted.
-    Certificate,
+    UntrustedCertificate,
     /// The server does not speak TLS.
-    NoTls,
+    NotTls,
     /// The disk of the store is full.
-    DiskFull,
+    StoreDiskFull,
     /// The disk that an archive is written to is full.
     ArchiveDiskFull,
     /// The disk that a pipe or a compressed archive is unpacked to is full.
-    SpoolFull,
+    SpoolDiskFull,
     /// Whoever read standard output has had enough.
-    ReaderGone,
+    BrokenPipe,
     /// The disk that layers are unpacked to is full.
-    RootDiskFull,
+    UnpackDiskFull,
     /// An unpack that was killed has left a part of an image where it is made in its place.
-    UnfinishedRoot,
+    IncompleteRoot,
     /// An archive was made for somebody who has more.
-    NotCarried,
+    BlobOmitted,
     /// An archive is no tar of an image layout.
-    NoLayoutInside,
+    NotOciArchive,
     /// An archive is nothing that docker wrote.
-    NoDockerManifest,
+    NotDockerArchive,
     /// It is no image, but something else that can be looked at.
     NotAnImage,
     /// A part of a layout that nothing vouches for is a link to elsewhere.
@@ -148,20 +148,20 @@ pub struct Outage {
     pub is_news: bool,
 }
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failure: what was wanted, where, and why it did not happen.
 ///
 /// Its `Display` is one line without a full stop that does not repeat [`source`](std::error::Error::source).
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorInner>);
 
-struct Inner {
+struct ErrorInner {
     kind: ErrorKind,
-    matter: Option<Matter>,
+    matter: Option<ErrorDetail>,
     what: String,
     place: String,
     why: String,
-    cause: Option<Cause>,
+    cause: Option<BoxError>,
     status: Option<u16>,
     transient: bool,
     retry_after: Option<Duration>,
@@ -171,7 +171,7 @@ struct Inner {
 impl Error {
     /// Starts an error of this kind about `what`; foreign text in it is escaped here.
     pub fn new(kind: ErrorKind, what: impl AsRef<str>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorInner {
             kind,
             matter: None,
             what: escape(what.as_ref()).into_owned(),
@@ -196,14 +196,14 @@ impl Error {
 
     /// Gives the reason, or the other side's own words.
     #[must_use]
-    pub fn because(mut self, why: impl AsRef<str>) -> Self {
+    pub fn with_reason(mut self, why: impl AsRef<str>) -> Self {
         self.0.why = escape(why.as_ref()).into_owned();
         self
     }
 
     /// Says more exactly what is the matter, where that is known.
     #[must_use]
-    pub fn about(mut self, matter: impl Into<Option<Matter>>) -> Self {
+    pub fn with_detail(mut self, matter: impl Into<Option<ErrorDetail>>) -> Self {
         self.0.matter = matter.into();
         self
     }
@@ -224,7 +224,7 @@ impl Error {
 
     /// Keeps the error underneath.
     #[must_use]
-    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
+    pub fn with_source(mut self, cause: impl Into<BoxError>) -> Self {
         self.0.cause = Some(cause.into());
         self
     }
@@ -246,15 +246,15 @@ impl Error {
 
     /// Gives up on it: the same error, no longer worth another try.
     #[must_use]
-    pub fn lasting(mut self) -> Self {
+    pub fn permanent(mut self) -> Self {
         self.0.transient = false;
         self
     }
 
     /// The same failure for somebody else whom it concerns: kind and words, without the error underneath.
     #[must_use]
-    pub fn again(&self) -> Self {
-        Self::new(self.kind(), self.chain()).about(self.matter())
+    pub fn clone_for(&self) -> Self {
+        Self::new(self.kind(), self.chain()).with_detail(self.detail())
     }
 
     /// What it means.
@@ -263,12 +263,12 @@ impl Error {
     }
 
     /// What exactly is the matter, where that is known.
-    pub fn matter(&self) -> Option<Matter> {
+    pub fn detail(&self) -> Option<ErrorDetail> {
         self.0.matter
     }
 
     /// The reason alone, without what and where.
-    pub fn why(&self) -> &str {
+    pub fn reason(&self) -> &str {
         &self.0.why
     }
 
@@ -339,20 +339,20 @@ mod tests {
     fn tells_what_where_and_the_words_of_the_server() {
         let error = Error::new(ErrorKind::NotFound, "manifest library/nope:1")
             .at("docker.io")
-            .because("manifest unknown");
+            .with_reason("manifest unknown");
         assert_eq!(error.to_string(), "manifest library/nope:1: docker.io: manifest unknown");
     }
 
     #[test]
     fn foreign_text_cannot_move_the_cursor() {
-        let error = Error::new(ErrorKind::Registry, "pull").because("\u{1b}]0;owned\u{7}\r\n");
+        let error = Error::new(ErrorKind::Registry, "pull").with_reason("\u{1b}]0;owned\u{7}\r\n");
         assert!(!error.to_string().contains(['\u{1b}', '\u{7}', '\r', '\n']));
     }
 
     #[test]
     fn the_chain_names_each_cause_once() {
         let error =
-            Error::new(ErrorKind::Store, "write").caused_by(std::io::Error::other("disk full"));
+            Error::new(ErrorKind::Store, "write").with_source(std::io::Error::other("disk full"));
         assert_eq!(error.chain(), "write: disk full");
         assert!(!error.is_transient());
     }

@@ -27,7 +27,6 @@ mod alike;
 pub mod annotation;
 pub mod archive;
 mod boot;
-pub mod checked;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
@@ -45,10 +44,10 @@ mod json;
 pub mod layer;
 pub mod layout;
 mod limits;
+pub mod location;
 mod lock;
 pub mod media;
-mod pace;
-pub mod place;
+mod min_rate;
 pub mod platform;
 pub mod reference;
 pub mod registry;
@@ -59,6 +58,7 @@ pub mod serve;
 mod sharing;
 pub mod transfer;
 pub mod unpack;
+pub mod verifier;
 
 use std::io;
 use std::path::Path;
@@ -67,7 +67,7 @@ use std::sync::Arc;
 use config::{CONFIG_LIMIT, ImageConfig};
 #[cfg(doc)]
 use content::Source;
-use content::{Name, Target};
+use content::{ImageName, Target};
 use error::{Error, ErrorKind, Result};
 pub use escape::escape;
 use layout::{Layout, LayoutOptions};
@@ -75,8 +75,11 @@ use platform::Platform;
 use reference::Reference;
 use registry::{Client, RegistryOptions};
 use retry::RetryPolicy;
-use transfer::{Choice, Options, Picked, Platforms, Report, Wanted, pick, read_small, transfer};
-use unpack::{Building, LayerBlob, Unpacked};
+use transfer::{
+    ImageRequest, PlatformRequest, PlatformSelection, Report, ResolvedImage, TransferOptions,
+    read_small, resolve_image, transfer,
+};
+use unpack::{LayerBlob, RootBuilder, Unpacked};
 
 /// Pulls one image for the host's platform into the layout at `store`, which is made where it does not exist.
 ///
@@ -87,14 +90,14 @@ pub async fn pull(reference: &str, store: &Path, options: RegistryOptions) -> Re
     // Opening it may wait for other processes, and hash much after a restart.
     let open =
         tokio::task::spawn_blocking(move || Layout::create(&store, LayoutOptions::default()));
-    let failed = |error| Error::new(ErrorKind::Store, "open").caused_by(error);
+    let failed = |error| Error::new(ErrorKind::Store, "open").with_source(error);
     let target: Arc<dyn Target> = Arc::new(open.await.map_err(failed)??);
-    let wanted = Wanted {
+    let wanted = ImageRequest {
         source: Arc::new(Client::new(options).repository(&reference)?),
         name: reference.name(),
         reference: reference.to_string(),
-        target_name: Name::Ref(reference.store_name()),
-        platforms: Platforms::One(Choice::preferred(Platform::host())),
+        target_name: ImageName::Layout(reference.store_name()),
+        platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
     };
     run(wanted, target).await
 }
@@ -110,29 +113,29 @@ pub async fn push(
 ) -> Result<Report> {
     let (source, target): (Reference, Reference) = (source.parse()?, target.parse()?);
     let layout = Arc::new(Layout::open(store)?);
-    let repository = Client::new(options).writable(&target)?;
-    let wanted = Wanted {
+    let repository = Client::new(options).repository_for_push(&target)?;
+    let wanted = ImageRequest {
         source: Arc::<Layout>::clone(&layout),
-        name: Name::Ref(source.store_name()),
+        name: ImageName::Layout(source.store_name()),
         reference: target.to_string(),
         target_name: target.name(),
-        platforms: Platforms::All,
+        platforms: PlatformSelection::All,
     };
-    run(wanted, Arc::new(repository.remembering(layout))).await
+    run(wanted, Arc::new(repository.with_upload_store(layout))).await
 }
 
 /// Copies an image, all its platforms, from one registry to another; the bytes stream through memory.
 pub async fn copy(source: &str, target: &str, options: RegistryOptions) -> Result<Report> {
     let (source, target): (Reference, Reference) = (source.parse()?, target.parse()?);
     let client = Client::new(options);
-    let wanted = Wanted {
+    let wanted = ImageRequest {
         source: Arc::new(client.repository(&source)?),
         name: source.name(),
         reference: target.to_string(),
         target_name: target.name(),
-        platforms: Platforms::All,
+        platforms: PlatformSelection::All,
     };
-    run(wanted, Arc::new(client.writable(&target)?)).await
+    run(wanted, Arc::new(client.repository_for_push(&target)?)).await
 }
 
 /// Makes the files of an image that the layout at `store` has, as [`pull()`] brings it, in a directory where there is
@@ -142,28 +145,29 @@ pub async fn copy(source: &str, target: &str, options: RegistryOptions) -> Resul
 pub async fn unpack(reference: &str, store: &Path, directory: &Path) -> Result<Unpacked> {
     let reference: Reference = reference.parse()?;
     let layout = Arc::new(Layout::open(store)?);
-    let (name, retry) = (Name::Ref(reference.store_name()), RetryPolicy::default());
-    let choice = Choice::preferred(Platform::host());
-    let Picked { chosen, .. } =
-        pick(&*layout, &name, &reference.to_string(), Some(&choice), &retry).await?;
+    let (name, retry) = (ImageName::Layout(reference.store_name()), RetryPolicy::default());
+    let choice = PlatformRequest::implicit(Platform::host());
+    let ResolvedImage { manifest: chosen, .. } =
+        resolve_image(&*layout, &name, &reference.to_string(), Some(&choice), &retry).await?;
     let manifest = chosen.manifest()?;
     let config = read_small(&*layout, &manifest.config, CONFIG_LIMIT, retry).await?;
     let config = ImageConfig::parse(&config)?;
-    let layers = LayerBlob::of_image(&reference.to_string(), manifest, &config, |layer| {
+    let layers = LayerBlob::from_image(&reference.to_string(), manifest, &config, |layer| {
         let (layout, digest) = (Arc::clone(&layout), layer.digest.clone());
         Box::new(move |_| Ok(Box::new(layout.blob_file(&digest).map_err(io::Error::other)?)))
     })?;
     let directory = directory.to_owned();
     let work = tokio::task::spawn_blocking(move || {
-        let building = Building::begin(&directory)?;
-        let filled = building.fill(layers, false, false, &|_| true, || Ok(()));
+        let building = RootBuilder::begin(&directory)?;
+        let filled = building.apply(layers, false, false, &|_| true, || Ok(()));
         filled.map(|(receipt, _)| receipt).map_err(|(_, error)| error)
     });
-    work.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unpack, "unpack").caused_by(error)))
+    work.await
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Unpack, "unpack").with_source(error)))
 }
 
-async fn run(wanted: Wanted, target: Arc<dyn Target>) -> Result<Report> {
-    let mut finished = transfer(&[wanted], &target, Options::default()).await;
+async fn run(wanted: ImageRequest, target: Arc<dyn Target>) -> Result<Report> {
+    let mut finished = transfer(&[wanted], &target, TransferOptions::default()).await;
     let finished = finished.remove(0);
     match finished.error {
         None => Ok(finished.report),

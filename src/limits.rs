@@ -41,7 +41,7 @@ pub(crate) const MAX_REFERRERS: usize = 10_000;
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 
 /// Entries without a platform, of all indexes of one image together, whose config is looked into for it.
-pub(crate) const MAX_NAMELESS: usize = 64;
+pub(crate) const MAX_CONFIG_LOOKUPS: usize = 64;
 
 /// Documents and blobs that all images of a run name together, each image's counted.
 pub(crate) const MAX_NAMED: usize = 1 << 19;
@@ -96,7 +96,7 @@ impl Exceeded {
 
     /// The error of the list that is told as `what`.
     pub(crate) fn error(self, what: impl AsRef<str>) -> Error {
-        Error::new(ErrorKind::Document, what).because(self.why())
+        Error::new(ErrorKind::InvalidDocument, what).with_reason(self.why())
     }
 }
 

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Between two tries to get a lock.
-pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// After so much waiting it is told who is waited for.
-const TELL_AFTER: Duration = Duration::from_secs(2);
+const WARN_AFTER: Duration = Duration::from_secs(2);
 
 /// Whether the process was asked to end.
 static ENDING: AtomicBool = AtomicBool::new(false);
@@ -26,30 +26,30 @@ pub(crate) fn end_all_waits() {
 
 /// With others, or alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum LockMode {
     Shared,
     Exclusive,
 }
 
 /// What is waited for, for messages, and how long.
-pub(crate) struct Waiting<'a> {
+pub(crate) struct LockWait<'a> {
     pub(crate) what: &'a str,
     pub(crate) place: &'a Path,
     pub(crate) patience: Duration,
 }
 
 /// Takes the lock where nobody else has it.
-pub(crate) fn attempt(file: &File, mode: Mode, place: &Path) -> Result<bool> {
+pub(crate) fn try_lock(file: &File, mode: LockMode, place: &Path) -> Result<bool> {
     let taken = match mode {
-        Mode::Shared => file.try_lock_shared(),
-        Mode::Exclusive => file.try_lock(),
+        LockMode::Shared => file.try_lock_shared(),
+        LockMode::Exclusive => file.try_lock(),
     };
     match taken {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(Error::new(ErrorKind::Store, "lock")
             .at(place.display().to_string())
-            .caused_by(error)),
+            .with_source(error)),
     }
 }
 
@@ -58,24 +58,24 @@ pub(crate) fn attempt(file: &File, mode: Mode, place: &Path) -> Result<bool> {
 /// # Errors
 /// [`ErrorKind::Store`] naming the holder when patience ends, or where the file system has no locks;
 /// [`ErrorKind::Interrupted`] where the process was asked to end.
-pub(crate) fn wait(file: &File, mode: Mode, waiting: &Waiting<'_>) -> Result<()> {
-    let mut clock = Clock::new();
-    while !attempt(file, mode, waiting.place)? {
+pub(crate) fn lock(file: &File, mode: LockMode, waiting: &LockWait<'_>) -> Result<()> {
+    let mut clock = WaitTimer::new();
+    while !try_lock(file, mode, waiting.place)? {
         clock.tick(file, waiting, None)?;
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(POLL_INTERVAL);
     }
     Ok(())
 }
 
 /// Measures how long a holder has done nothing, and tells people about it once.
-pub(crate) struct Clock {
+pub(crate) struct WaitTimer {
     began: Instant,
     moved: Instant,
     progress: Option<u64>,
     told: bool,
 }
 
-impl Clock {
+impl WaitTimer {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
         Self { began: now, moved: now, progress: None, told: false }
@@ -86,17 +86,17 @@ impl Clock {
     pub(crate) fn tick(
         &mut self,
         file: &File,
-        waiting: &Waiting<'_>,
+        waiting: &LockWait<'_>,
         progress: Option<u64>,
     ) -> Result<()> {
         if ENDING.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Interrupted, waiting.what).because("interrupted"));
+            return Err(Error::new(ErrorKind::Interrupted, waiting.what).with_reason("interrupted"));
         }
         if progress != self.progress {
             self.progress = progress;
             self.moved = Instant::now();
         }
-        if !self.told && self.began.elapsed() >= TELL_AFTER {
+        if !self.told && self.began.elapsed() >= WARN_AFTER {
             self.told = true;
             tracing::warn!("waiting for {}, which holds {}", holder(file), waiting.what);
         }
@@ -110,7 +110,7 @@ impl Clock {
         };
         Err(Error::new(ErrorKind::Store, waiting.what)
             .at(waiting.place.display().to_string())
-            .because(why))
+            .with_reason(why))
     }
 }
 
@@ -146,19 +146,19 @@ mod tests {
     fn patience_ends_with_the_name_of_the_holder() {
         let folder = tempfile::tempdir().unwrap();
         let [first, second] = [(); 2].map(|()| File::open(folder.path()).unwrap());
-        assert!(attempt(&first, Mode::Exclusive, folder.path()).unwrap());
-        let waiting = Waiting {
+        assert!(try_lock(&first, LockMode::Exclusive, folder.path()).unwrap());
+        let waiting = LockWait {
             what: "the store",
             place: folder.path(),
             patience: Duration::from_millis(50),
         };
-        let error = wait(&second, Mode::Shared, &waiting).unwrap_err().to_string();
+        let error = lock(&second, LockMode::Shared, &waiting).unwrap_err().to_string();
         assert!(
             error.contains(&format!("still held by process {}", std::process::id())),
             "{error}"
         );
         drop(first);
-        wait(&second, Mode::Shared, &waiting).unwrap();
+        lock(&second, LockMode::Shared, &waiting).unwrap();
     }
 
     #[test]

@@ -21,11 +21,11 @@ pub struct RetryPolicy {
     /// How long a host that has answered before is tried again.
     pub retry_for: Duration,
     /// Wait before the second try; doubles with each further one.
-    pub first_delay: Duration,
+    pub base_delay: Duration,
     /// No wait is longer, unless the registry asks for it.
-    pub longest_delay: Duration,
+    pub max_delay: Duration,
     /// The longest `Retry-After` that is obeyed; a longer one is an error at once that says until when.
-    pub patience: Duration,
+    pub max_retry_after: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -33,9 +33,9 @@ impl Default for RetryPolicy {
         Self {
             attempts: None,
             retry_for: Duration::from_secs(120),
-            first_delay: Duration::from_millis(500),
-            longest_delay: Duration::from_secs(30),
-            patience: Duration::from_secs(60),
+            base_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(30),
+            max_retry_after: Duration::from_secs(60),
         }
     }
 }
@@ -63,25 +63,25 @@ impl RetryPolicy {
     ///
     /// # Errors
     /// Gives the error back, saying how often or how long it was tried, where there is no use in waiting.
-    pub fn delay(&self, failures: &mut Failures, error: Error) -> Result<(Duration, Error)> {
+    pub fn backoff(&self, failures: &mut Failures, error: Error) -> Result<(Duration, Error)> {
         if !error.is_transient() {
             return Err(error);
         }
         if let Some(wanted) = error.retry_after()
-            && wanted > self.patience
+            && wanted > self.max_retry_after
         {
             // What no number can hold was read as the longest wait.
             let wait = match wanted.as_secs() {
                 u64::MAX => "for ever".to_owned(),
                 seconds => format!("{seconds} s"),
             };
-            let why = format!("{}; it asks to wait {wait}", error.why());
-            return Err(error.because(why).lasting());
+            let why = format!("{}; it asks to wait {wait}", error.reason());
+            return Err(error.with_reason(why).permanent());
         }
         failures.count += 1;
         let delay = match error.outage() {
             Some(outage) => self.outage_delay(failures, outage),
-            None => self.backoff(failures.count - failures.outages, failures.count),
+            None => self.exponential_delay(failures.count - failures.outages, failures.count),
         };
         match delay {
             Some(delay) => Ok((error.retry_after().unwrap_or(delay), error)),
@@ -90,15 +90,14 @@ impl RetryPolicy {
     }
 
     /// The wait after the `failures`-th failure of `all`; `None` after the last.
-    fn backoff(&self, failures: u32, all: u32) -> Option<Duration> {
+    fn exponential_delay(&self, failures: u32, all: u32) -> Option<Duration> {
         let is_last = match self.attempts {
             Some(attempts) => all >= attempts,
             None => failures >= USUAL_ATTEMPTS,
         };
-        let doubled =
-            self.first_delay.saturating_mul(1_u32 << (failures.saturating_sub(1)).min(16));
+        let doubled = self.base_delay.saturating_mul(1_u32 << (failures.saturating_sub(1)).min(16));
         // Full jitter: many clients that failed together must not come back together.
-        (!is_last).then(|| doubled.min(self.longest_delay).mul_f64(fastrand::f64()))
+        (!is_last).then(|| doubled.min(self.max_delay).mul_f64(fastrand::f64()))
     }
 
     /// The wait for a host that has answered before: it grows with the outage, and the last try is at the end of the time.
@@ -108,9 +107,9 @@ impl RetryPolicy {
         // Where others have waited in vain, or each try takes long, it is tried as often as usual.
         let left = self.retry_for.saturating_sub(own.max(outage.lasted));
         if left.is_zero() || self.attempts.is_some_and(|attempts| failures.count >= attempts) {
-            return self.backoff(failures.count, failures.count);
+            return self.exponential_delay(failures.count, failures.count);
         }
-        let grown = (outage.lasted / 2).max(self.first_delay).min(LONGEST_OUTAGE_DELAY);
+        let grown = (outage.lasted / 2).max(self.base_delay).min(LONGEST_OUTAGE_DELAY);
         Some(grown.mul_f64(0.5 + fastrand::f64() / 2.0).min(left))
     }
 }
@@ -118,13 +117,13 @@ impl RetryPolicy {
 fn given_up(failures: &Failures, error: Error) -> Error {
     let waited = failures.since.map(|since| since.elapsed()).unwrap_or_default();
     let why = match failures.count {
-        0 | 1 => error.why().to_owned(),
+        0 | 1 => error.reason().to_owned(),
         tries if waited > Duration::from_secs(10) => {
-            format!("{} (tried {tries} times in {} s)", error.why(), waited.as_secs())
+            format!("{} (tried {tries} times in {} s)", error.reason(), waited.as_secs())
         }
-        tries => format!("{} (tried {tries} times)", error.why()),
+        tries => format!("{} (tried {tries} times)", error.reason()),
     };
-    error.because(why).lasting()
+    error.with_reason(why).permanent()
 }
 
 /// Says that a host is waited for, once for all who wait.
@@ -145,7 +144,7 @@ where
         match operation().await {
             Ok(value) => return Ok(value),
             Err(error) => {
-                let (delay, error) = policy.delay(&mut failures, error)?;
+                let (delay, error) = policy.backoff(&mut failures, error)?;
                 announce(policy, &error);
                 tracing::info!("{}; trying again in {} ms", error.chain(), delay.as_millis());
                 tokio::time::sleep(delay).await;
@@ -161,7 +160,7 @@ mod tests {
 
     fn busy(retry_after: Option<u64>) -> Error {
         Error::new(ErrorKind::Registry, "blob")
-            .because("busy")
+            .with_reason("busy")
             .transient(retry_after.map(Duration::from_secs))
     }
 
@@ -170,23 +169,23 @@ mod tests {
         let policy = RetryPolicy { attempts: Some(50), ..RetryPolicy::default() };
         let mut failures = Failures::default();
         for number in 1..40 {
-            let (delay, _) = policy.delay(&mut failures, busy(None)).unwrap();
+            let (delay, _) = policy.backoff(&mut failures, busy(None)).unwrap();
             let doubled = Duration::from_millis(500 << (number - 1).min(20));
-            assert!(delay <= policy.longest_delay.min(doubled));
+            assert!(delay <= policy.max_delay.min(doubled));
         }
-        assert_eq!(policy.delay(&mut failures, busy(Some(7))).unwrap().0, Duration::from_secs(7));
+        assert_eq!(policy.backoff(&mut failures, busy(Some(7))).unwrap().0, Duration::from_secs(7));
     }
 
     #[test]
     fn gives_up_on_lasting_errors_long_waits_and_after_the_last_attempt() {
         let policy = RetryPolicy::default();
         let first = || Failures::default();
-        assert!(policy.delay(&mut first(), busy(None).lasting()).is_err());
+        assert!(policy.backoff(&mut first(), busy(None).permanent()).is_err());
         let too_long = busy(None).transient(Some(Duration::MAX));
-        assert!(policy.delay(&mut first(), too_long).is_err());
-        let asked_too_much = policy.delay(&mut first(), busy(Some(3600))).unwrap_err();
+        assert!(policy.backoff(&mut first(), too_long).is_err());
+        let asked_too_much = policy.backoff(&mut first(), busy(Some(3600))).unwrap_err();
         assert!(asked_too_much.to_string().contains("3600 s") && !asked_too_much.is_transient());
-        let last = policy.delay(&mut Failures::counted(4), busy(None)).unwrap_err();
+        let last = policy.backoff(&mut Failures::counted(4), busy(None)).unwrap_err();
         assert!(last.to_string().contains("tried 5 times"));
     }
 
@@ -228,16 +227,16 @@ mod tests {
 
     #[tokio::test]
     async fn failures_after_an_outage_have_their_own_tries() {
-        let policy = RetryPolicy { first_delay: Duration::ZERO, ..RetryPolicy::default() };
+        let policy = RetryPolicy { base_delay: Duration::ZERO, ..RetryPolicy::default() };
         let mut failures = Failures::default();
         let outage = Outage { lasted: Duration::ZERO, is_news: false };
         for _ in 0..20 {
-            policy.delay(&mut failures, busy(None).in_outage(outage)).unwrap();
+            policy.backoff(&mut failures, busy(None).in_outage(outage)).unwrap();
         }
         for _ in 1..USUAL_ATTEMPTS {
-            policy.delay(&mut failures, busy(None)).unwrap();
+            policy.backoff(&mut failures, busy(None)).unwrap();
         }
-        policy.delay(&mut failures, busy(None)).unwrap_err();
+        policy.backoff(&mut failures, busy(None)).unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ impl Secret {
     }
 
     /// The text, for the one place that sends it.
-    pub fn reveal(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 

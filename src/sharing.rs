@@ -6,21 +6,21 @@ use crate::digest::Digest;
 
 /// Who needs what of things that have sizes.
 #[derive(Debug)]
-pub(crate) struct Sharing<'a> {
+pub(crate) struct SharedSizes<'a> {
     sizes: &'a HashMap<Digest, u64>,
     users: HashMap<&'a Digest, u64>,
 }
 
 /// What one image needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Share {
+pub(crate) struct ImageSize {
     /// Bytes of all that is there.
     pub(crate) size: u64,
     /// Those that nobody else needs.
     pub(crate) unique: u64,
 }
 
-impl<'a> Sharing<'a> {
+impl<'a> SharedSizes<'a> {
     /// Takes what each image needs, one after the other, nothing of one twice.
     pub(crate) fn new(
         sizes: &'a HashMap<Digest, u64>,
@@ -48,8 +48,8 @@ impl<'a> Sharing<'a> {
     }
 
     /// Of what one image needs.
-    pub(crate) fn share(&self, needed: impl IntoIterator<Item = &'a Digest>) -> Share {
-        let mut share = Share::default();
+    pub(crate) fn share(&self, needed: impl IntoIterator<Item = &'a Digest>) -> ImageSize {
+        let mut share = ImageSize::default();
         for digest in needed {
             let size = self.size_of(digest);
             share.size += size;
@@ -71,9 +71,9 @@ mod tests {
             ["base", "own", "spare", "gone"].map(|text| Digest::sha256(text.as_bytes()));
         let sizes = HashMap::from([(base.clone(), 10), (own.clone(), 2), (spare, 5)]);
         let images = [vec![&base, &own], vec![&base, &gone]];
-        let sharing = Sharing::new(&sizes, images.iter().flatten().copied());
+        let sharing = SharedSizes::new(&sizes, images.iter().flatten().copied());
         assert_eq!((sharing.all(), sharing.referenced()), (17, 12));
         let shares = images.map(|needed| sharing.share(needed));
-        assert_eq!(shares, [Share { size: 12, unique: 2 }, Share { size: 10, unique: 0 }]);
+        assert_eq!(shares, [ImageSize { size: 12, unique: 2 }, ImageSize { size: 10, unique: 0 }]);
     }
 }

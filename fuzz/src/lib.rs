@@ -17,10 +17,11 @@ use std::os::unix::fs::symlink;
 use rpull::digest::Digest;
 use rpull::insight::layers::chain_ids;
 use rpull::layer::{
-    Compression, DiffId, Entries, Entry, Inflation, Kind, Limits, decompress_among,
+    BombGuard, Compression, DiffIdReader, Entries, EntryKind, EntryLimits, LayerEntry,
+    decompress_with_guard,
 };
 use rpull::unpack::overlay::{OverlayDirectory, OverlayLayer};
-use rpull::unpack::{LayerBlob, OpenBlob, Options, Root, Unpacker};
+use rpull::unpack::{LayerBlob, OpenBlob, RootDir, UnpackOptions, Unpacker};
 
 use self::mutate::layers;
 pub use self::mutate::mutate;
@@ -41,10 +42,10 @@ pub fn apply(tars: &[u8]) {
     symlink("../victim", canary.root().join("up")).unwrap();
     symlink(victim, canary.root().join("out")).unwrap();
     let mut unpacker =
-        Unpacker::new(Root::open(canary.root()).unwrap(), Options::default()).unwrap();
+        Unpacker::new(RootDir::open(canary.root()).unwrap(), UnpackOptions::default()).unwrap();
     for layer in layers(tars) {
         // What is refused ends its layer only.
-        _ = unpacker.apply("layer", &mut Entries::new(layer, Limits::default())).is_ok();
+        _ = unpacker.apply("layer", &mut Entries::new(layer, EntryLimits::default())).is_ok();
     }
     // A mode or time may be left to be set for what another entry replaced: that must not be an error.
     unpacker.finish().unwrap();
@@ -64,22 +65,24 @@ pub fn overlay(tars: &[u8]) {
         let open: OpenBlob<'static> = Box::new(move |_| Ok(Box::new(Cursor::new(tar))));
         OverlayLayer { blob: LayerBlob { name: "layer".to_owned(), diff_id, size, open }, chain }
     });
-    _ = directory.unpack(&lock, blobs.collect(), Options::default(), false, &|_| true).is_ok();
+    _ = directory
+        .unpack(&lock, blobs.collect(), UnpackOptions::default(), false, &|_| true)
+        .is_ok();
     canary.assert_unharmed("overlay");
 }
 
 /// Reads layers without writing anything.
 pub fn entries(tars: &[u8]) {
-    let Ok(compression) = Compression::of(tars) else { return };
-    let inflation = Inflation::within(INFLATED);
-    let Ok(inside) = decompress_among(&inflation, compression, tars) else { return };
+    let Ok(compression) = Compression::detect(tars) else { return };
+    let inflation = BombGuard::with_allowance(INFLATED);
+    let Ok(inside) = decompress_with_guard(&inflation, compression, tars) else { return };
     let inside = std::io::BufReader::with_capacity(1000, inside);
-    let mut entries = Entries::new(DiffId::new(inside), Limits { entries: 1000 });
+    let mut entries = Entries::new(DiffIdReader::new(inside), EntryLimits { entries: 1000 });
     while let Ok(Some(entry)) = entries.next_entry() {
         assert_clean(&entry);
         let mut end = 0;
         loop {
-            let Ok(piece) = entries.piece() else { return };
+            let Ok(piece) = entries.next_data() else { return };
             let Some((offset, bytes)) = piece else { break };
             assert!(offset >= end, "{entry:?}");
             end = offset + bytes.len() as u64;
@@ -92,20 +95,22 @@ pub fn entries(tars: &[u8]) {
 }
 
 /// What whoever takes an entry relies on.
-fn assert_clean(entry: &Entry) {
+fn assert_clean(entry: &LayerEntry) {
     let is_clean = |path: &[u8]| {
         path.len() < 4096
             && path.split(|&byte| byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
             && !path.contains(&0)
     };
-    let may_be_root = matches!(entry.kind, Kind::Directory | Kind::Opaque);
+    let may_be_root = matches!(entry.kind, EntryKind::Directory | EntryKind::Opaque);
     assert!(is_clean(&entry.path) || (may_be_root && entry.path.is_empty()), "{entry:?}");
     match entry.kind {
-        Kind::Hardlink => assert!(is_clean(&entry.link), "{entry:?}"),
-        Kind::Symlink => assert!(!entry.link.is_empty() && !entry.link.contains(&0), "{entry:?}"),
+        EntryKind::Hardlink => assert!(is_clean(&entry.link), "{entry:?}"),
+        EntryKind::Symlink => {
+            assert!(!entry.link.is_empty() && !entry.link.contains(&0), "{entry:?}")
+        }
         _ => assert!(entry.link.is_empty(), "{entry:?}"),
     }
-    assert!(entry.kind == Kind::File || entry.size == 0, "{entry:?}");
+    assert!(entry.kind == EntryKind::File || entry.size == 0, "{entry:?}");
     assert!(entry.mode <= 0o7777 && entry.uid != u32::MAX && entry.gid != u32::MAX, "{entry:?}");
     assert!(entry.mtime.seconds >= 0 && entry.mtime.nanoseconds < 1_000_000_000, "{entry:?}");
     assert!(entry.xattrs.windows(2).all(|pair| pair[0].0 < pair[1].0), "{entry:?}");

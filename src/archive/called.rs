@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Held, Image, Inner, full};
+use super::{ArchiveImage, ArchiveInner, ImageContent, full};
 use crate::alike;
 use crate::config::CONFIG_LIMIT;
 use crate::descriptor::Descriptor;
@@ -13,31 +13,31 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 
-impl Image {
+impl ArchiveImage {
     /// The names that it goes by. Behind the full name of a layout's entry there is at most its tag.
     pub(super) fn own_names(&self) -> &[String] {
         match self.content {
-            Held::Document(_) => self.names.get(..1).unwrap_or_default(),
-            Held::Files(_) => &self.names,
+            ImageContent::Document(_) => self.names.get(..1).unwrap_or_default(),
+            ImageContent::DockerFiles(_) => &self.names,
         }
     }
 
     fn descriptor(&self) -> Option<&Descriptor> {
         match &self.content {
-            Held::Document(descriptor) => Some(descriptor),
-            Held::Files(_) => None,
+            ImageContent::Document(descriptor) => Some(descriptor),
+            ImageContent::DockerFiles(_) => None,
         }
     }
 }
 
-impl Inner {
+impl ArchiveInner {
     /// Takes each name from all images but the last one of a platform that has it. What is left without a name is
     /// dropped.
     pub(super) fn name_once(&mut self) {
         let platforms = self.platforms_of_one_name();
         let mut taken: HashMap<(String, Option<Platform>), (usize, Option<Digest>)> =
             HashMap::new();
-        let mut kept: Vec<Image> = Vec::new();
+        let mut kept: Vec<ArchiveImage> = Vec::new();
         let images = std::mem::take(&mut self.images);
         for (at, (mut image, platform)) in images.into_iter().zip(platforms).enumerate().rev() {
             let own = image.own_names().len();
@@ -92,7 +92,7 @@ impl Inner {
     /// What the config of a manifest says, where that can be read.
     fn platform_of(&self, manifest: &Descriptor) -> Option<Platform> {
         let stop = CancellationToken::new();
-        let document = self.described(manifest, &stop).ok()?;
+        let document = self.read_document(manifest, &stop).ok()?;
         let config = &document.manifest().ok()?.config;
         let bytes = self.bytes(&config.digest, CONFIG_LIMIT, &stop).ok()?;
         alike::platform_in(config, &bytes)
@@ -101,28 +101,30 @@ impl Inner {
     /// The images of this name, as it is written there or written out: `alpine` is `docker.io/library/alpine:latest`.
     ///
     /// # Errors
-    /// [`ErrorKind::Reference`] where a short name is that of images with different full ones.
-    pub(super) fn called(&self, name: &str) -> Result<Vec<&Image>> {
-        let exact = |image: &&Image| image.names.iter().any(|own| own == name);
-        let mut found: Vec<&Image> = self.images.iter().filter(exact).collect();
+    /// [`ErrorKind::InvalidInput`] where a short name is that of images with different full ones.
+    pub(super) fn called(&self, name: &str) -> Result<Vec<&ArchiveImage>> {
+        let exact = |image: &&ArchiveImage| image.names.iter().any(|own| own == name);
+        let mut found: Vec<&ArchiveImage> = self.images.iter().filter(exact).collect();
         if found.is_empty() {
             let full = full(name);
-            let same = |image: &&Image| image.names.iter().any(|own| self::full(own) == full);
+            let same =
+                |image: &&ArchiveImage| image.names.iter().any(|own| self::full(own) == full);
             found = self.images.iter().filter(same).collect();
         }
-        let own = |image: &Image| image.descriptor().and(image.names.first()).map(|own| full(own));
+        let own =
+            |image: &ArchiveImage| image.descriptor().and(image.names.first()).map(|own| full(own));
         let mut names = found.iter().map(|image| own(image));
         let first = names.next();
         if names.all(|other| other.is_some() && Some(other) == first) {
             return Ok(found);
         }
-        Err(Error::new(ErrorKind::Reference, format!("image {name}"))
+        Err(Error::new(ErrorKind::InvalidInput, format!("image {name}"))
             .at(&self.place)
-            .because("several images have this name"))
+            .with_reason("several images have this name"))
     }
 
     /// The image of this name; the host's, where it stands for one for each platform.
-    pub(super) fn named(&self, name: &str) -> Result<Option<&Image>> {
+    pub(super) fn named(&self, name: &str) -> Result<Option<&ArchiveImage>> {
         let found = self.called(name)?;
         if found.len() < 2 {
             return Ok(found.first().copied());
@@ -130,14 +132,14 @@ impl Inner {
         let alike = self.alike(&found);
         let chosen = alike::choose(&alike, &Platform::host(), name)
             .map_err(|error| error.at(&self.place))?;
-        let is_it = |image: &&&Image| {
+        let is_it = |image: &&&ArchiveImage| {
             image.descriptor().is_some_and(|descriptor| descriptor.digest == chosen.digest)
         };
         Ok(found.iter().find(is_it).copied())
     }
 
     /// What images of one name are, each with its platform.
-    pub(super) fn alike(&self, images: &[&Image]) -> Vec<Descriptor> {
+    pub(super) fn alike(&self, images: &[&ArchiveImage]) -> Vec<Descriptor> {
         let descriptors = images.iter().filter_map(|image| image.descriptor()).cloned().collect();
         alike::meant(descriptors, |entry| self.platform_of(entry)).0
     }
@@ -149,6 +151,6 @@ impl Inner {
             if names.is_empty() { "nothing with a name".to_owned() } else { names.join(", ") };
         Error::new(ErrorKind::NotFound, format!("image {name}"))
             .at(&self.place)
-            .because(format!("the archive has {there}"))
+            .with_reason(format!("the archive has {there}"))
     }
 }

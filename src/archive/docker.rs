@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::layers::{Layers, lacks};
-use super::piece::Piece;
-use super::tarball::Tarball;
-use super::{Held, Image, JSON_LIMIT, full, small, small_file, unusable};
+use super::blob_span::BlobSpan;
+use super::layers::{LayerFiles, missing_file};
+use super::tarball::TarIndex;
+use super::{ArchiveImage, ImageContent, JSON_LIMIT, full, small, small_file, unusable};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -28,7 +28,7 @@ const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Item {
+struct ManifestItem {
     config: String,
     #[serde(default, deserialize_with = "null_is_default")]
     repo_tags: Vec<String>,
@@ -37,15 +37,15 @@ struct Item {
 }
 
 /// The images of manifest.json; `None` where there is no such file.
-pub(super) fn images(tar: &Tarball) -> Result<Option<Vec<Image>>> {
+pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<ArchiveImage>>> {
     let Some(text) = small_file(tar, MANIFEST, JSON_LIMIT)? else { return Ok(None) };
-    let items: Option<Vec<Object<Item>>> = serde_json::from_slice(&text)
-        .map_err(|error| unusable(MANIFEST, "is damaged").caused_by(error))?;
+    let items: Option<Vec<Object<ManifestItem>>> = serde_json::from_slice(&text)
+        .map_err(|error| unusable(MANIFEST, "is damaged").with_source(error))?;
     let items = items.ok_or_else(|| unusable(MANIFEST, "is null"))?;
-    let known = Arc::new(Layers::default());
-    let images = items.into_iter().map(|Object(item)| Image {
+    let known = Arc::new(LayerFiles::default());
+    let images = items.into_iter().map(|Object(item)| ArchiveImage {
         names: item.repo_tags.iter().map(|tag| full(tag)).collect(),
-        content: Held::Files(Recipe {
+        content: ImageContent::DockerFiles(DockerImage {
             config: item.config,
             layers: item.layers,
             known: Arc::clone(&known),
@@ -57,35 +57,40 @@ pub(super) fn images(tar: &Tarball) -> Result<Option<Vec<Image>>> {
 
 /// Names of the files that make up an image.
 #[derive(Debug)]
-pub(super) struct Recipe {
+pub(super) struct DockerImage {
     config: String,
     layers: Vec<String>,
     /// Of all images of the archive.
-    known: Arc<Layers>,
-    built: OnceLock<Built>,
+    known: Arc<LayerFiles>,
+    built: OnceLock<ConvertedImage>,
 }
 
 /// The image as an OCI one.
 #[derive(Debug)]
-pub(super) struct Built {
+pub(super) struct ConvertedImage {
     pub(super) document: Document,
-    pub(super) pieces: HashMap<Digest, Piece>,
+    pub(super) pieces: HashMap<Digest, BlobSpan>,
 }
 
-impl Recipe {
+impl DockerImage {
     /// What was made of it already.
-    pub(super) fn built(&self) -> Option<&Built> {
+    pub(super) fn built(&self) -> Option<&ConvertedImage> {
         self.built.get()
     }
 
     /// The digest of the config, which docker calls the image's id.
-    pub(super) fn id(&self, tar: &Tarball) -> Result<Digest> {
-        let span = tar.find_only(&self.config).map_err(|lack| lacks(&self.config, lack))?;
+    pub(super) fn id(&self, tar: &TarIndex) -> Result<Digest> {
+        let span =
+            tar.find_unique(&self.config).map_err(|lack| missing_file(&self.config, lack))?;
         Ok(Digest::sha256(&small(tar, &self.config, span, CONFIG_LIMIT)?))
     }
 
     /// Makes the manifest, once. Layers that are compressed in the archive are decompressed to learn their size.
-    pub(super) fn build(&self, tar: &Arc<Tarball>, stop: &CancellationToken) -> Result<&Built> {
+    pub(super) fn build(
+        &self,
+        tar: &Arc<TarIndex>,
+        stop: &CancellationToken,
+    ) -> Result<&ConvertedImage> {
         if let Some(built) = self.built.get() {
             return Ok(built);
         }
@@ -93,8 +98,9 @@ impl Recipe {
         Ok(self.built.get_or_init(|| built))
     }
 
-    fn make(&self, tar: &Arc<Tarball>, stop: &CancellationToken) -> Result<Built> {
-        let span = tar.find_only(&self.config).map_err(|lack| lacks(&self.config, lack))?;
+    fn make(&self, tar: &Arc<TarIndex>, stop: &CancellationToken) -> Result<ConvertedImage> {
+        let span =
+            tar.find_unique(&self.config).map_err(|lack| missing_file(&self.config, lack))?;
         let bytes = small(tar, &self.config, span.clone(), CONFIG_LIMIT)?;
         let config = ImageConfig::parse(&bytes)?;
         let diff_ids = &config.rootfs.diff_ids;
@@ -102,7 +108,7 @@ impl Recipe {
             let why = format!("names {} layers, its config {}", self.layers.len(), diff_ids.len());
             return Err(unusable(MANIFEST, &why));
         }
-        let config = Descriptor::of(MediaType::OCI_CONFIG, &bytes);
+        let config = Descriptor::for_bytes(MediaType::OCI_CONFIG, &bytes);
         let mut pieces = HashMap::new();
         let mut layers = Vec::new();
         for (name, diff_id) in self.layers.iter().zip(diff_ids) {
@@ -111,12 +117,12 @@ impl Recipe {
             pieces.insert(diff_id.clone(), piece);
         }
         // Last, so that a layer that says it is the config does not take its place.
-        pieces.insert(config.digest.clone(), Piece::plain(span));
+        pieces.insert(config.digest.clone(), BlobSpan::plain(span));
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": layers,
         });
         let document =
-            Document::received(manifest.to_string().into(), &MediaType::OCI_MANIFEST, None)?;
-        Ok(Built { document, pieces })
+            Document::from_response(manifest.to_string().into(), &MediaType::OCI_MANIFEST, None)?;
+        Ok(ConvertedImage { document, pieces })
     }
 }

@@ -14,43 +14,48 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use super::atomic_file::{AtomicFile, io_error, parent_dir};
+use super::blob_area::BlobArea;
 use super::docker;
-use super::draft::{Draft, failed, folder};
+use super::docker_manifest::{DockerManifest, config_name, layer_name};
 use super::header::{END, header};
-use super::hybrid::{Items, config_name, layer_name};
-use super::named::Named;
+use super::named::ImageNames;
 use super::options::WriteOptions;
-use super::shelf::Shelf;
-use super::sink::Sink;
+use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Admission, Holding, Incoming, Label, Name, Target};
+use crate::content::{Admission, BlobPresence, ImageName, Incoming, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
-use crate::document::{Content, Document, Manifest};
+use crate::document::{Document, ImageManifest, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Compression, decompress, is_unsupported};
 
 /// What is copied at once, in bytes.
 const PIECE: usize = 256 << 10;
 
-pub(super) struct DockerTarget(Arc<Inner>);
+pub(super) struct DockerTarget(Arc<DockerTargetInner>);
 
-struct Inner {
+struct DockerTargetInner {
     path: PathBuf,
     options: WriteOptions,
-    shelf: OnceLock<Shelf>,
-    named: Mutex<Named>,
+    shelf: OnceLock<BlobArea>,
+    named: Mutex<ImageNames>,
 }
 
 impl DockerTarget {
     pub(super) fn new(path: PathBuf, options: WriteOptions) -> Self {
-        Self(Arc::new(Inner { path, options, shelf: OnceLock::new(), named: Mutex::default() }))
+        Self(Arc::new(DockerTargetInner {
+            path,
+            options,
+            shelf: OnceLock::new(),
+            named: Mutex::default(),
+        }))
     }
 }
 
-impl Inner {
-    fn named(&self) -> MutexGuard<'_, Named> {
+impl DockerTargetInner {
+    fn named(&self) -> MutexGuard<'_, ImageNames> {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -58,47 +63,49 @@ impl Inner {
         format!("docker-archive:{}", self.path.display())
     }
 
-    fn shelf(&self) -> Result<&Shelf> {
+    fn shelf(&self) -> Result<&BlobArea> {
         if let Some(shelf) = self.shelf.get() {
             return Ok(shelf);
         }
-        let fail = |error| failed("write", &self.path, error);
-        let file = tempfile::tempfile_in(folder(&self.path)).map_err(fail)?;
-        Ok(self.shelf.get_or_init(|| Shelf::new(Sink::file(file, self.path.clone()))))
+        let fail = |error| io_error("write", &self.path, error);
+        let file = tempfile::tempfile_in(parent_dir(&self.path)).map_err(fail)?;
+        Ok(self.shelf.get_or_init(|| BlobArea::new(ArchiveSink::file(file, self.path.clone()))))
     }
 
     /// Refuses what docker has no form for.
     fn check(&self, image: Incoming<'_>) -> Result<()> {
         let refuse = |why: String| {
-            Err(Error::new(ErrorKind::Unsupported, "image").at(self.place()).because(why))
+            Err(Error::new(ErrorKind::Unsupported, "image").at(self.place()).with_reason(why))
         };
         for document in image.documents {
             match document.content() {
-                Content::Index(_) => {
+                ParsedDocument::Index(_) => {
                     return refuse("a docker-archive holds one platform of an image".to_owned());
                 }
-                Content::Manifest(manifest) if !manifest.config.media_type.is_image_config() => {
+                ParsedDocument::Manifest(manifest)
+                    if !manifest.config.media_type.is_image_config() =>
+                {
                     let kind = &manifest.config.media_type;
                     return refuse(format!(
                         "docker has no use for an artifact: its config is {kind}"
                     ));
                 }
-                Content::Artifact(_) => {
+                ParsedDocument::Artifact(_) => {
                     return refuse("docker has no use for an artifact manifest".to_owned());
                 }
-                Content::Manifest(_) => {}
+                ParsedDocument::Manifest(_) => {}
             }
         }
         Ok(())
     }
 
     /// Writes the archive of everything that arrived.
-    fn assemble(&self) -> Result<()> {
+    fn write_archive(&self) -> Result<()> {
         let named = self.named();
-        named.check(self.options.images, &self.place())?;
-        let draft = Draft::of(&self.path)?;
-        let mut tar = Tar { file: draft.file(), at: 0, names: HashSet::new(), of: self };
-        let mut items = Items::default();
+        named.check(self.options.expected_images, &self.place())?;
+        let draft = AtomicFile::create(&self.path)?;
+        let mut tar = TarWriter { file: draft.file(), at: 0, names: HashSet::new(), of: self };
+        let mut items = DockerManifest::default();
         for (name, document) in named.iter() {
             let manifest = document.manifest()?;
             let layers = self.layers(manifest, &mut tar)?;
@@ -113,24 +120,24 @@ impl Inner {
         draft.publish(self.options.sync)
     }
 
-    fn config(&self, manifest: &Manifest) -> Result<Bytes> {
+    fn config(&self, manifest: &ImageManifest) -> Result<Bytes> {
         self.shelf()?.read(&manifest.config, CONFIG_LIMIT).ok_or_else(|| {
-            Error::new(ErrorKind::Document, format!("config {}", manifest.config.digest))
-                .because(format!("is not there, or larger than {CONFIG_LIMIT} bytes"))
+            Error::new(ErrorKind::InvalidDocument, format!("config {}", manifest.config.digest))
+                .with_reason(format!("is not there, or larger than {CONFIG_LIMIT} bytes"))
         })
     }
 
     /// Writes the layers of an image; gives their names in the archive.
-    fn layers(&self, manifest: &Manifest, tar: &mut Tar<'_>) -> Result<Vec<String>> {
+    fn layers(&self, manifest: &ImageManifest, tar: &mut TarWriter<'_>) -> Result<Vec<String>> {
         let config = ImageConfig::parse(&self.config(manifest)?)?;
         let diff_ids = &config.rootfs.diff_ids;
         if diff_ids.len() != manifest.layers.len() {
             let why = format!("{} layers, but {} diff_ids", manifest.layers.len(), diff_ids.len());
             return Err(Error::new(
-                ErrorKind::Document,
+                ErrorKind::InvalidDocument,
                 format!("config {}", manifest.config.digest),
             )
-            .because(why));
+            .with_reason(why));
         }
         let mut names = Vec::new();
         for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
@@ -145,17 +152,17 @@ impl Inner {
 }
 
 /// The archive as it grows.
-struct Tar<'a> {
+struct TarWriter<'a> {
     file: &'a File,
     at: u64,
     /// Entries that are in it.
     names: HashSet<String>,
-    of: &'a Inner,
+    of: &'a DockerTargetInner,
 }
 
-impl Tar<'_> {
+impl TarWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let fail = |error| failed("write", &self.of.path, error);
+        let fail = |error| io_error("write", &self.of.path, error);
         self.file.write_all_at(bytes, self.at).map_err(fail)?;
         self.at += bytes.len() as u64;
         Ok(())
@@ -171,22 +178,22 @@ impl Tar<'_> {
     /// The layer without its compression, verified against its `diff_id`; the header comes last.
     fn layer(&mut self, name: &str, layer: &Descriptor, diff_id: &Digest) -> Result<()> {
         let what = || Error::new(ErrorKind::Mismatch, format!("layer {}", layer.digest));
-        let slot = self.of.shelf()?.slot(&layer.digest).filter(|slot| slot.is_whole());
+        let slot = self.of.shelf()?.slot(&layer.digest).filter(|slot| slot.is_complete());
         let slot = slot.ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, format!("layer {}", layer.digest))
-                .because("is not there; a foreign one comes with --foreign-layers")
+                .with_reason("is not there; a foreign one comes with --foreign-layers")
         })?;
         let modified = self.of.options.modified;
         let head = self.at;
         self.at += header(name, 0, modified).len() as u64;
         let start = self.at;
-        let compressed = Reading { shelf: self.of.shelf()?, at: slot.start(), left: slot.size };
+        let compressed = SlotReader { shelf: self.of.shelf()?, at: slot.start(), left: slot.size };
         let fail = |error: io::Error| {
             if is_unsupported(&error) {
                 return Error::new(ErrorKind::Unsupported, format!("layer {}", layer.digest))
-                    .because(error.to_string());
+                    .with_reason(error.to_string());
             }
-            what().caused_by(error)
+            what().with_source(error)
         };
         let mut inside = inflated(compressed).map_err(fail)?;
         let mut hasher = Hasher::new(diff_id.algorithm()?);
@@ -199,36 +206,35 @@ impl Tar<'_> {
         }
         let found = hasher.finish();
         if found != *diff_id {
-            return Err(
-                what().because(format!("its tar has digest {found}, its config says {diff_id}"))
-            );
+            return Err(what()
+                .with_reason(format!("its tar has digest {found}, its config says {diff_id}")));
         }
         let header = header(name, self.at - start, modified);
         self.file
             .write_all_at(&header, head)
-            .map_err(|error| failed("write", &self.of.path, error))?;
+            .map_err(|error| io_error("write", &self.of.path, error))?;
         self.at = self.at.next_multiple_of(BLOCK);
         Ok(())
     }
 }
 
 /// What is inside a layer, by its first bytes.
-fn inflated<'a>(mut layer: Reading<'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
+fn inflated<'a>(mut layer: SlotReader<'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut start = Vec::new();
-    layer.by_ref().take(Compression::LOOK_AT as u64).read_to_end(&mut start)?;
+    layer.by_ref().take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
     let unread = |unread| io::Error::new(io::ErrorKind::Unsupported, format!("{unread}"));
-    let compression = Compression::of(&start).map_err(unread)?;
+    let compression = Compression::detect(&start).map_err(unread)?;
     decompress(compression, io::Cursor::new(start).chain(layer))
 }
 
 /// A blob that arrived.
-struct Reading<'a> {
-    shelf: &'a Shelf,
+struct SlotReader<'a> {
+    shelf: &'a BlobArea,
     at: u64,
     left: u64,
 }
 
-impl Read for Reading<'_> {
+impl Read for SlotReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(into.len());
         let into = into.get_mut(..most).unwrap_or_default();
@@ -240,13 +246,13 @@ impl Read for Reading<'_> {
 }
 
 impl Target for DockerTarget {
-    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
         Box::pin(ready(Ok(self.0.named().get(name).cloned())))
     }
 
     fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
         let named = self.0.named();
-        let found = named.get(&Name::Digest(descriptor.digest.clone())).cloned();
+        let found = named.get(&ImageName::Digest(descriptor.digest.clone())).cloned();
         Box::pin(ready(Ok(found)))
     }
 
@@ -263,14 +269,14 @@ impl Target for DockerTarget {
         Box::pin(ready(self.0.check(image).map(|()| false)))
     }
 
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
-        let held = self.0.shelf.get().map_or(Holding::Nothing, |shelf| shelf.holds(descriptor));
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
+        let held = self.0.shelf.get().map_or(BlobPresence::Absent, |shelf| shelf.holds(descriptor));
         Box::pin(ready(Ok(held)))
     }
 
     /// Finds out whether the archive can be written before anything is fetched for it.
     fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(Draft::of(&self.0.path).map(drop)))
+        Box::pin(ready(AtomicFile::create(&self.0.path).map(drop)))
     }
 
     fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
@@ -303,9 +309,9 @@ impl Target for DockerTarget {
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || inner.assemble()).await.unwrap_or_else(|error| {
-                Err(Error::new(ErrorKind::Store, "write the archive").caused_by(error))
-            })
+            tokio::task::spawn_blocking(move || inner.write_archive()).await.unwrap_or_else(
+                |error| Err(Error::new(ErrorKind::Store, "write the archive").with_source(error)),
+            )
         })
     }
 

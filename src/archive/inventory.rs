@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Archive, Held, Inner};
+use super::{Archive, ArchiveInner, ImageContent};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::{Document, ParsedDocument};
 use crate::error::{ErrorKind, Result};
 
 impl Archive {
@@ -15,17 +15,17 @@ impl Archive {
     ///
     /// May have to decompress layers to learn what they are.
     pub fn digests(&self) -> Result<BTreeSet<Digest>> {
-        let (mut walk, stop) = (Walk::default(), CancellationToken::new());
+        let (mut walk, stop) = (DigestWalk::default(), CancellationToken::new());
         for image in &self.0.images {
             match &image.content {
-                Held::Document(root) => walk.meet(std::iter::once(root)),
-                Held::Files(recipe) => {
+                ImageContent::Document(root) => walk.visit_all(std::iter::once(root)),
+                ImageContent::DockerFiles(recipe) => {
                     walk.look_into(&recipe.build(&self.0.tar, &stop)?.document, &self.0);
                 }
             }
         }
         while let Some(descriptor) = walk.left.pop() {
-            match self.0.described(&descriptor, &stop) {
+            match self.0.read_document(&descriptor, &stop) {
                 Ok(document) => walk.look_into(&document, &self.0),
                 // Another platform's.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -38,28 +38,29 @@ impl Archive {
 
 /// What images name.
 #[derive(Default)]
-struct Walk {
+struct DigestWalk {
     digests: BTreeSet<Digest>,
     /// Manifests and indexes that were met, apart from blobs: one may be listed as both.
-    met: BTreeSet<Digest>,
+    seen: BTreeSet<Digest>,
     /// Those that were not looked into yet.
     left: Vec<Descriptor>,
 }
 
-impl Walk {
-    fn meet<'a>(&mut self, documents: impl Iterator<Item = &'a Descriptor>) {
-        let new =
-            |one: &&Descriptor| one.media_type.is_document() && self.met.insert(one.digest.clone());
+impl DigestWalk {
+    fn visit_all<'a>(&mut self, documents: impl Iterator<Item = &'a Descriptor>) {
+        let new = |one: &&Descriptor| {
+            one.media_type.is_document() && self.seen.insert(one.digest.clone())
+        };
         self.left.extend(documents.filter(new).cloned());
     }
 
-    fn look_into(&mut self, document: &Document, archive: &Inner) {
+    fn look_into(&mut self, document: &Document, archive: &ArchiveInner) {
         self.digests.insert(document.digest().clone());
         // A foreign layer is not in the archive unless it was requested.
         let comes = |blob: &&Descriptor| !blob.is_foreign() || archive.has(&blob.digest);
         self.digests.extend(document.blobs().filter(comes).map(|blob| blob.digest.clone()));
-        if let Content::Index(index) = document.content() {
-            self.meet(index.manifests.iter());
+        if let ParsedDocument::Index(index) = document.content() {
+            self.visit_all(index.manifests.iter());
         }
     }
 }

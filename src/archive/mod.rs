@@ -13,12 +13,14 @@
 //!
 //! An archive is read in place, never extracted. One that is written appears under its name whole, or not at all.
 
+mod atomic_file;
+mod blob_area;
+mod blob_span;
 mod called;
 mod docker;
+mod docker_manifest;
 mod docker_target;
-mod draft;
 mod header;
-mod hybrid;
 mod inventory;
 mod layers;
 mod named;
@@ -28,8 +30,6 @@ mod oci_target;
 mod open;
 mod options;
 mod parts;
-mod piece;
-mod shelf;
 mod sink;
 mod source;
 mod spool;
@@ -43,15 +43,15 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use self::docker::Recipe;
 #[cfg(feature = "cli")]
-pub(crate) use self::draft::{Draft, failed};
-pub use self::options::{Output, WriteOptions};
-use self::tarball::{Lack, Tarball};
+pub(crate) use self::atomic_file::{AtomicFile, io_error};
+use self::docker::DockerImage;
+pub use self::options::{ArchiveOutput, WriteOptions};
+use self::tarball::{EntryError, TarIndex};
 pub use self::writer::write;
 use crate::descriptor::Descriptor;
 use crate::document::Document;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::reference::Reference;
 
 /// The largest JSON file of an archive that is read, in bytes; containerd has the same limit.
@@ -62,14 +62,14 @@ const MOST: usize = 10_000;
 
 /// Which kind of archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ArchiveFormat {
     /// A tar of an image layout.
     Oci,
     /// What `docker save` writes; the form with a layout in it is read as that.
     Docker,
 }
 
-impl fmt::Display for Form {
+impl fmt::Display for ArchiveFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Oci => "oci-archive",
@@ -80,29 +80,29 @@ impl fmt::Display for Form {
 
 /// An archive that is open for reading.
 #[derive(Clone, Debug)]
-pub struct Archive(Arc<Inner>);
+pub struct Archive(Arc<ArchiveInner>);
 
 #[derive(Debug)]
-struct Inner {
-    tar: Arc<Tarball>,
-    images: Vec<Image>,
+struct ArchiveInner {
+    tar: Arc<TarIndex>,
+    images: Vec<ArchiveImage>,
     place: String,
     /// The path, for people.
     shown: String,
 }
 
 #[derive(Debug)]
-struct Image {
+struct ArchiveImage {
     names: Vec<String>,
-    content: Held,
+    content: ImageContent,
 }
 
 #[derive(Debug)]
-enum Held {
+enum ImageContent {
     /// A document under its digest.
     Document(Descriptor),
     /// Files of which a manifest is made.
-    Files(Recipe),
+    DockerFiles(DockerImage),
 }
 
 impl Archive {
@@ -112,7 +112,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] where there is no such file, [`ErrorKind::Store`] for what is no archive of that form.
-    pub fn open(path: &Path, form: Option<Form>) -> Result<Self> {
+    pub fn open(path: &Path, form: Option<ArchiveFormat>) -> Result<Self> {
         let shown = match path.to_str() {
             Some("-") => "standard input".to_owned(),
             _ => path.display().to_string(),
@@ -120,7 +120,7 @@ impl Archive {
         let place = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
         let tar = Arc::new(open::open(path, &shown)?);
         let images = images(&tar, form).map_err(|error| error.at(&shown))?;
-        let mut inner = Inner { tar, images, place, shown };
+        let mut inner = ArchiveInner { tar, images, place, shown };
         inner.name_once();
         Ok(Self(Arc::new(inner)))
     }
@@ -128,49 +128,55 @@ impl Archive {
     /// What its images are called, in their order: each has any number of names, and for several platforms several have
     /// one.
     pub fn names(&self) -> impl Iterator<Item = &[String]> {
-        self.0.images.iter().map(Image::own_names)
+        self.0.images.iter().map(ArchiveImage::own_names)
     }
 
     /// The name of the image that this word means, or of the only one; empty where it has none.
     pub fn full_name(&self, name: Option<&str>) -> Result<String> {
         let image = match name {
             Some(name) => *self.0.called(name)?.first().ok_or_else(|| self.0.lacks(name))?,
-            None => self.0.sole()?,
+            None => self.0.only_image()?,
         };
         Ok(image.names.first().cloned().unwrap_or_default())
     }
 }
 
-impl Inner {
-    fn document_of(&self, image: &Image, stop: &CancellationToken) -> Result<Document> {
+impl ArchiveInner {
+    fn document_of(&self, image: &ArchiveImage, stop: &CancellationToken) -> Result<Document> {
         match &image.content {
-            Held::Document(descriptor) => self.described(descriptor, stop),
-            Held::Files(recipe) => Ok(recipe.build(&self.tar, stop)?.document.clone()),
+            ImageContent::Document(descriptor) => self.read_document(descriptor, stop),
+            ImageContent::DockerFiles(recipe) => {
+                Ok(recipe.build(&self.tar, stop)?.document.clone())
+            }
         }
     }
 }
 
 /// The images of the form that was asked for; without one, of the layout where there is one that is not empty.
-fn images(tar: &Tarball, form: Option<Form>) -> Result<Vec<Image>> {
+fn images(tar: &TarIndex, form: Option<ArchiveFormat>) -> Result<Vec<ArchiveImage>> {
     let layout = oci::images(tar)?;
     let images = match (form, layout) {
-        (Some(Form::Oci), Some(images)) => images,
-        (Some(Form::Oci), None) => return Err(lacking("oci-layout").about(Matter::NoLayoutInside)),
+        (Some(ArchiveFormat::Oci), Some(images)) => images,
+        (Some(ArchiveFormat::Oci), None) => {
+            return Err(lacking("oci-layout").with_detail(ErrorDetail::NotOciArchive));
+        }
         (_, Some(images)) if !images.is_empty() => images,
         (_, layout) => match (docker::images(tar)?, layout) {
             (Some(images), _) | (None, Some(images)) => images,
-            (None, None) => return Err(lacking("manifest.json").about(Matter::NoDockerManifest)),
+            (None, None) => {
+                return Err(lacking("manifest.json").with_detail(ErrorDetail::NotDockerArchive));
+            }
         },
     };
     if images.iter().map(|image| image.own_names().len().max(1)).sum::<usize>() > MOST {
         let why = format!("lists more than {MOST} images");
-        return Err(Error::new(ErrorKind::Store, "archive").because(why));
+        return Err(Error::new(ErrorKind::Store, "archive").with_reason(why));
     }
     Ok(images)
 }
 
 fn lacking(file: &str) -> Error {
-    Error::new(ErrorKind::Store, "archive").because(format!("has no {file}"))
+    Error::new(ErrorKind::Store, "archive").with_reason(format!("has no {file}"))
 }
 
 fn full(name: &str) -> String {
@@ -180,31 +186,33 @@ fn full(name: &str) -> String {
 /// What an index.json lists.
 ///
 /// # Errors
-/// [`ErrorKind::Document`] where it is none.
+/// [`ErrorKind::InvalidDocument`] where it is none.
 pub fn entries_of_index(index: &[u8]) -> Result<Vec<Descriptor>> {
     oci::entries(index).map_err(|error| {
-        Error::new(ErrorKind::Document, oci::INDEX).because("is damaged").caused_by(error)
+        Error::new(ErrorKind::InvalidDocument, oci::INDEX)
+            .with_reason("is damaged")
+            .with_source(error)
     })
 }
 
 /// A small file of the archive, by the name that is the only thing that vouches for it; `None` where it is not there.
-fn small_file(tar: &Tarball, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-    match tar.find_only(name) {
+fn small_file(tar: &TarIndex, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+    match tar.find_unique(name) {
         Ok(span) => small(tar, name, span, limit).map(Some),
-        Err(Lack::Missing) => Ok(None),
-        Err(Lack::Unusable(why)) => Err(unusable(name, why)),
+        Err(EntryError::Missing) => Ok(None),
+        Err(EntryError::Unusable(why)) => Err(unusable(name, why)),
     }
 }
 
-fn small(tar: &Tarball, name: &str, span: Range<u64>, limit: u64) -> Result<Vec<u8>> {
+fn small(tar: &TarIndex, name: &str, span: Range<u64>, limit: u64) -> Result<Vec<u8>> {
     if span.end - span.start > limit {
         return Err(unusable(name, &format!("is larger than {limit} bytes, the limit")));
     }
     tar.bytes(span).map_err(|error| {
-        Error::new(ErrorKind::Store, format!("read {name} of the archive")).caused_by(error)
+        Error::new(ErrorKind::Store, format!("read {name} of the archive")).with_source(error)
     })
 }
 
 fn unusable(name: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Store, format!("`{name}` of the archive")).because(why)
+    Error::new(ErrorKind::Store, format!("`{name}` of the archive")).with_reason(why)
 }

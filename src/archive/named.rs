@@ -2,23 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use crate::content::{Label, Name};
+use crate::content::{ImageName, Label};
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the images that were put are called, in the order of their names.
 #[derive(Debug, Default)]
-pub(super) struct Named {
+pub(super) struct ImageNames {
     names: BTreeMap<String, Document>,
     put: usize,
 }
 
-impl Named {
+impl ImageNames {
     pub(super) fn add(&mut self, document: &Document, label: &Label, place: &str) -> Result<()> {
-        let (Name::Tag(name) | Name::Ref(name)) = &label.name else {
-            return Err(Error::new(ErrorKind::Reference, "name")
+        let (ImageName::Tag(name) | ImageName::Layout(name)) = &label.name else {
+            return Err(Error::new(ErrorKind::InvalidInput, "name")
                 .at(place)
-                .because("an image in an archive needs a name"));
+                .with_reason("an image in an archive needs a name"));
         };
         self.names.insert(name.clone(), document.clone());
         Ok(())
@@ -29,11 +29,11 @@ impl Named {
         self.put += 1;
     }
 
-    pub(super) fn get(&self, name: &Name) -> Option<&Document> {
+    pub(super) fn get(&self, name: &ImageName) -> Option<&Document> {
         match name {
-            Name::Tag(name) | Name::Ref(name) => self.names.get(name),
-            Name::Digest(digest) => self.names.values().find(|own| own.digest() == digest),
-            Name::Sole => self.names.values().next().filter(|_| self.names.len() == 1),
+            ImageName::Tag(name) | ImageName::Layout(name) => self.names.get(name),
+            ImageName::Digest(digest) => self.names.values().find(|own| own.digest() == digest),
+            ImageName::Only => self.names.values().next().filter(|_| self.names.len() == 1),
         }
     }
 
@@ -48,6 +48,6 @@ impl Named {
         }
         Err(Error::new(ErrorKind::Store, "archive")
             .at(place)
-            .because("is not written, because an image that it should hold failed"))
+            .with_reason("is not written, because an image that it should hold failed"))
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::tarball::Tarball;
-use super::{Held, Image, JSON_LIMIT, lacking, small_file, unusable};
+use super::tarball::TarIndex;
+use super::{ArchiveImage, ImageContent, JSON_LIMIT, lacking, small_file, unusable};
 use crate::annotation;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -22,44 +22,44 @@ const MARKER_LIMIT: u64 = 64 << 10;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Marker {
+struct OciLayoutJson {
     image_layout_version: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Index {
+struct IndexJson {
     schema_version: u64,
     #[serde(default, deserialize_with = "objects")]
     manifests: Vec<Descriptor>,
 }
 
 /// The entries of index.json; `None` where there is no layout.
-pub(super) fn images(tar: &Tarball) -> Result<Option<Vec<Image>>> {
+pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<ArchiveImage>>> {
     let Some(marker) = small_file(tar, MARKER, MARKER_LIMIT)? else { return Ok(None) };
-    let Object(marker): Object<Marker> = serde_json::from_slice(&marker)
-        .map_err(|error| unusable(MARKER, "is damaged").caused_by(error))?;
+    let Object(marker): Object<OciLayoutJson> = serde_json::from_slice(&marker)
+        .map_err(|error| unusable(MARKER, "is damaged").with_source(error))?;
     if marker.image_layout_version != "1.0.0" {
         let why = format!("has version {}; rpull knows 1.0.0", marker.image_layout_version);
         return Err(unusable(MARKER, &why));
     }
     let Some(index) = small_file(tar, INDEX, JSON_LIMIT)? else { return Err(lacking(INDEX)) };
     let mut entries =
-        entries(&index).map_err(|error| unusable(INDEX, "is damaged").caused_by(error))?;
+        entries(&index).map_err(|error| unusable(INDEX, "is damaged").with_source(error))?;
     // Entries of other types beside an image are not images.
     if entries.iter().any(|entry| entry.media_type.is_document()) {
         entries.retain(|entry| entry.media_type.is_document());
     }
-    let named = |entry: Descriptor| Image {
+    let named = |entry: Descriptor| ArchiveImage {
         names: annotation::names(&entry),
-        content: Held::Document(entry),
+        content: ImageContent::Document(entry),
     };
     Ok(Some(entries.into_iter().map(named).collect()))
 }
 
 /// What an index.json lists.
 pub(super) fn entries(index: &[u8]) -> serde_json::Result<Vec<Descriptor>> {
-    let Object(index): Object<Index> = serde_json::from_slice(index)?;
+    let Object(index): Object<IndexJson> = serde_json::from_slice(index)?;
     if index.schema_version != 2 {
         return Err(serde::de::Error::custom("schemaVersion is not 2"));
     }

@@ -11,69 +11,74 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use super::draft::{Draft, failed};
+use super::atomic_file::{AtomicFile, io_error};
+use super::blob_area::BlobArea;
+use super::docker_manifest::DockerManifest;
 use super::header::{END, header};
-use super::hybrid::Items;
-use super::named::Named;
-use super::options::{Output, WriteOptions};
-use super::shelf::Shelf;
-use super::sink::Sink;
+use super::named::ImageNames;
+use super::options::{ArchiveOutput, WriteOptions};
+use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use super::{docker, oci};
 use crate::annotation;
-use crate::content::{Admission, Holding, Incoming, Label, Name, Target};
+use crate::content::{Admission, BlobPresence, ImageName, Incoming, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, Document, Manifest};
+use crate::document::{Document, ImageManifest, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::platform::{self, Platform};
 
 pub(super) struct OciTarget {
-    output: Output,
+    output: ArchiveOutput,
     options: WriteOptions,
-    open: OnceLock<Open>,
-    state: Mutex<State>,
+    open: OnceLock<OpenArchive>,
+    state: Mutex<WriteState>,
 }
 
 /// The file, once there is one.
-struct Open {
-    shelf: Shelf,
-    draft: Mutex<Option<Draft>>,
+struct OpenArchive {
+    shelf: BlobArea,
+    draft: Mutex<Option<AtomicFile>>,
 }
 
 #[derive(Default)]
-struct State {
+struct WriteState {
     /// Documents that are to come.
     documents: HashMap<Digest, Document>,
     /// Those that are there.
     stored: HashMap<Digest, Document>,
     sizes: HashMap<Digest, u64>,
-    named: Named,
+    named: ImageNames,
 }
 
 impl OciTarget {
-    pub(super) fn new(output: Output, options: WriteOptions) -> Self {
+    pub(super) fn new(output: ArchiveOutput, options: WriteOptions) -> Self {
         Self { output, options, open: OnceLock::new(), state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WriteState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self) -> Result<&Open> {
+    fn open(&self) -> Result<&OpenArchive> {
         if let Some(open) = self.open.get() {
             return Ok(open);
         }
         let (sink, draft) = match &self.output {
-            Output::Stdout => (Sink::pipe(Box::new(std::io::stdout()), "stdout"), None),
-            Output::File(path) => {
-                let draft = Draft::of(path)?;
-                let file = draft.file().try_clone().map_err(|error| failed("open", path, error))?;
-                (Sink::file(file, path.clone()), Some(draft))
+            ArchiveOutput::Stdout => {
+                (ArchiveSink::pipe(Box::new(std::io::stdout()), "stdout"), None)
+            }
+            ArchiveOutput::File(path) => {
+                let draft = AtomicFile::create(path)?;
+                let file =
+                    draft.file().try_clone().map_err(|error| io_error("open", path, error))?;
+                (ArchiveSink::file(file, path.clone()), Some(draft))
             }
         };
-        Ok(self.open.get_or_init(|| Open { shelf: Shelf::new(sink), draft: Mutex::new(draft) }))
+        Ok(self
+            .open
+            .get_or_init(|| OpenArchive { shelf: BlobArea::new(sink), draft: Mutex::new(draft) }))
     }
 
     fn header(&self, digest: &Digest, size: u64) -> Result<Vec<u8>> {
@@ -89,7 +94,7 @@ impl OciTarget {
     }
 
     /// Gives every blob its place before any comes, in an order that does not depend on which comes first.
-    async fn lay_out(&self, digests: &[Digest]) -> Result<()> {
+    async fn assign_slots(&self, digests: &[Digest]) -> Result<()> {
         let open = self.open()?;
         for digest in digests {
             let (document, size) = {
@@ -110,7 +115,7 @@ impl OciTarget {
 
     async fn finish(&self) -> Result<()> {
         let place = Target::place(self);
-        self.state().named.check(self.options.images, &place)?;
+        self.state().named.check(self.options.expected_images, &place)?;
         let open = self.open()?;
         let mut at = open.shelf.end();
         for (name, text) in self.names() {
@@ -125,7 +130,7 @@ impl OciTarget {
         let Some(draft) = draft else { return Ok(()) };
         let sync = self.options.sync;
         tokio::task::spawn_blocking(move || draft.publish(sync)).await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Store, "write the archive").caused_by(error))
+            Err(Error::new(ErrorKind::Store, "write the archive").with_source(error))
         })
     }
 
@@ -147,16 +152,16 @@ impl OciTarget {
         let index =
             json!({"schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries});
         let mut files = vec![(oci::INDEX, index.to_string().into_bytes())];
-        if self.options.hybrid {
-            files.push((docker::MANIFEST, self.items(&state).json()));
+        if self.options.with_docker_manifest {
+            files.push((docker::MANIFEST, self.docker_manifest(&state).json()));
         }
         files.push((oci::MARKER, oci::MARKER_TEXT.into()));
         files
     }
 
     /// The images that docker can load from here: one platform of each, and only what is whole.
-    fn items(&self, state: &State) -> Items {
-        let mut items = Items::default();
+    fn docker_manifest(&self, state: &WriteState) -> DockerManifest {
+        let mut items = DockerManifest::default();
         for (name, document) in state.named.iter() {
             let Some(manifest) = runnable(document, &state.stored) else { continue };
             let path = |blob: &Descriptor| {
@@ -175,11 +180,11 @@ impl OciTarget {
 
     fn slot_is_whole(&self, digest: &Digest) -> bool {
         let slot = self.open.get().and_then(|open| open.shelf.slot(digest));
-        slot.is_some_and(|slot| slot.is_whole())
+        slot.is_some_and(|slot| slot.is_complete())
     }
 
-    fn leaves_out(&self, descriptor: &Descriptor) -> bool {
-        self.options.left_out.contains(&descriptor.digest)
+    fn is_omitted(&self, descriptor: &Descriptor) -> bool {
+        self.options.omitted.contains(&descriptor.digest)
     }
 }
 
@@ -187,11 +192,11 @@ impl OciTarget {
 fn runnable<'a>(
     document: &'a Document,
     stored: &'a HashMap<Digest, Document>,
-) -> Option<&'a Manifest> {
+) -> Option<&'a ImageManifest> {
     match document.content() {
-        Content::Manifest(manifest) => Some(manifest),
-        Content::Artifact(_) => None,
-        Content::Index(index) => {
+        ParsedDocument::Manifest(manifest) => Some(manifest),
+        ParsedDocument::Artifact(_) => None,
+        ParsedDocument::Index(index) => {
             let host = Platform::host();
             let chosen = platform::select(&host, &index.manifests).into_iter().next()?;
             stored.get(&chosen.digest)?.manifest().ok()
@@ -200,7 +205,7 @@ fn runnable<'a>(
 }
 
 impl Target for OciTarget {
-    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
         Box::pin(ready(Ok(self.state().named.get(name).cloned())))
     }
 
@@ -229,26 +234,26 @@ impl Target for OciTarget {
         Box::pin(ready(Ok(false)))
     }
 
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
         let held = match self.open.get() {
-            _ if self.leaves_out(descriptor) => Holding::Whole,
+            _ if self.is_omitted(descriptor) => BlobPresence::Complete,
             Some(open) => open.shelf.holds(descriptor),
-            None => Holding::Nothing,
+            None => BlobPresence::Absent,
         };
         Box::pin(ready(Ok(held)))
     }
 
     fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.lay_out(digests))
+        Box::pin(self.assign_slots(digests))
     }
 
     fn in_order(&self) -> bool {
-        self.output == Output::Stdout
+        self.output == ArchiveOutput::Stdout
     }
 
     fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
         Box::pin(async move {
-            if self.leaves_out(descriptor) {
+            if self.is_omitted(descriptor) {
                 return Ok(Admission::Present);
             }
             let header = self.header(&descriptor.digest, descriptor.size)?;
@@ -287,8 +292,8 @@ impl Target for OciTarget {
 
     fn place(&self) -> String {
         match &self.output {
-            Output::File(path) => format!("oci-archive:{}", path.display()),
-            Output::Stdout => "stdout".to_owned(),
+            ArchiveOutput::File(path) => format!("oci-archive:{}", path.display()),
+            ArchiveOutput::Stdout => "stdout".to_owned(),
         }
     }
 }

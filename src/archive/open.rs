@@ -7,19 +7,20 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use super::spool::{Spool, SpoolError};
-use super::tarball::Tarball;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use super::tarball::TarIndex;
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layer::{Compression, decompress, is_unsupported};
 
 /// Opens the file, or standard input for `-`, as a tar that can be read in any order.
-pub(super) fn open(path: &Path, place: &str) -> Result<Tarball> {
-    let fail = |error| Error::new(ErrorKind::Store, "read the archive").at(place).caused_by(error);
+pub(super) fn open(path: &Path, place: &str) -> Result<TarIndex> {
+    let fail =
+        |error| Error::new(ErrorKind::Store, "read the archive").at(place).with_source(error);
     let mut file = if path.as_os_str() == "-" {
         io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(fail)?
     } else {
         File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
-                Error::new(ErrorKind::NotFound, "archive").at(place).because("does not exist")
+                Error::new(ErrorKind::NotFound, "archive").at(place).with_reason("does not exist")
             }
             _ => fail(error),
         })?
@@ -28,34 +29,34 @@ pub(super) fn open(path: &Path, place: &str) -> Result<Tarball> {
     if found.is_dir() {
         return Err(Error::new(ErrorKind::Store, "archive")
             .at(place)
-            .because("is a directory; an image layout is oci:PATH"));
+            .with_reason("is a directory; an image layout is oci:PATH"));
     }
     let start = first_bytes(&file).map_err(fail)?;
-    let compression = Compression::of(&start).map_err(|unread| {
+    let compression = Compression::detect(&start).map_err(|unread| {
         let why = match unread.program() {
             Some(name) => format!("{unread}; unpack it with `{name} -d` first"),
             None => unread.to_string(),
         };
-        Error::new(ErrorKind::Unsupported, "archive").at(place).because(why)
+        Error::new(ErrorKind::Unsupported, "archive").at(place).with_reason(why)
     })?;
     // Standard input may be a file too, and may have been read by somebody else before.
     if compression == Compression::Plain
         && found.is_file()
         && file.stream_position().ok() == Some(start.len() as u64)
     {
-        return Tarball::index(file).map_err(|error| unreadable(place, error));
+        return TarIndex::index(file).map_err(|error| unreadable(place, error));
     }
     let inside = decompress(compression, Cursor::new(start).chain(file)).map_err(fail)?;
     let folder = std::env::temp_dir();
     let spool = Spool::new_in(&folder);
-    let tar = spool.and_then(|spool| Tarball::spool(inside, spool));
+    let tar = spool.and_then(|spool| TarIndex::spool(inside, spool));
     tar.map_err(|error| match SpoolError::in_error(&error) {
         Some(SpoolError(error)) => {
             let full = error.kind() == io::ErrorKind::StorageFull;
             Error::new(ErrorKind::Store, "spool the archive")
                 .at(folder.display().to_string())
-                .about(full.then_some(Matter::SpoolFull))
-                .because(error.to_string())
+                .with_detail(full.then_some(ErrorDetail::SpoolDiskFull))
+                .with_reason(error.to_string())
         }
         None => unreadable(place, error),
     })
@@ -64,17 +65,19 @@ pub(super) fn open(path: &Path, place: &str) -> Result<Tarball> {
 /// The error for what is no tar, or cannot be read.
 fn unreadable(place: &str, error: io::Error) -> Error {
     if is_unsupported(&error) {
-        return Error::new(ErrorKind::Unsupported, "archive").at(place).because(error.to_string());
+        return Error::new(ErrorKind::Unsupported, "archive")
+            .at(place)
+            .with_reason(error.to_string());
     }
     let what = match error.kind() {
         io::ErrorKind::InvalidData => "archive",
         _ => "read the archive",
     };
-    Error::new(ErrorKind::Store, what).at(place).caused_by(error)
+    Error::new(ErrorKind::Store, what).at(place).with_source(error)
 }
 
 fn first_bytes(mut file: &File) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    Read::by_ref(&mut file).take(Compression::LOOK_AT as u64).read_to_end(&mut start)?;
+    Read::by_ref(&mut file).take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
     Ok(start)
 }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::Form;
+use super::ArchiveFormat;
 use crate::digest::Digest;
 
 /// Where an archive is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum ArchiveOutput {
     /// A file, which appears or is replaced when the archive is whole.
     File(PathBuf),
     /// Standard output, in one pass.
@@ -19,13 +19,13 @@ pub enum Output {
 #[derive(Clone, Debug)]
 pub struct WriteOptions {
     /// Its form.
-    pub form: Form,
+    pub form: ArchiveFormat,
     /// Beside a layout also a manifest.json over the same blobs, for `docker load`.
-    pub hybrid: bool,
+    pub with_docker_manifest: bool,
     /// Images that it must hold: with fewer it does not come to be.
-    pub images: usize,
+    pub expected_images: usize,
     /// Blobs that are left out, because whoever gets the archive has them.
-    pub left_out: HashSet<Digest>,
+    pub omitted: HashSet<Digest>,
     /// When its entries were modified, in seconds since 1970.
     pub modified: u64,
     /// It survives a power failure.

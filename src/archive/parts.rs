@@ -2,27 +2,27 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Held, Image, Inner};
+use super::{ArchiveImage, ArchiveInner, ImageContent};
 use crate::content::{choice, several_images};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::{is_digest_tag, is_pinned};
 
-impl Inner {
+impl ArchiveInner {
     /// What refers to this manifest: any entry whose document says so.
-    pub(super) fn referring_to(
+    pub(super) fn referrers_of(
         &self,
         subject: &Digest,
         stop: &CancellationToken,
     ) -> Result<Vec<Descriptor>> {
         let mut found: Vec<Descriptor> = Vec::new();
         for image in &self.images {
-            let Held::Document(entry) = &image.content else { continue };
+            let ImageContent::Document(entry) = &image.content else { continue };
             if !entry.media_type.is_document() {
                 continue;
             }
-            let document = self.described(entry, stop)?;
+            let document = self.read_document(entry, stop)?;
             let refers = document.subject().is_some_and(|own| own.digest == *subject);
             if refers && found.iter().all(|known| known.digest != *document.digest()) {
                 found.push(document.as_referrer());
@@ -32,10 +32,10 @@ impl Inner {
     }
 
     /// The only image, those left out that belong to it.
-    pub(super) fn sole(&self) -> Result<&Image> {
+    pub(super) fn only_image(&self) -> Result<&ArchiveImage> {
         let all = || self.images.iter();
-        let mut images: Vec<&Image> =
-            all().filter(|image| all().count() == 1 || !self.belongs_to_another(image)).collect();
+        let mut images: Vec<&ArchiveImage> =
+            all().filter(|image| all().count() == 1 || !self.is_attached(image)).collect();
         if images.is_empty() {
             images = all().collect();
         }
@@ -43,7 +43,7 @@ impl Inner {
             [one] => Ok(*one),
             [] => Err(Error::new(ErrorKind::NotFound, "image")
                 .at(&self.place)
-                .because("the archive holds none")),
+                .with_reason("the archive holds none")),
             // For several platforms under one name it is the only one.
             [first, rest @ ..]
                 if !first.own_names().is_empty()
@@ -59,10 +59,10 @@ impl Inner {
     }
 
     /// How the image is chosen: by its name, else by its digest or the id that docker knows it by.
-    fn choice(&self, image: &Image) -> String {
+    fn choice(&self, image: &ArchiveImage) -> String {
         let digest = match &image.content {
-            Held::Document(entry) => Some(entry.digest.clone()),
-            Held::Files(recipe) => recipe.id(&self.tar).ok(),
+            ImageContent::Document(entry) => Some(entry.digest.clone()),
+            ImageContent::DockerFiles(recipe) => recipe.id(&self.tar).ok(),
         };
         match digest {
             Some(digest) => choice(&image.names, &digest),
@@ -70,10 +70,10 @@ impl Inner {
         }
     }
 
-    pub(super) fn belongs_to_another(&self, image: &Image) -> bool {
-        let Held::Document(entry) = &image.content else { return false };
+    pub(super) fn is_attached(&self, image: &ArchiveImage) -> bool {
+        let ImageContent::Document(entry) = &image.content else { return false };
         let refers = || {
-            let document = self.described(entry, &CancellationToken::new());
+            let document = self.read_document(entry, &CancellationToken::new());
             document.is_ok_and(|document| document.subject().is_some())
         };
         match image.names.first() {

@@ -8,73 +8,78 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::draft::failed;
+use super::atomic_file::io_error;
 use super::tarball::BLOCK;
 use crate::error::{Error, ErrorKind, Result};
 use crate::free_space::too_little;
 
 /// An output, and what it is called in errors.
-pub(super) struct Sink {
-    to: To,
+pub(super) struct ArchiveSink {
+    to: SinkKind,
     path: PathBuf,
 }
 
-enum To {
+enum SinkKind {
     File(File),
-    Pipe(Mutex<Pipe>),
+    Pipe(Mutex<PipeSink>),
 }
 
-struct Pipe {
+struct PipeSink {
     out: Box<dyn Write + Send>,
     at: u64,
 }
 
-impl Sink {
+impl ArchiveSink {
     pub(super) fn file(file: File, path: PathBuf) -> Arc<Self> {
-        Arc::new(Self { to: To::File(file), path })
+        Arc::new(Self { to: SinkKind::File(file), path })
     }
 
     pub(super) fn pipe(out: Box<dyn Write + Send>, name: &str) -> Arc<Self> {
-        Arc::new(Self { to: To::Pipe(Mutex::new(Pipe { out, at: 0 })), path: name.into() })
+        Arc::new(Self {
+            to: SinkKind::Pipe(Mutex::new(PipeSink { out, at: 0 })),
+            path: name.into(),
+        })
     }
 
     /// Writes these bytes to this place.
     pub(super) async fn write(self: &Arc<Self>, bytes: Bytes, at: u64) -> Result<()> {
         let write = {
             let sink = Arc::clone(self);
-            move || sink.write_now(&bytes, at).map_err(|error| failed("write", &sink.path, error))
+            move || sink.write_now(&bytes, at).map_err(|error| io_error("write", &sink.path, error))
         };
         match self.to {
-            To::File(_) => write(),
+            SinkKind::File(_) => write(),
             // Whoever reads the pipe may take their time; signals must be heard meanwhile.
-            To::Pipe(_) => tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| {
-                Err(Error::new(ErrorKind::Store, "write the archive").caused_by(error))
+            SinkKind::Pipe(_) => tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| {
+                Err(Error::new(ErrorKind::Store, "write the archive").with_source(error))
             }),
         }
     }
 
     fn write_now(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         match &self.to {
-            To::File(file) => file.write_all_at(bytes, at),
-            To::Pipe(pipe) => pipe.lock().unwrap_or_else(PoisonError::into_inner).write(bytes, at),
+            SinkKind::File(file) => file.write_all_at(bytes, at),
+            SinkKind::Pipe(pipe) => {
+                pipe.lock().unwrap_or_else(PoisonError::into_inner).write(bytes, at)
+            }
         }
     }
 
     /// Bytes that were written; nothing where they are gone.
     pub(super) fn read_at(&self, into: &mut [u8], at: u64) -> Result<usize> {
         match &self.to {
-            To::File(file) => {
-                file.read_at(into, at).map_err(|error| failed("read", &self.path, error))
+            SinkKind::File(file) => {
+                file.read_at(into, at).map_err(|error| io_error("read", &self.path, error))
             }
-            To::Pipe(_) => Ok(0),
+            SinkKind::Pipe(_) => Ok(0),
         }
     }
 
     /// Refuses so many bytes where the file system has no space for them. None are reserved: they are only claimed yet.
     pub(super) fn check_space(&self, length: u64) -> Result<()> {
-        let To::File(file) = &self.to else { return Ok(()) };
+        let SinkKind::File(file) = &self.to else { return Ok(()) };
         match too_little(file, length) {
-            Some(_) => Err(failed("write", &self.path, rustix::io::Errno::NOSPC)),
+            Some(_) => Err(io_error("write", &self.path, rustix::io::Errno::NOSPC)),
             None => Ok(()),
         }
     }
@@ -82,14 +87,14 @@ impl Sink {
     /// Ends it at this length.
     pub(super) fn finish(&self, length: u64) -> Result<()> {
         let finished = match &self.to {
-            To::File(file) => file.set_len(length),
-            To::Pipe(pipe) => pipe.lock().unwrap_or_else(PoisonError::into_inner).out.flush(),
+            SinkKind::File(file) => file.set_len(length),
+            SinkKind::Pipe(pipe) => pipe.lock().unwrap_or_else(PoisonError::into_inner).out.flush(),
         };
-        finished.map_err(|error| failed("write", &self.path, error))
+        finished.map_err(|error| io_error("write", &self.path, error))
     }
 }
 
-impl Pipe {
+impl PipeSink {
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
         // Between two entries there is what fills up the last block.
         let gap = at.checked_sub(self.at).filter(|gap| *gap < BLOCK);

@@ -8,57 +8,57 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
-use super::docker::{Built, Recipe};
-use super::piece::Piece;
-use super::tarball::Lack;
-use super::{Archive, Held, Image, Inner, oci, unusable};
-use crate::checked::verify;
-use crate::content::{Body, ByteStream, Name, Source, SourceKind};
+use super::blob_span::BlobSpan;
+use super::docker::{ConvertedImage, DockerImage};
+use super::tarball::EntryError;
+use super::{Archive, ArchiveImage, ArchiveInner, ImageContent, oci, unusable};
+use crate::content::{BlobStream, ByteStream, ImageName, Source, SourceKind};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, DOCUMENT_LIMIT, Document};
+use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
+use crate::verifier::verify;
 
 /// What is read at once, in bytes.
 const PIECE: usize = 256 << 10;
 
 /// What a reader gives, in pieces.
-fn pieces(reader: Box<dyn Read + Send>, place: String) -> ByteStream<'static> {
+fn reader_stream(reader: Box<dyn Read + Send>, place: String) -> ByteStream<'static> {
     Box::pin(stream::try_unfold((reader, place), |(mut reader, place)| async move {
         // Reading a file never waits, so without this other tasks would.
         tokio::task::consume_budget().await;
         let mut piece = vec![0; PIECE];
         let read = reader.read(&mut piece).map_err(|error| {
-            Error::new(ErrorKind::Store, "read the archive").at(&place).caused_by(error)
+            Error::new(ErrorKind::Store, "read the archive").at(&place).with_source(error)
         })?;
         piece.truncate(read);
         Ok((read > 0).then(|| (Bytes::from(piece), (reader, place))))
     }))
 }
 
-impl Inner {
-    fn recipes(&self) -> impl Iterator<Item = &Recipe> {
+impl ArchiveInner {
+    fn recipes(&self) -> impl Iterator<Item = &DockerImage> {
         self.images.iter().filter_map(|image| match &image.content {
-            Held::Files(recipe) => Some(recipe),
-            Held::Document(_) => None,
+            ImageContent::DockerFiles(recipe) => Some(recipe),
+            ImageContent::Document(_) => None,
         })
     }
 
     /// Whether the blob is there; one of an image that is made of files, once that was resolved.
     pub(super) fn has(&self, digest: &Digest) -> bool {
         let is_file = oci::name_of(digest).is_ok_and(|name| self.tar.find(&name).is_ok());
-        let built = || self.recipes().filter_map(Recipe::built);
+        let built = || self.recipes().filter_map(DockerImage::built);
         is_file || built().any(|built| built.pieces.contains_key(digest))
     }
 
     /// What `look` finds in the images that are made of files; those whose manifest is not made yet come last.
-    fn in_built<T>(
+    fn find_in_converted<T>(
         &self,
-        look: impl Fn(&Built) -> Option<T>,
+        look: impl Fn(&ConvertedImage) -> Option<T>,
         stop: &CancellationToken,
     ) -> Result<Option<T>> {
-        if let Some(found) = self.recipes().filter_map(Recipe::built).find_map(&look) {
+        if let Some(found) = self.recipes().filter_map(DockerImage::built).find_map(&look) {
             return Ok(Some(found));
         }
         // One that is broken must not hide what the others have.
@@ -77,16 +77,20 @@ impl Inner {
     }
 
     /// Where the blob with this digest is.
-    fn piece(&self, digest: &Digest, stop: &CancellationToken) -> Result<Piece> {
+    fn piece(&self, digest: &Digest, stop: &CancellationToken) -> Result<BlobSpan> {
         let name = oci::name_of(digest)?;
-        if let Some(piece) = self.in_built(|built| built.pieces.get(digest).cloned(), stop)? {
+        if let Some(piece) =
+            self.find_in_converted(|built| built.pieces.get(digest).cloned(), stop)?
+        {
             return Ok(piece);
         }
         match self.tar.find(&name) {
-            Ok(span) => Ok(Piece::plain(span)),
-            Err(Lack::Missing) => Err(Error::new(ErrorKind::NotFound, format!("blob {digest}"))
-                .because("not in the archive")),
-            Err(Lack::Unusable(why)) => Err(unusable(&name, why)),
+            Ok(span) => Ok(BlobSpan::plain(span)),
+            Err(EntryError::Missing) => {
+                Err(Error::new(ErrorKind::NotFound, format!("blob {digest}"))
+                    .with_reason("not in the archive"))
+            }
+            Err(EntryError::Unusable(why)) => Err(unusable(&name, why)),
         }
         .map_err(|error| error.at(&self.place))
     }
@@ -100,21 +104,21 @@ impl Inner {
         let piece = self.piece(digest, stop)?;
         if piece.size > limit {
             let why = format!("larger than {limit} bytes, the limit");
-            return Err(Error::new(ErrorKind::Document, format!("blob {digest}"))
+            return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
                 .at(&self.place)
-                .because(why));
+                .with_reason(why));
         }
         let mut bytes = Vec::new();
         let read =
             piece.read(&self.tar, 0, limit, stop).and_then(|mut read| read.read_to_end(&mut bytes));
         read.map_err(|error| {
-            Error::new(ErrorKind::Store, "read the archive").at(&self.place).caused_by(error)
+            Error::new(ErrorKind::Store, "read the archive").at(&self.place).with_source(error)
         })?;
         Ok(bytes.into())
     }
 
     /// The document of this descriptor, verified.
-    pub(super) fn described(
+    pub(super) fn read_document(
         &self,
         descriptor: &Descriptor,
         stop: &CancellationToken,
@@ -124,14 +128,15 @@ impl Inner {
             Some(document) => document.bytes().clone(),
             None => self.bytes(&descriptor.digest, DOCUMENT_LIMIT, stop)?,
         };
-        Document::described(bytes, descriptor).map_err(|error| error.at(&self.place))
+        Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(&self.place))
     }
 
     /// A manifest that was made of files, by its digest.
     fn built(&self, digest: &Digest, stop: &CancellationToken) -> Result<Option<Document>> {
-        let is_it =
-            |built: &Built| Some(&built.document).filter(|own| own.digest() == digest).cloned();
-        self.in_built(is_it, stop)
+        let is_it = |built: &ConvertedImage| {
+            Some(&built.document).filter(|own| own.digest() == digest).cloned()
+        };
+        self.find_in_converted(is_it, stop)
     }
 
     fn by_digest(&self, digest: &Digest, stop: &CancellationToken) -> Result<Document> {
@@ -140,11 +145,13 @@ impl Inner {
         }
         let bytes = self.bytes(digest, DOCUMENT_LIMIT, stop);
         let read = bytes.and_then(|bytes| {
-            Document::received(bytes, &MediaType::from(""), Some(digest))
+            Document::from_response(bytes, &MediaType::from(""), Some(digest))
                 .map_err(|error| error.at(&self.place))
         });
         match read {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Document) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidDocument) =>
+            {
                 self.by_config(digest, stop)?.ok_or(error)
             }
             read => read,
@@ -156,20 +163,21 @@ impl Inner {
         let is_it = |document: &Document| {
             document.manifest().is_ok_and(|manifest| manifest.config.digest == *config)
         };
-        let of_files = |built: &Built| Some(&built.document).filter(|one| is_it(one)).cloned();
-        if let Some(found) = self.in_built(of_files, stop)? {
+        let of_files =
+            |built: &ConvertedImage| Some(&built.document).filter(|one| is_it(one)).cloned();
+        if let Some(found) = self.find_in_converted(of_files, stop)? {
             return Ok(Some(found));
         }
         for image in &self.images {
-            let Held::Document(entry) = &image.content else { continue };
+            let ImageContent::Document(entry) = &image.content else { continue };
             // One that is broken must not hide what the others have.
-            let Ok(root) = self.described(entry, stop) else { continue };
+            let Ok(root) = self.read_document(entry, stop) else { continue };
             if is_it(&root) {
                 return Ok(Some(root));
             }
-            let Content::Index(index) = root.content() else { continue };
+            let ParsedDocument::Index(index) = root.content() else { continue };
             let children = index.manifests.iter().filter(|child| child.media_type.is_document());
-            let mut children = children.filter_map(|child| self.described(child, stop).ok());
+            let mut children = children.filter_map(|child| self.read_document(child, stop).ok());
             if let Some(found) = children.find(is_it) {
                 return Ok(Some(found));
             }
@@ -177,26 +185,26 @@ impl Inner {
         Ok(None)
     }
 
-    fn find(&self, name: &Name) -> Result<Option<&Image>> {
+    fn find(&self, name: &ImageName) -> Result<Option<&ArchiveImage>> {
         match name {
-            Name::Tag(text) | Name::Ref(text) => self.named(text),
-            Name::Sole => {
-                let sole = self.sole()?;
+            ImageName::Tag(text) | ImageName::Layout(text) => self.named(text),
+            ImageName::Only => {
+                let sole = self.only_image()?;
                 sole.own_names().first().map_or(Ok(Some(sole)), |own| self.named(own))
             }
-            Name::Digest(_) => Ok(None),
+            ImageName::Digest(_) => Ok(None),
         }
     }
 
-    fn resolve(&self, name: &Name, stop: &CancellationToken) -> Result<Document> {
-        if let Name::Digest(digest) = name {
+    fn resolve(&self, name: &ImageName, stop: &CancellationToken) -> Result<Document> {
+        if let ImageName::Digest(digest) = name {
             return self.by_digest(digest, stop);
         }
         let image = self.find(name)?.ok_or_else(|| self.lacks(&name.to_string()))?;
         self.document_of(image, stop).map_err(|error| error.at(&self.place))
     }
 
-    fn head(&self, name: &Name, stop: &CancellationToken) -> Result<Option<Descriptor>> {
+    fn head(&self, name: &ImageName, stop: &CancellationToken) -> Result<Option<Descriptor>> {
         match self.resolve(name, stop) {
             Ok(document) => Ok(Some(document.descriptor().clone())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -209,10 +217,10 @@ impl Archive {
     /// The digest of each image without a name, in their order; an error stands for one that cannot be read. What only
     /// belongs to another image is left out.
     pub async fn nameless(&self) -> Result<Vec<Result<Digest>>> {
-        self.look(|inner, stop| {
+        self.run_blocking(|inner, stop| {
             let nameless = inner.images.iter().filter(|image| image.own_names().is_empty());
             let alone = inner.images.len() == 1;
-            let images = nameless.filter(|image| alone || !inner.belongs_to_another(image));
+            let images = nameless.filter(|image| alone || !inner.is_attached(image));
             let digest = |image| Ok(inner.document_of(image, stop)?.digest().clone());
             Ok(images.map(digest).collect())
         })
@@ -221,50 +229,54 @@ impl Archive {
 
     /// Looks on a thread that may be kept: a compressed layer is read to its end to learn its size. Whoever stops
     /// waiting for the answer stops that, too.
-    async fn look<T: Send + 'static>(
+    async fn run_blocking<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Inner, &CancellationToken) -> Result<T> + Send + 'static,
+        look: impl FnOnce(&ArchiveInner, &CancellationToken) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (inner, stop) = (Arc::clone(&self.0), CancellationToken::new());
         let _stops = stop.clone().drop_guard();
         tokio::task::spawn_blocking(move || look(&inner, &stop)).await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Store, "read the archive").caused_by(error))
+            Err(Error::new(ErrorKind::Store, "read the archive").with_source(error))
         })
     }
 }
 
 impl Source for Archive {
-    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         let name = name.clone();
-        Box::pin(self.look(move |inner, stop| inner.resolve(&name, stop)))
+        Box::pin(self.run_blocking(move |inner, stop| inner.resolve(&name, stop)))
     }
 
     fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
         let descriptor = descriptor.clone();
-        Box::pin(self.look(move |inner, stop| inner.described(&descriptor, stop)))
+        Box::pin(self.run_blocking(move |inner, stop| inner.read_document(&descriptor, stop)))
     }
 
-    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         let name = name.clone();
-        Box::pin(self.look(move |inner, stop| inner.head(&name, stop)))
+        Box::pin(self.run_blocking(move |inner, stop| inner.head(&name, stop)))
     }
 
-    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<BlobStream>> {
         let (digest, size) = (descriptor.digest.clone(), descriptor.size);
-        Box::pin(self.look(move |inner, stop| {
+        Box::pin(self.run_blocking(move |inner, stop| {
             let piece = inner.piece(&digest, stop)?;
             // One byte more than there should be, so that a blob that is too long does not pass.
             let most = size.saturating_add(1).saturating_sub(from);
             let reader = piece.read(&inner.tar, from, most, stop).map_err(|error| {
-                Error::new(ErrorKind::Store, "read the archive").at(&inner.place).caused_by(error)
+                Error::new(ErrorKind::Store, "read the archive").at(&inner.place).with_source(error)
             })?;
-            Ok(Body { start: from, stream: pieces(reader, inner.place.clone()) })
+            Ok(BlobStream { start: from, stream: reader_stream(reader, inner.place.clone()) })
         }))
     }
 
     fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
         let digest = digest.clone();
-        Box::pin(self.look(move |inner, stop| {
+        Box::pin(self.run_blocking(move |inner, stop| {
             let size = inner.piece(&digest, stop)?.size;
             Ok(Descriptor::new("application/octet-stream".into(), digest, size))
         }))
@@ -276,21 +288,21 @@ impl Source for Archive {
         limit: u64,
     ) -> BoxFuture<'a, Result<Option<Bytes>>> {
         let descriptor = descriptor.clone();
-        Box::pin(self.look(move |inner, stop| {
+        Box::pin(self.run_blocking(move |inner, stop| {
             let read = inner.bytes(&descriptor.digest, limit, stop).ok();
             Ok(read.filter(|bytes| verify(&descriptor, bytes).is_ok()))
         }))
     }
 
-    fn alike<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+    fn alike<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         let name = name.clone();
-        Box::pin(self.look(move |inner, _| match &name {
-            Name::Tag(text) | Name::Ref(text) => Ok(inner.alike(&inner.called(text)?)),
-            Name::Sole => match inner.sole()?.own_names().first() {
+        Box::pin(self.run_blocking(move |inner, _| match &name {
+            ImageName::Tag(text) | ImageName::Layout(text) => Ok(inner.alike(&inner.called(text)?)),
+            ImageName::Only => match inner.only_image()?.own_names().first() {
                 Some(own) => Ok(inner.alike(&inner.called(own)?)),
                 None => Ok(Vec::new()),
             },
-            Name::Digest(_) => Ok(Vec::new()),
+            ImageName::Digest(_) => Ok(Vec::new()),
         }))
     }
 
@@ -300,14 +312,14 @@ impl Source for Archive {
 
     fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         let subject = subject.clone();
-        Box::pin(self.look(move |inner, stop| inner.referring_to(&subject, stop)))
+        Box::pin(self.run_blocking(move |inner, stop| inner.referrers_of(&subject, stop)))
     }
 
     fn kind(&self) -> SourceKind {
         SourceKind::Archive
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         self.0.place.clone()
     }
 }

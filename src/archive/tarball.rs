@@ -13,7 +13,7 @@ use rustix::io::{pread, retry_on_intr};
 
 use super::names::{clean, resolve};
 use super::spool::Spool;
-use crate::layer::{Content, Entries, Limits, Located};
+use crate::layer::{Content, Entries, EntryLimits, Located};
 
 /// Of a header, and what every entry is padded to.
 pub(super) const BLOCK: u64 = 512;
@@ -41,20 +41,20 @@ const TAIL: u64 = 16 << 20;
 
 /// An indexed tar.
 #[derive(Debug)]
-pub(super) struct Tarball {
+pub(super) struct TarIndex {
     file: File,
-    nodes: HashMap<String, Node>,
+    nodes: HashMap<String, TarEntry>,
 }
 
 #[derive(Debug)]
-struct Node {
-    kind: Kind,
+struct TarEntry {
+    kind: TarEntryKind,
     /// Whether an earlier entry had the same name.
-    again: bool,
+    is_duplicate: bool,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum TarEntryKind {
     File(Range<u64>),
     Directory,
     /// The name of another entry; `None` where it leads out of the archive.
@@ -66,14 +66,14 @@ enum Kind {
 
 /// Why an entry cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lack {
+pub(super) enum EntryError {
     /// There is none of that name.
     Missing,
     /// What is there cannot be used.
     Unusable(&'static str),
 }
 
-impl Tarball {
+impl TarIndex {
     /// Reads every header of the file.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Tarball {
         Ok(Self { file, nodes })
     }
 
-    /// As [`Tarball::index`], for a stream, which is written to a file up to the end of the tar.
+    /// As [`TarIndex::index`], for a stream, which is written to a file up to the end of the tar.
     pub(super) fn spool(stream: impl Read, spool: Spool) -> io::Result<Self> {
         let both = Tee { stream, spool };
         let mut entries = Entries::new(BufReader::with_capacity(PIECE, both), limits());
@@ -102,25 +102,25 @@ impl Tarball {
     }
 
     /// Where the bytes of this entry are, links followed; the last of several with that name.
-    pub(super) fn find(&self, name: &str) -> Result<Range<u64>, Lack> {
+    pub(super) fn find(&self, name: &str) -> Result<Range<u64>, EntryError> {
         self.follow(name, |_, _| Ok(()))
     }
 
-    /// As [`Tarball::find`], for what nothing but its name vouches for: of two with one name, and behind a folder that is a
+    /// As [`TarIndex::find`], for what nothing but its name vouches for: of two with one name, and behind a folder that is a
     /// link, each reader may take another.
-    pub(super) fn find_only(&self, name: &str) -> Result<Range<u64>, Lack> {
+    pub(super) fn find_unique(&self, name: &str) -> Result<Range<u64>, EntryError> {
         self.follow(name, |name, node| {
-            if node.again {
-                return Err(Lack::Unusable("is there twice"));
+            if node.is_duplicate {
+                return Err(EntryError::Unusable("is there twice"));
             }
             let mut above = name.match_indices('/').filter_map(|(at, _)| name.get(..at));
             let is_folder = |name: &str| {
-                self.nodes.get(name).is_none_or(|node| matches!(node.kind, Kind::Directory))
+                self.nodes.get(name).is_none_or(|node| matches!(node.kind, TarEntryKind::Directory))
             };
             if above.all(is_folder) {
                 Ok(())
             } else {
-                Err(Lack::Unusable("is below what is no directory"))
+                Err(EntryError::Unusable("is below what is no directory"))
             }
         })
     }
@@ -128,24 +128,24 @@ impl Tarball {
     fn follow(
         &self,
         name: &str,
-        judge: impl Fn(&str, &Node) -> Result<(), Lack>,
-    ) -> Result<Range<u64>, Lack> {
-        let out = Lack::Unusable("leads out of the archive");
+        judge: impl Fn(&str, &TarEntry) -> Result<(), EntryError>,
+    ) -> Result<Range<u64>, EntryError> {
+        let out = EntryError::Unusable("leads out of the archive");
         let mut name = clean(name).ok_or(out)?;
         for _ in 0..LINKS {
-            let node = self.nodes.get(&name).ok_or(Lack::Missing)?;
+            let node = self.nodes.get(&name).ok_or(EntryError::Missing)?;
             judge(&name, node)?;
             match &node.kind {
-                Kind::File(span) => return Ok(span.clone()),
-                Kind::Link(Some(target)) => name.clone_from(target),
-                Kind::Link(None) => return Err(out),
-                Kind::Sparse => return Err(Lack::Unusable("is a sparse file")),
-                Kind::Directory | Kind::Other => {
-                    return Err(Lack::Unusable("is not a regular file"));
+                TarEntryKind::File(span) => return Ok(span.clone()),
+                TarEntryKind::Link(Some(target)) => name.clone_from(target),
+                TarEntryKind::Link(None) => return Err(out),
+                TarEntryKind::Sparse => return Err(EntryError::Unusable("is a sparse file")),
+                TarEntryKind::Directory | TarEntryKind::Other => {
+                    return Err(EntryError::Unusable("is not a regular file"));
                 }
             }
         }
-        Err(Lack::Unusable("is a link that leads nowhere"))
+        Err(EntryError::Unusable("is a link that leads nowhere"))
     }
 
     /// These bytes of the tar; the caller has limited how many.
@@ -174,13 +174,16 @@ fn check_length(length: u64) -> io::Result<()> {
 /// The entries of a tar, as far as they were read.
 #[derive(Default)]
 struct Table {
-    nodes: HashMap<String, Node>,
+    nodes: HashMap<String, TarEntry>,
     /// Bytes of their names and of where links lead.
     names: usize,
 }
 
 impl Table {
-    fn read(mut self, entries: &mut Entries<impl BufRead>) -> io::Result<HashMap<String, Node>> {
+    fn read(
+        mut self,
+        entries: &mut Entries<impl BufRead>,
+    ) -> io::Result<HashMap<String, TarEntry>> {
         let mut empty = true;
         while let Some(entry) = entries.next_located()? {
             empty = false;
@@ -197,22 +200,22 @@ impl Table {
         let text = |name: Vec<u8>| String::from_utf8(name).ok();
         let Some(name) = text(entry.name).and_then(|name| clean(&name)) else { return Ok(()) };
         let kind = match entry.content {
-            Content::File(span) => Kind::File(span),
-            Content::Directory => Kind::Directory,
-            Content::Symlink(to) => Kind::Link(text(to).and_then(|to| resolve(&name, &to))),
-            Content::Hardlink(to) => Kind::Link(text(to).and_then(|to| clean(&to))),
-            Content::Sparse => Kind::Sparse,
-            Content::Other => Kind::Other,
+            Content::File(span) => TarEntryKind::File(span),
+            Content::Directory => TarEntryKind::Directory,
+            Content::Symlink(to) => TarEntryKind::Link(text(to).and_then(|to| resolve(&name, &to))),
+            Content::Hardlink(to) => TarEntryKind::Link(text(to).and_then(|to| clean(&to))),
+            Content::Sparse => TarEntryKind::Sparse,
+            Content::Other => TarEntryKind::Other,
         };
         self.names += name.len();
-        if let Kind::Link(Some(target)) = &kind {
+        if let TarEntryKind::Link(Some(target)) = &kind {
             self.names += target.len();
         }
         if self.names > MOST_NAMES {
             return Err(invalid("has names that are too long together"));
         }
         let again = self.nodes.contains_key(&name);
-        self.nodes.insert(name, Node { kind, again });
+        self.nodes.insert(name, TarEntry { kind, is_duplicate: again });
         Ok(())
     }
 }
@@ -262,8 +265,8 @@ impl<R: Read> Read for Tee<R> {
     }
 }
 
-fn limits() -> Limits {
-    Limits { entries: MOST }
+fn limits() -> EntryLimits {
+    EntryLimits { entries: MOST }
 }
 
 fn invalid(why: &'static str) -> io::Error {
@@ -292,10 +295,10 @@ mod tests {
     }
 
     /// What a stream of these bytes and then the same one for ever is read as, and how much of it was read.
-    fn spooled(first: &[u8], then: u8) -> (io::Result<Tarball>, u64) {
+    fn spooled(first: &[u8], then: u8) -> (io::Result<TarIndex>, u64) {
         let mut endless = Endless { first, then, read: 0 };
         let spool = Spool::new_in(&std::env::temp_dir()).unwrap();
-        (Tarball::spool(&mut endless, spool), endless.read)
+        (TarIndex::spool(&mut endless, spool), endless.read)
     }
 
     #[test]
@@ -337,9 +340,9 @@ mod tests {
         tar.extend(END);
         let mut spool = Spool::new_in(&std::env::temp_dir()).unwrap();
         spool.write(&tar).unwrap();
-        let tarball = Tarball::index(spool.into_file()).unwrap();
+        let tarball = TarIndex::index(spool.into_file()).unwrap();
         for (letter, size) in (b'a'..).zip(sizes) {
-            let span = tarball.find_only(&format!("./{}", char::from(letter))).unwrap();
+            let span = tarball.find_unique(&format!("./{}", char::from(letter))).unwrap();
             assert_eq!(tarball.bytes(span).unwrap(), vec![letter; size]);
         }
     }

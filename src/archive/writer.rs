@@ -4,26 +4,28 @@ use std::sync::Arc;
 
 use super::docker_target::DockerTarget;
 use super::oci_target::OciTarget;
-use super::options::{Output, WriteOptions};
-use super::{Form, MOST};
+use super::options::{ArchiveOutput, WriteOptions};
+use super::{ArchiveFormat, MOST};
 use crate::content::Target;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Opens an archive for writing. Nothing is written, not even a file made, before the first blob is on its way.
 ///
 /// # Errors
-/// [`ErrorKind::Reference`] for more images than are read back, [`ErrorKind::Unsupported`] for a docker-archive on standard output: its sizes are known only at its end.
-pub fn write(output: Output, options: WriteOptions) -> Result<Arc<dyn Target>> {
-    if options.images > MOST {
+/// [`ErrorKind::InvalidInput`] for more images than are read back, [`ErrorKind::Unsupported`] for a docker-archive on standard output: its sizes are known only at its end.
+pub fn write(output: ArchiveOutput, options: WriteOptions) -> Result<Arc<dyn Target>> {
+    if options.expected_images > MOST {
         let why = format!("holds no more than {MOST} images");
-        return Err(Error::new(ErrorKind::Reference, "an archive").because(why));
+        return Err(Error::new(ErrorKind::InvalidInput, "an archive").with_reason(why));
     }
     match (options.form, output) {
-        (Form::Oci, output) => Ok(Arc::new(OciTarget::new(output, options))),
-        (Form::Docker, Output::File(path)) => Ok(Arc::new(DockerTarget::new(path, options))),
-        (Form::Docker, Output::Stdout) => {
+        (ArchiveFormat::Oci, output) => Ok(Arc::new(OciTarget::new(output, options))),
+        (ArchiveFormat::Docker, ArchiveOutput::File(path)) => {
+            Ok(Arc::new(DockerTarget::new(path, options)))
+        }
+        (ArchiveFormat::Docker, ArchiveOutput::Stdout) => {
             Err(Error::new(ErrorKind::Unsupported, "docker-archive on standard output")
-                .because("`rpull save -o -` writes what docker load reads"))
+                .with_reason("`rpull save -o -` writes what docker load reads"))
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What can be typed. Meaning is given to it in [`super::settings`] and the commands.
 
 mod archives;
-mod at_registry;
-mod in_store;
-mod looking;
-mod moving;
-mod serving;
+mod inspect;
+mod registry;
+mod serve;
+mod store;
+mod transfer;
 mod unpack;
 
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::archives::{Load, Save};
-pub(crate) use self::at_registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
-pub(crate) use self::in_store::{Prune, Rm, Tag, Verify};
-pub(crate) use self::looking::{Blob, History, Look};
-pub(crate) use self::moving::{Copy, Moving, Pull, Push};
-pub(crate) use self::serving::Serve;
-pub(crate) use self::unpack::{Export, Layers, Unpack};
+pub(crate) use self::inspect::{Blob, DocumentArgs, History};
+pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
+pub(crate) use self::serve::Serve;
+pub(crate) use self::store::{Prune, Rm, Tag, Verify};
+pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
+pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
 use crate::layer::LARGEST_WINDOW;
 
 /// Heading of the options that say how to reach a registry.
@@ -85,13 +85,13 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 }
 
 /// Options that every verb takes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
-pub(crate) struct Common {
+pub(crate) struct CommonArgs {
     /// The local store [default: `$RPULL_STORE`, else ~/.local/share/rpull]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
@@ -267,22 +267,22 @@ docker-archive:FILE[:NAME] are other places."
     #[command(
         after_help = "Examples:\n  rpull digest alpine:3.14\n  rpull digest --platform linux/arm64 alpine:3.14"
     )]
-    Digest(Look),
+    Digest(DocumentArgs),
     /// Print a manifest or index, byte for byte
     #[command(
         after_help = "Examples:\n  rpull manifest alpine:3.14\n  rpull manifest --platform linux/amd64 alpine:3.14 | jq .layers"
     )]
-    Manifest(Look),
+    Manifest(DocumentArgs),
     /// Print an image's config, byte for byte
     #[command(
         after_help = "Examples:\n  rpull config alpine:3.14 | jq .config.Env\n  rpull config --platform linux/arm64 alpine:3.14"
     )]
-    Config(Look),
+    Config(DocumentArgs),
     /// Show what an image is, without pulling it
     #[command(
         after_help = "Examples:\n  rpull inspect alpine:3.14\n  rpull inspect --json store:alpine:3.14"
     )]
-    Inspect(Look),
+    Inspect(DocumentArgs),
     /// Write one blob to stdout or a file, verified
     #[command(
         after_help = "Examples:\n  rpull blob alpine@sha256:… | tar tz\n  rpull blob -o layer.tgz ghcr.io/org/app@sha256:…"

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::output::{leave_bars, note, share_screen_with};
+use super::labels::ProgressLabels;
+use super::output::{leave_bars, note, set_bars};
 use super::rate::Rate;
 use super::size::size;
-use super::words::Words;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::transfer::{Event, Progress, Way};
+use crate::transfer::{Completion, Event, Progress};
 
 /// With more blobs than this only those at work have a line.
 const LINES: usize = 24;
@@ -22,15 +22,15 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Draws a run.
 #[derive(Debug)]
-pub(super) struct Bars {
-    words: &'static Words,
+pub(super) struct ProgressBars {
+    words: &'static ProgressLabels,
     screen: MultiProgress,
-    state: Mutex<State>,
+    state: Mutex<BarState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    blobs: HashMap<Digest, Line>,
+struct BarState {
+    blobs: HashMap<Digest, BlobBar>,
     total: Option<Total>,
     crowded: bool,
 }
@@ -42,20 +42,20 @@ struct Total {
 }
 
 #[derive(Debug)]
-struct Line {
+struct BlobBar {
     size: u64,
     position: u64,
     bar: Option<ProgressBar>,
 }
 
-impl Bars {
-    pub(super) fn new(words: &'static Words) -> Self {
+impl ProgressBars {
+    pub(super) fn new(words: &'static ProgressLabels) -> Self {
         let screen = MultiProgress::new();
-        share_screen_with(screen.clone());
+        set_bars(screen.clone());
         Self { words, screen, state: Mutex::default() }
     }
 
-    fn plan(&self, state: &mut State, blobs: &[(&Descriptor, u64)]) {
+    fn plan(&self, state: &mut BarState, blobs: &[(&Descriptor, u64)]) {
         if blobs.iter().all(|(blob, there)| blob.size == *there) {
             return;
         }
@@ -72,7 +72,7 @@ impl Bars {
             });
             state
                 .blobs
-                .insert(blob.digest.clone(), Line { size: blob.size, position: *there, bar });
+                .insert(blob.digest.clone(), BlobBar { size: blob.size, position: *there, bar });
         }
         let size: u64 = blobs.iter().map(|(blob, _)| blob.size).sum();
         let there: u64 = blobs.iter().map(|(_, there)| *there).sum();
@@ -84,7 +84,7 @@ impl Bars {
     }
 
     /// A blob stands at `position`; `arrived` where the bytes up to it have moved now.
-    fn advance(&self, state: &mut State, digest: &Digest, position: u64, arrived: bool) {
+    fn advance(&self, state: &mut BarState, digest: &Digest, position: u64, arrived: bool) {
         let crowded = state.crowded;
         let Some(line) = state.blobs.get_mut(digest) else { return };
         let bar =
@@ -113,7 +113,7 @@ impl Bars {
     }
 }
 
-impl Progress for Bars {
+impl Progress for ProgressBars {
     fn on_event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -124,7 +124,7 @@ impl Progress for Bars {
             Event::BlobStarted { digest, position } => {
                 self.advance(&mut state, digest, *position, false);
             }
-            Event::Advanced { digest, position } => {
+            Event::BlobAdvanced { digest, position } => {
                 self.advance(&mut state, digest, *position, true);
             }
             Event::Retrying { digest, error, delay } => {
@@ -132,11 +132,11 @@ impl Progress for Bars {
                     say(
                         bar,
                         digest,
-                        &format!("retrying in {:.1} s: {}", delay.as_secs_f64(), error.why()),
+                        &format!("retrying in {:.1} s: {}", delay.as_secs_f64(), error.reason()),
                     );
                 }
             }
-            Event::BlobFinished { digest, way } => {
+            Event::BlobFinished { digest, completion: way } => {
                 let whole = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
                 self.advance(&mut state, digest, whole, false);
                 if let Some(bar) = state
@@ -146,14 +146,16 @@ impl Progress for Bars {
                     .filter(|_| !state.crowded)
                 {
                     match way {
-                        Way::Moved => say(bar, digest, self.words.done),
-                        Way::Shared => say(bar, digest, "already exists"),
-                        Way::Mounted(from) => say(bar, digest, &format!("mounted from {from}")),
+                        Completion::Transferred => say(bar, digest, self.words.done),
+                        Completion::Shared => say(bar, digest, "already exists"),
+                        Completion::Mounted(from) => {
+                            say(bar, digest, &format!("mounted from {from}"));
+                        }
                     }
                     bar.finish();
                 }
             }
-            Event::Ended => {
+            Event::RunFinished => {
                 if let Some(total) = state.total.take() {
                     total.bar.finish_and_clear();
                 }

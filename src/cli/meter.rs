@@ -6,27 +6,27 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::output::{leave_bars, note, share_screen_with};
+use super::output::{leave_bars, note, set_bars};
 use super::rate::Rate;
-use super::settings::Show;
+use super::settings::ProgressMode;
 use super::size::{percent, size};
 
 /// Between two lines.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Tells how far one work is; cleared when dropped.
-pub(super) struct Meter {
+pub(super) struct ByteMeter {
     words: &'static str,
     total: u64,
     bar: Option<(ProgressBar, Rate)>,
     told: Option<Mutex<Instant>>,
 }
 
-impl Meter {
-    pub(super) fn new(show: Show, words: &'static str, total: u64) -> Self {
-        let bar = (show == Show::Bars).then(|| {
+impl ByteMeter {
+    pub(super) fn new(show: ProgressMode, words: &'static str, total: u64) -> Self {
+        let bar = (show == ProgressMode::Bars).then(|| {
             let screen = MultiProgress::new();
-            share_screen_with(screen.clone());
+            set_bars(screen.clone());
             let template =
                 "{msg} {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}{rate}";
             let style = ProgressStyle::with_template(template)
@@ -35,7 +35,12 @@ impl Meter {
             let style = rate.show_in(style.progress_chars("=> "));
             (screen.add(ProgressBar::new(total).with_style(style).with_message(words)), rate)
         });
-        Self { words, total, bar, told: (show == Show::Lines).then(|| Mutex::new(Instant::now())) }
+        Self {
+            words,
+            total,
+            bar,
+            told: (show == ProgressMode::Lines).then(|| Mutex::new(Instant::now())),
+        }
     }
 
     /// As if begun when so many bytes were done already.
@@ -68,7 +73,7 @@ impl Meter {
     }
 }
 
-impl Drop for Meter {
+impl Drop for ByteMeter {
     fn drop(&mut self) {
         if let Some((bar, _)) = &self.bar {
             bar.finish_and_clear();
@@ -77,16 +82,16 @@ impl Drop for Meter {
     }
 }
 
-/// As [`Meter`], of a work that goes on for a while beside something else, which has the screen.
-pub(super) struct LateMeter {
+/// As [`ByteMeter`], of a work that goes on for a while beside something else, which has the screen.
+pub(super) struct DeferredMeter {
     words: &'static str,
     total: AtomicU64,
     done: AtomicU64,
-    show: OnceLock<Show>,
-    meter: OnceLock<Meter>,
+    show: OnceLock<ProgressMode>,
+    meter: OnceLock<ByteMeter>,
 }
 
-impl LateMeter {
+impl DeferredMeter {
     pub(super) fn new(words: &'static str, total: u64) -> Self {
         Self {
             words,
@@ -103,7 +108,7 @@ impl LateMeter {
     }
 
     /// From now on the screen is free.
-    pub(super) fn show(&self, show: Show) {
+    pub(super) fn show(&self, show: ProgressMode) {
         _ = self.show.set(show).is_ok();
     }
 
@@ -111,7 +116,7 @@ impl LateMeter {
     pub(super) fn add(&self, bytes: u64) {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if let Some(show) = self.show.get() {
-            let new = || Meter::new(*show, self.words, self.total.load(Ordering::Relaxed));
+            let new = || ByteMeter::new(*show, self.words, self.total.load(Ordering::Relaxed));
             self.meter.get_or_init(|| new().at(done)).set(done);
         }
     }
@@ -123,11 +128,11 @@ mod tests {
 
     #[test]
     fn a_late_meter_begins_with_what_was_done_when_the_screen_is_free() {
-        let late = LateMeter::new("unpacking", 10);
+        let late = DeferredMeter::new("unpacking", 10);
         late.set_total(6);
         late.add(2);
         assert!(late.meter.get().is_none());
-        late.show(Show::Bars);
+        late.show(ProgressMode::Bars);
         late.add(1);
         let meter = late.meter.get().unwrap();
         assert_eq!((meter.total, meter.bar.as_ref().unwrap().0.position()), (6, 3));

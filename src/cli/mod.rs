@@ -5,10 +5,11 @@ mod args;
 mod bars;
 mod commands;
 mod exit;
-mod lines;
+mod labels;
 mod meter;
 mod output;
 mod peers;
+mod plain_progress;
 mod prompt;
 mod rate;
 mod settings;
@@ -17,7 +18,6 @@ mod size;
 mod startup;
 mod table;
 mod verb;
-mod words;
 
 use std::process::ExitCode;
 
@@ -49,13 +49,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
-            return match output::printed(error.print()) {
+            return match output::check_write(error.print()) {
                 Ok(()) => ExitCode::from(code),
                 Err(error) => exit::report(&error),
             };
         }
     };
-    output::choose_colour(cli.common.color);
+    output::set_color(cli.common.color);
     output::start_log(cli.common.verbose, cli.common.quiet);
     if let Some(bytes) = cli.common.zstd_window {
         crate::layer::limit_zstd_window(bytes);
@@ -82,9 +82,9 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Save(args) => commands::save::run(args, &settings).await,
             Verb::Load(args) => commands::load::run(args, &settings).await,
             Verb::Inventory => commands::inventory::run(&settings),
-            Verb::Digest(args) => commands::look::digest(args, &settings).await,
-            Verb::Manifest(args) => commands::look::manifest(args, &settings).await,
-            Verb::Config(args) => commands::look::config(args, &settings).await,
+            Verb::Digest(args) => commands::raw::digest(args, &settings).await,
+            Verb::Manifest(args) => commands::raw::manifest(args, &settings).await,
+            Verb::Config(args) => commands::raw::config(args, &settings).await,
             Verb::Inspect(args) => commands::inspect::run(args, &settings).await,
             Verb::Blob(args) => commands::blob::run(args, &settings).await,
             Verb::Login(args) => commands::login::log_in(args, &settings).await,

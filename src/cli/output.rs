@@ -31,7 +31,7 @@ pub(super) fn redactor() -> Redactor {
 }
 
 /// Takes the screen's bars into account from now on.
-pub(super) fn share_screen_with(bars: MultiProgress) {
+pub(super) fn set_bars(bars: MultiProgress) {
     *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars);
 }
 
@@ -41,7 +41,7 @@ pub(super) fn leave_bars() {
 }
 
 /// Obeys `--color`; `auto` obeys `NO_COLOR` and what stderr is.
-pub(super) fn choose_colour(when: When) {
+pub(super) fn set_color(when: When) {
     match when {
         When::Auto => {}
         When::Always => ColorChoice::Always.write_global(),
@@ -61,7 +61,8 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
     let typed = std::env::var("RPULL_LOG").ok().filter(|text| !text.is_empty());
     let wanted = typed.as_ref().and_then(|text| text.parse::<LevelFilter>().ok());
     let targets = Targets::new().with_target("rpull", wanted.unwrap_or(level));
-    let layer = tracing_subscriber::fmt::layer().event_format(Lines).with_writer(|| LogLine);
+    let layer =
+        tracing_subscriber::fmt::layer().event_format(MessageFormat).with_writer(|| LogLine);
     tracing_subscriber::registry().with(targets).with(layer).init();
     if let (Some(typed), None) = (typed, wanted) {
         let typed = crate::escape(&typed);
@@ -70,9 +71,9 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
 }
 
 /// Messages as people read them: no time, no module, a word only in front of warnings.
-struct Lines;
+struct MessageFormat;
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for MessageFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -106,7 +107,7 @@ impl Write for LogLine {
 
 /// Writes text to stderr as it is; where stderr is gone there is nobody to tell.
 pub(super) fn stderr_text(text: &str) {
-    let text = REDACTOR.hide(text, Text::Message);
+    let text = REDACTOR.redact(text, Text::Message);
     let write = || drop(anstream::stderr().write_all(text.as_bytes()));
     match &*BARS.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(bars) => bars.suspend(write),
@@ -141,19 +142,19 @@ pub(super) fn line(line: &str) -> Result<()> {
 
 /// A message that stands among results, without any secret.
 pub(super) fn redacted(message: &str) -> String {
-    REDACTOR.hide(message, Text::Message).into_owned()
+    REDACTOR.redact(message, Text::Message).into_owned()
 }
 
 /// One JSON value on stdout.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").caused_by(error))?;
+        .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").with_source(error))?;
     line(&crate::escape::escape_json(&text))
 }
 
 /// Text on stdout, without colours where they are not wanted.
 pub(super) fn text(text: &str) -> Result<()> {
-    write(&mut anstream::stdout(), REDACTOR.hide(text, Text::Result).as_bytes())
+    write(&mut anstream::stdout(), REDACTOR.redact(text, Text::Result).as_bytes())
 }
 
 /// These bytes on stdout unchanged, whatever terminal sequences they hold.
@@ -162,14 +163,14 @@ pub(super) fn raw(bytes: &[u8]) -> Result<()> {
 }
 
 fn write(stdout: &mut impl Write, bytes: &[u8]) -> Result<()> {
-    printed(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+    check_write(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }
 
 /// What it means that a result could be printed or not.
-pub(super) fn printed(result: io::Result<()>) -> Result<()> {
+pub(super) fn check_write(result: io::Result<()>) -> Result<()> {
     match result {
         // `rpull history … | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").caused_by(error)),
+        other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").with_source(error)),
     }
 }

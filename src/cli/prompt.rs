@@ -19,7 +19,7 @@ pub(super) fn is_possible() -> bool {
 /// One line that may be seen.
 pub(super) async fn line(question: &str) -> Result<Zeroizing<String>> {
     stderr_text(question);
-    let unanswered = Unanswered;
+    let unanswered = NewlineOnDrop;
     let answer = read(|text| io::stdin().read_line(text)).await;
     std::mem::forget(unanswered);
     answer
@@ -27,12 +27,12 @@ pub(super) async fn line(question: &str) -> Result<Zeroizing<String>> {
 
 /// One line that is not shown while it is typed.
 pub(super) async fn secret(question: &str) -> Result<Zeroizing<String>> {
-    let _hidden = Hidden::start().map_err(failed)?;
+    let _hidden = EchoOff::start().map_err(failed)?;
     line(question).await
 }
 
 /// All of stdin, which is one line.
-pub(super) async fn piped() -> Result<Zeroizing<String>> {
+pub(super) async fn read_stdin_line() -> Result<Zeroizing<String>> {
     let text = read(|text| io::stdin().take(LIMIT + 1).read_to_string(text)).await?;
     if text.len() as u64 > LIMIT {
         return Err(failed(io::Error::other("too long")));
@@ -41,7 +41,7 @@ pub(super) async fn piped() -> Result<Zeroizing<String>> {
 }
 
 /// Whether the answer is yes.
-pub(super) async fn agreed(question: &str) -> Result<bool> {
+pub(super) async fn confirm(question: &str) -> Result<bool> {
     let answer = line(&format!("{question} [y/N] ")).await?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
@@ -61,22 +61,22 @@ async fn read(
 }
 
 fn failed(error: impl Into<io::Error>) -> Error {
-    Error::new(ErrorKind::Reference, "stdin").caused_by(error.into())
+    Error::new(ErrorKind::InvalidInput, "stdin").with_source(error.into())
 }
 
 /// What comes after a question that was interrupted stands on a line of its own.
-struct Unanswered;
+struct NewlineOnDrop;
 
-impl Drop for Unanswered {
+impl Drop for NewlineOnDrop {
     fn drop(&mut self) {
         stderr_text("\n");
     }
 }
 
 /// The terminal while it shows nothing but the end of the line.
-struct Hidden(Termios);
+struct EchoOff(Termios);
 
-impl Hidden {
+impl EchoOff {
     fn start() -> rustix::io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut hidden = before.clone();
@@ -87,7 +87,7 @@ impl Hidden {
     }
 }
 
-impl Drop for Hidden {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing.
         _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.0).is_ok();

@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{Common, ProgressKind};
+use super::args::{CommonArgs, ProgressKind};
 use super::output;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::credentials::{
-    Credential, CredentialOptions, Credentials, Environment, Keeper, parse_creds,
+    Credential, CredentialOptions, CredentialStore, Credentials, Environment, parse_creds,
 };
 use crate::registry::{Client, RegistryOptions, certs_dirs};
 use crate::retry::RetryPolicy;
-use crate::transfer::Choice;
+use crate::transfer::PlatformRequest;
 
 /// How progress is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Show {
+pub(super) enum ProgressMode {
     Bars,
     Lines,
     Nothing,
@@ -35,13 +35,13 @@ pub(super) struct Settings {
     pub(super) json: bool,
     /// Results only.
     pub(super) quiet: bool,
-    pub(super) show: Show,
+    pub(super) show: ProgressMode,
     pub(super) retry: RetryPolicy,
     registry: crate::cli::args::RegistryArgs,
 }
 
 impl Settings {
-    pub(super) fn new(common: Common) -> Self {
+    pub(super) fn new(common: CommonArgs) -> Self {
         let screen = output::stderr_is_terminal() && has_cursor(std::env::var_os("TERM"));
         Self {
             store: common.store,
@@ -85,7 +85,7 @@ impl Settings {
     }
 
     /// # Errors
-    /// [`ErrorKind::Reference`] where `--creds` would go to several registries: none may see the password of another.
+    /// [`ErrorKind::InvalidInput`] where `--creds` would go to several registries: none may see the password of another.
     pub(super) fn check_creds<'a>(
         &self,
         images: impl IntoIterator<Item = &'a Reference>,
@@ -95,20 +95,20 @@ impl Settings {
             && let Some(other) = registries.find(|other| *other != one)
         {
             let why = format!("is for one registry, and the images are of {one} and {other}");
-            return Err(Error::new(ErrorKind::Reference, "--creds")
-                .because(why)
-                .about(Matter::SharedCredential));
+            return Err(Error::new(ErrorKind::InvalidInput, "--creds")
+                .with_reason(why)
+                .with_detail(ErrorDetail::AmbiguousCredential));
         }
         Ok(())
     }
 
-    fn may_ask(&self, what: &str) -> Result<()> {
+    fn check_online(&self, what: &str) -> Result<()> {
         if !self.offline {
             return Ok(());
         }
         Err(Error::new(ErrorKind::NotFound, what)
-            .because("not in the store, and --offline asks no registry")
-            .about(Matter::NotStored))
+            .with_reason("not in the store, and --offline asks no registry")
+            .with_detail(ErrorDetail::NotInStore))
     }
 
     /// A client for registries.
@@ -125,15 +125,15 @@ impl Settings {
         what: &str,
         foreign_layers: bool,
     ) -> Result<RegistryOptions> {
-        self.may_ask(what)?;
+        self.check_online(what)?;
         let credentials = Credentials::new(self.credential_options()?)?;
         Ok(RegistryOptions { foreign_layers, ..self.options(credentials)? })
     }
 
     /// A client that shows this credential and no other, to log in with it.
-    pub(super) fn client_as(&self, what: &str, credential: Credential) -> Result<Client> {
-        self.may_ask(what)?;
-        Ok(Client::new(self.options(Credentials::on_trial(credential))?))
+    pub(super) fn client_with(&self, what: &str, credential: Credential) -> Result<Client> {
+        self.check_online(what)?;
+        Ok(Client::new(self.options(Credentials::for_login(credential))?))
     }
 
     fn options(&self, credentials: Credentials) -> Result<RegistryOptions> {
@@ -146,9 +146,9 @@ impl Settings {
             if let Some(path) = path
                 && let Err(error) = std::fs::metadata(path)
             {
-                return Err(Error::new(ErrorKind::Reference, option)
+                return Err(Error::new(ErrorKind::InvalidInput, option)
                     .at(path.display().to_string())
-                    .caused_by(error));
+                    .with_source(error));
             }
         }
         Ok(RegistryOptions {
@@ -180,19 +180,23 @@ impl Settings {
     }
 
     /// Where the credential for a registry is kept.
-    pub(super) async fn keeper(&self, registry: &str, namespace: Option<&str>) -> Result<Keeper> {
+    pub(super) async fn credential_store(
+        &self,
+        registry: &str,
+        namespace: Option<&str>,
+    ) -> Result<CredentialStore> {
         let authfile = self.registry.authfile.clone();
-        Keeper::of(registry, namespace, authfile, &Environment::from_process()).await
+        CredentialStore::locate(registry, namespace, authfile, &Environment::from_process()).await
     }
 
     /// The first place that has a word about a registry for the commands to come.
-    pub(super) async fn credential_holder(
+    pub(super) async fn credential_source(
         &self,
         registry: &str,
         namespace: Option<&str>,
     ) -> Option<String> {
         let options = CredentialOptions { explicit: None, ..self.credential_options().ok()? };
-        Credentials::new(options).ok()?.holder(registry, namespace).await
+        Credentials::new(options).ok()?.first_source(registry, namespace).await
     }
 
     /// Directory of the local store, for commands that cannot do without it.
@@ -202,10 +206,10 @@ impl Settings {
     pub(super) fn store(&self) -> Result<PathBuf> {
         store_path(self.store.clone(), process_variable).ok_or_else(|| {
             Error::new(ErrorKind::Store, "store")
-                .because(
+                .with_reason(
                     "neither --store, RPULL_STORE, XDG_DATA_HOME nor HOME is set to a directory",
                 )
-                .about(Matter::NoStorePath)
+                .with_detail(ErrorDetail::NoStorePath)
         })
     }
 
@@ -227,7 +231,9 @@ impl Settings {
 
 /// The error for a name that the store lacks.
 pub(super) fn not_in_store(name: &str) -> Error {
-    Error::new(ErrorKind::NotFound, name).because("not in the store").about(Matter::NotStored)
+    Error::new(ErrorKind::NotFound, name)
+        .with_reason("not in the store")
+        .with_detail(ErrorDetail::NotInStore)
 }
 
 /// The layout at this path; `None` where there is none.
@@ -240,12 +246,12 @@ pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
 }
 
 /// The platform that was asked for, by `DOCKER_DEFAULT_PLATFORM` too, else the host's.
-pub(super) fn platform(typed: Option<&str>) -> Result<Choice> {
+pub(super) fn platform(typed: Option<&str>) -> Result<PlatformRequest> {
     let of_environment =
         std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
     match typed.or(of_environment.as_deref()) {
-        Some(text) => text.parse().map(Choice::demanded),
-        None => Ok(Choice::preferred(Platform::host())),
+        Some(text) => text.parse().map(PlatformRequest::demanded),
+        None => Ok(PlatformRequest::implicit(Platform::host())),
     }
 }
 
@@ -276,12 +282,12 @@ fn store_path(
 }
 
 /// How progress is told; bars need a screen that can move its cursor.
-fn show(kind: ProgressKind, quiet: bool, screen: bool) -> Show {
+fn show(kind: ProgressKind, quiet: bool, screen: bool) -> ProgressMode {
     match kind {
-        _ if quiet => Show::Nothing,
-        ProgressKind::None => Show::Nothing,
-        ProgressKind::Tty | ProgressKind::Auto if screen => Show::Bars,
-        ProgressKind::Tty | ProgressKind::Auto | ProgressKind::Plain => Show::Lines,
+        _ if quiet => ProgressMode::Nothing,
+        ProgressKind::None => ProgressMode::Nothing,
+        ProgressKind::Tty | ProgressKind::Auto if screen => ProgressMode::Bars,
+        ProgressKind::Tty | ProgressKind::Auto | ProgressKind::Plain => ProgressMode::Lines,
     }
 }
 
@@ -318,12 +324,12 @@ mod tests {
     #[test]
     fn progress_without_cursor_is_plain_lines() {
         for kind in [ProgressKind::Auto, ProgressKind::Tty] {
-            assert_eq!(show(kind, false, true), Show::Bars);
-            assert_eq!(show(kind, false, false), Show::Lines);
-            assert_eq!(show(kind, true, true), Show::Nothing);
+            assert_eq!(show(kind, false, true), ProgressMode::Bars);
+            assert_eq!(show(kind, false, false), ProgressMode::Lines);
+            assert_eq!(show(kind, true, true), ProgressMode::Nothing);
         }
-        assert_eq!(show(ProgressKind::Plain, false, true), Show::Lines);
-        assert_eq!(show(ProgressKind::None, false, true), Show::Nothing);
+        assert_eq!(show(ProgressKind::Plain, false, true), ProgressMode::Lines);
+        assert_eq!(show(ProgressKind::None, false, true), ProgressMode::Nothing);
         assert!(has_cursor(Some("xterm".into())));
         assert!(![None, Some("".into()), Some("dumb".into())].into_iter().any(has_cursor));
     }

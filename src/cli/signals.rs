@@ -68,25 +68,25 @@ fn is_ignored(status: &str, kind: SignalKind) -> bool {
 }
 
 /// Waits for the work unless a signal comes first.
-pub(super) async fn unless_cancelled<T>(
+pub(super) async fn or_cancelled<T>(
     cancel: &CancellationToken,
     what: &str,
     work: impl Future<Output = T>,
 ) -> Result<T> {
-    let interrupted = || Error::new(ErrorKind::Interrupted, what).because("interrupted");
+    let interrupted = || Error::new(ErrorKind::Interrupted, what).with_reason("interrupted");
     cancel.run_until_cancelled(work).await.ok_or_else(interrupted)
 }
 
-/// As [`unless_cancelled`], for work that keeps its thread: opening a store may have to wait for other processes.
+/// As [`or_cancelled`], for work that keeps its thread: opening a store may have to wait for other processes.
 pub(super) async fn opened_unless_cancelled<T: Send + 'static>(
     cancel: &CancellationToken,
     what: &str,
     open: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let opening = tokio::task::spawn_blocking(open);
-    unless_cancelled(cancel, what, opening)
+    or_cancelled(cancel, what, opening)
         .await?
-        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).caused_by(error)))
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).with_source(error)))
 }
 
 async fn watch(signals: [Option<Signal>; 3], token: CancellationToken, at_first: fn()) {
@@ -99,7 +99,7 @@ async fn watch(signals: [Option<Signal>; 3], token: CancellationToken, at_first:
         };
         CODE.store(code, Ordering::Relaxed);
         if token.is_cancelled() {
-            leave(code);
+            exit_now(code);
         }
         token.cancel();
         at_first();
@@ -118,7 +118,7 @@ async fn arrival(signal: &mut Option<Signal>) {
 }
 
 #[expect(clippy::exit, reason = "the user asked twice; partials are safe on disk at any moment")]
-fn leave(code: u8) -> ! {
+fn exit_now(code: u8) -> ! {
     std::process::exit(code.into())
 }
 

@@ -93,8 +93,8 @@ fn startable_threads(wanted: usize) -> Result<usize> {
 
 fn start_failed(error: io::Error) -> Error {
     Error::new(ErrorKind::Store, "start")
-        .because("the limits of the process are too small")
-        .caused_by(error)
+        .with_reason("the limits of the process are too small")
+        .with_source(error)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn line(cells: &[&str], widths: &[usize]) -> String {
 }
 
 /// Cuts text to so many characters, with an ellipsis.
-pub(super) fn cut(text: &str, width: usize) -> String {
+pub(super) fn truncate(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -46,6 +46,6 @@ mod tests {
             &[["long cell".into(), "x\n\u{1b}[31m".into()], ["s".into(), "y".into()]],
         );
         assert_eq!(text, "A           B\nlong cell   x\\n\\u{1b}[31m\ns           y\n");
-        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(truncate("abcdef", 4), "abc…");
     }
 }

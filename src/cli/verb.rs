@@ -11,7 +11,7 @@ use super::peers::counterpart;
 use crate::reference::Reference;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
-const LATER: [&str; 6] = ["analyze", "cat", "diff", "files", "mirror", "stats"];
+const RESERVED_VERBS: [&str; 6] = ["analyze", "cat", "diff", "files", "mirror", "stats"];
 
 /// The words with a verb in front, so that each option is read by the verb it belongs to.
 ///
@@ -53,7 +53,7 @@ fn not_an_image(
     word: &str,
     in_store: impl FnOnce(&Reference) -> bool,
 ) -> Option<String> {
-    if LATER.contains(&word) {
+    if RESERVED_VERBS.contains(&word) {
         return Some(format!("`{word}` is not there yet;"));
     }
     // What cannot be a name is refused as that.
@@ -133,8 +133,8 @@ fn nearest(command: &Command, word: &str) -> Option<String> {
     let here = command
         .get_subcommands()
         .flat_map(|verb| std::iter::once(verb.get_name()).chain(verb.get_all_aliases()));
-    let verbs = here.chain(LATER).chain(["help"]);
-    let near = verbs.map(|verb| (distance(verb, word), verb)).filter(|&(edits, verb)| {
+    let verbs = here.chain(RESERVED_VERBS).chain(["help"]);
+    let near = verbs.map(|verb| (edit_distance(verb, word), verb)).filter(|&(edits, verb)| {
         // Of a very short word nearly everything is two edits away.
         edits <= 2 && edits < word.chars().count().min(verb.len())
     });
@@ -142,7 +142,7 @@ fn nearest(command: &Command, word: &str) -> Option<String> {
 }
 
 /// Edits (insert, delete, replace) between two words.
-fn distance(a: &str, b: &str) -> usize {
+fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, x) in a.chars().enumerate() {
         let mut diagonal = i;
@@ -264,8 +264,8 @@ mod tests {
 
     #[test]
     fn distances() {
-        assert_eq!(distance("history", "histroy"), 2);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("tags", "tags"), 0);
+        assert_eq!(edit_distance("history", "histroy"), 2);
+        assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("tags", "tags"), 0);
     }
 }

@@ -9,13 +9,13 @@ mod shape;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::checked::verify;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{object, objects, optional_object};
 use crate::media::MediaType;
 use crate::platform::Platform;
+use crate::verifier::verify;
 
 /// The largest manifest or index that is read, in bytes; registries agree on about this.
 pub const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -29,23 +29,23 @@ pub(crate) const EMPTY_INDEX: &str =
 pub struct Document {
     descriptor: Descriptor,
     bytes: Bytes,
-    content: Content,
+    parsed: ParsedDocument,
 }
 
 /// What a [`Document`] says.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub enum ParsedDocument {
     /// One image (or artifact): a config and layers.
-    Manifest(Box<Manifest>),
+    Manifest(Box<ImageManifest>),
     /// A list of manifests.
-    Index(Box<Index>),
+    Index(Box<ImageIndex>),
     /// Blobs about a subject: an artifact manifest of the release candidates of image-spec 1.1.
     Artifact(Box<Artifact>),
 }
 
 /// View of an image manifest, OCI's or Docker's.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Manifest {
+pub struct ImageManifest {
     /// The image config, or an artifact's.
     #[serde(deserialize_with = "object")]
     pub config: Descriptor,
@@ -59,7 +59,7 @@ pub struct Manifest {
 
 /// View of an image index or Docker manifest list.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Index {
+pub struct ImageIndex {
     /// Manifests and nested indexes in the order of preference.
     #[serde(default, deserialize_with = "objects")]
     pub manifests: Vec<Descriptor>,
@@ -86,9 +86,13 @@ impl Document {
     /// `digest` where one was asked for.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`] for another digest, [`ErrorKind::Document`] for anything malformed, oversized or
+    /// [`ErrorKind::Mismatch`] for another digest, [`ErrorKind::InvalidDocument`] for anything malformed, oversized or
     /// ambiguous, [`ErrorKind::Unsupported`] for schema 1.
-    pub fn received(bytes: Bytes, declared: &MediaType, digest: Option<&Digest>) -> Result<Self> {
+    pub fn from_response(
+        bytes: Bytes,
+        declared: &MediaType,
+        digest: Option<&Digest>,
+    ) -> Result<Self> {
         let computed = match digest {
             None => Digest::sha256(&bytes),
             Some(digest) => {
@@ -102,20 +106,20 @@ impl Document {
         Ok(Self {
             descriptor: Descriptor::new(media_type, computed, bytes.len() as u64),
             bytes,
-            content,
+            parsed: content,
         })
     }
 
     /// Judges bytes that a descriptor names: size, digest and media type must be its.
-    pub fn described(bytes: Bytes, descriptor: &Descriptor) -> Result<Self> {
+    pub fn from_descriptor(bytes: Bytes, descriptor: &Descriptor) -> Result<Self> {
         verify(descriptor, &bytes)?;
         let (_, content) = shape::read(&bytes, &descriptor.media_type)?;
-        Ok(Self { descriptor: descriptor.clone(), bytes, content })
+        Ok(Self { descriptor: descriptor.clone(), bytes, parsed: content })
     }
 
     /// The same document with the platform that an index gives it.
     #[must_use]
-    pub fn on_platform(mut self, platform: Option<Platform>) -> Self {
+    pub fn with_platform(mut self, platform: Option<Platform>) -> Self {
         self.descriptor.platform = platform;
         self
     }
@@ -136,47 +140,46 @@ impl Document {
     }
 
     /// What it says.
-    pub fn content(&self) -> &Content {
-        &self.content
+    pub fn content(&self) -> &ParsedDocument {
+        &self.parsed
     }
 
     /// The manifest view.
     ///
     /// # Errors
-    /// [`ErrorKind::Document`] where it is an index, [`ErrorKind::Unsupported`] where it is an artifact manifest.
-    pub fn manifest(&self) -> Result<&Manifest> {
+    /// [`ErrorKind::InvalidDocument`] where it is an index, [`ErrorKind::Unsupported`] where it is an artifact manifest.
+    pub fn manifest(&self) -> Result<&ImageManifest> {
         let what = || format!("document {}", self.digest());
-        match &self.content {
-            Content::Manifest(manifest) => Ok(manifest),
-            Content::Index(_) => {
-                Err(Error::new(ErrorKind::Document, what()).because("is an index, not a manifest"))
-            }
-            Content::Artifact(_) => Err(Error::new(ErrorKind::Unsupported, what())
-                .because("is an artifact manifest, which has no layers")),
+        match &self.parsed {
+            ParsedDocument::Manifest(manifest) => Ok(manifest),
+            ParsedDocument::Index(_) => Err(Error::new(ErrorKind::InvalidDocument, what())
+                .with_reason("is an index, not a manifest")),
+            ParsedDocument::Artifact(_) => Err(Error::new(ErrorKind::Unsupported, what())
+                .with_reason("is an artifact manifest, which has no layers")),
         }
     }
 
     /// The blobs that it names itself, in the order they are listed: config first, then layers. Of an index it is what
     /// it lists that is no document: content may be of any type, as in `BuildKit`'s cache.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
-        let (config, blobs, listed): (_, &[Descriptor], &[Descriptor]) = match &self.content {
-            Content::Manifest(manifest) => (Some(&manifest.config), &manifest.layers, &[]),
-            Content::Artifact(artifact) => (None, &artifact.blobs, &[]),
-            Content::Index(index) => (None, &[], &index.manifests),
+        let (config, blobs, listed): (_, &[Descriptor], &[Descriptor]) = match &self.parsed {
+            ParsedDocument::Manifest(manifest) => (Some(&manifest.config), &manifest.layers, &[]),
+            ParsedDocument::Artifact(artifact) => (None, &artifact.blobs, &[]),
+            ParsedDocument::Index(index) => (None, &[], &index.manifests),
         };
         let listed = listed.iter().filter(|entry| !entry.media_type.is_document());
         config.into_iter().chain(blobs).chain(listed)
     }
 }
 
-impl Index {
+impl ImageIndex {
     /// Entries that are no documents but blobs.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         self.manifests.iter().filter(|entry| !entry.media_type.is_document())
     }
 }
 
-impl Manifest {
+impl ImageManifest {
     /// Config and layers, in the order they are listed.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         std::iter::once(&self.config).chain(&self.layers)

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Content, Document};
+use super::{Document, ParsedDocument};
 use crate::descriptor::Descriptor;
 use crate::json::null_is_default;
 use crate::media::MediaType;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Described {
+struct ReferrerFields {
     #[serde(default)]
     artifact_type: Option<MediaType>,
     #[serde(default, deserialize_with = "null_is_default")]
@@ -21,19 +21,19 @@ struct Described {
 impl Document {
     /// What the document refers to: a signature, an SBOM or the like names the image that it is about.
     pub fn subject(&self) -> Option<&Descriptor> {
-        match &self.content {
-            Content::Manifest(manifest) => manifest.subject.as_ref(),
-            Content::Index(index) => index.subject.as_ref(),
-            Content::Artifact(artifact) => artifact.subject.as_ref(),
+        match &self.parsed {
+            ParsedDocument::Manifest(manifest) => manifest.subject.as_ref(),
+            ParsedDocument::Index(index) => index.subject.as_ref(),
+            ParsedDocument::Artifact(artifact) => artifact.subject.as_ref(),
         }
     }
 
     /// Its descriptor with its own annotations and artifact type; of a manifest without one that is its config's type.
     pub fn as_referrer(&self) -> Descriptor {
-        let own: Described = serde_json::from_slice(&self.bytes).unwrap_or_default();
-        let config = match &self.content {
-            Content::Manifest(manifest) => Some(manifest.config.media_type.clone()),
-            Content::Index(_) | Content::Artifact(_) => None,
+        let own: ReferrerFields = serde_json::from_slice(&self.bytes).unwrap_or_default();
+        let config = match &self.parsed {
+            ParsedDocument::Manifest(manifest) => Some(manifest.config.media_type.clone()),
+            ParsedDocument::Index(_) | ParsedDocument::Artifact(_) => None,
         };
         let artifact_type = own.artifact_type.filter(|kind| !kind.as_str().is_empty()).or(config);
         let Descriptor { media_type, digest, size, .. } = &self.descriptor;
@@ -51,7 +51,7 @@ mod tests {
 
     fn referrer(text: &str) -> Descriptor {
         let bytes = text.as_bytes().to_vec().into();
-        Document::received(bytes, &MediaType::from(""), None).unwrap().as_referrer()
+        Document::from_response(bytes, &MediaType::from(""), None).unwrap().as_referrer()
     }
 
     #[test]

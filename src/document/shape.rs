@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::{Content, DOCUMENT_LIMIT};
+use super::{DOCUMENT_LIMIT, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::folded;
 use crate::media::MediaType;
@@ -32,25 +32,25 @@ const KNOWN_KEYS: [&str; 11] = [
 const DESCRIPTOR_KEYS: [&str; 5] = ["mediaType", "digest", "size", "urls", "data"];
 
 /// Reads the bytes as what `declared` and they themselves say they are.
-pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, Content)> {
+pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, ParsedDocument)> {
     if bytes.len() as u64 > DOCUMENT_LIMIT {
         return Err(refuse(format!("larger than {} MiB", DOCUMENT_LIMIT >> 20)));
     }
-    let shape = Shape::of(bytes).map_err(|error| not_json(bytes, declared, &error))?;
+    let shape = TopLevel::of(bytes).map_err(|error| not_json(bytes, declared, &error))?;
     let media_type = shape.media_type(declared)?;
-    let parse = |error: serde_json::Error| refuse("malformed").caused_by(error);
+    let parse = |error: serde_json::Error| refuse("malformed").with_source(error);
     let content = if media_type.is_index() {
-        Content::Index(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
+        ParsedDocument::Index(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
     } else if media_type.is_artifact_manifest() {
-        Content::Artifact(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
+        ParsedDocument::Artifact(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
     } else {
-        Content::Manifest(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
+        ParsedDocument::Manifest(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
     };
     Ok((media_type, content))
 }
 
 fn refuse(why: impl AsRef<str>) -> Error {
-    Error::new(ErrorKind::Document, "manifest").because(why)
+    Error::new(ErrorKind::InvalidDocument, "manifest").with_reason(why)
 }
 
 fn not_json(bytes: &[u8], declared: &MediaType, error: &serde_json::Error) -> Error {
@@ -64,18 +64,18 @@ fn not_json(bytes: &[u8], declared: &MediaType, error: &serde_json::Error) -> Er
 
 /// The top level of a document, read strictly.
 #[derive(Default)]
-struct Shape {
+struct TopLevel {
     keys: BTreeSet<String>,
     schema_version: Option<Value>,
     media_type: Option<Value>,
     config_type: Option<String>,
 }
 
-impl Shape {
+impl TopLevel {
     fn of(bytes: &[u8]) -> serde_json::Result<Self> {
         let mut shape = Self::default();
         let mut reader = serde_json::Deserializer::from_slice(bytes);
-        Top(&mut shape).deserialize(&mut reader)?;
+        TopLevelSeed(&mut shape).deserialize(&mut reader)?;
         reader.end()?;
         Ok(shape)
     }
@@ -99,7 +99,7 @@ impl Shape {
         };
         if schema1 && !self.has("manifests") && !self.has("layers") && !self.has("config") {
             return Err(Error::new(ErrorKind::Unsupported, "manifest")
-                .because("Docker schema 1, which no client can verify; push the image again with a current tool"));
+                .with_reason("Docker schema 1, which no client can verify; push the image again with a current tool"));
         }
         // Artifact manifests have none.
         let is_artifact = own.as_ref().is_some_and(MediaType::is_artifact_manifest);
@@ -162,9 +162,9 @@ impl Shape {
     }
 }
 
-struct Top<'a>(&'a mut Shape);
+struct TopLevelSeed<'a>(&'a mut TopLevel);
 
-impl<'de> DeserializeSeed<'de> for Top<'_> {
+impl<'de> DeserializeSeed<'de> for TopLevelSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -172,7 +172,7 @@ impl<'de> DeserializeSeed<'de> for Top<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Top<'_> {
+impl<'de> Visitor<'de> for TopLevelSeed<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,7 +187,7 @@ impl<'de> Visitor<'de> for Top<'_> {
                     "key `{key}` differs from a known one only in case"
                 )));
             }
-            let value = map.next_value_seed(Strict)?;
+            let value = map.next_value_seed(StrictValue)?;
             match key.as_str() {
                 "schemaVersion" => self.0.schema_version = Some(value),
                 "mediaType" => self.0.media_type = Some(value),
@@ -208,10 +208,10 @@ impl<'de> Visitor<'de> for Top<'_> {
     }
 }
 
-/// Any JSON value, refusing duplicate keys at every depth. Keeps only what [`Top`] looks at: scalars, and an object's scalars.
-struct Strict;
+/// Any JSON value, refusing duplicate keys at every depth. Keeps only what [`TopLevelSeed`] looks at: scalars, and an object's scalars.
+struct StrictValue;
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for StrictValue {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -219,7 +219,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for StrictValue {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -304,7 +304,7 @@ mod tests {
     fn both_families_of_keys_are_refused() {
         let both = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":[],"manifests":[]}}"#);
         for declared in ["", MediaType::OCI_INDEX.as_str(), MediaType::OCI_MANIFEST.as_str()] {
-            assert_eq!(kind(&both, declared), Err(ErrorKind::Document), "{declared}");
+            assert_eq!(kind(&both, declared), Err(ErrorKind::InvalidDocument), "{declared}");
         }
     }
 
@@ -321,10 +321,10 @@ mod tests {
             r#","blobs":[],"Blobs":[]"#,
             r#","schemaVersion":1"#,
         ] {
-            assert_eq!(kind(&with(more), ""), Err(ErrorKind::Document), "{more}");
+            assert_eq!(kind(&with(more), ""), Err(ErrorKind::InvalidDocument), "{more}");
         }
         let as_image = kind(&with(""), MediaType::OCI_MANIFEST.as_str());
-        assert_eq!(as_image, Err(ErrorKind::Document));
+        assert_eq!(as_image, Err(ErrorKind::InvalidDocument));
     }
 
     #[test]
@@ -341,7 +341,7 @@ mod tests {
     fn schema1_that_calls_itself_something_else_is_ambiguous() {
         for own in [MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST, MediaType::OCI_MANIFEST] {
             let text = format!(r#"{{"schemaVersion":1,"mediaType":"{own}","fsLayers":[]}}"#);
-            assert_eq!(kind(&text, ""), Err(ErrorKind::Document), "{own}");
+            assert_eq!(kind(&text, ""), Err(ErrorKind::InvalidDocument), "{own}");
         }
     }
 
@@ -359,12 +359,16 @@ mod tests {
             r#","layers":[]}{}"#,
             r#","layers":[],"history":[]}"#,
         ] {
-            assert_eq!(kind(&format!("{manifest}{rest}"), ""), Err(ErrorKind::Document), "{rest}");
+            assert_eq!(
+                kind(&format!("{manifest}{rest}"), ""),
+                Err(ErrorKind::InvalidDocument),
+                "{rest}"
+            );
         }
         let deep = "[".repeat(2000);
         assert_eq!(
             kind(&format!(r#"{{"schemaVersion":2,"x":{deep}"#), ""),
-            Err(ErrorKind::Document)
+            Err(ErrorKind::InvalidDocument)
         );
     }
 

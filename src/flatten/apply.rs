@@ -6,33 +6,39 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::names::{At, Name, Names, Node};
-use crate::layer::{Device, Entry, Kind, Leftover, Leftovers, Time, is_leftover, split};
-use crate::unpack::attributes::is_free;
-use crate::unpack::left_out::{Cause, Ledger};
-use crate::unpack::resolve::{LONGEST, push, resolve};
+use super::path_map::{EntryPosition, Inode, PathEntry, PathMap};
+use crate::layer::{
+    Device, EntryKind, LayerEntry, Leftover, Leftovers, Timestamp, is_leftover, split,
+};
+use crate::unpack::resolve::{PATH_MAX, push, resolve};
+use crate::unpack::skipped::{SkipLog, SkipReason};
+use crate::unpack::xattrs::is_allowed;
 
 /// Bytes of a name in a directory.
 const LONGEST_NAME: usize = 255;
 
 /// Applies layers, base first.
 #[derive(Debug)]
-pub(super) struct Applier {
-    pub(super) names: Names,
-    pub(super) left_out: Ledger,
+pub(super) struct TreeBuilder {
+    pub(super) names: PathMap,
+    pub(super) left_out: SkipLog,
     /// What the present layer has that is not shown.
-    aside: Leftovers<Arc<Node>>,
+    aside: Leftovers<Arc<Inode>>,
     /// The entry that comes next.
-    at: At,
+    at: EntryPosition,
 }
 
-impl Applier {
+impl TreeBuilder {
     /// Begins with an empty root.
     pub(super) fn new() -> io::Result<Self> {
-        let mut names = Names::default();
-        names.add(Vec::new(), Arc::new(unsaid(At::default())), At::default())?;
+        let mut names = PathMap::default();
+        names.add(
+            Vec::new(),
+            Arc::new(implicit_dir(EntryPosition::default())),
+            EntryPosition::default(),
+        )?;
         let aside = Leftovers::default();
-        Ok(Self { names, left_out: Ledger::default(), aside, at: At::default() })
+        Ok(Self { names, left_out: SkipLog::default(), aside, at: EntryPosition::default() })
     }
 
     /// Goes on with the layer above.
@@ -40,18 +46,18 @@ impl Applier {
         for gone in std::mem::take(&mut self.aside).into_all() {
             self.release(gone);
         }
-        self.at = At { layer: self.at.layer + 1, entry: 0 };
+        self.at = EntryPosition { layer: self.at.layer + 1, entry: 0 };
     }
 
-    pub(super) fn entry(&mut self, mut entry: Entry) -> io::Result<()> {
+    pub(super) fn entry(&mut self, mut entry: LayerEntry) -> io::Result<()> {
         let path = std::mem::take(&mut entry.path);
-        self.judge_attributes(&path, &mut entry);
+        self.filter_xattrs(&path, &mut entry);
         match entry.kind {
             _ if is_leftover(&path) => self.put_aside(&path, entry)?,
-            Kind::Whiteout => self.hide(&path)?,
-            Kind::Opaque => self.hide_all(&path)?,
-            Kind::Directory if path.is_empty() => {
-                self.names.describe(b"", Node { entry, made: self.at })?;
+            EntryKind::Whiteout => self.apply_whiteout(&path)?,
+            EntryKind::Opaque => self.apply_opaque(&path)?,
+            EntryKind::Directory if path.is_empty() => {
+                self.names.describe(b"", Inode { entry, made: self.at })?;
             }
             _ => self.make(&path, entry)?,
         }
@@ -59,25 +65,25 @@ impl Applier {
         Ok(())
     }
 
-    fn judge_attributes(&mut self, path: &[u8], entry: &mut Entry) {
-        if !matches!(entry.kind, Kind::File | Kind::Directory) {
+    fn filter_xattrs(&mut self, path: &[u8], entry: &mut LayerEntry) {
+        if !matches!(entry.kind, EntryKind::File | EntryKind::Directory) {
             entry.xattrs.clear();
         }
         entry.xattrs.retain(|(name, _)| {
-            let keep = is_free(name);
+            let keep = is_allowed(name);
             if !keep {
-                self.left_out.note(Cause::ForeignAttribute, path);
+                self.left_out.note(SkipReason::ForeignAttribute, path);
             }
             keep
         });
     }
 
     /// Keeps what AUFS kept for itself until the layer ends, for hard links to it.
-    fn put_aside(&mut self, path: &[u8], entry: Entry) -> io::Result<()> {
-        let old = if entry.kind == Kind::Hardlink {
+    fn put_aside(&mut self, path: &[u8], entry: LayerEntry) -> io::Result<()> {
+        let old = if entry.kind == EntryKind::Hardlink {
             self.aside.keep_link(path, &entry.link)
         } else {
-            let node = Arc::new(Node { entry, made: self.at });
+            let node = Arc::new(Inode { entry, made: self.at });
             self.names.hold(&node)?;
             self.aside.keep(path, node)
         };
@@ -87,27 +93,27 @@ impl Applier {
         Ok(())
     }
 
-    fn release(&mut self, leftover: Leftover<Arc<Node>>) {
+    fn release(&mut self, leftover: Leftover<Arc<Inode>>) {
         if let Leftover::Own(node) = leftover {
             self.names.release(&node);
         }
     }
 
-    fn make(&mut self, path: &[u8], entry: Entry) -> io::Result<()> {
+    fn make(&mut self, path: &[u8], entry: LayerEntry) -> io::Result<()> {
         let (parent, name) = split(path);
-        let mut path = self.find_or_make(parent)?;
+        let mut path = self.find_or_create(parent)?;
         push(&mut path, name);
-        if path.len() > LONGEST || name.len() > LONGEST_NAME {
+        if path.len() > PATH_MAX || name.len() > LONGEST_NAME {
             return Err(Errno::NAMETOOLONG.into());
         }
         match entry.kind {
-            Kind::Hardlink => self.link(path, &entry.link),
-            Kind::Directory if self.names.has_directory(&path) => {
-                self.names.describe(&path, Node { entry, made: self.at })
+            EntryKind::Hardlink => self.link(path, &entry.link),
+            EntryKind::Directory if self.names.has_directory(&path) => {
+                self.names.describe(&path, Inode { entry, made: self.at })
             }
             _ => {
                 self.names.remove(&path);
-                self.names.add(path, Arc::new(Node { entry, made: self.at }), self.at)
+                self.names.add(path, Arc::new(Inode { entry, made: self.at }), self.at)
             }
         }
     }
@@ -151,7 +157,7 @@ impl Applier {
     }
 
     /// Removes what lower layers have at this path.
-    fn hide(&mut self, path: &[u8]) -> io::Result<()> {
+    fn apply_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
         let layer = self.at.layer;
         let (parent, name) = split(path);
         let Some(mut path) = self.find(parent)?.filter(|_| layer > 0) else { return Ok(()) };
@@ -160,7 +166,7 @@ impl Applier {
             return Err(Errno::NAMETOOLONG.into());
         }
         match self.names.get(&path) {
-            Some(found) if found.touched != layer => self.names.remove(&path),
+            Some(found) if found.modified_in != layer => self.names.remove(&path),
             Some(found) if found.is_directory() => self.names.clear(&path, layer),
             _ => {}
         }
@@ -168,8 +174,8 @@ impl Applier {
     }
 
     /// Removes what lower layers have in this directory, which there is from now on unless something else is there.
-    fn hide_all(&mut self, path: &[u8]) -> io::Result<()> {
-        let path = match self.find_or_make(path) {
+    fn apply_opaque(&mut self, path: &[u8]) -> io::Result<()> {
+        let path = match self.find_or_create(path) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
             other => other?,
         };
@@ -191,7 +197,7 @@ impl Applier {
     }
 
     /// The same, made with all that are missing above it.
-    fn find_or_make(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
+    fn find_or_create(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
         let path = self.resolve(path)?;
         if self.names.has_directory(&path) {
             return Ok(path);
@@ -206,7 +212,7 @@ impl Applier {
                     return Err(Errno::NAMETOOLONG.into());
                 }
                 None => {
-                    self.names.add(directory.to_vec(), Arc::new(unsaid(self.at)), self.at)?;
+                    self.names.add(directory.to_vec(), Arc::new(implicit_dir(self.at)), self.at)?;
                 }
             }
         }
@@ -219,8 +225,8 @@ impl Applier {
             return Ok(path.to_vec());
         }
         resolve(path, |path| {
-            if let Some(Name { node, .. }) = self.names.get(path) {
-                return Ok((node.entry.kind == Kind::Symlink).then(|| node.entry.link.clone()));
+            if let Some(PathEntry { node, .. }) = self.names.get(path) {
+                return Ok((node.entry.kind == EntryKind::Symlink).then(|| node.entry.link.clone()));
             }
             let (parent, name) = split(path);
             match self.names.get(parent) {
@@ -237,18 +243,18 @@ fn missing() -> io::Error {
 }
 
 /// A directory that no layer has an entry for.
-pub(super) fn unsaid(made: At) -> Node {
-    let entry = Entry {
+pub(super) fn implicit_dir(made: EntryPosition) -> Inode {
+    let entry = LayerEntry {
         path: Vec::new(),
-        kind: Kind::Directory,
+        kind: EntryKind::Directory,
         mode: 0o755,
         uid: 0,
         gid: 0,
-        mtime: Time::default(),
+        mtime: Timestamp::default(),
         size: 0,
         link: Vec::new(),
         device: Device::default(),
         xattrs: Vec::new(),
     };
-    Node { entry, made }
+    Inode { entry, made }
 }

@@ -1,7 +1,7 @@
 //! Layers as one tree of names, and that tree as one tar: what unpacking makes, without a disk. Nothing of it knows where
 //! layers come from.
 //!
-//! They are read twice: first for the tree, which is as large as its names and no larger than [`MOST`] bytes, then for the
+//! They are read twice: first for the tree, which is as large as its names and no larger than [`MAX_TREE_BYTES`] bytes, then for the
 //! bytes of the files that it shows. Rules: image-spec `layer.md`, "Applying Changesets".
 //!
 //! ```no_run
@@ -22,11 +22,11 @@
 //! ```
 
 mod apply;
-mod names;
 mod order;
+mod path_map;
 mod tree;
 mod write;
 
-pub use self::names::MOST;
-pub use self::tree::{Shown, Tree};
-pub use self::write::Output;
+pub use self::path_map::MAX_TREE_BYTES;
+pub use self::tree::{Tree, TreeTotals};
+pub use self::write::TarSink;

@@ -7,60 +7,62 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::names::{At, Names, Node};
-use crate::layer::{Kind, split};
+use super::path_map::{EntryPosition, Inode, PathMap};
+use crate::layer::{EntryKind, split};
 
 /// After the entries of all layers.
-const LAST: At = At { layer: u32::MAX, entry: u32::MAX };
+const LAST: EntryPosition = EntryPosition { layer: u32::MAX, entry: u32::MAX };
 
 /// A name that is to be written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Item<'a> {
+pub(super) struct TarItem<'a> {
     /// The entry that it comes with.
-    pub(super) at: At,
+    pub(super) at: EntryPosition,
     pub(super) path: &'a [u8],
-    pub(super) node: &'a Arc<Node>,
+    pub(super) node: &'a Arc<Inode>,
     /// The name that it is a link to.
-    pub(super) same_as: Option<&'a [u8]>,
+    pub(super) hardlink_to: Option<&'a [u8]>,
 }
 
-impl Item<'_> {
+impl TarItem<'_> {
     fn is_directory(&self) -> bool {
-        self.node.entry.kind == Kind::Directory
+        self.node.entry.kind == EntryKind::Directory
     }
 
     /// Whether GNU tar makes it when all else is done, so that nothing can follow it before. One of several names stays
     /// where it is, as the others need it.
-    fn is_delayed(&self) -> bool {
+    fn is_delayed_by_gnu_tar(&self) -> bool {
         let link = &self.node.entry.link;
         let leads_up = || link.split(|&byte| byte == b'/').any(|part| part == b"..");
-        self.node.entry.kind == Kind::Symlink
+        self.node.entry.kind == EntryKind::Symlink
             && Arc::strong_count(self.node) == 1
             && (link.starts_with(b"/") || leads_up())
     }
 
     /// Whether the bytes of the entry are needed.
     pub(super) fn has_bytes(&self) -> bool {
-        self.same_as.is_none() && self.node.entry.kind == Kind::File && self.node.entry.size > 0
+        self.hardlink_to.is_none()
+            && self.node.entry.kind == EntryKind::File
+            && self.node.entry.size > 0
     }
 }
 
 /// All names in the order in which they are written.
-pub(super) fn items(names: &Names) -> Vec<Item<'_>> {
+pub(super) fn items(names: &PathMap) -> Vec<TarItem<'_>> {
     let sorted = by_entries(names);
-    let late = late(&sorted);
+    let late = deferred_dirs(&sorted);
     let directory = |path, at| {
         let name = names.get(path)?;
-        Some(Item { at, path, node: &name.node, same_as: None })
+        Some(TarItem { at, path, node: &name.node, hardlink_to: None })
     };
     let mut ordered = Vec::with_capacity(sorted.len());
     let mut begun = HashSet::new();
-    let mut delayed: HashMap<&[u8], Vec<Item<'_>>> = HashMap::new();
+    let mut delayed: HashMap<&[u8], Vec<TarItem<'_>>> = HashMap::new();
     for item in sorted {
         let (parent, _) = split(item.path);
-        if item.is_delayed() && late.contains(parent) {
+        if item.is_delayed_by_gnu_tar() && late.contains(parent) {
             // GNU tar waits with the time of the directory for it, where it comes right behind that.
-            delayed.entry(parent).or_default().push(Item { at: LAST, ..item });
+            delayed.entry(parent).or_default().push(TarItem { at: LAST, ..item });
             continue;
         }
         for path in missing(item.path, &begun) {
@@ -82,8 +84,8 @@ pub(super) fn items(names: &Names) -> Vec<Item<'_>> {
 
 /// All names in the order of the entries that they come with: of a file its first name comes with the entry that has its
 /// bytes.
-fn by_entries(names: &Names) -> Vec<Item<'_>> {
-    let mut firsts: HashMap<At, (At, &[u8])> = HashMap::new();
+fn by_entries(names: &PathMap) -> Vec<TarItem<'_>> {
+    let mut firsts: HashMap<EntryPosition, (EntryPosition, &[u8])> = HashMap::new();
     for (path, name) in names.iter().filter(|(_, name)| Arc::strong_count(&name.node) > 1) {
         let own = (name.made, path);
         let first = firsts.entry(name.node.made).or_insert(own);
@@ -96,7 +98,12 @@ fn by_entries(names: &Names) -> Vec<Item<'_>> {
             let first = firsts.get(&node.made).map(|(_, first)| *first);
             let same_as = first.filter(|first| *first != path && !name.is_directory());
             let is_first = same_as.is_none() && !name.is_directory();
-            Item { at: if is_first { node.made } else { name.made }, path, node, same_as }
+            TarItem {
+                at: if is_first { node.made } else { name.made },
+                path,
+                node,
+                hardlink_to: same_as,
+            }
         })
         .collect();
     // What comes with the same entry stays sorted by its path.
@@ -106,7 +113,7 @@ fn by_entries(names: &Names) -> Vec<Item<'_>> {
 
 /// Directories that get entries when others were begun after them, and those that these are in; the root, whose name is
 /// not in front of others, where there is anything in it.
-fn late<'a>(items: &[Item<'a>]) -> BTreeSet<&'a [u8]> {
+fn deferred_dirs<'a>(items: &[TarItem<'a>]) -> BTreeSet<&'a [u8]> {
     let mut late = BTreeSet::new();
     let mut begun = HashSet::new();
     // Directories that lead to the last name.
@@ -151,24 +158,24 @@ fn is_in(path: &[u8], directory: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flatten::apply::unsaid;
+    use crate::flatten::apply::implicit_dir;
 
     /// The order in which these are written, each made by an entry of its own; what ends with a slash is a directory,
     /// and what ends with `@` a link that GNU tar makes last.
     fn order(paths: &[&str]) -> String {
-        let mut names = Names::default();
+        let mut names = PathMap::default();
         for (entry, path) in (0..).zip(paths) {
-            let at = At { layer: 0, entry };
-            let mut node = unsaid(at);
+            let at = EntryPosition { layer: 0, entry };
+            let mut node = implicit_dir(at);
             let name = path.trim_end_matches(['/', '@']);
             if path.ends_with('@') {
-                (node.entry.kind, node.entry.link) = (Kind::Symlink, b"../x".to_vec());
+                (node.entry.kind, node.entry.link) = (EntryKind::Symlink, b"../x".to_vec());
             } else if !path.ends_with('/') {
-                node.entry.kind = Kind::File;
+                node.entry.kind = EntryKind::File;
             }
             names.add(name.into(), Arc::new(node), at).unwrap();
         }
-        let name = |item: &Item<'_>| match item.path {
+        let name = |item: &TarItem<'_>| match item.path {
             b"" => ".".to_owned(),
             path => String::from_utf8_lossy(path).into_owned(),
         };

@@ -2,33 +2,33 @@
 
 use std::io;
 
-use super::apply::Applier;
-use super::names::Names;
+use super::apply::TreeBuilder;
 use super::order::items;
+use super::path_map::PathMap;
 use crate::error::{Error, Result};
-use crate::layer::{Inflation, Kind};
+use crate::layer::{BombGuard, EntryKind};
 use crate::unpack::Stop;
 use crate::unpack::blobs::{BlobEntries, read_all};
-use crate::unpack::{LayerBlob, LeftOut, failed};
+use crate::unpack::{LayerBlob, Skipped, failed};
 
 /// Bytes of holes in files, all together: a few bytes in a layer say so much, and each is written.
-const HOLES: u64 = 64 << 30;
+const MAX_HOLE_BYTES: u64 = 64 << 30;
 
 /// A tree of names: what each of them is, and which entry of which layer has its bytes.
 #[derive(Debug)]
 pub struct Tree {
-    pub(super) names: Names,
+    pub(super) names: PathMap,
     /// What it shows.
-    pub shown: Shown,
+    pub shown: TreeTotals,
     /// Uncompressed bytes of each layer.
     pub sizes: Vec<u64>,
     /// What is not taken over, once for each cause.
-    pub left_out: Vec<LeftOut>,
+    pub skipped: Vec<Skipped>,
 }
 
 /// What a tree shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct TreeTotals {
     /// Names, that of the root too.
     pub entries: u64,
     /// Regular files, each once however many names it has.
@@ -49,23 +49,23 @@ impl Tree {
     ) -> Result<Self, (usize, Error)> {
         let at_last = layers.len().saturating_sub(1);
         let fail = |error| (at_last, failed("layers", "", error));
-        let mut applier = Applier::new().map_err(fail)?;
+        let mut applier = TreeBuilder::new().map_err(fail)?;
         let take = |name: &str, layer: &mut BlobEntries<'_>| {
             read_layer(&mut applier, name, layer)?;
             applier.next_layer();
             Ok(())
         };
-        let sizes = read_all(&Inflation::default(), layers, &Stop::default(), watch, take)?;
+        let sizes = read_all(&BombGuard::default(), layers, &Stop::default(), watch, take)?;
         let shown = shown(&applier.names);
-        if shown.bytes.saturating_sub(sizes.iter().sum()) > HOLES {
+        if shown.bytes.saturating_sub(sizes.iter().sum()) > MAX_HOLE_BYTES {
             return Err(fail(io::Error::other("have files whose holes are too large")));
         }
-        let Applier { names, left_out, .. } = applier;
-        Ok(Self { names, shown, sizes, left_out: left_out.into_list() })
+        let TreeBuilder { names, left_out, .. } = applier;
+        Ok(Self { names, shown, sizes, skipped: left_out.into_list() })
     }
 }
 
-fn read_layer(applier: &mut Applier, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
+fn read_layer(applier: &mut TreeBuilder, name: &str, layer: &mut BlobEntries<'_>) -> Result<()> {
     let mut last = String::new();
     loop {
         let entry = match layer.next_entry() {
@@ -78,11 +78,11 @@ fn read_layer(applier: &mut Applier, name: &str, layer: &mut BlobEntries<'_>) ->
     }
 }
 
-fn shown(names: &Names) -> Shown {
-    let mut shown = Shown::default();
+fn shown(names: &PathMap) -> TreeTotals {
+    let mut shown = TreeTotals::default();
     for item in items(names) {
         shown.entries += 1;
-        if item.same_as.is_none() && item.node.entry.kind == Kind::File {
+        if item.hardlink_to.is_none() && item.node.entry.kind == EntryKind::File {
             shown.files += 1;
             shown.bytes = shown.bytes.saturating_add(item.node.entry.size);
         }

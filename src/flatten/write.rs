@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::io::{self, BufRead};
 
-use super::order::{Item, items};
+use super::order::{TarItem, items};
 use super::tree::Tree;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Entries, Entry, Inflation, Kind, header};
+use crate::layer::{BombGuard, Entries, EntryKind, LayerEntry, header};
 use crate::unpack::Stop;
 use crate::unpack::blobs::read_all;
 use crate::unpack::{LayerBlob, failed};
@@ -18,7 +18,7 @@ const BLOCK: u64 = 512;
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Takes the bytes of a tar, in pieces that may be small.
-pub type Output<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+pub type TarSink<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
 impl Tree {
     /// Writes it as one tar that every reader of tars unpacks: each name once, files before their other names,
@@ -32,11 +32,11 @@ impl Tree {
         &self,
         layers: Vec<LayerBlob<'_>>,
         watch: &(dyn Fn(u64) -> bool + Sync),
-        output: &mut Output<'_>,
+        output: &mut TarSink<'_>,
     ) -> Result<(), (usize, Error)> {
         if layers.len() != self.sizes.len() {
             let other =
-                Error::new(ErrorKind::Unpack, "layers").because("are others than were read");
+                Error::new(ErrorKind::Unpack, "layers").with_reason("are others than were read");
             return Err((0, other));
         }
         let items = items(&self.names);
@@ -47,10 +47,10 @@ impl Tree {
             .collect();
         let (numbers, layers): (Vec<_>, Vec<_>) =
             layers.into_iter().enumerate().filter(|(number, _)| needed.contains(number)).unzip();
-        let mut writer = Writer { output, items: &items };
+        let mut writer = TreeWriter { output, items: &items };
         let mut left = numbers.iter();
         let written =
-            read_all(&Inflation::default(), layers, &Stop::default(), watch, |name, layer| {
+            read_all(&BombGuard::default(), layers, &Stop::default(), watch, |name, layer| {
                 let number = left.next().copied().unwrap_or_default();
                 writer.layer(number, name, layer)
             });
@@ -59,13 +59,13 @@ impl Tree {
     }
 }
 
-struct Writer<'a, 'b> {
-    output: &'b mut Output<'b>,
+struct TreeWriter<'a, 'b> {
+    output: &'b mut TarSink<'b>,
     /// What is to be written still.
-    items: &'a [Item<'a>],
+    items: &'a [TarItem<'a>],
 }
 
-impl Writer<'_, '_> {
+impl TreeWriter<'_, '_> {
     /// Writes all that comes before the end of this layer.
     fn layer<R: BufRead>(
         &mut self,
@@ -78,7 +78,7 @@ impl Writer<'_, '_> {
             && item.at.layer as usize <= number
         {
             self.items = rest;
-            self.head(item)?;
+            self.write_header(item)?;
             if !item.has_bytes() {
                 continue;
             }
@@ -88,8 +88,9 @@ impl Writer<'_, '_> {
                 found = layer.next_entry().map_err(|error| failed(name, &path, error))?;
                 read += 1;
             }
-            let is_same =
-                |entry: &Entry| entry.kind == Kind::File && entry.size == item.node.entry.size;
+            let is_same = |entry: &LayerEntry| {
+                entry.kind == EntryKind::File && entry.size == item.node.entry.size
+            };
             if !found.as_ref().is_some_and(is_same) {
                 return Err(failed(name, &path, io::Error::other("has changed since it was read")));
             }
@@ -101,20 +102,20 @@ impl Writer<'_, '_> {
     /// Writes what needs no layer, and what ends a tar.
     fn end(mut self) -> Result<()> {
         for item in std::mem::take(&mut self.items) {
-            self.head(item)?;
+            self.write_header(item)?;
         }
         self.zeros(2 * BLOCK)
     }
 
     /// Writes what is in front of the bytes of an item.
-    fn head(&mut self, item: &Item<'_>) -> Result<()> {
+    fn write_header(&mut self, item: &TarItem<'_>) -> Result<()> {
         let (path, own) = (item.path.to_vec(), &item.node.entry);
-        let entry = match item.same_as {
-            None => Entry { path, ..own.clone() },
+        let entry = match item.hardlink_to {
+            None => LayerEntry { path, ..own.clone() },
             // All else is said where it has its first name.
-            Some(other) => Entry {
+            Some(other) => LayerEntry {
                 path,
-                kind: Kind::Hardlink,
+                kind: EntryKind::Hardlink,
                 size: 0,
                 link: other.to_vec(),
                 xattrs: Vec::new(),
@@ -133,7 +134,7 @@ impl Writer<'_, '_> {
     ) -> Result<()> {
         let mut end = 0;
         while let Some((offset, bytes)) =
-            layer.piece().map_err(|error| failed(name, path, error))?
+            layer.next_data().map_err(|error| failed(name, path, error))?
         {
             self.zeros(offset - end)?;
             (self.output)(bytes)?;

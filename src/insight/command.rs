@@ -4,7 +4,7 @@ use super::kind::LayerKind;
 use crate::config::HistoryEntry;
 
 /// Instructions that say something about the image and put nothing into it.
-const ABOUT_THE_IMAGE: [&str; 15] = [
+const METADATA_INSTRUCTIONS: [&str; 15] = [
     "ARG",
     "CMD",
     "ENTRYPOINT",
@@ -26,7 +26,7 @@ const SHELLS: [&str; 10] =
     ["ash", "bash", "busybox", "cmd", "dash", "ksh", "powershell", "pwsh", "sh", "zsh"];
 
 /// The command for people: one line, without the shell around it and the builder's marks.
-pub fn readable(created_by: &str) -> String {
+pub fn display_command(created_by: &str) -> String {
     let (kind, text) = read(created_by);
     let text = if kind == Some(LayerKind::Run) { without_shell(text) } else { text };
     let words = text.split_whitespace().map(|word| match word.split_once(':') {
@@ -40,7 +40,7 @@ pub fn readable(created_by: &str) -> String {
 }
 
 /// What the step did.
-pub(super) fn did(entry: &HistoryEntry) -> LayerKind {
+pub(super) fn classify(entry: &HistoryEntry) -> LayerKind {
     if let (Some(kind), _) = read(&entry.created_by) {
         return kind;
     }
@@ -82,7 +82,7 @@ fn instruction_kind(text: &str) -> Option<LayerKind> {
         "RUN" => Some(LayerKind::Run),
         "COPY" => Some(LayerKind::Copy),
         "ADD" => Some(LayerKind::Add),
-        word if ABOUT_THE_IMAGE.contains(&word) => Some(LayerKind::Metadata),
+        word if METADATA_INSTRUCTIONS.contains(&word) => Some(LayerKind::Metadata),
         _ => None,
     }
 }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn kind(created_by: &str, comment: &str) -> LayerKind {
-        did(&HistoryEntry {
+        classify(&HistoryEntry {
             created_by: created_by.into(),
             comment: comment.into(),
             ..HistoryEntry::default()
@@ -174,7 +174,7 @@ mod tests {
         ] {
             let created_by = created_by.replace("HASH", &hash);
             assert_eq!(kind(&created_by, ""), wanted, "{created_by}");
-            assert_eq!(readable(&created_by), text, "{created_by}");
+            assert_eq!(display_command(&created_by), text, "{created_by}");
         }
         assert_eq!(kind("", "store paths: ['/nix/store/x']"), LayerKind::Copy);
     }
@@ -183,7 +183,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in "(\\|1 |RUN |/bin/|sh| -c |#\\(nop\\)|é|file:|[^a]){0,12}") {
             _ = kind(&text, "");
-            assert!(!readable(&text).contains(['\n', '\t']));
+            assert!(!display_command(&text).contains(['\n', '\t']));
         }
     }
 }

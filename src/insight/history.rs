@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Step, diff_ids, steps};
+use super::{HistoryStep, diff_ids, steps};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
-use crate::document::Manifest;
+use crate::document::ImageManifest;
 
 /// One step in the making of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub struct HistoryRow {
 /// The steps, newest first.
 ///
 /// Layers that the history does not tell of get rows of their own, as do steps whose layer is not there.
-pub fn history(manifest: &Manifest, config: &ImageConfig) -> Vec<HistoryRow> {
+pub fn history(manifest: &ImageManifest, config: &ImageConfig) -> Vec<HistoryRow> {
     let diff_ids = diff_ids(manifest, config);
     let mut rows: Vec<_> =
         steps(manifest, config).into_iter().rev().map(|step| row(step, diff_ids)).collect();
@@ -43,7 +43,7 @@ pub fn history(manifest: &Manifest, config: &ImageConfig) -> Vec<HistoryRow> {
     rows
 }
 
-fn row(step: Step<'_>, diff_ids: &[Digest]) -> HistoryRow {
+fn row(step: HistoryStep<'_>, diff_ids: &[Digest]) -> HistoryRow {
     let entry = step.entry.cloned().unwrap_or_default();
     HistoryRow {
         image: None,

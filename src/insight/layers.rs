@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::command::did;
+use super::command::classify;
 use super::kind::LayerKind;
-use super::{Step, diff_ids, steps};
+use super::{HistoryStep, diff_ids, steps};
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::Manifest;
+use crate::document::ImageManifest;
 use crate::media::MediaType;
 
 /// One layer.
@@ -37,7 +37,7 @@ pub struct LayerRow {
 /// The layers, base first.
 ///
 /// `diff_id` and `chain_id` are missing where the config does not have exactly one `diff_id` for each layer.
-pub fn layers(manifest: &Manifest, config: &ImageConfig) -> Vec<LayerRow> {
+pub fn layers(manifest: &ImageManifest, config: &ImageConfig) -> Vec<LayerRow> {
     let diff_ids = diff_ids(manifest, config);
     let chain_ids = chain_ids(diff_ids);
     steps(manifest, config)
@@ -60,11 +60,11 @@ pub fn layers(manifest: &Manifest, config: &ImageConfig) -> Vec<LayerRow> {
         .collect()
 }
 
-fn kind(index: usize, layer: &Descriptor, step: Step<'_>) -> LayerKind {
+fn kind(index: usize, layer: &Descriptor, step: HistoryStep<'_>) -> LayerKind {
     match step.entry {
         _ if index == 0 => LayerKind::Base,
         _ if layer.is_foreign() => LayerKind::Foreign,
-        Some(entry) => did(entry),
+        Some(entry) => classify(entry),
         None => LayerKind::Other,
     }
 }

@@ -8,11 +8,11 @@ pub mod layers;
 use crate::config::{HistoryEntry, ImageConfig};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::Manifest;
+use crate::document::ImageManifest;
 
 /// A step in the making of an image and the layer it left; one of both may be missing.
 #[derive(Clone, Copy)]
-struct Step<'a> {
+struct HistoryStep<'a> {
     entry: Option<&'a HistoryEntry>,
     /// With its place in the manifest.
     layer: Option<(usize, &'a Descriptor)>,
@@ -22,22 +22,22 @@ struct Step<'a> {
 ///
 /// Both count from the base, as Docker does. Where tools added layers without a word or steps without a layer, what is
 /// left over stands alone.
-fn steps<'a>(manifest: &'a Manifest, config: &'a ImageConfig) -> Vec<Step<'a>> {
+fn steps<'a>(manifest: &'a ImageManifest, config: &'a ImageConfig) -> Vec<HistoryStep<'a>> {
     let mut layers = manifest.layers.iter().enumerate();
-    let mut steps: Vec<Step<'a>> = config
+    let mut steps: Vec<HistoryStep<'a>> = config
         .history
         .iter()
-        .map(|entry| Step {
+        .map(|entry| HistoryStep {
             entry: Some(entry),
             layer: if entry.empty_layer { None } else { layers.next() },
         })
         .collect();
-    steps.extend(layers.map(|layer| Step { entry: None, layer: Some(layer) }));
+    steps.extend(layers.map(|layer| HistoryStep { entry: None, layer: Some(layer) }));
     steps
 }
 
 /// Digests of the uncompressed layers; none where there is not one for each, because then nobody knows which is whose.
-fn diff_ids<'a>(manifest: &Manifest, config: &'a ImageConfig) -> &'a [Digest] {
+fn diff_ids<'a>(manifest: &ImageManifest, config: &'a ImageConfig) -> &'a [Digest] {
     let diff_ids = &config.rootfs.diff_ids;
     if diff_ids.len() == manifest.layers.len() { diff_ids } else { &[] }
 }
@@ -48,13 +48,13 @@ mod testing {
     use crate::media::MediaType;
 
     /// Layers named after the text that stands for their bytes.
-    pub(super) fn manifest(layers: &[&str]) -> Manifest {
+    pub(super) fn manifest(layers: &[&str]) -> ImageManifest {
         let layer_type = || MediaType::from("application/vnd.oci.image.layer.v1.tar+gzip");
-        Manifest {
-            config: Descriptor::of(MediaType::OCI_CONFIG, b"{}"),
+        ImageManifest {
+            config: Descriptor::for_bytes(MediaType::OCI_CONFIG, b"{}"),
             layers: layers
                 .iter()
-                .map(|text| Descriptor::of(layer_type(), text.as_bytes()))
+                .map(|text| Descriptor::for_bytes(layer_type(), text.as_bytes()))
                 .collect(),
             subject: None,
         }

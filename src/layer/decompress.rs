@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::gzip::Members;
-use super::header::{Found, Header};
+use super::header::{Header, HeaderBlock};
 use super::input::BLOCK;
 use super::unread::{self, Unread};
 use super::zstd_frames::Frames;
@@ -14,10 +14,10 @@ use super::zstd_frames::Frames;
 const PIECE: usize = 64 << 10;
 
 /// Bytes that may come out of any blob, or of all that belong together.
-const HARMLESS: u64 = 1 << 30;
+const FREE_ALLOWANCE: u64 = 1 << 30;
 
 /// How many times more than that may come out than went in. Tars of programs compress by 2 to 10.
-const RATIO: u64 = 200;
+const MAX_RATIO: u64 = 200;
 
 /// A compression that rpull reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +31,14 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Bytes from the start that [`Compression::of`] wants to see.
-    pub const LOOK_AT: usize = unread::LOOK_AT;
+    /// Bytes from the start that [`Compression::detect`] wants to see.
+    pub const DETECT_LEN: usize = unread::LOOK_AT;
 
     /// Recognises it by the first bytes: what a name or media type says is often wrong.
     ///
     /// # Errors
     /// What is known but not read.
-    pub fn of(start: &[u8]) -> Result<Self, Unread> {
+    pub fn detect(start: &[u8]) -> Result<Self, Unread> {
         match start {
             [0x1f, 0x8b, ..] => return Ok(Self::Gzip),
             // A frame, or one that is to be skipped (zstd:chunked begins so at times).
@@ -48,8 +48,9 @@ impl Compression {
             _ => {}
         }
         // A tar begins with the name of a file, which may be any.
-        let is_tar =
-            start.get(..BLOCK).is_some_and(|block| matches!(Header::find(block), Found::Header(_)));
+        let is_tar = start
+            .get(..BLOCK)
+            .is_some_and(|block| matches!(Header::parse(block), HeaderBlock::Header(_)));
         match Unread::of_start(start) {
             Some(unread) if !is_tar => Err(unread),
             _ => Ok(Self::Plain),
@@ -64,35 +65,36 @@ pub(crate) fn is_unsupported(error: &io::Error) -> bool {
 
 /// How much came out of blobs for how much that went in: of one, or of all that belong together.
 #[derive(Clone, Debug)]
-pub struct Inflation(Arc<Counts>);
+pub struct BombGuard(Arc<GuardCounters>);
 
 #[derive(Debug)]
-struct Counts {
+struct GuardCounters {
     came_in: AtomicU64,
     went_out: AtomicU64,
     harmless: u64,
 }
 
-impl Default for Inflation {
+impl Default for BombGuard {
     fn default() -> Self {
-        Self::within(HARMLESS)
+        Self::with_allowance(FREE_ALLOWANCE)
     }
 }
 
-impl Inflation {
+impl BombGuard {
     /// So many bytes may come out however few go in.
-    pub fn within(harmless: u64) -> Self {
-        let counts = Counts { came_in: AtomicU64::new(0), went_out: AtomicU64::new(0), harmless };
+    pub fn with_allowance(harmless: u64) -> Self {
+        let counts =
+            GuardCounters { came_in: AtomicU64::new(0), went_out: AtomicU64::new(0), harmless };
         Self(Arc::new(counts))
     }
 
-    fn take_out(&self, bytes: u64) -> io::Result<()> {
+    fn charge(&self, bytes: u64) -> io::Result<()> {
         let went_out = self.0.went_out.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let came_in = self.0.came_in.load(Ordering::Relaxed);
-        if went_out <= came_in.saturating_mul(RATIO).max(self.0.harmless) {
+        if went_out <= came_in.saturating_mul(MAX_RATIO).max(self.0.harmless) {
             return Ok(());
         }
-        let why = format!("more than {RATIO} bytes come out of each that is in it");
+        let why = format!("more than {MAX_RATIO} bytes come out of each that is in it");
         Err(io::Error::new(io::ErrorKind::InvalidData, why))
     }
 }
@@ -104,34 +106,34 @@ pub fn decompress<'a>(
     compression: Compression,
     bytes: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
-    decompress_among(&Inflation::default(), compression, bytes)
+    decompress_with_guard(&BombGuard::default(), compression, bytes)
 }
 
 /// As [`decompress`], where the blob is one of several: a bomb may come in parts.
-pub fn decompress_among<'a>(
-    all: &Inflation,
+pub fn decompress_with_guard<'a>(
+    all: &BombGuard,
     compression: Compression,
     bytes: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
     if compression == Compression::Plain {
         return Ok(Box::new(bytes));
     }
-    Ok(Box::new(Guarded::new(all.clone(), compression, bytes)?))
+    Ok(Box::new(GuardedReader::new(all.clone(), compression, bytes)?))
 }
 
 /// What is inside, as long as there is not far more of it than outside.
-struct Guarded<'a> {
+struct GuardedReader<'a> {
     inside: Box<dyn Read + Send + 'a>,
-    inflation: Inflation,
+    inflation: BombGuard,
 }
 
-impl<'a> Guarded<'a> {
+impl<'a> GuardedReader<'a> {
     fn new(
-        inflation: Inflation,
+        inflation: BombGuard,
         compression: Compression,
         bytes: impl Read + Send + 'a,
     ) -> io::Result<Self> {
-        let counted = Counted { bytes, inflation: inflation.clone() };
+        let counted = CountingReader { bytes, inflation: inflation.clone() };
         let buffered = BufReader::with_capacity(PIECE, counted);
         let inside: Box<dyn Read + Send + 'a> = if compression == Compression::Zstd {
             Box::new(Frames::new(buffered)?)
@@ -142,20 +144,20 @@ impl<'a> Guarded<'a> {
     }
 }
 
-impl Read for Guarded<'_> {
+impl Read for GuardedReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.inside.read(into)?;
-        self.inflation.take_out(read as u64)?;
+        self.inflation.charge(read as u64)?;
         Ok(read)
     }
 }
 
-struct Counted<R> {
+struct CountingReader<R> {
     bytes: R,
-    inflation: Inflation,
+    inflation: BombGuard,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
         self.inflation.0.came_in.fetch_add(read as u64, Ordering::Relaxed);
@@ -168,7 +170,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::layer::{Device, Entry, Kind, Time};
+    use crate::layer::{Device, EntryKind, LayerEntry, Timestamp};
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -177,7 +179,8 @@ mod tests {
     }
 
     fn read(blob: &[u8]) -> io::Result<Vec<u8>> {
-        let compression = Compression::of(&blob[..Compression::LOOK_AT.min(blob.len())]).unwrap();
+        let compression =
+            Compression::detect(&blob[..Compression::DETECT_LEN.min(blob.len())]).unwrap();
         let mut inside = Vec::new();
         decompress(compression, blob)?.read_to_end(&mut inside)?;
         Ok(inside)
@@ -213,20 +216,21 @@ mod tests {
             let size = bomb.len() as u64;
             let mut inside = Vec::new();
             let mut guarded =
-                Guarded::new(Inflation::within(1000), compression, &bomb[..]).unwrap();
+                GuardedReader::new(BombGuard::with_allowance(1000), compression, &bomb[..])
+                    .unwrap();
             let error = guarded.read_to_end(&mut inside).unwrap_err();
             assert!(error.to_string().contains("come out of each"), "{error}");
-            assert!(inside.len() as u64 <= size * RATIO);
+            assert!(inside.len() as u64 <= size * MAX_RATIO);
         }
     }
 
     #[test]
     fn a_bomb_in_parts_is_one_bomb() {
         let part = gzip(&vec![0; 100_000]);
-        let all = Inflation::within(250_000);
+        let all = BombGuard::with_allowance(250_000);
         let mut gone_off = 0;
         let error = loop {
-            let mut part = Guarded::new(all.clone(), Compression::Gzip, &part[..]).unwrap();
+            let mut part = GuardedReader::new(all.clone(), Compression::Gzip, &part[..]).unwrap();
             match io::copy(&mut part, &mut io::sink()) {
                 Ok(bytes) => gone_off += bytes,
                 Err(error) => break error,
@@ -239,13 +243,13 @@ mod tests {
     #[test]
     fn contents_of_other_programs_are_recognized_unless_a_tar_begins_so() {
         let tar = |name: &[u8]| {
-            let entry = Entry {
+            let entry = LayerEntry {
                 path: name.to_vec(),
-                kind: Kind::Fifo,
+                kind: EntryKind::Fifo,
                 mode: 0,
                 uid: 0,
                 gid: 0,
-                mtime: Time::default(),
+                mtime: Timestamp::default(),
                 size: 0,
                 link: Vec::new(),
                 device: Device::default(),
@@ -263,11 +267,11 @@ mod tests {
             (b"\0asm\x01\0\0\0", "is a WebAssembly module"),
             (&erofs, "is an erofs file system"),
         ] {
-            assert_eq!(Compression::of(start).unwrap_err().to_string(), told);
+            assert_eq!(Compression::detect(start).unwrap_err().to_string(), told);
             if start.len() < 20 && !start.contains(&0) {
-                assert_eq!(Compression::of(&tar(start)), Ok(Compression::Plain), "{told}");
+                assert_eq!(Compression::detect(&tar(start)), Ok(Compression::Plain), "{told}");
             }
         }
-        assert_eq!(Compression::of(&erofs[..1027]), Ok(Compression::Plain));
+        assert_eq!(Compression::detect(&erofs[..1027]), Ok(Compression::Plain));
     }
 }

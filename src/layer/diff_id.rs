@@ -6,28 +6,28 @@ use crate::digest::{Algorithm, Digest, Hasher};
 
 /// A reader that hashes what is read through it.
 #[derive(Debug)]
-pub struct DiffId<R> {
+pub struct DiffIdReader<R> {
     reader: R,
     hasher: Hasher,
     /// Bytes at the start of the reader's buffer that are hashed and not consumed yet.
     hashed: usize,
-    seen: u64,
+    position: u64,
 }
 
-impl<R: BufRead> DiffId<R> {
+impl<R: BufRead> DiffIdReader<R> {
     /// Hashes with SHA-256.
     pub fn new(reader: R) -> Self {
-        Self::with(Algorithm::Sha256, reader)
+        Self::with_algorithm(Algorithm::Sha256, reader)
     }
 
     /// Hashes with the algorithm of the digest that is expected.
-    pub fn with(algorithm: Algorithm, reader: R) -> Self {
-        Self { reader, hasher: Hasher::new(algorithm), hashed: 0, seen: 0 }
+    pub fn with_algorithm(algorithm: Algorithm, reader: R) -> Self {
+        Self { reader, hasher: Hasher::new(algorithm), hashed: 0, position: 0 }
     }
 
     /// Bytes that were read.
     pub fn seen(&self) -> u64 {
-        self.seen
+        self.position
     }
 
     /// The digest of all that was read; of the layer where that was read to its end.
@@ -36,13 +36,13 @@ impl<R: BufRead> DiffId<R> {
     }
 }
 
-impl<R: BufRead> BufRead for DiffId<R> {
+impl<R: BufRead> BufRead for DiffIdReader<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let buffer = self.reader.fill_buf()?;
         // The whole buffer at once, while it is in the processor's cache.
         if let Some(new) = buffer.get(self.hashed..).filter(|new| !new.is_empty()) {
             self.hasher.update(new);
-            self.seen += new.len() as u64;
+            self.position += new.len() as u64;
             self.hashed = buffer.len();
         }
         Ok(buffer)
@@ -54,7 +54,7 @@ impl<R: BufRead> BufRead for DiffId<R> {
     }
 }
 
-impl<R: BufRead> Read for DiffId<R> {
+impl<R: BufRead> Read for DiffIdReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut buffer = self.fill_buf()?;
         let read = buffer.read(into)?;
@@ -73,7 +73,7 @@ mod tests {
     fn each_byte_counts_once_however_it_is_read() {
         let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
         for step in [1, 3, 600, 6000] {
-            let mut reader = DiffId::new(BufReader::with_capacity(512, &bytes[..]));
+            let mut reader = DiffIdReader::new(BufReader::with_capacity(512, &bytes[..]));
             let mut into = vec![0; step];
             while reader.fill_buf().unwrap().len().min(reader.fill_buf().unwrap().len()) > 0 {
                 assert!(reader.read(&mut into).unwrap() > 0);

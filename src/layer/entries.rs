@@ -2,13 +2,16 @@
 
 use std::io::{self, BufRead};
 
-use super::ahead::{Ahead, LONGEST, judge_global};
-use super::entry::{Device, Entry, Kind, Marker, Time, clean, hidden, is_leftover, marker, split};
-use super::header::{Found, Header, more_extents};
-use super::input::{BLOCK, Input, Pass, WHOLE};
+use super::entry::{
+    Device, EntryKind, LayerEntry, MarkerName, Timestamp, clean, is_leftover, marker, split,
+    whiteout_target,
+};
+use super::extensions::{Extensions, LONGEST, check_global};
+use super::header::{Header, HeaderBlock, more_extents};
+use super::input::{BLOCK, BlockReader, MAX_EXACT, Pass};
 use super::invalid::invalid;
-use super::pax_sparse::{Lines, Sparse};
-use super::sparse::{Extent, Map};
+use super::pax_sparse::{PaxSparse, SparseMapParser};
+use super::sparse::{Extent, SparseMap};
 
 /// Bytes of a path; the kernel takes no more at once.
 const LONGEST_PATH: usize = 4095;
@@ -22,12 +25,12 @@ const MINORS: u32 = 1 << 20;
 
 /// How much is taken from one layer, whatever it says.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct EntryLimits {
     /// Entries.
     pub entries: u64,
 }
 
-impl Default for Limits {
+impl Default for EntryLimits {
     fn default() -> Self {
         Self { entries: 5_000_000 }
     }
@@ -36,17 +39,17 @@ impl Default for Limits {
 /// A layer that is being read.
 #[derive(Debug)]
 pub struct Entries<R> {
-    input: Input<R>,
-    limits: Limits,
+    input: BlockReader<R>,
+    limits: EntryLimits,
     count: u64,
     /// Bytes of the paths of leftovers so far.
     leftovers: usize,
-    body: Body,
+    body: EntryBody,
 }
 
 /// What is left of the bytes of the present entry.
 #[derive(Debug, Default)]
-struct Body {
+struct EntryBody {
     /// Where in the file the next bytes belong.
     offset: u64,
     /// Bytes that are stored from there on without a hole.
@@ -58,22 +61,22 @@ struct Body {
 }
 
 /// A header and what stood in front of it.
-pub(super) struct Raw {
+pub(super) struct RawEntry {
     pub(super) kind: u8,
     /// Its owner and device are judged later.
-    pub(super) entry: Entry,
+    pub(super) entry: LayerEntry,
     owner: Option<i64>,
     group: Option<i64>,
     device: Option<(i64, i64)>,
     /// Bytes that are stored, and where they belong.
     pub(super) stored: u64,
-    map: Option<Map>,
+    map: Option<SparseMap>,
     pub(super) has_holes: bool,
     /// What follows of the map, in front of the bytes.
-    follows: Follows,
+    follows: SparseMapLocation,
 }
 
-pub(super) enum Follows {
+pub(super) enum SparseMapLocation {
     Nothing,
     /// Blocks as old GNU tar has them.
     Blocks,
@@ -83,24 +86,30 @@ pub(super) enum Follows {
 
 impl<R: BufRead> Entries<R> {
     /// Reads an uncompressed tar.
-    pub fn new(tar: R, limits: Limits) -> Self {
-        Self { input: Input::new(tar), limits, count: 0, leftovers: 0, body: Body::default() }
+    pub fn new(tar: R, limits: EntryLimits) -> Self {
+        Self {
+            input: BlockReader::new(tar),
+            limits,
+            count: 0,
+            leftovers: 0,
+            body: EntryBody::default(),
+        }
     }
 
     /// As [`Entries::new`], for a reader with a cheaper way to pass over bytes than reading them.
-    pub(crate) fn passing(tar: R, pass: Pass<R>, limits: Limits) -> Self {
-        let input = Input::passing(tar, pass);
-        Self { input, limits, count: 0, leftovers: 0, body: Body::default() }
+    pub(crate) fn passing(tar: R, pass: Pass<R>, limits: EntryLimits) -> Self {
+        let input = BlockReader::passing(tar, pass);
+        Self { input, limits, count: 0, leftovers: 0, body: EntryBody::default() }
     }
 
     /// The next entry; what was not read of the bytes of the last one is skipped.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] for what is no tar, is beyond the limits, or could be read in two ways.
-    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<LayerEntry>> {
         loop {
-            let Some(raw) = self.raw()? else { return Ok(None) };
-            if let Some(entry) = judge(raw)? {
+            let Some(raw) = self.next_raw()? else { return Ok(None) };
+            if let Some(entry) = validate(raw)? {
                 if entry.is_leftover() {
                     self.leftovers += entry.path.len() + entry.link.len();
                     if self.leftovers > LEFTOVERS {
@@ -108,7 +117,7 @@ impl<R: BufRead> Entries<R> {
                     }
                 }
                 // A marker is stored as a file, which may have bytes; they say nothing.
-                if entry.kind != Kind::File {
+                if entry.kind != EntryKind::File {
                     self.skip_body()?;
                 }
                 return Ok(Some(entry));
@@ -117,7 +126,7 @@ impl<R: BufRead> Entries<R> {
     }
 
     /// The next bytes of the present entry, and where in the file they belong; between pieces there may be holes.
-    pub fn piece(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+    pub fn next_data(&mut self) -> io::Result<Option<(u64, &[u8])>> {
         while self.body.run == 0 {
             let Some(next) = self.body.extents.pop() else { return Ok(None) };
             (self.body.offset, self.body.run) = (next.offset, next.length);
@@ -154,29 +163,32 @@ impl<R: BufRead> Entries<R> {
     }
 
     /// The next header that is about an entry and not about others, with all that stood in front of it.
-    pub(super) fn raw(&mut self) -> io::Result<Option<Raw>> {
+    pub(super) fn next_raw(&mut self) -> io::Result<Option<RawEntry>> {
         self.skip_body()?;
-        let mut ahead = Ahead::default();
+        let mut ahead = Extensions::default();
         loop {
             let first = self.count == 0 && ahead.is_empty();
             // Without the two empty blocks at its end a tar is as good (quay/claircore#683).
             if self.input.is_at_end()? {
                 return end(&ahead);
             }
-            let header = match Header::find(self.input.whole(BLOCK)?) {
-                Found::Header(header) => header,
-                Found::Empty => {
+            let header = match Header::parse(self.input.read_exact(BLOCK)?) {
+                HeaderBlock::Header(header) => header,
+                HeaderBlock::EndOfArchive => {
                     // After one empty block some readers go on.
                     let is_end = self.input.is_at_end()?
-                        || matches!(Header::find(self.input.whole(BLOCK)?), Found::Empty);
+                        || matches!(
+                            Header::parse(self.input.read_exact(BLOCK)?),
+                            HeaderBlock::EndOfArchive
+                        );
                     return if is_end {
                         end(&ahead)
                     } else {
                         Err(invalid("goes on after its end"))
                     };
                 }
-                Found::Nothing if first => return Err(invalid("is no tar")),
-                Found::Nothing => {
+                HeaderBlock::Invalid if first => return Err(invalid("is no tar")),
+                HeaderBlock::Invalid => {
                     return Err(invalid("is damaged: what should be a header is none"));
                 }
             };
@@ -184,7 +196,7 @@ impl<R: BufRead> Entries<R> {
             if let kind @ (b'L' | b'K' | b'x' | b'g') = header.kind() {
                 let bytes = self.extension(own)?;
                 match kind {
-                    b'g' => judge_global(&bytes)?,
+                    b'g' => check_global(&bytes)?,
                     b'x' => ahead.read_pax(&bytes)?,
                     kind => ahead.read_long(kind, &bytes)?,
                 }
@@ -210,7 +222,7 @@ impl<R: BufRead> Entries<R> {
         let mut bytes = Vec::new();
         let mut left = size;
         while left > 0 {
-            let piece = self.input.piece(left.min(WHOLE as u64))?;
+            let piece = self.input.piece(left.min(MAX_EXACT as u64))?;
             bytes.extend_from_slice(piece);
             left -= piece.len() as u64;
         }
@@ -218,28 +230,28 @@ impl<R: BufRead> Entries<R> {
         Ok(bytes)
     }
 
-    fn body_of(&mut self, raw: &mut Raw) -> io::Result<Body> {
+    fn body_of(&mut self, raw: &mut RawEntry) -> io::Result<EntryBody> {
         let impossible = || invalid("has a file with impossible holes");
         let mut stored = raw.stored;
         let padding = padding(stored);
         let Some(mut map) = raw.map.take() else {
-            return Ok(Body { run: stored, padding, ..Body::default() });
+            return Ok(EntryBody { run: stored, padding, ..EntryBody::default() });
         };
-        let mut lines = Lines::default();
+        let mut lines = SparseMapParser::default();
         loop {
             match raw.follows {
-                Follows::Nothing => break,
-                Follows::Blocks => {
-                    let next = more_extents(self.input.whole(BLOCK)?);
+                SparseMapLocation::Nothing => break,
+                SparseMapLocation::Blocks => {
+                    let next = more_extents(self.input.read_exact(BLOCK)?);
                     let (extents, again) = next.ok_or_else(impossible)?;
                     map.extend(extents)?;
                     if !again {
                         break;
                     }
                 }
-                Follows::Lines => {
+                SparseMapLocation::Lines => {
                     stored = stored.checked_sub(BLOCK as u64).ok_or_else(impossible)?;
-                    if let Some(extents) = lines.read(self.input.whole(BLOCK)?)? {
+                    if let Some(extents) = lines.read(self.input.read_exact(BLOCK)?)? {
                         map.extend(extents)?;
                         break;
                     }
@@ -248,12 +260,12 @@ impl<R: BufRead> Entries<R> {
         }
         map.judge(stored)?;
         map.extents.reverse();
-        Ok(Body { extents: map.extents, padding, ..Body::default() })
+        Ok(EntryBody { extents: map.extents, padding, ..EntryBody::default() })
     }
 }
 
 /// What a header and all in front of it say.
-fn read(header: Header<'_>, own: u64, ahead: &mut Ahead) -> io::Result<Raw> {
+fn read(header: Header<'_>, own: u64, ahead: &mut Extensions) -> io::Result<RawEntry> {
     let odd = |what: &'static str| move || invalid(what);
     let kind = header.kind();
     // These have no bytes, whatever the header says; Go's reader, which made most images, sees it so too.
@@ -264,13 +276,13 @@ fn read(header: Header<'_>, own: u64, ahead: &mut Ahead) -> io::Result<Raw> {
     let (map, follows) = map(header, ahead)?;
     let mode = header.mode().ok_or_else(odd("has a malformed mode"))?;
     let time = header.mtime().ok_or_else(odd("has a malformed time"))?;
-    let entry = Entry {
+    let entry = LayerEntry {
         path: ahead.take_name(|| header.name())?,
-        kind: Kind::File,
+        kind: EntryKind::File,
         mode: u32::try_from(mode & 0o7777).unwrap_or_default(),
         uid: 0,
         gid: 0,
-        mtime: ahead.mtime.unwrap_or(Time { seconds: time.max(0), nanoseconds: 0 }),
+        mtime: ahead.mtime.unwrap_or(Timestamp { seconds: time.max(0), nanoseconds: 0 }),
         size: map.as_ref().map_or(stored, |map| map.size),
         link: ahead.take_link(header.link())?,
         device: Device::default(),
@@ -278,91 +290,115 @@ fn read(header: Header<'_>, own: u64, ahead: &mut Ahead) -> io::Result<Raw> {
     };
     let (owner, group) = (ahead.uid.or(header.uid()), ahead.gid.or(header.gid()));
     let has_holes = map.is_some();
-    Ok(Raw { kind, entry, owner, group, device: header.device(), stored, map, has_holes, follows })
+    Ok(RawEntry {
+        kind,
+        entry,
+        owner,
+        group,
+        device: header.device(),
+        stored,
+        map,
+        has_holes,
+        follows,
+    })
 }
 
 /// What a header and all in front of it say about holes.
-fn map(header: Header<'_>, ahead: &mut Ahead) -> io::Result<(Option<Map>, Follows)> {
+fn map(
+    header: Header<'_>,
+    ahead: &mut Extensions,
+) -> io::Result<(Option<SparseMap>, SparseMapLocation)> {
     let impossible = || invalid("has a file with impossible holes");
     let (size, extents, follows) = match (header.kind(), ahead.take_sparse()?) {
         (b'S', None) => {
             let (extents, more, size) = header.sparse().ok_or_else(impossible)?;
-            (size, extents, if more { Follows::Blocks } else { Follows::Nothing })
+            (
+                size,
+                extents,
+                if more { SparseMapLocation::Blocks } else { SparseMapLocation::Nothing },
+            )
         }
-        (0 | b'0' | b'7', Some(Sparse { size, extents: Some(extents), .. })) => {
-            (size, extents, Follows::Nothing)
+        (0 | b'0' | b'7', Some(PaxSparse { size, extents: Some(extents), .. })) => {
+            (size, extents, SparseMapLocation::Nothing)
         }
-        (0 | b'0' | b'7', Some(Sparse { size, extents: None, .. })) => {
-            (size, Vec::new(), Follows::Lines)
+        (0 | b'0' | b'7', Some(PaxSparse { size, extents: None, .. })) => {
+            (size, Vec::new(), SparseMapLocation::Lines)
         }
-        (_, None) => return Ok((None, Follows::Nothing)),
+        (_, None) => return Ok((None, SparseMapLocation::Nothing)),
         // Something that has no bytes, or says it twice.
         (_, Some(_)) => return Err(impossible()),
     };
-    let mut map = Map::new(size);
+    let mut map = SparseMap::new(size);
     map.extend(extents)?;
     Ok((Some(map), follows))
 }
 
+/// The kind that a tar header's type flag stands for. `is_old_directory`: a name that ends in a slash, without content.
+fn kind_of(type_flag: u8, is_old_directory: bool) -> io::Result<EntryKind> {
+    Ok(match type_flag {
+        // The oldest tars mark directories only by the slash.
+        0 | b'0' if is_old_directory => EntryKind::Directory,
+        0 | b'0' | b'7' | b'S' => EntryKind::File,
+        b'1' => EntryKind::Hardlink,
+        b'2' => EntryKind::Symlink,
+        b'3' => EntryKind::Character,
+        b'4' => EntryKind::Block,
+        b'5' => EntryKind::Directory,
+        b'6' => EntryKind::Fifo,
+        other => {
+            let reason = format!("has an entry of the unknown type '{}'", other.escape_ascii());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+    })
+}
+
 /// Gives an entry its kind, owner and clean names; `None` for what AUFS keeps for itself and nothing can be linked to.
-fn judge(raw: Raw) -> io::Result<Option<Entry>> {
+fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
     let (uid, gid) = (owner(raw.owner)?, owner(raw.group)?);
     let device = device(&raw)?;
-    let Raw { kind, entry, .. } = raw;
-    let mut entry = Entry { uid, gid, device, ..entry };
+    let RawEntry { kind, entry, .. } = raw;
+    let mut entry = LayerEntry { uid, gid, device, ..entry };
     let slash = entry.path.ends_with(b"/");
     if entry.path.len() > LONGEST_PATH || entry.link.len() > LONGEST_PATH {
         return Err(invalid("has a name that is too long"));
     }
     entry.path = clean(&entry.path);
-    entry.kind = match kind {
-        // The oldest tars know no other directories.
-        0 | b'0' if slash && entry.size == 0 => Kind::Directory,
-        0 | b'0' | b'7' | b'S' => Kind::File,
-        b'1' => Kind::Hardlink,
-        b'2' => Kind::Symlink,
-        b'3' => Kind::Character,
-        b'4' => Kind::Block,
-        b'5' => Kind::Directory,
-        b'6' => Kind::Fifo,
-        other => {
-            let why = format!("has an entry of the unknown type '{}'", other.escape_ascii());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
-    };
+    entry.kind = kind_of(kind, slash && entry.size == 0)?;
     match marker(split(&entry.path).1) {
-        Marker::None | Marker::Leftover => {}
-        Marker::Invalid => return Err(invalid("has a whiteout of nothing")),
-        Marker::Whiteout => {
-            entry.kind = Kind::Whiteout;
-            entry.path = hidden(&entry.path);
+        MarkerName::None | MarkerName::AufsMetadata => {}
+        MarkerName::Invalid => return Err(invalid("has a whiteout of nothing")),
+        MarkerName::Whiteout => {
+            entry.kind = EntryKind::Whiteout;
+            entry.path = whiteout_target(&entry.path);
         }
-        Marker::Opaque => {
-            entry.kind = Kind::Opaque;
+        MarkerName::Opaque => {
+            entry.kind = EntryKind::Opaque;
             entry.path = split(&entry.path).0.to_vec();
         }
     }
     if is_leftover(&entry.path)
-        && !matches!(entry.kind, Kind::File | Kind::Hardlink | Kind::Symlink)
+        && !matches!(entry.kind, EntryKind::File | EntryKind::Hardlink | EntryKind::Symlink)
     {
         return Ok(None);
     }
     match entry.kind {
-        Kind::Directory | Kind::Opaque => {}
+        EntryKind::Directory | EntryKind::Opaque => {}
         _ if entry.path.is_empty() => return Err(invalid("has a root that is no directory")),
-        Kind::Hardlink => {
+        EntryKind::Hardlink => {
             entry.link = clean(&entry.link);
             if entry.link.is_empty() {
                 return Err(invalid("has a hard link to a directory"));
             }
         }
-        Kind::Symlink if entry.link.is_empty() => return Err(invalid("has a link to nothing")),
+        EntryKind::Symlink if entry.link.is_empty() => {
+            return Err(invalid("has a link to nothing"));
+        }
         _ => {}
     }
-    if !matches!(entry.kind, Kind::Hardlink | Kind::Symlink) {
+    if !matches!(entry.kind, EntryKind::Hardlink | EntryKind::Symlink) {
         entry.link.clear();
     }
-    if entry.kind != Kind::File {
+    if entry.kind != EntryKind::File {
         entry.size = 0;
     }
     Ok(Some(entry))
@@ -374,7 +410,7 @@ fn owner(id: Option<i64>) -> io::Result<u32> {
     id.ok_or_else(|| invalid("has an owner that no system has"))
 }
 
-fn device(raw: &Raw) -> io::Result<Device> {
+fn device(raw: &RawEntry) -> io::Result<Device> {
     if !matches!(raw.kind, b'3' | b'4') {
         return Ok(Device::default());
     }
@@ -387,7 +423,7 @@ fn device(raw: &Raw) -> io::Result<Device> {
     Ok(Device { major: number(major, MAJORS)?, minor: number(minor, MINORS)? })
 }
 
-fn end(ahead: &Ahead) -> io::Result<Option<Raw>> {
+fn end(ahead: &Extensions) -> io::Result<Option<RawEntry>> {
     if ahead.is_empty() { Ok(None) } else { Err(invalid("ends after a header about nothing")) }
 }
 

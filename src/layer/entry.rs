@@ -2,7 +2,7 @@
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A regular file; its bytes follow.
     File,
     /// A directory.
@@ -25,7 +25,7 @@ pub enum Kind {
 
 /// A moment: seconds since 1970, never before, and nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Time {
+pub struct Timestamp {
     /// Whole seconds.
     pub seconds: i64,
     /// Nanoseconds of the next one.
@@ -43,12 +43,12 @@ pub struct Device {
 
 /// One entry. Names are bytes, as on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct LayerEntry {
     /// Where it is, from the root: neither a slash in front or at the end nor `.` or `..` are in it. Empty for the root.
     /// Of a whiteout what it hides, of an opaque marker the directory.
     pub path: Vec<u8>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Permissions with set-id and sticky bits, nothing else.
     pub mode: u32,
     /// Owner; never the number that means "nobody is to be changed".
@@ -56,7 +56,7 @@ pub struct Entry {
     /// Group; likewise.
     pub gid: u32,
     /// Last modification.
-    pub mtime: Time,
+    pub mtime: Timestamp,
     /// Bytes of the file, holes included; 0 for all else.
     pub size: u64,
     /// Of a symbolic link what it says, of a hard link the path of the other name, from the root.
@@ -67,7 +67,7 @@ pub struct Entry {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-impl Entry {
+impl LayerEntry {
     /// Whether AUFS kept it for itself: it is not shown, and only hard links of its own layer can lead to it.
     pub fn is_leftover(&self) -> bool {
         is_leftover(&self.path)
@@ -76,7 +76,7 @@ impl Entry {
 
 /// What the last part of a path means in a layer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Marker {
+pub(super) enum MarkerName {
     /// Nothing but itself.
     None,
     /// It hides its sibling of this length at the end of the name.
@@ -84,7 +84,7 @@ pub(super) enum Marker {
     /// It hides all of its siblings.
     Opaque,
     /// Something that AUFS keeps for itself, as [`is_leftover`] says.
-    Leftover,
+    AufsMetadata,
     /// It would hide the directory that it is in, or the one above.
     Invalid,
 }
@@ -94,13 +94,13 @@ const WHITEOUT: &[u8] = b".wh.";
 /// In front of the names that AUFS keeps for itself.
 const AUFS: &[u8] = b".wh..wh.";
 
-pub(super) fn marker(name: &[u8]) -> Marker {
+pub(super) fn marker(name: &[u8]) -> MarkerName {
     match name.strip_prefix(WHITEOUT) {
-        None => Marker::None,
-        Some(b".wh..opq") => Marker::Opaque,
-        Some(_) if name.starts_with(AUFS) => Marker::Leftover,
-        Some(b"" | b"." | b"..") => Marker::Invalid,
-        Some(_) => Marker::Whiteout,
+        None => MarkerName::None,
+        Some(b".wh..opq") => MarkerName::Opaque,
+        Some(_) if name.starts_with(AUFS) => MarkerName::AufsMetadata,
+        Some(b"" | b"." | b"..") => MarkerName::Invalid,
+        Some(_) => MarkerName::Whiteout,
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// What a marker of this clean path is about.
-pub(super) fn hidden(path: &[u8]) -> Vec<u8> {
+pub(super) fn whiteout_target(path: &[u8]) -> Vec<u8> {
     let (parent, name) = split(path);
     let mut hidden = parent.to_vec();
     if !hidden.is_empty() {
@@ -180,20 +180,20 @@ mod tests {
     #[test]
     fn only_the_last_part_is_a_marker() {
         for (name, wanted) in [
-            ("a", Marker::None),
-            ("a.wh.b", Marker::None),
-            (".wh.a", Marker::Whiteout),
-            (".wh..a", Marker::Whiteout),
-            (".wh..wh..opq", Marker::Opaque),
-            (".wh..wh.plnk", Marker::Leftover),
-            (".wh..wh..opq2", Marker::Leftover),
-            (".wh.", Marker::Invalid),
-            (".wh..", Marker::Invalid),
-            (".wh...", Marker::Invalid),
+            ("a", MarkerName::None),
+            ("a.wh.b", MarkerName::None),
+            (".wh.a", MarkerName::Whiteout),
+            (".wh..a", MarkerName::Whiteout),
+            (".wh..wh..opq", MarkerName::Opaque),
+            (".wh..wh.plnk", MarkerName::AufsMetadata),
+            (".wh..wh..opq2", MarkerName::AufsMetadata),
+            (".wh.", MarkerName::Invalid),
+            (".wh..", MarkerName::Invalid),
+            (".wh...", MarkerName::Invalid),
         ] {
             assert_eq!(marker(name.as_bytes()), wanted, "{name}");
         }
-        assert_eq!(hidden(b"a/.wh.b"), b"a/b");
-        assert_eq!(hidden(b".wh..b"), b".b");
+        assert_eq!(whiteout_target(b"a/.wh.b"), b"a/b");
+        assert_eq!(whiteout_target(b".wh..b"), b".b");
     }
 }

@@ -16,29 +16,31 @@ const CHECKSUM: Range<usize> = 148..156;
 pub(super) struct Header<'a>(&'a [u8]);
 
 /// What stands where a header should be.
-pub(super) enum Found<'a> {
+pub(super) enum HeaderBlock<'a> {
     Header(Header<'a>),
     /// The empty block that ends a tar.
-    Empty,
+    EndOfArchive,
     /// Something else.
-    Nothing,
+    Invalid,
 }
 
 impl<'a> Header<'a> {
-    pub(super) fn find(block: &'a [u8]) -> Found<'a> {
+    pub(super) fn parse(block: &'a [u8]) -> HeaderBlock<'a> {
         let header = Self(block);
         let all = |value: fn(u8) -> i64| block.iter().map(|&byte| value(byte)).sum::<i64>();
         let unsigned = all(i64::from);
         if unsigned == 0 {
-            return Found::Empty;
+            return HeaderBlock::EndOfArchive;
         }
         // The field of the sum itself counts as blank. Some old tars sum up signed bytes.
         let signed = all(|byte| i64::from(byte.cast_signed()));
         let field = header.field(CHECKSUM);
         let blank = 8 * i64::from(b' ') - field.iter().map(|&byte| i64::from(byte)).sum::<i64>();
         match number(field) {
-            Some(sum) if sum == unsigned + blank || sum == signed + blank => Found::Header(header),
-            _ => Found::Nothing,
+            Some(sum) if sum == unsigned + blank || sum == signed + blank => {
+                HeaderBlock::Header(header)
+            }
+            _ => HeaderBlock::Invalid,
         }
     }
 
@@ -186,9 +188,9 @@ mod tests {
                 |&byte: &u8| if signed { i64::from(byte.cast_signed()) } else { i64::from(byte) };
             let sum = block[..2].iter().map(value).sum::<i64>() + 8 * 32;
             block[CHECKSUM].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-            assert!(matches!(Header::find(&block), Found::Header(_)));
+            assert!(matches!(Header::parse(&block), HeaderBlock::Header(_)));
             block[3] ^= 1;
-            assert!(matches!(Header::find(&block), Found::Nothing));
+            assert!(matches!(Header::parse(&block), HeaderBlock::Invalid));
             block[3] ^= 1;
         }
     }

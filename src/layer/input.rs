@@ -6,13 +6,13 @@ use std::io::{self, BufRead};
 pub(super) const BLOCK: usize = 512;
 
 /// What is handed out in one piece even where the reader's buffer ends within.
-pub(super) const WHOLE: usize = 64 << 10;
+pub(super) const MAX_EXACT: usize = 64 << 10;
 
 /// How a reader passes over bytes that are not wanted; gives how many of them it passed, 0 only at its end.
 pub(crate) type Pass<R> = fn(&mut R, u64) -> io::Result<u64>;
 
 #[derive(Debug)]
-pub(super) struct Input<R> {
+pub(super) struct BlockReader<R> {
     reader: R,
     pass: Pass<R>,
     /// Bytes that were consumed.
@@ -23,12 +23,12 @@ pub(super) struct Input<R> {
     carry: Vec<u8>,
 }
 
-impl<R: BufRead> Input<R> {
+impl<R: BufRead> BlockReader<R> {
     pub(super) fn new(reader: R) -> Self {
         Self::passing(reader, read_over)
     }
 
-    /// As [`Input::new`], for a reader with a cheaper way to pass over bytes than reading them.
+    /// As [`BlockReader::new`], for a reader with a cheaper way to pass over bytes than reading them.
     pub(super) fn passing(reader: R, pass: Pass<R>) -> Self {
         Self { reader, pass, consumed: 0, lent: 0, carry: Vec::new() }
     }
@@ -39,11 +39,11 @@ impl<R: BufRead> Input<R> {
     }
 
     pub(super) fn into_reader(mut self) -> R {
-        self.give_back();
+        self.release();
         self.reader
     }
 
-    fn give_back(&mut self) {
+    fn release(&mut self) {
         let lent = std::mem::take(&mut self.lent);
         self.reader.consume(lent);
         self.consumed += lent as u64;
@@ -51,7 +51,7 @@ impl<R: BufRead> Input<R> {
 
     /// The reader's buffer, not empty unless all is read.
     fn buffer(&mut self) -> io::Result<&[u8]> {
-        self.give_back();
+        self.release();
         loop {
             match self.reader.fill_buf() {
                 // Not returned from within: the borrow checker would hold it borrowed on all ways.
@@ -68,8 +68,8 @@ impl<R: BufRead> Input<R> {
         Ok(self.buffer()?.is_empty())
     }
 
-    /// Exactly so many bytes, at most [`WHOLE`].
-    pub(super) fn whole(&mut self, length: usize) -> io::Result<&[u8]> {
+    /// Exactly so many bytes, at most [`MAX_EXACT`].
+    pub(super) fn read_exact(&mut self, length: usize) -> io::Result<&[u8]> {
         if self.buffer()?.len() >= length {
             self.lent = length;
             return Ok(self.reader.fill_buf()?.get(..length).unwrap_or_default());
@@ -85,7 +85,7 @@ impl<R: BufRead> Input<R> {
             carry.extend_from_slice(part);
             self.lent = part.len();
         }
-        self.give_back();
+        self.release();
         self.carry = carry;
         Ok(&self.carry)
     }
@@ -93,7 +93,7 @@ impl<R: BufRead> Input<R> {
     /// The next bytes of `length`: all where that is little, else what comes at once.
     pub(super) fn piece(&mut self, length: u64) -> io::Result<&[u8]> {
         match usize::try_from(length) {
-            Ok(length) if length <= WHOLE => self.whole(length),
+            Ok(length) if length <= MAX_EXACT => self.read_exact(length),
             length => {
                 let length = length.unwrap_or(usize::MAX);
                 let available = self.buffer()?.len().min(length);
@@ -117,7 +117,7 @@ impl<R: BufRead> Input<R> {
 
     /// Skips so many bytes, or all that are left; tells how many.
     fn skipped(&mut self, length: u64) -> io::Result<u64> {
-        self.give_back();
+        self.release();
         let mut left = length;
         while left > 0 {
             let passed = (self.pass)(&mut self.reader, left)?;
@@ -167,12 +167,12 @@ mod tests {
 
     #[test]
     fn pieces_are_the_same_wherever_the_buffer_ends() {
-        let bytes: Vec<u8> = (0..=255).cycle().take(3 * WHOLE).collect();
-        for capacity in [1, 7, 512, 1000, 4 * WHOLE] {
-            let mut input = Input::new(BufReader::with_capacity(capacity, &bytes[..]));
-            assert_eq!(input.whole(BLOCK).unwrap(), &bytes[..BLOCK]);
+        let bytes: Vec<u8> = (0..=255).cycle().take(3 * MAX_EXACT).collect();
+        for capacity in [1, 7, 512, 1000, 4 * MAX_EXACT] {
+            let mut input = BlockReader::new(BufReader::with_capacity(capacity, &bytes[..]));
+            assert_eq!(input.read_exact(BLOCK).unwrap(), &bytes[..BLOCK]);
             input.skip(100).unwrap();
-            assert_eq!(input.whole(1000).unwrap(), &bytes[612..1612]);
+            assert_eq!(input.read_exact(1000).unwrap(), &bytes[612..1612]);
             assert_eq!(input.position(), 1612);
             let (mut at, end) = (1612, bytes.len() - 5);
             while at < end {
@@ -180,7 +180,7 @@ mod tests {
                 assert_eq!(piece, &bytes[at..at + piece.len()]);
                 at += piece.len();
             }
-            assert!(input.whole(6).is_err() && input.skip(1).is_err());
+            assert!(input.read_exact(6).is_err() && input.skip(1).is_err());
             assert!(input.is_at_end().unwrap());
         }
     }

@@ -5,7 +5,7 @@
 use std::io::{self, BufRead};
 use std::ops::Range;
 
-use super::entries::{Entries, Raw};
+use super::entries::{Entries, RawEntry};
 
 /// An entry of a tar that is not extracted.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +37,9 @@ impl<R: BufRead> Entries<R> {
     /// # Errors
     /// As [`Entries::next_entry`].
     pub(crate) fn next_located(&mut self) -> io::Result<Option<Located>> {
-        let Some(Raw { kind, entry, stored, has_holes, .. }) = self.raw()? else { return Ok(None) };
+        let Some(RawEntry { kind, entry, stored, has_holes, .. }) = self.next_raw()? else {
+            return Ok(None);
+        };
         let content = match kind {
             _ if has_holes => Content::Sparse,
             0 | b'0' if entry.path.ends_with(b"/") && stored == 0 => Content::Directory,

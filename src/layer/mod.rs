@@ -15,11 +15,11 @@
 //! # }
 //! ```
 
-mod ahead;
 mod decompress;
 mod diff_id;
 mod entries;
 mod entry;
+mod extensions;
 mod gzip;
 mod header;
 mod input;
@@ -35,10 +35,10 @@ mod write;
 mod zstd_frames;
 
 pub(crate) use self::decompress::is_unsupported;
-pub use self::decompress::{Compression, Inflation, decompress, decompress_among};
-pub use self::diff_id::DiffId;
-pub use self::entries::{Entries, Limits};
-pub use self::entry::{Device, Entry, Kind, Time};
+pub use self::decompress::{BombGuard, Compression, decompress, decompress_with_guard};
+pub use self::diff_id::DiffIdReader;
+pub use self::entries::{Entries, EntryLimits};
+pub use self::entry::{Device, EntryKind, LayerEntry, Timestamp};
 pub(crate) use self::entry::{is_leftover, split};
 pub(crate) use self::leftovers::{Leftover, Leftovers};
 pub(crate) use self::located::{Content, Located};

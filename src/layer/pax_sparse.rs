@@ -12,7 +12,7 @@ const DIGITS: u32 = 19;
 
 /// What the records of one entry say, as it is read.
 #[derive(Debug, Default)]
-pub(super) struct Records {
+pub(super) struct SparseRecords {
     major: Option<u64>,
     minor: Option<u64>,
     name: Option<Vec<u8>>,
@@ -20,21 +20,21 @@ pub(super) struct Records {
     count: Option<u64>,
     /// Offsets and lengths, one after the other.
     numbers: Vec<u64>,
-    form: Option<Form>,
+    form: Option<SparseFormat>,
 }
 
 /// Where the map is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum SparseFormat {
     /// 0.0.
-    Records,
+    V0_0,
     /// 0.1.
-    Record,
+    V0_1,
 }
 
 /// A file with holes, as its records say.
 #[derive(Debug)]
-pub(super) struct Sparse {
+pub(super) struct PaxSparse {
     /// Its name, where the header has another one for readers that know nothing of holes.
     pub(super) name: Option<Vec<u8>>,
     /// Bytes of the file, holes included.
@@ -43,7 +43,7 @@ pub(super) struct Sparse {
     pub(super) extents: Option<Vec<Extent>>,
 }
 
-impl Records {
+impl SparseRecords {
     /// Reads a record by its key without `GNU.sparse.`.
     pub(super) fn read(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
         match key {
@@ -56,7 +56,7 @@ impl Records {
             b"offset" if self.numbers.len().is_multiple_of(2) => self.one(value),
             b"numbytes" if !self.numbers.len().is_multiple_of(2) => self.one(value),
             b"map" if self.form.is_none() => {
-                self.form = Some(Form::Record);
+                self.form = Some(SparseFormat::V0_1);
                 let numbers = value.split(|&byte| byte == b',').filter(|_| !value.is_empty());
                 numbers.take(2 * MOST + 1).try_for_each(|number| self.push(number))
             }
@@ -65,7 +65,7 @@ impl Records {
     }
 
     fn one(&mut self, value: &[u8]) -> io::Result<()> {
-        if *self.form.get_or_insert(Form::Records) != Form::Records {
+        if *self.form.get_or_insert(SparseFormat::V0_0) != SparseFormat::V0_0 {
             return Err(impossible());
         }
         self.push(value)
@@ -80,13 +80,13 @@ impl Records {
     }
 
     /// What all of them say together.
-    pub(super) fn judge(self) -> io::Result<Sparse> {
+    pub(super) fn judge(self) -> io::Result<PaxSparse> {
         let Self { major, minor, name, size, count, numbers, form } = self;
         let in_front = match (major, minor, form) {
             (Some(1), Some(0), None) => true,
             (None, None, Some(_))
-            | (Some(0), Some(0), Some(Form::Records))
-            | (Some(0), Some(1), Some(Form::Record)) => false,
+            | (Some(0), Some(0), Some(SparseFormat::V0_0))
+            | (Some(0), Some(1), Some(SparseFormat::V0_1)) => false,
             // Without any stretch there is no record of one.
             (None, None, None) if count == Some(0) => false,
             _ => return Err(invalid("has a file with holes in a form that is not known")),
@@ -94,28 +94,28 @@ impl Records {
         let size = size.ok_or_else(impossible)?;
         if in_front {
             return match count {
-                None => Ok(Sparse { name, size, extents: None }),
+                None => Ok(PaxSparse { name, size, extents: None }),
                 Some(_) => Err(impossible()),
             };
         }
         if count.and_then(|count| count.checked_mul(2)) != Some(numbers.len() as u64) {
             return Err(impossible());
         }
-        Ok(Sparse { name, size, extents: Some(pairs(&numbers)) })
+        Ok(PaxSparse { name, size, extents: Some(pairs(&numbers)) })
     }
 }
 
 /// The map in front of the bytes, read block by block: how many stretches, then offset and length of each, a line for
 /// every number.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct SparseMapParser {
     numbers: Vec<u64>,
     /// The number that has begun, and its digits.
     number: u64,
     digits: u32,
 }
 
-impl Lines {
+impl SparseMapParser {
     /// Reads on; gives the stretches when that was the last block of them.
     pub(super) fn read(&mut self, block: &[u8]) -> io::Result<Option<Vec<Extent>>> {
         for &byte in block {
@@ -174,8 +174,8 @@ fn impossible() -> io::Error {
 mod tests {
     use super::*;
 
-    fn judge(records: &str) -> Result<Sparse, String> {
-        let mut read = Records::default();
+    fn judge(records: &str) -> Result<PaxSparse, String> {
+        let mut read = SparseRecords::default();
         for record in records.split_whitespace() {
             let (key, value) = record.split_once('=').unwrap();
             read.read(key.as_bytes(), value.as_bytes()).map_err(|error| error.to_string())?;
@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Option<Vec<Extent>>, String> {
-        let mut lines = Lines::default();
+        let mut lines = SparseMapParser::default();
         let mut bytes = text.as_bytes().to_vec();
         bytes.resize(bytes.len().next_multiple_of(512), 0);
         for block in bytes.chunks(512) {

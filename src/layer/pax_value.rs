@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::entry::Time;
+use super::entry::Timestamp;
 use super::invalid::invalid;
 
 pub(super) fn name(value: &[u8]) -> io::Result<Vec<u8>> {
@@ -21,7 +21,7 @@ pub(super) fn number(value: &[u8]) -> io::Result<i64> {
 }
 
 /// `1700000000.25`; what is before 1970 is 1970.
-pub(super) fn time(value: &[u8]) -> io::Result<Time> {
+pub(super) fn time(value: &[u8]) -> io::Result<Timestamp> {
     let (value, before_1970) = match value.strip_prefix(b"-") {
         Some(value) => (value, true),
         None => (value, false),
@@ -35,5 +35,5 @@ pub(super) fn time(value: &[u8]) -> io::Result<Time> {
     }
     digits.resize(9, b'0');
     let nanoseconds = number(&digits)?.try_into().unwrap_or_default();
-    Ok(if before_1970 { Time::default() } else { Time { seconds, nanoseconds } })
+    Ok(if before_1970 { Timestamp::default() } else { Timestamp { seconds, nanoseconds } })
 }

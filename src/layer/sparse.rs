@@ -19,13 +19,13 @@ pub(super) struct Extent {
 
 /// How a sparse file is stored, read and judged.
 #[derive(Debug)]
-pub(super) struct Map {
+pub(super) struct SparseMap {
     pub(super) extents: Vec<Extent>,
     /// Bytes of the file, holes included.
     pub(super) size: u64,
 }
 
-impl Map {
+impl SparseMap {
     pub(super) fn new(size: u64) -> Self {
         Self { extents: Vec::new(), size }
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     fn judge(extents: &[(u64, u64)], size: u64, stored: u64) -> Result<(), String> {
-        let mut map = Map::new(size);
+        let mut map = SparseMap::new(size);
         let extents = extents.iter().map(|&(offset, length)| Extent { offset, length }).collect();
         map.extend(extents).and_then(|()| map.judge(stored)).map_err(|error| error.to_string())
     }

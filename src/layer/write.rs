@@ -1,7 +1,7 @@
 //! An entry as a tar has it: the block in front of its bytes, after a PAX header where that block cannot say all of it.
 //! The same entry gives the same bytes. Spec: POSIX `pax`, "ustar Interchange Format" and "Extended Header".
 
-use super::entry::{Entry, Kind};
+use super::entry::{EntryKind, LayerEntry};
 use super::input::BLOCK;
 
 /// Bytes of the field for a name, and of that for what a link says.
@@ -12,10 +12,10 @@ const PREFIX: usize = 155;
 
 /// What stands in front of the bytes of an entry, which are padded to whole blocks; nothing for a whiteout or an opaque
 /// marker, which are no files.
-pub fn header(entry: &Entry) -> Vec<u8> {
+pub fn header(entry: &LayerEntry) -> Vec<u8> {
     let Some(kind) = type_flag(entry.kind) else { return Vec::new() };
     let name = name(entry);
-    let mut pax = Pax::default();
+    let mut pax = PaxWriter::default();
     let (prefix, own) = split(&name).unwrap_or_else(|| {
         pax.record(b"path", &name);
         (b"", name.get(..NAME).unwrap_or_default())
@@ -36,7 +36,7 @@ pub fn header(entry: &Entry) -> Vec<u8> {
         pax.record(&[b"SCHILY.xattr.", &key[..]].concat(), value);
     }
     let mut bytes = pax.into_entry();
-    Block {
+    UstarHeader {
         name: own,
         mode: entry.mode,
         uid,
@@ -52,25 +52,25 @@ pub fn header(entry: &Entry) -> Vec<u8> {
     bytes
 }
 
-fn type_flag(kind: Kind) -> Option<u8> {
+fn type_flag(kind: EntryKind) -> Option<u8> {
     Some(match kind {
-        Kind::File => b'0',
-        Kind::Hardlink => b'1',
-        Kind::Symlink => b'2',
-        Kind::Character => b'3',
-        Kind::Block => b'4',
-        Kind::Directory => b'5',
-        Kind::Fifo => b'6',
-        Kind::Whiteout | Kind::Opaque => return None,
+        EntryKind::File => b'0',
+        EntryKind::Hardlink => b'1',
+        EntryKind::Symlink => b'2',
+        EntryKind::Character => b'3',
+        EntryKind::Block => b'4',
+        EntryKind::Directory => b'5',
+        EntryKind::Fifo => b'6',
+        EntryKind::Whiteout | EntryKind::Opaque => return None,
     })
 }
 
-fn name(entry: &Entry) -> Vec<u8> {
+fn name(entry: &LayerEntry) -> Vec<u8> {
     let mut name = entry.path.clone();
     if name.is_empty() {
         name.push(b'.');
     }
-    if entry.kind == Kind::Directory {
+    if entry.kind == EntryKind::Directory {
         name.push(b'/');
     }
     name
@@ -104,9 +104,9 @@ fn device(number: u32) -> Vec<u8> {
 
 /// Records about the entry that follows.
 #[derive(Default)]
-struct Pax(Vec<u8>);
+struct PaxWriter(Vec<u8>);
 
-impl Pax {
+impl PaxWriter {
     fn record(&mut self, key: &[u8], value: &[u8]) {
         // Space, equals sign and newline; the length counts itself.
         let rest = key.len() + value.len() + 3;
@@ -135,7 +135,7 @@ impl Pax {
             return bytes;
         }
         let zero = |width| octal(0, width).unwrap_or_default();
-        Block {
+        UstarHeader {
             name: b"././@PaxHeader",
             mode: 0o644,
             uid: zero(8),
@@ -155,7 +155,7 @@ impl Pax {
 }
 
 /// The fields of a header.
-struct Block<'a> {
+struct UstarHeader<'a> {
     name: &'a [u8],
     mode: u32,
     uid: Vec<u8>,
@@ -168,7 +168,7 @@ struct Block<'a> {
     prefix: &'a [u8],
 }
 
-impl Block<'_> {
+impl UstarHeader<'_> {
     fn write(&self, into: &mut Vec<u8>) {
         let [major, minor] = &self.device;
         let mode = octal(self.mode.into(), 8).unwrap_or_default();
@@ -214,25 +214,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::layer::{Device, Entries, Limits, Time};
+    use crate::layer::{Device, Entries, EntryLimits, Timestamp};
 
-    fn read_back(entry: &Entry) -> Entry {
+    fn read_back(entry: &LayerEntry) -> LayerEntry {
         let mut tar = header(entry);
         assert_eq!(tar.len() % BLOCK, 0);
         let size = usize::try_from(entry.size.min(1 << 20)).unwrap();
         tar.resize(tar.len() + size.next_multiple_of(BLOCK), 0);
-        let read = Entries::new(&tar[..], Limits::default()).next_entry();
+        let read = Entries::new(&tar[..], EntryLimits::default()).next_entry();
         read.unwrap_or_else(|error| panic!("{error}: {entry:?}")).unwrap()
     }
 
-    fn plain(kind: Kind, path: &[u8]) -> Entry {
-        Entry {
+    fn plain(kind: EntryKind, path: &[u8]) -> LayerEntry {
+        LayerEntry {
             path: path.to_vec(),
             kind,
             mode: 0o644,
             uid: 0,
             gid: 0,
-            mtime: Time::default(),
+            mtime: Timestamp::default(),
             size: 0,
             link: Vec::new(),
             device: Device::default(),
@@ -254,14 +254,14 @@ mod tests {
             (vec![b'n'; 1000], 4),
         ] {
             let path = path.strip_suffix(b"/").unwrap_or(&path).to_vec();
-            let entry = plain(Kind::File, &path);
+            let entry = plain(EntryKind::File, &path);
             assert_eq!(header(&entry).len(), blocks * BLOCK, "{}", path.escape_ascii());
             assert_eq!(read_back(&entry), entry);
-            let link = Entry { link: path.clone(), ..plain(Kind::Symlink, &path) };
+            let link = LayerEntry { link: path.clone(), ..plain(EntryKind::Symlink, &path) };
             assert_eq!(read_back(&link), link);
         }
         for (length, blocks) in [(0, 1), (99, 1), (100, 3)] {
-            let entry = plain(Kind::Directory, &vec![b'n'; length]);
+            let entry = plain(EntryKind::Directory, &vec![b'n'; length]);
             assert_eq!(header(&entry).len(), blocks * BLOCK, "{length}");
             assert_eq!(read_back(&entry), entry);
         }
@@ -269,12 +269,12 @@ mod tests {
 
     #[test]
     fn numbers_beyond_their_fields_have_records() {
-        let largest = Entry {
+        let largest = LayerEntry {
             uid: u32::MAX - 1,
             gid: 0o7_777_777,
             size: 8 << 30,
-            mtime: Time { seconds: i64::MAX, nanoseconds: 100 },
-            ..plain(Kind::File, b"a")
+            mtime: Timestamp { seconds: i64::MAX, nanoseconds: 100 },
+            ..plain(EntryKind::File, b"a")
         };
         let found = header(&largest);
         let text = String::from_utf8_lossy(&found);
@@ -286,18 +286,18 @@ mod tests {
         assert!(!text.contains(" gid="));
         assert_eq!(read_back(&largest), largest);
         let device = Device { major: (1 << 12) - 1, minor: (1 << 20) - 1 };
-        let node = Entry { device, ..plain(Kind::Block, b"a") };
+        let node = LayerEntry { device, ..plain(EntryKind::Block, b"a") };
         assert_eq!(read_back(&node), node);
     }
 
     #[test]
     fn what_is_no_file_has_none() {
-        assert!(header(&plain(Kind::Whiteout, b"a")).is_empty());
-        assert!(header(&plain(Kind::Opaque, b"")).is_empty());
+        assert!(header(&plain(EntryKind::Whiteout, b"a")).is_empty());
+        assert!(header(&plain(EntryKind::Opaque, b"")).is_empty());
     }
 
-    fn kinds() -> impl Strategy<Value = Kind> {
-        use Kind::{Block, Character, Directory, Fifo, File, Hardlink, Symlink};
+    fn kinds() -> impl Strategy<Value = EntryKind> {
+        use EntryKind::{Block, Character, Directory, Fifo, File, Hardlink, Symlink};
         proptest::sample::select(vec![File, Directory, Symlink, Hardlink, Character, Block, Fifo])
     }
 
@@ -313,14 +313,14 @@ mod tests {
             xattrs in proptest::collection::btree_map("user\\.[a-z]{1,9}", proptest::collection::vec(any::<u8>(), 0..600), 0..3),
         ) {
             let (mode, uid, gid, major, minor) = numbers;
-            let is_node = matches!(kind, Kind::Character | Kind::Block);
-            let entry = Entry {
+            let is_node = matches!(kind, EntryKind::Character | EntryKind::Block);
+            let entry = LayerEntry {
                 mode,
                 uid: uid.min(u32::MAX - 1),
                 gid: gid.min(u32::MAX - 1),
-                mtime: Time { seconds: time.0, nanoseconds: time.1 },
-                size: if kind == Kind::File { size } else { 0 },
-                link: if matches!(kind, Kind::Symlink | Kind::Hardlink) { link.into_bytes() } else { Vec::new() },
+                mtime: Timestamp { seconds: time.0, nanoseconds: time.1 },
+                size: if kind == EntryKind::File { size } else { 0 },
+                link: if matches!(kind, EntryKind::Symlink | EntryKind::Hardlink) { link.into_bytes() } else { Vec::new() },
                 device: if is_node { Device { major, minor } } else { Device::default() },
                 xattrs: xattrs.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect(),
                 ..plain(kind, path.as_bytes())

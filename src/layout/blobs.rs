@@ -11,10 +11,10 @@ use futures_util::stream;
 use rustix::fs::OFlags;
 use rustix::io::{Errno, pread, retry_on_intr};
 
-use super::failed;
+use super::io_error;
 use crate::content::ByteStream;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
 /// What is read at once, in bytes: larger pieces fall out of the processor's cache before they are hashed.
 pub(super) const PIECE: usize = 256 << 10;
@@ -23,13 +23,13 @@ pub(super) const PIECE: usize = 256 << 10;
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] for algorithms other than those that can be verified: their text proves nothing.
-pub(super) fn path_of(root: &Path, digest: &Digest) -> Result<PathBuf> {
+pub(super) fn blob_path(root: &Path, digest: &Digest) -> Result<PathBuf> {
     digest.algorithm()?;
     Ok(root.join("blobs").join(digest.algorithm_name()).join(digest.encoded()))
 }
 
 /// `ingest/sha256-<hex>`.
-pub(super) fn partial_path_of(root: &Path, digest: &Digest) -> Result<PathBuf> {
+pub(super) fn partial_path(root: &Path, digest: &Digest) -> Result<PathBuf> {
     digest.algorithm()?;
     Ok(root.join("ingest").join(format!("{}-{}", digest.algorithm_name(), digest.encoded())))
 }
@@ -47,15 +47,15 @@ pub(super) fn open_inside(root: &Path, name: &str) -> Result<io::Result<File>> {
     if !matches!(&opened, Err(error) if is_link(error)) {
         return Ok(opened);
     }
-    let leads_to = |path: &Path| path.canonicalize().map_err(|error| failed("open", path, error));
+    let leads_to = |path: &Path| path.canonicalize().map_err(|error| io_error("open", path, error));
     let (inside, file) = (leads_to(root)?, leads_to(&path)?);
     if file.starts_with(inside) {
         return Ok(open_regular(&file));
     }
     Err(Error::new(ErrorKind::Store, "layout")
         .at(path.display().to_string())
-        .because("is a symbolic link that leads out of the layout")
-        .about(Matter::LinkOutOfLayout))
+        .with_reason("is a symbolic link that leads out of the layout")
+        .with_detail(ErrorDetail::LinkOutOfLayout))
 }
 
 /// Whether a file was not opened because it is a link.
@@ -81,30 +81,30 @@ fn open_flagged(path: &Path, options: &mut OpenOptions, more: OFlags) -> io::Res
 
 /// `ingest/sha256-<hex>.<size>`: of a blob of which more has arrived than it is said to have.
 pub(super) fn partial_path_of_size(root: &Path, digest: &Digest, size: u64) -> Result<PathBuf> {
-    Ok(partial_path_of(root, digest)?.with_extension(size.to_string()))
+    Ok(partial_path(root, digest)?.with_extension(size.to_string()))
 }
 
 /// Whether another tool keeps something here under a digest that rpull cannot verify.
-pub(super) fn is_there_unverifiable(root: &Path, digest: &Digest) -> bool {
+pub(super) fn exists_unverifiable(root: &Path, digest: &Digest) -> bool {
     root.join("blobs").join(digest.algorithm_name()).join(digest.encoded()).exists()
 }
 
 /// Size of the blob; `None` where it is not there.
-pub(super) fn size_of(root: &Path, digest: &Digest) -> Result<Option<u64>> {
-    length(&path_of(root, digest)?)
+pub(super) fn blob_size(root: &Path, digest: &Digest) -> Result<Option<u64>> {
+    length(&blob_path(root, digest)?)
 }
 
 /// Bytes of the blob that have arrived but are not verified.
 pub(super) fn partial_size_of(root: &Path, digest: &Digest) -> Result<u64> {
-    Ok(length(&partial_path_of(root, digest)?)?.unwrap_or(0))
+    Ok(length(&partial_path(root, digest)?)?.unwrap_or(0))
 }
 
 pub(super) fn length(path: &Path) -> Result<Option<u64>> {
     match path.symlink_metadata() {
         Ok(found) if found.is_file() => Ok(Some(found.len())),
-        Ok(_) => Err(failed("open", path, io::Error::other("is not a regular file"))),
+        Ok(_) => Err(io_error("open", path, io::Error::other("is not a regular file"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed("open", path, error)),
+        Err(error) => Err(io_error("open", path, error)),
     }
 }
 
@@ -122,11 +122,11 @@ pub(super) fn open_own(root: &Path, digest: &Digest) -> Result<File> {
 }
 
 fn open_blob(root: &Path, digest: &Digest, flags: OFlags) -> Result<File> {
-    let path = path_of(root, digest)?;
+    let path = blob_path(root, digest)?;
     let lacks = |why: &str| {
         Error::new(ErrorKind::NotFound, format!("blob {digest}"))
             .at(root.display().to_string())
-            .because(why)
+            .with_reason(why)
     };
     open_flagged(&path, OpenOptions::new().read(true), flags).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound if path.is_symlink() => {
@@ -134,25 +134,25 @@ fn open_blob(root: &Path, digest: &Digest, flags: OFlags) -> Result<File> {
         }
         io::ErrorKind::NotFound => lacks("not in the store"),
         _ if is_link(&error) && flags.contains(OFlags::NOFOLLOW) => {
-            failed("open", &path, io::Error::other("is a symbolic link"))
+            io_error("open", &path, io::Error::other("is a symbolic link"))
         }
-        _ => failed("open", &path, error),
+        _ => io_error("open", &path, error),
     })
 }
 
 /// The whole of a small blob, not verified.
 ///
 /// # Errors
-/// [`ErrorKind::Document`] where it has more than `limit` bytes.
+/// [`ErrorKind::InvalidDocument`] where it has more than `limit` bytes.
 pub(super) fn read(root: &Path, digest: &Digest, limit: u64) -> Result<Bytes> {
     let file = open(root, digest)?;
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed("read", root, error))?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| io_error("read", root, error))?;
     if bytes.len() as u64 > limit {
         let why = format!("larger than {limit} bytes, the limit");
-        return Err(Error::new(ErrorKind::Document, format!("blob {digest}"))
+        return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
             .at(root.display().to_string())
-            .because(why));
+            .with_reason(why));
     }
     Ok(bytes.into())
 }
@@ -162,7 +162,7 @@ pub(super) fn stream(file: File, path: PathBuf, range: Range<u64>) -> ByteStream
     Box::pin(stream::try_unfold((file, path, range), |(file, path, mut range)| async move {
         // Reading a file never waits, so without this other tasks would.
         tokio::task::consume_budget().await;
-        let piece = read_at(&file, &range).map_err(|error| failed("read", &path, error))?;
+        let piece = read_at(&file, &range).map_err(|error| io_error("read", &path, error))?;
         range.start += piece.len() as u64;
         Ok((!piece.is_empty()).then_some((piece, (file, path, range))))
     }))

@@ -1,10 +1,10 @@
 //! Finds images by the ids that people see: digests of documents and of configs, or the beginning of one.
 
-use super::{Entry, Layout};
-use crate::content::Name;
+use super::{IndexEntry, Layout};
+use crate::content::ImageName;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::{Document, ParsedDocument};
 use crate::error::Result;
 use crate::image_id::ImageId;
 
@@ -14,7 +14,7 @@ pub struct Identified {
     /// Digest of its document.
     pub digest: Digest,
     /// What to ask the layout for.
-    pub name: Name,
+    pub name: ImageName,
     /// Its names; empty where it has none, or is one platform of others.
     pub names: Vec<String>,
     /// The names of what it is one platform of, where it has no entry of its own.
@@ -27,7 +27,7 @@ impl Layout {
     pub fn by_id(&self, id: &ImageId) -> Result<Vec<Identified>> {
         let mut found = Vec::new();
         for entry in self.entries()? {
-            let document = self.described(&entry.descriptor).ok();
+            let document = self.read_document(&entry.descriptor).ok();
             let own = id.is_of(&entry.digest()) || id.is_of(&entry.descriptor.digest);
             if own || document.as_ref().is_some_and(|document| has_config(document, id)) {
                 add(&mut found, entry_image(&entry));
@@ -35,7 +35,7 @@ impl Layout {
             }
             for child in document.iter().flat_map(children) {
                 let has_it = |document: Document| has_config(&document, id);
-                if id.is_of(&child.digest) || self.described(child).is_ok_and(has_it) {
+                if id.is_of(&child.digest) || self.read_document(child).is_ok_and(has_it) {
                     add(&mut found, child_image(&entry, child));
                 }
             }
@@ -44,16 +44,21 @@ impl Layout {
     }
 }
 
-fn entry_image(entry: &Entry) -> Identified {
+fn entry_image(entry: &IndexEntry) -> Identified {
     let digest = entry.descriptor.digest.clone();
     let called = entry.names.first().cloned().unwrap_or_else(|| digest.to_string());
-    Identified { digest, name: Name::Ref(called), names: entry.names.clone(), within: Vec::new() }
+    Identified {
+        digest,
+        name: ImageName::Layout(called),
+        names: entry.names.clone(),
+        within: Vec::new(),
+    }
 }
 
-fn child_image(entry: &Entry, child: &Descriptor) -> Identified {
+fn child_image(entry: &IndexEntry, child: &Descriptor) -> Identified {
     let digest = child.digest.clone();
     let within = entry.names.first().cloned().into_iter().collect();
-    Identified { name: Name::Digest(digest.clone()), digest, names: Vec::new(), within }
+    Identified { name: ImageName::Digest(digest.clone()), digest, names: Vec::new(), within }
 }
 
 /// One image can have many names, and be a part of many others; as an image of its own it is a part of none.
@@ -62,7 +67,7 @@ fn add(found: &mut Vec<Identified>, new: Identified) {
         found.push(new);
         return;
     };
-    let is_entry = |image: &Identified| matches!(image.name, Name::Ref(_));
+    let is_entry = |image: &Identified| matches!(image.name, ImageName::Layout(_));
     match (is_entry(held), is_entry(&new)) {
         (true, false) => {}
         (false, true) => *held = new,
@@ -78,14 +83,14 @@ fn add(found: &mut Vec<Identified>, new: Identified) {
 
 fn has_config(document: &Document, id: &ImageId) -> bool {
     match document.content() {
-        Content::Manifest(manifest) => id.is_of(&manifest.config.digest),
+        ParsedDocument::Manifest(manifest) => id.is_of(&manifest.config.digest),
         _ => false,
     }
 }
 
 fn children(document: &Document) -> &[Descriptor] {
     match document.content() {
-        Content::Index(index) => &index.manifests,
+        ParsedDocument::Index(index) => &index.manifests,
         _ => &[],
     }
 }

@@ -10,10 +10,10 @@ use rustix::fs::{Access, access};
 use serde::Deserialize;
 
 use super::prune::files;
-use super::{LayoutOptions, blobs, failed, index, sync_folder};
+use super::{LayoutOptions, blobs, index, io_error, sync_dir};
 use crate::document::EMPTY_INDEX;
-use crate::error::{Error, ErrorKind, Matter, Result};
-use crate::lock::{self, Mode, Waiting};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::lock::{self, LockMode, LockWait};
 
 const MARKER: &str = "oci-layout";
 
@@ -24,12 +24,12 @@ const VERSION: &str = "1.0.0";
 const MARKER_LIMIT: u64 = 64 << 10;
 
 /// What a making that was cut off can have left behind.
-const OWN: [&str; 7] =
+const INIT_LEFTOVERS: [&str; 7] =
     ["blobs", "ingest", "unsynced", "index.json", "index.json.new", MARKER, "oci-layout.new"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Marker {
+struct OciLayoutFile {
     image_layout_version: String,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn check(root: &Path) -> Result<()> {
         Err(error) if error.kind() == Io::NotFound && !root.exists() => {
             Err(Error::new(ErrorKind::NotFound, "layout")
                 .at(root.display().to_string())
-                .because("does not exist"))
+                .with_reason("does not exist"))
         }
         // Another process has just made it.
         Err(error) if error.kind() == Io::NotFound && path.exists() => check(root),
@@ -53,26 +53,28 @@ pub(super) fn check(root: &Path) -> Result<()> {
         {
             Err(Error::new(ErrorKind::NotFound, "layout")
                 .at(root.display().to_string())
-                .because("is empty"))
+                .with_reason("is empty"))
         }
         Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {
             Err(Error::new(ErrorKind::Store, "layout")
                 .at(root.display().to_string())
-                .because("is not an OCI image layout")
-                .about(root.is_file().then_some(Matter::FileForLayout)))
+                .with_reason("is not an OCI image layout")
+                .with_detail(root.is_file().then_some(ErrorDetail::FileForLayout)))
         }
-        Err(error) => Err(failed("open", &path, error)),
+        Err(error) => Err(io_error("open", &path, error)),
     }
 }
 
 fn check_version(path: &Path, file: &File) -> Result<()> {
     let refuse = |why: String| {
-        Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).because(why)
+        Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).with_reason(why)
     };
     let mut bytes = Vec::new();
-    file.take(MARKER_LIMIT).read_to_end(&mut bytes).map_err(|error| failed("read", path, error))?;
-    let marker: Marker = serde_json::from_slice(&bytes)
-        .map_err(|error| refuse("is damaged".into()).caused_by(error))?;
+    file.take(MARKER_LIMIT)
+        .read_to_end(&mut bytes)
+        .map_err(|error| io_error("read", path, error))?;
+    let marker: OciLayoutFile = serde_json::from_slice(&bytes)
+        .map_err(|error| refuse("is damaged".into()).with_source(error))?;
     if marker.image_layout_version == VERSION {
         return Ok(());
     }
@@ -87,7 +89,7 @@ fn check_blobs(root: &Path) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Store, "layout")
         .at(blobs.display().to_string())
-        .because("is missing"))
+        .with_reason("is missing"))
 }
 
 /// Makes what is missing of a layout, the marker last: where it stands, the rest does.
@@ -100,40 +102,44 @@ pub(super) fn create(root: &Path, options: &LayoutOptions) -> Result<()> {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound || is_unfinished(root) => {
             folders(root, mode)?;
-            make(root, mode, options.patience)?;
+            initialize(root, mode, options.lock_timeout)?;
         }
         Err(error) => return Err(error),
     }
     folder(&root.join("ingest"), mode)?;
     // Found out now, not after everything was downloaded.
     access(root.join("ingest"), Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| failed("write to", root, error.into()))
+        .map_err(|error| io_error("write to", root, error.into()))
 }
 
 /// Fills the folder, which other processes may have found empty at the same time: the first one does it.
-fn make(root: &Path, mode: u32, patience: Duration) -> Result<()> {
-    let guard = File::open(root).map_err(|error| failed("open", root, error))?;
-    lock::wait(&guard, Mode::Exclusive, &Waiting { what: "the new store", place: root, patience })?;
+fn initialize(root: &Path, mode: u32, patience: Duration) -> Result<()> {
+    let guard = File::open(root).map_err(|error| io_error("open", root, error))?;
+    lock::lock(
+        &guard,
+        LockMode::Exclusive,
+        &LockWait { what: "the new store", place: root, patience },
+    )?;
     if root.join(MARKER).exists() {
         return check(root);
     }
     let blobs = root.join("blobs");
     folder(&blobs, mode)?;
     folder(&blobs.join("sha256"), mode)?;
-    sync_folder(&blobs)?;
+    sync_dir(&blobs)?;
     if !root.join("index.json").exists() {
-        index::write_durably(root, "index.json", EMPTY_INDEX.as_bytes())?;
+        index::replace_durably(root, "index.json", EMPTY_INDEX.as_bytes())?;
     }
     // Renamed into place, because a power failure could else leave an empty marker, which no run would mend.
     let marker = format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#);
-    index::write_durably(root, MARKER, marker.as_bytes())?;
-    sync_folder(root)
+    index::replace_durably(root, MARKER, marker.as_bytes())?;
+    sync_dir(root)
 }
 
 /// An existing folder that holds nothing, or only what a making that was cut off leaves behind.
 fn is_unfinished(root: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(root) else { return false };
-    entries.flatten().all(|entry| OWN.iter().any(|own| entry.file_name() == *own))
+    entries.flatten().all(|entry| INIT_LEFTOVERS.iter().any(|own| entry.file_name() == *own))
 }
 
 /// Makes a folder and those above it; a power failure must not lose one with everything that was made durable in it.
@@ -149,7 +155,7 @@ fn folders(path: &Path, mode: u32) -> Result<()> {
     }
     folder(path, mode)?;
     // One that may be written to but not read cannot be synced.
-    drop(sync_folder(parent.unwrap_or(Path::new("."))));
+    drop(sync_dir(parent.unwrap_or(Path::new("."))));
     Ok(())
 }
 
@@ -157,7 +163,7 @@ fn folders(path: &Path, mode: u32) -> Result<()> {
 pub(super) fn folder(path: &Path, mode: u32) -> Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == Io::AlreadyExists && path.is_dir() => Ok(()),
-        other => other.map_err(|error| failed("create", path, error)),
+        other => other.map_err(|error| io_error("create", path, error)),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Changes several names in one step, decided by what is there at that moment.
 
-use super::index::Index;
+use super::index::IndexFile;
 use super::origins::{origins_of, with_origins};
-use super::{Entry, Layout, SUBJECT_ANNOTATION};
+use super::{IndexEntry, Layout, SUBJECT_ANNOTATION};
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 
@@ -20,7 +20,7 @@ impl Layout {
     /// between the two. Entries that are damaged are left out with a warning.
     ///
     /// Waits for the disk and for other processes, so not on a thread that others need.
-    pub fn edit_names(&self, plan: impl FnOnce(Vec<Entry>) -> Vec<NameEdit>) -> Result<()> {
+    pub fn edit_names(&self, plan: impl FnOnce(Vec<IndexEntry>) -> Vec<NameEdit>) -> Result<()> {
         self.0.change_index(|index| {
             let edits = plan(index.readable());
             edits.into_iter().try_fold(false, |changed, edit| Ok(apply(index, edit)? || changed))
@@ -28,7 +28,7 @@ impl Layout {
     }
 }
 
-fn apply(index: &mut Index, edit: NameEdit) -> Result<bool> {
+fn apply(index: &mut IndexFile, edit: NameEdit) -> Result<bool> {
     match edit {
         NameEdit::Remove(name) => index.remove(&name),
         NameEdit::Set(name, mut descriptor) => {

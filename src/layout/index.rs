@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use super::prune::files;
-use super::{blobs, failed};
+use super::{blobs, io_error};
 use crate::annotation::{self, REF_ANNOTATION};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -27,16 +27,16 @@ const LIMIT: u64 = 256 << 20;
 
 /// One entry of `index.json`.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct IndexEntry {
     /// What it is, annotations included.
     pub descriptor: Descriptor,
     /// What it is called, the full name first; empty where it has none, and then its digest stands for a name.
     pub names: Vec<String>,
 }
 
-impl Entry {
+impl IndexEntry {
     /// Reads it by its annotations.
-    pub fn of(descriptor: Descriptor) -> Self {
+    pub fn from_descriptor(descriptor: Descriptor) -> Self {
         let names = annotation::names(&descriptor);
         Self { descriptor, names }
     }
@@ -54,12 +54,12 @@ impl Entry {
     /// The one of its names that is meant: `NAME`, also by `NAME@DIGEST` where it has that digest.
     ///
     /// A name that ends in a digest is not believed where the digest is another one.
-    pub fn name_meant_by(&self, wanted: &str) -> Option<&str> {
+    pub fn matching_name(&self, wanted: &str) -> Option<&str> {
         if self.names.is_empty() && self.descriptor.digest.as_str() == wanted {
             return Some(self.descriptor.digest.as_str());
         }
         let own = |name: &str| self.names.iter().find(|own| *own == name).map(String::as_str);
-        match pinned(wanted) {
+        match split_pinned(wanted) {
             None => own(wanted),
             Some((name, digest)) if self.has_digest(&digest) => own(wanted).or_else(|| own(name)),
             Some(_) => None,
@@ -73,13 +73,13 @@ pub(super) fn index_digest(entry: &Descriptor) -> Option<Digest> {
 }
 
 /// `NAME@DIGEST` in its parts.
-pub(super) fn pinned(name: &str) -> Option<(&str, Digest)> {
+pub(super) fn split_pinned(name: &str) -> Option<(&str, Digest)> {
     let (name, digest) = name.rsplit_once('@')?;
     Some((name, digest.parse().ok()?))
 }
 
 /// Read or to be written; entries are parsed only where somebody looks at them.
-pub(super) struct Index {
+pub(super) struct IndexFile {
     /// Where it was read, for messages.
     path: PathBuf,
     manifests: Vec<Box<RawValue>>,
@@ -88,26 +88,26 @@ pub(super) struct Index {
     others: BTreeMap<String, Box<RawValue>>,
 }
 
-impl Index {
+impl IndexFile {
     /// # Errors
     /// [`ErrorKind::Store`] where it is missing, empty or damaged; it is never repaired by guessing.
     pub(super) fn read(root: &Path) -> Result<Self> {
         let path = root.join("index.json");
         let refuse = |why: &str| {
-            Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).because(why)
+            Error::new(ErrorKind::Store, "layout").at(path.display().to_string()).with_reason(why)
         };
         let file = blobs::open_inside(root, "index.json")?.map_err(|error| match error.kind() {
             Io::NotFound => refuse("is missing"),
-            _ => failed("open", &path, error),
+            _ => io_error("open", &path, error),
         })?;
         let mut text = String::new();
         let read = file.take(LIMIT).read_to_string(&mut text);
-        read.map_err(|error| refuse("is damaged").caused_by(error))?;
+        read.map_err(|error| refuse("is damaged").with_source(error))?;
         if text.trim_ascii().is_empty() {
             return Err(refuse("is empty"));
         }
         let parsed = Self::parse(&path, &text);
-        let index = parsed.map_err(|error| refuse("is damaged").caused_by(error))?;
+        let index = parsed.map_err(|error| refuse("is damaged").with_source(error))?;
         // `umoci init` writes so. Where blobs are, the list was lost, and they must not seem to be garbage.
         if index.is_null && has_blobs(root)? {
             return Err(refuse("is damaged: its list of manifests is null"));
@@ -136,30 +136,30 @@ impl Index {
     }
 
     /// Each entry, or what is wrong with it.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Result<Entry>> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<IndexEntry>> {
         (0..).zip(&self.manifests).map(|(at, raw)| entry(&self.path, at, raw))
     }
 
     /// Each entry that can be read; of the others a warning tells.
-    pub(super) fn readable(&self) -> Vec<Entry> {
-        let known = |entry: Result<Entry>| {
+    pub(super) fn readable(&self) -> Vec<IndexEntry> {
+        let known = |entry: Result<IndexEntry>| {
             entry.inspect_err(|error| tracing::warn!("{}", error.chain())).ok()
         };
         self.entries().filter_map(known).collect()
     }
 
     /// The entry that is meant by this name, the first one where there are several.
-    pub(super) fn find(&self, name: &str) -> Result<Option<Entry>> {
+    pub(super) fn find(&self, name: &str) -> Result<Option<IndexEntry>> {
         self.meant_by(name).next().transpose()
     }
 
     /// The entries that are meant by this name.
-    pub(super) fn meant_by(&self, name: &str) -> impl Iterator<Item = Result<Entry>> {
-        let text = pinned(name).map_or(name, |(name, _)| name);
-        let called = (0..).zip(&self.manifests).filter(move |(_, raw)| may_be_called(raw, text));
+    pub(super) fn meant_by(&self, name: &str) -> impl Iterator<Item = Result<IndexEntry>> {
+        let text = split_pinned(name).map_or(name, |(name, _)| name);
+        let called = (0..).zip(&self.manifests).filter(move |(_, raw)| may_contain_name(raw, text));
         let read = called.map(|(at, raw)| entry(&self.path, at, raw));
         read.filter(move |entry| {
-            entry.as_ref().map_or(true, |entry| entry.name_meant_by(name).is_some())
+            entry.as_ref().map_or(true, |entry| entry.matching_name(name).is_some())
         })
     }
 
@@ -180,7 +180,7 @@ impl Index {
         let digest = descriptor.digest.clone();
         let mut entries = (0..).zip(&self.manifests);
         let listed = entries.any(|(at, raw)| {
-            may_be_called(raw, digest.as_str())
+            may_contain_name(raw, digest.as_str())
                 && entry(&self.path, at, raw).is_ok_and(|entry| entry.descriptor.digest == digest)
         });
         if !listed {
@@ -197,13 +197,13 @@ impl Index {
         let mut found = false;
         let mut kept = Vec::with_capacity(self.manifests.len());
         for (at, held) in std::mem::take(&mut self.manifests).into_iter().enumerate() {
-            if !may_be_called(&held, name) {
+            if !may_contain_name(&held, name) {
                 kept.push(held);
                 continue;
             }
             let mut entry = entry(&self.path, at, &held)?;
             match entry.names.iter().position(|own| own == name) {
-                None if entry.name_meant_by(name).is_some() => found = true,
+                None if entry.matching_name(name).is_some() => found = true,
                 None => kept.push(held),
                 Some(0) => found = true,
                 Some(_) => {
@@ -222,10 +222,10 @@ impl Index {
     pub(super) fn write(&self, root: &Path) -> Result<()> {
         let mut whole: BTreeMap<&str, &RawValue> =
             self.others.iter().map(|(key, value)| (key.as_str(), &**value)).collect();
-        let fail = |error| Error::new(ErrorKind::Store, "write index.json").caused_by(error);
+        let fail = |error| Error::new(ErrorKind::Store, "write index.json").with_source(error);
         let manifests = serde_json::value::to_raw_value(&self.manifests).map_err(fail)?;
         whole.insert("manifests", &manifests);
-        write_durably(root, "index.json", &serde_json::to_vec(&whole).map_err(fail)?)
+        replace_durably(root, "index.json", &serde_json::to_vec(&whole).map_err(fail)?)
     }
 }
 
@@ -239,28 +239,28 @@ fn has_blobs(root: &Path) -> Result<bool> {
 }
 
 /// Parsing is the expensive part of a large index; only what has the name in its text, or escapes, can be it.
-fn may_be_called(raw: &RawValue, name: &str) -> bool {
+fn may_contain_name(raw: &RawValue, name: &str) -> bool {
     raw.get().contains(name) || raw.get().contains('\\')
 }
 
-fn entry(path: &Path, at: usize, raw: &RawValue) -> Result<Entry> {
+fn entry(path: &Path, at: usize, raw: &RawValue) -> Result<IndexEntry> {
     let parsed = serde_json::from_str(raw.get());
     let damaged = |error| {
         Error::new(ErrorKind::Store, format!("entry {}", at + 1))
             .at(path.display().to_string())
-            .because("is damaged")
-            .caused_by(error)
+            .with_reason("is damaged")
+            .with_source(error)
     };
-    parsed.map(|Object(descriptor)| Entry::of(descriptor)).map_err(damaged)
+    parsed.map(|Object(descriptor)| IndexEntry::from_descriptor(descriptor)).map_err(damaged)
 }
 
 fn raw(descriptor: &Descriptor) -> Result<Box<RawValue>> {
     serde_json::value::to_raw_value(descriptor)
-        .map_err(|error| Error::new(ErrorKind::Store, "write index.json").caused_by(error))
+        .map_err(|error| Error::new(ErrorKind::Store, "write index.json").with_source(error))
 }
 
 /// Writes `NAME.new`, makes it durable and renames it: after a power failure there is the old file or the new one.
-pub(super) fn write_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+pub(super) fn replace_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let (path, new) = (root.join(name), root.join(format!("{name}.new")));
     let write = || {
         // One that a killed process left, or that somebody planted.
@@ -277,7 +277,7 @@ pub(super) fn write_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()>
     write().map_err(|error| {
         // On a full disk even these bytes count.
         drop(std::fs::remove_file(&new));
-        failed("write", &path, error)
+        io_error("write", &path, error)
     })
 }
 
@@ -293,11 +293,11 @@ pub(super) mod tests {
     const NULL: &str = r#"{"schemaVersion":2,"manifests":null}"#;
 
     fn image(text: &str) -> Descriptor {
-        Descriptor::of(MediaType::OCI_MANIFEST, text.as_bytes())
+        Descriptor::for_bytes(MediaType::OCI_MANIFEST, text.as_bytes())
     }
 
-    pub(in super::super) fn index() -> Index {
-        Index::parse(Path::new("index.json"), EMPTY_INDEX).unwrap()
+    pub(in super::super) fn index() -> IndexFile {
+        IndexFile::parse(Path::new("index.json"), EMPTY_INDEX).unwrap()
     }
 
     #[test]
@@ -307,7 +307,7 @@ pub(super) mod tests {
         assert!(!index.set("docker.io/library/a:1", image("one")).unwrap());
         assert!(index.set("b", image("one")).unwrap());
         assert!(index.set("docker.io/library/a:1", image("two")).unwrap());
-        let digest_of = |index: &Index, name| index.find(name).unwrap().unwrap().digest();
+        let digest_of = |index: &IndexFile, name| index.find(name).unwrap().unwrap().digest();
         assert_eq!(digest_of(&index, "b"), image("one").digest);
         assert_eq!(digest_of(&index, "docker.io/library/a:1"), image("two").digest);
         assert_eq!(index.entries().count(), 2);
@@ -344,7 +344,7 @@ pub(super) mod tests {
     fn what_others_wrote_stays() {
         let text = r#"{"schemaVersion":2,"x":[1,  2],"manifests":[{"mediaType":"a/b","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2,"strange":true,"annotations":{"io.containerd.image.name":"h/full:1","org.opencontainers.image.ref.name":"1"}}]}"#;
         let folder = tempfile::tempdir().unwrap();
-        let mut index = Index::parse(Path::new("index.json"), text).unwrap();
+        let mut index = IndexFile::parse(Path::new("index.json"), text).unwrap();
         index.set("other", image("one")).unwrap();
         index.write(folder.path()).unwrap();
         let written = std::fs::read_to_string(folder.path().join("index.json")).unwrap();
@@ -362,7 +362,7 @@ pub(super) mod tests {
         let blobs = folder.path().join("blobs/sha256");
         std::fs::create_dir_all(&blobs).unwrap();
         std::fs::write(blobs.join("a".repeat(64)), "a layer").unwrap();
-        assert!(Index::read(folder.path()).is_err());
+        assert!(IndexFile::read(folder.path()).is_err());
         for bad in [
             "",
             " \n",
@@ -377,12 +377,12 @@ pub(super) mod tests {
         ] {
             std::fs::write(folder.path().join("index.json"), bad).unwrap();
             assert!(
-                Index::read(folder.path()).is_err_and(|error| error.kind() == ErrorKind::Store),
+                IndexFile::read(folder.path()).is_err_and(|error| error.kind() == ErrorKind::Store),
                 "{bad}"
             );
         }
         std::fs::remove_dir_all(&blobs).unwrap();
-        assert_eq!(Index::read(folder.path()).unwrap().entries().count(), 0);
+        assert_eq!(IndexFile::read(folder.path()).unwrap().entries().count(), 0);
     }
 
     #[test]
@@ -391,8 +391,9 @@ pub(super) mod tests {
         index.set("a", image("one")).unwrap();
         index.manifests.insert(0, RawValue::from_string("{}".into()).unwrap());
         index.manifests.push(RawValue::from_string("[\"x/y\"]".into()).unwrap());
-        let told =
-            |entry: Result<Entry>| entry.map_or_else(|error| error.to_string(), |_| "fine".into());
+        let told = |entry: Result<IndexEntry>| {
+            entry.map_or_else(|error| error.to_string(), |_| "fine".into())
+        };
         let told: Vec<String> = index.entries().map(told).collect();
         assert_eq!(
             told,
@@ -405,7 +406,7 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in "\\{(\"(schemaVersion|manifests|x)\":(2|null|\\[\\{\\}\\]|\\[\\]|\"\\\\u0041\"),?){0,4}\\}?") {
-            if let Ok(mut index) = Index::parse(Path::new(""), &text) {
+            if let Ok(mut index) = IndexFile::parse(Path::new(""), &text) {
                 _ = index.entries().count();
                 _ = index.set("a", image("one")).is_ok();
             }

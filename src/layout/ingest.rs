@@ -10,20 +10,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{Inner, blobs, create, failed, sync_folder};
-use crate::checked::Verified;
+use super::{LayoutInner, blobs, create, io_error, sync_dir};
 use crate::content::{Admission, ByteStream, Ingest};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::{self, Clock, Mode, Waiting};
+use crate::lock::{self, LockMode, LockWait, WaitTimer};
+use crate::verifier::Verified;
 
 /// Finds the blob there, or opens it for writing; waits while another process or task is writing it.
-pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result<Admission> {
-    let mut path = blobs::partial_path_of(&inner.root, &descriptor.digest)?;
+pub(super) async fn admit(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> Result<Admission> {
+    let mut path = blobs::partial_path(&inner.root, &descriptor.digest)?;
     let own_path = blobs::partial_path_of_size(&inner.root, &descriptor.digest, descriptor.size)?;
     let what = format!("blob {}", descriptor.digest);
-    let waiting = Waiting { what: &what, place: &inner.root, patience: inner.options.patience };
-    let mut clock = Clock::new();
+    let waiting =
+        LockWait { what: &what, place: &inner.root, patience: inner.options.lock_timeout };
+    let mut clock = WaitTimer::new();
     loop {
         if inner.has(descriptor)? {
             return Ok(Admission::Present);
@@ -33,18 +34,18 @@ pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result
             &path,
             OpenOptions::new().read(true).write(true).create(true).mode(mode),
         )
-        .map_err(|error| failed("open", &path, error))?;
-        if !lock::attempt(&file, Mode::Exclusive, &path)? {
-            let length = file.metadata().map_err(|error| failed("read", &path, error))?.len();
+        .map_err(|error| io_error("open", &path, error))?;
+        if !lock::try_lock(&file, LockMode::Exclusive, &path)? {
+            let length = file.metadata().map_err(|error| io_error("read", &path, error))?.len();
             clock.tick(&file, &waiting, Some(length))?;
-            tokio::time::sleep(lock::PAUSE).await;
+            tokio::time::sleep(lock::POLL_INTERVAL).await;
             continue;
         }
-        if !is_at(&file, &path).map_err(|error| failed("read", &path, error))? {
+        if !is_same_file(&file, &path).map_err(|error| io_error("read", &path, error))? {
             // Whoever had the lock has renamed this file away; what it left is under another name.
             continue;
         }
-        let mut partial = Partial {
+        let mut partial = PartialBlob {
             inner: Arc::clone(inner),
             descriptor: descriptor.clone(),
             file,
@@ -69,7 +70,7 @@ pub(super) async fn admit(inner: &Arc<Inner>, descriptor: &Descriptor) -> Result
 }
 
 /// Whether the path still leads to this file.
-pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(super) fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
     match path.symlink_metadata() {
         Ok(found) => {
             let own = file.metadata()?;
@@ -80,8 +81,8 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-struct Partial {
-    inner: Arc<Inner>,
+struct PartialBlob {
+    inner: Arc<LayoutInner>,
     descriptor: Descriptor,
     /// Open for reading and writing, with an exclusive lock on it.
     file: File,
@@ -89,18 +90,18 @@ struct Partial {
     kept: u64,
 }
 
-impl Partial {
+impl PartialBlob {
     fn length(&self) -> Result<u64> {
         self.file
             .metadata()
             .map(|found| found.len())
-            .map_err(|error| failed("read", &self.path, error))
+            .map_err(|error| io_error("read", &self.path, error))
     }
 
     fn append(&mut self, piece: &Bytes) -> Result<()> {
         self.file
             .write_all_at(piece, self.kept)
-            .map_err(|error| failed("write", &self.path, error))?;
+            .map_err(|error| io_error("write", &self.path, error))?;
         self.kept += piece.len() as u64;
         Ok(())
     }
@@ -109,14 +110,14 @@ impl Partial {
         let Descriptor { digest, size, .. } = self.descriptor.clone();
         if proof.descriptor().digest != digest || self.length()? != size {
             let why = "what was verified is not what was written";
-            return Err(Error::new(ErrorKind::Mismatch, format!("blob {digest}")).because(why));
+            return Err(Error::new(ErrorKind::Mismatch, format!("blob {digest}")).with_reason(why));
         }
         if let Err(error) = publish(&self.inner, &self.file, &self.path, proof) {
             // Of what could not be synced nothing is left.
             self.kept = self.length()?;
             return Err(error);
         }
-        let longer = blobs::partial_path_of(&self.inner.root, &digest)?;
+        let longer = blobs::partial_path(&self.inner.root, &digest)?;
         if longer != self.path {
             // It had another size, so it was never going to be this blob.
             drop(std::fs::remove_file(longer));
@@ -126,36 +127,41 @@ impl Partial {
 }
 
 /// Renames a file of verified bytes, with a lock on it, to where blobs are.
-pub(super) fn publish(inner: &Inner, file: &File, from: &Path, proof: &Verified) -> Result<()> {
+pub(super) fn publish(
+    inner: &LayoutInner,
+    file: &File,
+    from: &Path,
+    proof: &Verified,
+) -> Result<()> {
     let (digest, options) = (&proof.descriptor().digest, inner.options);
     if options.sync
         && let Err(error) = file.sync_all()
     {
         // The kernel tells of a lost write once: after that the file reads well and syncs well, until it is evicted.
-        file.set_len(0).map_err(|error| failed("empty", from, error))?;
-        return Err(failed("sync", from, error));
+        file.set_len(0).map_err(|error| io_error("empty", from, error))?;
+        return Err(io_error("sync", from, error));
     }
-    let path = blobs::path_of(&inner.root, digest)?;
+    let path = blobs::blob_path(&inner.root, digest)?;
     let folder = path.parent().unwrap_or(&inner.root);
     create::folder(folder, if options.private { 0o700 } else { 0o777 })?;
     inner.journal_before_rename(digest)?;
-    std::fs::rename(from, &path).map_err(|error| failed("rename", from, error))?;
+    std::fs::rename(from, &path).map_err(|error| io_error("rename", from, error))?;
     if options.private {
         // Not before the rename: a partial that may not be written to could not be continued after a kill.
         // By handle: the path could lead somewhere else by now.
         file.set_permissions(Permissions::from_mode(0o444))
-            .map_err(|error| failed("protect", &path, error))?;
+            .map_err(|error| io_error("protect", &path, error))?;
     }
-    if options.sync { sync_folder(folder) } else { Ok(()) }
+    if options.sync { sync_dir(folder) } else { Ok(()) }
 }
 
-impl Ingest for Partial {
+impl Ingest for PartialBlob {
     fn kept(&self) -> u64 {
         self.kept
     }
 
     fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>> {
-        let file = self.file.try_clone().map_err(|error| failed("read", &self.path, error))?;
+        let file = self.file.try_clone().map_err(|error| io_error("read", &self.path, error))?;
         Ok(Some(blobs::stream(file, self.path.clone(), 0..self.kept)))
     }
 
@@ -166,7 +172,7 @@ impl Ingest for Partial {
             let found = file.metadata()?;
             Ok(((found.dev(), found.ino()) == (own.dev(), own.ino())).then_some(file))
         });
-        found.map_err(|error| failed("open", &self.path, error))
+        found.map_err(|error| io_error("open", &self.path, error))
     }
 
     fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
@@ -175,7 +181,7 @@ impl Ingest for Partial {
 
     fn restart(&mut self) -> Result<()> {
         self.kept = 0;
-        self.file.set_len(0).map_err(|error| failed("empty", &self.path, error))
+        self.file.set_len(0).map_err(|error| io_error("empty", &self.path, error))
     }
 
     fn commit(mut self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
@@ -183,10 +189,10 @@ impl Ingest for Partial {
     }
 }
 
-impl Drop for Partial {
+impl Drop for PartialBlob {
     fn drop(&mut self) {
         // Nothing arrived: there is nothing to continue. Still under the lock, so it is nobody else's file.
-        if self.kept == 0 && is_at(&self.file, &self.path).unwrap_or(false) {
+        if self.kept == 0 && is_same_file(&self.file, &self.path).unwrap_or(false) {
             drop(std::fs::remove_file(&self.path));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::reach::Reach;
+use super::reach::Reachable;
 use super::{Layout, blobs};
 use crate::digest::Digest;
 use crate::error::Result;
@@ -14,8 +14,8 @@ impl Layout {
     pub fn inventory(&self) -> Result<BTreeSet<Digest>> {
         let mut held = BTreeSet::new();
         for entry in self.entries()? {
-            for digest in Reach::of(self.root(), &entry)?.needed {
-                if blobs::size_of(self.root(), &digest)?.is_some() {
+            for digest in Reachable::from_entry(self.root(), &entry)?.required {
+                if blobs::blob_size(self.root(), &digest)?.is_some() {
                     held.insert(digest);
                 }
             }

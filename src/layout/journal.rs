@@ -13,15 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::examine::{Verdict, Watch, examine};
-use super::{Inner, blobs, create, failed, sync_folder};
+use super::rehash::{ByteProgress, RehashResult, rehash};
+use super::{LayoutInner, blobs, create, io_error, sync_dir};
 use crate::boot::boot_id;
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::lock::{self, Mode, Waiting};
+use crate::lock::{self, LockMode, LockWait};
 
 /// Journals of this boot that may gather before their blobs are synced and they are removed.
-const GATHER: usize = 64;
+const MAX_JOURNALS: usize = 64;
 
 /// The boot that a journal is named after when its blobs are to be looked at whatever boot it is.
 const NO_BOOT: &str = "doubted";
@@ -42,12 +42,12 @@ impl Journal {
         create::folder(&folder, folder_mode)?;
         let path = folder.join(format!("{boot}.{:016x}", fastrand::u64(..)));
         let create = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
-        let file = create.map_err(|error| failed("create", &path, error))?;
-        lock::attempt(&file, Mode::Exclusive, &path)?;
+        let file = create.map_err(|error| io_error("create", &path, error))?;
+        lock::try_lock(&file, LockMode::Exclusive, &path)?;
         let mut journal = Self { file, path, digests: HashSet::new() };
         journal.append(digests)?;
-        sync_folder(&folder)?;
-        sync_folder(root)?;
+        sync_dir(&folder)?;
+        sync_dir(root)?;
         Ok(journal)
     }
 
@@ -57,15 +57,15 @@ impl Journal {
         let mut text = new.iter().map(Digest::as_str).collect::<Vec<_>>().join("\n");
         text.push('\n');
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
-        written.map_err(|error| failed("write", &self.path, error))?;
+        written.map_err(|error| io_error("write", &self.path, error))?;
         self.digests.extend(new);
         Ok(())
     }
 }
 
-impl Inner {
+impl LayoutInner {
     /// Makes durable that these digests may be renamed in this run; those that are there already never will be.
-    pub(super) fn announce(&self, digests: &[Digest]) -> Result<()> {
+    pub(super) fn record_in_journal(&self, digests: &[Digest]) -> Result<()> {
         if self.options.sync {
             // Each blob is made durable before its rename: nothing is ever in doubt.
             return Ok(());
@@ -73,7 +73,7 @@ impl Inner {
         let mut journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut new = HashSet::new();
         for digest in digests {
-            if blobs::size_of(&self.root, digest)?.is_none() {
+            if blobs::blob_size(&self.root, digest)?.is_none() {
                 new.insert(digest.clone());
             }
         }
@@ -100,16 +100,16 @@ impl Inner {
             let journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             journal.as_ref().is_some_and(|journal| journal.digests.contains(digest))
         };
-        if known { Ok(()) } else { self.announce(std::slice::from_ref(digest)) }
+        if known { Ok(()) } else { self.record_in_journal(std::slice::from_ref(digest)) }
     }
 
     /// Ends a run: with `sync` everything in doubt is made durable, else only when many journals have gathered.
-    pub(super) fn settle(&self) -> Result<()> {
+    pub(super) fn finish_journal(&self) -> Result<()> {
         drop(self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
         let boot = boot_id();
         let mut journals = list(&self.root)?;
         journals.retain(|path| boot_of(path) == Some(&boot));
-        if !self.options.sync && journals.len() < GATHER {
+        if !self.options.sync && journals.len() < MAX_JOURNALS {
             return Ok(());
         }
         for path in journals {
@@ -120,7 +120,7 @@ impl Inner {
 }
 
 /// Says of blobs that they must be hashed again before they count.
-pub(super) fn doubt(root: &Path, digests: impl IntoIterator<Item = Digest>) -> Result<()> {
+pub(super) fn mark_suspect(root: &Path, digests: impl IntoIterator<Item = Digest>) -> Result<()> {
     let private = root.metadata().is_ok_and(|found| found.mode() & 0o777 == 0o700);
     Journal::begin(root, private, NO_BOOT, digests.into_iter().collect()).map(drop)
 }
@@ -137,23 +137,23 @@ pub(super) fn recover(
     let total = journals.iter().map(|path| bytes_of(root, path)).sum();
     let done = AtomicU64::new(0);
     let watch = |bytes| watch(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
-    journals.iter().try_for_each(|path| check_again(root, path, patience, &watch))
+    journals.iter().try_for_each(|path| recheck(root, path, patience, &watch))
 }
 
 /// What the blobs of a journal have together.
 fn bytes_of(root: &Path, path: &Path) -> u64 {
     let listed = blobs::open_regular(path).ok().and_then(|mut file| read(&mut file, path).ok());
-    let sizes = listed.into_iter().flatten().map(|digest| blobs::size_of(root, &digest));
+    let sizes = listed.into_iter().flatten().map(|digest| blobs::blob_size(root, &digest));
     sizes.filter_map(|size| size.ok().flatten()).sum()
 }
 
-fn check_again(root: &Path, path: &Path, patience: Duration, watch: Watch<'_>) -> Result<()> {
+fn recheck(root: &Path, path: &Path, patience: Duration, watch: ByteProgress<'_>) -> Result<()> {
     let mut file = match blobs::open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == Io::PermissionDenied => {
             tracing::warn!(
                 "blobs in doubt cannot be checked: {}",
-                failed("open", path, error).chain()
+                io_error("open", path, error).chain()
             );
             return Ok(());
         }
@@ -161,23 +161,23 @@ fn check_again(root: &Path, path: &Path, patience: Duration, watch: Watch<'_>) -
         Err(_) => return Ok(()),
     };
     // Another process may be at the same work; where it is done, the journal is gone.
-    lock::wait(
+    lock::lock(
         &file,
-        Mode::Exclusive,
-        &Waiting { what: "the check after a restart", place: root, patience },
+        LockMode::Exclusive,
+        &LockWait { what: "the check after a restart", place: root, patience },
     )?;
-    if file.metadata().map_err(|error| failed("read", path, error))?.nlink() == 0 {
+    if file.metadata().map_err(|error| io_error("read", path, error))?.nlink() == 0 {
         return Ok(());
     }
     let digests = read(&mut file, path)?;
     tracing::info!("checking {} blobs that were written before the last restart", digests.len());
-    for (digest, verdict) in digests.iter().zip(examine(root, &digests, watch)?) {
-        if let Verdict::Bad { why, .. } = verdict {
-            remove(&blobs::path_of(root, digest)?, &why)?;
+    for (digest, verdict) in digests.iter().zip(rehash(root, &digests, watch)?) {
+        if let RehashResult::Bad { why, .. } = verdict {
+            remove(&blobs::blob_path(root, digest)?, &why)?;
         }
     }
     sync_blobs(root, &digests)?;
-    std::fs::remove_file(path).map_err(|error| failed("remove", path, error))
+    std::fs::remove_file(path).map_err(|error| io_error("remove", path, error))
 }
 
 /// Removes what is not the blob whose name it has.
@@ -188,8 +188,8 @@ fn remove(path: &Path, why: &str) -> Result<()> {
     let removed = if is_folder { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
     match removed {
         Ok(()) => tracing::warn!("removed {}: {why}", path.display()),
-        Err(error) if is_folder => tracing::warn!("{}", failed("remove", path, error).chain()),
-        Err(error) => return Err(failed("remove", path, error)),
+        Err(error) if is_folder => tracing::warn!("{}", io_error("remove", path, error).chain()),
+        Err(error) => return Err(io_error("remove", path, error)),
     }
     Ok(())
 }
@@ -197,10 +197,10 @@ fn remove(path: &Path, why: &str) -> Result<()> {
 /// Syncs what a journal lists, and removes it where its run has ended.
 fn make_durable(root: &Path, path: &Path) -> Result<()> {
     let Ok(mut file) = blobs::open_regular(path) else { return Ok(()) };
-    let ended = lock::attempt(&file, Mode::Exclusive, path)?;
+    let ended = lock::try_lock(&file, LockMode::Exclusive, path)?;
     sync_blobs(root, &read(&mut file, path)?)?;
     if ended {
-        std::fs::remove_file(path).map_err(|error| failed("remove", path, error))?;
+        std::fs::remove_file(path).map_err(|error| io_error("remove", path, error))?;
     }
     Ok(())
 }
@@ -208,23 +208,23 @@ fn make_durable(root: &Path, path: &Path) -> Result<()> {
 fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
     let mut folders = HashSet::new();
     for digest in digests {
-        let path = blobs::path_of(root, digest)?;
+        let path = blobs::blob_path(root, digest)?;
         if let Ok(file) = blobs::open_regular(&path) {
             if let Err(error) = file.sync_all() {
                 // Asked again the kernel would say that all is well (see `ingest`); what is gone is fetched again.
                 drop(std::fs::remove_file(&path));
-                return Err(failed("sync", &path, error));
+                return Err(io_error("sync", &path, error));
             }
             folders.extend(path.parent().map(Path::to_owned));
         }
     }
-    folders.iter().try_for_each(|folder| sync_folder(folder))
+    folders.iter().try_for_each(|folder| sync_dir(folder))
 }
 
 /// The digests that a journal lists. A last line that was cut off belongs to a rename that never came.
 fn read(file: &mut File, path: &Path) -> Result<Vec<Digest>> {
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(|error| failed("read", path, error))?;
+    file.read_to_string(&mut text).map_err(|error| io_error("read", path, error))?;
     Ok(text
         .lines()
         .filter_map(|line| line.parse().ok())
@@ -236,7 +236,7 @@ fn list(root: &Path) -> Result<Vec<PathBuf>> {
     let folder = root.join("unsynced");
     match std::fs::read_dir(&folder) {
         Err(error) if error.kind() == Io::NotFound => Ok(Vec::new()),
-        Err(error) => Err(failed("read", &folder, error)),
+        Err(error) => Err(io_error("read", &folder, error)),
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
     }
 }
@@ -255,11 +255,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
         let [one, two] = ["one", "two"].map(|text| Digest::sha256(text.as_bytes()));
-        layout.0.announce(&[one]).unwrap();
+        layout.0.record_in_journal(&[one]).unwrap();
         // As if the disk were full.
         let unwritable = |journal: &mut Journal| journal.file = File::open(&journal.path).unwrap();
         layout.0.journal.lock().unwrap().as_mut().map(unwritable).unwrap();
-        assert!(layout.0.announce(std::slice::from_ref(&two)).is_err());
+        assert!(layout.0.record_in_journal(std::slice::from_ref(&two)).is_err());
         layout.0.journal_before_rename(&two).unwrap();
         let journals = list(layout.root()).unwrap();
         let texts: Vec<String> =

@@ -14,7 +14,7 @@ use std::io::ErrorKind as Io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Layout, blobs, create, failed};
+use super::{Layout, blobs, create, io_error};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::reference::is_repository;
@@ -34,7 +34,7 @@ impl Layout {
             let mode = if self.0.options.private { 0o600 } else { 0o666 };
             match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
                 Err(error) if error.kind() != Io::AlreadyExists => {
-                    return Err(failed("create", &path, error));
+                    return Err(io_error("create", &path, error));
                 }
                 _ => {}
             }
@@ -47,7 +47,7 @@ impl Layout {
         let path = self.links_of(digest)?.join(file_name(repository));
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() == Io::NotFound => Ok(false),
-            other => other.map(|()| true).map_err(|error| failed("remove", &path, error)),
+            other => other.map(|()| true).map_err(|error| io_error("remove", &path, error)),
         }
     }
 
@@ -78,12 +78,12 @@ impl Layout {
                 let digest = format!("{algorithm}:{}", hex.to_string_lossy()).parse();
                 let Ok(digest) = digest else { continue };
                 let linked = names(&folder)?;
-                if blobs::size_of(self.root(), &digest)?.is_some() && !linked.is_empty() {
+                if blobs::blob_size(self.root(), &digest)?.is_some() && !linked.is_empty() {
                     repositories.extend(linked);
                 } else {
                     remove_all(&folder, linked)?;
                     std::fs::remove_dir(&folder)
-                        .map_err(|error| failed("remove", &folder, error))?;
+                        .map_err(|error| io_error("remove", &folder, error))?;
                 }
             }
         }
@@ -102,7 +102,7 @@ impl Layout {
     fn served(&self) -> Result<PathBuf> {
         let folder = self.root().join(FOLDER);
         if folder.is_symlink() {
-            return Err(failed("open", &folder, std::io::Error::other("is a link")));
+            return Err(io_error("open", &folder, std::io::Error::other("is a link")));
         }
         Ok(folder)
     }
@@ -117,7 +117,7 @@ fn file_name(repository: &str) -> String {
 fn names(folder: &Path) -> Result<Vec<OsString>> {
     match std::fs::read_dir(folder) {
         Err(error) if error.kind() == Io::NotFound => Ok(Vec::new()),
-        Err(error) => Err(failed("read", folder, error)),
+        Err(error) => Err(io_error("read", folder, error)),
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.file_name()).collect()),
     }
 }
@@ -125,7 +125,7 @@ fn names(folder: &Path) -> Result<Vec<OsString>> {
 fn remove_all(folder: &Path, names: impl IntoIterator<Item = OsString>) -> Result<()> {
     for name in names {
         let path = folder.join(name);
-        std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
+        std::fs::remove_file(&path).map_err(|error| io_error("remove", &path, error))?;
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ mod tests {
         let layout =
             Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
         let digest = Digest::sha256(b"blob");
-        let path = blobs::path_of(layout.root(), &digest).unwrap();
+        let path = blobs::blob_path(layout.root(), &digest).unwrap();
         std::fs::write(&path, "blob").unwrap();
         assert!(!layout.unlink("a/b", &digest).unwrap());
         for repository in ["a/b", "c", "a/b"] {

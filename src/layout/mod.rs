@@ -16,20 +16,20 @@
 mod blobs;
 mod by_id;
 mod create;
+mod digest_scan;
 mod edit;
-mod examine;
+mod full_disk;
 mod index;
 mod ingest;
 mod inventory;
 mod journal;
 mod links;
-mod mentions;
 mod origins;
 mod overlays;
 mod prune;
 mod reach;
 mod referrers;
-mod room;
+mod rehash;
 mod session;
 mod source;
 mod target;
@@ -45,19 +45,19 @@ use std::time::Duration;
 
 pub use self::by_id::Identified;
 pub use self::edit::NameEdit;
-use self::index::Index;
-pub use self::index::{Entry, INDEX_ANNOTATION, ORIGIN_ANNOTATION};
+use self::index::IndexFile;
+pub use self::index::{INDEX_ANNOTATION, IndexEntry, ORIGIN_ANNOTATION};
 use self::journal::Journal;
 use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
 pub use self::referrers::SUBJECT_ANNOTATION;
-pub use self::session::{Resumed, Session, SessionId};
-pub use self::usage::{ImageUsage, Usage};
-pub use self::verify::{Bad, VerifyReport};
-pub use self::version::Version;
+pub use self::session::{IngestSession, ResumeResult, SessionId};
+pub use self::usage::{ImageUsage, LayoutUsage};
+pub use self::verify::{BadBlob, VerifyReport};
+pub use self::version::IndexVersion;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Matter, Result};
-use crate::lock::{self, Mode, Waiting};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::lock::{self, LockMode, LockWait};
 
 /// How a layout that is written to is kept.
 #[derive(Clone, Copy, Debug)]
@@ -67,21 +67,21 @@ pub struct LayoutOptions {
     /// What was reported survives a power failure; costs one fsync per blob.
     pub sync: bool,
     /// How long to wait for another process that holds a lock and does nothing.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
 }
 
 impl Default for LayoutOptions {
     fn default() -> Self {
-        Self { private: false, sync: false, patience: Duration::from_secs(120) }
+        Self { private: false, sync: false, lock_timeout: Duration::from_secs(120) }
     }
 }
 
 /// An open layout; while it is open, nothing in it is pruned by others.
 #[derive(Clone, Debug)]
-pub struct Layout(Arc<Inner>);
+pub struct Layout(Arc<LayoutInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct LayoutInner {
     root: PathBuf,
     options: LayoutOptions,
     /// The layout's folder, with a shared lock on it.
@@ -97,9 +97,9 @@ impl Layout {
     /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Store`] where it is damaged or of another version.
     pub fn open(root: &Path) -> Result<Self> {
         create::check(root)?;
-        let inner = Inner::new(root, LayoutOptions::default())?;
+        let inner = LayoutInner::new(root, LayoutOptions::default())?;
         // A layout on a read-only or lockless file system can be read all the same.
-        match inner.lock_folder(Mode::Shared) {
+        match inner.lock_folder(LockMode::Shared) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 tracing::debug!("{}", error.chain());
             }
@@ -112,22 +112,22 @@ impl Layout {
     ///
     /// Blobs that the last boot left in doubt are checked first, and removed where they are damaged.
     pub fn create(root: &Path, options: LayoutOptions) -> Result<Self> {
-        Self::create_watched(root, options, &|_, _| true)
+        Self::create_with_progress(root, options, &|_, _| true)
     }
 
     /// As [`Layout::create`]; `watch` is told how many bytes of how many were checked, and says whether to go on.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`] where `watch` said to stop.
-    pub fn create_watched(
+    pub fn create_with_progress(
         root: &Path,
         options: LayoutOptions,
         watch: &(dyn Fn(u64, u64) -> bool + Sync),
     ) -> Result<Self> {
         create::create(root, &options)?;
-        let inner = Inner::new(root, options)?;
-        inner.lock_folder(Mode::Shared)?;
-        journal::recover(&inner.root, options.patience, watch)?;
+        let inner = LayoutInner::new(root, options)?;
+        inner.lock_folder(LockMode::Shared)?;
+        journal::recover(&inner.root, options.lock_timeout, watch)?;
         inner.write_list()?;
         Ok(Self(Arc::new(inner)))
     }
@@ -138,31 +138,32 @@ impl Layout {
     }
 
     /// What index.json lists, in its order; an entry that is damaged is left out with a warning.
-    pub fn entries(&self) -> Result<Vec<Entry>> {
-        Ok(Index::read(&self.0.root)?.readable())
+    pub fn entries(&self) -> Result<Vec<IndexEntry>> {
+        Ok(IndexFile::read(&self.0.root)?.readable())
     }
 
     /// Everything that index.json lists.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] where an entry is damaged.
-    fn all_entries(&self) -> Result<Vec<Entry>> {
-        Index::read(&self.0.root)?.entries().collect()
+    fn all_entries(&self) -> Result<Vec<IndexEntry>> {
+        IndexFile::read(&self.0.root)?.entries().collect()
     }
 
     /// The entry of this name; of `NAME@DIGEST` only one that has the digest, or was chosen from the index that has it.
-    pub fn entry(&self, name: &str) -> Result<Option<Entry>> {
+    pub fn entry(&self, name: &str) -> Result<Option<IndexEntry>> {
         let found = self.entries_of(name)?;
         let document = found.iter().position(|entry| entry.descriptor.media_type.is_document());
         Ok(found.into_iter().nth(document.unwrap_or(0)))
     }
 
     /// As [`Layout::entry`], where other tools gave several the name.
-    fn entries_of(&self, name: &str) -> Result<Vec<Entry>> {
-        let mut found = Index::read(&self.0.root)?.meant_by(name).collect::<Result<Vec<_>>>()?;
-        found.retain(|entry| match index::pinned(name) {
+    fn entries_of(&self, name: &str) -> Result<Vec<IndexEntry>> {
+        let mut found =
+            IndexFile::read(&self.0.root)?.meant_by(name).collect::<Result<Vec<_>>>()?;
+        found.retain(|entry| match index::split_pinned(name) {
             Some((_, pin)) if pin != entry.descriptor.digest => {
-                self.listing(&pin, &entry.descriptor.digest).is_some()
+                self.index_listing(&pin, &entry.descriptor.digest).is_some()
             }
             _ => true,
         });
@@ -175,7 +176,7 @@ impl Layout {
     /// [`ErrorKind::NotFound`] where there is no such image.
     pub fn tag(&self, name: &str, new: &str) -> Result<()> {
         self.0.change_index(|index| {
-            let mut entry = index.find(name)?.ok_or_else(|| self.0.lacks(name))?;
+            let mut entry = index.find(name)?.ok_or_else(|| self.0.not_found(name))?;
             entry.descriptor.annotations.remove(SUBJECT_ANNOTATION);
             index.set(new, entry.descriptor)
         })
@@ -185,7 +186,7 @@ impl Layout {
     pub fn add_origin(&self, name: &str, digest: &Digest, origin: &str) -> Result<()> {
         self.0.change_index(|index| {
             let Some(entry) = index.find(name)? else { return Ok(false) };
-            let Some(name) = entry.name_meant_by(name).map(str::to_owned) else { return Ok(false) };
+            let Some(name) = entry.matching_name(name).map(str::to_owned) else { return Ok(false) };
             if entry.descriptor.digest != *digest {
                 return Ok(false);
             }
@@ -199,8 +200,8 @@ impl Layout {
     /// Blobs stay until [`Layout::prune`]. On a full disk some that only this image needs go at once, because even a
     /// smaller index.json needs space.
     pub fn remove(&self, name: &str) -> Result<bool> {
-        match self.forget(name) {
-            Err(error) if room::is_full(&error) => self.remove_on_full_disk(name, error),
+        match self.remove_name(name) {
+            Err(error) if full_disk::is_disk_full(&error) => self.remove_on_full_disk(name, error),
             other => other,
         }
     }
@@ -212,12 +213,12 @@ impl Layout {
         })
     }
 
-    fn forget(&self, name: &str) -> Result<bool> {
+    fn remove_name(&self, name: &str) -> Result<bool> {
         let mut found = false;
         self.0.change_index(|index| {
             found = index.remove(name)?;
             if !found && let Some(entry) = index.find(name)? {
-                found = index.remove(entry.name_meant_by(name).unwrap_or_default())?;
+                found = index.remove(entry.matching_name(name).unwrap_or_default())?;
             }
             Ok(found)
         })?;
@@ -225,36 +226,36 @@ impl Layout {
     }
 }
 
-impl Inner {
+impl LayoutInner {
     fn new(root: &Path, options: LayoutOptions) -> Result<Self> {
-        let folder = File::open(root).map_err(|error| failed("open", root, error))?;
+        let folder = File::open(root).map_err(|error| io_error("open", root, error))?;
         Ok(Self { root: root.to_owned(), options, folder, journal: Mutex::default() })
     }
 
-    fn lock_folder(&self, mode: Mode) -> Result<()> {
+    fn lock_folder(&self, mode: LockMode) -> Result<()> {
         let waiting =
-            Waiting { what: "the store", place: &self.root, patience: self.options.patience };
-        lock::wait(&self.folder, mode, &waiting)
+            LockWait { what: "the store", place: &self.root, patience: self.options.lock_timeout };
+        lock::lock(&self.folder, mode, &waiting)
     }
 
     /// Waits until no other process changes names.
     fn lock_names(&self) -> Result<File> {
         let path = self.root.join("oci-layout");
-        let guard = File::open(&path).map_err(|error| failed("open", &path, error))?;
+        let guard = File::open(&path).map_err(|error| io_error("open", &path, error))?;
         let waiting =
-            Waiting { what: "index.json", place: &self.root, patience: self.options.patience };
-        lock::wait(&guard, Mode::Exclusive, &waiting)?;
+            LockWait { what: "index.json", place: &self.root, patience: self.options.lock_timeout };
+        lock::lock(&guard, LockMode::Exclusive, &waiting)?;
         Ok(guard)
     }
 
     /// Reads index.json, lets `change` work on it, and writes it where that says so; one process at a time.
-    fn change_index(&self, change: impl FnOnce(&mut Index) -> Result<bool>) -> Result<()> {
+    fn change_index(&self, change: impl FnOnce(&mut IndexFile) -> Result<bool>) -> Result<()> {
         let _guard = self.lock_names()?;
-        let mut index = Index::read(&self.root)?;
+        let mut index = IndexFile::read(&self.root)?;
         if change(&mut index)? {
             index.write(&self.root)?;
             if self.options.sync {
-                sync_folder(&self.root)?;
+                sync_dir(&self.root)?;
             }
         }
         Ok(())
@@ -265,7 +266,7 @@ impl Inner {
         // Whatever is wrong with it is told where it is read.
         let is_small = |found: std::fs::Metadata| found.len() < 4096;
         if self.root.join("index.json").metadata().is_ok_and(is_small)
-            && Index::read(&self.root).is_ok_and(|index| index.is_null())
+            && IndexFile::read(&self.root).is_ok_and(|index| index.is_null())
         {
             self.change_index(|index| Ok(index.is_null()))?;
         }
@@ -277,24 +278,24 @@ impl Inner {
         format!("oci:{}", self.root.display())
     }
 
-    fn lacks(&self, name: &str) -> Error {
+    fn not_found(&self, name: &str) -> Error {
         Error::new(ErrorKind::NotFound, name)
             .at(self.root.display().to_string())
-            .because("not in the store")
-            .about(Matter::NotStored)
+            .with_reason("not in the store")
+            .with_detail(ErrorDetail::NotInStore)
     }
 }
 
 /// The error of a file operation that the layout needed.
-fn failed(verb: &str, path: &Path, error: std::io::Error) -> Error {
+fn io_error(verb: &str, path: &Path, error: std::io::Error) -> Error {
     let full = error.kind() == std::io::ErrorKind::StorageFull;
     let failed = Error::new(ErrorKind::Store, verb).at(path.display().to_string());
-    failed.about(full.then_some(Matter::DiskFull)).caused_by(error)
+    failed.with_detail(full.then_some(ErrorDetail::StoreDiskFull)).with_source(error)
 }
 
 /// Makes renames into this folder survive a power failure.
-fn sync_folder(path: &Path) -> Result<()> {
+fn sync_dir(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
-        .map_err(|error| failed("sync", path, error))
+        .map_err(|error| io_error("sync", path, error))
 }

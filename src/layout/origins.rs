@@ -1,7 +1,7 @@
 //! What an entry of `index.json` remembers of the repositories that have the image: from there it can be fetched again,
 //! and beside them it need not be sent.
 
-use super::index::{Index, ORIGIN_ANNOTATION};
+use super::index::{IndexFile, ORIGIN_ANNOTATION};
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 
@@ -16,7 +16,7 @@ pub(super) fn origins_of(entry: &Descriptor) -> Vec<String> {
 
 /// The descriptor, knowing these origins and those that the entry of that name knew for the same content.
 pub(super) fn with_origins(
-    index: &Index,
+    index: &IndexFile,
     name: &str,
     mut descriptor: Descriptor,
     origins: &[String],
@@ -47,11 +47,11 @@ mod tests {
     const NAME: &str = "r/a:1";
 
     fn image(text: &str) -> Descriptor {
-        Descriptor::of(MediaType::OCI_MANIFEST, text.as_bytes())
+        Descriptor::for_bytes(MediaType::OCI_MANIFEST, text.as_bytes())
     }
 
     /// What the entry remembers after each of these came with the image, one after the other.
-    fn remembered(index: &mut Index, image: &Descriptor, origins: &[&str]) -> Vec<String> {
+    fn remembered(index: &mut IndexFile, image: &Descriptor, origins: &[&str]) -> Vec<String> {
         for origin in origins {
             let entry = with_origins(index, NAME, image.clone(), &[(*origin).to_owned()]).unwrap();
             index.set(NAME, entry).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Layout, failed, index};
+use super::{Layout, index, io_error};
 use crate::error::Result;
 
 const FILE: &str = "overlays.json";
@@ -14,11 +14,10 @@ impl Layout {
     pub fn overlays(&self) -> Result<BTreeSet<PathBuf>> {
         let path = self.root().join(FILE);
         match std::fs::read(&path) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|error| failed("read", &path, error.into()))
-            }
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| io_error("read", &path, error.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-            Err(error) => Err(failed("read", &path, error)),
+            Err(error) => Err(io_error("read", &path, error)),
         }
     }
 
@@ -40,7 +39,7 @@ impl Layout {
         }
         // A path that is no text cannot be written so.
         let bytes = serde_json::to_vec(&known)
-            .map_err(|error| failed("write", &self.root().join(FILE), error.into()))?;
-        index::write_durably(self.root(), FILE, &bytes)
+            .map_err(|error| io_error("write", &self.root().join(FILE), error.into()))?;
+        index::replace_durably(self.root(), FILE, &bytes)
     }
 }

@@ -7,17 +7,17 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::reach::Reach;
-use super::{Entry, Layout, blobs, failed, links};
+use super::reach::Reachable;
+use super::{IndexEntry, Layout, blobs, io_error, links};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::{self, Mode};
+use crate::lock::{self, LockMode};
 
 /// A partial or session that nobody touched for so long will not be continued.
 pub(super) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Folders of what is on its way in.
-const UNFINISHED: [&str; 2] = ["ingest", "sessions"];
+const INGEST_DIRS: [&str; 2] = ["ingest", "sessions"];
 
 /// What [`Layout::prune`] may delete.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,19 +53,19 @@ impl Layout {
         if options.plan {
             return self.sweep(options);
         }
-        self.0.lock_folder(Mode::Exclusive)?;
+        self.0.lock_folder(LockMode::Exclusive)?;
         let report = self.sweep(options);
-        self.0.lock_folder(Mode::Shared)?;
+        self.0.lock_folder(LockMode::Shared)?;
         report
     }
 
     fn sweep(&self, options: PruneOptions) -> Result<PruneReport> {
         let mut report = PruneReport::default();
-        for folder in UNFINISHED.into_iter().chain([links::FOLDER]) {
-            own(&self.root().join(folder))?;
+        for folder in INGEST_DIRS.into_iter().chain([links::FOLDER]) {
+            check_not_symlink(&self.root().join(folder))?;
         }
-        let (needed, left) = self.needed_and_left()?;
-        let blobs = self.blobs_without(&needed)?;
+        let (needed, left) = self.reachable_and_orphaned()?;
+        let blobs = self.unreferenced_blobs(&needed)?;
         for blob in blobs {
             report.blobs += 1;
             report.bytes += blob.size;
@@ -78,9 +78,9 @@ impl Layout {
         if !options.plan {
             self.remove_stale_links()?;
         }
-        for folder in UNFINISHED {
+        for folder in INGEST_DIRS {
             for (path, size) in files(&self.root().join(folder))? {
-                if is_old(&path) || (options.partials && is_idle(&path)) {
+                if is_old(&path) || (options.partials && is_unlocked(&path)) {
                     report.partials += 1;
                     report.partial_bytes += size;
                     remove(&path, options.plan)?;
@@ -91,10 +91,10 @@ impl Layout {
     }
 
     /// Everything that these entries reach.
-    pub(super) fn needed_by(&self, entries: &[Entry]) -> Result<HashSet<Digest>> {
+    pub(super) fn reachable_from(&self, entries: &[IndexEntry]) -> Result<HashSet<Digest>> {
         let mut needed = HashSet::new();
         for entry in entries {
-            let reach = Reach::of(self.root(), entry)?;
+            let reach = Reachable::from_entry(self.root(), entry)?;
             if let Some((digest, why)) = reach.unreadable.first() {
                 let name = entry.names.first().map_or("an image without a name", String::as_str);
                 let why = format!(
@@ -102,9 +102,9 @@ impl Layout {
                 );
                 return Err(Error::new(ErrorKind::Store, "prune")
                     .at(self.root().display().to_string())
-                    .because(why));
+                    .with_reason(why));
             }
-            needed.extend(reach.kept);
+            needed.extend(reach.retained);
         }
         Ok(needed)
     }
@@ -113,10 +113,10 @@ impl Layout {
     ///
     /// # Errors
     /// [`ErrorKind::Store`] where they lie behind a link: other layouts may have them in common with this one.
-    pub(super) fn blobs_without(&self, needed: &HashSet<Digest>) -> Result<Vec<Blob>> {
+    pub(super) fn unreferenced_blobs(&self, needed: &HashSet<Digest>) -> Result<Vec<BlobFile>> {
         let blobs = self.root().join("blobs");
         for folder in [&blobs, &blobs.join("sha256"), &blobs.join("sha512")] {
-            own(folder)?;
+            check_not_symlink(folder)?;
         }
         let mut found = self.all_blobs()?;
         found.retain(|blob| !needed.contains(&blob.digest));
@@ -124,14 +124,14 @@ impl Layout {
     }
 
     /// Every blob that is there.
-    pub(super) fn all_blobs(&self) -> Result<Vec<Blob>> {
+    pub(super) fn all_blobs(&self) -> Result<Vec<BlobFile>> {
         let mut found = Vec::new();
         for algorithm in ["sha256", "sha512"] {
             for (path, size) in files(&self.root().join("blobs").join(algorithm))? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 // What has no digest for a name was put there by somebody else.
                 if let Ok(digest) = format!("{algorithm}:{name}").parse() {
-                    found.push(Blob { digest, path, size });
+                    found.push(BlobFile { digest, path, size });
                 }
             }
         }
@@ -140,30 +140,30 @@ impl Layout {
 }
 
 /// A blob in the layout.
-pub(super) struct Blob {
+pub(super) struct BlobFile {
     pub(super) digest: Digest,
     pub(super) path: PathBuf,
     pub(super) size: u64,
 }
 
-fn own(folder: &Path) -> Result<()> {
+fn check_not_symlink(folder: &Path) -> Result<()> {
     if !folder.is_symlink() {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Store, "prune")
         .at(folder.display().to_string())
-        .because("is a link, and other layouts may use what is there; nothing was deleted"))
+        .with_reason("is a link, and other layouts may use what is there; nothing was deleted"))
 }
 
 /// Regular files of a folder, with their sizes.
 pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|error| failed("read", folder, error))?,
+        other => other.map_err(|error| io_error("read", folder, error))?,
     };
     let mut found = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|error| failed("read", folder, error))?;
+        let entry = entry.map_err(|error| io_error("read", folder, error))?;
         match entry.metadata() {
             Ok(known) if known.is_file() => found.push((entry.path(), known.len())),
             _ => {}
@@ -184,15 +184,15 @@ pub(super) fn is_older(found: &Metadata, age: Duration) -> bool {
 }
 
 /// Whether nobody is writing it.
-fn is_idle(path: &Path) -> bool {
+fn is_unlocked(path: &Path) -> bool {
     blobs::open_regular(path)
-        .is_ok_and(|file| lock::attempt(&file, Mode::Exclusive, path).unwrap_or(false))
+        .is_ok_and(|file| lock::try_lock(&file, LockMode::Exclusive, path).unwrap_or(false))
 }
 
 fn remove(path: &Path, plan: bool) -> Result<()> {
     if plan {
         Ok(())
     } else {
-        std::fs::remove_file(path).map_err(|error| failed("remove", path, error))
+        std::fs::remove_file(path).map_err(|error| io_error("remove", path, error))
     }
 }

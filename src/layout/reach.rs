@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::Entry;
+use super::IndexEntry;
 use super::blobs;
-use super::mentions::mentions;
+use super::digest_scan::find_digests;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, DOCUMENT_LIMIT, Document};
+use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::{ErrorKind, Result};
 use crate::layout::INDEX_ANNOTATION;
 use std::path::Path;
@@ -17,31 +17,31 @@ const MAX_DEPTH: usize = 16;
 
 /// Everything below one entry that is or should be in the layout.
 #[derive(Debug, Default)]
-pub(super) struct Reach {
+pub(super) struct Reachable {
     /// Kept, and needed where it is said so: an index may list platforms that were not pulled.
-    pub(super) kept: HashSet<Digest>,
+    pub(super) retained: HashSet<Digest>,
     /// What must be there.
-    pub(super) needed: Vec<Digest>,
+    pub(super) required: Vec<Digest>,
     /// Documents that are there but cannot be read, each with the reason.
     pub(super) unreadable: Vec<(Digest, String)>,
     /// Documents that were looked into; what is kept may have been met as a blob only.
     walked: HashSet<Digest>,
 }
 
-impl Reach {
-    pub(super) fn of(root: &Path, entry: &Entry) -> Result<Self> {
+impl Reachable {
+    pub(super) fn from_entry(root: &Path, entry: &IndexEntry) -> Result<Self> {
         let mut reach = Self::default();
         // The index that the platform was chosen from stays, so that a later pull can see that nothing changed.
         if let Some(digest) = entry.descriptor.annotations.get(INDEX_ANNOTATION)
             && let Ok(digest) = digest.parse::<Digest>()
         {
-            reach.kept.insert(digest);
+            reach.retained.insert(digest);
         }
-        reach.document(root, &entry.descriptor, true, 0)?;
+        reach.visit_document(root, &entry.descriptor, true, 0)?;
         Ok(reach)
     }
 
-    fn document(
+    fn visit_document(
         &mut self,
         root: &Path,
         descriptor: &Descriptor,
@@ -51,12 +51,12 @@ impl Reach {
         let digest = &descriptor.digest;
         if let Err(error) = digest.algorithm() {
             // It cannot be read, but it may need blobs that can.
-            if required || blobs::is_there_unverifiable(root, digest) {
-                self.unreadable.push((digest.clone(), error.why().to_owned()));
+            if required || blobs::exists_unverifiable(root, digest) {
+                self.unreadable.push((digest.clone(), error.reason().to_owned()));
             }
             return Ok(());
         }
-        self.kept.insert(digest.clone());
+        self.retained.insert(digest.clone());
         if !self.walked.insert(digest.clone()) {
             return Ok(());
         }
@@ -65,77 +65,80 @@ impl Reach {
             Err(error) if error.kind() == ErrorKind::NotFound && !required => return Ok(()),
             // Too large for a document: a blob with a name.
             Err(error)
-                if error.kind() == ErrorKind::Document && !descriptor.media_type.is_document() =>
+                if error.kind() == ErrorKind::InvalidDocument
+                    && !descriptor.media_type.is_document() =>
             {
-                self.needed.push(digest.clone());
+                self.required.push(digest.clone());
                 return Ok(());
             }
             Err(error) => {
-                self.needed.push(digest.clone());
-                self.unreadable.push((digest.clone(), error.why().to_owned()));
+                self.required.push(digest.clone());
+                self.unreadable.push((digest.clone(), error.reason().to_owned()));
                 return Ok(());
             }
         };
-        self.needed.push(digest.clone());
-        match Document::described(bytes.clone(), descriptor) {
+        self.required.push(digest.clone());
+        match Document::from_descriptor(bytes.clone(), descriptor) {
             // An artifact of some other kind.
             Err(error)
-                if error.kind() == ErrorKind::Document && !descriptor.media_type.is_document() => {}
-            Err(error) => self.unreadable.push((digest.clone(), error.why().to_owned())),
-            Ok(document) => self.below(root, &document, depth)?,
+                if error.kind() == ErrorKind::InvalidDocument
+                    && !descriptor.media_type.is_document() => {}
+            Err(error) => self.unreadable.push((digest.clone(), error.reason().to_owned())),
+            Ok(document) => self.visit_children(root, &document, depth)?,
         }
         if !descriptor.media_type.is_document() {
-            self.mentioned(root, &bytes);
+            self.visit_mentions(root, &bytes);
         }
         Ok(())
     }
 
-    fn below(&mut self, root: &Path, document: &Document, depth: usize) -> Result<()> {
+    fn visit_children(&mut self, root: &Path, document: &Document, depth: usize) -> Result<()> {
         match document.content() {
-            Content::Manifest(_) | Content::Artifact(_) => {
+            ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
                 document.blobs().for_each(|blob| self.blob(blob));
             }
-            Content::Index(index) if depth < MAX_DEPTH => {
+            ParsedDocument::Index(index) if depth < MAX_DEPTH => {
                 for child in &index.manifests {
-                    self.document(root, child, false, depth + 1)?;
+                    self.visit_document(root, child, false, depth + 1)?;
                 }
                 // One that is for a platform may not have been pulled, like that platform's manifest.
                 let for_all = index.blobs().filter(|blob| blob.platform.is_none());
                 let here = for_all.filter(|blob| !blob.is_foreign());
                 let known = here.filter(|blob| blob.digest.algorithm().is_ok());
-                self.needed.extend(known.map(|blob| blob.digest.clone()));
+                self.required.extend(known.map(|blob| blob.digest.clone()));
             }
-            Content::Index(_) => self.mentioned(root, document.bytes()),
+            ParsedDocument::Index(_) => self.visit_mentions(root, document.bytes()),
         }
         Ok(())
     }
 
     fn blob(&mut self, blob: &Descriptor) {
-        let here = blob.digest.algorithm().is_ok() && self.kept.insert(blob.digest.clone());
+        let here = blob.digest.algorithm().is_ok() && self.retained.insert(blob.digest.clone());
         if here && !blob.is_foreign() {
-            self.needed.push(blob.digest.clone());
+            self.required.push(blob.digest.clone());
         }
     }
 
     /// Keeps everything that a document of unknown meaning mentions, and what that leads to.
-    fn mentioned(&mut self, root: &Path, bytes: &[u8]) {
-        let mut open = mentions(bytes);
+    fn visit_mentions(&mut self, root: &Path, bytes: &[u8]) {
+        let mut open = find_digests(bytes);
         // What is kept already was maybe never looked into.
         let mut seen = HashSet::new();
         while let Some(digest) = open.pop() {
             if !seen.insert(digest.clone()) {
                 continue;
             }
-            self.kept.insert(digest.clone());
+            self.retained.insert(digest.clone());
             match blobs::read(root, &digest, DOCUMENT_LIMIT) {
                 Ok(bytes) if bytes.trim_ascii_start().starts_with(b"{") => {
-                    open.extend(mentions(&bytes));
+                    open.extend(find_digests(&bytes));
                 }
                 // A layer, or something that lies elsewhere.
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Document) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidDocument) => {
                 }
-                Err(error) => self.unreadable.push((digest, error.why().to_owned())),
+                Err(error) => self.unreadable.push((digest, error.reason().to_owned())),
             }
         }
     }

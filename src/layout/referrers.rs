@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Entry, Layout};
+use super::{IndexEntry, Layout};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::Result;
@@ -14,14 +14,14 @@ pub const SUBJECT_ANNOTATION: &str = "rpull.subject";
 
 impl Layout {
     /// What refers to this manifest: any entry whose document says so, whoever wrote it.
-    pub(super) fn referring_to(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+    pub(super) fn referrers_of(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
         for entry in self.entries()? {
             if !entry.descriptor.media_type.is_document() {
                 continue;
             }
-            match self.described(&entry.descriptor) {
+            match self.read_document(&entry.descriptor) {
                 Ok(document) => {
                     let refers = document.subject().is_some_and(|own| own.digest == *subject);
                     if refers && seen.insert(document.digest().clone()) {
@@ -36,20 +36,20 @@ impl Layout {
 
     /// The entries that belong to no other one; all of them where there are no such. Where there is a document, what else
     /// index.json lists, as a description in XML, is no image.
-    pub(super) fn images(&self) -> Result<Vec<Entry>> {
+    pub(super) fn images(&self) -> Result<Vec<IndexEntry>> {
         let mut entries = self.all_entries()?;
-        let is_document = |entry: &Entry| entry.descriptor.media_type.is_document();
+        let is_document = |entry: &IndexEntry| entry.descriptor.media_type.is_document();
         if entries.iter().any(is_document) {
             entries.retain(is_document);
         }
         let (parts, images): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|entry| self.belongs_to_another(entry));
+            entries.into_iter().partition(|entry| self.is_attached(entry));
         Ok(if images.is_empty() { parts } else { images })
     }
 
-    fn belongs_to_another(&self, entry: &Entry) -> bool {
+    fn is_attached(&self, entry: &IndexEntry) -> bool {
         let refers = || {
-            let document = self.described(&entry.descriptor);
+            let document = self.read_document(&entry.descriptor);
             document.is_ok_and(|document| document.subject().is_some())
         };
         match entry.names.first() {
@@ -60,13 +60,13 @@ impl Layout {
     }
 
     /// Everything that entries reach, and the names of those that came along with what nothing reaches any more.
-    pub(super) fn needed_and_left(&self) -> Result<(HashSet<Digest>, Vec<String>)> {
+    pub(super) fn reachable_and_orphaned(&self) -> Result<(HashSet<Digest>, Vec<String>)> {
         let (mut waiting, own): (Vec<_>, Vec<_>) =
-            self.all_entries()?.into_iter().partition(|entry| entry.came_along_with().is_some());
-        let mut needed = self.needed_by(&own)?;
+            self.all_entries()?.into_iter().partition(|entry| entry.attached_to().is_some());
+        let mut needed = self.reachable_from(&own)?;
         loop {
-            let is_needed = |entry: &Entry| {
-                entry.came_along_with().is_some_and(|subject| needed.contains(&subject))
+            let is_needed = |entry: &IndexEntry| {
+                entry.attached_to().is_some_and(|subject| needed.contains(&subject))
             };
             let (found, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_needed);
             waiting = rest;
@@ -74,14 +74,14 @@ impl Layout {
                 let names = waiting.into_iter().flat_map(|entry| entry.names.into_iter().take(1));
                 return Ok((needed, names.collect()));
             }
-            needed.extend(self.needed_by(&found)?);
+            needed.extend(self.reachable_from(&found)?);
         }
     }
 }
 
-impl Entry {
+impl IndexEntry {
     /// What this entry refers to, where it is here for nothing else.
-    pub fn came_along_with(&self) -> Option<Digest> {
+    pub fn attached_to(&self) -> Option<Digest> {
         let subject = self.descriptor.annotations.get(SUBJECT_ANNOTATION)?;
         subject.parse().ok().filter(|_| !self.names.is_empty())
     }

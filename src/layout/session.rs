@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::prune::{PARTIAL_AGE, files, is_older};
-use super::{Inner, Layout, blobs, create, failed, ingest};
-use crate::checked::Verified;
+use super::{Layout, LayoutInner, blobs, create, ingest, io_error};
 use crate::content::ByteStream;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::{self, Mode};
+use crate::lock::{self, LockMode};
+use crate::verifier::Verified;
 
 /// How long a session lives in which nothing came.
 const EMPTY_LIFETIME: Duration = Duration::from_secs(3600);
@@ -29,7 +29,7 @@ impl SessionId {
         let mut bytes = [0; 16];
         let source = Path::new("/dev/urandom");
         let read = File::open(source).and_then(|file| file.read_exact_at(&mut bytes, 0));
-        read.map_err(|error| failed("read", source, error))?;
+        read.map_err(|error| io_error("read", source, error))?;
         Ok(Self(u128::from_le_bytes(bytes)))
     }
 }
@@ -52,26 +52,26 @@ impl FromStr for SessionId {
     fn from_str(text: &str) -> Result<Self> {
         let hex = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         u128::from_str_radix(text, 16).ok().filter(|_| hex).map(Self).ok_or_else(|| {
-            Error::new(ErrorKind::Reference, format!("session '{text}'")).because("is none")
+            Error::new(ErrorKind::InvalidInput, format!("session '{text}'")).with_reason("is none")
         })
     }
 }
 
 /// What became of a session that is to be continued.
 #[derive(Debug)]
-pub enum Resumed {
+pub enum ResumeResult {
     /// It goes on here.
-    Open(Session),
+    Opened(IngestSession),
     /// Somebody else is writing to it at this moment.
     Busy,
     /// It ended, was cancelled, or never was.
-    Unknown,
+    NotFound,
 }
 
-/// An open session; dropping it keeps its bytes, unless it is [fleeting](Session::fleeting).
+/// An open session; dropping it keeps its bytes, unless it is [fleeting](IngestSession::delete_on_drop).
 #[derive(Debug)]
-pub struct Session {
-    inner: Arc<Inner>,
+pub struct IngestSession {
+    inner: Arc<LayoutInner>,
     file: File,
     path: PathBuf,
     offset: u64,
@@ -80,7 +80,7 @@ pub struct Session {
 
 impl Layout {
     /// Opens a new session; what it costs does not depend on how many there are.
-    pub fn open_session(&self) -> Result<(SessionId, Session)> {
+    pub fn open_session(&self) -> Result<(SessionId, IngestSession)> {
         let private = self.0.options.private;
         let folder = self.sessions()?;
         create::folder(&folder, if private { 0o700 } else { 0o777 })?;
@@ -88,10 +88,10 @@ impl Layout {
         let path = folder.join(id.to_string());
         let mode = if private { 0o600 } else { 0o666 };
         let new = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path);
-        let file = new.map_err(|error| failed("create", &path, error))?;
-        lock::attempt(&file, Mode::Exclusive, &path)?;
+        let file = new.map_err(|error| io_error("create", &path, error))?;
+        lock::try_lock(&file, LockMode::Exclusive, &path)?;
         let inner = Arc::clone(&self.0);
-        Ok((id, Session { inner, file, path, offset: 0, is_fleeting: false }))
+        Ok((id, IngestSession { inner, file, path, offset: 0, is_fleeting: false }))
     }
 
     /// Forgets sessions that nobody continued for their lifetime, and gives the others.
@@ -114,39 +114,39 @@ impl Layout {
         match path.symlink_metadata() {
             Ok(found) if is_over(&found) => match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(failed("remove", &path, error))
+                    Err(io_error("remove", &path, error))
                 }
                 _ => Ok(true),
             },
             Ok(_) => Ok(false),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(failed("read", &path, error)),
+            Err(error) => Err(io_error("read", &path, error)),
         }
     }
 
     /// Goes on with a session, of this process or an earlier one.
-    pub fn resume_session(&self, id: SessionId) -> Result<Resumed> {
+    pub fn resume_session(&self, id: SessionId) -> Result<ResumeResult> {
         let path = self.sessions()?.join(id.to_string());
         if self.expire_session(id)? {
-            return Ok(Resumed::Unknown);
+            return Ok(ResumeResult::NotFound);
         }
         let opened = blobs::open_regular_with(&path, OpenOptions::new().read(true).write(true));
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Resumed::Unknown);
+                return Ok(ResumeResult::NotFound);
             }
-            Err(error) => return Err(failed("open", &path, error)),
+            Err(error) => return Err(io_error("open", &path, error)),
         };
-        if !lock::attempt(&file, Mode::Exclusive, &path)? {
-            return Ok(Resumed::Busy);
+        if !lock::try_lock(&file, LockMode::Exclusive, &path)? {
+            return Ok(ResumeResult::Busy);
         }
-        if !ingest::is_at(&file, &path).map_err(|error| failed("read", &path, error))? {
-            return Ok(Resumed::Unknown);
+        if !ingest::is_same_file(&file, &path).map_err(|error| io_error("read", &path, error))? {
+            return Ok(ResumeResult::NotFound);
         }
-        let offset = file.metadata().map_err(|error| failed("read", &path, error))?.len();
+        let offset = file.metadata().map_err(|error| io_error("read", &path, error))?.len();
         let inner = Arc::clone(&self.0);
-        Ok(Resumed::Open(Session { inner, file, path, offset, is_fleeting: false }))
+        Ok(ResumeResult::Opened(IngestSession { inner, file, path, offset, is_fleeting: false }))
     }
 
     /// Bytes that a session has, also while somebody writes to it; `None` where there is no such session.
@@ -161,7 +161,7 @@ impl Layout {
     fn sessions(&self) -> Result<PathBuf> {
         let folder = self.root().join("sessions");
         if folder.is_symlink() {
-            return Err(failed("open", &folder, std::io::Error::other("is a link")));
+            return Err(io_error("open", &folder, std::io::Error::other("is a link")));
         }
         Ok(folder)
     }
@@ -173,10 +173,10 @@ fn is_over(found: &Metadata) -> bool {
     found.is_file() && is_older(found, lifetime)
 }
 
-impl Session {
+impl IngestSession {
     /// From here on dropping it throws it away: nobody knows its name, so nobody could continue it.
     #[must_use]
-    pub fn fleeting(mut self) -> Self {
+    pub fn delete_on_drop(mut self) -> Self {
         self.is_fleeting = true;
         self
     }
@@ -190,14 +190,14 @@ impl Session {
     pub fn write(&mut self, piece: &[u8]) -> Result<()> {
         self.file
             .write_all_at(piece, self.offset)
-            .map_err(|error| failed("write", &self.path, error))?;
+            .map_err(|error| io_error("write", &self.path, error))?;
         self.offset += piece.len() as u64;
         Ok(())
     }
 
     /// All bytes that are there.
     pub fn read(&self) -> Result<ByteStream<'static>> {
-        let file = self.file.try_clone().map_err(|error| failed("read", &self.path, error))?;
+        let file = self.file.try_clone().map_err(|error| io_error("read", &self.path, error))?;
         Ok(blobs::stream(file, self.path.clone(), 0..self.offset))
     }
 
@@ -206,23 +206,24 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::Mismatch`] where other bytes were verified than are there.
     pub fn commit(self, proof: &Verified) -> Result<()> {
-        let length = self.file.metadata().map_err(|error| failed("read", &self.path, error))?.len();
+        let length =
+            self.file.metadata().map_err(|error| io_error("read", &self.path, error))?.len();
         if length != proof.descriptor().size {
             let why = "what was verified is not what was written";
-            return Err(Error::new(ErrorKind::Mismatch, "upload").because(why));
+            return Err(Error::new(ErrorKind::Mismatch, "upload").with_reason(why));
         }
         ingest::publish(&self.inner, &self.file, &self.path, proof)
     }
 
     /// Throws it away.
     pub fn cancel(self) -> Result<()> {
-        std::fs::remove_file(&self.path).map_err(|error| failed("remove", &self.path, error))
+        std::fs::remove_file(&self.path).map_err(|error| io_error("remove", &self.path, error))
     }
 }
 
-impl Drop for Session {
+impl Drop for IngestSession {
     fn drop(&mut self) {
-        if self.is_fleeting && ingest::is_at(&self.file, &self.path).unwrap_or(false) {
+        if self.is_fleeting && ingest::is_same_file(&self.file, &self.path).unwrap_or(false) {
             drop(std::fs::remove_file(&self.path));
         }
     }
@@ -231,18 +232,18 @@ impl Drop for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checked::Unnamed;
     use crate::content::Source as _;
     use crate::digest::{Algorithm, Digest};
     use crate::layout::LayoutOptions;
+    use crate::verifier::DeferredVerifier;
 
     fn layout(folder: &tempfile::TempDir) -> Layout {
         Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap()
     }
 
-    fn open(layout: &Layout, id: SessionId) -> Session {
+    fn open(layout: &Layout, id: SessionId) -> IngestSession {
         match layout.resume_session(id).unwrap() {
-            Resumed::Open(session) => session,
+            ResumeResult::Opened(session) => session,
             other => panic!("{other:?}"),
         }
     }
@@ -256,14 +257,14 @@ mod tests {
         let again = layout(&folder);
         assert_eq!(again.session_offset(id).unwrap(), Some(2));
         let mut session = open(&again, id);
-        assert!(matches!(again.resume_session(id).unwrap(), Resumed::Busy));
+        assert!(matches!(again.resume_session(id).unwrap(), ResumeResult::Busy));
         session.write(b"c").unwrap();
-        let mut unnamed = Unnamed::new(Algorithm::Sha256);
+        let mut unnamed = DeferredVerifier::new(Algorithm::Sha256);
         unnamed.update(b"abc");
         let digest = Digest::sha256(b"abc");
-        session.commit(&unnamed.name(&digest).unwrap()).unwrap();
+        session.commit(&unnamed.finish(&digest).unwrap()).unwrap();
         assert_eq!(again.stat(&digest).await.unwrap().size, 3);
-        assert!(matches!(again.resume_session(id).unwrap(), Resumed::Unknown));
+        assert!(matches!(again.resume_session(id).unwrap(), ResumeResult::NotFound));
     }
 
     #[test]
@@ -272,9 +273,9 @@ mod tests {
         let layout = layout(&folder);
         let (_, mut session) = layout.open_session().unwrap();
         session.write(b"abc").unwrap();
-        let mut unnamed = Unnamed::new(Algorithm::Sha256);
+        let mut unnamed = DeferredVerifier::new(Algorithm::Sha256);
         unnamed.update(b"ab");
-        assert!(session.commit(&unnamed.name(&Digest::sha256(b"ab")).unwrap()).is_err());
+        assert!(session.commit(&unnamed.finish(&Digest::sha256(b"ab")).unwrap()).is_err());
     }
 
     #[test]

@@ -9,23 +9,27 @@ use futures_util::future::BoxFuture;
 
 use super::index::index_digest;
 use super::origins::origins_of;
-use super::{Entry, Layout, blobs, failed};
+use super::{IndexEntry, Layout, blobs, io_error};
 use crate::alike;
-use crate::checked::verify;
 use crate::config::CONFIG_LIMIT;
-use crate::content::{Body, ByteStream, Name, Source, SourceKind, choice, several_images};
+use crate::content::{
+    BlobStream, ByteStream, ImageName, Source, SourceKind, choice, several_images,
+};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, DOCUMENT_LIMIT, Document};
+use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::platform::Platform;
+use crate::verifier::verify;
 
 impl Layout {
-    pub(super) fn resolve(&self, name: &Name) -> Result<Document> {
+    pub(super) fn resolve(&self, name: &ImageName) -> Result<Document> {
         match name {
-            Name::Digest(digest) => self.by_digest(digest),
-            _ => self.described(&self.find(name)?.ok_or_else(|| self.0.lacks(&name.to_string()))?),
+            ImageName::Digest(digest) => self.by_digest(digest),
+            _ => self.read_document(
+                &self.find(name)?.ok_or_else(|| self.0.not_found(&name.to_string()))?,
+            ),
         }
     }
 
@@ -49,18 +53,20 @@ impl Layout {
         digest: &Digest,
         range: Range<u64>,
     ) -> Result<ByteStream<'static>> {
-        Ok(blobs::stream(file, blobs::path_of(self.root(), digest)?, range))
+        Ok(blobs::stream(file, blobs::blob_path(self.root(), digest)?, range))
     }
 
-    fn find(&self, name: &Name) -> Result<Option<Descriptor>> {
+    fn find(&self, name: &ImageName) -> Result<Option<Descriptor>> {
         match name {
-            Name::Tag(_) | Name::Ref(_) | Name::Sole => match self.alike(name)?.as_slice() {
-                [] => Ok(None),
-                several => alike::choose(several, &Platform::host(), &name.to_string())
-                    .map(|one| Some(one.clone()))
-                    .map_err(|error| error.at(self.0.place())),
-            },
-            Name::Digest(digest) => match self.by_digest(digest) {
+            ImageName::Tag(_) | ImageName::Layout(_) | ImageName::Only => {
+                match self.alike(name)?.as_slice() {
+                    [] => Ok(None),
+                    several => alike::choose(several, &Platform::host(), &name.to_string())
+                        .map(|one| Some(one.clone()))
+                        .map_err(|error| error.at(self.0.place())),
+                }
+            }
+            ImageName::Digest(digest) => match self.by_digest(digest) {
                 Ok(document) => Ok(Some(document.descriptor().clone())),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error),
@@ -71,8 +77,8 @@ impl Layout {
     /// The only entry, those left out that belong to it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Reference`] where there are several.
-    pub fn sole(&self) -> Result<Entry> {
+    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::InvalidInput`] where there are several.
+    pub fn only_entry(&self) -> Result<IndexEntry> {
         let mut entries = self.images()?;
         let place = self.0.place();
         // For several platforms under one name it is the only one.
@@ -85,10 +91,10 @@ impl Layout {
             (Some(entry), 0) => Ok(entry),
             (None, _) => Err(Error::new(ErrorKind::NotFound, "image")
                 .at(place)
-                .because("the layout is empty")),
+                .with_reason("the layout is empty")),
             (Some(last), _) => {
                 entries.push(last);
-                let choice = |entry: &Entry| choice(&entry.names, &entry.descriptor.digest);
+                let choice = |entry: &IndexEntry| choice(&entry.names, &entry.descriptor.digest);
                 let choices: Vec<String> = entries.iter().map(choice).collect();
                 Err(several_images(&place, &choices))
             }
@@ -96,17 +102,17 @@ impl Layout {
     }
 
     /// Every image of this name, one for each platform.
-    fn alike(&self, name: &Name) -> Result<Vec<Descriptor>> {
+    fn alike(&self, name: &ImageName) -> Result<Vec<Descriptor>> {
         let entries = match name {
-            Name::Tag(text) | Name::Ref(text) => self.entries_of(text)?,
-            Name::Sole => {
-                let sole = self.sole()?;
+            ImageName::Tag(text) | ImageName::Layout(text) => self.entries_of(text)?,
+            ImageName::Only => {
+                let sole = self.only_entry()?;
                 match sole.names.first() {
                     Some(own) => self.entries_of(own)?,
                     None => vec![sole],
                 }
             }
-            Name::Digest(_) => return Ok(Vec::new()),
+            ImageName::Digest(_) => return Ok(Vec::new()),
         };
         let entries = entries.into_iter().map(|entry| entry.descriptor).collect();
         let (alike, lost) = alike::meant(entries, |entry| self.platform_of(entry));
@@ -119,7 +125,7 @@ impl Layout {
 
     /// What the config of a manifest says, where that can be read.
     fn platform_of(&self, manifest: &Descriptor) -> Option<Platform> {
-        let document = self.described(manifest).ok()?;
+        let document = self.read_document(manifest).ok()?;
         let config = &document.manifest().ok()?.config;
         let bytes = self.read_verified(config, CONFIG_LIMIT)?;
         alike::platform_in(config, &bytes)
@@ -128,14 +134,14 @@ impl Layout {
     /// Nothing but the bytes says what a document is that has only a digest.
     fn by_digest(&self, digest: &Digest) -> Result<Document> {
         let bytes = blobs::read(self.root(), digest, DOCUMENT_LIMIT)?;
-        Document::received(bytes, &MediaType::from(""), Some(digest))
+        Document::from_response(bytes, &MediaType::from(""), Some(digest))
             .map_err(|error| error.at(self.0.place()))
     }
 
     /// The index of this digest, where it is there and lists the manifest: an annotation alone proves nothing.
-    pub(super) fn listing(&self, index: &Digest, manifest: &Digest) -> Option<Document> {
+    pub(super) fn index_listing(&self, index: &Digest, manifest: &Digest) -> Option<Document> {
         let document = self.by_digest(index).ok()?;
-        let Content::Index(view) = document.content() else { return None };
+        let ParsedDocument::Index(view) = document.content() else { return None };
         let lists = view.manifests.iter().any(|entry| entry.digest == *manifest);
         lists.then_some(document)
     }
@@ -146,38 +152,42 @@ impl Layout {
     }
 
     /// The document of this descriptor, verified.
-    pub(super) fn described(&self, descriptor: &Descriptor) -> Result<Document> {
+    pub(super) fn read_document(&self, descriptor: &Descriptor) -> Result<Document> {
         let bytes = blobs::read(self.root(), &descriptor.digest, DOCUMENT_LIMIT)?;
-        Document::described(bytes, descriptor).map_err(|error| error.at(self.0.place()))
+        Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(self.0.place()))
     }
 }
 
 impl Source for Layout {
-    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         Box::pin(ready(self.resolve(name)))
     }
 
     fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(ready(self.described(descriptor)))
+        Box::pin(ready(self.read_document(descriptor)))
     }
 
-    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         Box::pin(ready(self.find(name)))
     }
 
-    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<BlobStream>> {
         let opened = self.blob_file(&descriptor.digest).and_then(|file| {
             // One byte more than there should be, so that a file that is too long does not pass.
             let range = from..descriptor.size.saturating_add(1);
             let stream = self.bytes_of(file, &descriptor.digest, range)?;
-            Ok(Body { start: from, stream })
+            Ok(BlobStream { start: from, stream })
         });
         Box::pin(ready(opened))
     }
 
     fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
         let size = blobs::open(self.root(), digest)
-            .and_then(|file| file.metadata().map_err(|error| failed("read", self.root(), error)));
+            .and_then(|file| file.metadata().map_err(|error| io_error("read", self.root(), error)));
         let described = |found: Metadata| {
             let media_type = MediaType::from("application/octet-stream");
             Descriptor::new(media_type, digest.clone(), found.len())
@@ -194,10 +204,10 @@ impl Source for Layout {
     }
 
     fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
-        Box::pin(ready(self.referring_to(subject)))
+        Box::pin(ready(self.referrers_of(subject)))
     }
 
-    fn alike<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+    fn alike<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         Box::pin(ready(self.alike(name)))
     }
 
@@ -207,14 +217,14 @@ impl Source for Layout {
 
     fn chosen_from<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Option<Document>> {
         let index = index_digest(document.descriptor());
-        Box::pin(ready(index.and_then(|index| self.listing(&index, document.digest()))))
+        Box::pin(ready(index.and_then(|index| self.index_listing(&index, document.digest()))))
     }
 
     fn kind(&self) -> SourceKind {
         SourceKind::Layout
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         self.0.place()
     }
 }

@@ -8,28 +8,28 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::origins::with_origins;
-use super::{INDEX_ANNOTATION, Inner, Layout, SUBJECT_ANNOTATION, blobs, ingest};
-use crate::checked::verify;
-use crate::content::{Admission, Holding, Label, Name, Target};
+use super::{INDEX_ANNOTATION, Layout, LayoutInner, SUBJECT_ANNOTATION, blobs, ingest};
+use crate::content::{Admission, BlobPresence, ImageName, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::free_space::too_little;
+use crate::verifier::verify;
 
 impl Layout {
-    fn held(&self, name: &Name) -> Result<Option<Document>> {
+    fn held(&self, name: &ImageName) -> Result<Option<Document>> {
         let found = match name {
-            Name::Tag(text) | Name::Ref(text) => match self.entry(text)? {
-                Some(entry) => self.described(&entry.descriptor),
+            ImageName::Tag(text) | ImageName::Layout(text) => match self.entry(text)? {
+                Some(entry) => self.read_document(&entry.descriptor),
                 None => return Ok(None),
             },
-            Name::Digest(_) | Name::Sole => self.resolve(name),
+            ImageName::Digest(_) | ImageName::Only => self.resolve(name),
         };
-        Ok(usable(found))
+        Ok(ignore_damaged(found))
     }
 
-    async fn store(
+    async fn write_document(
         &self,
         document: &Document,
         label: Option<&Label>,
@@ -40,18 +40,18 @@ impl Layout {
         }
         self.store_bytes(document).await?;
         let Some(label) = label else { return Ok(()) };
-        let mut descriptor = labelled(document, label);
+        let mut descriptor = descriptor_with_names(document, label);
         let name = match &label.name {
-            Name::Tag(name) | Name::Ref(name) => name.clone(),
-            Name::Digest(_) => {
+            ImageName::Tag(name) | ImageName::Layout(name) => name.clone(),
+            ImageName::Digest(_) => {
                 let inner = Arc::clone(&self.0);
                 let keep = move || inner.change_index(|index| index.keep(descriptor));
-                return aside("write index.json", keep).await;
+                return run_blocking("write index.json", keep).await;
             }
-            Name::Sole => {
-                return Err(Error::new(ErrorKind::Reference, "name")
+            ImageName::Only => {
+                return Err(Error::new(ErrorKind::InvalidInput, "name")
                     .at(self.0.place())
-                    .because("an image in a layout needs a name or its digest"));
+                    .with_reason("an image in a layout needs a name or its digest"));
             }
         };
         let came_along = along_with.is_some();
@@ -73,14 +73,14 @@ impl Layout {
                 index.set(&name, descriptor)
             })
         };
-        aside("write index.json", work).await
+        run_blocking("write index.json", work).await
     }
 
     /// Documents are small enough to be read again: one that is damaged is replaced.
     async fn store_bytes(&self, document: &Document) -> Result<()> {
         let descriptor = document.descriptor();
-        let path = blobs::path_of(self.root(), &descriptor.digest)?;
-        match self.described(descriptor) {
+        let path = blobs::blob_path(self.root(), &descriptor.digest)?;
+        match self.read_document(descriptor) {
             Ok(_) => return Ok(()),
             // What cannot be read at this moment, because too many files are open for example, may be whole.
             Err(error) if error.kind() == ErrorKind::Store && is_file(&path) => return Err(error),
@@ -88,7 +88,8 @@ impl Layout {
         }
         let proof = verify(descriptor, document.bytes())?;
         if path.exists() {
-            std::fs::remove_file(&path).map_err(|error| super::failed("replace", &path, error))?;
+            std::fs::remove_file(&path)
+                .map_err(|error| super::io_error("replace", &path, error))?;
         }
         match ingest::admit(&self.0, descriptor).await? {
             Admission::Present | Admission::Mounted(_) => Ok(()),
@@ -106,14 +107,17 @@ fn is_file(path: &Path) -> bool {
 }
 
 /// Does what waits for the disk or for other processes on a thread of its own.
-async fn aside(what: &str, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+async fn run_blocking(
+    what: &str,
+    work: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<()> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).caused_by(error)))
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).with_source(error)))
 }
 
 /// What cannot be used counts as absent: where the source is another place, it is fetched again and replaced.
-fn usable(found: Result<Document>) -> Option<Document> {
+fn ignore_damaged(found: Result<Document>) -> Option<Document> {
     match found {
         Ok(document) => Some(document),
         Err(error) => {
@@ -125,7 +129,7 @@ fn usable(found: Result<Document>) -> Option<Document> {
     }
 }
 
-fn labelled(document: &Document, label: &Label) -> Descriptor {
+fn descriptor_with_names(document: &Document, label: &Label) -> Descriptor {
     let mut descriptor = document.descriptor().clone();
     match &label.index {
         Some(index) => {
@@ -138,33 +142,33 @@ fn labelled(document: &Document, label: &Label) -> Descriptor {
     descriptor
 }
 
-impl Inner {
+impl LayoutInner {
     /// Whether the blob is there with the right size; one of another size is damaged and will be replaced.
     pub(super) fn has(&self, descriptor: &Descriptor) -> Result<bool> {
-        Ok(blobs::size_of(&self.root, &descriptor.digest)? == Some(descriptor.size))
+        Ok(blobs::blob_size(&self.root, &descriptor.digest)? == Some(descriptor.size))
     }
 
-    fn holds(&self, descriptor: &Descriptor) -> Result<Holding> {
+    fn holds(&self, descriptor: &Descriptor) -> Result<BlobPresence> {
         if descriptor.digest.algorithm().is_err() {
-            return Ok(Holding::Nothing);
+            return Ok(BlobPresence::Absent);
         }
         if self.has(descriptor)? {
-            return Ok(Holding::Whole);
+            return Ok(BlobPresence::Complete);
         }
         match blobs::partial_size_of(&self.root, &descriptor.digest)? {
-            bytes if bytes == 0 || bytes > descriptor.size => Ok(Holding::Nothing),
-            bytes => Ok(Holding::Partial(bytes)),
+            bytes if bytes == 0 || bytes > descriptor.size => Ok(BlobPresence::Absent),
+            bytes => Ok(BlobPresence::Partial(bytes)),
         }
     }
 }
 
 impl Target for Layout {
-    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
         Box::pin(ready(self.held(name)))
     }
 
     fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(usable(self.described(descriptor)))))
+        Box::pin(ready(Ok(ignore_damaged(self.read_document(descriptor)))))
     }
 
     fn stored_blob<'a>(
@@ -175,7 +179,7 @@ impl Target for Layout {
         Box::pin(ready(Ok(self.read_verified(descriptor, limit))))
     }
 
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
         Box::pin(ready(self.0.holds(descriptor)))
     }
 
@@ -183,11 +187,11 @@ impl Target for Layout {
         let Some(free) = too_little(&self.0.folder, bytes) else { return Ok(()) };
         let full = std::io::Error::from(rustix::io::Errno::NOSPC);
         let why = format!("{bytes} more bytes are needed, {free} are free");
-        Err(super::failed("write", self.root(), full).because(why))
+        Err(super::io_error("write", self.root(), full).with_reason(why))
     }
 
     fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(self.0.announce(digests)))
+        Box::pin(ready(self.0.record_in_journal(digests)))
     }
 
     fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
@@ -199,16 +203,16 @@ impl Target for Layout {
         document: &'a Document,
         label: Option<&'a Label>,
     ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.store(document, label, None))
+        Box::pin(self.write_document(document, label, None))
     }
 
     fn attach<'a>(&'a self, document: &'a Document, label: &'a Label) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.store(document, Some(label), document.subject()))
+        Box::pin(self.write_document(document, Some(label), document.subject()))
     }
 
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
         let inner = Arc::clone(&self.0);
-        Box::pin(aside("sync", move || inner.settle()))
+        Box::pin(run_blocking("sync", move || inner.finish_journal()))
     }
 
     fn place(&self) -> String {

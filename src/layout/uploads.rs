@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::{Layout, blobs};
-use crate::content::Uploads;
+use crate::content::UploadStore;
 use crate::digest::Digest;
 use crate::secret::Secret;
 
 /// How long a session is worth asking for.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The longest URL that is kept, in bytes.
 const LONGEST: u64 = 16 << 10;
@@ -31,8 +31,8 @@ impl Layout {
     }
 }
 
-impl Uploads for Layout {
-    fn recall(&self, target: &str, digest: &Digest) -> Option<Secret> {
+impl UploadStore for Layout {
+    fn load(&self, target: &str, digest: &Digest) -> Option<Secret> {
         let path = self.upload(target, digest);
         let file = blobs::open_regular(&path).ok()?;
         if is_old(&file) {
@@ -44,8 +44,8 @@ impl Uploads for Layout {
         Some(Secret::new(url))
     }
 
-    fn keep(&self, target: &str, digest: &Digest, url: &Secret) {
-        if url.reveal().len() as u64 >= LONGEST {
+    fn save(&self, target: &str, digest: &Digest, url: &Secret) {
+        if url.expose().len() as u64 >= LONGEST {
             return;
         }
         let folder = self.uploads();
@@ -56,7 +56,7 @@ impl Uploads for Layout {
         }
     }
 
-    fn forget(&self, target: &str, digest: &Digest) {
+    fn remove(&self, target: &str, digest: &Digest) {
         drop(std::fs::remove_file(self.upload(target, digest)));
     }
 }
@@ -67,13 +67,13 @@ fn write(path: &Path, url: &Secret) -> std::io::Result<()> {
     let new = path.with_extension(format!("{}.new", std::process::id()));
     drop(std::fs::remove_file(&new));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(url.reveal().as_bytes())?;
+    file.write_all(url.expose().as_bytes())?;
     std::fs::rename(&new, path)
 }
 
 fn is_old(file: &File) -> bool {
     let written = file.metadata().and_then(|found| found.modified());
-    written.is_ok_and(|written| written < SystemTime::now() - LIFETIME)
+    written.is_ok_and(|written| written < SystemTime::now() - MAX_AGE)
 }
 
 fn remove_old(folder: &Path) {
@@ -98,10 +98,10 @@ mod tests {
             Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
         let (one, other) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
         let recall =
-            |target, digest| layout.recall(target, digest).map(|url| url.reveal().to_owned());
+            |target, digest| layout.load(target, digest).map(|url| url.expose().to_owned());
         assert_eq!(recall("reg/app", &one), None);
-        layout.keep("reg/app", &one, &Secret::new("http://reg/upload?state=1"));
-        layout.keep("reg/app", &one, &Secret::new("http://reg/upload?state=2"));
+        layout.save("reg/app", &one, &Secret::new("http://reg/upload?state=1"));
+        layout.save("reg/app", &one, &Secret::new("http://reg/upload?state=2"));
         assert_eq!(recall("reg/app", &one).as_deref(), Some("http://reg/upload?state=2"));
         assert_eq!((recall("reg/app", &other), recall("reg/ap", &one)), (None, None));
         let path = layout.upload("reg/app", &one);
@@ -109,10 +109,10 @@ mod tests {
         assert_eq!(layout.uploads().metadata().unwrap().permissions().mode() & 0o777, 0o700);
 
         let file = OpenOptions::new().write(true).open(&path).unwrap();
-        file.set_modified(SystemTime::now() - LIFETIME - Duration::from_secs(1)).unwrap();
+        file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(1)).unwrap();
         assert_eq!(recall("reg/app", &one), None);
-        layout.keep("reg/app", &one, &Secret::new("x"));
-        Uploads::forget(&layout, "reg/app", &one);
+        layout.save("reg/app", &one, &Secret::new("x"));
+        UploadStore::remove(&layout, "reg/app", &one);
         assert_eq!(recall("reg/app", &one), None);
         assert_eq!(std::fs::read_dir(layout.uploads()).unwrap().count(), 0);
     }

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::Layout;
 use super::prune::files;
-use super::reach::Reach;
+use super::reach::Reachable;
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::sharing::{Share, Sharing};
+use crate::sharing::{ImageSize, SharedSizes};
 
 /// What an image takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,7 +28,7 @@ pub struct ImageUsage {
 
 /// What a layout takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Usage {
+pub struct LayoutUsage {
     /// Each image.
     pub images: Vec<ImageUsage>,
     /// Blobs and documents that are there.
@@ -48,24 +48,24 @@ impl Layout {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Store`] where the layout cannot be read.
-    pub fn usage(&self) -> Result<Usage> {
+    pub fn usage(&self) -> Result<LayoutUsage> {
         let blobs = self.all_blobs()?;
         let sizes: HashMap<_, _> = blobs.into_iter().map(|blob| (blob.digest, blob.size)).collect();
         let entries = self.entries()?;
         let reached: Vec<HashSet<_>> = entries
             .iter()
-            .map(|entry| Ok(Reach::of(self.root(), entry)?.kept))
+            .map(|entry| Ok(Reachable::from_entry(self.root(), entry)?.retained))
             .collect::<Result<_>>()?;
-        let sharing = Sharing::new(&sizes, reached.iter().flatten());
-        let image = |(entry, kept): (&super::Entry, _)| {
-            let Share { size, unique } = sharing.share(kept);
+        let sharing = SharedSizes::new(&sizes, reached.iter().flatten());
+        let image = |(entry, kept): (&super::IndexEntry, _)| {
+            let ImageSize { size, unique } = sharing.share(kept);
             let reference = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
             ImageUsage { reference, digest: entry.digest(), size, shared: size - unique, unique }
         };
         let mut images: Vec<_> = entries.iter().zip(&reached).map(image).collect();
         images.sort_by(|a, b| a.reference.cmp(&b.reference));
         let (bytes, referenced) = (sharing.all(), sharing.referenced());
-        Ok(Usage {
+        Ok(LayoutUsage {
             images,
             blobs: sizes.len() as u64,
             bytes,

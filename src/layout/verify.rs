@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::examine::{Verdict, Watch, examine};
 use super::prune::files;
-use super::reach::Reach;
-use super::{Entry, Layout, journal};
+use super::reach::Reachable;
+use super::rehash::{ByteProgress, RehashResult, rehash};
+use super::{IndexEntry, Layout, journal};
 use crate::digest::Digest;
 #[cfg(doc)]
 use crate::error::ErrorKind;
@@ -21,16 +21,16 @@ pub struct VerifyReport {
     /// Their bytes.
     pub bytes: u64,
     /// What is wrong.
-    pub bad: Vec<Bad>,
+    pub bad: Vec<BadBlob>,
 }
 
 /// A blob that is damaged, or missing although an image needs it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Bad {
+pub struct BadBlob {
     /// Its digest.
     pub digest: Digest,
     /// What is wrong with it.
-    pub why: String,
+    pub reason: String,
     /// Names of the images that need it.
     pub images: Vec<String>,
     /// Whether it was put right.
@@ -38,7 +38,7 @@ pub struct Bad {
 }
 
 /// Names of the images that need each digest.
-type Users = BTreeMap<Digest, BTreeSet<String>>;
+type ImagesByDigest = BTreeMap<Digest, BTreeSet<String>>;
 
 impl Layout {
     /// Bytes of everything that [`Layout::verify`] will read for these names, all where there are none.
@@ -46,7 +46,7 @@ impl Layout {
         let (all, _) = self.to_verify(names)?;
         let mut sum = 0;
         for digest in &all {
-            sum += super::blobs::size_of(self.root(), digest).ok().flatten().unwrap_or(0);
+            sum += super::blobs::blob_size(self.root(), digest).ok().flatten().unwrap_or(0);
         }
         Ok(sum)
     }
@@ -57,32 +57,37 @@ impl Layout {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for a name that is not there, [`ErrorKind::Interrupted`] where `watch` said to stop.
-    pub fn verify(&self, names: &[String], watch: Watch<'_>) -> Result<VerifyReport> {
+    pub fn verify(&self, names: &[String], watch: ByteProgress<'_>) -> Result<VerifyReport> {
         let (digests, users) = self.to_verify(names)?;
         let mut report = VerifyReport::default();
         let mut doubted = Vec::new();
-        for (digest, verdict) in digests.iter().zip(examine(self.root(), &digests, watch)?) {
+        for (digest, verdict) in digests.iter().zip(rehash(self.root(), &digests, watch)?) {
             let why = match verdict {
-                Verdict::Good { size } => {
+                RehashResult::Good { size } => {
                     report.blobs += 1;
                     report.bytes += size;
                     continue;
                 }
-                Verdict::Bad { size, why } => {
+                RehashResult::Bad { size, why } => {
                     report.blobs += 1;
                     report.bytes += size;
                     doubted.push(digest.clone());
                     why
                 }
-                Verdict::Absent => "is missing".to_owned(),
+                RehashResult::Absent => "is missing".to_owned(),
             };
             let images =
                 users.get(digest).map(|names| names.iter().cloned().collect()).unwrap_or_default();
-            report.bad.push(Bad { digest: digest.clone(), why, images, repaired: false });
+            report.bad.push(BadBlob {
+                digest: digest.clone(),
+                reason: why,
+                images,
+                repaired: false,
+            });
         }
         // Whoever may only read a store can check it all the same.
         if !doubted.is_empty()
-            && let Err(error) = journal::doubt(self.root(), doubted)
+            && let Err(error) = journal::mark_suspect(self.root(), doubted)
         {
             tracing::warn!("what is damaged still counts as there: {}", error.chain());
         }
@@ -90,13 +95,13 @@ impl Layout {
     }
 
     /// What to hash, and which images need each.
-    fn to_verify(&self, names: &[String]) -> Result<(Vec<Digest>, Users)> {
-        let mut users = Users::new();
+    fn to_verify(&self, names: &[String]) -> Result<(Vec<Digest>, ImagesByDigest)> {
+        let mut users = ImagesByDigest::new();
         let mut digests = BTreeSet::new();
         for entry in self.chosen(names)? {
             let name = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
-            let reach = Reach::of(self.root(), &entry)?;
-            for digest in reach.needed {
+            let reach = Reachable::from_entry(self.root(), &entry)?;
+            for digest in reach.required {
                 users.entry(digest.clone()).or_default().insert(name.clone());
                 digests.insert(digest);
             }
@@ -112,14 +117,15 @@ impl Layout {
         Ok((digests.into_iter().collect(), users))
     }
 
-    fn chosen(&self, names: &[String]) -> Result<Vec<Entry>> {
+    fn chosen(&self, names: &[String]) -> Result<Vec<IndexEntry>> {
         let mut entries = self.all_entries()?;
         for name in names {
-            if !entries.iter().any(|entry| entry.name_meant_by(name).is_some()) {
-                return Err(self.0.lacks(name));
+            if !entries.iter().any(|entry| entry.matching_name(name).is_some()) {
+                return Err(self.0.not_found(name));
             }
         }
-        let is_meant = |entry: &Entry| names.iter().any(|name| entry.name_meant_by(name).is_some());
+        let is_meant =
+            |entry: &IndexEntry| names.iter().any(|name| entry.matching_name(name).is_some());
         entries.retain(|entry| names.is_empty() || is_meant(entry));
         Ok(entries)
     }

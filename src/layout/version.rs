@@ -2,12 +2,12 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use super::{Layout, failed};
+use super::{Layout, io_error};
 use crate::error::Result;
 
 /// Tells one `index.json` from the next: each is another file, renamed to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version {
+pub struct IndexVersion {
     inode: u64,
     size: u64,
     modified: (i64, i64),
@@ -15,10 +15,10 @@ pub struct Version {
 
 impl Layout {
     /// The version that is there now.
-    pub fn version(&self) -> Result<Version> {
+    pub fn version(&self) -> Result<IndexVersion> {
         let path = self.root().join("index.json");
-        let found = path.metadata().map_err(|error| failed("read", &path, error))?;
+        let found = path.metadata().map_err(|error| io_error("read", &path, error))?;
         let modified = (found.mtime(), found.mtime_nsec());
-        Ok(Version { inode: found.ino(), size: found.size(), modified })
+        Ok(IndexVersion { inode: found.ino(), size: found.size(), modified })
     }
 }

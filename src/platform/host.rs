@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn the_host_has_a_platform_that_parses() {
         let host = Platform::host();
-        assert_eq!(host.to_string().parse::<Platform>().unwrap().normalised(), host.normalised());
-        assert_eq!(host.normalised().to_string(), host.to_string());
+        assert_eq!(host.to_string().parse::<Platform>().unwrap().normalized(), host.normalized());
+        assert_eq!(host.normalized().to_string(), host.to_string());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::select::{available, matches, same_architecture, select};
+pub use self::select::{available_platforms, matches, same_architecture, select};
 use crate::json::null_is_default;
 
 /// The platform an image runs on. Spec: image-spec `image-index.md`.
@@ -44,7 +44,7 @@ pub struct Platform {
 impl Platform {
     /// The same platform with one spelling for what has several: `x86_64` is `amd64`, `arm64/v8` is `arm64`.
     #[must_use]
-    pub fn normalised(&self) -> Self {
+    pub fn normalized(&self) -> Self {
         let os = match self.os.to_ascii_lowercase() {
             os if os.is_empty() => host::os().to_owned(),
             os if os == "macos" => "darwin".to_owned(),
@@ -142,9 +142,9 @@ mod tests {
             ("linux", "ppc64le", "", "linux/ppc64le"),
             ("macOS", "arm64", "", "darwin/arm64"),
         ] {
-            let normal = platform(os, architecture, variant).normalised();
+            let normal = platform(os, architecture, variant).normalized();
             assert_eq!(normal.to_string(), wanted);
-            assert_eq!(normal.normalised(), normal);
+            assert_eq!(normal.normalized(), normal);
         }
     }
 
@@ -157,7 +157,7 @@ mod tests {
             ..platform("windows", "amd64", "")
         };
         assert_eq!(windows.to_string(), "windows(10.0.20348.1+a%25+b%2Bc+win32k)/amd64");
-        assert_eq!(windows.normalised().os_features, ["a%", "b+c"]);
+        assert_eq!(windows.normalized().os_features, ["a%", "b+c"]);
         assert_eq!(Platform::default().to_string(), "unknown");
     }
 

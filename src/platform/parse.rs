@@ -59,7 +59,7 @@ impl FromStr for Platform {
 
     fn from_str(text: &str) -> Result<Self> {
         parse(text).map_err(|why| {
-            Error::new(ErrorKind::Reference, format!("platform '{text}'")).because(why)
+            Error::new(ErrorKind::InvalidInput, format!("platform '{text}'")).with_reason(why)
         })
     }
 }
@@ -226,7 +226,7 @@ mod tests {
             ("linus", "neither"),
         ] {
             let refusal = text.parse::<Platform>().unwrap_err();
-            assert_eq!(refusal.kind(), ErrorKind::Reference);
+            assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
             assert!(refusal.to_string().contains(why), "{refusal}");
         }
     }
@@ -242,7 +242,7 @@ mod tests {
             if let Ok(platform) = text.parse::<Platform>() {
                 let again: Platform = platform.to_string().parse().unwrap();
                 prop_assert_eq!(again.to_string(), platform.to_string());
-                prop_assert_eq!(again.normalised(), platform.normalised());
+                prop_assert_eq!(again.normalized(), platform.normalized());
             }
         }
     }

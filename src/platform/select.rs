@@ -12,7 +12,7 @@ use crate::descriptor::Descriptor;
 /// A CPU runs what was built for its elder siblings, so that an entry need not be equal. Attestations never match;
 /// entries without a platform come last, because only their config can tell.
 pub fn select<'a>(wanted: &Platform, entries: &'a [Descriptor]) -> Vec<&'a Descriptor> {
-    let wanted = wanted.normalised();
+    let wanted = wanted.normalized();
     let mut found: Vec<_> = entries
         .iter()
         .filter(|entry| !entry.is_attestation())
@@ -31,18 +31,18 @@ pub fn select<'a>(wanted: &Platform, entries: &'a [Descriptor]) -> Vec<&'a Descr
 
 /// Whether an image of the platform `own` runs where `wanted` is asked for.
 pub fn matches(wanted: &Platform, own: &Platform) -> bool {
-    Rank::of(&wanted.normalised(), own).is_some()
+    Rank::of(&wanted.normalized(), own).is_some()
 }
 
 /// Whether both are of one architecture and system, whatever the variants: `amd64` machines run `386` as well, but that
 /// is another one.
 pub fn same_architecture(one: &Platform, other: &Platform) -> bool {
-    let (one, other) = (one.normalised(), other.normalised());
+    let (one, other) = (one.normalized(), other.normalized());
     one.architecture == other.architecture && one.os == other.os
 }
 
 /// The platforms that the entries have manifests for, each once, attestations left out.
-pub fn available(entries: &[Descriptor]) -> Vec<String> {
+pub fn available_platforms(entries: &[Descriptor]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     entries
         .iter()
@@ -77,9 +77,9 @@ impl Rank {
         if own.is_unknown() {
             return None;
         }
-        let own = own.normalised();
+        let own = own.normalized();
         let variant = own.variant.as_deref().unwrap_or_default();
-        let generation = generations(wanted).iter().position(|(architecture, runs)| {
+        let generation = compatible_variants(wanted).iter().position(|(architecture, runs)| {
             *architecture == own.architecture && runs == variant
         })?;
         let has_features =
@@ -104,7 +104,7 @@ impl Rank {
 }
 
 /// Architectures and variants, in their normal spelling, that the CPU of a normalised platform runs, best first.
-fn generations(wanted: &Platform) -> Vec<(&str, String)> {
+fn compatible_variants(wanted: &Platform) -> Vec<(&str, String)> {
     let architecture = wanted.architecture.as_str();
     let variant = wanted.variant.clone().unwrap_or_default();
     let number = variant.strip_prefix('v').and_then(|number| number.parse::<u8>().ok());
@@ -166,7 +166,7 @@ mod tests {
     use crate::media::MediaType;
 
     fn entry(platform: &str) -> Descriptor {
-        let mut entry = Descriptor::of(MediaType::OCI_MANIFEST, platform.as_bytes());
+        let mut entry = Descriptor::for_bytes(MediaType::OCI_MANIFEST, platform.as_bytes());
         entry.platform = (platform != "-").then(|| platform.parse().unwrap());
         entry
     }
@@ -267,7 +267,7 @@ mod tests {
         let [bare, _, _, narrow, exact] = &entries;
         assert_eq!(select(&"linux/amd64".parse().unwrap(), &entries), [exact, narrow, bare]);
         assert_eq!(select(&"unknown/unknown".parse().unwrap(), &entries), [bare]);
-        assert_eq!(available(&entries), ["linux/386", "linux/amd64"]);
+        assert_eq!(available_platforms(&entries), ["linux/386", "linux/amd64"]);
     }
 
     #[test]

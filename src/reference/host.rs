@@ -9,12 +9,13 @@ const HUB_HOST: &str = "registry-1.docker.io";
 /// Reads the name of a registry, as it stands in references: `docker.io` for everything that Docker Hub goes by.
 ///
 /// # Errors
-/// [`ErrorKind::Reference`], also for a repository: what is done to a registry concerns all of them.
+/// [`ErrorKind::InvalidInput`], also for a repository: what is done to a registry concerns all of them.
 pub fn registry_only(text: &str) -> Result<String> {
     // What stands before it may be a password.
     let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
-    let refuse =
-        |why: String| Error::new(ErrorKind::Reference, format!("registry '{shown}'")).because(why);
+    let refuse = |why: String| {
+        Error::new(ErrorKind::InvalidInput, format!("registry '{shown}'")).with_reason(why)
+    };
     if shown.len() < text.len() {
         return Err(refuse("a user and a password cannot be part of a name".to_owned()));
     }
@@ -41,7 +42,7 @@ pub fn registry_only(text: &str) -> Result<String> {
 /// Reads the name of a registry, and of a namespace or repository in it where one follows: `quay.io/team`.
 ///
 /// # Errors
-/// [`ErrorKind::Reference`], also for a tag or digest.
+/// [`ErrorKind::InvalidInput`], also for a tag or digest.
 pub fn registry_and_namespace(text: &str) -> Result<(String, Option<String>)> {
     let (host, path) = text.split_once('/').unwrap_or((text, ""));
     if text.contains("://") || text.contains('@') || path.trim_end_matches('/').is_empty() {
@@ -50,7 +51,7 @@ pub fn registry_and_namespace(text: &str) -> Result<(String, Option<String>)> {
     let registry = registry_only(host)?;
     let namespace = path.trim_end_matches('/');
     check_path(namespace).map_err(|why| {
-        Error::new(ErrorKind::Reference, format!("namespace '{text}'")).because(why)
+        Error::new(ErrorKind::InvalidInput, format!("namespace '{text}'")).with_reason(why)
     })?;
     Ok((registry, Some(namespace.to_owned())))
 }
@@ -85,7 +86,7 @@ mod tests {
             ("", "port"),
         ] {
             let error = registry_only(bad).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Reference, "{bad}");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
             assert!(error.to_string().contains(why), "{bad}: {error}");
         }
         for secret in ["https://user:canary@h.example/", "user:canary@h.example", "canary@"] {
@@ -115,7 +116,7 @@ mod tests {
         }
         for bad in ["quay.io/Team", "quay.io/a//b", "quay.io/a:1", "team/app", "https://q.io/team"]
         {
-            assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::Reference, "{bad}");
+            assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Image references as docker users write them: `alpine`, `ghcr.io/org/app:1.2`, `[::1]:5000/app@sha256:…`.
 //!
-//! Grammar and defaults are those of distribution/reference. Prefixes such as `docker://` belong to [`crate::place`].
+//! Grammar and defaults are those of distribution/reference. Prefixes such as `docker://` belong to [`crate::location`].
 
 mod digest_tag;
 mod host;
@@ -12,9 +12,9 @@ use std::str::FromStr;
 pub use self::digest_tag::{digest_tags, is_digest_tag, is_pinned};
 pub use self::host::{registry_and_namespace, registry_only};
 use self::parse::{check_path, check_tag, parse, without_user};
-use crate::content::Name;
+use crate::content::ImageName;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
 const DEFAULT_TAG: &str = "latest";
 
@@ -33,7 +33,7 @@ impl Reference {
     /// Reads the name of a repository: a reference without tag and digest, and without the default tag.
     ///
     /// # Errors
-    /// [`ErrorKind::Reference`], also for a tag or digest: silently dropping it would answer another question.
+    /// [`ErrorKind::InvalidInput`], also for a tag or digest: silently dropping it would answer another question.
     pub fn repository_only(text: &str) -> Result<Self> {
         let refuse = |why: String| refused("repository", text, &why);
         let reference = parse(text).map_err(refuse)?;
@@ -71,10 +71,10 @@ impl Reference {
     }
 
     /// What to ask the registry for: the digest where there is one, else the tag.
-    pub fn name(&self) -> Name {
+    pub fn name(&self) -> ImageName {
         match &self.digest {
-            Some(digest) => Name::Digest(digest.clone()),
-            None => Name::Tag(self.tag().unwrap_or(DEFAULT_TAG).to_owned()),
+            Some(digest) => ImageName::Digest(digest.clone()),
+            None => ImageName::Tag(self.tag().unwrap_or(DEFAULT_TAG).to_owned()),
         }
     }
 
@@ -93,8 +93,9 @@ impl Reference {
 
     /// The same repository with this tag, and no digest.
     pub fn with_tag(&self, tag: &str) -> Result<Self> {
-        check_tag(tag)
-            .map_err(|why| Error::new(ErrorKind::Reference, format!("tag '{tag}'")).because(why))?;
+        check_tag(tag).map_err(|why| {
+            Error::new(ErrorKind::InvalidInput, format!("tag '{tag}'")).with_reason(why)
+        })?;
         Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
 }
@@ -128,8 +129,10 @@ impl fmt::Display for Reference {
 fn refused(what: &str, text: &str, why: &str) -> Error {
     let without = without_user(text);
     let shown = without.as_deref().unwrap_or(text);
-    let matter = without.is_some().then_some(Matter::UserInName);
-    Error::new(ErrorKind::Reference, format!("{what} '{shown}'")).because(why).about(matter)
+    let matter = without.is_some().then_some(ErrorDetail::CredentialInReference);
+    Error::new(ErrorKind::InvalidInput, format!("{what} '{shown}'"))
+        .with_reason(why)
+        .with_detail(matter)
 }
 
 /// Whether this can be a tag: letters, digits and `_ . -`, at most 128, neither `.` nor `-` first.
@@ -166,15 +169,15 @@ mod tests {
     fn the_digest_decides_and_the_tag_names() {
         let digest: Digest = format!("sha256:{HEX}").parse().unwrap();
         let both = read(&format!("ghcr.io/org/app:1.2@{digest}"));
-        assert_eq!(both.name(), Name::Digest(digest.clone()));
+        assert_eq!(both.name(), ImageName::Digest(digest.clone()));
         assert_eq!(both.store_name(), "ghcr.io/org/app:1.2");
         let pinned = read(&format!("ghcr.io/org/app@{digest}"));
         assert_eq!(pinned.store_name(), format!("ghcr.io/org/app@{digest}"));
         let tagged = read("ghcr.io/org/app");
-        assert_eq!(tagged.name(), Name::Tag("latest".into()));
+        assert_eq!(tagged.name(), ImageName::Tag("latest".into()));
         assert_eq!(tagged.store_name(), "ghcr.io/org/app:latest");
         assert_eq!(both.with_tag("2").unwrap().to_string(), "ghcr.io/org/app:2");
-        assert_eq!(both.with_tag("a/b").unwrap_err().kind(), ErrorKind::Reference);
+        assert_eq!(both.with_tag("a/b").unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
     #[test]
@@ -189,7 +192,7 @@ mod tests {
             ("localhost:5000".to_owned(), "tag `5000`: localhost"),
         ] {
             let refusal = Reference::repository_only(&text).unwrap_err();
-            assert_eq!(refusal.kind(), ErrorKind::Reference);
+            assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
             assert!(refusal.to_string().ends_with(bare), "{refusal}");
         }
     }
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn refusals_name_the_text() {
         let refusal = "Alpine".parse::<Reference>().unwrap_err();
-        assert_eq!(refusal.kind(), ErrorKind::Reference);
+        assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
         assert_eq!(refusal.to_string(), "reference 'Alpine': `Alpine` must be lowercase: alpine");
     }
 

@@ -192,7 +192,7 @@ fn is_digest_alone(text: &str) -> bool {
 
 fn parse_digest(text: &str) -> Result<Digest, String> {
     let digest: Digest =
-        text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.why()))?;
+        text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.reason()))?;
     // Others may stand in a document, but asked for by name they could only fail later.
     if !matches!(digest.algorithm_name(), "sha256" | "sha384" | "sha512") {
         return Err(format!("digest algorithm `{}` is not known", digest.algorithm_name()));

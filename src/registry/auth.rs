@@ -12,35 +12,35 @@ use reqwest::header::HeaderValue;
 
 use super::authorization::{basic_header, bearer_header};
 use super::challenge::Challenge;
-use super::counter::Endpoint;
+use super::counter::RequestKind;
 use super::credentials::Credential;
 use super::request::Request;
 use super::scope::ScopeSet;
-use super::token::{self, Service};
+use super::token::{self, TokenService};
 use super::transport::Transport;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::secret::Secret;
 
 /// What a registry wants to see with each request.
 #[derive(Clone)]
 enum Scheme {
     Basic,
-    Bearer(Arc<Service>),
+    Bearer(Arc<TokenService>),
 }
 
 /// What is held for one set of scopes; the async lock makes sure that only one task at a time asks for a token.
-type Slot = Arc<tokio::sync::Mutex<Held>>;
+type TokenCell = Arc<tokio::sync::Mutex<CachedToken>>;
 
 #[derive(Default)]
-struct Held {
-    token: Option<Token>,
+struct CachedToken {
+    token: Option<BearerToken>,
     /// What the registry last said it wants for these requests; another repository's token must not ask for it.
     challenged: Option<String>,
     /// What the token was asked to be good for.
     asked: ScopeSet,
 }
 
-struct Token {
+struct BearerToken {
     header: HeaderValue,
     renew_at: Instant,
 }
@@ -49,9 +49,9 @@ struct Token {
 pub(super) struct Auth {
     registry: String,
     scheme: Mutex<Option<Scheme>>,
-    slots: Mutex<HashMap<ScopeSet, Slot>>,
+    slots: Mutex<HashMap<ScopeSet, TokenCell>>,
     /// What the registry wants for requests of one kind, where it refused the token for their own scopes.
-    exact: Mutex<HashMap<(ScopeSet, Endpoint), ScopeSet>>,
+    exact: Mutex<HashMap<(ScopeSet, RequestKind), ScopeSet>>,
     credentials: tokio::sync::Mutex<HashMap<String, Option<Credential>>>,
     /// The identity token that came with the last token, where one was asked for.
     identity: Mutex<Option<Secret>>,
@@ -70,17 +70,17 @@ impl Auth {
     }
 
     /// Whether the registry has challenged.
-    pub(super) fn was_asked(&self) -> bool {
+    pub(super) fn was_challenged(&self) -> bool {
         self.scheme.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// The identity token that a token server gave.
-    pub(super) fn identity(&self) -> Option<Secret> {
+    pub(super) fn identity_token(&self) -> Option<Secret> {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What to send with this request: nothing until the registry has challenged.
-    pub(super) async fn current(
+    pub(super) async fn authorization_for(
         &self,
         transport: &Transport,
         request: &Request<'_>,
@@ -108,7 +108,7 @@ impl Auth {
     /// Learns from a 401: chooses a scheme, and gets another token where `refused` was the one at hand.
     ///
     /// Says whether there is anything else to send than what was refused; where not, the registry's own words count.
-    pub(super) async fn answer(
+    pub(super) async fn handle_challenge(
         &self,
         transport: &Transport,
         request: &Request<'_>,
@@ -123,11 +123,13 @@ impl Auth {
         let basic = challenges.iter().find(|challenge| challenge.scheme == "basic");
         let scheme = match (bearer, basic) {
             (Some(bearer), _) => {
-                let service = Service::from_challenge(bearer, request, transport, base)?;
+                let service = TokenService::from_challenge(bearer, request, transport, base)?;
                 Scheme::Bearer(Arc::new(service))
             }
             (None, Some(_)) => Scheme::Basic,
-            (None, None) => return Err(denied(request, &self.registry, &no_scheme(challenges))),
+            (None, None) => {
+                return Err(denied(request, &self.registry, &unsupported_schemes(challenges)));
+            }
         };
         let lock = || self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
         let former = lock().replace(scheme.clone());
@@ -182,7 +184,7 @@ impl Auth {
         exact.unwrap_or(kind.0)
     }
 
-    fn slot(&self, scopes: &ScopeSet) -> Slot {
+    fn slot(&self, scopes: &ScopeSet) -> TokenCell {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(scopes.clone()).or_default())
     }
@@ -191,7 +193,7 @@ impl Auth {
         let origin = transport.origin()?;
         if !origin.is_https() && !origin.is_local() && !transport.options.plain_http {
             return Err(denied(request, &self.registry, "asks for a password over plain http")
-                .about(Matter::PlainSecret));
+                .with_detail(ErrorDetail::SecretOverHttp));
         }
         match self.credential(transport, request).await? {
             Some(
@@ -204,13 +206,13 @@ impl Auth {
                 &self.registry,
                 "asks for a password, but only an identity token is stored",
             )
-            .about(Matter::Credential)),
+            .with_detail(ErrorDetail::CredentialRequired)),
             None => Err(denied(
                 request,
                 &self.registry,
                 "asks for a user name and password, and none is stored for it",
             )
-            .about(Matter::Credential)),
+            .with_detail(ErrorDetail::CredentialRequired)),
         }
     }
 
@@ -218,7 +220,7 @@ impl Auth {
         &self,
         transport: &Transport,
         request: &Request<'_>,
-        service: &Service,
+        service: &TokenService,
         refused: Option<&HeaderValue>,
         challenged: Option<&str>,
     ) -> Result<HeaderValue> {
@@ -241,14 +243,14 @@ impl Auth {
         scopes.merge_challenge(held.challenged.as_deref().unwrap_or_default());
         let granted =
             token::fetch(transport, request, service, credential.as_ref(), &scopes).await?;
-        transport.options.redactor.note_passing(granted.token.reveal());
-        granted.identity.iter().for_each(|token| transport.options.redactor.note(token.reveal()));
+        transport.options.redactor.note_passing(granted.token.expose());
+        granted.identity.iter().for_each(|token| transport.options.redactor.add(token.expose()));
         let header = bearer_header(&granted.token, request)?;
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = granted.identity;
         // Measured from arrival on our own clock: `issued_at` is some other machine's.
         let lifetime = Duration::from_secs(granted.lifetime_seconds);
         held.asked = scopes;
-        held.token = Some(Token {
+        held.token = Some(BearerToken {
             header: header.clone(),
             renew_at: Instant::now() + lifetime.mul_f32(0.8),
         });
@@ -270,7 +272,7 @@ impl Auth {
         found
             .iter()
             .flat_map(Credential::secrets)
-            .for_each(|secret| transport.options.redactor.note(secret.reveal()));
+            .for_each(|secret| transport.options.redactor.add(secret.expose()));
         known.insert(repository, found.clone());
         Ok(found)
     }
@@ -281,7 +283,7 @@ fn bearer_of(challenges: &[Challenge]) -> Option<&Challenge> {
     challenges.iter().find(|challenge| challenge.scheme == "bearer").filter(has_realm)
 }
 
-fn no_scheme(challenges: &[Challenge]) -> String {
+fn unsupported_schemes(challenges: &[Challenge]) -> String {
     let offered: Vec<&str> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
     if offered.contains(&"bearer") {
         return "wants a token but does not say from where".to_owned();
@@ -290,5 +292,5 @@ fn no_scheme(challenges: &[Challenge]) -> String {
 }
 
 fn denied(request: &Request<'_>, registry: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Denied, request.what).at(registry).because(why)
+    Error::new(ErrorKind::Denied, request.what).at(registry).with_reason(why)
 }

@@ -13,18 +13,18 @@ pub(super) fn basic_header(
     password: &Secret,
     request: &Request<'_>,
 ) -> Result<HeaderValue> {
-    sensitive(&format!("Basic {}", credentials::pair(user, password).reveal()), request)
+    sensitive(&format!("Basic {}", credentials::pair(user, password).expose()), request)
 }
 
 /// The value of `Authorization` for a token.
 pub(super) fn bearer_header(token: &Secret, request: &Request<'_>) -> Result<HeaderValue> {
-    sensitive(&format!("Bearer {}", token.reveal()), request)
+    sensitive(&format!("Bearer {}", token.expose()), request)
 }
 
 fn sensitive(text: &str, request: &Request<'_>) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(text).map_err(|_| {
         Error::new(ErrorKind::Denied, request.what)
-            .because("the credential has characters that no header can hold")
+            .with_reason("the credential has characters that no header can hold")
     })?;
     value.set_sensitive(true);
     Ok(value)

@@ -10,11 +10,11 @@ use reqwest::{Method, Response, StatusCode};
 
 use super::Repository;
 use super::body;
-use super::counter::Endpoint;
+use super::counter::RequestKind;
 use super::encoding::Encoding;
 use super::error_body::asks_to_wait;
 use super::foreign;
-use crate::content::Body;
+use crate::content::BlobStream;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
@@ -26,9 +26,9 @@ pub(super) async fn open(
     repository: &Repository,
     descriptor: &Descriptor,
     from: u64,
-) -> Result<Body> {
+) -> Result<BlobStream> {
     descriptor.digest.algorithm()?;
-    let at_registry = open_here(repository, descriptor, from).await;
+    let at_registry = open_at_registry(repository, descriptor, from).await;
     let wanted = descriptor.is_foreign() && repository.transport.options.foreign_layers;
     match at_registry {
         Err(error) if wanted && error.kind() == ErrorKind::NotFound => {
@@ -38,12 +38,16 @@ pub(super) async fn open(
     }
 }
 
-async fn open_here(repository: &Repository, descriptor: &Descriptor, from: u64) -> Result<Body> {
+async fn open_at_registry(
+    repository: &Repository,
+    descriptor: &Descriptor,
+    from: u64,
+) -> Result<BlobStream> {
     let transport = &repository.transport;
     let what = format!("blob {}", descriptor.digest);
     let url = transport.url(&format!("{}/blobs/{}", repository.name, descriptor.digest))?;
-    let mut request = repository.get(Endpoint::Blob, url, &what);
-    if from > 0 && !transport.ranges_off() {
+    let mut request = repository.get(RequestKind::Blob, url, &what);
+    if from > 0 && !transport.are_ranges_disabled() {
         request.range = Some((from, descriptor.size.saturating_sub(1)));
     }
     let mut response = transport.send(&request).await?;
@@ -70,13 +74,17 @@ async fn open_here(repository: &Repository, descriptor: &Descriptor, from: u64) 
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT if request.range.is_some() => from,
         status if status.is_success() => {
-            return Err(body::odd(&what, response.url(), &format!("answered {status}")));
+            return Err(body::unexpected_response(
+                &what,
+                response.url(),
+                &format!("answered {status}"),
+            ));
         }
         _ => return Err(transport.failure(&request, response).await),
     };
     let idle = transport.options.timeouts.idle;
     let stream = body::blob(response, descriptor, start, what, idle).await?;
-    Ok(Body { start, stream })
+    Ok(BlobStream { start, stream })
 }
 
 /// Asks for a blob's size; by GET, unread, where HEAD does not say it: presigned URLs are good for one method only.
@@ -85,7 +93,7 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
     let transport = &repository.transport;
     let what = format!("blob {digest}");
     let url = transport.url(&format!("{}/blobs/{digest}", repository.name))?;
-    let mut request = repository.get(Endpoint::Blob, url, &what);
+    let mut request = repository.get(RequestKind::Blob, url, &what);
     request.method = Method::HEAD;
     let policy = &transport.options.retry;
     let response = retry(policy, || async {
@@ -104,8 +112,9 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
     } else if size.is_none() {
         return Err(transport.failure(&request, response).await);
     }
-    let size =
-        size.ok_or_else(|| body::odd(&what, &request.url, "the registry does not tell its size"))?;
+    let size = size.ok_or_else(|| {
+        body::unexpected_response(&what, &request.url, "the registry does not tell its size")
+    })?;
     Ok(Descriptor::new(MediaType::from("application/octet-stream"), digest.clone(), size))
 }
 

@@ -9,19 +9,19 @@ use reqwest::{Response, Url};
 use tokio::time::Instant;
 
 use super::encoding::{Encoding, gunzip};
-use super::failure::unreachable;
 use super::origin::redact;
-use crate::checked::verify;
+use super::transport_error::request_failed;
 use crate::content::ByteStream;
 use crate::descriptor::Descriptor;
 use crate::document::DOCUMENT_LIMIT;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pace::{Pace, TOO_SLOW};
+use crate::min_rate::{MinimumRate, TOO_SLOW};
+use crate::verifier::verify;
 
 /// Reads a body that must not be larger than `limit` bytes, encoded or not; gives it decoded.
 ///
 /// # Errors
-/// [`ErrorKind::Document`] where it is larger, after reading at most one piece more; [`ErrorKind::Transport`] where it
+/// [`ErrorKind::InvalidDocument`] where it is larger, after reading at most one piece more; [`ErrorKind::Transport`] where it
 /// stops; [`ErrorKind::Mismatch`] where its encoding cannot be undone.
 pub(super) async fn read_up_to(
     response: Response,
@@ -32,38 +32,40 @@ pub(super) async fn read_up_to(
     let encoding = Encoding::of(response.headers());
     let url = response.url().clone();
     if let Encoding::Other(name) = &encoding {
-        return Err(odd(what, &url, &is_encoded(name)));
+        return Err(unexpected_response(what, &url, &is_encoded(name)));
     }
     let body = read_encoded(response, limit, what, idle).await?;
     match encoding {
-        Encoding::Gzip => gunzip(body, limit)
-            .map_err(|error| odd(what, &url, &format!("{}: {error}", is_encoded("gzip")))),
+        Encoding::Gzip => gunzip(body, limit).map_err(|error| {
+            unexpected_response(what, &url, &format!("{}: {error}", is_encoded("gzip")))
+        }),
         _ => Ok(body),
     }
 }
 
 async fn read_encoded(response: Response, limit: u64, what: &str, idle: Duration) -> Result<Bytes> {
     let url = response.url().clone();
-    let fail = |kind, why: &str| Error::new(kind, what).at(redact(&url)).because(why);
-    let too_large = || fail(ErrorKind::Document, &format!("larger than {limit} bytes, the limit"));
+    let fail = |kind, why: &str| Error::new(kind, what).at(redact(&url)).with_reason(why);
+    let too_large =
+        || fail(ErrorKind::InvalidDocument, &format!("larger than {limit} bytes, the limit"));
     if response.content_length().is_some_and(|length| length > limit) {
         return Err(too_large());
     }
     let mut body = BytesMut::new();
-    let mut pace = Pace::default();
+    let mut pace = MinimumRate::default();
     let mut stream = response.bytes_stream();
     loop {
         let asked = Instant::now();
         let piece = match tokio::time::timeout(idle, stream.next()).await {
             Err(_) => return Err(fail(ErrorKind::Transport, "stalled").transient(None)),
             Ok(None) => return Ok(body.freeze()),
-            Ok(Some(Err(error))) => return Err(unreachable(what, &url, error)),
+            Ok(Some(Err(error))) => return Err(request_failed(what, &url, error)),
             Ok(Some(Ok(piece))) => piece,
         };
         if (body.len() + piece.len()) as u64 > limit {
             return Err(too_large());
         }
-        if pace.judge(piece.len() as u64, asked.elapsed()) == Some(false) {
+        if pace.record(piece.len() as u64, asked.elapsed()) == Some(false) {
             return Err(fail(ErrorKind::Transport, TOO_SLOW).transient(None));
         }
         body.extend_from_slice(&piece);
@@ -71,14 +73,14 @@ async fn read_encoded(response: Response, limit: u64, what: &str, idle: Duration
 }
 
 /// How long the words of an error are worth waiting for.
-const FOR_WORDS: Duration = Duration::from_secs(5);
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The first `limit` bytes of a body that is only looked at for its words; what came before anything went wrong.
-pub(super) async fn read_words(response: Response, limit: usize) -> Bytes {
+pub(super) async fn read_error_body(response: Response, limit: usize) -> Bytes {
     let is_gzip = Encoding::of(response.headers()) == Encoding::Gzip;
     let mut body = BytesMut::new();
     let mut stream = response.bytes_stream();
-    let end = Instant::now() + FOR_WORDS;
+    let end = Instant::now() + ERROR_BODY_TIMEOUT;
     while body.len() < limit
         && let Ok(Some(Ok(piece))) = tokio::time::timeout_at(end, stream.next()).await
     {
@@ -105,10 +107,12 @@ pub(super) async fn blob(
 ) -> Result<ByteStream<'static>> {
     let expected = descriptor.size.saturating_sub(start);
     match Encoding::of(response.headers()) {
-        Encoding::Other(name) => return Err(odd(&what, response.url(), &is_encoded(&name))),
+        Encoding::Other(name) => {
+            return Err(unexpected_response(&what, response.url(), &is_encoded(&name)));
+        }
         Encoding::Gzip if response.content_length() != Some(expected) => {
             if start > 0 || descriptor.size > DOCUMENT_LIMIT {
-                return Err(odd(&what, response.url(), &is_encoded("gzip")));
+                return Err(unexpected_response(&what, response.url(), &is_encoded("gzip")));
             }
             let body = read_encoded(response, DOCUMENT_LIMIT, &what, idle).await?;
             let is_blob = verify(descriptor, &body).is_ok();
@@ -129,7 +133,7 @@ fn is_encoded(name: &str) -> String {
 /// The body as it arrives; an early end is for the reader to notice.
 fn stream(response: Response, what: String) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     let url = response.url().clone();
-    response.bytes_stream().map_err(move |error| unreachable(&what, &url, error))
+    response.bytes_stream().map_err(move |error| request_failed(&what, &url, error))
 }
 
 /// Refuses a body that cannot be the blob from `start` on, before a byte of it is read.
@@ -147,13 +151,13 @@ fn check_length(
             let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("no type");
             let why =
                 format!("the registry announces {length} bytes of {kind}, the manifest {expected}");
-            Err(odd(what, response.url(), &why))
+            Err(unexpected_response(what, response.url(), &why))
         }
         _ => Ok(()),
     }
 }
 
 /// An answer that is not the content that was asked for.
-pub(super) fn odd(what: &str, url: &Url, why: &str) -> Error {
-    Error::new(ErrorKind::Mismatch, what).at(redact(url)).because(why)
+pub(super) fn unexpected_response(what: &str, url: &Url, why: &str) -> Error {
+    Error::new(ErrorKind::Mismatch, what).at(redact(url)).with_reason(why)
 }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::content::Requests;
+use crate::content::RequestCounts;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Endpoint {
+pub(super) enum RequestKind {
     Manifest,
     Blob,
     Upload,
@@ -16,7 +16,7 @@ pub(super) enum Endpoint {
 
 /// Requests sent so far; answered 401, redirect hops and repeats included.
 #[derive(Debug, Default)]
-pub(super) struct Counter {
+pub(super) struct RequestCounter {
     manifest: AtomicU64,
     blob: AtomicU64,
     upload: AtomicU64,
@@ -24,21 +24,21 @@ pub(super) struct Counter {
     other: AtomicU64,
 }
 
-impl Counter {
-    pub(super) fn add(&self, endpoint: Endpoint) {
+impl RequestCounter {
+    pub(super) fn add(&self, endpoint: RequestKind) {
         let cell = match endpoint {
-            Endpoint::Manifest => &self.manifest,
-            Endpoint::Blob => &self.blob,
-            Endpoint::Upload => &self.upload,
-            Endpoint::Token => &self.token,
-            Endpoint::Other => &self.other,
+            RequestKind::Manifest => &self.manifest,
+            RequestKind::Blob => &self.blob,
+            RequestKind::Upload => &self.upload,
+            RequestKind::Token => &self.token,
+            RequestKind::Other => &self.other,
         };
         cell.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn read(&self) -> Requests {
+    pub(super) fn read(&self) -> RequestCounts {
         let read = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
-        Requests {
+        RequestCounts {
             manifest: read(&self.manifest),
             blob: read(&self.blob),
             upload: read(&self.upload),

@@ -6,15 +6,15 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::Method;
 
-use super::counter::Endpoint;
-use super::referrers::{self, fallback};
+use super::counter::RequestKind;
+use super::referrers::{self, tag_schema};
 use super::request::Request;
 use super::scope::ScopeSet;
 use super::{Repository, manifest, tags};
-use crate::content::Name;
+use crate::content::ImageName;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::document::{Document, ParsedDocument};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_INDEX_DEPTH;
 use crate::retry::retry;
 
@@ -28,7 +28,7 @@ impl Repository {
     /// # Errors
     /// [`ErrorKind::Unsupported`] where the tag cannot go without others.
     pub async fn delete_tag(&self, tag: &str, digest: &Digest) -> Result<()> {
-        if self.tag_goes_alone(tag, digest).await? {
+        if self.try_delete_tag(tag, digest).await? {
             return Ok(());
         }
         self.delete_manifest(digest).await
@@ -36,10 +36,10 @@ impl Repository {
 
     /// As [`Repository::delete_tag`], for what refers to nothing.
     pub(super) async fn untag(&self, tag: &str, digest: &Digest) -> Result<()> {
-        if self.tag_goes_alone(tag, digest).await? {
+        if self.try_delete_tag(tag, digest).await? {
             return Ok(());
         }
-        self.delete_bare(digest).await
+        self.delete_manifest_only(digest).await
     }
 
     /// Deletes a manifest, and with it every tag that stands for it. Where it refers to another, the list that clients
@@ -49,13 +49,13 @@ impl Repository {
     /// [`ErrorKind::Unsupported`] where the registry deletes nothing.
     pub async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
         let subject = self.subject_of(digest).await?;
-        self.delete_bare(digest).await?;
+        self.delete_manifest_only(digest).await?;
         let Some(subject) = subject else { return Ok(()) };
         let forgetting = async {
             if referrers::has_api(self, &subject).await? {
                 return Ok(());
             }
-            fallback::remove(self, digest, &subject).await
+            tag_schema::remove(self, digest, &subject).await
         };
         if let Err(error) = Box::pin(forgetting).await {
             tracing::warn!("{digest} is deleted, but still listed: {}", error.chain());
@@ -67,11 +67,11 @@ impl Repository {
     async fn subject_of(&self, digest: &Digest) -> Result<Option<Digest>> {
         // With the token that is needed next.
         let repository = Self { scopes: ScopeSet::delete(&self.name), ..self.clone() };
-        match manifest::resolve(&repository, &Name::Digest(digest.clone())).await {
+        match manifest::resolve(&repository, &ImageName::Digest(digest.clone())).await {
             Ok(document) => Ok(document.subject().map(|subject| subject.digest.clone())),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound
-                | ErrorKind::Document
+                | ErrorKind::InvalidDocument
                 | ErrorKind::Unsupported
                 | ErrorKind::Mismatch => Ok(None),
                 _ => Err(error),
@@ -79,19 +79,19 @@ impl Repository {
         }
     }
 
-    async fn delete_bare(&self, digest: &Digest) -> Result<()> {
+    async fn delete_manifest_only(&self, digest: &Digest) -> Result<()> {
         self.delete(digest.as_str()).await.map_err(|error| {
             if !is_unsupported(&error) {
                 return error;
             }
             Error::new(ErrorKind::Unsupported, format!("manifest {}@{digest}", self.name))
                 .at(&self.transport.name)
-                .because(format!("this registry does not delete ({})", error.why()))
+                .with_reason(format!("this registry does not delete ({})", error.reason()))
         })
     }
 
     /// Deletes a tag where the registry does that; where not, tells whether the manifest may be deleted in its place.
-    async fn tag_goes_alone(&self, tag: &str, digest: &Digest) -> Result<bool> {
+    async fn try_delete_tag(&self, tag: &str, digest: &Digest) -> Result<bool> {
         match self.delete(tag).await {
             Err(error) if is_unsupported(&error) => tracing::info!("{}", error.chain()),
             other => return other.map(|()| true),
@@ -99,9 +99,9 @@ impl Repository {
         let refuse = |why: &str| {
             Error::new(ErrorKind::Unsupported, format!("tag {}:{tag}", self.name))
                 .at(&self.transport.name)
-                .because(why)
+                .with_reason(why)
         };
-        if !self.stands_for(tag, digest).await? {
+        if !self.resolves_to(tag, digest).await? {
             return Err(refuse("stands for another manifest by now; nothing was deleted"));
         }
         let siblings = self.siblings(tag, digest).await?;
@@ -112,16 +112,16 @@ impl Repository {
         let why = format!(
             "this registry cannot delete a tag alone, and the manifest, {digest}, has other tags: {others}"
         );
-        Err(refuse(&why).about(Matter::TagAlone))
+        Err(refuse(&why).with_detail(ErrorDetail::TagDeleteUnsupported))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
-        let what = manifest::what(self, path);
+        let what = manifest::describe(self, path);
         let url = self.transport.url(&format!("{}/manifests/{path}", self.name))?;
         let request = Request {
             method: Method::DELETE,
             scopes: &ScopeSet::delete(&self.name),
-            ..self.get(Endpoint::Manifest, url, &what)
+            ..self.get(RequestKind::Manifest, url, &what)
         };
         let failed = AtomicBool::new(false);
         let deleted = retry(&self.transport.options.retry, || async {
@@ -143,7 +143,7 @@ impl Repository {
     async fn siblings(&self, tag: &str, digest: &Digest) -> Result<Vec<String>> {
         let others = tags::list(self).await?.into_iter().filter(|other| other != tag);
         let looks = others.map(|other| async {
-            let is_one = self.needs(&other, digest).await?;
+            let is_one = self.tag_depends_on(&other, digest).await?;
             Ok(is_one.then_some(other))
         });
         let looked = futures_util::stream::iter(looks).buffer_unordered(AT_ONCE);
@@ -154,8 +154,8 @@ impl Repository {
     }
 
     /// Whether the tag would be broken without the manifest.
-    async fn needs(&self, tag: &str, digest: &Digest) -> Result<bool> {
-        let name = Name::Tag(tag.to_owned());
+    async fn tag_depends_on(&self, tag: &str, digest: &Digest) -> Result<bool> {
+        let name = ImageName::Tag(tag.to_owned());
         match manifest::head(self, &name).await? {
             Some(found) if found.digest == *digest => return Ok(true),
             Some(found) if !found.media_type.is_index() => return Ok(false),
@@ -166,25 +166,25 @@ impl Repository {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        Ok(document.digest() == digest || self.lists(&document, digest, 0).await?)
+        Ok(document.digest() == digest || self.index_lists(&document, digest, 0).await?)
     }
 
     /// Whether an index, or one inside it, names the manifest.
-    fn lists<'a>(
+    fn index_lists<'a>(
         &'a self,
         document: &'a Document,
         digest: &'a Digest,
         depth: usize,
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
-            let Content::Index(index) = document.content() else { return Ok(false) };
+            let ParsedDocument::Index(index) = document.content() else { return Ok(false) };
             if index.manifests.iter().any(|child| child.digest == *digest) {
                 return Ok(true);
             }
             let nested = index.manifests.iter().filter(|child| child.media_type.is_index());
             for child in nested.take_while(|_| depth < MAX_INDEX_DEPTH) {
                 let child = manifest::document(self, child).await?;
-                if self.lists(&child, digest, depth + 1).await? {
+                if self.index_lists(&child, digest, depth + 1).await? {
                     return Ok(true);
                 }
             }
@@ -192,8 +192,8 @@ impl Repository {
         })
     }
 
-    async fn stands_for(&self, tag: &str, digest: &Digest) -> Result<bool> {
-        let name = Name::Tag(tag.to_owned());
+    async fn resolves_to(&self, tag: &str, digest: &Digest) -> Result<bool> {
+        let name = ImageName::Tag(tag.to_owned());
         if let Some(found) = manifest::head(self, &name).await? {
             return Ok(found.digest == *digest);
         }

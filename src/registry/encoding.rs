@@ -54,7 +54,7 @@ impl Encoding {
 /// # Errors
 /// Where it is damaged, or more than `limit` bytes are inside.
 pub(super) fn gunzip(body: Bytes, limit: u64) -> io::Result<Bytes> {
-    if !matches!(Compression::of(&body), Ok(Compression::Gzip)) {
+    if !matches!(Compression::detect(&body), Ok(Compression::Gzip)) {
         return Ok(body);
     }
     let mut inside = Vec::new();

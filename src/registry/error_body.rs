@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::redactor::{Redactor, Text};
-use crate::error::{Error, ErrorKind, Matter};
+use crate::error::{Error, ErrorDetail, ErrorKind};
 
 /// The most that is read of an error's body, in bytes.
 pub(super) const ERROR_BODY_LIMIT: usize = 64 << 10;
@@ -20,9 +20,9 @@ pub(super) const ERROR_BODY_LIMIT: usize = 64 << 10;
 const WORDS_LIMIT: usize = 400;
 
 #[derive(Deserialize)]
-struct Body {
+struct ErrorBody {
     #[serde(default)]
-    errors: Option<Vec<Item>>,
+    errors: Option<Vec<ErrorItem>>,
     #[serde(default)]
     details: Value,
     #[serde(default)]
@@ -32,7 +32,7 @@ struct Body {
 }
 
 #[derive(Deserialize)]
-struct Item {
+struct ErrorItem {
     #[serde(default)]
     code: Value,
     #[serde(default)]
@@ -51,7 +51,7 @@ pub(super) fn error(
     redactor: &Redactor,
 ) -> Error {
     let kind = match status {
-        _ if lacks_blobs(body) => ErrorKind::Incomplete,
+        _ if lacks_blobs(body) => ErrorKind::MissingBlobs,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
         // What some say of a quota, a policy or an immutable tag.
         _ if status.is_client_error() && !is_transient(status) && has_code(body, "DENIED") => {
@@ -62,24 +62,26 @@ pub(super) fn error(
     };
     let error = Error::new(kind, what)
         .at(place)
-        .because(format!("{}{}", phrase(status), words(body, redactor)))
+        .with_reason(format!("{}{}", status_text(status), words(body, redactor)))
         .with_status(status.as_u16());
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
 }
 
 /// What would help against this answer of a registry or its token server, where anything would.
-pub(super) fn matter(status: StatusCode, body: &[u8]) -> Option<Matter> {
+pub(super) fn detail(status: StatusCode, body: &[u8]) -> Option<ErrorDetail> {
     match status {
         // ECR's passwords live for 12 hours, and only its words tell.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
             if String::from_utf8_lossy(body).contains("authorization token has expired") =>
         {
-            Some(Matter::ExpiredCredential)
+            Some(ErrorDetail::ExpiredCredential)
         }
-        StatusCode::UNAUTHORIZED => Some(Matter::Credential),
-        StatusCode::FORBIDDEN => Some(Matter::Forbidden),
-        StatusCode::NOT_FOUND if has_code(body, "NAME_UNKNOWN") => Some(Matter::NoRepository),
-        StatusCode::TOO_MANY_REQUESTS => Some(Matter::RateLimit),
+        StatusCode::UNAUTHORIZED => Some(ErrorDetail::CredentialRequired),
+        StatusCode::FORBIDDEN => Some(ErrorDetail::Forbidden),
+        StatusCode::NOT_FOUND if has_code(body, "NAME_UNKNOWN") => {
+            Some(ErrorDetail::RepositoryNotFound)
+        }
+        StatusCode::TOO_MANY_REQUESTS => Some(ErrorDetail::RateLimited),
         _ => None,
     }
 }
@@ -90,12 +92,12 @@ fn lacks_blobs(body: &[u8]) -> bool {
 }
 
 fn has_code(body: &[u8], code: &str) -> bool {
-    let parsed = serde_json::from_slice::<Body>(body).ok();
+    let parsed = serde_json::from_slice::<ErrorBody>(body).ok();
     let items = parsed.and_then(|body| body.errors).unwrap_or_default();
     items.iter().any(|item| item.code == code)
 }
 
-fn phrase(status: StatusCode) -> String {
+fn status_text(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(reason) => format!("{} {}", status.as_u16(), reason.to_ascii_lowercase()),
         None => status.as_u16().to_string(),
@@ -135,10 +137,10 @@ fn is_year_beyond_dates(word: &str) -> bool {
 }
 
 fn words(body: &[u8], redactor: &Redactor) -> String {
-    let parsed = serde_json::from_slice::<Body>(body).map(|body| body.words(redactor));
+    let parsed = serde_json::from_slice::<ErrorBody>(body).map(|body| body.words(redactor));
     let parsed = parsed.unwrap_or_default();
-    let words = if parsed.is_empty() { plain(body) } else { parsed };
-    let words = redactor.hide(&words, Text::Foreign);
+    let words = if parsed.is_empty() { plain_text(body) } else { parsed };
+    let words = redactor.redact(&words, Text::Foreign);
     if words.is_empty() {
         return String::new();
     }
@@ -149,7 +151,7 @@ fn words(body: &[u8], redactor: &Redactor) -> String {
     format!(": {short}")
 }
 
-impl Body {
+impl ErrorBody {
     fn words(&self, redactor: &Redactor) -> String {
         let items = self.errors.iter().flatten().map(|item| item.words(redactor));
         let items = items.filter(|words| !words.is_empty());
@@ -161,7 +163,7 @@ impl Body {
     }
 }
 
-impl Item {
+impl ErrorItem {
     fn words(&self, redactor: &Redactor) -> String {
         let detail = match &self.detail {
             Value::String(text) => text.clone(),
@@ -169,7 +171,7 @@ impl Item {
         };
         // Before it is spelled otherwise.
         let code = text(&self.code);
-        let code = redactor.hide(&code, Text::Foreign).to_ascii_lowercase().replace('_', " ");
+        let code = redactor.redact(&code, Text::Foreign).to_ascii_lowercase().replace('_', " ");
         let message = text(&self.message);
         let code = if message.to_lowercase().contains(&code) { String::new() } else { code };
         [code, message, detail]
@@ -188,7 +190,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn plain(body: &[u8]) -> String {
+fn plain_text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
     if text.starts_with('<') {
@@ -213,7 +215,7 @@ mod tests {
             body.as_bytes(),
             &Redactor::default(),
         )
-        .why()
+        .reason()
         .to_owned()
     }
 
@@ -291,7 +293,7 @@ mod tests {
         fn no_body_panics_or_says_too_much(body in proptest::collection::vec(any::<u8>(), 0..600), status in 100_u16..600) {
             let status = StatusCode::from_u16(status).unwrap();
             let error = error("x", "y", status, &HeaderMap::new(), &body, &Redactor::default());
-            prop_assert!(error.why().chars().count() < 8 * WORDS_LIMIT);
+            prop_assert!(error.reason().chars().count() < 8 * WORDS_LIMIT);
         }
     }
 }

@@ -6,11 +6,11 @@ use reqwest::{StatusCode, Url};
 
 use super::Repository;
 use super::body;
-use super::counter::Endpoint;
+use super::counter::RequestKind;
 use super::error_body;
 use super::origin::{Origin, redact};
 use super::transport::redirect_target;
-use crate::content::Body;
+use crate::content::BlobStream;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MAX_HOPS;
@@ -23,7 +23,7 @@ pub(super) async fn open(
     repository: &Repository,
     descriptor: &Descriptor,
     missing: Error,
-) -> Result<Body> {
+) -> Result<BlobStream> {
     let mut last = missing;
     for url in descriptor.urls.iter().take(MAX_URLS) {
         match open_one(repository, descriptor, url).await {
@@ -34,19 +34,24 @@ pub(super) async fn open(
     Err(last)
 }
 
-async fn open_one(repository: &Repository, descriptor: &Descriptor, url: &str) -> Result<Body> {
+async fn open_one(
+    repository: &Repository,
+    descriptor: &Descriptor,
+    url: &str,
+) -> Result<BlobStream> {
     let transport = &repository.transport;
     let what = format!("foreign layer {}", descriptor.digest);
     let mut url = Url::parse(url)
-        .map_err(|error| Error::new(ErrorKind::Transport, &what).caused_by(error))?;
-    let refuse =
-        |url: &Url, why: &str| Error::new(ErrorKind::Transport, &what).at(redact(url)).because(why);
+        .map_err(|error| Error::new(ErrorKind::Transport, &what).with_source(error))?;
+    let refuse = |url: &Url, why: &str| {
+        Error::new(ErrorKind::Transport, &what).at(redact(url)).with_reason(why)
+    };
     if Origin::of(&url)? == transport.origin()? {
         return Err(refuse(&url, "is at the registry itself, which does not have it"));
     }
-    transport.check_named(&url, &what, ErrorKind::Transport)?;
+    transport.check_server_url(&url, &what, ErrorKind::Transport)?;
     for _ in 0..=MAX_HOPS {
-        let request = repository.get(Endpoint::Blob, url.clone(), &what);
+        let request = repository.get(RequestKind::Blob, url.clone(), &what);
         let response = transport.exchange(&request, &url, None).await?;
         if let Some(target) = redirect_target(&response) {
             url = transport.next_hop(&url, target?, &what)?;
@@ -70,7 +75,7 @@ async fn open_one(repository: &Repository, descriptor: &Descriptor, url: &str) -
         }
         let idle = transport.options.timeouts.idle;
         let stream = body::blob(response, descriptor, 0, what, idle).await?;
-        return Ok(Body { start: 0, stream });
+        return Ok(BlobStream { start: 0, stream });
     }
     Err(refuse(&url, &format!("more than {MAX_HOPS} redirects")))
 }

@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Url;
 
-use super::address::{GuardedResolver, Vicinity};
+use super::certs_dir::HostCerts;
 use super::options::RegistryOptions;
 use super::origin::Origin;
 use super::proxy::ProxySetting;
 use super::tls::{self, TlsOptions};
-use super::tls_files::TlsFiles;
+use super::url_policy::{GuardedResolver, UrlPolicy};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The base URL of a registry: Docker Hub's host differs from its name, loopback speaks http.
 pub(super) fn base_url(
     registry: &str,
     options: &RegistryOptions,
-    tls_files: Option<&TlsFiles>,
+    tls_files: Option<&HostCerts>,
 ) -> Result<Url> {
     let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
     let tls_configured = options.ca_file.is_some()
@@ -26,7 +26,7 @@ pub(super) fn base_url(
         || tls_files.is_some();
     let url = |scheme: &str| {
         Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|error| {
-            Error::new(ErrorKind::Reference, format!("registry '{registry}'")).caused_by(error)
+            Error::new(ErrorKind::InvalidInput, format!("registry '{registry}'")).with_source(error)
         })
     };
     let plain = url("http")?;
@@ -39,17 +39,17 @@ pub(super) fn base_url(
 /// The HTTP clients of one registry, one per origin, built on first use.
 ///
 /// Client certificates belong to the registry's own origin; hosts that it names get none.
-pub(super) struct Clients {
+pub(super) struct HttpClients {
     options: Arc<RegistryOptions>,
-    tls_files: Option<TlsFiles>,
-    pub(super) vicinity: Arc<Vicinity>,
+    tls_files: Option<HostCerts>,
+    pub(super) url_policy: Arc<UrlPolicy>,
     built: Mutex<HashMap<Origin, reqwest::Client>>,
 }
 
-impl Clients {
-    pub(super) fn new(options: Arc<RegistryOptions>, tls_files: Option<TlsFiles>) -> Self {
-        let vicinity = Arc::new(Vicinity::new(&options.internal_hosts));
-        Self { options, tls_files, vicinity, built: Mutex::default() }
+impl HttpClients {
+    pub(super) fn new(options: Arc<RegistryOptions>, tls_files: Option<HostCerts>) -> Self {
+        let vicinity = Arc::new(UrlPolicy::new(&options.internal_hosts));
+        Self { options, tls_files, url_policy: vicinity, built: Mutex::default() }
     }
 
     /// The client for `origin`, which is the registry's own or one that the registry named.
@@ -65,11 +65,11 @@ impl Clients {
 
     fn build(&self, origin: &Origin, registry: &Origin) -> Result<reqwest::Client> {
         let own = origin == registry;
-        let vicinity = Arc::clone(&self.vicinity);
+        let vicinity = Arc::clone(&self.url_policy);
         let resolver = if own {
-            GuardedResolver::of_registry(registry, vicinity)
+            GuardedResolver::for_registry(registry, vicinity)
         } else {
-            GuardedResolver::of_named(origin, registry, vicinity)
+            GuardedResolver::for_server_url(origin, registry, vicinity)
         };
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("rpull/", env!("CARGO_PKG_VERSION")))
@@ -84,7 +84,7 @@ impl Clients {
         if let Some(proxy) = &proxy {
             proxy.note_secrets(&self.options.redactor);
             let url = reqwest::Proxy::all(proxy.url.clone()).map_err(|error| {
-                Error::new(ErrorKind::Transport, "proxy").caused_by(error.without_url())
+                Error::new(ErrorKind::Transport, "proxy").with_source(error.without_url())
             })?;
             builder = builder.proxy(url);
         }
@@ -93,7 +93,7 @@ impl Clients {
             let config = tls::config(self.tls_options(own)?).map_err(|error| {
                 Error::new(ErrorKind::Denied, "certificate or key")
                     .at(origin.to_string())
-                    .caused_by(error)
+                    .with_source(error)
             })?;
             builder.tls_backend_preconfigured(config)
         } else {
@@ -103,7 +103,7 @@ impl Clients {
         builder.build().map_err(|error| {
             Error::new(ErrorKind::Transport, "set up a connection")
                 .at(origin.to_string())
-                .caused_by(error)
+                .with_source(error)
         })
     }
 
@@ -131,8 +131,8 @@ impl Clients {
 pub(super) fn on_the_way(origin: &Origin, error: Error) -> Error {
     match proxy_of(origin) {
         Ok(Some(proxy)) => {
-            let why = format!("{} (through the {proxy})", error.why());
-            error.because(why)
+            let why = format!("{} (through the {proxy})", error.reason());
+            error.with_reason(why)
         }
         _ => error,
     }

@@ -18,7 +18,7 @@ pub(super) fn next<'a>(
     headers: impl Iterator<Item = &'a HeaderValue>,
     asked: &Url,
 ) -> Result<Option<Url>> {
-    let refuse = |why: String| Error::new(ErrorKind::Transport, "next page").because(why);
+    let refuse = |why: String| Error::new(ErrorKind::Transport, "next page").with_reason(why);
     let unreadable = || refuse("its Link header cannot be read".into());
     let mut unnamed = None;
     let mut found = None;
@@ -33,8 +33,9 @@ pub(super) fn next<'a>(
         }
     }
     let Some(target) = found.or(unnamed) else { return Ok(None) };
-    let mut url =
-        asked.join(target).map_err(|error| refuse("its link is no URL".into()).caused_by(error))?;
+    let mut url = asked
+        .join(target)
+        .map_err(|error| refuse("its link is no URL".into()).with_source(error))?;
     // Behind a proxy that ends TLS a registry believes that it speaks http.
     if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
         let is_bare = url.port().is_none();

@@ -1,20 +1,20 @@
 //! Tries a credential at a registry before it is kept. Spec: distribution-spec "Determining Support".
 
 use super::Client;
-use super::counter::{Counter, Endpoint};
+use super::counter::{RequestCounter, RequestKind};
 use super::request::Request;
 use super::scope::ScopeSet;
-use crate::error::{ErrorKind, Matter, Result};
+use crate::error::{ErrorDetail, ErrorKind, Result};
 use crate::retry::retry;
 use crate::secret::Secret;
 
 /// What came of showing a credential.
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
-pub struct Welcome {
+pub struct LoginResult {
     /// Whether the registry wanted to see it; one that lets everybody in proves nothing.
-    pub asked: bool,
+    pub challenged: bool,
     /// What the token server gives to be kept in place of the password.
-    pub identity: Option<Secret>,
+    pub identity_token: Option<Secret>,
 }
 
 impl Client {
@@ -22,15 +22,19 @@ impl Client {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] where the registry or its token server refuses it.
-    pub async fn log_in(&self, registry: &str) -> Result<Welcome> {
+    pub async fn log_in(&self, registry: &str) -> Result<LoginResult> {
         let transport = self.transport(registry)?;
-        let (scopes, counter) = (ScopeSet::default(), Counter::default());
-        let request = Request::get(Endpoint::Other, transport.url("")?, &scopes, "login", &counter);
+        let (scopes, counter) = (ScopeSet::default(), RequestCounter::default());
+        let request =
+            Request::get(RequestKind::Other, transport.url("")?, &scopes, "login", &counter);
         let shown = retry(&transport.options.retry, || transport.expect_success(&request)).await;
         shown.map_err(|error| match (error.kind(), error.status()) {
-            (ErrorKind::Denied, Some(_)) => error.about(Matter::WrongCredential),
+            (ErrorKind::Denied, Some(_)) => error.with_detail(ErrorDetail::InvalidCredential),
             _ => error,
         })?;
-        Ok(Welcome { asked: transport.auth.was_asked(), identity: transport.auth.identity() })
+        Ok(LoginResult {
+            challenged: transport.auth.was_challenged(),
+            identity_token: transport.auth.identity_token(),
+        })
     }
 }

@@ -6,19 +6,19 @@ use reqwest::{Method, Response};
 
 use super::Repository;
 use super::body::read_up_to;
-use super::counter::Endpoint;
+use super::counter::RequestKind;
 use super::encoding::Encoding;
 use super::error_body::asks_to_wait;
-use super::referrers::{self, fallback};
+use super::referrers::{self, tag_schema};
 use super::request::Request;
-use crate::checked::inline;
-use crate::content::Name;
+use crate::content::ImageName;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::retry::retry;
+use crate::verifier::verified_inline_data;
 
 /// All four types in one header, because some proxies look only at the first line; the wildcard is for registries that
 /// know a type by another name. distribution converts, or answers 404, where a type is not listed.
@@ -36,30 +36,31 @@ const TAG_HEADER: &str = "oci-tag";
 const SUBJECT_HEADER: &str = "oci-subject";
 
 /// Gets the document of this name.
-pub(super) async fn resolve(repository: &Repository, name: &Name) -> Result<Document> {
+pub(super) async fn resolve(repository: &Repository, name: &ImageName) -> Result<Document> {
     retry(&repository.transport.options.retry, || get(repository, name)).await
 }
 
 /// Gets the document of this descriptor.
 pub(super) async fn document(repository: &Repository, descriptor: &Descriptor) -> Result<Document> {
-    if let Some((bytes, _)) = inline(descriptor) {
-        return Document::described(bytes, descriptor);
+    if let Some((bytes, _)) = verified_inline_data(descriptor) {
+        return Document::from_descriptor(bytes, descriptor);
     }
     descriptor.digest.algorithm()?;
     let path = descriptor.digest.to_string();
     retry(&repository.transport.options.retry, || async {
-        let what = what(repository, &path);
+        let what = describe(repository, &path);
         let response = request(repository, Method::GET, &path, &what).await?;
         let bytes = body(repository, response, &what).await?;
-        Document::described(bytes, descriptor).map_err(|error| error.at(repository.place_of(&path)))
+        Document::from_descriptor(bytes, descriptor)
+            .map_err(|error| error.at(repository.location_of(&path)))
     })
     .await
 }
 
 /// Asks what a name stands for; `None` where the registry does not say it completely, so that a GET is needed.
-pub(super) async fn head(repository: &Repository, name: &Name) -> Result<Option<Descriptor>> {
+pub(super) async fn head(repository: &Repository, name: &ImageName) -> Result<Option<Descriptor>> {
     let (path, _) = path(repository, name)?;
-    let what = what(repository, &path);
+    let what = describe(repository, &path);
     retry(&repository.transport.options.retry, || async {
         let request = request_of(repository, Method::HEAD, &path, &what)?;
         let response = repository.transport.send(&request).await?;
@@ -76,16 +77,21 @@ pub(super) async fn head(repository: &Repository, name: &Name) -> Result<Option<
 /// registry does not. That list may fail: what was to be stored is stored all the same.
 ///
 /// # Errors
-/// [`ErrorKind::Incomplete`] where the registry says that blobs are missing; [`ErrorKind::Mismatch`] where it stored
+/// [`ErrorKind::MissingBlobs`] where the registry says that blobs are missing; [`ErrorKind::Mismatch`] where it stored
 /// something else.
-pub(super) async fn put(repository: &Repository, document: &Document, name: &Name) -> Result<()> {
+pub(super) async fn put(
+    repository: &Repository,
+    document: &Document,
+    name: &ImageName,
+) -> Result<()> {
     let sending = retry(&repository.transport.options.retry, || send(repository, document, name));
     let headers = match sending.await {
         Ok(headers) => Some(headers),
         // Tags that cannot be changed are refused even where nothing would change (moby/buildkit#3776), and an answer
         // that was lost may have been a success.
         Err(error)
-            if is_about_the_tag(&error) && is_named(repository, name, document.digest()).await =>
+            if is_about_the_tag(&error)
+                && tag_points_to(repository, name, document.digest()).await =>
         {
             None
         }
@@ -101,7 +107,7 @@ pub(super) async fn put_tags(
     document: &Document,
     tags: &[String],
 ) -> Result<Vec<String>> {
-    let name = Name::Digest(document.digest().clone());
+    let name = ImageName::Digest(document.digest().clone());
     let sending = retry(&repository.transport.options.retry, || {
         send_with_tags(repository, document, &name, tags)
     });
@@ -127,7 +133,7 @@ async fn list_as_referrer(
             }
             None => referrers::has_api(repository, subject).await?,
         };
-        if is_listed { Ok(()) } else { fallback::add(repository, document, subject).await }
+        if is_listed { Ok(()) } else { tag_schema::add(repository, document, subject).await }
     };
     // The list lies beside what was to be stored, and that is there.
     if let Err(error) = listing.await {
@@ -144,7 +150,7 @@ fn is_about_the_tag(error: &Error) -> bool {
 }
 
 /// Whether the name stands for this digest by now.
-async fn is_named(repository: &Repository, name: &Name, digest: &Digest) -> bool {
+async fn tag_points_to(repository: &Repository, name: &ImageName, digest: &Digest) -> bool {
     matches!(head(repository, name).await, Ok(Some(there)) if there.digest == *digest)
 }
 
@@ -152,7 +158,7 @@ async fn is_named(repository: &Repository, name: &Name, digest: &Digest) -> bool
 pub(super) async fn send(
     repository: &Repository,
     document: &Document,
-    name: &Name,
+    name: &ImageName,
 ) -> Result<HeaderMap> {
     send_with_tags(repository, document, name, &[]).await
 }
@@ -160,14 +166,14 @@ pub(super) async fn send(
 async fn send_with_tags(
     repository: &Repository,
     document: &Document,
-    name: &Name,
+    name: &ImageName,
     tags: &[String],
 ) -> Result<HeaderMap> {
     let (path, _) = path(repository, name)?;
-    let what = what(repository, &path);
+    let what = describe(repository, &path);
     let media_type = document.descriptor().media_type.to_string();
     let media_type = HeaderValue::from_str(&media_type)
-        .map_err(|error| Error::new(ErrorKind::Document, &what).caused_by(error))?;
+        .map_err(|error| Error::new(ErrorKind::InvalidDocument, &what).with_source(error))?;
     let mut request = request_of(repository, Method::PUT, &path, &what)?;
     request.accept = None;
     request.content = Some((media_type, document.bytes().clone()));
@@ -189,11 +195,11 @@ async fn check_stored(
     headers: &HeaderMap,
     what: &str,
 ) -> Result<()> {
-    let (digest, announced) = (document.digest(), announced_digest(headers));
+    let (digest, announced) = (document.digest(), header_digest(headers));
     let fail = |why: String| {
-        Error::new(ErrorKind::Mismatch, what).at(&repository.transport.name).because(why)
+        Error::new(ErrorKind::Mismatch, what).at(&repository.transport.name).with_reason(why)
     };
-    if let Some(other) = announced_other(headers, digest) {
+    if let Some(other) = mismatched_digest(headers, digest) {
         return Err(fail(format!("the registry stored {other} instead of {digest}")));
     }
     let is_sure = match &announced {
@@ -203,7 +209,7 @@ async fn check_stored(
     if is_sure {
         return Ok(());
     }
-    let name = Name::Digest(digest.clone());
+    let name = ImageName::Digest(digest.clone());
     match Box::pin(get(repository, &name)).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_transient() => Err(error),
@@ -211,27 +217,27 @@ async fn check_stored(
             let name =
                 announced.map_or_else(|| "another name".to_owned(), |other| other.to_string());
             let why = format!("the registry stored it as {name} and does not give it as {digest}");
-            Err(fail(why).caused_by(error))
+            Err(fail(why).with_source(error))
         }
     }
 }
 
 /// One try to get the document of this name.
-pub(super) async fn get(repository: &Repository, name: &Name) -> Result<Document> {
+pub(super) async fn get(repository: &Repository, name: &ImageName) -> Result<Document> {
     let (path, digest) = path(repository, name)?;
-    let what = what(repository, &path);
+    let what = describe(repository, &path);
     let response = request(repository, Method::GET, &path, &what).await?;
     let declared = media_type(response.headers());
     let headers = response.headers().clone();
     let bytes = body(repository, response, &what).await?;
-    let place = repository.place_of(&path);
-    let document =
-        Document::received(bytes, &declared, digest.as_ref()).map_err(|error| error.at(&place))?;
-    let Some(announced) = announced_other(&headers, document.digest()) else {
+    let place = repository.location_of(&path);
+    let document = Document::from_response(bytes, &declared, digest.as_ref())
+        .map_err(|error| error.at(&place))?;
+    let Some(announced) = mismatched_digest(&headers, document.digest()) else {
         return Ok(document);
     };
     let why = format!("the registry announces {announced}, the bytes have {}", document.digest());
-    Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).because(why))
+    Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).with_reason(why))
 }
 
 async fn request(
@@ -242,8 +248,8 @@ async fn request(
 ) -> Result<Response> {
     let request = request_of(repository, method, path, what)?;
     let answer = repository.transport.expect_success(&request).await;
-    answer.map_err(|error| match (error.kind(), error.matter()) {
-        (ErrorKind::NotFound, None) => error.about(Matter::NoManifest),
+    answer.map_err(|error| match (error.kind(), error.detail()) {
+        (ErrorKind::NotFound, None) => error.with_detail(ErrorDetail::ManifestNotFound),
         _ => error,
     })
 }
@@ -255,7 +261,7 @@ fn request_of<'a>(
     what: &'a str,
 ) -> Result<Request<'a>> {
     let url = repository.transport.url(&format!("{}/manifests/{path}", repository.name))?;
-    Ok(Request { method, accept: Some(ACCEPT), ..repository.get(Endpoint::Manifest, url, what) })
+    Ok(Request { method, accept: Some(ACCEPT), ..repository.get(RequestKind::Manifest, url, what) })
 }
 
 async fn body(repository: &Repository, response: Response, what: &str) -> Result<bytes::Bytes> {
@@ -264,21 +270,23 @@ async fn body(repository: &Repository, response: Response, what: &str) -> Result
     body.map_err(|error| error.at(&transport.name))
 }
 
-pub(super) fn what(repository: &Repository, path: &str) -> String {
+pub(super) fn describe(repository: &Repository, path: &str) -> String {
     let separator = if path.contains(':') { '@' } else { ':' };
     format!("manifest {}{separator}{path}", repository.name)
 }
 
-fn path(repository: &Repository, name: &Name) -> Result<(String, Option<Digest>)> {
+fn path(repository: &Repository, name: &ImageName) -> Result<(String, Option<Digest>)> {
     match name {
-        Name::Tag(tag) => Ok((tag.clone(), None)),
-        Name::Digest(digest) => {
+        ImageName::Tag(tag) => Ok((tag.clone(), None)),
+        ImageName::Digest(digest) => {
             digest.algorithm()?;
             Ok((digest.to_string(), Some(digest.clone())))
         }
-        Name::Ref(_) | Name::Sole => Err(Error::new(ErrorKind::Reference, name.to_string())
-            .at(&repository.transport.name)
-            .because("a registry needs a tag or digest")),
+        ImageName::Layout(_) | ImageName::Only => {
+            Err(Error::new(ErrorKind::InvalidInput, name.to_string())
+                .at(&repository.transport.name)
+                .with_reason("a registry needs a tag or digest"))
+        }
     }
 }
 
@@ -291,13 +299,13 @@ fn media_type(headers: &HeaderMap) -> MediaType {
 /// The digest that the headers announce, where it is another than the content's.
 ///
 /// Some registries send nonsense in this header; a valid digest that disagrees is a lie about the bytes.
-pub(super) fn announced_other(headers: &HeaderMap, digest: &Digest) -> Option<Digest> {
-    announced_digest(headers).filter(|announced| {
+pub(super) fn mismatched_digest(headers: &HeaderMap, digest: &Digest) -> Option<Digest> {
+    header_digest(headers).filter(|announced| {
         announced.algorithm_name() == digest.algorithm_name() && announced != digest
     })
 }
 
-fn announced_digest(headers: &HeaderMap) -> Option<Digest> {
+fn header_digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get(DIGEST_HEADER)?.to_str().ok()?.parse().ok()
 }
 
@@ -307,5 +315,5 @@ fn described(headers: &HeaderMap) -> Option<Descriptor> {
     let size = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
     let media_type = media_type(headers);
     media_type.is_document().then_some(())?;
-    Some(Descriptor::new(media_type, announced_digest(headers)?, size))
+    Some(Descriptor::new(media_type, header_digest(headers)?, size))
 }

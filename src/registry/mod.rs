@@ -3,18 +3,18 @@
 //! A [`Client`] knows how to reach registries and keeps their connections and tokens; a [`Repository`] is one of their
 //! repositories, opened as a [`Source`].
 
-mod address;
+mod address_class;
 mod auth;
 mod authorization;
 mod blob;
 mod body;
+mod certs_dir;
 mod challenge;
 mod counter;
 pub mod credentials;
 mod delete;
 mod encoding;
 mod error_body;
-mod failure;
 mod foreign;
 mod health;
 mod hosts;
@@ -22,7 +22,6 @@ mod link;
 mod login;
 mod lookup;
 mod manifest;
-mod network;
 mod options;
 mod origin;
 mod pages;
@@ -35,10 +34,11 @@ mod survey;
 mod tags;
 mod target;
 mod tls;
-mod tls_files;
 mod token;
 mod transport;
+mod transport_error;
 mod upload;
+mod url_policy;
 mod warnings;
 
 use std::collections::HashMap;
@@ -48,19 +48,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use reqwest::Url;
 
-use self::counter::{Counter, Endpoint};
-use self::hosts::Clients;
-pub use self::login::Welcome;
+use self::certs_dir::HostCerts;
+pub use self::certs_dir::certs_dirs;
+use self::counter::{RequestCounter, RequestKind};
+use self::hosts::HttpClients;
+pub use self::login::LoginResult;
 pub use self::options::{RegistryOptions, Timeouts};
 pub use self::redactor::{Redactor, Text};
 pub use self::referrers::Referrer;
 use self::request::Request;
 use self::scope::ScopeSet;
 use self::survey::Known;
-use self::tls_files::TlsFiles;
-pub use self::tls_files::certs_dirs;
 use self::transport::Transport;
-use crate::content::{Body, Name, Requests, Source, Uploads};
+use crate::content::{BlobStream, ImageName, RequestCounts, Source, UploadStore};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -69,7 +69,7 @@ use crate::reference::Reference;
 use crate::secret::Secret;
 
 /// The smallest blob, in bytes, whose upload another run continues.
-const WORTH_REMEMBERING: u64 = 1 << 20;
+const MIN_RESUMABLE_UPLOAD: u64 = 1 << 20;
 
 /// Reaches registries; connections, tokens and what was learnt about each are shared by all its repositories.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Opens the repository to write to it too, without asking the registry anything.
-    pub fn writable(&self, reference: &Reference) -> Result<Repository> {
+    pub fn repository_for_push(&self, reference: &Reference) -> Result<Repository> {
         self.open(reference, ScopeSet::push(reference.repository()))
     }
 
@@ -110,9 +110,9 @@ impl Client {
         if let Some(transport) = transports.get(registry) {
             return Ok(Arc::clone(transport));
         }
-        let tls_files = TlsFiles::for_host(registry, &self.options.certs_dirs)?;
+        let tls_files = HostCerts::for_host(registry, &self.options.certs_dirs)?;
         let base = hosts::base_url(registry, &self.options, tls_files.as_ref())?;
-        let clients = Clients::new(Arc::clone(&self.options), tls_files);
+        let clients = HttpClients::new(Arc::clone(&self.options), tls_files);
         let transport =
             Arc::new(Transport::new(registry.to_owned(), base, clients, Arc::clone(&self.options)));
         transports.insert(registry.to_owned(), Arc::clone(&transport));
@@ -126,9 +126,9 @@ pub struct Repository {
     transport: Arc<Transport>,
     name: String,
     scopes: ScopeSet,
-    counter: Arc<Counter>,
+    counter: Arc<RequestCounter>,
     known: Arc<Mutex<Known>>,
-    uploads: Option<Arc<dyn Uploads>>,
+    uploads: Option<Arc<dyn UploadStore>>,
 }
 
 impl Repository {
@@ -139,30 +139,30 @@ impl Repository {
 
     /// Lets uploads that do not end with this run be continued by another one.
     #[must_use]
-    pub fn remembering(mut self, uploads: Arc<dyn Uploads>) -> Self {
+    pub fn with_upload_store(mut self, uploads: Arc<dyn UploadStore>) -> Self {
         self.uploads = Some(uploads);
         self
     }
 
     /// What remembers the upload of this blob; a small one is sent again rather than asked about.
-    fn uploads_of(&self, descriptor: &Descriptor) -> Option<&dyn Uploads> {
-        self.uploads.as_deref().filter(|_| descriptor.size >= WORTH_REMEMBERING)
+    fn upload_store_for(&self, descriptor: &Descriptor) -> Option<&dyn UploadStore> {
+        self.uploads.as_deref().filter(|_| descriptor.size >= MIN_RESUMABLE_UPLOAD)
     }
 
     fn keep_upload(&self, descriptor: &Descriptor, url: &Url) {
-        if let Some(uploads) = self.uploads_of(descriptor) {
-            uploads.keep(&self.address(), &descriptor.digest, &Secret::new(url.as_str()));
+        if let Some(uploads) = self.upload_store_for(descriptor) {
+            uploads.save(&self.address(), &descriptor.digest, &Secret::new(url.as_str()));
         }
     }
 
     fn forget_upload(&self, descriptor: &Descriptor) {
-        if let Some(uploads) = self.uploads_of(descriptor) {
-            uploads.forget(&self.address(), &descriptor.digest);
+        if let Some(uploads) = self.upload_store_for(descriptor) {
+            uploads.remove(&self.address(), &descriptor.digest);
         }
     }
 
     /// The plainest request on behalf of this repository.
-    fn get<'a>(&'a self, endpoint: Endpoint, url: Url, what: &'a str) -> Request<'a> {
+    fn get<'a>(&'a self, endpoint: RequestKind, url: Url, what: &'a str) -> Request<'a> {
         Request::get(endpoint, url, &self.scopes, what, &self.counter)
     }
 
@@ -171,14 +171,14 @@ impl Repository {
         format!("{}/{}", self.transport.name, self.name)
     }
 
-    fn place_of(&self, path: &str) -> String {
+    fn location_of(&self, path: &str) -> String {
         let separator = if path.contains(':') { '@' } else { ':' };
         format!("{}/{}{separator}{path}", self.transport.name, self.name)
     }
 }
 
 impl Source for Repository {
-    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         Box::pin(manifest::resolve(self, name))
     }
 
@@ -186,11 +186,15 @@ impl Source for Repository {
         Box::pin(manifest::document(self, descriptor))
     }
 
-    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         Box::pin(manifest::head(self, name))
     }
 
-    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<BlobStream>> {
         Box::pin(blob::open(self, descriptor, from))
     }
 
@@ -202,7 +206,7 @@ impl Source for Repository {
         Box::pin(referrers::list(self, subject, None))
     }
 
-    fn requests(&self) -> Requests {
+    fn requests(&self) -> RequestCounts {
         self.counter.read()
     }
 
@@ -210,7 +214,7 @@ impl Source for Repository {
         vec![self.address()]
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         self.address()
     }
 }

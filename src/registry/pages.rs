@@ -19,7 +19,7 @@ use crate::retry::retry;
 pub(super) const PAGE_SIZE: &str = "n=1000";
 
 /// A listing on its way.
-pub(super) struct Pages<'a> {
+pub(super) struct Paginator<'a> {
     transport: &'a Transport,
     request: Request<'a>,
     next: Option<Url>,
@@ -35,7 +35,7 @@ pub(super) struct Page<'a> {
     body: Bytes,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> Paginator<'a> {
     /// A listing whose first page this request asks for.
     pub(super) fn new(transport: &'a Transport, request: Request<'a>) -> Self {
         let next = Some(request.url.clone());
@@ -46,7 +46,7 @@ impl<'a> Pages<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<Page<'a>>> {
         let Some(url) = self.next.take() else { return Ok(None) };
         if !self.asked.insert(url.clone()) {
-            return Err(self.endless("the list of pages does not end"));
+            return Err(self.too_many_pages("the list of pages does not end"));
         }
         self.request.url = url;
         let transport = self.transport;
@@ -71,8 +71,10 @@ impl<'a> Pages<'a> {
     }
 
     /// The error of a listing that is too long to be one.
-    pub(super) fn endless(&self, why: &str) -> Error {
-        Error::new(ErrorKind::Document, self.request.what).at(&self.transport.name).because(why)
+    pub(super) fn too_many_pages(&self, why: &str) -> Error {
+        Error::new(ErrorKind::InvalidDocument, self.request.what)
+            .at(&self.transport.name)
+            .with_reason(why)
     }
 }
 
@@ -107,7 +109,7 @@ impl Page<'_> {
     /// What the page says.
     ///
     /// # Errors
-    /// [`ErrorKind::Document`] where it is none.
+    /// [`ErrorKind::InvalidDocument`] where it is none.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let why = if self.body.trim_ascii_start().starts_with(b"<") {
@@ -115,7 +117,10 @@ impl Page<'_> {
             } else {
                 "malformed"
             };
-            Error::new(ErrorKind::Document, self.what).at(self.place).because(why).caused_by(error)
+            Error::new(ErrorKind::InvalidDocument, self.what)
+                .at(self.place)
+                .with_reason(why)
+                .with_source(error)
         })
     }
 }

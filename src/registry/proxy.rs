@@ -60,7 +60,7 @@ impl ProxySetting {
 
     fn parse(variable: &'static str, value: &str) -> Result<Self> {
         let refuse =
-            |why: &str| Error::new(ErrorKind::Transport, "proxy").at(variable).because(why);
+            |why: &str| Error::new(ErrorKind::Transport, "proxy").at(variable).with_reason(why);
         let full = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
         let mut url = Url::parse(&full).map_err(|_| refuse("is not the URL of a proxy"))?;
         match url.scheme() {
@@ -94,8 +94,8 @@ impl ProxySetting {
             pair.map(|(_, value)| value.into_owned()).unwrap_or_default()
         };
         let (user, password) = (decoded(self.url.username()), decoded(password));
-        redactor.note(&password);
-        redactor.note(super::credentials::pair(&user, &Secret::new(password)).reveal());
+        redactor.add(&password);
+        redactor.add(super::credentials::pair(&user, &Secret::new(password)).expose());
     }
 }
 

@@ -8,7 +8,7 @@ use reqwest::header::{
 };
 use reqwest::{Method, Response, Url};
 
-use super::counter::{Counter, Endpoint};
+use super::counter::{RequestCounter, RequestKind};
 use super::origin::redact;
 use super::scope::ScopeSet;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: RequestKind,
     pub(super) scopes: &'a ScopeSet,
     pub(super) accept: Option<HeaderValue>,
     pub(super) range: Option<(u64, u64)>,
@@ -25,17 +25,17 @@ pub(super) struct Request<'a> {
     pub(super) content: Option<(HeaderValue, Bytes)>,
     /// For error texts: `manifest library/alpine:3.14`.
     pub(super) what: &'a str,
-    pub(super) counter: &'a Counter,
+    pub(super) counter: &'a RequestCounter,
 }
 
 impl<'a> Request<'a> {
     /// The plainest one: GET, nothing sent along.
     pub(super) fn get(
-        endpoint: Endpoint,
+        endpoint: RequestKind,
         url: Url,
         scopes: &'a ScopeSet,
         what: &'a str,
-        counter: &'a Counter,
+        counter: &'a RequestCounter,
     ) -> Self {
         Self {
             method: Method::GET,
@@ -60,7 +60,7 @@ impl<'a> Request<'a> {
         }
         if let Some((first, last)) = self.range {
             let value = HeaderValue::from_str(&format!("bytes={first}-{last}"))
-                .map_err(|error| Error::new(ErrorKind::Transport, self.what).caused_by(error))?;
+                .map_err(|error| Error::new(ErrorKind::Transport, self.what).with_source(error))?;
             headers.insert(RANGE, value);
         }
         if let Some((media_type, _)) = &self.content {

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
-use super::upload::Location;
+use super::upload::UploadLocation;
 use super::{Repository, manifest};
-use crate::content::{Incoming, Name};
+use crate::content::{ImageName, Incoming};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, DOCUMENT_LIMIT, Document};
+use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::Result;
 
 /// Tags that are given in one request: a URL has its limits.
@@ -26,13 +26,13 @@ pub(super) struct Known {
     /// Blobs of which that was wrong: they are sent without asking.
     doubted: HashSet<Digest>,
     /// What names were found to stand for, until that was used.
-    named: HashMap<Name, Option<Descriptor>>,
+    named: HashMap<ImageName, Option<Descriptor>>,
     /// The tags that this run wants for a document and that were not sent yet.
     tags: HashMap<Digest, Vec<String>>,
     /// Tags that were given to a document together with another one.
     given: HashSet<(Digest, String)>,
     /// Where the registry redirected bytes of a blob to, which are not sent yet.
-    redirects: HashMap<Digest, Location>,
+    redirects: HashMap<Digest, UploadLocation>,
 }
 
 /// How a blob is to be offered.
@@ -91,17 +91,17 @@ impl Known {
     }
 
     /// The bytes of this blob are wanted there.
-    pub(super) fn redirect(&mut self, digest: &Digest, location: Location) {
+    pub(super) fn redirect(&mut self, digest: &Digest, location: UploadLocation) {
         self.redirects.insert(digest.clone(), location);
     }
 
     /// Where the bytes of this blob are wanted, once.
-    pub(super) fn redirected(&mut self, digest: &Digest) -> Option<Location> {
+    pub(super) fn redirected(&mut self, digest: &Digest) -> Option<UploadLocation> {
         self.redirects.remove(digest)
     }
 
     fn want_tag(&mut self, image: &Incoming<'_>, named: &Digest) {
-        if let Name::Tag(tag) = &image.label.name {
+        if let ImageName::Tag(tag) = &image.label.name {
             self.tags.entry(named.clone()).or_default().push(tag.clone());
         }
     }
@@ -134,12 +134,12 @@ impl Known {
     fn prove(&mut self, document: &Document) {
         self.proven.insert(document.digest().clone());
         match document.content() {
-            Content::Manifest(_) | Content::Artifact(_) => {
+            ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
                 let held = document.blobs().filter(|blob| !blob.media_type.is_foreign());
                 self.proven.extend(held.map(|blob| blob.digest.clone()));
             }
             // Not the blobs that it lists: many registries look only for its manifests.
-            Content::Index(index) => {
+            ParsedDocument::Index(index) => {
                 let held = index.manifests.iter().filter(|child| child.media_type.is_document());
                 self.proven.extend(held.map(|child| child.digest.clone()));
             }
@@ -153,7 +153,7 @@ impl Repository {
     }
 
     /// Learns whether the name stands for this index: then the repository has everything that it lists.
-    pub(super) async fn look_for(&self, name: &Name, index: &Document) -> Result<()> {
+    pub(super) async fn look_for(&self, name: &ImageName, index: &Document) -> Result<()> {
         let there = manifest::head(self, name).await?;
         let mut known = self.known();
         if there.as_ref().is_some_and(|there| there.digest == *index.digest()) {
@@ -192,9 +192,9 @@ impl Repository {
     async fn compare(&self, image: Incoming<'_>, there: &Descriptor) {
         let Some(former) = self.former(image, there).await else { return };
         self.known().prove(&former);
-        let Content::Index(index) = former.content() else { return };
+        let ParsedDocument::Index(index) = former.content() else { return };
         for document in image.documents {
-            let Content::Manifest(_) = document.content() else { continue };
+            let ParsedDocument::Manifest(_) = document.content() else { continue };
             if self.known().is_proven(document.digest()) {
                 self.known().prove(document);
                 continue;
@@ -211,7 +211,7 @@ impl Repository {
     /// A document of the registry; read here where it once came from here. One that cannot be had proves nothing.
     async fn former(&self, image: Incoming<'_>, descriptor: &Descriptor) -> Option<Document> {
         let at_hand = image.source.at_hand(descriptor, DOCUMENT_LIMIT).await.ok().flatten();
-        match at_hand.and_then(|bytes| Document::described(bytes, descriptor).ok()) {
+        match at_hand.and_then(|bytes| Document::from_descriptor(bytes, descriptor).ok()) {
             Some(document) => Some(document),
             None => manifest::document(self, descriptor).await.ok(),
         }

@@ -6,12 +6,12 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Deserialize;
 
-use super::counter::{Counter, Endpoint};
-use super::pages::{PAGE_SIZE, Pages};
+use super::counter::{RequestCounter, RequestKind};
+use super::pages::{PAGE_SIZE, Paginator};
 use super::request::Request;
 use super::scope::ScopeSet;
 use super::{Client, Repository};
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_NAME_BYTES;
 use crate::reference::is_tag;
 
@@ -19,7 +19,7 @@ use crate::reference::is_tag;
 const WITHOUT_CATALOG: [&str; 3] = ["docker.io", "ghcr.io", "registry.gitlab.com"];
 
 #[derive(Deserialize)]
-struct Page {
+struct TagPage {
     /// `null` past the last page (GHCR), and in it `null` or "" (sonatype Nexus: containers/skopeo#2409).
     #[serde(alias = "repositories")]
     tags: Option<Vec<Option<String>>>,
@@ -30,9 +30,9 @@ pub(super) async fn list(repository: &Repository) -> Result<Vec<String>> {
     let transport = &repository.transport;
     let what = format!("tags of {}", repository.name);
     let url = transport.url(&format!("{}/tags/list?{PAGE_SIZE}", repository.name))?;
-    let request = repository.get(Endpoint::Other, url, &what);
+    let request = repository.get(RequestKind::Other, url, &what);
     // Artifactory lists digests among the tags (containers/skopeo#2346).
-    collect(Pages::new(transport, request), is_tag).await
+    collect(Paginator::new(transport, request), is_tag).await
 }
 
 impl Client {
@@ -43,9 +43,9 @@ impl Client {
     pub async fn catalog(&self, registry: &str) -> Result<Vec<String>> {
         let transport = self.transport(registry)?;
         let url = transport.url(&format!("_catalog?{PAGE_SIZE}"))?;
-        let (scopes, counter) = (ScopeSet::catalog(), Counter::default());
-        let request = Request::get(Endpoint::Other, url, &scopes, "catalog", &counter);
-        let listed = collect(Pages::new(&transport, request), |name| !name.is_empty()).await;
+        let (scopes, counter) = (ScopeSet::catalog(), RequestCounter::default());
+        let request = Request::get(RequestKind::Other, url, &scopes, "catalog", &counter);
+        let listed = collect(Paginator::new(&transport, request), |name| !name.is_empty()).await;
         listed.map_err(|error| {
             let has_none = match error.status() {
                 Some(404 | 405 | 501) => true,
@@ -54,26 +54,34 @@ impl Client {
             };
             if !has_none {
                 let refused = matches!(error.status(), Some(401 | 403));
-                return if refused { error.about(Matter::NoCatalog) } else { error };
+                return if refused {
+                    error.with_detail(ErrorDetail::CatalogUnsupported)
+                } else {
+                    error
+                };
             }
-            Error::new(ErrorKind::Unsupported, "catalog")
-                .at(registry)
-                .because(format!("this registry does not list its repositories ({})", error.why()))
+            Error::new(ErrorKind::Unsupported, "catalog").at(registry).with_reason(format!(
+                "this registry does not list its repositories ({})",
+                error.reason()
+            ))
         })
     }
 }
 
-async fn collect(mut pages: Pages<'_>, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+async fn collect(
+    mut pages: Paginator<'_>,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
     let mut names = Names::default();
     while let Some(page) = pages.next().await? {
         let before = names.entries.len();
-        for entry in page.read::<Page>()?.tags.unwrap_or_default().into_iter().flatten() {
+        for entry in page.read::<TagPage>()?.tags.unwrap_or_default().into_iter().flatten() {
             if entry.len() > MAX_NAME_BYTES {
                 let why = format!(
                     "names something in {} bytes; {MAX_NAME_BYTES} are the limit",
                     entry.len()
                 );
-                return Err(pages.endless(&why));
+                return Err(pages.too_many_pages(&why));
             }
             let length = entry.len();
             if is_wanted(&entry) && names.add(entry) {

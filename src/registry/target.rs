@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use futures_util::future::BoxFuture;
 
 use super::{Repository, blob, manifest, upload};
-use crate::content::{Admission, Holding, Incoming, Label, Name, Requests, Target};
+use crate::content::{Admission, BlobPresence, ImageName, Incoming, Label, RequestCounts, Target};
 use crate::descriptor::Descriptor;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,20 +16,20 @@ impl Repository {
     async fn store(&self, document: &Document, label: Option<&Label>) -> Result<()> {
         let digest = document.digest();
         let name = match label.map(|label| &label.name) {
-            Some(name @ Name::Tag(_)) => name.clone(),
-            Some(Name::Digest(wanted)) if wanted != digest => {
+            Some(name @ ImageName::Tag(_)) => name.clone(),
+            Some(ImageName::Digest(wanted)) if wanted != digest => {
                 return Err(Error::new(ErrorKind::Mismatch, format!("manifest {digest}"))
                     .at(self.address())
-                    .because(format!("was to be pushed as {wanted}")));
+                    .with_reason(format!("was to be pushed as {wanted}")));
             }
             None if self.known().is_proven(digest) => return Ok(()),
-            _ => Name::Digest(digest.clone()),
+            _ => ImageName::Digest(digest.clone()),
         };
-        if digest.algorithm_name() != "sha256" && matches!(name, Name::Tag(_)) {
+        if digest.algorithm_name() != "sha256" && matches!(name, ImageName::Tag(_)) {
             // Not every registry knows it so, which is to be found before the tag changes.
-            manifest::put(self, document, &Name::Digest(digest.clone())).await?;
+            manifest::put(self, document, &ImageName::Digest(digest.clone())).await?;
         }
-        if let Name::Tag(tag) = &name
+        if let ImageName::Tag(tag) = &name
             && self.tag_with_others(document, tag).await
         {
             return Ok(());
@@ -74,7 +74,11 @@ impl Repository {
 }
 
 impl Target for Repository {
-    fn recognise<'a>(&'a self, name: &'a Name, index: &'a Document) -> BoxFuture<'a, Result<()>> {
+    fn recognise<'a>(
+        &'a self,
+        name: &'a ImageName,
+        index: &'a Document,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.look_for(name, index))
     }
 
@@ -92,14 +96,14 @@ impl Target for Repository {
         Box::pin(self.look_at(image))
     }
 
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
         let known = self.known();
         Box::pin(ready(Ok(if known.is_proven(&descriptor.digest) {
-            Holding::Whole
+            BlobPresence::Complete
         } else if known.is_lent(&descriptor.digest) {
-            Holding::Mountable
+            BlobPresence::Mountable
         } else {
-            Holding::Nothing
+            BlobPresence::Absent
         })))
     }
 
@@ -114,11 +118,11 @@ impl Target for Repository {
     }
 
     fn distrust(&self, error: &Error) {
-        self.known().distrust(error.why());
+        self.known().distrust(error.reason());
     }
 
     fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
-        Box::pin(upload::admit(self, descriptor))
+        Box::pin(upload::open_ingest(self, descriptor))
     }
 
     fn put<'a>(
@@ -129,7 +133,7 @@ impl Target for Repository {
         Box::pin(self.store(document, label))
     }
 
-    fn requests(&self) -> Requests {
+    fn requests(&self) -> RequestCounts {
         self.counter.read()
     }
 

@@ -34,7 +34,7 @@ pub(super) struct TlsOptions {
 /// Where a root or the client's pair cannot be used, or the system has no roots and none were given.
 pub(super) fn config(options: TlsOptions) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let trust = Trust {
+    let trust = CertVerifier {
         algorithms: provider.signature_verification_algorithms,
         verifier: if options.insecure {
             None
@@ -63,13 +63,17 @@ fn system_and(
 /// Every certificate of a PEM file.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let all = all.map_err(|error| bad_pem(path).caused_by(error))?;
-    if all.is_empty() { Err(bad_pem(path).because("has no certificate in it")) } else { Ok(all) }
+    let all = all.map_err(|error| bad_pem(path).with_source(error))?;
+    if all.is_empty() {
+        Err(bad_pem(path).with_reason("has no certificate in it"))
+    } else {
+        Ok(all)
+    }
 }
 
 /// The first private key of a PEM file.
 pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| bad_pem(path).caused_by(error))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| bad_pem(path).with_source(error))
 }
 
 fn bad_pem(path: &Path) -> Error {
@@ -78,14 +82,14 @@ fn bad_pem(path: &Path) -> Error {
 
 /// The system's judgement, and that of the user who named a server's own certificate as a root.
 #[derive(Debug)]
-struct Trust {
+struct CertVerifier {
     /// `None` accepts everybody.
     verifier: Option<Verifier>,
     by_hand: Vec<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for Trust {
+impl ServerCertVerifier for CertVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -156,7 +160,7 @@ mod tests {
     fn judge(trusted: &CertificateDer<'static>, shown: &CertificateDer<'_>, host: &str) -> bool {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let by_hand = vec![trusted.clone()];
-        let trust = Trust {
+        let trust = CertVerifier {
             algorithms: provider.signature_verification_algorithms,
             verifier: Some(system_and(&by_hand, &provider).unwrap()),
             by_hand,

@@ -6,18 +6,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::authorization::basic_header;
-use super::body::{read_up_to, read_words};
+use super::body::{read_error_body, read_up_to};
 use super::challenge::Challenge;
-use super::counter::Endpoint;
+use super::counter::RequestKind;
 use super::credentials::Credential;
 use super::error_body::{self, ERROR_BODY_LIMIT};
-use super::failure::{refusal, unreachable};
 use super::hosts::on_the_way;
 use super::origin::{Origin, redact};
 use super::request::Request;
 use super::scope::ScopeSet;
 use super::transport::Transport;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use super::transport_error::{policy_refusal, request_failed};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::secret::Secret;
 
 /// The most that is read of a token answer, in bytes.
@@ -30,13 +30,13 @@ const SHORTEST_LIFETIME: u64 = 60;
 const LONGEST_LIFETIME: u64 = 24 * 3600;
 
 /// Who gives tokens for a registry: the parameters of its Bearer challenge.
-pub(super) struct Service {
+pub(super) struct TokenService {
     realm: Url,
     service: Option<String>,
 }
 
 /// A token and how long it lives from now.
-pub(super) struct Granted {
+pub(super) struct IssuedToken {
     pub(super) token: Secret,
     pub(super) lifetime_seconds: u64,
     /// What it gave beside the token, for a login.
@@ -44,7 +44,7 @@ pub(super) struct Granted {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenResponse {
     token: Option<String>,
     access_token: Option<String>,
     refresh_token: Option<String>,
@@ -52,7 +52,7 @@ struct Answer {
     expires_in: Value,
 }
 
-impl Service {
+impl TokenService {
     /// Takes the challenge apart; its realm is a stranger's word and must pass the policy for such URLs. A relative one
     /// is resolved against the URL that was answered with the challenge.
     ///
@@ -66,7 +66,7 @@ impl Service {
     ) -> Result<Self> {
         let realm = challenge.param("realm").unwrap_or_default();
         let refuse = |why: &str| {
-            Error::new(ErrorKind::Denied, request.what).at(&transport.name).because(why)
+            Error::new(ErrorKind::Denied, request.what).at(&transport.name).with_reason(why)
         };
         let realm = base.join(realm.trim());
         let realm = realm.map_err(|_| refuse("names a token server that is no URL"))?;
@@ -74,7 +74,7 @@ impl Service {
             return Err(refuse("names a token server with a fragment"));
         }
         transport.options.redactor.note_url(&realm);
-        transport.check_named(&realm, request.what, ErrorKind::Denied)?;
+        transport.check_server_url(&realm, request.what, ErrorKind::Denied)?;
         // Google's are empty or absent.
         let service = challenge.param("service").filter(|name| !name.is_empty());
         Ok(Self { realm, service: service.map(str::to_owned) })
@@ -88,12 +88,12 @@ impl Service {
 pub(super) async fn fetch(
     transport: &Transport,
     request: &Request<'_>,
-    service: &Service,
+    service: &TokenService,
     credential: Option<&Credential>,
     scopes: &ScopeSet,
-) -> Result<Granted> {
+) -> Result<IssuedToken> {
     tracing::debug!("asking {} for a token", redact(&service.realm));
-    let asking = Asking { transport, request, service, scopes: scopes.to_params() };
+    let asking = TokenRequest { transport, request, service, scopes: scopes.to_params() };
     let (response, posted) = match credential {
         Some(Credential::IdentityToken { token, basic }) => {
             let response = asking.post(token).await?;
@@ -116,30 +116,30 @@ pub(super) async fn fetch(
 }
 
 /// One token that is wanted, and by whom.
-struct Asking<'a> {
+struct TokenRequest<'a> {
     transport: &'a Transport,
     request: &'a Request<'a>,
-    service: &'a Service,
+    service: &'a TokenService,
     scopes: Vec<String>,
 }
 
-impl Asking<'_> {
+impl TokenRequest<'_> {
     async fn get(&self, user: Option<(&str, &Secret)>) -> Result<Response> {
         let mut url = self.service.realm.clone();
         add_query(&mut url, self.service, &self.scopes, user.map(|(name, _)| name));
-        if user.is_some() && self.transport.options.credentials.are_on_trial() {
+        if user.is_some() && self.transport.options.credentials.is_for_login() {
             url.query_pairs_mut().append_pair("offline_token", "true");
         }
         let mut builder = self.client()?.get(url);
         if let Some((name, password)) = user {
-            self.check_secrecy("password")?;
+            self.check_https("password")?;
             builder = builder.header(AUTHORIZATION, basic_header(name, password, self.request)?);
         }
         self.send(builder).await
     }
 
     async fn post(&self, token: &Secret) -> Result<Response> {
-        self.check_secrecy("identity token")?;
+        self.check_https("identity token")?;
         let form = refresh_form(self.service, token, &self.scopes);
         let builder = self.client()?.post(self.service.realm.clone());
         self.send(builder.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form))
@@ -151,18 +151,18 @@ impl Asking<'_> {
     }
 
     /// Refuses to send a secret where others can read it, unless the user asked for plain http.
-    fn check_secrecy(&self, secret: &str) -> Result<()> {
+    fn check_https(&self, secret: &str) -> Result<()> {
         let origin = Origin::of(&self.service.realm)?;
         if origin.is_https() || origin.is_local() || self.transport.options.plain_http {
             return Ok(());
         }
         Err(self
             .refused(&format!("would get the {secret} over plain http"))
-            .about(Matter::PlainSecret))
+            .with_detail(ErrorDetail::SecretOverHttp))
     }
 
     async fn send(&self, builder: RequestBuilder) -> Result<Response> {
-        self.request.counter.add(Endpoint::Token);
+        self.request.counter.add(RequestKind::Token);
         let sending = tokio::time::timeout(self.transport.options.timeouts.headers, builder.send());
         let (health, host) = (&self.transport.health, Origin::of(&self.service.realm)?);
         match sending.await {
@@ -170,23 +170,23 @@ impl Asking<'_> {
                 health.heard(&host, response.status());
                 Ok(response)
             }
-            Ok(Err(error)) => Err(if let Some(words) = refusal(&error) {
-                self.refused(&words.to_string()).about(words.matter())
+            Ok(Err(error)) => Err(if let Some(words) = policy_refusal(&error) {
+                self.refused(&words.to_string()).with_detail(words.detail())
             } else {
-                let error = unreachable("token", &self.service.realm, error);
+                let error = request_failed("token", &self.service.realm, error);
                 health.failed(&host, on_the_way(&host, error))
             }),
             Err(_) => {
                 let error = Error::new(ErrorKind::Transport, "token")
                     .at(redact(&self.service.realm))
-                    .because("no answer in time")
+                    .with_reason("no answer in time")
                     .transient(None);
                 Err(health.failed(&host, error))
             }
         }
     }
 
-    async fn read(&self, response: Response, posted: bool) -> Result<Granted> {
+    async fn read(&self, response: Response, posted: bool) -> Result<IssuedToken> {
         let (what, idle) = (self.request.what, self.transport.options.timeouts.idle);
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
@@ -194,7 +194,7 @@ impl Asking<'_> {
             return Err(self.refused("redirects instead of answering"));
         }
         if status != StatusCode::OK {
-            let body = read_words(response, ERROR_BODY_LIMIT).await;
+            let body = read_error_body(response, ERROR_BODY_LIMIT).await;
             let place = redact(&self.service.realm);
             let error = error_body::error(
                 what,
@@ -213,28 +213,28 @@ impl Asking<'_> {
                     error
                 });
             }
-            let matter = error_body::matter(status, &body);
+            let matter = error_body::detail(status, &body);
             return Err(Error::new(ErrorKind::Denied, what)
                 .at(place)
-                .because(error.why())
-                .about(matter));
+                .with_reason(error.reason())
+                .with_detail(matter));
         }
         let body = read_up_to(response, TOKEN_LIMIT, what, idle).await?;
-        let answer: Answer = serde_json::from_slice(&body)
+        let answer: TokenResponse = serde_json::from_slice(&body)
             .map_err(|_| self.refused("answers something that is not a token"))?;
-        answer.granted(posted).ok_or_else(|| self.refused("answers without a token"))
+        answer.into_token(posted).ok_or_else(|| self.refused("answers without a token"))
     }
 
     fn refused(&self, why: &str) -> Error {
         Error::new(ErrorKind::Denied, self.request.what)
             .at(format!("token server {}", redact(&self.service.realm)))
-            .because(why)
+            .with_reason(why)
     }
 }
 
-impl Answer {
+impl TokenResponse {
     /// Both fields mean the same; OAuth2 has only the second, which some servers fill better there.
-    fn granted(self, posted: bool) -> Option<Granted> {
+    fn into_token(self, posted: bool) -> Option<IssuedToken> {
         let mut tokens = [self.token, self.access_token];
         if posted {
             tokens.reverse();
@@ -244,12 +244,12 @@ impl Answer {
         let lifetime_seconds =
             said.unwrap_or(SHORTEST_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME);
         let identity = self.refresh_token.filter(|token| !token.is_empty()).map(Secret::new);
-        Some(Granted { token: Secret::new(token), lifetime_seconds, identity })
+        Some(IssuedToken { token: Secret::new(token), lifetime_seconds, identity })
     }
 }
 
 /// The realm may carry a query of its own, which stays.
-fn add_query(url: &mut Url, service: &Service, scopes: &[String], account: Option<&str>) {
+fn add_query(url: &mut Url, service: &TokenService, scopes: &[String], account: Option<&str>) {
     let mut query = url.query_pairs_mut();
     if let Some(name) = &service.service {
         query.append_pair("service", name);
@@ -263,9 +263,9 @@ fn add_query(url: &mut Url, service: &Service, scopes: &[String], account: Optio
     }
 }
 
-fn refresh_form(service: &Service, token: &Secret, scopes: &[String]) -> String {
+fn refresh_form(service: &TokenService, token: &Secret, scopes: &[String]) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.reveal());
+    form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose());
     if let Some(name) = &service.service {
         form.append_pair("service", name);
     }

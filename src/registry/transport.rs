@@ -13,18 +13,18 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOC
 use reqwest::{Method, Response, StatusCode, Url, Version};
 
 use super::auth::Auth;
-use super::body::read_words;
+use super::body::read_error_body;
 use super::challenge::{challenges_of, is_challenge};
-use super::counter::Endpoint;
+use super::counter::RequestKind;
 use super::error_body::{self, ERROR_BODY_LIMIT};
-use super::failure::{closed_before_answering, unreachable};
 use super::health::Health;
-use super::hosts::{Clients, on_the_way};
+use super::hosts::{HttpClients, on_the_way};
 use super::options::RegistryOptions;
 use super::origin::{Origin, redact};
 use super::redactor::Text;
 use super::request::Request;
-use super::{address, warnings};
+use super::transport_error::{closed_before_answering, request_failed};
+use super::{url_policy, warnings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{MAX_CHALLENGES, MAX_HOPS};
 
@@ -33,7 +33,7 @@ pub(super) struct Transport {
     pub(super) options: Arc<RegistryOptions>,
     pub(super) name: String,
     base: Mutex<Url>,
-    clients: Clients,
+    clients: HttpClients,
     pub(super) auth: Auth,
     pub(super) health: Health,
     pub(super) ranges_refused: AtomicBool,
@@ -45,14 +45,14 @@ pub(super) struct Transport {
     pub(super) tags_refused: AtomicBool,
     /// Held while a list of referrers is read, changed and written.
     pub(super) lists: tokio::sync::Mutex<()>,
-    warnings: warnings::Seen,
+    warnings: warnings::SeenWarnings,
 }
 
 impl Transport {
     pub(super) fn new(
         name: String,
         base: Url,
-        clients: Clients,
+        clients: HttpClients,
         options: Arc<RegistryOptions>,
     ) -> Self {
         Self {
@@ -67,15 +67,16 @@ impl Transport {
             keeps_no_referrers: AtomicBool::new(false),
             tags_refused: AtomicBool::new(false),
             lists: tokio::sync::Mutex::default(),
-            warnings: warnings::Seen::default(),
+            warnings: warnings::SeenWarnings::default(),
         }
     }
 
     /// A URL below `/v2/`.
     pub(super) fn url(&self, path: &str) -> Result<Url> {
         let base = self.base();
-        base.join(path)
-            .map_err(|error| Error::new(ErrorKind::Reference, path).at(&self.name).caused_by(error))
+        base.join(path).map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, path).at(&self.name).with_source(error)
+        })
     }
 
     fn base(&self) -> Url {
@@ -84,30 +85,31 @@ impl Transport {
 
     /// Sends the request and gives the answer, whatever its status, after redirects and authentication.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response> {
-        let url = self.as_spoken(&request.url);
-        let mut walk = Walk { url, hops: 0, challenges: 0, refreshed: false };
+        let url = self.with_current_scheme(&request.url);
+        let mut walk = RedirectChain { url, hops: 0, challenges: 0, refreshed: false };
         loop {
             let own = Origin::of(&walk.url)? == Origin::of(&self.base())?;
-            let authorization = if own { self.auth.current(self, request).await? } else { None };
+            let authorization =
+                if own { self.auth.authorization_for(self, request).await? } else { None };
             let response = self.exchange(request, &walk.url, authorization.as_ref()).await?;
             let status = response.status();
             if own && walk.challenges < MAX_CHALLENGES && is_challenge(&response) {
                 let is_first = walk.challenges == 0 && status == StatusCode::UNAUTHORIZED;
                 walk.challenges += 1;
                 let refused = authorization.as_ref();
-                if !self.answer(request, &response, refused, is_first).await? {
+                if !self.authenticate(request, &response, refused, is_first).await? {
                     return Ok(response);
                 }
-            } else if own && self.speaks_tls_after_all(&walk.url, &response) {
+            } else if own && self.requires_tls(&walk.url, &response) {
                 self.upgrade();
                 _ = walk.url.set_scheme("https");
             } else if let Some(target) = redirect_target(&response) {
                 let following = target.and_then(|target| walk.follow(target, request, self));
                 following.map_err(|error| error.with_status(status.as_u16()))?;
-            } else if !own && !walk.refreshed && may_have_expired(status, request) {
+            } else if !own && !walk.refreshed && is_expired_redirect(status, request) {
                 // A presigned target: ask the registry for a fresh one, once.
-                walk = Walk {
-                    url: self.as_spoken(&request.url),
+                walk = RedirectChain {
+                    url: self.with_current_scheme(&request.url),
                     hops: walk.hops,
                     challenges: walk.challenges,
                     refreshed: true,
@@ -137,7 +139,7 @@ impl Transport {
             _ => None,
         };
         let url = response.url().clone();
-        let body = read_words(response, ERROR_BODY_LIMIT).await;
+        let body = read_error_body(response, ERROR_BODY_LIMIT).await;
         let place = elsewhere.as_ref().unwrap_or(&self.name);
         let error =
             error_body::error(request.what, place, status, &headers, &body, &self.options.redactor);
@@ -150,7 +152,11 @@ impl Transport {
             _ => error,
         };
         // Of names and credentials only the registry itself knows.
-        if elsewhere.is_none() { error.about(error_body::matter(status, &body)) } else { error }
+        if elsewhere.is_none() {
+            error.with_detail(error_body::detail(status, &body))
+        } else {
+            error
+        }
     }
 
     /// One request and its response headers, no more.
@@ -179,7 +185,7 @@ impl Transport {
             match result {
                 Ok(Ok(response)) => {
                     if origin == self.origin()? {
-                        self.clients.vicinity.answered(response.remote_addr());
+                        self.clients.url_policy.record_peer(response.remote_addr());
                     }
                     self.health.heard(&origin, response.status());
                     request.log(url, &response, elapsed);
@@ -190,14 +196,14 @@ impl Transport {
                 Ok(Err(error)) => {
                     return Err(self.health.failed(
                         &origin,
-                        on_the_way(&origin, unreachable(request.what, url, error)),
+                        on_the_way(&origin, request_failed(request.what, url, error)),
                     ));
                 }
                 Err(_) => {
                     let seconds = self.options.timeouts.headers.as_secs_f32();
                     let error = Error::new(ErrorKind::Transport, request.what)
                         .at(redact(url))
-                        .because(format!("no answer within {seconds} s"))
+                        .with_reason(format!("no answer within {seconds} s"))
                         .transient(None);
                     return Err(self.health.failed(&origin, error));
                 }
@@ -216,11 +222,12 @@ impl Transport {
         body: reqwest::Body,
         length: u64,
         range: Option<(HeaderName, HeaderValue)>,
-    ) -> Result<Streamed> {
-        let url = self.as_spoken(&request.url);
+    ) -> Result<UploadResponse> {
+        let url = self.with_current_scheme(&request.url);
         let origin = Origin::of(&url)?;
         let own = origin == self.origin()?;
-        let authorization = if own { self.auth.current(self, request).await? } else { None };
+        let authorization =
+            if own { self.auth.authorization_for(self, request).await? } else { None };
         let mut headers = request.headers(authorization.as_ref())?;
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -229,30 +236,31 @@ impl Transport {
         let started = Instant::now();
         let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
         let response = sending.headers(headers).body(body).send().await.map_err(|error| {
-            self.health.failed(&origin, on_the_way(&origin, unreachable(request.what, &url, error)))
+            self.health
+                .failed(&origin, on_the_way(&origin, request_failed(request.what, &url, error)))
         })?;
         self.health.heard(&origin, response.status());
         request.log(&url, &response, started.elapsed());
         if response.status().is_success() {
-            return Ok(Streamed::Done(response));
+            return Ok(UploadResponse::Done(response));
         }
         // The others do not promise that the method stays.
         if matches!(response.status().as_u16(), 307 | 308)
             && let Some(target) = redirect_target(&response)
         {
-            return Ok(Streamed::Elsewhere(self.next_hop(&url, target?, request.what)?));
+            return Ok(UploadResponse::Redirected(self.next_hop(&url, target?, request.what)?));
         }
         if own
             && response.status() == StatusCode::UNAUTHORIZED
-            && self.answer(request, &response, authorization.as_ref(), true).await?
+            && self.authenticate(request, &response, authorization.as_ref(), true).await?
         {
             return Err(self.failure(request, response).await.transient(None));
         }
         Err(self.failure(request, response).await)
     }
 
-    /// Gets what the challenge asks for, so that the next [`Auth::current`] has it; says whether there is anything new.
-    async fn answer(
+    /// Gets what the challenge asks for, so that the next [`Auth::authorization_for`] has it; says whether there is anything new.
+    async fn authenticate(
         &self,
         request: &Request<'_>,
         response: &Response,
@@ -269,7 +277,7 @@ impl Transport {
             let ping = Request {
                 url: self.url("")?,
                 method: Method::GET,
-                endpoint: Endpoint::Other,
+                endpoint: RequestKind::Other,
                 accept: None,
                 range: None,
                 content: None,
@@ -278,13 +286,13 @@ impl Transport {
             challenges = challenges_of(&Box::pin(self.exchange(&ping, &ping.url, None)).await?);
             base = ping.url;
         }
-        Box::pin(self.auth.answer(self, request, &challenges, &base, refused)).await
+        Box::pin(self.auth.handle_challenge(self, request, &challenges, &base, refused)).await
     }
 
     /// Whether this is how Go (nothing but a status line of HTTP/1.0) or nginx (a web page) answers http at a TLS port.
     ///
     /// Strict, because a 400 of a registry that does speak http must keep its own words.
-    fn speaks_tls_after_all(&self, asked: &Url, response: &Response) -> bool {
+    fn requires_tls(&self, asked: &Url, response: &Response) -> bool {
         let headers = response.headers();
         let is_gos = response.version() == Version::HTTP_10
             && !headers.contains_key(CONTENT_TYPE)
@@ -300,7 +308,7 @@ impl Transport {
     }
 
     /// A URL of the registry that was made before it turned out to speak https.
-    pub(super) fn as_spoken(&self, url: &Url) -> Url {
+    pub(super) fn with_current_scheme(&self, url: &Url) -> Url {
         let mut url = url.clone();
         if self.base().scheme() == "https" {
             _ = url.set_scheme("https");
@@ -314,7 +322,7 @@ impl Transport {
     }
 
     /// Whether Range was found not to work here.
-    pub(super) fn ranges_off(&self) -> bool {
+    pub(super) fn are_ranges_disabled(&self) -> bool {
         self.ranges_refused.load(Ordering::Relaxed)
     }
 
@@ -324,7 +332,7 @@ impl Transport {
     }
 
     /// Uploads in chunks from now on, of so many bytes where no other number was asked for.
-    pub(super) fn use_chunks(&self, bytes: u64) {
+    pub(super) fn enable_chunks(&self, bytes: u64) {
         _ = self.chunk_size.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed);
     }
 
@@ -334,11 +342,11 @@ impl Transport {
     }
 
     /// Judges a URL that the registry named, before anything is sent there.
-    pub(super) fn check_named(&self, url: &Url, what: &str, kind: ErrorKind) -> Result<()> {
-        address::check_foreign_url(url, &self.origin()?, &self.clients.vicinity).map_err(
+    pub(super) fn check_server_url(&self, url: &Url, what: &str, kind: ErrorKind) -> Result<()> {
+        url_policy::check_server_url(url, &self.origin()?, &self.clients.url_policy).map_err(
             |refusal| {
-                let why = self.options.redactor.hide(&refusal.why, Text::Foreign);
-                Error::new(kind, what).at(&self.name).because(why).about(refusal.matter)
+                let why = self.options.redactor.redact(&refusal.why, Text::Foreign);
+                Error::new(kind, what).at(&self.name).with_reason(why).with_detail(refusal.matter)
             },
         )
     }
@@ -346,15 +354,15 @@ impl Transport {
     /// Where a redirect from `from` leads, if that may be followed.
     pub(super) fn next_hop(&self, from: &Url, target: &str, what: &str) -> Result<Url> {
         let refuse =
-            |why: String| Error::new(ErrorKind::Transport, what).at(&self.name).because(why);
+            |why: String| Error::new(ErrorKind::Transport, what).at(&self.name).with_reason(why);
         let next = from.join(target).map_err(|error| {
-            refuse("redirected to something that is no URL".into()).caused_by(error)
+            refuse("redirected to something that is no URL".into()).with_source(error)
         })?;
         self.options.redactor.note_url(&next);
         if from.scheme() == "https" && next.scheme() != "https" {
             return Err(refuse(format!("redirected from https to {}", redact(&next))));
         }
-        self.check_named(&next, what, ErrorKind::Transport)?;
+        self.check_server_url(&next, what, ErrorKind::Transport)?;
         Ok(next)
     }
 
@@ -371,27 +379,27 @@ impl fmt::Debug for Transport {
 }
 
 /// How a request with a long body was answered.
-pub(super) enum Streamed {
+pub(super) enum UploadResponse {
     Done(Response),
     /// The body belongs here, and must be made anew.
-    Elsewhere(Url),
+    Redirected(Url),
 }
 
 /// Where a request stands on its way through redirects.
-struct Walk {
+struct RedirectChain {
     url: Url,
     hops: usize,
     challenges: usize,
     refreshed: bool,
 }
 
-impl Walk {
+impl RedirectChain {
     fn follow(&mut self, target: &str, request: &Request<'_>, transport: &Transport) -> Result<()> {
         self.hops += 1;
         if self.hops > MAX_HOPS {
             return Err(Error::new(ErrorKind::Transport, request.what)
                 .at(&transport.name)
-                .because(format!("more than {MAX_HOPS} redirects")));
+                .with_reason(format!("more than {MAX_HOPS} redirects")));
         }
         self.url = transport.next_hop(&self.url, target, request.what)?;
         Ok(())
@@ -400,7 +408,7 @@ impl Walk {
 
 /// Whether a place that the registry redirected to may only have stopped honouring its signature: S3 says 403, others
 /// 400, which to a Range means something else.
-fn may_have_expired(status: StatusCode, request: &Request<'_>) -> bool {
+fn is_expired_redirect(status: StatusCode, request: &Request<'_>) -> bool {
     match status.as_u16() {
         401 | 403 => true,
         400 => request.range.is_none(),
@@ -416,6 +424,6 @@ pub(super) fn redirect_target(response: &Response) -> Option<Result<&str>> {
     Some(location.ok_or_else(|| {
         Error::new(ErrorKind::Transport, "redirect")
             .at(redact(response.url()))
-            .because("has no usable Location")
+            .with_reason("has no usable Location")
     }))
 }

@@ -12,9 +12,9 @@ const LIMIT: usize = 4096;
 
 /// Texts told already.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<HashSet<String>>);
+pub(super) struct SeenWarnings(Mutex<HashSet<String>>);
 
-impl Seen {
+impl SeenWarnings {
     /// Tells the warnings of this answer that were not told before.
     pub(super) fn note(&self, registry: &str, headers: &HeaderMap, redactor: &Redactor) {
         let mut total = 0;
@@ -24,7 +24,7 @@ impl Seen {
                 return;
             }
             let Some(text) = parse(value.as_bytes()) else { continue };
-            let text = redactor.hide(&text, Text::Foreign).into_owned();
+            let text = redactor.redact(&text, Text::Foreign).into_owned();
             let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone());
             if new {
                 tracing::warn!("{registry} says: {}", crate::escape(&text));

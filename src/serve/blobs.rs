@@ -6,8 +6,10 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
-use super::answer::{Answer, DIGEST, Fault, is_held, not_modified, set, with_bytes, with_stream};
-use super::range::{Wanted, wanted};
+use super::range::{ByteRange, wanted};
+use super::response::{
+    ApiError, ApiResponse, DIGEST, is_held, not_modified, set, with_bytes, with_stream,
+};
 use super::text;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
@@ -19,14 +21,14 @@ pub(super) fn get(
     digest: &Digest,
     method: &Method,
     headers: &HeaderMap,
-) -> Result<Answer, Fault> {
+) -> Result<ApiResponse, ApiError> {
     let file = layout.own_blob_file(digest).map_err(|error| match error.kind() {
         ErrorKind::NotFound => unknown(digest),
         _ => error.into(),
     })?;
-    let found = file
-        .metadata()
-        .map_err(|error| Error::new(ErrorKind::Store, format!("blob {digest}")).caused_by(error))?;
+    let found = file.metadata().map_err(|error| {
+        Error::new(ErrorKind::Store, format!("blob {digest}")).with_source(error)
+    })?;
     if is_held(headers, digest) {
         return Ok(not_modified(digest));
     }
@@ -36,11 +38,11 @@ pub(super) fn get(
     let asked = text(headers, RANGE).filter(|_| is_same && method == Method::GET);
     let wanted = wanted(asked, size);
     let (status, range) = match wanted {
-        Wanted::Whole => (StatusCode::OK, 0..size),
-        Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
-        Wanted::Nothing => {
+        ByteRange::Whole => (StatusCode::OK, 0..size),
+        ByteRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        ByteRange::Unsatisfiable => {
             let why = format!("the blob has {size} bytes");
-            let fault = Fault::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", why);
+            let fault = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", why);
             return Err(fault.with(CONTENT_RANGE, format!("bytes */{size}")));
         }
     };
@@ -64,6 +66,6 @@ pub(super) fn get(
     Ok(answer)
 }
 
-pub(super) fn unknown(digest: &Digest) -> Fault {
-    Fault::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("blob {digest} is not here"))
+pub(super) fn unknown(digest: &Digest) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("blob {digest} is not here"))
 }

@@ -9,10 +9,10 @@ use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use tokio::time::{Instant, timeout};
 
-use super::answer::Fault;
 use super::htpasswd::Admission;
+use super::response::ApiError;
 use crate::document::DOCUMENT_LIMIT;
-use crate::pace::Pace;
+use crate::min_rate::MinimumRate;
 
 /// In each span of this length a body brings at least 1 KiB a second.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -20,7 +20,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// A body on its way in.
 pub(super) struct Arriving {
     body: Incoming,
-    pace: Pace,
+    pace: MinimumRate,
     /// Who sends it, where that matters: one that is removed meanwhile is out.
     admission: Option<Admission>,
     /// The code of faults, as the endpoint has it.
@@ -31,14 +31,14 @@ impl Arriving {
     pub(super) fn new(request: Request<Incoming>, code: &'static str) -> Self {
         let (Parts { extensions, .. }, body) = request.into_parts();
         let admission = extensions.get().cloned();
-        Self { body, pace: Pace::over(WINDOW), admission, code }
+        Self { body, pace: MinimumRate::over(WINDOW), admission, code }
     }
 
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
     /// Of a body that ends early or comes too slowly, or whose sender may no longer send it.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
             let began = Instant::now();
             let frame = timeout(self.pace.left(), self.body.frame()).await;
@@ -48,13 +48,13 @@ impl Arriving {
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
                 Ok(Some(Err(error))) => {
                     let why = format!("the body ended early: {error}");
-                    return Err(Fault::new(StatusCode::BAD_REQUEST, self.code, why));
+                    return Err(ApiError::new(StatusCode::BAD_REQUEST, self.code, why));
                 }
                 Err(_) => Bytes::new(),
             };
-            if self.pace.judge(piece.len() as u64, began.elapsed()) == Some(false) {
+            if self.pace.record(piece.len() as u64, began.elapsed()) == Some(false) {
                 let why = "the body comes too slowly: less than 1 KiB/s for half a minute";
-                return Err(Fault::new(StatusCode::REQUEST_TIMEOUT, self.code, why));
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, self.code, why));
             }
             if !piece.is_empty() {
                 return Ok(Some(piece));
@@ -66,12 +66,12 @@ impl Arriving {
     ///
     /// # Errors
     /// As [`Arriving::next`], and of one that is longer than any may be.
-    pub(super) async fn document(mut self) -> Result<Bytes, Fault> {
+    pub(super) async fn document(mut self) -> Result<Bytes, ApiError> {
         let mut whole = BytesMut::new();
         while let Some(piece) = self.next().await? {
             if (whole.len() + piece.len()) as u64 > DOCUMENT_LIMIT {
                 let why = format!("more than {} MiB", DOCUMENT_LIMIT >> 20);
-                return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, self.code, why));
+                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, self.code, why));
             }
             whole.extend_from_slice(&piece);
         }

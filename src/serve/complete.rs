@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use hyper::StatusCode;
 
-use super::Registry;
-use super::answer::Fault;
+use super::RegistryService;
+use super::response::ApiError;
 use crate::content::Source as _;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::{Document, ParsedDocument};
 
-impl Registry {
+impl RegistryService {
     /// # Errors
     /// The fault that names the first blob or manifest which the repository does not have. A sparse registry takes what
     /// is not all there, but nothing that says wrong things of what is.
@@ -19,11 +19,11 @@ impl Registry {
         &self,
         repository: &str,
         document: &Document,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ApiError> {
         for blob in document.blobs().filter(|blob| !blob.is_foreign()) {
             self.check_blob(repository, blob).await?;
         }
-        let Content::Index(index) = document.content() else { return Ok(()) };
+        let ParsedDocument::Index(index) = document.content() else { return Ok(()) };
         let children = index.manifests.iter().filter(|child| child.media_type.is_document());
         let children: Vec<&Descriptor> = children.collect();
         if children.is_empty() {
@@ -40,7 +40,7 @@ impl Registry {
         Ok(())
     }
 
-    async fn check_blob(&self, repository: &str, blob: &Descriptor) -> Result<(), Fault> {
+    async fn check_blob(&self, repository: &str, blob: &Descriptor) -> Result<(), ApiError> {
         let is_kept =
             blob.digest.algorithm().is_ok() && self.has_blob(repository, &blob.digest).await?;
         let found = if is_kept { self.layout.stat(&blob.digest).await.ok() } else { None };
@@ -52,7 +52,7 @@ impl Registry {
     }
 
     /// Digests of all documents that the repository has.
-    async fn documents_of(&self, repository: &str) -> Result<HashSet<Digest>, Fault> {
+    async fn documents_of(&self, repository: &str) -> Result<HashSet<Digest>, ApiError> {
         let names = self.names()?;
         let Some(held) = names.repositories.get(repository) else { return Ok(HashSet::new()) };
         let below = self.documents.of(&self.layout, held).await;
@@ -61,7 +61,7 @@ impl Registry {
     }
 }
 
-fn lacking(what: &str, digest: &Digest) -> Fault {
+fn lacking(what: &str, digest: &Digest) -> ApiError {
     let why = format!("{what} {digest} is not here");
-    Fault::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", why)
+    ApiError::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", why)
 }

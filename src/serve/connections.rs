@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::pace::SLOWEST;
+use crate::min_rate::MIN_BYTES_PER_WINDOW;
 
 /// A connection may be without a request for so long before it gives way: what it says may be on its way.
 const GRACE: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ impl Connection {
         let mut state = self.lock();
         state.waits = false;
         state.bytes += bytes as u64;
-        let enough = u128::from(SLOWEST) * state.used.elapsed().as_millis() / 1000;
+        let enough = u128::from(MIN_BYTES_PER_WINDOW) * state.used.elapsed().as_millis() / 1000;
         if state.is_busy && u128::from(state.bytes) >= enough {
             (state.used, state.bytes) = (Instant::now(), 0);
         }

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::names::Repository;
+use super::name_table::ServedRepository;
 use crate::content::Source as _;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::{Document, ParsedDocument};
 use crate::error::{ErrorKind, Result};
 use crate::layout::Layout;
 
@@ -16,7 +16,7 @@ const REMEMBERED: usize = 20_000;
 
 /// What is remembered of a document: its bytes never change.
 #[derive(Debug)]
-pub(super) struct Facts {
+pub(super) struct DocumentInfo {
     /// As a list of referrers would name it.
     pub(super) descriptor: Descriptor,
     pub(super) subject: Option<Digest>,
@@ -27,11 +27,15 @@ pub(super) struct Facts {
 
 /// Facts of the documents that were read so far.
 #[derive(Debug, Default)]
-pub(super) struct Documents(Mutex<HashMap<Digest, Arc<Facts>>>);
+pub(super) struct DocumentCache(Mutex<HashMap<Digest, Arc<DocumentInfo>>>);
 
-impl Documents {
+impl DocumentCache {
     /// Every document of a repository, those that its indexes list included, each once.
-    pub(super) async fn of(&self, layout: &Layout, repository: &Repository) -> Vec<Arc<Facts>> {
+    pub(super) async fn of(
+        &self,
+        layout: &Layout,
+        repository: &ServedRepository,
+    ) -> Vec<Arc<DocumentInfo>> {
         let mut open: Vec<Descriptor> =
             repository.images().map(|image| image.entry.descriptor.clone()).collect();
         let mut seen = HashSet::new();
@@ -57,7 +61,7 @@ impl Documents {
     pub(super) async fn blobs<'a>(
         &self,
         layout: &Layout,
-        repository: &'a Repository,
+        repository: &'a ServedRepository,
     ) -> &'a HashSet<Digest> {
         let find = async || {
             let found = self.of(layout, repository).await;
@@ -66,12 +70,12 @@ impl Documents {
         repository.blobs.get_or_init(find).await
     }
 
-    async fn facts(&self, layout: &Layout, descriptor: &Descriptor) -> Result<Arc<Facts>> {
+    async fn facts(&self, layout: &Layout, descriptor: &Descriptor) -> Result<Arc<DocumentInfo>> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&descriptor.digest) {
             return Ok(Arc::clone(known));
         }
-        let facts = Arc::new(Facts::of(&layout.document(descriptor).await?));
+        let facts = Arc::new(DocumentInfo::of(&layout.document(descriptor).await?));
         let mut known = lock();
         if known.len() >= REMEMBERED {
             known.clear();
@@ -81,11 +85,11 @@ impl Documents {
     }
 }
 
-impl Facts {
+impl DocumentInfo {
     fn of(document: &Document) -> Self {
         let children = match document.content() {
-            Content::Manifest(_) | Content::Artifact(_) => Vec::new(),
-            Content::Index(index) => index.manifests.clone(),
+            ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => Vec::new(),
+            ParsedDocument::Index(index) => index.manifests.clone(),
         };
         Self {
             descriptor: document.as_referrer(),

@@ -4,29 +4,33 @@
 use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
 
-use super::Registry;
-use super::answer::{Answer, Fault, with_bytes};
+use super::RegistryService;
 use super::blobs;
-use super::query::Query;
+use super::query::QueryParams;
+use super::response::{ApiError, ApiResponse, with_bytes};
 use super::route::digest;
 use super::uploads::stored;
 use crate::content::Source as _;
 use crate::digest::Digest;
 
-impl Registry {
+impl RegistryService {
     /// Whether the repository may give this blob, if it is still there.
-    pub(super) async fn has_blob(&self, repository: &str, digest: &Digest) -> Result<bool, Fault> {
+    pub(super) async fn has_blob(
+        &self,
+        repository: &str,
+        digest: &Digest,
+    ) -> Result<bool, ApiError> {
         Ok(self.layout.is_linked(repository, digest)? || self.is_named(repository, digest).await?)
     }
 
     /// Whether a manifest of the repository names this blob.
-    async fn is_named(&self, repository: &str, digest: &Digest) -> Result<bool, Fault> {
+    async fn is_named(&self, repository: &str, digest: &Digest) -> Result<bool, ApiError> {
         let names = self.names()?;
         let Some(held) = names.repositories.get(repository) else { return Ok(false) };
         Ok(self.documents.blobs(&self.layout, held).await.contains(digest))
     }
 
-    async fn has_blob_anywhere(&self, digest: &Digest) -> Result<bool, Fault> {
+    async fn has_blob_anywhere(&self, digest: &Digest) -> Result<bool, ApiError> {
         if self.layout.is_linked_anywhere(digest)? {
             return Ok(true);
         }
@@ -45,7 +49,7 @@ impl Registry {
         digest: &Digest,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<ApiResponse, ApiError> {
         if !self.has_blob(repository, digest).await? {
             return Err(blobs::unknown(digest));
         }
@@ -57,14 +61,14 @@ impl Registry {
         &self,
         repository: &str,
         digest: &Digest,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<ApiResponse, ApiError> {
         let is_there = self.layout.stat(digest).await.is_ok();
         if !(is_there && self.has_blob(repository, digest).await?) {
             return Err(blobs::unknown(digest));
         }
         if self.is_named(repository, digest).await? {
             let why = "a manifest of this repository needs the blob; delete that first";
-            return Err(Fault::unsupported(why));
+            return Err(ApiError::unsupported(why));
         }
         self.layout.unlink(repository, digest)?;
         Ok(with_bytes(StatusCode::ACCEPTED, ""))
@@ -75,8 +79,8 @@ impl Registry {
     pub(super) async fn mount(
         &self,
         repository: &str,
-        query: &Query,
-    ) -> Result<Option<Answer>, Fault> {
+        query: &QueryParams,
+    ) -> Result<Option<ApiResponse>, ApiError> {
         let Some(wanted) = query.get("mount") else { return Ok(None) };
         let wanted = digest(wanted)?;
         let has = match query.get("from") {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use hyper::header::HOST;
 use hyper::{Request, StatusCode, Version};
 
-use super::answer::Fault;
+use super::response::ApiError;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The names that a server answers to.
@@ -28,8 +28,8 @@ impl Hosts {
 
     /// # Errors
     /// The fault to answer with: of a request that names no host or two, or one that this server is not.
-    pub(super) fn check<B>(&self, request: &Request<B>) -> std::result::Result<(), Fault> {
-        let bad = |why| Fault::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", why);
+    pub(super) fn check<B>(&self, request: &Request<B>) -> std::result::Result<(), ApiError> {
+        let bad = |why| ApiError::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", why);
         let mut named = request.headers().get_all(HOST).iter();
         let host = match (named.next(), named.next()) {
             (None, _) if request.version() < Version::HTTP_11 => None,
@@ -47,7 +47,7 @@ impl Hosts {
             if !self.answers_to(host) {
                 let why = "this registry listens on loopback and answers to localhost only; \
                            serve --host NAME lets it answer to another name";
-                return Err(Fault::new(StatusCode::MISDIRECTED_REQUEST, "DENIED", why));
+                return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "DENIED", why));
             }
         }
         Ok(())
@@ -83,15 +83,15 @@ fn host_of(text: &str) -> Option<&str> {
 /// A further name that a server is to answer to.
 ///
 /// # Errors
-/// [`ErrorKind::Reference`] where it is none, or has a port: any port will do.
+/// [`ErrorKind::InvalidInput`] where it is none, or has a port: any port will do.
 pub(super) fn checked_name(name: &str) -> Result<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if host_of(name) == Some(name) && !name.starts_with('[') {
         return Ok(name.to_owned());
     }
-    Err(Error::new(ErrorKind::Reference, "host")
+    Err(Error::new(ErrorKind::InvalidInput, "host")
         .at(name)
-        .because("is not a name of a host, without a port"))
+        .with_reason("is not a name of a host, without a port"))
 }
 
 #[cfg(test)]
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(checked_name("box.example.").unwrap(), "box.example");
         for bad in ["", "a:5000", "a b", "http://a", "a/b", "[::1]", "u@a"] {
             assert!(
-                checked_name(bad).is_err_and(|error| error.kind() == ErrorKind::Reference),
+                checked_name(bad).is_err_and(|error| error.kind() == ErrorKind::InvalidInput),
                 "{bad}"
             );
         }

@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
 use tokio::sync::Semaphore;
 
-use super::answer::Fault;
+use super::response::ApiError;
 use super::text;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -57,7 +57,7 @@ struct Hash {
 
 impl Htpasswd {
     /// # Errors
-    /// [`ErrorKind::Reference`] where it cannot be read, has no user, or a hash of a kind that is too weak.
+    /// [`ErrorKind::InvalidInput`] where it cannot be read, has no user, or a hash of a kind that is too weak.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let users = Users::parse(path, text_of(path)?)?;
         let is_pipe = path.metadata().is_ok_and(|found| found.file_type().is_fifo());
@@ -67,17 +67,17 @@ impl Htpasswd {
 
     /// # Errors
     /// The challenge, for whoever did not say who he is, and whoever lied.
-    pub(super) async fn admit(
+    pub(super) async fn authenticate(
         self: &Arc<Self>,
         headers: &HeaderMap,
-    ) -> std::result::Result<Admission, Fault> {
+    ) -> std::result::Result<Admission, ApiError> {
         let value = text(headers, AUTHORIZATION).ok_or_else(challenge)?;
         let users = self.current().map_err(unreadable)?;
         let key = Digest::sha256(value.as_bytes());
         let (user, password) = basic(value).ok_or_else(challenge)?;
         let hash = users.hashes.get(&user).map(|hash| hash.text.clone());
         let admission = Admission { htpasswd: Arc::clone(self), user: user.clone(), hash };
-        if users.good().contains(&key) {
+        if users.verified().contains(&key) {
             return Ok(admission);
         }
         let _turn = self.checks.acquire().await;
@@ -88,7 +88,7 @@ impl Htpasswd {
         if !tokio::task::spawn_blocking(check).await.unwrap_or(false) {
             return Err(challenge());
         }
-        let mut good = users.good();
+        let mut good = users.verified();
         if good.len() >= REMEMBERED {
             good.clear();
         }
@@ -103,7 +103,7 @@ impl Htpasswd {
             return Ok(known);
         }
         let text = text_of(&self.path)?;
-        if text.reveal() == known.text.reveal() {
+        if text.expose() == known.text.expose() {
             return Ok(known);
         }
         let users = Arc::new(Users::parse(&self.path, text)?);
@@ -127,39 +127,39 @@ pub(super) struct Admission {
 impl Admission {
     /// # Errors
     /// The challenge, where the user has been removed since, or has another password.
-    pub(super) fn check(&self) -> std::result::Result<(), Fault> {
+    pub(super) fn check(&self) -> std::result::Result<(), ApiError> {
         let users = self.htpasswd.current().map_err(unreadable)?;
         let hash = users.hashes.get(&self.user).map(|hash| &hash.text);
         if hash == self.hash.as_ref() { Ok(()) } else { Err(challenge()) }
     }
 }
 
-fn challenge() -> Fault {
-    Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "user and password are needed")
+fn challenge() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "user and password are needed")
         .with(WWW_AUTHENTICATE, "Basic realm=\"rpull\"")
 }
 
 /// The log says why; it is none of the clients' business.
 #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
-fn unreadable(error: Error) -> Fault {
+fn unreadable(error: Error) -> ApiError {
     tracing::warn!("{}", error.chain());
     let why = "the users of the registry cannot be read; its log says why";
-    Fault::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", why)
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", why)
 }
 
 fn refuse(path: &Path, why: &str) -> Error {
-    Error::new(ErrorKind::Reference, "htpasswd").at(path.display().to_string()).because(why)
+    Error::new(ErrorKind::InvalidInput, "htpasswd").at(path.display().to_string()).with_reason(why)
 }
 
 fn text_of(path: &Path) -> Result<Secret> {
     let text = std::fs::read_to_string(path);
-    text.map(Secret::new).map_err(|error| refuse(path, "cannot be read").caused_by(error))
+    text.map(Secret::new).map_err(|error| refuse(path, "cannot be read").with_source(error))
 }
 
 impl Users {
     fn parse(path: &Path, text: Secret) -> Result<Self> {
         let mut hashes = HashMap::new();
-        let lines = text.reveal().lines().map(str::trim);
+        let lines = text.expose().lines().map(str::trim);
         for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (user, hash) =
                 line.split_once(':').ok_or_else(|| refuse(path, "a line is not USER:HASH"))?;
@@ -176,12 +176,12 @@ impl Users {
     /// is: as long as the costliest hash.
     fn check(&self, user: &str, password: &Secret) -> bool {
         // bcrypt reads its input in a circle, up to a limit: behind a NUL, or behind the limit, anything would do.
-        let password = password.reveal();
+        let password = password.expose();
         if password.len() > LONGEST || password.contains('\0') {
             return false;
         }
         let hash = self.hashes.get(user);
-        if hash.is_some_and(|hash| bcrypt::verify(password, hash.text.reveal()).unwrap_or(false)) {
+        if hash.is_some_and(|hash| bcrypt::verify(password, hash.text.expose()).unwrap_or(false)) {
             return true;
         }
         for cost in rest(hash.map(|hash| hash.cost), self.cost) {
@@ -190,7 +190,7 @@ impl Users {
         false
     }
 
-    fn good(&self) -> MutexGuard<'_, HashSet<Digest>> {
+    fn verified(&self) -> MutexGuard<'_, HashSet<Digest>> {
         self.good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -248,7 +248,7 @@ mod tests {
         let weak =
             ["", "# nobody\n", "ann", "ann:{SHA}x", "ann:$apr1$a$b", "ann:secret", "ann:$2y$"];
         for bad in weak.into_iter().chain(odd) {
-            assert!(read(bad).is_err_and(|error| error.kind() == ErrorKind::Reference), "{bad}");
+            assert!(read(bad).is_err_and(|error| error.kind() == ErrorKind::InvalidInput), "{bad}");
         }
     }
 

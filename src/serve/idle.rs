@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use super::connections::Connection;
 
 /// A stream that fails when no byte went either way for a while, and tells its connection what moves.
-pub(super) struct Idle<S> {
+pub(super) struct IdleTimeout<S> {
     stream: S,
     connection: Arc<Connection>,
     patience: Duration,
@@ -20,14 +20,14 @@ pub(super) struct Idle<S> {
     timer: Pin<Box<Sleep>>,
 }
 
-impl<S> Idle<S> {
+impl<S> IdleTimeout<S> {
     pub(super) fn new(stream: S, connection: Arc<Connection>, patience: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep(patience));
         Self { stream, connection, patience, moved: Instant::now(), timer }
     }
 
     /// Passes an outcome on; one that is pending is an error when patience has ended.
-    fn judge<T>(
+    fn check_deadline<T>(
         &mut self,
         outcome: Poll<io::Result<T>>,
         context: &mut Context<'_>,
@@ -54,11 +54,11 @@ impl<S> Idle<S> {
         if outcome.is_ready() {
             self.connection.said();
         }
-        self.judge(outcome, context)
+        self.check_deadline(outcome, context)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Idle<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -71,11 +71,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Idle<S> {
         } else {
             self.connection.listens();
         }
-        self.judge(outcome, context)
+        self.check_deadline(outcome, context)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Idle<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,12 +100,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Idle<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_flush(context);
-        self.judge(outcome, context)
+        self.check_deadline(outcome, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.judge(outcome, context)
+        self.check_deadline(outcome, context)
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
         let (ours, mut theirs) = duplex(64);
         let place = Connections::new(1).admit(0).await;
         let connection = Arc::clone(&place.connection);
-        let mut idle = Idle::new(ours, connection, Duration::from_secs(10));
+        let mut idle = IdleTimeout::new(ours, connection, Duration::from_secs(10));
         let began = Instant::now();
         let client = tokio::spawn(async move {
             for _ in 0..5 {

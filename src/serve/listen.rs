@@ -20,24 +20,24 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{Answering, Connection, Connections};
 use super::host::Hosts;
-use super::idle::Idle;
-use super::{Registry, Server};
+use super::idle::IdleTimeout;
+use super::{RegistryService, Server};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Connections at once; where more come, those without a request give way.
-const CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: usize = 512;
 
 /// Files that are open besides those of connections.
 const FILES: u64 = 32;
 
 /// Silence after which a connection ends.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long the head of a request, or a TLS handshake, may take.
-const GREETING: Duration = Duration::from_secs(30);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long requests under way may still take when the server stops.
-const FAREWELL: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// The most that is read of a request's body before it is handed over, in bytes.
 const BUFFER: usize = 256 << 10;
@@ -76,14 +76,14 @@ impl Server {
             let (talk, cut) = (talk.clone(), cut.clone());
             tracker.spawn(async move {
                 let connection = Arc::clone(&place.connection);
-                let talk = place.run(Box::pin(talk.converse(stream, connection)));
+                let talk = place.run(Box::pin(talk.serve_connection(stream, connection)));
                 cut.run_until_cancelled(talk).await;
             });
         }
         // Whoever comes now is told at once that nobody is here.
         drop(listener);
         tracker.close();
-        if tokio::time::timeout(FAREWELL, tracker.wait()).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_GRACE, tracker.wait()).await.is_err() {
             tracing::info!("{} connections are cut", tracker.len());
             cut.cancel();
             tracker.wait().await;
@@ -95,11 +95,11 @@ impl Server {
 fn most_connections() -> usize {
     let files = getrlimit(Resource::Nofile).current;
     let enough = files.and_then(|files| usize::try_from(files.saturating_sub(FILES) / 3).ok());
-    enough.map_or(CONNECTIONS, |enough| enough.clamp(8, CONNECTIONS))
+    enough.map_or(MAX_CONNECTIONS, |enough| enough.clamp(8, MAX_CONNECTIONS))
 }
 
 /// Forgets uploads that nobody continued for their lifetime.
-async fn sweep(registry: Arc<Registry>, cancel: CancellationToken) {
+async fn sweep(registry: Arc<RegistryService>, cancel: CancellationToken) {
     while cancel.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
         let registry = Arc::clone(&registry);
         let counted = tokio::task::spawn_blocking(move || registry.count_sessions()).await;
@@ -112,27 +112,27 @@ async fn sweep(registry: Arc<Registry>, cancel: CancellationToken) {
 /// What all connections have in common.
 #[derive(Clone)]
 struct Talk {
-    registry: Arc<Registry>,
+    registry: Arc<RegistryService>,
     tls: Option<TlsAcceptor>,
     hosts: Arc<Hosts>,
     cancel: CancellationToken,
 }
 
 impl Talk {
-    async fn converse(self, stream: TcpStream, connection: Arc<Connection>) {
+    async fn serve_connection(self, stream: TcpStream, connection: Arc<Connection>) {
         drop(stream.set_nodelay(true));
-        let stream = Idle::new(stream, Arc::clone(&connection), IDLE);
+        let stream = IdleTimeout::new(stream, Arc::clone(&connection), IDLE_TIMEOUT);
         match self.tls.clone() {
-            None => self.answer_all(stream, connection).await,
-            Some(tls) => match tokio::time::timeout(GREETING, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.answer_all(stream, connection).await,
+            None => self.serve_requests(stream, connection).await,
+            Some(tls) => match tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.serve_requests(stream, connection).await,
                 Ok(Err(error)) => tracing::debug!("TLS: {error}"),
                 Err(_) => tracing::debug!("TLS: no handshake"),
             },
         }
     }
 
-    async fn answer_all(
+    async fn serve_requests(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
         connection: Arc<Connection>,
@@ -147,7 +147,7 @@ impl Talk {
         });
         let conversation = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(GREETING)
+            .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(BUFFER)
             .serve_connection(TokioIo::new(stream), service);
         let mut conversation = std::pin::pin!(conversation);
@@ -167,19 +167,19 @@ impl Talk {
 /// TLS with this certificate.
 pub(super) fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor> {
     let refuse = |path: &Path| {
-        let failed = Error::new(ErrorKind::Reference, "certificate");
+        let failed = Error::new(ErrorKind::InvalidInput, "certificate");
         failed.at(path.display().to_string())
     };
     let certificates = CertificateDer::pem_file_iter(chain)
         .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
-        .map_err(|error| refuse(chain).caused_by(error))?;
+        .map_err(|error| refuse(chain).with_source(error))?;
     let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| refuse(key).caused_by(error))?;
+        PrivateKeyDer::from_pem_file(key).map_err(|error| refuse(key).with_source(error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, private))
-        .map_err(|error| refuse(chain).caused_by(error))?;
+        .map_err(|error| refuse(chain).with_source(error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -4,9 +4,9 @@ use hyper::header::{CONTENT_TYPE, HeaderName, LINK};
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::Registry;
-use super::answer::{Answer, Fault, set, with_json};
-use super::query::Query;
+use super::RegistryService;
+use super::query::QueryParams;
+use super::response::{ApiError, ApiResponse, set, with_json};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::DOCUMENT_LIMIT;
@@ -19,7 +19,7 @@ const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 const PAGE: usize = 1000;
 
 /// One page of a sorted list, and where the next one starts.
-struct Page<T> {
+struct ListPage<T> {
     entries: Vec<T>,
     next: Option<String>,
 }
@@ -28,8 +28,8 @@ struct Page<T> {
 fn page<T>(
     entries: impl Iterator<Item = T>,
     key: impl Fn(&T) -> &str,
-    query: &Query,
-) -> Result<Page<T>, Fault> {
+    query: &QueryParams,
+) -> Result<ListPage<T>, ApiError> {
     let limit = query.limit()?.unwrap_or(PAGE).min(PAGE);
     let last = query.get("last");
     let mut after =
@@ -37,11 +37,11 @@ fn page<T>(
     let entries: Vec<T> = after.by_ref().take(limit).collect();
     let more = after.peek().is_some();
     let next = entries.last().filter(|_| more).map(|entry| key(entry).to_owned());
-    Ok(Page { entries, next })
+    Ok(ListPage { entries, next })
 }
 
 /// Says where the list goes on: at the same path, asked for in the same way.
-fn go_on(answer: &mut Answer, path: &str, next: Option<String>, query: &Query) {
+fn set_next_link(answer: &mut ApiResponse, path: &str, next: Option<String>, query: &QueryParams) {
     let Some(next) = next else { return };
     let asked = ["artifactType", "n"].into_iter().filter_map(|key| Some((key, query.get(key)?)));
     let words = asked.chain([("last", next.as_str())]);
@@ -50,7 +50,7 @@ fn go_on(answer: &mut Answer, path: &str, next: Option<String>, query: &Query) {
 }
 
 /// Shortens a page so that clients, which read as much as of a manifest, read it to its end.
-fn shorten(page: &mut Page<&Descriptor>) {
+fn shorten(page: &mut ListPage<&Descriptor>) {
     let mut bytes = 0;
     let fits = |one: &&&Descriptor| {
         bytes += serde_json::to_vec(one).map_or(0, |text| text.len() as u64);
@@ -63,23 +63,27 @@ fn shorten(page: &mut Page<&Descriptor>) {
     }
 }
 
-impl Registry {
+impl RegistryService {
     /// `tags/list`.
-    pub(super) fn tags(&self, repository: &str, query: &Query) -> Result<Answer, Fault> {
+    pub(super) fn tags(
+        &self,
+        repository: &str,
+        query: &QueryParams,
+    ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
         let tags = self.held(&names, repository)?.into_iter().flat_map(|held| held.tags.keys());
         let page = page(tags, |tag| tag, query)?;
         let mut answer = with_json(&json!({ "name": repository, "tags": page.entries }));
-        go_on(&mut answer, &format!("/v2/{repository}/tags/list"), page.next, query);
+        set_next_link(&mut answer, &format!("/v2/{repository}/tags/list"), page.next, query);
         Ok(answer)
     }
 
     /// `_catalog`.
-    pub(super) fn catalog(&self, query: &Query) -> Result<Answer, Fault> {
+    pub(super) fn catalog(&self, query: &QueryParams) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
         let page = page(names.repositories.keys(), |name| name, query)?;
         let mut answer = with_json(&json!({ "repositories": page.entries }));
-        go_on(&mut answer, "/v2/_catalog", page.next, query);
+        set_next_link(&mut answer, "/v2/_catalog", page.next, query);
         Ok(answer)
     }
 
@@ -88,8 +92,8 @@ impl Registry {
         &self,
         repository: &str,
         subject: &Digest,
-        query: &Query,
-    ) -> Result<Answer, Fault> {
+        query: &QueryParams,
+    ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
         let documents = match names.repositories.get(repository) {
             Some(held) => self.documents.of(&self.layout, held).await,
@@ -114,7 +118,12 @@ impl Registry {
         if wanted.is_some() {
             set(&mut answer, FILTERS, "artifactType");
         }
-        go_on(&mut answer, &format!("/v2/{repository}/referrers/{subject}"), page.next, query);
+        set_next_link(
+            &mut answer,
+            &format!("/v2/{repository}/referrers/{subject}"),
+            page.next,
+            query,
+        );
         Ok(answer)
     }
 }
@@ -124,7 +133,7 @@ mod tests {
     use super::*;
 
     fn pages(words: &str) -> (Vec<char>, Option<String>) {
-        let query = Query::of(&format!("/x?{words}").parse().unwrap());
+        let query = QueryParams::of(&format!("/x?{words}").parse().unwrap());
         let letters = ["a", "b", "c", "d"];
         let page = page(letters.iter(), |letter| letter, &query).unwrap();
         (page.entries.iter().map(|text| text.chars().next().unwrap()).collect(), page.next)
@@ -139,16 +148,16 @@ mod tests {
         assert_eq!(pages("n=9&last=bb"), (vec!['c', 'd'], None));
         assert_eq!(pages("last=z"), (vec![], None));
         for bad in ["n=-1", "n=x", "n=99999999999999999999999"] {
-            let query = Query::of(&format!("/x?{bad}").parse().unwrap());
+            let query = QueryParams::of(&format!("/x?{bad}").parse().unwrap());
             assert!(page(["a"].into_iter(), |one| one, &query).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn the_link_repeats_what_was_asked() {
-        let query = Query::of(&"/x?n=2&artifactType=a/b%2Bc".parse().unwrap());
+        let query = QueryParams::of(&"/x?n=2&artifactType=a/b%2Bc".parse().unwrap());
         let mut answer = with_json(&json!({}));
-        go_on(&mut answer, "/v2/r/tags/list", Some("b".into()), &query);
+        set_next_link(&mut answer, "/v2/r/tags/list", Some("b".into()), &query);
         let expected = "</v2/r/tags/list?artifactType=a%2Fb%2Bc&n=2&last=b>; rel=\"next\"";
         assert_eq!(answer.headers()[LINK], expected);
     }

@@ -9,14 +9,14 @@ use hyper::header::{
 };
 use hyper::{Method, Request, StatusCode};
 
-use super::Registry;
-use super::answer::{Answer, DIGEST, Fault, is_held, not_modified, set, with_bytes};
+use super::RegistryService;
 use super::body::Arriving;
-use super::names::{Image, Names, Repository};
-use super::query::Query;
-use super::route::{Named, digest};
+use super::name_table::{NameTable, NamedManifest, ServedRepository};
+use super::query::QueryParams;
+use super::response::{ApiError, ApiResponse, DIGEST, is_held, not_modified, set, with_bytes};
+use super::route::{ManifestRef, digest};
 use super::text;
-use crate::content::{Name, Source, Target as _};
+use crate::content::{ImageName, Source, Target as _};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -30,15 +30,15 @@ const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// Each tag that a manifest got which was put by its digest.
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
 
-impl Registry {
+impl RegistryService {
     /// `GET` and `HEAD`.
     pub(super) async fn manifest(
         &self,
         repository: &str,
-        wanted: &Named,
+        wanted: &ManifestRef,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
         let held = self.held(&names, repository)?.ok_or_else(|| unknown(wanted))?;
         let document = self.find(held, wanted).await?;
@@ -56,20 +56,24 @@ impl Registry {
         Ok(answer)
     }
 
-    async fn find(&self, held: &Repository, wanted: &Named) -> Result<Document, Fault> {
+    async fn find(
+        &self,
+        held: &ServedRepository,
+        wanted: &ManifestRef,
+    ) -> Result<Document, ApiError> {
         let descriptor = match wanted {
-            Named::Tag(tag) => held.tags.get(tag).map(|image| image.entry.descriptor.clone()),
-            Named::Digest(digest) => {
-                let has = |image: &&Image| image.entry.has_digest(digest);
+            ManifestRef::Tag(tag) => held.tags.get(tag).map(|image| image.entry.descriptor.clone()),
+            ManifestRef::Digest(digest) => {
+                let has = |image: &&NamedManifest| image.entry.has_digest(digest);
                 match held.images().find(has).map(|image| &image.entry.descriptor) {
                     Some(own) if own.digest == *digest => Some(own.clone()),
                     // The index that a manifest was chosen from is no entry of its own.
                     Some(_) => {
-                        let name = Name::Digest(digest.clone());
+                        let name = ImageName::Digest(digest.clone());
                         let found = Source::resolve(&self.layout, &name).await;
                         return found.map_err(|error| missing(wanted, error));
                     }
-                    None => self.below(held, digest).await,
+                    None => self.find_child(held, digest).await,
                 }
             }
         };
@@ -80,9 +84,9 @@ impl Registry {
     /// The named images of a repository; `None` where it has none but was given something.
     pub(super) fn held<'a>(
         &self,
-        names: &'a Names,
+        names: &'a NameTable,
         repository: &str,
-    ) -> Result<Option<&'a Repository>, Fault> {
+    ) -> Result<Option<&'a ServedRepository>, ApiError> {
         let held = names.repositories.get(repository);
         if held.is_none() && !self.layout.has_repository(repository)? {
             return Err(no_repository(repository));
@@ -91,7 +95,7 @@ impl Registry {
     }
 
     /// The document of this digest among those that the images of a repository lead to.
-    async fn below(&self, held: &Repository, digest: &Digest) -> Option<Descriptor> {
+    async fn find_child(&self, held: &ServedRepository, digest: &Digest) -> Option<Descriptor> {
         let documents = self.documents.of(&self.layout, held).await;
         let found = documents.iter().find(|facts| facts.descriptor.digest == *digest)?;
         let Descriptor { media_type, digest, size, .. } = &found.descriptor;
@@ -102,15 +106,15 @@ impl Registry {
     pub(super) async fn put_manifest(
         self: &Arc<Self>,
         repository: &str,
-        wanted: &Named,
+        wanted: &ManifestRef,
         request: Request<Incoming>,
-    ) -> Result<Answer, Fault> {
-        let query = Query::of(request.uri());
+    ) -> Result<ApiResponse, ApiError> {
+        let query = QueryParams::of(request.uri());
         let (names, digest) = names_and_digest(wanted, &query)?;
         let declared = text(request.headers(), CONTENT_TYPE).unwrap_or_default();
         let declared = MediaType::from_header(declared);
         let bytes = Arriving::new(request, "MANIFEST_INVALID").document().await?;
-        let document = Document::received(bytes, &declared, digest.as_ref())?;
+        let document = Document::from_response(bytes, &declared, digest.as_ref())?;
         self.check_complete(repository, &document).await?;
         self.layout.put(&document, None).await?;
         self.give_names(repository, names.clone(), document.clone()).await?;
@@ -121,9 +125,9 @@ impl Registry {
         if let Some(subject) = document.subject() {
             set(&mut answer, SUBJECT, subject.digest.as_str());
         }
-        if let Named::Digest(_) = wanted {
+        if let ManifestRef::Digest(_) = wanted {
             for named in &names {
-                if let Named::Tag(tag) = named
+                if let ManifestRef::Tag(tag) = named
                     && let Ok(tag) = HeaderValue::from_str(tag)
                 {
                     answer.headers_mut().append(TAG, tag);
@@ -137,16 +141,16 @@ impl Registry {
     pub(super) async fn delete_manifest(
         self: &Arc<Self>,
         repository: &str,
-        wanted: Named,
-    ) -> Result<Answer, Fault> {
+        wanted: ManifestRef,
+    ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
         let held = self.held(&names, repository)?.ok_or_else(|| unknown(&wanted))?;
         if self.take_names(repository, wanted.clone()).await? {
             return Ok(with_bytes(StatusCode::ACCEPTED, ""));
         }
         Err(match &wanted {
-            Named::Digest(digest) if self.below(held, digest).await.is_some() => {
-                Fault::unsupported("an index of this repository lists it; delete that first")
+            ManifestRef::Digest(digest) if self.find_child(held, digest).await.is_some() => {
+                ApiError::unsupported("an index of this repository lists it; delete that first")
             }
             _ => unknown(&wanted),
         })
@@ -154,10 +158,13 @@ impl Registry {
 }
 
 /// What a manifest that is put is to be called, and the digest that it must have where the client says it.
-fn names_and_digest(wanted: &Named, query: &Query) -> Result<(Vec<Named>, Option<Digest>), Fault> {
+fn names_and_digest(
+    wanted: &ManifestRef,
+    query: &QueryParams,
+) -> Result<(Vec<ManifestRef>, Option<Digest>), ApiError> {
     let own = match wanted {
-        Named::Digest(own) => own,
-        Named::Tag(_) => {
+        ManifestRef::Digest(own) => own,
+        ManifestRef::Tag(_) => {
             let told = query.get("digest").map(digest).transpose()?;
             return Ok((vec![wanted.clone()], told));
         }
@@ -165,9 +172,9 @@ fn names_and_digest(wanted: &Named, query: &Query) -> Result<(Vec<Named>, Option
     let mut names = vec![wanted.clone()];
     for tag in query.values("tag") {
         if !is_tag(tag) {
-            return Err(Fault::new(StatusCode::BAD_REQUEST, "TAG_INVALID", "not a tag"));
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "TAG_INVALID", "not a tag"));
         }
-        let tag = Named::Tag(tag.to_owned());
+        let tag = ManifestRef::Tag(tag.to_owned());
         if !names.contains(&tag) {
             names.push(tag);
         }
@@ -175,25 +182,25 @@ fn names_and_digest(wanted: &Named, query: &Query) -> Result<(Vec<Named>, Option
     Ok((names, Some(own.clone())))
 }
 
-fn no_repository(repository: &str) -> Fault {
+fn no_repository(repository: &str) -> ApiError {
     let why = format!("repository {repository} is not here");
-    Fault::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", why)
+    ApiError::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", why)
 }
 
-fn unknown(wanted: &Named) -> Fault {
+fn unknown(wanted: &ManifestRef) -> ApiError {
     let what = match wanted {
-        Named::Tag(tag) => tag.clone(),
-        Named::Digest(digest) => digest.to_string(),
+        ManifestRef::Tag(tag) => tag.clone(),
+        ManifestRef::Digest(digest) => digest.to_string(),
     };
-    Fault::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("manifest {what} is not here"))
+    ApiError::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("manifest {what} is not here"))
 }
 
 /// A name whose document is gone stands for nothing; one that is damaged is the server's trouble, not the client's.
-fn missing(wanted: &Named, error: Error) -> Fault {
+fn missing(wanted: &ManifestRef, error: Error) -> ApiError {
     match error.kind() {
         ErrorKind::NotFound => unknown(wanted),
-        ErrorKind::Document | ErrorKind::Mismatch => {
-            Fault::from(Error::new(ErrorKind::Store, "manifest").caused_by(error))
+        ErrorKind::InvalidDocument | ErrorKind::Mismatch => {
+            ApiError::from(Error::new(ErrorKind::Store, "manifest").with_source(error))
         }
         _ => error.into(),
     }

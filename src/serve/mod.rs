@@ -3,7 +3,6 @@
 //! A small one, for a laptop, a CI job or a room without a network. A blob is kept once and given by the repositories that
 //! have it; rights are all or nothing; space is freed by `prune`.
 
-mod answer;
 mod blobs;
 mod body;
 mod complete;
@@ -16,10 +15,11 @@ mod idle;
 mod listen;
 mod lists;
 mod manifests;
-mod names;
+mod name_table;
 mod naming;
 mod query;
 mod range;
+mod response;
 mod route;
 mod sessions;
 mod uploads;
@@ -32,15 +32,15 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 
-use self::answer::{Answer, Fault, with_json};
-use self::documents::Documents;
+use self::documents::DocumentCache;
 use self::host::Hosts;
 use self::htpasswd::Htpasswd;
 use self::listen::acceptor;
-use self::names::{Known, Names, path_of};
-use self::query::Query;
+use self::name_table::{NameCache, NameTable, path_of};
+use self::query::QueryParams;
+use self::response::{ApiError, ApiResponse, with_json};
 use self::route::{Endpoint, Route, route};
-use self::uploads::Uploads;
+use self::uploads::UploadHandler;
 use crate::error::Result;
 use crate::layout::Layout;
 
@@ -68,7 +68,7 @@ pub struct ServeOptions {
 
 /// A registry over one layout, ready to listen.
 pub struct Server {
-    registry: Arc<Registry>,
+    registry: Arc<RegistryService>,
     tls: Option<tokio_rustls::TlsAcceptor>,
     hosts: Vec<String>,
 }
@@ -81,21 +81,21 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// # Errors
-    /// [`crate::error::ErrorKind::Reference`] where a file of the options cannot be used.
+    /// [`crate::error::ErrorKind::InvalidInput`] where a file of the options cannot be used.
     pub fn new(layout: Layout, options: &ServeOptions) -> Result<Self> {
         let users = options.htpasswd.as_deref().map(Htpasswd::read).transpose()?.map(Arc::new);
         let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
         let hosts = options.hosts.iter().map(|name| host::checked_name(name));
         let hosts = hosts.collect::<Result<_>>()?;
-        let registry = Registry {
+        let registry = RegistryService {
             layout,
             read_only: options.read_only,
             sparse: options.sparse,
             users,
-            names: Known::default(),
+            names: NameCache::default(),
             turn: Arc::default(),
-            documents: Documents::default(),
-            uploads: Uploads::default(),
+            documents: DocumentCache::default(),
+            uploads: UploadHandler::default(),
         };
         registry.count_sessions()?;
         Ok(Self { registry: Arc::new(registry), tls, hosts })
@@ -109,20 +109,20 @@ impl Server {
     }
 }
 
-struct Registry {
+struct RegistryService {
     layout: Layout,
     read_only: bool,
     sparse: bool,
     users: Option<Arc<Htpasswd>>,
-    names: Known,
+    names: NameCache,
     /// Changes of names wait here for each other: first come, first served.
     turn: Arc<tokio::sync::Mutex<()>>,
-    documents: Documents,
-    uploads: Uploads,
+    documents: DocumentCache,
+    uploads: UploadHandler,
 }
 
-impl Registry {
-    fn names(&self) -> Result<Arc<Names>> {
+impl RegistryService {
+    fn names(&self) -> Result<Arc<NameTable>> {
         self.names.of(&self.layout)
     }
 
@@ -130,37 +130,40 @@ impl Registry {
         if self.read_only { Ok(()) } else { self.uploads.sessions.count(&self.layout) }
     }
 
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, hosts: &Hosts) -> Answer {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, hosts: &Hosts) -> ApiResponse {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let met = match hosts.check(&request) {
-            Ok(()) => self.meet(request).await,
+            Ok(()) => self.handle(request).await,
             Err(fault) => Err(fault),
         };
-        let mut answer = met.unwrap_or_else(Fault::answer);
+        let mut answer = met.unwrap_or_else(ApiError::answer);
         answer.headers_mut().insert(VERSION.0, VERSION.1);
         tracing::info!("{method} {} {}", crate::escape(&path), answer.status().as_u16());
         answer
     }
 
-    async fn meet(self: &Arc<Self>, mut request: Request<Incoming>) -> Result<Answer, Fault> {
+    async fn handle(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<ApiResponse, ApiError> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // Clients of registries never send it. A page in somebody's browser does, and must not reach a local registry.
         if request.headers().contains_key(ORIGIN) {
-            return Err(Fault::new(StatusCode::FORBIDDEN, "DENIED", "not for web pages"));
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "DENIED", "not for web pages"));
         }
         if let Some(users) = &self.users {
-            let admission = users.admit(request.headers()).await?;
+            let admission = users.authenticate(request.headers()).await?;
             request.extensions_mut().insert(admission);
         }
         let route = route(uri.path(), &method)?;
         let reads = matches!(method, Method::GET | Method::HEAD);
         if self.read_only && !reads {
-            return Err(Fault::unsupported("this registry is read-only"));
+            return Err(ApiError::unsupported("this registry is read-only"));
         }
-        let query = Query::of(&uri);
+        let query = QueryParams::of(&uri);
         let (repository, endpoint) = match route {
-            Route::In(repository, endpoint) => (repository, endpoint),
-            _ if !reads => return Err(wrong(&method)),
+            Route::Repository(repository, endpoint) => (repository, endpoint),
+            _ if !reads => return Err(method_not_allowed(&method)),
             Route::Base => return Ok(with_json(&json!({}))),
             Route::Catalog => return self.catalog(&query),
         };
@@ -179,7 +182,7 @@ impl Registry {
                 _ if reads => self.manifest(repository, &named, &method, request.headers()).await,
                 Method::DELETE => self.delete_manifest(repository, named).await,
                 Method::PUT => self.put_manifest(repository, &named, request).await,
-                _ => Err(wrong(&method)),
+                _ => Err(method_not_allowed(&method)),
             },
             Endpoint::Tags if reads => self.tags(repository, &query),
             Endpoint::Referrers(subject) if reads => {
@@ -192,15 +195,15 @@ impl Registry {
                 }
             }
             Endpoint::Upload(id) if !self.read_only => {
-                self.uploads.go_on(&self.layout, repository, id, request).await
+                self.uploads.handle_session(&self.layout, repository, id, request).await
             }
-            _ => Err(wrong(&method)),
+            _ => Err(method_not_allowed(&method)),
         }
     }
 }
 
-fn wrong(method: &Method) -> Fault {
-    Fault::unsupported(format!("{method} means nothing here"))
+fn method_not_allowed(method: &Method) -> ApiError {
+    ApiError::unsupported(format!("{method} means nothing here"))
 }
 
 /// The text of a header, where it has one.

@@ -4,25 +4,25 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Registry;
-use super::answer::Fault;
-use super::names::{Image, Names, Repository, layout_name};
-use super::route::Named;
+use super::RegistryService;
+use super::name_table::{NameTable, NamedManifest, ServedRepository, layout_name};
+use super::response::ApiError;
+use super::route::ManifestRef;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorKind};
 use crate::layout::NameEdit;
 
-impl Registry {
+impl RegistryService {
     /// Names a document that is stored, all at once.
     pub(super) async fn give_names(
         self: &Arc<Self>,
         repository: &str,
-        wanted: Vec<Named>,
+        wanted: Vec<ManifestRef>,
         document: Document,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ApiError> {
         let repository = repository.to_owned();
-        let plan = move |names: &Names| {
+        let plan = move |names: &NameTable| {
             let held = names.repositories.get(&repository);
             (put(&repository, held, &wanted, &document), ())
         };
@@ -33,10 +33,10 @@ impl Registry {
     pub(super) async fn take_names(
         self: &Arc<Self>,
         repository: &str,
-        wanted: Named,
-    ) -> Result<bool, Fault> {
+        wanted: ManifestRef,
+    ) -> Result<bool, ApiError> {
         let repository = repository.to_owned();
-        let plan = move |names: &Names| {
+        let plan = move |names: &NameTable| {
             let edits = names.repositories.get(&repository).map(|held| delete(held, &wanted));
             let edits = edits.unwrap_or_default();
             let found = !edits.is_empty();
@@ -47,14 +47,14 @@ impl Registry {
 
     async fn change_names<T: Send + 'static>(
         self: &Arc<Self>,
-        plan: impl FnOnce(&Names) -> (Vec<NameEdit>, T) + Send + 'static,
-    ) -> Result<T, Fault> {
+        plan: impl FnOnce(&NameTable) -> (Vec<NameEdit>, T) + Send + 'static,
+    ) -> Result<T, ApiError> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let registry = Arc::clone(self);
         let work = move || {
             let mut outcome = None;
             let changed = registry.layout.edit_names(|entries| {
-                let (edits, told) = plan(&Names::of(entries));
+                let (edits, told) = plan(&NameTable::of(entries));
                 outcome = Some(told);
                 edits
             });
@@ -62,7 +62,7 @@ impl Registry {
             drop(turn);
             changed.map(|()| outcome)
         };
-        let failed = |error| Error::new(ErrorKind::Store, "change names").caused_by(error);
+        let failed = |error| Error::new(ErrorKind::Store, "change names").with_source(error);
         let done = tokio::task::spawn_blocking(work).await.map_err(failed)??;
         done.ok_or_else(|| Error::new(ErrorKind::Store, "change names").into())
     }
@@ -72,27 +72,29 @@ impl Registry {
 /// children that had no name but their digest are kept by the index from here on.
 fn put(
     repository: &str,
-    held: Option<&Repository>,
-    wanted: &[Named],
+    held: Option<&ServedRepository>,
+    wanted: &[ManifestRef],
     document: &Document,
 ) -> Vec<NameEdit> {
-    let images = || held.into_iter().flat_map(Repository::images);
+    let images = || held.into_iter().flat_map(ServedRepository::images);
     let untagged = || held.into_iter().flat_map(|held| &held.untagged);
     let listed: HashSet<&Digest> = match document.content() {
-        Content::Index(index) => index.manifests.iter().map(|child| &child.digest).collect(),
-        Content::Manifest(_) | Content::Artifact(_) => HashSet::new(),
+        ParsedDocument::Index(index) => index.manifests.iter().map(|child| &child.digest).collect(),
+        ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => HashSet::new(),
     };
     let mut edits = Vec::new();
-    let mut moved: Vec<&Image> = Vec::new();
+    let mut moved: Vec<&NamedManifest> = Vec::new();
     for named in wanted {
         let former = match named {
-            Named::Tag(tag) => held.and_then(|held| held.tags.get(tag)),
+            ManifestRef::Tag(tag) => held.and_then(|held| held.tags.get(tag)),
             // It has that name already, unless it is here for what it refers to only. A tag is no such name: it may move
             // or go, and what was put by digest stays until that is deleted.
-            Named::Digest(_) if untagged().any(|image| image.is_for_itself(document.digest())) => {
+            ManifestRef::Digest(_)
+                if untagged().any(|image| image.is_for_itself(document.digest())) =>
+            {
                 continue;
             }
-            Named::Digest(_) => None,
+            ManifestRef::Digest(_) => None,
         };
         moved.extend(former);
         let name =
@@ -108,7 +110,7 @@ fn put(
     for former in moved {
         let descriptor = &former.entry.descriptor;
         if stays.insert(&descriptor.digest) {
-            let name = layout_name(repository, &Named::Digest(descriptor.digest.clone()));
+            let name = layout_name(repository, &ManifestRef::Digest(descriptor.digest.clone()));
             edits.push(NameEdit::Set(name, Box::new(descriptor.clone())));
         }
     }
@@ -118,10 +120,10 @@ fn put(
 }
 
 /// Takes a tag alone, and a digest with all names that it has.
-fn delete(held: &Repository, wanted: &Named) -> Vec<NameEdit> {
-    let meant: Vec<&Image> = match wanted {
-        Named::Tag(tag) => held.tags.get(tag).into_iter().collect(),
-        Named::Digest(digest) => {
+fn delete(held: &ServedRepository, wanted: &ManifestRef) -> Vec<NameEdit> {
+    let meant: Vec<&NamedManifest> = match wanted {
+        ManifestRef::Tag(tag) => held.tags.get(tag).into_iter().collect(),
+        ManifestRef::Digest(digest) => {
             held.images().filter(|image| image.entry.has_digest(digest)).collect()
         }
     };

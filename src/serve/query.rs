@@ -3,13 +3,13 @@
 use hyper::{StatusCode, Uri};
 use url::form_urlencoded;
 
-use super::answer::Fault;
+use super::response::ApiError;
 
 /// What a request asks for in detail. Of a word that comes twice the first counts, unless it may come several times.
 #[derive(Debug)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(super) struct QueryParams(Vec<(String, String)>);
 
-impl Query {
+impl QueryParams {
     pub(super) fn of(uri: &Uri) -> Self {
         let words = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         Self(words.into_owned().collect())
@@ -26,9 +26,13 @@ impl Query {
     }
 
     /// `n`: how many entries of a list are wanted.
-    pub(super) fn limit(&self) -> Result<Option<usize>, Fault> {
+    pub(super) fn limit(&self) -> Result<Option<usize>, ApiError> {
         let invalid = |_| {
-            Fault::new(StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID", "n is a whole number")
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "PAGINATION_NUMBER_INVALID",
+                "n is a whole number",
+            )
         };
         self.get("n").map(str::parse).transpose().map_err(invalid)
     }

@@ -4,33 +4,33 @@ use std::ops::Range;
 
 /// The bytes to send.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum ByteRange {
     Whole,
     Part(Range<u64>),
     /// Bytes that the blob does not have.
-    Nothing,
+    Unsatisfiable,
 }
 
 /// Reads a `Range` header. What is malformed, of another unit or of several parts does not count, as the RFC allows.
-pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
+pub(super) fn wanted(header: Option<&str>, size: u64) -> ByteRange {
     let Some((first, last)) = header
         .and_then(|text| text.trim().strip_prefix("bytes="))
         .and_then(|text| text.split_once('-'))
     else {
-        return Wanted::Whole;
+        return ByteRange::Whole;
     };
     let range = match (number(first), number(last)) {
         (Some(first), None) if last.is_empty() => first..size,
         (Some(first), Some(last)) => first..size.min(last.saturating_add(1)),
         (None, Some(suffix)) if first.is_empty() => size.saturating_sub(suffix)..size,
-        _ => return Wanted::Whole,
+        _ => return ByteRange::Whole,
     };
     // One that ends before it begins could be ignored as well; the suite of the specification wants it refused.
-    if range.is_empty() { Wanted::Nothing } else { Wanted::Part(range) }
+    if range.is_empty() { ByteRange::Unsatisfiable } else { ByteRange::Part(range) }
 }
 
 /// Where the body of a chunk belongs, by its `Content-Range: FIRST-LAST`.
-pub(super) fn chunk(header: &str) -> Option<Range<u64>> {
+pub(super) fn parse_content_range(header: &str) -> Option<Range<u64>> {
     let (first, last) = header.split_once('-')?;
     let (first, last) = (number(first)?, number(last)?);
     (first <= last && last < u64::MAX).then(|| first..last + 1)
@@ -48,34 +48,34 @@ mod tests {
     #[test]
     fn ranges_of_ten_bytes() {
         for (header, expected) in [
-            ("bytes=0-", Wanted::Part(0..10)),
-            ("bytes=3-5", Wanted::Part(3..6)),
-            ("bytes=3-99", Wanted::Part(3..10)),
-            ("bytes=-4", Wanted::Part(6..10)),
-            ("bytes=-99", Wanted::Part(0..10)),
-            ("bytes=9-18446744073709551615", Wanted::Part(9..10)),
-            ("bytes=10-", Wanted::Nothing),
-            ("bytes=10-12", Wanted::Nothing),
-            ("bytes=-0", Wanted::Nothing),
-            ("bytes=5-3", Wanted::Nothing),
-            ("bytes=0-1,3-4", Wanted::Whole),
-            ("bytes=-", Wanted::Whole),
-            ("bytes=+1-2", Wanted::Whole),
-            ("bytes=99999999999999999999-", Wanted::Whole),
-            ("lines=0-1", Wanted::Whole),
-            ("", Wanted::Whole),
+            ("bytes=0-", ByteRange::Part(0..10)),
+            ("bytes=3-5", ByteRange::Part(3..6)),
+            ("bytes=3-99", ByteRange::Part(3..10)),
+            ("bytes=-4", ByteRange::Part(6..10)),
+            ("bytes=-99", ByteRange::Part(0..10)),
+            ("bytes=9-18446744073709551615", ByteRange::Part(9..10)),
+            ("bytes=10-", ByteRange::Unsatisfiable),
+            ("bytes=10-12", ByteRange::Unsatisfiable),
+            ("bytes=-0", ByteRange::Unsatisfiable),
+            ("bytes=5-3", ByteRange::Unsatisfiable),
+            ("bytes=0-1,3-4", ByteRange::Whole),
+            ("bytes=-", ByteRange::Whole),
+            ("bytes=+1-2", ByteRange::Whole),
+            ("bytes=99999999999999999999-", ByteRange::Whole),
+            ("lines=0-1", ByteRange::Whole),
+            ("", ByteRange::Whole),
         ] {
             assert_eq!(wanted(Some(header), 10), expected, "{header}");
         }
-        assert_eq!(wanted(None, 10), Wanted::Whole);
-        assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Nothing);
+        assert_eq!(wanted(None, 10), ByteRange::Whole);
+        assert_eq!(wanted(Some("bytes=0-"), 0), ByteRange::Unsatisfiable);
     }
 
     #[test]
     fn chunks() {
-        assert_eq!(chunk("0-9"), Some(0..10));
+        assert_eq!(parse_content_range("0-9"), Some(0..10));
         for bad in ["", "-", "0-", "9-3", "bytes 0-9/10", "0-18446744073709551615", "-1-2"] {
-            assert_eq!(chunk(bad), None, "{bad}");
+            assert_eq!(parse_content_range(bad), None, "{bad}");
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use hyper::{Method, StatusCode};
 
-use super::answer::Fault;
+use super::response::ApiError;
 use crate::digest::Digest;
 use crate::layout::SessionId;
 use crate::reference::{is_repository, is_tag};
@@ -17,7 +17,7 @@ pub(super) enum Route<'a> {
     /// `/v2/_catalog`
     Catalog,
     /// Anything below `/v2/<name>/`.
-    In(&'a str, Endpoint),
+    Repository(&'a str, Endpoint),
 }
 
 /// An endpoint of one repository.
@@ -28,7 +28,7 @@ pub(super) enum Endpoint {
     /// `referrers/<digest>`
     Referrers(Digest),
     /// `manifests/<tag or digest>`
-    Manifest(Named),
+    Manifest(ManifestRef),
     /// `blobs/<digest>`
     Blob(Digest),
     /// `blobs/uploads/`
@@ -39,15 +39,15 @@ pub(super) enum Endpoint {
 
 /// What a manifest is asked for by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum ManifestRef {
     Tag(String),
     Digest(Digest),
 }
 
 /// # Errors
 /// The fault to answer with: of a path that is no endpoint, or of a name, digest or session that cannot be.
-pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, Fault> {
-    let unknown = || Fault::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such endpoint");
+pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, ApiError> {
+    let unknown = || ApiError::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such endpoint");
     let rest = match path.strip_prefix("/v2").ok_or_else(unknown)? {
         "" | "/" => return Ok(Route::Base),
         "/_catalog" => return Ok(Route::Catalog),
@@ -76,32 +76,32 @@ pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, Fau
     if !is_repository(name) {
         let why =
             "a repository's name is lowercase letters and digits, with `/ . _ -` between them";
-        return Err(Fault::new(StatusCode::NOT_FOUND, "NAME_INVALID", why));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "NAME_INVALID", why));
     }
-    Ok(Route::In(name, endpoint))
+    Ok(Route::Repository(name, endpoint))
 }
 
 /// Whoever asks for what cannot be learns that it is not there: these endpoints have no other failure.
-fn nothing(fault: Fault, method: &Method) -> Fault {
+fn nothing(fault: ApiError, method: &Method) -> ApiError {
     match *method {
         Method::GET | Method::HEAD | Method::DELETE => fault.with_status(StatusCode::NOT_FOUND),
         _ => fault,
     }
 }
 
-fn named(text: &str) -> Result<Named, Fault> {
+fn named(text: &str) -> Result<ManifestRef, ApiError> {
     if is_tag(text) {
-        return Ok(Named::Tag(text.to_owned()));
+        return Ok(ManifestRef::Tag(text.to_owned()));
     }
     if text.contains(':') || text.contains('%') {
-        return digest(text).map(Named::Digest);
+        return digest(text).map(ManifestRef::Digest);
     }
-    Err(Fault::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "neither a tag nor a digest"))
+    Err(ApiError::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "neither a tag nor a digest"))
 }
 
 /// Of an algorithm that can be verified: nothing else is kept here.
-pub(super) fn digest(text: &str) -> Result<Digest, Fault> {
-    let fault = |why| Fault::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why);
+pub(super) fn digest(text: &str) -> Result<Digest, ApiError> {
+    let fault = |why| ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why);
     // Some clients write the colon so.
     let text = text.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
     let digest: Digest = text.parse().map_err(|_| fault("malformed digest"))?;
@@ -109,13 +109,13 @@ pub(super) fn digest(text: &str) -> Result<Digest, Fault> {
     Ok(digest)
 }
 
-fn session(text: &str) -> Result<SessionId, Fault> {
+fn session(text: &str) -> Result<SessionId, ApiError> {
     text.parse().map_err(|_| unknown_upload())
 }
 
 /// The fault of an upload that ended, or never was.
-pub(super) fn unknown_upload() -> Fault {
-    Fault::new(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "no such upload; begin a new one")
+pub(super) fn unknown_upload() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "no such upload; begin a new one")
 }
 
 #[cfg(test)]
@@ -138,17 +138,23 @@ mod tests {
         assert_eq!(read("/v2/"), "Base");
         assert_eq!(read("/v2"), "Base");
         assert_eq!(read("/v2/_catalog"), "Catalog");
-        assert_eq!(read("/v2/a/tags/list"), r#"In("a", Tags)"#);
-        assert_eq!(read("/v2/tags/list/tags/list"), r#"In("tags/list", Tags)"#);
+        assert_eq!(read("/v2/a/tags/list"), r#"Repository("a", Tags)"#);
+        assert_eq!(read("/v2/tags/list/tags/list"), r#"Repository("tags/list", Tags)"#);
         assert_eq!(
             read("/v2/a/blobs/uploads/manifests/list"),
-            r#"In("a/blobs/uploads", Manifest(Tag("list")))"#
+            r#"Repository("a/blobs/uploads", Manifest(Tag("list")))"#
         );
-        assert_eq!(read("/v2/blobs/uploads/blobs/uploads/"), r#"In("blobs/uploads", Uploads)"#);
-        assert_eq!(read("/v2/a/blobs/uploads"), r#"In("a", Uploads)"#);
+        assert_eq!(
+            read("/v2/blobs/uploads/blobs/uploads/"),
+            r#"Repository("blobs/uploads", Uploads)"#
+        );
+        assert_eq!(read("/v2/a/blobs/uploads"), r#"Repository("a", Uploads)"#);
         let id = "0123456789abcdef0123456789abcdef";
-        assert_eq!(read(&format!("/v2/a/b/blobs/uploads/{id}")), r#"In("a/b", Upload(SessionId))"#);
-        let blob = format!(r#"In("a", Blob(sha256:{HEX}))"#);
+        assert_eq!(
+            read(&format!("/v2/a/b/blobs/uploads/{id}")),
+            r#"Repository("a/b", Upload(SessionId))"#
+        );
+        let blob = format!(r#"Repository("a", Blob(sha256:{HEX}))"#);
         assert_eq!(read(&format!("/v2/a/blobs/sha256:{HEX}")), blob);
         assert_eq!(read(&format!("/v2/a/blobs/sha256%3A{HEX}")), blob);
     }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
 
-use super::answer::Fault;
+use super::response::ApiError;
 use crate::error::Result;
 use crate::layout::{Layout, SessionId};
 
@@ -42,11 +42,11 @@ impl Sessions {
     ///
     /// # Errors
     /// Of too many.
-    pub(super) fn make_room(&self, layout: &Layout) -> std::result::Result<(), Fault> {
+    pub(super) fn make_room(&self, layout: &Layout) -> std::result::Result<(), ApiError> {
         self.make_room_below(layout, MOST)
     }
 
-    fn make_room_below(&self, layout: &Layout, most: usize) -> std::result::Result<(), Fault> {
+    fn make_room_below(&self, layout: &Layout, most: usize) -> std::result::Result<(), ApiError> {
         let mut open = self.lock();
         for _ in 0..LOOKS {
             if open.ids.len() < most {
@@ -66,7 +66,7 @@ impl Sessions {
             return Ok(());
         }
         let why = format!("{most} uploads are open; end or cancel some");
-        let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", why);
+        let fault = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", why);
         Err(fault.with(RETRY_AFTER, "60"))
     }
 

@@ -4,29 +4,29 @@ use crate::platform::{self, Platform};
 
 /// The platform that is wanted of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct PlatformRequest {
     /// Which one.
     pub platform: Platform,
     /// Whether somebody asked for it: then an image that leaves no choice must be for it too.
-    pub demanded: bool,
+    pub explicit: bool,
     /// Whether nothing else will do: another architecture is never taken in its place, though its machines run it.
     pub exact: bool,
 }
 
-impl Choice {
+impl PlatformRequest {
     /// What somebody asked for.
     pub fn demanded(platform: Platform) -> Self {
-        Self { platform, demanded: true, exact: false }
+        Self { platform, explicit: true, exact: false }
     }
 
     /// What somebody asked for, to be passed on under its name.
     pub fn exact(platform: Platform) -> Self {
-        Self { platform, demanded: true, exact: true }
+        Self { platform, explicit: true, exact: true }
     }
 
     /// What fits best where nobody asked for anything.
-    pub fn preferred(platform: Platform) -> Self {
-        Self { platform, demanded: false, exact: false }
+    pub fn implicit(platform: Platform) -> Self {
+        Self { platform, explicit: false, exact: false }
     }
 
     /// Whether an image of this platform is what was wanted.
@@ -52,10 +52,18 @@ mod tests {
             ("linux/amd64", "linux/arm64", false, false),
             ("linux/amd64", "windows/amd64", false, false),
         ] {
-            let takes = |choice: Choice| choice.takes(&platform(own));
-            assert_eq!(takes(Choice::preferred(platform(wanted))), by_default, "{wanted} {own}");
-            assert_eq!(takes(Choice::demanded(platform(wanted))), by_default, "{wanted} {own}");
-            assert_eq!(takes(Choice::exact(platform(wanted))), exactly, "{wanted} {own}");
+            let takes = |choice: PlatformRequest| choice.takes(&platform(own));
+            assert_eq!(
+                takes(PlatformRequest::implicit(platform(wanted))),
+                by_default,
+                "{wanted} {own}"
+            );
+            assert_eq!(
+                takes(PlatformRequest::demanded(platform(wanted))),
+                by_default,
+                "{wanted} {own}"
+            );
+            assert_eq!(takes(PlatformRequest::exact(platform(wanted))), exactly, "{wanted} {own}");
         }
     }
 }

@@ -9,23 +9,23 @@ use std::time::Instant;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::attached::{self, Along};
-use super::blob::{Done, Job, run};
-use super::graph::{Graph, Platforms, Wanted, resolve_all};
-use super::options::Options;
+use super::artifacts::{self, ArtifactOptions};
+use super::blob::{BlobJob, Done, run};
+use super::graph::{ImageGraph, ImageRequest, PlatformSelection, resolve_all};
+use super::options::TransferOptions;
 use super::plan::{Plan, PlannedBlob};
-use super::progress::{Event, Way};
-use super::reader::Care;
-use super::report::{Amounts, BlobReport, Ending, Head, Report};
+use super::progress::{Completion, Event};
+use super::reader::TransferContext;
+use super::report::{BlobReport, BlobResult, ByteCounts, ImageSummary, Report};
 use super::run_feeds::RunFeeds;
-use super::tally::Tally;
+use super::tally::BlobCounters;
 use crate::content::{Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform;
 
 /// What became of one image, whether it arrived or not.
 #[derive(Debug)]
-pub struct Finished {
+pub struct ImageResult {
     /// What moved.
     pub report: Report,
     /// Why it is not there.
@@ -36,17 +36,17 @@ pub struct Finished {
 
 /// Moves these images to the target; gives one answer for each, in their order.
 pub async fn transfer(
-    wanted: &[Wanted],
+    wanted: &[ImageRequest],
     target: &Arc<dyn Target>,
-    options: Options,
-) -> Vec<Finished> {
+    options: TransferOptions,
+) -> Vec<ImageResult> {
     let started = Instant::now();
-    let mut run = Run::new(wanted, target, options);
+    let mut run = Engine::new(wanted, target, options);
     let cancel = run.cancel.clone();
-    let stopped = cancel.run_until_cancelled(run.all()).await.is_none();
+    let stopped = cancel.run_until_cancelled(run.run()).await.is_none();
     // Not before they stand still: what they have counted must be on disk when it is told.
     run.running.shutdown().await;
-    run.care.progress.on_event(&Event::Ended);
+    run.care.progress.on_event(&Event::RunFinished);
     let feeds = std::mem::take(&mut run.feeds);
     let finished = run.finish(started, stopped);
     feeds.end(finished.iter().find_map(|one| one.error.as_ref()));
@@ -54,44 +54,48 @@ pub async fn transfer(
 }
 
 #[derive(Default)]
-struct Image {
-    graph: Option<Graph>,
+struct ImageState {
+    graph: Option<ImageGraph>,
     error: Option<Error>,
     missing_blobs: usize,
     committed: bool,
     /// Whether the target's word about blobs proved wrong.
-    sent_again: bool,
+    was_invalidated: bool,
 }
 
 /// Work on a blob, with where it is read from.
-struct Task {
+struct BlobTask {
     at: usize,
     place: String,
     handle: AbortHandle,
 }
 
-struct Run<'a> {
-    wanted: &'a [Wanted],
+struct Engine<'a> {
+    wanted: &'a [ImageRequest],
     target: &'a Arc<dyn Target>,
-    care: Arc<Care>,
+    care: Arc<TransferContext>,
     jobs: usize,
     as_listed: bool,
     foreign_layers: bool,
-    along: Along,
+    along: ArtifactOptions,
     cancel: CancellationToken,
     running: JoinSet<Done>,
-    images: Vec<Image>,
+    images: Vec<ImageState>,
     plan: Plan,
-    tallies: Vec<Arc<Tally>>,
-    endings: Vec<Ending>,
+    tallies: Vec<Arc<BlobCounters>>,
+    endings: Vec<BlobResult>,
     feeds: RunFeeds,
     /// Positions of the blobs whose turn has not come.
     queue: VecDeque<usize>,
     settled: bool,
 }
 
-impl<'a> Run<'a> {
-    fn new(wanted: &'a [Wanted], target: &'a Arc<dyn Target>, mut options: Options) -> Self {
+impl<'a> Engine<'a> {
+    fn new(
+        wanted: &'a [ImageRequest],
+        target: &'a Arc<dyn Target>,
+        mut options: TransferOptions,
+    ) -> Self {
         let feeds = RunFeeds::new(options.feeder.take());
         Self {
             wanted,
@@ -102,8 +106,8 @@ impl<'a> Run<'a> {
             along: options.along,
             cancel: options.cancel.clone(),
             running: JoinSet::new(),
-            care: Arc::new(options.care()),
-            images: wanted.iter().map(|_| Image::default()).collect(),
+            care: Arc::new(options.into_context()),
+            images: wanted.iter().map(|_| ImageState::default()).collect(),
             plan: Plan::default(),
             tallies: Vec::new(),
             endings: Vec::new(),
@@ -113,15 +117,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn all(&mut self) {
+    async fn run(&mut self) {
         self.resolve().await;
         if let Err(error) = self.prepare().await {
             self.fail_all(&error);
             return;
         }
-        self.commit_ready().await;
-        self.move_blobs().await;
-        self.learn_platforms().await;
+        self.commit_ready_images().await;
+        self.transfer_blobs().await;
+        self.fill_in_platforms().await;
         match self.target.settle().await {
             Ok(()) => self.settled = true,
             Err(error) => self.fail_all(&error),
@@ -150,16 +154,16 @@ impl<'a> Run<'a> {
 
     /// Plans, and tells the target what will be committed before anything is.
     async fn prepare(&mut self) -> Result<()> {
-        let graphs: Vec<Option<&Graph>> =
+        let graphs: Vec<Option<&ImageGraph>> =
             self.images.iter().map(|image| image.graph.as_ref()).collect();
-        self.plan = Plan::of(&graphs, &**self.target, self.foreign_layers).await?;
+        self.plan = Plan::new(&graphs, &**self.target, self.foreign_layers).await?;
         self.plan.check_sources(self.wanted, &**self.target).await?;
         self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
-        self.endings = self.plan.blobs.iter().map(PlannedBlob::ending_without_work).collect();
-        self.queue = self.plan.work(self.as_listed).into();
+        self.endings = self.plan.blobs.iter().map(PlannedBlob::result_without_transfer).collect();
+        self.queue = self.plan.queue(self.as_listed).into();
         self.feeds.open(self.plan.blobs.iter().zip(&self.endings));
         for (blob, ending) in self.plan.blobs.iter().zip(&self.endings) {
-            if *ending == Ending::Missing {
+            if *ending == BlobResult::Missing {
                 for &image in &blob.images {
                     if let Some(image) = self.images.get_mut(image) {
                         image.missing_blobs += 1;
@@ -168,24 +172,24 @@ impl<'a> Run<'a> {
             }
         }
         let blobs: Vec<_> =
-            self.plan.blobs.iter().map(|blob| (&blob.descriptor, blob.on_disk())).collect();
+            self.plan.blobs.iter().map(|blob| (&blob.descriptor, blob.partial_bytes())).collect();
         self.care.progress.on_event(&Event::Planned { blobs: &blobs });
-        let missing = self.plan.blobs.iter().filter_map(PlannedBlob::missing).sum();
+        let missing = self.plan.blobs.iter().filter_map(PlannedBlob::remaining).sum();
         self.target.check_space(missing)?;
         let digests =
             self.plan.digests(self.images.iter().filter_map(|image| image.graph.as_ref()));
         self.target.announce(&digests).await
     }
 
-    async fn move_blobs(&mut self) {
-        let mut of_task: HashMap<tokio::task::Id, Task> = HashMap::new();
+    async fn transfer_blobs(&mut self) {
+        let mut of_task: HashMap<tokio::task::Id, BlobTask> = HashMap::new();
         loop {
             while self.running.len() < self.jobs {
                 let Some(at) = self.queue.pop_front() else { break };
                 let Some(job) = self.job(at) else { continue };
-                let place = job.source.place();
+                let place = job.source.location();
                 let handle = self.running.spawn(run(job));
-                of_task.insert(handle.id(), Task { at, place, handle });
+                of_task.insert(handle.id(), BlobTask { at, place, handle });
             }
             let Some(done) = self.running.join_next_with_id().await else { return };
             let (id, Done { result, feed }) = match done {
@@ -194,11 +198,11 @@ impl<'a> Run<'a> {
                 Err(error) if error.is_cancelled() => continue,
                 Err(error) => {
                     let id = error.id();
-                    let error = Error::new(ErrorKind::Interrupted, "transfer").caused_by(error);
+                    let error = Error::new(ErrorKind::Interrupted, "transfer").with_source(error);
                     (id, Done::failed(error))
                 }
             };
-            let Some(Task { at, place, .. }) = of_task.remove(&id) else { continue };
+            let Some(BlobTask { at, place, .. }) = of_task.remove(&id) else { continue };
             match result {
                 Ok(ending) => {
                     feed.end(Ok(()));
@@ -215,16 +219,16 @@ impl<'a> Run<'a> {
                         self.feeds.fail(self.plan.blobs.get(task.at), &error);
                         task.handle.abort();
                     }
-                    self.commit_ready().await;
+                    self.commit_ready_images().await;
                 }
             }
         }
     }
 
     /// The work on this blob; `None` where no image needs it any more.
-    fn job(&mut self, at: usize) -> Option<Job> {
+    fn job(&mut self, at: usize) -> Option<BlobJob> {
         let source = Arc::clone(self.source(at)?);
-        Some(Job {
+        Some(BlobJob {
             source,
             target: Arc::clone(self.target),
             descriptor: self.plan.blobs.get(at)?.descriptor.clone(),
@@ -242,14 +246,14 @@ impl<'a> Run<'a> {
         self.wanted.get(*image).map(|wanted| &wanted.source)
     }
 
-    async fn blob_done(&mut self, at: usize, ending: Ending) {
+    async fn blob_done(&mut self, at: usize, ending: BlobResult) {
         let Some(blob) = self.plan.blobs.get(at) else { return };
         let way = match &ending {
-            Ending::Moved => Way::Moved,
-            Ending::Mounted(from) => Way::Mounted(from),
-            _ => Way::Shared,
+            BlobResult::Transferred => Completion::Transferred,
+            BlobResult::Mounted(from) => Completion::Mounted(from),
+            _ => Completion::Shared,
         };
-        let event = Event::BlobFinished { digest: &blob.descriptor.digest, way };
+        let event = Event::BlobFinished { digest: &blob.descriptor.digest, completion: way };
         self.care.progress.on_event(&event);
         if let Some(slot) = self.endings.get_mut(at) {
             *slot = ending;
@@ -259,7 +263,7 @@ impl<'a> Run<'a> {
                 image.missing_blobs -= 1;
             }
         }
-        self.commit_ready().await;
+        self.commit_ready_images().await;
     }
 
     /// Fails the images that have the blob from this place; tells whether one is left that has it from elsewhere.
@@ -268,7 +272,7 @@ impl<'a> Run<'a> {
         let Some(blob) = self.plan.blobs.get_mut(at) else { return false };
         let descriptor = &blob.descriptor;
         blob.images.retain(|&image| {
-            let same = self.wanted.get(image).is_some_and(|other| other.source.place() == place);
+            let same = self.wanted.get(image).is_some_and(|other| other.source.location() == place);
             let Some(image) = self.images.get_mut(image).filter(|_| of_all || same) else {
                 return true;
             };
@@ -285,9 +289,9 @@ impl<'a> Run<'a> {
     }
 
     /// Names every image whose blobs are all there.
-    async fn commit_ready(&mut self) {
+    async fn commit_ready_images(&mut self) {
         for at in 0..self.images.len() {
-            let is_ready = |image: &Image| {
+            let is_ready = |image: &ImageState| {
                 let is_open = !image.committed && image.error.is_none();
                 image.missing_blobs == 0 && is_open && image.graph.is_some()
             };
@@ -296,10 +300,10 @@ impl<'a> Run<'a> {
             }
             let mut result = self.commit(at).await;
             if let Err(error) = &result
-                && error.kind() == ErrorKind::Incomplete
-                && self.may_send_again(at)
+                && error.kind() == ErrorKind::MissingBlobs
+                && self.may_invalidate(at)
             {
-                if self.send_again(at, error) {
+                if self.requeue_missing(at, error) {
                     continue;
                 }
                 // It was only documents that were not there.
@@ -318,32 +322,32 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         let Some(graph) = &image.graph else { return Ok(()) };
-        let left_out = graph.commit(&**self.target, image.sent_again).await?;
+        let left_out = graph.commit(&**self.target, image.was_invalidated).await?;
         self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
-        if let Some(Image { graph: Some(graph), .. }) = self.images.get_mut(at) {
+        if let Some(ImageState { graph: Some(graph), .. }) = self.images.get_mut(at) {
             graph.unread = graph.unread.take().or(left_out.map(Arc::new));
         }
         Ok(())
     }
 
     /// Whether the target's word was not found wrong before; only once is it taken back.
-    fn may_send_again(&mut self, at: usize) -> bool {
+    fn may_invalidate(&mut self, at: usize) -> bool {
         let image = self.images.get_mut(at);
-        image.is_some_and(|image| !std::mem::replace(&mut image.sent_again, true))
+        image.is_some_and(|image| !std::mem::replace(&mut image.was_invalidated, true))
     }
 
     /// Queues the blobs that were taken to be at the target; says whether there are any.
-    fn send_again(&mut self, at: usize, error: &Error) -> bool {
+    fn requeue_missing(&mut self, at: usize, error: &Error) -> bool {
         tracing::info!("{}; sending what seemed to be there", error.chain());
         self.target.distrust(error);
         let mut queued = false;
         let blobs = self.plan.blobs.iter().zip(&mut self.endings).enumerate();
         for (position, (blob, ending)) in blobs {
-            let believed = matches!(ending, Ending::Shared | Ending::Mounted(_));
+            let believed = matches!(ending, BlobResult::Shared | BlobResult::Mounted(_));
             if !believed || !blob.images.contains(&at) {
                 continue;
             }
-            *ending = Ending::Missing;
+            *ending = BlobResult::Missing;
             self.queue.push_back(position);
             queued = true;
             for &image in &blob.images {
@@ -355,15 +359,15 @@ impl<'a> Run<'a> {
         queued
     }
 
-    async fn learn_platforms(&mut self) {
+    async fn fill_in_platforms(&mut self) {
         for (image, wanted) in self.images.iter_mut().zip(self.wanted) {
             let Some(graph) = image.graph.as_mut().filter(|_| image.error.is_none()) else {
                 continue;
             };
             graph.learn_platforms(&*wanted.source, &**self.target).await;
-            if let (Platforms::One(asked), [(_, Some(got))]) =
+            if let (PlatformSelection::Single(asked), [(_, Some(got))]) =
                 (&wanted.platforms, graph.manifests.as_slice())
-                && !asked.demanded
+                && !asked.explicit
                 && (!platform::matches(&asked.platform, got)
                     // What was chosen from an index was told of then.
                     || graph.label.index.is_none()
@@ -380,11 +384,11 @@ impl<'a> Run<'a> {
 
     fn fail_all(&mut self, error: &Error) {
         for image in &mut self.images {
-            image.error.get_or_insert_with(|| error.again());
+            image.error.get_or_insert_with(|| error.clone_for());
         }
     }
 
-    fn finish(mut self, started: Instant, stopped: bool) -> Vec<Finished> {
+    fn finish(mut self, started: Instant, stopped: bool) -> Vec<ImageResult> {
         let elapsed = started.elapsed();
         let (images, settled) = (std::mem::take(&mut self.images), self.settled);
         images
@@ -397,17 +401,22 @@ impl<'a> Run<'a> {
                 let error = image.error.or_else(|| {
                     (!is_named).then(|| {
                         let why = if stopped { "interrupted" } else { "was not finished" };
-                        Error::new(ErrorKind::Interrupted, &report.head.reference).because(why)
+                        Error::new(ErrorKind::Interrupted, &report.head.reference).with_reason(why)
                     })
                 });
                 let beside = image.graph.filter(|_| error.is_none()).and_then(|graph| graph.unread);
-                let beside = beside.map(|why| attached::left_out(&report.head.reference, &why));
-                Finished { report, error, beside }
+                let beside = beside.map(|why| artifacts::left_out(&report.head.reference, &why));
+                ImageResult { report, error, beside }
             })
             .collect()
     }
 
-    fn report(&self, at: usize, graph: Option<&Graph>, elapsed: std::time::Duration) -> Report {
+    fn report(
+        &self,
+        at: usize,
+        graph: Option<&ImageGraph>,
+        elapsed: std::time::Duration,
+    ) -> Report {
         let Some(wanted) = self.wanted.get(at) else { return Report::default() };
         let rows = self.plan.blobs.iter().zip(&self.endings).zip(&self.tallies);
         let blobs: Vec<BlobReport> = rows
@@ -416,7 +425,7 @@ impl<'a> Run<'a> {
                 if blob.images.first() == Some(&at) {
                     BlobReport::new(&blob.descriptor, ending, tally)
                 } else {
-                    BlobReport::for_later_image(&blob.descriptor, ending)
+                    BlobReport::as_shared(&blob.descriptor, ending)
                 }
             })
             .collect();
@@ -425,8 +434,8 @@ impl<'a> Run<'a> {
             requests += self.target.requests();
         }
         Report {
-            head: Head::of(wanted, &**self.target, graph),
-            bytes: Amounts::of(&blobs),
+            head: ImageSummary::of(wanted, &**self.target, graph),
+            bytes: ByteCounts::of(&blobs),
             requests,
             elapsed,
             blobs,

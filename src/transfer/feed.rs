@@ -73,7 +73,7 @@ impl Drop for Feed {
 
 /// What readers are told of a job that went without a word.
 pub(super) fn stopped() -> Error {
-    Error::new(ErrorKind::Interrupted, "transfer").because("interrupted")
+    Error::new(ErrorKind::Interrupted, "transfer").with_reason("interrupted")
 }
 
 /// What the job and the readers of one blob share.
@@ -188,7 +188,7 @@ impl Shared {
     pub(super) fn end(&self, result: Result<(), &Error>) {
         self.change(|state| {
             if state.end.is_none() {
-                state.end = Some(result.map_err(Error::again));
+                state.end = Some(result.map_err(Error::clone_for));
             }
         });
         self.ended.cancel();
@@ -197,7 +197,7 @@ impl Shared {
     /// The end, where it has come, and how often bytes were thrown away before.
     fn ended(state: &State) -> Option<Result<u32>> {
         let end = state.end.as_ref()?;
-        Some(end.as_ref().map(|()| state.restarts).map_err(Error::again))
+        Some(end.as_ref().map(|()| state.restarts).map_err(Error::clone_for))
     }
 
     /// Waits for the end; tells how often bytes were thrown away before.
@@ -222,7 +222,7 @@ impl Shared {
                 return Some(Err(Refused::Left));
             }
             if let Some(Err(error)) = &state.end {
-                return Some(Err(Refused::Failed(error.again())));
+                return Some(Err(Refused::Failed(error.clone_for())));
             }
             if reached.offset > 0 && reached.restarts != state.restarts {
                 return Some(Err(Refused::Restarted));

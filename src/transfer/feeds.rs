@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::document_finder::ResolvedImage;
 use super::feed::{Feed, Shared, stopped};
-use super::finder::Picked;
 use super::growing::{GrowingBlob, OpenStored};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Feeds(Arc<Inner>);
 
-/// The run's end, for [`Options::feeder`](super::Options::feeder). Dropping it ends everything that is waited for.
+/// The run's end, for [`Options::feeder`](super::TransferOptions::feeder). Dropping it ends everything that is waited for.
 #[derive(Debug)]
 pub struct Feeder(Arc<Inner>);
 
@@ -33,7 +33,7 @@ type BlobKey = (Digest, u64);
 
 #[derive(Debug, Default)]
 struct State {
-    picked: Option<Picked>,
+    picked: Option<ResolvedImage>,
     blobs: HashMap<BlobKey, Arc<Shared>>,
     /// How every blob ends from now on that has not.
     end: Option<Result<()>>,
@@ -64,7 +64,7 @@ impl Inner {
             if state.end.is_some() {
                 return;
             }
-            state.end = Some(result.map_err(Error::again));
+            state.end = Some(result.map_err(Error::clone_for));
             state.blobs.values().map(Arc::clone).collect()
         };
         for blob in blobs {
@@ -86,12 +86,12 @@ impl Feeds {
     ///
     /// # Errors
     /// The run's, where it ended before.
-    pub async fn picked(&self) -> Result<Picked> {
+    pub async fn picked(&self) -> Result<ResolvedImage> {
         self.0.resolved.cancelled().await;
         let state = self.0.state();
         match (&state.picked, &state.end) {
             (Some(picked), _) => Ok(picked.clone()),
-            (None, Some(Err(error))) => Err(error.again()),
+            (None, Some(Err(error))) => Err(error.clone_for()),
             (None, _) => Err(stopped()),
         }
     }
@@ -121,7 +121,7 @@ impl Feeds {
 }
 
 impl Feeder {
-    pub(super) fn resolved(&self, picked: Picked) {
+    pub(super) fn resolved(&self, picked: ResolvedImage) {
         self.0.state().picked = Some(picked);
         self.0.resolved.cancel();
     }

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt as _, stream};
 
 use super::alike;
-use super::attached::{self, Along, Attached};
-use super::choice::Choice;
-use super::finder::{AT_ONCE, Finder};
-use super::subset;
+use super::artifacts::{self, ArtifactOptions, AttachedArtifact};
+use super::choice::PlatformRequest;
+use super::document_finder::{AT_ONCE, DocumentFinder};
+use super::filter_index;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Incoming, Label, Name, Source, Target};
-use crate::descriptor::{Descriptor, LARGEST_SIZE};
+use crate::content::{ImageName, Incoming, Label, Source, Target};
+use crate::descriptor::{Descriptor, MAX_SIZE};
 use crate::digest::Digest;
-use crate::document::{Content, DOCUMENT_LIMIT, Document};
+use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MAX_NAMED;
 use crate::platform::Platform;
@@ -23,66 +23,66 @@ use crate::retry::RetryPolicy;
 
 /// Which platforms of an index are wanted.
 #[derive(Clone, Debug)]
-pub enum Platforms {
+pub enum PlatformSelection {
     /// One; the name then stands for its manifest.
-    One(Choice),
+    Single(PlatformRequest),
     /// Several; the name then stands for the index.
-    Several(Vec<Platform>),
+    SparseIndex(Vec<Platform>),
     /// Several; the name then stands for an index that lists only these and what attests them.
-    Only(Vec<Platform>),
+    FilteredIndex(Vec<Platform>),
     /// All that the name holds, attestations included; the name then stands for the index, where it is one.
     All,
     /// As `All`, without what its index names and is not there, as long as the manifest of some platform is. Of one
     /// platform the name then stands for its manifest.
-    Present,
+    Available,
     /// As `All`; where the name holds only a manifest that was chosen from an index, everything that the index lists.
-    Whole,
+    OriginalIndex,
 }
 
-impl Platforms {
+impl PlatformSelection {
     /// Those that somebody asked for.
-    fn demanded(&self) -> Vec<Choice> {
-        let all = |platforms: &[Platform], choice: fn(Platform) -> Choice| {
+    fn explicit(&self) -> Vec<PlatformRequest> {
+        let all = |platforms: &[Platform], choice: fn(Platform) -> PlatformRequest| {
             platforms.iter().cloned().map(choice).collect()
         };
         match self {
-            Self::One(choice) if choice.demanded => vec![choice.clone()],
-            Self::Several(platforms) => all(platforms, Choice::demanded),
-            Self::Only(platforms) => all(platforms, Choice::exact),
-            Self::One(_) | Self::All | Self::Present | Self::Whole => Vec::new(),
+            Self::Single(choice) if choice.explicit => vec![choice.clone()],
+            Self::SparseIndex(platforms) => all(platforms, PlatformRequest::demanded),
+            Self::FilteredIndex(platforms) => all(platforms, PlatformRequest::exact),
+            Self::Single(_) | Self::All | Self::Available | Self::OriginalIndex => Vec::new(),
         }
     }
 
     /// Whether a blob that an index lists comes along.
     fn take(&self, blob: &Descriptor) -> bool {
         match self {
-            Self::Several(platforms) => subset::is_for(blob, platforms),
+            Self::SparseIndex(platforms) => filter_index::is_for(blob, platforms),
             _ => true,
         }
     }
 
     /// Whether the name is to stand for the manifest itself, wherever it goes.
     fn is_exact(&self) -> bool {
-        matches!(self, Self::One(choice) if choice.exact)
+        matches!(self, Self::Single(choice) if choice.exact)
     }
 }
 
 /// One image to move.
 #[derive(Clone)]
-pub struct Wanted {
+pub struct ImageRequest {
     /// Where it is.
     pub source: Arc<dyn Source>,
     /// What it is called there.
-    pub name: Name,
+    pub name: ImageName,
     /// Its reference, for people and reports.
     pub reference: String,
     /// What it is to be called at the target.
-    pub target_name: Name,
+    pub target_name: ImageName,
     /// Which platforms of it.
-    pub platforms: Platforms,
+    pub platforms: PlatformSelection,
 }
 
-impl std::fmt::Debug for Wanted {
+impl std::fmt::Debug for ImageRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Wanted")
             .field("name", &self.name)
@@ -93,7 +93,7 @@ impl std::fmt::Debug for Wanted {
 
 /// Everything that belongs to one image.
 #[derive(Clone, Debug)]
-pub struct Graph {
+pub struct ImageGraph {
     /// What the name stands for: the index, where it is one or the target remembers the one that was chosen from.
     pub root: Descriptor,
     /// Documents to store, children before parents; the last one gets the name.
@@ -103,39 +103,41 @@ pub struct Graph {
     /// Configs, layers and what indexes list that is no manifest, each once, in the order they are listed.
     pub blobs: Vec<Descriptor>,
     /// What goes along with it, and comes to the target before it.
-    pub attached: Vec<Attached>,
+    pub attached: Vec<AttachedArtifact>,
     /// Why more may go along with it than was found; the image itself is whole.
     pub unread: Option<Arc<Error>>,
     /// What was looked for to go along.
-    pub along: Along,
+    pub along: ArtifactOptions,
     /// How the last document is to be named.
     pub label: Label,
     /// Whether the target had all of it before the run, the name included.
     pub complete: bool,
 }
 
-impl Graph {
+impl ImageGraph {
     /// All documents, those of what goes along included.
     pub fn all_documents(&self) -> impl Iterator<Item = &Document> {
         self.documents.iter().chain(self.attached.iter().flat_map(|one| &one.documents))
     }
 
     /// The document that gets the name.
-    pub fn named(&self) -> Option<&Document> {
+    pub fn root_document(&self) -> Option<&Document> {
         self.documents.last()
     }
 
     /// Why one of its blobs did not arrive. What an index lists and is no manifest may be no blob either.
     pub(super) fn told(&self, blob: &Descriptor, error: &Error) -> Error {
         let lists = |document: &Document| {
-            matches!(document.content(), Content::Index(_))
+            matches!(document.content(), ParsedDocument::Index(_))
                 && document.blobs().any(|listed| listed.digest == blob.digest)
         };
         if error.kind() != ErrorKind::NotFound || !self.all_documents().any(lists) {
-            return error.again();
+            return error.clone_for();
         }
         let kind = &blob.media_type;
-        error.again().because(format!("its index lists it as {kind}, which is taken for a blob"))
+        error
+            .clone_for()
+            .with_reason(format!("its index lists it as {kind}, which is taken for a blob"))
     }
 
     /// Stores the documents, children before parents, the named one last; what goes along first of all. Gives the reason
@@ -167,7 +169,7 @@ impl Graph {
             return false;
         }
         self.attached.retain(|one| !one.needs(blob));
-        self.unread.get_or_insert_with(|| Arc::new(why.again()));
+        self.unread.get_or_insert_with(|| Arc::new(why.clone_for()));
         true
     }
 
@@ -175,16 +177,18 @@ impl Graph {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for one that is a manifest of a kind that is not known.
-    fn list_blobs(&mut self, wanted: &Wanted) -> Result<()> {
+    fn list_blobs(&mut self, wanted: &ImageRequest) -> Result<()> {
         let mut seen = HashSet::new();
         let mut blobs = Vec::new();
         for document in self.all_documents() {
-            let is_index = matches!(document.content(), Content::Index(_));
+            let is_index = matches!(document.content(), ParsedDocument::Index(_));
             for blob in document.blobs().filter(|blob| !is_index || wanted.platforms.take(blob)) {
                 if is_index && blob.media_type.is_unknown_manifest() {
                     let why =
                         format!("its index names a {}, which rpull cannot move", blob.media_type);
-                    return Err(Error::new(ErrorKind::Unsupported, &wanted.reference).because(why));
+                    return Err(
+                        Error::new(ErrorKind::Unsupported, &wanted.reference).with_reason(why)
+                    );
                 }
                 if seen.insert(blob.digest.clone()) {
                     blobs.push(blob.clone());
@@ -199,7 +203,7 @@ impl Graph {
     pub(super) async fn learn_platforms(&mut self, source: &dyn Source, target: &dyn Target) {
         for (descriptor, platform) in self.manifests.iter_mut().filter(|entry| entry.1.is_none()) {
             let document = self.documents.iter().find(|known| known.digest() == &descriptor.digest);
-            let Some(Content::Manifest(manifest)) = document.map(Document::content) else {
+            let Some(ParsedDocument::Manifest(manifest)) = document.map(Document::content) else {
                 continue;
             };
             if !manifest.config.media_type.is_image_config() {
@@ -220,18 +224,18 @@ impl Graph {
 
 /// Resolves all of them, several at once; the answers are in their order.
 pub(super) async fn resolve_all(
-    wanted: &[Wanted],
+    wanted: &[ImageRequest],
     target: &dyn Target,
-    along: Along,
+    along: ArtifactOptions,
     retry: &RetryPolicy,
-) -> Vec<Result<Graph>> {
+) -> Vec<Result<ImageGraph>> {
     let named = AtomicUsize::new(0);
     let resolving = wanted.iter().map(|wanted| async {
         check_together(named.load(Ordering::Relaxed), wanted)?;
         let mut graph = resolve(wanted, target, retry).await?;
-        if along != Along::default() {
+        if along != ArtifactOptions::default() {
             graph.along = along;
-            let found = attached::find(&graph, wanted, target, along, retry).await?;
+            let found = artifacts::find(&graph, wanted, target, along, retry).await?;
             graph.attached = found.attached;
             graph.unread = found.unread.map(Arc::new);
             graph.list_blobs(wanted)?;
@@ -244,26 +248,30 @@ pub(super) async fn resolve_all(
 }
 
 /// An image costs what its lists are long, under each of its names: an archive can give a huge one thousands.
-fn check_together(named: usize, wanted: &Wanted) -> Result<()> {
+fn check_together(named: usize, wanted: &ImageRequest) -> Result<()> {
     if named <= MAX_NAMED {
         return Ok(());
     }
     let why = format!("the images of one run name more than {MAX_NAMED} blobs together");
-    Err(Error::new(ErrorKind::Document, &wanted.reference).because(why))
+    Err(Error::new(ErrorKind::InvalidDocument, &wanted.reference).with_reason(why))
 }
 
 /// Resolves the wanted image, asking the target first for what it has: a warm pull costs one HEAD.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where the index lacks the platform, naming those it has; [`ErrorKind::Document`] where it
+/// [`ErrorKind::NotFound`] where the index lacks the platform, naming those it has; [`ErrorKind::InvalidDocument`] where it
 /// nests too deep.
-pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) -> Result<Graph> {
+pub async fn resolve(
+    wanted: &ImageRequest,
+    target: &dyn Target,
+    retry: &RetryPolicy,
+) -> Result<ImageGraph> {
     let found = root(wanted, target).await?;
     let origins = wanted.source.origins(&found);
-    let finder = Finder::new(&*wanted.source, &wanted.reference, Some(target), retry);
+    let finder = DocumentFinder::new(&*wanted.source, &wanted.reference, Some(target), retry);
     let mut root = found.descriptor().clone();
-    if matches!(found.content(), Content::Index(_))
-        && !matches!(wanted.platforms, Platforms::One(_))
+    if matches!(found.content(), ParsedDocument::Index(_))
+        && !matches!(wanted.platforms, PlatformSelection::Single(_))
         // Of a source on this machine nothing needs to be spared.
         && wanted.source.at_hand(&root, DOCUMENT_LIMIT).await?.is_none()
     {
@@ -271,18 +279,20 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
     }
     let (documents, mut index) = documents(&finder, &wanted.platforms, found).await?;
     // A registry does not know what a manifest was chosen from: there the name stands for the manifest itself.
-    index.take_if(|_| wanted.platforms.is_exact() || !matches!(wanted.target_name, Name::Ref(_)));
+    index.take_if(|_| {
+        wanted.platforms.is_exact() || !matches!(wanted.target_name, ImageName::Layout(_))
+    });
     if let Some(stands_for) = index.as_ref().or(documents.last()) {
         root = stands_for.descriptor().clone();
     }
-    let mut graph = Graph {
+    let mut graph = ImageGraph {
         root,
         documents,
         manifests: Vec::new(),
         blobs: Vec::new(),
         attached: Vec::new(),
         unread: None,
-        along: Along::default(),
+        along: ArtifactOptions::default(),
         label: Label { name: wanted.target_name.clone(), origins, index },
         complete: false,
     };
@@ -299,41 +309,41 @@ pub async fn resolve(wanted: &Wanted, target: &dyn Target, retry: &RetryPolicy) 
 
 /// What these platforms need, the document that gets the name last, and the index that it was chosen from.
 async fn documents(
-    finder: &Finder<'_>,
-    platforms: &Platforms,
+    finder: &DocumentFinder<'_>,
+    platforms: &PlatformSelection,
     root: Document,
 ) -> Result<(Vec<Document>, Option<Document>)> {
     let mut found = Vec::new();
     let mut chosen_from = finder.source.chosen_from(&root).await;
     let root = match platforms {
-        Platforms::Whole => chosen_from.take().unwrap_or(root),
+        PlatformSelection::OriginalIndex => chosen_from.take().unwrap_or(root),
         _ => root,
     };
     match (platforms, root.content()) {
-        (platforms, Content::Artifact(_)) => {
-            if let Some(choice) = platforms.demanded().first() {
+        (platforms, ParsedDocument::Artifact(_)) => {
+            if let Some(choice) = platforms.explicit().first() {
                 return Err(
                     finder.no_platform(&choice.platform, "it is an artifact and runs nowhere")
                 );
             }
             return Ok((vec![root], chosen_from));
         }
-        (platforms, Content::Manifest(manifest)) => {
-            for choice in platforms.demanded() {
+        (platforms, ParsedDocument::Manifest(manifest)) => {
+            for choice in platforms.explicit() {
                 finder.check_platform(&root, manifest, &choice).await?;
             }
             return Ok((vec![root], chosen_from));
         }
-        (Platforms::One(choice), Content::Index(index)) => {
-            let (document, platform) = finder.choose(index, choice, 0).await?;
-            return Ok((vec![document.on_platform(platform)], Some(root)));
+        (PlatformSelection::Single(choice), ParsedDocument::Index(index)) => {
+            let (document, platform) = finder.select_manifest(index, choice, 0).await?;
+            return Ok((vec![document.with_platform(platform)], Some(root)));
         }
-        (Platforms::Several(platforms), Content::Index(index)) => {
+        (PlatformSelection::SparseIndex(platforms), ParsedDocument::Index(index)) => {
             for platform in platforms {
-                let choice = Choice::demanded(platform.clone());
-                let (document, platform) = finder.choose(index, &choice, 0).await?;
+                let choice = PlatformRequest::demanded(platform.clone());
+                let (document, platform) = finder.select_manifest(index, &choice, 0).await?;
                 if !found.iter().any(|known: &Document| known.digest() == document.digest()) {
-                    found.push(document.on_platform(platform));
+                    found.push(document.with_platform(platform));
                 }
             }
             let chosen = found.iter().map(Document::digest).collect();
@@ -341,14 +351,14 @@ async fn documents(
             found.extend(listing);
             found.push(root);
         }
-        (Platforms::Only(platforms), Content::Index(index)) => {
-            found = finder.only(&root, index, platforms).await?;
+        (PlatformSelection::FilteredIndex(platforms), ParsedDocument::Index(index)) => {
+            found = finder.filter_index(&root, index, platforms).await?;
         }
-        (Platforms::All | Platforms::Whole, Content::Index(_)) => {
+        (PlatformSelection::All | PlatformSelection::OriginalIndex, ParsedDocument::Index(_)) => {
             finder.collect(root, 0, &mut HashSet::new(), &mut found).await?;
         }
-        (Platforms::Present, Content::Index(index)) => {
-            if let Some(present) = finder.present(&root, index).await? {
+        (PlatformSelection::Available, ParsedDocument::Index(index)) => {
+            if let Some(present) = finder.available_subset(&root, index).await? {
                 return Ok(present);
             }
             finder.collect(root, 0, &mut HashSet::new(), &mut found).await?;
@@ -359,11 +369,14 @@ async fn documents(
 
 /// Two manifests must not give one digest two sizes: one of them lies, and the plan would not know which. Nor may all of
 /// them together be more than can be counted.
-fn check_sizes(graph: &Graph) -> Result<()> {
+fn check_sizes(graph: &ImageGraph) -> Result<()> {
     let total = graph.blobs.iter().try_fold(0_u64, |sum, blob| sum.checked_add(blob.size));
-    if total.is_none_or(|total| total > LARGEST_SIZE) {
-        return Err(Error::new(ErrorKind::Document, format!("manifest {}", graph.root.digest))
-            .because("its sizes cannot be true"));
+    if total.is_none_or(|total| total > MAX_SIZE) {
+        return Err(Error::new(
+            ErrorKind::InvalidDocument,
+            format!("manifest {}", graph.root.digest),
+        )
+        .with_reason("its sizes cannot be true"));
     }
     let sizes: HashMap<&Digest, u64> =
         graph.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
@@ -372,19 +385,22 @@ fn check_sizes(graph: &Graph) -> Result<()> {
             |blob: &&Descriptor| sizes.get(&blob.digest).is_some_and(|size| *size != blob.size);
         if let Some(odd) = document.blobs().find(differs) {
             let why = format!("blob {} has two sizes", odd.digest);
-            return Err(Error::new(ErrorKind::Document, format!("manifest {}", document.digest()))
-                .because(why));
+            return Err(Error::new(
+                ErrorKind::InvalidDocument,
+                format!("manifest {}", document.digest()),
+            )
+            .with_reason(why));
         }
     }
     Ok(())
 }
 
-async fn root(wanted: &Wanted, target: &dyn Target) -> Result<Document> {
+async fn root(wanted: &ImageRequest, target: &dyn Target) -> Result<Document> {
     if let Some(root) = alike::root(&*wanted.source, &wanted.name, &wanted.platforms).await? {
         return Ok(root);
     }
     // By digest nothing can have changed: what the target holds is it.
-    if let Name::Digest(_) = wanted.name {
+    if let ImageName::Digest(_) = wanted.name {
         if let Some(document) = target.held(&wanted.name).await? {
             return Ok(document);
         }

@@ -41,7 +41,7 @@ impl std::fmt::Debug for GrowingBlob {
 
 impl GrowingBlob {
     /// Why nothing can be made of a blob whose first bytes were used before it was known that they are wrong.
-    pub const CAME_WRONG: &str = "came wrong at first and was fetched again; run it again";
+    pub const BLOB_RESTARTED: &str = "came wrong at first and was fetched again; run it again";
 
     pub(super) fn new(blob: Descriptor, shared: Arc<Shared>, open: OpenStored) -> Self {
         shared.enter();
@@ -67,7 +67,7 @@ impl GrowingBlob {
 
     fn fail(&self, why: &str) -> io::Error {
         let what = format!("layer {}", self.blob.digest);
-        io::Error::other(Error::new(ErrorKind::Mismatch, what).because(why))
+        io::Error::other(Error::new(ErrorKind::Mismatch, what).with_reason(why))
     }
 
     /// Takes what is there at once.
@@ -103,7 +103,7 @@ impl GrowingBlob {
         let left = &self.left;
         let next = self.shared.next(self.reached, || left.load(Ordering::Relaxed));
         let (next, restarts) = next.map_err(|refused| match refused {
-            Refused::Restarted => self.fail(Self::CAME_WRONG),
+            Refused::Restarted => self.fail(Self::BLOB_RESTARTED),
             Refused::Failed(error) => io::Error::other(error),
             Refused::Left => io::Error::other(stopped()),
         })?;

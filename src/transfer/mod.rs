@@ -9,13 +9,14 @@
 //! ```
 
 mod alike;
-mod attached;
+mod artifacts;
 mod blob;
 mod choice;
+mod document_finder;
 mod engine;
 mod feed;
 mod feeds;
-mod finder;
+mod filter_index;
 mod graph;
 mod growing;
 mod nested;
@@ -27,21 +28,20 @@ mod reader;
 mod received;
 mod report;
 mod run_feeds;
-mod subset;
 mod tally;
 mod throttle;
 
-pub use self::attached::{Along, Attached};
-pub use self::choice::Choice;
-pub use self::engine::{Finished, transfer};
+pub use self::artifacts::{ArtifactOptions, AttachedArtifact};
+pub use self::choice::PlatformRequest;
+pub use self::document_finder::{ResolvedImage, resolve_image};
+pub use self::engine::{ImageResult, transfer};
 pub use self::feeds::{Feeder, Feeds};
-pub use self::finder::{Picked, pick};
-pub use self::graph::{Graph, Platforms, Wanted, resolve};
+pub use self::graph::{ImageGraph, ImageRequest, PlatformSelection, resolve};
 pub use self::growing::{GrowingBlob, OpenStored};
-pub use self::options::Options;
-pub use self::plan::{Plan, PlanReport, Planned, PlannedBlob, State, plan};
-pub use self::progress::{Event, Progress, Silent, Way};
+pub use self::options::TransferOptions;
+pub use self::plan::{BlobState, Plan, PlanReport, PlannedBlob, PlannedImage, plan};
+pub use self::progress::{Completion, Event, NoProgress, Progress};
 pub use self::read::{read_blob, read_small};
 pub use self::received::ReceivedBlob;
-pub use self::report::{Amounts, BlobReport, Head, Outcome, Report};
+pub use self::report::{BlobOutcome, BlobReport, ByteCounts, ImageSummary, Report};
 pub use self::throttle::Throttle;

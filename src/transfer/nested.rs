@@ -4,17 +4,17 @@ use std::collections::HashSet;
 
 use futures_util::future::BoxFuture;
 
-use super::finder::Finder;
+use super::document_finder::DocumentFinder;
 use crate::digest::Digest;
-use crate::document::{Content, Document, Index};
+use crate::document::{Document, ImageIndex, ParsedDocument};
 use crate::error::Result;
 
-impl Finder<'_> {
+impl DocumentFinder<'_> {
     /// The nested indexes through which an index lists these manifests, inner ones first; none where it lists all of them
     /// itself. Costs a request for each nested index that has to be looked into.
     pub(super) async fn listing(
         &self,
-        index: &Index,
+        index: &ImageIndex,
         chosen: &HashSet<&Digest>,
     ) -> Result<Vec<Document>> {
         let listed: HashSet<&Digest> = index.manifests.iter().map(|entry| &entry.digest).collect();
@@ -28,7 +28,7 @@ impl Finder<'_> {
     /// Adds the indexes below this one that lead to a chosen manifest; says whether there was one.
     fn look_below<'a>(
         &'a self,
-        index: &'a Index,
+        index: &'a ImageIndex,
         chosen: &'a HashSet<&Digest>,
         depth: usize,
         seen: &'a mut HashSet<Digest>,
@@ -42,14 +42,14 @@ impl Finder<'_> {
                     continue;
                 }
                 let document = self.document(entry).await?;
-                let Content::Index(nested) = document.content() else { continue };
+                let ParsedDocument::Index(nested) = document.content() else { continue };
                 let below = self.look_below(nested, chosen, depth + 1, seen, found).await?;
                 let lists = nested.manifests.iter().any(|entry| chosen.contains(&entry.digest));
                 if below || lists {
                     leads = true;
                     found.push(document);
                 } else {
-                    self.in_vain()?;
+                    self.without_match()?;
                 }
             }
             Ok(leads)

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::attached::Along;
+use super::artifacts::ArtifactOptions;
 use super::feeds::Feeder;
-use super::progress::{Progress, Silent};
-use super::reader::Care;
+use super::progress::{NoProgress, Progress};
+use super::reader::TransferContext;
 use super::throttle::Throttle;
 use crate::registry::Timeouts;
 use crate::retry::RetryPolicy;
 
 /// How to run.
-pub struct Options {
+pub struct TransferOptions {
     /// Blobs on their way at once.
     pub jobs: usize,
     /// Blobs in the order in which images list them, for whoever uses them on the way; else the largest first.
@@ -26,7 +26,7 @@ pub struct Options {
     /// Fetch foreign layers too.
     pub foreign_layers: bool,
     /// What goes along with the images.
-    pub along: Along,
+    pub along: ArtifactOptions,
     /// The whole run stays under this rate.
     pub throttle: Option<Throttle>,
     /// Takes what happens.
@@ -37,7 +37,7 @@ pub struct Options {
     pub cancel: CancellationToken,
 }
 
-impl Default for Options {
+impl Default for TransferOptions {
     fn default() -> Self {
         Self {
             jobs: 6,
@@ -45,19 +45,19 @@ impl Default for Options {
             retry: RetryPolicy::default(),
             idle: Timeouts::default().idle,
             foreign_layers: false,
-            along: Along::default(),
+            along: ArtifactOptions::default(),
             throttle: None,
-            progress: Arc::new(Silent),
+            progress: Arc::new(NoProgress),
             feeder: None,
             cancel: CancellationToken::new(),
         }
     }
 }
 
-impl Options {
+impl TransferOptions {
     /// The part that readers share.
-    pub(super) fn care(self) -> Care {
-        Care {
+    pub(super) fn into_context(self) -> TransferContext {
+        TransferContext {
             policy: self.retry,
             idle: self.idle,
             progress: self.progress,
@@ -66,7 +66,7 @@ impl Options {
     }
 }
 
-impl std::fmt::Debug for Options {
+impl std::fmt::Debug for TransferOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options").field("jobs", &self.jobs).finish_non_exhaustive()
     }

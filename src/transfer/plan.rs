@@ -4,18 +4,18 @@ use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
 
-use super::graph::{Graph, Wanted, resolve_all};
-use super::options::Options;
-use super::report::{Ending, Head};
-use crate::checked::inline;
-use crate::content::{Holding, Target};
+use super::graph::{ImageGraph, ImageRequest, resolve_all};
+use super::options::TransferOptions;
+use super::report::{BlobResult, ImageSummary};
+use crate::content::{BlobPresence, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::verifier::verified_inline_data;
 
 /// How a blob stands before the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum BlobState {
     /// The target has it.
     Shared,
     /// So many bytes of it are on disk, from an earlier run.
@@ -28,7 +28,7 @@ pub enum State {
     Skipped,
 }
 
-impl Serialize for State {
+impl Serialize for BlobState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match self {
             Self::Shared => "shared",
@@ -46,14 +46,14 @@ pub struct PlannedBlob {
     /// What it is.
     pub descriptor: Descriptor,
     /// How it stands.
-    pub state: State,
+    pub state: BlobState,
     /// Positions of the images that need it, the first one first.
     pub images: Vec<usize>,
 }
 
 /// What a run would do for one image, or why it would fail.
 #[derive(Debug)]
-pub struct Planned {
+pub struct PlannedImage {
     /// What would move.
     pub report: PlanReport,
     /// Why nothing can be said.
@@ -61,17 +61,22 @@ pub struct Planned {
 }
 
 /// What [`transfer`](super::transfer) would do, in the order asked; moves nothing.
-pub async fn plan(wanted: &[Wanted], target: &dyn Target, options: &Options) -> Vec<Planned> {
+pub async fn plan(
+    wanted: &[ImageRequest],
+    target: &dyn Target,
+    options: &TransferOptions,
+) -> Vec<PlannedImage> {
     let mut graphs = resolve_all(wanted, target, options.along, &options.retry).await;
     for (graph, wanted) in graphs.iter_mut().zip(wanted) {
         if let Ok(graph) = graph {
             graph.learn_platforms(&*wanted.source, target).await;
         }
     }
-    let resolved: Vec<Option<&Graph>> = graphs.iter().map(|graph| graph.as_ref().ok()).collect();
+    let resolved: Vec<Option<&ImageGraph>> =
+        graphs.iter().map(|graph| graph.as_ref().ok()).collect();
     let plan = async {
-        let mut plan = Plan::of(&resolved, target, options.foreign_layers).await?;
-        plan.ask(target).await?;
+        let mut plan = Plan::new(&resolved, target, options.foreign_layers).await?;
+        plan.probe_blobs(target).await?;
         plan.check_sources(wanted, target).await?;
         Ok::<_, Error>(plan)
     };
@@ -79,15 +84,16 @@ pub async fn plan(wanted: &[Wanted], target: &dyn Target, options: &Options) -> 
     let images = graphs.into_iter().zip(wanted).enumerate();
     images
         .map(|(at, (graph, wanted))| {
-            let head = Head::of(wanted, target, graph.as_ref().ok());
+            let head = ImageSummary::of(wanted, target, graph.as_ref().ok());
             match (&plan, graph) {
-                (Ok(plan), Ok(_)) => Planned { report: plan.report(at, head), error: None },
+                (Ok(plan), Ok(_)) => PlannedImage { report: plan.report(at, head), error: None },
                 (_, Err(error)) => {
-                    Planned { report: PlanReport::unknown(head), error: Some(error) }
+                    PlannedImage { report: PlanReport::unknown(head), error: Some(error) }
                 }
-                (Err(error), _) => {
-                    Planned { report: PlanReport::unknown(head), error: Some(error.again()) }
-                }
+                (Err(error), _) => PlannedImage {
+                    report: PlanReport::unknown(head),
+                    error: Some(error.clone_for()),
+                },
             }
         })
         .collect()
@@ -102,8 +108,8 @@ pub struct Plan {
 
 impl Plan {
     /// Looks at what the target holds; moves and locks nothing. `None` stands for an image that could not be resolved.
-    pub async fn of(
-        graphs: &[Option<&Graph>],
+    pub async fn new(
+        graphs: &[Option<&ImageGraph>],
         target: &dyn Target,
         foreign_layers: bool,
     ) -> Result<Self> {
@@ -117,7 +123,7 @@ impl Plan {
                     Some(blob) => blob.images.push(image),
                     None => blobs.push(PlannedBlob {
                         descriptor: descriptor.clone(),
-                        state: State::Missing,
+                        state: BlobState::Missing,
                         images: vec![image],
                     }),
                 }
@@ -125,44 +131,50 @@ impl Plan {
         }
         for blob in &mut blobs {
             blob.state = match target.holds(&blob.descriptor).await? {
-                Holding::Whole => State::Shared,
-                _ if blob.descriptor.is_foreign() && !foreign_layers => State::Skipped,
-                Holding::Partial(bytes) if bytes <= blob.descriptor.size => State::Partial(bytes),
-                Holding::Mountable => State::Mountable,
-                _ => State::Missing,
+                BlobPresence::Complete => BlobState::Shared,
+                _ if blob.descriptor.is_foreign() && !foreign_layers => BlobState::Skipped,
+                BlobPresence::Partial(bytes) if bytes <= blob.descriptor.size => {
+                    BlobState::Partial(bytes)
+                }
+                BlobPresence::Mountable => BlobState::Mountable,
+                _ => BlobState::Missing,
             };
         }
         Ok(Self { blobs })
     }
 
     /// Asks about what only asking can tell.
-    pub(super) async fn ask(&mut self, target: &dyn Target) -> Result<()> {
-        for blob in self.blobs.iter_mut().filter(|blob| blob.state == State::Missing) {
+    pub(super) async fn probe_blobs(&mut self, target: &dyn Target) -> Result<()> {
+        for blob in self.blobs.iter_mut().filter(|blob| blob.state == BlobState::Missing) {
             if target.has(&blob.descriptor).await? {
-                blob.state = State::Shared;
+                blob.state = BlobState::Shared;
             }
         }
         Ok(())
     }
 
     /// Refuses to begin where a blob is known to be at neither end: an archive may be made for somebody who has more.
-    pub(super) async fn check_sources(&self, wanted: &[Wanted], target: &dyn Target) -> Result<()> {
+    pub(super) async fn check_sources(
+        &self,
+        wanted: &[ImageRequest],
+        target: &dyn Target,
+    ) -> Result<()> {
         let mut lacking: Vec<&str> = Vec::new();
         let mut place = String::new();
         let to_come =
-            |blob: &&PlannedBlob| matches!(blob.state, State::Missing | State::Partial(_));
+            |blob: &&PlannedBlob| matches!(blob.state, BlobState::Missing | BlobState::Partial(_));
         for blob in self.blobs.iter().filter(to_come) {
             let descriptor = &blob.descriptor;
             let mut sources =
                 blob.images.iter().filter_map(|&image| Some(&wanted.get(image)?.source));
             if descriptor.size > 0
-                && inline(descriptor).is_none()
+                && verified_inline_data(descriptor).is_none()
                 && sources.all(|source| source.lacks(&descriptor.digest))
                 && !target.has(descriptor).await?
             {
                 lacking.push(descriptor.digest.as_str());
                 let first = blob.images.first().and_then(|&image| wanted.get(image));
-                place = first.map(|wanted| wanted.source.place()).unwrap_or_default();
+                place = first.map(|wanted| wanted.source.location()).unwrap_or_default();
             }
         }
         if lacking.is_empty() {
@@ -171,31 +183,31 @@ impl Plan {
         let why = format!("neither there nor at {}: {}", target.place(), lacking.join(", "));
         Err(Error::new(ErrorKind::NotFound, "blobs")
             .at(place)
-            .because(why)
-            .about(Matter::NotCarried))
+            .with_reason(why)
+            .with_detail(ErrorDetail::BlobOmitted))
     }
 
     /// Every digest that the run may commit, documents included.
-    pub(super) fn digests<'a>(&self, graphs: impl Iterator<Item = &'a Graph>) -> Vec<Digest> {
+    pub(super) fn digests<'a>(&self, graphs: impl Iterator<Item = &'a ImageGraph>) -> Vec<Digest> {
         let documents = graphs
             .flat_map(|graph| graph.all_documents().chain(&graph.label.index))
             .map(|document| document.digest().clone());
         let blobs = self
             .blobs
             .iter()
-            .filter(|blob| blob.missing().is_some())
+            .filter(|blob| blob.remaining().is_some())
             .map(|blob| blob.descriptor.digest.clone());
         documents.chain(blobs).collect()
     }
 
     /// Positions of the blobs that must be worked on, largest remaining first: the longest one must not start last. Or in
     /// the order in which they are listed, where the target asks for that.
-    pub(super) fn work(&self, as_listed: bool) -> Vec<usize> {
+    pub(super) fn queue(&self, as_listed: bool) -> Vec<usize> {
         let mut work: Vec<(u64, usize)> = self
             .blobs
             .iter()
             .enumerate()
-            .filter_map(|(at, blob)| Some((blob.missing()?, at)))
+            .filter_map(|(at, blob)| Some((blob.remaining()?, at)))
             .collect();
         if !as_listed {
             work.sort_by_key(|&(missing, at)| (std::cmp::Reverse(missing), at));
@@ -204,14 +216,17 @@ impl Plan {
     }
 
     /// The plan for the image at this position, as `--plan` shows it.
-    fn report(&self, image: usize, head: Head) -> PlanReport {
+    fn report(&self, image: usize, head: ImageSummary) -> PlanReport {
         let mut report = PlanReport::unknown(head);
         for blob in self.blobs.iter().filter(|blob| blob.images.contains(&image)) {
             let first = blob.images.first() == Some(&image);
-            let state =
-                if first || blob.state == State::Skipped { blob.state } else { State::Shared };
+            let state = if first || blob.state == BlobState::Skipped {
+                blob.state
+            } else {
+                BlobState::Shared
+            };
             report.bytes.add(&blob.descriptor, state);
-            report.blobs.push(PlanRow {
+            report.blobs.push(PlannedBlobReport {
                 digest: blob.descriptor.digest.clone(),
                 media_type: blob.descriptor.media_type.to_string(),
                 size: blob.descriptor.size,
@@ -224,29 +239,31 @@ impl Plan {
 
 impl PlannedBlob {
     /// How it ends where nothing is done about it.
-    pub(super) fn ending_without_work(&self) -> Ending {
+    pub(super) fn result_without_transfer(&self) -> BlobResult {
         match self.state {
-            State::Shared => Ending::Shared,
-            State::Skipped => Ending::Skipped,
-            State::Partial(_) | State::Mountable | State::Missing => Ending::Missing,
+            BlobState::Shared => BlobResult::Shared,
+            BlobState::Skipped => BlobResult::Skipped,
+            BlobState::Partial(_) | BlobState::Mountable | BlobState::Missing => {
+                BlobResult::Missing
+            }
         }
     }
 
     /// Bytes that the target has of it.
-    pub(super) fn on_disk(&self) -> u64 {
+    pub(super) fn partial_bytes(&self) -> u64 {
         match self.state {
-            State::Shared => self.descriptor.size,
-            State::Partial(bytes) => bytes,
-            State::Mountable | State::Missing | State::Skipped => 0,
+            BlobState::Shared => self.descriptor.size,
+            BlobState::Partial(bytes) => bytes,
+            BlobState::Mountable | BlobState::Missing | BlobState::Skipped => 0,
         }
     }
 
     /// Bytes that must travel; `None` where there is nothing to do.
-    pub(super) fn missing(&self) -> Option<u64> {
+    pub(super) fn remaining(&self) -> Option<u64> {
         match self.state {
-            State::Shared | State::Skipped => None,
-            State::Partial(bytes) => Some(self.descriptor.size.saturating_sub(bytes)),
-            State::Mountable | State::Missing => Some(self.descriptor.size),
+            BlobState::Shared | BlobState::Skipped => None,
+            BlobState::Partial(bytes) => Some(self.descriptor.size.saturating_sub(bytes)),
+            BlobState::Mountable | BlobState::Missing => Some(self.descriptor.size),
         }
     }
 }
@@ -256,16 +273,16 @@ impl PlannedBlob {
 pub struct PlanReport {
     /// Names and digests.
     #[serde(flatten)]
-    pub head: Head,
+    pub head: ImageSummary,
     /// Totals.
     pub bytes: PlanBytes,
     /// Blob by blob.
-    pub blobs: Vec<PlanRow>,
+    pub blobs: Vec<PlannedBlobReport>,
 }
 
 impl PlanReport {
     /// Of an image whose blobs are not known.
-    fn unknown(head: Head) -> Self {
+    fn unknown(head: ImageSummary) -> Self {
         Self { head, bytes: PlanBytes::default(), blobs: Vec::new() }
     }
 }
@@ -286,17 +303,17 @@ pub struct PlanBytes {
 }
 
 impl PlanBytes {
-    fn add(&mut self, descriptor: &Descriptor, state: State) {
+    fn add(&mut self, descriptor: &Descriptor, state: BlobState) {
         let size = descriptor.size;
         match state {
-            State::Skipped => return,
-            State::Shared => self.shared += size,
-            State::Partial(bytes) => {
+            BlobState::Skipped => return,
+            BlobState::Shared => self.shared += size,
+            BlobState::Partial(bytes) => {
                 self.partial += bytes;
                 self.missing += size.saturating_sub(bytes);
             }
-            State::Mountable => self.mountable += size,
-            State::Missing => self.missing += size,
+            BlobState::Mountable => self.mountable += size,
+            BlobState::Missing => self.missing += size,
         }
         self.total += size;
     }
@@ -304,7 +321,7 @@ impl PlanBytes {
 
 /// One blob of a plan.
 #[derive(Clone, Debug, Serialize)]
-pub struct PlanRow {
+pub struct PlannedBlobReport {
     /// Identity.
     pub digest: Digest,
     /// As its manifest says.
@@ -312,5 +329,5 @@ pub struct PlanRow {
     /// In bytes.
     pub size: u64,
     /// How it stands.
-    pub state: State,
+    pub state: BlobState,
 }

@@ -35,7 +35,7 @@ pub enum Event<'a> {
         position: u64,
     },
     /// The blob now stands at `position`.
-    Advanced {
+    BlobAdvanced {
         /// Which one.
         digest: &'a Digest,
         /// Bytes there, kept ones included.
@@ -55,7 +55,7 @@ pub enum Event<'a> {
         /// Which one.
         digest: &'a Digest,
         /// How it came to be there.
-        way: Way<'a>,
+        completion: Completion<'a>,
     },
     /// The image is complete and named at the target.
     Committed {
@@ -63,14 +63,14 @@ pub enum Event<'a> {
         reference: &'a str,
     },
     /// Nothing more will happen in this run.
-    Ended,
+    RunFinished,
 }
 
 /// How a blob came to be at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way<'a> {
+pub enum Completion<'a> {
     /// Its bytes travelled.
-    Moved,
+    Transferred,
     /// The target turned out to have it.
     Shared,
     /// This other repository of the target's registry lent it.
@@ -85,8 +85,8 @@ pub trait Progress: Send + Sync {
 
 /// Takes events and does nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoProgress;
 
-impl Progress for Silent {
+impl Progress for NoProgress {
     fn on_event(&self, _: &Event<'_>) {}
 }

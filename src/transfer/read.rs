@@ -2,19 +2,19 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::options::Options;
-use super::reader::Reader;
-use super::tally::Tally;
-use crate::checked::{Checked, inline};
+use super::options::TransferOptions;
+use super::reader::ResumingReader;
+use super::tally::BlobCounters;
 use crate::content::Source;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
+use crate::verifier::{Verifier, verified_inline_data};
 
 /// Reads a blob of at most `limit` bytes into memory, healed and verified: configs, and what people look at.
 ///
 /// # Errors
-/// [`ErrorKind::Document`] where the descriptor says that it is larger, [`ErrorKind::Mismatch`] for other bytes.
+/// [`ErrorKind::InvalidDocument`] where the descriptor says that it is larger, [`ErrorKind::Mismatch`] for other bytes.
 pub async fn read_small(
     source: &dyn Source,
     descriptor: &Descriptor,
@@ -23,11 +23,10 @@ pub async fn read_small(
 ) -> Result<Bytes> {
     if descriptor.size > limit {
         let why = format!("{} bytes, more than the limit of {limit}", descriptor.size);
-        return Err(
-            Error::new(ErrorKind::Document, format!("blob {}", descriptor.digest)).because(why)
-        );
+        return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {}", descriptor.digest))
+            .with_reason(why));
     }
-    if let Some((bytes, _)) = inline(descriptor) {
+    if let Some((bytes, _)) = verified_inline_data(descriptor) {
         return Ok(bytes);
     }
     let mut bytes = BytesMut::new();
@@ -35,7 +34,13 @@ pub async fn read_small(
         bytes.extend_from_slice(piece);
         Ok(())
     };
-    read_blob(source, descriptor, Options { retry, ..Options::default() }, &mut keep).await?;
+    read_blob(
+        source,
+        descriptor,
+        TransferOptions { retry, ..TransferOptions::default() },
+        &mut keep,
+    )
+    .await?;
     Ok(bytes.freeze())
 }
 
@@ -46,16 +51,16 @@ pub async fn read_small(
 pub async fn read_blob(
     source: &dyn Source,
     descriptor: &Descriptor,
-    options: Options,
+    options: TransferOptions,
     sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
 ) -> Result<()> {
-    let care = options.care();
-    let tally = Tally::default();
-    let mut checked = Checked::new(descriptor)?;
-    let mut reader = Reader::new(source, descriptor, 0, &care, &tally);
+    let care = options.into_context();
+    let tally = BlobCounters::default();
+    let mut checked = Verifier::new(descriptor)?;
+    let mut reader = ResumingReader::new(source, descriptor, 0, &care, &tally);
     while let Some(piece) = reader.next().await? {
         checked.update(&piece)?;
         sink(&piece)?;
     }
-    checked.finish().map(drop).map_err(|error| error.at(source.place()))
+    checked.finish().map(drop).map_err(|error| error.at(source.location()))
 }

@@ -6,38 +6,43 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::progress::{Event, Progress, Silent};
-use super::tally::Tally;
+use super::progress::{Event, NoProgress, Progress};
+use super::tally::BlobCounters;
 use super::throttle::Throttle;
 use crate::content::{ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pace::{Pace, TOO_SLOW};
+use crate::min_rate::{MinimumRate, TOO_SLOW};
 use crate::retry::{Failures, RetryPolicy, announce};
 use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
 
 /// What every reader of a run shares.
-pub(super) struct Care {
+pub(super) struct TransferContext {
     pub(super) policy: RetryPolicy,
     pub(super) idle: Duration,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) throttle: Option<Throttle>,
 }
 
-impl Care {
+impl TransferContext {
     /// For reading again what was told already.
     pub(super) fn without_progress(&self) -> Self {
-        Self { policy: self.policy, idle: self.idle, progress: Arc::new(Silent), throttle: None }
+        Self {
+            policy: self.policy,
+            idle: self.idle,
+            progress: Arc::new(NoProgress),
+            throttle: None,
+        }
     }
 }
 
 /// A blob's bytes from some position to the end.
-pub(super) struct Reader<'a> {
+pub(super) struct ResumingReader<'a> {
     source: &'a dyn Source,
     descriptor: &'a Descriptor,
-    care: &'a Care,
-    tally: &'a Tally,
+    care: &'a TransferContext,
+    tally: &'a BlobCounters,
     position: u64,
     body: Option<ByteStream<'static>>,
     /// Bytes of the current body that were delivered already and are skipped.
@@ -46,7 +51,7 @@ pub(super) struct Reader<'a> {
     openings: u32,
     gave_up: bool,
     /// Of all openings together: a server that gives a byte to each would never be found slow.
-    pace: Pace,
+    pace: MinimumRate,
     /// Windows in a row that were too slow: failures that new bytes do not make good.
     slow: u32,
     lagging: bool,
@@ -54,13 +59,13 @@ pub(super) struct Reader<'a> {
     unpaid: u64,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ResumingReader<'a> {
     pub(super) fn new(
         source: &'a dyn Source,
         descriptor: &'a Descriptor,
         from: u64,
-        care: &'a Care,
-        tally: &'a Tally,
+        care: &'a TransferContext,
+        tally: &'a BlobCounters,
     ) -> Self {
         Self {
             source,
@@ -73,7 +78,7 @@ impl<'a> Reader<'a> {
             failures: Failures::default(),
             openings: 0,
             gave_up: false,
-            pace: Pace::default(),
+            pace: MinimumRate::default(),
             slow: 0,
             lagging: false,
             unpaid: 0,
@@ -81,29 +86,29 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the bytes came from more than one answer, so that a wrong digest may be the seam's fault.
-    pub(super) fn was_reopened(&self) -> bool {
+    pub(super) fn was_resumed(&self) -> bool {
         self.openings > 1
     }
 
     /// Whether the source failed for good: then nothing is known against the bytes that came.
-    pub(super) fn gave_up(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         self.gave_up
     }
 
     /// The next bytes, never none of them; `None` at the blob's end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(throttle) = &self.care.throttle {
-            throttle.pass(std::mem::take(&mut self.unpaid)).await;
+            throttle.acquire(std::mem::take(&mut self.unpaid)).await;
         }
         if std::mem::take(&mut self.lagging) && self.position < self.descriptor.size {
             self.failures = Failures::counted(self.slow - 1);
-            self.heal(self.broken(TOO_SLOW)).await?;
+            self.reconnect(self.connection_error(TOO_SLOW)).await?;
         }
         loop {
             let asked = Instant::now();
             let next = self.try_next().await;
             let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
-            if let Some(enough) = self.pace.judge(bytes as u64, asked.elapsed()) {
+            if let Some(enough) = self.pace.record(bytes as u64, asked.elapsed()) {
                 self.slow = if enough { 0 } else { self.slow + 1 };
                 // A disk on this machine is not quicker where it is asked once more.
                 self.lagging = !enough && !self.source.kind().is_local();
@@ -114,8 +119,8 @@ impl<'a> Reader<'a> {
                     self.failures = Failures::default();
                     self.unpaid = piece.len() as u64;
                     self.position += piece.len() as u64;
-                    self.tally.arrive(piece.len() as u64);
-                    let event = Event::Advanced {
+                    self.tally.add_transferred(piece.len() as u64);
+                    let event = Event::BlobAdvanced {
                         digest: &self.descriptor.digest,
                         position: self.position,
                     };
@@ -124,7 +129,7 @@ impl<'a> Reader<'a> {
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
-                    let healed = self.heal(error).await;
+                    let healed = self.reconnect(error).await;
                     self.gave_up = healed.is_err();
                     healed?;
                 }
@@ -146,13 +151,14 @@ impl<'a> Reader<'a> {
         let Some(body) = &mut self.body else { return Ok(None) };
         let piece = match tokio::time::timeout(self.care.idle, body.next()).await {
             Err(_) => {
-                return Err(
-                    self.broken(&format!("nothing came for {} s", self.care.idle.as_secs_f32()))
-                );
+                return Err(self.connection_error(&format!(
+                    "nothing came for {} s",
+                    self.care.idle.as_secs_f32()
+                )));
             }
             Ok(Some(piece)) => piece?,
             Ok(None) if self.position >= self.descriptor.size => return Ok(None),
-            Ok(None) => return Err(self.broken("the answer ended early")),
+            Ok(None) => return Err(self.connection_error("the answer ended early")),
         };
         Ok(Some(self.skip_delivered(piece)))
     }
@@ -160,19 +166,19 @@ impl<'a> Reader<'a> {
     fn skip_delivered(&mut self, mut piece: Bytes) -> Bytes {
         let known = self.skip.min(piece.len() as u64);
         self.skip -= known;
-        self.tally.waste(known);
+        self.tally.add_resent(known);
         piece.advance(usize::try_from(known).unwrap_or(usize::MAX));
         piece
     }
 
     /// Waits before the body is opened again, or gives the error back where that is no use.
-    async fn heal(&mut self, error: Error) -> Result<()> {
+    async fn reconnect(&mut self, error: Error) -> Result<()> {
         self.body = None;
         if self.position == self.descriptor.size && error.is_transient() && self.openings > 0 {
             return Ok(());
         }
         let error = self.with_position(error);
-        let (delay, error) = self.care.policy.delay(&mut self.failures, error)?;
+        let (delay, error) = self.care.policy.backoff(&mut self.failures, error)?;
         announce(&self.care.policy, &error);
         let digest = &self.descriptor.digest;
         self.care.progress.on_event(&Event::Retrying { digest, delay, error: &error });
@@ -191,18 +197,19 @@ impl<'a> Reader<'a> {
         if self.position == 0 || self.source.kind().is_local() {
             return error;
         }
-        let why = format!("{}, at byte {} of {}", error.why(), self.position, self.descriptor.size);
-        error.because(why)
+        let why =
+            format!("{}, at byte {} of {}", error.reason(), self.position, self.descriptor.size);
+        error.with_reason(why)
     }
 
-    fn broken(&self, why: &str) -> Error {
+    fn connection_error(&self, why: &str) -> Error {
         let what = format!("blob {}", self.descriptor.digest);
-        let error = |kind| Error::new(kind, &what).at(self.source.place());
+        let error = |kind| Error::new(kind, &what).at(self.source.location());
         if self.source.kind().is_local() {
             let (there, size) = (self.position, self.descriptor.size);
             let why = format!("is damaged: it has {there} bytes, not {size}");
-            return error(ErrorKind::Mismatch).because(why);
+            return error(ErrorKind::Mismatch).with_reason(why);
         }
-        error(ErrorKind::Transport).because(why).transient(None)
+        error(ErrorKind::Transport).with_reason(why).transient(None)
     }
 }

@@ -9,13 +9,13 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::AbortHandle;
 
 use super::feed::stopped;
-use super::options::Options;
-use super::reader::Reader;
-use super::tally::Tally;
-use crate::checked::Checked;
+use super::options::TransferOptions;
+use super::reader::ResumingReader;
+use super::tally::BlobCounters;
 use crate::content::Source;
 use crate::descriptor::Descriptor;
 use crate::error::Result;
+use crate::verifier::Verifier;
 
 /// Pieces of a blob that wait to be read.
 const WAITING: usize = 8;
@@ -27,7 +27,7 @@ enum Piece {
 }
 
 /// Reads a blob as it comes; who reads slowly slows the sender down. Reads wait, so they belong on a thread; the task
-/// that they wait for is stopped with the reader, by [`Options::cancel`], and with the runtime.
+/// that they wait for is stopped with the reader, by [`TransferOptions::cancel`], and with the runtime.
 pub struct ReceivedBlob {
     pieces: Receiver<Result<Piece>>,
     bytes: Bytes,
@@ -46,7 +46,7 @@ impl ReceivedBlob {
     pub fn begin(
         source: Arc<dyn Source>,
         blob: Descriptor,
-        options: Options,
+        options: TransferOptions,
         runtime: &Handle,
     ) -> Self {
         let (sender, pieces) = channel(WAITING);
@@ -70,19 +70,19 @@ impl ReceivedBlob {
 async fn receive(
     source: &dyn Source,
     blob: &Descriptor,
-    options: Options,
+    options: TransferOptions,
     sender: &Sender<Result<Piece>>,
 ) -> Result<()> {
-    let (care, tally) = (options.care(), Tally::default());
-    let mut checked = Checked::new(blob)?;
-    let mut reader = Reader::new(source, blob, 0, &care, &tally);
+    let (care, tally) = (options.into_context(), BlobCounters::default());
+    let mut checked = Verifier::new(blob)?;
+    let mut reader = ResumingReader::new(source, blob, 0, &care, &tally);
     while let Some(piece) = reader.next().await? {
         checked.update(&piece)?;
         if sender.send(Ok(Piece::Bytes(piece))).await.is_err() {
             return Ok(());
         }
     }
-    checked.finish().map(drop).map_err(|error| error.at(source.place()))
+    checked.finish().map(drop).map_err(|error| error.at(source.location()))
 }
 
 impl Read for ReceivedBlob {

@@ -5,15 +5,15 @@ use std::time::Duration;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use super::graph::{Graph, Wanted};
-use super::tally::Tally;
-use crate::content::{Requests, Target};
+use super::graph::{ImageGraph, ImageRequest};
+use super::tally::BlobCounters;
+use crate::content::{RequestCounts, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 
 /// Names and digests of one image.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Head {
+pub struct ImageSummary {
     /// Where it came from.
     pub source: String,
     /// Where it went.
@@ -36,11 +36,15 @@ pub struct Head {
     pub digest_tags: Option<usize>,
 }
 
-impl Head {
+impl ImageSummary {
     /// The names that were asked for, and what is known of the image behind them.
-    pub(super) fn of(wanted: &Wanted, target: &dyn Target, graph: Option<&Graph>) -> Self {
+    pub(super) fn of(
+        wanted: &ImageRequest,
+        target: &dyn Target,
+        graph: Option<&ImageGraph>,
+    ) -> Self {
         let mut head = Self {
-            source: wanted.source.place(),
+            source: wanted.source.location(),
             target: target.place(),
             reference: wanted.reference.clone(),
             ..Self::default()
@@ -55,7 +59,7 @@ impl Head {
         head.referrers = graph.along.referrers.then_some(referrers.len());
         head.digest_tags = graph.along.digest_tags.then_some(tags.len());
         head.digest = Some(graph.root.digest.clone());
-        head.manifest = graph.named().map(|document| document.digest().clone());
+        head.manifest = graph.root_document().map(|document| document.digest().clone());
         head.media_type = Some(graph.root.media_type.to_string());
         head
     }
@@ -66,12 +70,12 @@ impl Head {
 pub struct Report {
     /// Names and digests.
     #[serde(flatten)]
-    pub head: Head,
+    pub head: ImageSummary,
     /// Totals.
-    pub bytes: Amounts,
+    pub bytes: ByteCounts,
     /// HTTP requests that were made for it.
     #[serde(serialize_with = "requests")]
-    pub requests: Requests,
+    pub requests: RequestCounts,
     /// From the start of the run.
     #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
     pub elapsed: Duration,
@@ -79,7 +83,7 @@ pub struct Report {
     pub blobs: Vec<BlobReport>,
 }
 
-fn requests<S: Serializer>(requests: &Requests, serializer: S) -> Result<S::Ok, S::Error> {
+fn requests<S: Serializer>(requests: &RequestCounts, serializer: S) -> Result<S::Ok, S::Error> {
     let mut shape = serializer.serialize_struct("Requests", 6)?;
     shape.serialize_field("total", &requests.total())?;
     shape.serialize_field("manifest", &requests.manifest)?;
@@ -96,7 +100,7 @@ fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::O
 
 /// Bytes over unique blobs. The law of a finished run: total = transferred + resumed + mounted + shared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Amounts {
+pub struct ByteCounts {
     /// Sizes of all blobs, skipped foreign layers left out.
     pub total: u64,
     /// Moved now and kept.
@@ -122,7 +126,7 @@ fn is_zero(value: &u64) -> bool {
 /// How a blob ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum BlobOutcome {
     /// Travelled.
     Transferred,
     /// Continued from an earlier run.
@@ -147,7 +151,7 @@ pub struct BlobReport {
     /// In bytes.
     pub size: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: BlobOutcome,
     /// Bytes moved now and kept.
     pub transferred: u64,
     /// Bytes kept from an earlier run.
@@ -160,7 +164,7 @@ pub struct BlobReport {
 
 /// How the engine left a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum BlobResult {
     /// The target had it before the run, or another process put it there meanwhile.
     Shared,
     /// From the descriptor's `data`.
@@ -168,7 +172,7 @@ pub(super) enum Ending {
     /// Lent by this other repository of the target's registry.
     Mounted(String),
     /// Verified and committed in this run.
-    Moved,
+    Transferred,
     /// Not to be fetched.
     Skipped,
     /// Not there.
@@ -176,22 +180,22 @@ pub(super) enum Ending {
 }
 
 impl BlobReport {
-    pub(super) fn new(descriptor: &Descriptor, ending: &Ending, tally: &Tally) -> Self {
+    pub(super) fn new(descriptor: &Descriptor, ending: &BlobResult, tally: &BlobCounters) -> Self {
         let (transferred, resumed, resent) = tally.read();
         let outcome = match ending {
-            Ending::Shared | Ending::Inline => Outcome::Shared,
-            Ending::Mounted(_) => Outcome::Mounted,
-            Ending::Moved if resumed > 0 => Outcome::Resumed,
-            Ending::Moved => Outcome::Transferred,
-            Ending::Skipped => Outcome::Skipped,
-            Ending::Missing => Outcome::Missing,
+            BlobResult::Shared | BlobResult::Inline => BlobOutcome::Shared,
+            BlobResult::Mounted(_) => BlobOutcome::Mounted,
+            BlobResult::Transferred if resumed > 0 => BlobOutcome::Resumed,
+            BlobResult::Transferred => BlobOutcome::Transferred,
+            BlobResult::Skipped => BlobOutcome::Skipped,
+            BlobResult::Missing => BlobOutcome::Missing,
         };
         // A blob that another process finished while this one had begun it: what moved here was for nothing.
-        let counts = !matches!(outcome, Outcome::Shared | Outcome::Mounted);
+        let counts = !matches!(outcome, BlobOutcome::Shared | BlobOutcome::Mounted);
         let wasted = if counts { 0 } else { transferred };
         let from = match ending {
-            Ending::Inline => Some("inline".to_owned()),
-            Ending::Mounted(from) => Some(from.clone()),
+            BlobResult::Inline => Some("inline".to_owned()),
+            BlobResult::Mounted(from) => Some(from.clone()),
             _ => None,
         };
         Self {
@@ -207,30 +211,30 @@ impl BlobReport {
     }
 
     /// The same blob for a later image of the run, which found it there.
-    pub(super) fn for_later_image(descriptor: &Descriptor, ending: &Ending) -> Self {
+    pub(super) fn as_shared(descriptor: &Descriptor, ending: &BlobResult) -> Self {
         let ending = match ending {
-            Ending::Missing | Ending::Skipped => ending,
-            _ => &Ending::Shared,
+            BlobResult::Missing | BlobResult::Skipped => ending,
+            _ => &BlobResult::Shared,
         };
-        Self::new(descriptor, ending, &Tally::default())
+        Self::new(descriptor, ending, &BlobCounters::default())
     }
 }
 
-impl Amounts {
+impl ByteCounts {
     pub(super) fn of(blobs: &[BlobReport]) -> Self {
         let mut sum = Self::default();
         for blob in blobs {
             sum.resent += blob.resent;
-            if blob.outcome == Outcome::Skipped {
+            if blob.outcome == BlobOutcome::Skipped {
                 continue;
             }
             sum.total += blob.size;
             sum.transferred += blob.transferred;
             sum.resumed += blob.resumed;
             match blob.outcome {
-                Outcome::Shared => sum.shared += blob.size,
-                Outcome::Mounted => sum.mounted += blob.size,
-                Outcome::Missing => {
+                BlobOutcome::Shared => sum.shared += blob.size,
+                BlobOutcome::Mounted => sum.mounted += blob.size,
+                BlobOutcome::Missing => {
                     sum.missing += blob.size.saturating_sub(blob.transferred + blob.resumed);
                 }
                 _ => {}
@@ -252,17 +256,17 @@ mod tests {
         fn the_law_holds_whatever_happened(blobs in proptest::collection::vec((0_u64..1 << 40, 0_u64..=100, 0_u64..1000, 0..5_u8), 0..20)) {
             let reports: Vec<BlobReport> = blobs.iter().map(|&(size, kept_percent, wasted, how)| {
                 let descriptor = Descriptor::new(MediaType::from("x/y"), Digest::sha256(&size.to_le_bytes()), size);
-                let tally = Tally::default();
+                let tally = BlobCounters::default();
                 let kept = size / 100 * kept_percent;
-                tally.keep(kept);
-                tally.waste(wasted);
-                let ending = [Ending::Moved, Ending::Shared, Ending::Inline, Ending::Missing, Ending::Mounted("a".into())][usize::from(how)].clone();
-                if ending == Ending::Moved {
-                    tally.arrive(size - kept);
+                tally.set_resumed(kept);
+                tally.add_resent(wasted);
+                let ending = [BlobResult::Transferred, BlobResult::Shared, BlobResult::Inline, BlobResult::Missing, BlobResult::Mounted("a".into())][usize::from(how)].clone();
+                if ending == BlobResult::Transferred {
+                    tally.add_transferred(size - kept);
                 }
                 BlobReport::new(&descriptor, &ending, &tally)
             }).collect();
-            let sum = Amounts::of(&reports);
+            let sum = ByteCounts::of(&reports);
             prop_assert_eq!(sum.total, sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.missing);
         }
     }

@@ -1,11 +1,11 @@
 //! The feeds of a run that nobody may be listening to.
 
+use super::document_finder::ResolvedImage;
 use super::feed::Feed;
 use super::feeds::Feeder;
-use super::finder::Picked;
-use super::graph::Graph;
+use super::graph::ImageGraph;
 use super::plan::PlannedBlob;
-use super::report::Ending;
+use super::report::BlobResult;
 use crate::error::Error;
 
 /// The feed of each blob while no job has it.
@@ -21,19 +21,22 @@ impl RunFeeds {
     }
 
     /// The documents of the run's only image are known.
-    pub(super) fn resolved(&self, graph: &Graph) {
+    pub(super) fn resolved(&self, graph: &ImageGraph) {
         if let Some((feeder, chosen)) = self.feeder.as_ref().zip(graph.documents.last()) {
             let root = graph.label.index.as_ref().unwrap_or(chosen);
-            feeder.resolved(Picked { root: root.clone(), chosen: chosen.clone() });
+            feeder.resolved(ResolvedImage { root: root.clone(), manifest: chosen.clone() });
         }
     }
 
     /// The plan stands: what is there needs no job.
-    pub(super) fn open<'a>(&mut self, blobs: impl Iterator<Item = (&'a PlannedBlob, &'a Ending)>) {
+    pub(super) fn open<'a>(
+        &mut self,
+        blobs: impl Iterator<Item = (&'a PlannedBlob, &'a BlobResult)>,
+    ) {
         let Some(feeder) = &self.feeder else { return };
         for (blob, ending) in blobs {
             let feed = feeder.feed(&blob.descriptor);
-            if *ending == Ending::Missing {
+            if *ending == BlobResult::Missing {
                 self.blobs.push(feed);
             } else {
                 feed.end(Ok(()));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of one blob in this run.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct BlobCounters {
     /// Arrived now and part of what is on disk.
     transferred: AtomicU64,
     /// Kept from an earlier run.
@@ -13,26 +13,26 @@ pub(super) struct Tally {
     resent: AtomicU64,
 }
 
-impl Tally {
+impl BlobCounters {
     /// So many bytes are there before an attempt; those that arrived in this run were not kept from an earlier one.
-    pub(super) fn keep(&self, bytes: u64) {
+    pub(super) fn set_resumed(&self, bytes: u64) {
         let earlier = bytes.saturating_sub(self.transferred.load(Ordering::Relaxed));
         self.resumed.store(earlier, Ordering::Relaxed);
     }
 
-    pub(super) fn arrive(&self, bytes: u64) {
+    pub(super) fn add_transferred(&self, bytes: u64) {
         self.transferred.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn waste(&self, bytes: u64) {
+    pub(super) fn add_resent(&self, bytes: u64) {
         self.resent.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Everything so far was for nothing: the blob starts over.
-    pub(super) fn start_over(&self) {
+    pub(super) fn reset(&self) {
         self.resumed.store(0, Ordering::Relaxed);
         let lost = self.transferred.swap(0, Ordering::Relaxed);
-        self.waste(lost);
+        self.add_resent(lost);
     }
 
     /// Transferred, resumed, resent.

@@ -21,7 +21,7 @@ impl Throttle {
     }
 
     /// Waits until these bytes, which have arrived, fit the rate.
-    pub(super) async fn pass(&self, bytes: u64) {
+    pub(super) async fn acquire(&self, bytes: u64) {
         let now = Instant::now();
         let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
         let wanted = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
@@ -46,7 +46,7 @@ mod tests {
         let start = Instant::now();
         let stream = || async {
             for _ in 0..10 {
-                throttle.pass(500).await;
+                throttle.acquire(500).await;
             }
         };
         tokio::join!(stream(), stream());

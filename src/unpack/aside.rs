@@ -6,16 +6,16 @@ use rustix::fd::AsFd as _;
 use rustix::fs::{AtFlags, linkat};
 
 use super::changeset::Changeset;
-use super::directories::Directory;
-use super::stage::Stage;
+use super::directories::OpenDir;
+use super::read_ahead_dir::ReadAheadDir;
 use super::unpacker::Unpacker;
-use crate::layer::{Entry, Kind, Leftover, Leftovers, is_leftover};
+use crate::layer::{EntryKind, LayerEntry, Leftover, Leftovers, is_leftover};
 
 /// Where they are.
 #[derive(Debug)]
 pub(super) struct Aside {
-    stage: Stage,
-    directory: Directory,
+    stage: ReadAheadDir,
+    directory: OpenDir,
     files: Leftovers<File>,
 }
 
@@ -27,7 +27,7 @@ struct File {
 }
 
 impl Aside {
-    pub(super) fn stage(&self) -> &Stage {
+    pub(super) fn stage(&self) -> &ReadAheadDir {
         &self.stage
     }
 }
@@ -36,7 +36,7 @@ impl Unpacker {
     /// Keeps a leftover until the layer ends.
     pub(super) fn put_aside(
         &mut self,
-        entry: &Entry,
+        entry: &LayerEntry,
         layer: &mut impl Changeset,
     ) -> io::Result<()> {
         let mut aside = match self.aside.take() {
@@ -47,12 +47,12 @@ impl Unpacker {
         let name = number.to_string();
         let mut file = File { number, uncounted: None };
         match entry.kind {
-            Kind::File => {
+            EntryKind::File => {
                 layer.make_file(self, &aside.directory, name.as_bytes(), entry)?;
                 file.uncounted = Some(entry.size);
                 aside.files.keep(&entry.path, file);
             }
-            Kind::Symlink => {
+            EntryKind::Symlink => {
                 self.symlink(&aside.directory, name.as_bytes(), entry)?;
                 aside.files.keep(&entry.path, file);
             }
@@ -65,16 +65,16 @@ impl Unpacker {
     fn begin_aside(&mut self) -> io::Result<Aside> {
         // It remembers when the root was changed last.
         self.parent(b"")?;
-        let stage = Stage::begin(&self.root)?;
+        let stage = ReadAheadDir::begin(&self.root)?;
         let handle = stage.root()?.as_fd().try_clone_to_owned()?;
-        let directory = Directory { path: stage.name().to_vec(), handle, group: None };
+        let directory = OpenDir { path: stage.name().to_vec(), handle, group: None };
         Ok(Aside { stage, directory, files: Leftovers::default() })
     }
 
     /// Links to a leftover, or tells what path stands for it; nothing where it is not there.
     pub(super) fn link_to_leftover(
         &mut self,
-        parent: &Directory,
+        parent: &OpenDir,
         name: &[u8],
         link: &[u8],
     ) -> io::Result<Option<Leftover<()>>> {
@@ -87,7 +87,7 @@ impl Unpacker {
                 }
                 let (from, number) = (&aside.directory.handle, file.number.to_string());
                 let make = || linkat(from, &number, &parent.handle, name, AtFlags::empty());
-                self.replacing(parent, name, make)?;
+                self.replace_existing(parent, name, make)?;
                 Some(Leftover::Own(()))
             }
             Some(Leftover::NameOf(path)) if !is_leftover(path) => {

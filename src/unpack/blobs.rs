@@ -5,14 +5,14 @@ use std::io::{self, Read};
 use std::num::NonZero;
 
 use super::failed;
-use super::inflate::{Begun, Inflated, Watch, connect};
+use super::inflate::{InflatedReader, LayerStart, Watch, connect};
 use super::stop::Stop;
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::Manifest;
+use crate::document::ImageManifest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{DiffId, Entries, Inflation, Limits, Unread};
+use crate::layer::{BombGuard, DiffIdReader, Entries, EntryLimits, Unread};
 
 /// Inflated pieces of a layer that may wait to be read: enough to go on while many small files are made, and through
 /// to the next layer.
@@ -47,15 +47,15 @@ impl<'a> LayerBlob<'a> {
     /// The layers of an image, base first, with what opens each; `image` is for errors.
     ///
     /// # Errors
-    /// [`ErrorKind::Document`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`] for an
+    /// [`ErrorKind::InvalidDocument`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`] for an
     /// encrypted one, and of an image for Windows.
-    pub fn of_image(
+    pub fn from_image(
         image: &str,
-        manifest: &Manifest,
+        manifest: &ImageManifest,
         config: &ImageConfig,
         open: impl Fn(&Descriptor) -> OpenBlob<'a>,
     ) -> Result<Vec<Self>> {
-        let refuse = |kind, why: String| Err(Error::new(kind, image).because(why));
+        let refuse = |kind, why: String| Err(Error::new(kind, image).with_reason(why));
         if config.os == "windows" {
             return refuse(ErrorKind::Unsupported, "is an image for Windows".to_owned());
         }
@@ -63,7 +63,7 @@ impl<'a> LayerBlob<'a> {
         let (layers, diff_ids) = (&manifest.layers, &config.rootfs.diff_ids);
         if layers.len() != diff_ids.len() {
             let why = format!("has {} layers and {} diff_ids", layers.len(), diff_ids.len());
-            return refuse(ErrorKind::Document, why);
+            return refuse(ErrorKind::InvalidDocument, why);
         }
         let blob = |(layer, diff_id): (&Descriptor, &Digest)| LayerBlob {
             name: format!("layer {}", layer.digest),
@@ -78,7 +78,7 @@ impl<'a> LayerBlob<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] naming the layer.
-    pub fn check_types(image: &str, manifest: &Manifest) -> Result<()> {
+    pub fn check_types(image: &str, manifest: &ImageManifest) -> Result<()> {
         for layer in &manifest.layers {
             let media_type = layer.media_type.as_str();
             let why = if media_type.ends_with("+encrypted") {
@@ -89,20 +89,20 @@ impl<'a> LayerBlob<'a> {
                 continue;
             };
             let why = format!("layer {} {why}", layer.digest);
-            return Err(Error::new(ErrorKind::Unsupported, image).because(why));
+            return Err(Error::new(ErrorKind::Unsupported, image).with_reason(why));
         }
         Ok(())
     }
 }
 
 /// How many of so many layers are read at once on this machine.
-pub(super) fn at_once(layers: usize) -> usize {
+pub(super) fn concurrency(layers: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     cores.min(AT_ONCE).min(layers)
 }
 
 /// The entries of a layer that is inflated on another thread.
-pub(crate) type BlobEntries<'a> = Entries<DiffId<&'a mut Inflated>>;
+pub(crate) type BlobEntries<'a> = Entries<DiffIdReader<&'a mut InflatedReader>>;
 
 /// Hands the entries of each layer to `take`, base first, with what errors call it, and gives the uncompressed size of
 /// each. `watch` hears of compressed bytes as they are read and tells whether to go on; `outer` stops it too.
@@ -114,7 +114,7 @@ pub(crate) type BlobEntries<'a> = Entries<DiffId<&'a mut Inflated>>;
 /// [`ErrorKind::Unsupported`] for a compression that is not read, [`ErrorKind::Interrupted`], else
 /// [`ErrorKind::Unpack`], or what the blob's reader says.
 pub(crate) fn read_all(
-    all: &Inflation,
+    all: &BombGuard,
     layers: Vec<LayerBlob<'_>>,
     outer: &Stop,
     watch: &(dyn Fn(u64) -> bool + Sync),
@@ -130,7 +130,8 @@ pub(crate) fn read_all(
         scope.spawn(move || inflater.run(all, || layers.next()));
         let mut sizes = Vec::new();
         while sizes.len() < count {
-            let begun = bytes.next_layer().ok_or_else(|| (sizes.len(), gone("a layer")))?;
+            let begun =
+                bytes.next_layer().ok_or_else(|| (sizes.len(), worker_exited("a layer")))?;
             let size = read_layer(&begun, &mut bytes, |entries| take(&begun.name, entries));
             sizes.push(size.map_err(|error| (begun.number, error))?);
         }
@@ -140,12 +141,15 @@ pub(crate) fn read_all(
 
 /// Reads the entries of a layer, and what comes behind them; gives its uncompressed size where it has its `diff_id`.
 pub(super) fn read_layer(
-    layer: &Begun,
-    bytes: &mut Inflated,
+    layer: &LayerStart,
+    bytes: &mut InflatedReader,
     read: impl FnOnce(&mut BlobEntries<'_>) -> Result<()>,
 ) -> Result<u64> {
-    let Begun { name, diff_id, .. } = layer;
-    let mut entries = Entries::new(DiffId::with(diff_id.algorithm()?, bytes), Limits::default());
+    let LayerStart { name, diff_id, .. } = layer;
+    let mut entries = Entries::new(
+        DiffIdReader::with_algorithm(diff_id.algorithm()?, bytes),
+        EntryLimits::default(),
+    );
     read(&mut entries)?;
     let hashed = entries.drain().map_err(|error| failed(name, "", error))?;
     let (size, found) = (hashed.seen(), hashed.finish());
@@ -153,10 +157,10 @@ pub(super) fn read_layer(
         return Ok(size);
     }
     let why = format!("uncompressed it has digest {found}, the config says {diff_id}");
-    Err(Error::new(ErrorKind::Mismatch, name).because(why))
+    Err(Error::new(ErrorKind::Mismatch, name).with_reason(why))
 }
 
 /// The thread that was to read a layer has ended without a word.
-pub(super) fn gone(name: &str) -> Error {
+pub(super) fn worker_exited(name: &str) -> Error {
     failed(name, "", io::Error::other("whoever inflates it is gone"))
 }

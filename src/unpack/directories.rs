@@ -13,7 +13,7 @@ const MOST: usize = 16;
 
 /// An open directory.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(super) struct OpenDir {
     /// Its path below the root, without links.
     pub(super) path: Vec<u8>,
     pub(super) handle: OwnedFd,
@@ -21,7 +21,7 @@ pub(super) struct Directory {
     pub(super) group: Option<u32>,
 }
 
-impl Directory {
+impl OpenDir {
     /// The path of what has this name in it.
     pub(super) fn joined(&self, name: &[u8]) -> Vec<u8> {
         let mut path = self.path.clone();
@@ -37,10 +37,10 @@ impl Directory {
 
 /// The open directories by the paths that entries use for them, the latest last.
 #[derive(Debug, Default)]
-pub(super) struct Directories(Vec<(Vec<u8>, Arc<Directory>)>);
+pub(super) struct OpenDirCache(Vec<(Vec<u8>, Arc<OpenDir>)>);
 
-impl Directories {
-    pub(super) fn get(&mut self, path: &[u8]) -> Option<Arc<Directory>> {
+impl OpenDirCache {
+    pub(super) fn get(&mut self, path: &[u8]) -> Option<Arc<OpenDir>> {
         // The last one was used last, and is used next more often than all others together.
         let at = self.0.iter().rposition(|(known, _)| known == path)?;
         if at + 1 < self.0.len() {
@@ -50,7 +50,7 @@ impl Directories {
         self.0.last().map(|(_, directory)| Arc::clone(directory))
     }
 
-    pub(super) fn keep(&mut self, path: &[u8], directory: &Arc<Directory>) {
+    pub(super) fn keep(&mut self, path: &[u8], directory: &Arc<OpenDir>) {
         if self.0.len() == MOST {
             self.0.remove(0);
         }
@@ -84,9 +84,9 @@ mod tests {
     fn what_was_removed_is_closed_and_so_is_what_links_led_to() {
         let open = |path: &str| {
             let handle = std::fs::File::open("/").unwrap().into();
-            Arc::new(Directory { path: path.into(), handle, group: None })
+            Arc::new(OpenDir { path: path.into(), handle, group: None })
         };
-        let mut directories = Directories::default();
+        let mut directories = OpenDirCache::default();
         for (known, path) in [("a", "a"), ("a/b", "a/b"), ("ab", "ab"), ("l", "x/y")] {
             directories.keep(known.as_bytes(), &open(path));
         }

@@ -7,27 +7,27 @@ use super::blobs::LayerBlob;
 use super::stop::Stop;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::layer::{Compression, Inflation, decompress_among};
+use crate::layer::{BombGuard, Compression, decompress_with_guard};
 
 /// Bytes that are handed over at once: more would fall out of the processor's cache before they are hashed.
 const PIECE: usize = 256 << 10;
 
 /// What whoever reads a layer must know of it.
-pub(super) struct Begun {
+pub(super) struct LayerStart {
     pub(super) number: usize,
     pub(super) name: String,
     pub(super) diff_id: Digest,
 }
 
 enum Message {
-    Begin(Begun),
+    Begin(LayerStart),
     Piece(Vec<u8>),
     /// The layer ends here, or cannot be read further.
     End(io::Result<()>),
 }
 
 /// The end of the thread that inflates.
-pub(super) struct Inflater<'a> {
+pub(super) struct InflateWorker<'a> {
     pieces: SyncSender<Message>,
     spare: Receiver<Vec<u8>>,
     watch: Watch<'a>,
@@ -46,13 +46,13 @@ impl Watch<'_> {
         if !self.stop.is_stopped() && (self.hear)(bytes) {
             return Ok(());
         }
-        let stopped = Error::new(ErrorKind::Interrupted, "unpack").because("interrupted");
+        let stopped = Error::new(ErrorKind::Interrupted, "unpack").with_reason("interrupted");
         Err(io::Error::other(stopped))
     }
 }
 
 /// The end of who reads: the bytes of one layer after the other.
-pub(crate) struct Inflated {
+pub(crate) struct InflatedReader {
     pieces: Receiver<Message>,
     spare: Sender<Vec<u8>>,
     piece: Vec<u8>,
@@ -61,23 +61,24 @@ pub(crate) struct Inflated {
 }
 
 /// At most `waiting` pieces are on their way.
-pub(super) fn connect(waiting: usize, watch: Watch<'_>) -> (Inflater<'_>, Inflated) {
+pub(super) fn connect(waiting: usize, watch: Watch<'_>) -> (InflateWorker<'_>, InflatedReader) {
     let (pieces, to_read) = sync_channel(waiting);
     let (used, spare) = channel();
-    let bytes = Inflated { pieces: to_read, spare: used, piece: Vec::new(), at: 0, ended: true };
-    (Inflater { pieces, spare, watch }, bytes)
+    let bytes =
+        InflatedReader { pieces: to_read, spare: used, piece: Vec::new(), at: 0, ended: true };
+    (InflateWorker { pieces, spare, watch }, bytes)
 }
 
-impl Inflater<'_> {
+impl InflateWorker<'_> {
     /// Inflates layers until there is none left, one fails or nobody wants more.
     pub(super) fn run<'b>(
         self,
-        all: &Inflation,
+        all: &BombGuard,
         mut take: impl FnMut() -> Option<(usize, LayerBlob<'b>)>,
     ) {
         while let Some((number, blob)) = take() {
             let (name, diff_id) = (blob.name.clone(), blob.diff_id.clone());
-            let begun = Begun { number, name, diff_id };
+            let begun = LayerStart { number, name, diff_id };
             if self.pieces.send(Message::Begin(begun)).is_err() {
                 return;
             }
@@ -89,15 +90,15 @@ impl Inflater<'_> {
         }
     }
 
-    fn inflate(&self, all: &Inflation, layer: LayerBlob<'_>) -> io::Result<()> {
-        let mut blob = Watched { blob: (layer.open)(self.watch.stop)?, watch: self.watch };
+    fn inflate(&self, all: &BombGuard, layer: LayerBlob<'_>) -> io::Result<()> {
+        let mut blob = ProgressReader { blob: (layer.open)(self.watch.stop)?, watch: self.watch };
         let mut start = Vec::new();
-        (&mut blob).take(Compression::LOOK_AT as u64).read_to_end(&mut start)?;
-        let compression = Compression::of(&start).map_err(|unread| {
+        (&mut blob).take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
+        let compression = Compression::detect(&start).map_err(|unread| {
             let why = format!("{unread}, which rpull does not read");
             io::Error::new(io::ErrorKind::Unsupported, why)
         })?;
-        let mut inside = decompress_among(all, compression, Cursor::new(start).chain(blob))?;
+        let mut inside = decompress_with_guard(all, compression, Cursor::new(start).chain(blob))?;
         loop {
             // However much comes out of what was read.
             self.watch.go_on(0)?;
@@ -130,16 +131,16 @@ fn fill(inside: &mut dyn Read, piece: &mut [u8]) -> (usize, Option<io::Result<()
     (length, None)
 }
 
-impl Inflated {
+impl InflatedReader {
     /// Goes on with the next layer, where there is one; the present one must have been read to its end.
-    pub(super) fn next_layer(&mut self) -> Option<Begun> {
+    pub(super) fn next_layer(&mut self) -> Option<LayerStart> {
         let Ok(Message::Begin(begun)) = self.pieces.recv() else { return None };
         self.ended = false;
         Some(begun)
     }
 }
 
-impl BufRead for Inflated {
+impl BufRead for InflatedReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.at == self.piece.len() && !self.ended {
             let used = std::mem::take(&mut self.piece);
@@ -168,7 +169,7 @@ impl BufRead for Inflated {
     }
 }
 
-impl Read for Inflated {
+impl Read for InflatedReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.fill_buf()?.read(into)?;
         self.consume(read);
@@ -176,12 +177,12 @@ impl Read for Inflated {
     }
 }
 
-struct Watched<'a, R> {
+struct ProgressReader<'a, R> {
     blob: R,
     watch: Watch<'a>,
 }
 
-impl<R: Read> Read for Watched<'_, R> {
+impl<R: Read> Read for ProgressReader<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.blob.read(into) {

@@ -15,39 +15,39 @@
 //! # }
 //! ```
 
-mod apply;
 mod aside;
-pub(crate) mod attributes;
-mod beside;
 pub(crate) mod blobs;
-mod building;
 mod changeset;
+mod create_entry;
+mod deferred;
 mod directories;
 mod inflate;
-mod later;
-pub(crate) mod left_out;
-mod made;
-mod make;
+mod layer_paths;
+mod layer_queue;
 pub mod overlay;
+mod parallel;
+mod read_ahead;
+mod read_ahead_dir;
 mod remove;
 pub(crate) mod resolve;
 mod root;
-mod stage;
-mod staged;
+mod root_builder;
+pub(crate) mod skipped;
+mod staging_dir;
 mod stop;
 mod unpacker;
 mod user;
-mod waiting;
+pub(crate) mod xattrs;
 
 use std::io;
 
 pub use self::blobs::{LayerBlob, OpenBlob};
-pub use self::building::Building;
-pub use self::left_out::{Cause, LeftOut};
-pub use self::root::Root;
+pub use self::root::RootDir;
+pub use self::root_builder::RootBuilder;
+pub use self::skipped::{SkipReason, Skipped};
 pub use self::stop::Stop;
-pub use self::unpacker::{Options, Unpacked, Unpacker};
-use crate::error::{Error, ErrorKind, Matter};
+pub use self::unpacker::{UnpackOptions, Unpacked, Unpacker};
+use crate::error::{Error, ErrorDetail, ErrorKind};
 use crate::layer::is_unsupported;
 
 /// In the root of a tree that is not whole, where it is made in its place.
@@ -61,12 +61,12 @@ pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
         Err(error) => error,
     };
     if is_unsupported(&error) {
-        return Error::new(ErrorKind::Unsupported, layer).because(error.to_string());
+        return Error::new(ErrorKind::Unsupported, layer).with_reason(error.to_string());
     }
     let full =
         error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded;
     Error::new(ErrorKind::Unpack, layer)
         .at(entry)
-        .about(full.then_some(Matter::RootDiskFull))
-        .caused_by(error)
+        .with_detail(full.then_some(ErrorDetail::UnpackDiskFull))
+        .with_source(error)
 }

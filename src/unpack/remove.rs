@@ -7,12 +7,12 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmod, fstat, unlinkat};
 use rustix::io::Errno;
 
 use super::resolve::push;
-use super::root::{Root, open_below};
+use super::root::{RootDir, open_below};
 use crate::layer::split;
 
 /// Removes a directory and all below it, except for what is to stay; `gone` hears of each directory that went.
 pub(super) fn clear(
-    root: &Root,
+    root: &RootDir,
     path: &[u8],
     stays: &dyn Fn(&[u8]) -> bool,
     gone: &mut dyn FnMut(&[u8]),
@@ -61,7 +61,7 @@ pub(super) fn clear(
 }
 
 /// Opens a directory to change it, also where its mode forbids that to its owner.
-pub(super) fn changeable(root: &Root, path: &[u8]) -> io::Result<OwnedFd> {
+pub(super) fn changeable(root: &RootDir, path: &[u8]) -> io::Result<OwnedFd> {
     let open = root.readable(path);
     if matches!(open, Err(Errno::ACCESS)) {
         let directory = open_below(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)?;

@@ -10,7 +10,7 @@ use crate::layer::is_leftover;
 const LINKS: usize = 40;
 
 /// Bytes of a path that can be opened.
-pub(crate) const LONGEST: usize = 4095;
+pub(crate) const PATH_MAX: usize = 4095;
 
 /// The path of the directory that `path` leads to: links are followed, and none leads above the root. What is not there
 /// stands for itself, so the directory need not exist. `link_at` tells what the link at a path says, where one is.
@@ -38,7 +38,7 @@ pub(crate) fn resolve(
         }
         let parent = resolved.len();
         push(&mut resolved, &part);
-        if resolved.len() > LONGEST {
+        if resolved.len() > PATH_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
         if let Some(target) = link_at(&resolved)? {

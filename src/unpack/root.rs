@@ -14,16 +14,16 @@ use super::resolve::resolve;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Not even a link that was planted a moment ago is followed.
-const BELOW: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+const NO_SYMLINKS: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
 /// What links say that are in no root that is open: the text of the one at this path, where there is one.
-pub(super) type Links<'a> = dyn FnMut(&[u8]) -> io::Result<Option<Vec<u8>>> + 'a;
+pub(super) type ReadLink<'a> = dyn FnMut(&[u8]) -> io::Result<Option<Vec<u8>>> + 'a;
 
 /// An open directory that is taken for `/`.
 #[derive(Debug)]
-pub struct Root(OwnedFd);
+pub struct RootDir(OwnedFd);
 
-impl Root {
+impl RootDir {
     /// Opens a directory; a link to one is refused.
     ///
     /// # Errors
@@ -36,7 +36,9 @@ impl Root {
                 Errno::NOTDIR if path.is_symlink() => io::Error::other("is a symbolic link"),
                 error => error.into(),
             };
-            Error::new(ErrorKind::Unpack, "unpack").at(path.display().to_string()).caused_by(cause)
+            Error::new(ErrorKind::Unpack, "unpack")
+                .at(path.display().to_string())
+                .with_source(cause)
         })
     }
 
@@ -58,7 +60,7 @@ impl Root {
     /// The path of the directory that `path` leads to, as in a chroot: links are followed, and none leads above the
     /// root. What is not there stands for itself, so the directory need not exist; `below` tells of links that are not
     /// in this root but under it.
-    pub(super) fn resolve(&self, path: &[u8], below: &mut Links<'_>) -> io::Result<Vec<u8>> {
+    pub(super) fn resolve(&self, path: &[u8], below: &mut ReadLink<'_>) -> io::Result<Vec<u8>> {
         resolve(path, |path| match open_below(self.0.as_fd(), path, OFlags::PATH) {
             // Of anything but a link this fails, and whoever opens the directory sees what it is.
             Ok(here) => Ok(readlinkat(&here, "", Vec::new()).ok().map(CString::into_bytes)),
@@ -68,7 +70,7 @@ impl Root {
     }
 }
 
-impl AsFd for Root {
+impl AsFd for RootDir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -82,13 +84,13 @@ pub(super) fn open_below(
 ) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat2(directory, path, flags, Mode::empty(), BELOW)
+    openat2(directory, path, flags, Mode::empty(), NO_SYMLINKS)
 }
 
 /// Makes a file that is not there yet.
 pub(super) fn create(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat2(directory, name, flags, Mode::from_raw_mode(mode), BELOW)
+    openat2(directory, name, flags, Mode::from_raw_mode(mode), NO_SYMLINKS)
 }
 
 #[cfg(test)]
@@ -100,7 +102,7 @@ mod tests {
     #[test]
     fn links_lead_where_they_lead_in_a_chroot() {
         let dir = tempfile::tempdir().unwrap();
-        let root = Root::open(dir.path()).unwrap();
+        let root = RootDir::open(dir.path()).unwrap();
         std::fs::create_dir_all(dir.path().join("usr/lib")).unwrap();
         for (link, target) in [
             ("lib", "usr/lib"),

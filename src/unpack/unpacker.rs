@@ -10,26 +10,26 @@ use rustix::io::Errno;
 
 use super::aside::Aside;
 use super::changeset::Changeset;
-use super::directories::{Directories, Directory};
-use super::later::{Last, Later};
-use super::left_out::{Cause, Ledger, LeftOut};
-use super::made::Made;
-use super::overlay::Overlay;
+use super::deferred::{DeferredDirs, DirMetadata};
+use super::directories::{OpenDir, OpenDirCache};
+use super::layer_paths::LayerPaths;
+use super::overlay::OverlayState;
+use super::read_ahead_dir::ReadAheadDir;
 use super::remove::{allow, clear};
-use super::resolve::{LONGEST, push};
-use super::root::{Root, open_below};
-use super::stage::Stage;
-use super::user::User;
+use super::resolve::{PATH_MAX, push};
+use super::root::{RootDir, open_below};
+use super::skipped::{SkipLog, SkipReason, Skipped};
+use super::user::ProcessUser;
 use super::{MARKER, failed};
 use crate::error::Result;
-use crate::layer::{Entries, Entry, Kind, split};
+use crate::layer::{Entries, EntryKind, LayerEntry, split};
 
 /// Mode of directories that no layer has an entry for.
-const UNSAID: u32 = 0o755;
+const IMPLICIT_DIR_MODE: u32 = 0o755;
 
 /// How layers are applied.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct UnpackOptions {
     /// Keeps set-id bits where the user is not root: they then lend the rights of this user.
     pub preserve: bool,
     /// Gives the root the mode and time that a directory has which no layer has an entry for, unless one has.
@@ -46,7 +46,7 @@ pub struct Unpacked {
     /// Bytes of these files.
     pub bytes: u64,
     /// What could not be kept, once for each cause.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<Skipped>,
 }
 
 impl Unpacked {
@@ -67,27 +67,27 @@ impl Unpacked {
 /// Applies layers to a root, base first.
 #[derive(Debug)]
 pub struct Unpacker {
-    pub(super) root: Root,
-    pub(super) options: Options,
-    pub(super) user: User,
-    directories: Directories,
-    pub(super) later: Later,
+    pub(super) root: RootDir,
+    pub(super) options: UnpackOptions,
+    pub(super) user: ProcessUser,
+    directories: OpenDirCache,
+    pub(super) later: DeferredDirs,
     /// What the present layer made; nothing where there is no lower one whose files it could hide.
-    made: Option<Made>,
+    made: Option<LayerPaths>,
     /// Devices that could not be made.
-    pub(super) missing_devices: Made,
+    pub(super) missing_devices: LayerPaths,
     /// Whether the root is another user's, who lets all write to it: a mount point, as a rule.
     pub(super) foreign: bool,
     /// Whether nothing was in the root.
-    pub(super) bare: bool,
+    pub(super) root_was_empty: bool,
     /// Where files of layers wait that are applied later.
-    pub(super) stage: Option<Arc<Stage>>,
+    pub(super) stage: Option<Arc<ReadAheadDir>>,
     /// What the present layer has that is not shown, where it has anything of that kind.
     pub(super) aside: Option<Aside>,
     /// The layers below, where they have roots of their own.
-    pub(super) overlay: Option<Overlay>,
+    pub(super) overlay: Option<OverlayState>,
     pub(super) done: Unpacked,
-    pub(super) left_out: Ledger,
+    pub(super) left_out: SkipLog,
 }
 
 impl Unpacker {
@@ -95,29 +95,29 @@ impl Unpacker {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Unpack`] where the root cannot be read.
-    pub fn new(root: Root, options: Options) -> Result<Self> {
+    pub fn new(root: RootDir, options: UnpackOptions) -> Result<Self> {
         let bare = is_empty(&root).map_err(|error| failed("unpack", "root", error))?;
-        let user = User::of_process();
+        let user = ProcessUser::of_process();
         let foreign = user.lacks(&root).map_err(|error| failed("unpack", "root", error.into()))?;
-        let mut later = Later::default();
+        let mut later = DeferredDirs::default();
         if options.new_root {
-            later.set(b"", unsaid());
+            later.set(b"", implicit_dir());
         }
         Ok(Self {
             root,
             options,
             user,
-            directories: Directories::default(),
+            directories: OpenDirCache::default(),
             later,
             made: None,
-            missing_devices: Made::default(),
+            missing_devices: LayerPaths::default(),
             foreign,
-            bare,
+            root_was_empty: bare,
             stage: None,
             aside: None,
             overlay: None,
             done: Unpacked::default(),
-            left_out: Ledger::default(),
+            left_out: SkipLog::default(),
         })
     }
 
@@ -130,7 +130,7 @@ impl Unpacker {
     }
 
     pub(super) fn apply_changes(&mut self, name: &str, layer: &mut impl Changeset) -> Result<()> {
-        self.made = (!self.bare || self.overlay.is_some()).then(Made::default);
+        self.made = (!self.root_was_empty || self.overlay.is_some()).then(LayerPaths::default);
         let mut last = String::new();
         loop {
             let entry = match layer.next_entry() {
@@ -142,36 +142,36 @@ impl Unpacker {
             last = String::from_utf8_lossy(&entry.path).into_owned();
             result.map_err(|error| failed(name, &last, error))?;
             if self.later.is_full() {
-                self.settle(name)?;
+                self.apply_deferred(name)?;
             }
         }
-        self.bare = false;
+        self.root_was_empty = false;
         self.aside = None;
-        self.mark_hidden(name)
+        self.write_whiteouts(name)
     }
 
     /// Gives directories their times and modes; nothing may be applied afterwards.
     pub fn finish(mut self) -> Result<Unpacked> {
-        self.settle("unpack")?;
+        self.apply_deferred("unpack")?;
         self.done.left_out = self.left_out.into_list();
         Ok(self.done)
     }
 
-    fn settle(&mut self, name: &str) -> Result<()> {
+    fn apply_deferred(&mut self, name: &str) -> Result<()> {
         self.directories.clear();
         let settled = self.later.apply(&self.root);
         settled.map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
     }
 
-    fn entry(&mut self, entry: &Entry, layer: &mut impl Changeset) -> io::Result<()> {
+    fn entry(&mut self, entry: &LayerEntry, layer: &mut impl Changeset) -> io::Result<()> {
         self.done.entries += 1;
         if entry.is_leftover() {
             return self.put_aside(entry, layer);
         }
         match entry.kind {
-            Kind::Whiteout => return self.hide(&entry.path),
-            Kind::Opaque => return self.hide_all(&entry.path),
-            Kind::Directory if entry.path.is_empty() => return self.describe_root(entry),
+            EntryKind::Whiteout => return self.apply_whiteout(&entry.path),
+            EntryKind::Opaque => return self.apply_opaque(&entry.path),
+            EntryKind::Directory if entry.path.is_empty() => return self.set_root_metadata(entry),
             _ => {}
         }
         let (parent, name) = split(&entry.path);
@@ -182,14 +182,14 @@ impl Unpacker {
             made.note(&path);
             made.note_all(&parent.path);
         }
-        if parent.path.len() + 1 + name.len() > LONGEST {
+        if parent.path.len() + 1 + name.len() > PATH_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
-        self.make(&parent, name, entry, layer)
+        self.create(&parent, name, entry, layer)
     }
 
     /// The directory that a path leads to, made where there is none.
-    pub(super) fn parent(&mut self, path: &[u8]) -> io::Result<Arc<Directory>> {
+    pub(super) fn parent(&mut self, path: &[u8]) -> io::Result<Arc<OpenDir>> {
         match self.directories.get(path) {
             Some(directory) => Ok(directory),
             None => self.find(path, true)?.ok_or_else(|| Errno::NOENT.into()),
@@ -197,7 +197,7 @@ impl Unpacker {
     }
 
     /// The directory that a path leads to; where there is none, it is made or there is nothing.
-    pub(super) fn find(&mut self, path: &[u8], make: bool) -> io::Result<Option<Arc<Directory>>> {
+    pub(super) fn find(&mut self, path: &[u8], make: bool) -> io::Result<Option<Arc<OpenDir>>> {
         if let Some(directory) = self.directories.get(path) {
             return Ok(Some(directory));
         }
@@ -213,7 +213,7 @@ impl Unpacker {
             self.later.keep_mode(&without_links, stat.st_mode & 0o7777);
         }
         let group = (stat.st_mode & 0o2000 != 0).then_some(stat.st_gid);
-        let directory = Arc::new(Directory { path: without_links, handle, group });
+        let directory = Arc::new(OpenDir { path: without_links, handle, group });
         self.directories.keep(path, &directory);
         Ok(Some(directory))
     }
@@ -249,9 +249,9 @@ impl Unpacker {
             handle = match open() {
                 Err(Errno::NOENT) => {
                     let below = self.directory_below(&made)?;
-                    mkdirat(&handle, name, Mode::from_raw_mode(UNSAID))?;
-                    let like = |seen| self.liken(&made, &seen);
-                    let last = below.map_or_else(|| Ok(unsaid()), like)?;
+                    mkdirat(&handle, name, Mode::from_raw_mode(IMPLICIT_DIR_MODE))?;
+                    let like = |seen| self.copy_dir_metadata(&made, &seen);
+                    let last = below.map_or_else(|| Ok(implicit_dir()), like)?;
                     self.later.set(&made, last);
                     open()?
                 }
@@ -262,7 +262,7 @@ impl Unpacker {
     }
 
     /// Removes what lower layers have at this path.
-    fn hide(&mut self, path: &[u8]) -> io::Result<()> {
+    fn apply_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
         let (parent, name) = split(path);
         let Some(parent) = self.find(parent, false)? else { return Ok(()) };
         let mut path = parent.path.clone();
@@ -272,29 +272,29 @@ impl Unpacker {
             return Ok(());
         }
         match unlinkat(&parent.handle, name, AtFlags::empty()) {
-            Err(Errno::ISDIR) => self.hide_below(&path)?,
+            Err(Errno::ISDIR) => self.remove_lower(&path)?,
             Err(Errno::NOENT) | Ok(()) => {}
             Err(error) => return Err(error.into()),
         }
         self.directories.forget(&path);
-        self.cover(&path)
+        self.mark_whiteout(&path)
     }
 
     /// Removes what lower layers have in this directory, which there is from now on unless something else is there.
-    fn hide_all(&mut self, path: &[u8]) -> io::Result<()> {
+    fn apply_opaque(&mut self, path: &[u8]) -> io::Result<()> {
         let directory = match self.parent(path) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
             other => other?,
         };
         if let Some(made) = &mut self.made {
             made.note_all(&directory.path);
-            self.hide_below(&directory.path)?;
+            self.remove_lower(&directory.path)?;
         }
-        self.cover(&directory.path)
+        self.mark_whiteout(&directory.path)
     }
 
     /// Removes what this layer did not make, the directory too unless it did.
-    fn hide_below(&mut self, path: &[u8]) -> io::Result<()> {
+    fn remove_lower(&mut self, path: &[u8]) -> io::Result<()> {
         let (made, later) = (&self.made, &mut self.later);
         let stages = [self.stage.as_deref(), self.aside.as_ref().map(Aside::stage)];
         let stays = |path: &[u8]| {
@@ -309,7 +309,7 @@ impl Unpacker {
     }
 
     /// Removes whatever is in the way of something new.
-    pub(super) fn remove(&mut self, parent: &Directory, name: &[u8]) -> io::Result<()> {
+    pub(super) fn remove(&mut self, parent: &OpenDir, name: &[u8]) -> io::Result<()> {
         let mut path = parent.path.clone();
         push(&mut path, name);
         match unlinkat(&parent.handle, name, AtFlags::empty()) {
@@ -324,21 +324,21 @@ impl Unpacker {
     }
 
     /// Forgets what could not be kept of an entry, and tells.
-    pub(super) fn take_left_out(&mut self) -> Ledger {
+    pub(super) fn take_left_out(&mut self) -> SkipLog {
         std::mem::take(&mut self.left_out)
     }
 
-    pub(super) fn leave_out(&mut self, cause: Cause, entry: &Entry) {
+    pub(super) fn skip(&mut self, cause: SkipReason, entry: &LayerEntry) {
         self.left_out.note(cause, &entry.path);
     }
 }
 
-fn unsaid() -> Last {
-    Last { mtime: Timespec { tv_sec: 0, tv_nsec: 0 }, mode: Some(UNSAID) }
+fn implicit_dir() -> DirMetadata {
+    DirMetadata { mtime: Timespec { tv_sec: 0, tv_nsec: 0 }, mode: Some(IMPLICIT_DIR_MODE) }
 }
 
 /// Whether there is nothing in it but what says that it is not whole.
-fn is_empty(root: &Root) -> io::Result<bool> {
+fn is_empty(root: &RootDir) -> io::Result<bool> {
     for child in Dir::read_from(root.as_fd())? {
         let child = child?;
         if !matches!(child.file_name().to_bytes(), b"." | b".." | MARKER) {

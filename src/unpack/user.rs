@@ -6,14 +6,14 @@ use rustix::io::Errno;
 
 /// The process's user.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct User {
+pub(super) struct ProcessUser {
     uid: u32,
     gid: u32,
     /// Bits that the kernel takes out of every new mode.
     umask: u32,
 }
 
-impl User {
+impl ProcessUser {
     pub(super) fn of_process() -> Self {
         Self {
             uid: rustix::process::geteuid().as_raw(),
@@ -42,12 +42,12 @@ impl User {
     }
 
     /// The mode without what would not come through when something is made.
-    pub(super) fn plain(self, mode: u32) -> u32 {
+    pub(super) fn creation_mode(self, mode: u32) -> u32 {
         mode & 0o777 & !self.umask
     }
 
     /// What must change about the owner of something new, where its directory gives it this group.
-    pub(super) fn change(
+    pub(super) fn ownership_change(
         self,
         (uid, gid): (u32, u32),
         group: Option<u32>,

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rpull::archive::{self, Archive, Form, Output, WriteOptions};
-use rpull::content::{Name, Source as _};
+use rpull::archive::{self, Archive, ArchiveFormat, ArchiveOutput, WriteOptions};
+use rpull::content::{ImageName, Source as _};
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
 use serde_json::{Value, json};
@@ -44,9 +44,9 @@ fn members(count: usize, zeros: u64) -> Vec<u8> {
 #[tokio::test]
 async fn a_layer_that_is_listed_again_and_again_is_inflated_once() {
     let (_folder, path) = docker(&vec![("l", 1); 2000], &[file("l", members(1, 50 << 20))]);
-    let archive = Archive::open(&path, Some(Form::Docker)).unwrap();
+    let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
     let started = Instant::now();
-    archive.resolve(&Name::Sole).await.unwrap();
+    archive.resolve(&ImageName::Only).await.unwrap();
     // Each time takes some 20 ms.
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
@@ -54,8 +54,8 @@ async fn a_layer_that_is_listed_again_and_again_is_inflated_once() {
 #[tokio::test]
 async fn one_file_cannot_be_two_layers() {
     let (_folder, path) = docker(&[("l", 1), ("l", 2)], &[file("l", "x")]);
-    let archive = Archive::open(&path, Some(Form::Docker)).unwrap();
-    let refusal = archive.resolve(&Name::Sole).await.unwrap_err();
+    let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
+    let refusal = archive.resolve(&ImageName::Only).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::Mismatch);
     assert!(refusal.to_string().contains("`l` of the archive"), "{refusal}");
     assert!(refusal.to_string().contains("cannot be sha256:"), "{refusal}");
@@ -66,22 +66,22 @@ async fn layers_that_are_harmless_alone_are_a_bomb_together() {
     let part = members(60, 10 << 20);
     let files = ["a", "b"].map(|name| file(name, part.clone()));
     let (_folder, path) = docker(&[("a", 1)], &files);
-    let archive = Archive::open(&path, Some(Form::Docker)).unwrap();
-    archive.resolve(&Name::Sole).await.unwrap();
+    let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
+    archive.resolve(&ImageName::Only).await.unwrap();
     let (_folder, path) = docker(&[("a", 1), ("b", 2)], &files);
-    let archive = Archive::open(&path, Some(Form::Docker)).unwrap();
-    let refusal = archive.resolve(&Name::Sole).await.unwrap_err();
+    let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
+    let refusal = archive.resolve(&ImageName::Only).await.unwrap_err();
     assert!(refusal.chain().contains("come out of each"), "{}", refusal.chain());
 }
 
 #[test]
 fn whoever_stops_waiting_stops_the_look_into_a_layer() {
     let (_folder, path) = docker(&[("l", 1)], &[file("l", members(1_500_000, 1))]);
-    let archive = Archive::open(&path, Some(Form::Docker)).unwrap();
+    let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let started = Instant::now();
     let resolved = runtime.block_on(async {
-        tokio::time::timeout(Duration::from_millis(50), archive.resolve(&Name::Sole)).await
+        tokio::time::timeout(Duration::from_millis(50), archive.resolve(&ImageName::Only)).await
     });
     assert!(resolved.is_err(), "it takes seconds: {:?}", started.elapsed());
     assert!(started.elapsed() < Duration::from_millis(500), "it waits for the timer");
@@ -114,9 +114,9 @@ fn an_archive_with_endless_names_is_refused() {
     let tags: Vec<String> = (0..10_001).map(|number| format!("a:{number}")).collect();
     let entries: Vec<Value> = (0..10_001).map(entry).collect();
     for (names, refused) in [(10_000, false), (10_001, true)] {
-        let in_layout = open(&with_entries(&held, &entries[..names]), Form::Oci);
+        let in_layout = open(&with_entries(&held, &entries[..names]), ArchiveFormat::Oci);
         let listed = json!([{"Config": "c", "RepoTags": tags[..names], "Layers": []}]);
-        let in_docker = open(&[manifest(&listed)], Form::Docker);
+        let in_docker = open(&[manifest(&listed)], ArchiveFormat::Docker);
         for opened in [in_layout, in_docker] {
             match opened {
                 Ok(archive) => {
@@ -131,14 +131,14 @@ fn an_archive_with_endless_names_is_refused() {
     }
     // Nor is one written that could not be read.
     let options = WriteOptions {
-        form: Form::Oci,
-        hybrid: false,
-        images: 10_001,
-        left_out: std::collections::HashSet::new(),
+        form: ArchiveFormat::Oci,
+        with_docker_manifest: false,
+        expected_images: 10_001,
+        omitted: std::collections::HashSet::new(),
         modified: 0,
         sync: false,
     };
-    let refusal = archive::write(Output::File("x.tar".into()), options).err().unwrap();
+    let refusal = archive::write(ArchiveOutput::File("x.tar".into()), options).err().unwrap();
     assert!(refusal.to_string().contains("no more than 10000 images"), "{refusal}");
 }
 

@@ -94,7 +94,7 @@ async fn two_images_cannot_have_one_name_in_an_archive() {
 async fn an_empty_blob_that_its_descriptor_carries_goes_into_a_pipe_once() {
     let registry = Registry::start().await;
     let mut empty = Piece {
-        descriptor: Descriptor::of("application/vnd.example.empty".into(), b""),
+        descriptor: Descriptor::for_bytes("application/vnd.example.empty".into(), b""),
         bytes: Bytes::new(),
     };
     empty.descriptor.data = Some(String::new());

@@ -1,7 +1,7 @@
 //! Tars of images in which two readers could see different entries. Nothing but its name vouches for an index.json.
 
-use rpull::archive::{Archive, Form};
-use rpull::content::{Name, Source as _};
+use rpull::archive::{Archive, ArchiveFormat};
+use rpull::content::{ImageName, Source as _};
 use rpull::digest::Digest;
 use rpull::error::{Error, ErrorKind};
 use serde_json::json;
@@ -31,8 +31,8 @@ async fn digest(tar: &[u8]) -> Result<Digest, Error> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.tar");
     std::fs::write(&path, tar).unwrap();
-    let archive = Archive::open(&path, Some(Form::Oci))?;
-    Ok(archive.resolve(&Name::Sole).await?.digest().clone())
+    let archive = Archive::open(&path, Some(ArchiveFormat::Oci))?;
+    Ok(archive.resolve(&ImageName::Only).await?.digest().clone())
 }
 
 /// A header of this kind and name with another size field.

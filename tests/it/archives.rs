@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use bytes::BytesMut;
 use futures_util::TryStreamExt as _;
-use rpull::archive::{Archive, Form};
-use rpull::checked::verify;
-use rpull::content::{Name, Source as _};
-use rpull::document::Content;
+use rpull::archive::{Archive, ArchiveFormat};
+use rpull::content::{ImageName, Source as _};
+use rpull::document::ParsedDocument;
 use rpull::error::{Error, ErrorKind};
+use rpull::verifier::verify;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -28,15 +28,15 @@ fn written(bytes: &[u8]) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-fn refusal(bytes: &[u8], form: Form) -> Error {
+fn refusal(bytes: &[u8], form: ArchiveFormat) -> Error {
     let (_folder, path) = written(bytes);
     Archive::open(&path, Some(form)).unwrap_err()
 }
 
 /// Everything of the only image, verified; gives the digest of its manifest.
 async fn read_all(archive: &Archive) -> Result<String, Error> {
-    let document = archive.resolve(&Name::Sole).await?;
-    let Content::Manifest(manifest) = document.content() else { panic!("one platform") };
+    let document = archive.resolve(&ImageName::Only).await?;
+    let ParsedDocument::Manifest(manifest) = document.content() else { panic!("one platform") };
     for blob in manifest.blobs() {
         let body = archive.blob(blob, 0).await?;
         let bytes = body.stream.try_collect::<BytesMut>().await?;
@@ -45,7 +45,7 @@ async fn read_all(archive: &Archive) -> Result<String, Error> {
     Ok(document.digest().to_string())
 }
 
-async fn read(bytes: &[u8], form: Form) -> Result<String, Error> {
+async fn read(bytes: &[u8], form: ArchiveFormat) -> Result<String, Error> {
     let (_folder, path) = written(bytes);
     read_all(&Archive::open(&path, Some(form))?).await
 }
@@ -102,12 +102,12 @@ async fn every_form_of_a_docker_archive_is_the_same_image() {
     for entries in archives {
         let bytes = tar(&entries);
         for bytes in [bytes.clone(), gzip(&bytes), zstd::encode_all(&bytes[..], 1).unwrap()] {
-            assert_eq!(read(&bytes, Form::Docker).await.unwrap(), digest, "{entries:?}");
+            assert_eq!(read(&bytes, ArchiveFormat::Docker).await.unwrap(), digest, "{entries:?}");
         }
     }
     let mut without_end = tar(&entries);
     without_end.truncate(without_end.len() - 1024);
-    assert_eq!(read(&without_end, Form::Docker).await.unwrap(), digest);
+    assert_eq!(read(&without_end, ArchiveFormat::Docker).await.unwrap(), digest);
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn dockers_hybrid_form_is_read_as_the_layout_that_it_is() {
     let held = app();
     let digest = held.manifest.digest().to_string();
     let hybrid = [layout(&held, Some("app:1")), classic(&held, &["app:1"])].concat();
-    for form in [Form::Oci, Form::Docker] {
+    for form in [ArchiveFormat::Oci, ArchiveFormat::Docker] {
         assert_eq!(read(&tar(&hybrid), form).await.unwrap(), digest);
     }
     // As docker 25 saved an image by its id: a layout that lists nothing.
@@ -125,7 +125,7 @@ async fn dockers_hybrid_form_is_read_as_the_layout_that_it_is() {
     ];
     let hybrid = [empty.to_vec(), classic(&held, &[])].concat();
     let digest = uncompressed(&held).manifest.digest().to_string();
-    assert_eq!(read(&tar(&hybrid), Form::Docker).await.unwrap(), digest);
+    assert_eq!(read(&tar(&hybrid), ArchiveFormat::Docker).await.unwrap(), digest);
 }
 
 #[tokio::test]
@@ -142,22 +142,22 @@ async fn of_several_images_one_is_named() {
         file("l1", &plain[1].layers[0].bytes[..]),
     ]);
     let (_folder, path) = written(&bytes);
-    let archive = Archive::open(&path, Some(Form::Docker)).unwrap();
-    let refusal = archive.resolve(&Name::Sole).await.unwrap_err();
-    assert_eq!(refusal.kind(), ErrorKind::Reference);
+    let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
+    let refusal = archive.resolve(&ImageName::Only).await.unwrap_err();
+    assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
     let list = "name one: docker.io/library/app:1, ghcr.io/org/app:2";
     assert!(refusal.to_string().contains(list), "{refusal}");
     for (name, image) in [("app:1", &plain[0]), ("ghcr.io/org/app:2", &plain[1])] {
-        let document = archive.resolve(&Name::Ref(name.into())).await.unwrap();
+        let document = archive.resolve(&ImageName::Layout(name.into())).await.unwrap();
         assert_eq!(document.digest(), image.manifest.digest());
     }
-    let missing = archive.resolve(&Name::Ref("app:3".into())).await.unwrap_err();
+    let missing = archive.resolve(&ImageName::Layout("app:3".into())).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
 }
 
 /// What a docker archive of these entries is refused for, if not at once, then when its image is read.
 async fn refused(entries: &[Entry], kind: ErrorKind, why: &str) {
-    let refusal = read(&tar(entries), Form::Docker).await.unwrap_err();
+    let refusal = read(&tar(entries), ArchiveFormat::Docker).await.unwrap_err();
     let text = refusal.chain();
     assert!(text.contains(why), "no `{why}` in: {text}");
     assert_eq!(refusal.kind(), kind, "{text}");
@@ -207,7 +207,7 @@ async fn hostile_docker_archives_are_refused() {
 async fn hostile_layouts_are_refused() {
     let held = app();
     let refused = async |entries: &[Entry], kind: ErrorKind, why: &str| {
-        let refusal = read(&tar(entries), Form::Oci).await.unwrap_err();
+        let refusal = read(&tar(entries), ArchiveFormat::Oci).await.unwrap_err();
         assert!(refusal.chain().contains(why), "no `{why}` in: {}", refusal.chain());
         assert_eq!(refusal.kind(), kind, "{}", refusal.chain());
     };
@@ -238,7 +238,7 @@ async fn hostile_layouts_are_refused() {
     let mut large = entries.clone();
     large[3] =
         file(&format!("blobs/sha256/{}", held.manifest.digest().encoded()), vec![b' '; 5 << 20]);
-    refused(&large, ErrorKind::Document, "the limit").await;
+    refused(&large, ErrorKind::InvalidDocument, "the limit").await;
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn hostile_tars_are_refused() {
         (tar(&[pax("size", "-1"), file("a", "")]), "a malformed number in a PAX header"),
         (gzip(&good)[..200].to_vec(), "read the archive"),
     ] {
-        let refusal = refusal(&bytes, Form::Oci);
+        let refusal = refusal(&bytes, ArchiveFormat::Oci);
         assert!(refusal.chain().contains(why), "no `{why}` in: {}", refusal.chain());
         assert_eq!(refusal.kind(), ErrorKind::Store);
     }
@@ -287,7 +287,7 @@ async fn what_stands_ahead_is_about_the_entry_and_not_about_other_headers() {
     entries.push(Entry::Pax(vec![("path", name), ("mtime", "1.5".to_owned()), ("size", size)]));
     entries.push(Entry::Raw(between));
     entries.push(Entry::File("short".into(), bytes));
-    assert_eq!(read(&tar(&entries), Form::Oci).await.unwrap(), digest);
+    assert_eq!(read(&tar(&entries), ArchiveFormat::Oci).await.unwrap(), digest);
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn no_flipped_bit_passes_or_panics() {
         let mut bytes = good.clone();
         bytes[random.usize(..good.len())] ^= 1 << random.u8(..8);
         // What says nothing, as the owner of an entry, is free to change; the image is not.
-        if let Ok(digest) = read(&bytes, Form::Oci).await {
+        if let Ok(digest) = read(&bytes, ArchiveFormat::Oci).await {
             assert_eq!(digest, held.manifest.digest().as_str());
         }
     }

@@ -193,7 +193,8 @@ async fn inline_foreign_empty_and_repeated_blobs_keep_the_contract() {
     let registry = Registry::start().await;
     let layers = [1, 2, 3].map(|seed| layer(&[("a", &random_blob(2_000, seed))]));
     let held = image(Family::Docker, "amd64", &layers);
-    let empty = json!(Descriptor::of("application/vnd.docker.image.rootfs.diff.tar".into(), b""));
+    let empty =
+        json!(Descriptor::for_bytes("application/vnd.docker.image.rootfs.diff.tar".into(), b""));
     registry.blob("odd", "");
     published_with(&registry, &held, |manifest| {
         let config = base64_of(&held.config.bytes);

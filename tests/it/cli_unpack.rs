@@ -4,7 +4,7 @@ use std::fs;
 use std::io::BufReader;
 use std::path::Path;
 
-use rpull::layer::DiffId;
+use rpull::layer::DiffIdReader;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
@@ -170,7 +170,7 @@ async fn a_bomb_in_several_layers_is_one_bomb() {
     let zeros = || std::io::Read::take(std::io::repeat(0), size);
     let mut bytes = Vec::new();
     zstd::stream::copy_encode(zeros(), &mut bytes, 1).unwrap();
-    let mut hashed = DiffId::new(BufReader::new(zeros()));
+    let mut hashed = DiffIdReader::new(BufReader::new(zeros()));
     std::io::copy(&mut hashed, &mut std::io::sink()).unwrap();
     let part = Layer { diff_id: hashed.finish(), bytes: bytes.into() };
     let cli = Cli::new();

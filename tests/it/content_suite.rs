@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
-use rpull::archive::{self, Archive, Form, Output, WriteOptions};
-use rpull::checked::verify;
-use rpull::content::{Admission, Holding, Incoming, Ingest, Label, Name, Source, Target};
+use rpull::archive::{self, Archive, ArchiveFormat, ArchiveOutput, WriteOptions};
+use rpull::content::{Admission, BlobPresence, ImageName, Incoming, Ingest, Label, Source, Target};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
@@ -17,6 +16,7 @@ use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
 use rpull::registry::{Client, RegistryOptions};
+use rpull::verifier::verify;
 
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
 use crate::support::live::{Access, Live, needs};
@@ -36,11 +36,11 @@ async fn read(source: &dyn Source, descriptor: &Descriptor, from: u64) -> Bytes 
 }
 
 /// A source that holds this image under this name.
-async fn check_source(source: &dyn Source, name: &Name, image: &Image) {
+async fn check_source(source: &dyn Source, name: &ImageName, image: &Image) {
     let document = source.resolve(name).await.unwrap();
     assert_eq!(document.bytes(), &image.manifest.bytes, "verbatim");
     assert_eq!(document.digest(), image.manifest.digest());
-    let by_digest = source.resolve(&Name::Digest(document.digest().clone())).await.unwrap();
+    let by_digest = source.resolve(&ImageName::Digest(document.digest().clone())).await.unwrap();
     assert_eq!(by_digest.bytes(), document.bytes());
     let described = source.document(document.descriptor()).await.unwrap();
     assert_eq!(described.bytes(), document.bytes());
@@ -61,8 +61,8 @@ async fn check_source(source: &dyn Source, name: &Name, image: &Image) {
     let nobody = Digest::sha256(b"nobody has this");
     let missing = Descriptor::new(MediaType::OCI_MANIFEST, nobody.clone(), 15);
     let kinds = [
-        source.resolve(&Name::Tag("missing".into())).await.unwrap_err().kind(),
-        source.resolve(&Name::Digest(nobody.clone())).await.unwrap_err().kind(),
+        source.resolve(&ImageName::Tag("missing".into())).await.unwrap_err().kind(),
+        source.resolve(&ImageName::Digest(nobody.clone())).await.unwrap_err().kind(),
         source.document(&missing).await.unwrap_err().kind(),
         source.blob(&missing, 0).await.unwrap_err().kind(),
         source.stat(&nobody).await.unwrap_err().kind(),
@@ -95,17 +95,17 @@ async fn check_target(target: Arc<dyn Target>) {
 
 async fn check_partials(target: &dyn Target) {
     let bytes = Bytes::from(random_blob(5000, 1));
-    let blob = Descriptor::of(MediaType::from("x/y"), &bytes);
-    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Nothing);
+    let blob = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
+    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Absent);
     drop(open(target, &blob).await);
-    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Nothing, "nothing was written");
+    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Absent, "nothing was written");
 
     let mut ingest = open(target, &blob).await;
     assert_eq!(ingest.kept(), 0);
     ingest.write(&bytes.slice(..1000)).await.unwrap();
     ingest.write(&bytes.slice(1000..2000)).await.unwrap();
     drop(ingest);
-    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Partial(2000));
+    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Partial(2000));
 
     let mut ingest = open(target, &blob).await;
     assert_eq!(ingest.kept(), 2000);
@@ -113,22 +113,22 @@ async fn check_partials(target: &dyn Target) {
     assert_eq!(kept, bytes.slice(..2000));
     ingest.write(&bytes.slice(2000..)).await.unwrap();
     ingest.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
-    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Whole);
+    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
     assert!(matches!(target.admit(&blob).await.unwrap(), Admission::Present));
     assert_eq!(target.stored_blob(&blob, 5000).await.unwrap().unwrap(), bytes);
-    let absent = Descriptor::of(MediaType::from("x/y"), b"absent");
+    let absent = Descriptor::for_bytes(MediaType::from("x/y"), b"absent");
     assert!(target.stored_blob(&absent, 5000).await.unwrap().is_none());
 }
 
 async fn check_commits(target: &dyn Target) {
     let bytes = Bytes::from(random_blob(3000, 2));
-    let blob = Descriptor::of(MediaType::from("x/y"), &bytes);
-    let other = Descriptor::of(MediaType::from("x/y"), b"other");
+    let blob = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
+    let other = Descriptor::for_bytes(MediaType::from("x/y"), b"other");
     let mut ingest = open(target, &blob).await;
     ingest.write(&Bytes::from_static(b"other")).await.unwrap();
     let foreign = ingest.commit(verify(&other, b"other").unwrap()).await;
     assert_eq!(foreign.unwrap_err().kind(), ErrorKind::Mismatch, "a proof is of one blob");
-    assert_ne!(target.holds(&blob).await.unwrap(), Holding::Whole);
+    assert_ne!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
 
     let mut ingest = open(target, &blob).await;
     ingest.write(&Bytes::from_static(b"wrong")).await.unwrap();
@@ -136,11 +136,11 @@ async fn check_commits(target: &dyn Target) {
     assert_eq!(ingest.kept(), 0);
     ingest.write(&bytes).await.unwrap();
     ingest.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
-    assert_eq!(target.holds(&blob).await.unwrap(), Holding::Whole);
+    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
 
-    let empty = Descriptor::of(MediaType::from("x/y"), b"");
+    let empty = Descriptor::for_bytes(MediaType::from("x/y"), b"");
     open(target, &empty).await.commit(verify(&empty, b"").unwrap()).await.unwrap();
-    assert_eq!(target.holds(&empty).await.unwrap(), Holding::Whole);
+    assert_eq!(target.holds(&empty).await.unwrap(), BlobPresence::Complete);
 }
 
 async fn check_sha512(target: &dyn Target) {
@@ -149,13 +149,13 @@ async fn check_sha512(target: &dyn Target) {
     let mut ingest = open(target, &long).await;
     ingest.write(&Bytes::from_static(b"{}")).await.unwrap();
     ingest.commit(verify(&long, b"{}").unwrap()).await.unwrap();
-    assert_eq!(target.holds(&long).await.unwrap(), Holding::Whole);
+    assert_eq!(target.holds(&long).await.unwrap(), BlobPresence::Complete);
 }
 
 async fn check_writers_wait(target: &Arc<dyn Target>) {
     for commits in [true, false] {
         let bytes = Bytes::from(random_blob(4000, 3 + u64::from(commits)));
-        let blob = Descriptor::of(MediaType::from("x/y"), &bytes);
+        let blob = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
         let mut first = open(&**target, &blob).await;
         first.write(&bytes.slice(..2500)).await.unwrap();
         let second = tokio::spawn({
@@ -181,19 +181,20 @@ async fn check_writers_wait(target: &Arc<dyn Target>) {
 }
 
 async fn check_names(target: &dyn Target) {
-    let name = Name::Ref("registry.example/app:1".into());
+    let name = ImageName::Layout("registry.example/app:1".into());
     assert!(target.held(&name).await.unwrap().is_none());
     let label =
         Label { name: name.clone(), origins: vec!["registry.example/app".into()], index: None };
     for layers in [1_u64, 2] {
         let image = image(Family::Oci, "amd64", &[layer(&[("n", &layers.to_le_bytes())])]);
         let Descriptor { media_type, .. } = image.manifest.descriptor.clone();
-        let document = Document::received(image.manifest.bytes.clone(), &media_type, None).unwrap();
+        let document =
+            Document::from_response(image.manifest.bytes.clone(), &media_type, None).unwrap();
         assert!(target.stored(document.descriptor()).await.unwrap().is_none());
         target.put(&document, Some(&label)).await.unwrap();
         let held = target.held(&name).await.unwrap().unwrap();
         assert_eq!(held.bytes(), document.bytes(), "the latest of a name wins");
-        let by_digest = Name::Digest(document.digest().clone());
+        let by_digest = ImageName::Digest(document.digest().clone());
         assert_eq!(target.held(&by_digest).await.unwrap().unwrap().bytes(), document.bytes());
         assert!(target.stored(document.descriptor()).await.unwrap().is_some());
         // Again, which changes nothing.
@@ -212,7 +213,7 @@ fn new_layout(sync: bool) -> (tempfile::TempDir, Layout) {
 #[tokio::test]
 async fn memory_is_a_target_and_a_source() {
     check_target(Arc::new(Memory::default())).await;
-    let (held, name) = (small_image(), Name::Tag("1".into()));
+    let (held, name) = (small_image(), ImageName::Tag("1".into()));
     check_source(&Memory::default().with(name.clone(), &held), &name, &held).await;
 }
 
@@ -234,12 +235,13 @@ async fn a_layout_is_a_source() {
         ingest.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
     }
     let bytes = held.manifest.bytes.clone();
-    let document = Document::received(bytes, &held.manifest.descriptor.media_type, None).unwrap();
-    let name = Name::Ref("registry.example/app:1".into());
+    let document =
+        Document::from_response(bytes, &held.manifest.descriptor.media_type, None).unwrap();
+    let name = ImageName::Layout("registry.example/app:1".into());
     let label = Label { name: name.clone(), origins: Vec::new(), index: None };
     layout.put(&document, Some(&label)).await.unwrap();
     check_source(&layout, &name, &held).await;
-    check_source(&layout, &Name::Sole, &held).await;
+    check_source(&layout, &ImageName::Only, &held).await;
 }
 
 #[tokio::test]
@@ -249,23 +251,25 @@ async fn a_registry_in_memory_is_a_source() {
     held.publish(&registry, "team/app", Some("1"));
     let reference = (registry.repository("team/app") + ":1").parse().unwrap();
     let repository = Client::new(RegistryOptions::default()).repository(&reference).unwrap();
-    check_source(&repository, &Name::Tag("1".into()), &held).await;
+    check_source(&repository, &ImageName::Tag("1".into()), &held).await;
 }
 
 /// A repository, which keeps no partials and is asked for names; what it took is read back from it.
 async fn check_repository(host: &str) {
     let client = Client::new(RegistryOptions::default());
-    let repository = client.writable(&format!("{host}/team/new:1").parse().unwrap()).unwrap();
+    let repository =
+        client.repository_for_push(&format!("{host}/team/new:1").parse().unwrap()).unwrap();
     check_commits(&repository).await;
-    let (held, name) = (small_image(), Name::Tag("1".into()));
+    let (held, name) = (small_image(), ImageName::Tag("1".into()));
     let bytes = held.manifest.bytes.clone();
-    let document = Document::received(bytes, &held.manifest.descriptor.media_type, None).unwrap();
+    let document =
+        Document::from_response(bytes, &held.manifest.descriptor.media_type, None).unwrap();
     let label = Label { name: name.clone(), origins: Vec::new(), index: None };
     let documents = [document];
     let image = Incoming { documents: &documents, label: &label, source: &repository };
     assert!(!repository.survey(image).await.unwrap());
     let lacking = repository.put(&documents[0], Some(&label)).await.unwrap_err();
-    assert_eq!(lacking.kind(), ErrorKind::Incomplete, "{lacking}");
+    assert_eq!(lacking.kind(), ErrorKind::MissingBlobs, "{lacking}");
     for piece in held.blobs() {
         let mut ingest = open(&repository, &piece.descriptor).await;
         ingest.write(&piece.bytes).await.unwrap();
@@ -273,11 +277,11 @@ async fn check_repository(host: &str) {
     }
     repository.put(&documents[0], Some(&label)).await.unwrap();
     check_source(&repository, &name, &held).await;
-    let later = client.writable(&format!("{host}/team/new:1").parse().unwrap()).unwrap();
-    assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), Holding::Nothing);
+    let later = client.repository_for_push(&format!("{host}/team/new:1").parse().unwrap()).unwrap();
+    assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), BlobPresence::Absent);
     assert!(later.has(&held.layers[0].descriptor).await.unwrap());
     assert!(later.survey(image).await.unwrap(), "it is all there under its name");
-    assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), Holding::Whole);
+    assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), BlobPresence::Complete);
 }
 
 #[tokio::test]
@@ -301,7 +305,7 @@ async fn a_served_layout_is_a_target_and_a_source() {
     check_repository(served.host()).await;
     // The layout itself is what it serves.
     let layout = Layout::open(&served.root()).unwrap();
-    check_source(&layout, &Name::Ref("localhost/team/new:1".into()), &small_image()).await;
+    check_source(&layout, &ImageName::Layout("localhost/team/new:1".into()), &small_image()).await;
 }
 
 #[tokio::test]
@@ -313,26 +317,30 @@ async fn debians_registry_is_a_source() {
     real.push("v1", &format!("{}/team/app:v1", registry.host()), &["--dest-tls-verify=false"]);
     let reference = format!("{}/team/app:v1", registry.host()).parse().unwrap();
     let repository = Client::new(RegistryOptions::default()).repository(&reference).unwrap();
-    check_source(&repository, &Name::Tag("v1".into()), &real.v1).await;
+    check_source(&repository, &ImageName::Tag("v1".into()), &real.v1).await;
 }
 
-fn new_archive(form: Form) -> (tempfile::TempDir, PathBuf, Arc<dyn Target>) {
+fn new_archive(form: ArchiveFormat) -> (tempfile::TempDir, PathBuf, Arc<dyn Target>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("archive.tar");
     let options = WriteOptions {
         form,
-        hybrid: false,
-        images: 1,
-        left_out: HashSet::new(),
+        with_docker_manifest: false,
+        expected_images: 1,
+        omitted: HashSet::new(),
         modified: 0,
         sync: false,
     };
-    let target = archive::write(Output::File(path.clone()), options).unwrap();
+    let target = archive::write(ArchiveOutput::File(path.clone()), options).unwrap();
     (folder, path, target)
 }
 
 /// Writes the image into a new archive and opens that.
-async fn archived(form: Form, name: &Name, held: &Image) -> (tempfile::TempDir, Archive) {
+async fn archived(
+    form: ArchiveFormat,
+    name: &ImageName,
+    held: &Image,
+) -> (tempfile::TempDir, Archive) {
     let (folder, path, target) = new_archive(form);
     for piece in held.blobs() {
         let mut ingest = open(&*target, &piece.descriptor).await;
@@ -340,7 +348,8 @@ async fn archived(form: Form, name: &Name, held: &Image) -> (tempfile::TempDir, 
         ingest.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
     }
     let bytes = held.manifest.bytes.clone();
-    let document = Document::received(bytes, &held.manifest.descriptor.media_type, None).unwrap();
+    let document =
+        Document::from_response(bytes, &held.manifest.descriptor.media_type, None).unwrap();
     let label = Label { name: name.clone(), origins: Vec::new(), index: None };
     target.put(&document, Some(&label)).await.unwrap();
     assert!(!path.exists(), "it appears when it is whole");
@@ -350,14 +359,14 @@ async fn archived(form: Form, name: &Name, held: &Image) -> (tempfile::TempDir, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_oci_archive_is_a_target() {
-    let (_folder, path, target) = new_archive(Form::Oci);
+    let (_folder, path, target) = new_archive(ArchiveFormat::Oci);
     check_target(target).await;
     assert!(path.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_docker_archive_takes_blobs_like_any_target() {
-    let (_folder, _, target) = new_archive(Form::Docker);
+    let (_folder, _, target) = new_archive(ArchiveFormat::Docker);
     check_partials(&*target).await;
     check_commits(&*target).await;
     check_writers_wait(&target).await;
@@ -365,17 +374,17 @@ async fn a_docker_archive_takes_blobs_like_any_target() {
 
 #[tokio::test]
 async fn an_oci_archive_is_a_source() {
-    let (name, held) = (Name::Ref("registry.example/app:1".into()), small_image());
-    let (_folder, archive) = archived(Form::Oci, &name, &held).await;
+    let (name, held) = (ImageName::Layout("registry.example/app:1".into()), small_image());
+    let (_folder, archive) = archived(ArchiveFormat::Oci, &name, &held).await;
     check_source(&archive, &name, &held).await;
-    check_source(&archive, &Name::Sole, &held).await;
+    check_source(&archive, &ImageName::Only, &held).await;
 }
 
 #[tokio::test]
 async fn a_docker_archive_is_a_source_of_the_image_without_compression() {
-    let (name, held) = (Name::Ref("registry.example/app:1".into()), small_image());
-    let (_folder, archive) = archived(Form::Docker, &name, &held).await;
+    let (name, held) = (ImageName::Layout("registry.example/app:1".into()), small_image());
+    let (_folder, archive) = archived(ArchiveFormat::Docker, &name, &held).await;
     let plain = uncompressed(&held);
     check_source(&archive, &name, &plain).await;
-    check_source(&archive, &Name::Sole, &plain).await;
+    check_source(&archive, &ImageName::Only, &plain).await;
 }

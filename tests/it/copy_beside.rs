@@ -201,7 +201,8 @@ async fn copy_attested_index_to_a_registry_whose_tag_is_the_subject_names_the_in
     assert!(to.tagged("app", "1").is_some());
     assert!(to.tagged("app", &list_tag(&one.manifest)).is_none(), "it was left alone");
     // The same with an index for a subject: what it lists are no referrers.
-    let document = Document::described(whole.document.bytes.clone(), &whole.document.descriptor);
+    let document =
+        Document::from_descriptor(whole.document.bytes.clone(), &whole.document.descriptor);
     assert!(document.is_ok());
     whole.publish(&from, "app", "2");
     let bytes = whole.document.bytes.clone();

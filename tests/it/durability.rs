@@ -145,7 +145,7 @@ async fn whoever_opens_a_store_after_a_restart_sees_how_far_the_check_is_and_may
     let total: u64 = held.layers.iter().map(|layer| layer.descriptor.size).sum();
     let journal = plant(&cli, &format!("{OTHER_BOOT}.1"), &layers);
     let open = |watch: &(dyn Fn(u64, u64) -> bool + Sync)| {
-        Layout::create_watched(&cli.store(), LayoutOptions::default(), watch)
+        Layout::create_with_progress(&cli.store(), LayoutOptions::default(), watch)
     };
     let stopped = open(&|_, _| false).unwrap_err();
     assert_eq!(stopped.kind(), ErrorKind::Interrupted);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rpull::content::{Name, Source as _};
+use rpull::content::{ImageName, Source as _};
 use rpull::error::{Error, ErrorKind};
 use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions, Timeouts};
@@ -30,7 +30,7 @@ async fn ask(server: &Server) -> Error {
     let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
     let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
     let reference: Reference = format!("{}/app:1", server.host()).parse().unwrap();
-    client.repository(&reference).unwrap().resolve(&Name::Tag("1".into())).await.unwrap_err()
+    client.repository(&reference).unwrap().resolve(&ImageName::Tag("1".into())).await.unwrap_err()
 }
 
 /// Wants a token from the same port.
@@ -218,7 +218,7 @@ async fn too_many_and_too_long_headers_are_survived() {
             Server::start(move |_| Reply::new(200, "").fault(Fault::Raw(fault.clone().into())))
                 .await;
         let error = ask(&server).await;
-        let kinds = [ErrorKind::Transport, ErrorKind::Document];
+        let kinds = [ErrorKind::Transport, ErrorKind::InvalidDocument];
         assert!(kinds.contains(&error.kind()), "{error}");
         assert!(error.to_string().len() < 500, "{error}");
     }
@@ -230,7 +230,7 @@ async fn statuses_that_nobody_asked_for_are_errors() {
         let server = Server::start(move |_| Reply::new(status, "")).await;
         let error = ask(&server).await;
         let text = error.to_string();
-        let kinds = [ErrorKind::Registry, ErrorKind::Transport, ErrorKind::Document];
+        let kinds = [ErrorKind::Registry, ErrorKind::Transport, ErrorKind::InvalidDocument];
         assert!(kinds.contains(&error.kind()), "{status}: {text}");
     }
     // A body after HEAD must not be taken for the next answer.

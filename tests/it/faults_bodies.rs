@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rpull::content::{Name, Target};
+use rpull::content::{ImageName, Target};
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::platform::Platform;
 use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions, Timeouts};
 use rpull::retry::RetryPolicy;
-use rpull::transfer::{Choice, Finished, Options, Platforms, Wanted, transfer};
+use rpull::transfer::{
+    ImageRequest, ImageResult, PlatformRequest, PlatformSelection, TransferOptions, transfer,
+};
 
 use crate::support::assertions::{assert_digests_are_right, assert_nothing_visible};
 use crate::support::http::{Fault, Reply};
@@ -45,22 +47,22 @@ impl Setting {
         self.folder.path().join("store")
     }
 
-    async fn pull(&self) -> Finished {
+    async fn pull(&self) -> ImageResult {
         let (attempts, first_delay) = (self.attempts, Duration::ZERO);
-        let retry = RetryPolicy { attempts, first_delay, ..RetryPolicy::default() };
+        let retry = RetryPolicy { attempts, base_delay: first_delay, ..RetryPolicy::default() };
         let timeouts = Timeouts { headers: self.idle, idle: self.idle, ..Timeouts::default() };
         let client = Client::new(RegistryOptions { retry, timeouts, ..RegistryOptions::default() });
         let reference: Reference = (self.registry.repository("app") + ":1").parse().unwrap();
-        let wanted = Wanted {
+        let wanted = ImageRequest {
             source: Arc::new(client.repository(&reference).unwrap()),
             name: reference.name(),
             reference: reference.to_string(),
-            target_name: Name::Ref(reference.store_name()),
-            platforms: Platforms::One(Choice::preferred(Platform::host())),
+            target_name: ImageName::Layout(reference.store_name()),
+            platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
         };
         let layout = Layout::create(&self.store(), LayoutOptions::default()).unwrap();
         let target: Arc<dyn Target> = Arc::new(layout);
-        let options = Options { retry, idle: self.idle, ..Options::default() };
+        let options = TransferOptions { retry, idle: self.idle, ..TransferOptions::default() };
         transfer(&[wanted], &target, options).await.remove(0)
     }
 
@@ -73,7 +75,7 @@ impl Setting {
     }
 
     #[track_caller]
-    fn assert_arrived(&self, finished: &Finished) {
+    fn assert_arrived(&self, finished: &ImageResult) {
         assert!(finished.error.is_none(), "{:?}", finished.error);
         let bytes = finished.report.bytes;
         assert_eq!(bytes.total, bytes.transferred + bytes.resumed + bytes.shared, "{bytes:?}");

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
 use rpull::flatten::Tree;
-use rpull::unpack::Cause;
+use rpull::unpack::SkipReason;
 
 use crate::support::entries::{Item, sparse, tar};
 use crate::support::flat::{apply, blobs, by_chance, by_gnu_tar, flattened, tars};
@@ -250,8 +250,8 @@ fn attributes_that_steer_the_system_are_left_out_once_for_all() {
         .map(|name| Item::file(name, "").xattr(name, "y").xattr("user.kept", "k"))
         .collect();
     let (tree, tar) = flattened(&tars(&[&items, &[Item::file("security.selinux", "")]])).unwrap();
-    let left: Vec<_> = tree.left_out.iter().map(|left| (left.cause, left.entries)).collect();
-    assert_eq!(left, [(Cause::ForeignAttribute, 3)]);
+    let left: Vec<_> = tree.skipped.iter().map(|left| (left.cause, left.entries)).collect();
+    assert_eq!(left, [(SkipReason::ForeignAttribute, 3)]);
     let found = String::from_utf8_lossy(&tar);
     assert_eq!(found.matches("SCHILY.xattr.").count(), 2);
     assert_eq!(found.matches("SCHILY.xattr.user.kept=k\n").count(), 2);

@@ -5,24 +5,26 @@ use std::path::Path;
 
 use rpull::digest::Digest;
 use rpull::layer::{
-    Compression, Device, DiffId, Entries, Entry, Inflation, Kind, Limits, Time, decompress_among,
+    BombGuard, Compression, Device, DiffIdReader, Entries, EntryKind, EntryLimits, LayerEntry,
+    Timestamp, decompress_with_guard,
 };
 
 use crate::support::entries::{Item, sparse, tar, unended};
 
-type Listed = Vec<(Entry, Vec<(u64, Vec<u8>)>)>;
+type Listed = Vec<(LayerEntry, Vec<(u64, Vec<u8>)>)>;
 
 /// Every entry with the pieces of its bytes.
 fn list(tar: &[u8]) -> io::Result<Listed> {
-    list_with(tar, Limits::default(), 256 << 10)
+    list_with(tar, EntryLimits::default(), 256 << 10)
 }
 
-fn list_with(tar: &[u8], limits: Limits, buffer: usize) -> io::Result<Listed> {
-    let mut entries = Entries::new(DiffId::new(BufReader::with_capacity(buffer, tar)), limits);
+fn list_with(tar: &[u8], limits: EntryLimits, buffer: usize) -> io::Result<Listed> {
+    let mut entries =
+        Entries::new(DiffIdReader::new(BufReader::with_capacity(buffer, tar)), limits);
     let mut listed = Vec::new();
     while let Some(entry) = entries.next_entry()? {
         let mut pieces = Vec::new();
-        while let Some((offset, bytes)) = entries.piece()? {
+        while let Some((offset, bytes)) = entries.next_data()? {
             pieces.push((offset, bytes.to_vec()));
         }
         listed.push((entry, pieces));
@@ -33,7 +35,7 @@ fn list_with(tar: &[u8], limits: Limits, buffer: usize) -> io::Result<Listed> {
     Ok(listed)
 }
 
-fn entries(tar: &[u8]) -> Vec<Entry> {
+fn entries(tar: &[u8]) -> Vec<LayerEntry> {
     list(tar).unwrap().into_iter().map(|(entry, _)| entry).collect()
 }
 
@@ -55,9 +57,11 @@ fn every_compressed_form_is_read_to_its_end_or_refused() {
         };
         let blob = std::fs::read(dir.join(file)).unwrap();
         let read = || {
-            let compression = Compression::of(&blob).map_err(io::Error::other)?;
-            let inside = decompress_among(&Inflation::within(1 << 20), compression, &blob[..])?;
-            let mut entries = Entries::new(DiffId::new(BufReader::new(inside)), Limits::default());
+            let compression = Compression::detect(&blob).map_err(io::Error::other)?;
+            let inside =
+                decompress_with_guard(&BombGuard::with_allowance(1 << 20), compression, &blob[..])?;
+            let mut entries =
+                Entries::new(DiffIdReader::new(BufReader::new(inside)), EntryLimits::default());
             while entries.next_entry()?.is_some() {}
             entries.drain().map(|hashed| hashed.finish().to_string())
         };
@@ -73,7 +77,7 @@ fn every_compressed_form_is_read_to_its_end_or_refused() {
 
 #[test]
 fn an_entry_says_all_that_its_headers_say() {
-    use Kind::{Block, Character, Directory, Fifo, File, Hardlink, Symlink};
+    use EntryKind::{Block, Character, Directory, Fifo, File, Hardlink, Symlink};
     let long = format!("{}/{}", "d".repeat(150), "n".repeat(200));
     let tar = tar(&[
         Item::dir("./"),
@@ -105,9 +109,12 @@ fn an_entry_says_all_that_its_headers_say() {
     assert_eq!((found[1].mode, found[1].uid, found[1].gid), (0o1755, 1, 2));
     let a = &found[2];
     assert_eq!((a.mode, a.uid, a.gid, a.size), (0o4755, 70_000, 3_000_000_000, 3));
-    assert_eq!(a.mtime, Time { seconds: 7, nanoseconds: 0 });
+    assert_eq!(a.mtime, Timestamp { seconds: 7, nanoseconds: 0 });
     let b = &found[3];
-    assert_eq!((b.uid, b.gid, b.mtime), (1 << 31 | 1, 5, Time { seconds: 12, nanoseconds: 34 }));
+    assert_eq!(
+        (b.uid, b.gid, b.mtime),
+        (1 << 31 | 1, 5, Timestamp { seconds: 12, nanoseconds: 34 })
+    );
     let attributes = [("security.capability", &b"v"[..]), ("user.a", b"\0=\n")];
     assert_eq!(found[4].xattrs, attributes.map(|(name, value)| (name.into(), value.to_vec())));
     assert_eq!(found[5].link, [b't'; 120]);
@@ -126,8 +133,9 @@ fn whiteouts_are_told_from_files() {
         Item::file(".wh..wh..opq", ""),
     ]);
     let listed = list(&tar).unwrap();
-    let has_bytes =
-        |(entry, pieces): &&(Entry, Vec<_>)| entry.kind != Kind::File && !pieces.is_empty();
+    let has_bytes = |(entry, pieces): &&(LayerEntry, Vec<_>)| {
+        entry.kind != EntryKind::File && !pieces.is_empty()
+    };
     assert_eq!(listed.iter().find(has_bytes), None, "only files have bytes");
     let found: Vec<_> = listed
         .iter()
@@ -135,11 +143,11 @@ fn whiteouts_are_told_from_files() {
         .map(|entry| (entry.kind, std::str::from_utf8(&entry.path).unwrap()))
         .collect();
     let wanted = [
-        (Kind::Whiteout, "a/b"),
-        (Kind::Whiteout, "a/c"),
-        (Kind::File, ".wh.d/e"),
-        (Kind::Opaque, "a"),
-        (Kind::Opaque, ""),
+        (EntryKind::Whiteout, "a/b"),
+        (EntryKind::Whiteout, "a/c"),
+        (EntryKind::File, ".wh.d/e"),
+        (EntryKind::Opaque, "a"),
+        (EntryKind::Opaque, ""),
     ];
     assert_eq!(found, wanted);
     for name in [".wh.", "a/.wh..", "a/.wh..."] {
@@ -184,10 +192,23 @@ fn aufs_leftovers_are_told_from_entries() {
     let shown: Vec<_> = found.iter().filter(|entry| !entry.is_leftover()).collect();
     let shown: Vec<_> =
         shown.iter().map(|entry| (entry.kind, entry.path.escape_ascii().to_string())).collect();
-    let wanted = [(Kind::Whiteout, ".wh"), (Kind::File, "a.wh..wh."), (Kind::Hardlink, "etc/b")];
+    let wanted = [
+        (EntryKind::Whiteout, ".wh"),
+        (EntryKind::File, "a.wh..wh."),
+        (EntryKind::Hardlink, "etc/b"),
+    ];
     assert_eq!(shown, wanted.map(|(kind, path)| (kind, path.to_owned())));
     let kinds: Vec<_> = found.iter().filter(|entry| entry.is_leftover()).map(|e| e.kind).collect();
-    assert_eq!(kinds, [Kind::File, Kind::Hardlink, Kind::Symlink, Kind::File, Kind::File]);
+    assert_eq!(
+        kinds,
+        [
+            EntryKind::File,
+            EntryKind::Hardlink,
+            EntryKind::Symlink,
+            EntryKind::File,
+            EntryKind::File
+        ]
+    );
     let many: Vec<_> =
         (0..17_000).map(|n| Item::file(format!(".wh..wh.{n}/{}", "n".repeat(4000)), "")).collect();
     refused(&unended(&many), "more leftovers of AUFS");
@@ -212,7 +233,7 @@ fn bytes_arrive_whole_wherever_buffers_end() {
     let content: Vec<u8> = (0..=255).cycle().take(300_000).collect();
     let tar = tar(&[Item::file("a", &content), Item::file("b", "bee"), Item::file("c", "")]);
     for buffer in [1, 511, 4096, 1 << 20] {
-        let listed = list_with(&tar, Limits::default(), buffer).unwrap();
+        let listed = list_with(&tar, EntryLimits::default(), buffer).unwrap();
         let whole = |at: usize| {
             let mut bytes = Vec::new();
             for (offset, piece) in &listed[at].1 {
@@ -225,7 +246,7 @@ fn bytes_arrive_whole_wherever_buffers_end() {
         assert_eq!(listed[1].1.len(), 1, "what is small comes in one piece");
     }
     // Nobody has to read them.
-    let mut unread = Entries::new(&tar[..], Limits::default());
+    let mut unread = Entries::new(&tar[..], EntryLimits::default());
     let mut count = 0;
     while unread.next_entry().unwrap().is_some() {
         count += 1;
@@ -298,7 +319,7 @@ fn what_is_damaged_hostile_or_beyond_the_limits_is_refused() {
         refused(&unended(&[item]), why);
     }
     let many = unended(&vec![Item::file("a", ""); 11]);
-    let error = list_with(&many, Limits { entries: 10 }, 4096).unwrap_err();
+    let error = list_with(&many, EntryLimits { entries: 10 }, 4096).unwrap_err();
     assert!(error.to_string().contains("more entries"));
 }
 
@@ -322,6 +343,6 @@ fn no_bytes_panic_and_none_are_read_for_ever() {
         }
     }
     let endless = io::repeat(0).take(1 << 20);
-    let entries = Entries::new(BufReader::new(endless), Limits::default());
+    let entries = Entries::new(BufReader::new(endless), EntryLimits::default());
     assert!(entries.drain().is_ok());
 }

@@ -3,12 +3,12 @@
 use std::io::{self, BufReader};
 use std::path::Path;
 
-use rpull::layer::{Compression, Entries, Entry, Limits, decompress};
+use rpull::layer::{Compression, Entries, EntryLimits, LayerEntry, decompress};
 
 /// An entry as the table writes it.
-fn line(entry: &Entry) -> String {
+fn line(entry: &LayerEntry) -> String {
     let path = String::from_utf8_lossy(&entry.path);
-    let Entry { kind, size, mode, uid, gid, mtime, .. } = entry;
+    let LayerEntry { kind, size, mode, uid, gid, mtime, .. } = entry;
     let (seconds, nanoseconds) = (mtime.seconds, mtime.nanoseconds);
     let said =
         format!("{kind:?}\t{path}\t{size}\t{mode:o}\t{uid}\t{gid}\t{seconds}.{nanoseconds:09}");
@@ -20,13 +20,13 @@ fn line(entry: &Entry) -> String {
 }
 
 fn read(blob: &[u8], lines: &mut Vec<String>) -> io::Result<()> {
-    let compression = Compression::of(blob).map_err(io::Error::other)?;
+    let compression = Compression::detect(blob).map_err(io::Error::other)?;
     let tar = BufReader::new(decompress(compression, blob)?);
-    let mut entries = Entries::new(tar, Limits::default());
+    let mut entries = Entries::new(tar, EntryLimits::default());
     while let Some(entry) = entries.next_entry()? {
         lines.push(line(&entry));
         let mut size = 0;
-        while let Some((offset, bytes)) = entries.piece()? {
+        while let Some((offset, bytes)) = entries.next_data()? {
             assert_eq!(offset, size);
             size += bytes.len() as u64;
         }

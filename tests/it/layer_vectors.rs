@@ -7,8 +7,8 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use rpull::error::Result;
-use rpull::layer::{Entries, Limits};
-use rpull::unpack::{Options, Root, Unpacker};
+use rpull::layer::{Entries, EntryLimits};
+use rpull::unpack::{RootDir, UnpackOptions, Unpacker};
 use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 
 use crate::support::canary::Canary;
@@ -104,10 +104,11 @@ fn base(words: &[&str]) -> Vec<Item> {
 
 /// Applies one layer after the other to a root, on whose disk there may be something.
 fn on_disk(root: &Path, layers: &[Vec<Item>]) -> Result<()> {
-    let mut unpacker = Unpacker::new(Root::open(root)?, Options::default())?;
+    let mut unpacker = Unpacker::new(RootDir::open(root)?, UnpackOptions::default())?;
     for layer in layers {
         let tar = tar(layer);
-        unpacker.apply("layer", &mut Entries::new(BufReader::new(&tar[..]), Limits::default()))?;
+        unpacker
+            .apply("layer", &mut Entries::new(BufReader::new(&tar[..]), EntryLimits::default()))?;
     }
     unpacker.finish().map(drop)
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use rpull::digest::Digest;
 use rpull::error::Result;
-use rpull::unpack::Cause;
+use rpull::unpack::SkipReason;
 
 use crate::support::canary::Canary;
 use crate::support::entries::Item;
@@ -156,7 +156,7 @@ fn a_device_that_would_be_a_whiteout_hides_and_is_told() {
     assert_eq!(stack.names(1), ["f"]);
     let left: Vec<_> =
         stack.done.unpacked.left_out.iter().map(|one| (one.cause, one.entries)).collect();
-    assert!(left.contains(&(Cause::WhiteoutDevice, 2)), "{left:?}");
+    assert!(left.contains(&(SkipReason::WhiteoutDevice, 2)), "{left:?}");
 }
 
 #[test]

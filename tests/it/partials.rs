@@ -1,11 +1,11 @@
 //! Partials of a blob about whose size two manifests disagree.
 
 use bytes::Bytes;
-use rpull::checked::verify;
-use rpull::content::{Admission, Holding, Ingest, Target as _};
+use rpull::content::{Admission, BlobPresence, Ingest, Target as _};
 use rpull::descriptor::Descriptor;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
+use rpull::verifier::verify;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -26,11 +26,11 @@ async fn a_wrong_size_neither_takes_nor_blocks_the_right_ones_partial() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
     let bytes = Bytes::from(random_blob(1000, 1));
-    let right = Descriptor::of(MediaType::from("x/y"), &bytes);
+    let right = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
     let wrong = Descriptor::new(MediaType::from("x/y"), right.digest.clone(), 5);
     open(&layout, &right).await.write(&bytes.slice(..600)).await.unwrap();
 
-    assert_eq!(layout.holds(&wrong).await.unwrap(), Holding::Nothing);
+    assert_eq!(layout.holds(&wrong).await.unwrap(), BlobPresence::Absent);
     let mut impostor = open(&layout, &wrong).await;
     assert_eq!(impostor.kept(), 0);
     impostor.write(&bytes.slice(..5)).await.unwrap();
@@ -39,14 +39,14 @@ async fn a_wrong_size_neither_takes_nor_blocks_the_right_ones_partial() {
     assert_eq!(ingest.kept(), 600);
     ingest.write(&bytes.slice(600..)).await.unwrap();
     ingest.commit(verify(&right, &bytes).unwrap()).await.unwrap();
-    assert_eq!(layout.holds(&right).await.unwrap(), Holding::Whole);
+    assert_eq!(layout.holds(&right).await.unwrap(), BlobPresence::Complete);
 }
 
 #[tokio::test]
 async fn a_partial_that_is_too_long_goes_with_the_proof() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
-    let blob = Descriptor::of(MediaType::from("x/y"), b"right");
+    let blob = Descriptor::for_bytes(MediaType::from("x/y"), b"right");
     let ingest = layout.root().join("ingest");
     let partial = ingest.join(format!("sha256-{}", blob.digest.encoded()));
     std::fs::write(partial, "much too long").unwrap();

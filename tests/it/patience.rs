@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use rpull::content::{Body, Name, Source};
+use rpull::content::{BlobStream, ImageName, Source};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
@@ -23,7 +23,7 @@ struct Lazy {
 }
 
 impl Source for Lazy {
-    fn resolve<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Result<Document>> {
+    fn resolve<'a>(&'a self, _: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         nothing()
     }
 
@@ -31,25 +31,25 @@ impl Source for Lazy {
         nothing()
     }
 
-    fn head<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn head<'a>(&'a self, _: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         nothing()
     }
 
-    fn blob<'a>(&'a self, _: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+    fn blob<'a>(&'a self, _: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<BlobStream>> {
         let wait = self.wait;
         let bytes = stream::iter(0..self.each).then(move |_| async move {
             tokio::time::sleep(wait).await;
             Ok(Bytes::from_static(b"x"))
         });
         let stream = if self.ends { bytes.boxed() } else { bytes.chain(stream::pending()).boxed() };
-        Box::pin(async move { Ok(Body { start: from, stream }) })
+        Box::pin(async move { Ok(BlobStream { start: from, stream }) })
     }
 
     fn stat<'a>(&'a self, _: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
         nothing()
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         "somewhere".to_owned()
     }
 }
@@ -60,7 +60,7 @@ fn nothing<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
 
 /// Reads a config of 100 kB; gives the error and how long that took.
 async fn read(source: Lazy, attempts: u32) -> (Error, Duration) {
-    let descriptor = Descriptor::of(MediaType::OCI_CONFIG, &vec![b'x'; 100_000]);
+    let descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, &vec![b'x'; 100_000]);
     let retry = RetryPolicy { attempts: Some(attempts), ..RetryPolicy::default() };
     let began = Instant::now();
     let error = read_small(&source, &descriptor, 1 << 20, retry).await.unwrap_err();

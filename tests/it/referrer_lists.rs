@@ -154,11 +154,11 @@ async fn referrers_that_come_at_once_are_all_listed() {
     let name = to.repository("team/app:1").parse().unwrap();
     let put = referrers.iter().map(|referrer| {
         referrer.publish(&to, "team/app", None);
-        let target = client.writable(&name).unwrap();
+        let target = client.repository_for_push(&name).unwrap();
         async move {
             let (bytes, descriptor) =
                 (referrer.manifest.bytes.clone(), &referrer.manifest.descriptor);
-            let document = Document::described(bytes, descriptor).unwrap();
+            let document = Document::from_descriptor(bytes, descriptor).unwrap();
             target.put(&document, None).await.unwrap();
         }
     });

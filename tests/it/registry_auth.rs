@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wiremock::matchers::{body_string_contains, header, method, path, path_regex, query_param};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use rpull::content::{Name, Source as _};
+use rpull::content::{ImageName, Source as _};
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
@@ -38,7 +38,7 @@ fn repository(client: &Client, server: &MockServer, name: &str) -> Repository {
 
 async fn pull(server: &MockServer, credentials: Credentials) -> Result<Document> {
     let client = Client::new(options(credentials));
-    repository(&client, server, "team/app").resolve(&Name::Tag("1".into())).await
+    repository(&client, server, "team/app").resolve(&ImageName::Tag("1".into())).await
 }
 
 fn manifest() -> ResponseTemplate {
@@ -98,7 +98,7 @@ async fn tasks_share_one_token_and_one_renewal() {
     let client = Client::new(options(Credentials::anonymous()));
     let repository = repository(&client, &server, "team/app");
     let all = || {
-        let name = Name::Tag("1".into());
+        let name = ImageName::Tag("1".into());
         let repository = &repository;
         futures_util::future::join_all((0..6).map(move |_| {
             let name = name.clone();
@@ -128,7 +128,7 @@ async fn a_token_is_not_asked_to_be_good_for_another_repository() {
     guard(&server, "Bearer t", &challenge).await;
     let client = Client::new(options(Credentials::anonymous()));
     for name in ["team/a", "team/b"] {
-        repository(&client, &server, name).resolve(&Name::Tag("1".into())).await.unwrap();
+        repository(&client, &server, name).resolve(&ImageName::Tag("1".into())).await.unwrap();
     }
     let scopes: Vec<String> = requests(&server, "/token")
         .await
@@ -256,10 +256,10 @@ async fn the_password_of_a_registry_token_or_basic_user_may_come_after_a_token()
     guard(&server, "Bearer t", &bearer(&server)).await;
     let client = Client::new(options(user("user:pass")));
     let repository = repository(&client, &server, "team/app");
-    repository.resolve(&Name::Tag("1".into())).await.unwrap();
+    repository.resolve(&ImageName::Tag("1".into())).await.unwrap();
     server.reset().await;
     guard(&server, "Basic dXNlcjpwYXNz", "Basic").await;
-    repository.resolve(&Name::Tag("1".into())).await.unwrap();
+    repository.resolve(&ImageName::Tag("1".into())).await.unwrap();
 }
 
 /// Redirects to the same place for ever.
@@ -296,13 +296,13 @@ async fn foreign_layers_come_through_redirects_without_credentials() {
     let bytes = ResponseTemplate::new(200).set_body_raw("layer", "application/octet-stream");
     Mock::given(path("/b")).respond_with(bytes).mount(&cdn).await;
     let media_type = MediaType::from("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
-    let mut layer = Descriptor::of(media_type, b"layer");
+    let mut layer = Descriptor::for_bytes(media_type, b"layer");
     layer.urls = vec![format!("{}/a", foreign.uri())];
     for wanted in [false, true] {
         let settings = RegistryOptions { foreign_layers: wanted, ..options(user("user:pass")) };
         let client = Client::new(settings);
         let repository = repository(&client, &registry, "team/app");
-        repository.resolve(&Name::Tag("1".into())).await.unwrap();
+        repository.resolve(&ImageName::Tag("1".into())).await.unwrap();
         assert_eq!(repository.blob(&layer, 0).await.is_ok(), wanted);
         let asked = [&foreign, &cdn].map(MockServer::received_requests);
         let asked: Vec<Request> =
@@ -331,7 +331,7 @@ async fn only_a_tls_server_makes_a_local_registry_speak_https() {
         let client = Client::new(options(Credentials::anonymous()));
         let reference = format!("{}/a:1", parrot(answer).await);
         let repository = client.repository(&reference.parse().unwrap()).unwrap();
-        repository.resolve(&Name::Tag("1".into())).await.unwrap_err().to_string()
+        repository.resolve(&ImageName::Tag("1".into())).await.unwrap_err().to_string()
     };
     let go = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
     assert!(ask(go).await.contains("https://127.0.0.1"));
@@ -345,7 +345,7 @@ async fn what_is_not_http_is_not_asked_again() {
     let client = Client::new(RegistryOptions::default());
     let reference = format!("{}/a:1", parrot("\x15\x03\x03\0\x02\x02\x46").await);
     let repository = client.repository(&reference.parse().unwrap()).unwrap();
-    let error = repository.resolve(&Name::Tag("1".into())).await.unwrap_err();
+    let error = repository.resolve(&ImageName::Tag("1".into())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
     assert_eq!(repository.requests().total(), 1);
 }

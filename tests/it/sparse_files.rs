@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
-use rpull::layer::{Entries, Limits};
+use rpull::layer::{Entries, EntryLimits};
 
 use crate::support::entries::{Item, tar};
 use crate::support::flat::apply;
@@ -14,11 +14,11 @@ use crate::support::sparse::{FORMS, by_gnu_tar_with_holes, make_files};
 type Listed = Vec<(String, u64, Vec<(u64, Vec<u8>)>)>;
 
 fn list(tar: &[u8]) -> io::Result<Listed> {
-    let mut entries = Entries::new(tar, Limits::default());
+    let mut entries = Entries::new(tar, EntryLimits::default());
     let mut listed = Vec::new();
     while let Some(entry) = entries.next_entry()? {
         let mut pieces = Vec::new();
-        while let Some((offset, bytes)) = entries.piece()? {
+        while let Some((offset, bytes)) = entries.next_data()? {
             pieces.push((offset, bytes.to_vec()));
         }
         listed.push((String::from_utf8_lossy(&entry.path).into_owned(), entry.size, pieces));

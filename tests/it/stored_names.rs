@@ -1,6 +1,6 @@
 //! The name under which a registry keeps what it took: what is printed must exist there.
 
-use rpull::content::{Label, Name, Target as _};
+use rpull::content::{ImageName, Label, Target as _};
 use rpull::digest::{Algorithm, Hasher};
 use rpull::document::Document;
 use rpull::error::ErrorKind;
@@ -18,7 +18,7 @@ fn long_named(image: &Image) -> Document {
     let bytes = image.manifest.bytes.clone();
     let mut hasher = Hasher::new(Algorithm::Sha512);
     hasher.update(&bytes);
-    Document::received(bytes, &MediaType::OCI_MANIFEST, Some(&hasher.finish())).unwrap()
+    Document::from_response(bytes, &MediaType::OCI_MANIFEST, Some(&hasher.finish())).unwrap()
 }
 
 /// Puts the document under the tag `long`, where the registry announces `announced`.
@@ -36,8 +36,8 @@ async fn put(
     });
     let client = Client::new(RegistryOptions::default());
     let name = registry.repository("team/app:long").parse().unwrap();
-    let label = Label { name: Name::Tag("long".to_owned()), origins: Vec::new(), index: None };
-    client.writable(&name).unwrap().put(document, Some(&label)).await
+    let label = Label { name: ImageName::Tag("long".to_owned()), origins: Vec::new(), index: None };
+    client.repository_for_push(&name).unwrap().put(document, Some(&label)).await
 }
 
 #[tokio::test]
@@ -70,7 +70,8 @@ async fn put_sha512_manifest_that_is_there_by_its_name_has_a_tag() {
 async fn put_sha256_manifest_without_an_answered_digest_is_one_request() {
     let (registry, [image, _], _) = published().await;
     let document =
-        Document::received(image.manifest.bytes.clone(), &MediaType::OCI_MANIFEST, None).unwrap();
+        Document::from_response(image.manifest.bytes.clone(), &MediaType::OCI_MANIFEST, None)
+            .unwrap();
     put(&registry, &document, None).await.unwrap();
     assert_eq!(registry.server.requests().len(), 1);
     let other = format!("sha256:{}", "0".repeat(64));

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rpull::content::{Admission, Name, Target};
+use rpull::content::{Admission, ImageName, Target};
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::platform::Platform;
 use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions};
-use rpull::transfer::{Choice, Options, Platforms, Wanted, transfer};
+use rpull::transfer::{
+    ImageRequest, PlatformRequest, PlatformSelection, TransferOptions, transfer,
+};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -88,14 +90,14 @@ async fn fifty_tasks_of_one_process_share_a_store() {
         let (target, client) = (Arc::clone(&target), Arc::clone(&client));
         let reference: Reference = names[n % names.len()].parse().unwrap();
         tokio::spawn(async move {
-            let wanted = Wanted {
+            let wanted = ImageRequest {
                 source: Arc::new(client.repository(&reference).unwrap()),
                 name: reference.name(),
                 reference: reference.to_string(),
-                target_name: Name::Ref(reference.store_name()),
-                platforms: Platforms::One(Choice::preferred(Platform::host())),
+                target_name: ImageName::Layout(reference.store_name()),
+                platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
             };
-            transfer(&[wanted], &target, Options::default()).await.remove(0).error
+            transfer(&[wanted], &target, TransferOptions::default()).await.remove(0).error
         })
     });
     for error in join_all(pulls).await {
@@ -135,7 +137,8 @@ async fn whoever_waits_for_a_holder_that_is_stopped_is_told_its_name() {
     holder.wait_for_partials(1, 100_000).await;
     holder.signal(Signal::STOP);
     let waiter = cli.spawn(&[&names[0]]);
-    let options = LayoutOptions { patience: Duration::from_secs(1), ..LayoutOptions::default() };
+    let options =
+        LayoutOptions { lock_timeout: Duration::from_secs(1), ..LayoutOptions::default() };
     let layout = Layout::create(&cli.store(), options).unwrap();
     let error = layout.admit(&base).await.unwrap_err();
     let name = format!("process {} (rpull)", holder.id());
@@ -152,7 +155,7 @@ async fn whoever_waits_for_a_holder_that_is_stopped_is_told_its_name() {
 async fn patience_with_a_holder_that_does_nothing_ends_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let patience = Duration::from_millis(100);
-    let options = LayoutOptions { patience, ..LayoutOptions::default() };
+    let options = LayoutOptions { lock_timeout: patience, ..LayoutOptions::default() };
     let layout = Layout::create(&folder.path().join("s"), options).unwrap();
     let blob = app(2).layers[0].descriptor.clone();
     let Admission::Open(_held) = layout.admit(&blob).await.unwrap() else {

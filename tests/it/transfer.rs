@@ -6,31 +6,33 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
-use rpull::content::{Admission, Holding, Label, Name, Source as _, Target};
+use rpull::content::{Admission, BlobPresence, ImageName, Label, Source as _, Target};
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::error::{ErrorKind, Result};
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
-use rpull::transfer::{Choice, Finished, Options, Platforms, Wanted, plan, transfer};
+use rpull::transfer::{
+    ImageRequest, ImageResult, PlatformRequest, PlatformSelection, TransferOptions, plan, transfer,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::flaky::{Flaky, Mishap};
 use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
 use crate::support::memory::Memory;
 
-fn options() -> Options {
-    let retry = RetryPolicy { first_delay: Duration::ZERO, ..RetryPolicy::default() };
-    Options { retry, jobs: 2, ..Options::default() }
+fn options() -> TransferOptions {
+    let retry = RetryPolicy { base_delay: Duration::ZERO, ..RetryPolicy::default() };
+    TransferOptions { retry, jobs: 2, ..TransferOptions::default() }
 }
 
-fn wanted(source: Arc<Flaky>, tag: &str) -> Wanted {
-    Wanted {
+fn wanted(source: Arc<Flaky>, tag: &str) -> ImageRequest {
+    ImageRequest {
         source,
-        name: Name::Tag(tag.into()),
+        name: ImageName::Tag(tag.into()),
         reference: format!("r.example/app:{tag}"),
-        target_name: Name::Ref(format!("r.example/app:{tag}")),
-        platforms: Platforms::One(Choice::preferred(Platform::host())),
+        target_name: ImageName::Layout(format!("r.example/app:{tag}")),
+        platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
     }
 }
 
@@ -63,7 +65,7 @@ async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
         match *before {
             Before::Nothing => {}
             Before::Whole => {
-                let proof = rpull::checked::verify(&piece.descriptor, &piece.bytes).unwrap();
+                let proof = rpull::verifier::verify(&piece.descriptor, &piece.bytes).unwrap();
                 ingest.write(&piece.bytes).await.unwrap();
                 ingest.commit(proof).await.unwrap();
             }
@@ -86,7 +88,7 @@ async fn assert_complete(target: &Memory, image: &Image) {
     }
 }
 
-fn assert_law(finished: &Finished) {
+fn assert_law(finished: &ImageResult) {
     let sum = finished.report.bytes;
     let parts = sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.missing;
     assert_eq!(sum.total, parts, "{sum:?}");
@@ -126,8 +128,8 @@ proptest! {
         run(async {
             let [first, second] = two_images();
             let shelf = Memory::default()
-                .with(Name::Tag("1".into()), &first)
-                .with(Name::Tag("2".into()), &second);
+                .with(ImageName::Tag("1".into()), &first)
+                .with(ImageName::Tag("2".into()), &second);
             let memory = Memory::default();
             prepare(&memory, &second, &states).await;
             let source = Arc::new(Flaky::new(shelf, mishaps));
@@ -155,7 +157,7 @@ proptest! {
     fn a_run_that_is_stopped_anywhere_is_finished_by_the_next(polls in 0_usize..120) {
         run(async {
             let [_, held] = two_images();
-            let shelf = Memory::default().with(Name::Tag("1".into()), &held);
+            let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
             let memory = Memory::default();
             let target: Arc<dyn Target> = Arc::new(memory.clone());
             let mishaps = vec![Mishap::Ends(700); 3];
@@ -193,7 +195,7 @@ async fn wrong_bytes_are_fetched_anew_once_and_only_where_they_may_be_the_seams_
         (vec![Mishap::Ends(1), Mishap::Flipped, Mishap::Flipped], false, 2),
     ] {
         let held = image(Family::Oci, "amd64", &[]);
-        let shelf = Memory::default().with(Name::Tag("1".into()), &held);
+        let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
         let (memory, source) = (Memory::default(), Arc::new(Flaky::new(shelf, mishaps.clone())));
         let target: Arc<dyn Target> = Arc::new(memory.clone());
         let wanted = [wanted(Arc::clone(&source), "1")];
@@ -217,7 +219,7 @@ struct Late {
 }
 
 impl Target for Late {
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
         self.inner.holds(descriptor)
     }
 
@@ -250,7 +252,7 @@ impl Target for Late {
 #[tokio::test]
 async fn what_is_stopped_while_it_is_finished_is_not_told_as_done() {
     let held = image(Family::Oci, "amd64", &layers(2));
-    let shelf = Memory::default().with(Name::Tag("1".into()), &held);
+    let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
     let wanted = [wanted(Arc::new(Flaky::new(shelf, Vec::new())), "1")];
     let options = options();
     let target = Late { inner: Memory::default(), cancel: options.cancel.clone() };
@@ -266,7 +268,7 @@ async fn a_panic_fails_its_image_and_no_other() {
     let [one, other] = [1, 2]
         .map(|seed| image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(500, seed))])]));
     let of = |held: &Image, tag: &str, mishaps: Vec<Mishap>| {
-        let shelf = Memory::default().with(Name::Tag(tag.into()), held);
+        let shelf = Memory::default().with(ImageName::Tag(tag.into()), held);
         wanted(Arc::new(Flaky::new(shelf, mishaps)), tag)
     };
     let all = [of(&one, "1", vec![Mishap::Bug]), of(&other, "2", Vec::new())];

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rpull::error::{ErrorKind, Result};
-use rpull::layer::{Entries, Limits};
-use rpull::unpack::{Cause, Options, Root, Unpacked, Unpacker};
+use rpull::layer::{Entries, EntryLimits};
+use rpull::unpack::{RootDir, SkipReason, UnpackOptions, Unpacked, Unpacker};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::support::canary::Canary;
@@ -157,9 +157,10 @@ fn opaque_marker_below_a_file_changes_nothing() {
 #[test]
 fn holes_stay_holes() {
     let dir = tempfile::tempdir().unwrap();
-    let mut unpacker = Unpacker::new(Root::open(dir.path()).unwrap(), Options::default()).unwrap();
+    let mut unpacker =
+        Unpacker::new(RootDir::open(dir.path()).unwrap(), UnpackOptions::default()).unwrap();
     let sparse = crate::support::entries::sparse("s", &[(4 << 20, 3)], 8 << 20, b"end");
-    unpacker.apply("l", &mut Entries::new(&sparse[..], Limits::default())).unwrap();
+    unpacker.apply("l", &mut Entries::new(&sparse[..], EntryLimits::default())).unwrap();
     unpacker.finish().unwrap();
     let found = dir.path().join("s").metadata().unwrap();
     assert_eq!(found.len(), 8 << 20);
@@ -179,7 +180,7 @@ fn attributes_that_steer_the_system_are_left_out_once_for_all() {
         .collect();
     let done = apply(dir.path(), &[&items]).unwrap();
     let left: Vec<_> = done.left_out.iter().map(|left| (left.cause, left.entries)).collect();
-    assert!(left.contains(&(Cause::ForeignAttribute, 4)), "{left:?}");
+    assert!(left.contains(&(SkipReason::ForeignAttribute, 4)), "{left:?}");
     for node in &tree::nodes(dir.path(), &[])[1..] {
         assert_eq!(node.attributes, [("user.kept".to_owned(), b"k".to_vec())], "{}", node.path);
     }
@@ -330,13 +331,13 @@ fn whatever_layers_say_nothing_outside_the_root_changes() {
     let mut applied = 0;
     for round in 0..400 {
         let canary = Canary::new();
-        let options = Options::default();
-        let mut unpacker = Unpacker::new(Root::open(canary.root()).unwrap(), options).unwrap();
+        let options = UnpackOptions::default();
+        let mut unpacker = Unpacker::new(RootDir::open(canary.root()).unwrap(), options).unwrap();
         // Each in a layer of its own and each in one with others: an entry that is refused ends only its layer.
         for size in [1, 1, 1, 1, 1, 1, 1, 1, 4, 4, 8] {
             let items: Vec<_> = (0..size).map(|_| any_item(&mut random)).collect();
             let tar = tar(&items);
-            let layer = unpacker.apply("l", &mut Entries::new(&tar[..], Limits::default()));
+            let layer = unpacker.apply("l", &mut Entries::new(&tar[..], EntryLimits::default()));
             applied += usize::from(layer.is_ok());
         }
         unpacker.finish().unwrap();

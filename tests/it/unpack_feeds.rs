@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use rpull::config::{CONFIG_LIMIT, ImageConfig};
-use rpull::content::{Body, Name, Source, Target};
+use rpull::content::{BlobStream, ImageName, Source, Target};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
@@ -16,9 +16,10 @@ use rpull::layout::{Layout, LayoutOptions};
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{
-    Choice, Feeds, Options, Picked, Platforms, ReceivedBlob, Wanted, read_small, transfer,
+    Feeds, ImageRequest, PlatformRequest, PlatformSelection, ReceivedBlob, ResolvedImage,
+    TransferOptions, read_small, transfer,
 };
-use rpull::unpack::{Building, LayerBlob, OpenBlob, Unpacked};
+use rpull::unpack::{LayerBlob, OpenBlob, RootBuilder, Unpacked};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +48,7 @@ struct Odd {
 }
 
 impl Source for Odd {
-    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         self.inner.resolve(name)
     }
 
@@ -55,11 +56,15 @@ impl Source for Odd {
         Source::document(&self.inner, descriptor)
     }
 
-    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         self.inner.head(name)
     }
 
-    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<BlobStream>> {
         Box::pin(async move {
             let mut body = self.inner.blob(descriptor, from).await?;
             if descriptor.digest != self.digest {
@@ -87,31 +92,38 @@ impl Source for Odd {
         self.inner.stat(digest)
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         "odd".to_owned()
     }
 }
 
-fn options(cancel: &CancellationToken) -> Options {
+fn options(cancel: &CancellationToken) -> TransferOptions {
     let retry =
-        RetryPolicy { attempts: Some(2), first_delay: Duration::ZERO, ..RetryPolicy::default() };
+        RetryPolicy { attempts: Some(2), base_delay: Duration::ZERO, ..RetryPolicy::default() };
     let idle = Duration::from_millis(200);
-    Options { retry, idle, cancel: cancel.clone(), as_listed: true, ..Options::default() }
+    TransferOptions {
+        retry,
+        idle,
+        cancel: cancel.clone(),
+        as_listed: true,
+        ..TransferOptions::default()
+    }
 }
 
 async fn fill(
     root: &Path,
-    picked: &Picked,
+    picked: &ResolvedImage,
     config: &[u8],
     settled: impl FnOnce() -> Result<()> + Send + 'static,
     open: impl Fn(&Descriptor) -> OpenBlob<'static>,
 ) -> Result<Unpacked> {
     let config = ImageConfig::parse(config).unwrap();
     let layers =
-        LayerBlob::of_image("x", picked.chosen.manifest().unwrap(), &config, open).unwrap();
+        LayerBlob::from_image("x", picked.manifest.manifest().unwrap(), &config, open).unwrap();
     let root = root.to_owned();
     let work = tokio::task::spawn_blocking(move || {
-        let filled = Building::begin(&root).unwrap().fill(layers, false, false, &|_| true, settled);
+        let filled =
+            RootBuilder::begin(&root).unwrap().apply(layers, false, false, &|_| true, settled);
         filled.map(|(unpacked, _)| unpacked).map_err(|(_, error)| error)
     });
     work.await.unwrap()
@@ -123,17 +135,17 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
     let layout = Layout::create(&dir.join("store"), LayoutOptions::default()).unwrap();
     let target: Arc<dyn Target> = Arc::new(layout.clone());
     let (feeder, feeds) = Feeds::connect();
-    let options = Options { feeder: Some(feeder), ..options(&cancel) };
-    let wanted = Wanted {
+    let options = TransferOptions { feeder: Some(feeder), ..options(&cancel) };
+    let wanted = ImageRequest {
         source,
-        name: Name::Tag("1".into()),
+        name: ImageName::Tag("1".into()),
         reference: "r.example/app:1".into(),
-        target_name: Name::Ref("r.example/app:1".into()),
-        platforms: Platforms::One(Choice::preferred(Platform::host())),
+        target_name: ImageName::Layout("r.example/app:1".into()),
+        platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
     };
     let pull = tokio::spawn(async move { transfer(&[wanted], &target, options).await });
     let picked = feeds.picked().await.unwrap();
-    let config = &picked.chosen.manifest().unwrap().config;
+    let config = &picked.manifest.manifest().unwrap().config;
     if let Err(error) = feeds.verified(config).await {
         // A layer of another connection was stopped before the config was there.
         return (pull.await.unwrap().remove(0).error, Err(error));
@@ -156,9 +168,9 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
 
 async fn past_the_store(dir: &Path, source: Arc<Odd>) -> Result<Unpacked> {
     let cancel = source.cancel.clone();
-    let root = source.resolve(&Name::Tag("1".into())).await.unwrap();
-    let picked = Picked { root: root.clone(), chosen: root };
-    let config = &picked.chosen.manifest().unwrap().config;
+    let root = source.resolve(&ImageName::Tag("1".into())).await.unwrap();
+    let picked = ResolvedImage { root: root.clone(), manifest: root };
+    let config = &picked.manifest.manifest().unwrap().config;
     let config = read_small(&*source, config, CONFIG_LIMIT, RetryPolicy::default()).await.unwrap();
     let runtime = Handle::current();
     let open = |layer: &Descriptor| -> OpenBlob<'static> {
@@ -183,7 +195,7 @@ const ENDINGS: [(How, Option<ErrorKind>); 5] = [
 
 fn cases() -> impl Iterator<Item = (How, Option<ErrorKind>, usize, Odd)> {
     let held = sample();
-    let inner = Memory::default().with(Name::Tag("1".into()), &held);
+    let inner = Memory::default().with(ImageName::Tag("1".into()), &held);
     ENDINGS.into_iter().flat_map(move |(how, kind)| {
         let (inner, held) = (inner.clone(), held.clone());
         (0..3).map(move |layer| {
@@ -241,7 +253,7 @@ fn received_layer_whose_runtime_goes_down_ends() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let blob = runtime.block_on(async {
         let layer = sample().layers[0].descriptor.clone();
-        let options = Options { idle: Duration::from_secs(600), ..options(&source.cancel) };
+        let options = TransferOptions { idle: Duration::from_secs(600), ..options(&source.cancel) };
         ReceivedBlob::begin(Arc::new(source), layer, options, &Handle::current())
     });
     let path = dir.path().join("bytes");

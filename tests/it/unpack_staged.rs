@@ -6,13 +6,13 @@ use std::path::Path;
 
 use rpull::digest::Digest;
 use rpull::error::{Error, ErrorKind};
-use rpull::unpack::{LayerBlob, Options, Root, Unpacked, Unpacker};
+use rpull::unpack::{LayerBlob, RootDir, UnpackOptions, Unpacked, Unpacker};
 
 use crate::support::entries::{Item, tar};
 use crate::support::flat::{apply, blobs, by_chance};
 use crate::support::tree::nodes;
 
-const OPTIONS: Options = Options { new_root: true, preserve: false };
+const OPTIONS: UnpackOptions = UnpackOptions { new_root: true, preserve: false };
 
 fn blob(number: usize, tar: Vec<u8>) -> LayerBlob<'static> {
     LayerBlob {
@@ -25,8 +25,9 @@ fn blob(number: usize, tar: Vec<u8>) -> LayerBlob<'static> {
 
 fn at_once(root: &Path, blobs: Vec<LayerBlob<'_>>) -> Result<Unpacked, (usize, Error)> {
     let early = |error| (usize::MAX, error);
-    let mut unpacker = Unpacker::new(Root::open(root).map_err(early)?, OPTIONS).map_err(early)?;
-    unpacker.apply_all(blobs, &|_| true)?;
+    let mut unpacker =
+        Unpacker::new(RootDir::open(root).map_err(early)?, OPTIONS).map_err(early)?;
+    unpacker.apply_parallel(blobs, &|_| true)?;
     unpacker.finish().map_err(early)
 }
 

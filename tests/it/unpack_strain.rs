@@ -3,8 +3,8 @@
 use std::fs;
 use std::io::{BufReader, Read as _};
 
-use rpull::layer::{DiffId, Entries, Limits};
-use rpull::unpack::{Building, Options, Root, Unpacker};
+use rpull::layer::{DiffIdReader, Entries, EntryLimits};
+use rpull::unpack::{RootBuilder, RootDir, UnpackOptions, Unpacker};
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
@@ -19,7 +19,7 @@ use crate::support::tree::{names, nodes};
 fn with_zeros(items: &[Item], zeros: u64) -> Layer {
     let tar = unended(items);
     let bytes = || tar.chain(std::io::repeat(0).take(zeros));
-    let mut hashed = DiffId::new(BufReader::new(bytes()));
+    let mut hashed = DiffIdReader::new(BufReader::new(bytes()));
     std::io::copy(&mut hashed, &mut std::io::sink()).unwrap();
     let bytes = zstd::encode_all(bytes(), 1).unwrap().into();
     Layer { diff_id: hashed.finish(), bytes }
@@ -139,7 +139,7 @@ fn a_root_that_is_replaced_meanwhile_gets_neither_files_nor_the_name() {
     fs::create_dir(at("victim")).unwrap();
     fs::write(at("victim/file"), "mine").unwrap();
     for by_link in [true, false] {
-        let building = Building::begin(&at("root")).unwrap();
+        let building = RootBuilder::begin(&at("root")).unwrap();
         let own = made_in(dir.path());
         fs::rename(&own, at("moved")).unwrap();
         if by_link {
@@ -149,7 +149,7 @@ fn a_root_that_is_replaced_meanwhile_gets_neither_files_nor_the_name() {
         }
         let layer = [Item::file("file", "pwned"), Item::dir("d"), Item::file("d/new", "")];
         let layers = tars_of(&[&layer]);
-        let filled = building.fill(blobs(&layers), false, false, &|_| true, || Ok(()));
+        let filled = building.apply(blobs(&layers), false, false, &|_| true, || Ok(()));
         let error = filled.unwrap_err().1.chain();
         assert!(error.contains("root: was replaced while it was made"), "{error}");
         assert!(at("root").symlink_metadata().is_err());
@@ -168,13 +168,14 @@ fn a_root_that_is_replaced_meanwhile_gets_neither_files_nor_the_name() {
 #[test]
 fn more_directories_than_are_remembered_have_their_times() {
     let dir = tempfile::tempdir().unwrap();
-    let mut unpacker = Unpacker::new(Root::open(dir.path()).unwrap(), Options::default()).unwrap();
+    let mut unpacker =
+        Unpacker::new(RootDir::open(dir.path()).unwrap(), UnpackOptions::default()).unwrap();
     let mut items = vec![Item::dir("first").mode(0o500).mtime(5)];
     items.extend((0..100_001).map(|n| Item::dir(format!("d/{n}")).mtime(n)));
     items.push(Item::file("first/late", ""));
     items.push(Item::file("d/7/late", ""));
     let tar = tar(&items);
-    unpacker.apply("layer", &mut Entries::new(&tar[..], Limits::default())).unwrap();
+    unpacker.apply("layer", &mut Entries::new(&tar[..], EntryLimits::default())).unwrap();
     unpacker.finish().unwrap();
     let found = |path: &str| {
         use std::os::unix::fs::MetadataExt as _;

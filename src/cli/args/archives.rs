@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Moving;
+use super::TransferArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Save {
@@ -18,7 +18,7 @@ pub(crate) struct Save {
     #[arg(long, value_name = "FILE")]
     pub(crate) since: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) moving: Moving,
+    pub(crate) moving: TransferArgs,
 }
 
 #[derive(Debug, Args)]
@@ -26,5 +26,5 @@ pub(crate) struct Load {
     /// The archive, of either form, compressed or not; - is standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) moving: Moving,
+    pub(crate) moving: TransferArgs,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Moving, OnePlatform};
+use super::{OnePlatform, TransferArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct Unpack {
@@ -15,7 +15,7 @@ pub(crate) struct Unpack {
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
     #[command(flatten)]
-    pub(crate) layers: Layers,
+    pub(crate) layers: OverlayArgs,
     /// Keep set-id bits though not root: they lend your rights to whoever runs the file
     #[arg(long)]
     pub(crate) preserve: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Unpack {
     pub(crate) sync: bool,
     /// How a pull is to bring it, whatever the store has under its name.
     #[arg(skip)]
-    pub(crate) pull: Option<Moving>,
+    pub(crate) pull: Option<TransferArgs>,
 }
 
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub(crate) struct Export {
 
 /// Whether layers stay apart.
 #[derive(Debug, Args)]
-pub(crate) struct Layers {
+pub(crate) struct OverlayArgs {
     /// One directory per layer, as docker's overlay2 has them; images may share DIR, and have layers in common
     #[arg(long)]
     pub(crate) overlay: bool,

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use super::open::{Stored, reason, registry};
 use crate::cli::args::Blob;
 use crate::cli::settings::Settings;
-use crate::cli::signals::{cancelled_by_signals, unless_cancelled};
-use crate::content::{Name, Source};
+use crate::cli::signals::{cancelled_by_signals, or_cancelled};
+use crate::content::{ImageName, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
-use crate::place::{Place, PlainMeans};
-use crate::transfer::{Options, read_blob};
+use crate::location::{DefaultLocation, Location};
+use crate::transfer::{TransferOptions, read_blob};
 
 /// Symbolic links in a row, as many as Linux follows.
 const MOST_LINKS: usize = 40;
@@ -26,9 +26,9 @@ pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitC
     let (source, digest, damage) = find(&args.image, settings).await?;
     let there = source.stat(&digest).await;
     let descriptor = there.map_err(|error| reason(damage, error))?;
-    let options = Options { retry: settings.retry, ..Options::default() };
+    let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
     let Some(path) = &args.output else {
-        let fail = |error| Error::new(ErrorKind::Store, "stdout").caused_by(error);
+        let fail = |error| Error::new(ErrorKind::Store, "stdout").with_source(error);
         to_stream(&*source, &descriptor, options, &mut io::stdout(), &fail).await?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -40,7 +40,7 @@ pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitC
         let cancel = cancelled_by_signals();
         let path = target_of(path).map_err(&fail)?;
         let writing = to_file(&*source, &descriptor, options, &path);
-        unless_cancelled(&cancel, "blob", writing).await??;
+        or_cancelled(&cancel, "blob", writing).await??;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -49,7 +49,7 @@ pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitC
 async fn to_file(
     source: &dyn Source,
     blob: &Descriptor,
-    options: Options,
+    options: TransferOptions,
     path: &Path,
 ) -> Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -79,7 +79,7 @@ fn target_of(path: &Path) -> io::Result<PathBuf> {
 async fn open_special(path: &Path) -> Result<io::Result<File>> {
     let path = path.to_owned();
     let opening = tokio::task::spawn_blocking(move || File::options().write(true).open(path));
-    opening.await.map_err(|error| Error::new(ErrorKind::Store, "write").caused_by(error))
+    opening.await.map_err(|error| Error::new(ErrorKind::Store, "write").with_source(error))
 }
 
 /// What a pipe got cannot be taken back, so the last piece is withheld until the digest agrees.
@@ -88,7 +88,7 @@ async fn open_special(path: &Path) -> Result<io::Result<File>> {
 async fn to_stream(
     source: &dyn Source,
     blob: &Descriptor,
-    options: Options,
+    options: TransferOptions,
     out: &mut (dyn Write + Send),
     fail: &(dyn Fn(io::Error) -> Error + Sync),
 ) -> Result<()> {
@@ -107,23 +107,25 @@ async fn to_stream(
 
 /// Where the blob is: the store, else the registry, unless the place says which; and why the store cannot be asked.
 async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Digest, Option<Error>)> {
-    let (reference, stored) = match Place::parse(text, PlainMeans::Either)? {
-        Place::Layout { path, name: Name::Digest(digest) } => {
+    let (reference, stored) = match Location::parse(text, DefaultLocation::StoreOrRegistry)? {
+        Location::Layout { path, name: ImageName::Digest(digest) } => {
             return Ok((Arc::new(Layout::open(&path)?), digest, None));
         }
-        Place::Archive { form, path, name: Name::Digest(digest) } => {
+        Location::Archive { form, path, name: ImageName::Digest(digest) } => {
             return Ok((Arc::new(super::archive::read(path, Some(form)).await?), digest, None));
         }
-        Place::Id { .. } | Place::Layout { .. } | Place::Archive { .. } => {
+        Location::Id { .. } | Location::Layout { .. } | Location::Archive { .. } => {
             return Err(no_digest(text));
         }
-        Place::Store(reference) => {
+        Location::Store(reference) => {
             let store = settings.store_with(&reference.to_string())?;
             let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
             return Ok((store, digest, None));
         }
-        Place::Registry(reference) => (reference, Stored::Absent),
-        Place::Either(reference) => (reference, Stored::of(settings.store_if_any(), settings)?),
+        Location::Registry(reference) => (reference, Stored::Absent),
+        Location::StoreOrRegistry(reference) => {
+            (reference, Stored::of(settings.store_if_any(), settings)?)
+        }
     };
     let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
     let damage = match stored {
@@ -137,10 +139,11 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Diges
 }
 
 fn no_digest(text: &str) -> Error {
-    Error::new(ErrorKind::Reference, format!("blob '{text}'")).because("expected IMAGE@DIGEST")
+    Error::new(ErrorKind::InvalidInput, format!("blob '{text}'"))
+        .with_reason("expected IMAGE@DIGEST")
 }
 
 fn write_failed(path: &Path) -> impl Fn(io::Error) -> Error {
     let place = path.display().to_string();
-    move |error| Error::new(ErrorKind::Store, "write").at(&place).caused_by(error)
+    move |error| Error::new(ErrorKind::Store, "write").at(&place).with_source(error)
 }

@@ -4,55 +4,56 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::destination::Destination;
-use super::moving::{Run, chunk_size, named_to_pass_on};
-use super::open::{Opened, open_place};
+use super::open::{OpenedLocation, open_place};
+use super::transfer_run::{TransferRun, chunk_size, named_to_pass_on};
 use crate::cli::args::Copy;
+use crate::cli::labels;
 use crate::cli::settings::Settings;
-use crate::cli::signals::{self, unless_cancelled};
-use crate::cli::words;
+use crate::cli::signals::{self, or_cancelled};
 use crate::error::Result;
-use crate::place::{Place, PlainMeans};
+use crate::location::{DefaultLocation, Location};
 use crate::reference::Reference;
-use crate::transfer::{Along, Platforms, Wanted};
+use crate::transfer::{ArtifactOptions, ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitCode> {
-    let place = Place::parse(&args.source, PlainMeans::Registry)?;
+    let place = Location::parse(&args.source, DefaultLocation::Registry)?;
     let repository = args.all_tags.then(|| repository(&args.source)).transpose()?;
     if args.all_tags
-        && Place::parse(&args.destination, PlainMeans::Registry)?.at_registry().is_some()
+        && Location::parse(&args.destination, DefaultLocation::Registry)?.registry().is_some()
     {
         self::repository(&args.destination)?;
     }
     let destination =
         Destination::parse(&args.destination, chunk_size(args.chunk_size.as_deref())?)?;
-    destination.fits(args.all_tags)?;
-    let along = Along { referrers: args.referrers, digest_tags: args.digest_tags };
-    destination.takes(along)?;
+    destination.check_name(args.all_tags)?;
+    let along = ArtifactOptions { referrers: args.referrers, digest_tags: args.digest_tags };
+    destination.check_artifacts(along)?;
     let named = named_to_pass_on(&args.moving)?;
     let usual = match place {
         // docker saves the whole index of an image, and of its platforms those that it has.
-        Place::Archive { .. } => Platforms::Present,
-        _ => Platforms::All,
+        Location::Archive { .. } => PlatformSelection::Available,
+        _ => PlatformSelection::All,
     };
     let platforms = destination.platforms(named, usual)?;
     let cancel = signals::cancelled_by_signals();
-    let run = Run::parse(&args.moving, &words::COPY, settings, &cancel)?.with(along);
+    let run =
+        TransferRun::parse(&args.moving, &labels::COPY, settings, &cancel)?.with_artifacts(along);
     let sides = args.sides;
     let source_settings =
         settings.for_side(sides.src_creds, sides.src_authfile, sides.src_plain_http);
     let target_settings =
         settings.for_side(sides.dest_creds, sides.dest_authfile, sides.dest_plain_http);
     if source_settings.has_creds_of(&target_settings) {
-        settings.check_creds(place.at_registry().into_iter().chain(destination.image()))?;
+        settings.check_creds(place.registry().into_iter().chain(destination.image()))?;
     }
     let wanted = if let Some(repository) = repository {
         let finding = tags(&repository, &destination, &platforms, &source_settings);
-        unless_cancelled(&cancel, "copy", finding).await??
+        or_cancelled(&cancel, "copy", finding).await??
     } else {
         let opening = one(&place, &destination, platforms, &source_settings);
-        vec![unless_cancelled(&cancel, "copy", opening).await??]
+        vec![or_cancelled(&cancel, "copy", opening).await??]
     };
-    let (code, _) = run.carry_out(&wanted, &destination, args.all_tags, &target_settings).await?;
+    let (code, _) = run.execute(&wanted, &destination, args.all_tags, &target_settings).await?;
     Ok(code)
 }
 
@@ -62,13 +63,14 @@ fn repository(text: &str) -> Result<Reference> {
 }
 
 async fn one(
-    place: &Place,
+    place: &Location,
     destination: &Destination,
-    platforms: Platforms,
+    platforms: PlatformSelection,
     settings: &Settings,
-) -> Result<Wanted> {
-    let Opened { source, name, reference, full_name, .. } = open_place(place, settings).await?;
-    Ok(Wanted {
+) -> Result<ImageRequest> {
+    let OpenedLocation { source, name, reference, full_name, .. } =
+        open_place(place, settings).await?;
+    Ok(ImageRequest {
         source,
         name,
         reference: destination.reference().unwrap_or(reference),
@@ -81,15 +83,15 @@ async fn one(
 async fn tags(
     repository: &Reference,
     destination: &Destination,
-    platforms: &Platforms,
+    platforms: &PlatformSelection,
     settings: &Settings,
-) -> Result<Vec<Wanted>> {
+) -> Result<Vec<ImageRequest>> {
     let client = settings.client("copy", true)?;
     let mut wanted = Vec::new();
     for tag in client.repository(repository)?.tags().await? {
         let reference = repository.with_tag(&tag)?;
         let (there, target_name) = destination.name_of_tag(&reference, &tag)?;
-        wanted.push(Wanted {
+        wanted.push(ImageRequest {
             source: Arc::new(client.repository(&reference)?),
             name: reference.name(),
             reference: there,

@@ -9,16 +9,17 @@ use crate::cli::args::Delete;
 use crate::cli::output::{self, note};
 use crate::cli::prompt;
 use crate::cli::settings::Settings;
-use crate::cli::signals::{cancelled_by_signals, unless_cancelled};
-use crate::content::{Name, Source as _};
+use crate::cli::signals::{cancelled_by_signals, or_cancelled};
+use crate::content::{ImageName, Source as _};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Delete, settings: &Settings) -> Result<ExitCode> {
     let reference = remote::reference(&args.image)?;
-    let refuse =
-        |why: &str| Error::new(ErrorKind::Reference, format!("delete {}", args.image)).because(why);
+    let refuse = |why: &str| {
+        Error::new(ErrorKind::InvalidInput, format!("delete {}", args.image)).with_reason(why)
+    };
     if Reference::repository_only(args.image.trim_start_matches("docker://")).is_ok() {
         return Err(refuse("say which tag or digest"));
     }
@@ -29,13 +30,13 @@ pub(in crate::cli) async fn run(args: Delete, settings: &Settings) -> Result<Exi
         return Err(refuse("there is no terminal to ask at; --yes says that it is meant"));
     }
     let work = delete(&args, &reference, settings);
-    unless_cancelled(&cancelled_by_signals(), "delete", work).await?
+    or_cancelled(&cancelled_by_signals(), "delete", work).await?
 }
 
 async fn delete(args: &Delete, reference: &Reference, settings: &Settings) -> Result<ExitCode> {
     let repository = settings.client(&reference.to_string(), false)?.repository(reference)?;
     let (digest, question): (Digest, String) = match reference.name() {
-        Name::Digest(digest) => {
+        ImageName::Digest(digest) => {
             let question = format!("delete {reference} and every tag of it?");
             (digest, question)
         }
@@ -48,7 +49,7 @@ async fn delete(args: &Delete, reference: &Reference, settings: &Settings) -> Re
             (digest.clone(), format!("delete the tag {reference}, which is {digest}?"))
         }
     };
-    if !args.yes && !prompt::agreed(&question).await? {
+    if !args.yes && !prompt::confirm(&question).await? {
         note("nothing was deleted");
         return Ok(ExitCode::FAILURE);
     }

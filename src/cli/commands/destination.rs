@@ -6,18 +6,18 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 use super::archive::NewArchive;
-use crate::archive::Output;
-use crate::cli::meter::Meter;
-use crate::cli::settings::{Settings, Show, existing_layout, platform};
+use crate::archive::ArchiveOutput;
+use crate::cli::meter::ByteMeter;
+use crate::cli::settings::{ProgressMode, Settings, existing_layout, platform};
 use crate::cli::signals::opened_unless_cancelled;
-use crate::content::{Empty, Name, Target};
+use crate::content::{EmptyTarget, ImageName, Target};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
-use crate::place::{Place, PlainMeans};
+use crate::location::{DefaultLocation, Location};
 use crate::reference::Reference;
 use crate::registry::{Client, RegistryOptions};
-use crate::transfer::{Along, Platforms};
+use crate::transfer::{ArtifactOptions, PlatformSelection};
 
 /// Where the images go.
 pub(super) enum Destination {
@@ -31,33 +31,33 @@ pub(super) enum Destination {
     Store(Option<Reference>),
     Layout {
         path: PathBuf,
-        name: Name,
+        name: ImageName,
     },
     /// Under this name, or each under its own.
-    Archive(NewArchive, Name),
+    Archive(NewArchive, ImageName),
 }
 
 impl Destination {
     /// A place; one without a prefix is a registry's.
     pub(super) fn parse(text: &str, chunk_size: Option<u64>) -> Result<Self> {
-        match Place::parse(text, PlainMeans::Registry)? {
-            Place::Registry(reference) | Place::Either(reference) => {
+        match Location::parse(text, DefaultLocation::Registry)? {
+            Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
                 Self::at_registry(reference, chunk_size, false)
             }
-            Place::Store(reference) => match reference.digest() {
+            Location::Store(reference) => match reference.digest() {
                 Some(digest) => Err(decides(digest.as_str())),
                 None => Ok(Self::Store(Some(reference))),
             },
             // What is new cannot be named by an id yet, and the text may be a name all the same.
-            Place::Id { name: Some(reference), .. } => Ok(Self::Store(Some(reference))),
-            Place::Id { id, name: None } => Err(decides(&id.to_string())),
-            Place::Layout { path, name } => {
-                check_undecided(&name)?;
+            Location::Id { name: Some(reference), .. } => Ok(Self::Store(Some(reference))),
+            Location::Id { id, name: None } => Err(decides(&id.to_string())),
+            Location::Layout { path, name } => {
+                check_no_digest(&name)?;
                 Ok(Self::Layout { path, name })
             }
-            Place::Archive { form, path, name } => {
-                check_undecided(&name)?;
-                Ok(Self::Archive(NewArchive::new(form, Output::File(path))?, name))
+            Location::Archive { form, path, name } => {
+                check_no_digest(&name)?;
+                Ok(Self::Archive(NewArchive::new(form, ArchiveOutput::File(path))?, name))
             }
         }
     }
@@ -74,24 +74,26 @@ impl Destination {
     }
 
     /// `-o` of a pull, which keeps images on this machine.
-    pub(super) fn of_pull(typed: Option<&str>) -> Result<Self> {
+    pub(super) fn for_pull(typed: Option<&str>) -> Result<Self> {
         let Some(text) = typed else { return Ok(Self::Store(None)) };
         match Self::parse(text, None)? {
             local @ (Self::Layout { .. } | Self::Archive { .. }) => Ok(local),
-            _ => Err(Error::new(ErrorKind::Reference, format!("output '{text}'"))
-                .because("expected oci:PATH[:NAME], oci-archive:FILE or docker-archive:FILE")),
+            _ => Err(Error::new(ErrorKind::InvalidInput, format!("output '{text}'"))
+                .with_reason("expected oci:PATH[:NAME], oci-archive:FILE or docker-archive:FILE")),
         }
     }
 
     /// One name cannot stand for several images.
-    pub(super) fn fits(&self, several: bool) -> Result<()> {
+    pub(super) fn check_name(&self, several: bool) -> Result<()> {
         match self {
-            Self::Layout { name: Name::Ref(name), .. } | Self::Archive(_, Name::Ref(name))
+            Self::Layout { name: ImageName::Layout(name), .. }
+            | Self::Archive(_, ImageName::Layout(name))
                 if several =>
             {
-                Err(Error::new(ErrorKind::Reference, format!("output name '{name}'")).because(
-                    "several images cannot have one name; leave it out, and each keeps its own",
-                ))
+                Err(Error::new(ErrorKind::InvalidInput, format!("output name '{name}'"))
+                    .with_reason(
+                        "several images cannot have one name; leave it out, and each keeps its own",
+                    ))
             }
             _ => Ok(()),
         }
@@ -100,14 +102,15 @@ impl Destination {
     /// What belongs to an image needs a place of its own.
     ///
     /// # Errors
-    /// [`ErrorKind::Reference`] where there is none.
-    pub(super) fn takes(&self, along: Along) -> Result<()> {
+    /// [`ErrorKind::InvalidInput`] where there is none.
+    pub(super) fn check_artifacts(&self, along: ArtifactOptions) -> Result<()> {
         match self {
             Self::Archive(archive, _)
-                if archive.holds_one_platform() && along != Along::default() =>
+                if archive.holds_one_platform() && along != ArtifactOptions::default() =>
             {
-                Err(Error::new(ErrorKind::Reference, "referrers and digest tags")
-                    .because("a docker-archive holds images only; an oci-archive holds them too"))
+                Err(Error::new(ErrorKind::InvalidInput, "referrers and digest tags").with_reason(
+                    "a docker-archive holds images only; an oci-archive holds them too",
+                ))
             }
             _ => Ok(()),
         }
@@ -116,19 +119,19 @@ impl Destination {
     /// The platforms of an image that go there: those that were named, else these.
     ///
     /// # Errors
-    /// [`ErrorKind::Reference`] where it takes no more than one.
+    /// [`ErrorKind::InvalidInput`] where it takes no more than one.
     pub(super) fn platforms(
         &self,
-        named: Option<Platforms>,
-        usual: Platforms,
-    ) -> Result<Platforms> {
+        named: Option<PlatformSelection>,
+        usual: PlatformSelection,
+    ) -> Result<PlatformSelection> {
         let one = matches!(self, Self::Archive(archive, _) if archive.holds_one_platform());
         match named {
             named if !one => Ok(named.unwrap_or(usual)),
-            None => Ok(Platforms::One(platform(None)?)),
-            Some(named @ Platforms::One(_)) => Ok(named),
-            Some(_) => Err(Error::new(ErrorKind::Reference, "platforms")
-                .because("a docker-archive holds one; an oci-archive holds several")),
+            None => Ok(PlatformSelection::Single(platform(None)?)),
+            Some(named @ PlatformSelection::Single(_)) => Ok(named),
+            Some(_) => Err(Error::new(ErrorKind::InvalidInput, "platforms")
+                .with_reason("a docker-archive holds one; an oci-archive holds several")),
         }
     }
 
@@ -174,23 +177,23 @@ impl Destination {
         let place = format!("oci:{}", path.display());
         match opened_unless_cancelled(cancel, "plan", move || existing_layout(&path)).await? {
             Some(layout) => Ok(layout),
-            None => Ok(Arc::new(Empty { place })),
+            None => Ok(Arc::new(EmptyTarget { place })),
         }
     }
 
     /// What an image of this full name is called there.
     ///
     /// # Errors
-    /// [`ErrorKind::Reference`] where neither end has a name for it.
-    pub(super) fn name(&self, full: &str) -> Result<Name> {
+    /// [`ErrorKind::InvalidInput`] where neither end has a name for it.
+    pub(super) fn name(&self, full: &str) -> Result<ImageName> {
         match self {
             Self::Registry { reference, .. } => Ok(reference.name()),
-            Self::Store(Some(reference)) => Ok(Name::Ref(reference.store_name())),
-            Self::Layout { name: name @ Name::Ref(_), .. }
-            | Self::Archive(_, name @ Name::Ref(_)) => Ok(name.clone()),
-            _ if full.is_empty() => Err(Error::new(ErrorKind::Reference, "name")
-                .because("the image has none; give it one there, oci:PATH:NAME")),
-            _ => Ok(Name::Ref(full.to_owned())),
+            Self::Store(Some(reference)) => Ok(ImageName::Layout(reference.store_name())),
+            Self::Layout { name: name @ ImageName::Layout(_), .. }
+            | Self::Archive(_, name @ ImageName::Layout(_)) => Ok(name.clone()),
+            _ if full.is_empty() => Err(Error::new(ErrorKind::InvalidInput, "name")
+                .with_reason("the image has none; give it one there, oci:PATH:NAME")),
+            _ => Ok(ImageName::Layout(full.to_owned())),
         }
     }
 
@@ -201,18 +204,18 @@ impl Destination {
         settings: &Settings,
     ) -> Result<Arc<dyn Target>> {
         let options = settings.registry_options(&reference.to_string(), false)?;
-        let repository =
-            Client::new(RegistryOptions { chunk_size, ..options }).writable(reference)?;
+        let repository = Client::new(RegistryOptions { chunk_size, ..options })
+            .repository_for_push(reference)?;
         // A copy that needs no store must not wait for its lock.
         let store = if remember { settings.existing_store().ok().flatten() } else { None };
         Ok(Arc::new(match store {
-            Some(store) => repository.remembering(store),
+            Some(store) => repository.with_upload_store(store),
             None => repository,
         }))
     }
 
     /// What one of several images is called there: the tag, where the destination is a repository, else its own name.
-    pub(super) fn name_of_tag(&self, image: &Reference, tag: &str) -> Result<(String, Name)> {
+    pub(super) fn name_of_tag(&self, image: &Reference, tag: &str) -> Result<(String, ImageName)> {
         match self {
             Self::Registry { reference, .. } => {
                 let there = reference.with_tag(tag)?;
@@ -220,7 +223,7 @@ impl Destination {
             }
             Self::Store(Some(reference)) => {
                 let there = reference.with_tag(tag)?;
-                Ok((there.to_string(), Name::Ref(there.store_name())))
+                Ok((there.to_string(), ImageName::Layout(there.store_name())))
             }
             _ => Ok((image.to_string(), self.name(&image.store_name())?)),
         }
@@ -252,32 +255,32 @@ pub(super) async fn open_to_write(
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<Layout> {
-    let watch = checking(settings.show, cancel.clone());
-    let make = move || Layout::create_watched(&path, options, &watch);
+    let watch = recheck_progress(settings.show, cancel.clone());
+    let make = move || Layout::create_with_progress(&path, options, &watch);
     opened_unless_cancelled(cancel, "open", make).await
 }
 
 /// Tells how far the check of what a restart left in doubt is, from its first byte on.
-fn checking(show: Show, cancel: CancellationToken) -> impl Fn(u64, u64) -> bool {
+fn recheck_progress(show: ProgressMode, cancel: CancellationToken) -> impl Fn(u64, u64) -> bool {
     let meter = OnceLock::new();
     move |done, total| {
-        let new = || Meter::new(show, "checking after a restart", total);
+        let new = || ByteMeter::new(show, "checking after a restart", total);
         meter.get_or_init(new).set(done);
         !cancel.is_cancelled()
     }
 }
 
 /// A name that ends in a digest would be a lie about what comes there.
-fn check_undecided(name: &Name) -> Result<()> {
+fn check_no_digest(name: &ImageName) -> Result<()> {
     let text = name.to_string();
     match (name, text.rsplit_once('@')) {
-        (Name::Digest(_), _) => Err(decides(&text)),
+        (ImageName::Digest(_), _) => Err(decides(&text)),
         (_, Some((_, end))) if end.parse::<Digest>().is_ok() => Err(decides(end)),
         _ => Ok(()),
     }
 }
 
 fn decides(digest: &str) -> Error {
-    Error::new(ErrorKind::Reference, format!("name '{digest}'"))
-        .because("the image decides its digest; give a tag or none")
+    Error::new(ErrorKind::InvalidInput, format!("name '{digest}'"))
+        .with_reason("the image decides its digest; give a tag or none")
 }

@@ -11,11 +11,11 @@ use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::cli::table::table;
 use crate::error::Result;
-use crate::layout::Usage;
+use crate::layout::LayoutUsage;
 use crate::unpack::overlay::OverlayUsage;
 
 pub(in crate::cli) fn run(settings: &Settings) -> Result<ExitCode> {
-    let (mut store, mut directories) = (Usage::default(), Vec::new());
+    let (mut store, mut directories) = (LayoutUsage::default(), Vec::new());
     if let Some(layout) = settings.existing_store()? {
         store = layout.usage()?;
         for directory in known_directories(&layout)? {
@@ -52,7 +52,7 @@ fn merge(value: &mut Value, more: Value) {
 
 const HEADING: [&str; 4] = ["IMAGE", "SIZE", "SHARED", "UNIQUE"];
 
-fn of_store(usage: &Usage) -> String {
+fn of_store(usage: &LayoutUsage) -> String {
     let images = usage.images.iter();
     let rows: Vec<_> = images
         .map(|image| row(&image.reference, [image.size, image.shared, image.unique]))

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use rustix::fs::fstat;
 use tokio_util::sync::CancellationToken;
 
-use super::bring::{Bring, Keep};
+use super::ensure_local::{EnsureLocal, StorePolicy};
 use super::layer_blobs::layer_blobs;
-use super::open::Image;
-use super::unpacked::{attend, json_of, note_receipt, rows, told};
-use crate::archive::{Draft, Output, failed};
+use super::open::OpenedImage;
+use super::unpack_report::{json_of, layer_rows, print_summary, run_with_progress, with_layer};
+use crate::archive::{ArchiveOutput, AtomicFile, io_error};
 use crate::cli::args::Export;
-use crate::cli::meter::{LateMeter, Meter};
+use crate::cli::meter::{ByteMeter, DeferredMeter};
 use crate::cli::output;
 use crate::cli::settings::Settings;
-use crate::cli::signals::{self, unless_cancelled};
+use crate::cli::signals::{self, or_cancelled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flatten::Tree;
 use crate::unpack::{LayerBlob, Unpacked};
@@ -30,7 +30,7 @@ use crate::unpack::{LayerBlob, Unpacked};
 const PIECE: usize = 256 << 10;
 
 /// Where the tar goes.
-struct Target {
+struct ExportFile {
     path: PathBuf,
     to: Sink,
 }
@@ -40,7 +40,7 @@ enum Sink {
     /// A device or a pipe with a name, which is opened when there is something to write: a pipe may have no reader yet.
     Special,
     /// What gets its name when all is written.
-    Draft(Draft),
+    Draft(AtomicFile),
 }
 
 pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<ExitCode> {
@@ -48,14 +48,14 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     let output = super::save::output(path, false, settings)?;
     let cancel = signals::cancelled_by_signals();
     // What was typed is judged before anything is asked of anybody.
-    let target = Target::open(output)?;
-    let bring = Bring {
+    let target = ExportFile::open(output)?;
+    let bring = EnsureLocal {
         verb: "export",
         image: &args.image,
         platform: args.platform.platform.as_deref(),
         pull: None,
         // Its layers are read twice.
-        keep: Keep::Everything,
+        keep: StorePolicy::Always,
         sync: args.sync,
     };
     let mut image = bring.open(settings, &cancel).await?;
@@ -63,13 +63,17 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     let tree = Arc::new(read(&mut image, settings, &cancel).await?);
     let written = write(&image, &tree, target, args.sync, settings, &cancel).await?;
     if let Err(failed) = written {
-        return Err(told(&image, settings, &cancel, failed).await);
+        return Err(with_layer(&image, settings, &cancel, failed).await);
     }
     tell(&image, &tree, path, start.elapsed(), settings).await
 }
 
 /// Learns what the image shows; nothing is written before that is known.
-async fn read(image: &mut Image, settings: &Settings, cancel: &CancellationToken) -> Result<Tree> {
+async fn read(
+    image: &mut OpenedImage,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<Tree> {
     let layers = layer_blobs(image, settings.retry, cancel)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
     if let Some(arriving) = &image.arriving {
@@ -77,72 +81,72 @@ async fn read(image: &mut Image, settings: &Settings, cancel: &CancellationToken
         image.opened.layout = Some(arriving.layout());
     }
     let cancelled = cancel.clone();
-    let work = move |meter: &LateMeter| {
+    let work = move |meter: &DeferredMeter| {
         let watch = |bytes| {
             meter.add(bytes);
             !cancelled.is_cancelled()
         };
         Tree::read(layers, &watch).map_err(|(number, error)| (number, named(error)))
     };
-    attend(image, settings, cancel, LateMeter::new("reading", total), work).await
+    run_with_progress(image, settings, cancel, DeferredMeter::new("reading", total), work).await
 }
 
 async fn write(
-    image: &Image,
+    image: &OpenedImage,
     tree: &Arc<Tree>,
-    target: Target,
+    target: ExportFile,
     sync: bool,
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<Result<(), (usize, Error)>> {
     let layers = layer_blobs(image, settings.retry, cancel)?;
-    let meter = Meter::new(settings.show, "exporting", tree.shown.bytes);
+    let meter = ByteMeter::new(settings.show, "exporting", tree.shown.bytes);
     let is_file = matches!(target.to, Sink::Draft(_));
     let (tree, cancelled) = (Arc::clone(tree), cancel.clone());
-    let work = move || target.fill(&tree, layers, sync, &meter, &cancelled);
+    let work = move || target.write_tree(&tree, layers, sync, &meter, &cancelled);
     let work = tokio::task::spawn_blocking(work);
     let written = if is_file {
         // What is there of it goes before this ends.
         work.await
     } else {
         // Whoever reads may take their time; signals must be heard meanwhile.
-        unless_cancelled(cancel, "export", work).await?
+        or_cancelled(cancel, "export", work).await?
     };
     let written = written.map_err(stopped)?;
     Ok(written.map_err(|(number, error)| (number, named(error))))
 }
 
-impl Target {
-    fn open(output: Output) -> Result<Self> {
+impl ExportFile {
+    fn open(output: ArchiveOutput) -> Result<Self> {
         Ok(match output {
-            Output::Stdout => {
+            ArchiveOutput::Stdout => {
                 let path = PathBuf::from("stdout");
                 let file = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-                let file = file.map_err(|error| failed("open", &path, error))?;
+                let file = file.map_err(|error| io_error("open", &path, error))?;
                 Self { path, to: Sink::Stdout(file) }
             }
-            Output::File(path) if is_special(&path) => Self { path, to: Sink::Special },
-            Output::File(path) => Self { to: Sink::Draft(Draft::of(&path)?), path },
+            ArchiveOutput::File(path) if is_special(&path) => Self { path, to: Sink::Special },
+            ArchiveOutput::File(path) => Self { to: Sink::Draft(AtomicFile::create(&path)?), path },
         })
     }
 
-    fn fill(
+    fn write_tree(
         self,
         tree: &Tree,
         layers: Vec<LayerBlob<'_>>,
         sync: bool,
-        meter: &Meter,
+        meter: &ByteMeter,
         cancel: &CancellationToken,
     ) -> Result<(), (usize, Error)> {
         let Self { path, to } = self;
-        let fail = |error| failed("write", &path, error);
+        let fail = |error| io_error("write", &path, error);
         let early = |error| (usize::MAX, error);
         let (file, draft) = match to {
             Sink::Stdout(file) => (Ok(file), None),
             Sink::Special => (File::options().write(true).open(&path), None),
             Sink::Draft(draft) => (draft.file().try_clone(), Some(draft)),
         };
-        let file = file.map_err(|error| early(failed("open", &path, error)))?;
+        let file = file.map_err(|error| early(io_error("open", &path, error)))?;
         let mut out = BufWriter::with_capacity(PIECE, file);
         let mut done = 0;
         tree.write(layers, &|_| !cancel.is_cancelled(), &mut |bytes| {
@@ -171,19 +175,19 @@ fn is_special(path: &Path) -> bool {
 }
 
 fn stopped(error: tokio::task::JoinError) -> Error {
-    Error::new(ErrorKind::Unpack, "export").caused_by(error)
+    Error::new(ErrorKind::Unpack, "export").with_source(error)
 }
 
 /// Whoever reads layers does not know for what.
 fn named(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Interrupted => Error::new(error.kind(), "export").because("interrupted"),
+        ErrorKind::Interrupted => Error::new(error.kind(), "export").with_reason("interrupted"),
         _ => error,
     }
 }
 
 async fn tell(
-    image: &Image,
+    image: &OpenedImage,
     tree: &Tree,
     path: &Path,
     took: Duration,
@@ -193,11 +197,11 @@ async fn tell(
         entries: tree.shown.entries,
         files: tree.shown.files,
         bytes: tree.shown.bytes,
-        left_out: tree.left_out.clone(),
+        left_out: tree.skipped.clone(),
     };
-    note_receipt("exported", tree.sizes.len(), &receipt, took, settings);
+    print_summary("exported", tree.sizes.len(), &receipt, took, settings);
     if settings.json {
-        let layers = rows(image, &tree.sizes)?;
+        let layers = layer_rows(image, &tree.sizes)?;
         output::json(&json_of(image, ("file", path), layers, &receipt, took).await)?;
     } else if path.as_os_str() != "-" {
         output::line(&crate::escape(&path.display().to_string()))?;

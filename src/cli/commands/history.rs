@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use super::open::Image;
+use super::open::OpenedImage;
 use crate::cli::age::age;
 use crate::cli::args::History;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::cli::table::{cut, table};
+use crate::cli::table::{table, truncate};
 use crate::error::Result;
 use crate::insight::history::{HistoryRow, history};
 
@@ -16,7 +16,7 @@ use crate::insight::history::{HistoryRow, history};
 const COMMAND_WIDTH: usize = 45;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
-    let image = Image::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+    let image = OpenedImage::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     let rows = history(image.manifest()?, &image.config);
     if settings.json {
         output::json(&rows)?;
@@ -33,7 +33,7 @@ fn cells(row: &HistoryRow, whole: bool) -> [String; 5] {
         .as_ref()
         .map_or("<missing>", |digest| if whole { digest.as_str() } else { digest.short() });
     let command = row.created_by.replace('\t', " ");
-    let command = if whole { command } else { cut(&command, COMMAND_WIDTH) };
+    let command = if whole { command } else { truncate(&command, COMMAND_WIDTH) };
     let created =
         row.created.as_deref().map(|text| if whole { text.to_owned() } else { age(text) });
     [image.to_owned(), created.unwrap_or_default(), command, size(row.size), row.comment.clone()]

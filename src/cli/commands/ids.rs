@@ -2,26 +2,30 @@
 
 use std::sync::Arc;
 
-use super::open::Opened;
+use super::open::OpenedLocation;
 use crate::cli::settings::{Settings, not_in_store};
-use crate::content::Name;
+use crate::content::ImageName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::{Identified, Layout};
 use crate::reference::Reference;
 
 /// The image with this id, opened; where the store has an image of that name, it is meant.
-pub(super) fn open(id: &ImageId, name: Option<&Reference>, settings: &Settings) -> Result<Opened> {
+pub(super) fn open(
+    id: &ImageId,
+    name: Option<&Reference>,
+    settings: &Settings,
+) -> Result<OpenedLocation> {
     let (store, image) = find(id, name, settings)?;
     let full_name = image.names.first().cloned().unwrap_or_default();
     let reference = if full_name.is_empty() { image.digest.to_string() } else { full_name.clone() };
-    Ok(Opened::in_layout(store, image.name, reference, full_name))
+    Ok(OpenedLocation::in_layout(store, image.name, reference, full_name))
 }
 
 /// The only image with this id, and the store that has it.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] if no image has it: registries do not know ids. [`ErrorKind::Reference`] if several have it.
+/// [`ErrorKind::NotFound`] if no image has it: registries do not know ids. [`ErrorKind::InvalidInput`] if several have it.
 pub(super) fn find(
     id: &ImageId,
     name: Option<&Reference>,
@@ -32,7 +36,7 @@ pub(super) fn find(
         && let Some(entry) = store.entry(&name)?
     {
         let digest = entry.descriptor.digest;
-        let named = Name::Ref(name.clone());
+        let named = ImageName::Layout(name.clone());
         let image = Identified { digest, name: named, names: vec![name], within: Vec::new() };
         return Ok((store, image));
     }
@@ -51,7 +55,7 @@ pub(super) fn find(
 /// The only name of the image with this id, where the name and not its content is meant.
 ///
 /// # Errors
-/// As [`find`]; [`ErrorKind::Reference`] too where it has several names, or is a part of what has one.
+/// As [`find`]; [`ErrorKind::InvalidInput`] too where it has several names, or is a part of what has one.
 pub(super) fn only_name(
     id: &ImageId,
     name: Option<&Reference>,
@@ -60,15 +64,15 @@ pub(super) fn only_name(
     let (_, image) = find(id, name, settings)?;
     match (image.name, image.names.as_slice()) {
         (_, [_, _, ..]) => Err(ambiguous(id, &image.names)),
-        (Name::Ref(name), _) => Ok(name),
-        _ => Err(Error::new(ErrorKind::Reference, format!("id '{id}'"))
-            .because(format!("is one platform of {}", image.within.join(", ")))),
+        (ImageName::Layout(name), _) => Ok(name),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("id '{id}'"))
+            .with_reason(format!("is one platform of {}", image.within.join(", ")))),
     }
 }
 
 fn ambiguous(id: &ImageId, choices: &[String]) -> Error {
-    Error::new(ErrorKind::Reference, format!("id '{id}'"))
-        .because(format!("is of several images, name one: {}", choices.join(", ")))
+    Error::new(ErrorKind::InvalidInput, format!("id '{id}'"))
+        .with_reason(format!("is of several images, name one: {}", choices.join(", ")))
 }
 
 fn choice(image: &Identified) -> String {

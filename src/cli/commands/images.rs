@@ -13,9 +13,9 @@ use crate::cli::table::table;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::Source as _;
 use crate::digest::Digest;
-use crate::document::{Content, Document};
+use crate::document::{Document, ParsedDocument};
 use crate::error::Result;
-use crate::layout::{Entry, Layout};
+use crate::layout::{IndexEntry, Layout};
 use crate::retry::RetryPolicy;
 use crate::transfer::read_small;
 
@@ -23,31 +23,31 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     let mut rows = Vec::new();
     if let Some(store) = settings.existing_store()? {
         for entry in store.entries()? {
-            rows.push(Row::of(&store, entry).await);
+            rows.push(ImageRow::of(&store, entry).await);
         }
     }
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     if settings.json {
-        let values: Vec<_> = rows.iter().map(Row::json).collect();
+        let values: Vec<_> = rows.iter().map(ImageRow::json).collect();
         output::json(&values)?;
     } else {
-        let cells: Vec<[String; 5]> = rows.iter().map(Row::cells).collect();
+        let cells: Vec<[String; 5]> = rows.iter().map(ImageRow::cells).collect();
         output::text(&table(["IMAGE", "DIGEST", "PLATFORM", "CREATED", "SIZE"], &cells))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-struct Row {
+struct ImageRow {
     name: String,
-    entry: Entry,
+    entry: IndexEntry,
     platforms: Vec<String>,
     size: u64,
     created: Option<String>,
 }
 
-impl Row {
+impl ImageRow {
     /// What can be read of the entry; a damaged one is listed all the same.
-    async fn of(store: &Layout, entry: Entry) -> Self {
+    async fn of(store: &Layout, entry: IndexEntry) -> Self {
         let name = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
         let mut row = Self { name, platforms: Vec::new(), size: 0, created: None, entry };
         if let Err(error) = row.read(store).await {
@@ -60,8 +60,8 @@ impl Row {
         let root = store.document(&self.entry.descriptor).await?;
         let (mut manifests, mut counted) = (Vec::new(), HashSet::new());
         match root.content() {
-            Content::Manifest(_) | Content::Artifact(_) => manifests.push(root),
-            Content::Index(index) => {
+            ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => manifests.push(root),
+            ParsedDocument::Index(index) => {
                 let documents =
                     index.manifests.iter().filter(|child| child.media_type.is_document());
                 for child in documents.filter(|child| !child.is_attestation()) {
@@ -91,7 +91,7 @@ impl Row {
     ) -> Result<()> {
         let new = document.blobs().filter(|blob| counted.insert(blob.digest.clone()));
         self.size += new.map(|blob| blob.size).sum::<u64>();
-        let Content::Manifest(manifest) = document.content() else { return Ok(()) };
+        let ParsedDocument::Manifest(manifest) = document.content() else { return Ok(()) };
         if manifest.config.media_type.is_image_config() {
             let bytes =
                 read_small(store, &manifest.config, CONFIG_LIMIT, RetryPolicy::default()).await?;

@@ -7,17 +7,17 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::seen::{Seen, parts_json, parts_table};
-use crate::cli::args::Look;
+use crate::cli::args::DocumentArgs;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
-use crate::document::{Content, Document};
+use crate::document::{Document, ParsedDocument};
 use crate::error::Result;
-use crate::platform::available;
+use crate::platform::available_platforms;
 
-pub(in crate::cli) async fn run(args: Look, settings: &Settings) -> Result<ExitCode> {
+pub(in crate::cli) async fn run(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
     let seen = Seen::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     let chosen_from = seen.opened.source.chosen_from(&seen.root).await;
     let look = Inspection::of(&seen, chosen_from.as_ref().unwrap_or(&seen.root));
@@ -47,15 +47,15 @@ impl<'a> Inspection<'a> {
             Ok(config) => Some(config),
             Err(_) if seen.is_artifact() => None,
             Err(error) => {
-                if !matches!(seen.chosen.content(), Content::Index(_)) {
+                if !matches!(seen.chosen.content(), ParsedDocument::Index(_)) {
                     tracing::warn!("{}", error.chain());
                 }
                 None
             }
         };
         let platforms = match seen.root.content() {
-            Content::Index(index) => available(&index.manifests),
-            Content::Manifest(_) | Content::Artifact(_) => {
+            ParsedDocument::Index(index) => available_platforms(&index.manifests),
+            ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
                 config.map(|config| config.platform().to_string()).into_iter().collect()
             }
         };
@@ -73,12 +73,12 @@ impl<'a> Inspection<'a> {
     fn json(&self) -> Value {
         let (seen, config) = (self.seen, self.config);
         let layers = match seen.chosen.content() {
-            Content::Manifest(manifest) => manifest.layers.as_slice(),
-            Content::Index(_) | Content::Artifact(_) => &[],
+            ParsedDocument::Manifest(manifest) => manifest.layers.as_slice(),
+            ParsedDocument::Index(_) | ParsedDocument::Artifact(_) => &[],
         };
         let mut value = json!({
             "reference": seen.opened.reference,
-            "source": seen.opened.source.place(),
+            "source": seen.opened.source.location(),
             "digest": self.root.digest(),
             "manifest": seen.chosen.digest(),
             "media_type": self.root.descriptor().media_type,
@@ -92,8 +92,8 @@ impl<'a> Inspection<'a> {
         });
         if let (None, Some(object)) = (config, value.as_object_mut()) {
             let key = match seen.chosen.content() {
-                Content::Index(_) => "entries",
-                Content::Manifest(_) | Content::Artifact(_) => "files",
+                ParsedDocument::Index(_) => "entries",
+                ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => "files",
             };
             object.insert(key.to_owned(), parts_json(seen.parts()).into());
             object.insert("artifact_type".to_owned(), json!(self.artifact_type()));
@@ -113,7 +113,7 @@ impl<'a> Inspection<'a> {
             }
         };
         row("image", &seen.opened.reference);
-        row("from", &seen.opened.source.place());
+        row("from", &seen.opened.source.location());
         row("digest", self.root.digest().as_str());
         if seen.chosen.digest() != self.root.digest() {
             row("manifest", seen.chosen.digest().as_str());
@@ -131,8 +131,8 @@ impl<'a> Inspection<'a> {
                 row("annotation", &format!("{key}={value}"));
             }
             let what = match seen.chosen.content() {
-                Content::Index(_) => "entry",
-                Content::Manifest(_) | Content::Artifact(_) => "file",
+                ParsedDocument::Index(_) => "entry",
+                ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => "file",
             };
             let count = seen.parts().len() as u64;
             let count = if what == "entry" && count != 1 {

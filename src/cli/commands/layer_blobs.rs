@@ -6,29 +6,29 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::open::Image;
+use super::open::OpenedImage;
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::retry::RetryPolicy;
-use crate::transfer::{Options, ReceivedBlob};
+use crate::transfer::{ReceivedBlob, TransferOptions};
 use crate::unpack::{LayerBlob, OpenBlob};
 
 /// The layers of an image, base first.
 ///
 /// # Errors
-/// As [`LayerBlob::of_image`].
+/// As [`LayerBlob::from_image`].
 pub(super) fn layer_blobs(
-    image: &Image,
+    image: &OpenedImage,
     retry: RetryPolicy,
     cancel: &CancellationToken,
 ) -> Result<Vec<LayerBlob<'static>>> {
-    let open = |layer: &Descriptor| opener(image, layer.clone(), retry, cancel);
-    LayerBlob::of_image(&image.opened.reference, image.manifest()?, &image.config, open)
+    let open = |layer: &Descriptor| open_layer(image, layer.clone(), retry, cancel);
+    LayerBlob::from_image(&image.opened.reference, image.manifest()?, &image.config, open)
 }
 
-fn opener(
-    image: &Image,
+fn open_layer(
+    image: &OpenedImage,
     layer: Descriptor,
     retry: RetryPolicy,
     cancel: &CancellationToken,
@@ -45,7 +45,7 @@ fn opener(
         return Box::new(move |_| open_file(&layout, &layer));
     }
     let (source, runtime) = (Arc::clone(&image.opened.source), Handle::current());
-    let options = Options { retry, cancel: cancel.clone(), ..Options::default() };
+    let options = TransferOptions { retry, cancel: cancel.clone(), ..TransferOptions::default() };
     Box::new(move |stop| {
         let blob = ReceivedBlob::begin(source, layer, options, &runtime);
         stop.on_stop(blob.leaver());

@@ -7,10 +7,10 @@ use crate::cli::args::History;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::cli::table::{cut, table};
+use crate::cli::table::{table, truncate};
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::insight::command::readable;
+use crate::insight::command::display_command;
 use crate::insight::layers::{LayerRow, layers};
 
 /// Width of a command in the table.
@@ -44,8 +44,8 @@ fn cells(row: &LayerRow, whole: bool) -> [String; 7] {
         Some(digest) if whole => digest.to_string(),
         Some(digest) => digest.short().to_owned(),
     };
-    let command = readable(&row.created_by);
-    let command = if whole { command } else { cut(&command, COMMAND_WIDTH) };
+    let command = display_command(&row.created_by);
+    let command = if whole { command } else { truncate(&command, COMMAND_WIDTH) };
     [
         row.index.to_string(),
         row.kind.to_string(),

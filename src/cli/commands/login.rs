@@ -6,40 +6,41 @@ use crate::cli::args::{Login, Logout};
 use crate::cli::output::note;
 use crate::cli::prompt;
 use crate::cli::settings::Settings;
-use crate::cli::signals::{cancelled_by_signals, unless_cancelled};
+use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::registry_and_namespace;
-use crate::registry::credentials::{Credential, Keeper, typed};
+use crate::registry::credentials::{Credential, CredentialStore, from_user};
 use crate::secret::Secret;
 
 pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<ExitCode> {
     let (registry, namespace) = registry_and_namespace(&args.registry)?;
     let (namespace, name) = (namespace.as_deref(), full_name(&registry, namespace.as_deref()));
     let work = async {
-        let keeper = settings.keeper(&registry, namespace).await?;
+        let keeper = settings.credential_store(&registry, namespace).await?;
         let credential = credential(&args, &registry, settings).await?;
-        let welcome = settings.client_as(&registry, credential.clone())?.log_in(&registry).await?;
-        if !welcome.asked {
+        let welcome =
+            settings.client_with(&registry, credential.clone())?.log_in(&registry).await?;
+        if !welcome.challenged {
             tracing::warn!("{registry} lets everybody in: nothing says that the password is right");
         }
-        let credential = lasting(credential, welcome.identity);
-        keeper.keep(&credential).await?;
+        let credential = stored_credential(credential, welcome.identity_token);
+        keeper.save(&credential).await?;
         if !settings.quiet {
-            note(&format!("logged in to {name}; {}", kept(&keeper, &credential)));
+            note(&format!("logged in to {name}; {}", stored_message(&keeper, &credential)));
         }
-        if let Some(holder) = rival(&keeper, &registry, namespace, settings).await {
+        if let Some(holder) = shadowing_source(&keeper, &registry, namespace, settings).await {
             tracing::warn!("{holder} has a credential for {name} too, and is asked first");
         }
         Ok(ExitCode::SUCCESS)
     };
-    unless_cancelled(&cancelled_by_signals(), "login", work).await?
+    or_cancelled(&cancelled_by_signals(), "login", work).await?
 }
 
 pub(in crate::cli) async fn log_out(args: Logout, settings: &Settings) -> Result<ExitCode> {
     let (registry, namespace) = registry_and_namespace(&args.registry)?;
     let (namespace, name) = (namespace.as_deref(), full_name(&registry, namespace.as_deref()));
-    let keeper = settings.keeper(&registry, namespace).await?;
-    let known = keeper.forget().await?;
+    let keeper = settings.credential_store(&registry, namespace).await?;
+    let known = keeper.erase().await?;
     if !settings.quiet {
         note(&if known {
             format!("logged out of {name}; {keeper} has nothing for it any more")
@@ -47,7 +48,7 @@ pub(in crate::cli) async fn log_out(args: Logout, settings: &Settings) -> Result
             format!("not logged in to {name}; {keeper} has nothing for it")
         });
     }
-    if let Some(holder) = rival(&keeper, &registry, namespace, settings).await {
+    if let Some(holder) = shadowing_source(&keeper, &registry, namespace, settings).await {
         tracing::warn!("{holder} still has a credential for {name}");
     }
     Ok(ExitCode::SUCCESS)
@@ -71,8 +72,8 @@ async fn credential(args: &Login, registry: &str, settings: &Settings) -> Result
         return Ok(credential);
     }
     let missing = |what: &str| {
-        Error::new(ErrorKind::Reference, "login")
-            .because(format!("no {what} is given, and there is no terminal to ask for it"))
+        Error::new(ErrorKind::InvalidInput, "login")
+            .with_reason(format!("no {what} is given, and there is no terminal to ask for it"))
     };
     let user = match &args.username {
         Some(user) => user.trim().to_owned(),
@@ -80,20 +81,20 @@ async fn credential(args: &Login, registry: &str, settings: &Settings) -> Result
         None => prompt::line(&format!("user at {registry}: ")).await?.trim().to_owned(),
     };
     if let Some(password) = &args.password {
-        return typed(&user, password);
+        return from_user(&user, password);
     }
     let password = if args.password_stdin {
-        prompt::piped().await?
+        prompt::read_stdin_line().await?
     } else if prompt::is_possible() {
         prompt::secret("password: ").await?
     } else {
         return Err(missing("password"));
     };
-    typed(&user, &password)
+    from_user(&user, &password)
 }
 
 /// An identity token is kept in place of the password, as docker does.
-fn lasting(credential: Credential, identity: Option<Secret>) -> Credential {
+fn stored_credential(credential: Credential, identity: Option<Secret>) -> Credential {
     match (credential, identity) {
         (Credential::Basic { user, .. }, Some(token)) => {
             Credential::IdentityToken { token, basic: Some((user, Secret::new(""))) }
@@ -102,22 +103,22 @@ fn lasting(credential: Credential, identity: Option<Secret>) -> Credential {
     }
 }
 
-fn kept(keeper: &Keeper, credential: &Credential) -> String {
+fn stored_message(keeper: &CredentialStore, credential: &Credential) -> String {
     let what = match credential {
         Credential::Basic { .. } => "the password",
         Credential::IdentityToken { .. } | Credential::RegistryToken(_) => "an identity token",
     };
-    let how = if keeper.is_readable() { ", not encrypted" } else { "" };
+    let how = if keeper.is_plaintext() { ", not encrypted" } else { "" };
     format!("{what} is in {keeper}{how}")
 }
 
 /// Another place that has a word about the registry before the one that was changed.
-async fn rival(
-    keeper: &Keeper,
+async fn shadowing_source(
+    keeper: &CredentialStore,
     registry: &str,
     namespace: Option<&str>,
     settings: &Settings,
 ) -> Option<String> {
-    let holder = settings.credential_holder(registry, namespace).await?;
+    let holder = settings.credential_source(registry, namespace).await?;
     (holder != keeper.file().display().to_string()).then_some(holder)
 }

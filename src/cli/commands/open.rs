@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use super::arriving::Arriving;
+use super::image_download::ImageDownload;
 use crate::cli::settings::{Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Name, Source, several_images};
+use crate::content::{ImageName, Source, several_images};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Content, Document, Manifest};
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::document::{Document, ImageManifest, ParsedDocument};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::Layout;
-use crate::place::{Place, PlainMeans};
+use crate::location::{DefaultLocation, Location};
 use crate::reference::Reference;
-use crate::transfer::{Choice, Picked, pick, read_small};
+use crate::transfer::{PlatformRequest, ResolvedImage, read_small, resolve_image};
 
 /// A place, opened for reading.
-pub(in crate::cli) struct Opened {
+pub(in crate::cli) struct OpenedLocation {
     pub(in crate::cli) source: Arc<dyn Source>,
-    pub(in crate::cli) name: Name,
+    pub(in crate::cli) name: ImageName,
     pub(in crate::cli) reference: String,
     /// What it is called in a layout where nobody says otherwise; empty where it has no name.
     pub(in crate::cli) full_name: String,
@@ -27,10 +27,10 @@ pub(in crate::cli) struct Opened {
     pub(in crate::cli) layout: Option<Arc<Layout>>,
 }
 
-impl Opened {
+impl OpenedLocation {
     pub(super) fn in_layout(
         layout: Arc<Layout>,
-        name: Name,
+        name: ImageName,
         reference: String,
         full_name: String,
     ) -> Self {
@@ -42,35 +42,37 @@ impl Opened {
 /// Opens the place; `plain` says what a reference without a prefix means here.
 pub(in crate::cli) async fn open(
     text: &str,
-    plain: PlainMeans,
+    plain: DefaultLocation,
     settings: &Settings,
-) -> Result<Opened> {
-    open_place(&Place::parse(text, plain)?, settings).await
+) -> Result<OpenedLocation> {
+    open_place(&Location::parse(text, plain)?, settings).await
 }
 
-pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Opened> {
+pub(super) async fn open_place(place: &Location, settings: &Settings) -> Result<OpenedLocation> {
     match place {
-        Place::Store(reference) => store(reference, settings),
-        Place::Id { id, name } => super::ids::open(id, name.as_ref(), settings),
-        Place::Registry(reference) | Place::Either(reference) => registry(reference, settings),
-        Place::Layout { path, name } => {
+        Location::Store(reference) => store(reference, settings),
+        Location::Id { id, name } => super::ids::open(id, name.as_ref(), settings),
+        Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
+            registry(reference, settings)
+        }
+        Location::Layout { path, name } => {
             let layout = Layout::open(path)?;
             let (name, full_name) = named(&layout, name)?;
-            Ok(Opened::in_layout(Arc::new(layout), name, place.to_string(), full_name))
+            Ok(OpenedLocation::in_layout(Arc::new(layout), name, place.to_string(), full_name))
         }
-        Place::Archive { form, path, name } => {
+        Location::Archive { form, path, name } => {
             let archive = super::archive::read(path.clone(), Some(*form)).await?;
             let full_name = match name {
-                Name::Ref(text) | Name::Tag(text) => archive.full_name(Some(text))?,
-                Name::Digest(_) => String::new(),
-                Name::Sole => archive.full_name(None)?,
+                ImageName::Layout(text) | ImageName::Tag(text) => archive.full_name(Some(text))?,
+                ImageName::Digest(_) => String::new(),
+                ImageName::Only => archive.full_name(None)?,
             };
             let name = match name {
-                Name::Digest(_) => name.clone(),
+                ImageName::Digest(_) => name.clone(),
                 _ if full_name.is_empty() => name.clone(),
-                _ => Name::Ref(full_name.clone()),
+                _ => ImageName::Layout(full_name.clone()),
             };
-            Ok(Opened {
+            Ok(OpenedLocation {
                 source: Arc::new(archive),
                 name,
                 reference: place.to_string(),
@@ -82,34 +84,34 @@ pub(super) async fn open_place(place: &Place, settings: &Settings) -> Result<Ope
 }
 
 /// What to ask the layout for, and what the image is called there; an entry may have no name.
-fn named(layout: &Layout, name: &Name) -> Result<(Name, String)> {
+fn named(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> {
     let wanted = match name {
-        Name::Digest(digest) => return Ok((by_digest(layout, digest)?, String::new())),
-        Name::Sole => {
-            return Ok(match layout.sole()?.names.into_iter().next() {
-                Some(own) => (Name::Ref(own.clone()), own),
-                None => (Name::Sole, String::new()),
+        ImageName::Digest(digest) => return Ok((by_digest(layout, digest)?, String::new())),
+        ImageName::Only => {
+            return Ok(match layout.only_entry()?.names.into_iter().next() {
+                Some(own) => (ImageName::Layout(own.clone()), own),
+                None => (ImageName::Only, String::new()),
             });
         }
-        Name::Ref(text) | Name::Tag(text) => text,
+        ImageName::Layout(text) | ImageName::Tag(text) => text,
     };
     // `oci:PATH:alpine` also finds what a pull wrote there under its full name.
     let written_out = wanted.parse::<Reference>().ok().map(|reference| reference.to_string());
     for wanted in [Some(wanted), written_out.as_ref()].into_iter().flatten() {
         if let Some(entry) = layout.entry(wanted)?
-            && let Some(own) = entry.name_meant_by(wanted)
+            && let Some(own) = entry.matching_name(wanted)
         {
-            return Ok((Name::Ref(wanted.clone()), own.to_owned()));
+            return Ok((ImageName::Layout(wanted.clone()), own.to_owned()));
         }
     }
     Err(Error::new(ErrorKind::NotFound, wanted)
         .at(format!("oci:{}", layout.root().display()))
-        .because("not in the layout"))
+        .with_reason("not in the layout"))
 }
 
 /// What to ask the layout for, where the digest may be that of a config, which docker calls the image's id.
-fn by_digest(layout: &Layout, digest: &Digest) -> Result<Name> {
-    let own = || Name::Digest(digest.clone());
+fn by_digest(layout: &Layout, digest: &Digest) -> Result<ImageName> {
+    let own = || ImageName::Digest(digest.clone());
     if layout.entries()?.iter().any(|entry| entry.has_digest(digest)) {
         return Ok(own());
     }
@@ -118,18 +120,18 @@ fn by_digest(layout: &Layout, digest: &Digest) -> Result<Name> {
     match found.as_slice() {
         [] => Ok(own()),
         several if several.iter().any(|image| image.digest == *digest) => Ok(own()),
-        [one] => Ok(Name::Digest(one.digest.clone())),
+        [one] => Ok(ImageName::Digest(one.digest.clone())),
         several => {
             let choices =
                 several.iter().map(|image| format!("@{}", image.digest)).collect::<Vec<_>>();
-            Err(several_images(&layout.place(), &choices))
+            Err(several_images(&layout.location(), &choices))
         }
     }
 }
 
-pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Opened> {
+pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<OpenedLocation> {
     let repository = settings.client(&reference.to_string(), true)?.repository(reference)?;
-    Ok(Opened {
+    Ok(OpenedLocation {
         source: Arc::new(repository),
         name: reference.name(),
         reference: reference.to_string(),
@@ -138,13 +140,18 @@ pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<Ope
     })
 }
 
-fn store(reference: &Reference, settings: &Settings) -> Result<Opened> {
+fn store(reference: &Reference, settings: &Settings) -> Result<OpenedLocation> {
     let name = reference.to_string();
     let store = settings.store_with(&name)?;
-    Ok(Opened::in_layout(store, Name::Ref(name.clone()), name, reference.store_name()))
+    Ok(OpenedLocation::in_layout(
+        store,
+        ImageName::Layout(name.clone()),
+        name,
+        reference.store_name(),
+    ))
 }
 
-fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<Opened>> {
+fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<OpenedLocation>> {
     let Some(store) = settings.store_if_any()? else { return Ok(None) };
     let held = store.entry(&reference.to_string())?;
     held.map(|_| self::store(reference, settings)).transpose()
@@ -168,7 +175,7 @@ impl<T> Stored<T> {
         };
         match error.kind() {
             ErrorKind::NotFound => Ok(Self::Absent),
-            ErrorKind::Store | ErrorKind::Mismatch | ErrorKind::Document => {
+            ErrorKind::Store | ErrorKind::Mismatch | ErrorKind::InvalidDocument => {
                 tracing::warn!("{}; asking the registry", error.chain());
                 Ok(Self::Damaged(error))
             }
@@ -181,11 +188,11 @@ impl<T> Stored<T> {
 pub(super) async fn store_else_registry<T>(
     text: &str,
     settings: &Settings,
-    read: impl AsyncFn(Opened) -> Result<T>,
+    read: impl AsyncFn(OpenedLocation) -> Result<T>,
 ) -> Result<T> {
-    let place = Place::parse(text, PlainMeans::Either)?;
+    let place = Location::parse(text, DefaultLocation::StoreOrRegistry)?;
     let mut damage = None;
-    if let Place::Either(reference) = &place {
+    if let Location::StoreOrRegistry(reference) = &place {
         let found = match in_store(reference, settings) {
             Ok(Some(opened)) => read(opened).await.map(Some),
             Ok(None) => Ok(None),
@@ -216,16 +223,16 @@ pub(super) fn reason(damage: Option<Error>, of_registry: Error) -> Error {
 }
 
 /// One platform's image: its documents, and its config read.
-pub(in crate::cli) struct Image {
-    pub(in crate::cli) opened: Opened,
+pub(in crate::cli) struct OpenedImage {
+    pub(in crate::cli) opened: OpenedLocation,
     pub(in crate::cli) root: Document,
-    pub(in crate::cli) chosen: Document,
+    pub(in crate::cli) manifest_document: Document,
     pub(in crate::cli) config: ImageConfig,
     /// The pull that brings its layers, where they are on their way.
-    pub(in crate::cli) arriving: Option<Arriving>,
+    pub(in crate::cli) arriving: Option<ImageDownload>,
 }
 
-impl Image {
+impl OpenedImage {
     /// Fetches manifest and config, nothing else. A plain reference is an image of the store, else of a registry.
     pub(in crate::cli) async fn open(
         text: &str,
@@ -239,39 +246,43 @@ impl Image {
 
     /// What the store has of an image that may be there or at a registry.
     pub(super) async fn in_store(
-        place: &Place,
+        place: &Location,
         typed: Option<&str>,
         settings: &Settings,
     ) -> Result<Stored<Self>> {
-        let Place::Either(reference) = place else { return Ok(Stored::Absent) };
+        let Location::StoreOrRegistry(reference) = place else { return Ok(Stored::Absent) };
         Stored::of(Self::stored(reference, &platform(typed)?, settings).await, settings)
     }
 
     /// The image that a pull brings, as soon as its config is there.
-    pub(super) async fn arriving(opened: Opened, arriving: Arriving) -> Result<Self> {
+    pub(super) async fn download(opened: OpenedLocation, arriving: ImageDownload) -> Result<Self> {
         let read = async {
-            let Picked { root, chosen } = arriving.picked().await?;
+            let ResolvedImage { root, manifest: chosen } = arriving.picked().await?;
             let config = arriving.config(config_of(&chosen, &opened)?).await?;
             let config = ImageConfig::parse(&config);
             Ok((root, chosen, config.map_err(|error| under(&opened.reference, &error))?))
         };
         match read.await {
-            Ok((root, chosen, config)) => {
-                Ok(Self { opened, root, chosen, config, arriving: Some(arriving) })
-            }
-            Err(error) => Err(arriving.why(error).await),
+            Ok((root, chosen, config)) => Ok(Self {
+                opened,
+                root,
+                manifest_document: chosen,
+                config,
+                arriving: Some(arriving),
+            }),
+            Err(error) => Err(arriving.stop_with(error).await),
         }
     }
 
     /// Waits, on a thread, until all of it is where it is brought to: then what was made of its layers may be seen.
     pub(super) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
-        let settled = self.arriving.as_ref().map(Arriving::settled);
+        let settled = self.arriving.as_ref().map(ImageDownload::settled);
         move || settled.map_or(Ok(()), |settled| settled())
     }
 
-    /// As [`Image::open`], where the store was looked at before.
+    /// As [`OpenedImage::open`], where the store was looked at before.
     pub(super) async fn at(
-        place: &Place,
+        place: &Location,
         typed: Option<&str>,
         settings: &Settings,
     ) -> Result<Self> {
@@ -280,7 +291,7 @@ impl Image {
 
     async fn stored(
         reference: &Reference,
-        choice: &Choice,
+        choice: &PlatformRequest,
         settings: &Settings,
     ) -> Result<Option<Self>> {
         match in_store(reference, settings)? {
@@ -289,22 +300,26 @@ impl Image {
         }
     }
 
-    async fn read(opened: Opened, choice: &Choice, settings: &Settings) -> Result<Self> {
+    async fn read(
+        opened: OpenedLocation,
+        choice: &PlatformRequest,
+        settings: &Settings,
+    ) -> Result<Self> {
         let (source, name) = (&*opened.source, &opened.name);
-        let picked = pick(source, name, &opened.reference, Some(choice), &settings.retry);
-        let Picked { root, chosen } = picked.await?;
+        let picked = resolve_image(source, name, &opened.reference, Some(choice), &settings.retry);
+        let ResolvedImage { root, manifest: chosen } = picked.await?;
         let config = read_config(config_of(&chosen, &opened)?, &opened, settings).await?;
-        Ok(Self { opened, root, chosen, config, arriving: None })
+        Ok(Self { opened, root, manifest_document: chosen, config, arriving: None })
     }
 
-    pub(in crate::cli) fn manifest(&self) -> Result<&Manifest> {
-        self.chosen.manifest()
+    pub(in crate::cli) fn manifest(&self) -> Result<&ImageManifest> {
+        self.manifest_document.manifest()
     }
 }
 
-fn config_of<'a>(manifest: &'a Document, opened: &Opened) -> Result<&'a Descriptor> {
+fn config_of<'a>(manifest: &'a Document, opened: &OpenedLocation) -> Result<&'a Descriptor> {
     match manifest.content() {
-        Content::Manifest(own) if own.config.media_type.is_image_config() => Ok(&own.config),
+        ParsedDocument::Manifest(own) if own.config.media_type.is_image_config() => Ok(&own.config),
         _ => Err(not_an_image(manifest, &opened.reference)),
     }
 }
@@ -315,13 +330,15 @@ pub(super) fn not_an_image(document: &Document, reference: &str) -> Error {
         Some(kind) => format!("is not an image but an artifact of type {kind}"),
         None => format!("is not an image but a {}", document.descriptor().media_type),
     };
-    Error::new(ErrorKind::Unsupported, reference).because(why).about(Matter::NotAnImage)
+    Error::new(ErrorKind::Unsupported, reference)
+        .with_reason(why)
+        .with_detail(ErrorDetail::NotAnImage)
 }
 
 /// The config of an image; what is wrong with it is told under the image's name.
 pub(super) async fn read_config(
     config: &Descriptor,
-    opened: &Opened,
+    opened: &OpenedLocation,
     settings: &Settings,
 ) -> Result<ImageConfig> {
     let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await;
@@ -332,5 +349,5 @@ pub(super) async fn read_config(
 
 /// The same error, under the name of the image that it is about.
 pub(super) fn under(reference: &str, error: &Error) -> Error {
-    Error::new(error.kind(), reference).because(error.chain()).about(error.matter())
+    Error::new(error.kind(), reference).with_reason(error.chain()).with_detail(error.detail())
 }

@@ -9,54 +9,55 @@ use rustix::fs::Mode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::bring::Bring;
+use super::ensure_local::EnsureLocal;
 use super::layer_blobs::layer_blobs;
-use super::open::Image;
-use super::unpacked::{attend, json_of, warn_of_left_out};
+use super::open::OpenedImage;
+use super::unpack_report::{json_of, run_with_progress, warn_of_left_out};
 use crate::cli::args::Unpack;
-use crate::cli::meter::LateMeter;
+use crate::cli::meter::DeferredMeter;
 use crate::cli::output::{self, note};
-use crate::cli::settings::{Settings, Show};
+use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::signals;
 use crate::cli::size::{percent, plural, size};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::layers::chain_ids;
 use crate::layout::{Layout, LayoutOptions};
-use crate::unpack::Options;
-use crate::unpack::overlay::{OverlayDirectory, OverlayDone, OverlayImage, OverlayLayer};
+use crate::unpack::UnpackOptions;
+use crate::unpack::overlay::{OverlayDirectory, OverlayImage, OverlayLayer, OverlayResult};
 
 /// What is to be done with an image.
-struct Work {
+struct OverlayJob {
     directory: OverlayDirectory,
     layers: Vec<OverlayLayer<'static>>,
     /// Bytes of each layer's blob.
     compressed: Vec<u64>,
     name: String,
     image: OverlayImage,
-    options: Options,
+    options: UnpackOptions,
     sync: bool,
 }
 
 pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode> {
     let cancel = signals::cancelled_by_signals();
     if let Some(point) = &args.layers.mount {
-        see_that_it_is_a_directory(point)?;
+        check_is_dir(point)?;
     }
-    OverlayDirectory::judge(&args.dir)?;
-    let mut image = Bring::to_unpack(&args).open(settings, &cancel).await?;
-    let work = Work::new(&image, &args, settings, &cancel)?;
+    OverlayDirectory::check(&args.dir)?;
+    let mut image = EnsureLocal::to_unpack(&args).open(settings, &cancel).await?;
+    let work = OverlayJob::new(&image, &args, settings, &cancel)?;
     let chains = work.image.chains.clone();
     let cancelled = cancel.clone();
     let settled = image.settled();
-    let work = move |meter: &LateMeter| work.run(meter, &cancelled, settled);
+    let work = move |meter: &DeferredMeter| work.run(meter, &cancelled, settled);
     let (directory, done, took) =
-        attend(&mut image, settings, &cancel, LateMeter::new("unpacking", 0), work).await?;
+        run_with_progress(&mut image, settings, &cancel, DeferredMeter::new("unpacking", 0), work)
+            .await?;
     if !args.no_store {
-        remember(directory.path(), settings);
+        register_in_store(directory.path(), settings);
     }
     warn_of_left_out(&done.unpacked);
-    if settings.show != Show::Nothing {
+    if settings.show != ProgressMode::Nothing {
         note(&receipt(&done, took));
     }
     let line = directory.mount_line(&chains);
@@ -82,17 +83,17 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn see_that_it_is_a_directory(point: &Path) -> Result<()> {
+fn check_is_dir(point: &Path) -> Result<()> {
     let fail = |error: std::io::Error| {
-        Error::new(ErrorKind::Unpack, "mount").at(point.display().to_string()).caused_by(error)
+        Error::new(ErrorKind::Unpack, "mount").at(point.display().to_string()).with_source(error)
     };
     let found = point.metadata().map_err(fail)?;
     if found.is_dir() { Ok(()) } else { Err(fail(std::io::ErrorKind::NotADirectory.into())) }
 }
 
-impl Work {
+impl OverlayJob {
     fn new(
-        image: &Image,
+        image: &OpenedImage,
         args: &Unpack,
         settings: &Settings,
         cancel: &CancellationToken,
@@ -110,18 +111,18 @@ impl Work {
             compressed: image.manifest()?.layers.iter().map(|layer| layer.size).collect(),
             directory: OverlayDirectory::create(&args.dir)?,
             name: if named { opened.full_name.clone() } else { opened.reference.clone() },
-            image: OverlayImage { manifest: image.chosen.digest().clone(), chains },
-            options: Options { preserve: args.preserve, ..Options::default() },
+            image: OverlayImage { manifest: image.manifest_document.digest().clone(), chains },
+            options: UnpackOptions { preserve: args.preserve, ..UnpackOptions::default() },
             sync: args.sync,
         })
     }
 
     fn run(
         self,
-        meter: &LateMeter,
+        meter: &DeferredMeter,
         cancel: &CancellationToken,
         settled: impl FnOnce() -> Result<()>,
-    ) -> Result<(OverlayDirectory, OverlayDone, Duration), (usize, Error)> {
+    ) -> Result<(OverlayDirectory, OverlayResult, Duration), (usize, Error)> {
         let early = |error| (usize::MAX, error);
         let Self { directory, layers, compressed, name, image, options, sync } = self;
         let lock = directory.lock(&|| !cancel.is_cancelled()).map_err(early)?;
@@ -148,9 +149,9 @@ impl Work {
 }
 
 /// Lets the store know of the directory. What was unpacked is good without that.
-fn remember(directory: &Path, settings: &Settings) {
+fn register_in_store(directory: &Path, settings: &Settings) {
     let options = LayoutOptions { private: true, ..LayoutOptions::default() };
-    let failed = |error| Error::new(ErrorKind::Store, "note the directory").caused_by(error);
+    let failed = |error| Error::new(ErrorKind::Store, "note the directory").with_source(error);
     let noted = std::fs::canonicalize(directory)
         .map_err(failed)
         .and_then(|path| Layout::create(&settings.store()?, options)?.add_overlay(&path));
@@ -159,7 +160,7 @@ fn remember(directory: &Path, settings: &Settings) {
     }
 }
 
-fn receipt(done: &OverlayDone, took: Duration) -> String {
+fn receipt(done: &OverlayResult, took: Duration) -> String {
     let receipt = &done.unpacked;
     let new = done.sizes.iter().flatten().count();
     format!(
@@ -174,7 +175,7 @@ fn receipt(done: &OverlayDone, took: Duration) -> String {
 }
 
 /// What became of each layer.
-fn rows(image: &Image, chains: &[Digest], done: &OverlayDone) -> Result<Vec<Value>> {
+fn rows(image: &OpenedImage, chains: &[Digest], done: &OverlayResult) -> Result<Vec<Value>> {
     let diff_ids = &image.config.rootfs.diff_ids;
     let rows = image.manifest()?.layers.iter().zip(diff_ids).zip(chains).zip(&done.sizes);
     let told = rows.map(|(((layer, diff_id), chain), uncompressed)| {
@@ -203,6 +204,6 @@ pub(super) fn typed_directory(path: &Path) -> Result<OverlayDirectory> {
     OverlayDirectory::open(path)?.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "overlay")
             .at(path.display().to_string())
-            .because("is not a directory of layers")
+            .with_reason("is not a directory of layers")
     })
 }

@@ -10,10 +10,10 @@ use crate::cli::settings::Settings;
 use crate::cli::size::{percent, size};
 use crate::cli::table::table;
 use crate::error::Result;
-use crate::transfer::{PlanReport, Planned, State};
+use crate::transfer::{BlobState, PlanReport, PlannedImage};
 
 /// Shows the plans, in the order asked.
-pub(super) fn show(plans: &[Planned], several: bool, settings: &Settings) -> Result<ExitCode> {
+pub(super) fn show(plans: &[PlannedImage], several: bool, settings: &Settings) -> Result<ExitCode> {
     if settings.json {
         let values = plans.iter().map(|plan| json_of(&plan.report, plan.error.as_ref()));
         print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
@@ -32,11 +32,11 @@ fn text(plan: &PlanReport) -> String {
         .iter()
         .map(|blob| {
             let state = match blob.state {
-                State::Shared => "shared".to_owned(),
-                State::Partial(bytes) => format!("partial, {} on disk", size(bytes)),
-                State::Mountable => "mountable".to_owned(),
-                State::Missing => "missing".to_owned(),
-                State::Skipped => "foreign, skipped".to_owned(),
+                BlobState::Shared => "shared".to_owned(),
+                BlobState::Partial(bytes) => format!("partial, {} on disk", size(bytes)),
+                BlobState::Mountable => "mountable".to_owned(),
+                BlobState::Missing => "missing".to_owned(),
+                BlobState::Skipped => "foreign, skipped".to_owned(),
             };
             [blob.digest.short().to_owned(), size(blob.size), state, blob.media_type.clone()]
         })

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
-use super::moving::{Run, named_to_keep};
-use crate::cli::args::{Layers, Moving, OnePlatform, Pull, Unpack};
+use super::transfer_run::{TransferRun, named_to_keep};
+use crate::cli::args::{OnePlatform, OverlayArgs, Pull, TransferArgs, Unpack};
+use crate::cli::labels;
 use crate::cli::settings::{Settings, existing_layout, not_in_store, platform};
-use crate::cli::signals::{self, opened_unless_cancelled, unless_cancelled};
-use crate::cli::words;
-use crate::content::{Name, Source};
+use crate::cli::signals::{self, opened_unless_cancelled, or_cancelled};
+use crate::content::{ImageName, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::place::{Place, PlainMeans};
+use crate::location::{DefaultLocation, Location};
 use crate::reference::Reference;
 use crate::registry::Client;
-use crate::transfer::{Platforms, Wanted};
+use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitCode> {
     if let Some(dir) = &args.unpack {
@@ -39,19 +39,19 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         .collect::<Result<Vec<_>>>()?;
     settings.check_creds(&references)?;
     let cancel = signals::cancelled_by_signals();
-    let run = Run::parse(&args.moving, &words::PULL, settings, &cancel)?;
+    let run = TransferRun::parse(&args.moving, &labels::PULL, settings, &cancel)?;
     let several = args.all_tags || args.images.len() > 1;
-    let destination = Destination::of_pull(args.output.as_deref())?;
-    destination.fits(several)?;
-    let named = named_to_keep(&args.moving, Platforms::Several)?;
-    let platforms = destination.platforms(named, Platforms::One(platform(None)?))?;
+    let destination = Destination::for_pull(args.output.as_deref())?;
+    destination.check_name(several)?;
+    let named = named_to_keep(&args.moving, PlatformSelection::SparseIndex)?;
+    let platforms = destination.platforms(named, PlatformSelection::Single(platform(None)?))?;
     let wanted = if settings.offline && !args.all_tags {
         in_store(&references, &platforms, &destination, settings, &cancel).await?
     } else {
         let finding = at_registries(&args, &references, &platforms, &destination, settings);
-        unless_cancelled(&cancel, "pull", finding).await??
+        or_cancelled(&cancel, "pull", finding).await??
     };
-    let (code, _) = run.carry_out(&wanted, &destination, several, settings).await?;
+    let (code, _) = run.execute(&wanted, &destination, several, settings).await?;
     Ok(code)
 }
 
@@ -61,11 +61,12 @@ fn unpacking(
     dir: PathBuf,
     overlay: bool,
     no_store: bool,
-    moving: Moving,
+    moving: TransferArgs,
     offline: bool,
 ) -> Result<Unpack> {
     let refuse = |what: &str| {
-        Err(Error::new(ErrorKind::Reference, "--unpack").because(format!("takes one {what}")))
+        Err(Error::new(ErrorKind::InvalidInput, "--unpack")
+            .with_reason(format!("takes one {what}")))
     };
     let [image] = images else { return refuse("image") };
     reference(image, false)?;
@@ -78,7 +79,7 @@ fn unpacking(
         image: image.clone(),
         dir,
         platform: OnePlatform { platform },
-        layers: Layers { overlay, mount: None },
+        layers: OverlayArgs { overlay, mount: None },
         preserve: false,
         no_store,
         sync: moving.sync,
@@ -87,30 +88,30 @@ fn unpacking(
 }
 
 fn reference(text: &str, all_tags: bool) -> Result<Reference> {
-    match Place::parse(text, PlainMeans::Registry)? {
-        Place::Registry(_) if all_tags => {
+    match Location::parse(text, DefaultLocation::Registry)? {
+        Location::Registry(_) if all_tags => {
             Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
         }
-        Place::Registry(reference) => Ok(reference),
-        _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'"))
-            .because("pull takes images of registries")),
+        Location::Registry(reference) => Ok(reference),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image '{text}'"))
+            .with_reason("pull takes images of registries")),
     }
 }
 
 /// The images to pull from the store, which asks nobody.
 async fn in_store(
     references: &[Reference],
-    platforms: &Platforms,
+    platforms: &PlatformSelection,
     destination: &Destination,
     settings: &Settings,
     cancel: &CancellationToken,
-) -> Result<Vec<Wanted>> {
+) -> Result<Vec<ImageRequest>> {
     let path = settings.store()?;
     let store = opened_unless_cancelled(cancel, "pull", move || existing_layout(&path)).await?;
     let wanted = references.iter().map(|reference| {
         let name = reference.to_string();
         let source = store.clone().ok_or_else(|| not_in_store(&name))?;
-        want(reference, source, Name::Ref(name), platforms, destination)
+        want(reference, source, ImageName::Layout(name), platforms, destination)
     });
     wanted.collect()
 }
@@ -119,10 +120,10 @@ async fn in_store(
 async fn at_registries(
     args: &Pull,
     references: &[Reference],
-    platforms: &Platforms,
+    platforms: &PlatformSelection,
     destination: &Destination,
     settings: &Settings,
-) -> Result<Vec<Wanted>> {
+) -> Result<Vec<ImageRequest>> {
     let client: Client = settings.client("pull", args.moving.foreign_layers)?;
     let mut wanted = Vec::new();
     let mut push = |reference: &Reference| {
@@ -145,11 +146,11 @@ async fn at_registries(
 fn want(
     reference: &Reference,
     source: Arc<dyn Source>,
-    name: Name,
-    platforms: &Platforms,
+    name: ImageName,
+    platforms: &PlatformSelection,
     destination: &Destination,
-) -> Result<Wanted> {
-    Ok(Wanted {
+) -> Result<ImageRequest> {
+    Ok(ImageRequest {
         source,
         name,
         reference: reference.to_string(),

@@ -3,47 +3,51 @@
 use std::process::ExitCode;
 
 use super::destination::Destination;
-use super::moving::{Run, chunk_size, named_to_pass_on};
-use super::open::{Opened, open_place};
+use super::open::{OpenedLocation, open_place};
+use super::transfer_run::{TransferRun, chunk_size, named_to_pass_on};
 use crate::cli::args::Push;
 use crate::cli::settings::Settings;
-use crate::cli::{signals, words};
-use crate::content::Name;
+use crate::cli::{labels, signals};
+use crate::content::ImageName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
-use crate::place::{Place, PlainMeans};
+use crate::location::{DefaultLocation, Location};
 use crate::reference::Reference;
-use crate::transfer::{Head, Platforms, Wanted};
+use crate::transfer::{ImageRequest, ImageSummary, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitCode> {
     let (source, image) = match args.images.as_slice() {
         [source, image] => (Some(source), image),
         [image] => (None, image),
-        _ => return Err(Error::new(ErrorKind::Reference, "push").because("takes one or two names")),
+        _ => {
+            return Err(
+                Error::new(ErrorKind::InvalidInput, "push").with_reason("takes one or two names")
+            );
+        }
     };
     let reference = at_registry(image)?;
     let source = match source {
-        Some(text) => Place::parse(text, PlainMeans::Store)?,
-        None => Place::Store(reference.clone()),
+        Some(text) => Location::parse(text, DefaultLocation::Store)?,
+        None => Location::Store(reference.clone()),
     };
-    settings.check_creds(source.at_registry().into_iter().chain([&reference]))?;
+    settings.check_creds(source.registry().into_iter().chain([&reference]))?;
     let chunk_size = chunk_size(args.chunk_size.as_deref())?;
-    let platforms = named_to_pass_on(&args.moving)?.unwrap_or(Platforms::All);
+    let platforms = named_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
     let cancel = signals::cancelled_by_signals();
-    let run = Run::parse(&args.moving, &words::PUSH, settings, &cancel)?;
+    let run = TransferRun::parse(&args.moving, &labels::PUSH, settings, &cancel)?;
     let destination = Destination::at_registry(reference.clone(), chunk_size, true)?;
     let opening = open_place(&source, settings);
-    let Opened { source, name, layout, .. } =
-        signals::unless_cancelled(&cancel, "push", opening).await??;
+    let OpenedLocation { source, name, layout, .. } =
+        signals::or_cancelled(&cancel, "push", opening).await??;
     let target_name = reference.name();
-    let wanted = [Wanted {
+    let wanted = [ImageRequest {
         source,
         name: name.clone(),
         reference: reference.to_string(),
         target_name,
         platforms,
     }];
-    let (code, finished) = run.carry_out(&wanted, &destination, false, settings).await?;
+    let (code, finished) = run.execute(&wanted, &destination, false, settings).await?;
     if let (Some(layout), [one]) = (layout, finished.as_slice())
         && one.error.is_none()
     {
@@ -53,17 +57,17 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
 }
 
 fn at_registry(text: &str) -> Result<Reference> {
-    match Place::parse(text, PlainMeans::Registry)? {
-        Place::Registry(reference) => Ok(reference),
-        _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'"))
-            .because("push sends to a registry; `copy` brings images to other places")),
+    match Location::parse(text, DefaultLocation::Registry)? {
+        Location::Registry(reference) => Ok(reference),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image '{text}'"))
+            .with_reason("push sends to a registry; `copy` brings images to other places")),
     }
 }
 
 /// Where the image is by now, so that the next push of it under another tag sends nothing. The store may not be ours to
 /// write.
-fn remember(layout: &Layout, name: &Name, sent: &Head) {
-    let (Name::Ref(name), Some(manifest)) = (name, &sent.manifest) else { return };
+fn remember(layout: &Layout, name: &ImageName, sent: &ImageSummary) {
+    let (ImageName::Layout(name), Some(manifest)) = (name, &sent.manifest) else { return };
     // Of an index from which one platform was sent the registry has not all.
     if let Err(error) = layout.add_origin(name, manifest, &sent.target) {
         tracing::info!("{}", error.chain());

@@ -9,7 +9,7 @@ use crate::cli::args::Referrers;
 use crate::cli::output::{self, note};
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::content::{Name, Source as _};
+use crate::content::{ImageName, Source as _};
 use crate::error::Result;
 use crate::registry::Referrer;
 
@@ -17,7 +17,7 @@ pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<
     let reference = remote::reference(&args.image)?;
     let repository = settings.client(&reference.to_string(), false)?.repository(&reference)?;
     let digest = match reference.name() {
-        Name::Digest(digest) => digest,
+        ImageName::Digest(digest) => digest,
         name => match repository.head(&name).await? {
             Some(descriptor) => descriptor.digest,
             None => repository.resolve(&name).await?.digest().clone(),
@@ -74,14 +74,14 @@ mod tests {
     #[test]
     fn the_tree_shows_who_refers_to_whom() {
         let one = |kind: Option<&str>, referrers: Vec<Referrer>| {
-            let mut descriptor = Descriptor::of(MediaType::OCI_MANIFEST, b"");
+            let mut descriptor = Descriptor::for_bytes(MediaType::OCI_MANIFEST, b"");
             descriptor.artifact_type = kind.map(str::to_owned);
             Referrer { descriptor, referrers }
         };
         let inner = vec![one(Some("a/sig"), vec![])];
         let all =
             [one(Some("a/sbom"), inner.clone()), one(Some("\u{1b}[2J"), inner), one(None, vec![])];
-        let digest = Descriptor::of(MediaType::OCI_MANIFEST, b"").digest;
+        let digest = Descriptor::for_bytes(MediaType::OCI_MANIFEST, b"").digest;
         let text = tree(&all, "").replace(digest.as_str(), "D");
         assert_eq!(
             text,

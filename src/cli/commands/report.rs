@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use crate::cli::exit;
 use crate::cli::output::{self, note};
-use crate::cli::settings::{Settings, Show};
+use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::size::{percent, plural, size};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transfer::{Finished, Outcome, Report};
+use crate::transfer::{BlobOutcome, ImageResult, Report};
 
 /// Tells it, failures too; `names` are for standard output, unless that has something else.
-pub(super) fn tell(
-    finished: &[Finished],
+pub(super) fn print_reports(
+    finished: &[ImageResult],
     several: bool,
     names: bool,
     settings: &Settings,
@@ -24,12 +24,14 @@ pub(super) fn tell(
         if let Some(error) = why(one) {
             exit::report(error);
         }
-        if settings.show != Show::Nothing && (one.error.is_none() || !one.report.blobs.is_empty()) {
+        if settings.show != ProgressMode::Nothing
+            && (one.error.is_none() || !one.report.blobs.is_empty())
+        {
             if let Some(digest) = &one.report.head.digest {
                 note(&format!("digest: {digest}"));
             }
             note(&receipt(&one.report));
-            if let Some(line) = along(&one.report) {
+            if let Some(line) = artifact_summary(&one.report) {
                 note(&line);
             }
         }
@@ -42,17 +44,17 @@ pub(super) fn tell(
         let values = finished.iter().map(|one| json_of(&one.report, why(one)));
         print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
     }
-    Ok(deciding(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
+    Ok(exit_error(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
 }
 
 /// Why it was no full success: the image is not there, or something that belongs to it.
-fn why(finished: &Finished) -> Option<&Error> {
+fn why(finished: &ImageResult) -> Option<&Error> {
     finished.error.as_ref().or(finished.beside.as_ref())
 }
 
 /// An image without its foreign layers does not run.
 fn warn_of_skipped(report: &Report) {
-    let skipped = report.blobs.iter().filter(|blob| blob.outcome == Outcome::Skipped).count();
+    let skipped = report.blobs.iter().filter(|blob| blob.outcome == BlobOutcome::Skipped).count();
     if skipped > 0 {
         let layers = if skipped == 1 { "layer was" } else { "layers were" };
         tracing::warn!(
@@ -63,7 +65,7 @@ fn warn_of_skipped(report: &Report) {
 }
 
 /// The failure that decides the exit code: that the user stopped it, else the first one in the order asked.
-fn deciding(finished: &[Finished]) -> Option<&Error> {
+fn exit_error(finished: &[ImageResult]) -> Option<&Error> {
     let failures = || finished.iter().filter_map(why);
     failures().find(|error| error.kind() == ErrorKind::Interrupted).or_else(|| failures().next())
 }
@@ -84,7 +86,7 @@ fn full_name(report: &Report) -> String {
 /// What is known of an image, and why it is not more.
 pub(super) fn json_of(known: &impl Serialize, error: Option<&Error>) -> Result<Value> {
     let mut value = serde_json::to_value(known)
-        .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").caused_by(error))?;
+        .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").with_source(error))?;
     if let (Some(error), Some(object)) = (error, value.as_object_mut()) {
         let error =
             json!({ "kind": error.kind().name(), "message": output::redacted(&error.chain()) });
@@ -102,7 +104,7 @@ pub(super) fn print_values(values: &[Value], several: bool) -> Result<()> {
 }
 
 /// `along with it: 2 referrers, 1 digest tag`
-fn along(report: &Report) -> Option<String> {
+fn artifact_summary(report: &Report) -> Option<String> {
     let count = |number: Option<usize>, one| number.map(|number| plural(number as u64, one));
     let head = &report.head;
     let parts = [count(head.referrers, "referrer"), count(head.digest_tags, "digest tag")];

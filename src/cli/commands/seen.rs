@@ -2,22 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::open::{Opened, not_an_image, read_config, store_else_registry};
+use super::open::{OpenedLocation, not_an_image, read_config, store_else_registry};
 use crate::cli::settings::{Settings, platform};
 use crate::cli::size::size;
 use crate::cli::table::table;
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
-use crate::document::{Content, Document};
-use crate::error::{Error, ErrorKind, Matter, Result};
-use crate::transfer::{Choice, Picked, pick};
+use crate::document::{Document, ParsedDocument};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::transfer::{PlatformRequest, ResolvedImage, resolve_image};
 
 /// What artifacts call a file.
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// Its documents, and its config where it is an image.
 pub(super) struct Seen {
-    pub(super) opened: Opened,
+    pub(super) opened: OpenedLocation,
     pub(super) root: Document,
     /// The manifest of the platform; the root if an index has none for this host and no platform was requested.
     pub(super) chosen: Document,
@@ -33,22 +33,27 @@ impl Seen {
         store_else_registry(text, settings, read).await
     }
 
-    async fn read(opened: Opened, choice: &Choice, settings: &Settings) -> Result<Self> {
+    async fn read(
+        opened: OpenedLocation,
+        choice: &PlatformRequest,
+        settings: &Settings,
+    ) -> Result<Self> {
         let (source, name) = (&*opened.source, &opened.name);
-        let of =
-            async |choice| pick(source, name, &opened.reference, choice, &settings.retry).await;
-        let Picked { root, chosen } = match of(Some(choice)).await {
-            Err(error) if !choice.demanded && has_nothing_for_host(&error) => {
-                let Picked { root, chosen } = of(None).await?;
+        let of = async |choice| {
+            resolve_image(source, name, &opened.reference, choice, &settings.retry).await
+        };
+        let ResolvedImage { root, manifest: chosen } = match of(Some(choice)).await {
+            Err(error) if !choice.explicit && has_nothing_for_host(&error) => {
+                let ResolvedImage { root, manifest: chosen } = of(None).await?;
                 return Ok(Self { opened, root, chosen, config: Err(error) });
             }
             picked => picked?,
         };
         let config = match chosen.content() {
-            Content::Manifest(manifest) if manifest.config.media_type.is_image_config() => {
+            ParsedDocument::Manifest(manifest) if manifest.config.media_type.is_image_config() => {
                 match read_config(&manifest.config, &opened, settings).await {
                     // Some clients write whatever they have under the type of an image's config.
-                    Err(error) if error.kind() != ErrorKind::Document => return Err(error),
+                    Err(error) if error.kind() != ErrorKind::InvalidDocument => return Err(error),
                     config => config,
                 }
             }
@@ -59,23 +64,23 @@ impl Seen {
 
     /// Whether it never claimed to be an image.
     pub(super) fn is_artifact(&self) -> bool {
-        let is_other = |error: &Error| error.matter() == Some(Matter::NotAnImage);
-        !matches!(self.chosen.content(), Content::Index(_))
+        let is_other = |error: &Error| error.detail() == Some(ErrorDetail::NotAnImage);
+        !matches!(self.chosen.content(), ParsedDocument::Index(_))
             && self.config.as_ref().is_err_and(is_other)
     }
 
     /// What it consists of: the layers of a manifest, the blobs of an artifact, the entries of an index.
     pub(super) fn parts(&self) -> &[Descriptor] {
         match self.chosen.content() {
-            Content::Manifest(manifest) => &manifest.layers,
-            Content::Artifact(artifact) => &artifact.blobs,
-            Content::Index(index) => &index.manifests,
+            ParsedDocument::Manifest(manifest) => &manifest.layers,
+            ParsedDocument::Artifact(artifact) => &artifact.blobs,
+            ParsedDocument::Index(index) => &index.manifests,
         }
     }
 }
 
 fn has_nothing_for_host(error: &Error) -> bool {
-    matches!(error.matter(), Some(Matter::NoPlatform | Matter::NothingRuns))
+    matches!(error.detail(), Some(ErrorDetail::PlatformNotFound | ErrorDetail::NothingRuns))
 }
 
 /// Files of an artifact, or entries of an index, for people.

@@ -60,7 +60,9 @@ async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) 
     let place = path.display().to_string();
     let found = opened_unless_cancelled(cancel, "open", move || existing_layout(&path)).await?;
     let layout = found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "store").at(place).because("there is nothing to serve yet")
+        Error::new(ErrorKind::NotFound, "store")
+            .at(place)
+            .with_reason("there is nothing to serve yet")
     })?;
     Ok((*layout).clone())
 }
@@ -69,10 +71,10 @@ async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) 
 pub(super) async fn listen(typed: &str) -> Result<(TcpListener, SocketAddr)> {
     let fail = |error: io::Error| {
         let kind = match error.kind() {
-            io::ErrorKind::InvalidInput => ErrorKind::Reference,
+            io::ErrorKind::InvalidInput => ErrorKind::InvalidInput,
             _ => ErrorKind::Transport,
         };
-        Error::new(kind, "listen").at(typed).caused_by(error)
+        Error::new(kind, "listen").at(typed).with_source(error)
     };
     let place = if typed.starts_with(':') { format!("127.0.0.1{typed}") } else { typed.to_owned() };
     let listener = TcpListener::bind(place).await.map_err(fail)?;

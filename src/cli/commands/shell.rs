@@ -15,7 +15,8 @@ pub(in crate::cli) fn completions(shell: clap_complete::Shell) -> Result<ExitCod
 
 pub(in crate::cli) fn man() -> Result<ExitCode> {
     let mut text = Vec::new();
-    let fail = |error: std::io::Error| Error::new(ErrorKind::Store, "manual page").caused_by(error);
+    let fail =
+        |error: std::io::Error| Error::new(ErrorKind::Store, "manual page").with_source(error);
     let mut command = args::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut text).map_err(fail)?;

@@ -14,20 +14,20 @@ use crate::cli::exit;
 use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
-use crate::content::Name;
+use crate::content::ImageName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::{Layout, PruneOptions, PruneReport};
-use crate::place::{Place, PlainMeans};
+use crate::location::{DefaultLocation, Location};
 use crate::reference::Reference;
-use crate::unpack::overlay::OverlayFreed;
+use crate::unpack::overlay::OverlayPruneReport;
 
 /// The image of the store that a word means.
 pub(super) fn named(text: &str) -> Result<Reference> {
-    match Place::parse(text, PlainMeans::Store)? {
-        Place::Store(reference) | Place::Id { name: Some(reference), .. } => Ok(reference),
-        _ => Err(Error::new(ErrorKind::Reference, format!("image '{text}'"))
-            .because("expected the name of an image in the store")),
+    match Location::parse(text, DefaultLocation::Store)? {
+        Location::Store(reference) | Location::Id { name: Some(reference), .. } => Ok(reference),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image '{text}'"))
+            .with_reason("expected the name of an image in the store")),
     }
 }
 
@@ -40,8 +40,8 @@ pub(super) enum Word {
 
 impl Word {
     pub(super) fn parse(text: &str) -> Result<Self> {
-        match Place::parse(text, PlainMeans::Store)? {
-            Place::Id { id, name } => Ok(Self::Id(id, name)),
+        match Location::parse(text, DefaultLocation::Store)? {
+            Location::Id { id, name } => Ok(Self::Id(id, name)),
             _ => named(text).map(|reference| Self::Name(reference.to_string())),
         }
     }
@@ -62,7 +62,7 @@ impl Word {
         };
         let (_, image) = super::ids::find(id, name, settings)?;
         Ok(match (image.name, image.within.into_iter().next()) {
-            (Name::Digest(_), Some(whole)) => whole,
+            (ImageName::Digest(_), Some(whole)) => whole,
             (name, _) => name.to_string(),
         })
     }
@@ -80,7 +80,7 @@ impl fmt::Display for Word {
 /// Removes what is there; the first failure in the order asked decides the exit code.
 pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     let word = |text: &String| match args.overlay {
-        Some(_) => Ok(Word::Name(unpacked_name(text))),
+        Some(_) => Ok(Word::Name(overlay_name(text))),
         None => Word::parse(text),
     };
     let words = args.images.iter().map(word).collect::<Result<Vec<_>>>()?;
@@ -112,7 +112,7 @@ pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
 }
 
 /// What an image is called in a directory of layers: the full name, or the place that it was read from.
-fn unpacked_name(text: &str) -> String {
+fn overlay_name(text: &str) -> String {
     named(text).map_or_else(|_| text.to_owned(), |reference| reference.store_name())
 }
 
@@ -125,11 +125,11 @@ fn remove_unpacked(path: &Path, name: &str) -> Result<bool> {
     }
     Err(Error::new(ErrorKind::NotFound, name)
         .at(path.display().to_string())
-        .because("not in the directory of layers"))
+        .with_reason("not in the directory of layers"))
 }
 
 pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCode> {
-    let (mut report, mut layers) = (PruneReport::default(), OverlayFreed::default());
+    let (mut report, mut layers) = (PruneReport::default(), OverlayPruneReport::default());
     if let Some(store) = settings.existing_store()? {
         report = store.prune(PruneOptions { plan: args.plan, partials: args.partials })?;
         layers = prune_directories(&store, args.plan)?;
@@ -163,8 +163,8 @@ pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCod
 }
 
 /// Frees what no image needs in the directories of layers; those that are gone are forgotten.
-fn prune_directories(store: &Arc<Layout>, plan: bool) -> Result<OverlayFreed> {
-    let mut freed = OverlayFreed::default();
+fn prune_directories(store: &Arc<Layout>, plan: bool) -> Result<OverlayPruneReport> {
+    let mut freed = OverlayPruneReport::default();
     let mut lost = store.overlays()?;
     for directory in known_directories(store)? {
         lost.remove(directory.path());

@@ -9,16 +9,17 @@ use super::store::{Word, named};
 use crate::cli::args::Tag;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, not_in_store};
-use crate::content::{Label, Name, Source, Target as _};
+use crate::content::{ImageName, Label, Source, Target as _};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::{Identified, Layout};
-use crate::place::{Place, PlainMeans};
+use crate::location::{DefaultLocation, Location};
 use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Tag, settings: &Settings) -> Result<ExitCode> {
-    let Tagged { source, name, digest } = match Place::parse(&args.name, PlainMeans::Store)? {
-        Place::Registry(new) => at_registry(&args.source, new, settings).await?,
+    let Tagged { source, name, digest } = match Location::parse(&args.name, DefaultLocation::Store)?
+    {
+        Location::Registry(new) => at_registry(&args.source, new, settings).await?,
         _ => in_store(&args, settings).await?,
     };
     if settings.json {
@@ -37,8 +38,8 @@ struct Tagged {
 }
 
 async fn in_store(args: &Tag, settings: &Settings) -> Result<Tagged> {
-    if let Place::Registry(source) = Place::parse(&args.source, PlainMeans::Store)? {
-        return Err(Error::new(ErrorKind::Reference, format!("image '{source}'")).because(
+    if let Location::Registry(source) = Location::parse(&args.source, DefaultLocation::Store)? {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("image '{source}'")).with_reason(
             "is at a registry; to name it there, write docker:// before the new name too",
         ));
     }
@@ -46,7 +47,7 @@ async fn in_store(args: &Tag, settings: &Settings) -> Result<Tagged> {
     let source = match word {
         Word::Name(name) => name,
         Word::Id(id, name) => match ids::find(&id, name.as_ref(), settings)? {
-            (store, Identified { name: Name::Digest(child), .. }) => {
+            (store, Identified { name: ImageName::Digest(child), .. }) => {
                 return platform_of_another(&store, child, &new).await;
             }
             (_, image) => image.name.to_string(),
@@ -69,40 +70,40 @@ async fn platform_of_another(store: &Layout, child: Digest, new: &Reference) -> 
     if new.digest().is_some_and(|digest| *digest != child) {
         return Err(other_digest(new, child.as_str(), &child));
     }
-    let document = Source::resolve(store, &Name::Digest(child.clone())).await?;
+    let document = Source::resolve(store, &ImageName::Digest(child.clone())).await?;
     let name = new.store_name();
-    let label = Label { name: Name::Ref(name.clone()), origins: Vec::new(), index: None };
+    let label = Label { name: ImageName::Layout(name.clone()), origins: Vec::new(), index: None };
     store.put(&document, Some(&label)).await?;
     Ok(Tagged { source: child.to_string(), name, digest: child })
 }
 
 fn other_digest(new: &Reference, source: &str, digest: &Digest) -> Error {
-    Error::new(ErrorKind::Reference, format!("name '{new}'"))
-        .because(format!("{source} has another digest, {digest}"))
+    Error::new(ErrorKind::InvalidInput, format!("name '{new}'"))
+        .with_reason(format!("{source} has another digest, {digest}"))
 }
 
 /// Gives the manifest another tag, in the repository that has its layers.
 async fn at_registry(source: &str, new: Reference, settings: &Settings) -> Result<Tagged> {
     let refuse = |why: &str| {
-        Error::new(ErrorKind::Reference, format!("tag '{source}' as '{new}'")).because(why)
+        Error::new(ErrorKind::InvalidInput, format!("tag '{source}' as '{new}'")).with_reason(why)
     };
-    let Place::Registry(source) = Place::parse(source, PlainMeans::Registry)? else {
+    let Location::Registry(source) = Location::parse(source, DefaultLocation::Registry)? else {
         return Err(refuse("the image is elsewhere, and its layers would have to move")
-            .about(Matter::LayersElsewhere));
+            .with_detail(ErrorDetail::CrossRepositoryTag));
     };
     let home = |reference: &Reference| {
         (reference.registry().to_owned(), reference.repository().to_owned())
     };
     if home(&source) != home(&new) {
         return Err(refuse("is another repository, and its layers would have to move")
-            .about(Matter::LayersElsewhere));
+            .with_detail(ErrorDetail::CrossRepositoryTag));
     }
     let (Some(tag), None) = (new.tag(), new.digest()) else {
         return Err(refuse("the image decides its digest; the new name is a tag"));
     };
-    let repository = settings.client(&source.to_string(), false)?.writable(&source)?;
+    let repository = settings.client(&source.to_string(), false)?.repository_for_push(&source)?;
     let document = repository.resolve(&source.name()).await?;
-    let label = Label { name: Name::Tag(tag.to_owned()), origins: Vec::new(), index: None };
+    let label = Label { name: ImageName::Tag(tag.to_owned()), origins: Vec::new(), index: None };
     repository.put(&document, Some(&label)).await?;
     let digest = document.digest().clone();
     Ok(Tagged { source: source.to_string(), name: format!("{new}@{digest}"), digest })

@@ -4,19 +4,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::open::{Opened, open_place};
+use super::open::{OpenedLocation, open_place};
 use super::store::Word;
 use crate::cli::args::Verify;
-use crate::cli::meter::Meter;
+use crate::cli::meter::ByteMeter;
 use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::signals;
 use crate::cli::size::{plural, size};
-use crate::content::{Empty, Name};
+use crate::content::{EmptyTarget, ImageName};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Bad, Layout, VerifyReport};
-use crate::place::{Place, PlainMeans};
-use crate::transfer::{Options, Platforms, Wanted, read_blob, resolve};
+use crate::layout::{BadBlob, Layout, VerifyReport};
+use crate::location::{DefaultLocation, Location};
+use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions, read_blob, resolve};
 
 pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<ExitCode> {
     let (elsewhere, names) = sorted(&args.images, settings)?;
@@ -35,7 +35,7 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     let mut bad = if report.bad.is_empty() { None } else { Some(of_store()?) };
     for place in elsewhere {
         let checking = check_place(&place, settings);
-        let found = signals::unless_cancelled(&cancel, "verify", checking).await??;
+        let found = signals::or_cancelled(&cancel, "verify", checking).await??;
         if !found.bad.is_empty() {
             bad.get_or_insert_with(|| place.to_string());
         }
@@ -46,15 +46,17 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     tell(&report, settings)?;
     let Some(place) = bad else { return Ok(ExitCode::SUCCESS) };
     let why = plural(report.bad.len() as u64, "damaged or missing blob");
-    Err(Error::new(ErrorKind::Mismatch, place).because(why))
+    Err(Error::new(ErrorKind::Mismatch, place).with_reason(why))
 }
 
 /// Places outside the store, and names of images in it.
-fn sorted(words: &[String], settings: &Settings) -> Result<(Vec<Place>, Vec<String>)> {
+fn sorted(words: &[String], settings: &Settings) -> Result<(Vec<Location>, Vec<String>)> {
     let (mut places, mut names) = (Vec::new(), Vec::new());
     for text in words {
-        match Place::parse(text, PlainMeans::Store)? {
-            Place::Store(_) | Place::Id { .. } => names.push(Word::parse(text)?.a_name(settings)?),
+        match Location::parse(text, DefaultLocation::Store)? {
+            Location::Store(_) | Location::Id { .. } => {
+                names.push(Word::parse(text)?.a_name(settings)?);
+            }
             place => places.push(place),
         }
     }
@@ -62,25 +64,27 @@ fn sorted(words: &[String], settings: &Settings) -> Result<(Vec<Place>, Vec<Stri
 }
 
 /// A layout is hashed where it lies; of everything else all blobs are read.
-async fn check_place(place: &Place, settings: &Settings) -> Result<VerifyReport> {
-    if let Place::Layout { path, name: Name::Sole } = place {
+async fn check_place(place: &Location, settings: &Settings) -> Result<VerifyReport> {
+    if let Location::Layout { path, name: ImageName::Only } = place {
         return hash(Arc::new(Layout::open(path)?), Vec::new(), settings).await;
     }
-    let Opened { source, name, reference, layout, .. } = open_place(place, settings).await?;
-    if let (Some(layout), Name::Ref(name)) = (layout, &name) {
+    let OpenedLocation { source, name, reference, layout, .. } =
+        open_place(place, settings).await?;
+    if let (Some(layout), ImageName::Layout(name)) = (layout, &name) {
         return hash(layout, vec![name.clone()], settings).await;
     }
-    let wanted = Wanted {
+    let wanted = ImageRequest {
         source: Arc::clone(&source),
         name,
-        target_name: Name::Ref(reference.clone()),
+        target_name: ImageName::Layout(reference.clone()),
         reference,
-        platforms: Platforms::All,
+        platforms: PlatformSelection::All,
     };
-    let nowhere = Empty { place: String::new() };
+    let nowhere = EmptyTarget { place: String::new() };
     let graph = resolve(&wanted, &nowhere, &settings.retry).await?;
     let blobs: Vec<_> = graph.blobs.iter().filter(|blob| !blob.is_foreign()).collect();
-    let meter = Meter::new(settings.show, "verifying", blobs.iter().map(|blob| blob.size).sum());
+    let meter =
+        ByteMeter::new(settings.show, "verifying", blobs.iter().map(|blob| blob.size).sum());
     let mut report = VerifyReport {
         blobs: graph.documents.len() as u64,
         bytes: graph.documents.iter().map(|document| document.bytes().len() as u64).sum(),
@@ -88,7 +92,7 @@ async fn check_place(place: &Place, settings: &Settings) -> Result<VerifyReport>
     };
     let mut done = 0;
     for blob in blobs {
-        let options = Options { retry: settings.retry, ..Options::default() };
+        let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
         let mut count = |bytes: &[u8]| {
             done += bytes.len() as u64;
             meter.set(done);
@@ -99,9 +103,9 @@ async fn check_place(place: &Place, settings: &Settings) -> Result<VerifyReport>
                 report.blobs += 1;
                 report.bytes += blob.size;
             }
-            Err(error) if is_of_the_blob(&error) => report.bad.push(Bad {
+            Err(error) if is_of_the_blob(&error) => report.bad.push(BadBlob {
                 digest: blob.digest.clone(),
-                why: error.why().to_owned(),
+                reason: error.reason().to_owned(),
                 images: vec![wanted.reference.clone()],
                 repaired: false,
             }),
@@ -118,7 +122,7 @@ fn is_of_the_blob(error: &Error) -> bool {
 
 async fn hash(store: Arc<Layout>, names: Vec<String>, settings: &Settings) -> Result<VerifyReport> {
     let cancel = signals::cancelled_by_signals();
-    let meter = Meter::new(settings.show, "verifying", store.verify_size(&names)?);
+    let meter = ByteMeter::new(settings.show, "verifying", store.verify_size(&names)?);
     let done = AtomicU64::new(0);
     let work = move || {
         store.verify(&names, &|bytes| {
@@ -127,7 +131,7 @@ async fn hash(store: Arc<Layout>, names: Vec<String>, settings: &Settings) -> Re
         })
     };
     let finished = tokio::task::spawn_blocking(work).await;
-    finished.unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, "verify").caused_by(error)))
+    finished.unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, "verify").with_source(error)))
 }
 
 fn tell(report: &VerifyReport, settings: &Settings) -> Result<()> {
@@ -137,7 +141,10 @@ fn tell(report: &VerifyReport, settings: &Settings) -> Result<()> {
     for bad in &report.bad {
         let images =
             if bad.images.is_empty() { "no image".to_owned() } else { bad.images.join(", ") };
-        output::line(&crate::escape(&format!("{}: {} (needed by {images})", bad.digest, bad.why)))?;
+        output::line(&crate::escape(&format!(
+            "{}: {} (needed by {images})",
+            bad.digest, bad.reason
+        )))?;
     }
     output::line(&format!(
         "{}, {}, {} bad",

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::key::Wanted;
+use super::key::RepositoryKey;
 
 /// The text of an auth file, its entries not read yet.
 #[derive(Default, Deserialize)]
-pub(super) struct Config<'a> {
+pub(super) struct AuthConfig<'a> {
     #[serde(borrow, default)]
     auths: Option<BTreeMap<String, &'a RawValue>>,
     #[serde(default, rename = "credHelpers")]
@@ -18,7 +18,7 @@ pub(super) struct Config<'a> {
     creds_store: Option<String>,
 }
 
-impl<'a> Config<'a> {
+impl<'a> AuthConfig<'a> {
     /// Reads the text; one that is `legacy` is nothing but `auths`, and one that is empty says nothing.
     pub(super) fn parse(text: &'a [u8], legacy: bool) -> serde_json::Result<Self> {
         if text.trim_ascii().is_empty() {
@@ -33,14 +33,14 @@ impl<'a> Config<'a> {
 
     /// The name of the helper that keeps the credential, and the key to ask it for; no entry counts beside it, but that of
     /// a namespace that is nearer than the helper's key.
-    pub(super) fn helper(&self, wanted: &Wanted<'_>) -> Option<(String, String)> {
-        let own = self.cred_helpers.as_ref().and_then(|map| wanted.choose(map, false));
+    pub(super) fn helper(&self, wanted: &RepositoryKey<'_>) -> Option<(String, String)> {
+        let own = self.cred_helpers.as_ref().and_then(|map| wanted.best_match(map, false));
         let helper = match (own, &self.creds_store) {
             (Some((key, name)), _) => (name.clone(), key.to_owned()),
             (None, Some(name)) => (name.clone(), wanted.server_key().to_owned()),
             (None, None) => return None,
         };
-        let nearest = self.auths.as_ref().and_then(|map| wanted.choose(map, false));
+        let nearest = self.auths.as_ref().and_then(|map| wanted.best_match(map, false));
         let helper = match nearest {
             Some((key, entry)) if wanted.is_nearer(key, &helper.1) => {
                 // A login for the namespace leaves `{}` where the helper keeps its secret.
@@ -57,8 +57,12 @@ impl<'a> Config<'a> {
     }
 
     /// The entry for the repository, and its key.
-    pub(super) fn entry(&self, wanted: &Wanted<'_>, legacy: bool) -> Option<(&str, &'a RawValue)> {
-        let (key, entry) = wanted.choose(self.auths.as_ref()?, legacy)?;
+    pub(super) fn entry(
+        &self,
+        wanted: &RepositoryKey<'_>,
+        legacy: bool,
+    ) -> Option<(&str, &'a RawValue)> {
+        let (key, entry) = wanted.best_match(self.auths.as_ref()?, legacy)?;
         Some((key, *entry))
     }
 }

@@ -9,67 +9,67 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::key::Wanted;
+use super::key::RepositoryKey;
 
 /// The text with this entry for the registry, in place of the one that was found for it so far.
 pub(super) fn with_entry(
     text: &str,
-    wanted: &Wanted<'_>,
+    wanted: &RepositoryKey<'_>,
     entry: &str,
 ) -> serde_json::Result<Zeroizing<String>> {
-    let (mut file, mut auths) = take_apart(text)?;
+    let (mut file, mut auths) = parse(text)?;
     let key = &*wanted.own_key();
     auths.set(key, entry.to_owned().into());
     while let Some(other) = auths.find(wanted).filter(|found| found != key) {
         auths.remove(&other);
     }
-    Ok(put_together(&mut file, &auths))
+    Ok(render(&mut file, &auths))
 }
 
 /// The text without any entry that is the registry's; `None` where it has none.
 pub(super) fn without_entry(
     text: &str,
-    wanted: &Wanted<'_>,
+    wanted: &RepositoryKey<'_>,
 ) -> serde_json::Result<Option<Zeroizing<String>>> {
-    let (mut file, mut auths) = take_apart(text)?;
+    let (mut file, mut auths) = parse(text)?;
     let mut changed = false;
     while let Some(key) = auths.find(wanted) {
         auths.remove(&key);
         changed = true;
     }
-    Ok(changed.then(|| put_together(&mut file, &auths)))
+    Ok(changed.then(|| render(&mut file, &auths)))
 }
 
-fn take_apart(text: &str) -> serde_json::Result<(Object<'_>, Object<'_>)> {
+fn parse(text: &str) -> serde_json::Result<(RawObject<'_>, RawObject<'_>)> {
     let text = if text.trim_ascii().is_empty() { "{}" } else { text };
-    let file: Object<'_> = serde_json::from_str(text)?;
+    let file: RawObject<'_> = serde_json::from_str(text)?;
     let raw = file.0.iter().find(|(key, _)| key == "auths").map(|(_, value)| value);
     let auths = match raw {
-        Some(Cow::Borrowed(raw)) => serde_json::from_str::<Option<Object<'_>>>(raw)?,
+        Some(Cow::Borrowed(raw)) => serde_json::from_str::<Option<RawObject<'_>>>(raw)?,
         _ => None,
     };
     Ok((file, auths.unwrap_or_default()))
 }
 
-fn put_together(file: &mut Object<'_>, auths: &Object<'_>) -> Zeroizing<String> {
+fn render(file: &mut RawObject<'_>, auths: &RawObject<'_>) -> Zeroizing<String> {
     file.set("auths", auths.text(1).into());
     Zeroizing::new(file.text(0) + "\n")
 }
 
 /// A JSON object as it is written: keys in their order, values verbatim.
 #[derive(Default)]
-struct Object<'a>(Vec<(String, Cow<'a, str>)>);
+struct RawObject<'a>(Vec<(String, Cow<'a, str>)>);
 
-impl<'a> Object<'a> {
+impl<'a> RawObject<'a> {
     /// The key that would be found for the registry as a whole, or the one of the namespace alone.
-    fn find(&self, wanted: &Wanted<'_>) -> Option<String> {
+    fn find(&self, wanted: &RepositoryKey<'_>) -> Option<String> {
         if wanted.is_namespace() {
             let own = wanted.own_key();
             return self.0.iter().any(|(key, _)| *key == own).then(|| own.into_owned());
         }
         let map = self.0.iter().map(|(key, value)| (key.clone(), value));
         let map: BTreeMap<String, &Cow<'_, str>> = map.collect();
-        wanted.choose(&map, false).map(|(key, _)| key.to_owned())
+        wanted.best_match(&map, false).map(|(key, _)| key.to_owned())
     }
 
     fn set(&mut self, key: &str, value: Cow<'a, str>) {
@@ -99,23 +99,23 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
+impl<'de> Deserialize<'de> for RawObject<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(RawObjectVisitor)
     }
 }
 
-struct Entries;
+struct RawObjectVisitor;
 
-impl<'de> Visitor<'de> for Entries {
-    type Value = Object<'de>;
+impl<'de> Visitor<'de> for RawObjectVisitor {
+    type Value = RawObject<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-        let mut object = Object::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject<'de>, A::Error> {
+        let mut object = RawObject::default();
         while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
             // Programs do not agree on which of them counts.
             if object.0.iter().any(|(held, _)| *held == key) {
@@ -136,11 +136,11 @@ mod tests {
     const DOCKERS: &str = "{\n\t\"auths\": {\n\t\t\"b.example\": {\n\t\t\t\"auth\": \"eDp5\"\n\t\t},\n\t\t\"a.example/team\": {}\n\t},\n\t\"HttpHeaders\": {\n\t\t\"User-Agent\": \"x\"\n\t},\n\t\"odd\": [1.50, 1e999, \"\\u00e4\"]\n}\n";
 
     fn kept(text: &str, registry: &str, entry: &str) -> String {
-        with_entry(text, &Wanted::new(registry, ""), entry).unwrap().to_string()
+        with_entry(text, &RepositoryKey::new(registry, ""), entry).unwrap().to_string()
     }
 
     fn forgotten(text: &str, registry: &str) -> Option<String> {
-        without_entry(text, &Wanted::new(registry, "")).unwrap().map(|text| text.to_string())
+        without_entry(text, &RepositoryKey::new(registry, "")).unwrap().map(|text| text.to_string())
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_no_such_file_is_not_written_anew() {
-        let wanted = Wanted::new("h.example", "");
+        let wanted = RepositoryKey::new("h.example", "");
         for bad in ["[", "[]", "7", r#"{"auths":[]}"#, r#"{"auths":{},"auths":{}}"#] {
             assert!(with_entry(bad, &wanted, "{}").is_err(), "{bad}");
             assert!(without_entry(bad, &wanted).is_err(), "{bad}");
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn namespace_entry_is_its_own() {
-        let wanted = Wanted::new("b.example", "team");
+        let wanted = RepositoryKey::new("b.example", "team");
         let more = with_entry(DOCKERS, &wanted, "1").unwrap();
         let added = "\"a.example/team\": {},\n\t\t\"b.example/team\": 1";
         assert_eq!(*more, DOCKERS.replace("\"a.example/team\": {}", added));

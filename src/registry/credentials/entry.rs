@@ -16,7 +16,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 #[derive(Default, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct AuthEntry {
     auth: Option<String>,
     username: Option<String>,
     password: Option<String>,
@@ -24,18 +24,18 @@ pub(super) struct Entry {
     registrytoken: Option<String>,
 }
 
-impl Entry {
+impl AuthEntry {
     /// The text of an entry for this credential, as docker writes it.
-    pub(super) fn text_of(credential: &Credential) -> Zeroizing<String> {
+    pub(super) fn to_json(credential: &Credential) -> Zeroizing<String> {
         let auth = |user: &str, password: &str| {
             let pair = Zeroizing::new(format!("{user}:{password}"));
             ("auth", Zeroizing::new(BASE64.encode(&*pair)))
         };
-        let plain = |token: &Secret| Zeroizing::new(token.reveal().to_owned());
+        let plain = |token: &Secret| Zeroizing::new(token.expose().to_owned());
         let fields = match credential {
-            Credential::Basic { user, password } => vec![auth(user, password.reveal())],
+            Credential::Basic { user, password } => vec![auth(user, password.expose())],
             Credential::IdentityToken { token, basic } => {
-                let user = basic.as_ref().map(|(user, password)| auth(user, password.reveal()));
+                let user = basic.as_ref().map(|(user, password)| auth(user, password.expose()));
                 user.into_iter().chain([("identitytoken", plain(token))]).collect()
             }
             Credential::RegistryToken(token) => vec![("registrytoken", plain(token))],
@@ -104,14 +104,14 @@ mod tests {
             Credential::IdentityToken { token: secret("i"), basic: Some(user("p")) },
             Credential::RegistryToken(secret("r")),
         ] {
-            let text = Entry::text_of(&credential);
-            let entry: Entry = serde_json::from_str(&text).unwrap();
+            let text = AuthEntry::to_json(&credential);
+            let entry: AuthEntry = serde_json::from_str(&text).unwrap();
             let again = entry.credential().unwrap().unwrap();
-            assert_eq!(*Entry::text_of(&again), *text);
+            assert_eq!(*AuthEntry::to_json(&again), *text);
         }
         let token = Credential::IdentityToken { token: secret("i"), basic: Some(user("")) };
         let expected = "{\n\t\t\t\"auth\": \"w7wiOg==\",\n\t\t\t\"identitytoken\": \"i\"\n\t\t}";
-        assert_eq!(*Entry::text_of(&token), expected);
+        assert_eq!(*AuthEntry::to_json(&token), expected);
     }
 
     #[test]
@@ -121,10 +121,10 @@ mod tests {
         let lines: Vec<&str> = [&plain[..76], &plain[76..152], &plain[152..]].to_vec();
         for wrapped in ["\n", "\r\n", " \t"].map(|ending| lines.join(ending) + ending) {
             let text = serde_json::json!({"auth": wrapped}).to_string();
-            let entry: Entry = serde_json::from_str(&text).unwrap();
+            let entry: AuthEntry = serde_json::from_str(&text).unwrap();
             match entry.credential().unwrap() {
                 Some(Credential::Basic { user, password }) => {
-                    assert_eq!((user.as_str(), password.reveal()), ("user", token.as_str()));
+                    assert_eq!((user.as_str(), password.expose()), ("user", token.as_str()));
                 }
                 _ => panic!("{wrapped:?}"),
             }
@@ -136,7 +136,7 @@ mod tests {
         fn no_entry_panics_or_lets_a_line_end(auth in "[A-Za-z0-9+/=]{0,40}", plain in "[a-z:\n\\x00é]{0,12}") {
             for auth in [auth, BASE64.encode(plain)] {
                 if let Ok(Some(Credential::Basic { user, password })) = decode(&auth) {
-                    prop_assert!(!user.contains('\n') && !password.reveal().contains('\n'));
+                    prop_assert!(!user.contains('\n') && !password.expose().contains('\n'));
                 }
             }
         }

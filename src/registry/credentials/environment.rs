@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::file::Place;
+use super::file::AuthFileSource;
 use crate::secret::Secret;
 
 /// The environment of a process, as far as it matters; unset and empty are the same.
@@ -62,7 +62,7 @@ impl Environment {
     }
 
     /// Where auth files may be, best first: docker's variable, podman's files, docker's file, its predecessor.
-    pub(super) fn auth_files(&self) -> Vec<Place> {
+    pub(super) fn auth_files(&self) -> Vec<AuthFileSource> {
         let in_home = |name: &str| self.home.as_ref().map(|home| home.join(name));
         let runtime = match (&self.xdg_runtime_dir, self.uid) {
             (Some(dir), _) => Some(dir.join("containers")),
@@ -70,11 +70,11 @@ impl Environment {
             (None, None) => None,
         };
         [
-            self.docker_auth_config.clone().map(Place::Variable),
-            runtime.map(|dir| Place::Usual(dir.join("auth.json"))),
-            self.config_home().map(|dir| Place::Usual(dir.join("containers/auth.json"))),
-            self.docker_file().map(Place::Usual),
-            in_home(".dockercfg").map(Place::Legacy),
+            self.docker_auth_config.clone().map(AuthFileSource::Environment),
+            runtime.map(|dir| AuthFileSource::Default(dir.join("auth.json"))),
+            self.config_home().map(|dir| AuthFileSource::Default(dir.join("containers/auth.json"))),
+            self.docker_file().map(AuthFileSource::Default),
+            in_home(".dockercfg").map(AuthFileSource::Legacy),
         ]
         .into_iter()
         .flatten()

@@ -11,9 +11,9 @@ use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::Credential;
-use super::config::Config;
-use super::entry::Entry;
-use super::key::Wanted;
+use super::config::AuthConfig;
+use super::entry::AuthEntry;
+use super::key::RepositoryKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
@@ -21,28 +21,30 @@ use crate::secret::Secret;
 const LIMIT: u64 = 4 << 20;
 
 /// Where an auth file is.
-pub(super) enum Place {
+pub(super) enum AuthFileSource {
     /// The one that the user named.
-    Only(PathBuf),
+    Explicit(PathBuf),
     /// One that may be there.
-    Usual(PathBuf),
+    Default(PathBuf),
     /// A file that is nothing but `auths`, from before there was anything else.
     Legacy(PathBuf),
     /// The text of `DOCKER_AUTH_CONFIG`.
-    Variable(Secret),
+    Environment(Secret),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for AuthFileSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Only(path) | Self::Usual(path) | Self::Legacy(path) => path.display().fmt(f),
-            Self::Variable(_) => f.write_str("DOCKER_AUTH_CONFIG"),
+            Self::Explicit(path) | Self::Default(path) | Self::Legacy(path) => {
+                path.display().fmt(f)
+            }
+            Self::Environment(_) => f.write_str("DOCKER_AUTH_CONFIG"),
         }
     }
 }
 
 /// What a file has for a repository.
-pub(super) enum Found {
+pub(super) enum AuthLookup {
     Entry(Credential),
     /// Ask this helper for this key; no entry of the file counts beside it.
     Helper {
@@ -54,15 +56,15 @@ pub(super) enum Found {
 
 /// An auth file, read when it is first looked into.
 pub(super) struct AuthFile {
-    place: Place,
+    place: AuthFileSource,
     /// `None` where there is no such file. Once: it may be a pipe, and what it warns of is said once.
-    text: OnceCell<Option<Text>>,
+    text: OnceCell<Option<SecretText>>,
 }
 
-pub(super) type Text = Zeroizing<Vec<u8>>;
+pub(super) type SecretText = Zeroizing<Vec<u8>>;
 
 impl AuthFile {
-    pub(super) fn new(place: Place) -> Self {
+    pub(super) fn new(place: AuthFileSource) -> Self {
         Self { place, text: OnceCell::new() }
     }
 
@@ -71,43 +73,45 @@ impl AuthFile {
     /// # Errors
     /// [`ErrorKind::Denied`] where it cannot be read or understood. A broken variable is only warned about and passed
     /// over, as docker does.
-    pub(super) async fn look_up(&self, wanted: &Wanted<'_>) -> Result<Found> {
+    pub(super) async fn look_up(&self, wanted: &RepositoryKey<'_>) -> Result<AuthLookup> {
         let Some(text) = self.text.get_or_try_init(|| self.load()).await? else {
-            return Ok(Found::Nothing);
+            return Ok(AuthLookup::Nothing);
         };
         match self.search(text, wanted) {
-            Err(error) if matches!(self.place, Place::Variable(_)) => {
+            Err(error) if matches!(self.place, AuthFileSource::Environment(_)) => {
                 tracing::warn!("{}; it is left out", error.chain());
-                Ok(Found::Nothing)
+                Ok(AuthLookup::Nothing)
             }
             other => other,
         }
     }
 
-    fn search(&self, text: &[u8], wanted: &Wanted<'_>) -> Result<Found> {
-        let legacy = matches!(self.place, Place::Legacy(_));
-        let config = Config::parse(text, legacy).map_err(|error| self.malformed(&error))?;
+    fn search(&self, text: &[u8], wanted: &RepositoryKey<'_>) -> Result<AuthLookup> {
+        let legacy = matches!(self.place, AuthFileSource::Legacy(_));
+        let config = AuthConfig::parse(text, legacy).map_err(|error| self.malformed(&error))?;
         if let Some((name, key)) = config.helper(wanted) {
-            return Ok(Found::Helper { name, key });
+            return Ok(AuthLookup::Helper { name, key });
         }
         let Some((key, entry)) = config.entry(wanted, legacy) else {
-            return Ok(Found::Nothing);
+            return Ok(AuthLookup::Nothing);
         };
         // `{}` is what docker leaves behind for a host whose secret is in a store.
-        let entry: Option<Entry> =
+        let entry: Option<AuthEntry> =
             serde_json::from_str(entry.get()).map_err(|error| self.malformed(&error))?;
         let credential = entry
             .unwrap_or_default()
             .credential()
-            .map_err(|why| self.error().because(format!("the entry '{key}' {why}")))?;
-        Ok(credential.map_or(Found::Nothing, Found::Entry))
+            .map_err(|why| self.error().with_reason(format!("the entry '{key}' {why}")))?;
+        Ok(credential.map_or(AuthLookup::Nothing, AuthLookup::Entry))
     }
 
-    async fn load(&self) -> Result<Option<Text>> {
+    async fn load(&self) -> Result<Option<SecretText>> {
         let (path, required) = match &self.place {
-            Place::Variable(text) => return Ok(Some(text.reveal().as_bytes().to_vec().into())),
-            Place::Only(path) => (path.clone(), true),
-            Place::Usual(path) | Place::Legacy(path) => (path.clone(), false),
+            AuthFileSource::Environment(text) => {
+                return Ok(Some(text.expose().as_bytes().to_vec().into()));
+            }
+            AuthFileSource::Explicit(path) => (path.clone(), true),
+            AuthFileSource::Default(path) | AuthFileSource::Legacy(path) => (path.clone(), false),
         };
         let reading = tokio::task::spawn_blocking(move || read(&path, required)).await;
         match reading.map_err(io::Error::other).flatten() {
@@ -117,7 +121,7 @@ impl AuthFile {
                 tracing::warn!("{self} cannot be read: {error}; it is left out");
                 Ok(None)
             }
-            Err(error) => Err(self.error().caused_by(error)),
+            Err(error) => Err(self.error().with_source(error)),
         }
     }
 
@@ -126,7 +130,7 @@ impl AuthFile {
     }
 
     fn malformed(&self, error: &serde_json::Error) -> Error {
-        self.error().because(where_malformed(error))
+        self.error().with_reason(where_malformed(error))
     }
 }
 
@@ -142,7 +146,7 @@ impl fmt::Display for AuthFile {
 }
 
 /// Reads a file; `None` where one that need not exist does not, or is no file.
-fn read(path: &Path, required: bool) -> io::Result<Option<Text>> {
+fn read(path: &Path, required: bool) -> io::Result<Option<SecretText>> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if !required && is_absent(&error) => return Ok(None),
@@ -159,7 +163,7 @@ fn read(path: &Path, required: bool) -> io::Result<Option<Text>> {
 }
 
 /// All of a file, up to a limit.
-pub(super) fn read_all(path: &Path) -> io::Result<Text> {
+pub(super) fn read_all(path: &Path) -> io::Result<SecretText> {
     let mut text = Zeroizing::new(Vec::new());
     std::fs::File::open(path)?.take(LIMIT + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LIMIT {
@@ -180,19 +184,19 @@ mod tests {
     use super::*;
 
     /// The user and secret, or what else was found.
-    async fn found(place: Place, registry: &str) -> Result<String> {
-        Ok(match AuthFile::new(place).look_up(&Wanted::new(registry, "team/app")).await? {
-            Found::Nothing => "nothing".to_owned(),
-            Found::Helper { name, key } => format!("helper {name} {key}"),
-            Found::Entry(Credential::RegistryToken(token)) => {
-                format!("registry {}", token.reveal())
+    async fn found(place: AuthFileSource, registry: &str) -> Result<String> {
+        Ok(match AuthFile::new(place).look_up(&RepositoryKey::new(registry, "team/app")).await? {
+            AuthLookup::Nothing => "nothing".to_owned(),
+            AuthLookup::Helper { name, key } => format!("helper {name} {key}"),
+            AuthLookup::Entry(Credential::RegistryToken(token)) => {
+                format!("registry {}", token.expose())
             }
-            Found::Entry(Credential::Basic { user, password }) => {
-                format!("{user}:{}", password.reveal())
+            AuthLookup::Entry(Credential::Basic { user, password }) => {
+                format!("{user}:{}", password.expose())
             }
-            Found::Entry(Credential::IdentityToken { token, basic }) => {
-                let basic = basic.map(|(user, password)| format!(" {user}:{}", password.reveal()));
-                format!("identity {}{}", token.reveal(), basic.unwrap_or_default())
+            AuthLookup::Entry(Credential::IdentityToken { token, basic }) => {
+                let basic = basic.map(|(user, password)| format!(" {user}:{}", password.expose()));
+                format!("identity {}{}", token.expose(), basic.unwrap_or_default())
             }
         })
     }
@@ -201,7 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
         std::fs::write(&path, text).unwrap();
-        found(Place::Usual(path), registry).await
+        found(AuthFileSource::Default(path), registry).await
     }
 
     #[tokio::test]
@@ -275,14 +279,14 @@ mod tests {
         let dangling = dir.path().join("dangling");
         std::os::unix::fs::symlink("/nowhere", &dangling).unwrap();
         for path in [dir.path().to_owned(), dir.path().join("absent"), dangling] {
-            assert_eq!(found(Place::Usual(path.clone()), "h").await.unwrap(), "nothing");
-            assert!(found(Place::Only(path), "h").await.is_err());
+            assert_eq!(found(AuthFileSource::Default(path.clone()), "h").await.unwrap(), "nothing");
+            assert!(found(AuthFileSource::Explicit(path), "h").await.is_err());
         }
     }
 
     #[tokio::test]
     async fn a_variable_may_hold_a_whole_file_and_is_passed_over_where_broken() {
-        let variable = |text: &str| Place::Variable(Secret::new(text));
+        let variable = |text: &str| AuthFileSource::Environment(Secret::new(text));
         let whole =
             r#"{"auths":{"h.example":{"auth":"dXNlcjpwYXNz"}},"credHelpers":{"g.example":"g"}}"#;
         assert_eq!(found(variable(whole), "h.example").await.unwrap(), "user:pass");
@@ -296,6 +300,6 @@ mod tests {
         let path = dir.path().join(".dockercfg");
         std::fs::write(&path, r#"{"https://quay.io/v1/":{"auth":"dXNlcjpwYXNz"}}"#).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(found(Place::Legacy(path), "quay.io").await.unwrap(), "user:pass");
+        assert_eq!(found(AuthFileSource::Legacy(path), "quay.io").await.unwrap(), "user:pass");
     }
 }

@@ -36,12 +36,12 @@ const OUTPUT_LIMIT: u64 = 64 << 10;
 /// How a helper says, on its standard output, that it has nothing for this key.
 const NOT_FOUND: &str = "credentials not found";
 
-type Output = Zeroizing<Vec<u8>>;
+type HelperOutput = Zeroizing<Vec<u8>>;
 
 /// What `store` takes.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Kept<'a> {
+struct StoreInput<'a> {
     #[serde(rename = "ServerURL")]
     server_url: &'a str,
     username: &'a str,
@@ -50,7 +50,7 @@ struct Kept<'a> {
 
 /// What `get` gives.
 #[derive(Deserialize)]
-struct Answer {
+struct GetOutput {
     #[serde(rename = "Username", default)]
     username: String,
     #[serde(rename = "Secret", default)]
@@ -84,7 +84,7 @@ impl Helper {
         let Some(output) = self.run("get", key, key.as_bytes(), &Redactor::default()).await? else {
             return Ok(None);
         };
-        let answer: Answer = serde_json::from_slice(&output)
+        let answer: GetOutput = serde_json::from_slice(&output)
             .map_err(|_| self.fail("answers something that is not a credential"))?;
         let (user, secret) = (answer.username, Zeroizing::new(answer.secret));
         Credential::of_user(&user, &secret)
@@ -98,10 +98,10 @@ impl Helper {
             Credential::IdentityToken { token, .. } => (TOKEN_USER, token),
             Credential::RegistryToken(_) => return Err(self.fail("keeps no tokens of registries")),
         };
-        let input = Kept { server_url: key, username, secret: secret.reveal() };
+        let input = StoreInput { server_url: key, username, secret: secret.expose() };
         let redactor = Redactor::default();
-        credential.secrets().iter().for_each(|secret| redactor.note(secret.reveal()));
-        let input = serde_json::to_vec(&input).map_err(|error| self.fail("").caused_by(error))?;
+        credential.secrets().iter().for_each(|secret| redactor.add(secret.expose()));
+        let input = serde_json::to_vec(&input).map_err(|error| self.fail("").with_source(error))?;
         match self.run("store", key, &Zeroizing::new(input), &redactor).await? {
             Some(_) => Ok(()),
             None => Err(self.fail("did not keep it")),
@@ -125,11 +125,11 @@ impl Helper {
         key: &str,
         input: &[u8],
         redactor: &Redactor,
-    ) -> Result<Option<Output>> {
+    ) -> Result<Option<HelperOutput>> {
         if key.contains(char::is_control) {
             return Err(self.fail("cannot be asked for a name with control characters in it"));
         }
-        let asked = Box::pin(ask(&self.file, verb, input, PATIENCE)).await;
+        let asked = Box::pin(run_with_timeout(&self.file, verb, input, PATIENCE)).await;
         let Said { status, output, words } = asked.map_err(|why| self.fail(&why))?;
         if status.success() {
             return Ok(Some(output));
@@ -153,7 +153,7 @@ impl fmt::Display for Helper {
 }
 
 fn failed(program: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Denied, "credentials").at(format!("helper {program}")).because(why)
+    Error::new(ErrorKind::Denied, "credentials").at(format!("helper {program}")).with_reason(why)
 }
 
 /// The first program of this name in a list of directories. Relative ones are left out: they are somebody else's.
@@ -170,9 +170,9 @@ fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
 /// How a helper ended, and all that it said.
 struct Said {
     status: ExitStatus,
-    output: Output,
+    output: HelperOutput,
     /// What it said on its standard error.
-    words: Output,
+    words: HelperOutput,
 }
 
 /// The words of a helper that failed, which may stand on either output. Docker's protocol has them on the first, where
@@ -182,7 +182,7 @@ fn shown_words(output: &[u8], words: &[u8], redactor: &Redactor) -> String {
         .map_or_else(|_| output.trim_ascii().starts_with(b"{"), |value| !value.is_string());
     let output = if is_answer { &b""[..] } else { output };
     let text = [words, output].map(String::from_utf8_lossy).join("\n");
-    let text = redactor.hide(&text, Text::Foreign);
+    let text = redactor.redact(&text, Text::Foreign);
     let mut lines: Vec<&str> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.dedup();
@@ -201,7 +201,12 @@ fn shown_words(output: &[u8], words: &[u8], redactor: &Redactor) -> String {
 
 /// Runs a program with this on its standard input, and kills it where it goes on for too long or for ever. What is secret
 /// is never an argument: those can be seen by everybody.
-async fn ask(program: &Path, verb: &str, input: &[u8], patience: Duration) -> Result<Said, String> {
+async fn run_with_timeout(
+    program: &Path,
+    verb: &str,
+    input: &[u8],
+    patience: Duration,
+) -> Result<Said, String> {
     let mut child = Command::new(program)
         .arg(verb)
         .stdin(Stdio::piped())
@@ -210,7 +215,7 @@ async fn ask(program: &Path, verb: &str, input: &[u8], patience: Duration) -> Re
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("cannot be run: {error}"))?;
-    let answer = match tokio::time::timeout(patience, talk(&mut child, input)).await {
+    let answer = match tokio::time::timeout(patience, exchange(&mut child, input)).await {
         Ok(answer) => answer,
         Err(_) => Err(format!("does not answer within {} s", patience.as_secs())),
     };
@@ -221,7 +226,7 @@ async fn ask(program: &Path, verb: &str, input: &[u8], patience: Duration) -> Re
     answer
 }
 
-async fn talk(child: &mut Child, input: &[u8]) -> Result<Said, String> {
+async fn exchange(child: &mut Child, input: &[u8]) -> Result<Said, String> {
     let broken = |error: std::io::Error| format!("cannot be talked to: {error}");
     let (mut stdin, stdout, stderr) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -292,14 +297,14 @@ mod tests {
         let echo = r#"[ "$*" = get ] && printf '{"ServerURL":"x","Username":"%s","Secret":"a:b"}' "$(cat)""#;
         match asked(echo).await.unwrap() {
             Some(Credential::Basic { user, password }) => {
-                assert_eq!((user.as_str(), password.reveal()), ("h.example:5000", "a:b"));
+                assert_eq!((user.as_str(), password.expose()), ("h.example:5000", "a:b"));
             }
             _ => panic!("no user"),
         }
         let token = r#"echo '{"Username":"<token>","Secret":"t"}'"#;
         assert!(matches!(
             asked(token).await.unwrap(),
-            Some(Credential::IdentityToken { token, .. }) if token.reveal() == "t"
+            Some(Credential::IdentityToken { token, .. }) if token.expose() == "t"
         ));
         for nothing in ["echo credentials not found in native keychain; exit 1", "echo '{}'"] {
             assert!(asked(nothing).await.unwrap().is_none(), "{nothing}");
@@ -375,7 +380,10 @@ mod tests {
         let dir = helper("echo $$ > \"$(dirname \"$0\")/pid\"; exec sleep 600");
         let started = Instant::now();
         let program = dir.path().join("docker-credential-test");
-        let error = ask(&program, "get", b"h", Duration::from_millis(300)).await.err().unwrap();
+        let error = run_with_timeout(&program, "get", b"h", Duration::from_millis(300))
+            .await
+            .err()
+            .unwrap();
         assert!(error.contains("does not answer") && started.elapsed() < Duration::from_secs(20));
         let pid = std::fs::read_to_string(dir.path().join("pid")).unwrap();
         assert!(!Path::new("/proc").join(pid.trim()).exists(), "{pid}");

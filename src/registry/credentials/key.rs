@@ -10,12 +10,12 @@ const HUB_KEY: &str = "https://index.docker.io/v1/";
 const HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 /// The repository that a credential is wanted for.
-pub(super) struct Wanted<'a> {
+pub(super) struct RepositoryKey<'a> {
     registry: &'a str,
     repository: &'a str,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> RepositoryKey<'a> {
     pub(super) fn new(registry: &'a str, repository: &'a str) -> Self {
         Self { registry, repository }
     }
@@ -50,7 +50,7 @@ impl<'a> Wanted<'a> {
     ///
     /// `docker.io` comes before docker's own key for it, as for podman, because a namespace of it comes before both.
     /// With `legacy` a path behind the host says nothing, as in files from before there were namespaces.
-    pub(super) fn choose<'m, V>(
+    pub(super) fn best_match<'m, V>(
         &self,
         map: &'m BTreeMap<String, V>,
         legacy: bool,
@@ -108,8 +108,8 @@ mod tests {
 
     fn chosen(keys: &[&str], registry: &str, repository: &str) -> Option<String> {
         let map: BTreeMap<String, u8> = keys.iter().map(|key| ((*key).to_owned(), 0)).collect();
-        let wanted = Wanted::new(registry, repository);
-        wanted.choose(&map, false).map(|(key, _)| key.to_owned())
+        let wanted = RepositoryKey::new(registry, repository);
+        wanted.best_match(&map, false).map(|(key, _)| key.to_owned())
     }
 
     #[test]

@@ -5,14 +5,14 @@
 //! the host. A file that has nothing leaves the question to the next file; a helper that fails ends it.
 
 mod config;
+mod credential_store;
 mod edit;
 mod entry;
 mod environment;
 mod file;
 mod helper;
-mod keep;
 mod key;
-mod replace;
+mod locked_edit;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -22,11 +22,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+pub use self::credential_store::CredentialStore;
 pub use self::environment::Environment;
-use self::file::{AuthFile, Found, Place};
+use self::file::{AuthFile, AuthFileSource, AuthLookup};
 use self::helper::Helper;
-pub use self::keep::Keeper;
-use self::key::Wanted;
+use self::key::RepositoryKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
@@ -57,7 +57,7 @@ pub enum Credential {
 
 /// User and password as Basic sends them. Spec: RFC 7617.
 pub(super) fn pair(user: &str, password: &Secret) -> Secret {
-    let plain = Zeroizing::new(format!("{user}:{}", password.reveal()));
+    let plain = Zeroizing::new(format!("{user}:{}", password.expose()));
     Secret::new(STANDARD.encode(&*plain))
 }
 
@@ -96,9 +96,9 @@ impl Credential {
 /// Reads `USER:PASS`; the password may contain colons.
 ///
 /// # Errors
-/// [`ErrorKind::Reference`], without repeating the text.
+/// [`ErrorKind::InvalidInput`], without repeating the text.
 pub fn parse_creds(text: &str) -> Result<Credential> {
-    let refuse = |why: &str| Error::new(ErrorKind::Reference, "--creds").because(why);
+    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "--creds").with_reason(why);
     let (user, password) =
         text.split_once(':').ok_or_else(|| refuse("expected USER:PASS, there is no colon"))?;
     if user.is_empty() {
@@ -111,9 +111,9 @@ pub fn parse_creds(text: &str) -> Result<Credential> {
 /// What was typed at a login; neither may be empty.
 ///
 /// # Errors
-/// [`ErrorKind::Reference`], without repeating either.
-pub fn typed(user: &str, password: &str) -> Result<Credential> {
-    let refuse = |why: &str| Error::new(ErrorKind::Reference, "credential").because(why);
+/// [`ErrorKind::InvalidInput`], without repeating either.
+pub fn from_user(user: &str, password: &str) -> Result<Credential> {
+    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "credential").with_reason(why);
     match (user, password) {
         ("", _) => return Err(refuse("the user name is empty")),
         (_, "") => return Err(refuse("the password is empty")),
@@ -153,18 +153,18 @@ impl Credentials {
 
     /// Only this one, which is to be kept where the registry takes it: token servers are asked for what can be kept in
     /// its place.
-    pub fn on_trial(credential: Credential) -> Self {
+    pub fn for_login(credential: Credential) -> Self {
         Self { explicit: Some(credential), on_trial: true, ..Self::anonymous() }
     }
 
-    pub(super) fn are_on_trial(&self) -> bool {
+    pub(super) fn is_for_login(&self) -> bool {
         self.on_trial
     }
 
     /// Looks where the options say; reads nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Reference`] where a file that was asked for does not exist.
+    /// [`ErrorKind::InvalidInput`] where a file that was asked for does not exist.
     pub fn new(options: CredentialOptions) -> Result<Self> {
         let CredentialOptions { explicit, authfile, environment } = options;
         let only = match (authfile, &environment.registry_auth_file) {
@@ -176,11 +176,11 @@ impl Credentials {
             _ if explicit.is_some() => Vec::new(),
             Some((what, path)) => {
                 if let Err(error) = std::fs::metadata(&path) {
-                    return Err(Error::new(ErrorKind::Reference, what)
+                    return Err(Error::new(ErrorKind::InvalidInput, what)
                         .at(path.display().to_string())
-                        .caused_by(error));
+                        .with_source(error));
                 }
-                vec![AuthFile::new(Place::Only(path))]
+                vec![AuthFile::new(AuthFileSource::Explicit(path))]
             }
             None => environment.auth_files().into_iter().map(AuthFile::new).collect(),
         };
@@ -200,14 +200,16 @@ impl Credentials {
         if registry.contains(char::is_control) || repository.contains(char::is_control) {
             return Err(Error::new(ErrorKind::Denied, "credentials")
                 .at(registry)
-                .because("the name has control characters in it"));
+                .with_reason("the name has control characters in it"));
         }
-        let wanted = Wanted::new(registry, repository);
+        let wanted = RepositoryKey::new(registry, repository);
         for file in &self.files {
             let found = match file.look_up(&wanted).await? {
-                Found::Entry(credential) => Some(credential),
-                Found::Helper { name, key } => Helper::find(&name, &self.path)?.get(&key).await?,
-                Found::Nothing => None,
+                AuthLookup::Entry(credential) => Some(credential),
+                AuthLookup::Helper { name, key } => {
+                    Helper::find(&name, &self.path)?.get(&key).await?
+                }
+                AuthLookup::Nothing => None,
             };
             if let Some(credential) = found {
                 tracing::debug!("the credential for {registry} is from {file}");
@@ -220,10 +222,10 @@ impl Credentials {
 
 impl Credentials {
     /// The first place that has a word about a registry or a namespace in it, for people; one that cannot be read has none.
-    pub async fn holder(&self, registry: &str, namespace: Option<&str>) -> Option<String> {
-        let wanted = Wanted::new(registry, namespace.unwrap_or_default());
+    pub async fn first_source(&self, registry: &str, namespace: Option<&str>) -> Option<String> {
+        let wanted = RepositoryKey::new(registry, namespace.unwrap_or_default());
         for file in &self.files {
-            if !matches!(file.look_up(&wanted).await, Ok(Found::Nothing) | Err(_)) {
+            if !matches!(file.look_up(&wanted).await, Ok(AuthLookup::Nothing) | Err(_)) {
                 return Some(file.to_string());
             }
         }
@@ -299,7 +301,7 @@ mod tests {
 
         let absent = home.path().join("absent");
         let error = Credentials::new(options(Some(&absent), &environment)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Reference);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 
     #[tokio::test]
@@ -331,14 +333,14 @@ mod tests {
     fn creds_are_split_at_the_first_colon_and_never_repeated() {
         match parse_creds("robot$ci+x:a:b").unwrap() {
             Credential::Basic { user, password } => {
-                assert_eq!((user.as_str(), password.reveal()), ("robot$ci+x", "a:b"));
+                assert_eq!((user.as_str(), password.expose()), ("robot$ci+x", "a:b"));
             }
             _ => panic!("not a user"),
         }
         assert!(matches!(parse_creds("<token>:t").unwrap(), Credential::IdentityToken { .. }));
         for bad in ["canary", ":canary", "canary:x\n", ""] {
             let error = parse_creds(bad).err().unwrap();
-            assert_eq!(error.kind(), ErrorKind::Reference);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(!error.to_string().contains("canary"), "{error}");
         }
     }

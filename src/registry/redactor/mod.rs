@@ -70,7 +70,7 @@ pub struct Redactor(Arc<Mutex<Needles>>);
 
 impl Redactor {
     /// Remembers a credential, for as long as the redactor lives.
-    pub fn note(&self, secret: &str) {
+    pub fn add(&self, secret: &str) {
         self.lock().add(secret, Text::Result, true);
     }
 
@@ -99,7 +99,7 @@ impl Redactor {
     }
 
     /// The text without any secret.
-    pub fn hide<'t>(&self, text: &'t str, kind: Text) -> Cow<'t, str> {
+    pub fn redact<'t>(&self, text: &'t str, kind: Text) -> Cow<'t, str> {
         let mut found = self.lock().find(text, kind);
         if kind == Text::Foreign {
             found.extend(patterns::find(text));

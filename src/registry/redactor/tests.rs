@@ -8,12 +8,12 @@ const SECRET: &str = "s3cret?pass/word+>>>~";
 
 fn knowing(secret: &str) -> Redactor {
     let redactor = Redactor::default();
-    redactor.note(secret);
+    redactor.add(secret);
     redactor
 }
 
 fn hidden(secret: &str, text: &str) -> String {
-    knowing(secret).hide(text, Text::Foreign).into_owned()
+    knowing(secret).redact(text, Text::Foreign).into_owned()
 }
 
 #[test]
@@ -67,9 +67,9 @@ fn redactor_hides_parts_of_long_secrets() {
     }
     let (one, two) = (format!("{token}AAAA"), format!("{token}BBBB"));
     let redactor = knowing(&one);
-    redactor.note(&two);
+    redactor.add(&two);
     for text in [&one, &two] {
-        assert_eq!(redactor.hide(text, Text::Foreign), "***");
+        assert_eq!(redactor.redact(text, Text::Foreign), "***");
     }
 }
 
@@ -77,14 +77,14 @@ fn redactor_hides_parts_of_long_secrets() {
 fn redactor_leaves_words_alone() {
     let redactor = Redactor::default();
     for secret in ["abc", "pass", "password", "hunter2", "correct horse battery"] {
-        redactor.note(secret);
+        redactor.add(secret);
     }
-    assert_eq!(redactor.hide("abc pass", Text::Foreign), "abc ***");
-    assert_eq!(redactor.hide("password hunter2", Text::Foreign), "*** ***");
-    assert_eq!(redactor.hide("password hunter2", Text::Message), "password ***");
-    assert_eq!(redactor.hide("password hunter2", Text::Result), "password hunter2");
-    assert_eq!(redactor.hide("correct+horse+battery", Text::Result), "***");
-    assert!(matches!(redactor.hide("nothing of it", Text::Foreign), Cow::Borrowed(_)));
+    assert_eq!(redactor.redact("abc pass", Text::Foreign), "abc ***");
+    assert_eq!(redactor.redact("password hunter2", Text::Foreign), "*** ***");
+    assert_eq!(redactor.redact("password hunter2", Text::Message), "password ***");
+    assert_eq!(redactor.redact("password hunter2", Text::Result), "password hunter2");
+    assert_eq!(redactor.redact("correct+horse+battery", Text::Result), "***");
+    assert!(matches!(redactor.redact("nothing of it", Text::Foreign), Cow::Borrowed(_)));
 }
 
 #[test]
@@ -106,9 +106,9 @@ fn redactor_hides_keys_of_urls_and_leaves_public_parameters() {
     let redactor = Redactor::default();
     redactor.note_session(&Url::parse(&url).unwrap());
     let text = format!("bad cAnaryState of 0123456789abcdef, {digest}, short");
-    let shown = redactor.hide(&text, Text::Message);
+    let shown = redactor.redact(&text, Text::Message);
     assert_eq!(shown, format!("bad *** of ***, {digest}, short"));
-    assert_eq!(redactor.hide(&text, Text::Result), text);
+    assert_eq!(redactor.redact(&text, Text::Result), text);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn redactor_finds_unknown_secrets_by_their_place() {
         ("\"Basic dTpwYXNz\"", "\"Basic ***\""),
         ("basic authentication wanted, see h?really", "basic authentication wanted, see h?really"),
     ] {
-        assert_eq!(Redactor::default().hide(text, Text::Foreign), shown);
+        assert_eq!(Redactor::default().redact(text, Text::Foreign), shown);
     }
 }
 
@@ -135,7 +135,7 @@ fn redactor_forgets_the_oldest_passing_secrets() {
     for n in 0..4 * MAX_PASSING {
         redactor.note_passing(&nth(n));
     }
-    let shown = |text: &str| redactor.hide(text, Text::Result).into_owned();
+    let shown = |text: &str| redactor.redact(text, Text::Result).into_owned();
     assert_eq!(shown("the lasting one 1"), "***");
     assert_eq!(shown(&nth(4 * MAX_PASSING - 1)), "***");
     assert!(redactor.lock().by_id.len() < 6 * MAX_PASSING);
@@ -146,7 +146,7 @@ proptest! {
     fn redactor_no_text_panics(text in "[a-zé%\\\\u{}&#;0-9?=:/@ ]{0,60}", secret in "[a-zé%&0-9 ]{0,30}") {
         let redactor = knowing(&secret);
         for kind in [Text::Foreign, Text::Message, Text::Result] {
-            let shown = redactor.hide(&text, kind);
+            let shown = redactor.redact(&text, kind);
             prop_assert!(shown.len() <= 3 * text.len() + 3);
         }
     }

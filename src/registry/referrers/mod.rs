@@ -2,7 +2,7 @@
 //!
 //! Registries without the API keep the list under a tag that is made of the digest (the "referrers tag schema").
 
-pub(super) mod fallback;
+pub(super) mod tag_schema;
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -14,11 +14,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Repository;
-use super::counter::Endpoint;
-use super::pages::{Page, Pages};
+use super::counter::RequestKind;
+use super::pages::{Page, Paginator};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::json::{Object, null_is_default};
 use crate::limits::{Budget, MAX_REFERRER_DEPTH, MAX_REFERRERS};
 
@@ -28,7 +28,7 @@ const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.oci.image.
 const FILTERS_HEADER: &str = "oci-filters-applied";
 
 #[derive(Deserialize)]
-struct List {
+struct ReferrerIndex {
     #[serde(default, deserialize_with = "null_is_default")]
     manifests: Vec<Box<RawValue>>,
 }
@@ -66,12 +66,12 @@ impl Repository {
     ) -> Result<Vec<Referrer>> {
         let seen = HashSet::from([subject.clone()]);
         let (spent, budget) = (self.counter.read().total(), Budget::default());
-        let mut walk = Walk { repository: self, artifact_type, seen, spent, budget };
-        walk.of(subject.clone(), MAX_REFERRER_DEPTH).await
+        let mut walk = ReferrerWalk { repository: self, artifact_type, seen, spent, budget };
+        walk.visit(subject.clone(), MAX_REFERRER_DEPTH).await
     }
 }
 
-struct Walk<'a> {
+struct ReferrerWalk<'a> {
     repository: &'a Repository,
     artifact_type: Option<&'a str>,
     /// Who refers to himself, by whatever way, is told once.
@@ -81,8 +81,8 @@ struct Walk<'a> {
     budget: Budget,
 }
 
-impl Walk<'_> {
-    fn of(&mut self, subject: Digest, depth: usize) -> BoxFuture<'_, Result<Vec<Referrer>>> {
+impl ReferrerWalk<'_> {
+    fn visit(&mut self, subject: Digest, depth: usize) -> BoxFuture<'_, Result<Vec<Referrer>>> {
         Box::pin(async move {
             let mut listed = list(self.repository, &subject, self.artifact_type).await?;
             // Before anything deeper: what refers to this one itself is told here.
@@ -102,7 +102,8 @@ impl Walk<'_> {
             }
             let mut found = Vec::new();
             for descriptor in listed {
-                let referrers = self.of(descriptor.digest.clone(), depth.saturating_sub(1)).await?;
+                let referrers =
+                    self.visit(descriptor.digest.clone(), depth.saturating_sub(1)).await?;
                 found.push(Referrer { descriptor, referrers });
             }
             Ok(found)
@@ -110,7 +111,9 @@ impl Walk<'_> {
     }
 
     fn fail(&self, why: &str) -> Error {
-        Error::new(ErrorKind::Document, "referrers").at(self.repository.address()).because(why)
+        Error::new(ErrorKind::InvalidDocument, "referrers")
+            .at(self.repository.address())
+            .with_reason(why)
     }
 }
 
@@ -123,16 +126,16 @@ pub(super) async fn list(
     subject.algorithm()?;
     let unlisted = &repository.transport.keeps_no_referrers;
     let mut listed = if unlisted.load(Ordering::Relaxed) {
-        by_tag(repository, subject, None).await?
+        list_from_tag_schema(repository, subject, None).await?
     } else {
-        match by_api(repository, subject, wanted).await {
+        match list_from_api(repository, subject, wanted).await {
             Err(error) if may_mean_none(&error) => {
                 tracing::info!("{}; looking for a tag instead", error.chain());
                 let is_absent = matches!(error.status(), Some(404 | 405 | 501)) || is_odd(&error);
-                if is_absent && error.matter() != Some(Matter::NoRepository) {
+                if is_absent && error.detail() != Some(ErrorDetail::RepositoryNotFound) {
                     unlisted.store(true, Ordering::Relaxed);
                 }
-                by_tag(repository, subject, Some(error)).await?
+                list_from_tag_schema(repository, subject, Some(error)).await?
             }
             other => other?,
         }
@@ -141,7 +144,7 @@ pub(super) async fn list(
     Ok(listed)
 }
 
-async fn by_api(
+async fn list_from_api(
     repository: &Repository,
     subject: &Digest,
     artifact_type: Option<&str>,
@@ -151,20 +154,24 @@ async fn by_api(
     if let Some(wanted) = artifact_type {
         url.query_pairs_mut().append_pair("artifactType", wanted);
     }
-    let mut request = repository.get(Endpoint::Other, url, &what);
+    let mut request = repository.get(RequestKind::Other, url, &what);
     request.accept = Some(ACCEPT);
-    let mut pages = Pages::new(&repository.transport, request);
+    let mut pages = Paginator::new(&repository.transport, request);
     let mut listed = Vec::new();
     while let Some(page) = pages.next().await? {
         if !is_json(&page) {
-            let refuse = Error::new(ErrorKind::Document, &what).at(&repository.transport.name);
-            return Err(refuse.because("not a list of referrers").about(Matter::NoReferrersApi));
+            let refuse =
+                Error::new(ErrorKind::InvalidDocument, &what).at(&repository.transport.name);
+            return Err(refuse
+                .with_reason("not a list of referrers")
+                .with_detail(ErrorDetail::NoReferrersApi));
         }
-        let entries = page.read::<List>()?.manifests;
+        let entries = page.read::<ReferrerIndex>()?.manifests;
         let found: serde_json::Result<Vec<_>> = entries.iter().map(|raw| entry(raw)).collect();
         let mut found = found.map_err(|error| {
-            let refuse = Error::new(ErrorKind::Document, &what).at(&repository.transport.name);
-            refuse.because("malformed").caused_by(error)
+            let refuse =
+                Error::new(ErrorKind::InvalidDocument, &what).at(&repository.transport.name);
+            refuse.with_reason("malformed").with_source(error)
         })?;
         pages.page(found.len())?;
         if let Some(wanted) = artifact_type
@@ -177,7 +184,7 @@ async fn by_api(
         }
         listed.extend(found);
         if listed.len() > MAX_REFERRERS {
-            return Err(pages.endless(&format!("more than {MAX_REFERRERS} referrers")));
+            return Err(pages.too_many_pages(&format!("more than {MAX_REFERRERS} referrers")));
         }
     }
     Ok(listed)
@@ -202,7 +209,9 @@ pub(super) fn may_mean_none(error: &Error) -> bool {
     match error.status() {
         Some(408 | 425 | 429 | 499) => false,
         Some(status) => status < 500 || status == 501,
-        None => error.kind() == ErrorKind::Denied || error.matter() == Some(Matter::NoReferrersApi),
+        None => {
+            error.kind() == ErrorKind::Denied || error.detail() == Some(ErrorDetail::NoReferrersApi)
+        }
     }
 }
 
@@ -213,16 +222,16 @@ fn is_unknown(error: &Error) -> bool {
 
 /// Whether something else than an API answered, as a page to log in does.
 fn is_odd(error: &Error) -> bool {
-    matches!(error.status(), Some(300..400)) || error.matter() == Some(Matter::NoReferrersApi)
+    matches!(error.status(), Some(300..400)) || error.detail() == Some(ErrorDetail::NoReferrersApi)
 }
 
 /// The list under the fallback tag, where the API gave none: it refused with `refusal`, or is known to be absent.
-async fn by_tag(
+async fn list_from_tag_schema(
     repository: &Repository,
     subject: &Digest,
     refusal: Option<Error>,
 ) -> Result<Vec<Descriptor>> {
-    match (fallback::entries(repository, subject).await?, refusal) {
+    match (tag_schema::entries(repository, subject).await?, refusal) {
         (Some(entries), _) => Ok(entries),
         // Neither has anything; a refusal that says more than that is not to be lost.
         (None, Some(refusal)) if !is_unknown(&refusal) => Err(refusal),
@@ -236,7 +245,7 @@ async fn by_tag(
 
 /// Whether the registry itself keeps the list of this subject's referrers.
 pub(super) async fn has_api(repository: &Repository, subject: &Digest) -> Result<bool> {
-    match by_api(repository, subject, None).await {
+    match list_from_api(repository, subject, None).await {
         Ok(_) => Ok(true),
         Err(error) if may_mean_none(&error) => Ok(false),
         Err(error) => Err(error),

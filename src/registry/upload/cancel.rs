@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 
 use crate::registry::Repository;
-use crate::registry::counter::Endpoint;
+use crate::registry::counter::RequestKind;
 use crate::registry::request::Request;
 use crate::registry::scope::ScopeSet;
 
@@ -18,7 +18,7 @@ pub(super) async fn cancel(repository: &Repository, url: Url, what: &str) {
     let request = Request {
         method: Method::DELETE,
         scopes: &ScopeSet::delete(&repository.name),
-        ..repository.get(Endpoint::Upload, url, what)
+        ..repository.get(RequestKind::Upload, url, what)
     };
     let cancelling = repository.transport.expect_success(&request);
     match tokio::time::timeout(PATIENCE, cancelling).await {

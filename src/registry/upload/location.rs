@@ -6,36 +6,36 @@ use reqwest::{Method, Response, Url};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Repository;
-use crate::registry::counter::Endpoint;
+use crate::registry::counter::RequestKind;
 use crate::registry::request::Request;
 use crate::registry::transport::Transport;
 
 /// Where an upload goes on.
-pub(in crate::registry) struct Location {
+pub(in crate::registry) struct UploadLocation {
     pub(super) url: Url,
     /// Bytes that have arrived.
     pub(super) offset: u64,
     /// The registry's `OCI-Chunk-Min-Length`, or 0.
     pub(super) smallest_chunk: u64,
     /// Redirects of requests with bytes of the blob that led here; then the URL is complete.
-    pub(super) hops: usize,
+    pub(super) redirects: usize,
 }
 
-impl Location {
+impl UploadLocation {
     /// Where an upload goes on, and how far it is, as this answer says.
     ///
     /// The URL is opaque, may change with each answer, and may lead anywhere: it is judged like any URL that a server names,
     /// and gets no credential at another origin.
     pub(super) fn of(transport: &Transport, response: &Response, what: &str) -> Result<Self> {
         let refuse =
-            |why: &str| Error::new(ErrorKind::Registry, what).at(&transport.name).because(why);
+            |why: &str| Error::new(ErrorKind::Registry, what).at(&transport.name).with_reason(why);
         let named = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let named = named.filter(|text| !text.trim().is_empty());
         let named = named.ok_or_else(|| refuse("the answer does not say where to upload"))?;
         let asked = response.url();
         let mut url = asked
             .join(named.trim())
-            .map_err(|error| refuse("the upload's place is no URL").caused_by(error))?;
+            .map_err(|error| refuse("the upload's place is no URL").with_source(error))?;
         url.set_fragment(None);
         transport.options.redactor.note_session(&url);
         // Behind a proxy that ends TLS a registry believes that it speaks http (distribution#2225).
@@ -47,27 +47,33 @@ impl Location {
                 _ = url.set_port(asked.port());
             }
         }
-        transport.check_named(&url, what, ErrorKind::Transport)?;
+        transport.check_server_url(&url, what, ErrorKind::Transport)?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse().ok();
         let smallest_chunk = header("oci-chunk-min-length").unwrap_or(0);
-        Ok(Self { url, offset: arrived(response.headers()).unwrap_or(0), smallest_chunk, hops: 0 })
+        Ok(Self {
+            url,
+            offset: received_bytes(response.headers()).unwrap_or(0),
+            smallest_chunk,
+            redirects: 0,
+        })
     }
 }
 
 /// Opens a session that has no bytes yet.
-pub(super) async fn open(repository: &Repository, digest: &Digest) -> Result<Location> {
+pub(super) async fn open(repository: &Repository, digest: &Digest) -> Result<UploadLocation> {
     let transport = &repository.transport;
     let what = format!("upload of blob {digest}");
     let url = transport.url(&format!("{}/blobs/uploads/", repository.name))?;
-    let request = Request { method: Method::POST, ..repository.get(Endpoint::Upload, url, &what) };
+    let request =
+        Request { method: Method::POST, ..repository.get(RequestKind::Upload, url, &what) };
     let response = transport.expect_success(&request).await?;
-    Location::of(transport, &response, &what)
+    UploadLocation::of(transport, &response, &what)
 }
 
 /// Bytes that `Range: 0-<last>` tells of; `bytes=0-9` is an old form of `0-9`.
 ///
 /// `0-0` means one byte or none: distribution says it of an empty upload. It is taken for none.
-fn arrived(headers: &HeaderMap) -> Option<u64> {
+fn received_bytes(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(RANGE)?.to_str().ok()?.trim();
     let (first, last) = value.strip_prefix("bytes=").unwrap_or(value).split_once('-')?;
     let last: u64 = last.parse().ok().filter(|_| first == "0")?;
@@ -83,7 +89,7 @@ mod tests {
         let read = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(RANGE, text.parse().unwrap());
-            arrived(&headers)
+            received_bytes(&headers)
         };
         assert_eq!(read("0-9"), Some(10));
         assert_eq!(read("bytes=0-9"), Some(10));

@@ -1,4 +1,4 @@
-//! Offers blobs: one request asks for the blob, mounts it or opens a session; a [`Session`] then sends the bytes.
+//! Offers blobs: one request asks for the blob, mounts it or opens a session; a [`UploadSession`] then sends the bytes.
 //!
 //! A mount whose `from` is the target repository itself asks and opens in one request: 201 where the blob is there, else
 //! the session that a plain POST would have opened. Spec: distribution-spec "Pushing blobs" and "Mounting a blob".
@@ -9,26 +9,29 @@ mod session;
 
 use reqwest::{Method, StatusCode, Url};
 
-pub(super) use self::location::Location;
+pub(super) use self::location::UploadLocation;
 use self::location::open;
-use self::session::Session;
+use self::session::UploadSession;
 
 use super::Repository;
-use super::counter::Endpoint;
+use super::counter::RequestKind;
 use super::error_body::asks_to_wait;
 use super::request::Request;
 use super::survey::Offer;
-use crate::content::{Admission, Uploads};
+use crate::content::{Admission, UploadStore};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
 
 /// Asks the registry to take the blob.
-pub(super) async fn admit(repository: &Repository, descriptor: &Descriptor) -> Result<Admission> {
+pub(super) async fn open_ingest(
+    repository: &Repository,
+    descriptor: &Descriptor,
+) -> Result<Admission> {
     descriptor.digest.algorithm()?;
     let digest = &descriptor.digest;
     let session = |location| {
-        let session = Session::new(repository.clone(), descriptor.clone(), location);
+        let session = UploadSession::new(repository.clone(), descriptor.clone(), location);
         Ok(Admission::Open(Box::new(session)))
     };
     let offer = repository.known().offer(digest, &repository.name);
@@ -39,12 +42,12 @@ pub(super) async fn admit(repository: &Repository, descriptor: &Descriptor) -> R
     if let Some(location) = redirected {
         return session(location);
     }
-    if let Some(location) = unfinished(repository, descriptor).await? {
+    if let Some(location) = resume_session(repository, descriptor).await? {
         return session(location);
     }
     let location = match offer {
         Offer::Mount(from) => match mount(repository, digest, &from).await? {
-            Mounted::Yes => {
+            MountResult::Mounted => {
                 repository.known().tell(digest);
                 return Ok(if from == repository.name {
                     Admission::Present
@@ -52,8 +55,8 @@ pub(super) async fn admit(repository: &Repository, descriptor: &Descriptor) -> R
                     Admission::Mounted(from)
                 });
             }
-            Mounted::Session(location) => Some(location),
-            Mounted::Refused => {
+            MountResult::Session(location) => Some(location),
+            MountResult::Refused => {
                 repository.known().refused(&from);
                 None
             }
@@ -66,14 +69,14 @@ pub(super) async fn admit(repository: &Repository, descriptor: &Descriptor) -> R
     })
 }
 
-enum Mounted {
-    Yes,
+enum MountResult {
+    Mounted,
     /// Not, but here is an upload session.
-    Session(Location),
+    Session(UploadLocation),
     Refused,
 }
 
-async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<Mounted> {
+async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<MountResult> {
     let transport = &repository.transport;
     let what = format!("mount of blob {digest}");
     let mut url = transport.url(&format!("{}/blobs/uploads/", repository.name))?;
@@ -82,23 +85,25 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
     let request = Request {
         method: Method::POST,
         scopes: &scopes,
-        ..repository.get(Endpoint::Upload, url, &what)
+        ..repository.get(RequestKind::Upload, url, &what)
     };
     let response = match transport.send(&request).await {
         // The user may not read there, which is no reason not to send the blob.
         Err(error) if error.kind() == ErrorKind::Denied && from != repository.name => {
-            return Ok(Mounted::Refused);
+            return Ok(MountResult::Refused);
         }
         response => response?,
     };
     match response.status() {
-        StatusCode::CREATED => Ok(Mounted::Yes),
-        StatusCode::ACCEPTED => Ok(Mounted::Session(Location::of(transport, &response, &what)?)),
-        status if status.is_success() => Ok(Mounted::Refused),
+        StatusCode::CREATED => Ok(MountResult::Mounted),
+        StatusCode::ACCEPTED => {
+            Ok(MountResult::Session(UploadLocation::of(transport, &response, &what)?))
+        }
+        status if status.is_success() => Ok(MountResult::Refused),
         _ if asks_to_wait(&response) => Err(transport.failure(&request, response).await),
         status => {
             tracing::info!("{}: no mount from {from}: {status}", transport.name);
-            Ok(Mounted::Refused)
+            Ok(MountResult::Refused)
         }
     }
 }
@@ -107,18 +112,23 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
 ///
 /// # Errors
 /// Where the registry is away: the upload may go on when it is back.
-async fn unfinished(repository: &Repository, descriptor: &Descriptor) -> Result<Option<Location>> {
+async fn resume_session(
+    repository: &Repository,
+    descriptor: &Descriptor,
+) -> Result<Option<UploadLocation>> {
     let digest = &descriptor.digest;
-    let recall = |uploads: &dyn Uploads| uploads.recall(&repository.address(), digest);
-    let Some(url) = repository.uploads_of(descriptor).and_then(recall) else { return Ok(None) };
+    let recall = |uploads: &dyn UploadStore| uploads.load(&repository.address(), digest);
+    let Some(url) = repository.upload_store_for(descriptor).and_then(recall) else {
+        return Ok(None);
+    };
     let transport = &repository.transport;
     let what = format!("upload of blob {digest}");
     let asking = async {
-        let Ok(url) = Url::parse(url.reveal()) else { return Ok(None) };
-        if transport.check_named(&url, &what, ErrorKind::Transport).is_err() {
+        let Ok(url) = Url::parse(url.expose()) else { return Ok(None) };
+        if transport.check_server_url(&url, &what, ErrorKind::Transport).is_err() {
             return Ok(None);
         }
-        let request = repository.get(Endpoint::Upload, url, &what);
+        let request = repository.get(RequestKind::Upload, url, &what);
         let response = match transport.send(&request).await {
             Err(error) if error.outage().is_some() => return Err(error),
             Err(_) => return Ok(None),
@@ -127,7 +137,7 @@ async fn unfinished(repository: &Repository, descriptor: &Descriptor) -> Result<
         if response.status() != StatusCode::NO_CONTENT {
             return Ok(None);
         }
-        let location = Location::of(transport, &response, &what).ok();
+        let location = UploadLocation::of(transport, &response, &what).ok();
         Ok(location.filter(|location| location.offset > 0 && location.offset < descriptor.size))
     };
     let location = asking.await?;

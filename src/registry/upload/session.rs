@@ -10,28 +10,28 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cancel::cancel;
-use super::location::{Location, open};
-use crate::checked::Verified;
+use super::location::{UploadLocation, open};
 use crate::content::{ByteStream, Ingest};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind, Matter, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_HOPS;
 use crate::registry::Repository;
-use crate::registry::counter::Endpoint;
-use crate::registry::manifest::announced_other;
+use crate::registry::counter::RequestKind;
+use crate::registry::manifest::mismatched_digest;
 use crate::registry::origin::redact;
 use crate::registry::request::Request;
-use crate::registry::transport::Streamed;
+use crate::registry::transport::UploadResponse;
+use crate::verifier::Verified;
 
 /// Chunks for a registry, or a proxy before it, that takes no large bodies.
-const MODEST_CHUNK: u64 = 16 << 20;
+const DEFAULT_CHUNK_SIZE: u64 = 16 << 20;
 
 /// An open upload.
-pub(super) struct Session {
+pub(super) struct UploadSession {
     repository: Repository,
     descriptor: Descriptor,
     /// Where the next request goes; `None` while one is under way, and when it failed.
-    location: Option<Location>,
+    location: Option<UploadLocation>,
     /// Where the registry keeps what has arrived, as far as it said so; then it may be told to forget it.
     open: Option<Url>,
     /// Whether what has arrived is not what it should be.
@@ -43,13 +43,13 @@ pub(super) struct Session {
     /// Bytes given to requests, those that were kept included.
     position: u64,
     held_back: Option<Bytes>,
-    sending: Option<Sending>,
+    sending: Option<UploadRequest>,
 }
 
 /// A request with bytes of the blob, under way.
-struct Sending {
+struct UploadRequest {
     pieces: mpsc::Sender<Result<Bytes, std::io::Error>>,
-    answer: AbortOnDropHandle<Result<Streamed>>,
+    answer: AbortOnDropHandle<Result<UploadResponse>>,
     /// The first byte in it.
     start: u64,
     /// Bytes that it still takes.
@@ -59,10 +59,14 @@ struct Sending {
     is_whole: bool,
 }
 
-impl Session {
-    pub(super) fn new(repository: Repository, descriptor: Descriptor, location: Location) -> Self {
+impl UploadSession {
+    pub(super) fn new(
+        repository: Repository,
+        descriptor: Descriptor,
+        location: UploadLocation,
+    ) -> Self {
         let kept = location.offset;
-        let open = (location.hops == 0).then(|| location.url.clone());
+        let open = (location.redirects == 0).then(|| location.url.clone());
         let location = Some(location);
         Self {
             repository,
@@ -87,7 +91,7 @@ impl Session {
     ///
     /// The last chunk goes with the request that ends the upload; an empty one some registries fail at
     /// (aws/containers-roadmap#2831).
-    async fn begin(&mut self) -> Result<Sending> {
+    async fn start_request(&mut self) -> Result<UploadRequest> {
         let location = if let Some(location) = self.location.take() {
             location
         } else {
@@ -97,7 +101,7 @@ impl Session {
             location
         };
         self.smallest_chunk = location.smallest_chunk;
-        self.hops += location.hops;
+        self.hops += location.redirects;
         let rest = self.descriptor.size.saturating_sub(self.position);
         let chunk = self
             .repository
@@ -105,36 +109,36 @@ impl Session {
             .chunk_size()
             .map(|wanted| wanted.max(location.smallest_chunk));
         // Later ones were kept when the chunk before was acknowledged.
-        if self.position == self.kept && location.hops == 0 {
+        if self.position == self.kept && location.redirects == 0 {
             self.repository.keep_upload(&self.descriptor, &location.url);
         }
         if let Some(chunk) = chunk.filter(|&chunk| chunk < rest) {
             return self.request(Method::PATCH, location.url, chunk);
         }
         let mut url = location.url;
-        if location.hops == 0 {
+        if location.redirects == 0 {
             url.query_pairs_mut().append_pair("digest", self.descriptor.digest.as_str());
         }
         self.request(Method::PUT, url, rest)
     }
 
     /// A request with the next so many bytes, which says where they belong unless they are all there are.
-    fn request(&self, method: Method, url: Url, length: u64) -> Result<Sending> {
+    fn request(&self, method: Method, url: Url, length: u64) -> Result<UploadRequest> {
         let is_chunk = method == Method::PATCH;
         let end = self.position + length;
         let range = format!("{}-{}", self.position, end.saturating_sub(1));
         let range = HeaderValue::try_from(range)
-            .map_err(|error| Error::new(ErrorKind::Transport, self.what()).caused_by(error))?;
+            .map_err(|error| Error::new(ErrorKind::Transport, self.what()).with_source(error))?;
         let range = (is_chunk || self.position > 0).then_some((CONTENT_RANGE, range));
         let (pieces, mut received) = mpsc::channel(1);
         let body = futures_util::stream::poll_fn(move |context| received.poll_recv(context));
         let (repository, what) = (self.repository.clone(), self.what());
         let answer = tokio::spawn(async move {
-            let request = Request { method, ..repository.get(Endpoint::Upload, url, &what) };
+            let request = Request { method, ..repository.get(RequestKind::Upload, url, &what) };
             let body = reqwest::Body::wrap_stream(body);
             repository.transport.send_stream(&request, body, length, range).await
         });
-        Ok(Sending {
+        Ok(UploadRequest {
             pieces,
             answer: AbortOnDropHandle::new(answer),
             start: self.position,
@@ -149,7 +153,7 @@ impl Session {
         while !bytes.is_empty() {
             let mut sending = match self.sending.take() {
                 Some(sending) => sending,
-                None => self.begin().await?,
+                None => self.start_request().await?,
             };
             let fits = usize::try_from(sending.left).unwrap_or(usize::MAX).min(bytes.len());
             let piece = bytes.split_to(fits);
@@ -162,15 +166,16 @@ impl Session {
                 Ok(Err(_)) => {
                     let response = self.answer(sending).await?;
                     let why = format!("answered {} before the end", response.status());
-                    return Err(self.broken(&why));
+                    return Err(self.connection_error(&why));
                 }
                 Err(_) => {
-                    return Err(self.broken(&format!("took nothing for {} s", idle.as_secs_f32())));
+                    return Err(self
+                        .connection_error(&format!("took nothing for {} s", idle.as_secs_f32())));
                 }
             }
             if sending.is_chunk && sending.left == 0 {
                 let response = self.answer(sending).await?;
-                self.go_on(&response)?;
+                self.update_location(&response)?;
             } else {
                 self.sending = Some(sending);
             }
@@ -180,8 +185,8 @@ impl Session {
 
     /// Learns where the next chunk goes. How much has arrived the status says: the `Range` beside it counts only this chunk
     /// (regclient#627), stays where it was (dotnet/sdk#33019) or is off by one.
-    fn go_on(&mut self, response: &Response) -> Result<()> {
-        let mut location = Location::of(&self.repository.transport, response, &self.what())?;
+    fn update_location(&mut self, response: &Response) -> Result<()> {
+        let mut location = UploadLocation::of(&self.repository.transport, response, &self.what())?;
         // Not every answer repeats it.
         location.smallest_chunk = location.smallest_chunk.max(self.smallest_chunk);
         self.repository.keep_upload(&self.descriptor, &location.url);
@@ -190,17 +195,21 @@ impl Session {
         Ok(())
     }
 
-    async fn answer(&mut self, sending: Sending) -> Result<Response> {
-        let Sending { pieces, answer, start, is_whole, .. } = sending;
+    async fn answer(&mut self, sending: UploadRequest) -> Result<Response> {
+        let UploadRequest { pieces, answer, start, is_whole, .. } = sending;
         // Ends the body.
         drop(pieces);
         let patience = self.repository.transport.options.timeouts.commit;
         match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(Ok(Streamed::Done(response)))) => Ok(response),
-            Ok(Ok(Ok(Streamed::Elsewhere(url)))) => Err(self.redirected(url, start)),
-            Ok(Ok(Err(error))) => Err(self.learn(error, is_whole)),
-            Ok(Err(error)) => Err(self.broken("the upload failed").caused_by(error).lasting()),
-            Err(_) => Err(self.broken(&format!("no answer for {} s", patience.as_secs_f32()))),
+            Ok(Ok(Ok(UploadResponse::Done(response)))) => Ok(response),
+            Ok(Ok(Ok(UploadResponse::Redirected(url)))) => Err(self.redirected(url, start)),
+            Ok(Ok(Err(error))) => Err(self.record_failure(error, is_whole)),
+            Ok(Err(error)) => {
+                Err(self.connection_error("the upload failed").with_source(error).permanent())
+            }
+            Err(_) => {
+                Err(self.connection_error(&format!("no answer for {} s", patience.as_secs_f32())))
+            }
         }
     }
 
@@ -209,20 +218,27 @@ impl Session {
         let hops = self.hops + 1;
         let error = Error::new(ErrorKind::Transport, self.what()).at(redact(&url));
         if hops > MAX_HOPS {
-            return error.because(format!("more than {MAX_HOPS} redirects"));
+            return error.with_reason(format!("more than {MAX_HOPS} redirects"));
         }
-        let location = Location { url, offset: start, smallest_chunk: self.smallest_chunk, hops };
+        let location = UploadLocation {
+            url,
+            offset: start,
+            smallest_chunk: self.smallest_chunk,
+            redirects: hops,
+        };
         self.repository.known().redirect(&self.descriptor.digest, location);
-        error.because("is where the registry wants it").about(Matter::SentElsewhere)
+        error
+            .with_reason("is where the registry wants it")
+            .with_detail(ErrorDetail::UploadRedirected)
     }
 
     /// What a refusal means for the next try.
-    fn learn(&mut self, error: Error, was_whole: bool) -> Error {
+    fn record_failure(&mut self, error: Error, was_whole: bool) -> Error {
         let was_continued = self.kept > 0;
         match error.status() {
             // Too large for the registry or for a proxy before it: chunks may not be.
-            Some(413) if was_whole && self.descriptor.size > MODEST_CHUNK => {
-                self.repository.transport.use_chunks(MODEST_CHUNK);
+            Some(413) if was_whole && self.descriptor.size > DEFAULT_CHUNK_SIZE => {
+                self.repository.transport.enable_chunks(DEFAULT_CHUNK_SIZE);
                 error.transient(None)
             }
             // The session is gone: the blob starts over.
@@ -251,18 +267,18 @@ impl Session {
 
     /// Whether somebody may go on with the upload after this error. One that is remembered can wait for what a registry
     /// refuses today.
-    fn may_go_on_after(&self, error: &Error) -> bool {
-        let is_patient = self.repository.uploads_of(&self.descriptor).is_some();
+    fn is_resumable_after(&self, error: &Error) -> bool {
+        let is_patient = self.repository.upload_store_for(&self.descriptor).is_some();
         let may_change = match error.kind() {
             ErrorKind::Transport | ErrorKind::Denied | ErrorKind::Registry => is_patient,
             _ => false,
         };
-        let is_sent_on = error.matter() == Some(Matter::SentElsewhere);
+        let is_sent_on = error.detail() == Some(ErrorDetail::UploadRedirected);
         !self.is_spoilt && (error.is_transient() || is_sent_on || may_change)
     }
 
     async fn end(&mut self, why: &Error) {
-        if !self.may_go_on_after(why) {
+        if !self.is_resumable_after(why) {
             self.repository.forget_upload(&self.descriptor);
             self.cancel().await;
         }
@@ -272,34 +288,34 @@ impl Session {
         let digest = self.descriptor.digest.clone();
         if proof.descriptor().digest != digest {
             return Err(Error::new(ErrorKind::Mismatch, self.what())
-                .because("what was verified is not what was sent"));
+                .with_reason("what was verified is not what was sent"));
         }
         let last = self.held_back.take().unwrap_or_default();
         self.send(last).await?;
         let sending = match self.sending.take() {
             Some(sending) => sending,
-            None => self.begin().await?,
+            None => self.start_request().await?,
         };
         let response = self.answer(sending).await?;
         self.repository.forget_upload(&self.descriptor);
-        if let Some(announced) = announced_other(response.headers(), &digest) {
+        if let Some(announced) = mismatched_digest(response.headers(), &digest) {
             return Err(Error::new(ErrorKind::Mismatch, self.what())
                 .at(redact(response.url()))
-                .because(format!("the registry stored it as {announced}")));
+                .with_reason(format!("the registry stored it as {announced}")));
         }
         self.repository.known().sent(&digest);
         Ok(())
     }
 
-    fn broken(&self, why: &str) -> Error {
+    fn connection_error(&self, why: &str) -> Error {
         Error::new(ErrorKind::Transport, self.what())
             .at(&self.repository.transport.name)
-            .because(why)
+            .with_reason(why)
             .transient(None)
     }
 }
 
-impl Ingest for Session {
+impl Ingest for UploadSession {
     fn kept(&self) -> u64 {
         self.kept
     }

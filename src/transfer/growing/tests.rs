@@ -18,7 +18,7 @@ struct Both {
 impl Both {
     fn of(bytes: &[u8]) -> Self {
         let (feeder, feeds) = Feeds::connect();
-        let blob = Descriptor::of(MediaType::from("x/y"), bytes);
+        let blob = Descriptor::for_bytes(MediaType::from("x/y"), bytes);
         Self { feeder, feeds, blob, file: tempfile::tempfile().unwrap() }
     }
 
@@ -159,7 +159,7 @@ async fn feeds_of_a_run_that_is_gone_end_at_once() {
     drop(feeder);
     assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Interrupted);
     assert_eq!(feeds.wait_for_run().unwrap_err().kind(), ErrorKind::Interrupted);
-    let late = Descriptor::of(MediaType::from("x/y"), b"late");
+    let late = Descriptor::for_bytes(MediaType::from("x/y"), b"late");
     assert!(feeds.verified(&late).await.is_err());
     assert!(feeds.read(late, Box::new(|| panic!("nothing came"))).read(&mut [0; 4]).is_err());
 }
@@ -191,7 +191,7 @@ fn growing_blob_whose_bytes_were_thrown_away_after_they_were_read_is_an_error() 
     let piece = both.write(b"0123456789");
     feed.advance(&piece);
     let error = error_of(early.read(&mut into));
-    assert_eq!((error.kind(), error.why()), (ErrorKind::Mismatch, GrowingBlob::CAME_WRONG));
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::Mismatch, GrowingBlob::BLOB_RESTARTED));
     feed.end(Ok(()));
     let mut whole = Vec::new();
     late.read_to_end(&mut whole).unwrap();

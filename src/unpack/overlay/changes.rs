@@ -10,16 +10,16 @@ use rustix::fs::{AtFlags, FileType, OFlags, fstat, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::copy_up::{copy, describe_directory, mtime};
-use super::form::{Form, make_whiteout};
-use super::merged::{Merged, Seen};
-use super::stack::Stack;
+use super::merged::{MergedEntry, MergedView};
+use super::stack::LayerStack;
+use super::xattr::{OverlayXattr, make_whiteout};
 use crate::error::Result;
-use crate::layer::{Entry, split};
-use crate::unpack::directories::Directory;
+use crate::layer::{LayerEntry, split};
+use crate::unpack::deferred::DirMetadata;
+use crate::unpack::directories::OpenDir;
 use crate::unpack::failed;
-use crate::unpack::later::Last;
-use crate::unpack::left_out::Cause;
 use crate::unpack::root::open_below;
+use crate::unpack::skipped::SkipReason;
 use crate::unpack::unpacker::Unpacker;
 
 /// Bytes of the paths that one layer hides.
@@ -27,48 +27,49 @@ const MOST: usize = 64 << 20;
 
 /// What a layer knows of those below it.
 #[derive(Debug)]
-pub(in crate::unpack) struct Overlay {
-    below: Below,
-    form: Form,
+pub(in crate::unpack) struct OverlayState {
+    below: LowerLayers,
+    form: OverlayXattr,
     /// Paths without links that lower layers shall not show.
-    hidden: BTreeSet<Vec<u8>>,
+    whiteouts: BTreeSet<Vec<u8>>,
     /// Bytes of these paths.
     size: usize,
     /// Whether the layer says something about its root.
-    says_root: bool,
+    root_is_explicit: bool,
 }
 
 #[derive(Debug)]
-enum Below {
+enum LowerLayers {
     Nothing,
-    Waited(Merged),
-    Waiting(Arc<Stack>, usize),
+    Ready(MergedView),
+    Pending(Arc<LayerStack>, usize),
 }
 
-impl Overlay {
+impl OverlayState {
     /// Of the layer of this number in the stack.
-    pub(super) fn new(stack: &Arc<Stack>, number: usize, form: Form) -> Self {
+    pub(super) fn new(stack: &Arc<LayerStack>, number: usize, form: OverlayXattr) -> Self {
         let below = match number {
-            0 => Below::Nothing,
-            number => Below::Waiting(Arc::clone(stack), number),
+            0 => LowerLayers::Nothing,
+            number => LowerLayers::Pending(Arc::clone(stack), number),
         };
-        Self { below, form, hidden: BTreeSet::new(), size: 0, says_root: false }
+        Self { below, form, whiteouts: BTreeSet::new(), size: 0, root_is_explicit: false }
     }
 
     /// The layers below; none below the base.
-    fn merged(&mut self) -> io::Result<Option<&mut Merged>> {
-        if let Below::Waiting(stack, number) = &self.below {
-            self.below = Below::Waited(Merged::new(stack.below(*number)?, self.form));
+    fn merged(&mut self) -> io::Result<Option<&mut MergedView>> {
+        if let LowerLayers::Pending(stack, number) = &self.below {
+            self.below =
+                LowerLayers::Ready(MergedView::new(stack.wait_for_lower(*number)?, self.form));
         }
         match &mut self.below {
-            Below::Waited(merged) => Ok(Some(merged)),
-            Below::Nothing | Below::Waiting(..) => Ok(None),
+            LowerLayers::Ready(merged) => Ok(Some(merged)),
+            LowerLayers::Nothing | LowerLayers::Pending(..) => Ok(None),
         }
     }
 
     /// What lower layers have at this path, unless this one hides it.
-    fn find(&mut self, path: &[u8]) -> io::Result<Option<Seen>> {
-        if self.hides(path) {
+    fn find(&mut self, path: &[u8]) -> io::Result<Option<MergedEntry>> {
+        if self.is_whited_out(path) {
             return Ok(None);
         }
         match self.merged()? {
@@ -77,14 +78,14 @@ impl Overlay {
         }
     }
 
-    fn hides(&self, path: &[u8]) -> bool {
-        !self.hidden.is_empty()
-            && (self.hidden.contains(path)
-                || directories_to(path).any(|at| self.hidden.contains(at)))
+    fn is_whited_out(&self, path: &[u8]) -> bool {
+        !self.whiteouts.is_empty()
+            && (self.whiteouts.contains(path)
+                || directories_to(path).any(|at| self.whiteouts.contains(at)))
     }
 
-    fn hide(&mut self, path: &[u8]) -> io::Result<()> {
-        if !matches!(self.below, Below::Nothing) && self.hidden.insert(path.to_vec()) {
+    fn add_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
+        if !matches!(self.below, LowerLayers::Nothing) && self.whiteouts.insert(path.to_vec()) {
             self.size += path.len();
             if self.size > MOST {
                 return Err(io::Error::other("hides more than is unpacked"));
@@ -95,7 +96,7 @@ impl Overlay {
 }
 
 impl Unpacker {
-    /// As [`crate::unpack::root::Root::resolve`], also by links of lower layers.
+    /// As [`crate::unpack::root::RootDir::resolve`], also by links of lower layers.
     pub(in crate::unpack) fn resolve(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
         let overlay = &mut self.overlay;
         let mut below = |path: &[u8]| {
@@ -120,7 +121,10 @@ impl Unpacker {
     ///
     /// # Errors
     /// [`io::ErrorKind::NotADirectory`] where they show something else.
-    pub(in crate::unpack) fn directory_below(&mut self, path: &[u8]) -> io::Result<Option<Seen>> {
+    pub(in crate::unpack) fn directory_below(
+        &mut self,
+        path: &[u8],
+    ) -> io::Result<Option<MergedEntry>> {
         let Some(overlay) = &mut self.overlay else { return Ok(None) };
         match overlay.find(path)? {
             Some(seen) if !seen.is_directory() => Err(Errno::NOTDIR.into()),
@@ -129,24 +133,32 @@ impl Unpacker {
     }
 
     /// Gives a new directory what the one has that it stands in for, and tells its mode and time.
-    pub(in crate::unpack) fn liken(&self, path: &[u8], seen: &Seen) -> io::Result<Last> {
+    pub(in crate::unpack) fn copy_dir_metadata(
+        &self,
+        path: &[u8],
+        seen: &MergedEntry,
+    ) -> io::Result<DirMetadata> {
         describe_directory(seen, path, &self.root.readable(path)?, self.user)?;
-        Ok(Last { mtime: mtime(&seen.stat), mode: Some(seen.stat.st_mode & 0o7777) })
+        Ok(DirMetadata { mtime: mtime(&seen.stat), mode: Some(seen.stat.st_mode & 0o7777) })
     }
 
     /// Hides what lower layers have at this path, or in this directory.
-    pub(in crate::unpack) fn cover(&mut self, path: &[u8]) -> io::Result<()> {
-        self.overlay.as_mut().map_or(Ok(()), |overlay| overlay.hide(path))
+    pub(in crate::unpack) fn mark_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
+        self.overlay.as_mut().map_or(Ok(()), |overlay| overlay.add_whiteout(path))
     }
 
-    pub(in crate::unpack) fn say_root(&mut self) {
+    pub(in crate::unpack) fn mark_root_explicit(&mut self) {
         if let Some(overlay) = &mut self.overlay {
-            overlay.says_root = true;
+            overlay.root_is_explicit = true;
         }
     }
 
     /// Whether there is anything of this name, here or below.
-    pub(in crate::unpack) fn shows(&mut self, parent: &Directory, name: &[u8]) -> io::Result<bool> {
+    pub(in crate::unpack) fn exists_in_merged(
+        &mut self,
+        parent: &OpenDir,
+        name: &[u8],
+    ) -> io::Result<bool> {
         if is_there(parent, name) {
             return Ok(true);
         }
@@ -155,11 +167,7 @@ impl Unpacker {
     }
 
     /// Copies what is to be linked, where a lower layer has it.
-    pub(in crate::unpack) fn bring_up(
-        &mut self,
-        parent: &Directory,
-        name: &[u8],
-    ) -> io::Result<()> {
+    pub(in crate::unpack) fn copy_up(&mut self, parent: &OpenDir, name: &[u8]) -> io::Result<()> {
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
         if is_there(parent, name) {
             return Ok(());
@@ -176,21 +184,21 @@ impl Unpacker {
     /// A device that would be taken for a whiteout becomes one: what is below is gone, as the image says.
     pub(in crate::unpack) fn device_as_whiteout(
         &mut self,
-        parent: &Directory,
+        parent: &OpenDir,
         name: &[u8],
-        entry: &Entry,
+        entry: &LayerEntry,
     ) -> io::Result<()> {
         if is_there(parent, name) {
             self.remove(parent, name)?;
         }
-        self.leave_out(Cause::WhiteoutDevice, entry);
+        self.skip(SkipReason::WhiteoutDevice, entry);
         let path = parent.joined(name);
         self.missing_devices.note(&path);
-        self.cover(&path)
+        self.mark_whiteout(&path)
     }
 
     /// Ends a layer: marks what it hides, now that all of it is there.
-    pub(in crate::unpack) fn mark_hidden(&mut self, name: &str) -> Result<()> {
+    pub(in crate::unpack) fn write_whiteouts(&mut self, name: &str) -> Result<()> {
         self.mark_all()
             .map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
     }
@@ -198,12 +206,12 @@ impl Unpacker {
     fn mark_all(&mut self) -> Result<(), (Vec<u8>, io::Error)> {
         let at_root = |error| (Vec::new(), error);
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
-        overlay.spread_root().map_err(at_root)?;
-        let hidden = std::mem::take(&mut overlay.hidden);
-        let says_root = overlay.says_root;
+        overlay.expand_root_opaque().map_err(at_root)?;
+        let hidden = std::mem::take(&mut overlay.whiteouts);
+        let says_root = overlay.root_is_explicit;
         let root = if says_root { Ok(None) } else { overlay.root() };
         if let Some(seen) = root.map_err(at_root)? {
-            let last = self.liken(b"", &seen).map_err(at_root)?;
+            let last = self.copy_dir_metadata(b"", &seen).map_err(at_root)?;
             self.later.set(b"", last);
         }
         for path in &hidden {
@@ -239,20 +247,20 @@ impl Unpacker {
     }
 }
 
-impl Overlay {
+impl OverlayState {
     /// The root that lower layers show.
-    fn root(&mut self) -> io::Result<Option<Seen>> {
+    fn root(&mut self) -> io::Result<Option<MergedEntry>> {
         self.merged()?.map_or(Ok(None), |merged| merged.root())
     }
 
     /// Hides everything in the root one by one where the whole of it is hidden: the kernel does not look for a mark
     /// there.
-    fn spread_root(&mut self) -> io::Result<()> {
-        if !self.hidden.remove(&b""[..]) {
+    fn expand_root_opaque(&mut self) -> io::Result<()> {
+        if !self.whiteouts.remove(&b""[..]) {
             return Ok(());
         }
         let names = self.merged()?.map_or_else(|| Ok(Vec::new()), |merged| merged.names())?;
-        names.iter().try_for_each(|name| self.hide(name))
+        names.iter().try_for_each(|name| self.add_whiteout(name))
     }
 }
 
@@ -272,7 +280,7 @@ fn refused(error: Errno) -> io::Error {
     }
 }
 
-fn is_there(parent: &Directory, name: &[u8]) -> bool {
+fn is_there(parent: &OpenDir, name: &[u8]) -> bool {
     statat(&parent.handle, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 

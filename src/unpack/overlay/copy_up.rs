@@ -11,21 +11,21 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::merged::Seen;
+use super::merged::MergedEntry;
 use crate::layer::split;
-use crate::unpack::attributes;
-use crate::unpack::later::times;
+use crate::unpack::deferred::times;
 use crate::unpack::remove::set_mode;
 use crate::unpack::root::{create, open_below};
-use crate::unpack::user::User;
+use crate::unpack::user::ProcessUser;
+use crate::unpack::xattrs;
 
 /// Copies anything but a directory; tells the bytes of it.
 pub(super) fn copy(
-    seen: &Seen,
+    seen: &MergedEntry,
     path: &[u8],
     to: &OwnedFd,
     name: &[u8],
-    user: User,
+    user: ProcessUser,
 ) -> io::Result<u64> {
     let stat = &seen.stat;
     let kind = FileType::from_raw_mode(stat.st_mode);
@@ -45,7 +45,13 @@ pub(super) fn copy(
     Ok(0)
 }
 
-fn copy_file(seen: &Seen, path: &[u8], to: &OwnedFd, name: &[u8], user: User) -> io::Result<u64> {
+fn copy_file(
+    seen: &MergedEntry,
+    path: &[u8],
+    to: &OwnedFd,
+    name: &[u8],
+    user: ProcessUser,
+) -> io::Result<u64> {
     let stat = &seen.stat;
     let mut from = match open_below(seen.layer.as_fd(), path, OFlags::RDONLY) {
         // Not even its owner reads it, and nobody writes to layers: it can be in both.
@@ -87,10 +93,10 @@ fn copy_bytes(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
 
 /// Gives a directory owner and attributes of the one that it stands in for.
 pub(super) fn describe_directory(
-    seen: &Seen,
+    seen: &MergedEntry,
     path: &[u8],
     to: &OwnedFd,
-    user: User,
+    user: ProcessUser,
 ) -> io::Result<()> {
     describe(&seen.layer.readable(path)?, to, &seen.stat, user)
 }
@@ -99,16 +105,16 @@ fn describe(
     from: impl rustix::fd::AsFd,
     to: impl rustix::fd::AsFd,
     stat: &Stat,
-    user: User,
+    user: ProcessUser,
 ) -> io::Result<()> {
     give(user, stat, |uid, gid| fchown(&to, uid, gid))?;
-    attributes::copy(from, to)?;
+    xattrs::copy(from, to)?;
     Ok(())
 }
 
 /// Gives owners by `chown`; those that root cannot give were told of when the other one was made.
 fn give(
-    user: User,
+    user: ProcessUser,
     stat: &Stat,
     chown: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
 ) -> Result<(), Errno> {

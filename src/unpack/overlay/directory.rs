@@ -10,14 +10,14 @@ use rustix::fs::{Mode as Permissions, mkdir};
 use rustix::io::Errno;
 
 use super::files::{self, folder};
-use super::form::Form;
+use super::xattr::OverlayXattr;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::{self, Clock, Mode, Waiting};
-use crate::unpack::root::Root;
+use crate::lock::{self, LockMode, LockWait, WaitTimer};
+use crate::unpack::root::RootDir;
 
 /// All that may be in it; anything else in a directory without layers is somebody else's.
-const OWN: [&[u8]; 5] =
+const ALLOWED_NAMES: [&[u8]; 5] =
     [b"overlay2", b"layerdb", b"images.json", b"images.json.new", b"lost+found"];
 
 /// In the folder of layers, where their marks are the attributes that a user may set.
@@ -30,8 +30,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct OverlayDirectory {
     path: PathBuf,
-    root: Root,
-    form: Form,
+    root: RootDir,
+    form: OverlayXattr,
 }
 
 /// While it lasts, no other process changes the directory.
@@ -51,7 +51,7 @@ impl OverlayDirectory {
         {
             return Err(failed(&path, error.into()));
         }
-        let root = Root::open(&path)?;
+        let root = RootDir::open(&path)?;
         check(&root).and_then(|()| fill(&root)).map_err(|error| failed(&path, error))?;
         Ok(Self::with(path, root))
     }
@@ -60,10 +60,10 @@ impl OverlayDirectory {
     ///
     /// # Errors
     /// [`ErrorKind::Unpack`] with the path.
-    pub fn judge(path: &Path) -> Result<()> {
+    pub fn check(path: &Path) -> Result<()> {
         let path: PathBuf = path.components().collect();
         if path.symlink_metadata().is_ok() {
-            return check(&Root::open(&path)?).map_err(|error| failed(&path, error));
+            return check(&RootDir::open(&path)?).map_err(|error| failed(&path, error));
         }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         match parent.unwrap_or(Path::new(".")).metadata() {
@@ -78,12 +78,12 @@ impl OverlayDirectory {
         if !path.join("overlay2/l").is_dir() || !path.join("layerdb").is_dir() {
             return Ok(None);
         }
-        Ok(Some(Self::with(path.to_owned(), Root::open(path)?)))
+        Ok(Some(Self::with(path.to_owned(), RootDir::open(path)?)))
     }
 
-    fn with(path: PathBuf, root: Root) -> Self {
+    fn with(path: PathBuf, root: RootDir) -> Self {
         let user = files::is_there(root.as_fd(), &[b"overlay2/", USER_FORM].concat());
-        Self { path, root, form: if user { Form::User } else { Form::Trusted } }
+        Self { path, root, form: if user { OverlayXattr::User } else { OverlayXattr::Trusted } }
     }
 
     /// Where it is.
@@ -92,16 +92,16 @@ impl OverlayDirectory {
     }
 
     /// Whose attributes its layers are marked with.
-    pub fn form(&self) -> Form {
+    pub fn form(&self) -> OverlayXattr {
         self.form
     }
 
     /// Whether the layer that ends this chain need not be unpacked.
     pub fn has(&self, chain: &Digest) -> Result<bool> {
-        Ok(self.good_size_of(chain).map_err(|error| self.failed(error))?.is_some())
+        Ok(self.trusted_size(chain).map_err(|error| self.failed(error))?.is_some())
     }
 
-    pub(super) fn root(&self) -> &Root {
+    pub(super) fn root(&self) -> &RootDir {
         &self.root
     }
 
@@ -117,14 +117,14 @@ impl OverlayDirectory {
         let file = self.root.readable(b"").map_err(|error| self.failed(error.into()))?;
         let file = File::from(file);
         let what = "the directory of layers";
-        let waiting = Waiting { what, place: &self.path, patience: LOCK_TIMEOUT };
-        let mut clock = Clock::new();
-        while !lock::attempt(&file, Mode::Exclusive, &self.path)? {
+        let waiting = LockWait { what, place: &self.path, patience: LOCK_TIMEOUT };
+        let mut clock = WaitTimer::new();
+        while !lock::try_lock(&file, LockMode::Exclusive, &self.path)? {
             if !goes_on() {
-                return Err(Error::new(ErrorKind::Interrupted, "unpack").because("interrupted"));
+                return Err(Error::new(ErrorKind::Interrupted, "unpack").with_reason("interrupted"));
             }
             clock.tick(&file, &waiting, None)?;
-            std::thread::sleep(lock::PAUSE);
+            std::thread::sleep(lock::POLL_INTERVAL);
         }
         Ok(OverlayLock(file))
     }
@@ -135,13 +135,13 @@ impl OverlayDirectory {
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Unpack, "overlay").at(path.display().to_string()).caused_by(error)
+    Error::new(ErrorKind::Unpack, "overlay").at(path.display().to_string()).with_source(error)
 }
 
 /// Whether it is a directory of layers, or can become one.
-fn check(root: &Root) -> io::Result<()> {
+fn check(root: &RootDir) -> io::Result<()> {
     let names = files::names(root.as_fd(), b"")?;
-    if names.iter().all(|name| OWN.contains(&&name[..])) {
+    if names.iter().all(|name| ALLOWED_NAMES.contains(&&name[..])) {
         return Ok(());
     }
     let is_one =
@@ -150,13 +150,15 @@ fn check(root: &Root) -> io::Result<()> {
 }
 
 /// Makes what is missing. Only the owner gets to the files of layers: programs with set-id bits are among them.
-fn fill(root: &Root) -> io::Result<()> {
+fn fill(root: &RootDir) -> io::Result<()> {
     let handle = root.as_fd();
     folder(handle, b"overlay2", 0o710)?;
     let layers = root.readable(b"overlay2")?;
     // A default ACL would change every mode.
     _ = rustix::fs::fremovexattr(&layers, "system.posix_acl_default").is_ok();
-    if !files::is_there(layers.as_fd(), b"l") && Form::of_process(&layers) == Form::User {
+    if !files::is_there(layers.as_fd(), b"l")
+        && OverlayXattr::of_process(&layers) == OverlayXattr::User
+    {
         match files::write(layers.as_fd(), USER_FORM, b"") {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => other?,

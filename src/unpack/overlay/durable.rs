@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::directory::OverlayDirectory;
 use super::files;
-use super::layer_place::{COMMITTED, place};
+use super::layer_dir::{COMMITTED, place};
 use crate::boot::boot_id;
 use crate::digest::Digest;
 
@@ -20,12 +20,12 @@ const NEW: &str = "committed.new";
 
 /// Whether a layer that calls itself whole is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
-    OnDisk,
+enum Durability {
+    Synced,
     /// It was made since the machine started.
-    SinceBoot,
+    SameBoot,
     /// The machine was started since then: files may be empty, or full of zeros.
-    Doubtful,
+    Unsynced,
 }
 
 impl OverlayDirectory {
@@ -33,9 +33,9 @@ impl OverlayDirectory {
     ///
     /// # Errors
     /// Where it should be and cannot, because a mount shows it.
-    pub(super) fn good_size_of(&self, chain: &Digest) -> io::Result<Option<u64>> {
+    pub(super) fn trusted_size(&self, chain: &Digest) -> io::Result<Option<u64>> {
         let size = self.size_of(chain)?;
-        if size.is_none() || self.trust(chain)? != Trust::Doubtful {
+        if size.is_none() || self.trust(chain)? != Durability::Unsynced {
             return Ok(size);
         }
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -49,13 +49,13 @@ impl OverlayDirectory {
         Ok(None)
     }
 
-    fn trust(&self, chain: &Digest) -> io::Result<Trust> {
+    fn trust(&self, chain: &Digest) -> io::Result<Durability> {
         let path = format!("{}/{COMMITTED}", place(chain));
         let said = files::read(self.handle(), path.as_bytes())?.unwrap_or_default();
         Ok(match said {
-            said if said == ON_DISK.as_bytes() => Trust::OnDisk,
-            said if said == boot_id().as_bytes() => Trust::SinceBoot,
-            _ => Trust::Doubtful,
+            said if said == ON_DISK.as_bytes() => Durability::Synced,
+            said if said == boot_id().as_bytes() => Durability::SameBoot,
+            _ => Durability::Unsynced,
         })
     }
 
@@ -64,7 +64,7 @@ impl OverlayDirectory {
         let root = self.root().as_fd();
         syncfs(root)?;
         for chain in chains {
-            if self.trust(chain)? == Trust::OnDisk {
+            if self.trust(chain)? == Durability::Synced {
                 continue;
             }
             let folder = self.root().readable(place(chain).as_bytes())?;

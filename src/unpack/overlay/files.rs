@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, fsync, mkdirat, renameat, unlinkat}
 use rustix::io::Errno;
 
 use crate::layer::split;
-use crate::unpack::root::{Root, create, open_below};
+use crate::unpack::root::{RootDir, create, open_below};
 
 /// The most that is read of one file, in bytes.
 const LARGEST: u64 = 64 << 20;
@@ -78,7 +78,7 @@ pub(super) fn names(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<Ve
 }
 
 /// Removes whatever is there.
-pub(super) fn remove(root: &Root, path: &[u8]) -> io::Result<()> {
+pub(super) fn remove(root: &RootDir, path: &[u8]) -> io::Result<()> {
     let (parent, name) = split(path);
     let parent = match root.directory(parent) {
         Err(Errno::NOENT) => return Ok(()),
@@ -92,7 +92,7 @@ pub(super) fn remove(root: &Root, path: &[u8]) -> io::Result<()> {
 }
 
 /// Moves something within the root; nothing may be in its new place.
-pub(super) fn rename(root: &Root, from: &[u8], to: &[u8]) -> io::Result<()> {
+pub(super) fn rename(root: &RootDir, from: &[u8], to: &[u8]) -> io::Result<()> {
     let flags = rustix::fs::RenameFlags::NOREPLACE;
     rustix::fs::renameat_with(root.as_fd(), from, root.as_fd(), to, flags)?;
     Ok(())

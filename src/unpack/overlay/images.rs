@@ -33,8 +33,8 @@ impl OverlayDirectory {
         serde_json::from_slice(&bytes).map_err(|error| {
             Error::new(ErrorKind::Unpack, "overlay")
                 .at(self.path().join(FILE).display().to_string())
-                .because("is damaged")
-                .caused_by(error)
+                .with_reason("is damaged")
+                .with_source(error)
         })
     }
 

@@ -8,54 +8,55 @@ use rustix::fd::AsFd as _;
 use rustix::fs::{Dir, FileType, OFlags, Stat, fstat};
 use rustix::io::Errno;
 
-use super::form::{Form, is_whiteout};
+use super::xattr::{OverlayXattr, is_whiteout};
 use crate::layer::split;
-use crate::unpack::root::{Root, open_below};
+use crate::unpack::root::{RootDir, open_below};
 
 /// Layers that are finished, the top one first.
 #[derive(Debug)]
-pub(super) struct Merged {
-    layers: Vec<Arc<Root>>,
-    form: Form,
+pub(super) struct MergedView {
+    layers: Vec<Arc<RootDir>>,
+    form: OverlayXattr,
     /// Directories on the way to the one that was looked into last, and the layers that each is merged from.
-    way: Vec<(Vec<u8>, Vec<usize>)>,
+    dir_cache: Vec<(Vec<u8>, Vec<usize>)>,
 }
 
 /// Something that can be seen.
-pub(in crate::unpack) struct Seen {
-    pub(super) layer: Arc<Root>,
+pub(in crate::unpack) struct MergedEntry {
+    pub(super) layer: Arc<RootDir>,
     pub(super) stat: Stat,
 }
 
-impl Seen {
+impl MergedEntry {
     pub(super) fn is_directory(&self) -> bool {
         is_directory(&self.stat)
     }
 }
 
-impl Merged {
-    pub(super) fn new(layers: Vec<Arc<Root>>, form: Form) -> Self {
-        Self { layers, form, way: Vec::new() }
+impl MergedView {
+    pub(super) fn new(layers: Vec<Arc<RootDir>>, form: OverlayXattr) -> Self {
+        Self { layers, form, dir_cache: Vec::new() }
     }
 
     /// What is at this path, which has neither links nor dots in it.
-    pub(super) fn find(&mut self, path: &[u8]) -> io::Result<Option<Seen>> {
-        let parts = self.parts(split(path).0)?;
+    pub(super) fn find(&mut self, path: &[u8]) -> io::Result<Option<MergedEntry>> {
+        let parts = self.layers_of(split(path).0)?;
         for at in parts {
             let Some(layer) = self.layers.get(at) else { break };
             match stat(layer, path)? {
                 None => {}
                 Some(stat) if is_whiteout(&stat) => break,
-                Some(stat) => return Ok(Some(Seen { layer: Arc::clone(layer), stat })),
+                Some(stat) => return Ok(Some(MergedEntry { layer: Arc::clone(layer), stat })),
             }
         }
         Ok(None)
     }
 
     /// The root, which the top layer describes.
-    pub(super) fn root(&self) -> io::Result<Option<Seen>> {
-        let seen =
-            |layer: &Arc<Root>| Ok(Seen { layer: Arc::clone(layer), stat: fstat(layer.as_fd())? });
+    pub(super) fn root(&self) -> io::Result<Option<MergedEntry>> {
+        let seen = |layer: &Arc<RootDir>| {
+            Ok(MergedEntry { layer: Arc::clone(layer), stat: fstat(layer.as_fd())? })
+        };
         self.layers.first().map(seen).transpose()
     }
 
@@ -77,12 +78,12 @@ impl Merged {
     }
 
     /// The layers that a directory is merged from; none where there is no directory.
-    fn parts(&mut self, path: &[u8]) -> io::Result<Vec<usize>> {
-        while self.way.last().is_some_and(|(known, _)| !is_above(known, path)) {
-            self.way.pop();
+    fn layers_of(&mut self, path: &[u8]) -> io::Result<Vec<usize>> {
+        while self.dir_cache.last().is_some_and(|(known, _)| !is_above(known, path)) {
+            self.dir_cache.pop();
         }
         loop {
-            let (known, parts) = match self.way.last() {
+            let (known, parts) = match self.dir_cache.last() {
                 Some((known, parts)) => (known.len(), parts.clone()),
                 None => (0, (0..self.layers.len()).collect()),
             };
@@ -95,7 +96,7 @@ impl Merged {
             let end = slash.map_or(path.len(), |at| known + start + at);
             let next = path.get(..end).unwrap_or_default();
             let parts = self.parts_of(next, &parts)?;
-            self.way.push((next.to_vec(), parts));
+            self.dir_cache.push((next.to_vec(), parts));
         }
     }
 
@@ -123,7 +124,7 @@ fn is_directory(stat: &Stat) -> bool {
 }
 
 /// What one layer has at this path.
-fn stat(layer: &Root, path: &[u8]) -> io::Result<Option<Stat>> {
+fn stat(layer: &RootDir, path: &[u8]) -> io::Result<Option<Stat>> {
     match open_below(layer.as_fd(), path, OFlags::PATH) {
         Ok(found) => Ok(Some(fstat(&found)?)),
         Err(Errno::NOENT) => Ok(None),

@@ -12,8 +12,8 @@ use rustix::mount::{
 use rustix::process::fchdir;
 
 use super::directory::OverlayDirectory;
-use super::form::Form;
-use super::layer_place::short_name;
+use super::layer_dir::short_name;
+use super::xattr::OverlayXattr;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -51,7 +51,9 @@ impl OverlayDirectory {
     /// [`ErrorKind::Unpack`] with the mount point.
     pub fn mount(&self, chains: &[Digest], point: &Path) -> Result<()> {
         self.mount_at(chains, point).map_err(|error| {
-            Error::new(ErrorKind::Unpack, "mount").at(point.display().to_string()).caused_by(error)
+            Error::new(ErrorKind::Unpack, "mount")
+                .at(point.display().to_string())
+                .with_source(error)
         })
     }
 
@@ -88,7 +90,7 @@ impl OverlayDirectory {
             }
         }
         fsconfig_set_string(&overlay, "source", "overlay")?;
-        if self.form() == Form::User {
+        if self.form() == OverlayXattr::User {
             fsconfig_set_flag(&overlay, "userxattr")?;
         }
         fsconfig_create(&overlay)?;

@@ -3,16 +3,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::changes::Overlay;
+use super::changes::OverlayState;
 use super::directory::{OverlayDirectory, OverlayLock};
-use super::layer_place::About;
-use super::stack::{Layer, Stack};
+use super::layer_dir::LayerMetadata;
+use super::stack::{LayerStack, LayerState};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::Inflation;
-use crate::unpack::blobs::{LayerBlob, at_once, read_all};
+use crate::layer::BombGuard;
+use crate::unpack::blobs::{LayerBlob, concurrency, read_all};
 use crate::unpack::stop::Stop;
-use crate::unpack::unpacker::{Options, Unpacked, Unpacker};
+use crate::unpack::unpacker::{UnpackOptions, Unpacked, Unpacker};
 
 /// A layer and the stack that it is the top of.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct OverlayLayer<'a> {
 
 /// What became of an image's layers.
 #[derive(Debug, Default)]
-pub struct OverlayDone {
+pub struct OverlayResult {
     /// What was unpacked now.
     pub unpacked: Unpacked,
     /// Of each layer, base first, its uncompressed bytes, where it was unpacked now.
@@ -37,26 +37,26 @@ pub struct OverlayDone {
 }
 
 /// What all threads know.
-struct Run<'a> {
+struct OverlayRun<'a> {
     directory: &'a OverlayDirectory,
-    stack: Arc<Stack>,
+    stack: Arc<LayerStack>,
     chains: &'a [Digest],
-    options: Options,
+    options: UnpackOptions,
     watch: &'a (dyn Fn(u64) -> bool + Sync),
     /// Of all layers together.
-    inflation: Inflation,
+    inflation: BombGuard,
     /// Where one has failed the others need not go on.
     stop: Stop,
 }
 
-struct Unpacking<'a> {
+struct LayerTask<'a> {
     number: usize,
     blob: LayerBlob<'a>,
 }
 
 /// Tells the others of a layer that has failed, on the way of a panic too: they would wait for it.
 struct Guard<'a> {
-    run: &'a Run<'a>,
+    run: &'a OverlayRun<'a>,
     number: usize,
     is_done: bool,
 }
@@ -64,13 +64,13 @@ struct Guard<'a> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.run.stack.set(self.number, Layer::Failed);
+            self.run.stack.set(self.number, LayerState::Failed);
             self.run.stop.stop();
         }
     }
 }
 
-type Outcome = (usize, Result<(u64, Unpacked)>);
+type LayerOutcome = (usize, Result<(u64, Unpacked)>);
 
 impl OverlayDirectory {
     /// Unpacks what is not there; `watch` hears of compressed bytes as they are read and tells whether to go on.
@@ -78,38 +78,39 @@ impl OverlayDirectory {
     /// Layers that were whole before one failed stay, and need not be unpacked again.
     ///
     /// # Errors
-    /// As [`Unpacker::apply_all`], with the number of the layer.
+    /// As [`Unpacker::apply_parallel`], with the number of the layer.
     pub fn unpack(
         &self,
         _lock: &OverlayLock,
         layers: Vec<OverlayLayer<'_>>,
-        options: Options,
+        options: UnpackOptions,
         sync: bool,
         watch: &(dyn Fn(u64) -> bool + Sync),
-    ) -> Result<OverlayDone, (usize, Error)> {
+    ) -> Result<OverlayResult, (usize, Error)> {
         let early = |error| (usize::MAX, self.failed(error));
         self.sweep().map_err(early)?;
         let chains: Vec<_> = layers.iter().map(|layer| layer.chain.clone()).collect();
-        let mut done = OverlayDone { sizes: vec![None; layers.len()], ..OverlayDone::default() };
+        let mut done =
+            OverlayResult { sizes: vec![None; layers.len()], ..OverlayResult::default() };
         let (mut stack, mut missing, mut doubtful) = (Vec::new(), Vec::new(), false);
         for (number, layer) in layers.into_iter().enumerate() {
-            if let Some(size) = self.good_size_of(&layer.chain).map_err(early)? {
+            if let Some(size) = self.trusted_size(&layer.chain).map_err(early)? {
                 done.shared += 1;
                 done.shared_bytes += size;
-                stack.push(Layer::Done(Arc::new(self.diff_of(&layer.chain).map_err(early)?)));
+                stack.push(LayerState::Done(Arc::new(self.diff_of(&layer.chain).map_err(early)?)));
             } else {
                 doubtful |= self.size_of(&layer.chain).map_err(early)?.is_some();
-                stack.push(Layer::Open);
-                missing.push(Unpacking { number, blob: layer.blob });
+                stack.push(LayerState::Open);
+                missing.push(LayerTask { number, blob: layer.blob });
             }
         }
-        let run = Run {
+        let run = OverlayRun {
             directory: self,
-            stack: Arc::new(Stack::new(stack)),
+            stack: Arc::new(LayerStack::new(stack)),
             chains: &chains,
             options,
             watch,
-            inflation: Inflation::default(),
+            inflation: BombGuard::default(),
             stop: Stop::default(),
         };
         for (number, outcome) in run.all(missing) {
@@ -127,17 +128,17 @@ impl OverlayDirectory {
     }
 }
 
-impl Run<'_> {
+impl OverlayRun<'_> {
     /// What became of each, in their order; first of all the error that is to be told.
-    fn all(&self, missing: Vec<Unpacking<'_>>) -> Vec<Outcome> {
-        let threads = at_once(missing.len());
+    fn all(&self, missing: Vec<LayerTask<'_>>) -> Vec<LayerOutcome> {
+        let threads = concurrency(missing.len());
         let missing: Vec<_> = missing.into_iter().map(|one| Mutex::new(Some(one))).collect();
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
             // Base first: who waits for the layers below waits for threads that are at work.
             while let Some(one) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let one = one.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(Unpacking { number, blob }) = one {
+                if let Some(LayerTask { number, blob }) = one {
                     let outcome = self.one(number, blob);
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((number, outcome));
                 }
@@ -170,9 +171,9 @@ impl Run<'_> {
         let failed = |error| crate::unpack::failed(&name, "", error);
         let making = self.directory.begin_layer().map_err(failed)?;
         let root = Arc::new(making.diff().map_err(failed)?);
-        let options = Options { new_root: number == 0, ..self.options };
+        let options = UnpackOptions { new_root: number == 0, ..self.options };
         let mut unpacker = Unpacker::new(making.diff().map_err(failed)?, options)?;
-        unpacker.overlay = Some(Overlay::new(&self.stack, number, self.directory.form()));
+        unpacker.overlay = Some(OverlayState::new(&self.stack, number, self.directory.form()));
         let (stop, watch) = (&self.stop, self.watch);
         let sizes = read_all(&self.inflation, vec![blob], stop, watch, |name, layer| {
             unpacker.apply(name, layer)
@@ -180,13 +181,13 @@ impl Run<'_> {
         let sizes = sizes.map_err(|(_, error)| error)?;
         let receipt = unpacker.finish()?;
         // What was taken from layers below is as good as they are.
-        self.stack.below(number).map_err(failed)?;
+        self.stack.wait_for_lower(number).map_err(failed)?;
         let (below, chain) = self.chains.split_at(number);
         if let Some(chain) = chain.first() {
-            let about = About { chain, diff_id: &diff_id, below, size: receipt.bytes };
+            let about = LayerMetadata { chain, diff_id: &diff_id, below, size: receipt.bytes };
             making.publish(&about).map_err(failed)?;
         }
-        self.stack.set(number, Layer::Done(root));
+        self.stack.set(number, LayerState::Done(root));
         Ok((sizes.into_iter().sum(), receipt))
     }
 }

@@ -4,33 +4,33 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind};
-use crate::unpack::root::Root;
+use crate::unpack::root::RootDir;
 
 /// What became of each layer so far, base first.
 #[derive(Debug)]
-pub(super) struct Stack {
-    layers: Mutex<Vec<Layer>>,
+pub(super) struct LayerStack {
+    layers: Mutex<Vec<LayerState>>,
     changed: Condvar,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Layer {
+pub(super) enum LayerState {
     Open,
     /// Verified, and under its name.
-    Done(Arc<Root>),
+    Done(Arc<RootDir>),
     Failed,
 }
 
-impl Stack {
-    pub(super) fn new(layers: Vec<Layer>) -> Self {
+impl LayerStack {
+    pub(super) fn new(layers: Vec<LayerState>) -> Self {
         Self { layers: Mutex::new(layers), changed: Condvar::new() }
     }
 
-    fn layers(&self) -> MutexGuard<'_, Vec<Layer>> {
+    fn layers(&self) -> MutexGuard<'_, Vec<LayerState>> {
         self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set(&self, number: usize, layer: Layer) {
+    pub(super) fn set(&self, number: usize, layer: LayerState) {
         if let Some(place) = self.layers().get_mut(number) {
             *place = layer;
         }
@@ -41,20 +41,20 @@ impl Stack {
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`] where one of them failed, which tells why itself.
-    pub(super) fn below(&self, number: usize) -> io::Result<Vec<Arc<Root>>> {
+    pub(super) fn wait_for_lower(&self, number: usize) -> io::Result<Vec<Arc<RootDir>>> {
         let mut layers = self.layers();
         loop {
             let below = layers.get(..number).unwrap_or_default();
-            if below.iter().any(|layer| matches!(layer, Layer::Failed)) {
+            if below.iter().any(|layer| matches!(layer, LayerState::Failed)) {
                 let error = Error::new(ErrorKind::Interrupted, "unpack");
-                return Err(io::Error::other(error.because("a layer below has failed")));
+                return Err(io::Error::other(error.with_reason("a layer below has failed")));
             }
             let done: Option<Vec<_>> = below
                 .iter()
                 .rev()
                 .map(|layer| match layer {
-                    Layer::Done(root) => Some(Arc::clone(root)),
-                    Layer::Open | Layer::Failed => None,
+                    LayerState::Done(root) => Some(Arc::clone(root)),
+                    LayerState::Open | LayerState::Failed => None,
                 })
                 .collect();
             match done {

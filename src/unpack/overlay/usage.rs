@@ -8,7 +8,7 @@ use super::directory::{OverlayDirectory, OverlayLock};
 use super::images::OverlayImage;
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::sharing::{Share, Sharing};
+use crate::sharing::{ImageSize, SharedSizes};
 
 /// What an image takes in a directory of layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,7 +40,7 @@ pub struct OverlayUsage {
 
 /// What was freed, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OverlayFreed {
+pub struct OverlayPruneReport {
     /// Layers that no image needs.
     pub layers: u64,
     /// Bytes of their files.
@@ -52,9 +52,9 @@ impl OverlayDirectory {
     pub fn usage(&self) -> Result<OverlayUsage> {
         let sizes = self.sizes()?;
         let images = self.images()?;
-        let sharing = Sharing::new(&sizes, images.values().flat_map(|image| &image.chains));
+        let sharing = SharedSizes::new(&sizes, images.values().flat_map(|image| &image.chains));
         let of_image = |(reference, image): (&String, &OverlayImage)| {
-            let Share { size, unique } = sharing.share(&image.chains);
+            let ImageSize { size, unique } = sharing.share(&image.chains);
             let (reference, manifest) = (reference.clone(), image.manifest.clone());
             OverlayImageUsage { reference, manifest, size, shared: size - unique, unique }
         };
@@ -70,12 +70,12 @@ impl OverlayDirectory {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Unpack`] where it cannot be told what is needed: nothing is removed then.
-    pub fn prune(&self, lock: Option<&OverlayLock>) -> Result<OverlayFreed> {
+    pub fn prune(&self, lock: Option<&OverlayLock>) -> Result<OverlayPruneReport> {
         let images = self.images()?;
         let needed: BTreeSet<_> = images.values().flat_map(|image| &image.chains).collect();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let sizes = self.sizes()?;
-        let mut freed = OverlayFreed::default();
+        let mut freed = OverlayPruneReport::default();
         let failed = |error| self.failed(error);
         for chain in self.layers().map_err(failed)? {
             if needed.contains(&chain) || Self::is_mounted(&mounts, &chain) {

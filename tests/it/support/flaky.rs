@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use rpull::content::{Body, Name, Source};
+use rpull::content::{BlobStream, ImageName, Source};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
@@ -54,7 +54,7 @@ impl Flaky {
 }
 
 fn busy() -> Error {
-    Error::new(ErrorKind::Transport, "blob").because("busy").transient(None)
+    Error::new(ErrorKind::Transport, "blob").with_reason("busy").transient(None)
 }
 
 /// At most so many bytes of the pieces.
@@ -68,7 +68,7 @@ fn cut(pieces: Vec<Bytes>, mut left: usize) -> Vec<Bytes> {
 }
 
 impl Source for Flaky {
-    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         self.inner.resolve(name)
     }
 
@@ -76,11 +76,15 @@ impl Source for Flaky {
         self.inner.document(descriptor)
     }
 
-    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         self.inner.head(name)
     }
 
-    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<BlobStream>> {
         let mishap = self.mishaps.lock().unwrap().pop_front().unwrap_or(Mishap::None);
         let given = Arc::clone(&self.given);
         Box::pin(async move {
@@ -109,7 +113,7 @@ impl Source for Flaky {
                 given.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 Ok(piece)
             });
-            Ok(Body { start, stream: Box::pin(stream::iter(pieces.chain([end]))) })
+            Ok(BlobStream { start, stream: Box::pin(stream::iter(pieces.chain([end]))) })
         })
     }
 
@@ -117,7 +121,7 @@ impl Source for Flaky {
         Box::pin(ready(Err(Error::new(ErrorKind::NotFound, digest.as_str()))))
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         "flaky".to_owned()
     }
 }

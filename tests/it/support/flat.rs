@@ -7,17 +7,17 @@ use std::process::Command;
 use rpull::digest::Digest;
 use rpull::error::Result;
 use rpull::flatten::Tree;
-use rpull::layer::{Entries, Limits};
-use rpull::unpack::{LayerBlob, Options, Root, Unpacked, Unpacker};
+use rpull::layer::{Entries, EntryLimits};
+use rpull::unpack::{LayerBlob, RootDir, UnpackOptions, Unpacked, Unpacker};
 
 use super::entries::{Item, tar};
 
 /// Applies tars to a root, base first.
 pub(crate) fn apply(root: &Path, tars: &[Vec<u8>]) -> Result<Unpacked> {
-    let options = Options { new_root: true, ..Options::default() };
-    let mut unpacker = Unpacker::new(Root::open(root)?, options)?;
+    let options = UnpackOptions { new_root: true, ..UnpackOptions::default() };
+    let mut unpacker = Unpacker::new(RootDir::open(root)?, options)?;
     for (number, tar) in tars.iter().enumerate() {
-        let mut entries = Entries::new(BufReader::new(&tar[..]), Limits::default());
+        let mut entries = Entries::new(BufReader::new(&tar[..]), EntryLimits::default());
         unpacker.apply(&format!("layer {number}"), &mut entries)?;
     }
     unpacker.finish()

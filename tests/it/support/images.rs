@@ -53,7 +53,7 @@ pub(crate) struct Index {
 impl Piece {
     pub(crate) fn new(media_type: MediaType, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        let descriptor = Descriptor::of(media_type, &bytes);
+        let descriptor = Descriptor::for_bytes(media_type, &bytes);
         Self { descriptor, bytes }
     }
 

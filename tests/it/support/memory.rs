@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use rpull::checked::Verified;
-use rpull::content::{Admission, Body, ByteStream, Holding, Ingest, Label, Name, Source, Target};
+use rpull::content::{
+    Admission, BlobPresence, BlobStream, ByteStream, ImageName, Ingest, Label, Source, Target,
+};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
 use rpull::media::MediaType;
+use rpull::verifier::Verified;
 use tokio::sync::OwnedMutexGuard;
 
 use super::images::{Image, Piece};
@@ -25,14 +27,14 @@ pub(crate) struct Memory(Arc<Shelf>);
 #[derive(Default)]
 struct Shelf {
     blobs: Mutex<HashMap<Digest, Bytes>>,
-    names: Mutex<HashMap<Name, Descriptor>>,
+    names: Mutex<HashMap<ImageName, Descriptor>>,
     /// Whoever writes a blob holds its lock; the bytes are what has arrived of it.
     partials: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<BytesMut>>>>,
 }
 
 impl Memory {
     /// Holds an image under a name.
-    pub(crate) fn with(self, name: Name, image: &Image) -> Self {
+    pub(crate) fn with(self, name: ImageName, image: &Image) -> Self {
         image.blobs().chain([&image.manifest]).for_each(|piece| self.keep(piece));
         self.0.names.lock().unwrap().insert(name, image.manifest.descriptor.clone());
         self
@@ -47,16 +49,20 @@ impl Memory {
         self.0.blobs.lock().unwrap().get(digest).cloned().ok_or_else(missing)
     }
 
-    fn named(&self, name: &Name) -> Result<Document> {
-        if let Name::Digest(digest) = name {
-            return Document::received(self.bytes(digest)?, &MediaType::from(""), Some(digest));
+    fn named(&self, name: &ImageName) -> Result<Document> {
+        if let ImageName::Digest(digest) = name {
+            return Document::from_response(
+                self.bytes(digest)?,
+                &MediaType::from(""),
+                Some(digest),
+            );
         }
         let found = self.0.names.lock().unwrap().get(name).cloned();
         self.described(&found.ok_or_else(|| Error::new(ErrorKind::NotFound, name.to_string()))?)
     }
 
     fn described(&self, descriptor: &Descriptor) -> Result<Document> {
-        Document::described(self.bytes(&descriptor.digest)?, descriptor)
+        Document::from_descriptor(self.bytes(&descriptor.digest)?, descriptor)
     }
 
     fn has(&self, descriptor: &Descriptor) -> bool {
@@ -69,7 +75,7 @@ impl Memory {
 }
 
 impl Source for Memory {
-    fn resolve<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Document>> {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         Box::pin(ready(self.named(name)))
     }
 
@@ -77,16 +83,20 @@ impl Source for Memory {
         Box::pin(ready(self.described(descriptor)))
     }
 
-    fn head<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         Box::pin(ready(Ok(self.named(name).ok().map(|document| document.descriptor().clone()))))
     }
 
-    fn blob<'a>(&'a self, descriptor: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Body>> {
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<BlobStream>> {
         let found = descriptor.digest.algorithm().and_then(|_| self.bytes(&descriptor.digest));
         let body = found.map(|bytes| {
             let rest = bytes.slice(usize::try_from(from).unwrap()..);
             let pieces: Vec<_> = rest.chunks(1000).map(|piece| Ok(rest.slice_ref(piece))).collect();
-            Body { start: from, stream: Box::pin(stream::iter(pieces)) }
+            BlobStream { start: from, stream: Box::pin(stream::iter(pieces)) }
         });
         Box::pin(ready(body))
     }
@@ -98,13 +108,13 @@ impl Source for Memory {
         Box::pin(ready(self.bytes(digest).map(describe)))
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         "memory".to_owned()
     }
 }
 
 impl Target for Memory {
-    fn held<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Document>>> {
+    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
         Box::pin(ready(Ok(self.named(name).ok())))
     }
 
@@ -120,14 +130,14 @@ impl Target for Memory {
         Box::pin(ready(Ok(self.bytes(&descriptor.digest).ok())))
     }
 
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Holding>> {
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
         Box::pin(async move {
             if self.has(descriptor) {
-                return Ok(Holding::Whole);
+                return Ok(BlobPresence::Complete);
             }
             match self.partial(&descriptor.digest).lock().await.len() as u64 {
-                0 => Ok(Holding::Nothing),
-                bytes => Ok(Holding::Partial(bytes)),
+                0 => Ok(BlobPresence::Absent),
+                bytes => Ok(BlobPresence::Partial(bytes)),
             }
         })
     }
@@ -203,7 +213,7 @@ impl Ingest for Writing {
             self.shelf.0.blobs.lock().unwrap().insert(self.digest.clone(), bytes);
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::Mismatch, "blob").because("of another"))
+            Err(Error::new(ErrorKind::Mismatch, "blob").with_reason("of another"))
         };
         Box::pin(ready(committed))
     }

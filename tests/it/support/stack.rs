@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rpull::digest::Digest;
 use rpull::error::{Error, Result};
 use rpull::insight::layers::chain_ids;
-use rpull::unpack::overlay::{OverlayDirectory, OverlayDone, OverlayLayer};
-use rpull::unpack::{LayerBlob, Options};
+use rpull::unpack::overlay::{OverlayDirectory, OverlayLayer, OverlayResult};
+use rpull::unpack::{LayerBlob, UnpackOptions};
 use tempfile::TempDir;
 
 use super::item::{Item, tar};
@@ -18,11 +18,11 @@ use super::tree::{self, Node};
 pub(crate) struct Stack {
     dir: TempDir,
     chains: Vec<Digest>,
-    pub(crate) done: OverlayDone,
+    pub(crate) done: OverlayResult,
 }
 
 /// Unpacks layers into a directory.
-pub(crate) fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, OverlayDone)> {
+pub(crate) fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, OverlayResult)> {
     let tars: Vec<_> = layers.iter().map(|items| tar(items)).collect();
     let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
     let chains = chain_ids(&diff_ids);
@@ -38,7 +38,8 @@ pub(crate) fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, Ov
     });
     let directory = OverlayDirectory::create(path)?;
     let lock = directory.lock(&|| true)?;
-    let done = directory.unpack(&lock, layers.collect(), Options::default(), false, &|_| true);
+    let done =
+        directory.unpack(&lock, layers.collect(), UnpackOptions::default(), false, &|_| true);
     Ok((chains, done.map_err(|(_, error): (usize, Error)| error)?))
 }
 

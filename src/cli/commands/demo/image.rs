@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::checked::verify;
-use crate::content::{Admission, Label, Name, Target};
+use crate::content::{Admission, ImageName, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::platform::Platform;
+use crate::verifier::verify;
 
 const CREATED: &str = "2026-01-01T00:00:00Z";
 
@@ -64,8 +64,9 @@ pub(super) async fn build(target: &dyn Target, name: &str, version: &str) -> Res
         "config": config,
         "layers": descriptors,
     });
-    let document = Document::received(text(&manifest), &MediaType::OCI_MANIFEST, None)?;
-    let label = Label { name: Name::Ref(name.to_owned()), origins: Vec::new(), index: None };
+    let document = Document::from_response(text(&manifest), &MediaType::OCI_MANIFEST, None)?;
+    let label =
+        Label { name: ImageName::Layout(name.to_owned()), origins: Vec::new(), index: None };
     target.put(&document, Some(&label)).await
 }
 
@@ -84,11 +85,11 @@ fn tar(layer: &Layer) -> Result<Bytes> {
     tar.append_data(&mut header, &layer.path, content.as_slice())
         .and_then(|()| tar.into_inner())
         .map(Bytes::from)
-        .map_err(|error| Error::new(ErrorKind::Store, "make a layer").caused_by(error))
+        .map_err(|error| Error::new(ErrorKind::Store, "make a layer").with_source(error))
 }
 
 async fn put(target: &dyn Target, media_type: MediaType, bytes: Bytes) -> Result<Descriptor> {
-    let descriptor = Descriptor::of(media_type, &bytes);
+    let descriptor = Descriptor::for_bytes(media_type, &bytes);
     if let Admission::Open(mut ingest) = target.admit(&descriptor).await? {
         ingest.write(&bytes).await?;
         ingest.commit(verify(&descriptor, &bytes)?).await?;

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::serve::listen;
 use crate::cli::args::{Cli, Verb};
 use crate::cli::output;
-use crate::cli::settings::{Settings, Show};
-use crate::cli::signals::{self, unless_cancelled};
+use crate::cli::settings::{ProgressMode, Settings};
+use crate::cli::signals::{self, or_cancelled};
 use crate::cli::startup::check_descriptors;
 use crate::cli::verb::with_verb;
 use crate::error::{Error, ErrorKind, Result};
@@ -33,7 +33,7 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     // Without them the registry could not even refuse the client that it shares the process with.
     check_descriptors(DESCRIPTORS)?;
     let cancel = signals::cancelled_by_signals();
-    let fail = |error| Error::new(ErrorKind::Store, "make a temporary folder").caused_by(error);
+    let fail = |error| Error::new(ErrorKind::Store, "make a temporary folder").with_source(error);
     let folder = tempfile::Builder::new().prefix("rpull-demo-").tempdir().map_err(fail)?;
     let code = serve_and_show(folder.path(), settings, &cancel).await;
     remove(folder).await;
@@ -45,7 +45,7 @@ async fn serve_and_show(
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<ExitCode> {
-    let server = unless_cancelled(cancel, "demo", registry(folder)).await??;
+    let server = or_cancelled(cancel, "demo", registry(folder)).await??;
     let (listener, address) = listen("127.0.0.1:0").await?;
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.run(listener, stop.clone()));
@@ -85,7 +85,7 @@ async fn show(
     cancel: &CancellationToken,
 ) -> Result<ExitCode> {
     let say = |line: &str| {
-        if settings.show != Show::Nothing {
+        if settings.show != ProgressMode::Nothing {
             output::note(line);
         }
     };
@@ -107,17 +107,17 @@ async fn show(
             return Ok(code);
         }
         // A signal that came while nobody else listened to it.
-        unless_cancelled(cancel, "demo", std::future::ready(())).await?;
+        or_cancelled(cancel, "demo", std::future::ready(())).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// One command line, with a store of its own.
 async fn command(typed: &[&str], folder: &Path, settings: &Settings) -> Result<ExitCode> {
-    let refuse = || Error::new(ErrorKind::Reference, "demo");
+    let refuse = || Error::new(ErrorKind::InvalidInput, "demo");
     let words = ["rpull"].iter().chain(typed).map(OsString::from).collect();
-    let words = with_verb(words, |_| false).map_err(|why| refuse().because(why))?;
-    let cli = Cli::try_parse_from(words).map_err(|error| refuse().caused_by(error))?;
+    let words = with_verb(words, |_| false).map_err(|why| refuse().with_reason(why))?;
+    let cli = Cli::try_parse_from(words).map_err(|error| refuse().with_source(error))?;
     let mut own = settings.with_store(folder.join("store"));
     // The only registry that is asked is the demo itself.
     own.offline = false;

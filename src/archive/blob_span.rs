@@ -1,0 +1,81 @@
+//! A blob inside an archive: where its bytes are, and what they are compressed with there.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::tarball::TarIndex;
+use crate::layer::{Compression, decompress};
+
+/// What is decompressed at once, in bytes.
+const PIECE: usize = 64 << 10;
+
+/// A blob inside the archive.
+#[derive(Clone, Debug)]
+pub(super) struct BlobSpan {
+    pub(super) span: Range<u64>,
+    pub(super) compression: Compression,
+    /// Of the blob: what is inside, where it is compressed in the archive.
+    pub(super) size: u64,
+}
+
+impl BlobSpan {
+    pub(super) fn plain(span: Range<u64>) -> Self {
+        Self { size: span.end - span.start, compression: Compression::Plain, span }
+    }
+
+    /// Its bytes from this one on, at most so many.
+    pub(super) fn read(
+        &self,
+        tar: &Arc<TarIndex>,
+        from: u64,
+        most: u64,
+        stop: &CancellationToken,
+    ) -> io::Result<Box<dyn Read + Send>> {
+        if self.compression == Compression::Plain {
+            let start = self.span.start.saturating_add(from).min(self.span.end);
+            return Ok(Box::new(SpanReader::new(Arc::clone(tar), start..self.span.end).take(most)));
+        }
+        let mut inside =
+            decompress(self.compression, SpanReader::new(Arc::clone(tar), self.span.clone()))?;
+        count(inside.by_ref().take(from), stop)?;
+        Ok(Box::new(inside.take(most)))
+    }
+}
+
+/// Reads to the end to learn how many bytes there are, unless nobody wants to know it any more.
+pub(super) fn count(mut bytes: impl Read, stop: &CancellationToken) -> io::Result<u64> {
+    let mut piece = vec![0; PIECE];
+    let mut count = 0;
+    while !stop.is_cancelled() {
+        match bytes.read(&mut piece)? {
+            0 => return Ok(count),
+            read => count += read as u64,
+        }
+    }
+    Err(io::Error::other("interrupted"))
+}
+
+/// Bytes of an archive, one after the other.
+pub(super) struct SpanReader {
+    tar: Arc<TarIndex>,
+    left: Range<u64>,
+}
+
+impl SpanReader {
+    pub(super) fn new(tar: Arc<TarIndex>, span: Range<u64>) -> Self {
+        Self { tar, left: span }
+    }
+}
+
+impl Read for SpanReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.left.end - self.left.start).unwrap_or(usize::MAX);
+        let most = left.min(into.len());
+        let read = self.tar.read_at(into.get_mut(..most).unwrap_or_default(), self.left.start)?;
+        self.left.start += read as u64;
+        Ok(read)
+    }
+}

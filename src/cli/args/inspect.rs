@@ -1,0 +1,36 @@
+//! What the verbs take that look at images without moving them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::OnePlatform;
+
+#[derive(Debug, Args)]
+pub(crate) struct DocumentArgs {
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) platform: OnePlatform,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) platform: OnePlatform,
+    /// Show whole commands and digests
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Blob {
+    /// Repository and the blob's digest
+    #[arg(value_name = "IMAGE@DIGEST")]
+    pub(crate) image: String,
+    /// Write it here; the file appears only when it is verified
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}

@@ -1,0 +1,139 @@
+//! Images whose layers become files: opened where they are, and brought into the store where that lacks them.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::destination::{Destination, open_to_write};
+use super::image_download::ImageDownload;
+use super::open::{OpenedImage, OpenedLocation, Stored, reason, registry};
+use super::transfer_run::{options, progress};
+use crate::cli::args::{TransferArgs, Unpack};
+use crate::cli::settings::{Settings, platform};
+use crate::cli::{labels, signals};
+use crate::error::{Error, Result};
+use crate::layout::LayoutOptions;
+use crate::location::{DefaultLocation, Location};
+use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions};
+
+/// An image that is wanted, and how it may come.
+pub(super) struct EnsureLocal<'a> {
+    pub(super) verb: &'static str,
+    pub(super) image: &'a str,
+    pub(super) platform: Option<&'a str>,
+    /// How a pull is to bring it, whatever the store has under its name.
+    pub(super) pull: Option<&'a TransferArgs>,
+    pub(super) keep: StorePolicy,
+    pub(super) sync: bool,
+}
+
+/// What of registries the store is to keep.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum StorePolicy {
+    Never,
+    /// What it lacks itself, but nothing that is asked of a registry by `docker://`.
+    IfMissing,
+    Always,
+}
+
+/// Where an image is.
+enum Lookup {
+    Available(Box<OpenedImage>),
+    /// At the registry; the store may have it damaged.
+    MustPull(OpenedLocation, Option<Error>),
+}
+
+impl<'a> EnsureLocal<'a> {
+    pub(super) fn to_unpack(args: &'a Unpack) -> Self {
+        let keep = match &args.pull {
+            _ if args.no_store => StorePolicy::Never,
+            None => StorePolicy::IfMissing,
+            Some(_) => StorePolicy::Always,
+        };
+        Self {
+            verb: "unpack",
+            image: &args.image,
+            platform: args.platform.platform.as_deref(),
+            pull: args.pull.as_ref(),
+            keep,
+            sync: args.sync,
+        }
+    }
+
+    /// Opens the image; what the store lacks begins to come into it.
+    pub(super) async fn open(
+        &self,
+        settings: &Settings,
+        cancel: &CancellationToken,
+    ) -> Result<OpenedImage> {
+        match signals::or_cancelled(cancel, self.verb, self.find(settings)).await?? {
+            Lookup::Available(image) => Ok(*image),
+            Lookup::MustPull(opened, damage) => {
+                let pulled = self.pull(opened, settings, cancel).await;
+                pulled.map_err(|error| reason(damage, error))
+            }
+        }
+    }
+
+    async fn find(&self, settings: &Settings) -> Result<Lookup> {
+        let plain = if self.pull.is_some() {
+            DefaultLocation::Registry
+        } else {
+            DefaultLocation::StoreOrRegistry
+        };
+        let place = Location::parse(self.image, plain)?;
+        let damage = match OpenedImage::in_store(&place, self.platform, settings).await? {
+            Stored::There(image) => return Ok(Lookup::Available(Box::new(image))),
+            Stored::Absent => None,
+            Stored::Damaged(error) => Some(error),
+        };
+        let to_pull = match &place {
+            Location::StoreOrRegistry(reference) => {
+                Some(reference).filter(|_| self.keep != StorePolicy::Never)
+            }
+            Location::Registry(reference) => {
+                Some(reference).filter(|_| self.keep == StorePolicy::Always)
+            }
+            Location::Store(_)
+            | Location::Id { .. }
+            | Location::Layout { .. }
+            | Location::Archive { .. } => None,
+        };
+        if let Some(reference) = to_pull {
+            return Ok(Lookup::MustPull(registry(reference, settings)?, damage));
+        }
+        let image = OpenedImage::at(&place, self.platform, settings).await;
+        let image = image.map_err(|error| reason(damage, error))?;
+        Ok(Lookup::Available(Box::new(image)))
+    }
+
+    /// Begins to pull the image into the store.
+    async fn pull(
+        &self,
+        opened: OpenedLocation,
+        settings: &Settings,
+        cancel: &CancellationToken,
+    ) -> Result<OpenedImage> {
+        let wanted = ImageRequest {
+            source: Arc::clone(&opened.source),
+            name: opened.name.clone(),
+            reference: opened.reference.clone(),
+            target_name: Destination::for_pull(None)?.name(&opened.full_name)?,
+            platforms: PlatformSelection::Single(platform(self.platform)?),
+        };
+        let options = match self.pull {
+            Some(moving) => options(moving, &labels::PULL, settings, cancel)?,
+            None => TransferOptions {
+                retry: settings.retry,
+                progress: progress(settings.show, &labels::PULL),
+                cancel: cancel.clone(),
+                ..TransferOptions::default()
+            },
+        };
+        // No layer can be missing from the files.
+        let options = TransferOptions { foreign_layers: true, ..options };
+        let private = LayoutOptions { private: true, sync: self.sync, ..LayoutOptions::default() };
+        let store = open_to_write(settings.store()?, private, settings, cancel).await?;
+        OpenedImage::download(opened, ImageDownload::begin(wanted, store, options)).await
+    }
+}

@@ -1,0 +1,143 @@
+//! A pull that goes on while what it brings is unpacked.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::attribute_error::{attribute_error, may_be_corruption};
+use crate::config::CONFIG_LIMIT;
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
+use crate::retry::RetryPolicy;
+use crate::transfer::{
+    Feeds, GrowingBlob, ImageRequest, ImageResult, Report, ResolvedImage, TransferOptions,
+    read_small, transfer,
+};
+
+/// An image on its way into a layout.
+pub(in crate::cli) struct ImageDownload {
+    layout: Layout,
+    feeds: Feeds,
+    retry: RetryPolicy,
+    stop: CancellationToken,
+    pull: JoinHandle<Vec<ImageResult>>,
+}
+
+impl ImageDownload {
+    /// Begins the pull, base layers first.
+    pub(super) fn begin(wanted: ImageRequest, layout: Layout, options: TransferOptions) -> Self {
+        let (feeder, feeds) = Feeds::connect();
+        let (retry, stop) = (options.retry, options.cancel.child_token());
+        let (feeder, cancel) = (Some(feeder), stop.clone());
+        let options = TransferOptions { feeder, as_listed: true, cancel, ..options };
+        let target = Arc::new(layout.clone()) as _;
+        let pull = tokio::spawn(async move { transfer(&[wanted], &target, options).await });
+        Self { layout, feeds, retry, stop, pull }
+    }
+
+    /// Waits for the image's documents.
+    ///
+    /// # Errors
+    /// The pull's; [`ImageDownload::stop_with`] has all of it.
+    pub(super) async fn picked(&self) -> Result<ResolvedImage> {
+        self.feeds.picked().await
+    }
+
+    /// Waits for the image's config.
+    pub(super) async fn config(&self, config: &Descriptor) -> Result<bytes::Bytes> {
+        self.feeds.verified(config).await?;
+        read_small(&self.layout, config, CONFIG_LIMIT, self.retry).await
+    }
+
+    /// Where it arrives.
+    pub(super) fn layout(&self) -> Arc<Layout> {
+        Arc::new(self.layout.clone())
+    }
+
+    /// Opens a layer, to be read as it arrives.
+    pub(super) fn opener(&self, layer: Descriptor) -> impl FnOnce() -> GrowingBlob + Send + use<> {
+        let (layout, feeds, digest) =
+            (self.layout.clone(), self.feeds.clone(), layer.digest.clone());
+        let open = Box::new(move || layout.blob_file(&digest));
+        move || feeds.read(layer, open)
+    }
+
+    /// Waits, on a thread, for the pull's end.
+    pub(super) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
+        let feeds = self.feeds.clone();
+        move || feeds.wait_for_run()
+    }
+
+    /// Stops the pull because of this; where it was the pull that failed, its error is the one to tell.
+    pub(super) async fn stop_with(self, error: Error) -> Error {
+        self.stop.cancel();
+        first_of(error, join_pull(self.pull).await.error)
+    }
+
+    /// Waits for the work on these layers, and for the pull, whose end `pulled` hears of. When the work fails the pull
+    /// is stopped: what arrived stays for the next one.
+    ///
+    /// # Errors
+    /// The pull's, where the work failed because bytes did not come: it knows why.
+    pub(super) async fn run_alongside<T>(
+        self,
+        layers: &[Descriptor],
+        work: impl Future<Output = Result<T, (usize, Error)>>,
+        pulled: impl FnOnce(&ImageResult),
+    ) -> Result<T> {
+        let Self { layout, feeds, retry, stop, pull } = self;
+        let working = async {
+            let (number, mut error) = match work.await {
+                Ok(done) => return Ok(done),
+                Err(failed) => failed,
+            };
+            // Whose fault it is can only be told when all bytes are there: if they were wrong, the pull mends them.
+            if let Some(layer) = layers.get(number).filter(|_| may_be_corruption(&error)) {
+                match feeds.verified(layer).await {
+                    Ok(1..) => {
+                        error = Error::new(ErrorKind::Mismatch, format!("layer {}", layer.digest))
+                            .with_reason(GrowingBlob::BLOB_RESTARTED);
+                    }
+                    Ok(0) => error = attribute_error(&layout, layer, error, retry).await,
+                    Err(_) => {}
+                }
+            }
+            stop.cancel();
+            Err(error)
+        };
+        let pulling = async {
+            let finished = join_pull(pull).await;
+            pulled(&finished);
+            finished
+        };
+        let (done, finished) = tokio::join!(working, pulling);
+        match (done, finished.error) {
+            (Err(error), why) => Err(first_of(error, why)),
+            (Ok(_), Some(why)) => Err(why),
+            (Ok(done), None) => Ok(done),
+        }
+    }
+}
+
+/// The error of the work, unless it is the pull that has failed, which may be all that the work's error says.
+fn first_of(error: Error, of_pull: Option<Error>) -> Error {
+    let was_stopped = |why: &Error| why.kind() == ErrorKind::Interrupted;
+    match of_pull {
+        Some(why) if was_stopped(&error) || !was_stopped(&why) => why,
+        _ => error,
+    }
+}
+
+/// What became of the pull.
+async fn join_pull(pull: JoinHandle<Vec<ImageResult>>) -> ImageResult {
+    let fail = || Error::new(ErrorKind::Interrupted, "pull");
+    let finished = pull.await.map_err(|error| fail().with_source(error));
+    let one = finished.and_then(|all| all.into_iter().next().ok_or_else(fail));
+    one.unwrap_or_else(|error| ImageResult {
+        report: Report::default(),
+        error: Some(error),
+        beside: None,
+    })
+}

@@ -1,0 +1,106 @@
+//! `save --since`: what whoever gets the archive has already.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::archive::read;
+use crate::archive::entries_of_index;
+use crate::cli::settings::Settings;
+use crate::content::Source as _;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::ParsedDocument;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most that is read of an inventory or index.json, in bytes.
+const LIMIT: u64 = 256 << 20;
+
+/// Bytes that tell text from an archive.
+const LOOK_AT: usize = 512;
+
+/// Blobs that an inventory lists, that an archive's images name, or that the images of an index.json name here.
+pub(super) async fn omitted_digests(path: &Path, settings: &Settings) -> Result<HashSet<Digest>> {
+    let fail = |error: io::Error| {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Store,
+        };
+        Error::new(kind, "--since").at(path.display().to_string()).with_source(error)
+    };
+    let mut file = if path.as_os_str() == "-" {
+        Box::new(io::stdin()) as Box<dyn Read + Send>
+    } else {
+        Box::new(File::open(path).map_err(fail)?)
+    };
+    let mut text = Vec::new();
+    file.by_ref().take(LOOK_AT as u64).read_to_end(&mut text).map_err(fail)?;
+    let json = text.trim_ascii_start().starts_with(b"{");
+    if !json && text.iter().any(|byte| *byte == 0 || !byte.is_ascii()) {
+        if !path.is_file() {
+            return Err(Error::new(ErrorKind::InvalidInput, "--since")
+                .at(path.display().to_string())
+                .with_reason("an archive must be a file here, not a pipe"));
+        }
+        return Ok(read(path.to_owned(), None).await?.digests()?.into_iter().collect());
+    }
+    file.take(LIMIT).read_to_end(&mut text).map_err(fail)?;
+    if json {
+        return named(entries_of_index(&text)?, settings).await;
+    }
+    inventory(&text).map_err(|error| error.at(path.display().to_string()))
+}
+
+fn inventory(text: &[u8]) -> Result<HashSet<Digest>> {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(at, line)| {
+            line.trim().parse().map_err(|error: Error| {
+                let why = format!("line {} is no digest: {}", at + 1, error.reason());
+                Error::new(ErrorKind::InvalidInput, "--since").with_reason(why)
+            })
+        })
+        .collect()
+}
+
+/// The blobs of these images, as far as the store here knows them.
+async fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>> {
+    let mut held = HashSet::new();
+    let Some(store) = settings.store_if_any()? else { return Ok(held) };
+    let mut left = roots;
+    while let Some(descriptor) = left.pop() {
+        if !held.insert(descriptor.digest.clone()) {
+            continue;
+        }
+        match store.document(&descriptor).await {
+            Ok(document) => {
+                held.extend(document.blobs().map(|blob| blob.digest.clone()));
+                if let ParsedDocument::Index(index) = document.content() {
+                    let documents =
+                        index.manifests.iter().filter(|one| one.media_type.is_document());
+                    left.extend(documents.cloned());
+                }
+            }
+            Err(error) => tracing::info!("{}: its blobs are saved too", error.chain()),
+        }
+    }
+    Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inventory_is_one_digest_per_line() {
+        let digest = Digest::sha256(b"a");
+        let held = inventory(format!("{digest}\r\n\n  {digest}\n").as_bytes()).unwrap();
+        assert_eq!(held, HashSet::from([digest]));
+        assert!(inventory(b"").unwrap().is_empty());
+        let error = inventory(b"\nalpine:3.14\n").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("line 2 is no digest"), "{error}");
+    }
+}

@@ -1,0 +1,46 @@
+//! Directories that must not lie in each other: what is unpacked into the store would be taken for a part of it.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::Unpack;
+use crate::cli::settings::Settings;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Judges where an image is to be unpacked, before anything is done.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] where it cannot be there.
+pub(super) fn check_paths_disjoint(args: &Unpack, settings: &Settings) -> Result<()> {
+    let dir = resolved_path(&args.dir);
+    let store = settings.store().ok().map(|store| resolved_path(&store));
+    let refuse = |path: &Path, why| {
+        let what = format!("directory '{}'", path.display());
+        Err(Error::new(ErrorKind::InvalidInput, what).with_reason(why))
+    };
+    if store.as_ref().is_some_and(|store| dir.starts_with(store)) {
+        return refuse(&args.dir, "is in the store");
+    }
+    // What is in the directory already is told later; layers may lie beside anything.
+    let is_empty = || std::fs::read_dir(&dir).map_or(true, |mut names| names.next().is_none());
+    if store.is_some_and(|store| store.starts_with(&dir)) && !args.layers.overlay && is_empty() {
+        return refuse(&args.dir, "is to have the store in it");
+    }
+    match &args.layers.mount {
+        Some(point) if resolved_path(point).starts_with(&dir) => {
+            refuse(point, "is in the one whose layers are to be mounted")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where it is, or will be, without links.
+fn resolved_path(path: &Path) -> PathBuf {
+    if let Ok(place) = std::fs::canonicalize(path) {
+        return place;
+    }
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => resolved_path(parent).join(name),
+        _ => path,
+    }
+}

@@ -1,0 +1,73 @@
+//! `digest`, `manifest`, `config`: what a registry says, byte for byte.
+
+use std::process::ExitCode;
+
+use super::open::{OpenedLocation, open, under};
+use crate::cli::args::DocumentArgs;
+use crate::cli::output;
+use crate::cli::settings::{Settings, platform};
+use crate::config::CONFIG_LIMIT;
+use crate::document::Document;
+use crate::error::Result;
+use crate::layout::IndexEntry;
+use crate::location::DefaultLocation;
+use crate::transfer::{PlatformRequest, read_small, resolve_image};
+
+pub(in crate::cli) async fn digest(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
+    let wanted = typed(&args)?;
+    let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
+    let digest = match &wanted {
+        // HEAD is enough, and Docker Hub does not count it as a pull.
+        None => match opened.source.head(&opened.name).await? {
+            // Of the store's images it is the one that `pull` and `images` tell.
+            Some(descriptor) if opened.layout.is_some() => {
+                IndexEntry::from_descriptor(descriptor).digest()
+            }
+            Some(descriptor) => descriptor.digest,
+            None => opened.source.resolve(&opened.name).await?.digest().clone(),
+        },
+        Some(choice) => select_document(&opened, Some(choice), settings).await?.digest().clone(),
+    };
+    if settings.json {
+        output::json(&serde_json::json!({ "reference": opened.reference, "digest": digest }))?;
+    } else {
+        output::line(digest.as_str())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(in crate::cli) async fn manifest(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
+    let wanted = typed(&args)?;
+    let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
+    output::raw(select_document(&opened, wanted.as_ref(), settings).await?.bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(in crate::cli) async fn config(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
+    let wanted = platform(args.platform.platform.as_deref())?;
+    let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
+    let manifest = select_document(&opened, Some(&wanted), settings).await?;
+    let view = manifest.manifest().map_err(|error| under(&opened.reference, &error))?;
+    let config = &view.config;
+    let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await?;
+    output::raw(&bytes)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn typed(args: &DocumentArgs) -> Result<Option<PlatformRequest>> {
+    args.platform
+        .platform
+        .as_deref()
+        .map(|text| text.parse().map(PlatformRequest::demanded))
+        .transpose()
+}
+
+async fn select_document(
+    opened: &OpenedLocation,
+    choice: Option<&PlatformRequest>,
+    settings: &Settings,
+) -> Result<Document> {
+    Ok(resolve_image(&*opened.source, &opened.name, &opened.reference, choice, &settings.retry)
+        .await?
+        .manifest)
+}

@@ -1,0 +1,152 @@
+//! What pulling, pushing and copying have in common: options that are judged before anything is asked of anybody, and
+//! the run itself.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::destination::Destination;
+use crate::cli::args::TransferArgs;
+use crate::cli::labels::ProgressLabels;
+use crate::cli::settings::{ProgressMode, Settings};
+use crate::cli::signals::or_cancelled;
+use crate::cli::size::parse_rate;
+use crate::cli::{bars::ProgressBars, plain_progress::PlainProgress};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::Platform;
+use crate::transfer::{
+    ArtifactOptions, ImageRequest, ImageResult, NoProgress, PlannedImage, PlatformRequest,
+    PlatformSelection, Progress, Throttle, TransferOptions, plan, transfer,
+};
+
+/// The least that is worth a request, in bytes.
+const SMALLEST_CHUNK: u64 = 64_000;
+
+/// A run as it was asked for.
+pub(super) struct TransferRun {
+    options: TransferOptions,
+    only_plan: bool,
+    sync: bool,
+}
+
+impl TransferRun {
+    pub(super) fn parse(
+        moving: &TransferArgs,
+        words: &'static ProgressLabels,
+        settings: &Settings,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let options = options(moving, words, settings, cancel)?;
+        Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
+    }
+
+    /// Takes along what belongs to the images.
+    pub(super) fn with_artifacts(mut self, along: ArtifactOptions) -> Self {
+        self.options.along = along;
+        self
+    }
+
+    /// What would move; touches nothing.
+    async fn plan(
+        &self,
+        wanted: &[ImageRequest],
+        destination: &Destination,
+        settings: &Settings,
+    ) -> Result<Vec<PlannedImage>> {
+        let cancel = &self.options.cancel;
+        let target = destination.open_for_plan(settings, cancel).await?;
+        or_cancelled(cancel, "plan", plan(wanted, &*target, &self.options)).await
+    }
+
+    /// Moves the images, or tells what would move; gives the code, and what became of the images where they moved.
+    pub(super) async fn execute(
+        self,
+        wanted: &[ImageRequest],
+        destination: &Destination,
+        several: bool,
+        settings: &Settings,
+    ) -> Result<(ExitCode, Vec<ImageResult>)> {
+        let cancel = self.options.cancel.clone();
+        if self.only_plan {
+            let plans = self.plan(wanted, destination, settings).await?;
+            return Ok((super::plan::show(&plans, several, settings)?, Vec::new()));
+        }
+        let target = destination.open(settings, wanted.len(), self.sync, &cancel).await?;
+        let finished = transfer(wanted, &target, self.options).await;
+        let names = !destination.is_stdout();
+        Ok((super::report::print_reports(&finished, several, names, settings)?, finished))
+    }
+}
+
+/// How a run goes, as it was typed.
+pub(super) fn options(
+    moving: &TransferArgs,
+    words: &'static ProgressLabels,
+    settings: &Settings,
+    cancel: &CancellationToken,
+) -> Result<TransferOptions> {
+    let throttle = moving.limit_rate.as_deref().map(rate).transpose()?;
+    Ok(TransferOptions {
+        jobs: usize::from(moving.jobs),
+        retry: settings.retry,
+        throttle: throttle.map(Throttle::new),
+        progress: progress(settings.show, words),
+        cancel: cancel.clone(),
+        foreign_layers: moving.foreign_layers,
+        ..TransferOptions::default()
+    })
+}
+
+/// The platforms that were named for a place that keeps images: of an index it keeps the rest in mind.
+pub(super) fn named_to_keep(
+    moving: &TransferArgs,
+    several: fn(Vec<Platform>) -> PlatformSelection,
+) -> Result<Option<PlatformSelection>> {
+    named(moving, PlatformRequest::demanded, several)
+}
+
+/// The platforms that were named of images that are passed on: what arrives is exactly that.
+pub(super) fn named_to_pass_on(moving: &TransferArgs) -> Result<Option<PlatformSelection>> {
+    named(moving, PlatformRequest::exact, PlatformSelection::FilteredIndex)
+}
+
+fn named(
+    moving: &TransferArgs,
+    one: fn(Platform) -> PlatformRequest,
+    several: fn(Vec<Platform>) -> PlatformSelection,
+) -> Result<Option<PlatformSelection>> {
+    if moving.all_platforms {
+        return Ok(Some(PlatformSelection::OriginalIndex));
+    }
+    Ok(match moving.platform.as_slice() {
+        [] => None,
+        [typed] => Some(PlatformSelection::Single(one(typed.parse()?))),
+        more => Some(several(more.iter().map(|text| text.parse()).collect::<Result<_>>()?)),
+    })
+}
+
+fn rate(text: &str) -> Result<u64> {
+    parse_rate(text).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, format!("rate '{text}'"))
+            .with_reason("expected something like 500k or 2M")
+    })
+}
+
+/// The size of chunks that was asked for.
+pub(super) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
+    let Some(text) = typed else { return Ok(None) };
+    match parse_rate(text) {
+        Some(bytes) if bytes >= SMALLEST_CHUNK => Ok(Some(bytes)),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("chunk size '{text}'"))
+            .with_reason("expected something like 16M, and no less than 64k")),
+    }
+}
+
+pub(super) fn progress(show: ProgressMode, words: &'static ProgressLabels) -> Arc<dyn Progress> {
+    match show {
+        ProgressMode::Bars => Arc::new(ProgressBars::new(words)),
+        ProgressMode::Lines => Arc::new(PlainProgress::new(words)),
+        ProgressMode::Nothing => Arc::new(NoProgress),
+    }
+}

@@ -1,0 +1,137 @@
+//! Making files of an image in whatever form: what goes on beside it, and what is told of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::attribute_error::{attribute_error, may_be_corruption};
+use super::open::OpenedImage;
+use super::report::receipt;
+use crate::cli::meter::DeferredMeter;
+use crate::cli::output::note;
+use crate::cli::settings::{ProgressMode, Settings};
+use crate::cli::signals::or_cancelled;
+use crate::cli::size::{plural, size};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transfer::ImageResult;
+use crate::unpack::Unpacked;
+
+/// Does the work on an image's layers, on a thread of its own; an error comes with the layer's number. While the image
+/// arrives the bars are the pull's, afterwards the work's.
+pub(super) async fn run_with_progress<T: Send + 'static>(
+    image: &mut OpenedImage,
+    settings: &Settings,
+    cancel: &CancellationToken,
+    meter: DeferredMeter,
+    work: impl FnOnce(&DeferredMeter) -> Result<T, (usize, Error)> + Send + 'static,
+) -> Result<T> {
+    let meter = Arc::new(meter);
+    let shown = Arc::downgrade(&meter);
+    let show = || shown.upgrade().iter().for_each(|meter| meter.show(settings.show));
+    let work = spawn_blocking(move || work(&meter));
+    let reference = image.opened.reference.clone();
+    let work = async move {
+        let panicked = |error| Error::new(ErrorKind::Unpack, reference).with_source(error);
+        work.await.unwrap_or_else(|error| Err((usize::MAX, panicked(error))))
+    };
+    if let Some(arriving) = image.arriving.take() {
+        let pulled = |pulled: &ImageResult| {
+            if settings.show != ProgressMode::Nothing && !pulled.report.blobs.is_empty() {
+                note(&receipt(&pulled.report));
+            }
+            if pulled.error.is_none() {
+                show();
+            }
+        };
+        return arriving.run_alongside(&image.manifest()?.layers, work, pulled).await;
+    }
+    show();
+    match work.await {
+        Ok(done) => Ok(done),
+        Err(failed) => Err(with_layer(image, settings, cancel, failed).await),
+    }
+}
+
+/// The error to tell of what failed with the layer of this number, where there is one.
+pub(super) async fn with_layer(
+    image: &OpenedImage,
+    settings: &Settings,
+    cancel: &CancellationToken,
+    (number, error): (usize, Error),
+) -> Error {
+    match image.manifest().ok().and_then(|manifest| manifest.layers.get(number)) {
+        Some(layer) if may_be_corruption(&error) => {
+            let what = format!("layer {}", layer.digest);
+            let blaming = attribute_error(&*image.opened.source, layer, error, settings.retry);
+            or_cancelled(cancel, &what, blaming).await.unwrap_or_else(|stopped| stopped)
+        }
+        _ => error,
+    }
+}
+
+/// Notes what was `done` with so many layers, and what could not be kept.
+pub(super) fn print_summary(
+    done: &str,
+    layers: usize,
+    receipt: &Unpacked,
+    took: Duration,
+    settings: &Settings,
+) {
+    warn_of_left_out(receipt);
+    if settings.show != ProgressMode::Nothing {
+        note(&format!(
+            "{done} {}, {}, {}, {:.1} s",
+            plural(layers as u64, "layer"),
+            plural(receipt.files, "file"),
+            size(receipt.bytes),
+            took.as_secs_f64()
+        ));
+    }
+}
+
+/// What became of each layer, by its uncompressed size.
+pub(super) fn layer_rows(image: &OpenedImage, sizes: &[u64]) -> Result<Vec<Value>> {
+    let rows = image.manifest()?.layers.iter().zip(&image.config.rootfs.diff_ids).zip(sizes);
+    let told = rows.map(|((layer, diff_id), size)| {
+        json!({
+            "digest": layer.digest, "diff_id": diff_id, "size": layer.size, "uncompressed_size": size,
+        })
+    });
+    Ok(told.collect())
+}
+
+/// What scripts are told of an image whose files were written, in whatever form.
+pub(super) async fn json_of(
+    image: &OpenedImage,
+    (kind, place): (&str, &Path),
+    layers: Vec<Value>,
+    receipt: &Unpacked,
+    took: Duration,
+) -> Value {
+    let chosen_from = image.opened.source.chosen_from(&image.root).await;
+    let root = chosen_from.as_ref().unwrap_or(&image.root);
+    json!({
+        "reference": image.opened.reference,
+        "source": image.opened.source.location(),
+        "digest": root.digest(),
+        "manifest": image.manifest_document.digest(),
+        "platform": image.config.platform().to_string(),
+        kind: place.display().to_string(),
+        "layers": layers,
+        "entries": receipt.entries,
+        "files": receipt.files,
+        "bytes": receipt.bytes,
+        "left_out": receipt.left_out,
+        "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+pub(super) fn warn_of_left_out(receipt: &Unpacked) {
+    for left_out in &receipt.left_out {
+        tracing::warn!("{}", crate::escape(&left_out.to_string()));
+    }
+}

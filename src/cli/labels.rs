@@ -1,0 +1,56 @@
+//! What a run is called while it goes on, so that pulling, pushing and copying can be told in one way.
+
+/// The words for one kind of run.
+#[derive(Debug)]
+pub(super) struct ProgressLabels {
+    /// What happens to the image: `alpine:3.14: pulling`.
+    pub(super) running: &'static str,
+    /// What is to happen to the missing blobs: `3 of 7 blobs to fetch`.
+    pub(super) to_do: &'static str,
+    /// A blob while its bytes move.
+    pub(super) moving: &'static str,
+    /// A blob whose bytes have all moved.
+    pub(super) ending: &'static str,
+    /// A blob that is done.
+    pub(super) done: &'static str,
+}
+
+pub(super) const PULL: ProgressLabels = ProgressLabels {
+    running: "pulling",
+    to_do: "fetch",
+    moving: "downloading",
+    ending: "verifying",
+    done: "pull complete",
+};
+
+pub(super) const PUSH: ProgressLabels = ProgressLabels {
+    running: "pushing",
+    to_do: "send",
+    moving: "uploading",
+    ending: "waiting for the registry",
+    done: "pushed",
+};
+
+pub(super) const COPY: ProgressLabels = ProgressLabels {
+    running: "copying",
+    to_do: "copy",
+    moving: "copying",
+    ending: "finishing",
+    done: "copied",
+};
+
+pub(super) const SAVE: ProgressLabels = ProgressLabels {
+    running: "saving",
+    to_do: "save",
+    moving: "saving",
+    ending: "finishing",
+    done: "saved",
+};
+
+pub(super) const LOAD: ProgressLabels = ProgressLabels {
+    running: "loading",
+    to_do: "load",
+    moving: "loading",
+    ending: "verifying",
+    done: "loaded",
+};

@@ -1,0 +1,102 @@
+//! Progress without a terminal: a line when a blob is done, and one now and then while it is long.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::labels::ProgressLabels;
+use super::output::note;
+use super::size::{percent, size};
+use crate::transfer::{Completion, Event, Progress};
+
+/// Between two lines that only say how far it is.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Tells a run line by line.
+#[derive(Debug)]
+pub(super) struct PlainProgress {
+    words: &'static ProgressLabels,
+    state: Mutex<PlainState>,
+}
+
+#[derive(Debug, Default)]
+struct PlainState {
+    total: u64,
+    positions: std::collections::HashMap<String, u64>,
+    shared: u64,
+    told: Option<Instant>,
+}
+
+impl PlainState {
+    fn far(&self) -> u64 {
+        self.shared + self.positions.values().sum::<u64>()
+    }
+}
+
+impl PlainProgress {
+    pub(super) fn new(words: &'static ProgressLabels) -> Self {
+        Self { words, state: Mutex::default() }
+    }
+}
+
+impl Progress for PlainProgress {
+    fn on_event(&self, event: &Event<'_>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Resolved { reference, .. } => {
+                note(&format!("{reference}: {}", self.words.running));
+            }
+            Event::Planned { blobs } => state.plan(blobs, self.words.to_do),
+            Event::BlobStarted { digest, position } | Event::BlobAdvanced { digest, position } => {
+                state.positions.insert(digest.to_string(), *position);
+                state.print_periodically();
+            }
+            Event::BlobFinished { digest, completion: way } => {
+                let bytes = state.positions.get(digest.as_str()).copied().unwrap_or_default();
+                let end = match way {
+                    Completion::Transferred => format!("done, {}", size(bytes)),
+                    Completion::Shared => "already exists".to_owned(),
+                    Completion::Mounted(from) => format!("mounted from {from}"),
+                };
+                note(&format!("{}: {end}", digest.short()));
+            }
+            // An outage is told once, not for each blob that waits for its end.
+            Event::Retrying { digest, delay, error } if error.outage().is_none() => {
+                note(&format!(
+                    "{}: {}; again in {:.1} s",
+                    digest.short(),
+                    error.chain(),
+                    delay.as_secs_f64()
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl PlainState {
+    fn plan(&mut self, blobs: &[(&crate::descriptor::Descriptor, u64)], to_do: &str) {
+        self.total = blobs.iter().map(|(blob, _)| blob.size).sum();
+        let (whole, rest): (Vec<_>, Vec<_>) =
+            blobs.iter().partition(|(blob, there)| blob.size == *there);
+        self.shared = whole.iter().map(|(blob, _)| blob.size).sum();
+        let missing: u64 = rest.iter().map(|(blob, there)| blob.size - there).sum();
+        if !rest.is_empty() {
+            note(&format!(
+                "{} of {} blobs to {to_do}, {} of {}",
+                rest.len(),
+                blobs.len(),
+                size(missing),
+                size(self.total)
+            ));
+        }
+        self.told = Some(Instant::now());
+    }
+
+    fn print_periodically(&mut self) {
+        if self.told.is_some_and(|told| told.elapsed() >= EVERY) {
+            let far = self.far();
+            note(&format!("{} of {} ({})", size(far), size(self.total), percent(far, self.total)));
+            self.told = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What stands in front of an entry about it: PAX records and GNU's long names. Spec: POSIX `pax`, "Extended Header".
+//!
+//! Where two of them, or one and the header, disagree, so that two readers would see different entries, the layer is
+//! refused (CVE-2025-62518).
+
+use std::collections::HashMap;
+use std::io;
+
+use super::entry::Timestamp;
+use super::header::text;
+use super::invalid::invalid;
+use super::pax;
+use super::pax_sparse::{PaxSparse, SparseRecords};
+use super::pax_value::{name, number, time};
+
+/// Bytes of one entry that only says something about the next.
+pub(super) const LONGEST: u64 = 1 << 20;
+
+/// What the kernel takes for the name and for the value of an extended attribute.
+const LONGEST_XATTR: (usize, usize) = (255, 64 << 10);
+
+/// From here on a size does not fit into a header of the oldest kind, and a PAX record has it alone.
+const BEYOND_OCTAL: u64 = 8 << 30;
+
+/// In front of the keys of records about holes.
+const SPARSE: &[u8] = b"GNU.sparse.";
+
+/// What was read so far about the entry that comes next.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    has_pax: bool,
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    sparse: Option<SparseRecords>,
+    pub(super) uid: Option<i64>,
+    pub(super) gid: Option<i64>,
+    pub(super) mtime: Option<Timestamp>,
+    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Extensions {
+    /// Whether anything was said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.long_name.is_none() && self.long_link.is_none() && !self.has_pax
+    }
+
+    /// The bytes of an entry of type `L` or `K`.
+    pub(super) fn read_long(&mut self, kind: u8, bytes: &[u8]) -> io::Result<()> {
+        let long = if kind == b'L' { &mut self.long_name } else { &mut self.long_link };
+        match long.replace(text(bytes).to_vec()) {
+            None => Ok(()),
+            Some(_) => Err(invalid("gives one entry two names")),
+        }
+    }
+
+    /// The records of an entry of type `x`.
+    pub(super) fn read_pax(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_pax, true) {
+            return Err(invalid("has two PAX headers for one entry"));
+        }
+        // Of several records with one key the last counts.
+        let mut xattrs = HashMap::new();
+        for (key, value) in records(bytes)? {
+            // An empty value takes the record back.
+            let there = !value.is_empty();
+            match key {
+                b"path" => self.path = there.then(|| name(value)).transpose()?,
+                b"linkpath" => self.link = there.then(|| name(value)).transpose()?,
+                b"size" => {
+                    let size = there.then(|| number(value)).transpose()?;
+                    self.size = size.and_then(|size| u64::try_from(size).ok());
+                }
+                b"uid" => self.uid = there.then(|| number(value)).transpose()?,
+                b"gid" => self.gid = there.then(|| number(value)).transpose()?,
+                b"mtime" => self.mtime = there.then(|| time(value)).transpose()?,
+                key => {
+                    if let Some(key) = key.strip_prefix(SPARSE) {
+                        self.sparse.get_or_insert_default().read(key, value)?;
+                    } else if let Some(key) = key.strip_prefix(b"SCHILY.xattr.") {
+                        if key.len() > LONGEST_XATTR.0 || value.len() > LONGEST_XATTR.1 {
+                            return Err(invalid("has an extended attribute that is too large"));
+                        }
+                        xattrs.insert(name(key)?, value.to_vec());
+                    }
+                }
+            }
+        }
+        self.xattrs = xattrs.into_iter().collect();
+        self.xattrs.sort_unstable();
+        Ok(())
+    }
+
+    /// Bytes that are stored for an entry whose header says `own`.
+    pub(super) fn size(&self, own: u64) -> io::Result<u64> {
+        match self.size {
+            Some(size) if size != own && size < BEYOND_OCTAL => {
+                Err(invalid("says two sizes of one entry"))
+            }
+            Some(size) => Ok(size),
+            None => Ok(own),
+        }
+    }
+
+    /// What is said about holes; the name that is said there is the name then.
+    pub(super) fn take_sparse(&mut self) -> io::Result<Option<PaxSparse>> {
+        let Some(records) = self.sparse.take() else { return Ok(None) };
+        let mut sparse = records.judge()?;
+        if let Some(name) = sparse.name.take() {
+            self.path = Some(name);
+        }
+        Ok(Some(sparse))
+    }
+
+    /// The name, which is `own` in the header.
+    pub(super) fn take_name(&mut self, own: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
+        merge_pax_and_gnu(self.path.take(), self.long_name.take())
+            .map(|name| name.unwrap_or_else(own))
+    }
+
+    /// What the link says, which is `own` in the header.
+    pub(super) fn take_link(&mut self, own: &[u8]) -> io::Result<Vec<u8>> {
+        merge_pax_and_gnu(self.link.take(), self.long_link.take())
+            .map(|link| link.unwrap_or_else(|| own.to_vec()))
+    }
+}
+
+/// Sees to it that a header about all entries says nothing that changes where they are; all else of it is ignored, as
+/// by Go's reader, which made most images.
+pub(super) fn check_global(bytes: &[u8]) -> io::Result<()> {
+    if records(bytes)?.iter().any(|(key, _)| *key == b"size" || key.starts_with(SPARSE)) {
+        return Err(invalid("gives many entries one size"));
+    }
+    Ok(())
+}
+
+fn records(bytes: &[u8]) -> io::Result<Vec<(&[u8], &[u8])>> {
+    pax::records(bytes).ok_or_else(|| invalid("has a malformed PAX header"))
+}
+
+fn merge_pax_and_gnu(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
+    match (pax, gnu) {
+        (Some(pax), Some(gnu)) if pax != gnu => Err(invalid("gives one entry two names")),
+        (pax, gnu) => Ok(pax.or(gnu)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: &str, value: &str) -> Vec<u8> {
+        let rest = format!(" {key}={value}\n");
+        let mut length = rest.len();
+        while length != rest.len() + length.to_string().len() {
+            length = rest.len() + length.to_string().len();
+        }
+        format!("{length}{rest}").into_bytes()
+    }
+
+    fn pax(records: &[(&str, &str)]) -> Result<Extensions, String> {
+        let bytes: Vec<u8> = records.iter().flat_map(|(key, value)| record(key, value)).collect();
+        let mut ahead = Extensions::default();
+        ahead.read_pax(&bytes).map(|()| ahead).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn times_have_nanoseconds_and_start_in_1970() {
+        for (text, seconds, nanoseconds) in [
+            ("1", 1, 0),
+            ("1700000000.25", 1_700_000_000, 250_000_000),
+            ("1.123456789123", 1, 123_456_789),
+            ("1.", 1, 0),
+            ("-1.5", 0, 0),
+        ] {
+            let time = pax(&[("mtime", text)]).unwrap().mtime.unwrap();
+            assert_eq!(time, Timestamp { seconds, nanoseconds }, "{text}");
+        }
+        for text in [".", "-", "1.x", "1e5", "--1", "99999999999999999999", " 1"] {
+            assert!(pax(&[("mtime", text)]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_record_of_a_key_counts_and_an_empty_one_takes_it_back() {
+        let twice =
+            [("path", "a"), ("path", "b"), ("uid", "1"), ("uid", ""), ("SCHILY.xattr.user.a", "1")];
+        let mut ahead = pax(&[&twice[..], &[("SCHILY.xattr.user.a", "2")]].concat()).unwrap();
+        assert_eq!(ahead.take_name(|| b"own".to_vec()).unwrap(), b"b");
+        assert_eq!(ahead.uid, None);
+        assert_eq!(ahead.xattrs, [(b"user.a".to_vec(), b"2".to_vec())]);
+    }
+
+    #[test]
+    fn what_two_readers_would_see_differently_is_refused() {
+        let ahead = pax(&[("size", "10"), ("path", "a"), ("linkpath", "l")]).unwrap();
+        assert_eq!(ahead.size(10).unwrap(), 10);
+        assert!(ahead.size(0).unwrap_err().to_string().contains("two sizes"));
+        assert_eq!(pax(&[("size", "8589934592")]).unwrap().size(0).unwrap(), 8 << 30);
+        let mut both = ahead;
+        both.read_long(b'L', b"b\0").unwrap();
+        assert!(both.take_name(Vec::new).is_err() && both.read_long(b'L', b"b\0").is_ok());
+        assert!(both.read_long(b'L', b"b\0").is_err() && both.read_pax(b"").is_err());
+        for records in [
+            [("path", "a\0b")],
+            [("size", "-1")],
+            [("size", "+1")],
+            [("size", "9223372036854775808")],
+            [("GNU.sparse.major", "x")],
+        ] {
+            assert!(pax(&records).is_err(), "{records:?}");
+        }
+        check_global(&record("comment", "abc")).unwrap();
+        check_global(&record("path", "ignored")).unwrap();
+        assert!(check_global(&record("size", "1")).is_err());
+        assert!(check_global(&record("GNU.sparse.name", "a")).is_err());
+    }
+
+    #[test]
+    fn attributes_are_no_larger_than_the_kernel_takes() {
+        let (name, value) = ("n".repeat(260), "v".repeat((64 << 10) + 1));
+        assert!(pax(&[(&format!("SCHILY.xattr.{name}"), "")]).unwrap_err().contains("too large"));
+        assert!(pax(&[("SCHILY.xattr.user.a", &value)]).unwrap_err().contains("too large"));
+        assert!(pax(&[("SCHILY.xattr.user.a", &value[1..])]).is_ok());
+    }
+}

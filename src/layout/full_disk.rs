@@ -1,0 +1,57 @@
+//! Takes a name away on a full disk, where no smaller index.json can be written beside the old one.
+
+use std::cmp::Reverse;
+use std::io::ErrorKind as Io;
+use std::path::PathBuf;
+
+use super::reach::Reachable;
+use super::{Layout, io_error};
+use crate::error::{Error, Result};
+use crate::lock::LockMode;
+
+impl Layout {
+    /// As [`Layout::remove`]: deletes blobs that nothing but this image needs until index.json can be written.
+    ///
+    /// Whoever kills it in between finds an image that lacks a layer, which `rm` still takes away and a pull completes.
+    pub(super) fn remove_on_full_disk(&self, name: &str, full: Error) -> Result<bool> {
+        self.0.lock_folder(LockMode::Exclusive)?;
+        let removed = self.remove_freeing_space(name, full);
+        self.0.lock_folder(LockMode::Shared)?;
+        removed
+    }
+
+    fn remove_freeing_space(&self, name: &str, mut full: Error) -> Result<bool> {
+        for path in self.exclusive_blobs(name)? {
+            std::fs::remove_file(&path).map_err(|error| io_error("remove", &path, error))?;
+            match self.remove_name(name) {
+                Err(error) if is_disk_full(&error) => full = error,
+                other => return other,
+            }
+        }
+        Err(full)
+    }
+
+    /// What no image needs first, then what this one needs, the largest first.
+    fn exclusive_blobs(&self, name: &str) -> Result<Vec<PathBuf>> {
+        // One that is known by another name, too, stays.
+        let (going, staying): (Vec<_>, Vec<_>) = self
+            .all_entries()?
+            .into_iter()
+            .partition(|entry| entry.names.first().is_some_and(|first| first == name));
+        let mut blobs = self.unreferenced_blobs(&self.reachable_from(&staying)?)?;
+        let mut own = Vec::new();
+        for entry in &going {
+            own.extend(Reachable::from_entry(self.root(), entry)?.retained);
+        }
+        blobs.sort_by_key(|blob| (own.contains(&blob.digest), Reverse(blob.size)));
+        Ok(blobs.into_iter().map(|blob| blob.path).collect())
+    }
+}
+
+/// Whether there was no space, or no inode, for a file.
+pub(super) fn is_disk_full(error: &Error) -> bool {
+    let cause = std::error::Error::source(error);
+    cause
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .is_some_and(|cause| matches!(cause.kind(), Io::StorageFull | Io::QuotaExceeded))
+}

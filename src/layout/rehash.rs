@@ -1,0 +1,92 @@
+//! Hashes blobs again, on all cores.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::blobs;
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What became of a blob that was hashed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RehashResult {
+    Good {
+        size: u64,
+    },
+    Bad {
+        size: u64,
+        why: String,
+    },
+    /// Not there, which is for the caller to judge.
+    Absent,
+}
+
+/// Is told of bytes as they are read, and says whether to go on.
+pub(super) type ByteProgress<'a> = &'a (dyn Fn(u64) -> bool + Sync);
+
+/// A verdict for each digest, in their order.
+///
+/// # Errors
+/// [`ErrorKind::Interrupted`] where `watch` said so; what cannot be read is a verdict.
+pub(super) fn rehash(
+    root: &Path,
+    digests: &[Digest],
+    watch: ByteProgress<'_>,
+) -> Result<Vec<RehashResult>> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, RehashResult)>> {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(digest) = digests.get(at) else { return Ok(done) };
+            done.push((at, one(root, digest, watch)?));
+        }
+    };
+    let done = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.min(digests.len())).map(|_| scope.spawn(work)).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|_| Err(interrupted()))
+        };
+        workers.into_iter().map(join).collect::<Result<Vec<_>>>()
+    })?;
+    let mut done: Vec<(usize, RehashResult)> = done.into_iter().flatten().collect();
+    done.sort_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, verdict)| verdict).collect())
+}
+
+fn one(root: &Path, digest: &Digest, watch: ByteProgress<'_>) -> Result<RehashResult> {
+    let mut file = match blobs::open(root, digest) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RehashResult::Absent),
+        Err(error) => return Ok(RehashResult::Bad { size: 0, why: error.chain() }),
+    };
+    let mut hasher = Hasher::new(digest.algorithm()?);
+    let mut piece = vec![0; blobs::PIECE];
+    let mut size = 0;
+    loop {
+        let bytes = match file.read(&mut piece) {
+            Ok(read) => piece.get(..read).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Ok(RehashResult::Bad { size, why: error.to_string() }),
+        };
+        if bytes.is_empty() {
+            break;
+        }
+        hasher.update(bytes);
+        size += bytes.len() as u64;
+        if !watch(bytes.len() as u64) {
+            return Err(interrupted());
+        }
+    }
+    let found = hasher.finish();
+    if found == *digest {
+        return Ok(RehashResult::Good { size });
+    }
+    Ok(RehashResult::Bad { size, why: format!("its {size} bytes have digest {found}") })
+}
+
+fn interrupted() -> Error {
+    Error::new(ErrorKind::Interrupted, "check").with_reason("interrupted")
+}

@@ -1,0 +1,287 @@
+//! Where content is, as people write it: a registry, the local store, an image layout on disk, or an archive.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::archive::ArchiveFormat;
+use crate::content::ImageName;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image_id::ImageId;
+use crate::reference::Reference;
+
+/// A place that was named, not yet opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// An image of a registry.
+    Registry(Reference),
+    /// An image in the local store.
+    Store(Reference),
+    /// An image in the store or, where it has none of that name, of a registry.
+    StoreOrRegistry(Reference),
+    /// An image of the store by its id, unless the store has one of that name.
+    Id {
+        /// The beginning of a digest of it.
+        id: ImageId,
+        /// What was typed, read as a name.
+        name: Option<Reference>,
+    },
+    /// An image layout on disk.
+    Layout {
+        /// Its directory.
+        path: PathBuf,
+        /// The entry in it: [`ImageName::Layout`], [`ImageName::Digest`], or [`ImageName::Only`] where none was named.
+        name: ImageName,
+    },
+    /// A tar of a layout, or what `docker save` writes.
+    Archive {
+        /// Which of them.
+        form: ArchiveFormat,
+        /// The file.
+        path: PathBuf,
+        /// The image in it, as in a layout.
+        name: ImageName,
+    },
+}
+
+/// What a reference without a prefix means to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultLocation {
+    /// The registry.
+    Registry,
+    /// The local store.
+    Store,
+    /// The store, else the registry.
+    StoreOrRegistry,
+}
+
+impl Location {
+    /// Reads a place; a prefix wins over what `plain` says, and over a repository of that name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`]; nothing is opened or asked.
+    pub fn parse(text: &str, plain: DefaultLocation) -> Result<Self> {
+        if let Some(reference) = text.strip_prefix("docker://") {
+            return reference.parse().map(Self::Registry);
+        }
+        match text.split_once(':') {
+            Some(("store", text)) => by_id(text).map_or_else(|| text.parse().map(Self::Store), Ok),
+            Some(("oci", rest)) => split_path_and_name(rest, "layout")
+                .map(|(path, name)| Self::Layout { path, name })
+                .map_err(|why| invalid_location(text, &why)),
+            Some(("oci-archive", rest)) => archive(text, ArchiveFormat::Oci, rest),
+            Some(("docker-archive", rest)) => archive(text, ArchiveFormat::Docker, rest),
+            _ => {
+                let id = if plain == DefaultLocation::Registry { None } else { by_id(text) };
+                if let Some(place) = id {
+                    return Ok(place);
+                }
+                let reference = text.parse()?;
+                Ok(match plain {
+                    DefaultLocation::Registry => Self::Registry(reference),
+                    DefaultLocation::Store => Self::Store(reference),
+                    DefaultLocation::StoreOrRegistry => Self::StoreOrRegistry(reference),
+                })
+            }
+        }
+    }
+}
+
+impl Location {
+    /// The image of a registry, where it is one for sure.
+    pub fn registry(&self) -> Option<&Reference> {
+        match self {
+            Self::Registry(reference) => Some(reference),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(reference) | Self::StoreOrRegistry(reference) => {
+                write!(f, "{reference}")
+            }
+            Self::Store(reference) => write!(f, "store:{reference}"),
+            Self::Id { id, .. } => write!(f, "store:{id}"),
+            Self::Layout { path, name } => write!(f, "oci:{}{}", path.display(), NameSuffix(name)),
+            Self::Archive { form, path, name } => {
+                write!(f, "{form}:{}{}", path.display(), NameSuffix(name))
+            }
+        }
+    }
+}
+
+/// A name as it stands behind a path.
+struct NameSuffix<'a>(&'a ImageName);
+
+impl fmt::Display for NameSuffix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ImageName::Only => Ok(()),
+            ImageName::Digest(digest) => write!(f, "@{digest}"),
+            ImageName::Layout(text) | ImageName::Tag(text) => write!(f, ":{text}"),
+        }
+    }
+}
+
+fn by_id(text: &str) -> Option<Location> {
+    ImageId::parse(text).map(|id| Location::Id { id, name: text.parse().ok() })
+}
+
+fn invalid_location(text: &str, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("place '{text}'")).with_reason(why)
+}
+
+fn archive(text: &str, form: ArchiveFormat, rest: &str) -> Result<Location> {
+    let (path, name) =
+        split_path_and_name(rest, "archive").map_err(|why| invalid_location(text, &why))?;
+    Ok(Location::Archive { form, path, name })
+}
+
+/// `PATH`, `PATH:NAME`, `PATH@DIGEST`, `PATH:@DIGEST` or `PATH:DIGEST`.
+fn split_path_and_name(text: &str, what: &str) -> Result<(PathBuf, ImageName), String> {
+    if text.starts_with("//") && !text.starts_with("///") {
+        // oras and helm write registries so.
+        return Err(format!("this is no path; for a registry write docker:{text}"));
+    }
+    let (path, name) = match text.split_once(':') {
+        Some((path, name)) => (path, Some(name)),
+        None => (text, None),
+    };
+    let (path, name) = match (path.rsplit_once('@'), name) {
+        (Some((path, algorithm @ ("sha256" | "sha384" | "sha512"))), Some(encoded)) => {
+            (path, ImageName::Digest(digest(&format!("{algorithm}:{encoded}"))?))
+        }
+        (_, None) => (path, ImageName::Only),
+        (_, Some("")) => return Err("the name after the colon is missing".to_owned()),
+        (_, Some(name)) => match name.strip_prefix('@') {
+            Some(encoded) => (path, ImageName::Digest(digest(encoded)?)),
+            // A name such as `d:1` is only almost one.
+            None => match name.parse::<Digest>() {
+                Ok(digest) if digest.algorithm().is_ok() => (path, ImageName::Digest(digest)),
+                _ => (path, ImageName::Layout(name.to_owned())),
+            },
+        },
+    };
+    if path.is_empty() {
+        return Err(format!("the path of the {what} is missing"));
+    }
+    Ok((path.into(), name))
+}
+
+fn digest(text: &str) -> Result<Digest, String> {
+    text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.reason()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+    fn read(text: &str) -> Location {
+        Location::parse(text, DefaultLocation::StoreOrRegistry).unwrap()
+    }
+
+    #[test]
+    fn prefixes_win_in_every_command() {
+        let reference = |text: &str| text.parse::<Reference>().unwrap();
+        for plain in
+            [DefaultLocation::Registry, DefaultLocation::Store, DefaultLocation::StoreOrRegistry]
+        {
+            let read = |text| Location::parse(text, plain).unwrap();
+            assert_eq!(read("docker://a:1"), Location::Registry(reference("a:1")));
+            assert_eq!(read("store:a:1"), Location::Store(reference("a:1")));
+            assert_eq!(read("store:1.0"), Location::Store(reference("1.0")));
+            assert!(matches!(read("oci:a"), Location::Layout { .. }));
+            assert!(matches!(
+                read("oci-archive:a"),
+                Location::Archive { form: ArchiveFormat::Oci, .. }
+            ));
+            assert!(matches!(
+                read("docker-archive:a"),
+                Location::Archive { form: ArchiveFormat::Docker, .. }
+            ));
+        }
+        assert_eq!(
+            Location::parse("a", DefaultLocation::Registry).unwrap(),
+            Location::Registry(reference("a"))
+        );
+        assert_eq!(
+            Location::parse("a", DefaultLocation::Store).unwrap(),
+            Location::Store(reference("a"))
+        );
+        assert_eq!(read("a"), Location::StoreOrRegistry(reference("a")));
+        // Without the colon it is a repository, as is one below a registry.
+        assert_eq!(read("store"), Location::StoreOrRegistry(reference("store")));
+        assert_eq!(read("reg/oci:1"), Location::StoreOrRegistry(reference("reg/oci:1")));
+    }
+
+    #[test]
+    fn layouts_and_archives_are_split_at_the_first_colon() {
+        let pinned = || ImageName::Digest(DIGEST.parse().unwrap());
+        let named = |name: &str| ImageName::Layout(name.into());
+        for (text, path, name) in [
+            ("oci:dir", "dir", ImageName::Only),
+            ("oci:/tmp/a b", "/tmp/a b", ImageName::Only),
+            ("oci:///tmp/a", "///tmp/a", ImageName::Only),
+            ("oci:./dir:1.2", "./dir", named("1.2")),
+            ("oci:dir:d:1", "dir", named("d:1")),
+            ("oci:dir:localhost:5000/app:1", "dir", named("localhost:5000/app:1")),
+            ("oci:user@host", "user@host", ImageName::Only),
+            ("oci:user@host:1", "user@host", named("1")),
+            (&format!("oci:dir@{DIGEST}"), "dir", pinned()),
+            (&format!("oci:a@b@{DIGEST}"), "a@b", pinned()),
+            (&format!("oci:dir:@{DIGEST}"), "dir", pinned()),
+            (&format!("oci:dir:{DIGEST}"), "dir", pinned()),
+            (&format!("oci:dir:r/app@{DIGEST}"), "dir", named(&format!("r/app@{DIGEST}"))),
+            ("oci:dir@sha256/:1", "dir@sha256/", named("1")),
+        ] {
+            let layout = Location::Layout { path: path.into(), name: name.clone() };
+            assert_eq!(read(text), layout, "{text}");
+            let text = text.replacen("oci", "docker-archive", 1);
+            let archive =
+                Location::Archive { form: ArchiveFormat::Docker, path: path.into(), name };
+            assert_eq!(read(&text), archive, "{text}");
+            assert_eq!(read(&archive.to_string()), archive, "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_to_write() {
+        for (text, why) in [
+            ("", "empty"),
+            ("oci:", "path of the layout is missing"),
+            ("oci::name", "path of the layout is missing"),
+            ("oci:dir:", "name after the colon is missing"),
+            ("oci:dir@sha256:abc", "needs 64 hex digits"),
+            ("oci:dir:@0", "expected algorithm:hex"),
+            ("oci://ghcr.io/org/app", "write docker://ghcr.io/org/app"),
+            ("oci-archive:", "path of the archive is missing"),
+            ("docker-archive:a.tar:", "name after the colon is missing"),
+            ("store:", "empty"),
+            ("store:A", "lowercase"),
+            ("docker://", "empty"),
+            ("docker://docker://a", "leave `docker://` out"),
+        ] {
+            let refusal = Location::parse(text, DefaultLocation::StoreOrRegistry).unwrap_err();
+            assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
+            assert!(refusal.to_string().contains(why), "{refusal}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(oci|store|docker|oci-archive)?(:|://)?\\PC{0,40}") {
+            for plain in [DefaultLocation::Registry, DefaultLocation::Store, DefaultLocation::StoreOrRegistry] {
+                if let Err(error) = Location::parse(&text, plain) {
+                    prop_assert_eq!(error.kind(), ErrorKind::InvalidInput);
+                }
+            }
+        }
+    }
+}

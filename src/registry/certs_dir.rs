@@ -1,0 +1,158 @@
+//! Certificates that docker and the containers tools keep per registry, in folders named after it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::credentials::Environment;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a registry's folder has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HostCerts {
+    /// Roots to trust beside the system's.
+    pub(super) ca: Vec<PathBuf>,
+    /// The client's certificate and its key; the first pair by name.
+    pub(super) client: Option<(PathBuf, PathBuf)>,
+}
+
+impl HostCerts {
+    /// Looks into `<dir>/<host[:port]>/`; the first of these folders that exists counts, as for podman.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] where one half of a pair is missing, because without it the server would see nobody.
+    pub(super) fn for_host(registry: &str, dirs: &[PathBuf]) -> Result<Option<Self>> {
+        let names = match registry {
+            "docker.io" => ["docker.io", "registry-1.docker.io"].as_slice(),
+            other => &[other],
+        };
+        // A path that is one plain name cannot leave the directory.
+        if registry.is_empty() || registry.contains(['/', '\\', '\0']) || registry.starts_with('.')
+        {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("registry '{registry}'"))
+                .with_reason("is no host"));
+        }
+        for folder in dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name))) {
+            match list(&folder) {
+                Ok(files) => return Self::of(&files),
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(bad(&folder).with_source(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn of(files: &[PathBuf]) -> Result<Option<Self>> {
+        let of_kind = |kind: &str| {
+            let kind = kind.to_owned();
+            files.iter().filter(move |path| path.extension().is_some_and(|ending| *ending == *kind))
+        };
+        for (half, other) in [("cert", "key"), ("key", "cert")] {
+            let lone = of_kind(half).find(|path| !files.contains(&path.with_extension(other)));
+            if let Some(path) = lone {
+                let missing = path.with_extension(other);
+                return Err(bad(path).with_reason(format!("there is no {}", missing.display())));
+            }
+        }
+        let ca: Vec<PathBuf> = of_kind("crt").cloned().collect();
+        let client = of_kind("cert").next().map(|cert| (cert.clone(), cert.with_extension("key")));
+        Ok((!ca.is_empty() || client.is_some()).then_some(Self { ca, client }))
+    }
+}
+
+/// The directories with such folders: the user's, the system's, docker's.
+pub fn certs_dirs(environment: &Environment) -> Vec<PathBuf> {
+    let own = environment.config_home().map(|dir| dir.join("containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    own.into_iter().chain(system).collect()
+}
+
+/// What is in a folder, sorted.
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+/// A folder that the user may not look into was not made for the user.
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+}
+
+fn bad(path: &Path) -> Error {
+    Error::new(ErrorKind::Denied, "certificate or key").at(path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(root: &Path, name: &str, files: &[&str]) {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+        for file in files {
+            std::fs::write(root.join(name).join(file), "").unwrap();
+        }
+    }
+
+    #[test]
+    fn the_first_folder_of_the_host_counts() {
+        let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let dirs = [first.path().join("absent"), first.path().into(), second.path().into()];
+        let of = |registry: &str| HostCerts::for_host(registry, &dirs).unwrap();
+        folder(first.path(), "h:5000", &["b.crt", "a.crt", "c.cert", "c.key", "readme.txt"]);
+        folder(second.path(), "h:5000", &["other.crt"]);
+        folder(second.path(), "h", &["other.crt"]);
+        let found = of("h:5000").unwrap();
+        let here = first.path().join("h:5000");
+        assert_eq!(found.ca, [here.join("a.crt"), here.join("b.crt")]);
+        assert_eq!(found.client, Some((here.join("c.cert"), here.join("c.key"))));
+        assert_eq!(of("h").unwrap().ca, [second.path().join("h/other.crt")]);
+        assert_eq!(of("h:5001"), None);
+        folder(first.path(), "empty", &[]);
+        assert_eq!(of("empty"), None);
+    }
+
+    #[test]
+    fn docker_hub_has_two_names() {
+        let dir = tempfile::tempdir().unwrap();
+        folder(dir.path(), "registry-1.docker.io", &["a.crt"]);
+        let found = HostCerts::for_host("docker.io", &[dir.path().into()]).unwrap();
+        assert_eq!(found.unwrap().ca, [dir.path().join("registry-1.docker.io/a.crt")]);
+    }
+
+    #[test]
+    fn half_a_pair_is_an_error_that_names_it() {
+        for half in ["client.cert", "client.key"] {
+            let dir = tempfile::tempdir().unwrap();
+            folder(dir.path(), "h", &["ca.crt", half]);
+            let error = HostCerts::for_host("h", &[dir.path().into()]).unwrap_err();
+            assert!(error.kind() == ErrorKind::Denied && error.to_string().contains(half));
+        }
+    }
+
+    #[test]
+    fn no_name_leaves_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        folder(dir.path(), "outside", &["a.crt"]);
+        std::fs::create_dir(dir.path().join("certs.d")).unwrap();
+        for name in ["../outside", "..", ".", "", "/etc", "a/../../outside", "a\0b"] {
+            assert!(HostCerts::for_host(name, &[dir.path().join("certs.d")]).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_users_own_come_first() {
+        let environment = Environment { home: Some("/home/u".into()), ..Environment::default() };
+        assert_eq!(
+            certs_dirs(&environment),
+            [
+                "/home/u/.config/containers/certs.d",
+                "/etc/containers/certs.d",
+                "/etc/docker/certs.d"
+            ]
+            .map(PathBuf::from)
+        );
+    }
+}

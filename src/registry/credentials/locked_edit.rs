@@ -1,0 +1,149 @@
+//! Changes a file of secrets: nobody else can read it, nobody sees half of it, and no change of another process is lost.
+
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::file::{SecretText, read_all};
+
+/// Symbolic links that are followed, as the kernel does.
+const MAX_LINKS: usize = 40;
+
+/// Owner only.
+const PRIVATE: u32 = 0o600;
+
+/// Replaces the text of a file by what `change` makes of it; where that is `None`, nothing is written.
+///
+/// A file behind a symbolic link keeps its place and mode; any other is for its owner only, and so is a directory that
+/// has to be made.
+pub(super) fn edit_file(
+    path: &Path,
+    change: impl FnOnce(&[u8]) -> io::Result<Option<Zeroizing<String>>>,
+) -> io::Result<()> {
+    let target = resolve_links(path)?;
+    let dir = match target.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
+        Some(dir) => dir,
+        None => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    // The directory's lock, because the file itself is replaced: whoever waits for the old one would then hold nothing.
+    let lock = File::open(dir)?;
+    lock.lock()?;
+    let (old, former) = match std::fs::metadata(&target) {
+        Ok(former) if former.is_file() => (read_all(&target)?, Some(former)),
+        Ok(_) => return Err(io::Error::other("is no regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (SecretText::default(), None),
+        Err(error) => return Err(error),
+    };
+    let Some(new) = change(&old)? else { return Ok(()) };
+    let private = Permissions::from_mode(PRIVATE);
+    let mut file =
+        tempfile::Builder::new().prefix(".login-").permissions(private).tempfile_in(dir)?;
+    file.write_all(new.as_bytes())?;
+    if let Some(former) = former {
+        if target != path {
+            file.as_file().set_permissions(Permissions::from_mode(former.mode() & 0o777))?;
+        }
+        // Root that was somebody else before must not take the file away from them; nobody else could.
+        drop(fchown(file.as_file(), Some(former.uid()), Some(former.gid())));
+    }
+    file.as_file().sync_all()?;
+    file.persist(&target).map_err(|error| error.error)?;
+    lock.sync_all()
+}
+
+/// Where a path leads; the file at the end need not exist.
+fn resolve_links(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match std::fs::read_link(&target) {
+            // A relative one starts where the link is.
+            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
+                ) =>
+            {
+                return Ok(target);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn write(path: &Path, text: &str) {
+        edit_file(path, |_| Ok(Some(Zeroizing::new(text.to_owned())))).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn is_for_the_owner_only_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/.docker/config.json");
+        write(&path, "one");
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        write(&path, "two");
+        assert_eq!((mode(&path), std::fs::read_to_string(&path).unwrap()), (0o600, "two".into()));
+        edit_file(&path, |old| {
+            assert_eq!(old, b"two");
+            Ok(None)
+        })
+        .unwrap();
+        edit_file(&path, |_| Err(io::Error::other("no"))).unwrap_err();
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_is_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("dotfiles")).unwrap();
+        let (real, link) =
+            (dir.path().join("dotfiles/docker.json"), dir.path().join("config.json"));
+        symlink("dotfiles/step.json", &link).unwrap();
+        symlink("docker.json", dir.path().join("dotfiles/step.json")).unwrap();
+        write(&link, "made");
+        assert_eq!(mode(&real), 0o600);
+        std::fs::set_permissions(&real, Permissions::from_mode(0o640)).unwrap();
+        write(&link, "kept");
+        assert!(link.is_symlink() && mode(&real) == 0o640);
+        assert_eq!(std::fs::read_to_string(&real).unwrap(), "kept");
+        let round = dir.path().join("round");
+        symlink("round", &round).unwrap();
+        assert!(edit_file(&round, |_| Ok(None)).is_err());
+        assert!(edit_file(dir.path(), |_| Ok(None)).is_err(), "a directory");
+    }
+
+    #[test]
+    fn of_many_at_once_none_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = &dir.path().join("config.json");
+        let add = |word: usize| {
+            edit_file(path, |old| {
+                let old = std::str::from_utf8(old).unwrap();
+                Ok(Some(Zeroizing::new(format!("{old}{word:03}"))))
+            })
+        };
+        std::thread::scope(|scope| {
+            for word in 0..20 {
+                scope.spawn(move || add(word).unwrap());
+            }
+        });
+        assert_eq!(std::fs::read(path).unwrap().len(), 60);
+    }
+}

@@ -1,0 +1,261 @@
+//! The list of referrers under a tag that is made of the subject's digest: what clients keep at registries without the
+//! API. Spec: distribution-spec "Referrers Tag Schema".
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::Repository;
+use crate::content::ImageName;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Document, EMPTY_INDEX, ParsedDocument};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::media::MediaType;
+use crate::registry::manifest;
+use crate::registry::scope::ScopeSet;
+use crate::retry::retry;
+use crate::verifier::verify;
+
+/// What a registry has under the tag of a subject.
+enum Held {
+    List(Box<Document>),
+    Nothing,
+    /// The subject: GitLab takes the tag for the digest (oras-project/oras#2174).
+    Subject,
+    /// It does not say: some refuse what they do not have.
+    Refused(Error),
+}
+
+/// Sees to it that the list of this subject has the referrer, which the registry holds already.
+///
+/// Another client may replace the list by one that it read before: who finds its entry gone puts it there again.
+pub(in crate::registry) async fn add(
+    repository: &Repository,
+    referrer: &Document,
+    subject: &Digest,
+) -> Result<()> {
+    let name = ImageName::Tag(tag(subject));
+    let _alone = repository.transport.lists.lock().await;
+    retry(&repository.transport.options.retry, || async {
+        let held = match read(repository, subject).await? {
+            Held::List(list) if names(&list, referrer.digest()) => return Ok(()),
+            Held::List(list) => Some(*list),
+            Held::Nothing | Held::Refused(_) => None,
+            Held::Subject => return Err(no_list(repository, subject, "is the subject itself")),
+        };
+        let list = with_referrer(held.as_ref(), referrer)?;
+        manifest::send(repository, &list, &name).await?;
+        match read(repository, subject).await? {
+            Held::List(list) if names(&list, referrer.digest()) => Ok(()),
+            // It took the list, and shows it to others maybe.
+            Held::Refused(_) => Ok(()),
+            _ => Err(Error::new(ErrorKind::Registry, format!("list of referrers {name}"))
+                .at(repository.address())
+                .with_reason("somebody else replaces it all the time")
+                .transient(None)),
+        }
+    })
+    .await
+}
+
+/// Takes a referrer that was deleted out of the list of its subject; a list without entries goes too, where the registry
+/// deletes it.
+pub(in crate::registry) async fn remove(
+    repository: &Repository,
+    referrer: &Digest,
+    subject: &Digest,
+) -> Result<()> {
+    let tag = tag(subject);
+    let name = ImageName::Tag(tag.clone());
+    let repository =
+        Repository { scopes: ScopeSet::push(&repository.name), ..Repository::clone(repository) };
+    let _alone = repository.transport.lists.lock().await;
+    let left = retry(&repository.transport.options.retry, || async {
+        let held = match read(&repository, subject).await? {
+            Held::List(list) if names(&list, referrer) => *list,
+            _ => return Ok(None),
+        };
+        let list = without_referrer(&held, referrer)?;
+        if is_empty(&list) {
+            return Ok(Some((held, list)));
+        }
+        manifest::send(&repository, &list, &name).await?;
+        Ok(None)
+    });
+    let Some((held, empty)) = left.await? else { return Ok(()) };
+    match repository.untag(&tag, held.digest()).await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            tracing::info!("{}; it stays, without entries", error.chain());
+            manifest::put(&repository, &empty, &name).await
+        }
+        other => other,
+    }
+}
+
+/// What the list has; `None` where there is no list.
+///
+/// # Errors
+/// Where the registry is busy or away, or does not know the repository.
+pub(super) async fn entries(
+    repository: &Repository,
+    subject: &Digest,
+) -> Result<Option<Vec<Descriptor>>> {
+    let held = retry(&repository.transport.options.retry, || read(repository, subject)).await;
+    match held {
+        Ok(Held::List(list)) => Ok(listed(&list).map(<[_]>::to_vec)),
+        Ok(Held::Nothing | Held::Subject) => Ok(None),
+        Ok(Held::Refused(error)) => {
+            tracing::warn!("what refers to {subject} is not listed: {}", error.chain());
+            Ok(None)
+        }
+        Err(error) => match error.kind() {
+            // A page, something damaged, an image: whatever it is, it is no list.
+            ErrorKind::InvalidDocument | ErrorKind::Mismatch | ErrorKind::Unsupported => {
+                tracing::warn!("what refers to {subject} is not listed: {}", error.chain());
+                Ok(None)
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+/// One try to get the list.
+///
+/// # Errors
+/// [`ErrorKind::InvalidDocument`] where the tag holds no list, as well as any other error of getting it.
+async fn read(repository: &Repository, subject: &Digest) -> Result<Held> {
+    match manifest::get(repository, &ImageName::Tag(tag(subject))).await {
+        Ok(document) if is_subject(&document, subject) => Ok(Held::Subject),
+        Ok(document) if listed(&document).is_none() => {
+            Err(no_list(repository, subject, "is no list of referrers"))
+        }
+        Ok(list) => Ok(Held::List(Box::new(list))),
+        Err(error) if error.detail() == Some(ErrorDetail::RepositoryNotFound) => Err(error),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Held::Nothing),
+        Err(error) if super::may_mean_none(&error) => Ok(Held::Refused(error)),
+        Err(error) => Err(error),
+    }
+}
+
+fn no_list(repository: &Repository, subject: &Digest, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidDocument, format!("tag {}:{}", repository.name, tag(subject)))
+        .at(&repository.transport.name)
+        .with_reason(why)
+}
+
+/// Whether the document is what the list should be of; a subject may be named by another algorithm than the list.
+fn is_subject(document: &Document, subject: &Digest) -> bool {
+    let size = document.bytes().len() as u64;
+    let named = Descriptor::new(document.descriptor().media_type.clone(), subject.clone(), size);
+    verify(&named, document.bytes()).is_ok()
+}
+
+fn listed(list: &Document) -> Option<&[Descriptor]> {
+    match list.content() {
+        ParsedDocument::Index(index) => Some(&index.manifests),
+        ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => None,
+    }
+}
+
+fn names(list: &Document, digest: &Digest) -> bool {
+    listed(list).into_iter().flatten().any(|entry| entry.digest == *digest)
+}
+
+fn is_empty(list: &Document) -> bool {
+    listed(list).is_none_or(<[_]>::is_empty)
+}
+
+fn with_referrer(held: Option<&Document>, referrer: &Document) -> Result<Document> {
+    with_entries(held, |entries| {
+        entries.push(serde_json::value::to_raw_value(&referrer.as_referrer())?);
+        Ok(())
+    })
+}
+
+fn without_referrer(held: &Document, referrer: &Digest) -> Result<Document> {
+    let entries = listed(held).unwrap_or_default();
+    with_entries(Some(held), |raw| {
+        let mut kept = entries.iter().map(|entry| entry.digest != *referrer);
+        raw.retain(|_| kept.next().unwrap_or(true));
+        Ok(())
+    })
+}
+
+/// The list with other entries; what other clients wrote beside and into them stays.
+fn with_entries(
+    held: Option<&Document>,
+    change: impl FnOnce(&mut Vec<Box<RawValue>>) -> serde_json::Result<()>,
+) -> Result<Document> {
+    let (bytes, media_type) = match held {
+        Some(list) => (&list.bytes()[..], list.descriptor().media_type.clone()),
+        None => (EMPTY_INDEX.as_bytes(), MediaType::OCI_INDEX),
+    };
+    let rewrite = || {
+        let mut whole: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(bytes)?;
+        let entries = whole.remove("manifests").filter(|list| list.get() != "null");
+        let mut entries =
+            entries.map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()))?;
+        change(&mut entries)?;
+        whole.insert("manifests".to_owned(), serde_json::value::to_raw_value(&entries)?);
+        serde_json::to_vec(&whole)
+    };
+    let bytes = rewrite().map_err(|error| {
+        Error::new(ErrorKind::InvalidDocument, "list of referrers")
+            .with_reason("malformed")
+            .with_source(error)
+    })?;
+    Document::from_response(bytes.into(), &media_type, None)
+}
+
+/// `sha256-<hex>`.
+fn tag(subject: &Digest) -> String {
+    let (algorithm, encoded) = (subject.algorithm_name(), subject.encoded());
+    let cut = |text: &str, length: usize| text.chars().take(length).collect::<String>();
+    let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    format!("{}-{}", cut(algorithm, 32), cut(encoded, 64)).chars().map(legal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn referrer(kind: &str) -> Document {
+        let config = Descriptor::for_bytes("x/config".into(), b"{}");
+        let manifest = json!({"schemaVersion": 2, "config": config, "artifactType": kind});
+        Document::from_response(manifest.to_string().into(), &MediaType::OCI_MANIFEST, None)
+            .unwrap()
+    }
+
+    #[test]
+    fn the_tag_for_referrers_is_cut_to_what_a_tag_may_be() {
+        let of = |text: &str| tag(&text.parse().unwrap());
+        let hex = "ab".repeat(32);
+        assert_eq!(of(&format!("sha256:{hex}")), format!("sha256-{hex}"));
+        assert_eq!(of(&format!("sha512:{hex}{hex}")), format!("sha512-{hex}"));
+        assert_eq!(of("sha256+b64u:LCa0a2j_xo="), "sha256-b64u-LCa0a2j_xo-");
+    }
+
+    #[test]
+    fn entries_come_and_go_and_leave_the_others_as_they_were_written() {
+        let (one, two) = (referrer("x/one"), referrer("x/two"));
+        let list = with_referrer(None, &one).unwrap();
+        assert!(names(&list, one.digest()) && !names(&list, two.digest()));
+        let mut text: Value = serde_json::from_slice(list.bytes()).unwrap();
+        text["annotations"] = json!({"whose": "another's"});
+        text["manifests"][0]["strange"] = json!(true);
+        let list = Document::from_response(text.to_string().into(), &MediaType::OCI_INDEX, None);
+        let both = with_referrer(Some(&list.unwrap()), &two).unwrap();
+        let left = without_referrer(&both, two.digest()).unwrap();
+        let left: Value = serde_json::from_slice(left.bytes()).unwrap();
+        assert_eq!(left, text);
+        let none = without_referrer(&without_referrer(&both, one.digest()).unwrap(), two.digest())
+            .unwrap();
+        assert!(is_empty(&none));
+        let null = br#"{"schemaVersion":2,"manifests":null}"#;
+        let null = Document::from_response(null[..].into(), &MediaType::OCI_INDEX, None).unwrap();
+        assert!(names(&with_referrer(Some(&null), &one).unwrap(), one.digest()));
+    }
+}

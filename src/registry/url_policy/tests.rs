@@ -1,0 +1,207 @@
+use std::time::Duration;
+
+use super::*;
+use crate::registry::transport_error::request_failed;
+
+fn origin(url: &str) -> Origin {
+    Origin::of(&Url::parse(url).unwrap()).unwrap()
+}
+
+fn check(registry: &str, target: &str) -> Result<(), String> {
+    let url = Url::parse(target).map_err(|error| error.to_string())?;
+    check_server_url(&url, &origin(registry), &UrlPolicy::default()).map_err(|it| it.why)
+}
+
+/// A registry that answered from a private address which its name has.
+fn private() -> UrlPolicy {
+    let (vicinity, peer) = (UrlPolicy::default(), SocketAddr::from(([10, 0, 0, 7], 443)));
+    vicinity.note_resolved(&[peer]);
+    vicinity.record_peer(Some(peer));
+    vicinity
+}
+
+#[test]
+fn a_public_registry_leads_to_the_public_only() {
+    let registry = "https://registry.example";
+    for open in [
+        "https://auth.example/token?a=b",
+        "https://8.8.8.8/token",
+        "https://[2606:4700::1111]:8443/",
+        "https://registry.example:443/token",
+        "https://[64:ff9b::808:808]/",
+    ] {
+        assert_eq!(check(registry, open), Ok(()), "{open}");
+    }
+    for closed in [
+        "https://127.0.0.1:5000/token",
+        "https://127.1/",
+        "https://2130706433/",
+        "https://0x7f000001/",
+        "https://0177.0.0.1/",
+        "https://localhost/",
+        "https://auth.localhost./",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://[::10.0.0.1]/",
+        "https://[64:ff9b::a00:1]/",
+        "https://[2002:a00:1::]/",
+        "https://10.0.0.1/",
+        "https://172.31.255.255/",
+        "https://192.168.1.1/",
+        "https://100.64.0.1/",
+        "https://[fd00::1]/",
+        "https://169.254.169.254/token",
+        "https://[fe80::1]/",
+        "https://0.0.0.0:8443/",
+        "https://0/",
+        "https://[::]/",
+        "https://224.0.0.1/",
+        "https://255.255.255.255/",
+        "https://[ff02::1]/",
+        "https://[2001:db8::1]/",
+    ] {
+        assert!(check(registry, closed).is_err(), "{closed}");
+    }
+}
+
+#[test]
+fn neither_less_safe_nor_with_a_user_nor_something_else() {
+    for bad in [
+        "http://registry.example/token",
+        "http://auth.example/token",
+        "https://user@auth.example/",
+        "https://:password@registry.example/",
+        "file:///etc/passwd",
+        "data:,x",
+        "ftp://auth.example/",
+    ] {
+        let why = check("https://registry.example", bad).unwrap_err();
+        assert!(!why.contains("password@"), "{why}");
+    }
+    assert_eq!(check("http://registry.example", "http://auth.example/token"), Ok(()));
+    let long = format!("https://auth.example/{}", "x".repeat(64 << 10));
+    assert!(check("https://registry.example", &long).unwrap_err().len() < 100);
+}
+
+#[test]
+fn a_registry_leads_to_neighbours_of_its_own_kind() {
+    for (registry, target) in [
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token"),
+        ("http://localhost:5000", "http://[::1]:9/token"),
+        ("http://[::1]:5000", "http://[::1]:5000/auth"),
+        ("https://10.0.0.1", "https://10.0.0.1/auth"),
+        ("https://10.0.0.1", "https://192.168.7.7/auth"),
+        ("https://169.254.1.1", "https://169.254.1.1:8443/auth"),
+    ] {
+        assert_eq!(check(registry, target), Ok(()), "{registry} {target}");
+    }
+    for (registry, target) in [
+        ("http://registry.example", "http://127.0.0.1:5000/auth"),
+        ("http://127.0.0.1:5000", "http://10.0.0.1/auth"),
+        ("http://127.0.0.1:5000", "http://169.254.169.254/auth"),
+        ("https://10.0.0.1", "https://127.0.0.1/auth"),
+        ("https://169.254.1.1", "https://169.254.169.254/"),
+    ] {
+        assert!(check(registry, target).is_err(), "{registry} {target}");
+    }
+}
+
+#[test]
+fn only_an_answer_from_an_address_of_its_own_name_makes_a_registry_private() {
+    let url = Url::parse("https://10.0.0.9/token").unwrap();
+    let allowed = |vicinity: &UrlPolicy| {
+        check_server_url(&url, &origin("https://registry.corp"), vicinity).is_ok()
+    };
+    assert!(allowed(&private()));
+    let peer = |text: &str| Some(text.parse().unwrap());
+    let vicinity = UrlPolicy::default();
+    vicinity.record_peer(peer("10.0.0.7:3128"));
+    assert!(!allowed(&vicinity), "a proxy's address says nothing");
+    vicinity.note_resolved(&[peer("10.0.0.7:0").unwrap(), peer("8.8.8.8:0").unwrap()]);
+    vicinity.record_peer(peer("8.8.8.8:443"));
+    assert!(!allowed(&vicinity), "it answered from a public one of its addresses");
+}
+
+#[test]
+fn ssrf_loopback_registry_by_name_leads_to_loopback() {
+    let loopback = |answered: bool| {
+        let (vicinity, peer) = (UrlPolicy::default(), SocketAddr::from(([127, 0, 1, 1], 443)));
+        vicinity.note_resolved(&[peer]);
+        vicinity.record_peer(answered.then_some(peer));
+        vicinity
+    };
+    let allowed = |vicinity: &UrlPolicy, url: &str| {
+        let url = Url::parse(url).unwrap();
+        check_server_url(&url, &origin("https://registry.corp"), vicinity).is_ok()
+    };
+    assert!(allowed(&loopback(true), "https://127.0.0.1:8443/token"));
+    assert!(!allowed(&loopback(false), "https://127.0.0.1:8443/token"), "it did not answer");
+    assert!(!allowed(&loopback(true), "https://10.0.0.1/token"));
+    assert!(!allowed(&loopback(true), "https://169.254.169.254/token"));
+}
+
+#[test]
+fn ssrf_internal_host_is_allowed_where_user_vouches_for_it() {
+    let hosts = ["10.0.0.9", "127.0.0.1", "169.254.169.254"].map(|ip| Host::parse(ip).unwrap());
+    let vicinity = UrlPolicy::new(&hosts);
+    let refusal = |url: &str| {
+        let url = Url::parse(url).unwrap();
+        check_server_url(&url, &origin("https://registry.example"), &vicinity).err()
+    };
+    assert_eq!(refusal("https://10.0.0.9:8443/token"), None);
+    assert_eq!(refusal("https://127.0.0.1/token"), None);
+    assert_eq!(refusal("https://10.0.0.8/token").unwrap().matter, Some(ErrorDetail::InternalHost));
+    assert_eq!(refusal("https://169.254.169.254/").unwrap().matter, None);
+    assert_eq!(refusal("http://10.0.0.9/").unwrap().matter, None, "not https");
+}
+
+#[test]
+fn names_are_judged_by_what_they_resolve_to() {
+    let admitted = |registry: &str, vicinity: UrlPolicy, found: &[&str]| {
+        let named = origin("https://auth.example");
+        let guard = GuardedResolver::for_server_url(&named, &origin(registry), Arc::new(vicinity));
+        let found = found.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect();
+        let left = guard.admit("auth.example", found)?;
+        Ok::<_, Error>(left.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>())
+    };
+    let public = "https://registry.example";
+    let mixed = ["127.0.0.1", "8.8.8.8", "10.0.0.1", "169.254.169.254", "::ffff:10.0.0.1"];
+    assert_eq!(admitted(public, UrlPolicy::default(), &mixed).unwrap(), ["8.8.8.8"]);
+    assert_eq!(
+        admitted(public, private(), &mixed).unwrap(),
+        ["8.8.8.8", "10.0.0.1", "::ffff:10.0.0.1"]
+    );
+    assert_eq!(admitted("http://localhost:5000", UrlPolicy::default(), &mixed).unwrap().len(), 4);
+    for bad in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "0.0.0.0"] {
+        let error = admitted(public, UrlPolicy::default(), &[bad]).unwrap_err();
+        assert!(error.to_string().contains(bad), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_name_is_never_connected_to() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = Url::parse(&format!("http://localhost:{port}/token")).unwrap();
+    let named = Origin::of(&url).unwrap();
+    let guard =
+        |registry: &str| GuardedResolver::for_server_url(&named, &origin(registry), Arc::default());
+    let client = |guard| {
+        reqwest::Client::builder().no_proxy().tls_certs_only([]).dns_resolver(guard).build()
+    };
+    let refused = client(guard("http://registry.example")).unwrap().get(url.clone()).send();
+    let refused = tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
+    let error = request_failed("token", &url, refused.unwrap_err());
+    assert!(!error.is_transient());
+    assert!(error.to_string().contains("resolves to"), "{error}");
+    let nobody = tokio::time::timeout(Duration::from_millis(50), listener.accept());
+    assert!(nobody.await.is_err());
+
+    let open = client(guard("http://127.0.0.1:1")).unwrap().get(url).send();
+    let accepted = tokio::select! {
+        accepted = listener.accept() => accepted.is_ok(),
+        answer = open => panic!("{answer:?}"),
+    };
+    assert!(accepted);
+}

@@ -1,0 +1,215 @@
+//! Names of the layout as repositories with tags.
+//!
+//! `localhost/team/app:1` is tag `1` of `team/app`: so what is pushed here is kept, and podman calls local images alike.
+//! Images of other registries have the registry in front: `docker.io/library/alpine`, `reg.local_5000/team/app`.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use super::route::ManifestRef;
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::layout::{IndexEntry, IndexVersion, Layout};
+use crate::reference::Reference;
+
+/// The registry of names that were pushed here.
+const LOCAL_REGISTRY: &str = "localhost";
+
+/// What has a name, and can be asked for.
+#[derive(Debug, Default)]
+pub(super) struct NameTable {
+    pub(super) repositories: BTreeMap<String, ServedRepository>,
+    /// Names that no path can be made of.
+    pub(super) left_out: usize,
+}
+
+/// The named images of one repository.
+#[derive(Debug, Default)]
+pub(super) struct ServedRepository {
+    pub(super) tags: BTreeMap<String, NamedManifest>,
+    /// Those that were put by digest.
+    pub(super) untagged: Vec<NamedManifest>,
+    /// What their documents name, when somebody has asked.
+    pub(super) blobs: OnceCell<HashSet<Digest>>,
+}
+
+/// An image, and what the layout calls it.
+#[derive(Debug)]
+pub(super) struct NamedManifest {
+    pub(super) name: String,
+    pub(super) entry: IndexEntry,
+}
+
+impl NamedManifest {
+    /// Whether it is the document of this digest, and stays whatever becomes of what it refers to.
+    pub(super) fn is_for_itself(&self, digest: &Digest) -> bool {
+        self.entry.descriptor.digest == *digest && self.entry.attached_to().is_none()
+    }
+}
+
+impl ServedRepository {
+    pub(super) fn images(&self) -> impl Iterator<Item = &NamedManifest> {
+        self.tags.values().chain(&self.untagged)
+    }
+}
+
+impl NameTable {
+    pub(super) fn of(entries: Vec<IndexEntry>) -> Self {
+        let mut names = Self::default();
+        for entry in entries {
+            let Some(name) = entry.names.first().cloned() else { continue };
+            let Some((path, part)) = served(&name) else {
+                names.left_out += 1;
+                continue;
+            };
+            let repository = names.repositories.entry(path).or_default();
+            let image = NamedManifest { name, entry };
+            match part {
+                // What was pushed here goes before what another registry's name looks like.
+                ManifestRef::Tag(tag) if image.name.starts_with("localhost/") => {
+                    repository.tags.insert(tag, image);
+                }
+                ManifestRef::Tag(tag) => {
+                    repository.tags.entry(tag).or_insert(image);
+                }
+                ManifestRef::Digest(_) => repository.untagged.push(image),
+            }
+        }
+        names
+    }
+}
+
+/// Repository and tag or digest of a name; `None` where no client could ask for it.
+fn served(name: &str) -> Option<(String, ManifestRef)> {
+    let reference: Reference = name.parse().ok()?;
+    // A short name is nobody's but the layout's.
+    if reference.to_string() != name {
+        return None;
+    }
+    let path = path_of(reference.registry(), reference.repository());
+    let named = match (reference.tag(), reference.digest()) {
+        (Some(tag), None) => ManifestRef::Tag(tag.to_owned()),
+        (None, Some(digest)) => ManifestRef::Digest(digest.clone()),
+        _ => return None,
+    };
+    crate::reference::is_repository(&path).then(|| (path.into_owned(), named))
+}
+
+/// Where the repository of a registry is served.
+pub(super) fn path_of<'a>(registry: &str, repository: &'a str) -> Cow<'a, str> {
+    match registry {
+        LOCAL_REGISTRY => repository.into(),
+        other => format!("{}/{repository}", other.replacen(':', "_", 1)).into(),
+    }
+}
+
+/// What the layout is to call an image that comes to this repository: as another registry's where it looks like that.
+pub(super) fn layout_name(repository: &str, named: &ManifestRef) -> String {
+    let of = |path: &str| match named {
+        ManifestRef::Tag(tag) => format!("{path}:{tag}"),
+        ManifestRef::Digest(digest) => format!("{path}@{digest}"),
+    };
+    let foreign = foreign(repository).map(|path| of(&path));
+    // Not `docker.io/alpine`, for example, which nobody would find: its name is `docker.io/library/alpine`.
+    let found = foreign.filter(|name| served(name).is_some_and(|(path, _)| path == repository));
+    found.unwrap_or_else(|| of(&format!("{LOCAL_REGISTRY}/{repository}")))
+}
+
+/// `docker.io/library/alpine`, `reg.local:5000/team/app`: the path as a name with a registry.
+fn foreign(repository: &str) -> Option<String> {
+    let (host, path) = repository.split_once('/').filter(|(host, _)| host.contains('.'))?;
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    match host.rsplit_once('_') {
+        Some((host, port)) if is_port(port) => Some(format!("{host}:{port}/{path}")),
+        _ => Some(repository.to_owned()),
+    }
+}
+
+/// The names of a layout, read again when somebody changed them.
+#[derive(Debug, Default)]
+pub(super) struct NameCache(Mutex<Option<(IndexVersion, Arc<NameTable>)>>);
+
+impl NameCache {
+    pub(super) fn of(&self, layout: &Layout) -> Result<Arc<NameTable>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before reading: a change in between is seen by the next request.
+        let version = layout.version()?;
+        if let Some((of, names)) = known.as_ref()
+            && *of == version
+        {
+            return Ok(Arc::clone(names));
+        }
+        let names = Arc::new(NameTable::of(layout.entries()?));
+        *known = Some((version, Arc::clone(&names)));
+        Ok(names)
+    }
+
+    /// After a change of this process: two files that follow each other within a tick of the clock can look alike.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::digest::Digest;
+
+    #[test]
+    fn names_become_paths_and_paths_names() {
+        let path = |name| served(name).map(|(path, _)| path);
+        assert_eq!(path("localhost/team/app:1").as_deref(), Some("team/app"));
+        assert_eq!(path("docker.io/library/alpine:3").as_deref(), Some("docker.io/library/alpine"));
+        assert_eq!(path("reg.local:5000/a:1").as_deref(), Some("reg.local_5000/a"));
+        for none in ["1.0", "alpine", "alpine:3", "[::1]:5000/a:1", "", "x y"] {
+            assert_eq!(path(none), None, "{none}");
+        }
+        let tag = ManifestRef::Tag("1".into());
+        assert_eq!(layout_name("team/app", &tag), "localhost/team/app:1");
+        assert_eq!(layout_name("docker.io/library/a", &tag), "docker.io/library/a:1");
+        assert_eq!(layout_name("a.b", &tag), "localhost/a.b:1");
+        assert_eq!(layout_name("reg.local_5000/a", &tag), "reg.local:5000/a:1");
+        assert_eq!(layout_name("docker.io/a", &tag), "localhost/docker.io/a:1");
+    }
+
+    #[track_caller]
+    fn assert_found_again(repository: &str) {
+        let digest = ManifestRef::Digest(Digest::sha256(b""));
+        for named in [ManifestRef::Tag("1".into()), digest] {
+            let back = served(&layout_name(repository, &named));
+            assert_eq!(back, Some((repository.to_owned(), named)), "{repository}");
+        }
+    }
+
+    #[test]
+    fn what_is_pushed_is_found_where_it_was_pushed_to() {
+        for repository in [
+            "a.b",
+            "a_5000/b",
+            "localhost/x",
+            "localhost/localhost/x",
+            "docker.io/a",
+            "index.docker.io/library/a",
+            "reg.local_99999999/a",
+            "reg.local_5000_6000/a",
+            "my__app.io/x",
+            "127.0.0.1_5000/x",
+            &"f".repeat(64),
+            &format!("a.b/{}", "c".repeat(251)),
+        ] {
+            assert_found_again(repository);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_it_was_pushed_to(repository in "([a-z0-9]{1,3}([._]|__|-{1,2})){0,3}[a-z0-9]{1,5}(/[a-z0-9]{1,3}(_[0-9]{1,2})?){0,2}") {
+            assert_found_again(&repository);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Answers, and the errors among them. Spec: distribution-spec "Error Codes".
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use hyper::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use crate::content::ByteStream;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorDetail, ErrorKind};
+
+/// An answer on its way; its body streams.
+pub(super) type ApiResponse = Response<UnsyncBoxBody<Bytes, Error>>;
+
+/// Digest of what a manifest or blob request is about.
+pub(super) const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// An answer with these bytes.
+pub(super) fn with_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> ApiResponse {
+    let mut answer =
+        Response::new(Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// An answer with this much of a stream.
+pub(super) fn with_stream(
+    status: StatusCode,
+    length: u64,
+    stream: ByteStream<'static>,
+) -> ApiResponse {
+    let frames = StreamBody::new(TryStreamExt::map_ok(stream, Frame::data));
+    let mut answer = Response::new(BodyExt::boxed_unsync(frames));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    answer
+}
+
+/// An answer of JSON.
+pub(super) fn with_json(value: &serde_json::Value) -> ApiResponse {
+    let mut answer = with_bytes(StatusCode::OK, value.to_string());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// Adds a header; a value that can be none is left out, because what is in it came from a client.
+pub(super) fn set(answer: &mut ApiResponse, name: HeaderName, value: impl AsRef<str>) {
+    if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+/// Whether the client says that it has this already (RFC 9110, 13.1.2). Old clients send a digest without quotes.
+pub(super) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| {
+        let one = one.trim();
+        let one = one.strip_prefix("W/").unwrap_or(one);
+        one == "*" || one.trim_matches('"') == digest.as_str()
+    })
+}
+
+/// What says that a blob or document is as the client has it.
+pub(super) fn not_modified(digest: &Digest) -> ApiResponse {
+    let mut answer = with_bytes(StatusCode::NOT_MODIFIED, "");
+    set(&mut answer, DIGEST, digest.as_str());
+    set(&mut answer, ETAG, format!("\"{digest}\""));
+    answer
+}
+
+/// A request that cannot be met: status, code of the specification, and words.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    code: &'static str,
+    message: String,
+    headers: Vec<(HeaderName, String)>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), headers: Vec::new() }
+    }
+
+    /// What is not allowed here, whoever asks.
+    pub(super) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
+    }
+
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn answer(self) -> ApiResponse {
+        let error = json!({ "code": self.code, "message": self.message });
+        let mut answer = with_json(&json!({ "errors": [error] }));
+        *answer.status_mut() = self.status;
+        for (name, value) in self.headers {
+            set(&mut answer, name, value);
+        }
+        answer
+    }
+}
+
+/// What went wrong in the layout. The client learns the kind only: paths of the server are none of its business.
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        tracing::warn!("{}", error.chain());
+        if error.detail() == Some(ErrorDetail::StoreDiskFull) {
+            let why = "the disk of the registry is full";
+            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN", why);
+        }
+        match error.kind() {
+            ErrorKind::Mismatch => {
+                Self::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", error.reason())
+            }
+            ErrorKind::InvalidDocument | ErrorKind::Unsupported => {
+                Self::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", error.reason())
+            }
+            _ => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "UNKNOWN",
+                "the store of the registry failed; its log says how",
+            ),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What directories get when everything else is done: making entries in them changes their times, and a mode may forbid
+//! it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use rustix::fs::{Mode, Timespec, Timestamps, fchmod, futimens};
+
+use super::root::RootDir;
+use crate::layer::Timestamp;
+
+/// Directories that are remembered; beyond that all get what is theirs at once, and some of them once more.
+const MOST: usize = 100_000;
+
+/// What one directory gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DirMetadata {
+    pub(super) mtime: Timespec,
+    /// Where it has not got it yet.
+    pub(super) mode: Option<u32>,
+}
+
+/// Directories by their paths without links.
+#[derive(Debug, Default)]
+pub(super) struct DeferredDirs(BTreeMap<Vec<u8>, DirMetadata>);
+
+impl DeferredDirs {
+    /// What an entry says about it.
+    pub(super) fn set(&mut self, path: &[u8], last: DirMetadata) {
+        self.0.insert(path.to_vec(), last);
+    }
+
+    /// What it has now, unless an entry said otherwise.
+    pub(super) fn keep(&mut self, path: &[u8], mtime: Timespec) {
+        if !self.0.contains_key(path) {
+            self.set(path, DirMetadata { mtime, mode: None });
+        }
+    }
+
+    /// The mode that it had before it was opened for changes.
+    pub(super) fn keep_mode(&mut self, path: &[u8], mode: u32) {
+        if let Some(last) = self.0.get_mut(path) {
+            last.mode.get_or_insert(mode);
+        }
+    }
+
+    /// The directory is no longer there.
+    pub(super) fn forget(&mut self, path: &[u8]) {
+        self.0.remove(path);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= MOST
+    }
+
+    /// Gives all of them what is theirs, the deepest first: a mode may close the way. Tells where it failed.
+    pub(super) fn apply(&mut self, root: &RootDir) -> Result<(), (Vec<u8>, io::Error)> {
+        while let Some((path, last)) = self.0.pop_last() {
+            let apply = || {
+                let directory = root.readable(&path)?;
+                if let Some(mode) = last.mode {
+                    fchmod(&directory, Mode::from_raw_mode(mode))?;
+                }
+                futimens(&directory, &times(last.mtime))
+            };
+            apply().map_err(|error| (path, error.into()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Both times that a file has; images have only one.
+pub(super) fn times(mtime: Timespec) -> Timestamps {
+    Timestamps { last_access: mtime, last_modification: mtime }
+}
+
+pub(super) fn timespec(time: Timestamp) -> Timespec {
+    Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() }
+}

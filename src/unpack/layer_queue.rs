@@ -1,0 +1,49 @@
+//! The layers of an image that nobody has begun with.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use super::blobs::LayerBlob;
+use super::read_ahead::{BATCHES, EntryBatch};
+
+/// By their numbers, base first; each with where its entries go if it is staged.
+type PendingLayers<'a> = BTreeMap<usize, (LayerBlob<'a>, SyncSender<EntryBatch>)>;
+
+pub(super) struct LayerQueue<'a>(Mutex<PendingLayers<'a>>);
+
+impl<'a> LayerQueue<'a> {
+    /// Also gives, for each layer, where its entries come out if it is staged.
+    pub(super) fn new(layers: Vec<LayerBlob<'a>>) -> (Self, Vec<Receiver<EntryBatch>>) {
+        let (mut waiting, mut staged) = (BTreeMap::new(), Vec::new());
+        for (number, blob) in layers.into_iter().enumerate() {
+            let (entries, out) = sync_channel(BATCHES);
+            waiting.insert(number, (blob, entries));
+            staged.push(out);
+        }
+        (Self(Mutex::new(waiting)), staged)
+    }
+
+    /// The one that is applied next.
+    pub(super) fn take_lowest(&self) -> Option<(usize, LayerBlob<'a>)> {
+        self.with(|layers| layers.pop_first().map(|(number, (blob, _))| (number, blob)))
+    }
+
+    /// The one that it is most worth to be ahead with. The lowest is never it: its turn comes at once.
+    pub(super) fn take_largest(&self) -> Option<(usize, LayerBlob<'a>, SyncSender<EntryBatch>)> {
+        self.with(|layers| {
+            let above = layers.iter().skip(1);
+            let (&number, _) = above.max_by_key(|(_, (blob, _))| blob.size)?;
+            layers.remove(&number).map(|(blob, entries)| (number, blob, entries))
+        })
+    }
+
+    /// Whether nobody has taken this one.
+    pub(super) fn has(&self, number: usize) -> bool {
+        self.with(|layers| layers.contains_key(&number))
+    }
+
+    fn with<T>(&self, take: impl FnOnce(&mut PendingLayers<'a>) -> T) -> T {
+        take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

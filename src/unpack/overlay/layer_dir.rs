@@ -1,0 +1,210 @@
+//! Where one layer is: its folder, its short name, and what is said about it.
+
+use std::io;
+
+use rustix::fd::AsFd as _;
+use rustix::fs::{AtFlags, Mode, mkdirat, readlinkat, symlinkat, unlinkat};
+use rustix::io::Errno;
+
+use super::directory::OverlayDirectory;
+use super::files;
+use crate::boot::boot_id;
+use crate::digest::Digest;
+use crate::unpack::root::RootDir;
+
+/// What is being made or removed is called so, and goes with the next run.
+const UNFINISHED: &str = ".rpull-";
+
+/// Letters of a short name: few enough for a hundred of them in the page that a mount's options have.
+const SHORT: usize = 26;
+
+/// In a layer's folder when all of it is there.
+pub(super) const COMMITTED: &str = "committed";
+
+/// A layer that is being made.
+pub(super) struct NewLayerDir<'a> {
+    directory: &'a OverlayDirectory,
+    own: String,
+    kept: bool,
+}
+
+/// What is said about a layer when it is whole.
+pub(super) struct LayerMetadata<'a> {
+    pub(super) chain: &'a Digest,
+    pub(super) diff_id: &'a Digest,
+    /// The chains below, base first.
+    pub(super) below: &'a [Digest],
+    /// Bytes of its files.
+    pub(super) size: u64,
+}
+
+pub(super) fn place(chain: &Digest) -> String {
+    format!("overlay2/{}", chain.encoded())
+}
+
+fn entry(chain: &Digest) -> String {
+    format!("layerdb/{}/{}", chain.algorithm_name(), chain.encoded())
+}
+
+/// The short name of a layer, always the same.
+pub(super) fn short_name(chain: &Digest) -> String {
+    const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let digits = chain.encoded().bytes().map(|digit| char::from(digit).to_digit(16).unwrap_or(0));
+    let bits: Vec<u32> = digits.flat_map(|digit| [3, 2, 1, 0].map(|at| digit >> at & 1)).collect();
+    let letter = |five: &[u32]| five.iter().fold(0, |value, bit| value << 1 | *bit as usize);
+    let letters = bits.chunks_exact(5).take(SHORT).map(|five| LETTERS.get(letter(five)));
+    letters.map(|letter| char::from(letter.copied().unwrap_or(b'A'))).collect()
+}
+
+impl OverlayDirectory {
+    /// The size of a layer that is whole.
+    pub(super) fn size_of(&self, chain: &Digest) -> io::Result<Option<u64>> {
+        let committed = format!("{}/{COMMITTED}", place(chain));
+        let short = format!("overlay2/l/{}", short_name(chain));
+        if ![committed, short].iter().all(|path| files::is_there(self.handle(), path.as_bytes())) {
+            return Ok(None);
+        }
+        let size = files::read(self.handle(), format!("{}/size", entry(chain)).as_bytes())?;
+        Ok(size.and_then(|text| String::from_utf8(text).ok()?.parse().ok()))
+    }
+
+    /// The files of a layer that is whole.
+    pub(super) fn diff_of(&self, chain: &Digest) -> io::Result<RootDir> {
+        let diff = self.root().readable(format!("{}/diff", place(chain)).as_bytes())?;
+        Ok(RootDir::from_handle(diff))
+    }
+
+    /// The layers that have a folder.
+    pub(super) fn layers(&self) -> io::Result<Vec<Digest>> {
+        let names = files::names(self.handle(), b"overlay2")?;
+        let digest = |name: Vec<u8>| {
+            let name = String::from_utf8(name).ok()?;
+            let algorithm = if name.len() == 128 { "sha512" } else { "sha256" };
+            format!("{algorithm}:{name}").parse().ok()
+        };
+        Ok(names.into_iter().filter_map(digest).collect())
+    }
+
+    pub(super) fn begin_layer(&self) -> io::Result<NewLayerDir<'_>> {
+        let own = format!("overlay2/{UNFINISHED}{:016x}", fastrand::u64(..));
+        mkdirat(self.handle(), &own, Mode::from_raw_mode(0o710))?;
+        let making = NewLayerDir { directory: self, own, kept: false };
+        mkdirat(self.handle(), format!("{}/diff", making.own), Mode::from_raw_mode(0o755))?;
+        Ok(making)
+    }
+
+    /// Removes a layer; it is gone from the first step on.
+    pub(super) fn remove_layer(&self, chain: &Digest) -> io::Result<()> {
+        let gone = format!("overlay2/{UNFINISHED}{:016x}", fastrand::u64(..));
+        files::rename(self.root(), place(chain).as_bytes(), gone.as_bytes())?;
+        let short = format!("overlay2/l/{}", short_name(chain));
+        for path in [short, entry(chain), gone] {
+            files::remove(self.root(), path.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Removes what runs that were killed have left; nobody else may be at work.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        for folder in ["overlay2", "layerdb/sha256", "layerdb/sha512"] {
+            for name in files::names(self.handle(), folder.as_bytes())? {
+                if name.starts_with(UNFINISHED.as_bytes()) {
+                    files::remove(self.root(), &[folder.as_bytes(), b"/", &name].concat())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl NewLayerDir<'_> {
+    pub(super) fn diff(&self) -> io::Result<RootDir> {
+        let diff = self.directory.root().readable(format!("{}/diff", self.own).as_bytes())?;
+        Ok(RootDir::from_handle(diff))
+    }
+
+    /// Gives the layer its name, the last of all: where that is, everything else is.
+    pub(super) fn publish(mut self, about: &LayerMetadata<'_>) -> io::Result<()> {
+        let root = self.directory.root();
+        let (place, short) = (place(about.chain), short_name(about.chain));
+        {
+            let folder = root.readable(self.own.as_bytes())?;
+            files::write(folder.as_fd(), b"link", short.as_bytes())?;
+            if !about.below.is_empty() {
+                let below =
+                    about.below.iter().rev().map(|chain| format!("l/{}", short_name(chain)));
+                let lower = below.collect::<Vec<_>>().join(":");
+                files::write(folder.as_fd(), b"lower", lower.as_bytes())?;
+            }
+            files::write(folder.as_fd(), COMMITTED.as_bytes(), boot_id().as_bytes())?;
+        }
+        self.directory.link(&short, &format!("../{}/diff", about.chain.encoded()))?;
+        self.directory.describe(about)?;
+        // What is not whole may be there.
+        files::remove(root, place.as_bytes())?;
+        files::rename(root, self.own.as_bytes(), place.as_bytes())?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewLayerDir<'_> {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = files::remove(self.directory.root(), self.own.as_bytes())
+        {
+            tracing::warn!("{} is left: {error}", self.directory.path().join(&self.own).display());
+        }
+    }
+}
+
+impl OverlayDirectory {
+    fn link(&self, short: &str, target: &str) -> io::Result<()> {
+        let links = self.root().directory(b"overlay2/l")?;
+        match readlinkat(&links, short, Vec::new()) {
+            Ok(found) if found.to_bytes() == target.as_bytes() => return Ok(()),
+            Ok(_) => unlinkat(&links, short, AtFlags::empty())?,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(symlinkat(target, &links, short)?)
+    }
+
+    fn describe(&self, about: &LayerMetadata<'_>) -> io::Result<()> {
+        let chain = about.chain;
+        let folder = format!("layerdb/{}", chain.algorithm_name());
+        files::folder(self.handle(), folder.as_bytes(), 0o755)?;
+        let own = format!("{folder}/{UNFINISHED}{:016x}", fastrand::u64(..));
+        mkdirat(self.handle(), &own, Mode::from_raw_mode(0o755))?;
+        {
+            let own = self.root().readable(own.as_bytes())?;
+            let size = about.size.to_string();
+            for (name, text) in [
+                ("diff", Some(about.diff_id.as_str())),
+                ("parent", about.below.last().map(Digest::as_str)),
+                ("size", Some(&size[..])),
+                ("cache-id", Some(chain.encoded())),
+            ] {
+                if let Some(text) = text {
+                    files::write(own.as_fd(), name.as_bytes(), text.as_bytes())?;
+                }
+            }
+        }
+        let entry = entry(chain);
+        files::remove(self.root(), entry.as_bytes())?;
+        files::rename(self.root(), own.as_bytes(), entry.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_are_base32_of_the_chain() {
+        let name = |byte: &str| short_name(&format!("sha256:{}", byte.repeat(32)).parse().unwrap());
+        assert_eq!(name("00"), "A".repeat(26));
+        assert_eq!(name("ff"), "7".repeat(26));
+        assert_eq!(name("f0"), "6DYPB4HQ6DYPB4HQ6DYPB4HQ6D");
+    }
+}

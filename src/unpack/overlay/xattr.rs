@@ -1,0 +1,70 @@
+//! How a layer's directory says that it hides what is below. Kernel documentation: `overlayfs.rst`, "whiteouts and opaque
+//! directories".
+
+use rustix::fd::AsFd;
+use rustix::fs::{
+    AtFlags, FileType, Mode, Stat, Timespec, XattrFlags, fgetxattr, fsetxattr, mknodat, utimensat,
+};
+use rustix::io::Errno;
+
+use crate::unpack::deferred::times;
+
+/// Whose attributes say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverlayXattr {
+    /// `trusted.overlay.*`, which only root sets and every overlay obeys.
+    Trusted,
+    /// `user.overlay.*`, which an overlay obeys that is mounted with `userxattr`.
+    User,
+}
+
+impl OverlayXattr {
+    /// The form that a mount understands without options, where this process may use it: in a user namespace not even
+    /// root may.
+    pub(super) fn of_process(directory: impl AsFd) -> Self {
+        let probe = fsetxattr(directory, "trusted.rpull.overlay", b"y", XattrFlags::empty());
+        if probe.is_ok() { Self::Trusted } else { Self::User }
+    }
+
+    /// What a mount must be told to obey it.
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::Trusted => "",
+            Self::User => "userxattr,",
+        }
+    }
+
+    fn opaque(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted.overlay.opaque",
+            Self::User => "user.overlay.opaque",
+        }
+    }
+
+    /// Hides all that lower layers have in a directory.
+    pub(super) fn mark_opaque(self, directory: impl AsFd) -> Result<(), Errno> {
+        fsetxattr(directory, self.opaque(), b"y", XattrFlags::empty())
+    }
+
+    pub(super) fn is_opaque(self, directory: impl AsFd) -> Result<bool, Errno> {
+        let mut value = [0; 1];
+        match fgetxattr(directory, self.opaque(), &mut value[..]) {
+            Ok(_) => Ok(value == *b"y"),
+            // Not set, or to something longer.
+            Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Hides what lower layers have under this name. Nobody needs to be root for this device.
+pub(super) fn make_whiteout(directory: impl AsFd, name: &[u8]) -> Result<(), Errno> {
+    let directory = directory.as_fd();
+    mknodat(directory, name, FileType::CharacterDevice, Mode::empty(), 0)?;
+    let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
+    utimensat(directory, name, &times(epoch), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+pub(super) fn is_whiteout(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice && found.st_rdev == 0
+}

@@ -1,0 +1,103 @@
+//! All layers of an image in one root: read and written several at once, applied one after the other.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::blobs::{LayerBlob, PIECES, concurrency, read_layer, worker_exited};
+use super::inflate::{InflatedReader, Watch, connect};
+use super::layer_queue::LayerQueue;
+use super::read_ahead::{self, EntryBatch, ReadAheadLayer};
+use super::read_ahead_dir::ReadAheadDir;
+use super::stop::Stop;
+use super::unpacker::Unpacker;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Error, Result};
+use crate::layer::BombGuard;
+
+/// Inflated pieces of a layer that is staged which may wait.
+const PIECES_AHEAD: usize = 32;
+
+impl Unpacker {
+    /// Applies layers, base first, and gives the uncompressed size of each. `watch` hears of compressed bytes as they
+    /// are read and tells whether to go on.
+    ///
+    /// Nothing that was unpacked can be trusted before this succeeded.
+    ///
+    /// # Errors
+    /// With the number of the layer: [`ErrorKind::Mismatch`] for another `diff_id`, [`ErrorKind::Unsupported`] for a
+    /// compression that is not read, [`ErrorKind::Interrupted`], else [`ErrorKind::Unpack`], or what the blob's reader
+    /// says.
+    pub fn apply_parallel(
+        &mut self,
+        layers: Vec<LayerBlob<'_>>,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Vec<u64>, (usize, Error)> {
+        let all = &BombGuard::default();
+        let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
+        // What is there already may be other file systems, which no file can be moved to.
+        let at_once = if self.root_was_empty { concurrency(layers.len()) } else { 1 };
+        // One is applied, the others are staged.
+        let stagers = at_once.saturating_sub(1);
+        if stagers > 0 {
+            self.start_read_ahead().map_err(|error| (0, super::failed("unpack", "", error)))?;
+        }
+        let (stage, options) = (self.stage.clone(), self.options);
+        let (waiting, staged) = LayerQueue::new(layers);
+        let stop = &Stop::default();
+        let watch = Watch { hear: watch, stop };
+        let outcome = std::thread::scope(|scope| {
+            // Made in here: where a layer fails, the threads must hear of it before they are waited for.
+            let _stopped = stop.at_end();
+            let (inflater, bytes) = connect(PIECES, watch);
+            scope.spawn(|| inflater.run(all, || waiting.take_lowest()));
+            for stage in stage.iter().flat_map(|stage| std::iter::repeat_n(&**stage, stagers)) {
+                let (inflater, layers) = connect(PIECES_AHEAD, watch);
+                let (inflate, taken) = sync_channel(1);
+                let waiting = &waiting;
+                scope.spawn(move || inflater.run(all, || taken.recv().ok()));
+                scope.spawn(move || read_ahead::fill(stage, options, waiting, &inflate, layers));
+            }
+            self.apply_in_order(&names, &waiting, bytes, staged)
+        });
+        self.stage = None;
+        outcome
+    }
+
+    fn start_read_ahead(&mut self) -> io::Result<()> {
+        // It remembers when the root was changed last.
+        self.parent(b"")?;
+        self.stage = Some(Arc::new(ReadAheadDir::begin(&self.root)?));
+        Ok(())
+    }
+
+    fn apply_in_order(
+        &mut self,
+        names: &[String],
+        waiting: &LayerQueue<'_>,
+        mut bytes: InflatedReader,
+        staged: Vec<Receiver<EntryBatch>>,
+    ) -> Result<Vec<u64>, (usize, Error)> {
+        let mut sizes = Vec::new();
+        let mut begun = bytes.next_layer();
+        for (number, (name, entries)) in names.iter().zip(staged).enumerate() {
+            let size = match (&begun, &self.stage) {
+                (Some(here), _) if here.number == number => {
+                    let size = read_layer(here, &mut bytes, |entries| self.apply(name, entries));
+                    if size.is_ok() {
+                        begun = bytes.next_layer();
+                    }
+                    size
+                }
+                (_, Some(stage)) if !waiting.has(number) => {
+                    let mut layer = ReadAheadLayer::new(Arc::clone(stage), entries);
+                    self.apply_changes(name, &mut layer).and_then(|()| layer.end())
+                }
+                _ => Err(worker_exited(name)),
+            };
+            sizes.push(size.map_err(|error| (number, error))?);
+        }
+        Ok(sizes)
+    }
+}

@@ -1,0 +1,179 @@
+//! Layers that are read before the ones below are applied: their files are whole in the stage, and their entries wait.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use super::blobs::{LayerBlob, read_layer};
+use super::changeset::Changeset;
+use super::directories::OpenDir;
+use super::inflate::{InflatedReader, LayerStart};
+use super::layer_queue::LayerQueue;
+use super::read_ahead_dir::ReadAheadDir;
+use super::skipped::SkipLog;
+use super::unpacker::{UnpackOptions, Unpacker};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::{EntryKind, LayerEntry};
+
+/// Batches of one layer that may wait.
+pub(super) const BATCHES: usize = 64;
+
+/// About as many bytes of entries are handed over at once.
+const BATCH: usize = 128 << 10;
+
+/// Entries of a layer, or its end.
+pub(super) struct EntryBatch {
+    entries: Vec<BatchItem>,
+    bytes: usize,
+}
+
+enum BatchItem {
+    Entry {
+        entry: LayerEntry,
+        file: u64,
+        left_out: SkipLog,
+    },
+    /// The uncompressed size, where the layer is what it should be.
+    End(Result<u64>),
+}
+
+fn weight(entry: &LayerEntry) -> usize {
+    let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 64);
+    size_of::<BatchItem>() + entry.path.len() + entry.link.len() + xattrs.sum::<usize>()
+}
+
+/// Reads layers into the stage until one fails or nobody wants them.
+///
+/// A layer is taken only when the one before is done: while its entries wait, those of a lower one must not.
+pub(super) fn fill<'a>(
+    stage: &ReadAheadDir,
+    options: UnpackOptions,
+    waiting: &LayerQueue<'a>,
+    inflate: &SyncSender<(usize, LayerBlob<'a>)>,
+    mut layers: InflatedReader,
+) {
+    while stage.has_room()
+        && let Some((number, blob, entries)) = waiting.take_largest()
+        && inflate.send((number, blob)).is_ok()
+        && let Some(begun) = layers.next_layer()
+    {
+        let mut out = BatchSender { to: &entries, entries: Vec::new(), bytes: 0, stage };
+        let end = fill_one(stage, options, &begun, &mut layers, &mut out);
+        let failed = end.is_err();
+        out.entries.push(BatchItem::End(end));
+        if !out.flush() || failed {
+            return;
+        }
+    }
+}
+
+fn fill_one(
+    stage: &ReadAheadDir,
+    options: UnpackOptions,
+    begun: &LayerStart,
+    bytes: &mut InflatedReader,
+    out: &mut BatchSender<'_>,
+) -> Result<u64> {
+    let failed =
+        |entry: &[u8], error| super::failed(&begun.name, &String::from_utf8_lossy(entry), error);
+    let root = stage.root().map_err(|error| failed(b"", error))?;
+    let mut unpacker = Unpacker::new(root, UnpackOptions { new_root: false, ..options })?;
+    let parent = unpacker.parent(b"").map_err(|error| failed(b"", error))?;
+    read_layer(begun, bytes, |entries| {
+        let mut last = Vec::new();
+        while let Some(entry) = entries.next_entry().map_err(|error| failed(&last, error))? {
+            let file = stage.next();
+            if entry.kind == EntryKind::File {
+                let name = file.to_string();
+                let made = unpacker.file(&parent, name.as_bytes(), &entry, entries);
+                made.map_err(|error| failed(&entry.path, error))?;
+            }
+            last.clone_from(&entry.path);
+            let left_out = unpacker.take_left_out();
+            if !out.push(entry, file, left_out) {
+                return Err(Error::new(ErrorKind::Interrupted, &begun.name));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Where entries go.
+struct BatchSender<'a> {
+    to: &'a SyncSender<EntryBatch>,
+    entries: Vec<BatchItem>,
+    bytes: usize,
+    stage: &'a ReadAheadDir,
+}
+
+impl BatchSender<'_> {
+    /// Whether anybody wants more.
+    fn push(&mut self, entry: LayerEntry, file: u64, left_out: SkipLog) -> bool {
+        self.bytes += weight(&entry);
+        self.entries.push(BatchItem::Entry { entry, file, left_out });
+        self.bytes < BATCH || self.flush()
+    }
+
+    fn flush(&mut self) -> bool {
+        let (entries, bytes) = (std::mem::take(&mut self.entries), std::mem::take(&mut self.bytes));
+        self.stage.add_pending(bytes);
+        self.to.send(EntryBatch { entries, bytes }).is_ok()
+    }
+}
+
+/// The other end: a layer to apply.
+pub(super) struct ReadAheadLayer {
+    stage: Arc<ReadAheadDir>,
+    batches: Receiver<EntryBatch>,
+    batch: std::vec::IntoIter<BatchItem>,
+    file: u64,
+    left_out: SkipLog,
+    end: Option<Result<u64>>,
+}
+
+impl ReadAheadLayer {
+    pub(super) fn new(stage: Arc<ReadAheadDir>, batches: Receiver<EntryBatch>) -> Self {
+        let batch = Vec::new().into_iter();
+        Self { stage, batches, batch, file: 0, left_out: SkipLog::default(), end: None }
+    }
+
+    /// What became of it, once all its entries were taken.
+    pub(super) fn end(self) -> Result<u64> {
+        self.end.unwrap_or_else(|| Ok(0))
+    }
+}
+
+impl Changeset for ReadAheadLayer {
+    fn next_entry(&mut self) -> io::Result<Option<LayerEntry>> {
+        loop {
+            match self.batch.next() {
+                Some(BatchItem::Entry { entry, file, left_out }) => {
+                    (self.file, self.left_out) = (file, left_out);
+                    return Ok(Some(entry));
+                }
+                Some(BatchItem::End(end)) => {
+                    self.end = Some(end);
+                    return Ok(None);
+                }
+                None => {
+                    let batch = self.batches.recv();
+                    let batch = batch.map_err(|_| io::Error::other("whoever reads it is gone"))?;
+                    self.stage.remove_pending(batch.bytes);
+                    self.batch = batch.entries.into_iter();
+                }
+            }
+        }
+    }
+
+    fn make_file(
+        &mut self,
+        unpacker: &mut Unpacker,
+        parent: &OpenDir,
+        name: &[u8],
+        _entry: &LayerEntry,
+    ) -> io::Result<()> {
+        unpacker.left_out.add(std::mem::take(&mut self.left_out));
+        let (stage, file) = (&self.stage, self.file);
+        unpacker.replace_existing(parent, name, || stage.move_out(file, &parent.handle, name))
+    }
+}

@@ -1,0 +1,102 @@
+//! A directory in the root for files whose turn has not come: the layers below theirs are not applied yet.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, mkdirat, renameat, renameat_with, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::remove::clear;
+use super::root::{RootDir, open_below};
+
+/// With so many bytes of entries waiting no further layer is begun with.
+const MAX_PENDING_BYTES: usize = 8 << 20;
+
+/// The directory. Files in it have numbers for names; dropping it removes them.
+#[derive(Debug)]
+pub(super) struct ReadAheadDir {
+    root: RootDir,
+    name: Vec<u8>,
+    directory: OwnedFd,
+    last: AtomicU64,
+    /// Bytes of entries that wait.
+    waiting: AtomicUsize,
+}
+
+impl ReadAheadDir {
+    /// Its name is nothing that an entry could have.
+    pub(super) fn begin(root: &RootDir) -> io::Result<Self> {
+        let root = RootDir::from_handle(root.as_fd().try_clone_to_owned()?);
+        let name = format!(".rpull-stage-{:016x}", fastrand::u64(..)).into_bytes();
+        mkdirat(&root, &name[..], Mode::RWXU)?;
+        let directory = open_below(root.as_fd(), &name, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        Ok(Self { root, name, directory, last: AtomicU64::new(0), waiting: AtomicUsize::new(0) })
+    }
+
+    /// Its path in the root.
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// To make files in it.
+    pub(super) fn root(&self) -> io::Result<RootDir> {
+        self.directory.try_clone().map(RootDir::from_handle)
+    }
+
+    /// A name for the next file.
+    pub(super) fn next(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < MAX_PENDING_BYTES
+    }
+
+    /// So many bytes of entries wait from now on.
+    pub(super) fn add_pending(&self, bytes: usize) {
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many do no longer.
+    pub(super) fn remove_pending(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether a path is its own or below.
+    pub(super) fn has(&self, path: &[u8]) -> bool {
+        path.strip_prefix(&self.name[..])
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    }
+
+    /// Moves a file to where nothing is.
+    pub(super) fn move_out(&self, file: u64, to: impl AsFd, name: &[u8]) -> Result<(), Errno> {
+        let (file, to) = (file.to_string(), to.as_fd());
+        match renameat_with(&self.directory, &file, to, name, RenameFlags::NOREPLACE) {
+            // Not every file system has this; nobody else makes anything there.
+            Err(Errno::INVAL) => match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Err(Errno::EXIST),
+                Err(Errno::NOENT) => renameat(&self.directory, &file, to, name),
+                Err(error) => Err(error),
+            },
+            other => other,
+        }
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        match unlinkat(&self.root, &self.name[..], AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY) => clear(&self.root, &self.name, &|_| false, &mut |_| {}),
+            other => Ok(other?),
+        }
+    }
+}
+
+impl Drop for ReadAheadDir {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            tracing::warn!("{} is left: {error}", String::from_utf8_lossy(&self.name));
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Where a tree is made: beside its place until it is whole, or in it where that is a mount point.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::fs::{
+    AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, fchmod,
+    flock, fstat, fsync, renameat, renameat_with, statx, syncfs, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::blobs::LayerBlob;
+use super::remove::clear;
+use super::root::{RootDir, create, open_below};
+use super::staging_dir::{StagingDir, remove_stale};
+use super::unpacker::{UnpackOptions, Unpacked, Unpacker};
+use super::{MARKER, failed};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Error, ErrorDetail, Result};
+
+/// What `mkfs` leaves in an empty file system.
+const LOST_AND_FOUND: &[u8] = b"lost+found";
+
+/// A tree that is not whole yet; dropping it removes what there is of it.
+#[derive(Debug)]
+pub struct RootBuilder {
+    path: PathBuf,
+    root: OwnedFd,
+    site: BuildSite,
+    published: bool,
+}
+
+#[derive(Debug)]
+enum BuildSite {
+    InPlace,
+    Staged { parent: RootDir, name: Vec<u8>, own: StagingDir, replaces: bool },
+}
+
+impl RootBuilder {
+    /// Begins a tree that is to be at this path, where there must be nothing or an empty directory. Trees that killed
+    /// processes have left beside it are removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unpack`] with the path.
+    pub fn begin(path: &Path) -> Result<Self> {
+        // Without a slash at the end, which would follow a link.
+        let path: PathBuf = path.components().collect();
+        let (root, site) = site(&path).map_err(|error| fail(&path, error))?;
+        // A default ACL would change every mode.
+        _ = rustix::fs::fremovexattr(&root, "system.posix_acl_default").is_ok();
+        Ok(Self { root, site, published: false, path })
+    }
+
+    /// Applies layers to it, base first, and lets it be seen when all of it is there and `settled` says that the layers
+    /// are what they were taken for; gives the uncompressed size of each.
+    ///
+    /// # Errors
+    /// As [`Unpacker::apply_parallel`]; with the number [`usize::MAX`] where it is about no layer.
+    pub fn apply(
+        mut self,
+        layers: Vec<LayerBlob<'_>>,
+        preserve: bool,
+        sync: bool,
+        watch: &(dyn Fn(u64) -> bool + Sync),
+        settled: impl FnOnce() -> Result<()>,
+    ) -> Result<(Unpacked, Vec<u64>), (usize, Error)> {
+        let early = |error| (usize::MAX, error);
+        let options = UnpackOptions { preserve, new_root: self.is_new() };
+        let mut unpacker = Unpacker::new(self.root().map_err(early)?, options).map_err(early)?;
+        let sizes = unpacker.apply_parallel(layers, watch)?;
+        let receipt = unpacker.finish().map_err(early)?;
+        settled().map_err(early)?;
+        let published = self.publish(sync);
+        published.map_err(|error| early(fail(&self.path, error)))?;
+        Ok((receipt, sizes))
+    }
+
+    fn root(&self) -> Result<RootDir> {
+        self.root.try_clone().map(RootDir::from_handle).map_err(|error| fail(&self.path, error))
+    }
+
+    /// Whether the root is new; where not, it keeps its mode unless a layer says something about it.
+    fn is_new(&self) -> bool {
+        matches!(self.site, BuildSite::Staged { .. })
+    }
+
+    /// Lets the tree be seen as a whole; with `sync` only when it is on disk.
+    fn publish(&mut self, sync: bool) -> io::Result<()> {
+        if sync {
+            syncfs(&self.root)?;
+        }
+        match &self.site {
+            BuildSite::InPlace => unlinkat(&self.root, MARKER, AtFlags::empty())?,
+            BuildSite::Staged { own, .. } if !self.is_at(own)? => {
+                return Err(io::Error::other("was replaced while it was made"));
+            }
+            BuildSite::Staged { parent, name, own, replaces } => {
+                let (folder, tree) = own.rename_source();
+                let closed = self.open_up()?;
+                if *replaces {
+                    // Fails where it is not empty any more.
+                    renameat(folder, tree, parent, &name[..])?;
+                } else {
+                    renameat_with(folder, tree, parent, &name[..], RenameFlags::NOREPLACE)?;
+                }
+                if let Some(mode) = closed {
+                    fchmod(&self.root, mode)?;
+                    if sync {
+                        fsync(&self.root)?;
+                    }
+                }
+                // Of no use to anybody, and gone with the next run.
+                _ = own.remove(parent).is_ok();
+            }
+        }
+        self.published = true;
+        if sync {
+            match &self.site {
+                BuildSite::InPlace => fsync(&self.root)?,
+                BuildSite::Staged { parent, .. } => fsync(parent)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the owner write to the root where its mode forbids that: a directory gets no other parent without, unless root
+    /// moves it. Gives the mode that it is to have.
+    fn open_up(&self) -> io::Result<Option<Mode>> {
+        let mode = fstat(&self.root)?.st_mode & 0o7777;
+        if mode & 0o200 != 0 || rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        fchmod(&self.root, Mode::from_raw_mode(mode | 0o200))?;
+        Ok(Some(Mode::from_raw_mode(mode)))
+    }
+
+    /// Whether the tree is still where it was begun: others may have put something else there.
+    fn is_at(&self, own: &StagingDir) -> io::Result<bool> {
+        let (folder, tree) = own.rename_source();
+        let there = match open_below(folder, tree.as_bytes(), OFlags::PATH) {
+            Err(Errno::NOENT) => return Ok(false),
+            other => fstat(other?)?,
+        };
+        let root = fstat(&self.root)?;
+        Ok((there.st_dev, there.st_ino) == (root.st_dev, root.st_ino))
+    }
+
+    fn discard(&self) -> io::Result<()> {
+        match &self.site {
+            BuildSite::InPlace => {
+                let root = RootDir::from_handle(self.root.try_clone()?);
+                let stays =
+                    |path: &[u8]| path.is_empty() || path == MARKER || path == LOST_AND_FOUND;
+                clear(&root, b"", &stays, &mut |_| {})?;
+                unlinkat(&self.root, MARKER, AtFlags::empty())?;
+                Ok(())
+            }
+            BuildSite::Staged { own, .. } if !self.is_at(own)? => {
+                Err(io::Error::other("was moved away"))
+            }
+            BuildSite::Staged { parent, own, .. } => own.remove(parent),
+        }
+    }
+}
+
+/// There is a tree that is not whole, and whoever made it is gone.
+#[derive(Debug)]
+struct IncompleteRootError;
+
+impl std::error::Error for IncompleteRootError {}
+
+impl std::fmt::Display for IncompleteRootError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("holds what an interrupted unpack has left")
+    }
+}
+
+fn fail(path: &Path, error: io::Error) -> Error {
+    let is_left =
+        error.get_ref().and_then(|inner| inner.downcast_ref::<IncompleteRootError>()).is_some();
+    let error = failed("unpack", &path.display().to_string(), error);
+    if is_left { error.with_detail(Some(ErrorDetail::IncompleteRoot)) } else { error }
+}
+
+impl Drop for RootBuilder {
+    fn drop(&mut self) {
+        if !self.published
+            && let Err(error) = self.discard()
+        {
+            tracing::warn!("what was unpacked beside {} is left: {error}", self.path.display());
+        }
+    }
+}
+
+fn site(path: &Path) -> io::Result<(OwnedFd, BuildSite)> {
+    let replaces = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => true,
+        Ok(found) if found.is_symlink() => return Err(io::Error::other("is a symbolic link")),
+        Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if replaces {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let here = rustix::fs::open(path, flags, Mode::empty())?;
+        let is_mounted = is_mounted(&here)?;
+        let in_place = is_mounted || path.file_name().is_none();
+        if in_place
+            && flock(&here, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
+        {
+            return Err(io::Error::other("another process unpacks to it"));
+        }
+        check_empty(&here, is_mounted)?;
+        if in_place {
+            create(here.as_fd(), MARKER, 0o600)?;
+            return Ok((here, BuildSite::InPlace));
+        }
+    }
+    let name = path.file_name().ok_or(io::ErrorKind::NotFound)?.as_encoded_bytes().to_vec();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+    let parent = RootDir::from_handle(parent);
+    remove_stale(&parent)?;
+    let own = StagingDir::make(&parent)?;
+    Ok((own.tree()?, BuildSite::Staged { parent, name, own, replaces }))
+}
+
+fn is_mounted(directory: &OwnedFd) -> io::Result<bool> {
+    let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+fn check_empty(directory: &OwnedFd, is_mounted: bool) -> io::Result<()> {
+    let mut is_empty = true;
+    for child in Dir::read_from(directory)? {
+        let child = child?;
+        match child.file_name().to_bytes() {
+            MARKER => return Err(io::Error::other(IncompleteRootError)),
+            b"." | b".." => {}
+            LOST_AND_FOUND if is_mounted => {}
+            _ => is_empty = false,
+        }
+    }
+    if is_empty { Ok(()) } else { Err(io::ErrorKind::DirectoryNotEmpty.into()) }
+}

@@ -1,0 +1,127 @@
+//! What could not be kept, told once for each cause.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+/// Why something of an entry was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// Only root gives files away.
+    Owner,
+    /// The user namespace has no such owner.
+    UnmappedOwner,
+    /// The root is another user's.
+    ForeignRoot,
+    /// Layers above that are unpacked by a plain user need to look into the directory.
+    ClosedDirectory,
+    /// What a file of the image's owner may do must not become what a file of this user may do.
+    SetId,
+    /// Only root makes devices.
+    Device,
+    /// The device with the numbers 0 and 0 stands for "nothing is here" in an overlay.
+    WhiteoutDevice,
+    /// Only root gives capabilities to programs.
+    Capability,
+    /// The attribute steers overlay file systems or belongs to the system that the image was made on.
+    ForeignAttribute,
+    /// The file system has no attributes, or not of this kind of file.
+    UnsupportedAttribute,
+    /// The file system takes no attribute as large as this, or no more of them at one file.
+    LargeAttribute,
+}
+
+impl SkipReason {
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Owner => ("owners", "only root gives files away"),
+            Self::UnmappedOwner => ("owners", "this user namespace has no such ids"),
+            Self::ForeignRoot => {
+                ("mode, time, owner and attributes", "the directory is another user's")
+            }
+            Self::ClosedDirectory => (
+                "closed modes",
+                "an overlay's directories stay open to their owner, who is not root",
+            ),
+            Self::SetId => ("set-user-id and set-group-id bits", "--preserve keeps them"),
+            Self::Device => ("devices", "only root makes them"),
+            Self::WhiteoutDevice => ("devices 0:0", "in an overlay they hide what is below"),
+            Self::Capability => ("capabilities", "only root gives them to programs"),
+            Self::ForeignAttribute => {
+                ("extended attributes", "none but user.* and security.capability are taken over")
+            }
+            Self::UnsupportedAttribute => ("extended attributes", "the file system has none"),
+            Self::LargeAttribute => {
+                ("extended attributes", "they are larger than the file system takes")
+            }
+        }
+    }
+}
+
+/// What was left out for one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Why.
+    pub cause: SkipReason,
+    /// Of how many entries.
+    pub entries: u64,
+    /// The path of the first one; what is no text in it is replaced.
+    pub first: String,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, why) = self.cause.words();
+        let entries = if self.entries == 1 { "entry" } else { "entries" };
+        write!(f, "left out the {what} of {} {entries} ({}", self.entries, self.first)?;
+        write!(f, "{}): {why}", if self.entries == 1 { "" } else { ", …" })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct SkipLog(BTreeMap<SkipReason, Skipped>);
+
+impl SkipLog {
+    pub(crate) fn note(&mut self, cause: SkipReason, path: &[u8]) {
+        let first = || {
+            let path = if path.is_empty() { b"/" } else { path };
+            Skipped { cause, entries: 0, first: String::from_utf8_lossy(path).into_owned() }
+        };
+        self.0.entry(cause).or_insert_with(first).entries += 1;
+    }
+
+    /// Takes over what another one has, which came later.
+    pub(super) fn add(&mut self, other: Self) {
+        for (cause, left_out) in other.0 {
+            let entries = left_out.entries;
+            self.0.entry(cause).and_modify(|known| known.entries += entries).or_insert(left_out);
+        }
+    }
+
+    pub(crate) fn into_list(self) -> Vec<Skipped> {
+        self.0.into_values().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let mut ledger = SkipLog::default();
+        ledger.note(SkipReason::SetId, b"bin/su");
+        for path in [b"bin/a", b"bin/b"] {
+            ledger.note(SkipReason::Owner, path);
+        }
+        let told: Vec<_> = ledger.into_list().iter().map(ToString::to_string).collect();
+        let wanted = [
+            "left out the owners of 2 entries (bin/a, …): only root gives files away",
+            "left out the set-user-id and set-group-id bits of 1 entry (bin/su): --preserve keeps them",
+        ];
+        assert_eq!(told, wanted);
+    }
+}

@@ -1,0 +1,132 @@
+//! Trees that are made beside their place, told apart by a lock from those that killed processes have left.
+//!
+//! `.rpull-unpack-<id>/.rpull-unpack-<id>` is the tree: only a process of the same user can have made a directory of its
+//! own name in another one, so what is called so and is something else is nobody's leftover.
+
+use std::io;
+
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, flock, fstat, mkdirat, statat, unlinkat};
+use rustix::io::Errno;
+
+use super::remove::clear;
+use super::root::RootDir;
+
+const PREFIX: &str = ".rpull-unpack-";
+
+/// Where a tree is made.
+#[derive(Debug)]
+pub(super) struct StagingDir {
+    /// Of the folder, and of the tree in it.
+    name: String,
+    folder: RootDir,
+}
+
+impl StagingDir {
+    /// Makes a folder and an empty tree in it.
+    pub(super) fn make(parent: &RootDir) -> io::Result<Self> {
+        loop {
+            let name = format!("{PREFIX}{:016x}", fastrand::u64(..));
+            mkdirat(parent, &name, Mode::RWXU)?;
+            // Before it is locked others may take it for a leftover.
+            match open_locked(parent, name.as_bytes(), true) {
+                Ok(Some(folder)) => {
+                    let made = Self { name, folder: RootDir::from_handle(folder) };
+                    mkdirat(&made.folder, &made.name, Mode::RWXU)
+                        .inspect_err(|_| _ = made.remove(parent).is_ok())?;
+                    return Ok(made);
+                }
+                Ok(None) | Err(Errno::NOENT) => {}
+                Err(error) => {
+                    _ = unlinkat(parent, &name, AtFlags::REMOVEDIR).is_ok();
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    pub(super) fn tree(&self) -> io::Result<OwnedFd> {
+        Ok(self.folder.readable(self.name.as_bytes())?)
+    }
+
+    /// What there is to be renamed, and the folder that it is in.
+    pub(super) fn rename_source(&self) -> (BorrowedFd<'_>, &str) {
+        (self.folder.as_fd(), &self.name)
+    }
+
+    /// Removes the folder, and the tree where it is in it.
+    pub(super) fn remove(&self, parent: &RootDir) -> io::Result<()> {
+        remove(parent, &self.folder, self.name.as_bytes())
+    }
+}
+
+/// Removes what killed processes of this user have left in a directory.
+pub(super) fn remove_stale(parent: &RootDir) -> io::Result<()> {
+    let mut found = Vec::new();
+    for child in Dir::read_from(parent.as_fd())? {
+        let child = child?;
+        let name = child.file_name().to_bytes();
+        if name.strip_prefix(PREFIX.as_bytes()).is_some_and(|id| id.len() == 16) {
+            found.push(name.to_vec());
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    for name in found {
+        let text = String::from_utf8_lossy(&name);
+        let swept = if mounts.contains(&*text) { Ok(false) } else { sweep_one(parent, &name) };
+        match swept {
+            Ok(true) => tracing::info!("removed {text}, which an interrupted unpack had left"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!("{text}, which an interrupted unpack has left: {error}"),
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether it was a leftover.
+fn sweep_one(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
+    let folder = match open_locked(parent, name, false) {
+        Ok(Some(folder)) => RootDir::from_handle(folder),
+        // Somebody's, or no directory that this user can read.
+        Ok(None) | Err(_) => return Ok(false),
+    };
+    if fstat(&folder)?.st_uid != rustix::process::geteuid().as_raw() {
+        return Ok(false);
+    }
+    for child in Dir::read_from(folder.as_fd())? {
+        let child = child?;
+        let child = child.file_name().to_bytes();
+        if !matches!(child, b"." | b"..") && child != name {
+            return Ok(false);
+        }
+    }
+    remove(parent, &folder, name)?;
+    Ok(true)
+}
+
+/// Opens a folder unless another process has it, or it is gone; `own` also where the file system has no locks, and nobody
+/// can tell what is left.
+fn open_locked(parent: &RootDir, name: &[u8], own: bool) -> Result<Option<OwnedFd>, Errno> {
+    let folder = parent.readable(name)?;
+    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        Err(_) if own => {}
+        Err(error) => return Err(error),
+    }
+    let (found, opened) = (statat(parent, name, AtFlags::SYMLINK_NOFOLLOW), fstat(&folder)?);
+    let place = |found: rustix::fs::Stat| (found.st_dev, found.st_ino);
+    let is_same = found.is_ok_and(|found| place(found) == place(opened));
+    Ok(is_same.then_some(folder))
+}
+
+fn remove(parent: &RootDir, folder: &RootDir, name: &[u8]) -> io::Result<()> {
+    match clear(folder, name, &|_| false, &mut |_| {}) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => other?,
+    }
+    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
