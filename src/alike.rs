@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn alike_names_are_chosen_by_platform() {
+    fn same_name_entries_are_selected_by_platform() {
         let config_says = |_: &Descriptor| Some("linux/s390x".parse().unwrap());
         let amd = entry("a", Some("linux/amd64"));
         let (arm, newer) = (entry("b", Some("linux/arm64")), entry("c", Some("linux/arm64")));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn alike_index_keeps_platforms_and_drops_names() {
+    fn same_name_index_keeps_platforms_and_drops_names() {
         let mut amd = entry("a", Some("linux/amd64"));
         amd.annotations.insert("rpull.origin".into(), "reg/a".into());
         amd.annotations.insert("x".into(), "y".into());

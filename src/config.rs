@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_docker_writes_is_read() {
+    fn docker_config_is_parsed() {
         let config = ImageConfig::parse(
             br#"{
                 "architecture": "arm64", "variant": "v8", "os": "linux", "os.features": null,
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_required() {
+    fn empty_and_null_fields_are_accepted() {
         let nulls = br#"{"architecture":null,"os":null,"config":null,"rootfs":null,"history":null,"author":null}"#;
         for text in [&b"{}"[..], nulls] {
             let config = ImageConfig::parse(text).unwrap();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_another_type_are_refused() {
+    fn fields_of_wrong_type_are_rejected() {
         for text in [
             "",
             "[]",
@@ -222,14 +222,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_json_is_read_or_refused(text in "\\{(\"(os|config|rootfs|history|created)\":(null|1|\"x\"|\\[\\{\\}\\]|\\{\\}|\\[\\])(,|\\}|)){0,4}") {
+        fn any_json_parses_or_is_document_error(text in "\\{(\"(os|config|rootfs|history|created)\":(null|1|\"x\"|\\[\\{\\}\\]|\\{\\}|\\[\\])(,|\\}|)){0,4}") {
             if let Err(error) = ImageConfig::parse(text.as_bytes()) {
                 prop_assert_eq!(error.kind(), ErrorKind::InvalidDocument);
             }
         }
 
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             _ = ImageConfig::parse(&bytes).is_ok();
         }
     }

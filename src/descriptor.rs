@@ -110,14 +110,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn null_lists_are_empty() {
+    fn null_list_is_empty() {
         let text =
             r#"{"mediaType":"x/y","digest":"blake3:ab","size":1,"urls":null,"annotations":null}"#;
         assert!(serde_json::from_str::<Descriptor>(text).unwrap().urls.is_empty());
     }
 
     #[test]
-    fn fields_that_cannot_be_what_they_should_be_are_refused() {
+    fn invalid_fields_are_rejected() {
         let read = |field: &str| {
             let text = format!(r#"{{"mediaType":"x/y","digest":"blake3:ab","size":1,{field}}}"#);
             serde_json::from_str::<Descriptor>(&text)

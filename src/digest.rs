@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_content() {
+    fn sha256_and_sha512_match_known_values() {
         assert_eq!(
             Digest::sha256(b"").encoded(),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_is_no_digest() {
+    fn malformed_digest_is_rejected() {
         let hex = "a".repeat(64);
         for bad in [
             "",
@@ -220,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_algorithm_parses_but_cannot_be_verified() {
+    fn unknown_algorithm_parses_but_is_unsupported() {
         let digest: Digest = "blake3:abcdef".parse().unwrap();
         assert_eq!(digest.algorithm().unwrap_err().kind(), ErrorKind::Unsupported);
     }
 
     proptest! {
         #[test]
-        fn what_is_accepted_round_trips_and_is_no_path(text in "[a-z0-9]{0,8}[+._:-]?(sha256)?:?[a-f0-9/.=_-]{0,70}") {
+        fn accepted_digest_round_trips_and_is_no_path(text in "[a-z0-9]{0,8}[+._:-]?(sha256)?:?[a-f0-9/.=_-]{0,70}") {
             if let Ok(digest) = text.parse::<Digest>() {
                 prop_assert_eq!(digest.as_str(), &text);
                 prop_assert!(!digest.encoded().contains(['/', '.', ':']));

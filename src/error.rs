@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_what_where_and_the_words_of_the_server() {
+    fn message_has_subject_location_and_server_reason() {
         let error = Error::new(ErrorKind::NotFound, "manifest library/nope:1")
             .at("docker.io")
             .with_reason("manifest unknown");
@@ -344,13 +344,13 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_cannot_move_the_cursor() {
+    fn control_characters_of_server_are_escaped() {
         let error = Error::new(ErrorKind::Registry, "pull").with_reason("\u{1b}]0;owned\u{7}\r\n");
         assert!(!error.to_string().contains(['\u{1b}', '\u{7}', '\r', '\n']));
     }
 
     #[test]
-    fn the_chain_names_each_cause_once() {
+    fn chain_lists_each_cause_once() {
         let error =
             Error::new(ErrorKind::Store, "write").with_source(std::io::Error::other("disk full"));
         assert_eq!(error.chain(), "write: disk full");

@@ -57,13 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_text_is_borrowed() {
+    fn plain_text_is_not_copied() {
         assert!(matches!(escape("grüße 日本"), Cow::Borrowed(_)));
     }
 
     #[cfg(feature = "cli")]
     #[test]
-    fn json_keeps_its_meaning() {
+    fn escaped_json_parses_to_same_value() {
         let value = serde_json::json!({"a\u{9b}": ["\u{202e}\u{7f}\u{feff}", "grüße\n"]});
         let text = serde_json::to_string_pretty(&value).unwrap();
         let safe = escape_json(&text);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_sequences_newlines_c1_and_bidi() {
+    fn escape_covers_control_and_bidi_characters() {
         assert_eq!(
             escape("a\u{1b}[2J\n\t\u{9b}\u{202e}\0\u{7f}"),
             "a\\u{1b}[2J\\n\\t\\u{9b}\\u{202e}\\u{0}\\u{7f}"

@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn free_space_of_unknown_size_refuses_nothing() {
+    fn free_space_unknown_is_not_refused() {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(too_little(&file, 0), None);
         assert!(too_little(&file, u64::MAX).is_some());

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn image_id_is_hex_of_printed_length() {
+    fn image_id_accepts_printed_lengths_only() {
         let digest = Digest::sha256(b"");
         assert!(digest.as_str().starts_with("sha256:e3b0c44298fc1c14"));
         for text in

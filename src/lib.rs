@@ -182,7 +182,7 @@ mod tests {
     fn can_be_spawned<T: Send + 'static>(_: T) {}
 
     #[test]
-    fn they_can_be_spawned() {
+    fn futures_are_send() {
         let (store, options) = (Path::new("images"), RegistryOptions::default);
         can_be_spawned(pull("alpine", store, options()));
         can_be_spawned(push("alpine", store, "localhost:5000/alpine", options()));

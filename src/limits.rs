@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn budget_each_limit_is_named() {
+    fn budget_exceeded_names_the_limit() {
         let mut budget = Budget::default();
         assert_eq!(budget.entry(MAX_LIST_BYTES), Ok(()));
         assert_eq!(budget.entry(1), Err(Exceeded::Bytes));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn budget_requests_with_new_entries_cost_nothing() {
+    fn budget_requests_with_new_entries_are_free() {
         let mut budget = Budget::default();
         for _ in 0..5000 {
             budget.requests(1, MIN_NEW_ENTRIES).unwrap();

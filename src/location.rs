@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_win_in_every_command() {
+    fn prefix_decides_kind_in_every_context() {
         let reference = |text: &str| text.parse::<Reference>().unwrap();
         for plain in
             [DefaultLocation::Registry, DefaultLocation::Store, DefaultLocation::StoreOrRegistry]
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn layouts_and_archives_are_split_at_the_first_colon() {
+    fn layout_and_archive_split_at_first_colon() {
         let pinned = || ImageName::Digest(DIGEST.parse().unwrap());
         let named = |name: &str| ImageName::Layout(name.into());
         for (text, path, name) in [
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_what_to_write() {
+    fn invalid_location_says_what_to_write() {
         for (text, why) in [
             ("", "empty"),
             ("oci:", "path of the layout is missing"),
@@ -276,7 +276,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "(oci|store|docker|oci-archive)?(:|://)?\\PC{0,40}") {
+        fn arbitrary_text_does_not_panic(text in "(oci|store|docker|oci-archive)?(:|://)?\\PC{0,40}") {
             for plain in [DefaultLocation::Registry, DefaultLocation::Store, DefaultLocation::StoreOrRegistry] {
                 if let Err(error) = Location::parse(&text, plain) {
                     prop_assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_ends_with_the_name_of_the_holder() {
+    fn lock_timeout_names_holder() {
         let folder = tempfile::tempdir().unwrap();
         let [first, second] = [(); 2].map(|()| File::open(folder.path()).unwrap());
         assert!(try_lock(&first, LockMode::Exclusive, folder.path()).unwrap());
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_are_not_the_holder() {
+    fn lock_holder_excludes_waiting_processes() {
         let locks = "1: -> FLOCK  ADVISORY  WRITE 7 fe:00:12 0 EOF\n1: FLOCK  ADVISORY  READ 9 fe:00:12 0 EOF\n";
         assert_eq!(pid_of(locks, "fe:00:12"), Some(9));
         assert_eq!(pid_of(locks, "fe:00:1"), None);

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_cannot_name_just_anything() {
+    fn media_type_malformed_is_rejected() {
         let read = |text: &str| serde_json::from_value::<MediaType>(text.into());
         for fine in ["application/vnd.oci.image.layer.v1.tar+gzip", "text/x;v=1", "x/y"] {
             assert_eq!(read(fine).unwrap().as_str(), fine);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read_without_parameters_and_case() {
+    fn content_type_header_ignores_parameters_and_case() {
         let header =
             MediaType::from_header("Application/VND.OCI.image.index.v1+JSON; charset=utf-8");
         assert_eq!(header, MediaType::OCI_INDEX);

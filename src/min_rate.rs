@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dripping_is_stalling() {
+    fn min_rate_slow_body_counts_as_stalled() {
         let second = Duration::from_secs(1);
         let mut pace = MinimumRate::default();
         assert!((1..60).all(|_| pace.record(10, second).is_none()));

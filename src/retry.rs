@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_a_cap_and_obey_the_registry() {
+    fn backoff_doubles_up_to_max_and_honours_retry_after() {
         let policy = RetryPolicy { attempts: Some(50), ..RetryPolicy::default() };
         let mut failures = Failures::default();
         for number in 1..40 {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_up_on_lasting_errors_long_waits_and_after_the_last_attempt() {
+    fn retry_stops_on_permanent_error_or_last_attempt() {
         let policy = RetryPolicy::default();
         let first = || Failures::default();
         assert!(policy.backoff(&mut first(), busy(None).permanent()).is_err());
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn outage_of_a_host_that_answered_is_waited_for_with_growing_waits() {
+    async fn outage_of_known_host_is_retried_with_backoff() {
         let (tries, took, error) = away(&RetryPolicy::default()).await;
         assert!(took >= Duration::from_secs(120) && took < Duration::from_secs(180), "{took:?}");
         assert!((15..60).contains(&tries), "{tries}");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn outage_tries_are_capped_where_a_number_was_asked_for() {
+    async fn outage_retries_obey_explicit_limit() {
         for attempts in [1, 3] {
             let policy = RetryPolicy { attempts: Some(attempts), ..RetryPolicy::default() };
             assert_eq!(away(&policy).await.0, attempts);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failures_after_an_outage_have_their_own_tries() {
+    async fn failures_after_outage_have_own_retry_count() {
         let policy = RetryPolicy { base_delay: Duration::ZERO, ..RetryPolicy::default() };
         let mut failures = Failures::default();
         let outage = Outage { lasted: Duration::ZERO, is_news: false };
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn succeeds_when_the_burst_is_shorter_than_the_budget() {
+    async fn retry_succeeds_after_transient_errors() {
         let mut calls = 0;
         let result = retry(&RetryPolicy::default(), || {
             calls += 1;

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_counts_for_nobody() {
+    fn missing_blobs_are_not_counted() {
         let [base, own, spare, gone] =
             ["base", "own", "spare", "gone"].map(|text| Digest::sha256(text.as_bytes()));
         let sizes = HashMap::from([(base.clone(), 10), (own.clone(), 2), (spare, 5)]);

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_named_at_its_end_must_have_the_digest() {
+    fn digest_given_at_end_must_match_bytes() {
         let mut unnamed = DeferredVerifier::new(Algorithm::Sha256);
         unnamed.update(b"ab");
         unnamed.update(b"c");
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn any_split_gives_the_same_answer_and_short_long_or_other_bytes_fail() {
+    fn verify_accepts_any_split_and_rejects_wrong_bytes() {
         let bytes = b"one layer of an image";
         let descriptor = Descriptor::for_bytes(MediaType::from("x/y"), bytes);
         for split in 0..=bytes.len() {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn inline_data_counts_only_when_it_verifies() {
+    fn inline_data_is_used_only_if_verified() {
         let inline =
             |descriptor: &Descriptor| verified_inline_data(descriptor).map(|(bytes, _)| bytes);
         let mut empty = Descriptor::for_bytes(MediaType::OCI_CONFIG, b"{}");

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_written_as_docker_writes_them() {
+    fn repo_tag_uses_docker_familiar_name() {
         let digest = format!("sha256:{}", "a".repeat(64));
         for (name, tag) in [
             ("docker.io/library/alpine:3.14", Some("alpine:3.14")),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_two_names_is_listed_once() {
+    fn manifest_item_with_two_names_is_listed_once() {
         let mut items = DockerManifest::default();
         items.add("docker.io/library/a:1", "c".into(), vec!["l".into()]);
         items.add("docker.io/library/a:2", "c".into(), vec!["l".into()]);

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_any_length_and_sizes_beyond_octal_are_read_back() {
+    fn header_long_name_and_large_size_round_trip() {
         for length in [1, 99, 100, 101, 141, 600] {
             let name = "n".repeat(length);
             let tar = [header(&name, 3, 7), b"abc".to_vec(), vec![0; 509], END.to_vec()].concat();

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_have_one_spelling_and_stay_inside() {
+    fn path_is_normalized_and_escape_is_rejected() {
         for (name, wanted) in [
             ("./a//b/", Some("a/b")),
             ("/etc/passwd", Some("etc/passwd")),

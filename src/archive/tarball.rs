@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_that_is_no_tar_ends_after_its_first_blocks() {
+    fn stream_without_tar_header_fails_early() {
         let tar = [header("a", 3, 7), b"abc".to_vec(), vec![0; 509]].concat();
         for (first, then, why) in [
             (&b""[..], 0, "a tar without entries"),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_is_read_and_written_no_further_than_its_tar() {
+    fn stream_after_end_of_tar_is_not_spooled() {
         let tar = [header("a", 3, 7), b"abc".to_vec(), vec![0; 509], END.to_vec()].concat();
         for then in [0, b'x'] {
             let (spooled, read) = spooled(&tar, then);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_entries_are_passed_over_and_found() {
+    fn index_finds_entries_of_any_size() {
         let mut tar = Vec::new();
         let sizes = [0, 1, 511, 512, 513, 3 * WINDOW, 70_000];
         for (letter, size) in (b'a'..).zip(sizes) {

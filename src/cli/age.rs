@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_for_every_span() {
+    fn age_uses_largest_unit() {
         for (seconds, text) in [
             (1, "1 second ago"),
             (119, "1 minute ago"),

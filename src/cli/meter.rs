@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_late_meter_begins_with_what_was_done_when_the_screen_is_free() {
+    fn late_meter_starts_with_earlier_progress() {
         let late = DeferredMeter::new("unpacking", 10);
         late.set_total(6);
         late.add(2);

@@ -63,7 +63,7 @@ mod tests {
     ];
 
     #[test]
-    fn peer_word_names_an_existing_verb_and_is_none() {
+    fn verb_of_other_tool_maps_to_existing_command() {
         let command = Cli::command();
         for word in WORDS {
             let verb = counterpart(word).unwrap();

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rate_is_that_of_the_last_seconds() {
+    fn rate_covers_last_seconds_and_drops_when_idle() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let mut counted = Counted::new(start);

@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn store_path_needs_an_absolute_home() {
+    fn store_path_requires_absolute_home() {
         let path = |typed: Option<&str>, set: &[(&str, &str)]| {
             let variable = |name: &str| {
                 set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_without_cursor_is_plain_lines() {
+    fn progress_without_cursor_prints_plain_lines() {
         for kind in [ProgressKind::Auto, ProgressKind::Tty] {
             assert_eq!(show(kind, false, true), ProgressMode::Bars);
             assert_eq!(show(kind, false, false), ProgressMode::Lines);

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signal_mask_of_status_names_ignored_signals() {
+    fn ignored_signals_are_read_from_proc_status() {
         let status = "Name:\trpull\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001002\n";
         assert!(is_ignored(status, SignalKind::interrupt()));
         assert!(!is_ignored(status, SignalKind::terminate()));

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_decimal() {
+    fn size_uses_decimal_units() {
         for (bytes, text) in [
             (0, "0 B"),
             (999, "999 B"),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn percentages_do_not_lie_at_the_ends() {
+    fn percent_never_rounds_to_0_or_100() {
         assert_eq!(percent(0, 0), "100 %");
         assert_eq!(percent(999_999, 1_000_000), "99 %");
         assert_eq!(percent(1, 1_000_000), "1 %");
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn rates() {
+    fn rate_limit_parses_units_and_rejects_others() {
         assert_eq!(parse_rate("500k"), Some(500_000));
         assert_eq!(parse_rate("1.5MB/s"), Some(1_500_000));
         assert_eq!(parse_rate("7"), Some(7));

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runtime_starts_within_usual_limits() {
+    fn runtime_starts_within_default_thread_limit() {
         assert_eq!(startable_threads(BLOCKING + 2).unwrap(), BLOCKING + 2);
         assert_eq!(runtime().unwrap().block_on(async { 1 }), 1);
     }

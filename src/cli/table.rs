@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up_and_foreign_text_stays_in_its_cell() {
+    fn table_aligns_columns_and_escapes_cells() {
         let text = table(
             ["A", "B"],
             &[["long cell".into(), "x\n\u{1b}[31m".into()], ["s".into(), "y".into()]],

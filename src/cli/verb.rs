@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_alone_is_pulled() {
+    fn reference_without_verb_means_pull() {
         assert_eq!(arrange("rpull alpine:3.14").unwrap(), "rpull pull alpine:3.14");
         assert_eq!(
             arrange("rpull --plain-http --store /s -o oci:x a:1 b:2").unwrap(),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn verbs_win_and_options_may_stand_before_them() {
+    fn verb_after_options_is_recognized() {
         assert_eq!(arrange("rpull pull history").unwrap(), "rpull pull history");
         assert_eq!(
             arrange("rpull --platform linux/arm64 history a").unwrap(),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_fingers_is_not_an_image() {
+    fn mistyped_verb_suggests_nearest() {
         assert!(arrange("rpull histroy alpine").unwrap_err().contains("`history`"));
         assert!(arrange("rpull imags").unwrap_err().contains("rpull pull imags"));
         for (slip, verb) in [
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_word_absent_from_store_is_refused_whatever_follows() {
+    fn bare_word_not_in_store_is_rejected() {
         for (line, part) in [
             ("rpull version", "did you mean `rpull --version`?"),
             ("rpull list-tags docker://alpine", "did you mean `tags`?"),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_store_is_found_in_any_place() {
+    fn store_option_is_found_at_any_position() {
         let store = |line: &str| {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             typed_store(&words).map(|path| path.display().to_string())
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn distances() {
+    fn edit_distance_counts_changes() {
         assert_eq!(edit_distance("history", "histroy"), 2);
         assert_eq!(edit_distance("", "abc"), 3);
         assert_eq!(edit_distance("tags", "tags"), 0);

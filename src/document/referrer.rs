@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_is_named_by_its_type_or_its_config_s() {
+    fn artifact_type_falls_back_to_config_media_type() {
         let empty = r#"{"mediaType":"application/x","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}"#;
         let manifest = |more: &str| {
             format!(r#"{{"schemaVersion":2,"config":{empty},"layers":[],"subject":{empty}{more}}}"#)

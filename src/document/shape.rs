@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn shape_decides_where_header_and_field_say_nothing() {
+    fn media_type_falls_back_to_document_shape() {
         let manifest = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":null}}"#);
         assert_eq!(kind(&manifest, "text/plain"), Ok(MediaType::OCI_MANIFEST));
         assert_eq!(kind(r#"{"schemaVersion":2,"manifests":[]}"#, ""), Ok(MediaType::OCI_INDEX));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn both_families_of_keys_are_refused() {
+    fn manifest_with_layers_and_manifests_is_rejected() {
         let both = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":[],"manifests":[]}}"#);
         for declared in ["", MediaType::OCI_INDEX.as_str(), MediaType::OCI_MANIFEST.as_str()] {
             assert_eq!(kind(&both, declared), Err(ErrorKind::InvalidDocument), "{declared}");
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn artifact_manifest_needs_no_schema_version_and_nothing_of_other_kinds() {
+    fn artifact_manifest_with_foreign_keys_is_rejected() {
         let own = MediaType::OCI_ARTIFACT;
         let with = |more: &str| format!(r#"{{"mediaType":"{own}","artifactType":"a/b"{more}}}"#);
         for declared in ["", "application/json", own.as_str()] {
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn schema1_is_refused_by_name() {
+    fn schema1_is_unsupported() {
         let schema1 = r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#;
         assert_eq!(
             kind(schema1, "application/vnd.docker.distribution.manifest.v1+prettyjws"),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn schema1_that_calls_itself_something_else_is_ambiguous() {
+    fn schema1_with_other_media_type_is_rejected() {
         for own in [MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST, MediaType::OCI_MANIFEST] {
             let text = format!(r#"{{"schemaVersion":1,"mediaType":"{own}","fsLayers":[]}}"#);
             assert_eq!(kind(&text, ""), Err(ErrorKind::InvalidDocument), "{own}");
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_parsers_read_differently_is_refused() {
+    fn ambiguous_json_is_rejected() {
         let manifest = format!(r#"{{"schemaVersion":2,{CONFIG}"#);
         for rest in [
             r#","layers":[],"layers":[]}"#,
@@ -374,7 +374,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic_and_nothing_is_both(
+        fn arbitrary_keys_do_not_panic_or_parse_as_both(
             keys in proptest::collection::vec(
                 ("(schemaVersion|mediaType|config|layers|manifests|fsLayers|Layers|x)", "(1|2|null|\\[\\]|\\{\\}|\"a/b\"|\\[\\{\\}\\])"), 0..6),
             tail in "[}\\] ]{0,2}",

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_come_before_all_that_is_in_them_or_after_it() {
+    fn directory_comes_directly_before_or_after_its_entries() {
         for (paths, wanted) in [
             (&["/"][..], "."),
             (&["/", "f"], "f ."),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_are_made_last_come_right_behind_their_directory() {
+    fn delayed_symlink_follows_its_directory() {
         for (paths, wanted) in [
             (&["/", "a/", "a/s@", "a/b"][..], "a a/s a/b ."),
             (&["/", "a/", "a/s@", "d", "a/b"], "d a/b a a/s ."),

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_takes_all_below_it_along_and_gives_back_what_it_took() {
+    fn remove_takes_subtree_and_frees_its_size() {
         let mut names = PathMap::default();
         add(&mut names, "", EntryKind::Directory, 0);
         let (root, empty) = (names.size, names.map.len());
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_clears_what_others_made() {
+    fn opaque_clear_keeps_entries_of_own_layer() {
         let mut names = PathMap::default();
         for path in ["", "d", "d/e", "d/e/f", "d/x", "other"] {
             add(&mut names, path, EntryKind::Directory, 0);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_has_a_limit() {
+    fn tree_over_memory_limit_fails() {
         let mut names = PathMap { size: MAX_TREE_BYTES - NAME - NODE, ..PathMap::default() };
         let error = names.add(
             b"path".to_vec(),

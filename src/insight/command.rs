@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn builders_have_their_own_ways_to_say_the_same() {
+    fn created_by_of_each_builder_is_classified() {
         let hash = "0123456789abcdef".repeat(4);
         for (created_by, wanted, text) in [
             // The classic builder, and buildah, which writes alike.
@@ -181,7 +181,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_panics(text in "(\\|1 |RUN |/bin/|sh| -c |#\\(nop\\)|é|file:|[^a]){0,12}") {
+        fn arbitrary_created_by_does_not_panic(text in "(\\|1 |RUN |/bin/|sh| -c |#\\(nop\\)|é|file:|[^a]){0,12}") {
             _ = kind(&text, "");
             assert!(!display_command(&text).contains(['\n', '\t']));
         }

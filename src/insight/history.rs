@@ -63,7 +63,7 @@ mod tests {
     use crate::insight::testing::{config, manifest};
 
     #[test]
-    fn newest_first_and_only_the_newest_has_an_image() {
+    fn history_is_newest_first_with_one_image_id() {
         let manifest = manifest(&["base", "packages"]);
         let config = config(2, &["ADD rootfs /", "-ENV A=1", "RUN apk add x", "-CMD sh"]);
         let rows = history(&manifest, &config);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_and_steps_that_do_not_match_stand_alone() {
+    fn history_unmatched_layers_and_steps_are_listed_separately() {
         let digests = |rows: &[HistoryRow]| rows.iter().map(|row| row.size).collect::<Vec<_>>();
         let appended = history(&manifest(&["1", "22", "333"]), &config(3, &["ADD", "-ENV"]));
         assert_eq!(digests(&appended), [333.to_string().len() as u64, 2, 0, 1]);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_what_scripts_rely_on() {
+    fn history_json_keys_are_stable() {
         let manifest = manifest(&["base"]);
         let mut config = config(1, &["ADD x /"]);
         config.history[0].created = None;

@@ -91,7 +91,7 @@ mod tests {
     use crate::insight::testing::{config, manifest};
 
     #[test]
-    fn base_first_with_what_made_each() {
+    fn layers_are_listed_base_first_with_kind() {
         let manifest = manifest(&["base", "packages", "app", "dir", "later"]);
         let steps = [
             "/bin/sh -c #(nop) ADD file:0 in / ",
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_is_hashed_from_the_base_up() {
+    fn chain_id_is_hashed_from_base_up() {
         // The digest of 1024 zero bytes, and of two such layers.
         let empty: Digest =
             "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_diff_id_for_each_layer_there_is_none() {
+    fn diff_ids_of_wrong_count_are_omitted() {
         for count in [0, 1, 3] {
             let rows = layers(&manifest(&["1", "22"]), &config(count, &["ADD", "RUN x"]));
             assert!(rows.iter().all(|row| row.diff_id.is_none() && row.chain_id.is_none()));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_uncompressed_layers() {
+    fn foreign_and_uncompressed_layers_are_recognized() {
         let mut manifest = manifest(&["base", "update", "app"]);
         for layer in &mut manifest.layers[..2] {
             layer.media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".into();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_what_scripts_rely_on() {
+    fn layers_json_keys_are_stable() {
         let manifest = manifest(&["base"]);
         let json = serde_json::to_string(&layers(&manifest, &config(0, &["ADD x /"]))).unwrap();
         let digest = &manifest.layers[0].digest;

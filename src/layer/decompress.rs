@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn every_member_and_frame_counts() {
+    fn gzip_members_and_zstd_frames_are_all_read() {
         assert_eq!(read(b"plain").unwrap(), b"plain");
         assert_eq!(read(b"").unwrap(), b"");
         assert_eq!(read(&[gzip(b"one"), gzip(b"two")].concat()).unwrap(), b"onetwo");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_an_error() {
+    fn truncated_stream_fails() {
         for blob in [gzip(b"some bytes"), zstd::encode_all(&b"some bytes"[..], 1).unwrap()] {
             for length in 6..blob.len() {
                 assert!(read(&blob[..length]).is_err(), "{length} of {}", blob.len());
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_stopped_before_it_has_gone_off() {
+    fn bomb_guard_stops_at_ratio() {
         let zeros = vec![0; 1 << 20];
         for (compression, bomb) in [
             (Compression::Gzip, gzip(&zeros)),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_in_parts_is_one_bomb() {
+    fn bomb_guard_counts_all_blobs_together() {
         let part = gzip(&vec![0; 100_000]);
         let all = BombGuard::with_allowance(250_000);
         let mut gone_off = 0;
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_of_other_programs_are_recognized_unless_a_tar_begins_so() {
+    fn foreign_formats_are_recognized_by_magic_bytes() {
         let tar = |name: &[u8]| {
             let entry = LayerEntry {
                 path: name.to_vec(),

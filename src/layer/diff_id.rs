@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_byte_counts_once_however_it_is_read() {
+    fn diff_id_is_independent_of_read_sizes() {
         let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
         for step in [1, 3, 600, 6000] {
             let mut reader = DiffIdReader::new(BufReader::with_capacity(512, &bytes[..]));

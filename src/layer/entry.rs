@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_have_one_spelling_and_stay_inside() {
+    fn path_is_normalized_and_stays_inside_root() {
         for (path, wanted) in [
             ("./a//b/", "a/b"),
             ("/etc/passwd", "etc/passwd"),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_part_is_a_marker() {
+    fn whiteout_and_opaque_markers_are_recognized() {
         for (name, wanted) in [
             ("a", MarkerName::None),
             ("a.wh.b", MarkerName::None),

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_nanoseconds_and_start_in_1970() {
+    fn pax_mtime_has_nanoseconds_and_starts_in_1970() {
         for (text, seconds, nanoseconds) in [
             ("1", 1, 0),
             ("1700000000.25", 1_700_000_000, 250_000_000),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_record_of_a_key_counts_and_an_empty_one_takes_it_back() {
+    fn pax_last_record_wins_and_empty_value_unsets() {
         let twice =
             [("path", "a"), ("path", "b"), ("uid", "1"), ("uid", ""), ("SCHILY.xattr.user.a", "1")];
         let mut ahead = pax(&[&twice[..], &[("SCHILY.xattr.user.a", "2")]].concat()).unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_readers_would_see_differently_is_refused() {
+    fn pax_and_gnu_conflict_is_rejected() {
         let ahead = pax(&[("size", "10"), ("path", "a"), ("linkpath", "l")]).unwrap();
         assert_eq!(ahead.size(10).unwrap(), 10);
         assert!(ahead.size(0).unwrap_err().to_string().contains("two sizes"));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_are_no_larger_than_the_kernel_takes() {
+    fn xattr_over_kernel_limit_is_rejected() {
         let (name, value) = ("n".repeat(260), "v".repeat((64 << 10) + 1));
         assert!(pax(&[(&format!("SCHILY.xattr.{name}"), "")]).unwrap_err().contains("too large"));
         assert!(pax(&[("SCHILY.xattr.user.a", &value)]).unwrap_err().contains("too large"));

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_behind_the_last_member_are_taken_and_nothing_else_is() {
+    fn gzip_trailing_zeros_are_accepted_other_bytes_rejected() {
         let gzip = |bytes: &[u8]| {
             let mut encoder =
                 flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

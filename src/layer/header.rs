@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_in_all_their_forms() {
+    fn number_octal_and_base256_are_parsed() {
         for (field, wanted) in [
             (&b"0000644\0"[..], Some(0o644)),
             (b"   644 \0", Some(0o644)),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_as_long_as_its_field() {
+    fn name_uses_ustar_prefix_but_not_gnu() {
         let mut block = [0; BLOCK];
         block[..100].fill(b'n');
         block[257..265].copy_from_slice(b"ustar\x0000");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_of_signed_bytes_is_as_good() {
+    fn checksum_of_signed_bytes_is_accepted() {
         let mut block = [0; BLOCK];
         block[..2].copy_from_slice("ä".as_bytes());
         for signed in [false, true] {

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_the_same_wherever_the_buffer_ends() {
+    fn input_is_independent_of_buffer_size() {
         let bytes: Vec<u8> = (0..=255).cycle().take(3 * MAX_EXACT).collect();
         for capacity in [1, 7, 512, 1000, 4 * MAX_EXACT] {
             let mut input = BlockReader::new(BufReader::with_capacity(capacity, &bytes[..]));

@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_may_hold_newlines_and_a_record_ends_where_it_says() {
+    fn record_value_may_contain_newlines() {
         let read = records(b"11 path=ab\n22 SCHILY.xattr.x=\n\n=\n").unwrap();
         assert_eq!(read, [(&b"path"[..], &b"ab"[..]), (b"SCHILY.xattr.x", b"\n\n=")]);
         assert_eq!(records(b"").unwrap(), []);
@@ -43,7 +43,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), length in 0_usize..90) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), length in 0_usize..90) {
             prop_assert!(records(&bytes).is_none_or(|found| found.len() <= bytes.len()));
             let prefixed = [format!("{length} a=").as_bytes(), &bytes].concat();
             prop_assert!(records(&prefixed).is_none_or(|found| !found.is_empty()));

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_read() {
+    fn sparse_formats_of_gnu_tar_are_parsed() {
         let extents = |pairs: &[(u64, u64)]| {
             Some(pairs.iter().map(|&(offset, length)| Extent { offset, length }).collect())
         };
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_is_refused() {
+    fn sparse_ambiguous_records_are_rejected() {
         for records in [
             "name=a",
             "size=9",
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_in_front_ends_where_it_says() {
+    fn sparse_map_before_data_is_parsed() {
         assert_eq!(read("0\n").unwrap(), Some(vec![]));
         let two = vec![Extent { offset: 0, length: 512 }, Extent { offset: 4096, length: 0 }];
         assert_eq!(read("2\n0\n512\n4096\n0\nrest").unwrap(), Some(two));

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_be_is_taken() {
+    fn sparse_map_overlapping_or_oversized_is_rejected() {
         judge(&[], 10, 0).unwrap();
         judge(&[(0, 4), (4, 0), (8, 2), (10, 0)], 10, 6).unwrap();
         for (extents, size, stored) in [

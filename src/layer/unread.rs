@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn media_types_of_other_programs_are_recognized() {
+    fn foreign_media_types_are_recognized() {
         for (media_type, wanted) in [
             ("application/vnd.oci.image.layer.v1.tar+gzip", None),
             ("application/vnd.docker.image.rootfs.diff.tar.gzip", None),

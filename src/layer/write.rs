@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_any_length_take_as_little_as_they_need() {
+    fn header_uses_fewest_blocks_for_name() {
         let deep = |length: usize| [vec![b'd'; length], vec![b'/'], vec![b'n'; 100]].concat();
         for (path, blocks) in [
             (vec![b'n'; 100], 1),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_their_fields_have_records() {
+    fn header_large_numbers_use_pax_records() {
         let largest = LayerEntry {
             uid: u32::MAX - 1,
             gid: 0o7_777_777,
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_has_none() {
+    fn header_of_whiteout_and_opaque_is_empty() {
         assert!(header(&plain(EntryKind::Whiteout, b"a")).is_empty());
         assert!(header(&plain(EntryKind::Opaque, b"")).is_empty());
     }
@@ -303,7 +303,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
+        fn header_of_any_entry_round_trips(
             kind in kinds(),
             path in "[a-c]{1,90}(/[a-c]{1,90}){0,3}",
             link in "[a-c]{1,90}(/[a-c]{1,90}){0,3}",

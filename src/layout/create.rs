@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_making_that_was_cut_off_is_finished_and_strange_folders_are_left_alone() {
+    fn create_finishes_partial_layout_but_not_foreign_dir() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("a/b");
         create(&root, &LayoutOptions::default()).unwrap();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_and_garbage_are_refused_and_left_as_they_are() {
+    fn create_other_layout_version_is_rejected_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         for bad in [r#"{"imageLayoutVersion":"2.0.0"}"#, "", "{}", "garbage"] {
             std::fs::write(folder.path().join(MARKER), bad).unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn many_that_start_at_once_make_one_store() {
+    fn create_concurrently_yields_one_layout() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("store");
         std::thread::scope(|scope| {

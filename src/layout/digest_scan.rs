@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_found_wherever_a_document_may_have_them() {
+    fn mentions_finds_digests_anywhere_in_document() {
         let digest = Digest::sha256(b"x");
         let hex = digest.encoded();
         for text in [
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_mentions_nothing() {
+    fn mentions_ignores_other_text() {
         for text in
             ["", "sha256:", "sha256:\u{e9}", "\\u", "\\u00", "\\ud800", "{\"a\":\"sha256:0\"}"]
         {

@@ -301,7 +301,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_latest_of_a_name_wins_and_an_image_has_many_names() {
+    fn index_name_moves_to_latest_image() {
         let mut index = index();
         assert!(index.set("docker.io/library/a:1", image("one")).unwrap());
         assert!(!index.set("docker.io/library/a:1", image("one")).unwrap());
@@ -315,7 +315,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn hosts_with_brackets_stay_out_of_the_annotation_that_skopeo_checks() {
+    fn index_ipv6_name_is_not_in_ref_annotation() {
         let mut index = index();
         for name in ["[::1]:5000/a:1", "no[slash]"] {
             index.set(name, image("one")).unwrap();
@@ -326,7 +326,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_digest_behind_a_name_must_be_the_image_s_or_its_index_s() {
+    fn index_name_with_digest_must_match_image_or_index() {
         let (mut index, chosen) = (index(), image("chosen"));
         let mut entry = chosen.clone();
         let of_index = Digest::sha256(b"index");
@@ -341,7 +341,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_others_wrote_stays() {
+    fn index_unknown_fields_are_preserved() {
         let text = r#"{"schemaVersion":2,"x":[1,  2],"manifests":[{"mediaType":"a/b","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2,"strange":true,"annotations":{"io.containerd.image.name":"h/full:1","org.opencontainers.image.ref.name":"1"}}]}"#;
         let folder = tempfile::tempdir().unwrap();
         let mut index = IndexFile::parse(Path::new("index.json"), text).unwrap();
@@ -357,7 +357,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn damage_is_told_and_not_taken_for_an_empty_index() {
+    fn index_damaged_is_error_not_empty() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = folder.path().join("blobs/sha256");
         std::fs::create_dir_all(&blobs).unwrap();
@@ -386,7 +386,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_damaged_entry_is_named_and_spoils_no_other() {
+    fn index_damaged_entry_is_reported_and_preserved() {
         let mut index = index();
         index.set("a", image("one")).unwrap();
         index.manifests.insert(0, RawValue::from_string("{}".into()).unwrap());
@@ -405,7 +405,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "\\{(\"(schemaVersion|manifests|x)\":(2|null|\\[\\{\\}\\]|\\[\\]|\"\\\\u0041\"),?){0,4}\\}?") {
+        fn index_arbitrary_text_does_not_panic(text in "\\{(\"(schemaVersion|manifests|x)\":(2|null|\\[\\{\\}\\]|\\[\\]|\"\\\\u0041\"),?){0,4}\\}?") {
             if let Ok(mut index) = IndexFile::parse(Path::new(""), &text) {
                 _ = index.entries().count();
                 _ = index.set("a", image("one")).is_ok();

@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_that_could_not_be_written_is_not_written_to_again() {
+    fn journal_after_write_error_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
         let [one, two] = ["one", "two"].map(|text| Digest::sha256(text.as_bytes()));

@@ -136,7 +136,7 @@ mod tests {
     use crate::layout::{LayoutOptions, PruneOptions};
 
     #[test]
-    fn link_is_known_until_the_blob_is_gone() {
+    fn link_lasts_until_prune_deletes_blob() {
         let folder = tempfile::tempdir().unwrap();
         let layout =
             Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn link_is_not_made_through_a_planted_one() {
+    fn link_through_symlink_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let layout =
             Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_comes_first_and_the_eldest_is_forgotten() {
+    fn origins_are_newest_first_and_limited() {
         let (mut index, one) = (index::tests::index(), image("one"));
         assert_eq!(remembered(&mut index, &one, &["r/a", "s/b", "t/c"]), ["t/c", "s/b", "r/a"]);
         let more: Vec<String> = (0..7).map(|number| format!("u/{number}")).collect();
@@ -70,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn several_at_once_keep_their_order() {
+    fn origins_added_together_keep_order() {
         let index = index::tests::index();
         let both = ["r/a".to_owned(), "s/b".to_owned()];
         assert_eq!(origins_of(&with_origins(&index, NAME, image("one"), &both).unwrap()), both);
     }
 
     #[test]
-    fn a_warm_pull_after_a_push_changes_nothing() {
+    fn origins_of_warm_pull_are_unchanged() {
         let (mut index, one) = (index::tests::index(), image("one"));
         remembered(&mut index, &one, &["r/a", "pushed/b"]);
         let entry = with_origins(&index, NAME, one, &["r/a".to_owned()]).unwrap();
@@ -85,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn other_content_under_the_name_was_never_there() {
+    fn origins_of_replaced_image_are_dropped() {
         let mut index = index::tests::index();
         remembered(&mut index, &image("one"), &["r/a", "s/b"]);
         assert_eq!(remembered(&mut index, &image("two"), &["r/a"]), ["r/a"]);
     }
 
     #[test]
-    fn what_a_document_brings_along_means_nothing() {
+    fn origins_annotation_of_document_is_ignored() {
         let mut foreign = image("one");
         foreign.annotations.insert(ORIGIN_ANNOTATION.to_owned(), "evil/x".to_owned());
         let index = index::tests::index();

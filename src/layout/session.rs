@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_outlives_whoever_opened_it() {
+    async fn upload_session_resumes_in_another_layout_handle() {
         let folder = tempfile::tempdir().unwrap();
         let (id, mut session) = layout(&folder).open_session().unwrap();
         session.write(b"ab").unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_of_fewer_bytes_commits_nothing() {
+    fn upload_session_commit_requires_proof_of_all_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let layout = layout(&folder);
         let (_, mut session) = layout.open_session().unwrap();
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_id_is_one() {
+    fn session_id_malformed_is_rejected() {
         let id = SessionId::random().unwrap();
         assert_eq!(id.to_string().parse::<SessionId>().unwrap(), id);
         for bad in ["", "1", "../../index.json", &"A".repeat(32), &format!("+{}", "1".repeat(31))] {

@@ -92,7 +92,7 @@ mod tests {
     use crate::layout::LayoutOptions;
 
     #[test]
-    fn a_url_is_kept_for_its_blob_and_repository_for_a_day_and_for_the_user_alone() {
+    fn upload_url_is_private_and_expires_after_one_day() {
         let folder = tempfile::tempdir().unwrap();
         let layout =
             Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();

@@ -86,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_has_a_platform_that_parses() {
+    fn host_platform_round_trips() {
         let host = Platform::host();
         assert_eq!(host.to_string().parse::<Platform>().unwrap().normalized(), host.normalized());
         assert_eq!(host.normalized().to_string(), host.to_string());
     }
 
     #[test]
-    fn cpuinfo_tells_the_variant() {
+    fn arm_variant_is_read_from_cpuinfo() {
         let pi1 = "processor\t: 0\nmodel name\t: ARMv6-compatible processor rev 7 (v6l)\nCPU architecture: 7\n";
         let pi3 =
             "processor\t: 0\nmodel name\t: ARMv7 Processor rev 4 (v7l)\nCPU architecture: 7\n";
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_machine_tells_the_variant() {
+    fn arm_variant_is_read_from_machine_name() {
         for (machine, wanted) in [
             ("aarch64\n", Some("v8")),
             ("Armv8", Some("v8")),

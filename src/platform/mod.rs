@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn one_spelling_for_each_platform() {
+    fn platform_is_normalized_as_in_containerd() {
         for (os, architecture, variant, wanted) in [
             ("Linux", "x86_64", "", "linux/amd64"),
             ("linux", "x86-64", "V1", "linux/amd64"),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn version_and_features_stand_behind_the_system() {
+    fn platform_shows_os_version_and_features() {
         let windows = Platform {
             os_version: Some("10.0.20348.1".into()),
             os_features: ["win32k", "", "b+c", "a%"].map(str::to_owned).to_vec(),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn json_of_go_writers_is_read() {
+    fn platform_json_with_nulls_is_parsed() {
         let text = r#"{"architecture":"arm64","os":"linux","os.features":null,"variant":"v8"}"#;
         let platform: Platform = serde_json::from_str(text).unwrap();
         assert_eq!(platform.to_string(), "linux/arm64/v8");

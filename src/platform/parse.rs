@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_type() {
+    fn platform_text_is_parsed_and_completed() {
         let (os, cpu) = (host::os(), Platform::host().to_string());
         let cpu = cpu.split_once('/').unwrap().1;
         for (text, wanted) in [
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_without_asking_anybody() {
+    fn platform_malformed_text_is_rejected() {
         for (text, why) in [
             ("", "malformed"),
             ("/amd64", "malformed"),
@@ -233,7 +233,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_round_trips(
+        fn platform_text_round_trips(
             text in prop_oneof![
                 "[a-zA-Z]{1,5}(\\([a-z0-9.]{0,3}(\\+[a-c%25]{1,3}){0,3}\\))?(/[a-z0-9]{1,5}){1,2}",
                 any::<String>(),

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_runs_its_elder_siblings() {
+    fn select_orders_compatible_cpu_variants() {
         assert_eq!(
             chosen(
                 "linux/amd64/v3",
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn features_must_be_there_and_then_win() {
+    fn select_requires_and_prefers_os_features() {
         let offered = ["linux/amd64", "linux(+a)/amd64", "linux(+a+b)/amd64", "linux(+b)/amd64"];
         assert_eq!(chosen("linux/amd64", &offered), ["linux/amd64"]);
         assert_eq!(
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_runs_builds_that_it_is_compatible_with() {
+    fn select_windows_compatible_builds() {
         let offered = [
             "windows/amd64",
             "windows(10.0.17763.5)/amd64",
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn attestations_never_match_and_entries_without_platform_come_last() {
+    fn select_skips_attestations_and_puts_unknown_last() {
         let mut attestation = entry("linux/amd64");
         attestation
             .annotations
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_that_says_nothing_matches_nothing() {
+    fn config_without_platform_does_not_match() {
         let wanted: Platform = "linux/amd64".parse().unwrap();
         assert!(matches(&wanted, &"linux/amd64".parse().unwrap()));
         assert!(!matches(&wanted, &Platform::default()));

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_run_their_own_build_and_from_20348_on_somewhat_older_ones() {
+    fn windows_host_runs_compatible_builds() {
         for (host, image, runs) in [
             ("", "10.0.1", true),
             ("10.0.17763", "", true),

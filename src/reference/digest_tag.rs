@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_of_cosign_are_told_from_others() {
+    fn digest_tag_of_cosign_is_recognized() {
         let [signature, ..] = digest_tags(&Digest::sha256(b"x"));
         assert!(
             is_digest_tag(&signature) && is_digest_tag(&format!("localhost:5000/a:{signature}"))

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registry_is_a_host_with_or_without_a_port() {
+    fn registry_host_is_parsed_and_others_rejected() {
         for (text, registry) in [
             ("ghcr.io", "ghcr.io"),
             ("localhost", "localhost"),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn namespace_follows_the_registry() {
+    fn registry_namespace_is_parsed() {
         let read = |text: &str| {
             let (registry, namespace) = registry_and_namespace(text)?;
             Ok::<_, Error>(format!("{registry} {}", namespace.unwrap_or_default()))

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn latest_is_meant_only_where_nothing_is_said() {
+    fn latest_is_default_only_without_tag_and_digest() {
         let pinned = format!("alpine@sha256:{HEX}");
         assert_eq!(read("alpine").to_string(), "docker.io/library/alpine:latest");
         assert_eq!(read(&pinned).tag(), None);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_decides_and_the_tag_names() {
+    fn digest_identifies_and_tag_names() {
         let digest: Digest = format!("sha256:{HEX}").parse().unwrap();
         let both = read(&format!("ghcr.io/org/app:1.2@{digest}"));
         assert_eq!(both.name(), ImageName::Digest(digest.clone()));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_has_no_tag_and_no_digest() {
+    fn repository_with_tag_or_digest_is_rejected() {
         let repository = Reference::repository_only("alpine").unwrap();
         assert_eq!(repository.to_string(), "docker.io/library/alpine");
         assert_eq!(repository.with_tag("1").unwrap(), read("alpine:1"));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_name_the_text() {
+    fn invalid_reference_names_the_text() {
         let refusal = "Alpine".parse::<Reference>().unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
         assert_eq!(refusal.to_string(), "reference 'Alpine': `Alpine` must be lowercase: alpine");
@@ -215,7 +215,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_round_trips(text in prop_oneof![nearly(), "\\PC*", "[a-c:/@.\\[\\]-]{0,12}"]) {
+        fn accepted_reference_round_trips(text in prop_oneof![nearly(), "\\PC*", "[a-c:/@.\\[\\]-]{0,12}"]) {
             if let Ok(reference) = text.parse::<Reference>() {
                 let again: Reference = reference.to_string().parse().unwrap();
                 prop_assert_eq!(&again, &reference);
@@ -228,7 +228,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in any::<String>()) {
+        fn arbitrary_text_does_not_panic(text in any::<String>()) {
             _ = text.parse::<Reference>().is_ok();
         }
     }

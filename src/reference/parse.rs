@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_part_before_the_first_slash_is_a_host_only_where_it_looks_like_one() {
+    fn first_component_is_host_only_with_dot_or_port() {
         for (text, wanted) in [
             ("alpine", "docker.io/library/alpine"),
             ("team/app", "docker.io/team/app"),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn tag_and_digest_are_both_kept() {
+    fn tag_and_digest_are_both_parsed() {
         let reference = parse(&format!("app:1@sha256:{HEX}")).unwrap();
         assert_eq!(reference.tag(), Some("1"));
         assert_eq!(reference.digest().unwrap().encoded(), HEX);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_what_is_wrong() {
+    fn invalid_reference_says_why() {
         for (text, why) in [
             ("", "empty"),
             ("user:canary@reg.example/app:1", "a user and a password cannot be part"),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_limited() {
+    fn name_and_tag_length_are_limited() {
         let path = |length| format!("reg.example/{}", "a".repeat(length));
         assert!(parse(&path(255)).is_ok());
         assert!(parse(&path(256)).unwrap_err().contains("255"));

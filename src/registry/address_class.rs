@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_have_the_class_of_what_they_lead_to() {
+    fn ssrf_address_class_covers_embedded_ipv4() {
         for (class, addresses) in [
             (
                 AddressClass::Public,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn only_localhost_needs_no_lookup_among_names() {
+    fn ssrf_localhost_name_is_loopback_without_lookup() {
         let of = |name: &str| AddressClass::of_literal(&Host::parse(name).unwrap());
         for local in ["localhost", "LOCALHOST.", "a.localhost", "127.1", "[::1]"] {
             assert_eq!(of(local), Some(AddressClass::Loopback), "{local}");

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_range_is_read_strictly() {
+    fn content_range_malformed_is_rejected() {
         assert_eq!(content_range("bytes 20-127/128"), Some((20, 127, Some(128))));
         assert_eq!(content_range("bytes 64-127/*"), Some((64, 127, None)));
         for bad in [
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_asked_part_can_be_appended() {
+    fn resume_range_other_than_requested_is_rejected() {
         let fits = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
@@ -201,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_content_range_panics(value in "(bytes )?[0-9+*/ -]{0,60}") {
+        fn content_range_arbitrary_text_does_not_panic(value in "(bytes )?[0-9+*/ -]{0,60}") {
             prop_assert!(content_range(&value).is_none() || !value.contains('+'));
         }
     }

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_folder_of_the_host_counts() {
+    fn certs_d_first_dir_of_host_wins() {
         let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let dirs = [first.path().join("absent"), first.path().into(), second.path().into()];
         let of = |registry: &str| HostCerts::for_host(registry, &dirs).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_hub_has_two_names() {
+    fn certs_d_docker_hub_alias_is_found() {
         let dir = tempfile::tempdir().unwrap();
         folder(dir.path(), "registry-1.docker.io", &["a.crt"]);
         let found = HostCerts::for_host("docker.io", &[dir.path().into()]).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_is_an_error_that_names_it() {
+    fn certs_d_cert_without_key_is_error() {
         for half in ["client.cert", "client.key"] {
             let dir = tempfile::tempdir().unwrap();
             folder(dir.path(), "h", &["ca.crt", half]);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_leaves_the_directory() {
+    fn certs_d_host_cannot_escape_dir() {
         let dir = tempfile::tempdir().unwrap();
         folder(dir.path(), "outside", &["a.crt"]);
         std::fs::create_dir(dir.path().join("certs.d")).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_own_come_first() {
+    fn certs_d_of_user_precedes_system() {
         let environment = Environment { home: Some("/home/u".into()), ..Environment::default() };
         assert_eq!(
             certs_dirs(&environment),

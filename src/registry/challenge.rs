@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_registries_and_the_rfc_write() {
+    fn challenge_of_rfc_and_registries_is_parsed() {
         let cases: &[(&str, &[&str])] = &[
             (
                 r#"Bearer realm="https://a.example/token?a=b,c",service="s",scope="repository:a/b:pull,push repository:c:pull""#,
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_rfc_loses_only_itself() {
+    fn challenge_malformed_part_is_skipped() {
         let cases: &[(&str, &[&str])] = &[
             (r#"Bearer realm="open, service=x"#, &["bearer{realm=open, service=x}"]),
             (
@@ -261,13 +261,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_one_list_but_quotes_end_with_theirs() {
+    fn challenge_header_lines_form_one_list() {
         assert_eq!(read(&["Negotiate", "Basic realm=a"]), ["negotiate{}", "basic{realm=a}"]);
         assert_eq!(read(&[r#"Bearer realm="a"#, "service=b"]), ["bearer{realm=a;service=b}"]);
     }
 
     #[test]
-    fn bytes_beyond_ascii_and_floods_are_survived() {
+    fn challenge_non_ascii_and_oversized_is_limited() {
         let odd = [b"Basic realm=\"caf\xe9\", B\xff".as_slice()];
         assert_eq!(parse(odd.into_iter())[0].param("realm"), Some("caf\u{fffd}"));
         let many = "Basic realm=x, ".repeat(3000);
@@ -282,7 +282,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_end_in_few_challenges(lines in prop::collection::vec(prop::collection::vec(
+        fn challenge_arbitrary_bytes_are_limited(lines in prop::collection::vec(prop::collection::vec(
             prop_oneof![any::<u8>(), prop::sample::select(b"\",= \\Br=x".to_vec())], 0..200), 0..4)) {
             let found = parse(lines.iter().map(Vec::as_slice));
             prop_assert!(found.len() <= MAX_ITEMS);

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_encoding_identity_in_any_spelling_is_none() {
+    fn content_encoding_identity_variants_are_none() {
         let of = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_lends_its_words() {
+    fn error_body_formats_give_reason() {
         let spec = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Tag":"x"}}]}"#;
         assert_eq!(why(404, spec), "404 not found: manifest unknown");
         assert_eq!(why(403, r#"{"errors":[{"code":"DENIED"}]}"#), "403 forbidden: denied");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_takes_seconds_and_dates_and_nothing_else() {
+    fn retry_after_parses_seconds_and_dates() {
         let parse = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, text.parse().unwrap());
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn status_decides_the_kind_and_whether_to_try_again() {
+    fn status_decides_kind_and_retry() {
         let of = |status: u16| {
             error(
                 "x",
@@ -290,7 +290,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_panics_or_says_too_much(body in proptest::collection::vec(any::<u8>(), 0..600), status in 100_u16..600) {
+        fn error_body_arbitrary_bytes_are_limited(body in proptest::collection::vec(any::<u8>(), 0..600), status in 100_u16..600) {
             let status = StatusCode::from_u16(status).unwrap();
             let error = error("x", "y", status, &HeaderMap::new(), &body, &Redactor::default());
             prop_assert!(error.reason().chars().count() < 8 * WORDS_LIMIT);

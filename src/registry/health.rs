@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn health_outage_begins_with_the_first_failure_after_an_answer() {
+    async fn outage_begins_with_first_failure_after_answer() {
         let health = Health::default();
         let host = Origin::of(&"http://localhost:5000/v2/".parse().unwrap()).unwrap();
         assert_eq!(outage(&health, &host), None);

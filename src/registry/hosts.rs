@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_http_unless_tls_is_configured() {
+    fn loopback_uses_http_unless_tls_configured() {
         let url = |registry: &str, options: &RegistryOptions| {
             base_url(registry, options, None).unwrap().to_string()
         };

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn link_next_in_any_form_is_followed() {
+    fn link_next_variants_are_followed() {
         let expected = Some("https://localhost:5000/v2/a/tags/list?last=x&n=1".to_owned());
         for header in [
             r#"</v2/a/tags/list?last=x&n=1>; rel="next""#,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn link_that_cannot_be_read_is_an_error() {
+    fn link_malformed_is_error() {
         for bad in ["garbage", "</x", "/v2/a/tags/list?last=x; rel=next", "</x>; rel=prev, /y"] {
             assert!(follow(bad).is_err(), "{bad}");
         }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn another_origin_is_refused() {
+    fn link_to_other_origin_is_refused() {
         for target in ["https://evil.example/v2/a", "//localhost:5001/v2", "https://localhost/v2"] {
             assert!(follow(&format!(r#"<{target}>; rel="next""#)).is_err(), "{target}");
         }
@@ -163,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_panics_or_leads_away(header in "[<>;,=\"/a-z:.? -]{0,60}") {
+        fn link_arbitrary_header_stays_on_origin(header in "[<>;,=\"/a-z:.? -]{0,60}") {
             if let Ok(Some(url)) = follow(&header) {
                 prop_assert!(url.starts_with("https://localhost:5000/"));
             }

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn lookup_failure_is_told_by_its_kind() {
+    async fn dns_failure_names_its_kind() {
         let found = lookup("127.0.0.1").await.unwrap();
         assert_eq!(found, ["127.0.0.1:0".parse().unwrap()]);
         let error = lookup("rpull-test.invalid").await.unwrap_err();

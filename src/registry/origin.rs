@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_port_is_the_same_as_none_and_case_does_not_matter() {
+    fn origin_ignores_case_and_default_port() {
         assert_eq!(origin("https://Example.COM/a?b"), origin("https://example.com:443"));
         assert_eq!(origin("http://h/"), origin("http://h:80/v2/"));
         for other in ["http://h:443/", "https://h:444/", "https://h.example/", "https://h./"] {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_spelling_makes_a_host_local() {
+    fn origin_is_local_by_spelling_only() {
         for local in [
             "http://localhost",
             "http://127.0.0.1:5000",
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_shown() {
+    fn redact_url_hides_userinfo_and_query() {
         let shown = |url: &str| redact(&Url::parse(url).unwrap());
         assert_eq!(
             shown("https://user:canary@h.example:8443/v2/a?sig=canary#canary"),

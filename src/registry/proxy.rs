@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_empty_variable_does_not_hide_the_other() {
+    fn proxy_empty_variable_falls_back_to_other() {
         let http = "http://h.example";
         for (variables, proxy) in [
             (&[("HTTP_PROXY", ""), ("http_proxy", "p")][..], "proxy http://p:80 of http_proxy"),

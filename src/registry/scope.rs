@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn each_resource_is_named_once_with_all_its_actions() {
+    fn scope_merges_actions_per_resource() {
         let cases: &[(&str, &[&str])] = &[
             ("repository:foo:push,pull,delete", &["repository:foo:delete,pull,push"]),
             ("repository:foo:pull,*,push repository:foo:delete", &["repository:foo:*"]),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_adds_to_what_was_wanted() {
+    fn scope_of_challenge_is_added() {
         let mut set = ScopeSet::pull("library/alpine");
         assert_eq!(set.repository(), Some("library/alpine"));
         let same = set.clone();

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_is_its_own_authority_is_trusted_where_it_was_named_and_only_there() {
+    fn tls_self_signed_ca_is_trusted_for_its_name_only() {
         let (good, other, expired) = (own(2100), own(2100), own(2001));
         assert!(judge(&good, &good, "registry.test"));
         assert!(!judge(&good, &good, "elsewhere.test"));

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_form_of_the_spec_counts() {
+    fn warning_header_of_other_form_is_ignored() {
         assert_eq!(parse(br#"299 - "trivial""#).as_deref(), Some("trivial"));
         assert_eq!(parse(br#"299 - "e\scaped""#).as_deref(), Some("escaped"));
         assert_eq!(parse("299 - \"žluť\"".as_bytes()).as_deref(), Some("žluť"));
@@ -77,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(value in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn warning_arbitrary_bytes_do_not_panic(value in proptest::collection::vec(any::<u8>(), 0..60)) {
             let value = [b"299 - \"".as_slice(), &value].concat();
             prop_assert!(parse(&value).is_none_or(|text| text.len() <= 3 * value.len()));
         }

@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn connection_without_a_request_gives_way_and_one_with_a_request_does_not() {
+    async fn idle_connection_is_closed_for_new_one() {
         let all = Connections::new(3);
         let busy = all.admit(1).await;
         let _request = busy.connection.begin();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn request_gives_way_where_all_have_one_and_its_body_drips() {
+    async fn stalled_request_is_closed_for_new_connection() {
         let all = Connections::new(2);
         let [stalled, moving] = [all.admit(1).await, all.admit(2).await];
         let _requests = [stalled.connection.begin(), moving.connection.begin()];

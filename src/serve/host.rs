@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn host_of_loopback_answers_and_foreign_host_is_misdirected() {
+    fn host_other_than_loopback_is_misdirected() {
         let hosts = loopback("127.0.0.1");
         for host in [
             "localhost",
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn host_missing_double_or_malformed_is_refused_everywhere() {
+    fn host_missing_double_or_malformed_is_rejected() {
         for hosts in [loopback("::1"), loopback("::ffff:127.0.0.1"), loopback("192.0.2.1")] {
             for headers in [
                 &[][..],
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn host_of_a_whole_target_counts_too() {
+    fn host_of_absolute_target_is_checked() {
         let hosts = loopback("127.0.0.1");
         let ask = |target| status(&hosts, &["localhost"], target, Version::HTTP_11);
         assert_eq!(ask("http://127.0.0.1:5000/v2/"), 200);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn further_name_has_no_port() {
+    fn extra_host_name_with_port_is_rejected() {
         assert_eq!(checked_name("box.example.").unwrap(), "box.example");
         for bad in ["", "a:5000", "a b", "http://a", "a/b", "[::1]", "u@a"] {
             assert!(

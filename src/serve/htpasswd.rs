@@ -240,7 +240,7 @@ mod tests {
     const LONG: &str = "$2b$04$abcdefghijklmnopqrstuuBzzIgyKkz7xMWYSzkIjUSnxEQFQ0WNe";
 
     #[test]
-    fn weak_hashes_and_empty_files_are_refused() {
+    fn htpasswd_weak_hash_or_empty_file_is_rejected() {
         assert!(read(ANN).is_ok());
         let odd =
             [ANN.replace("$04$", "$99$"), ANN.replace("lq.", "l"), ANN.replace("lq.", "l\"!")];
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_password_costs_as_much_for_each_user_and_for_none() {
+    fn htpasswd_cost_is_equal_for_unknown_user() {
         let work = |cost: u32| 1_u64 << cost;
         for highest in 4..=31 {
             assert_eq!(rest(None, highest).map(work).sum::<u64>(), work(highest));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn password_beyond_what_bcrypt_sees_is_refused_and_never_cut() {
+    fn htpasswd_password_over_72_bytes_is_rejected() {
         let users = Arc::clone(&read(&format!("{ANN}\nlong:{LONG}")).unwrap().lock());
         let is_right = |user: &str, password: &str| users.check(user, &Secret::new(password));
         let long = "a".repeat(72);

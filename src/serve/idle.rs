@@ -117,7 +117,7 @@ mod tests {
     use crate::serve::connections::Connections;
 
     #[tokio::test(start_paused = true)]
-    async fn only_silence_ends_a_connection() {
+    async fn idle_timeout_ends_silent_connection() {
         let (ours, mut theirs) = duplex(64);
         let place = Connections::new(1).admit(0).await;
         let connection = Arc::clone(&place.connection);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_walked_page_by_page() {
+    fn list_pages_follow_n_and_last() {
         assert_eq!(pages(""), (vec!['a', 'b', 'c', 'd'], None));
         assert_eq!(pages("n=2"), (vec!['a', 'b'], Some("b".into())));
         assert_eq!(pages("n=2&last=b"), (vec!['c', 'd'], None));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_link_repeats_what_was_asked() {
+    fn list_link_repeats_query() {
         let query = QueryParams::of(&"/x?n=2&artifactType=a/b%2Bc".parse().unwrap());
         let mut answer = with_json(&json!({}));
         set_next_link(&mut answer, "/v2/r/tags/list", Some("b".into()), &query);

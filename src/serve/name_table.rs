@@ -161,7 +161,7 @@ mod tests {
     use crate::digest::Digest;
 
     #[test]
-    fn names_become_paths_and_paths_names() {
+    fn store_name_maps_to_repository_and_back() {
         let path = |name| served(name).map(|(path, _)| path);
         assert_eq!(path("localhost/team/app:1").as_deref(), Some("team/app"));
         assert_eq!(path("docker.io/library/alpine:3").as_deref(), Some("docker.io/library/alpine"));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pushed_is_found_where_it_was_pushed_to() {
+    fn pushed_repository_name_round_trips() {
         for repository in [
             "a.b",
             "a_5000/b",
@@ -208,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wherever_it_was_pushed_to(repository in "([a-z0-9]{1,3}([._]|__|-{1,2})){0,3}[a-z0-9]{1,5}(/[a-z0-9]{1,3}(_[0-9]{1,2})?){0,2}") {
+        fn pushed_arbitrary_repository_name_round_trips(repository in "([a-z0-9]{1,3}([._]|__|-{1,2})){0,3}[a-z0-9]{1,5}(/[a-z0-9]{1,3}(_[0-9]{1,2})?){0,2}") {
             assert_found_again(&repository);
         }
     }

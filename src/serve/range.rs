@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_of_ten_bytes() {
+    fn range_header_is_parsed_or_ignored() {
         for (header, expected) in [
             ("bytes=0-", ByteRange::Part(0..10)),
             ("bytes=3-5", ByteRange::Part(3..6)),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks() {
+    fn content_range_of_chunk_is_parsed() {
         assert_eq!(parse_content_range("0-9"), Some(0..10));
         for bad in ["", "-", "0-", "9-3", "bytes 0-9/10", "0-18446744073709551615", "-1-2"] {
             assert_eq!(parse_content_range(bad), None, "{bad}");

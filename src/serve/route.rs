@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn repositories_may_be_called_as_endpoints_are() {
+    fn repository_named_like_endpoint_is_routed() {
         assert_eq!(read("/v2/"), "Base");
         assert_eq!(read("/v2"), "Base");
         assert_eq!(read("/v2/_catalog"), "Catalog");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_before_anything_is_opened() {
+    fn malformed_path_is_not_found_or_bad_request() {
         for (path, status) in [
             ("/", "404"),
             ("/v1/", "404"),
@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_panics(path in "/v2(/|[a-z]{0,3}|blobs|uploads|manifests|tags|list|%3A|\\.\\.|:|sha256){0,12}") {
+        fn arbitrary_path_does_not_panic(path in "/v2(/|[a-z]{0,3}|blobs|uploads|manifests|tags|list|%3A|\\.\\.|:|sha256){0,12}") {
             drop(route(&path, &Method::PUT));
         }
     }

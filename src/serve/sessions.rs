@@ -97,7 +97,7 @@ mod tests {
     use crate::layout::LayoutOptions;
 
     #[test]
-    fn session_beyond_the_limit_is_refused_until_an_idle_one_gives_way() {
+    fn upload_session_over_limit_waits_for_idle_one() {
         let folder = tempfile::tempdir().unwrap();
         let layout =
             Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();

@@ -340,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_beside_an_image_is_in_its_repository() {
+    fn digest_tag_is_in_repository_of_image() {
         let of = |name: &str| sibling_tag(&ImageName::Layout(name.to_owned()), "x").to_string();
         assert_eq!(of("localhost:5000/a/b:1"), "localhost:5000/a/b:x");
         assert_eq!(of("docker.io/library/alpine:3"), "docker.io/library/alpine:x");

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exact_choice_takes_variants_but_no_other_architecture() {
+    fn exact_platform_accepts_variants_but_no_other_architecture() {
         let platform = |text: &str| text.parse::<Platform>().unwrap();
         for (wanted, own, by_default, exactly) in [
             ("linux/arm64", "linux/arm64/v8", true, true),

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn chosen_platforms_keep_their_attestations_and_everything_else_is_as_it_was() {
+    fn subset_index_keeps_attestations_and_unknown_fields() {
         let root = index(&[("a", ""), ("b", ""), ("c", "a"), ("d", "b")]);
         let ParsedDocument::Index(view) = root.content() else { panic!("an index") };
         let chosen: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();

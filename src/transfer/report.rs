@@ -253,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_law_holds_whatever_happened(blobs in proptest::collection::vec((0_u64..1 << 40, 0_u64..=100, 0_u64..1000, 0..5_u8), 0..20)) {
+        fn report_bytes_add_up_for_any_outcome(blobs in proptest::collection::vec((0_u64..1 << 40, 0_u64..=100, 0_u64..1000, 0..5_u8), 0..20)) {
             let reports: Vec<BlobReport> = blobs.iter().map(|&(size, kept_percent, wasted, how)| {
                 let descriptor = Descriptor::new(MediaType::from("x/y"), Digest::sha256(&size.to_le_bytes()), size);
                 let tally = BlobCounters::default();

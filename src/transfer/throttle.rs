@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn two_streams_share_the_rate() {
+    async fn throttle_is_shared_by_streams() {
         let throttle = Throttle::new(1000);
         let start = Instant::now();
         let stream = || async {

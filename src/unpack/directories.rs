@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_removed_is_closed_and_so_is_what_links_led_to() {
+    fn directory_cache_forgets_removed_and_symlinked_paths() {
         let open = |path: &str| {
             let handle = std::fs::File::open("/").unwrap().into();
             Arc::new(OpenDir { path: path.into(), handle, group: None })

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_lead_where_they_lead_in_a_chroot() {
+    fn symlink_resolves_as_in_chroot() {
         let dir = tempfile::tempdir().unwrap();
         let root = RootDir::open(dir.path()).unwrap();
         std::fs::create_dir_all(dir.path().join("usr/lib")).unwrap();

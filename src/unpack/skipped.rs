@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn skip_reason_is_reported_once() {
         let mut ledger = SkipLog::default();
         ledger.note(SkipReason::SetId, b"bin/su");
         for path in [b"bin/a", b"bin/b"] {

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stop_wakes_each_reader_once_early_and_late_ones() {
+    fn stop_wakes_each_reader_once() {
         let (stop, woken) = (Stop::default(), Arc::new(AtomicU32::new(0)));
         let wake = || {
             let woken = Arc::clone(&woken);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn stop_of_one_part_leaves_the_others() {
+    fn stop_of_inner_leaves_others() {
         let outer = Stop::default();
         let (one, other) = (outer.inner(), outer.inner());
         one.stop();

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_steers_nothing_is_free() {
+    fn xattr_privileged_namespaces_are_refused() {
         for name in ["user.a", "user.overlayfs", "user.", "security.capability"] {
             assert!(is_allowed(name.as_bytes()), "{name}");
         }

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_inventory_is_one_digest_per_line() {
+    fn inventory_rejects_line_without_digest() {
         let digest = Digest::sha256(b"a");
         let held = inventory(format!("{digest}\r\n\n  {digest}\n").as_bytes()).unwrap();
         assert_eq!(held, HashSet::from([digest]));

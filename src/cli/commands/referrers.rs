@@ -72,7 +72,7 @@ mod tests {
     use crate::media::MediaType;
 
     #[test]
-    fn the_tree_shows_who_refers_to_whom() {
+    fn referrers_tree_is_nested_and_escaped() {
         let one = |kind: Option<&str>, referrers: Vec<Referrer>| {
             let mut descriptor = Descriptor::for_bytes(MediaType::OCI_MANIFEST, b"");
             descriptor.artifact_type = kind.map(str::to_owned);

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_docker_wrote_stays_byte_for_byte() {
+    fn edit_preserves_docker_config_bytes() {
         let more = kept(DOCKERS, "c.example:5000", "{}");
         let added = "\"a.example/team\": {},\n\t\t\"c.example:5000\": {}";
         assert_eq!(more, DOCKERS.replace("\"a.example/team\": {}", added));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_hub_has_the_key_that_docker_gives_it() {
+    fn edit_docker_hub_uses_index_key() {
         for before in ["", "{}", r#"{"auths":null}"#, r#"{"auths":{"docker.io":{"auth":"eDp5"}}}"#]
         {
             assert_eq!(
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_file_is_not_written_anew() {
+    fn edit_malformed_file_is_refused() {
         let wanted = RepositoryKey::new("h.example", "");
         for bad in ["[", "[]", "7", r#"{"auths":[]}"#, r#"{"auths":{},"auths":{}}"#] {
             assert!(with_entry(bad, &wanted, "{}").is_err(), "{bad}");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn namespace_entry_is_its_own() {
+    fn edit_namespace_entry_is_separate() {
         let wanted = RepositoryKey::new("b.example", "team");
         let more = with_entry(DOCKERS, &wanted, "1").unwrap();
         let added = "\"a.example/team\": {},\n\t\t\"b.example/team\": 1";
@@ -196,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_else_changes(keys in proptest::collection::vec("[a-c]{1,2}[/.:]?", 0..6), number in any::<i64>()) {
+        fn edit_changes_one_entry_only(keys in proptest::collection::vec("[a-c]{1,2}[/.:]?", 0..6), number in any::<i64>()) {
             let mut value = serde_json::json!({"before": number, "auths": {}, "after": {"x": keys}});
             for key in &keys {
                 value["auths"][key] = serde_json::json!({"k": key});

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn entry_round_trips() {
         let secret = |text: &str| Secret::new(text);
         let user = |password: &str| ("ü\"".to_owned(), secret(password));
         let (name, password) = user("p:\\");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn auth_wrapped_base64_is_read() {
+    fn entry_wrapped_base64_is_decoded() {
         let token = "t".repeat(200);
         let plain = BASE64.encode(format!("user:{token}"));
         let lines: Vec<&str> = [&plain[..76], &plain[76..152], &plain[152..]].to_vec();
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_entry_panics_or_lets_a_line_end(auth in "[A-Za-z0-9+/=]{0,40}", plain in "[a-z:\n\\x00é]{0,12}") {
+        fn entry_arbitrary_auth_has_no_line_break(auth in "[A-Za-z0-9+/=]{0,40}", plain in "[a-z:\n\\x00é]{0,12}") {
             for auth in [auth, BASE64.encode(plain)] {
                 if let Ok(Some(Credential::Basic { user, password })) = decode(&auth) {
                     prop_assert!(!user.contains('\n') && !password.expose().contains('\n'));

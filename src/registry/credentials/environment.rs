@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn podmans_files_come_before_dockers() {
+    fn auth_files_of_podman_precede_docker() {
         let mut environment = Environment {
             home: Some("/home/u".into()),
             uid: Some(1000),

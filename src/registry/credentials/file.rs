@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_entry_is_read_as_docker_reads_it() {
+    async fn auth_file_entry_is_read_as_docker_does() {
         for (entry, expected) in [
             (r#"{"auth":"dXNlcjpwYXNz"}"#, "user:pass"),
             (r#"{"auth":"dXNlcjpwOmFzcw"}"#, "user:p:ass"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn helpers_come_before_entries_and_leave_no_way_back_to_them() {
+    async fn auth_file_helper_precedes_entry() {
         let text = r#"{
             "auths": {"a.example": {"auth": "dXNlcjpwYXNz"}, "plain.example": {"auth": "dXNlcjpwYXNz"}},
             "credHelpers": {"a.example": "own", "https://index.docker.io/v1/": "hub", "plain.example": ""},
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn errors_say_where_and_quote_nothing() {
+    async fn auth_file_error_names_file_without_content() {
         for text in [
             "canary",
             r#"{"auths":"canary"}"#,
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_may_be_there_may_be_absent_but_not_the_one_named() {
+    async fn auth_file_missing_fails_only_if_explicit() {
         let dir = tempfile::tempdir().unwrap();
         let dangling = dir.path().join("dangling");
         std::os::unix::fs::symlink("/nowhere", &dangling).unwrap();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_variable_may_hold_a_whole_file_and_is_passed_over_where_broken() {
+    async fn auth_variable_malformed_is_skipped() {
         let variable = |text: &str| AuthFileSource::Environment(Secret::new(text));
         let whole =
             r#"{"auths":{"h.example":{"auth":"dXNlcjpwYXNz"}},"credHelpers":{"g.example":"g"}}"#;
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_old_file_is_nothing_but_entries() {
+    async fn dockercfg_entry_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(".dockercfg");
         std::fs::write(&path, r#"{"https://quay.io/v1/":{"auth":"dXNlcjpwYXNz"}}"#).unwrap();

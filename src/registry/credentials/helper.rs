@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn gets_a_user_or_an_identity_token_for_the_key_on_its_input() {
+    async fn helper_get_returns_user_or_identity_token() {
         let echo = r#"[ "$*" = get ] && printf '{"ServerURL":"x","Username":"%s","Secret":"a:b"}' "$(cat)""#;
         match asked(echo).await.unwrap() {
             Some(Credential::Basic { user, password }) => {
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn helper_failure_tells_its_words_without_secrets() {
+    async fn helper_failure_shows_output_without_secrets() {
         for (script, words) in [
             ("echo 'run acme-login' >&2; exit 1", "failed (exit status: 1): run acme-login"),
             ("echo 'run acme-login'; exit 1", "failed (exit status: 1): run acme-login"),
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failures_name_the_helper_and_no_answer() {
+    async fn helper_invalid_output_is_not_shown() {
         for script in [
             "echo canary",
             "head -c 1000000 /dev/zero",
@@ -357,7 +357,7 @@ mod tests {
         esac"#;
 
     #[tokio::test]
-    async fn keeps_and_forgets_by_the_protocol() {
+    async fn helper_store_and_erase_follow_protocol() {
         let dir = helper(KEEPER);
         let kept = || std::fs::read_to_string(dir.path().join("kept")).unwrap();
         let found = Helper::find("test", dir.path().as_os_str()).unwrap();
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_hangs_is_killed() {
+    async fn helper_timeout_kills_process() {
         let dir = helper("echo $$ > \"$(dirname \"$0\")/pid\"; exec sleep 600");
         let started = Instant::now();
         let program = dir.path().join("docker-credential-test");
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_is_missing_or_no_program_is_an_error() {
+    async fn helper_missing_or_not_executable_fails() {
         let dir = helper("echo '{}'");
         let file = dir.path().join("docker-credential-test");
         let path = dir.path().as_os_str();

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_namespace_wins() {
+    fn key_longest_namespace_wins() {
         let keys =
             ["docker.io", "docker.io/library", "docker.io/library/busybox", "docker.io/vendor"];
         for (repository, key) in [
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_hub_goes_by_several_names() {
+    fn key_docker_hub_aliases_match() {
         for key in [
             HUB_KEY,
             "docker.io",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_only_itself() {
+    fn key_matches_exact_host_only() {
         for key in [
             "example.com",
             "https://example.com",

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn is_for_the_owner_only_and_leaves_nothing_behind() {
+    fn replace_sets_owner_only_mode() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/.docker/config.json");
         write(&path, "one");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_written_through() {
+    fn replace_follows_symlink() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("dotfiles")).unwrap();
         let (real, link) =
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_at_once_none_is_lost() {
+    fn replace_concurrent_changes_are_all_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = &dir.path().join("config.json");
         let add = |word: usize| {

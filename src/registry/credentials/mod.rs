@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_place_that_has_an_answer_wins() {
+    async fn first_source_with_entry_wins() {
         let home = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = home.path().join(name);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_helper_is_not_passed_over() {
+    async fn missing_helper_is_error() {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("config.json"), r#"{"credsStore":"gone"}"#).unwrap();
         std::fs::write(home.path().join(".dockercfg"), r#"{"h.example":{"auth":"dTpw"}}"#).unwrap();
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_cannot_smuggle_lines() {
+    async fn line_break_in_name_is_rejected() {
         let credentials = Credentials::anonymous();
         assert!(credentials.find("h.example\nprotocol=x", "a").await.is_err());
         assert!(credentials.find("h.example", "a\r").await.is_err());
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn creds_are_split_at_the_first_colon_and_never_repeated() {
+    fn creds_option_splits_at_first_colon() {
         match parse_creds("robot$ci+x:a:b").unwrap() {
             Credential::Basic { user, password } => {
                 assert_eq!((user.as_str(), password.expose()), ("robot$ci+x", "a:b"));
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nothing() {
+    fn debug_output_hides_secrets() {
         let explicit = Some(parse_creds("canary:canary").unwrap());
         let environment = Environment {
             docker_auth_config: Some(Secret::new("canary")),

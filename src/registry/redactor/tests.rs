@@ -74,7 +74,7 @@ fn redactor_hides_parts_of_long_secrets() {
 }
 
 #[test]
-fn redactor_leaves_words_alone() {
+fn redactor_keeps_common_words() {
     let redactor = Redactor::default();
     for secret in ["abc", "pass", "password", "hunter2", "correct horse battery"] {
         redactor.add(secret);
@@ -88,7 +88,7 @@ fn redactor_leaves_words_alone() {
 }
 
 #[test]
-fn redactor_non_ascii_secret_is_hidden_when_misread() {
+fn redactor_hides_misencoded_non_ascii_secret() {
     let secret = "pässwörtchen";
     let latin: String = secret.bytes().map(char::from).collect();
     let bytes: Vec<u8> = secret.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
@@ -98,7 +98,7 @@ fn redactor_non_ascii_secret_is_hidden_when_misread() {
 }
 
 #[test]
-fn redactor_hides_keys_of_urls_and_leaves_public_parameters() {
+fn redactor_hides_url_keys_and_keeps_public_parameters() {
     let digest = format!("sha256:{}", "a".repeat(64));
     let url = format!(
         "https://h.example/v2/t/blobs/uploads/0123456789abcdef?_state=cAnaryState&digest={digest}&a=short"
@@ -112,7 +112,7 @@ fn redactor_hides_keys_of_urls_and_leaves_public_parameters() {
 }
 
 #[test]
-fn redactor_finds_unknown_secrets_by_their_place() {
+fn redactor_finds_unknown_secrets_by_position() {
     for (text, shown) in [
         (
             "go to https://h/x?sig=abcdefgh&n=12345678, then",
@@ -129,7 +129,7 @@ fn redactor_finds_unknown_secrets_by_their_place() {
 }
 
 #[test]
-fn redactor_forgets_the_oldest_passing_secrets() {
+fn redactor_forgets_oldest_short_lived_secrets() {
     let redactor = knowing("the lasting one 1");
     let nth = |n: usize| format!("passing-secret-{n:04}-{:x}", n * 0x9e37_79b9);
     for n in 0..4 * MAX_PASSING {
@@ -143,7 +143,7 @@ fn redactor_forgets_the_oldest_passing_secrets() {
 
 proptest! {
     #[test]
-    fn redactor_no_text_panics(text in "[a-zé%\\\\u{}&#;0-9?=:/@ ]{0,60}", secret in "[a-zé%&0-9 ]{0,30}") {
+    fn redactor_arbitrary_text_does_not_panic(text in "[a-zé%\\\\u{}&#;0-9?=:/@ ]{0,60}", secret in "[a-zé%&0-9 ]{0,30}") {
         let redactor = knowing(&secret);
         for kind in [Text::Foreign, Text::Message, Text::Result] {
             let shown = redactor.redact(&text, kind);
@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn redactor_secret_never_survives(before in ".{0,20}", secret in "[ -~é]{16,40}", after in ".{0,20}") {
+    fn redactor_arbitrary_secret_is_hidden(before in ".{0,20}", secret in "[ -~é]{16,40}", after in ".{0,20}") {
         let shown = hidden(&secret, &format!("{before}{secret}{after}"));
         prop_assert!(!shown.contains(&secret), "{}", shown);
     }

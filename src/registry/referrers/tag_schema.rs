@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_for_referrers_is_cut_to_what_a_tag_may_be() {
+    fn referrers_tag_is_truncated_to_tag_length() {
         let of = |text: &str| tag(&text.parse().unwrap());
         let hex = "ab".repeat(32);
         assert_eq!(of(&format!("sha256:{hex}")), format!("sha256-{hex}"));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_come_and_go_and_leave_the_others_as_they_were_written() {
+    fn referrers_index_edit_preserves_other_entries() {
         let (one, two) = (referrer("x/one"), referrer("x/two"));
         let list = with_referrer(None, &one).unwrap();
         assert!(names(&list, one.digest()) && !names(&list, two.digest()));

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_tells_how_much_has_arrived_or_nothing() {
+    fn upload_range_header_gives_offset() {
         let read = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(RANGE, text.parse().unwrap());

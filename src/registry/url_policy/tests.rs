@@ -21,7 +21,7 @@ fn private() -> UrlPolicy {
 }
 
 #[test]
-fn a_public_registry_leads_to_the_public_only() {
+fn ssrf_public_registry_leads_to_public_addresses_only() {
     let registry = "https://registry.example";
     for open in [
         "https://auth.example/token?a=b",
@@ -66,7 +66,7 @@ fn a_public_registry_leads_to_the_public_only() {
 }
 
 #[test]
-fn neither_less_safe_nor_with_a_user_nor_something_else() {
+fn ssrf_downgrade_userinfo_or_other_scheme_is_refused() {
     for bad in [
         "http://registry.example/token",
         "http://auth.example/token",
@@ -85,7 +85,7 @@ fn neither_less_safe_nor_with_a_user_nor_something_else() {
 }
 
 #[test]
-fn a_registry_leads_to_neighbours_of_its_own_kind() {
+fn ssrf_private_registry_leads_to_own_address_class() {
     for (registry, target) in [
         ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token"),
         ("http://localhost:5000", "http://[::1]:9/token"),
@@ -108,7 +108,7 @@ fn a_registry_leads_to_neighbours_of_its_own_kind() {
 }
 
 #[test]
-fn only_an_answer_from_an_address_of_its_own_name_makes_a_registry_private() {
+fn ssrf_registry_is_private_only_after_own_answer() {
     let url = Url::parse("https://10.0.0.9/token").unwrap();
     let allowed = |vicinity: &UrlPolicy| {
         check_server_url(&url, &origin("https://registry.corp"), vicinity).is_ok()
@@ -142,7 +142,7 @@ fn ssrf_loopback_registry_by_name_leads_to_loopback() {
 }
 
 #[test]
-fn ssrf_internal_host_is_allowed_where_user_vouches_for_it() {
+fn ssrf_internal_host_is_allowed_if_listed() {
     let hosts = ["10.0.0.9", "127.0.0.1", "169.254.169.254"].map(|ip| Host::parse(ip).unwrap());
     let vicinity = UrlPolicy::new(&hosts);
     let refusal = |url: &str| {
@@ -157,7 +157,7 @@ fn ssrf_internal_host_is_allowed_where_user_vouches_for_it() {
 }
 
 #[test]
-fn names_are_judged_by_what_they_resolve_to() {
+fn ssrf_private_address_after_dns_is_refused() {
     let admitted = |registry: &str, vicinity: UrlPolicy, found: &[&str]| {
         let named = origin("https://auth.example");
         let guard = GuardedResolver::for_server_url(&named, &origin(registry), Arc::new(vicinity));
@@ -180,7 +180,7 @@ fn names_are_judged_by_what_they_resolve_to() {
 }
 
 #[tokio::test]
-async fn a_refused_name_is_never_connected_to() {
+async fn ssrf_refused_name_is_never_connected() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let url = Url::parse(&format!("http://localhost:{port}/token")).unwrap();

@@ -52,7 +52,7 @@ fn reading(mut reader: GrowingBlob) -> JoinHandle<Result<Vec<u8>>> {
 }
 
 #[test]
-fn growing_blob_gives_only_bytes_that_the_job_has_announced() {
+fn growing_blob_gives_announced_bytes_only() {
     let mut both = Both::of(b"0123456789");
     let feed = both.feeder.feed(&both.blob);
     let mut reader = both.reader();
@@ -68,7 +68,7 @@ fn growing_blob_gives_only_bytes_that_the_job_has_announced() {
 }
 
 #[test]
-fn growing_blob_is_not_over_before_the_job_is() {
+fn growing_blob_ends_with_its_job() {
     let mut both = Both::of(b"0123");
     let feed = both.feeder.feed(&both.blob);
     feed.restart(Some(both.handle()));
@@ -86,7 +86,7 @@ fn growing_blob_is_not_over_before_the_job_is() {
 }
 
 #[test]
-fn growing_blob_that_is_there_already_comes_from_the_target() {
+fn growing_blob_already_present_is_read_from_target() {
     let both = Both::of(b"0123");
     let mut stored = both.file.try_clone().unwrap();
     let reader = both.feeds.read(
@@ -136,7 +136,7 @@ async fn go(way: &str, feeder: Feeder, feed: Feed) {
 }
 
 #[tokio::test]
-async fn feed_ends_on_every_path_and_wakes_its_reader() {
+async fn feed_end_on_every_path_wakes_reader() {
     for (way, kind) in WAYS {
         let Both { feeder, feeds, blob, file } = Both::of(b"0123456789");
         let feed = feeder.feed(&blob);
@@ -150,7 +150,7 @@ async fn feed_ends_on_every_path_and_wakes_its_reader() {
 }
 
 #[tokio::test]
-async fn feeds_of_a_run_that_is_gone_end_at_once() {
+async fn feeds_of_dropped_run_end() {
     let (feeder, feeds) = Feeds::connect();
     let waiting = {
         let feeds = feeds.clone();
@@ -165,7 +165,7 @@ async fn feeds_of_a_run_that_is_gone_end_at_once() {
 }
 
 #[test]
-fn growing_blob_reader_that_is_no_longer_wanted_wakes_up() {
+fn growing_blob_cancelled_reader_wakes() {
     let both = Both::of(b"0123");
     let _feed = both.feeder.feed(&both.blob);
     let reader = both.reader();
@@ -176,7 +176,7 @@ fn growing_blob_reader_that_is_no_longer_wanted_wakes_up() {
 }
 
 #[test]
-fn growing_blob_whose_bytes_were_thrown_away_after_they_were_read_is_an_error() {
+fn growing_blob_restart_after_read_fails() {
     let mut both = Both::of(b"0123456789");
     let feed = both.feeder.feed(&both.blob);
     let (mut early, mut late) = (both.reader(), both.reader());
@@ -200,7 +200,7 @@ fn growing_blob_whose_bytes_were_thrown_away_after_they_were_read_is_an_error() 
 
 /// The job empties the file first, and says so afterwards.
 #[test]
-fn growing_blob_whose_file_is_emptied_waits_for_the_word_about_it() {
+fn growing_blob_truncated_file_waits_for_result() {
     let size = 2 * 1_048_576;
     let bytes: Vec<u8> = (0..=255).cycle().take(size).collect();
     let mut both = Both::of(&bytes);
@@ -219,7 +219,7 @@ fn growing_blob_whose_file_is_emptied_waits_for_the_word_about_it() {
 }
 
 #[test]
-fn growing_blob_is_the_same_from_memory_and_from_the_file() {
+fn growing_blob_memory_and_file_reads_are_equal() {
     let mut random = fastrand::Rng::with_seed(7);
     let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(6_000_000).collect();
     let mut both = Both::of(&bytes);

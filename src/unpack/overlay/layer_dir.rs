@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_names_are_base32_of_the_chain() {
+    fn short_name_is_base32_of_chain_id() {
         let name = |byte: &str| short_name(&format!("sha256:{}", byte.repeat(32)).parse().unwrap());
         assert_eq!(name("00"), "A".repeat(26));
         assert_eq!(name("ff"), "7".repeat(26));
