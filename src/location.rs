@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::archive::ArchiveFormat;
-use crate::content::ImageName;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
+use crate::name::ImageName;
 use crate::reference::Reference;
 
 /// A place that was named, not yet opened.

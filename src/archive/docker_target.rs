@@ -24,12 +24,13 @@ use super::options::WriteOptions;
 use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Admission, BlobPresence, ImageName, Incoming, Label, Target};
+use crate::content::{Admission, BlobPresence, Incoming, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
 use crate::document::{Document, ImageManifest, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Compression, decompress, is_unsupported};
+use crate::name::ImageName;
 
 /// What is copied at once, in bytes.
 const PIECE: usize = 256 << 10;

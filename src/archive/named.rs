@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::content::{ImageName, Label};
+use crate::content::Label;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
+use crate::name::ImageName;
 
 /// What the images that were put are called, in the order of their names.
 #[derive(Debug, Default)]

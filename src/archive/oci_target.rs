@@ -21,12 +21,13 @@ use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use super::{docker, oci};
 use crate::annotation;
-use crate::content::{Admission, BlobPresence, ImageName, Incoming, Label, Target};
+use crate::content::{Admission, BlobPresence, Incoming, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageManifest, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
+use crate::name::ImageName;
 use crate::platform::{self, Platform};
 
 pub(super) struct OciTarget {

@@ -3,10 +3,10 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{ArchiveImage, ArchiveInner, ImageContent};
-use crate::content::{choice, several_images};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::name::{choice, several_images};
 use crate::reference::{is_digest_tag, is_pinned};
 
 impl ArchiveInner {

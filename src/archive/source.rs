@@ -12,12 +12,13 @@ use super::blob_span::BlobSpan;
 use super::docker::{ConvertedImage, DockerImage};
 use super::tarball::EntryError;
 use super::{Archive, ArchiveImage, ArchiveInner, ImageContent, oci, unusable};
-use crate::content::{BlobStream, ByteStream, ImageName, Source, SourceKind};
+use crate::content::{BlobStream, ByteStream, Source, SourceKind};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
+use crate::name::ImageName;
 use crate::verifier::verify;
 
 /// What is read at once, in bytes.

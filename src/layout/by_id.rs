@@ -1,12 +1,12 @@
 //! Finds images by the ids that people see: digests of documents and of configs, or the beginning of one.
 
 use super::{IndexEntry, Layout};
-use crate::content::ImageName;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
 use crate::error::Result;
 use crate::image_id::ImageId;
+use crate::name::ImageName;
 
 /// An image that has the id.
 #[derive(Clone, Debug, PartialEq, Eq)]

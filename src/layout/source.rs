@@ -12,14 +12,13 @@ use super::origins::origins_of;
 use super::{IndexEntry, Layout, blobs, io_error};
 use crate::alike;
 use crate::config::CONFIG_LIMIT;
-use crate::content::{
-    BlobStream, ByteStream, ImageName, Source, SourceKind, choice, several_images,
-};
+use crate::content::{BlobStream, ByteStream, Source, SourceKind};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
+use crate::name::{ImageName, choice, several_images};
 use crate::platform::Platform;
 use crate::verifier::verify;
 

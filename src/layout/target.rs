@@ -9,12 +9,13 @@ use futures_util::future::BoxFuture;
 
 use super::origins::with_origins;
 use super::{INDEX_ANNOTATION, Layout, LayoutInner, SUBJECT_ANNOTATION, blobs, ingest};
-use crate::content::{Admission, BlobPresence, ImageName, Label, Target};
+use crate::content::{Admission, BlobPresence, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::free_space::too_little;
+use crate::name::ImageName;
 use crate::verifier::verify;
 
 impl Layout {

@@ -12,9 +12,9 @@ use std::str::FromStr;
 pub use self::digest_tag::{digest_tags, is_digest_tag, is_pinned};
 pub use self::host::{registry_and_namespace, registry_only};
 use self::parse::{check_path, check_tag, parse, without_user};
-use crate::content::ImageName;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::name::ImageName;
 
 const DEFAULT_TAG: &str = "latest";
 

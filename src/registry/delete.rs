@@ -11,11 +11,11 @@ use super::referrers::{self, tag_schema};
 use super::request::Request;
 use super::scope::ScopeSet;
 use super::{Repository, manifest, tags};
-use crate::content::ImageName;
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_INDEX_DEPTH;
+use crate::name::ImageName;
 use crate::retry::retry;
 
 /// Tags that are looked at at once.

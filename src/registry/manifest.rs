@@ -11,12 +11,12 @@ use super::encoding::Encoding;
 use super::error_body::asks_to_wait;
 use super::referrers::{self, tag_schema};
 use super::request::Request;
-use crate::content::ImageName;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
+use crate::name::ImageName;
 use crate::retry::retry;
 use crate::verifier::verified_inline_data;
 

@@ -60,11 +60,12 @@ use self::request::Request;
 use self::scope::ScopeSet;
 use self::survey::Known;
 use self::transport::Transport;
-use crate::content::{BlobStream, ImageName, RequestCounts, Source, UploadStore};
+use crate::content::{BlobStream, RequestCounts, Source, UploadStore};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::Result;
+use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::secret::Secret;
 

@@ -5,11 +5,12 @@ use std::sync::{MutexGuard, PoisonError};
 
 use super::upload::UploadLocation;
 use super::{Repository, manifest};
-use crate::content::{ImageName, Incoming};
+use crate::content::Incoming;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::Result;
+use crate::name::ImageName;
 
 /// Tags that are given in one request: a URL has its limits.
 const MAX_TAGS: usize = 16;

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use futures_util::future::BoxFuture;
 
 use super::{Repository, blob, manifest, upload};
-use crate::content::{Admission, BlobPresence, ImageName, Incoming, Label, RequestCounts, Target};
+use crate::content::{Admission, BlobPresence, Incoming, Label, RequestCounts, Target};
 use crate::descriptor::Descriptor;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
+use crate::name::ImageName;
 
 impl Repository {
     /// Stores the document under its name, or under its digest; one that is there already is left alone.

@@ -16,12 +16,13 @@ use super::query::QueryParams;
 use super::response::{ApiError, ApiResponse, DIGEST, is_held, not_modified, set, with_bytes};
 use super::route::{ManifestRef, digest};
 use super::text;
-use crate::content::{ImageName, Source, Target as _};
+use crate::content::{Source, Target as _};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind};
 use crate::media::MediaType;
+use crate::name::ImageName;
 use crate::reference::is_tag;
 
 /// Says that the subject of a manifest was understood, so that its pusher need not keep a list.

@@ -3,9 +3,10 @@
 
 use super::graph::PlatformSelection;
 use crate::alike;
-use crate::content::{ImageName, Source};
+use crate::content::Source;
 use crate::document::Document;
 use crate::error::Result;
+use crate::name::ImageName;
 
 /// One platform's manifest, or an index that is made of them; `None` where the source can resolve the name as it is.
 pub(super) async fn root(

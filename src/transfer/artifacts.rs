@@ -8,12 +8,13 @@ use futures_util::{StreamExt as _, stream};
 
 use super::document_finder::{AT_ONCE, DocumentFinder};
 use super::graph::{ImageGraph, ImageRequest};
-use crate::content::{ImageName, Incoming, Label, Target};
+use crate::content::{Incoming, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Budget, MAX_DOCUMENT_BYTES, MAX_REFERRER_DEPTH, MAX_REFERRERS};
+use crate::name::ImageName;
 use crate::reference::{Reference, digest_tags};
 use crate::retry::RetryPolicy;
 

@@ -12,12 +12,13 @@ use super::filter_index;
 use super::graph::PlatformSelection;
 use super::read::read_small;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{ImageName, Source, SourceKind, Target};
+use crate::content::{Source, SourceKind, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageIndex, ImageManifest, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::{Budget, MAX_CONFIG_LOOKUPS, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH};
+use crate::name::ImageName;
 use crate::platform::{self, Platform};
 use crate::retry::RetryPolicy;
 

@@ -12,12 +12,13 @@ use super::choice::PlatformRequest;
 use super::document_finder::{AT_ONCE, DocumentFinder};
 use super::filter_index;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{ImageName, Incoming, Label, Source, Target};
+use crate::content::{Incoming, Label, Source, Target};
 use crate::descriptor::{Descriptor, MAX_SIZE};
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MAX_NAMED;
+use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::retry::RetryPolicy;
 

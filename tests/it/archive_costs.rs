@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rpull::archive::{self, Archive, ArchiveFormat, ArchiveOutput, WriteOptions};
-use rpull::content::{ImageName, Source as _};
+use rpull::content::Source as _;
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
+use rpull::name::ImageName;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,9 +1,10 @@
 //! Tars of images in which two readers could see different entries. Nothing but its name vouches for an index.json.
 
 use rpull::archive::{Archive, ArchiveFormat};
-use rpull::content::{ImageName, Source as _};
+use rpull::content::Source as _;
 use rpull::digest::Digest;
 use rpull::error::{Error, ErrorKind};
+use rpull::name::ImageName;
 use serde_json::json;
 
 use crate::support::images::{Family, Image, image, layer};

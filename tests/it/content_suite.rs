@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use rpull::archive::{self, Archive, ArchiveFormat, ArchiveOutput, WriteOptions};
-use rpull::content::{Admission, BlobPresence, ImageName, Incoming, Ingest, Label, Source, Target};
+use rpull::content::{Admission, BlobPresence, Incoming, Ingest, Label, Source, Target};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
+use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
 use rpull::verifier::verify;
 

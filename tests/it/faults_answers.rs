@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rpull::content::{ImageName, Source as _};
+use rpull::content::Source as _;
 use rpull::error::{Error, ErrorKind};
+use rpull::name::ImageName;
 use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions, Timeouts};
 use rpull::retry::RetryPolicy;

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rpull::content::{ImageName, Target};
+use rpull::content::Target;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
+use rpull::name::ImageName;
 use rpull::platform::Platform;
 use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions, Timeouts};

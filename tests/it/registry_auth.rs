@@ -9,11 +9,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wiremock::matchers::{body_string_contains, header, method, path, path_regex, query_param};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use rpull::content::{ImageName, Source as _};
+use rpull::content::Source as _;
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
 use rpull::media::MediaType;
+use rpull::name::ImageName;
 use rpull::registry::credentials::{CredentialOptions, Credentials, Environment, parse_creds};
 use rpull::registry::{Client, RegistryOptions, Repository};
 use rpull::retry::RetryPolicy;

@@ -1,10 +1,11 @@
 //! The name under which a registry keeps what it took: what is printed must exist there.
 
-use rpull::content::{ImageName, Label, Target as _};
+use rpull::content::{Label, Target as _};
 use rpull::digest::{Algorithm, Hasher};
 use rpull::document::Document;
 use rpull::error::ErrorKind;
 use rpull::media::MediaType;
+use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
 
 use crate::support::cli::Cli;

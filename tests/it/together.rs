@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rpull::content::{Admission, ImageName, Target};
+use rpull::content::{Admission, Target};
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
+use rpull::name::ImageName;
 use rpull::platform::Platform;
 use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions};

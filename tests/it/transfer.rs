@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
-use rpull::content::{Admission, BlobPresence, ImageName, Label, Source as _, Target};
+use rpull::content::{Admission, BlobPresence, Label, Source as _, Target};
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::error::{ErrorKind, Result};
+use rpull::name::ImageName;
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{

@@ -7,12 +7,13 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use rpull::config::{CONFIG_LIMIT, ImageConfig};
-use rpull::content::{BlobStream, ImageName, Source, Target};
+use rpull::content::{BlobStream, Source, Target};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
 use rpull::layout::{Layout, LayoutOptions};
+use rpull::name::ImageName;
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{

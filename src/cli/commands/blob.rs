@@ -11,12 +11,13 @@ use super::open::{Stored, reason, registry};
 use crate::cli::args::Blob;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
-use crate::content::{ImageName, Source};
+use crate::content::Source;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
 use crate::transfer::{TransferOptions, read_blob};
 
 /// Symbolic links in a row, as many as Linux follows.

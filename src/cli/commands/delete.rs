@@ -10,9 +10,10 @@ use crate::cli::output::{self, note};
 use crate::cli::prompt;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
-use crate::content::{ImageName, Source as _};
+use crate::content::Source as _;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::name::ImageName;
 use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Delete, settings: &Settings) -> Result<ExitCode> {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::open::OpenedLocation;
 use crate::cli::settings::{Settings, not_in_store};
-use crate::content::ImageName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::{Identified, Layout};
+use crate::name::ImageName;
 use crate::reference::Reference;
 
 /// The image with this id, opened; where the store has an image of that name, it is meant.

@@ -12,8 +12,9 @@ use crate::cli::args::Load;
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
 use crate::cli::{exit, labels, signals};
-use crate::content::{ImageName, Source};
+use crate::content::Source;
 use crate::error::{Error, ErrorKind, Result};
+use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::transfer::{ImageRequest, PlatformSelection};
 

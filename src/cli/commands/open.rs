@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::image_download::ImageDownload;
 use crate::cli::settings::{Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{ImageName, Source, several_images};
+use crate::content::Source;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageManifest, ParsedDocument};
@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
+use crate::name::{ImageName, several_images};
 use crate::reference::Reference;
 use crate::transfer::{PlatformRequest, ResolvedImage, read_small, resolve_image};
 

@@ -8,10 +8,10 @@ use super::transfer_run::{TransferRun, chunk_size, named_to_pass_on};
 use crate::cli::args::Push;
 use crate::cli::settings::Settings;
 use crate::cli::{labels, signals};
-use crate::content::ImageName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::transfer::{ImageRequest, ImageSummary, PlatformSelection};
 

@@ -9,8 +9,9 @@ use crate::cli::args::Referrers;
 use crate::cli::output::{self, note};
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::content::{ImageName, Source as _};
+use crate::content::Source as _;
 use crate::error::Result;
+use crate::name::ImageName;
 use crate::registry::Referrer;
 
 pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<ExitCode> {

@@ -15,9 +15,9 @@ use crate::cli::args::Save;
 use crate::cli::settings::Settings;
 use crate::cli::signals::or_cancelled;
 use crate::cli::{labels, signals};
-use crate::content::ImageName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
 use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitCode> {

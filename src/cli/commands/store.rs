@@ -14,11 +14,11 @@ use crate::cli::exit;
 use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
-use crate::content::ImageName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::{Layout, PruneOptions, PruneReport};
 use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::unpack::overlay::OverlayPruneReport;
 

@@ -9,11 +9,12 @@ use super::store::{Word, named};
 use crate::cli::args::Tag;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, not_in_store};
-use crate::content::{ImageName, Label, Source, Target as _};
+use crate::content::{Label, Source, Target as _};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::{Identified, Layout};
 use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
 use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Tag, settings: &Settings) -> Result<ExitCode> {

@@ -12,10 +12,11 @@ use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::signals;
 use crate::cli::size::{plural, size};
-use crate::content::{EmptyTarget, ImageName};
+use crate::content::EmptyTarget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BadBlob, Layout, VerifyReport};
 use crate::location::{DefaultLocation, Location};
+use crate::name::ImageName;
 use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions, read_blob, resolve};
 
 pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<ExitCode> {

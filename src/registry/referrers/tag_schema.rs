@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::Repository;
-use crate::content::ImageName;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, EMPTY_INDEX, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
+use crate::name::ImageName;
 use crate::registry::manifest;
 use crate::registry::scope::ScopeSet;
 use crate::retry::retry;

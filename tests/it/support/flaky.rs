@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use rpull::content::{BlobStream, ImageName, Source};
+use rpull::content::{BlobStream, Source};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
+use rpull::name::ImageName;
 
 use super::memory::Memory;
 

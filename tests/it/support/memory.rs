@@ -8,13 +8,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use rpull::content::{
-    Admission, BlobPresence, BlobStream, ByteStream, ImageName, Ingest, Label, Source, Target,
+    Admission, BlobPresence, BlobStream, ByteStream, Ingest, Label, Source, Target,
 };
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
 use rpull::media::MediaType;
+use rpull::name::ImageName;
 use rpull::verifier::Verified;
 use tokio::sync::OwnedMutexGuard;
 

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::content::{Admission, ImageName, Label, Target};
+use crate::content::{Admission, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
+use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::verifier::verify;
 

@@ -1,0 +1,49 @@
+//! What content is asked for by.
+
+use std::fmt;
+
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+
+/// What content is asked for by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ImageName {
+    /// A tag of the repository that a registry end is bound to.
+    Tag(String),
+    /// A digest of a manifest or index.
+    Digest(Digest),
+    /// A layout's own name for an entry: usually `registry/repository:tag`.
+    Layout(String),
+    /// The only entry there is.
+    Only,
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(text) | Self::Layout(text) => f.write_str(text),
+            Self::Digest(digest) => write!(f, "{digest}"),
+            Self::Only => f.write_str("the only image"),
+        }
+    }
+}
+
+/// Names that are listed where one has to be chosen.
+const MOST_CHOICES: usize = 20;
+
+/// The error where [`ImageName::Only`] could be any of these.
+pub(crate) fn several_images(place: &str, choices: &[String]) -> Error {
+    let listed = choices.get(..MOST_CHOICES).unwrap_or(choices).join(", ");
+    let more = match choices.len().saturating_sub(MOST_CHOICES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Error::new(ErrorKind::InvalidInput, "image")
+        .at(place)
+        .with_reason(format!("has several images, name one: {listed}{more}"))
+}
+
+/// How an image of these names is chosen, by its digest where it has none.
+pub(crate) fn choice(names: &[String], digest: &Digest) -> String {
+    names.first().cloned().unwrap_or_else(|| format!("@{digest}"))
+}
