@@ -11,7 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
-use crate::content::{Admission, BlobPresence, ByteStream, Ingest};
+use crate::content::{BlobPresence, BlobWriter, ByteStream, Opened, Presence};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -120,15 +120,11 @@ impl BlobArea {
     }
 
     /// Opens the blob's place for writing; waits while somebody else writes there.
-    pub(super) async fn admit(
-        &self,
-        descriptor: &Descriptor,
-        header: Vec<u8>,
-    ) -> Result<Admission> {
+    pub(super) async fn admit(&self, descriptor: &Descriptor, header: Vec<u8>) -> Result<Opened> {
         let slot = self.reserve(&descriptor.digest, descriptor.size, header)?;
         let guard = Arc::clone(&slot.writer).lock_owned().await;
         if slot.is_complete() {
-            return Ok(Admission::Present);
+            return Ok(Opened::Exists);
         }
         let writing = SlotWriter {
             sink: Arc::clone(&self.sink),
@@ -136,7 +132,7 @@ impl BlobArea {
             slot,
             _guard: guard,
         };
-        Ok(Admission::Open(Box::new(writing)))
+        Ok(Opened::Writer(Box::new(writing)))
     }
 
     /// Puts bytes that are at hand into their place.
@@ -146,11 +142,11 @@ impl BlobArea {
         bytes: &Bytes,
         header: Vec<u8>,
     ) -> Result<()> {
-        if let Admission::Open(mut ingest) = self.admit(descriptor, header).await? {
+        if let Opened::Writer(mut writer) = self.admit(descriptor, header).await? {
             let proof = verify(descriptor, bytes)?;
-            ingest.restart()?;
-            ingest.write(bytes).await?;
-            ingest.commit(proof).await?;
+            writer.truncate().await?;
+            writer.write(bytes.clone()).await?;
+            writer.commit(proof).await?;
         }
         Ok(())
     }
@@ -190,50 +186,59 @@ impl SlotWriter {
     }
 }
 
-impl Ingest for SlotWriter {
-    fn kept(&self) -> u64 {
+impl BlobWriter for SlotWriter {
+    fn offset(&self) -> u64 {
         self.slot.kept.load(Ordering::Acquire)
     }
 
-    fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>> {
-        let range = self.slot.start..self.slot.start + self.kept();
+    fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>> {
+        if !self.sink.is_readable() {
+            return Ok(Presence::Unknown);
+        }
+        let range = self.slot.start..self.slot.start + self.offset();
         let sink = Arc::clone(&self.sink);
-        Ok(Some(Box::pin(stream::try_unfold((sink, range), |(sink, mut range)| async move {
-            let most = (range.end - range.start).min(PIECE);
-            let mut piece = vec![0; usize::try_from(most).unwrap_or_default()];
-            let read = sink.read_at(&mut piece, range.start)?;
-            piece.truncate(read);
-            range.start += read as u64;
-            Ok((read > 0).then(|| (Bytes::from(piece), (sink, range))))
-        }))))
+        Ok(Presence::Present(Box::pin(stream::try_unfold(
+            (sink, range),
+            |(sink, mut range)| async move {
+                let most = (range.end - range.start).min(PIECE);
+                let mut piece = vec![0; usize::try_from(most).unwrap_or_default()];
+                let read = sink.read_at(&mut piece, range.start)?;
+                piece.truncate(read);
+                range.start += read as u64;
+                Ok((read > 0).then(|| (Bytes::from(piece), (sink, range))))
+            },
+        ))))
     }
 
-    fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            let kept = self.kept();
-            if piece.is_empty() {
+            let kept = self.offset();
+            if bytes.is_empty() {
                 return Ok(());
             }
             if kept == 0 {
                 self.begin().await?;
             }
-            self.sink.write(piece.clone(), self.slot.start + kept).await?;
-            self.slot.kept.fetch_add(piece.len() as u64, Ordering::AcqRel);
+            let length = bytes.len() as u64;
+            self.sink.write(bytes, self.slot.start + kept).await?;
+            self.slot.kept.fetch_add(length, Ordering::AcqRel);
             Ok(())
         })
     }
 
-    /// Of a pipe nothing can be taken back: what is written after this fails, for it comes out of order.
-    fn restart(&mut self) -> Result<()> {
-        self.slot.kept.store(0, Ordering::Release);
-        Ok(())
+    /// A pipe cannot take bytes back: the next write to it fails, because it is out of order.
+    fn truncate(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            self.slot.kept.store(0, Ordering::Release);
+            Ok(())
+        })
     }
 
     fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
             let written = Descriptor {
                 digest: self.digest.clone(),
-                size: self.kept(),
+                size: self.offset(),
                 ..proof.descriptor().clone()
             };
             if proof.descriptor() != &written {

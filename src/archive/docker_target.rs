@@ -24,7 +24,7 @@ use super::options::WriteOptions;
 use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Admission, BlobPresence, Incoming, Label, Target};
+use crate::content::{BlobPresence, Incoming, Label, Opened, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
 use crate::document::{Document, ImageManifest, ParsedDocument};
@@ -280,7 +280,7 @@ impl Target for DockerTarget {
         Box::pin(ready(AtomicFile::create(&self.0.path).map(drop)))
     }
 
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async move {
             descriptor.digest.algorithm()?;
             self.0.shelf()?.admit(descriptor, Vec::new()).await

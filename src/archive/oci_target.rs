@@ -21,7 +21,7 @@ use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use super::{docker, oci};
 use crate::annotation;
-use crate::content::{Admission, BlobPresence, Incoming, Label, Target};
+use crate::content::{BlobPresence, Incoming, Label, Opened, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageManifest, ParsedDocument};
@@ -252,10 +252,10 @@ impl Target for OciTarget {
         self.output == ArchiveOutput::Stdout
     }
 
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async move {
             if self.is_omitted(descriptor) {
-                return Ok(Admission::Present);
+                return Ok(Opened::Exists);
             }
             let header = self.header(&descriptor.digest, descriptor.size)?;
             self.open()?.shelf.admit(descriptor, header).await

@@ -65,6 +65,11 @@ impl ArchiveSink {
         }
     }
 
+    /// Whether what was written can be read back.
+    pub(super) fn is_readable(&self) -> bool {
+        matches!(self.to, SinkKind::File(_))
+    }
+
     /// Bytes that were written; nothing where they are gone.
     pub(super) fn read_at(&self, into: &mut [u8], at: u64) -> Result<usize> {
         match &self.to {

@@ -46,3 +46,14 @@ pub enum BlobPresence {
     /// Nothing that is known of.
     Absent,
 }
+
+/// An answer that may not be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence<T> {
+    /// It is there.
+    Present(T),
+    /// It is certainly not there.
+    Absent,
+    /// Neither is known.
+    Unknown,
+}

@@ -6,7 +6,7 @@ use std::future::ready;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{Admission, BlobPresence, RequestCounts, Source};
+use super::{BlobPresence, Opened, RequestCounts, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -115,7 +115,7 @@ pub trait Target: Send + Sync {
     }
 
     /// Asks for one blob to be taken; waits where another writer of it is at work.
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>>;
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>>;
 
     /// Stores a document whose children are there already, and names it.
     fn put<'a>(
@@ -172,7 +172,7 @@ impl Target for EmptyTarget {
         Self::refuse()
     }
 
-    fn admit<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+    fn admit<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
         Self::refuse()
     }
 

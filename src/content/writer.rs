@@ -7,61 +7,74 @@ use std::future::ready;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::ByteStream;
+use super::{ByteStream, Presence};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::verifier::Verified;
 
 /// What a target says about a blob that it should have.
-pub enum Admission {
+pub enum Opened {
     /// It is there, with the right size.
-    Present,
-    /// It is there now: another repository of the same registry, named so, lent it.
-    Mounted(String),
+    Exists,
+    /// It is there now: mounted from another repository of the same registry.
+    Mounted {
+        /// That repository.
+        from: String,
+    },
     /// Send it here.
-    Open(Box<dyn Ingest>),
+    Writer(Box<dyn BlobWriter>),
 }
 
-impl fmt::Debug for Admission {
+impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Present => f.write_str("Present"),
-            Self::Mounted(from) => f.debug_tuple("Mounted").field(from).finish(),
-            Self::Open(_) => f.write_str("Open"),
+            Self::Exists => f.write_str("Exists"),
+            Self::Mounted { from } => f.debug_struct("Mounted").field("from", from).finish(),
+            Self::Writer(_) => f.write_str("Writer"),
         }
     }
 }
 
-/// An open write of one blob, invisible until committed. Dropping it keeps the partial for a later run.
-pub trait Ingest: Send {
-    /// Bytes kept from an earlier attempt or run.
-    fn kept(&self) -> u64;
+/// One open write of a blob; invisible until [`BlobWriter::commit`].
+///
+/// Bytes before `offset` are from an earlier attempt or run and count for nothing until they are verified. Dropping the
+/// writer is an interruption, not a decision: what was written is kept where the target can keep it, and the next
+/// writer of this blob continues there.
+pub trait BlobWriter: Send {
+    /// Bytes that are here, from byte 0 on. Grows with every [`BlobWriter::write`] of a target that keeps partials.
+    fn offset(&self) -> u64;
 
-    /// The kept bytes, to be hashed again: they count for nothing until they are verified. `None` where they cannot be
-    /// read back, so that the source has to give them once more.
-    fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>>;
+    /// The bytes before `offset`, to be hashed again.
+    ///
+    /// `Unknown`: they cannot be read back (a registry, a pipe), and the source has to give them once more.
+    fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>>;
 
-    /// The kept bytes, and all that will be written, for others to read while they come; `None` where they do not lie in
-    /// a file.
+    /// A handle of its own on the file that this writer writes to, for others to read while it grows; `None` if the bytes
+    /// do not lie in a file.
     fn file(&self) -> Result<Option<File>> {
         Ok(None)
     }
 
-    /// Appends the next bytes: they are kept from here on, whatever happens to the process.
-    fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>>;
+    /// Appends bytes at the end of what is here. A target that keeps partials has them from here on, whatever happens to
+    /// the process.
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
 
-    /// Throws the kept bytes away.
-    fn restart(&mut self) -> Result<()>;
+    /// Discards everything that is here: `offset` is 0 afterwards. Costs no request.
+    fn truncate(&mut self) -> BoxFuture<'_, Result<()>>;
 
-    /// Gives the write up for this reason, which another try would not mend.
-    fn give_up(self: Box<Self>, why: &Error) -> BoxFuture<'_, ()> {
-        let _ = why;
+    /// Makes the blob visible under its digest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) if `proof` is of another blob than this writer was opened for, or of another number of bytes
+    /// than are here; the blob then stays absent.
+    fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>>;
+
+    /// Gives the write up for a reason that another attempt may not mend; the target decides what it keeps.
+    fn abort(self: Box<Self>, reason: &Error) -> BoxFuture<'static, ()> {
+        let _ = reason;
         Box::pin(ready(()))
     }
-
-    /// Makes the blob visible under its digest; `proof` shows that the bytes were verified.
-    fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>>;
 }
 
 /// Remembers, from one run to the next, where unfinished uploads go on. None of it may fail a run: without memory an

@@ -1,7 +1,6 @@
 //! One blob on its way in: a partial with a lock on it, renamed into `blobs/` when it is verified.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::future::ready;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -11,14 +10,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{LayoutInner, blobs, create, io_error, sync_dir};
-use crate::content::{Admission, ByteStream, Ingest};
+use crate::content::{BlobWriter, ByteStream, Opened, Presence};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait, WaitTimer};
 use crate::verifier::Verified;
 
 /// Finds the blob there, or opens it for writing; waits while another process or task is writing it.
-pub(super) async fn admit(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> Result<Admission> {
+pub(super) async fn admit(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> Result<Opened> {
     let mut path = blobs::partial_path(&inner.root, &descriptor.digest)?;
     let own_path = blobs::partial_path_of_size(&inner.root, &descriptor.digest, descriptor.size)?;
     let what = format!("blob {}", descriptor.digest);
@@ -27,7 +26,7 @@ pub(super) async fn admit(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> 
     let mut clock = WaitTimer::new();
     loop {
         if inner.has(descriptor)? {
-            return Ok(Admission::Present);
+            return Ok(Opened::Exists);
         }
         let mode = if inner.options.private { 0o600 } else { 0o666 };
         let file = blobs::open_regular_with(
@@ -54,7 +53,7 @@ pub(super) async fn admit(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> 
         };
         if inner.has(descriptor)? {
             // Committed between the look and the lock; the file that the lock is on is a new, empty one.
-            return Ok(Admission::Present);
+            return Ok(Opened::Exists);
         }
         partial.kept = partial.length()?;
         if partial.kept > descriptor.size {
@@ -63,9 +62,9 @@ pub(super) async fn admit(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> 
                 path.clone_from(&own_path);
                 continue;
             }
-            partial.restart()?;
+            partial.clear()?;
         }
-        return Ok(Admission::Open(Box::new(partial)));
+        return Ok(Opened::Writer(Box::new(partial)));
     }
 }
 
@@ -98,11 +97,16 @@ impl PartialBlob {
             .map_err(|error| io_error("read", &self.path, error))
     }
 
-    fn append(&mut self, piece: &Bytes) -> Result<()> {
+    fn clear(&mut self) -> Result<()> {
+        self.kept = 0;
+        self.file.set_len(0).map_err(|error| io_error("empty", &self.path, error))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.file
-            .write_all_at(piece, self.kept)
+            .write_all_at(bytes, self.kept)
             .map_err(|error| io_error("write", &self.path, error))?;
-        self.kept += piece.len() as u64;
+        self.kept += bytes.len() as u64;
         Ok(())
     }
 
@@ -155,14 +159,14 @@ pub(super) fn publish(
     if options.sync { sync_dir(folder) } else { Ok(()) }
 }
 
-impl Ingest for PartialBlob {
-    fn kept(&self) -> u64 {
+impl BlobWriter for PartialBlob {
+    fn offset(&self) -> u64 {
         self.kept
     }
 
-    fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>> {
+    fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>> {
         let file = self.file.try_clone().map_err(|error| io_error("read", &self.path, error))?;
-        Ok(Some(blobs::stream(file, self.path.clone(), 0..self.kept)))
+        Ok(Presence::Present(blobs::stream(file, self.path.clone(), 0..self.kept)))
     }
 
     fn file(&self) -> Result<Option<File>> {
@@ -175,13 +179,12 @@ impl Ingest for PartialBlob {
         found.map_err(|error| io_error("open", &self.path, error))
     }
 
-    fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(self.append(piece)))
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { self.append(&bytes) })
     }
 
-    fn restart(&mut self) -> Result<()> {
-        self.kept = 0;
-        self.file.set_len(0).map_err(|error| io_error("empty", &self.path, error))
+    fn truncate(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { self.clear() })
     }
 
     fn commit(mut self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::origins::with_origins;
 use super::{INDEX_ANNOTATION, Layout, LayoutInner, SUBJECT_ANNOTATION, blobs, ingest};
-use crate::content::{Admission, BlobPresence, Label, Target};
+use crate::content::{BlobPresence, Label, Opened, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -93,11 +93,11 @@ impl Layout {
                 .map_err(|error| super::io_error("replace", &path, error))?;
         }
         match ingest::admit(&self.0, descriptor).await? {
-            Admission::Present | Admission::Mounted(_) => Ok(()),
-            Admission::Open(mut ingest) => {
-                ingest.restart()?;
-                ingest.write(document.bytes()).await?;
-                ingest.commit(proof).await
+            Opened::Exists | Opened::Mounted { .. } => Ok(()),
+            Opened::Writer(mut writer) => {
+                writer.truncate().await?;
+                writer.write(document.bytes().clone()).await?;
+                writer.commit(proof).await
             }
         }
     }
@@ -195,7 +195,7 @@ impl Target for Layout {
         Box::pin(ready(self.0.record_in_journal(digests)))
     }
 
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(ingest::admit(&self.0, descriptor))
     }
 

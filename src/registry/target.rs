@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use futures_util::future::BoxFuture;
 
 use super::{Repository, blob, manifest, upload};
-use crate::content::{Admission, BlobPresence, Incoming, Label, RequestCounts, Target};
+use crate::content::{BlobPresence, Incoming, Label, Opened, RequestCounts, Target};
 use crate::descriptor::Descriptor;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
@@ -122,7 +122,7 @@ impl Target for Repository {
         self.known().distrust(error.reason());
     }
 
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(upload::open_ingest(self, descriptor))
     }
 

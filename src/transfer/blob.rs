@@ -9,7 +9,7 @@ use super::progress::Event;
 use super::reader::{ResumingReader, TransferContext};
 use super::report::BlobResult;
 use super::tally::BlobCounters;
-use crate::content::{Admission, Ingest, Source, Target};
+use crate::content::{BlobWriter, Opened, Presence, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::retry::retry;
@@ -57,28 +57,28 @@ pub(super) async fn run(job: BlobJob) -> Done {
 
 async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
     job.tally.reset();
-    let mut ingest = match job.target.admit(&job.descriptor).await? {
-        Admission::Present => return Ok(BlobResult::Shared),
-        Admission::Mounted(from) => return Ok(BlobResult::Mounted(from)),
-        Admission::Open(ingest) => ingest,
+    let mut writer = match job.target.admit(&job.descriptor).await? {
+        Opened::Exists => return Ok(BlobResult::Shared),
+        Opened::Mounted { from } => return Ok(BlobResult::Mounted(from)),
+        Opened::Writer(writer) => writer,
     };
     if let Some((bytes, proof)) = verified_inline_data(&job.descriptor) {
-        ingest.restart()?;
-        ingest.write(&bytes).await?;
-        ingest.commit(proof).await?;
+        writer.truncate().await?;
+        writer.write(bytes.clone()).await?;
+        writer.commit(proof).await?;
         return Ok(BlobResult::Inline);
     }
-    let moved = match attempt(job, &mut *ingest, false).await {
+    let moved = match attempt(job, &mut *writer, false).await {
         Err(AttemptError { error, stitched: true }) if error.kind() == ErrorKind::Mismatch => {
             tracing::info!("{}; starting over once", error.chain());
-            attempt(job, &mut *ingest, true).await
+            attempt(job, &mut *writer, true).await
         }
         other => other,
     };
     match moved {
-        Ok(proof) => ingest.commit(proof).await.map(|()| BlobResult::Transferred),
+        Ok(proof) => writer.commit(proof).await.map(|()| BlobResult::Transferred),
         Err(AttemptError { error, .. }) => {
-            ingest.give_up(&error).await;
+            writer.abort(&error).await;
             Err(error)
         }
     }
@@ -94,55 +94,57 @@ struct AttemptError {
 /// Goes on from what is kept, or from the first byte with `anew`.
 async fn attempt(
     job: &BlobJob,
-    ingest: &mut dyn Ingest,
+    writer: &mut dyn BlobWriter,
     anew: bool,
 ) -> Result<Verified, AttemptError> {
-    let kept = if anew { 0 } else { ingest.kept() };
+    let kept = if anew { 0 } else { writer.offset() };
     let digest = &job.descriptor.digest;
     job.tally.set_resumed(kept);
     job.care.progress.on_event(&Event::BlobStarted { digest, position: kept });
     let mut reader =
         ResumingReader::new(&*job.source, &job.descriptor, kept, &job.care, &job.tally);
-    let moved = fill(job, ingest, anew, &mut reader).await;
+    let moved = fill(job, writer, anew, &mut reader).await;
     let stitched = kept > 0 || reader.was_resumed();
-    moved.map_err(|error| {
-        if error.kind() != ErrorKind::Mismatch {
-            return AttemptError { error, stitched };
-        }
-        job.tally.reset();
-        if reader.has_failed() {
-            // The answer does not fit the descriptor, which may be the one that is wrong: what is kept can be another's.
-            return AttemptError { error, stitched };
-        }
-        // Of wrong bytes nothing is worth keeping.
-        match ingest.restart() {
-            Ok(()) => AttemptError { error, stitched },
-            Err(error) => AttemptError { error, stitched: false },
-        }
-    })
+    let error = match moved {
+        Ok(proof) => return Ok(proof),
+        Err(error) => error,
+    };
+    if error.kind() != ErrorKind::Mismatch {
+        return Err(AttemptError { error, stitched });
+    }
+    job.tally.reset();
+    if reader.has_failed() {
+        // The answer does not fit the descriptor, which may be the one that is wrong: what is kept can be another's.
+        return Err(AttemptError { error, stitched });
+    }
+    // Wrong bytes are not worth keeping.
+    match writer.truncate().await {
+        Ok(()) => Err(AttemptError { error, stitched }),
+        Err(error) => Err(AttemptError { error, stitched: false }),
+    }
 }
 
 /// Verifies what is kept and appends the rest.
 async fn fill(
     job: &BlobJob,
-    ingest: &mut dyn Ingest,
+    writer: &mut dyn BlobWriter,
     from_start: bool,
     reader: &mut ResumingReader<'_>,
 ) -> Result<Verified> {
     let mut checked = Verifier::new(&job.descriptor)?;
-    let kept = if from_start { 0 } else { ingest.kept() };
+    let kept = if from_start { 0 } else { writer.offset() };
     if job.feed.is_used() {
-        job.feed.restart(ingest.file()?);
+        job.feed.restart(writer.file()?);
     }
     if kept > 0 {
-        match ingest.read_kept()? {
-            Some(mut prefix) => {
+        match writer.read_back()? {
+            Presence::Present(mut prefix) => {
                 while let Some(piece) = prefix.try_next().await? {
                     checked.update(&piece)?;
                     job.feed.advance(&piece);
                 }
             }
-            None => hash_prefix(job, kept, &mut checked).await?,
+            Presence::Absent | Presence::Unknown => hash_prefix(job, kept, &mut checked).await?,
         }
     }
     // Of an empty blob nothing needs to be asked, and some registries cannot answer (image-spec#1025).
@@ -150,11 +152,11 @@ async fn fill(
         while let Some(piece) = reader.next().await? {
             if from_start && checked.seen() == 0 {
                 // Not before there is something better.
-                ingest.restart()?;
+                writer.truncate().await?;
             }
             checked.check_length(piece.len())?;
             // Written before it is hashed: a killed process loses nothing that it had received.
-            ingest.write(&piece).await?;
+            writer.write(piece.clone()).await?;
             checked.hash(&piece);
             job.feed.advance(&piece);
         }

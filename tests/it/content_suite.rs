@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use rpull::archive::{self, Archive, ArchiveFormat, ArchiveOutput, WriteOptions};
-use rpull::content::{Admission, BlobPresence, Incoming, Ingest, Label, Source, Target};
+use rpull::content::{BlobPresence, BlobWriter, Incoming, Label, Opened, Presence, Source, Target};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
@@ -78,9 +78,9 @@ async fn check_source(source: &dyn Source, name: &ImageName, image: &Image) {
     assert_eq!(source.blob(&odd, 0).await.err().unwrap().kind(), ErrorKind::Unsupported);
 }
 
-async fn open(target: &dyn Target, blob: &Descriptor) -> Box<dyn Ingest> {
+async fn open(target: &dyn Target, blob: &Descriptor) -> Box<dyn BlobWriter> {
     match target.admit(blob).await.unwrap() {
-        Admission::Open(ingest) => ingest,
+        Opened::Writer(writer) => writer,
         other => panic!("nothing of it should be there, but {other:?}"),
     }
 }
@@ -101,21 +101,22 @@ async fn check_partials(target: &dyn Target) {
     drop(open(target, &blob).await);
     assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Absent, "nothing was written");
 
-    let mut ingest = open(target, &blob).await;
-    assert_eq!(ingest.kept(), 0);
-    ingest.write(&bytes.slice(..1000)).await.unwrap();
-    ingest.write(&bytes.slice(1000..2000)).await.unwrap();
-    drop(ingest);
+    let mut writer = open(target, &blob).await;
+    assert_eq!(writer.offset(), 0);
+    writer.write(bytes.slice(..1000)).await.unwrap();
+    writer.write(bytes.slice(1000..2000)).await.unwrap();
+    drop(writer);
     assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Partial(2000));
 
-    let mut ingest = open(target, &blob).await;
-    assert_eq!(ingest.kept(), 2000);
-    let kept = ingest.read_kept().unwrap().unwrap().try_collect::<BytesMut>().await.unwrap();
+    let mut writer = open(target, &blob).await;
+    assert_eq!(writer.offset(), 2000);
+    let Presence::Present(kept) = writer.read_back().unwrap() else { panic!("it keeps partials") };
+    let kept = kept.try_collect::<BytesMut>().await.unwrap();
     assert_eq!(kept, bytes.slice(..2000));
-    ingest.write(&bytes.slice(2000..)).await.unwrap();
-    ingest.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
+    writer.write(bytes.slice(2000..)).await.unwrap();
+    writer.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
     assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
-    assert!(matches!(target.admit(&blob).await.unwrap(), Admission::Present));
+    assert!(matches!(target.admit(&blob).await.unwrap(), Opened::Exists));
     assert_eq!(target.stored_blob(&blob, 5000).await.unwrap().unwrap(), bytes);
     let absent = Descriptor::for_bytes(MediaType::from("x/y"), b"absent");
     assert!(target.stored_blob(&absent, 5000).await.unwrap().is_none());
@@ -125,18 +126,18 @@ async fn check_commits(target: &dyn Target) {
     let bytes = Bytes::from(random_blob(3000, 2));
     let blob = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
     let other = Descriptor::for_bytes(MediaType::from("x/y"), b"other");
-    let mut ingest = open(target, &blob).await;
-    ingest.write(&Bytes::from_static(b"other")).await.unwrap();
-    let foreign = ingest.commit(verify(&other, b"other").unwrap()).await;
+    let mut writer = open(target, &blob).await;
+    writer.write(Bytes::from_static(b"other")).await.unwrap();
+    let foreign = writer.commit(verify(&other, b"other").unwrap()).await;
     assert_eq!(foreign.unwrap_err().kind(), ErrorKind::Mismatch, "a proof is of one blob");
     assert_ne!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
 
-    let mut ingest = open(target, &blob).await;
-    ingest.write(&Bytes::from_static(b"wrong")).await.unwrap();
-    ingest.restart().unwrap();
-    assert_eq!(ingest.kept(), 0);
-    ingest.write(&bytes).await.unwrap();
-    ingest.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
+    let mut writer = open(target, &blob).await;
+    writer.write(Bytes::from_static(b"wrong")).await.unwrap();
+    writer.truncate().await.unwrap();
+    assert_eq!(writer.offset(), 0);
+    writer.write(bytes.clone()).await.unwrap();
+    writer.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
     assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
 
     let empty = Descriptor::for_bytes(MediaType::from("x/y"), b"");
@@ -147,9 +148,9 @@ async fn check_commits(target: &dyn Target) {
 async fn check_sha512(target: &dyn Target) {
     let sha512 = "sha512:27c74670adb75075fad058d5ceaf7b20c4e7786c83bae8a32f626f9782af34c9a33c2046ef60fd2a7878d378e29fec851806bbd9a67878f3a9f1cda4830763fd";
     let long = Descriptor::new(MediaType::from("x/y"), sha512.parse().unwrap(), 2);
-    let mut ingest = open(target, &long).await;
-    ingest.write(&Bytes::from_static(b"{}")).await.unwrap();
-    ingest.commit(verify(&long, b"{}").unwrap()).await.unwrap();
+    let mut writer = open(target, &long).await;
+    writer.write(Bytes::from_static(b"{}")).await.unwrap();
+    writer.commit(verify(&long, b"{}").unwrap()).await.unwrap();
     assert_eq!(target.holds(&long).await.unwrap(), BlobPresence::Complete);
 }
 
@@ -158,12 +159,12 @@ async fn check_writers_wait(target: &Arc<dyn Target>) {
         let bytes = Bytes::from(random_blob(4000, 3 + u64::from(commits)));
         let blob = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
         let mut first = open(&**target, &blob).await;
-        first.write(&bytes.slice(..2500)).await.unwrap();
+        first.write(bytes.slice(..2500)).await.unwrap();
         let second = tokio::spawn({
             let (target, blob) = (Arc::clone(target), blob.clone());
             async move {
                 match target.admit(&blob).await.unwrap() {
-                    Admission::Open(ingest) => Some(ingest.kept()),
+                    Opened::Writer(writer) => Some(writer.offset()),
                     _ => None,
                 }
             }
@@ -171,7 +172,7 @@ async fn check_writers_wait(target: &Arc<dyn Target>) {
         tokio::time::sleep(Duration::from_millis(60)).await;
         assert!(!second.is_finished(), "one writer at a time");
         if commits {
-            first.write(&bytes.slice(2500..)).await.unwrap();
+            first.write(bytes.slice(2500..)).await.unwrap();
             first.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
             assert_eq!(second.await.unwrap(), None, "the second finds it there");
         } else {
@@ -231,9 +232,9 @@ async fn a_layout_is_a_source() {
     let (_folder, layout) = new_layout(false);
     let held = small_image();
     for piece in held.blobs() {
-        let mut ingest = open(&layout, &piece.descriptor).await;
-        ingest.write(&piece.bytes).await.unwrap();
-        ingest.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
+        let mut writer = open(&layout, &piece.descriptor).await;
+        writer.write(piece.bytes.clone()).await.unwrap();
+        writer.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
     }
     let bytes = held.manifest.bytes.clone();
     let document =
@@ -272,9 +273,9 @@ async fn check_repository(host: &str) {
     let lacking = repository.put(&documents[0], Some(&label)).await.unwrap_err();
     assert_eq!(lacking.kind(), ErrorKind::MissingBlobs, "{lacking}");
     for piece in held.blobs() {
-        let mut ingest = open(&repository, &piece.descriptor).await;
-        ingest.write(&piece.bytes).await.unwrap();
-        ingest.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
+        let mut writer = open(&repository, &piece.descriptor).await;
+        writer.write(piece.bytes.clone()).await.unwrap();
+        writer.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
     }
     repository.put(&documents[0], Some(&label)).await.unwrap();
     check_source(&repository, &name, &held).await;
@@ -344,9 +345,9 @@ async fn archived(
 ) -> (tempfile::TempDir, Archive) {
     let (folder, path, target) = new_archive(form);
     for piece in held.blobs() {
-        let mut ingest = open(&*target, &piece.descriptor).await;
-        ingest.write(&piece.bytes).await.unwrap();
-        ingest.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
+        let mut writer = open(&*target, &piece.descriptor).await;
+        writer.write(piece.bytes.clone()).await.unwrap();
+        writer.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
     }
     let bytes = held.manifest.bytes.clone();
     let document =

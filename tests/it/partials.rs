@@ -1,7 +1,7 @@
 //! Partials of a blob about whose size two manifests disagree.
 
 use bytes::Bytes;
-use rpull::content::{Admission, BlobPresence, Ingest, Target as _};
+use rpull::content::{BlobPresence, BlobWriter, Opened, Target as _};
 use rpull::descriptor::Descriptor;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
@@ -14,9 +14,9 @@ use crate::support::http::Fault;
 use crate::support::images::random_blob;
 use crate::support::samples::published;
 
-async fn open(layout: &Layout, blob: &Descriptor) -> Box<dyn Ingest> {
+async fn open(layout: &Layout, blob: &Descriptor) -> Box<dyn BlobWriter> {
     match layout.admit(blob).await.unwrap() {
-        Admission::Open(ingest) => ingest,
+        Opened::Writer(writer) => writer,
         _ => panic!("there already"),
     }
 }
@@ -28,17 +28,17 @@ async fn a_wrong_size_neither_takes_nor_blocks_the_right_ones_partial() {
     let bytes = Bytes::from(random_blob(1000, 1));
     let right = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
     let wrong = Descriptor::new(MediaType::from("x/y"), right.digest.clone(), 5);
-    open(&layout, &right).await.write(&bytes.slice(..600)).await.unwrap();
+    open(&layout, &right).await.write(bytes.slice(..600)).await.unwrap();
 
     assert_eq!(layout.holds(&wrong).await.unwrap(), BlobPresence::Absent);
     let mut impostor = open(&layout, &wrong).await;
-    assert_eq!(impostor.kept(), 0);
-    impostor.write(&bytes.slice(..5)).await.unwrap();
+    assert_eq!(impostor.offset(), 0);
+    impostor.write(bytes.slice(..5)).await.unwrap();
     // While the wrong one is still at it.
-    let mut ingest = open(&layout, &right).await;
-    assert_eq!(ingest.kept(), 600);
-    ingest.write(&bytes.slice(600..)).await.unwrap();
-    ingest.commit(verify(&right, &bytes).unwrap()).await.unwrap();
+    let mut writer = open(&layout, &right).await;
+    assert_eq!(writer.offset(), 600);
+    writer.write(bytes.slice(600..)).await.unwrap();
+    writer.commit(verify(&right, &bytes).unwrap()).await.unwrap();
     assert_eq!(layout.holds(&right).await.unwrap(), BlobPresence::Complete);
 }
 
@@ -47,17 +47,17 @@ async fn a_partial_that_is_too_long_goes_with_the_proof() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
     let blob = Descriptor::for_bytes(MediaType::from("x/y"), b"right");
-    let ingest = layout.root().join("ingest");
-    let partial = ingest.join(format!("sha256-{}", blob.digest.encoded()));
+    let writer = layout.root().join("ingest");
+    let partial = writer.join(format!("sha256-{}", blob.digest.encoded()));
     std::fs::write(partial, "much too long").unwrap();
     let mut own = open(&layout, &blob).await;
-    own.write(&Bytes::from_static(b"ri")).await.unwrap();
+    own.write(Bytes::from_static(b"ri")).await.unwrap();
     drop(own);
     let mut own = open(&layout, &blob).await;
-    assert_eq!(own.kept(), 2, "it is continued as any other");
-    own.write(&Bytes::from_static(b"ght")).await.unwrap();
+    assert_eq!(own.offset(), 2, "it is continued as any other");
+    own.write(Bytes::from_static(b"ght")).await.unwrap();
     own.commit(verify(&blob, b"right").unwrap()).await.unwrap();
-    assert_eq!(std::fs::read_dir(ingest).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(writer).unwrap().count(), 0);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rpull::content::{Admission, Target};
+use rpull::content::{Opened, Target};
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::name::ImageName;
@@ -159,9 +159,7 @@ async fn patience_with_a_holder_that_does_nothing_ends_with_its_name() {
     let options = LayoutOptions { lock_timeout: patience, ..LayoutOptions::default() };
     let layout = Layout::create(&folder.path().join("s"), options).unwrap();
     let blob = app(2).layers[0].descriptor.clone();
-    let Admission::Open(_held) = layout.admit(&blob).await.unwrap() else {
-        panic!("there already")
-    };
+    let Opened::Writer(_held) = layout.admit(&blob).await.unwrap() else { panic!("there already") };
     let error = layout.admit(&blob).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
-use rpull::content::{Admission, BlobPresence, Label, Source as _, Target};
+use rpull::content::{BlobPresence, Label, Opened, Source as _, Target};
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::error::{ErrorKind, Result};
@@ -59,7 +59,7 @@ enum Before {
 
 async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
     for (piece, before) in image.blobs().zip(before) {
-        let Admission::Open(mut ingest) = target.admit(&piece.descriptor).await.unwrap() else {
+        let Opened::Writer(mut writer) = target.admit(&piece.descriptor).await.unwrap() else {
             continue;
         };
         let upto = |percent: u8| piece.bytes.len() * usize::from(percent) / 100;
@@ -67,14 +67,14 @@ async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
             Before::Nothing => {}
             Before::Whole => {
                 let proof = rpull::verifier::verify(&piece.descriptor, &piece.bytes).unwrap();
-                ingest.write(&piece.bytes).await.unwrap();
-                ingest.commit(proof).await.unwrap();
+                writer.write(piece.bytes.clone()).await.unwrap();
+                writer.commit(proof).await.unwrap();
             }
             Before::Partial(percent) => {
-                ingest.write(&piece.bytes.slice(..upto(percent))).await.unwrap();
+                writer.write(piece.bytes.slice(..upto(percent))).await.unwrap();
             }
             Before::WrongPartial(percent) => {
-                ingest.write(&Bytes::from(vec![7; upto(percent)])).await.unwrap();
+                writer.write(Bytes::from(vec![7; upto(percent)])).await.unwrap();
             }
         }
     }
@@ -224,7 +224,7 @@ impl Target for Late {
         self.inner.holds(descriptor)
     }
 
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
         self.inner.admit(descriptor)
     }
 

@@ -18,7 +18,7 @@ use super::counter::RequestKind;
 use super::error_body::asks_to_wait;
 use super::request::Request;
 use super::survey::Offer;
-use crate::content::{Admission, UploadStore};
+use crate::content::{Opened, UploadStore};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
@@ -27,16 +27,16 @@ use crate::error::{ErrorKind, Result};
 pub(super) async fn open_ingest(
     repository: &Repository,
     descriptor: &Descriptor,
-) -> Result<Admission> {
+) -> Result<Opened> {
     descriptor.digest.algorithm()?;
     let digest = &descriptor.digest;
     let session = |location| {
         let session = UploadSession::new(repository.clone(), descriptor.clone(), location);
-        Ok(Admission::Open(Box::new(session)))
+        Ok(Opened::Writer(Box::new(session)))
     };
     let offer = repository.known().offer(digest, &repository.name);
     if let Offer::None = offer {
-        return Ok(Admission::Present);
+        return Ok(Opened::Exists);
     }
     let redirected = repository.known().redirected(digest);
     if let Some(location) = redirected {
@@ -50,9 +50,9 @@ pub(super) async fn open_ingest(
             MountResult::Mounted => {
                 repository.known().tell(digest);
                 return Ok(if from == repository.name {
-                    Admission::Present
+                    Opened::Exists
                 } else {
-                    Admission::Mounted(from)
+                    Opened::Mounted { from }
                 });
             }
             MountResult::Session(location) => Some(location),

@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::cancel::cancel;
 use super::location::{UploadLocation, open};
-use crate::content::{ByteStream, Ingest};
+use crate::content::{BlobWriter, ByteStream, Presence};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_HOPS;
@@ -277,11 +277,10 @@ impl UploadSession {
         !self.is_spoilt && (error.is_transient() || is_sent_on || may_change)
     }
 
-    async fn end(&mut self, why: &Error) {
-        if !self.is_resumable_after(why) {
-            self.repository.forget_upload(&self.descriptor);
-            self.cancel().await;
-        }
+    /// Ends the upload for good, at the registry too.
+    async fn discard(&mut self) {
+        self.repository.forget_upload(&self.descriptor);
+        self.cancel().await;
     }
 
     async fn finish(&mut self, proof: &Verified) -> Result<()> {
@@ -315,44 +314,53 @@ impl UploadSession {
     }
 }
 
-impl Ingest for UploadSession {
-    fn kept(&self) -> u64 {
+impl BlobWriter for UploadSession {
+    fn offset(&self) -> u64 {
         self.kept
     }
 
-    fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>> {
-        Ok(None)
+    fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>> {
+        Ok(Presence::Unknown)
     }
 
-    fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            match self.held_back.replace(piece.clone()) {
+            match self.held_back.replace(bytes) {
                 Some(ready) => self.send(ready).await,
                 None => Ok(()),
             }
         })
     }
 
-    fn restart(&mut self) -> Result<()> {
-        if self.position > 0 || self.sending.is_some() {
-            // Its bytes are not wanted any more; a new session is opened when the first ones come.
-            self.location = None;
-            self.repository.forget_upload(&self.descriptor);
-        }
-        (self.kept, self.position) = (0, 0);
-        (self.held_back, self.sending) = (None, None);
-        Ok(())
+    fn truncate(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            if self.position > 0 || self.sending.is_some() {
+                // Its bytes are not wanted any more; a new session is opened when the first ones come.
+                self.location = None;
+                self.repository.forget_upload(&self.descriptor);
+            }
+            (self.kept, self.position) = (0, 0);
+            (self.held_back, self.sending) = (None, None);
+            Ok(())
+        })
     }
 
-    fn give_up(mut self: Box<Self>, why: &Error) -> BoxFuture<'_, ()> {
-        Box::pin(async move { self.end(why).await })
+    fn abort(mut self: Box<Self>, reason: &Error) -> BoxFuture<'static, ()> {
+        let is_over = !self.is_resumable_after(reason);
+        Box::pin(async move {
+            if is_over {
+                self.discard().await;
+            }
+        })
     }
 
     fn commit(mut self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
             let finished = self.finish(&proof).await;
-            if let Err(error) = &finished {
-                self.end(error).await;
+            if let Err(error) = &finished
+                && !self.is_resumable_after(error)
+            {
+                self.discard().await;
             }
             finished
         })

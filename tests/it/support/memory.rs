@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use rpull::content::{
-    Admission, BlobPresence, BlobStream, ByteStream, Ingest, Label, Source, Target,
+    BlobPresence, BlobStream, BlobWriter, ByteStream, Label, Opened, Presence, Source, Target,
 };
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
@@ -147,15 +147,15 @@ impl Target for Memory {
         Box::pin(ready(Ok(())))
     }
 
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Admission>> {
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async move {
             let partial = self.partial(&descriptor.digest).lock_owned().await;
             if self.has(descriptor) {
-                return Ok(Admission::Present);
+                return Ok(Opened::Exists);
             }
             let writing =
                 Writing { shelf: self.clone(), digest: descriptor.digest.clone(), partial };
-            Ok(Admission::Open(Box::new(writing)))
+            Ok(Opened::Writer(Box::new(writing)))
         })
     }
 
@@ -188,24 +188,24 @@ struct Writing {
     partial: OwnedMutexGuard<BytesMut>,
 }
 
-impl Ingest for Writing {
-    fn kept(&self) -> u64 {
+impl BlobWriter for Writing {
+    fn offset(&self) -> u64 {
         self.partial.len() as u64
     }
 
-    fn read_kept(&mut self) -> Result<Option<ByteStream<'_>>> {
+    fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>> {
         let kept = Bytes::copy_from_slice(&self.partial);
-        Ok(Some(Box::pin(stream::iter([Ok(kept)]))))
+        Ok(Presence::Present(Box::pin(stream::iter([Ok(kept)]))))
     }
 
-    fn write<'a>(&'a mut self, piece: &'a Bytes) -> BoxFuture<'a, Result<()>> {
-        self.partial.extend_from_slice(piece);
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
+        self.partial.extend_from_slice(&bytes);
         Box::pin(ready(Ok(())))
     }
 
-    fn restart(&mut self) -> Result<()> {
+    fn truncate(&mut self) -> BoxFuture<'_, Result<()>> {
         self.partial.clear();
-        Ok(())
+        Box::pin(ready(Ok(())))
     }
 
     fn commit(mut self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {

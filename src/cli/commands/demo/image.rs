@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::content::{Admission, Label, Target};
+use crate::content::{Label, Opened, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -91,9 +91,9 @@ fn tar(layer: &Layer) -> Result<Bytes> {
 
 async fn put(target: &dyn Target, media_type: MediaType, bytes: Bytes) -> Result<Descriptor> {
     let descriptor = Descriptor::for_bytes(media_type, &bytes);
-    if let Admission::Open(mut ingest) = target.admit(&descriptor).await? {
-        ingest.write(&bytes).await?;
-        ingest.commit(verify(&descriptor, &bytes)?).await?;
+    if let Opened::Writer(mut writer) = target.admit(&descriptor).await? {
+        writer.write(bytes.clone()).await?;
+        writer.commit(verify(&descriptor, &bytes)?).await?;
     }
     Ok(descriptor)
 }
