@@ -3,9 +3,13 @@
 //! One error type for the whole library. Its text is `what: where: the other side's words`, one line, already safe to
 //! print: foreign text is escaped and URLs are redacted when the error is built. Exit codes and hints belong to the CLI.
 
+mod data;
+
 use std::fmt;
 use std::time::Duration;
 
+pub use self::data::{RegistryCode, Side};
+use crate::digest::Digest;
 use crate::escape::escape;
 
 /// The result of everything that can fail here.
@@ -166,6 +170,17 @@ struct ErrorInner {
     transient: bool,
     retry_after: Option<Duration>,
     outage: Option<Outage>,
+    data: ErrorData,
+}
+
+/// What goes with an error wherever it is told again.
+#[derive(Clone, Default)]
+struct ErrorData {
+    side: Option<Side>,
+    missing: Vec<Digest>,
+    codes: Vec<RegistryCode>,
+    layer: Option<usize>,
+    hint: Option<&'static str>,
 }
 
 impl Error {
@@ -182,6 +197,7 @@ impl Error {
             transient: false,
             retry_after: None,
             outage: None,
+            data: ErrorData::default(),
         }))
     }
 
@@ -205,6 +221,51 @@ impl Error {
     #[must_use]
     pub fn with_detail(mut self, matter: impl Into<Option<ErrorDetail>>) -> Self {
         self.0.matter = matter.into();
+        self
+    }
+
+    /// Sets what the user can do about it: a verb first, no full stop. The text of the error has no advice.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &'static str) -> Self {
+        self.0.data.hint = Some(hint);
+        self
+    }
+
+    /// Sets the end of the transfer that failed, unless it is known already.
+    #[must_use]
+    pub fn with_side(mut self, side: Side) -> Self {
+        self.0.data.side.get_or_insert(side);
+        self
+    }
+
+    /// Sets the content that a manifest names and the target lacks.
+    #[must_use]
+    pub fn with_missing(mut self, digests: Vec<Digest>) -> Self {
+        self.0.data.missing = digests;
+        self
+    }
+
+    /// Sets the entries of the registry's answer.
+    #[must_use]
+    pub(crate) fn with_codes(mut self, codes: Vec<RegistryCode>) -> Self {
+        self.0.data.codes = codes;
+        self
+    }
+
+    /// Sets the position of the layer that it is about, base first.
+    #[must_use]
+    pub fn with_layer(mut self, layer: usize) -> Self {
+        self.0.data.layer = Some(layer);
+        self
+    }
+
+    /// Takes over what another error carries beside its text: the detail, the hint, and what programs read.
+    ///
+    /// Status, outage and whether it is transient stay with the other: they belong to one request.
+    #[must_use]
+    pub fn with_data_of(mut self, other: &Self) -> Self {
+        self.0.matter = other.0.matter;
+        self.0.data = other.0.data.clone();
         self
     }
 
@@ -254,7 +315,7 @@ impl Error {
     /// The same failure for somebody else whom it concerns: kind and words, without the error underneath.
     #[must_use]
     pub fn clone_for(&self) -> Self {
-        Self::new(self.kind(), self.chain()).with_detail(self.detail())
+        Self::new(self.kind(), self.chain()).with_data_of(self)
     }
 
     /// What it means.
@@ -265,6 +326,31 @@ impl Error {
     /// What exactly is the matter, where that is known.
     pub fn detail(&self) -> Option<ErrorDetail> {
         self.0.matter
+    }
+
+    /// What the user can do about it, if there is a hint of its own beside [`detail`](Self::detail).
+    pub fn hint(&self) -> Option<&'static str> {
+        self.0.data.hint
+    }
+
+    /// The end of the transfer that failed; `None` outside transfers.
+    pub fn side(&self) -> Option<Side> {
+        self.0.data.side
+    }
+
+    /// The content that a manifest names and the target lacks, as far as the target says which.
+    pub fn missing(&self) -> &[Digest] {
+        &self.0.data.missing
+    }
+
+    /// The entries of the registry's answer, in its order.
+    pub fn codes(&self) -> &[RegistryCode] {
+        &self.0.data.codes
+    }
+
+    /// The position of the layer that it is about, base first.
+    pub fn layer(&self) -> Option<usize> {
+        self.0.data.layer
     }
 
     /// The reason alone, without what and where.
@@ -347,6 +433,21 @@ mod tests {
     fn control_characters_of_server_are_escaped() {
         let error = Error::new(ErrorKind::Registry, "pull").with_reason("\u{1b}]0;owned\u{7}\r\n");
         assert!(!error.to_string().contains(['\u{1b}', '\u{7}', '\r', '\n']));
+    }
+
+    #[test]
+    fn error_data_survives_clone_for() {
+        let digest = Digest::sha256(b"layer");
+        let error = Error::new(ErrorKind::MissingBlobs, "manifest a:1")
+            .with_side(Side::Target)
+            .with_missing(vec![digest.clone()])
+            .with_layer(3)
+            .with_hint("push the base image first")
+            .with_side(Side::Source);
+        let again = error.clone_for();
+        assert_eq!((again.side(), again.layer()), (Some(Side::Target), Some(3)));
+        assert_eq!((again.missing(), again.hint()), (&[digest][..], error.hint()));
+        assert!(Error::new(ErrorKind::Store, "write").side().is_none());
     }
 
     #[test]

@@ -62,6 +62,9 @@ fn hint(error: &Error) -> Option<&'static str> {
     if lacks_descriptors(error) {
         return Some("raise the limit of open files: ulimit -n 1024");
     }
+    if let Some(hint) = error.hint() {
+        return Some(hint);
+    }
     Some(match error.detail()? {
         ErrorDetail::CredentialInReference => {
             "give them with --creds USER:PASS, or log in with `rpull login HOST`"

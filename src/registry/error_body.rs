@@ -11,13 +11,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::redactor::{Redactor, Text};
-use crate::error::{Error, ErrorDetail, ErrorKind};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorDetail, ErrorKind, RegistryCode};
+use crate::escape::escape;
 
 /// The most that is read of an error's body, in bytes.
 pub(super) const ERROR_BODY_LIMIT: usize = 64 << 10;
 
 /// The most of a body's words that is repeated, in characters.
 const WORDS_LIMIT: usize = 400;
+
+/// The code of a manifest that names content which the registry lacks.
+const MISSING_BLOB_CODE: &str = "MANIFEST_BLOB_UNKNOWN";
 
 #[derive(Deserialize)]
 struct ErrorBody {
@@ -60,10 +65,14 @@ pub(super) fn error(
         StatusCode::NOT_FOUND => ErrorKind::NotFound,
         _ => ErrorKind::Registry,
     };
+    let parsed = serde_json::from_slice::<ErrorBody>(body).ok();
+    let codes = parsed.iter().flat_map(|body| body.codes(redactor)).collect();
     let error = Error::new(kind, what)
         .at(place)
         .with_reason(format!("{}{}", status_text(status), words(body, redactor)))
-        .with_status(status.as_u16());
+        .with_status(status.as_u16())
+        .with_codes(codes)
+        .with_missing(parsed.map(|body| body.missing()).unwrap_or_default());
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
 }
 
@@ -88,7 +97,7 @@ pub(super) fn detail(status: StatusCode, body: &[u8]) -> Option<ErrorDetail> {
 
 /// Whether the answer says that a manifest names blobs that are not there; registries choose various statuses for it.
 fn lacks_blobs(body: &[u8]) -> bool {
-    has_code(body, "MANIFEST_BLOB_UNKNOWN")
+    has_code(body, MISSING_BLOB_CODE)
 }
 
 fn has_code(body: &[u8], code: &str) -> bool {
@@ -161,6 +170,44 @@ impl ErrorBody {
             .collect::<Vec<_>>()
             .join("; ")
     }
+
+    fn codes(&self, redactor: &Redactor) -> Vec<RegistryCode> {
+        let shown =
+            |value: &Value| escape(&redactor.redact(&text(value), Text::Foreign)).into_owned();
+        let code = |item: &ErrorItem| RegistryCode {
+            code: shown(&item.code),
+            message: shown(&item.message),
+            detail: shown(&item.detail),
+        };
+        self.errors.iter().flatten().map(code).collect()
+    }
+
+    /// The digests that the registry lacks. Some name them in `detail`, a string or an object, some in the message.
+    fn missing(&self) -> Vec<Digest> {
+        let mut missing = Vec::new();
+        for item in self.errors.iter().flatten().filter(|item| item.code == MISSING_BLOB_CODE) {
+            for words in [&item.message, &item.detail].map(text) {
+                missing.extend(
+                    digests_in(&words)
+                        .filter(|digest| !missing.contains(digest))
+                        .collect::<Vec<_>>(),
+                );
+            }
+        }
+        missing
+    }
+}
+
+/// The digests that stand somewhere in a text.
+fn digests_in(words: &str) -> impl Iterator<Item = Digest> {
+    ["sha256:", "sha512:"].into_iter().flat_map(move |algorithm| {
+        words.match_indices(algorithm).filter_map(move |(start, _)| {
+            let digest = words.get(start..)?;
+            let hex = digest.get(algorithm.len()..)?;
+            let end = hex.find(|next: char| !next.is_ascii_hexdigit()).unwrap_or(hex.len());
+            digest.get(..algorithm.len() + end)?.parse().ok()
+        })
+    })
 }
 
 impl ErrorItem {
@@ -244,6 +291,35 @@ mod tests {
             assert!(why(400, odd).starts_with("400 bad request"), "{odd}");
         }
         assert!(why(500, &"x".repeat(1 << 20)).chars().count() < WORDS_LIMIT + 40);
+    }
+
+    #[test]
+    fn missing_blobs_are_read_from_detail_and_message() {
+        let named = |body: Value| {
+            let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
+            let body = body.to_string();
+            error("x", "y", status, &headers, body.as_bytes(), &Redactor::default())
+        };
+        let [one, two] = [b"1", b"2"].map(|bytes| Digest::sha256(bytes));
+        let error = named(serde_json::json!({"errors": [
+            {"code": MISSING_BLOB_CODE, "message": "blob unknown", "detail": one.as_str()},
+            {"code": MISSING_BLOB_CODE, "detail": {"digest": two.as_str(), "again": one.as_str()}},
+            {"code": "DENIED", "detail": Digest::sha256(b"3").as_str()},
+        ]}));
+        assert_eq!(
+            (error.kind(), error.missing()),
+            (ErrorKind::MissingBlobs, &[one.clone(), two][..])
+        );
+        assert_eq!(error.codes().len(), 3);
+        assert_eq!(
+            (error.codes()[0].message.as_str(), error.codes()[0].detail.as_str()),
+            ("blob unknown", one.as_str())
+        );
+        let message = format!("blob {one} is not here, nor sha256:12");
+        let error =
+            named(serde_json::json!({"errors": [{"code": MISSING_BLOB_CODE, "message": message}]}));
+        assert_eq!(error.missing(), [one]);
+        assert!(named(serde_json::json!({"errors": "odd"})).codes().is_empty());
     }
 
     #[test]

@@ -81,12 +81,11 @@ impl Known {
     }
 
     /// A manifest was refused because blobs are missing: what was concluded is asked, what was told is not believed, as
-    /// far as the registry's words name it.
-    pub(super) fn distrust(&mut self, words: &str) {
+    /// far as the registry names it.
+    pub(super) fn distrust(&mut self, missing: &[Digest]) {
         self.proven.clear();
-        let named = |digest: &Digest| words.contains(digest.as_str());
-        // Words that were cut may have named more.
-        let none_is_named = words.ends_with('…') || !self.told.iter().any(named);
+        let named = |digest: &Digest| missing.contains(digest);
+        let none_is_named = !self.told.iter().any(named);
         let doubted = self.told.extract_if(|digest| none_is_named || named(digest));
         self.doubted.extend(doubted);
     }

@@ -119,7 +119,7 @@ impl Target for Repository {
     }
 
     fn distrust(&self, error: &Error) {
-        self.known().distrust(error.reason());
+        self.known().distrust(error.missing());
     }
 
     fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {

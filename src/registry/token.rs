@@ -217,7 +217,7 @@ impl TokenRequest<'_> {
             return Err(Error::new(ErrorKind::Denied, what)
                 .at(place)
                 .with_reason(error.reason())
-                .with_detail(matter));
+                .with_data_of(&error.with_detail(matter)));
         }
         let body = read_up_to(response, TOKEN_LIMIT, what, idle).await?;
         let answer: TokenResponse = serde_json::from_slice(&body)

@@ -8,11 +8,12 @@ use futures_util::{StreamExt as _, stream};
 
 use super::document_finder::{AT_ONCE, DocumentFinder};
 use super::graph::{ImageGraph, ImageRequest};
+use super::side::OnSide as _;
 use crate::content::{Incoming, Label, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::limits::{Budget, MAX_DOCUMENT_BYTES, MAX_REFERRER_DEPTH, MAX_REFERRERS};
 use crate::name::ImageName;
 use crate::reference::{Reference, digest_tags};
@@ -104,7 +105,7 @@ pub(super) async fn find(
     for one in &mut attached {
         let (documents, label) = (&one.documents, &one.label);
         let incoming = Incoming { documents, label, source: &*wanted.source };
-        one.complete = target.survey(incoming).await?;
+        one.complete = target.survey(incoming).await.on(Side::Target)?;
     }
     Ok(FoundArtifact { attached, unread: search.unread() })
 }
@@ -120,7 +121,7 @@ pub(super) fn is_refusal(error: &Error) -> bool {
 pub(super) fn left_out(reference: &str, why: &Error) -> Error {
     let what = format!("what belongs to {reference}");
     let words = format!("the image is there without some of it: {}", why.chain());
-    Error::new(why.kind(), what).with_reason(words).with_detail(why.detail())
+    Error::new(why.kind(), what).with_reason(words).with_data_of(why)
 }
 
 struct ArtifactSearch<'a> {

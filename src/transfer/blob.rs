@@ -11,7 +11,7 @@ use super::report::BlobResult;
 use super::tally::BlobCounters;
 use crate::content::{BlobWriter, Opened, Presence, Source, Target};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::retry::retry;
 use crate::verifier::{Verified, Verifier, verified_inline_data};
 
@@ -50,7 +50,14 @@ pub(super) async fn run(job: BlobJob) -> Done {
             Err(error) if error.detail() == Some(ErrorDetail::UploadRedirected) => {
                 tracing::info!("{}", error.chain());
             }
-            result => return Done { result, feed: job.feed },
+            result => {
+                // Bytes with another digest came from the source. What else has no side yet is the target's.
+                let result = result.map_err(|error| match error.kind() {
+                    ErrorKind::Mismatch => error.with_side(Side::Source),
+                    _ => error.with_side(Side::Target),
+                });
+                return Done { result, feed: job.feed };
+            }
         }
     }
 }

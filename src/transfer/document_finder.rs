@@ -11,12 +11,13 @@ use super::choice::PlatformRequest;
 use super::filter_index;
 use super::graph::PlatformSelection;
 use super::read::read_small;
+use super::side::OnSide as _;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Source, SourceKind, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageIndex, ImageManifest, ParsedDocument};
-use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::limits::{Budget, MAX_CONFIG_LOOKUPS, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH};
 use crate::name::ImageName;
 use crate::platform::{self, Platform};
@@ -115,7 +116,7 @@ impl<'f> DocumentFinder<'f> {
 
     async fn stored(&self, descriptor: &Descriptor) -> Result<Option<Document>> {
         match self.target {
-            Some(target) => target.stored(descriptor).await,
+            Some(target) => target.stored(descriptor).await.on(Side::Target),
             None => Ok(None),
         }
     }
@@ -273,7 +274,7 @@ impl<'f> DocumentFinder<'f> {
         }
         let config = &manifest.config;
         let stored = match self.target {
-            Some(target) => target.stored_blob(config, CONFIG_LIMIT).await?,
+            Some(target) => target.stored_blob(config, CONFIG_LIMIT).await.on(Side::Target)?,
             None => None,
         };
         let bytes = match stored {
@@ -359,6 +360,7 @@ impl<'f> DocumentFinder<'f> {
         Err(Error::new(ErrorKind::NotFound, self.reference)
             .at(self.source.location())
             .with_reason(why)
+            .with_missing(missing.iter().map(|entry| entry.digest.clone()).collect())
             .with_detail(matter))
     }
 

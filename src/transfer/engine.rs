@@ -18,9 +18,10 @@ use super::progress::{Completion, Event};
 use super::reader::TransferContext;
 use super::report::{BlobReport, BlobResult, ByteCounts, ImageSummary, Report};
 use super::run_feeds::RunFeeds;
+use super::side::OnSide as _;
 use super::tally::BlobCounters;
 use crate::content::{Source, Target};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::platform;
 
 /// What became of one image, whether it arrived or not.
@@ -126,7 +127,7 @@ impl<'a> Engine<'a> {
         self.commit_ready_images().await;
         self.transfer_blobs().await;
         self.fill_in_platforms().await;
-        match self.target.settle().await {
+        match self.target.settle().await.on(Side::Target) {
             Ok(()) => self.settled = true,
             Err(error) => self.fail_all(&error),
         }
@@ -135,7 +136,7 @@ impl<'a> Engine<'a> {
     async fn resolve(&mut self) {
         let graphs = resolve_all(self.wanted, &**self.target, self.along, &self.care.policy).await;
         for ((image, wanted), graph) in self.images.iter_mut().zip(self.wanted).zip(graphs) {
-            match graph {
+            match graph.on(Side::Source) {
                 Ok(graph) => {
                     let event = Event::Resolved {
                         reference: &wanted.reference,
@@ -156,8 +157,9 @@ impl<'a> Engine<'a> {
     async fn prepare(&mut self) -> Result<()> {
         let graphs: Vec<Option<&ImageGraph>> =
             self.images.iter().map(|image| image.graph.as_ref()).collect();
-        self.plan = Plan::new(&graphs, &**self.target, self.foreign_layers).await?;
-        self.plan.check_sources(self.wanted, &**self.target).await?;
+        self.plan =
+            Plan::new(&graphs, &**self.target, self.foreign_layers).await.on(Side::Target)?;
+        self.plan.check_sources(self.wanted, &**self.target).await.on(Side::Target)?;
         self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
         self.endings = self.plan.blobs.iter().map(PlannedBlob::result_without_transfer).collect();
         self.queue = self.plan.queue(self.as_listed).into();
@@ -175,10 +177,10 @@ impl<'a> Engine<'a> {
             self.plan.blobs.iter().map(|blob| (&blob.descriptor, blob.partial_bytes())).collect();
         self.care.progress.on_event(&Event::Planned { blobs: &blobs });
         let missing = self.plan.blobs.iter().filter_map(PlannedBlob::remaining).sum();
-        self.target.check_space(missing)?;
+        self.target.check_space(missing).on(Side::Target)?;
         let digests =
             self.plan.digests(self.images.iter().filter_map(|image| image.graph.as_ref()));
-        self.target.announce(&digests).await
+        self.target.announce(&digests).await.on(Side::Target)
     }
 
     async fn transfer_blobs(&mut self) {
@@ -198,7 +200,9 @@ impl<'a> Engine<'a> {
                 Err(error) if error.is_cancelled() => continue,
                 Err(error) => {
                     let id = error.id();
-                    let error = Error::new(ErrorKind::Interrupted, "transfer").with_source(error);
+                    let error = Error::new(ErrorKind::Interrupted, "transfer")
+                        .with_side(Side::Local)
+                        .with_source(error);
                     (id, Done::failed(error))
                 }
             };
@@ -322,7 +326,8 @@ impl<'a> Engine<'a> {
             return Ok(());
         };
         let Some(graph) = &image.graph else { return Ok(()) };
-        let left_out = graph.commit(&**self.target, image.was_invalidated).await?;
+        let left_out =
+            graph.commit(&**self.target, image.was_invalidated).await.on(Side::Target)?;
         self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
         if let Some(ImageState { graph: Some(graph), .. }) = self.images.get_mut(at) {
             graph.unread = graph.unread.take().or(left_out.map(Arc::new));
@@ -401,7 +406,9 @@ impl<'a> Engine<'a> {
                 let error = image.error.or_else(|| {
                     (!is_named).then(|| {
                         let why = if stopped { "interrupted" } else { "was not finished" };
-                        Error::new(ErrorKind::Interrupted, &report.head.reference).with_reason(why)
+                        Error::new(ErrorKind::Interrupted, &report.head.reference)
+                            .with_side(Side::Local)
+                            .with_reason(why)
                     })
                 });
                 let beside = image.graph.filter(|_| error.is_none()).and_then(|graph| graph.unread);

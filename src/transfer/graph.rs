@@ -11,12 +11,13 @@ use super::artifacts::{self, ArtifactOptions, AttachedArtifact};
 use super::choice::PlatformRequest;
 use super::document_finder::{AT_ONCE, DocumentFinder};
 use super::filter_index;
+use super::side::OnSide as _;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Incoming, Label, Source, Target};
 use crate::descriptor::{Descriptor, MAX_SIZE};
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::limits::MAX_NAMED;
 use crate::name::ImageName;
 use crate::platform::Platform;
@@ -276,7 +277,7 @@ pub async fn resolve(
         // Of a source on this machine nothing needs to be spared.
         && wanted.source.at_hand(&root, DOCUMENT_LIMIT).await?.is_none()
     {
-        target.recognise(&wanted.target_name, &found).await?;
+        target.recognise(&wanted.target_name, &found).await.on(Side::Target)?;
     }
     let (documents, mut index) = documents(&finder, &wanted.platforms, found).await?;
     // A registry does not know what a manifest was chosen from: there the name stands for the manifest itself.
@@ -304,7 +305,7 @@ pub async fn resolve(
     graph.list_blobs(wanted)?;
     let incoming =
         Incoming { documents: &graph.documents, label: &graph.label, source: &*wanted.source };
-    graph.complete = target.survey(incoming).await?;
+    graph.complete = target.survey(incoming).await.on(Side::Target)?;
     Ok(graph)
 }
 
@@ -402,13 +403,13 @@ async fn root(wanted: &ImageRequest, target: &dyn Target) -> Result<Document> {
     }
     // By digest nothing can have changed: what the target holds is it.
     if let ImageName::Digest(_) = wanted.name {
-        if let Some(document) = target.held(&wanted.name).await? {
+        if let Some(document) = target.held(&wanted.name).await.on(Side::Target)? {
             return Ok(document);
         }
-    } else if target.held(&wanted.target_name).await?.is_some()
+    } else if target.held(&wanted.target_name).await.on(Side::Target)?.is_some()
         // Docker Hub counts GETs of manifests as pulls, but not HEADs; only a known name makes the extra request pay.
         && let Some(descriptor) = wanted.source.head(&wanted.name).await?
-        && let Some(document) = target.stored(&descriptor).await?
+        && let Some(document) = target.stored(&descriptor).await.on(Side::Target)?
     {
         return Ok(document);
     }

@@ -28,6 +28,7 @@ mod reader;
 mod received;
 mod report;
 mod run_feeds;
+mod side;
 mod tally;
 mod throttle;
 

@@ -10,7 +10,7 @@ use super::report::{BlobResult, ImageSummary};
 use crate::content::{BlobPresence, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::verifier::verified_inline_data;
 
 /// How a blob stands before the run.
@@ -159,7 +159,7 @@ impl Plan {
         wanted: &[ImageRequest],
         target: &dyn Target,
     ) -> Result<()> {
-        let mut lacking: Vec<&str> = Vec::new();
+        let mut lacking = Vec::new();
         let mut place = String::new();
         let to_come =
             |blob: &&PlannedBlob| matches!(blob.state, BlobState::Missing | BlobState::Partial(_));
@@ -172,7 +172,7 @@ impl Plan {
                 && sources.all(|source| source.lacks(&descriptor.digest))
                 && !target.has(descriptor).await?
             {
-                lacking.push(descriptor.digest.as_str());
+                lacking.push(descriptor.digest.clone());
                 let first = blob.images.first().and_then(|&image| wanted.get(image));
                 place = first.map(|wanted| wanted.source.location()).unwrap_or_default();
             }
@@ -180,10 +180,13 @@ impl Plan {
         if lacking.is_empty() {
             return Ok(());
         }
-        let why = format!("neither there nor at {}: {}", target.place(), lacking.join(", "));
+        let digests: Vec<&str> = lacking.iter().map(Digest::as_str).collect();
+        let why = format!("neither there nor at {}: {}", target.place(), digests.join(", "));
         Err(Error::new(ErrorKind::NotFound, "blobs")
             .at(place)
             .with_reason(why)
+            .with_side(Side::Source)
+            .with_missing(lacking)
             .with_detail(ErrorDetail::BlobOmitted))
     }
 

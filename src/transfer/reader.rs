@@ -11,7 +11,7 @@ use super::tally::BlobCounters;
 use super::throttle::Throttle;
 use crate::content::{ByteStream, Source};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::min_rate::{MinimumRate, TOO_SLOW};
 use crate::retry::{Failures, RetryPolicy, announce};
 use bytes::{Buf as _, Bytes};
@@ -177,7 +177,7 @@ impl<'a> ResumingReader<'a> {
         if self.position == self.descriptor.size && error.is_transient() && self.openings > 0 {
             return Ok(());
         }
-        let error = self.with_position(error);
+        let error = self.with_position(error).with_side(Side::Source);
         let (delay, error) = self.care.policy.backoff(&mut self.failures, error)?;
         announce(&self.care.policy, &error);
         let digest = &self.descriptor.digest;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
-use rpull::content::{BlobPresence, Label, Opened, Source as _, Target};
+use rpull::content::{BlobPresence, EmptyTarget, Label, Opened, Source as _, Target};
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
-use rpull::error::{ErrorKind, Result};
+use rpull::error::{ErrorKind, Result, Side};
 use rpull::name::ImageName;
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
@@ -281,4 +281,25 @@ async fn a_panic_fails_its_image_and_no_other() {
     assert!(finished[1].error.is_none(), "{:?}", finished[1].error);
     assert_complete(&memory, &other).await;
     assert!(!include_str!("../../Cargo.toml").contains("panic = \"abort\""), "nor in a release");
+}
+
+#[tokio::test]
+async fn error_side_is_the_end_that_failed() {
+    let held = image(Family::Oci, "amd64", &layers(2));
+    let request = |tag, mishaps| {
+        let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
+        wanted(Arc::new(Flaky::new(shelf, mishaps)), tag)
+    };
+    let memory: Arc<dyn Target> = Arc::new(Memory::default());
+    let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget { place: "nowhere".into() });
+    let cases = [
+        (request("2", vec![]), &memory, Side::Source),
+        (request("1", vec![Mishap::Flipped; 2]), &memory, Side::Source),
+        (request("1", vec![Mishap::Bug]), &memory, Side::Local),
+        (request("1", vec![]), &nowhere, Side::Target),
+    ];
+    for (number, (request, target, side)) in cases.into_iter().enumerate() {
+        let error = transfer(&[request], target, options()).await.remove(0).error.unwrap();
+        assert_eq!(error.side(), Some(side), "case {number}: {error}");
+    }
 }

@@ -350,5 +350,5 @@ pub(super) async fn read_config(
 
 /// The same error, under the name of the image that it is about.
 pub(super) fn under(reference: &str, error: &Error) -> Error {
-    Error::new(error.kind(), reference).with_reason(error.chain()).with_detail(error.detail())
+    Error::new(error.kind(), reference).with_reason(error.chain()).with_data_of(error)
 }
