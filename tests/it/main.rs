@@ -1,8 +1,24 @@
-//! Integration tests: one binary, so that it links once.
+//! Integration tests: one binary, so that it links once. `cargo test TOPIC` matches folder, file and name.
+//!
+//! - `pull/` downloads: resume, retry, timeout, integrity, platforms, plans, concurrency
+//! - `push/` uploads: chunks, mounts, redirects, resume, referrers
+//! - `registry/` registries: authentication, tokens, TLS, proxies, redaction, lists, deletion, fixtures
+//! - `archive/` OCI and docker archives: reading them, and `save` and `load`
+//! - `layout/` the store and other layouts: index, prune, verify, journal, locks, damage, full disks
+//! - `unpack/` layers as files or as one tar: whiteouts, hardlinks, symlinks, xattrs, sparse files, limits
+//! - `overlay/` overlay directories: one directory per layer, and mounts of them
+//! - `serve/` `rpull serve`: the store as a registry
+//! - `cli/` the command line: arguments, JSON, terminals, signals, snapshots of help and messages
+//! - `live/` against programs of this machine: docker-registry, skopeo, umoci, podman
+//! - `contract/` the contract of `Source`, `Target` and `Ingest` against every backend
+//! - `repo/` rules of this repository: dependencies of modules and crates, names of tests
+//! - `support/` servers that misbehave on demand, images, certificates, running programs
 
 // `cfg(test)` is always set here; it tells clippy that helpers may unwrap as tests may.
 #[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod archive;
 #[cfg(test)]
 mod archive_costs;
 #[cfg(test)]
@@ -17,6 +33,8 @@ mod archives;
 mod artifacts;
 #[cfg(test)]
 mod at_registry;
+#[cfg(test)]
+mod cli;
 #[cfg(test)]
 mod cli_archives;
 #[cfg(test)]
@@ -47,6 +65,8 @@ mod cli_unpack;
 mod cli_words;
 #[cfg(test)]
 mod content_suite;
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod copy_along;
 #[cfg(test)]
@@ -92,6 +112,10 @@ mod layer_tars;
 #[cfg(test)]
 mod layer_vectors;
 #[cfg(test)]
+mod layout;
+#[cfg(test)]
+mod live;
+#[cfg(test)]
 mod live_archives;
 #[cfg(test)]
 mod live_pull;
@@ -105,6 +129,8 @@ mod local_damage;
 mod login;
 #[cfg(test)]
 mod odd_layouts;
+#[cfg(test)]
+mod overlay;
 #[cfg(test)]
 mod overlay_kill;
 #[cfg(test)]
@@ -128,7 +154,11 @@ mod process_limits;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
+mod pull;
+#[cfg(test)]
 mod pull_unpack;
+#[cfg(test)]
+mod push;
 #[cfg(test)]
 mod redact;
 #[cfg(test)]
@@ -136,13 +166,19 @@ mod redirected_uploads;
 #[cfg(test)]
 mod referrer_lists;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod registry_auth;
 #[cfg(test)]
 mod registry_scopes;
 #[cfg(test)]
+mod repo;
+#[cfg(test)]
 mod resumed_push;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod serve;
 #[cfg(test)]
 mod serve_access;
 #[cfg(test)]
@@ -189,6 +225,8 @@ mod support_selftest;
 mod together;
 #[cfg(test)]
 mod transfer;
+#[cfg(test)]
+mod unpack;
 #[cfg(test)]
 mod unpack_apply;
 #[cfg(test)]

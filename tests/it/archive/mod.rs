@@ -1,0 +1,1 @@
+//! OCI and docker archives: reading them, and `save` and `load`.

@@ -1,0 +1,1 @@
+//! The command line: arguments, JSON, terminals, signals, snapshots of help and messages.

@@ -1,0 +1,1 @@
+//! The contract of `Source`, `Target` and `Ingest` against every backend.

@@ -1,0 +1,1 @@
+//! The store and other layouts: index, prune, verify, journal, locks, damage, full disks.

@@ -1,0 +1,1 @@
+//! Against programs of this machine: docker-registry, skopeo, umoci, podman.

@@ -1,0 +1,1 @@
+//! Overlay directories: one directory per layer, and mounts of them.

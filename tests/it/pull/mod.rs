@@ -1,0 +1,1 @@
+//! Downloads: resume, retry, timeout, integrity, platforms, plans, concurrency.

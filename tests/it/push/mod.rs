@@ -1,0 +1,1 @@
+//! Uploads: chunks, mounts, redirects, resume, referrers.

@@ -1,0 +1,1 @@
+//! Registries: authentication, tokens, TLS, proxies, redaction, lists, deletion, fixtures.

@@ -1,0 +1,1 @@
+//! Rules of this repository: dependencies of modules and crates, names of tests.

@@ -1,0 +1,1 @@
+//! `rpull serve`: the store as a registry.
