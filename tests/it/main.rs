@@ -16,117 +16,15 @@
 
 // `cfg(test)` is always set here; it tells clippy that helpers may unwrap as tests may.
 #[cfg(test)]
-mod architecture;
-#[cfg(test)]
 mod archive;
-#[cfg(test)]
-mod archive_costs;
-#[cfg(test)]
-mod archive_files;
-#[cfg(test)]
-mod archive_names;
-#[cfg(test)]
-mod archive_tars;
-#[cfg(test)]
-mod archives;
-#[cfg(test)]
-mod artifacts;
-#[cfg(test)]
-mod at_registry;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
-mod cli_archives;
-#[cfg(test)]
-mod cli_blob;
-#[cfg(test)]
-mod cli_export;
-#[cfg(test)]
-mod cli_ids;
-#[cfg(test)]
-mod cli_json;
-#[cfg(test)]
-mod cli_load;
-#[cfg(test)]
-mod cli_look;
-#[cfg(test)]
-mod cli_overlay;
-#[cfg(test)]
-mod cli_pins;
-#[cfg(test)]
-mod cli_pull;
-#[cfg(test)]
-mod cli_start;
-#[cfg(test)]
-mod cli_store;
-#[cfg(test)]
-mod cli_unpack;
-#[cfg(test)]
-mod cli_words;
-#[cfg(test)]
-mod content_suite;
-#[cfg(test)]
 mod contract;
-#[cfg(test)]
-mod copy_along;
-#[cfg(test)]
-mod copy_beside;
-#[cfg(test)]
-mod crash;
-#[cfg(test)]
-mod dependencies;
-#[cfg(test)]
-mod disk;
-#[cfg(test)]
-mod durability;
-#[cfg(test)]
-mod encodings;
-#[cfg(test)]
-mod faults_answers;
-#[cfg(test)]
-mod faults_bodies;
-#[cfg(test)]
-mod faults_documents;
-#[cfg(test)]
-mod faults_tls;
-#[cfg(test)]
-mod faults_uploads;
-#[cfg(test)]
-mod fixtures;
-#[cfg(test)]
-mod flatten;
-#[cfg(test)]
-mod foreign_layers;
-#[cfg(test)]
-mod free_space;
-#[cfg(test)]
-mod index_blobs;
-#[cfg(test)]
-mod layer_agreement;
-#[cfg(test)]
-mod layer_contents;
-#[cfg(test)]
-mod layer_entries;
-#[cfg(test)]
-mod layer_tars;
-#[cfg(test)]
-mod layer_vectors;
 #[cfg(test)]
 mod layout;
 #[cfg(test)]
 mod live;
-#[cfg(test)]
-mod live_archives;
-#[cfg(test)]
-mod live_pull;
-#[cfg(test)]
-mod live_push;
-#[cfg(test)]
-mod live_registry;
-#[cfg(test)]
-mod local_damage;
-#[cfg(test)]
-mod login;
 #[cfg(test)]
 mod odd_layouts;
 #[cfg(test)]

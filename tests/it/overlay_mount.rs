@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::cli_overlay::{archive, base, chains, sample, text, upper};
+use crate::overlay::{archive, base, chains, sample, text, upper};
 use crate::support::cli::{Cli, Output};
 use crate::support::entries::{Item, layer_of};
 use crate::support::images::{Family, image};

@@ -1,1 +1,22 @@
 //! The command line: arguments, JSON, terminals, signals, snapshots of help and messages.
+
+mod args;
+mod artifacts;
+mod bare_word;
+mod blob;
+mod environment;
+mod ids;
+mod inspect;
+mod json;
+mod terminal;
+
+use crate::support::cli::Output;
+
+/// Nothing in it may steer a terminal.
+fn assert_harmless(output: &Output) {
+    let dangerous =
+        |c: char| c != '\n' && (c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
+    for text in [&output.stdout, &output.stderr] {
+        assert!(!text.contains(dangerous), "{text:?}");
+    }
+}

@@ -1,1 +1,3 @@
 //! The contract of `Source`, `Target` and `Ingest` against every backend.
+
+mod backends;

@@ -1,1 +1,56 @@
 //! Overlay directories: one directory per layer, and mounts of them.
+
+mod directories;
+
+use std::fs;
+use std::path::Path;
+
+use rpull::insight::layers::chain_ids;
+
+use crate::support::cli::Cli;
+use crate::support::entries::{Item, layer_of};
+use crate::support::images::{Family, Image, Layer, image, random_blob};
+use crate::support::tars;
+
+pub(crate) fn base() -> Layer {
+    layer_of(&[
+        Item::dir("etc").mtime(7),
+        Item::file("etc/gone", "gone"),
+        Item::file("etc/kept", "kept").mode(0o640).owner(3, 4),
+        Item::dir("opt").mtime(8),
+        Item::file("opt/old", "old"),
+        Item::file("big", random_blob(700_000, 1)),
+        Item::symlink("link", "etc"),
+    ])
+}
+
+pub(crate) fn upper(text: &str) -> Layer {
+    layer_of(&[
+        Item::dir("etc").mtime(9),
+        Item::whiteout("etc/gone"),
+        Item::dir("opt").mtime(10),
+        Item::file("opt/.wh..wh..opq", ""),
+        Item::file("opt/new", text),
+    ])
+}
+
+pub(crate) fn sample(text: &str) -> Image {
+    image(Family::Oci, "amd64", &[base(), upper(text)])
+}
+
+/// Writes an image as an archive under this name.
+pub(crate) fn archive(cli: &Cli, image: &Image, name: &str) -> String {
+    let file = format!("{name}.tar");
+    let tar = tars::tar(&tars::layout(image, Some(&format!("example.com/{name}:1"))));
+    fs::write(cli.dir().join(&file), tar).unwrap();
+    format!("oci-archive:{file}")
+}
+
+pub(crate) fn chains(layers: &[Layer]) -> Vec<String> {
+    let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+    chain_ids(&diff_ids).iter().map(|chain| chain.encoded().to_owned()).collect()
+}
+
+pub(crate) fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}

@@ -1,1 +1,99 @@
 //! Downloads: resume, retry, timeout, integrity, platforms, plans, concurrency.
+
+mod basic;
+mod foreign_layers;
+mod index_blobs;
+mod integrity;
+mod manifest;
+mod pins;
+mod resume;
+mod retry;
+mod timeout;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rpull::content::Target;
+use rpull::layout::{Layout, LayoutOptions};
+use rpull::name::ImageName;
+use rpull::platform::Platform;
+use rpull::reference::Reference;
+use rpull::registry::{Client, RegistryOptions, Timeouts};
+use rpull::retry::RetryPolicy;
+use rpull::transfer::{
+    ImageRequest, ImageResult, PlatformRequest, PlatformSelection, TransferOptions, transfer,
+};
+
+use crate::support::assertions::assert_digests_are_right;
+use crate::support::http::Reply;
+use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::registry::Registry;
+
+/// A registry with one image, a store, and little patience.
+struct Setting {
+    registry: Registry,
+    held: Image,
+    folder: tempfile::TempDir,
+    idle: Duration,
+    attempts: Option<u32>,
+}
+
+impl Setting {
+    async fn new(size: usize) -> Self {
+        let registry = Registry::start().await;
+        let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 1))])]);
+        held.publish(&registry, "app", Some("1"));
+        let folder = tempfile::tempdir().unwrap();
+        Self { registry, held, folder, idle: Duration::from_secs(5), attempts: None }
+    }
+
+    /// Changes answers to requests for the layer.
+    fn twist(&self, which: Range<usize>, change: impl Fn(Reply) -> Reply + Send + 'static) {
+        self.registry.twist(self.held.layers[0].digest().as_str(), which, change);
+    }
+
+    fn store(&self) -> std::path::PathBuf {
+        self.folder.path().join("store")
+    }
+
+    async fn pull(&self) -> ImageResult {
+        let (attempts, first_delay) = (self.attempts, Duration::ZERO);
+        let retry = RetryPolicy { attempts, base_delay: first_delay, ..RetryPolicy::default() };
+        let timeouts = Timeouts { headers: self.idle, idle: self.idle, ..Timeouts::default() };
+        let client = Client::new(RegistryOptions { retry, timeouts, ..RegistryOptions::default() });
+        let reference: Reference = (self.registry.repository("app") + ":1").parse().unwrap();
+        let wanted = ImageRequest {
+            source: Arc::new(client.repository(&reference).unwrap()),
+            name: reference.name(),
+            reference: reference.to_string(),
+            target_name: ImageName::Layout(reference.store_name()),
+            platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
+        };
+        let layout = Layout::create(&self.store(), LayoutOptions::default()).unwrap();
+        let target: Arc<dyn Target> = Arc::new(layout);
+        let options = TransferOptions { retry, idle: self.idle, ..TransferOptions::default() };
+        transfer(&[wanted], &target, options).await.remove(0)
+    }
+
+    /// The `Range` of each request for the layer so far.
+    fn ranges(&self) -> Vec<Option<String>> {
+        let digest = self.held.layers[0].digest().as_str();
+        let requests = self.registry.server.requests();
+        let of_layer = requests.iter().filter(|request| request.path.ends_with(digest));
+        of_layer.map(|request| request.header("range").map(str::to_owned)).collect()
+    }
+
+    #[track_caller]
+    fn assert_arrived(&self, finished: &ImageResult) {
+        assert!(finished.error.is_none(), "{:?}", finished.error);
+        let bytes = finished.report.bytes;
+        assert_eq!(bytes.total, bytes.transferred + bytes.resumed + bytes.shared, "{bytes:?}");
+        assert_eq!(bytes.total, self.held.size());
+        assert_digests_are_right(&self.store());
+    }
+
+    fn size(&self) -> u64 {
+        self.held.layers[0].descriptor.size
+    }
+}

@@ -1,1 +1,57 @@
 //! Registries: authentication, tokens, TLS, proxies, redaction, lists, deletion, fixtures.
+
+mod catalog;
+mod content_encoding;
+mod delete;
+mod fixtures;
+mod login;
+mod referrers;
+mod responses;
+mod tags;
+mod tls;
+mod token;
+
+use std::time::Duration;
+
+use rpull::content::Source as _;
+use rpull::error::Error;
+use rpull::name::ImageName;
+use rpull::reference::Reference;
+use rpull::registry::{Client, RegistryOptions, Timeouts};
+use rpull::retry::RetryPolicy;
+use serde_json::{Value, json};
+
+use crate::support::http::{Reply, Request, Server};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+fn hex(digit: char) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}
+
+/// An index of one referrer for each digit.
+fn list(digits: &str, kind: &str) -> Reply {
+    let one = |digit| {
+        json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": hex(digit),
+               "size": 7, "artifactType": kind})
+    };
+    let manifests: Vec<Value> = digits.chars().map(one).collect();
+    let body = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+    Reply::new(200, body.to_string()).header("Content-Type", INDEX)
+}
+
+/// Asks a server for a manifest, without a second try and with little patience.
+pub(crate) async fn ask(server: &Server) -> Error {
+    let wait = Duration::from_millis(300);
+    let timeouts = Timeouts { connect: wait, headers: wait, idle: wait, commit: wait };
+    let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
+    let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
+    let reference: Reference = format!("{}/app:1", server.host()).parse().unwrap();
+    client.repository(&reference).unwrap().resolve(&ImageName::Tag("1".into())).await.unwrap_err()
+}
+
+/// Wants a token from the same port.
+fn challenge(request: &Request) -> Reply {
+    let realm = format!("http://{}/token", request.header("host").unwrap());
+    Reply::new(401, "").header("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))
+}

@@ -1,1 +1,4 @@
 //! Rules of this repository: dependencies of modules and crates, names of tests.
+
+mod architecture;
+mod dependencies;

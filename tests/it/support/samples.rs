@@ -1,8 +1,8 @@
 //! Images that many tests use.
 
-use super::cli::Cli;
-use super::images::{Family, Image, image, layer, random_blob};
-use super::registry::Registry;
+use crate::support::cli::Cli;
+use crate::support::images::{Family, Image, image, layer, random_blob};
+use crate::support::registry::Registry;
 
 /// Two versions that differ in the config and in the last of two layers.
 pub(crate) fn versions() -> [Image; 2] {
@@ -31,4 +31,13 @@ pub(crate) async fn stored(size: usize) -> (Cli, String, Registry, Image) {
     let name = from.repository("app:1");
     cli.run(&[&name]).await.expect(0, "");
     (cli, name, to, held)
+}
+
+/// A registry with a small image as `app:1`, and its full name.
+pub(crate) async fn published_app() -> (Registry, Image, String) {
+    let registry = Registry::start().await;
+    let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
+    held.publish(&registry, "app", Some("1"));
+    let name = format!("{}:1", registry.repository("app"));
+    (registry, held, name)
 }

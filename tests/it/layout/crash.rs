@@ -1,0 +1,136 @@
+//! A pull that is killed at each of its steps: the next one completes it, and no wrong bytes are ever under a digest.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::support::cli::Cli;
+use crate::support::live::needs;
+use crate::support::registry::Registry;
+use crate::support::samples::published;
+use crate::support::strace::{distinct, inject, trace};
+
+/// Root may do what its users may not, and would not notice.
+const PROGRAMS: &[&str] = &["strace", "setpriv"];
+
+/// Names of what stands under `blobs/`.
+fn committed(cli: &Cli) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(cli.store().join("blobs/sha256")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// The next run has everything in the end, and does not ask for what was there.
+async fn assert_completed(registry: &Registry, cli: &Cli, name: &str, point: &str) {
+    let before = committed(cli);
+    registry.server.forget();
+    let report = cli.json(&["--json", name]).await;
+    for request in registry.server.lines() {
+        let asked = request.rsplit_once("/blobs/sha256:").map(|(_, digest)| digest);
+        assert!(!asked.is_some_and(|digest| before.contains(digest)), "{request} after {point}");
+    }
+    let bytes = &report["bytes"];
+    let parts = ["transferred", "resumed", "shared"].map(|part| bytes[part].as_u64().unwrap());
+    assert_eq!(bytes["total"], parts.iter().sum::<u64>(), "after {point}");
+    assert_eq!(bytes["resent"], 0, "after {point}");
+    let verified = cli.json(&["verify", "--json"]).await;
+    assert_eq!((&verified["bad"], &verified["blobs"]), (&json!([]), &json!(committed(cli).len())));
+    let ingest = std::fs::read_dir(cli.store().join("ingest")).unwrap().count();
+    assert_eq!(ingest, 0, "partials left after {point}");
+}
+
+/// Kills a pull at each of its calls; `prepare` makes the store that it starts with. Tells the places it was killed at.
+async fn kill_everywhere(
+    registry: &Registry,
+    name: &str,
+    flags: &[&str],
+    prepare: impl AsyncFn() -> Cli,
+) -> BTreeSet<(String, String)> {
+    let args = [flags, &[name]].concat();
+    let (output, calls) = trace(&prepare().await, &args).await;
+    output.expect(0, "");
+    let points = distinct(&calls);
+    for (call, path) in &points {
+        let (cli, point) = (prepare().await, format!("{call} of {path}"));
+        let output = inject(&cli, call, path, "signal=KILL", &args).await;
+        assert_eq!(output.signal(), Some(9), "{point}: {output:?}");
+        if cli.store().join("oci-layout").exists() {
+            let seen = cli.json(&["verify", "--json"]).await;
+            assert_eq!(seen["bad"], json!([]), "named or visible too early: {point}");
+        }
+        assert_completed(registry, &cli, name, &point).await;
+    }
+    points
+}
+
+fn has(points: &BTreeSet<(String, String)>, call: &str, path: &str) -> bool {
+    points.iter().any(|(name, at)| name.starts_with(call) && at.starts_with(path))
+}
+
+#[tokio::test]
+async fn pull_killed_at_any_step_completes_next_time() {
+    if !needs("pull_killed_at_any_step_completes_next_time", PROGRAMS) {
+        return;
+    }
+    let (registry, _, name) = published().await;
+    let points = kill_everywhere(&registry, &format!("{name}:1"), &[], async || {
+        Cli::new().without_privileges()
+    })
+    .await;
+    for (call, path) in [
+        ("mkdir", "/blobs"),
+        ("mkdir", "/unsynced"),
+        ("write", "/index.json.new"),
+        ("fsync", "/oci-layout.new"),
+        ("rename", "/oci-layout.new"),
+        ("flock", "/ingest/sha256-"),
+        ("pwrite64", "/ingest/sha256-"),
+        ("fchmod", "/blobs/sha256/"),
+        ("rename", "/ingest/sha256-"),
+        ("rename", "/index.json.new"),
+    ] {
+        assert!(has(&points, call, path), "{call} of {path} is not among {points:?}");
+    }
+}
+
+#[tokio::test]
+async fn pull_next_version_killed_at_any_step_completes() {
+    if !needs("pull_next_version_killed_at_any_step_completes", PROGRAMS) {
+        return;
+    }
+    let (registry, _, name) = published().await;
+    let first = format!("{name}:1");
+    let prepare = async || {
+        let cli = Cli::new().without_privileges();
+        cli.run(&["-q", &first]).await.expect(0, "");
+        cli
+    };
+    // With --sync there are more steps, and a journal of the first pull to clear away.
+    for flags in [&[][..], &["--sync"]] {
+        let points = kill_everywhere(&registry, &format!("{name}:2"), flags, prepare).await;
+        assert!(has(&points, "rename", "/index.json.new"), "{points:?}");
+        assert_eq!(has(&points, "fsync", "/ingest/sha256-"), !flags.is_empty(), "{points:?}");
+    }
+}
+
+#[tokio::test]
+async fn journal_truncated_by_kill_is_harmless() {
+    if !needs("journal_truncated_by_kill_is_harmless", PROGRAMS) {
+        return;
+    }
+    let (registry, _, name) = published().await;
+    let name = format!("{name}:1");
+    let (output, calls) = trace(&Cli::new().without_privileges(), &[&name]).await;
+    output.expect(0, "");
+    let of_journal = calls.iter().filter(|call| call.path.starts_with("/unsynced/"));
+    let steps: Vec<&str> = of_journal.map(|call| call.name.as_str()).collect();
+    assert_eq!(steps, ["openat", "flock", "write", "fdatasync"]);
+    // It has a name by chance, so nothing can be aimed at it; but nothing else is synced without its metadata.
+    let (cli, inject) = (Cli::new().without_privileges(), "inject=fdatasync:signal=KILL");
+    let log = cli.dir().join("log");
+    let strace = ["strace", "-f", "-o", log.to_str().unwrap(), "-e", inject];
+    let output = cli.spawn_under(&strace, &[&name]).wait().await;
+    assert_eq!(output.signal(), Some(9), "{output:?}");
+    assert_eq!(committed(&cli), BTreeSet::new(), "renamed before the journal was durable");
+    assert_eq!(std::fs::read_dir(cli.store().join("unsynced")).unwrap().count(), 1);
+    assert_completed(&registry, &cli, &name, "fdatasync").await;
+}

@@ -1,0 +1,141 @@
+//! Damage on the local disk: reported at once, and never as an error of the network.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::cli::Cli;
+use crate::support::registry::Registry;
+use crate::support::samples::{published, stored};
+
+/// What becomes of a blob, and what code and words tell of it.
+const DAMAGES: [(&str, i32, &str); 5] = [
+    ("cut", 5, "bytes, not"),
+    ("empty", 5, "bytes, not"),
+    ("longer", 5, "longer than"),
+    ("changed", 5, "the bytes have digest"),
+    ("folder", 7, "is not a regular file"),
+];
+
+fn damage(path: &Path, how: &str) {
+    let bytes = std::fs::read(path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    match how {
+        "cut" => std::fs::write(path, &bytes[..100]).unwrap(),
+        "empty" => std::fs::write(path, "").unwrap(),
+        "longer" => std::fs::write(path, [&bytes[..], b"more"].concat()).unwrap(),
+        "changed" => std::fs::write(path, vec![b'x'; bytes.len()]).unwrap(),
+        _ => std::fs::create_dir(path).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn damaged_blob_fails_without_retry() {
+    for (how, code, words) in DAMAGES {
+        let (cli, name, to, held) = stored(50_000).await;
+        let target = to.repository("x") + ":1";
+        cli.run(&["copy", &format!("store:{name}"), "oci:l:x"]).await.expect(0, "");
+        let file = Path::new("blobs/sha256").join(held.layers[0].digest().encoded());
+        damage(&cli.store().join(&file), how);
+        damage(&cli.dir().join("l").join(&file), how);
+        for words_of in [
+            &["save", &name, "-o", "s.tar"][..],
+            &["push", &name, &target],
+            &["copy", "oci:l:x", &target],
+            &["copy", "oci:l:x", "oci-archive:a.tar:x"],
+            &["copy", "oci:l:x", "oci:m:x"],
+        ] {
+            let output = cli.run(words_of).await;
+            output.expect(code, words);
+            assert!(!output.stderr.contains("retrying"), "{how} {words_of:?}: {}", output.stderr);
+            assert!(!output.stderr.contains("tried"), "{how} {words_of:?}: {}", output.stderr);
+        }
+        assert_eq!(to.tagged("x", "1"), None);
+    }
+}
+
+#[tokio::test]
+async fn unreadable_blob_is_store_error() {
+    let (cli, name, to, held) = stored(50_000).await;
+    let cli = cli.without_privileges();
+    let file = cli.store().join("blobs/sha256").join(held.layers[0].digest().encoded());
+    std::fs::set_permissions(&file, Permissions::from_mode(0o0)).unwrap();
+    for words in
+        [&["save", &name, "-o", "s.tar"][..], &["push", &name, &(to.repository("x") + ":1")]]
+    {
+        cli.run(words).await.expect(7, "ermission denied");
+    }
+}
+
+#[tokio::test]
+async fn index_json_malformed_is_refused_by_every_command() {
+    let (registry, _, name) = published().await;
+    let (cli, name) = (Cli::new(), name + ":1");
+    cli.run(&[&name]).await.expect(0, "");
+    let blobs = || std::fs::read_dir(cli.store().join("blobs/sha256")).unwrap().count();
+    let there = blobs();
+    let target = registry.repository("x") + ":1";
+    for text in [
+        r#"{"schemaVersion":2,"manifests":null}"#,
+        r#"{"schemaVersion":2}"#,
+        r#"{"schemaVersion":2,"manifests":{}}"#,
+        r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#,
+        r#"{"schemaVersion":2,"manifests":[],"Manifests":[]}"#,
+        r#"{"schemaVersion":1,"schemaVersion":2,"manifests":[]}"#,
+        "{}",
+        "",
+        "no JSON",
+    ] {
+        std::fs::write(cli.store().join("index.json"), text).unwrap();
+        for words in [
+            &["prune"][..],
+            &["prune", "--plan"],
+            &["images"],
+            &["df"],
+            &["verify"],
+            &["verify", &name],
+            &["rm", &name],
+            &["tag", &name, "other:1"],
+            &["push", &name, &target],
+            &["save", &name, "-o", "s.tar"],
+            &["inventory"],
+            &["history", "--offline", &name],
+            &["unpack", &name, "root"],
+            &["pull", &name],
+        ] {
+            cli.run(words).await.expect(7, "index.json");
+            assert_eq!(blobs(), there, "{text} {words:?}");
+        }
+        // What the registry has is shown, with a word about the store.
+        cli.run(&["history", &name]).await.expect(0, "index.json");
+        let kept = std::fs::read_to_string(cli.store().join("index.json")).unwrap();
+        assert_eq!(kept, text, "nothing is repaired by guessing");
+    }
+}
+
+#[tokio::test]
+async fn layout_with_null_manifests_is_empty() {
+    let (cli, name, _to, _) = stored(1_000).await;
+    let layout = cli.dir().join("l");
+    std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+    std::fs::write(layout.join("oci-layout"), json!({"imageLayoutVersion": "1.0.0"}).to_string())
+        .unwrap();
+    std::fs::write(layout.join("index.json"), r#"{"schemaVersion":2,"manifests":null}"#).unwrap();
+    cli.run(&["copy", &format!("store:{name}"), "oci:l:x"]).await.expect(0, "");
+    cli.run(&["history", "oci:l:x"]).await.expect(0, "");
+}
+
+#[tokio::test]
+async fn damaged_store_is_reported_if_registry_lacks_image() {
+    let (cli, name, _to, held) = stored(1_000).await;
+    let without_it = Registry::start().await;
+    let moved = without_it.repository("app") + ":1";
+    cli.run(&["tag", &name, &moved]).await.expect(0, "");
+    damage(&cli.store().join("blobs/sha256").join(held.config.digest().encoded()), "cut");
+    for words in [&["history"][..], &["layers"], &["inspect"], &["export", "-o", "x.tar"]] {
+        cli.run(&[words, &[&moved]].concat()).await.expect(5, "bytes, not");
+    }
+    cli.run(&["unpack", &moved, "root"]).await.expect(5, "bytes, not");
+}
