@@ -32,7 +32,7 @@ fn links(dir: &Path, name: &str) {
 }
 
 #[tokio::test]
-async fn layout_with_linked_blobs_is_read_and_verified() {
+async fn layout_symlinked_blobs_are_read_and_verified() {
     let (registry, cli) = (Registry::start().await, Cli::new());
     let held = real(&cli).await;
     links(cli.dir(), "linked");
@@ -60,7 +60,7 @@ async fn layout_with_linked_blobs_is_read_and_verified() {
 }
 
 #[tokio::test]
-async fn layout_links_are_never_written_through() {
+async fn layout_symlink_is_never_written_through() {
     let cli = Cli::new();
     real(&cli).await;
     links(cli.dir(), "linked");
@@ -80,7 +80,7 @@ async fn layout_links_are_never_written_through() {
 }
 
 #[tokio::test]
-async fn layout_index_may_be_a_link_inside_the_layout_only() {
+async fn layout_index_symlink_out_of_layout_is_refused() {
     let cli = Cli::new();
     let held = real(&cli).await;
     let real = cli.dir().join("real");
@@ -107,7 +107,7 @@ async fn layout_index_may_be_a_link_inside_the_layout_only() {
 }
 
 #[tokio::test]
-async fn layout_entries_that_are_no_documents_are_no_images() {
+async fn layout_entry_of_other_media_type_is_ignored() {
     let cli = Cli::new();
     let held = real(&cli).await;
     let xml = b"<x/>";
@@ -136,7 +136,7 @@ async fn layout_entries_that_are_no_documents_are_no_images() {
 }
 
 #[tokio::test]
-async fn location_of_another_kind_is_told_with_its_right_name() {
+async fn location_of_other_kind_hints_at_right_prefix() {
     let cli = Cli::new();
     real(&cli).await;
     for (args, code, why) in [

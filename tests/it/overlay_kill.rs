@@ -32,8 +32,8 @@ fn assert_whole(layers: &Path) {
 }
 
 #[tokio::test]
-async fn it_may_be_killed_at_any_step() {
-    if !needs("it_may_be_killed_at_any_step", &["strace"]) {
+async fn overlay_killed_at_any_step_is_completed_by_next_run() {
+    if !needs("overlay_killed_at_any_step_is_completed_by_next_run", &["strace"]) {
         return;
     }
     let base = layer_of(&[Item::dir("d"), Item::file("d/a", "aaa"), Item::file("b", "bb")]);

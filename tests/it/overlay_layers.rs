@@ -44,8 +44,8 @@ fn base() -> Vec<Item> {
 }
 
 #[test]
-fn parents_that_a_layer_does_not_name_are_like_those_below() {
-    if !is_root("parents_that_a_layer_does_not_name_are_like_those_below") {
+fn implicit_directory_copies_attributes_of_lower_layer() {
+    if !is_root("implicit_directory_copies_attributes_of_lower_layer") {
         return;
     }
     let stack = Stack::of(&[&base(), &[Item::file("a/b/new", "n")]]);
@@ -63,14 +63,14 @@ fn parents_that_a_layer_does_not_name_are_like_those_below() {
 }
 
 #[test]
-fn links_of_lower_layers_lead_to_the_directory_that_gets_the_entry() {
+fn symlink_of_lower_layer_leads_to_its_target_directory() {
     let stack = Stack::of(&[&base(), &[Item::file("l/new", "n"), Item::whiteout("abs/x")]]);
     assert_eq!(stack.names(1), ["a/", "a/b/", "a/b/new", "a/x"]);
     assert!(is_whiteout(&stack.nodes(1)[2]), "{:?}", stack.nodes(1));
 }
 
 #[test]
-fn a_hard_link_into_a_lower_layer_copies_the_file_first() {
+fn hardlink_to_lower_layer_copies_up() {
     let stack = Stack::of(&[
         &base(),
         &[Item::hardlink("link", "l/c"), Item::hardlink("also", "a/b/c"), Item::hardlink("s", "l")],
@@ -86,7 +86,7 @@ fn a_hard_link_into_a_lower_layer_copies_the_file_first() {
 }
 
 #[test]
-fn holes_stay_holes_in_a_copy() {
+fn sparse_file_copied_up_stays_sparse() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
     let (chains, _) = unpack(dir.path(), &[&[Item::file("s", "")]]).unwrap();
@@ -104,7 +104,7 @@ fn holes_stay_holes_in_a_copy() {
 }
 
 #[test]
-fn marks_are_made_where_there_is_something_to_hide() {
+fn whiteout_and_opaque_are_made_only_if_needed() {
     let stack = Stack::of(&[
         &base(),
         &[
@@ -134,7 +134,7 @@ fn marks_are_made_where_there_is_something_to_hide() {
 }
 
 #[test]
-fn what_replaces_a_directory_hides_all_of_it() {
+fn opaque_is_set_on_directory_that_replaces_another() {
     let stack = Stack::of(&[
         &base(),
         &[Item::file("a", "file"), Item::dir("a"), Item::whiteout("l"), Item::dir("l")],
@@ -150,7 +150,7 @@ fn what_replaces_a_directory_hides_all_of_it() {
 }
 
 #[test]
-fn a_device_that_would_be_a_whiteout_hides_and_is_told() {
+fn whiteout_device_entry_hides_and_warns() {
     let stack =
         Stack::of(&[&base(), &[Item::device(b'3', "f", 0, 0), Item::device(b'3', "n", 0, 0)]]);
     assert_eq!(stack.names(1), ["f"]);
@@ -160,7 +160,7 @@ fn a_device_that_would_be_a_whiteout_hides_and_is_told() {
 }
 
 #[test]
-fn impossible_entries_are_refused_as_in_one_root() {
+fn overlay_invalid_entry_fails_as_in_unpack() {
     for (items, why) in [
         (&[Item::hardlink("n", "absent")][..], "not there"),
         (&[Item::whiteout("f"), Item::hardlink("n", "f")], "not there"),
@@ -176,8 +176,8 @@ fn impossible_entries_are_refused_as_in_one_root() {
 }
 
 #[test]
-fn layers_by_chance_show_the_same_tree_as_in_one_root() {
-    if !can_mount("layers_by_chance_show_the_same_tree_as_in_one_root") {
+fn overlay_random_layers_mount_like_unpack() {
+    if !can_mount("overlay_random_layers_mount_like_unpack") {
         return;
     }
     let mut compared = 0;
@@ -200,7 +200,7 @@ fn layers_by_chance_show_the_same_tree_as_in_one_root() {
 }
 
 #[test]
-fn hostile_layers_change_nothing_outside() {
+fn symlink_escape_from_overlay_is_blocked() {
     let canary = Canary::new();
     let victim = canary.root().parent().unwrap().join("victim");
     let first: &[Item] = &[
@@ -225,7 +225,7 @@ fn hostile_layers_change_nothing_outside() {
 }
 
 #[test]
-fn a_layer_that_is_there_is_not_made_again_and_a_damaged_one_is() {
+fn overlay_existing_layer_is_shared_damaged_is_rebuilt() {
     let dir = tempfile::tempdir().unwrap();
     let (base, app, other) = (base(), [Item::file("app", "1")], [Item::file("app", "22")]);
     let (chains, _) = unpack(dir.path(), &[&base, &app]).unwrap();

@@ -14,8 +14,8 @@ use crate::support::mounted::{Mounted, can_mount};
 use crate::support::tree::{self, names};
 
 #[tokio::test]
-async fn mounted_it_is_the_tree_that_umoci_makes() {
-    let test = "mounted_it_is_the_tree_that_umoci_makes";
+async fn mounted_overlay_equals_umoci_tree() {
+    let test = "mounted_overlay_equals_umoci_tree";
     if !needs(test, &["umoci"]) || !can_mount(test) {
         return;
     }
@@ -59,8 +59,8 @@ async fn mounted_it_is_the_tree_that_umoci_makes() {
 }
 
 #[tokio::test]
-async fn a_program_runs_in_the_mounted_root_and_what_was_removed_is_hidden() {
-    let test = "a_program_runs_in_the_mounted_root_and_what_was_removed_is_hidden";
+async fn mounted_overlay_hides_whiteouts_from_programs() {
+    let test = "mounted_overlay_hides_whiteouts_from_programs";
     if !needs(test, &["cc", "chroot"]) || !can_mount(test) {
         return;
     }
@@ -106,8 +106,8 @@ async fn a_program_runs_in_the_mounted_root_and_what_was_removed_is_hidden() {
 }
 
 #[tokio::test]
-async fn many_layers_are_mounted_from_within_and_the_line_says_how() {
-    let test = "many_layers_are_mounted_from_within_and_the_line_says_how";
+async fn mount_of_many_layers_uses_relative_paths() {
+    let test = "mount_of_many_layers_uses_relative_paths";
     if !can_mount(test) {
         return;
     }
@@ -140,8 +140,8 @@ async fn mounted(cli: &Cli, count: usize, above: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn more_layers_than_a_page_names_are_mounted_one_by_one() {
-    let test = "more_layers_than_a_page_names_are_mounted_one_by_one";
+async fn mount_of_more_layers_than_a_page_succeeds() {
+    let test = "mount_of_more_layers_than_a_page_succeeds";
     if !can_mount(test) {
         return;
     }
@@ -165,8 +165,8 @@ async fn more_layers_than_a_page_names_are_mounted_one_by_one() {
 }
 
 #[tokio::test]
-async fn where_the_kernel_takes_only_a_page_of_layers_it_is_told() {
-    let test = "where_the_kernel_takes_only_a_page_of_layers_it_is_told";
+async fn mount_of_many_layers_on_old_kernel_fails() {
+    let test = "mount_of_many_layers_on_old_kernel_fails";
     if !needs(test, &["strace"]) {
         return;
     }
@@ -182,8 +182,8 @@ async fn where_the_kernel_takes_only_a_page_of_layers_it_is_told() {
 }
 
 #[tokio::test]
-async fn without_root_a_user_namespace_mounts_it() {
-    let test = "without_root_a_user_namespace_mounts_it";
+async fn mount_in_user_namespace_uses_userxattr() {
+    let test = "mount_in_user_namespace_uses_userxattr";
     if !needs(test, &["setpriv", "unshare"]) || !is_root(test) {
         return;
     }

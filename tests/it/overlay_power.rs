@@ -29,7 +29,7 @@ fn base(cli: &Cli) -> PathBuf {
 }
 
 #[tokio::test]
-async fn layers_of_another_boot_are_made_again_once() {
+async fn overlay_unsynced_layer_of_other_boot_is_rebuilt() {
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &versions()[0]);
     let unpack = ["unpack", "--overlay", &archive, "layers"];
@@ -48,7 +48,7 @@ async fn layers_of_another_boot_are_made_again_once() {
 }
 
 #[tokio::test]
-async fn sync_makes_layers_durable_that_were_there_too() {
+async fn overlay_sync_makes_existing_layers_durable() {
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &versions()[0]);
     let unpack = ["unpack", "--overlay", &archive, "layers"];
@@ -59,8 +59,8 @@ async fn sync_makes_layers_durable_that_were_there_too() {
 }
 
 #[tokio::test]
-async fn a_doubtful_layer_is_not_taken_from_under_a_mount() {
-    if !can_mount("a_doubtful_layer_is_not_taken_from_under_a_mount") {
+async fn overlay_unsynced_layer_in_mount_is_not_rebuilt() {
+    if !can_mount("overlay_unsynced_layer_in_mount_is_not_rebuilt") {
         return;
     }
     let cli = Cli::new();

@@ -23,7 +23,7 @@ async fn unpacked() -> (Cli, [String; 2], u64, u64) {
 }
 
 #[tokio::test]
-async fn df_tells_of_each_image_what_is_shared_and_its_own() {
+async fn df_shows_shared_and_unique_size_per_image() {
     let (cli, [first, second], shared, own) = unpacked().await;
     let told = cli.json(&["df", "--json"]).await;
     let image = &told["images"][1];
@@ -49,7 +49,7 @@ async fn df_tells_of_each_image_what_is_shared_and_its_own() {
 }
 
 #[tokio::test]
-async fn prune_frees_layers_that_no_image_of_the_directory_needs() {
+async fn prune_frees_unreferenced_overlay_layers() {
     let (cli, [first, second], ..) = unpacked().await;
     let count = || fs::read_dir(cli.dir().join("layers/layerdb/sha256")).unwrap().count();
     // A name in the store is not one in the directory.
@@ -85,8 +85,8 @@ async fn prune_frees_layers_that_no_image_of_the_directory_needs() {
 }
 
 #[tokio::test]
-async fn layers_that_are_mounted_stay() {
-    if !can_mount("layers_that_are_mounted_stay") {
+async fn prune_keeps_mounted_overlay_layers() {
+    if !can_mount("prune_keeps_mounted_overlay_layers") {
         return;
     }
     let (cli, [_, second], ..) = unpacked().await;

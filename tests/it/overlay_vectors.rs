@@ -38,7 +38,7 @@ fn run(case: &Case<'_>) -> usize {
 }
 
 #[test]
-fn marks_that_others_are_tested_with() {
+fn whiteout_and_opaque_vectors_of_other_clients_pass() {
     let cases = cases(include_str!("../layers/overlay.tsv"));
     let checks: Vec<_> = cases.iter().map(run).collect();
     assert_eq!(checks, [2, 4, 8]);

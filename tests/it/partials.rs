@@ -22,7 +22,7 @@ async fn open(layout: &Layout, blob: &Descriptor) -> Box<dyn BlobWriter> {
 }
 
 #[tokio::test]
-async fn a_wrong_size_neither_takes_nor_blocks_the_right_ones_partial() {
+async fn resume_wrong_size_leaves_partial_of_right_one() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
     let bytes = Bytes::from(random_blob(1000, 1));
@@ -43,7 +43,7 @@ async fn a_wrong_size_neither_takes_nor_blocks_the_right_ones_partial() {
 }
 
 #[tokio::test]
-async fn a_partial_that_is_too_long_goes_with_the_proof() {
+async fn partial_longer_than_blob_is_removed_by_commit() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
     let blob = Descriptor::for_bytes(MediaType::from("x/y"), b"right");
@@ -61,7 +61,7 @@ async fn a_partial_that_is_too_long_goes_with_the_proof() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_claims_too_much_leaves_what_arrived_to_the_right_one() {
+async fn resume_after_manifest_with_wrong_size_keeps_partial() {
     let (registry, [held, _], name) = published().await;
     let base = &held.layers[0];
     let mut manifest: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();

@@ -69,7 +69,7 @@ async fn read(source: Lazy, attempts: u32) -> (Error, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_config_that_stalls_is_not_waited_for_without_end() {
+async fn timeout_silent_config_fails() {
     let silent = Lazy { each: 0, wait: Duration::ZERO, ends: false };
     let (error, took) = read(silent, 1).await;
     assert!(error.to_string().contains("nothing came for 30 s"), "{error}");
@@ -77,7 +77,7 @@ async fn a_config_that_stalls_is_not_waited_for_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_byte_for_each_connection_is_no_progress_without_end() {
+async fn min_rate_one_byte_per_connection_fails() {
     let drip = || Lazy { each: 1, wait: Duration::from_millis(500), ends: true };
     let (error, took) = read(drip(), 2).await;
     assert!(error.to_string().contains("too slow"), "{error}");
@@ -85,7 +85,7 @@ async fn a_byte_for_each_connection_is_no_progress_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_drips_is_given_up() {
+async fn min_rate_slow_body_fails() {
     let drip = Lazy { each: 1_000_000, wait: Duration::from_secs(1), ends: true };
     let (error, took) = read(drip, 1).await;
     assert!(error.to_string().contains("too slow"), "{error}");

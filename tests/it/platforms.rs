@@ -13,7 +13,7 @@ fn only(architecture: &str) -> Image {
 }
 
 #[tokio::test]
-async fn copy_of_typed_platform_takes_no_other_architecture() {
+async fn copy_platform_option_rejects_other_architecture() {
     let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
     index(Family::Oci, &[("arm", only("arm"))]).publish(&from, "many", "1");
     only("arm").publish(&from, "one", Some("1"));
@@ -36,7 +36,7 @@ async fn copy_of_typed_platform_takes_no_other_architecture() {
 }
 
 #[tokio::test]
-async fn platform_of_another_architecture_is_taken_with_a_notice() {
+async fn pull_platform_fallback_to_other_architecture_warns() {
     let (registry, cli) = (Registry::start().await, Cli::new());
     index(Family::Oci, &[("arm", only("arm"))]).publish(&registry, "many", "1");
     only("arm").publish(&registry, "one", Some("1"));
@@ -61,7 +61,7 @@ async fn platform_of_another_architecture_is_taken_with_a_notice() {
 
 #[cfg(target_arch = "x86_64")]
 #[tokio::test]
-async fn platform_of_host_falls_back_with_a_notice() {
+async fn host_platform_fallback_warns() {
     let (registry, cli) = (Registry::start().await, Cli::new());
     index(Family::Oci, &[("386", only("386"))]).publish(&registry, "many", "1");
     only("386").publish(&registry, "one", Some("1"));
@@ -79,7 +79,7 @@ async fn platform_of_host_falls_back_with_a_notice() {
 }
 
 #[tokio::test]
-async fn copy_of_one_platform_prints_the_digest_that_has_the_name() {
+async fn copy_one_platform_prints_digest_of_target_name() {
     let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
     let both = index(Family::Oci, &[("amd64", only("amd64")), ("arm64", only("arm64"))]);
     both.publish(&from, "app", "1");
@@ -109,7 +109,7 @@ async fn copy_of_one_platform_prints_the_digest_that_has_the_name() {
 }
 
 #[tokio::test]
-async fn copy_of_index_without_a_child_hints_at_what_helps() {
+async fn copy_index_with_missing_manifest_hints_at_platform() {
     let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
     let both = index(Family::Oci, &[("amd64", only("amd64")), ("arm64", only("arm64"))]);
     // The registry lost one child, as clean-ups do; another lost all of them.

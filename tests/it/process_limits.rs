@@ -73,7 +73,7 @@ async fn assert_orderly_under(line: &str, prepared: &(Cli, Registry, String), at
 }
 
 #[tokio::test]
-async fn descriptor_limit_gives_an_error_line() {
+async fn file_descriptor_limit_gives_error_message() {
     let prepared = prepared().await;
     // With three the program cannot even be loaded.
     for limit in [6, 7, 9, 12, 16, 18, 20, 22, 26, 30] {
@@ -91,7 +91,7 @@ async fn descriptor_limit_gives_an_error_line() {
 }
 
 #[tokio::test]
-async fn address_space_limit_gives_an_error_line() {
+async fn address_space_limit_gives_error_message() {
     let prepared = prepared().await;
     // Below the size of the program the kernel or the loader ends it.
     let program = std::fs::metadata(env!("CARGO_BIN_EXE_rpull")).unwrap().len() >> 20;
@@ -105,8 +105,8 @@ async fn address_space_limit_gives_an_error_line() {
 }
 
 #[tokio::test]
-async fn thread_limit_gives_an_error_line() {
-    const TEST: &str = "thread_limit_gives_an_error_line";
+async fn thread_limit_gives_error_message() {
+    const TEST: &str = "thread_limit_gives_error_message";
     if !needs(TEST, &["setpriv"]) {
         return;
     }
@@ -136,7 +136,7 @@ async fn thread_limit_gives_an_error_line() {
 }
 
 #[tokio::test]
-async fn closed_or_full_standard_streams_cause_no_panic() {
+async fn closed_or_full_standard_streams_do_not_panic() {
     let prepared = prepared().await;
     for (at, streams) in
         ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"]

@@ -14,7 +14,7 @@ async fn proxy() -> Server {
 }
 
 #[tokio::test]
-async fn a_far_registry_is_asked_through_the_proxy() {
+async fn proxy_is_used_and_its_password_hidden() {
     let proxy = proxy().await;
     let url = format!("http://canary-user:canary-pass@{}", proxy.host());
     let cli = Cli::new().env("HTTP_PROXY", &url).env("HTTPS_PROXY", &url);
@@ -34,7 +34,7 @@ async fn a_far_registry_is_asked_through_the_proxy() {
 }
 
 #[tokio::test]
-async fn this_machine_and_whom_no_proxy_names_are_asked_directly() {
+async fn proxy_is_bypassed_for_loopback_and_no_proxy() {
     let (proxy, registry) = (proxy().await, Registry::start().await);
     image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]).publish(&registry, "app", Some("1"));
     let url = format!("http://{}", proxy.host());
@@ -107,7 +107,7 @@ async fn socks(
 }
 
 #[tokio::test]
-async fn proxy_socks5_reaches_registry_and_resolves_its_name() {
+async fn proxy_socks5_resolves_registry_name() {
     let registry = Registry::start().await;
     image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]).publish(&registry, "app", Some("1"));
     for scheme in ["socks5", "socks5h"] {
@@ -119,7 +119,7 @@ async fn proxy_socks5_reaches_registry_and_resolves_its_name() {
 }
 
 #[tokio::test]
-async fn proxy_that_cannot_be_used_is_named_by_its_setting() {
+async fn proxy_failure_names_its_variable() {
     for (value, words) in [
         (
             "socks5://user:canary@127.0.0.1:1",

@@ -39,7 +39,7 @@ fn is_made(dir: &Path, file: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_layer_is_applied_before_the_next_one_has_come() {
+async fn unpack_applies_layer_before_next_arrives() {
     let held = sample();
     let (_registry, name) = published(&held).await;
     let cli = Cli::new();
@@ -57,7 +57,7 @@ async fn a_layer_is_applied_before_the_next_one_has_come() {
 }
 
 #[tokio::test]
-async fn each_blob_comes_once_and_stays() {
+async fn unpack_during_pull_fetches_each_blob_once() {
     let held = sample();
     let (registry, name) = published(&held).await;
     let cli = Cli::new();
@@ -75,7 +75,7 @@ async fn each_blob_comes_once_and_stays() {
 }
 
 #[tokio::test]
-async fn it_asks_what_a_pull_asks() {
+async fn unpack_during_pull_makes_same_requests_as_pull() {
     let held = sample();
     let registry = Registry::start().await;
     let both = index(Family::Oci, &[("amd64", held), ("arm64", sample())]);
@@ -122,7 +122,7 @@ async fn broken_and_stalled(base: &[Item]) -> (Registry, String, Image) {
 }
 
 #[tokio::test]
-async fn a_layer_that_fails_stops_the_pull() {
+async fn unpack_failed_layer_stops_pull() {
     let ways: [&[&str]; 3] = [&[], &["--overlay"], &["--overlay", "--jobs", "1"]];
     for way in ways {
         let (_registry, name, held) = broken_and_stalled(&[Item::hardlink("a", "gone")]).await;
@@ -139,7 +139,7 @@ async fn a_layer_that_fails_stops_the_pull() {
 }
 
 #[tokio::test]
-async fn an_unpack_without_the_store_stops_too() {
+async fn unpack_no_store_failed_layer_stops_download() {
     let (_registry, name, held) = broken_and_stalled(&[Item::hardlink("a", "gone")]).await;
     let cli = Cli::new();
     let output = cli.run(&["unpack", "--no-store", &name, "root"]).await;
@@ -147,7 +147,7 @@ async fn an_unpack_without_the_store_stops_too() {
 }
 
 #[tokio::test]
-async fn a_partial_with_wrong_bytes_is_mended_before_it_is_told() {
+async fn resume_wrong_partial_is_refetched_before_unpack_fails() {
     let held = sample();
     let (registry, name) = published(&held).await;
     let upper = &held.layers[1];
@@ -168,7 +168,7 @@ async fn a_partial_with_wrong_bytes_is_mended_before_it_is_told() {
 }
 
 #[tokio::test]
-async fn wrong_bytes_leave_neither_files_nor_a_blob() {
+async fn unpack_digest_mismatch_leaves_no_files_or_blob() {
     let held = sample();
     let (registry, name) = published(&held).await;
     let upper = &held.layers[1];
@@ -184,7 +184,7 @@ async fn wrong_bytes_leave_neither_files_nor_a_blob() {
 }
 
 #[tokio::test]
-async fn a_registry_that_goes_away_is_told_as_such() {
+async fn unpack_missing_blob_is_not_found() {
     let held = sample();
     let (registry, name) = published(&held).await;
     registry.lose("team/app", held.layers[1].digest());
@@ -194,7 +194,7 @@ async fn a_registry_that_goes_away_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_foreign_layer_is_brought_because_files_need_it() {
+async fn unpack_fetches_foreign_layer() {
     let held = sample();
     let (registry, _) = published(&held).await;
     let mut manifest: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
@@ -213,7 +213,7 @@ async fn a_foreign_layer_is_brought_because_files_need_it() {
 }
 
 #[tokio::test]
-async fn one_root_takes_one_image() {
+async fn unpack_option_with_two_images_is_usage_error() {
     let cli = Cli::new();
     cli.run(&["pull", "--unpack", "root", "a.test/a", "a.test/b"]).await.expect(2, "one image");
     let two = ["pull", "--unpack", "r", "--platform", "linux/arm64", "--platform", "linux/amd64"];
@@ -222,7 +222,7 @@ async fn one_root_takes_one_image() {
 }
 
 #[tokio::test]
-async fn a_program_pulls_and_unpacks_in_two_lines() {
+async fn library_pull_and_unpack_create_root() {
     let (_registry, name) = published(&sample()).await;
     let dir = tempfile::tempdir().unwrap();
     let (store, root) = (dir.path().join("store"), dir.path().join("root"));

@@ -48,7 +48,7 @@ async fn run(server: &Server, words: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn redact_secret_in_answer_headers_is_hidden() {
+async fn redact_secret_in_response_headers_is_hidden() {
     for (header, value) in [
         ("Warning", "299 - \"you sent {}\""),
         ("Location", "/v2/{}/x?y={}"),
@@ -81,7 +81,7 @@ async fn redact_secret_in_answer_headers_is_hidden() {
 }
 
 #[tokio::test]
-async fn redact_secret_in_answer_bodies_is_hidden() {
+async fn redact_secret_in_response_bodies_is_hidden() {
     let escaped = PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
     let units =
         PASSWORD.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
@@ -110,7 +110,7 @@ async fn redact_secret_in_answer_bodies_is_hidden() {
 }
 
 #[tokio::test]
-async fn redact_token_and_realm_query_in_token_answer_are_hidden() {
+async fn redact_token_and_realm_query_are_hidden() {
     for status in [200, 307, 400, 401, 503] {
         let token = "cAnary-token-3f9a8b7c6d5e4f3a2b1c";
         let server = Server::start(move |request| {

@@ -5,7 +5,7 @@ use crate::support::recorder;
 use crate::support::samples::stored;
 
 #[tokio::test]
-async fn bytes_go_to_where_the_registry_redirects_them_and_no_credential_with_them() {
+async fn upload_redirect_drops_credential() {
     for (status, size, options, patches) in [
         (307, 1_000_000, &[][..], 0),
         (308, 1_000, &[], 0),
@@ -32,7 +32,7 @@ async fn bytes_go_to_where_the_registry_redirects_them_and_no_credential_with_th
 }
 
 #[tokio::test]
-async fn redirects_of_bytes_end_and_lead_nowhere_they_must_not() {
+async fn upload_redirect_loop_or_forbidden_target_fails() {
     for (location, words) in [
         ("/v2/app/blobs/uploads/again", "more than 10 redirects"),
         ("http://169.254.169.254/", "names http://169.254.169.254/"),

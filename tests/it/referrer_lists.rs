@@ -41,7 +41,7 @@ async fn scene(kinds: &[&str]) -> (Registry, Registry, Piece, Vec<Image>) {
 }
 
 #[tokio::test]
-async fn what_refers_to_an_image_is_listed_where_the_registry_does_not_list_it() {
+async fn referrers_tag_is_updated_without_referrers_api() {
     let (from, to, subject, referrers) = scene(&["a/sbom", "a/signature"]).await;
     let (cli, list) = (Cli::new(), tag_of(&subject));
     let copy = async |tag: &str| {
@@ -86,7 +86,7 @@ async fn what_refers_to_an_image_is_listed_where_the_registry_does_not_list_it()
 }
 
 #[tokio::test]
-async fn a_registry_that_lists_referrers_itself_is_asked_nothing_more() {
+async fn referrers_api_registry_gets_no_referrers_tag() {
     let (from, to, subject, _) = scene(&["a/sbom"]).await;
     let digest = subject.digest().to_string();
     to.twist("PUT /v2/team/app/manifests/a", 0..1, move |reply| {
@@ -99,7 +99,7 @@ async fn a_registry_that_lists_referrers_itself_is_asked_nothing_more() {
 }
 
 #[tokio::test]
-async fn an_entry_that_another_client_overwrote_is_written_again() {
+async fn referrers_tag_lost_update_is_retried() {
     let (from, to, subject, _) = scene(&["a/sbom"]).await;
     let list = format!("PUT /v2/team/app/manifests/{}", tag_of(&subject));
     to.refuse(&list, 0..2, Reply::new(201, ""));
@@ -110,7 +110,7 @@ async fn an_entry_that_another_client_overwrote_is_written_again() {
 }
 
 #[tokio::test]
-async fn copy_referrer_whose_list_is_refused_warns_and_is_named() {
+async fn referrers_tag_refused_warns() {
     let (from, to, subject, _) = scene(&["a/sbom"]).await;
     let list = format!("/v2/team/app/manifests/{}", tag_of(&subject));
     let copy =
@@ -124,7 +124,7 @@ async fn copy_referrer_whose_list_is_refused_warns_and_is_named() {
 }
 
 #[tokio::test]
-async fn copy_referrer_where_the_tag_is_something_else_leaves_that_alone() {
+async fn referrers_tag_of_other_content_is_not_overwritten() {
     let (from, to, subject, referrers) = scene(&["a/sbom"]).await;
     let tag = tag_of(&subject);
     referrers[0].publish(&to, "team/app", Some(&tag));
@@ -135,7 +135,7 @@ async fn copy_referrer_where_the_tag_is_something_else_leaves_that_alone() {
 }
 
 #[tokio::test]
-async fn copy_referrer_where_missing_tags_are_refused_makes_the_list() {
+async fn referrers_tag_denied_for_missing_tag_is_created() {
     for status in [400, 401, 403] {
         let (from, to, subject, _) = scene(&["a/sbom"]).await;
         let list = format!("GET /v2/team/app/manifests/{}", tag_of(&subject));
@@ -147,7 +147,7 @@ async fn copy_referrer_where_missing_tags_are_refused_makes_the_list() {
 }
 
 #[tokio::test]
-async fn referrers_that_come_at_once_are_all_listed() {
+async fn referrers_pushed_concurrently_are_all_listed() {
     let kinds = ["a/1", "a/2", "a/3", "a/4", "a/5", "a/6"];
     let (_, to, subject, referrers) = scene(&kinds).await;
     let client = Client::new(RegistryOptions::default());

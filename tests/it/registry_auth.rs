@@ -86,7 +86,7 @@ fn assert_denied(error: &Error, words: &str) {
 }
 
 #[tokio::test]
-async fn tasks_share_one_token_and_one_renewal() {
+async fn token_concurrent_requests_share_one_refresh() {
     let server = MockServer::start().await;
     let given = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&given);
@@ -122,7 +122,7 @@ async fn tasks_share_one_token_and_one_renewal() {
 }
 
 #[tokio::test]
-async fn a_token_is_not_asked_to_be_good_for_another_repository() {
+async fn token_scope_is_not_reused_for_other_repository() {
     let server = MockServer::start().await;
     Mock::given(path("/token")).respond_with(token("t")).mount(&server).await;
     let challenge = format!(r#"{},scope="repository:team/a:pull,push""#, bearer(&server));
@@ -151,7 +151,7 @@ fn both_kinds(dir: &tempfile::TempDir, server: &MockServer) -> Credentials {
 }
 
 #[tokio::test]
-async fn where_a_post_is_refused_the_password_gets_the_token() {
+async fn token_post_refused_falls_back_to_password() {
     for status in [400, 401, 404, 405] {
         let (server, dir) = (MockServer::start().await, tempfile::tempdir().unwrap());
         Mock::given(method("POST"))
@@ -175,7 +175,7 @@ async fn where_a_post_is_refused_the_password_gets_the_token() {
 }
 
 #[tokio::test]
-async fn a_post_prefers_the_field_of_oauth2() {
+async fn token_post_prefers_access_token_field() {
     let (server, dir) = (MockServer::start().await, tempfile::tempdir().unwrap());
     let answer = json!({"token": "other", "access_token": "t"});
     Mock::given(method("POST"))
@@ -188,7 +188,7 @@ async fn a_post_prefers_the_field_of_oauth2() {
 }
 
 #[tokio::test]
-async fn what_a_server_says_when_it_refuses_is_told() {
+async fn auth_failure_shows_server_message() {
     let server = MockServer::start().await;
     Mock::given(path("/token")).respond_with(token("canary")).mount(&server).await;
     guard(&server, "Bearer never", &bearer(&server)).await;
@@ -209,7 +209,7 @@ async fn what_a_server_says_when_it_refuses_is_told() {
 }
 
 #[tokio::test]
-async fn challenges_that_cannot_be_answered_are_explained() {
+async fn challenge_unsupported_is_explained() {
     for (challenge, words) in [
         ("Negotiate abc==, NTLM", "negotiate or ntlm"),
         (r#"Bearer service="s""#, "does not say from where"),
@@ -231,7 +231,7 @@ async fn challenges_that_cannot_be_answered_are_explained() {
 }
 
 #[tokio::test]
-async fn a_password_goes_nowhere_else_over_plain_http() {
+async fn credential_over_http_is_refused() {
     let server = MockServer::start().await;
     let challenge = r#"Bearer realm="http://registry.invalid/token""#;
     guard(&server, "never", challenge).await;
@@ -240,7 +240,7 @@ async fn a_password_goes_nowhere_else_over_plain_http() {
 }
 
 #[tokio::test]
-async fn a_token_server_that_redirects_is_not_followed() {
+async fn token_server_redirect_is_not_followed() {
     let (server, other) = (MockServer::start().await, MockServer::start().await);
     let elsewhere = ResponseTemplate::new(307).insert_header("location", other.uri());
     Mock::given(path("/token")).respond_with(elsewhere).mount(&server).await;
@@ -250,7 +250,7 @@ async fn a_token_server_that_redirects_is_not_followed() {
 }
 
 #[tokio::test]
-async fn the_password_of_a_registry_token_or_basic_user_may_come_after_a_token() {
+async fn credential_basic_challenge_after_token_is_answered() {
     // Nexus: the realm of one repository is switched off while another's is on.
     let server = MockServer::start().await;
     Mock::given(path("/token")).respond_with(token("t")).mount(&server).await;
@@ -273,7 +273,7 @@ impl Respond for Loop {
 }
 
 #[tokio::test]
-async fn redirects_end_somewhere() {
+async fn redirect_loop_or_forbidden_target_fails() {
     let server = MockServer::start().await;
     Mock::given(method("GET")).respond_with(Loop).mount(&server).await;
     let error = pull(&server, Credentials::anonymous()).await.unwrap_err();
@@ -288,7 +288,7 @@ async fn redirects_end_somewhere() {
 }
 
 #[tokio::test]
-async fn foreign_layers_come_through_redirects_without_credentials() {
+async fn redirect_of_foreign_layer_drops_credential() {
     let [registry, foreign, cdn] =
         [MockServer::start().await, MockServer::start().await, MockServer::start().await];
     guard(&registry, "Basic dXNlcjpwYXNz", "Basic").await;
@@ -327,7 +327,7 @@ async fn parrot(answer: &'static str) -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn only_a_tls_server_makes_a_local_registry_speak_https() {
+async fn http_loopback_upgrades_only_for_tls_server() {
     let ask = async |answer| {
         let client = Client::new(options(Credentials::anonymous()));
         let reference = format!("{}/a:1", parrot(answer).await);
@@ -342,7 +342,7 @@ async fn only_a_tls_server_makes_a_local_registry_speak_https() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_not_asked_again() {
+async fn http_invalid_response_is_not_retried() {
     let client = Client::new(RegistryOptions::default());
     let reference = format!("{}/a:1", parrot("\x15\x03\x03\0\x02\x02\x46").await);
     let repository = client.repository(&reference.parse().unwrap()).unwrap();

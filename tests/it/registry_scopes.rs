@@ -50,7 +50,7 @@ async fn run(server: &Server, words: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn token_insufficient_scope_asks_for_scope_of_challenge() {
+async fn token_insufficient_scope_requests_scope_of_challenge() {
     for refusal in [401, 403] {
         for verb in ["tags", "digest", "manifest"] {
             let server = strict(refusal, |_| "repository:app:metadata_read".to_owned()).await;
@@ -61,7 +61,7 @@ async fn token_insufficient_scope_asks_for_scope_of_challenge() {
 }
 
 #[tokio::test]
-async fn token_scope_that_changes_forever_is_given_up() {
+async fn token_scope_changing_forever_fails() {
     let count = std::sync::atomic::AtomicUsize::new(0);
     let server = strict(401, move |_| {
         let n = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -73,7 +73,7 @@ async fn token_scope_that_changes_forever_is_given_up() {
 }
 
 #[tokio::test]
-async fn token_same_scope_refused_is_asked_once() {
+async fn token_same_scope_refused_is_requested_once() {
     let server = Server::start(|request| match request.path.as_str() {
         "/token" => Reply::json(200, &json!({"token": format!("t{}", fastrand::u64(..))})),
         _ => Reply::error(401, "DENIED", "never").header(
@@ -116,7 +116,7 @@ async fn token_realm_relative_is_resolved_against_registry() {
 }
 
 #[tokio::test]
-async fn delete_asks_for_scope_of_challenge() {
+async fn token_of_delete_requests_scope_of_challenge() {
     let digest = small().manifest.digest().clone();
     let server = strict(401, |request| {
         let action = if request.method == "DELETE" { "delete" } else { "pull" };
@@ -131,7 +131,7 @@ async fn delete_asks_for_scope_of_challenge() {
 }
 
 #[tokio::test]
-async fn delete_token_server_refusing_all_actions_gets_named_scope() {
+async fn token_of_delete_falls_back_to_named_scope() {
     let image = small();
     let digest = image.manifest.digest().clone();
     let server = Server::start(move |request| {

@@ -31,7 +31,7 @@ fn chunks(server: &Server) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn chunks_arrive_in_order_and_none_is_smaller_than_the_registry_wants() {
+async fn chunked_upload_honours_min_chunk_size() {
     let (cli, name, to, held) = stored(1_000_000).await;
     let target = to.repository("app:1");
     let size = held.layers[0].descriptor.size;
@@ -52,7 +52,7 @@ async fn chunks_arrive_in_order_and_none_is_smaller_than_the_registry_wants() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_for_a_proxy_is_sent_in_chunks() {
+async fn upload_413_falls_back_to_chunks() {
     let (cli, name, to, held) = stored(17 << 20).await;
     let line = format!("digest=sha256%3A{}", held.layers[0].digest().encoded());
     to.refuse(&line, 0..1, Reply::new(413, "<html><h1>413 Request Entity Too Large</h1></html>"));
@@ -62,7 +62,7 @@ async fn a_body_that_is_too_large_for_a_proxy_is_sent_in_chunks() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_too_large_at_the_same_time_are_all_sent_in_chunks() {
+async fn upload_413_concurrent_bodies_fall_back_to_chunks() {
     let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
     let layers = [5, 6].map(|seed| layer(&[("a", &random_blob(17 << 20, seed))]));
     let held = image(Family::Oci, "amd64", &layers);
@@ -76,7 +76,7 @@ async fn bodies_that_are_too_large_at_the_same_time_are_all_sent_in_chunks() {
 }
 
 #[tokio::test]
-async fn a_session_whose_bytes_are_wrong_at_the_registry_starts_over() {
+async fn upload_resume_rejected_by_registry_restarts() {
     for status in [400, 404, 416] {
         let (cli, name, to, held) = stored(2_000_000).await;
         let target = to.repository("app:1");
@@ -93,7 +93,7 @@ async fn a_session_whose_bytes_are_wrong_at_the_registry_starts_over() {
 }
 
 #[tokio::test]
-async fn a_chunk_whose_answer_was_lost_leaves_a_whole_blob() {
+async fn upload_chunk_with_lost_response_completes() {
     let (cli, name, to, held) = stored(2_000_000).await;
     to.twist("PATCH", 1..2, |reply| reply.fault(Fault::HangUp));
     let words = ["push", "--json", "--chunk-size", "500k", &name, &to.repository("app:1")];
@@ -113,7 +113,7 @@ fn kept(uploads: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_push_that_was_killed_goes_on_after_the_last_chunk() {
+async fn upload_killed_resumes_after_last_chunk() {
     let (cli, name, to, held) = stored(3_000_000).await;
     let target = to.repository("app:1");
     let words = ["push", "--chunk-size", "500k", "--limit-rate", "1M", &name, &target];
@@ -136,7 +136,7 @@ async fn a_push_that_was_killed_goes_on_after_the_last_chunk() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_gone_or_lies_starts_over() {
+async fn upload_resume_with_unknown_session_restarts() {
     for answer in [
         Reply::error(404, "BLOB_UPLOAD_UNKNOWN", "gone"),
         Reply::new(204, "")
@@ -161,8 +161,8 @@ async fn a_session_that_is_gone_or_lies_starts_over() {
 }
 
 #[tokio::test]
-async fn a_killed_push_goes_on_at_the_real_registry() {
-    let test = "a_killed_push_goes_on_at_the_real_registry";
+async fn upload_killed_resumes_at_docker_registry() {
+    let test = "upload_killed_resumes_at_docker_registry";
     if !needs(test, &["docker-registry", "skopeo", "dpkg"]) {
         return;
     }

@@ -42,7 +42,7 @@ fn assert_discreet(output: &Output) {
 }
 
 #[tokio::test]
-async fn a_pull_that_goes_well_tells_no_secret() {
+async fn credential_is_not_shown_by_successful_pull() {
     let (registry, name) = guarded().await;
     let cli = loud();
     let creds = ["--creds", "canary-user:canary-pass"];
@@ -57,7 +57,7 @@ async fn a_pull_that_goes_well_tells_no_secret() {
 }
 
 #[tokio::test]
-async fn what_a_registry_echoes_of_a_secret_is_not_shown() {
+async fn credential_echoed_by_registry_is_not_shown() {
     let echo = |request: &crate::support::http::Request| {
         let sent = request.header("authorization").unwrap_or("nothing");
         let body = String::from_utf8_lossy(&request.body).into_owned();
@@ -89,7 +89,7 @@ async fn what_a_registry_echoes_of_a_secret_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_pull_that_fails_tells_no_secret() {
+async fn credential_is_not_shown_by_failed_pull() {
     let creds = ["--creds", "canary-user:canary-pass"];
     for fault in [
         Fault::Cut(0),
@@ -115,7 +115,7 @@ async fn a_pull_that_fails_tells_no_secret() {
 }
 
 #[tokio::test]
-async fn files_and_helpers_that_are_broken_are_named_and_not_quoted() {
+async fn credential_file_error_names_but_does_not_quote_it() {
     let (registry, name) = guarded().await;
     let cli = loud();
     let host = registry.server.host();
@@ -149,7 +149,7 @@ async fn files_and_helpers_that_are_broken_are_named_and_not_quoted() {
 }
 
 #[tokio::test]
-async fn a_login_tells_no_secret_and_gives_helpers_none_to_show() {
+async fn credential_is_not_shown_by_login_or_helper() {
     let (registry, name) = guarded().await;
     let host = registry.server.host();
     let cli = loud();
@@ -184,7 +184,7 @@ async fn a_login_tells_no_secret_and_gives_helpers_none_to_show() {
 }
 
 #[tokio::test]
-async fn a_password_is_for_one_host_and_port() {
+async fn credential_is_bound_to_host_and_port() {
     let server = Server::start(|request| {
         if request.header("authorization").is_some() {
             Reply::new(404, "leaked")
@@ -216,7 +216,7 @@ async fn a_password_is_for_one_host_and_port() {
 }
 
 #[tokio::test]
-async fn what_is_sent_is_on_a_short_list() {
+async fn request_headers_are_on_allow_list() {
     let (registry, name) = guarded().await;
     let cli = Cli::new();
     cli.run(&["--creds", "canary-user:canary-pass", &name]).await.expect(0, "");

@@ -32,7 +32,7 @@ async fn as_user(served: &Served, line: &str, value: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn users_come_in_and_nobody_else() {
+async fn htpasswd_user_is_admitted_others_get_401() {
     let (_file, options) = users();
     let served = Served::start_with(&options).await;
     for line in
@@ -69,7 +69,7 @@ async fn users_come_in_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_client_logs_in_pushes_and_pulls() {
+async fn login_push_and_digest_over_tls_succeed() {
     let (_file, options) = users();
     let certs = Certs::new();
     let pair = (certs.cert(Certs::SERVER), certs.key(Certs::SERVER));
@@ -90,7 +90,7 @@ async fn a_client_logs_in_pushes_and_pulls() {
 }
 
 #[tokio::test]
-async fn read_only_takes_and_deletes_nothing() {
+async fn read_only_rejects_uploads_and_deletes() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let session = served.session("a").await;
@@ -119,7 +119,7 @@ async fn read_only_takes_and_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn a_page_in_a_browser_is_not_let_in() {
+async fn request_with_browser_origin_is_denied() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     for origin in ["http://evil.example", "null", "http://127.0.0.1:5000"] {
@@ -133,7 +133,7 @@ async fn a_page_in_a_browser_is_not_let_in() {
 }
 
 #[tokio::test]
-async fn user_removed_from_the_file_is_out_with_the_next_request() {
+async fn htpasswd_change_applies_to_next_request() {
     let (file, options) = users();
     let served = Served::start_with(&options).await;
     let good = format!("Basic {}", STANDARD.encode("ann:secret"));
@@ -165,7 +165,7 @@ async fn user_removed_from_the_file_is_out_with_the_next_request() {
 }
 
 #[tokio::test]
-async fn user_removed_during_an_upload_does_not_finish_it() {
+async fn htpasswd_user_removed_during_upload_gets_401() {
     let (file, options) = users();
     let served = Served::start_with(&options).await;
     let good = format!("Basic {}", STANDARD.encode("ann:secret"));
@@ -186,7 +186,7 @@ async fn user_removed_during_an_upload_does_not_finish_it() {
 }
 
 #[tokio::test]
-async fn host_of_another_name_is_not_answered_on_loopback() {
+async fn host_header_of_other_name_is_denied_on_loopback() {
     let options = ServeOptions { hosts: vec!["box.example".into()], ..ServeOptions::default() };
     let (served, [held, _]) = (Served::start_with(&options).await, versions());
     served.push("a", Some("1"), &held).await;

@@ -6,7 +6,7 @@ use crate::support::images::random_blob;
 use crate::support::served::Served;
 
 #[tokio::test]
-async fn a_blob_is_given_whole_and_told_of() {
+async fn blob_get_and_head_return_content_and_headers() {
     let (served, bytes) = (Served::start().await, random_blob(700_000, 1));
     let digest = served.blob("team/app", &bytes).await;
     let target = format!("/v2/team/app/blobs/{digest}");
@@ -33,7 +33,7 @@ async fn a_blob_is_given_whole_and_told_of() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_or_cannot_be_has_its_code() {
+async fn blob_missing_or_malformed_request_has_error_code() {
     let served = Served::start().await;
     let digest = Digest::sha256(b"nobody has this");
     let target = format!("/v2/a/blobs/{digest}");
@@ -61,7 +61,7 @@ async fn what_is_not_there_or_cannot_be_has_its_code() {
 }
 
 #[tokio::test]
-async fn any_part_of_a_blob_can_be_had() {
+async fn range_request_returns_any_part() {
     let (served, bytes) = (Served::start().await, random_blob(600_000, 2));
     let target = format!("/v2/a/blobs/{}", served.blob("a", &bytes).await);
     let ask =
@@ -91,7 +91,7 @@ async fn any_part_of_a_blob_can_be_had() {
 }
 
 #[tokio::test]
-async fn a_range_counts_for_get_and_for_the_same_blob_only() {
+async fn range_is_ignored_for_head_and_other_etag() {
     let (served, bytes) = (Served::start().await, random_blob(1000, 3));
     let digest = served.blob("a", &bytes).await;
     let target = format!("/v2/a/blobs/{digest}");
@@ -108,7 +108,7 @@ async fn a_range_counts_for_get_and_for_the_same_blob_only() {
 }
 
 #[tokio::test]
-async fn what_was_planted_in_the_layout_leads_nowhere() {
+async fn symlink_as_blob_is_not_followed() {
     let served = Served::start().await;
     let secret = served.root().with_file_name("secret");
     std::fs::write(&secret, "a secret of the server").unwrap();
@@ -133,7 +133,7 @@ async fn what_was_planted_in_the_layout_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn a_blob_that_became_shorter_does_not_arrive_whole() {
+async fn blob_deleted_while_sent_is_not_corrupted() {
     let (served, bytes) = (Served::start().await, random_blob(5_000_000, 4));
     let digest = served.blob("a", &bytes).await;
     let path = served.path_of(&digest);

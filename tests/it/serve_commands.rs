@@ -14,7 +14,7 @@ use crate::support::served::{ask, read_answer};
 use crate::support::serving::Serving;
 
 #[tokio::test]
-async fn its_first_line_says_what_is_served_and_where() {
+async fn serve_prints_store_tags_and_address() {
     let (_registry, _, name) = published().await;
     let cli = Cli::new();
     cli.run(&["pull", &format!("{name}:1")]).await.expect(0, "");
@@ -34,7 +34,7 @@ async fn its_first_line_says_what_is_served_and_where() {
 }
 
 #[tokio::test]
-async fn a_machine_reads_where_it_listens() {
+async fn serve_json_prints_address_and_url() {
     let (cli, certs) = (Cli::new(), Certs::new());
     let (cert, key) = (certs.cert(Certs::SERVER), certs.key(Certs::SERVER));
     let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
@@ -56,7 +56,7 @@ async fn a_machine_reads_where_it_listens() {
 }
 
 #[tokio::test]
-async fn what_it_cannot_do_it_says_at_the_start() {
+async fn serve_invalid_option_fails_at_start() {
     let cli = Cli::new();
     cli.run(&["serve", "--read-only", "--addr", ":0"]).await.expect(3, "nothing to serve yet");
     let serving = Serving::start(&cli).await;
@@ -79,7 +79,7 @@ async fn what_it_cannot_do_it_says_at_the_start() {
 }
 
 #[tokio::test]
-async fn whoever_opens_it_to_others_is_told_what_they_may_do() {
+async fn serve_on_public_address_warns() {
     let cli = Cli::new();
     cli.run(&["serve", "--addr", "x.invalid:0"]).await.expect(6, "listen: x.invalid:0");
     for (flags, words) in [
@@ -95,7 +95,7 @@ async fn whoever_opens_it_to_others_is_told_what_they_may_do() {
 }
 
 #[tokio::test]
-async fn with_few_files_connections_without_a_request_keep_no_one_out() {
+async fn serve_with_few_descriptors_closes_idle_connections() {
     let cli = Cli::new();
     let serve = ["serve", "--addr", "127.0.0.1:0"];
     let mut running = cli.spawn_in_shell("ulimit -n 80; exec \"$@\"", &serve);
@@ -116,7 +116,7 @@ async fn with_few_files_connections_without_a_request_keep_no_one_out() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_answered_before_it_stops() {
+async fn serve_signal_finishes_running_request() {
     for signal in [Signal::INT, Signal::TERM] {
         let cli = Cli::new();
         let serving = Serving::start(&cli).await;
@@ -145,7 +145,7 @@ async fn a_request_under_way_is_answered_before_it_stops() {
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_end_is_cut_and_a_second_signal_does_not_wait() {
+async fn serve_second_signal_stops_without_waiting() {
     let cli = Cli::new();
     for twice in [false, true] {
         let serving = Serving::start(&cli).await;
@@ -183,7 +183,7 @@ fn left_behind(cli: &Cli) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_demo_shows_what_was_shared_and_leaves_nothing_behind() {
+async fn demo_shows_sharing_and_removes_its_files() {
     let cli = Cli::new();
     let began = Instant::now();
     let output = cli.run(&["demo"]).await;
@@ -197,7 +197,7 @@ async fn a_demo_shows_what_was_shared_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_demo_can_be_quiet_and_offline_and_speak_json() {
+async fn demo_quiet_offline_and_json_succeed() {
     let cli = Cli::new();
     let quiet = cli.run(&["demo", "--quiet", "--offline"]).await;
     quiet.expect(0, "");
@@ -213,7 +213,7 @@ async fn a_demo_can_be_quiet_and_offline_and_speak_json() {
 }
 
 #[tokio::test]
-async fn a_stopped_demo_leaves_nothing_behind_either() {
+async fn demo_interrupted_removes_its_files() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         for wait in [0, 40, 300, 1200, 2900, 3200] {
             let cli = Cli::new();
@@ -232,7 +232,7 @@ async fn a_stopped_demo_leaves_nothing_behind_either() {
 }
 
 #[tokio::test]
-async fn a_demo_that_nobody_reads_ends_quietly() {
+async fn demo_with_closed_stdout_does_not_panic() {
     let cli = Cli::new();
     let output = cli.spawn_in_shell("\"$@\" | head -c 1", &["demo"]).wait().await;
     assert!(!output.stderr.contains("panicked"), "{}", output.stderr);

@@ -29,7 +29,7 @@ async fn status(served: &Served, line: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn manifest_by_an_invalid_name_is_not_found() {
+async fn manifest_invalid_name_is_not_found() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     for name in [".INVALID_MANIFEST_NAME", "sha256:baddigeststring", "a%20b", "-x", "a@b"] {
@@ -43,7 +43,7 @@ async fn manifest_by_an_invalid_name_is_not_found() {
 }
 
 #[tokio::test]
-async fn blob_goes_from_a_repository_that_does_not_need_it() {
+async fn blob_delete_fails_while_manifest_references_it() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let blob = served.blob("a", b"alone").await;
@@ -73,7 +73,7 @@ async fn blob_goes_from_a_repository_that_does_not_need_it() {
 }
 
 #[tokio::test]
-async fn blob_is_given_by_repositories_that_have_it_only() {
+async fn blob_is_served_only_in_its_repositories() {
     let (served, [held, other]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let target = |repository: &str| format!("GET /v2/{repository}/blobs/{}", held.config.digest());
@@ -112,7 +112,7 @@ async fn blob_is_given_by_repositories_that_have_it_only() {
 }
 
 #[tokio::test]
-async fn tags_of_a_repository_without_any_are_an_empty_list() {
+async fn tags_of_repository_without_tags_are_empty() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.get("/v2/a/tags/list").await.expect(404, "NAME_UNKNOWN");
     served.blob("a", b"alone").await;
@@ -126,7 +126,7 @@ async fn tags_of_a_repository_without_any_are_an_empty_list() {
 }
 
 #[tokio::test]
-async fn manifest_put_by_digest_gets_all_tags_at_once() {
+async fn manifest_put_by_digest_sets_all_tags() {
     let (served, [one, two]) = (Served::start().await, versions());
     for held in [&one, &two] {
         served.push("a", Some("v1"), held).await;
@@ -154,7 +154,7 @@ async fn manifest_put_by_digest_gets_all_tags_at_once() {
 }
 
 #[tokio::test]
-async fn sha512_names_blobs_manifests_and_tags() {
+async fn sha512_blob_and_manifest_are_served() {
     let served = Served::start().await;
     let bytes = random_blob(5000, 1);
     let digest = sha512(&bytes);
@@ -203,7 +203,7 @@ async fn sha512_names_blobs_manifests_and_tags() {
 }
 
 #[tokio::test]
-async fn what_the_client_has_is_not_sent_again() {
+async fn etag_match_returns_not_modified() {
     let (served, [held, other]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let (manifest, config) = (held.manifest.digest(), held.config.digest());
@@ -236,7 +236,7 @@ async fn what_the_client_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn sparse_registry_takes_what_is_not_all_there() {
+async fn sparse_option_accepts_incomplete_manifest() {
     let options = ServeOptions { sparse: true, ..ServeOptions::default() };
     for (served, is_sparse) in
         [(Served::start().await, false), (Served::start_with(&options).await, true)]
@@ -268,7 +268,7 @@ async fn sparse_registry_takes_what_is_not_all_there() {
 }
 
 #[tokio::test]
-async fn index_of_blobs_needs_them_and_gives_them() {
+async fn index_of_blobs_requires_and_protects_them() {
     let served = Served::start().await;
     let blob = served.blob("a", b"of a cache").await;
     let absent = Digest::sha256(b"no one has this");

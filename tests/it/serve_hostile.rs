@@ -84,7 +84,7 @@ fn misspelt(hex: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn paths_that_lead_out_of_the_store_lead_nowhere() {
+async fn path_traversal_is_rejected() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let outside = served.root().with_file_name("outside");
@@ -116,7 +116,7 @@ async fn paths_that_lead_out_of_the_store_lead_nowhere() {
 }
 
 #[tokio::test]
-async fn names_of_the_layout_that_no_path_can_be_made_of_are_left_out() {
+async fn layout_names_invalid_as_repository_are_not_served() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let path = served.root().join("index.json");
@@ -150,7 +150,7 @@ async fn names_of_the_layout_that_no_path_can_be_made_of_are_left_out() {
 }
 
 #[tokio::test]
-async fn malformed_and_oversized_heads_are_refused() {
+async fn malformed_or_oversized_header_is_rejected() {
     let served = Served::start().await;
     let get = |headers: &str| {
         format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").into_bytes()
@@ -192,7 +192,7 @@ async fn malformed_and_oversized_heads_are_refused() {
 }
 
 #[tokio::test]
-async fn odd_targets_and_methods_are_answered() {
+async fn unusual_target_or_method_is_answered() {
     let served = Served::start().await;
     for (line, expected) in [
         ("GET http://localhost/v2/", 200),
@@ -214,7 +214,7 @@ async fn odd_targets_and_methods_are_answered() {
 }
 
 #[tokio::test]
-async fn bodies_that_lie_about_their_length_commit_nothing() {
+async fn body_with_wrong_length_commits_nothing() {
     let served = Served::start().await;
     let digest = Digest::sha256(b"0123456789");
     let put = async |headers: &str, body: &str| {
@@ -244,7 +244,7 @@ async fn bodies_that_lie_about_their_length_commit_nothing() {
 }
 
 #[tokio::test]
-async fn requests_in_a_row_are_answered_in_a_row() {
+async fn pipelined_requests_are_answered_in_order() {
     let served = Served::start().await;
     let digest = served.blob("a", b"blob").await;
     let one = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -284,7 +284,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn no_bytes_stop_the_server() {
+fn arbitrary_bytes_do_not_stop_server() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let cli = Cli::new();
     let serving = runtime.block_on(Serving::start(&cli));

@@ -43,7 +43,7 @@ async fn assert_arrived(server: &Cli, serving: &Serving, held: &Image) {
 }
 
 #[tokio::test]
-async fn a_killed_push_goes_on_inside_the_blob() {
+async fn push_killed_resumes_inside_blob() {
     let ((cli, held), server) = (stored().await, Cli::new());
     let serving = Serving::start(&server).await;
     let target = format!("{}/team/app:1", serving.host());
@@ -71,7 +71,7 @@ async fn a_killed_push_goes_on_inside_the_blob() {
 }
 
 #[tokio::test]
-async fn a_push_goes_on_when_the_killed_server_is_back() {
+async fn push_resumes_when_killed_server_returns() {
     let ((cli, held), server) = (stored().await, Cli::new());
     let serving = Serving::start(&server).await;
     let address = serving.host().to_owned();
@@ -91,7 +91,7 @@ async fn a_push_goes_on_when_the_killed_server_is_back() {
 }
 
 #[tokio::test]
-async fn after_both_died_the_push_goes_on_inside_the_blob() {
+async fn push_resumes_after_client_and_server_died() {
     let ((cli, held), server) = (stored().await, Cli::new());
     let serving = Serving::start(&server).await;
     let address = serving.host().to_owned();
@@ -110,7 +110,7 @@ async fn after_both_died_the_push_goes_on_inside_the_blob() {
 }
 
 #[tokio::test]
-async fn two_processes_push_one_image_at_once() {
+async fn push_of_same_image_by_two_processes_succeeds() {
     let ((one, held), server) = (stored().await, Cli::new());
     let two = Cli::new();
     one.run(&["save", "app:1", "-o", "a.tar"]).await.expect(0, "");
@@ -125,7 +125,7 @@ async fn two_processes_push_one_image_at_once() {
 }
 
 #[tokio::test]
-async fn a_name_given_in_another_process_is_served_at_once() {
+async fn tag_set_by_other_process_is_served() {
     let ((cli, held), server) = (stored().await, Cli::new());
     let serving = Serving::start(&server).await;
     cli.run(&["push", "app:1", &format!("{}/team/app:1", serving.host())]).await.expect(0, "");

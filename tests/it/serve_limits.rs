@@ -28,7 +28,7 @@ async fn patience(served: &Served, words: &str) -> u64 {
 
 // The clock jumps to the next timer whenever nobody has anything to do.
 #[tokio::test(start_paused = true)]
-async fn silence_ends_a_connection_and_keeps_what_came() {
+async fn timeout_silent_connection_keeps_received_bytes() {
     let served = Served::start().await;
     for head in ["", "GET /v2/ HT", "GET /v2/ HTTP/1.1\r\nHost: localhost\r\n"] {
         assert_eq!(patience(&served, head).await, 30, "{head}");
@@ -42,7 +42,7 @@ async fn silence_ends_a_connection_and_keeps_what_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_does_not_read_is_left_after_a_while() {
+async fn timeout_client_that_does_not_read_is_dropped() {
     let served = Served::start().await;
     let digest = served.blob("a", &random_blob(30_000_000, 1)).await;
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_reader_that_does_not_read_is_left_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_stops_cuts_what_does_not_end() {
+async fn timeout_of_shutdown_cuts_running_request() {
     let served = Served::start().await;
     let session = served.session("a").await;
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_server_that_stops_cuts_what_does_not_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn upload_that_drips_ends_and_one_that_is_slow_goes_on() {
+async fn min_rate_dripping_upload_times_out() {
     let served = Served::start().await;
     let session = served.session("a").await;
     let head = |method: &str, query: &str| {
@@ -118,7 +118,7 @@ async fn upload_that_drips_ends_and_one_that_is_slow_goes_on() {
 }
 
 #[tokio::test]
-async fn six_hundred_connections_without_a_request_keep_no_one_out() {
+async fn idle_connections_do_not_block_requests() {
     let served = Served::start().await;
     let digest = served.blob("a", b"small").await;
     let line = format!("GET /v2/a/blobs/{digest}");
@@ -143,7 +143,7 @@ async fn six_hundred_connections_without_a_request_keep_no_one_out() {
 }
 
 #[tokio::test]
-async fn request_under_way_is_not_cut_for_others() {
+async fn running_request_survives_many_connections() {
     let served = Served::start().await;
     let session = served.session("a").await;
     let mut upload = TcpStream::connect(served.host()).await.unwrap();
@@ -161,7 +161,7 @@ async fn request_under_way_is_not_cut_for_others() {
 }
 
 #[tokio::test]
-async fn uploads_that_are_open_are_limited_and_cost_no_more_each() {
+async fn open_uploads_over_limit_get_429() {
     let served = Served::start().await;
     let folder = served.root().join("sessions");
     let first = served.session("a").await;
@@ -183,8 +183,8 @@ async fn uploads_that_are_open_are_limited_and_cost_no_more_each() {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_uploads_fail_and_pulls_go_on() {
-    let test = "on_a_full_disk_uploads_fail_and_pulls_go_on";
+async fn disk_full_upload_fails_and_pull_succeeds() {
+    let test = "disk_full_upload_fails_and_pull_succeeds";
     if !needs(test, &["mount", "umount"]) {
         return;
     }
@@ -223,7 +223,7 @@ async fn on_a_full_disk_uploads_fail_and_pulls_go_on() {
 }
 
 #[tokio::test]
-async fn an_early_answer_is_heard_by_clients_that_have_more_to_say() {
+async fn early_response_reaches_client_that_still_sends() {
     let served = Served::start().await;
     let gone = format!("/v2/a/blobs/uploads/{}", "0".repeat(32));
     let body = random_blob(20_000_000, 3);

@@ -29,7 +29,7 @@ fn next(answer: &Answer) -> Option<String> {
 }
 
 #[tokio::test]
-async fn tags_come_sorted_and_in_pages() {
+async fn tags_are_sorted_and_paged() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.get("/v2/team/app/tags/list").await.expect(404, "NAME_UNKNOWN");
     let tags = ["v10", "v9", "latest", "A_b.c-d", "_x"];
@@ -59,7 +59,7 @@ async fn tags_come_sorted_and_in_pages() {
 }
 
 #[tokio::test]
-async fn more_than_a_page_of_tags_is_never_given_at_once() {
+async fn tags_page_size_is_limited() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("t0000"), &held).await;
     // One by one they would take long.
@@ -79,7 +79,7 @@ async fn more_than_a_page_of_tags_is_never_given_at_once() {
 }
 
 #[tokio::test]
-async fn repositories_are_listed_as_they_can_be_asked_for() {
+async fn catalog_lists_repository_paths() {
     let (served, [held, _]) = (Served::start().await, versions());
     assert_eq!(served.get("/v2/_catalog").await.json(), json!({"repositories": []}));
     let names = ["z", "a/b", "a", "docker.io/library/alpine", "reg.local_5000/x"];
@@ -96,7 +96,7 @@ async fn repositories_are_listed_as_they_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn whoever_has_it_for_a_mirror_says_whose_repository_is_meant() {
+async fn mirror_ns_parameter_selects_registry() {
     let (served, [one, two]) = (Served::start().await, versions());
     served.push("docker.io/library/alpine", Some("3"), &one).await;
     served.push("library/alpine", Some("3"), &two).await;
@@ -136,7 +136,7 @@ async fn refer(served: &Served, subject: &Value, artifact_type: &str, seed: usiz
 }
 
 #[tokio::test]
-async fn who_refers_to_a_manifest_is_listed_with_filter_and_in_pages() {
+async fn referrers_are_filtered_and_paged() {
     let (served, [held, other]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let subject = json!(held.manifest.descriptor);
@@ -186,7 +186,7 @@ async fn who_refers_to_a_manifest_is_listed_with_filter_and_in_pages() {
 }
 
 #[tokio::test]
-async fn an_index_and_an_image_are_referrers_too() {
+async fn referrers_include_index_and_image() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let mut image: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();

@@ -20,7 +20,7 @@ async fn status_of(served: &Served, name: impl std::fmt::Display) -> u16 {
 }
 
 #[tokio::test]
-async fn a_manifest_is_given_verbatim_by_tag_and_by_digest() {
+async fn manifest_is_served_verbatim_by_tag_and_digest() {
     let served = Served::start().await;
     for (family, tag) in [(Family::Oci, "1"), (Family::Docker, "Docker.v1_x-")] {
         let held = image(family, "amd64", &[layer(&[("a", tag.as_bytes())])]);
@@ -49,7 +49,7 @@ async fn a_manifest_is_given_verbatim_by_tag_and_by_digest() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_has_its_code() {
+async fn manifest_missing_has_error_code() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.get("/v2/a/manifests/1").await.expect(404, "NAME_UNKNOWN");
     served.push("a", Some("1"), &held).await;
@@ -80,7 +80,7 @@ async fn what_is_not_there_has_its_code() {
 }
 
 #[tokio::test]
-async fn half_an_image_gets_no_name() {
+async fn manifest_with_missing_blob_is_rejected() {
     let (served, [held, _]) = (Served::start().await, versions());
     for missing in 0..3 {
         let lacks = |answer: &Answer, digest: &Digest| {
@@ -115,7 +115,7 @@ async fn half_an_image_gets_no_name() {
 }
 
 #[tokio::test]
-async fn documents_that_could_be_read_in_two_ways_are_refused() {
+async fn manifest_ambiguous_is_rejected() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let own: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
@@ -178,7 +178,7 @@ async fn documents_that_could_be_read_in_two_ways_are_refused() {
 }
 
 #[tokio::test]
-async fn a_manifest_may_have_four_mebibytes_and_no_more() {
+async fn manifest_over_4_mib_is_rejected() {
     let (served, [held, _]) = (Served::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let padded = |size: usize| {
@@ -198,7 +198,7 @@ async fn a_manifest_may_have_four_mebibytes_and_no_more() {
 }
 
 #[tokio::test]
-async fn sha512_names_a_manifest_too() {
+async fn manifest_sha512_digest_is_accepted() {
     let served = Served::start().await;
     let empty = served.blob("a", b"{}").await;
     let text = json!({"schemaVersion": 2, "mediaType": OCI, "artifactType": "a/b", "layers": [],
@@ -217,7 +217,7 @@ async fn sha512_names_a_manifest_too() {
 }
 
 #[tokio::test]
-async fn a_damaged_manifest_is_told_and_mended_by_whoever_puts_it_again() {
+async fn manifest_damaged_is_repaired_by_next_put() {
     let (served, [held, _]) = (Served::start().await, versions());
     for name in [Some("1"), None] {
         served.push("a", name, &held).await;
@@ -239,7 +239,7 @@ async fn delete(served: &Served, name: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_tag_goes_alone_and_a_digest_with_all_of_its_tags() {
+async fn delete_by_digest_removes_all_its_tags() {
     let (served, [one, two]) = (Served::start().await, versions());
     for tag in ["1", "also-1", "once-1"] {
         served.push("a", Some(tag), &one).await;
@@ -266,7 +266,7 @@ async fn a_tag_goes_alone_and_a_digest_with_all_of_its_tags() {
 }
 
 #[tokio::test]
-async fn a_tag_that_moves_takes_nothing_else_along() {
+async fn tag_moved_leaves_other_tags() {
     let (served, [one, two]) = (Served::start().await, versions());
     served.push("a", Some("1"), &one).await;
     served.push("a", Some("stays"), &one).await;
@@ -279,7 +279,7 @@ async fn a_tag_that_moves_takes_nothing_else_along() {
 }
 
 #[tokio::test]
-async fn whoever_pinned_what_a_tag_stood_for_still_finds_it() {
+async fn manifest_of_moved_tag_stays_by_digest() {
     let (served, [one, two]) = (Served::start().await, versions());
     for held in [&one, &two, &two, &one, &two] {
         served.push("a", Some("1"), held).await;
@@ -293,7 +293,7 @@ async fn whoever_pinned_what_a_tag_stood_for_still_finds_it() {
 }
 
 #[tokio::test]
-async fn what_an_index_lists_is_there_as_long_as_the_index() {
+async fn manifest_of_index_lives_as_long_as_index() {
     let (served, [one, two]) = (Served::start().await, versions());
     let both = index(Family::Docker, &[("amd64", one.clone()), ("arm64", two)]);
     served.push_index("a", "all", &both).await;
@@ -312,7 +312,7 @@ async fn what_an_index_lists_is_there_as_long_as_the_index() {
 }
 
 #[tokio::test]
-async fn pushing_an_index_again_leaves_no_names_behind() {
+async fn index_pushed_again_adds_no_entries() {
     let (served, [one, two]) = (Served::start().await, versions());
     let both = index(Family::Oci, &[("amd64", one), ("arm64", two)]);
     let digest = both.document.digest().as_str();
@@ -349,7 +349,7 @@ async fn manifest_put_by_digest_outlives_its_tags() {
 }
 
 #[tokio::test]
-async fn an_artifact_needs_neither_layers_nor_an_image_config() {
+async fn artifact_without_layers_is_accepted() {
     let served = Served::start().await;
     let held: Image = raw(Family::Oci, b"anything".to_vec());
     served.push("a", None, &held).await;

@@ -35,8 +35,8 @@ async fn skopeo(folder: &Path, args: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn skopeo_copies_into_it_and_out_of_it_with_the_same_digests() {
-    let test = "skopeo_copies_into_it_and_out_of_it_with_the_same_digests";
+async fn skopeo_copy_preserves_digests() {
+    let test = "skopeo_copy_preserves_digests";
     if !needs(test, &["docker-registry", "skopeo", "dpkg"]) {
         return;
     }
@@ -76,8 +76,8 @@ async fn skopeo_copies_into_it_and_out_of_it_with_the_same_digests() {
 }
 
 #[tokio::test]
-async fn what_skopeo_converts_while_it_pushes_arrives() {
-    let test = "what_skopeo_converts_while_it_pushes_arrives";
+async fn skopeo_converted_push_arrives() {
+    let test = "skopeo_converted_push_arrives";
     if !needs(test, &["skopeo", "dpkg"]) {
         return;
     }
@@ -101,8 +101,8 @@ async fn what_skopeo_converts_while_it_pushes_arrives() {
 }
 
 #[tokio::test]
-async fn podman_builds_on_it_pushes_to_it_and_pulls_from_it() {
-    if !podman_is_here("podman_builds_on_it_pushes_to_it_and_pulls_from_it") {
+async fn podman_build_push_and_pull_succeed() {
+    if !podman_is_here("podman_build_push_and_pull_succeed") {
         return;
     }
     let (cli, served) = (Cli::new(), Served::start().await);

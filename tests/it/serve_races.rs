@@ -56,7 +56,7 @@ async fn prune_between(served: Served) -> Served {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn manifests_put_to_one_tag_at_once_are_all_kept() {
+async fn concurrent_puts_to_one_tag_keep_all_manifests() {
     let (served, base) = served().await;
     let taken: Mutex<HashSet<Digest>> = Mutex::default();
     let client = async |client: usize| {
@@ -87,7 +87,7 @@ fn rename_beside(root: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_is_lost_while_others_tag_delete_and_prune() {
+async fn concurrent_tag_delete_and_prune_lose_nothing() {
     let (mut served, base) = served().await;
     let mut expected = HashSet::new();
     for round in 0..3 {

@@ -28,7 +28,7 @@ fn assert_stored(served: &Served, answer: &Answer, digest: &Digest, bytes: &[u8]
 }
 
 #[tokio::test]
-async fn a_blob_comes_in_one_request_or_in_two() {
+async fn upload_in_one_or_two_requests_succeeds() {
     let (served, bytes) = (Served::start().await, random_blob(900_000, 1));
     let digest = Digest::sha256(&bytes);
     let opened = served.ask("POST /v2/a/blobs/uploads/", &[], b"").await;
@@ -55,7 +55,7 @@ async fn a_blob_comes_in_one_request_or_in_two() {
 }
 
 #[tokio::test]
-async fn chunks_come_in_order_and_others_learn_where_it_goes_on() {
+async fn upload_chunk_out_of_order_gets_current_range() {
     let (served, bytes) = (Served::start().await, random_blob(3000, 4));
     let session = served.session("a").await;
     let answer = patch(&served, &session, "0-999", &bytes[..1000]).await;
@@ -92,7 +92,7 @@ async fn chunks_come_in_order_and_others_learn_where_it_goes_on() {
 }
 
 #[tokio::test]
-async fn a_stream_without_ranges_is_appended_as_docker_does_it() {
+async fn upload_stream_without_range_is_appended() {
     let (served, bytes) = (Served::start().await, random_blob(500_000, 5));
     let (session, digest) = (served.session("a").await, Digest::sha256(&bytes));
     patch(&served, &session, "", &bytes[..100_000]).await.expect(202, "");
@@ -105,7 +105,7 @@ async fn a_stream_without_ranges_is_appended_as_docker_does_it() {
 }
 
 #[tokio::test]
-async fn other_bytes_than_the_digest_says_are_thrown_away() {
+async fn upload_digest_mismatch_is_discarded() {
     let served = Served::start().await;
     let digest = Digest::sha256(b"right");
     let session = served.session("a").await;
@@ -129,7 +129,7 @@ async fn other_bytes_than_the_digest_says_are_thrown_away() {
 }
 
 #[tokio::test]
-async fn sha512_is_a_digest_too() {
+async fn upload_sha512_digest_is_accepted() {
     let served = Served::start().await;
     let digest: Digest = SHA512.parse().unwrap();
     let line = format!("POST /v2/a/blobs/uploads/?digest={digest}");
@@ -145,7 +145,7 @@ async fn sha512_is_a_digest_too() {
 }
 
 #[tokio::test]
-async fn an_upload_can_be_cancelled_and_is_then_unknown() {
+async fn upload_cancelled_is_unknown() {
     let served = Served::start().await;
     let session = served.session("a").await;
     patch(&served, &session, "", b"bytes").await.expect(202, "");
@@ -167,7 +167,7 @@ async fn an_upload_can_be_cancelled_and_is_then_unknown() {
 }
 
 #[tokio::test]
-async fn what_is_there_is_mounted_and_what_is_not_gets_a_session() {
+async fn mount_of_missing_blob_opens_upload_session() {
     let served = Served::start().await;
     let digest = served.blob("a", b"shared").await;
     for query in [format!("mount={digest}&from=a"), format!("from=&mount={digest}")] {
@@ -192,7 +192,7 @@ async fn what_is_there_is_mounted_and_what_is_not_gets_a_session() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_cut_is_continued_where_it_ended() {
+async fn upload_truncated_body_resumes_at_offset() {
     let (served, bytes) = (Served::start().await, random_blob(400_000, 6));
     let digest = Digest::sha256(&bytes);
     for method in ["PATCH", "PUT"] {
@@ -219,7 +219,7 @@ async fn a_body_that_was_cut_is_continued_where_it_ended() {
 }
 
 #[tokio::test]
-async fn a_single_request_that_was_cut_leaves_nothing_that_nobody_could_continue() {
+async fn upload_single_post_truncated_leaves_nothing() {
     let served = Served::start().await;
     let digest = Digest::sha256(b"whatever");
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
@@ -242,7 +242,7 @@ async fn a_single_request_that_was_cut_leaves_nothing_that_nobody_could_continue
 }
 
 #[tokio::test]
-async fn a_session_outlives_the_server() {
+async fn upload_session_survives_server_restart() {
     let (served, bytes) = (Served::start().await, random_blob(20_000, 8));
     let session = served.session("a").await;
     patch(&served, &session, "0-9999", &bytes[..10_000]).await.expect(202, "");
@@ -256,7 +256,7 @@ async fn a_session_outlives_the_server() {
 }
 
 #[tokio::test]
-async fn two_that_push_one_blob_at_once_both_succeed() {
+async fn concurrent_uploads_of_one_blob_both_succeed() {
     let (served, bytes) = (Served::start().await, random_blob(2_000_000, 9));
     let digest = Digest::sha256(&bytes);
     let sessions = [served.session("a").await, served.session("b").await];
@@ -267,7 +267,7 @@ async fn two_that_push_one_blob_at_once_both_succeed() {
 }
 
 #[tokio::test]
-async fn a_blob_that_is_damaged_is_replaced_by_whoever_sends_it() {
+async fn damaged_blob_is_replaced_by_next_upload() {
     let (served, bytes) = (Served::start().await, random_blob(5000, 10));
     let digest = served.blob("a", &bytes).await;
     std::fs::remove_file(served.path_of(&digest)).unwrap();
@@ -277,7 +277,7 @@ async fn a_blob_that_is_damaged_is_replaced_by_whoever_sends_it() {
 }
 
 #[tokio::test]
-async fn old_sessions_are_forgotten_and_nothing_else() {
+async fn upload_session_older_than_three_days_is_removed() {
     let served = Served::start().await;
     let session = served.session("a").await;
     let folder = served.root().join("sessions");
@@ -293,7 +293,7 @@ async fn old_sessions_are_forgotten_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn sessions_are_kept_in_the_layout_and_nowhere_else() {
+async fn symlink_as_sessions_dir_is_not_followed() {
     let served = Served::start().await;
     let elsewhere = served.root().with_file_name("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();

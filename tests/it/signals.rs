@@ -71,7 +71,7 @@ async fn assert_continued(registry: &Registry, cli: &Cli, held: &Image, name: &s
 }
 
 #[tokio::test]
-async fn a_signal_stops_the_pull_and_what_moved_is_told() {
+async fn signal_stops_pull_and_reports_bytes() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let (registry, held, name) = stalling().await;
         let cli = Cli::new();
@@ -93,7 +93,7 @@ async fn a_signal_stops_the_pull_and_what_moved_is_told() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn second_signal_exits_immediately() {
     let (_registry, _, name) = stalling().await;
     let cli = Cli::new();
     let running = cli.spawn(&[&name]);
@@ -104,7 +104,7 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn after_a_kill_each_partial_goes_on_where_its_file_ends() {
+async fn resume_after_kill_continues_each_partial() {
     let (registry, held, name) = stalling().await;
     let cli = Cli::new();
     let running = cli.spawn(&[&name]);
@@ -117,7 +117,7 @@ async fn after_a_kill_each_partial_goes_on_where_its_file_ends() {
 }
 
 #[tokio::test]
-async fn a_partial_with_wrong_bytes_is_started_over_once() {
+async fn resume_wrong_partial_restarts_once() {
     let (registry, held, name) = stalling().await;
     let cli = Cli::new();
     let running = cli.spawn(&[&name]);
@@ -137,7 +137,7 @@ async fn a_partial_with_wrong_bytes_is_started_over_once() {
 }
 
 #[tokio::test]
-async fn a_pull_that_sleeps_for_a_while_goes_on() {
+async fn stopped_and_continued_pull_completes() {
     let registry = Registry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(3_000_000, 1))])]);
     held.publish(&registry, "team/app", Some("1"));
@@ -160,7 +160,7 @@ async fn a_pull_that_sleeps_for_a_while_goes_on() {
 }
 
 #[tokio::test]
-async fn that_it_was_stopped_counts_more_than_what_failed_before() {
+async fn interrupt_exit_code_wins_over_earlier_failure() {
     let (_registry, _, name) = stalling().await;
     let cli = Cli::new();
     let running = cli.spawn(&[&name.replace(":1", ":missing"), &name]);
@@ -170,7 +170,7 @@ async fn that_it_was_stopped_counts_more_than_what_failed_before() {
 }
 
 #[tokio::test]
-async fn a_pull_that_waits_for_the_store_can_be_stopped_too() {
+async fn signal_stops_pull_waiting_for_store_lock() {
     let (_registry, _, name) = stalling().await;
     let cli = Cli::new();
     std::fs::create_dir_all(cli.store().join("blobs")).unwrap();
@@ -192,7 +192,7 @@ async fn a_pull_that_waits_for_the_store_can_be_stopped_too() {
 }
 
 #[tokio::test]
-async fn a_stopped_or_killed_run_leaves_nothing_of_an_archive() {
+async fn signal_or_kill_leaves_no_partial_archive() {
     for form in ["oci-archive", "docker-archive"] {
         for (signal, code) in
             [(Signal::INT, Some(130)), (Signal::TERM, Some(143)), (Signal::KILL, None)]
@@ -217,7 +217,7 @@ async fn a_stopped_or_killed_run_leaves_nothing_of_an_archive() {
 }
 
 #[tokio::test]
-async fn a_save_that_looks_for_its_images_can_be_stopped_too() {
+async fn signal_stops_save_resolving_images() {
     let server = Server::start(|_| Reply::new(200, "").fault(Fault::Silence)).await;
     let (cli, name) = (Cli::new(), format!("docker://{}/app:1", server.host()));
     let running = cli.spawn(&["save", &name, "-o", "a.tar"]);

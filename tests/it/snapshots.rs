@@ -42,7 +42,7 @@ const VERBS: [&str; 31] = [
 ];
 
 #[tokio::test]
-async fn help() {
+async fn help_texts_match_snapshots() {
     let cli = Cli::new();
     insta::assert_snapshot!("help", cli.run(&["--help"]).await.stdout);
     for verb in VERBS {
@@ -56,7 +56,7 @@ async fn help() {
 }
 
 #[tokio::test]
-async fn a_session() {
+async fn session_output_matches_snapshot() {
     let registry = Registry::start().await;
     let base = [
         layer(&[("base", &random_blob(2_000_000, 1))]),
@@ -206,7 +206,7 @@ const ERRORS: [&str; 56] = [
 ];
 
 #[tokio::test]
-async fn errors() {
+async fn error_messages_match_snapshot() {
     let (registry, closed) = (
         trouble().await,
         Registry::start_with(Options {

@@ -27,7 +27,7 @@ fn list(tar: &[u8]) -> io::Result<Listed> {
 }
 
 #[test]
-fn what_gnu_tar_writes_is_read_as_it_was_and_stays_sparse() {
+fn sparse_files_of_gnu_tar_stay_sparse() {
     let files = tempfile::tempdir().unwrap();
     make_files(files.path());
     for form in FORMS {
@@ -72,7 +72,7 @@ fn lines(map: &str) -> Vec<u8> {
 const NEWEST: [(&str, &str); 3] = [("major", "1"), ("minor", "0"), ("name", "d/s")];
 
 #[test]
-fn names_sizes_and_places_are_those_of_the_records() {
+fn sparse_records_give_name_size_and_extents() {
     let one = |size: &'static str| [&NEWEST[..], &[("realsize", size)]].concat();
     let older = [("size", "99"), ("numblocks", "2"), ("name", "d/s"), ("map", "4,3,90,2")];
     let oldest = [
@@ -99,7 +99,7 @@ fn names_sizes_and_places_are_those_of_the_records() {
 }
 
 #[test]
-fn what_could_not_be_or_be_read_in_two_ways_is_refused() {
+fn sparse_impossible_or_ambiguous_map_is_rejected() {
     let one = |size: &'static str| [&NEWEST[..], &[("realsize", size)]].concat();
     let text = |map: &str, bytes: &str| [lines(map), bytes.as_bytes().to_vec()].concat();
     let map = |size, count, map| [("size", size), ("numblocks", count), ("map", map)];
@@ -153,7 +153,7 @@ fn what_could_not_be_or_be_read_in_two_ways_is_refused() {
 
 /// Maps are bounded before they are kept.
 #[test]
-fn no_bytes_in_a_map_panic() {
+fn sparse_arbitrary_map_does_not_panic() {
     let mut random = fastrand::Rng::with_seed(3);
     for _ in 0..2000 {
         let map: String = (0..random.usize(0..40))

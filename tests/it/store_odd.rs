@@ -36,7 +36,7 @@ fn descriptor(media_type: &str, digest: &Digest, bytes: &[u8]) -> Value {
 }
 
 #[tokio::test]
-async fn prune_keeps_what_documents_of_unknown_kinds_mention() {
+async fn prune_keeps_digests_in_unknown_documents() {
     const ARTIFACT: &str = "application/vnd.example.artifact.v1+json";
     let (_registry, _, name) = published().await;
     for in_index in [false, true] {
@@ -68,7 +68,7 @@ async fn prune_keeps_what_documents_of_unknown_kinds_mention() {
 }
 
 #[tokio::test]
-async fn prune_refuses_where_a_digest_cannot_be_verified() {
+async fn prune_unknown_digest_algorithm_deletes_nothing() {
     let (_registry, _, name) = published().await;
     let cli = Cli::new();
     cli.run(&[&format!("{name}:1")]).await.expect(0, "");
@@ -80,7 +80,7 @@ async fn prune_refuses_where_a_digest_cannot_be_verified() {
 }
 
 #[tokio::test]
-async fn a_damaged_entry_is_named_and_hides_no_image() {
+async fn index_damaged_entry_warns_and_hides_no_image() {
     let (_registry, _, name) = published().await;
     let (cli, name) = (Cli::new(), format!("{name}:1"));
     cli.run(&[&name]).await.expect(0, "");
@@ -97,7 +97,7 @@ async fn a_damaged_entry_is_named_and_hides_no_image() {
 }
 
 #[tokio::test]
-async fn an_empty_folder_is_a_store_that_holds_nothing_yet() {
+async fn store_partly_created_is_empty() {
     let (_registry, _, name) = published().await;
     let (cli, name) = (Cli::new(), format!("{name}:1"));
     // What a process that is making the store has made so far.
@@ -120,7 +120,7 @@ async fn an_empty_folder_is_a_store_that_holds_nothing_yet() {
 }
 
 #[tokio::test]
-async fn a_store_that_may_only_be_read_can_be_verified() {
+async fn verify_of_read_only_store_reports_damage() {
     let (_registry, [held, _], name) = published().await;
     let cli = Cli::new().without_privileges();
     cli.run(&[&format!("{name}:1")]).await.expect(0, "");
@@ -136,7 +136,7 @@ async fn a_store_that_may_only_be_read_can_be_verified() {
 }
 
 #[tokio::test]
-async fn a_folder_under_a_blobs_name_stops_no_other_pull() {
+async fn directory_at_blob_path_is_replaced_if_empty() {
     let (_registry, [held, _], name) = published().await;
     let (first, second) = (format!("{name}:1"), format!("{name}:2"));
     for full in [false, true] {
@@ -162,7 +162,7 @@ async fn a_folder_under_a_blobs_name_stops_no_other_pull() {
 }
 
 #[tokio::test]
-async fn prune_deletes_nothing_that_lies_behind_a_link() {
+async fn prune_symlinked_dir_is_refused() {
     let (_registry, _, name) = published().await;
     for link in ["blobs", "blobs/sha256", "ingest"] {
         let (cli, name) = (Cli::new(), format!("{name}:1"));
@@ -180,7 +180,7 @@ async fn prune_deletes_nothing_that_lies_behind_a_link() {
 }
 
 #[tokio::test]
-async fn whoever_may_write_to_a_layout_may_continue_what_others_left_in_doubt() {
+async fn journal_of_shared_layout_is_group_writable() {
     let (_registry, _, name) = published().await;
     let (cli, name) = (Cli::new(), format!("{name}:1"));
     let args = ["pull", "-o", "oci:out", &name];
@@ -193,7 +193,7 @@ async fn whoever_may_write_to_a_layout_may_continue_what_others_left_in_doubt() 
 }
 
 #[tokio::test]
-async fn prune_follows_a_manifest_that_is_also_listed_as_a_blob() {
+async fn prune_keeps_manifest_also_listed_as_blob() {
     let (_registry, [held, _], name) = published().await;
     let (cli, name) = (Cli::new(), format!("{name}:1"));
     cli.run(&[&name]).await.expect(0, "");

@@ -42,7 +42,7 @@ async fn put(
 }
 
 #[tokio::test]
-async fn put_sha512_manifest_kept_as_sha256_fails_before_it_has_a_tag() {
+async fn put_sha512_manifest_stored_as_sha256_fails_untagged() {
     for announces in [true, false] {
         let (registry, [image, _], _) = published().await;
         let document = long_named(&image);
@@ -59,7 +59,7 @@ async fn put_sha512_manifest_kept_as_sha256_fails_before_it_has_a_tag() {
 }
 
 #[tokio::test]
-async fn put_sha512_manifest_that_is_there_by_its_name_has_a_tag() {
+async fn put_sha512_manifest_confirmed_by_registry_is_tagged() {
     let (registry, [image, _], _) = published().await;
     let document = long_named(&image);
     put(&registry, &document, Some(document.digest().to_string())).await.unwrap();
@@ -68,7 +68,7 @@ async fn put_sha512_manifest_that_is_there_by_its_name_has_a_tag() {
 }
 
 #[tokio::test]
-async fn put_sha256_manifest_without_an_answered_digest_is_one_request() {
+async fn put_sha256_manifest_takes_one_request() {
     let (registry, [image, _], _) = published().await;
     let document =
         Document::from_response(image.manifest.bytes.clone(), &MediaType::OCI_MANIFEST, None)
@@ -97,7 +97,7 @@ async fn copy_all_tags(to: &Registry) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn copy_several_tags_of_one_manifest_is_one_request_where_the_registry_takes_them() {
+async fn copy_all_tags_puts_each_manifest_once() {
     let (to, plain) = (Registry::start().await, Registry::start().await);
     to.take_tags();
     let puts = copy_all_tags(&to).await;

@@ -36,7 +36,7 @@ async fn send(fixture: &Fixture, exchange: &Exchange) -> reqwest::Response {
 }
 
 #[tokio::test]
-async fn every_fixture_can_be_played_to_its_end() {
+async fn fixture_plays_to_its_end() {
     let names = Fixture::names();
     assert!(names.len() >= 20, "{names:?}");
     for name in names {
@@ -53,7 +53,7 @@ async fn every_fixture_can_be_played_to_its_end() {
 
 #[tokio::test]
 #[should_panic(expected = "unforeseen: registry")]
-async fn a_request_that_is_not_in_the_fixture_fails_the_test() {
+async fn fixture_unexpected_request_fails_test() {
     let fixture = Fixture::start("harbor/not-found").await;
     let url = format!("http://{}/v2/other/manifests/1.0", fixture.host("registry"));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -62,6 +62,6 @@ async fn a_request_that_is_not_in_the_fixture_fails_the_test() {
 
 #[tokio::test]
 #[should_panic(expected = "registry GET /v2/library/hello/manifests/1.0: 0 of 1")]
-async fn a_request_that_never_comes_fails_the_test() {
+async fn fixture_missing_request_fails_test() {
     Fixture::start("harbor/not-found").await.assert_counts();
 }

@@ -13,11 +13,8 @@ use crate::support::tokens::{Policy, TokenServer};
 const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 #[tokio::test]
-async fn an_open_registry_takes_and_gives_a_real_image() {
-    if !needs(
-        "an_open_registry_takes_and_gives_a_real_image",
-        &["docker-registry", "skopeo", "dpkg"],
-    ) {
+async fn docker_registry_stores_real_image() {
+    if !needs("docker_registry_stores_real_image", &["docker-registry", "skopeo", "dpkg"]) {
         return;
     }
     let image = RealImage::get();
@@ -48,9 +45,8 @@ async fn an_open_registry_takes_and_gives_a_real_image() {
 }
 
 #[tokio::test]
-async fn a_token_registry_believes_the_token_server() {
-    if !needs("a_token_registry_believes_the_token_server", &["docker-registry", "skopeo", "dpkg"])
-    {
+async fn docker_registry_accepts_token_of_server() {
+    if !needs("docker_registry_accepts_token_of_server", &["docker-registry", "skopeo", "dpkg"]) {
         return;
     }
     let tokens = TokenServer::start(Policy { anonymous_pull: true, ..Policy::default() }).await;
@@ -76,8 +72,8 @@ async fn a_token_registry_believes_the_token_server() {
 }
 
 #[tokio::test]
-async fn an_htpasswd_registry_asks_for_basic_over_tls() {
-    if !needs("an_htpasswd_registry_asks_for_basic_over_tls", &["docker-registry", "htpasswd"]) {
+async fn docker_registry_requires_basic_auth_over_tls() {
+    if !needs("docker_registry_requires_basic_auth_over_tls", &["docker-registry", "htpasswd"]) {
         return;
     }
     let certs = Certs::new();
@@ -92,7 +88,7 @@ async fn an_htpasswd_registry_asks_for_basic_over_tls() {
 }
 
 #[tokio::test]
-async fn the_command_runs_apart_from_the_users_home() {
+async fn command_does_not_use_home_of_user() {
     let cli = Cli::new().env("RPULL_LOG", "trace");
     let output = cli.run(&["--version"]).await;
     assert_eq!((output.code(), output.signal()), (Some(0), None), "{}", output.stderr);

@@ -28,7 +28,7 @@ fn exchange(server: &Server) -> (Vec<u8>, std::io::Result<usize>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_fault_breaks_the_body_at_its_byte() {
+async fn fault_breaks_body_at_its_byte() {
     use std::io::ErrorKind::{ConnectionReset, WouldBlock};
     for (fault, body, end) in [
         (Fault::Cut(3), "abc", None),
@@ -51,7 +51,7 @@ async fn each_fault_breaks_the_body_at_its_byte() {
 }
 
 #[tokio::test]
-async fn whole_slow_and_chunked_answers_share_one_connection() {
+async fn slow_and_chunked_responses_share_one_connection() {
     let server = Server::start(|request| {
         let reply = Reply::new(200, "abcdef");
         match request.path.as_str() {
@@ -70,7 +70,7 @@ async fn whole_slow_and_chunked_answers_share_one_connection() {
 }
 
 #[tokio::test]
-async fn a_registry_serves_its_content_whole_and_in_ranges() {
+async fn fake_registry_serves_content_and_ranges() {
     let registry = Registry::start_with(Options { page: Some(2), ..Options::default() }).await;
     let amd64 = image(Family::Oci, "amd64", &[layer(&[("hello", b"hi")])]);
     let both = index(Family::Oci, &[("amd64", amd64.clone())]);
@@ -108,7 +108,7 @@ async fn a_registry_serves_its_content_whole_and_in_ranges() {
 }
 
 #[tokio::test]
-async fn a_bearer_registry_counts_the_uses_of_a_token() {
+async fn fake_registry_counts_uses_of_token() {
     let registry = Registry::start_with(Options {
         auth: Auth::Bearer(Bearer {
             credentials: Some("user:pass".into()),
@@ -147,7 +147,7 @@ async fn a_bearer_registry_counts_the_uses_of_a_token() {
 }
 
 #[tokio::test]
-async fn certificates_are_good_or_bad_as_named() {
+async fn certificates_are_valid_or_invalid_as_named() {
     let certs = Certs::new();
     let read = |path| std::fs::read(path).unwrap();
     let ca = reqwest::Certificate::from_pem(&read(certs.cert(Certs::CA))).unwrap();

@@ -39,7 +39,7 @@ async fn tagged(count: u64) -> (Registry, Vec<String>) {
 }
 
 #[tokio::test]
-async fn two_processes_that_pull_the_same_image_fetch_each_blob_once() {
+async fn concurrent_pulls_fetch_each_blob_once() {
     let (registry, names) = tagged(1).await;
     let slowly = Fault::Slow(40_000, Duration::from_millis(30));
     registry.twist("/blobs/", 0..10, move |reply| reply.fault(slowly.clone()));
@@ -56,7 +56,7 @@ async fn two_processes_that_pull_the_same_image_fetch_each_blob_once() {
 }
 
 #[tokio::test]
-async fn eight_processes_that_pull_different_tags_lose_none() {
+async fn concurrent_pulls_keep_all_tags() {
     let (registry, names) = tagged(8).await;
     let cli = Cli::new();
     let pulls = join_all(names.iter().map(|name| cli.run(std::slice::from_ref(name)))).await;
@@ -81,7 +81,7 @@ async fn eight_processes_that_pull_different_tags_lose_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_tasks_of_one_process_share_a_store() {
+async fn concurrent_tasks_share_one_store() {
     let (registry, names) = tagged(5).await;
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
@@ -111,7 +111,7 @@ async fn fifty_tasks_of_one_process_share_a_store() {
 }
 
 #[tokio::test]
-async fn whoever_waits_goes_on_when_the_holder_dies() {
+async fn waiting_pull_resumes_partial_of_killed_holder() {
     let (registry, names) = tagged(1).await;
     let base = app(2).layers[0].digest().to_string();
     registry.twist(&base, 0..1, |reply| reply.fault(Fault::Stall(100_000)));
@@ -129,7 +129,7 @@ async fn whoever_waits_goes_on_when_the_holder_dies() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_holder_that_is_stopped_is_told_its_name() {
+async fn lock_timeout_names_stopped_holder() {
     let (registry, names) = tagged(1).await;
     let base = app(2).layers[0].descriptor.clone();
     registry.twist(base.digest.as_str(), 0..1, |reply| reply.fault(Fault::Stall(100_000)));
@@ -153,7 +153,7 @@ async fn whoever_waits_for_a_holder_that_is_stopped_is_told_its_name() {
 }
 
 #[tokio::test]
-async fn patience_with_a_holder_that_does_nothing_ends_with_its_name() {
+async fn lock_timeout_in_process_names_holder() {
     let folder = tempfile::tempdir().unwrap();
     let patience = Duration::from_millis(100);
     let options = LayoutOptions { lock_timeout: patience, ..LayoutOptions::default() };
@@ -166,7 +166,7 @@ async fn patience_with_a_holder_that_does_nothing_ends_with_its_name() {
 }
 
 #[tokio::test]
-async fn a_pull_that_waits_for_the_store_stops_nothing_else() {
+async fn pull_waiting_for_store_lock_does_not_block_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("s");
     drop(Layout::create(&root, LayoutOptions::default()).unwrap());
@@ -181,7 +181,7 @@ async fn a_pull_that_waits_for_the_store_stops_nothing_else() {
 }
 
 #[tokio::test]
-async fn prune_waits_for_those_who_have_the_store_open() {
+async fn prune_waits_for_running_pull() {
     let (registry, names) = tagged(1).await;
     let last = app(2).layers[1].digest().to_string();
     registry.twist(&last, 0..1, |reply| reply.fault(Fault::Slow(100, Duration::from_millis(50))));

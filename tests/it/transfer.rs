@@ -122,7 +122,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn every_byte_arrives_and_is_accounted_for(
+    fn transfer_with_faults_accounts_for_every_byte(
         mishaps in proptest::collection::vec(mishap(), 0..6),
         states in proptest::collection::vec(before(), 5),
     ) {
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn a_run_that_is_stopped_anywhere_is_finished_by_the_next(polls in 0_usize..120) {
+    fn transfer_cancelled_anywhere_is_completed_by_next_run(polls in 0_usize..120) {
         run(async {
             let [_, held] = two_images();
             let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
@@ -187,7 +187,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn wrong_bytes_are_fetched_anew_once_and_only_where_they_may_be_the_seams_fault() {
+async fn resume_digest_mismatch_after_resume_restarts_once() {
     for (mishaps, arrives, given) in [
         // The first answer alone is wrong: nothing explains that away.
         (vec![Mishap::Flipped], false, 1),
@@ -251,7 +251,7 @@ impl Target for Late {
 }
 
 #[tokio::test]
-async fn what_is_stopped_while_it_is_finished_is_not_told_as_done() {
+async fn transfer_cancelled_during_finish_is_interrupted() {
     let held = image(Family::Oci, "amd64", &layers(2));
     let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
     let wanted = [wanted(Arc::new(Flaky::new(shelf, Vec::new())), "1")];
@@ -265,7 +265,7 @@ async fn what_is_stopped_while_it_is_finished_is_not_told_as_done() {
 }
 
 #[tokio::test]
-async fn a_panic_fails_its_image_and_no_other() {
+async fn transfer_panic_fails_only_its_image() {
     let [one, other] = [1, 2]
         .map(|seed| image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(500, seed))])]));
     let of = |held: &Image, tag: &str, mishaps: Vec<Mishap>| {

@@ -32,8 +32,8 @@ fn node<'a>(nodes: &'a [Node], path: &str) -> &'a Node {
 }
 
 #[test]
-fn everything_that_an_entry_says_is_on_disk() {
-    if !is_root("everything_that_an_entry_says_is_on_disk") {
+fn unpack_sets_all_attributes_of_entries() {
+    if !is_root("unpack_sets_all_attributes_of_entries") {
         return;
     }
     let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -86,7 +86,7 @@ fn everything_that_an_entry_says_is_on_disk() {
 }
 
 #[test]
-fn an_upper_layer_changes_what_it_names_and_nothing_else() {
+fn unpack_applies_whiteouts_and_replacements() {
     let base: &[Item] = &[
         Item::dir("a").mode(0o700).mtime(1).xattr("user.old", "1").xattr("user.both", "1"),
         Item::file("a/kept", "kept").mtime(2),
@@ -136,7 +136,7 @@ fn an_upper_layer_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn opaque_marker_below_a_file_changes_nothing() {
+fn opaque_below_file_is_ignored() {
     let layer: &[Item] = &[
         Item::file("f", "f"),
         Item::file("f/below/.wh..wh..opq", ""),
@@ -155,7 +155,7 @@ fn opaque_marker_below_a_file_changes_nothing() {
 }
 
 #[test]
-fn holes_stay_holes() {
+fn sparse_file_stays_sparse() {
     let dir = tempfile::tempdir().unwrap();
     let mut unpacker =
         Unpacker::new(RootDir::open(dir.path()).unwrap(), UnpackOptions::default()).unwrap();
@@ -170,7 +170,7 @@ fn holes_stay_holes() {
 }
 
 #[test]
-fn attributes_that_steer_the_system_are_left_out_once_for_all() {
+fn xattr_privileged_is_skipped_with_one_warning() {
     let dir = tempfile::tempdir().unwrap();
     let steering =
         ["trusted.overlay.opaque", "user.overlay.redirect", "security.selinux", "system.a"];
@@ -187,7 +187,7 @@ fn attributes_that_steer_the_system_are_left_out_once_for_all() {
 }
 
 #[test]
-fn impossible_entries_are_refused_with_layer_and_path() {
+fn invalid_entry_fails_with_layer_and_path() {
     let many: Vec<Item> =
         (0..50).map(|n| Item::symlink(format!("l{n}"), format!("l{}", n + 1))).collect();
     for (items, path, why) in [
@@ -212,7 +212,7 @@ fn impossible_entries_are_refused_with_layer_and_path() {
 }
 
 #[test]
-fn deep_and_many_entries_need_little() {
+fn deep_paths_and_many_hardlinks_are_unpacked() {
     let dir = tempfile::tempdir().unwrap();
     let deep = vec!["d"; 2000].join("/");
     let long = format!("{}/x", vec!["n".repeat(250); 17].join("/"));
@@ -228,7 +228,7 @@ fn deep_and_many_entries_need_little() {
 }
 
 #[test]
-fn links_of_any_layer_lead_nowhere_outside() {
+fn symlink_escape_stays_inside_root() {
     let canary = Canary::new();
     let root = canary.root();
     for (name, target) in [("planted", "../victim"), ("absolute", "/tmp")] {
@@ -263,7 +263,7 @@ fn links_of_any_layer_lead_nowhere_outside() {
 }
 
 #[test]
-fn a_directory_that_becomes_a_link_meanwhile_leads_nowhere_outside() {
+fn symlink_swapped_in_during_unpack_stays_inside_root() {
     let canary = Canary::new();
     let root = canary.root().to_owned();
     fs::create_dir(root.join("dir")).unwrap();
@@ -326,7 +326,7 @@ fn any_item(random: &mut fastrand::Rng) -> Item {
 }
 
 #[test]
-fn whatever_layers_say_nothing_outside_the_root_changes() {
+fn random_layers_change_nothing_outside_root() {
     let mut random = fastrand::Rng::with_seed(7);
     let mut applied = 0;
     for round in 0..400 {

@@ -27,7 +27,7 @@ fn cases() -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn archives_that_others_are_tested_with() {
+async fn archive_vectors_of_other_clients_unpack_or_fail() {
     let (cli, cases) = (Cli::new(), cases());
     assert_eq!(cases.len(), 12);
     for (number, (place, file, wanted)) in cases.iter().enumerate() {
@@ -44,8 +44,8 @@ async fn archives_that_others_are_tested_with() {
 }
 
 #[tokio::test]
-async fn umoci_makes_the_same_trees_of_them() {
-    let test = "umoci_makes_the_same_trees_of_them";
+async fn archive_vectors_equal_umoci_trees() {
+    let test = "archive_vectors_equal_umoci_trees";
     if !is_root(test) || !needs(test, &["umoci", "skopeo"]) {
         return;
     }

@@ -30,8 +30,8 @@ async fn calls(items: &[Item]) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test]
-async fn a_small_file_costs_four_calls_and_one_more_for_each_thing_that_is_not_usual() {
-    let test = "a_small_file_costs_four_calls_and_one_more_for_each_thing_that_is_not_usual";
+async fn small_file_takes_four_system_calls() {
+    let test = "small_file_takes_four_system_calls";
     if !is_root(test) || !needs(test, &["strace"]) {
         return;
     }

@@ -69,8 +69,8 @@ fn assert_is_debian(root: &Path) {
 }
 
 #[tokio::test]
-async fn umoci_and_podman_make_the_same_tree() {
-    let test = "umoci_and_podman_make_the_same_tree";
+async fn debian_unpack_equals_umoci_and_podman_tree() {
+    let test = "debian_unpack_equals_umoci_and_podman_tree";
     let Some(debian) = Debian::get(test) else { return };
     if !needs(test, &["podman"]) {
         return;
@@ -88,8 +88,8 @@ async fn umoci_and_podman_make_the_same_tree() {
 }
 
 #[tokio::test]
-async fn containerd_makes_the_same_tree() {
-    let test = "containerd_makes_the_same_tree";
+async fn debian_unpack_equals_containerd_tree() {
+    let test = "debian_unpack_equals_containerd_tree";
     let Some(debian) = Debian::get(test) else { return };
     if !needs(test, &["containerd", "ctr"]) || !can_mount(test) {
         return;
@@ -104,8 +104,8 @@ async fn containerd_makes_the_same_tree() {
 }
 
 #[tokio::test]
-async fn programs_run_in_mounted_layers_and_what_upper_ones_remove_is_not_there() {
-    let test = "programs_run_in_mounted_layers_and_what_upper_ones_remove_is_not_there";
+async fn debian_mounted_overlay_runs_programs() {
+    let test = "debian_mounted_overlay_runs_programs";
     let Some(debian) = Debian::get(test) else { return };
     if !can_mount(test) {
         return;
@@ -131,8 +131,8 @@ async fn programs_run_in_mounted_layers_and_what_upper_ones_remove_is_not_there(
 }
 
 #[tokio::test]
-async fn it_is_pulled_from_a_registry_into_a_root_that_chroot_runs() {
-    let test = "it_is_pulled_from_a_registry_into_a_root_that_chroot_runs";
+async fn debian_pull_unpack_runs_in_chroot() {
+    let test = "debian_pull_unpack_runs_in_chroot";
     let Some(debian) = Debian::get(test) else { return };
     if !needs(test, &["docker-registry", "skopeo"]) {
         return;

@@ -28,8 +28,8 @@ pub(crate) fn sample() -> Image {
 const TREE: [&str; 7] = ["again", "big", "d/", "d/first", "d/last", "link", "pipe"];
 
 #[tokio::test]
-async fn on_a_full_disk_no_half_tree_is_left() {
-    let test = "on_a_full_disk_no_half_tree_is_left";
+async fn disk_full_leaves_no_partial_tree() {
+    let test = "disk_full_leaves_no_partial_tree";
     if !needs(test, MOUNTING) {
         return;
     }
@@ -54,8 +54,8 @@ async fn on_a_full_disk_no_half_tree_is_left() {
 }
 
 #[tokio::test]
-async fn a_mount_point_is_filled_in_place() {
-    let test = "a_mount_point_is_filled_in_place";
+async fn mount_point_is_filled_in_place() {
+    let test = "mount_point_is_filled_in_place";
     if !needs(test, &["mount", "umount", "strace"]) {
         return;
     }
@@ -103,8 +103,8 @@ pub(crate) async fn killed(cli: &Cli, archive: &str, target: &str) {
 }
 
 #[tokio::test]
-async fn nothing_has_the_name_when_it_is_killed_or_interrupted() {
-    let test = "nothing_has_the_name_when_it_is_killed_or_interrupted";
+async fn killed_or_interrupted_unpack_leaves_no_target() {
+    let test = "killed_or_interrupted_unpack_leaves_no_target";
     if !needs(test, &["strace"]) {
         return;
     }
@@ -138,8 +138,8 @@ async fn nothing_has_the_name_when_it_is_killed_or_interrupted() {
 }
 
 #[tokio::test]
-async fn every_call_that_fails_is_told_and_nothing_is_left() {
-    let test = "every_call_that_fails_is_told_and_nothing_is_left";
+async fn failed_system_call_is_reported_and_leaves_nothing() {
+    let test = "failed_system_call_is_reported_and_leaves_nothing";
     if !is_root(test) || !needs(test, &["strace"]) {
         return;
     }
@@ -178,8 +178,8 @@ async fn every_call_that_fails_is_told_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn where_nothing_can_be_written_it_says_so_at_once() {
-    let test = "where_nothing_can_be_written_it_says_so_at_once";
+async fn read_only_target_fails_immediately() {
+    let test = "read_only_target_fails_immediately";
     if !needs(test, MOUNTING) {
         return;
     }
@@ -194,8 +194,8 @@ async fn where_nothing_can_be_written_it_says_so_at_once() {
 }
 
 #[tokio::test]
-async fn few_open_files_are_enough() {
-    let test = "few_open_files_are_enough";
+async fn unpack_needs_few_open_files() {
+    let test = "unpack_needs_few_open_files";
     if !needs(test, &["prlimit"]) {
         return;
     }

@@ -109,29 +109,29 @@ async fn assert_ends(twist: (&str, Twist, i32), layer: usize) {
 }
 
 #[tokio::test]
-async fn unpack_of_a_faulty_first_layer_ends_with_its_code() {
+async fn faulty_first_layer_fails_with_its_exit_code() {
     for twist in TWISTS {
         assert_ends(twist, 0).await;
     }
 }
 
 #[tokio::test]
-async fn unpack_of_a_faulty_middle_layer_ends_with_its_code() {
+async fn faulty_middle_layer_fails_with_its_exit_code() {
     for twist in TWISTS {
         assert_ends(twist, 1).await;
     }
 }
 
 #[tokio::test]
-async fn unpack_of_a_faulty_last_layer_ends_with_its_code() {
+async fn faulty_last_layer_fails_with_its_exit_code() {
     for twist in TWISTS {
         assert_ends(twist, 2).await;
     }
 }
 
 #[tokio::test]
-async fn unpack_on_one_processor_of_a_wrong_layer_ends() {
-    if !needs("unpack_on_one_processor_of_a_wrong_layer_ends", &["taskset"]) {
+async fn faulty_layer_on_one_processor_fails() {
+    if !needs("faulty_layer_on_one_processor_fails", &["taskset"]) {
         return;
     }
     let (registry, held) = (Registry::start().await, sample());
@@ -153,7 +153,7 @@ async fn unpack_on_one_processor_of_a_wrong_layer_ends() {
 }
 
 #[tokio::test]
-async fn unpack_of_a_layer_that_breaks_once_goes_on_where_it_broke() {
+async fn broken_connection_resumes_layer_at_offset() {
     let faults = [Fault::Cut(100_000), Fault::Reset(100_000), Fault::ChunkedUnfinished(50_000)];
     join_all(faults.map(async |fault| {
         let (registry, held) = (Registry::start().await, sample());

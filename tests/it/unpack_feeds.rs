@@ -218,7 +218,7 @@ fn assert_left(dir: &Path, filled: &Result<Unpacked>, point: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unpack_of_fed_layers_ends_with_the_error_of_the_job() {
+async fn fed_layer_ends_with_error_of_job() {
     for (how, kind, layer, source) in cases() {
         let (dir, point) = (tempfile::tempdir().unwrap(), format!("{how:?} {layer}"));
         let work = through_a_store(dir.path(), Arc::new(source));
@@ -234,7 +234,7 @@ async fn unpack_of_fed_layers_ends_with_the_error_of_the_job() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unpack_of_received_layers_ends_with_the_error_of_the_task() {
+async fn received_layer_ends_with_error_of_task() {
     for (how, kind, layer, source) in cases() {
         let (dir, point) = (tempfile::tempdir().unwrap(), format!("{how:?} {layer}"));
         let work = past_the_store(dir.path(), Arc::new(source));
@@ -248,7 +248,7 @@ async fn unpack_of_received_layers_ends_with_the_error_of_the_task() {
 
 /// A program that ends takes its runtime down while a thread still reads.
 #[test]
-fn received_layer_whose_runtime_goes_down_ends() {
+fn received_layer_ends_when_runtime_shuts_down() {
     let (_, _, _, source) = cases().find(|(how, ..)| *how == How::Stalls).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

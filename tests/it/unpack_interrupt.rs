@@ -42,7 +42,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn unpack_is_interrupted_while_bytes_stall() {
+async fn interrupt_while_download_stalls_ends_unpack() {
     let stalls: [fn(Reply) -> Reply; 2] =
         [|reply| reply.fault(Fault::Stall(100_000)), |reply| reply.fault(Fault::Silence)];
     for (layer, stall) in (0..3).flat_map(|layer| stalls.map(|stall| (layer, stall))) {
@@ -73,7 +73,7 @@ fn trees_in(dir: &Path) -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn unpack_is_interrupted_while_files_are_made() {
+async fn interrupt_while_files_are_written_ends_unpack() {
     let held = many_files();
     let (_registry, name) = published(&held).await;
     for way in &WAYS[..3] {
@@ -117,7 +117,7 @@ fn locked(cli: &Cli, path: &str) -> std::fs::File {
 }
 
 #[tokio::test]
-async fn unpack_is_interrupted_while_another_process_has_a_lock() {
+async fn interrupt_while_waiting_for_lock_ends_unpack() {
     let held = sample();
     let (registry, name) = published(&held).await;
     let partial = |layer: usize| format!("ingest/sha256-{}", held.layers[layer].digest().encoded());
@@ -138,7 +138,7 @@ async fn unpack_is_interrupted_while_another_process_has_a_lock() {
 }
 
 #[tokio::test]
-async fn unpack_is_interrupted_while_another_process_has_the_overlay_directory() {
+async fn interrupt_while_waiting_for_overlay_lock_ends_unpack() {
     let (_registry, name) = published(&sample()).await;
     let cli = Cli::new();
     let root = cli.dir().join("root");

@@ -23,8 +23,8 @@ fn left(cli: &Cli) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_next_unpack_removes_what_killed_ones_left() {
-    if !needs("the_next_unpack_removes_what_killed_ones_left", &["strace"]) {
+async fn leftover_of_killed_unpack_is_removed_by_next() {
+    if !needs("leftover_of_killed_unpack_is_removed_by_next", &["strace"]) {
         return;
     }
     let cli = Cli::new();
@@ -52,7 +52,7 @@ async fn stalling() -> (Registry, String) {
 }
 
 #[tokio::test]
-async fn what_a_process_makes_in_its_place_is_not_taken_for_a_leftover() {
+async fn running_unpack_in_place_is_not_a_leftover() {
     let (_registry, name) = stalling().await;
     let cli = Cli::new();
     let archive = cli.dir().join(tars::write_to(&cli, &sample()).replace("oci-archive:", ""));
@@ -69,7 +69,7 @@ async fn what_a_process_makes_in_its_place_is_not_taken_for_a_leftover() {
 }
 
 #[tokio::test]
-async fn what_a_process_is_at_work_on_stays() {
+async fn staging_directory_of_running_unpack_is_kept() {
     let (_registry, name) = stalling().await;
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &sample());
@@ -85,7 +85,7 @@ async fn what_a_process_is_at_work_on_stays() {
 }
 
 #[tokio::test]
-async fn nothing_but_a_leftover_is_removed() {
+async fn other_entries_named_like_leftovers_are_kept() {
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &sample());
     let made = |id: &str| format!("{NAME}{id:0>16}");
@@ -104,7 +104,7 @@ async fn nothing_but_a_leftover_is_removed() {
     fs::create_dir_all(path("5")).unwrap();
     symlink(cli.dir().join("mine"), path("5").join(made("5"))).unwrap();
     let mut wanted = vec![made("1"), made("2"), made("3"), made("4"), made("5")];
-    if is_root("nothing_but_a_leftover_is_removed") {
+    if is_root("other_entries_named_like_leftovers_are_kept") {
         fs::create_dir_all(path("6").join(made("6"))).unwrap();
         std::os::unix::fs::chown(path("6"), Some(1), None).unwrap();
         wanted.push(made("6"));
@@ -115,8 +115,8 @@ async fn nothing_but_a_leftover_is_removed() {
 }
 
 #[tokio::test]
-async fn a_leftover_in_which_something_is_mounted_stays() {
-    let test = "a_leftover_in_which_something_is_mounted_stays";
+async fn leftover_with_mount_inside_is_kept() {
+    let test = "leftover_with_mount_inside_is_kept";
     if !needs(test, &["mount", "umount"]) {
         return;
     }

@@ -22,8 +22,8 @@ async fn by_export(cli: &Cli, place: &str) -> Vec<Node> {
 }
 
 #[tokio::test]
-async fn a_real_image_gives_the_tree_that_umoci_makes() {
-    let test = "a_real_image_gives_the_tree_that_umoci_makes";
+async fn real_image_equals_umoci_tree() {
+    let test = "real_image_equals_umoci_tree";
     if !is_root(test) || !needs(test, &["umoci", "dpkg"]) {
         return;
     }
@@ -43,8 +43,8 @@ async fn a_real_image_gives_the_tree_that_umoci_makes() {
 }
 
 #[tokio::test]
-async fn podman_imports_what_is_exported() {
-    let test = "podman_imports_what_is_exported";
+async fn exported_tar_is_imported_by_podman() {
+    let test = "exported_tar_is_imported_by_podman";
     if !is_root(test) || !needs(test, &["podman"]) {
         return;
     }
@@ -74,8 +74,8 @@ async fn podman_imports_what_is_exported() {
 }
 
 #[tokio::test]
-async fn sparse_files_of_every_form_give_the_tree_that_umoci_makes() {
-    let test = "sparse_files_of_every_form_give_the_tree_that_umoci_makes";
+async fn sparse_formats_equal_umoci_tree() {
+    let test = "sparse_formats_equal_umoci_tree";
     if !is_root(test) || !needs(test, &["umoci"]) {
         return;
     }
@@ -95,8 +95,8 @@ async fn sparse_files_of_every_form_give_the_tree_that_umoci_makes() {
 }
 
 #[tokio::test]
-async fn every_kind_of_entry_and_change_gives_the_tree_that_umoci_makes() {
-    let test = "every_kind_of_entry_and_change_gives_the_tree_that_umoci_makes";
+async fn all_entry_types_and_whiteouts_equal_umoci_tree() {
+    let test = "all_entry_types_and_whiteouts_equal_umoci_tree";
     if !is_root(test) || !needs(test, &["umoci"]) {
         return;
     }

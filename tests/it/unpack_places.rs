@@ -7,7 +7,7 @@ use crate::support::cli::Cli;
 use crate::support::samples::published;
 
 #[tokio::test]
-async fn nothing_is_unpacked_into_the_store() {
+async fn target_inside_store_is_refused() {
     let (registry, _, name) = published().await;
     let image = format!("{name}:1");
     let cli = Cli::new();
@@ -30,7 +30,7 @@ async fn nothing_is_unpacked_into_the_store() {
 }
 
 #[tokio::test]
-async fn a_root_does_not_get_the_store_in_it() {
+async fn target_around_store_is_refused() {
     let (_registry, _, name) = published().await;
     let image = format!("{name}:1");
     let cli = Cli::new();
@@ -45,7 +45,7 @@ async fn a_root_does_not_get_the_store_in_it() {
 }
 
 #[tokio::test]
-async fn layers_are_not_mounted_over_themselves() {
+async fn mount_point_inside_overlay_dir_is_refused() {
     let (_registry, _, name) = published().await;
     let image = format!("{name}:1");
     let cli = Cli::new();

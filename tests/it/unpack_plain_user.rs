@@ -40,8 +40,8 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn unpack_closed_root_plain_user_succeeds() {
-    if !can_change_users("unpack_closed_root_plain_user_succeeds") {
+async fn unprivileged_unpack_of_closed_modes_succeeds() {
+    if !can_change_users("unprivileged_unpack_of_closed_modes_succeeds") {
         return;
     }
     for closed in [0o555, 0o550, 0o500, 0o111, 0] {
@@ -72,8 +72,8 @@ async fn unpack_closed_root_plain_user_succeeds() {
 }
 
 #[tokio::test]
-async fn unpack_into_mount_of_another_user_leaves_its_root_alone() {
-    let test = "unpack_into_mount_of_another_user_leaves_its_root_alone";
+async fn unprivileged_unpack_into_foreign_mount_keeps_its_root() {
+    let test = "unprivileged_unpack_into_foreign_mount_keeps_its_root";
     if !can_change_users(test) || !needs(test, &["mount", "umount"]) {
         return;
     }
@@ -99,8 +99,8 @@ async fn unpack_into_mount_of_another_user_leaves_its_root_alone() {
 }
 
 #[tokio::test]
-async fn overlay_over_closed_files_and_directories_plain_user_succeeds() {
-    if !can_change_users("overlay_over_closed_files_and_directories_plain_user_succeeds") {
+async fn unprivileged_overlay_of_closed_modes_succeeds() {
+    if !can_change_users("unprivileged_overlay_of_closed_modes_succeeds") {
         return;
     }
     let base = [
@@ -145,8 +145,8 @@ async fn overlay_over_closed_files_and_directories_plain_user_succeeds() {
 }
 
 #[tokio::test]
-async fn unmapped_owners_are_left_out_and_told_once() {
-    if !can_change_users("unmapped_owners_are_left_out_and_told_once") {
+async fn unmapped_owners_are_skipped_with_one_warning() {
+    if !can_change_users("unmapped_owners_are_skipped_with_one_warning") {
         return;
     }
     let base = [
@@ -178,8 +178,8 @@ async fn unmapped_owners_are_left_out_and_told_once() {
 }
 
 #[tokio::test]
-async fn root_without_chown_keeps_its_own_owner() {
-    if !can_change_users("root_without_chown_keeps_its_own_owner") {
+async fn root_without_cap_chown_keeps_own_owner() {
+    if !can_change_users("root_without_cap_chown_keeps_own_owner") {
         return;
     }
     let (cli, archive, open) = archive(&[&[Item::file("su", "x").owner(1, 2).mode(0o4755)]]);
@@ -191,8 +191,8 @@ async fn root_without_chown_keeps_its_own_owner() {
 }
 
 #[tokio::test]
-async fn calls_that_a_file_system_or_sandbox_refuses_are_told_by_their_kind() {
-    let test = "calls_that_a_file_system_or_sandbox_refuses_are_told_by_their_kind";
+async fn xattr_or_whiteout_refused_by_file_system_is_reported() {
+    let test = "xattr_or_whiteout_refused_by_file_system_is_reported";
     if !is_root(test) || !needs(test, &["strace"]) {
         return;
     }

@@ -27,8 +27,8 @@ fn ways() -> impl Iterator<Item = Vec<String>> {
 }
 
 #[tokio::test]
-async fn unpack_on_a_full_disk_ends_at_every_size() {
-    let test = "unpack_on_a_full_disk_ends_at_every_size";
+async fn disk_full_at_any_size_fails_cleanly() {
+    let test = "disk_full_at_any_size_fails_cleanly";
     if !needs(test, &["mount", "umount"]) {
         return;
     }
@@ -58,8 +58,8 @@ async fn unpack_on_a_full_disk_ends_at_every_size() {
 }
 
 #[tokio::test]
-async fn unpack_within_a_limit_on_file_sizes_ends_at_every_limit() {
-    if !needs("unpack_within_a_limit_on_file_sizes_ends_at_every_limit", &["prlimit"]) {
+async fn file_size_limit_at_any_size_fails_cleanly() {
+    if !needs("file_size_limit_at_any_size_fails_cleanly", &["prlimit"]) {
         return;
     }
     let (_registry, name) = published().await;
@@ -80,8 +80,8 @@ async fn unpack_within_a_limit_on_file_sizes_ends_at_every_limit() {
 }
 
 #[tokio::test]
-async fn unpack_of_a_layer_that_the_store_cannot_write_ends() {
-    if !needs("unpack_of_a_layer_that_the_store_cannot_write_ends", &["strace"]) {
+async fn store_write_error_fails_cleanly() {
+    if !needs("store_write_error_fails_cleanly", &["strace"]) {
         return;
     }
     let (_registry, name) = published().await;

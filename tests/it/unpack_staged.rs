@@ -55,7 +55,7 @@ fn left_of_stages(root: &Path) -> usize {
 }
 
 #[test]
-fn layers_by_chance_become_what_they_become_one_by_one() {
+fn read_ahead_of_random_layers_equals_sequential() {
     let mut whole = 0;
     for seed in 0..400 {
         let layers = by_chance(&mut fastrand::Rng::with_seed(seed));
@@ -67,7 +67,7 @@ fn layers_by_chance_become_what_they_become_one_by_one() {
 
 /// More bytes of entries than may wait, so that who reads ahead has to wait too.
 #[test]
-fn large_layers_above_a_large_one_wait_for_their_turn() {
+fn read_ahead_of_large_layers_waits() {
     let layer = |number: usize| {
         let absent = vec!["x".repeat(200); 19].join("/");
         let items = (0..2500).map(|n| Item::whiteout(&format!("{absent}/{n}")));
@@ -78,7 +78,7 @@ fn large_layers_above_a_large_one_wait_for_their_turn() {
 
 /// Which of several is read first is left to chance; which is told is not.
 #[test]
-fn of_several_faults_the_lowest_is_told() {
+fn read_ahead_reports_fault_of_lowest_layer() {
     for _ in 0..20 {
         let root = tempfile::tempdir().unwrap();
         let good = || tar(&[Item::file("f", vec![1; 100_000]), Item::dir("d")]);
@@ -98,7 +98,7 @@ fn of_several_faults_the_lowest_is_told() {
 }
 
 #[test]
-fn a_fault_in_what_was_read_ahead_is_told_as_any_other() {
+fn read_ahead_fault_is_reported_as_usual() {
     let whole = tar(&[Item::file("large/file", vec![2; 500_000])]);
     let wrong = LayerBlob { diff_id: Digest::sha256(b"another"), ..blob(2, whole.clone()) };
     let gone = LayerBlob {

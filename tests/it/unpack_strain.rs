@@ -26,8 +26,8 @@ fn with_zeros(items: &[Item], zeros: u64) -> Layer {
 }
 
 #[tokio::test]
-async fn large_layers_and_bombs_need_little_memory() {
-    let test = "large_layers_and_bombs_need_little_memory";
+async fn bomb_and_large_layer_need_little_memory() {
+    let test = "bomb_and_large_layer_need_little_memory";
     if !needs(test, &["prlimit"]) {
         return;
     }
@@ -51,8 +51,8 @@ async fn large_layers_and_bombs_need_little_memory() {
 }
 
 #[tokio::test]
-async fn calls_that_are_interrupted_or_write_a_part_are_not_noticed() {
-    let test = "calls_that_are_interrupted_or_write_a_part_are_not_noticed";
+async fn interrupted_or_short_system_calls_are_retried() {
+    let test = "interrupted_or_short_system_calls_are_retried";
     if !needs(test, &["strace", "prlimit"]) {
         return;
     }
@@ -81,7 +81,7 @@ async fn calls_that_are_interrupted_or_write_a_part_are_not_noticed() {
 }
 
 #[tokio::test]
-async fn wherever_a_layer_ends_early_nothing_of_it_is_seen() {
+async fn truncated_layer_leaves_no_files() {
     let cli = Cli::new();
     let tar =
         tar(&[Item::dir("d"), Item::file("d/a", random_blob(40_000, 1)), Item::file("b", "b")]);
@@ -108,7 +108,7 @@ fn sample() -> Image {
 }
 
 #[tokio::test]
-async fn what_a_config_says_about_paths_makes_none() {
+async fn config_paths_create_no_files() {
     let cli = Cli::new();
     let mut config: Value = serde_json::from_slice(&sample().config.bytes).unwrap();
     config["config"] = json!({
@@ -133,7 +133,7 @@ fn made_in(dir: &std::path::Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_root_that_is_replaced_meanwhile_gets_neither_files_nor_the_name() {
+fn staging_directory_replaced_during_unpack_fails() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::create_dir(at("victim")).unwrap();
@@ -166,7 +166,7 @@ fn a_root_that_is_replaced_meanwhile_gets_neither_files_nor_the_name() {
 }
 
 #[test]
-fn more_directories_than_are_remembered_have_their_times() {
+fn directories_over_cache_size_have_mode_and_mtime() {
     let dir = tempfile::tempdir().unwrap();
     let mut unpacker =
         Unpacker::new(RootDir::open(dir.path()).unwrap(), UnpackOptions::default()).unwrap();

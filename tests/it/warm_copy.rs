@@ -6,7 +6,7 @@ use crate::support::images::{Family, image, index, layer};
 use crate::support::registry::Registry;
 
 #[tokio::test]
-async fn what_an_index_lists_is_read_where_its_name_stands_for_it_already() {
+async fn warm_copy_of_index_reads_manifests_at_target() {
     let (from, to) = (Registry::start().await, Registry::start().await);
     let images = ["amd64", "arm64"]
         .map(|name| (name, image(Family::Oci, name, &[layer(&[("a", name.as_bytes())])])));
