@@ -30,18 +30,6 @@ mod odd_layouts;
 #[cfg(test)]
 mod overlay;
 #[cfg(test)]
-mod overlay_kill;
-#[cfg(test)]
-mod overlay_layers;
-#[cfg(test)]
-mod overlay_mount;
-#[cfg(test)]
-mod overlay_power;
-#[cfg(test)]
-mod overlay_space;
-#[cfg(test)]
-mod overlay_vectors;
-#[cfg(test)]
 mod partials;
 #[cfg(test)]
 mod patience;
@@ -78,29 +66,7 @@ mod secrets;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
-mod serve_access;
-#[cfg(test)]
-mod serve_blobs;
-#[cfg(test)]
-mod serve_commands;
-#[cfg(test)]
-mod serve_conformance;
-#[cfg(test)]
-mod serve_hostile;
-#[cfg(test)]
-mod serve_kills;
-#[cfg(test)]
-mod serve_limits;
-#[cfg(test)]
-mod serve_lists;
-#[cfg(test)]
-mod serve_manifests;
-#[cfg(test)]
 mod serve_peers;
-#[cfg(test)]
-mod serve_races;
-#[cfg(test)]
-mod serve_uploads;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]

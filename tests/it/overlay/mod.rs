@@ -1,6 +1,12 @@
 //! Overlay directories: one directory per layer, and mounts of them.
 
 mod directories;
+mod durability;
+mod kill;
+mod layers;
+mod mount;
+mod prune;
+mod vectors;
 
 use std::fs;
 use std::path::Path;

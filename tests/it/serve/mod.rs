@@ -1,1 +1,13 @@
 //! `rpull serve`: the store as a registry.
+
+mod access;
+mod blobs;
+mod command;
+mod concurrency;
+mod conformance;
+mod hostile;
+mod limits;
+mod lists;
+mod manifests;
+mod resume;
+mod uploads;

@@ -39,7 +39,7 @@ fn run(case: &Case<'_>) -> usize {
 
 #[test]
 fn whiteout_and_opaque_vectors_of_other_clients_pass() {
-    let cases = cases(include_str!("../layers/overlay.tsv"));
+    let cases = cases(include_str!("../../layers/overlay.tsv"));
     let checks: Vec<_> = cases.iter().map(run).collect();
     assert_eq!(checks, [2, 4, 8]);
 }
