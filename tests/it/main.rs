@@ -42,8 +42,6 @@ mod proxies;
 #[cfg(test)]
 mod pull;
 #[cfg(test)]
-mod pull_unpack;
-#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod redact;
@@ -72,8 +70,6 @@ mod signals;
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]
-mod sparse_files;
-#[cfg(test)]
 mod store_odd;
 #[cfg(test)]
 mod stored_names;
@@ -92,34 +88,6 @@ mod transfer;
 #[cfg(test)]
 mod unpack;
 #[cfg(test)]
-mod unpack_apply;
-#[cfg(test)]
-mod unpack_archives;
-#[cfg(test)]
-mod unpack_costs;
-#[cfg(test)]
 mod unpack_debian;
-#[cfg(test)]
-mod unpack_disk;
-#[cfg(test)]
-mod unpack_endings;
-#[cfg(test)]
-mod unpack_feeds;
-#[cfg(test)]
-mod unpack_interrupt;
-#[cfg(test)]
-mod unpack_leftovers;
-#[cfg(test)]
-mod unpack_peers;
-#[cfg(test)]
-mod unpack_places;
-#[cfg(test)]
-mod unpack_plain_user;
-#[cfg(test)]
-mod unpack_space;
-#[cfg(test)]
-mod unpack_staged;
-#[cfg(test)]
-mod unpack_strain;
 #[cfg(test)]
 mod warm_copy;

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::memory::Memory;
 use crate::support::tree::names;
-use crate::unpack_endings::sample;
+use crate::unpack::faults::sample;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {

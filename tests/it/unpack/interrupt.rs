@@ -11,7 +11,7 @@ use crate::support::http::{Fault, Reply};
 use crate::support::images::{Family, Image, image};
 use crate::support::registry::Registry;
 use crate::support::tars;
-use crate::unpack_endings::{WAYS, args, assert_nothing_beside, sample};
+use crate::unpack::faults::{WAYS, args, assert_nothing_beside, sample};
 
 /// Much less than a registry may be silent, and much more than ending takes.
 const SOON: Duration = Duration::from_secs(20);

@@ -7,7 +7,7 @@ use crate::support::registry::Registry;
 use crate::support::small::Small;
 use crate::support::strace::inject;
 use crate::support::tree::names;
-use crate::unpack_endings::{WAYS, args, assert_nothing_beside, sample};
+use crate::unpack::faults::{WAYS, args, assert_nothing_beside, sample};
 
 /// From nothing that fits to everything.
 const STEPS: u64 = 30;

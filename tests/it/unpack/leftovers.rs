@@ -10,7 +10,7 @@ use crate::support::live::{is_root, needs};
 use crate::support::registry::Registry;
 use crate::support::small::Small;
 use crate::support::tars;
-use crate::unpack_disk::{killed, sample};
+use crate::unpack::staging::{killed, sample};
 
 const NAME: &str = ".rpull-unpack-";
 
