@@ -26,68 +26,18 @@ mod layout;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
-mod odd_layouts;
-#[cfg(test)]
 mod overlay;
-#[cfg(test)]
-mod partials;
-#[cfg(test)]
-mod patience;
-#[cfg(test)]
-mod platforms;
-#[cfg(test)]
-mod process_limits;
-#[cfg(test)]
-mod proxies;
 #[cfg(test)]
 mod pull;
 #[cfg(test)]
 mod push;
 #[cfg(test)]
-mod redact;
-#[cfg(test)]
-mod redirected_uploads;
-#[cfg(test)]
-mod referrer_lists;
-#[cfg(test)]
 mod registry;
-#[cfg(test)]
-mod registry_auth;
-#[cfg(test)]
-mod registry_scopes;
 #[cfg(test)]
 mod repo;
 #[cfg(test)]
-mod resumed_push;
-#[cfg(test)]
-mod secrets;
-#[cfg(test)]
 mod serve;
-#[cfg(test)]
-mod serve_peers;
-#[cfg(test)]
-mod signals;
-#[cfg(test)]
-mod snapshots;
-#[cfg(test)]
-mod store_odd;
-#[cfg(test)]
-mod stored_names;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
-mod support_fixtures;
-#[cfg(test)]
-mod support_live;
-#[cfg(test)]
-mod support_selftest;
-#[cfg(test)]
-mod together;
-#[cfg(test)]
-mod transfer;
-#[cfg(test)]
 mod unpack;
-#[cfg(test)]
-mod unpack_debian;
-#[cfg(test)]
-mod warm_copy;

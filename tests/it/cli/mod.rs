@@ -8,6 +8,9 @@ mod environment;
 mod ids;
 mod inspect;
 mod json;
+mod process_limits;
+mod signals;
+mod snapshots;
 mod terminal;
 
 use crate::support::cli::Output;

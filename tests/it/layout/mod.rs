@@ -3,9 +3,12 @@
 mod crash;
 mod damage;
 mod disk_full;
+mod foreign_content;
+mod foreign_layouts;
 mod free_space;
 mod io_errors;
 mod journal;
+mod partials;
 mod prune;
 mod store;
 mod verify;

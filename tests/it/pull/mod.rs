@@ -1,14 +1,19 @@
 //! Downloads: resume, retry, timeout, integrity, platforms, plans, concurrency.
 
 mod basic;
+mod concurrency;
+mod engine;
 mod foreign_layers;
 mod index_blobs;
 mod integrity;
 mod manifest;
+mod min_rate;
 mod pins;
+mod platforms;
 mod resume;
 mod retry;
 mod timeout;
+mod warm_copy;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,9 +1,13 @@
 //! Uploads: chunks, mounts, redirects, resume, referrers.
 
 mod manifest;
+mod manifest_digest;
 mod mount;
+mod redirect;
 mod referrers;
 mod referrers_failures;
+mod referrers_tag;
+mod resume;
 mod upload;
 
 use rpull::digest::Digest;

@@ -1,15 +1,20 @@
 //! Registries: authentication, tokens, TLS, proxies, redaction, lists, deletion, fixtures.
 
+mod auth;
 mod catalog;
 mod content_encoding;
 mod delete;
 mod fixtures;
 mod login;
+mod proxy;
+mod redact;
 mod referrers;
 mod responses;
+mod secrets;
 mod tags;
 mod tls;
 mod token;
+mod token_scope;
 
 use std::time::Duration;
 

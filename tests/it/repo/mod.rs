@@ -2,3 +2,5 @@
 
 mod architecture;
 mod dependencies;
+mod fixture_support;
+mod server_support;

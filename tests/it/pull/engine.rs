@@ -1,0 +1,305 @@
+//! The engine between two ends in memory: whatever goes wrong on the way, the bytes are right and add up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use proptest::prelude::*;
+use rpull::content::{BlobPresence, EmptyTarget, Label, Opened, Source as _, Target};
+use rpull::descriptor::Descriptor;
+use rpull::document::Document;
+use rpull::error::{ErrorKind, Result, Side};
+use rpull::name::ImageName;
+use rpull::platform::Platform;
+use rpull::retry::RetryPolicy;
+use rpull::transfer::{
+    ImageRequest, ImageResult, PlatformRequest, PlatformSelection, TransferOptions, plan, transfer,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::flaky::{Flaky, Mishap};
+use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
+use crate::support::memory::Memory;
+
+fn options() -> TransferOptions {
+    let retry = RetryPolicy { base_delay: Duration::ZERO, ..RetryPolicy::default() };
+    TransferOptions { retry, jobs: 2, ..TransferOptions::default() }
+}
+
+fn wanted(source: Arc<Flaky>, tag: &str) -> ImageRequest {
+    ImageRequest {
+        source,
+        name: ImageName::Tag(tag.into()),
+        reference: format!("r.example/app:{tag}"),
+        target_name: ImageName::Layout(format!("r.example/app:{tag}")),
+        platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
+    }
+}
+
+fn layers(count: u64) -> Vec<Layer> {
+    let size = |seed| usize::try_from(seed * 900).unwrap();
+    (1..=count).map(|seed| layer(&[("data", &random_blob(size(seed), seed))])).collect()
+}
+
+/// Two images that share all layers but the last.
+fn two_images() -> [Image; 2] {
+    let all = layers(4);
+    [3, 4].map(|count| image(Family::Oci, "amd64", &all[..count]))
+}
+
+/// What a target has of a blob before the run.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Nothing,
+    Whole,
+    Partial(u8),
+    WrongPartial(u8),
+}
+
+async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
+    for (piece, before) in image.blobs().zip(before) {
+        let Opened::Writer(mut writer) = target.admit(&piece.descriptor).await.unwrap() else {
+            continue;
+        };
+        let upto = |percent: u8| piece.bytes.len() * usize::from(percent) / 100;
+        match *before {
+            Before::Nothing => {}
+            Before::Whole => {
+                let proof = rpull::verifier::verify(&piece.descriptor, &piece.bytes).unwrap();
+                writer.write(piece.bytes.clone()).await.unwrap();
+                writer.commit(proof).await.unwrap();
+            }
+            Before::Partial(percent) => {
+                writer.write(piece.bytes.slice(..upto(percent))).await.unwrap();
+            }
+            Before::WrongPartial(percent) => {
+                writer.write(Bytes::from(vec![7; upto(percent)])).await.unwrap();
+            }
+        }
+    }
+}
+
+async fn assert_complete(target: &Memory, image: &Image) {
+    for piece in image.blobs() {
+        let body = target.blob(&piece.descriptor, 0).await.unwrap();
+        let pieces: Vec<Bytes> =
+            futures_util::TryStreamExt::try_collect(body.stream).await.unwrap();
+        assert_eq!(pieces.concat(), piece.bytes);
+    }
+}
+
+fn assert_law(finished: &ImageResult) {
+    let sum = finished.report.bytes;
+    let parts = sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.missing;
+    assert_eq!(sum.total, parts, "{sum:?}");
+}
+
+fn mishap() -> impl Strategy<Value = Mishap> {
+    prop_oneof![
+        (0_u64..4000).prop_map(Mishap::Ends),
+        (0_u64..4000).prop_map(Mishap::Breaks),
+        Just(Mishap::Busy),
+        Just(Mishap::FromZero),
+        Just(Mishap::None),
+    ]
+}
+
+fn before() -> impl Strategy<Value = Before> {
+    prop_oneof![
+        Just(Before::Nothing),
+        Just(Before::Whole),
+        (0_u8..=100).prop_map(Before::Partial),
+        (1_u8..=100).prop_map(Before::WrongPartial),
+    ]
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn transfer_with_faults_accounts_for_every_byte(
+        mishaps in proptest::collection::vec(mishap(), 0..6),
+        states in proptest::collection::vec(before(), 5),
+    ) {
+        run(async {
+            let [first, second] = two_images();
+            let shelf = Memory::default()
+                .with(ImageName::Tag("1".into()), &first)
+                .with(ImageName::Tag("2".into()), &second);
+            let memory = Memory::default();
+            prepare(&memory, &second, &states).await;
+            let source = Arc::new(Flaky::new(shelf, mishaps));
+            let all = [wanted(Arc::clone(&source), "1"), wanted(Arc::clone(&source), "2")];
+            let target: Arc<dyn Target> = Arc::new(memory.clone());
+
+            let planned = plan(&all, &*target, &options()).await;
+            let finished = transfer(&all, &target, options()).await;
+            let (mut moved, mut resent) = (0, 0);
+            for (finished, planned) in finished.iter().zip(planned) {
+                assert!(finished.error.is_none(), "{:?}", finished.error);
+                assert_law(finished);
+                let (done, planned) = (finished.report.bytes, planned.report.bytes);
+                assert_eq!((done.total, done.shared), (planned.total, planned.shared));
+                moved += done.transferred;
+                resent += done.resent;
+            }
+            assert_eq!(source.given(), moved + resent, "every byte on the wire is told");
+            assert_complete(&memory, &first).await;
+            assert_complete(&memory, &second).await;
+        });
+    }
+
+    #[test]
+    fn transfer_cancelled_anywhere_is_completed_by_next_run(polls in 0_usize..120) {
+        run(async {
+            let [_, held] = two_images();
+            let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
+            let memory = Memory::default();
+            let target: Arc<dyn Target> = Arc::new(memory.clone());
+            let mishaps = vec![Mishap::Ends(700); 3];
+            let source = Arc::new(Flaky::new(shelf, mishaps));
+            let all = [wanted(Arc::clone(&source), "1")];
+            {
+                // Dropped at some point between two polls, as by a timeout of the caller.
+                let mut stopped = std::pin::pin!(transfer(&all, &target, options()));
+                for _ in 0..polls {
+                    if futures_util::poll!(stopped.as_mut()).is_ready() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+            let before = source.given();
+            let finished = transfer(&all, &target, options()).await.remove(0);
+            assert!(finished.error.is_none(), "{:?}", finished.error);
+            assert_law(&finished);
+            let sum = finished.report.bytes;
+            assert_eq!(source.given() - before, sum.transferred + sum.resent);
+            assert_complete(&memory, &held).await;
+            assert!(target.held(&all[0].target_name).await.unwrap().is_some());
+        });
+    }
+}
+
+#[tokio::test]
+async fn resume_digest_mismatch_after_resume_restarts_once() {
+    for (mishaps, arrives, given) in [
+        // The first answer alone is wrong: nothing explains that away.
+        (vec![Mishap::Flipped], false, 1),
+        // Put together from two answers: one clean start decides.
+        (vec![Mishap::Ends(1), Mishap::Flipped], true, 2),
+        (vec![Mishap::Ends(1), Mishap::Flipped, Mishap::Flipped], false, 2),
+    ] {
+        let held = image(Family::Oci, "amd64", &[]);
+        let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
+        let (memory, source) = (Memory::default(), Arc::new(Flaky::new(shelf, mishaps.clone())));
+        let target: Arc<dyn Target> = Arc::new(memory.clone());
+        let wanted = [wanted(Arc::clone(&source), "1")];
+        let finished = transfer(&wanted, &target, options()).await.remove(0);
+        assert_eq!(finished.error.is_none(), arrives, "{mishaps:?}");
+        assert_law(&finished);
+        let sum = finished.report.bytes;
+        assert_eq!(source.given(), sum.transferred + sum.resent, "{mishaps:?}");
+        assert_eq!(source.given(), held.size() * given, "{mishaps:?}");
+        if !arrives {
+            assert_eq!(sum.missing, sum.total, "{mishaps:?}");
+            assert!(memory.held(&wanted[0].target_name).await.unwrap().is_none());
+        }
+    }
+}
+
+/// Gives its names when it is finished, and is stopped before it is.
+struct Late {
+    inner: Memory,
+    cancel: CancellationToken,
+}
+
+impl Target for Late {
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
+        self.inner.holds(descriptor)
+    }
+
+    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
+        self.inner.admit(descriptor)
+    }
+
+    fn put<'a>(
+        &'a self,
+        document: &'a Document,
+        label: Option<&'a Label>,
+    ) -> BoxFuture<'a, Result<()>> {
+        self.inner.put(document, label)
+    }
+
+    fn settles_all(&self) -> bool {
+        true
+    }
+
+    fn settle(&self) -> BoxFuture<'_, Result<()>> {
+        self.cancel.cancel();
+        Box::pin(std::future::pending())
+    }
+
+    fn place(&self) -> String {
+        "late".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn transfer_cancelled_during_finish_is_interrupted() {
+    let held = image(Family::Oci, "amd64", &layers(2));
+    let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
+    let wanted = [wanted(Arc::new(Flaky::new(shelf, Vec::new())), "1")];
+    let options = options();
+    let target = Late { inner: Memory::default(), cancel: options.cancel.clone() };
+    let target: Arc<dyn Target> = Arc::new(target);
+    let finished = transfer(&wanted, &target, options).await.remove(0);
+    let error = finished.error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert!(error.to_string().contains("interrupted"), "{error}");
+}
+
+#[tokio::test]
+async fn transfer_panic_fails_only_its_image() {
+    let [one, other] = [1, 2]
+        .map(|seed| image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(500, seed))])]));
+    let of = |held: &Image, tag: &str, mishaps: Vec<Mishap>| {
+        let shelf = Memory::default().with(ImageName::Tag(tag.into()), held);
+        wanted(Arc::new(Flaky::new(shelf, mishaps)), tag)
+    };
+    let all = [of(&one, "1", vec![Mishap::Bug]), of(&other, "2", Vec::new())];
+    let memory = Memory::default();
+    let target: Arc<dyn Target> = Arc::new(memory.clone());
+    let finished = transfer(&all, &target, options()).await;
+    let error = finished[0].error.as_ref().unwrap();
+    assert!(error.chain().contains("panicked"), "{error:?}");
+    assert!(finished[1].error.is_none(), "{:?}", finished[1].error);
+    assert_complete(&memory, &other).await;
+    assert!(!include_str!("../../../Cargo.toml").contains("panic = \"abort\""), "nor in a release");
+}
+
+#[tokio::test]
+async fn error_side_is_the_end_that_failed() {
+    let held = image(Family::Oci, "amd64", &layers(2));
+    let request = |tag, mishaps| {
+        let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
+        wanted(Arc::new(Flaky::new(shelf, mishaps)), tag)
+    };
+    let memory: Arc<dyn Target> = Arc::new(Memory::default());
+    let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget { place: "nowhere".into() });
+    let cases = [
+        (request("2", vec![]), &memory, Side::Source),
+        (request("1", vec![Mishap::Flipped; 2]), &memory, Side::Source),
+        (request("1", vec![Mishap::Bug]), &memory, Side::Local),
+        (request("1", vec![]), &nowhere, Side::Target),
+    ];
+    for (number, (request, target, side)) in cases.into_iter().enumerate() {
+        let error = transfer(&[request], target, options()).await.remove(0).error.unwrap();
+        assert_eq!(error.side(), Some(side), "case {number}: {error}");
+    }
+}
