@@ -1,6 +1,6 @@
 //! A pull that is stopped: by a signal, by a kill, by a closed pipe. What arrived is kept and the next run goes on there.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use crate::support::cli::{Cli, Running};
 use crate::support::http::{Fault, Reply, Server};
 use crate::support::images::{Family, Image, Piece, image, layer, random_blob};
 use crate::support::registry::Registry;
+use crate::support::wait::wait_until;
 
 /// Bytes of a layer after which its registry falls silent.
 const STALL: usize = 1_500_000;
@@ -32,9 +33,8 @@ async fn both_stalled(cli: &Cli, running: &Running) -> Vec<(String, u64)> {
     running.wait_for_partials(2, STALL as u64 - (256 << 10)).await;
     // The config, which travels beside them, is no partial any more.
     let blobs = cli.store().join("blobs/sha256");
-    while std::fs::read_dir(&blobs).unwrap().count() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let is_there = async || std::fs::read_dir(&blobs).unwrap().count() > 0;
+    wait_until("the config does not arrive", is_there).await;
     partials(cli)
 }
 
@@ -77,10 +77,7 @@ async fn signal_stops_pull_and_reports_bytes() {
         let cli = Cli::new();
         let running = cli.spawn(&["--json", &name]);
         both_stalled(&cli, &running).await;
-        let asked = Instant::now();
-        running.signal(signal);
-        let output = running.wait().await;
-        assert!(asked.elapsed() < Duration::from_secs(2));
+        let output = running.stop(signal).await;
         output.expect(code, "interrupted").expect(code, " missing, ");
         let report: Value = serde_json::from_str(&output.stdout).unwrap();
         assert_eq!(report["error"]["kind"], "interrupted");
@@ -148,10 +145,9 @@ async fn stopped_and_continued_pull_completes() {
     let running = cli.spawn(&["--json", &name]);
     running.wait_for_partials(1, 100_000).await;
     running.signal(Signal::STOP);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let asleep = partials(&cli);
-    tokio::time::sleep(Duration::from_millis(900)).await;
-    assert_eq!(partials(&cli), asleep, "it sleeps");
+    wait_until("it is not stopped", async || running.state() == Some('T')).await;
+    // The registry goes on sending.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     running.signal(Signal::CONT);
     let output = running.wait().await;
     let report: Value = serde_json::from_str(&output.expect(0, "").stdout).unwrap();
@@ -181,12 +177,9 @@ async fn signal_stops_pull_waiting_for_store_lock() {
     for flags in [&[][..], &["--plan"], &["--offline"]] {
         for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
             let running = cli.spawn(&[flags, &["pull", &name]].concat());
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            let asked = Instant::now();
-            running.signal(signal);
-            let output = running.wait().await;
-            output.expect(code, "interrupted");
-            assert!(asked.elapsed() < Duration::from_secs(2), "{flags:?}");
+            let waits = async || running.open_files().contains(&cli.store());
+            wait_until("it does not open the store", waits).await;
+            running.stop(signal).await.expect(code, "interrupted");
         }
     }
 }
@@ -205,9 +198,8 @@ async fn signal_or_kill_leaves_no_partial_archive() {
                 let requests = registry.server.requests();
                 requests.iter().any(|request| request.path.ends_with(layer.digest().as_str()))
             };
-            while !held.layers.iter().all(asked) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            let all_asked = async || held.layers.iter().all(asked);
+            wait_until("not all layers are asked for", all_asked).await;
             running.signal(signal);
             assert_eq!(running.wait().await.code(), code);
             let left = std::fs::read_dir(cli.dir().join("out")).unwrap().count();
@@ -221,11 +213,6 @@ async fn signal_stops_save_resolving_images() {
     let server = Server::start(|_| Reply::new(200, "").fault(Fault::Silence)).await;
     let (cli, name) = (Cli::new(), format!("docker://{}/app:1", server.host()));
     let running = cli.spawn(&["save", &name, "-o", "a.tar"]);
-    while server.requests().is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let asked = Instant::now();
-    running.signal(Signal::INT);
-    running.wait().await.expect(130, "error: save: interrupted");
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    wait_until("nothing is asked", async || !server.requests().is_empty()).await;
+    running.stop(Signal::INT).await.expect(130, "error: save: interrupted");
 }

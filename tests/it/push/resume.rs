@@ -1,7 +1,6 @@
 //! Pushes that died, and uploads in chunks.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -14,6 +13,7 @@ use crate::support::real::RealImage;
 use crate::support::recorder;
 use crate::support::registry::Registry;
 use crate::support::samples::stored;
+use crate::support::wait::wait_until;
 
 #[track_caller]
 fn assert_arrived(to: &Registry, held: &Image) {
@@ -116,16 +116,14 @@ fn kept(uploads: &Path) -> String {
 async fn upload_killed_resumes_after_last_chunk() {
     let (cli, name, to, held) = stored(3_000_000).await;
     let target = to.repository("app:1");
-    let words = ["push", "--chunk-size", "500k", "--limit-rate", "1M", &name, &target];
-    let running = cli.spawn(&words);
+    // The fourth chunk is never answered, and the registry keeps nothing of it.
+    to.refuse("PATCH", 3..4, Reply::new(202, "").fault(Fault::Silence));
+    let running = cli.spawn(&["push", "--chunk-size", "500k", &name, &target]);
     let uploads = cli.store().join("uploads");
-    // Not as soon as the registry has it: a kill before the answer is kept leaves the place of the chunk before.
-    while !kept(&uploads).contains("state=1500000") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_until("no fourth chunk comes", async || to.server.count("PATCH") == 4).await;
+    assert!(kept(&uploads).contains("state=1500000"), "{}", kept(&uploads));
     running.signal(Signal::KILL);
     running.wait().await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
     to.server.forget();
     let report = cli.json(&["push", "--json", "--chunk-size", "500k", &name, &target]).await;
     assert_arrived(&to, &held);
@@ -173,9 +171,7 @@ async fn upload_killed_resumes_at_docker_registry() {
     cli.run(&["copy", &layout, "store:app:1"]).await.expect(0, "");
     let target = format!("{}/team/app:1", front.host());
     let running = cli.spawn(&["push", "--chunk-size", "1M", "app:1", &target]);
-    while chunks(&front).len() < 5 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    wait_until("no fifth chunk comes", async || chunks(&front).len() >= 5).await;
     running.signal(Signal::KILL);
     running.wait().await;
     front.forget();

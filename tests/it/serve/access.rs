@@ -1,7 +1,6 @@
 //! Who is let in at `rpull serve`, and to what.
 
 use std::io::Write as _;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +14,7 @@ use crate::support::cli::Cli;
 use crate::support::images::random_blob;
 use crate::support::samples::versions;
 use crate::support::served::{Answer, Served, say};
+use crate::support::wait::wait_until;
 
 /// `htpasswd -nbB ann secret`, with the lowest cost there is.
 const USERS: &str =
@@ -176,9 +176,7 @@ async fn htpasswd_user_removed_during_upload_gets_401() {
          Authorization: {good}\r\n\r\nhalf and "
     );
     upload.write_all(head.as_bytes()).await.unwrap();
-    while served.sessions() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait_until("there is no session", async || served.sessions() > 0).await;
     std::fs::write(file.path(), USERS.replace("ann", "bob")).unwrap();
     say(&mut upload, b"half").await.unwrap().expect(401, "UNAUTHORIZED");
     assert!(!served.path_of(&digest).exists());

@@ -23,7 +23,7 @@ async fn converse(host: &str, bytes: &[u8]) -> Vec<u8> {
         let _gone = writer.shutdown().await;
         let _reset = reader.read_to_end(&mut answer).await;
     };
-    tokio::time::timeout(Duration::from_secs(10), talk).await.expect("an end");
+    tokio::time::timeout(Duration::from_secs(60), talk).await.expect("an end");
     answer
 }
 

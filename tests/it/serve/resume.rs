@@ -1,7 +1,5 @@
 //! Pushes to `rpull serve` that die, and a `rpull serve` that dies during a push.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -10,6 +8,7 @@ use crate::support::images::{Family, Image, image, layer, random_blob};
 use crate::support::recorder;
 use crate::support::registry::Registry;
 use crate::support::serving::Serving;
+use crate::support::wait::wait_until;
 
 /// A store with an image whose only layer has six megabytes.
 async fn stored() -> (Cli, Image) {
@@ -22,13 +21,8 @@ async fn stored() -> (Cli, Image) {
 
 /// Waits until a session has at least so many bytes.
 async fn arrived(serving: &Serving, bytes: u64) {
-    for _ in 0..1000 {
-        if serving.sessions().iter().any(|length| *length >= bytes) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{bytes} bytes do not arrive: {:?}", serving.sessions());
+    let grown = async || serving.sessions().iter().any(|length| *length >= bytes);
+    wait_until(&format!("no {bytes} bytes arrive"), grown).await;
 }
 
 /// The image is there, every digest as it was, and nothing is left of uploads.
@@ -52,11 +46,8 @@ async fn push_killed_resumes_inside_blob() {
     running.signal(Signal::KILL);
     running.wait().await;
     // What the kernel still had for the server arrives too.
-    let mut kept = 0;
-    while serving.sessions()[0] != kept {
-        kept = serving.sessions()[0];
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    wait_until("the upload does not end", async || !serving.receives()).await;
+    let kept = serving.sessions()[0];
     let front = recorder::in_front_of(serving.host()).await;
     let report = cli.json(&["push", "--json", "app:1", &target]).await;
     let bytes = &report["bytes"];

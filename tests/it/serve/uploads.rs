@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::support::images::random_blob;
 use crate::support::served::{Answer, Served, chunked};
+use crate::support::wait::wait_until;
 
 const SHA512: &str = "sha512:27c74670adb75075fad058d5ceaf7b20c4e7786c83bae8a32f626f9782af34c9a33c2046ef60fd2a7878d378e29fec851806bbd9a67878f3a9f1cda4830763fd";
 
@@ -205,11 +206,8 @@ async fn upload_truncated_body_resumes_at_offset() {
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&bytes[..150_000]).await.unwrap();
         drop(stream);
-        let mut kept = String::new();
-        while kept != "0-149999" {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            kept = served.get(&session).await.header("Range").unwrap().to_owned();
-        }
+        let kept = async || served.get(&session).await.header("Range") == Some("0-149999");
+        wait_until("the bytes are not kept", kept).await;
         let answer = patch(&served, &session, "150000-399999", &bytes[150_000..]).await;
         assert_eq!(answer.expect(202, "").header("Range"), Some("0-399999"));
         let answer = served.ask(&format!("PUT {session}?digest={digest}"), &[], b"").await;
@@ -228,17 +226,9 @@ async fn upload_single_post_truncated_leaves_nothing() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&random_blob(150_000, 7)).await.unwrap();
-    while served.sessions() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait_until("there is no session", async || served.sessions() > 0).await;
     drop(stream);
-    for _ in 0..300 {
-        if served.sessions() == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("its session is still there");
+    wait_until("the session is still there", async || served.sessions() == 0).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -13,8 +13,14 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
+use super::wait::wait_until;
+
 /// No test's command may take longer.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest wait for the end after a signal. Shorter than the 30 s for which a command waits for a silent registry, and
+/// much more than ending takes.
+const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// A home, a store and an environment that hold nothing yet.
 pub(crate) struct Cli {
@@ -200,39 +206,49 @@ impl Running {
 
     /// Waits until so many partials in the store's `ingest/` have at least this many bytes.
     pub(crate) async fn wait_for_partials(&self, count: usize, bytes: u64) {
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
+        let grown = |entry: &std::io::Result<std::fs::DirEntry>| {
+            let found = entry.as_ref().ok().and_then(|entry| entry.metadata().ok());
+            found.is_some_and(|found| found.len() >= bytes)
+        };
+        wait_until(&format!("no {count} partials reached {bytes} bytes"), async || {
             let entries = std::fs::read_dir(self.store.join("ingest")).into_iter().flatten();
-            let grown = |entry: &std::io::Result<std::fs::DirEntry>| {
-                let found = entry.as_ref().ok().and_then(|entry| entry.metadata().ok());
-                found.is_some_and(|found| found.len() >= bytes)
-            };
-            if entries.filter(grown).count() >= count {
-                return;
-            }
-            assert!(Instant::now() < deadline, "no {count} partials reached {bytes} bytes");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            entries.filter(grown).count() >= count
+        })
+        .await;
     }
 
     /// Waits until something is on its standard output, which nobody reads.
     pub(crate) async fn wait_for_output(&self) {
-        let deadline = Instant::now() + TIMEOUT;
         let stdout = self.child.stdout.as_ref().unwrap();
-        while rustix::io::ioctl_fionread(stdout).unwrap() == 0 {
-            assert!(Instant::now() < deadline, "it writes nothing");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let is_written = async || rustix::io::ioctl_fionread(stdout).unwrap() > 0;
+        wait_until("the command writes nothing", is_written).await;
     }
 
     /// Waits for the end of what cannot write any more, since nobody reads its standard output.
     pub(crate) async fn wait_unread(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let stat = format!("/proc/{}/stat", self.id());
-        while !std::fs::read_to_string(&stat).is_ok_and(|text| text.contains(") Z ")) {
-            assert!(Instant::now() < deadline, "it does not stop");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        wait_until("the command does not end", async || self.state() == Some('Z')).await;
+    }
+
+    /// The state of its process as in `/proc/PID/stat`: `T` while it is stopped, `Z` once it has ended.
+    pub(crate) fn state(&self) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    }
+
+    /// Files and directories that its process has open, as one that waits for a lock has what it locks.
+    pub(crate) fn open_files(&self) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.id())).into_iter().flatten();
+        files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok()).collect()
+    }
+
+    /// Signals the command and waits for its end.
+    ///
+    /// # Panics
+    /// After [`STOP_TIMEOUT`].
+    pub(crate) async fn stop(self, signal: Signal) -> Output {
+        self.signal(signal);
+        let ended = tokio::time::timeout(STOP_TIMEOUT, self.wait()).await;
+        ended.expect("the command does not obey the signal")
     }
 
     /// Waits for the end.

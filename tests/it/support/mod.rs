@@ -36,3 +36,4 @@ pub(crate) mod tars;
 pub(crate) mod terminal;
 pub(crate) mod tokens;
 pub(crate) mod tree;
+pub(crate) mod wait;

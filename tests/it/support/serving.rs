@@ -46,6 +46,12 @@ impl Serving {
         self.running.wait().await
     }
 
+    /// Whether it still receives bytes of an upload.
+    pub(crate) fn receives(&self) -> bool {
+        let sessions = self.store.join("sessions");
+        self.running.open_files().iter().any(|path| path.starts_with(&sessions))
+    }
+
     /// Lengths of the sessions on disk.
     pub(crate) fn sessions(&self) -> Vec<u64> {
         let entries = std::fs::read_dir(self.store.join("sessions")).into_iter().flatten();

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
+
+use super::wait::wait_until;
 
 /// A pseudo-terminal of its own; no process is controlled by it, so that Ctrl-C is a signal that the test sends.
 pub(crate) struct Terminal {
@@ -38,10 +39,6 @@ impl Terminal {
     }
 
     pub(crate) async fn wait_until_hidden(&self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.echoes() {
-            assert!(Instant::now() < deadline, "the password would be seen");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        wait_until("the password would be seen", async || !self.echoes()).await;
     }
 }

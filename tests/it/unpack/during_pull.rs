@@ -1,11 +1,11 @@
 //! `pull --unpack`: files while their layers still arrive.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
 use rpull::registry::RegistryOptions;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
@@ -14,6 +14,7 @@ use crate::support::http::Fault;
 use crate::support::images::{Family, Image, image, index, random_blob};
 use crate::support::registry::Registry;
 use crate::support::tree::names;
+use crate::support::wait::wait_until;
 
 /// A small base, and a layer that takes its time.
 fn sample() -> Image {
@@ -41,16 +42,15 @@ fn is_made(dir: &Path, file: &str) -> bool {
 #[tokio::test]
 async fn unpack_applies_layer_before_next_arrives() {
     let held = sample();
-    let (_registry, name) = published(&held).await;
+    let (registry, name) = published(&held).await;
+    let upper = held.layers[1].digest();
+    registry.twist(upper.as_str(), 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
     let cli = Cli::new();
-    let running = cli.spawn(&["pull", "--unpack", "root", "--limit-rate", "1M", &name]);
-    let whole = cli.store().join("blobs/sha256").join(held.layers[1].digest().encoded());
-    while !is_made(cli.dir(), "etc/kept") {
-        assert!(!whole.exists(), "nothing was applied while the last layer arrived");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(!whole.exists());
-    let output = running.wait().await;
+    let running = cli.spawn(&["pull", "--unpack", "root", &name]);
+    wait_until("nothing is applied", async || is_made(cli.dir(), "etc/kept")).await;
+    assert!(!cli.store().join("blobs/sha256").join(upper.encoded()).exists());
+    running.stop(Signal::INT).await.expect(130, "interrupted");
+    let output = cli.run(&["pull", "--unpack", "root", &name]).await;
     output.expect(0, "unpacked 2 layers, 2 files, 3.0 MB, ");
     assert_eq!(output.stdout, "root\n");
     assert_eq!(names(&cli.dir().join("root")), TREE);

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::memory::Memory;
 use crate::support::tree::names;
+use crate::support::wait::wait_until;
 use crate::unpack::faults::sample;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -262,9 +263,8 @@ fn received_layer_ends_when_runtime_shuts_down() {
         let mut blob = blob;
         std::io::copy(&mut blob, &mut std::fs::File::create(path).unwrap())
     });
-    while std::fs::metadata(dir.path().join("bytes")).map_or(0, |found| found.len()) < 100_000 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let read = || std::fs::metadata(dir.path().join("bytes")).map_or(0, |found| found.len());
+    runtime.block_on(wait_until("nothing is read", async || read() >= 100_000));
     runtime.shutdown_background();
     let error = reading.join().unwrap().unwrap_err().downcast::<Error>().unwrap();
     assert_eq!(error.kind(), ErrorKind::Interrupted);

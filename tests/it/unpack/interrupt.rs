@@ -1,7 +1,6 @@
 //! The first Ctrl-C ends an unpack, whatever it waits for, and nothing stays beside the target directory.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -11,10 +10,8 @@ use crate::support::http::{Fault, Reply};
 use crate::support::images::{Family, Image, image};
 use crate::support::registry::Registry;
 use crate::support::tars;
+use crate::support::wait::wait_until;
 use crate::unpack::faults::{WAYS, args, assert_nothing_beside, sample};
-
-/// Much less than a registry may be silent, and much more than ending takes.
-const SOON: Duration = Duration::from_secs(20);
 
 async fn published(held: &Image) -> (Registry, String) {
     let registry = Registry::start().await;
@@ -24,21 +21,10 @@ async fn published(held: &Image) -> (Registry, String) {
 }
 
 async fn assert_interrupted(running: Running, cli: &Cli, way: &[&str], point: &str) {
-    let asked = Instant::now();
-    running.signal(Signal::INT);
-    let output = running.wait().await;
+    let output = running.stop(Signal::INT).await;
     output.expect(130, "interrupted");
-    assert!(asked.elapsed() < SOON, "{way:?}: {point}: {:?}", asked.elapsed());
     assert!(!output.stderr.contains("panicked"), "{way:?}: {point}: {}", output.stderr);
     assert_nothing_beside(cli.dir(), way, point);
-}
-
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]
@@ -54,7 +40,8 @@ async fn interrupt_while_download_stalls_ends_unpack() {
             let cli = Cli::new();
             registry.server.forget();
             let running = cli.spawn(&args(way, &name));
-            until("the layer is not asked for", || registry.server.count(&line) > 0).await;
+            wait_until("the layer is not asked for", async || registry.server.count(&line) > 0)
+                .await;
             assert_interrupted(running, &cli, way, &line).await;
         }
     }
@@ -79,7 +66,7 @@ async fn interrupt_while_files_are_written_ends_unpack() {
     for way in &WAYS[..3] {
         let cli = Cli::new();
         let running = cli.spawn(&args(way, &name));
-        until("no file is made", || {
+        wait_until("no file is made", async || {
             trees_in(cli.dir()).is_some_and(|tree| tree.join("d/100").exists())
         })
         .await;
@@ -88,7 +75,7 @@ async fn interrupt_while_files_are_written_ends_unpack() {
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &held);
     let running = cli.spawn(&["unpack", &archive, "root"]);
-    until("no file is made", || {
+    wait_until("no file is made", async || {
         trees_in(cli.dir()).is_some_and(|tree| tree.join("d/100").exists())
     })
     .await;
@@ -129,9 +116,11 @@ async fn interrupt_while_waiting_for_lock_ends_unpack() {
             let _lock = locked(&cli, &lock);
             registry.server.forget();
             let running = cli.spawn(&args(way, &name));
-            until("it does not begin", || registry.server.requests().len() >= requests).await;
-            // Whether it waits cannot be seen from outside.
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            let (path, begun) = (cli.store().join(&lock), || registry.server.requests().len());
+            wait_until("it does not wait for the lock", async || {
+                begun() >= requests && running.open_files().contains(&path)
+            })
+            .await;
             assert_interrupted(running, &cli, way, &lock).await;
         }
     }
@@ -146,7 +135,7 @@ async fn interrupt_while_waiting_for_overlay_lock_ends_unpack() {
     let holder = std::fs::File::open(&root).unwrap();
     holder.lock().unwrap();
     let running = cli.spawn(&args(WAYS[3], &name));
-    until("it is not pulled", || cli.store().join("index.json").exists()).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let waits = async || running.open_files().contains(&root);
+    wait_until("it does not wait for the directory", waits).await;
     assert_interrupted(running, &cli, WAYS[3], "the directory").await;
 }
