@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::open::{Stored, reason, registry};
 use crate::cli::args::Blob;
+use crate::cli::image::open::{Stored, open_archive, reason, registry};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::Source;
@@ -113,7 +113,7 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Diges
             return Ok((Arc::new(Layout::open(&path)?), digest, None));
         }
         Location::Archive { form, path, name: ImageName::Digest(digest) } => {
-            return Ok((Arc::new(super::archive::read(path, Some(form)).await?), digest, None));
+            return Ok((Arc::new(open_archive(path, Some(form)).await?), digest, None));
         }
         Location::Id { .. } | Location::Layout { .. } | Location::Archive { .. } => {
             return Err(no_digest(text));

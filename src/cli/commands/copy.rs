@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::destination::Destination;
-use super::open::{OpenedLocation, open_place};
-use super::transfer_run::{TransferRun, chunk_size, named_to_pass_on};
 use crate::cli::args::Copy;
+use crate::cli::image::open::{OpenedLocation, open_place};
 use crate::cli::labels;
+use crate::cli::run::destination::Destination;
+use crate::cli::run::transfer_run::{TransferRun, chunk_size, named_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
 use crate::error::Result;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::remote;
 use crate::cli::args::Delete;
+use crate::cli::image::open::registry_reference;
 use crate::cli::output::{self, note};
 use crate::cli::prompt;
 use crate::cli::settings::Settings;
@@ -17,7 +17,7 @@ use crate::name::ImageName;
 use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Delete, settings: &Settings) -> Result<ExitCode> {
-    let reference = remote::reference(&args.image)?;
+    let reference = registry_reference(&args.image)?;
     let refuse = |why: &str| {
         Error::new(ErrorKind::InvalidInput, format!("delete {}", args.image)).with_reason(why)
     };

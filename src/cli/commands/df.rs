@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::overlay::known_directories;
-use super::report::json_of;
 use crate::cli::output;
+use crate::cli::run::report::json_of;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
 use crate::cli::table::table;

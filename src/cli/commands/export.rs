@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 use rustix::fs::fstat;
 use tokio_util::sync::CancellationToken;
 
-use super::ensure_local::{EnsureLocal, StorePolicy};
-use super::layer_blobs::layer_blobs;
-use super::open::OpenedImage;
-use super::unpack_report::{json_of, layer_rows, print_summary, run_with_progress, with_layer};
 use crate::archive::{ArchiveOutput, AtomicFile, io_error};
 use crate::cli::args::Export;
+use crate::cli::image::ensure_local::{EnsureLocal, StorePolicy};
+use crate::cli::image::layer_blobs::layer_blobs;
+use crate::cli::image::open::OpenedImage;
+use crate::cli::image::unpack_report::{
+    json_of, layer_rows, print_summary, run_with_progress, with_layer,
+};
 use crate::cli::meter::{ByteMeter, DeferredMeter};
 use crate::cli::output;
 use crate::cli::settings::Settings;

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::open::OpenedImage;
 use crate::cli::age::age;
 use crate::cli::args::History;
+use crate::cli::image::open::OpenedImage;
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;

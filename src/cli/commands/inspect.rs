@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::seen::{Seen, parts_json, parts_table};
 use crate::cli::args::DocumentArgs;
+use crate::cli::image::seen::{Seen, parts_json, parts_table};
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::seen::{Seen, parts_json, parts_table};
 use crate::cli::args::History;
+use crate::cli::image::seen::{Seen, parts_json, parts_table};
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::archive::read;
-use super::destination::Destination;
-use super::transfer_run::{TransferRun, named_to_keep};
 use crate::archive::Archive;
 use crate::cli::args::Load;
+use crate::cli::image::open::open_archive;
+use crate::cli::run::destination::Destination;
+use crate::cli::run::transfer_run::{TransferRun, named_to_keep};
 use crate::cli::settings::Settings;
-use crate::cli::signals::or_cancelled;
-use crate::cli::{exit, labels, signals};
+use crate::cli::signals::{self, or_cancelled};
+use crate::cli::{exit, labels};
 use crate::content::Source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
@@ -24,7 +24,7 @@ pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitC
     let cancel = signals::cancelled_by_signals();
     let run = TransferRun::parse(&args.moving, &labels::LOAD, settings, &cancel)?;
     let finding = async {
-        let archive = Arc::new(read(args.file.clone(), None).await?);
+        let archive = Arc::new(open_archive(args.file.clone(), None).await?);
         images(&archive, &platforms).await
     };
     let mut images = or_cancelled(&cancel, "load", finding).await??;

@@ -9,11 +9,11 @@ use rustix::fs::Mode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::ensure_local::EnsureLocal;
-use super::layer_blobs::layer_blobs;
-use super::open::OpenedImage;
-use super::unpack_report::{json_of, run_with_progress, warn_of_left_out};
 use crate::cli::args::Unpack;
+use crate::cli::image::ensure_local::EnsureLocal;
+use crate::cli::image::layer_blobs::layer_blobs;
+use crate::cli::image::open::OpenedImage;
+use crate::cli::image::unpack_report::{json_of, run_with_progress, warn_of_left_out};
 use crate::cli::meter::DeferredMeter;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{ProgressMode, Settings};

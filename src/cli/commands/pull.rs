@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::destination::Destination;
-use super::transfer_run::{TransferRun, named_to_keep};
 use crate::cli::args::{OnePlatform, OverlayArgs, Pull, TransferArgs, Unpack};
 use crate::cli::labels;
+use crate::cli::run::destination::Destination;
+use crate::cli::run::transfer_run::{TransferRun, named_to_keep};
 use crate::cli::settings::{Settings, existing_layout, not_in_store, platform};
 use crate::cli::signals::{self, opened_unless_cancelled, or_cancelled};
 use crate::content::Source;

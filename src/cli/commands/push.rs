@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::destination::Destination;
-use super::open::{OpenedLocation, open_place};
-use super::transfer_run::{TransferRun, chunk_size, named_to_pass_on};
 use crate::cli::args::Push;
+use crate::cli::image::open::{OpenedLocation, open_place};
+use crate::cli::run::destination::Destination;
+use crate::cli::run::transfer_run::{TransferRun, chunk_size, named_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::{labels, signals};
 use crate::error::{Error, ErrorKind, Result};

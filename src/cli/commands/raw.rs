@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::open::{OpenedLocation, open, under};
 use crate::cli::args::DocumentArgs;
+use crate::cli::image::open::{OpenedLocation, open, under};
 use crate::cli::output;
 use crate::cli::settings::{Settings, platform};
 use crate::config::CONFIG_LIMIT;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::remote;
 use crate::cli::args::Referrers;
+use crate::cli::image::open::registry_reference;
 use crate::cli::output::{self, note};
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
@@ -15,7 +15,7 @@ use crate::name::ImageName;
 use crate::registry::Referrer;
 
 pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<ExitCode> {
-    let reference = remote::reference(&args.image)?;
+    let reference = registry_reference(&args.image)?;
     let repository = settings.client(&reference.to_string(), false)?.repository(&reference)?;
     let digest = match reference.name() {
         ImageName::Digest(digest) => digest,

@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::destination::open_to_write;
 use crate::cli::args::Serve;
 use crate::cli::output;
+use crate::cli::run::destination::open_to_write;
 use crate::cli::settings::{Settings, existing_layout};
 use crate::cli::signals::{self, opened_unless_cancelled};
 use crate::error::{Error, ErrorKind, Result};

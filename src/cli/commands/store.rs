@@ -8,12 +8,12 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::overlay::{known_directories, typed_directory};
-use super::report::{json_of, print_values};
 use crate::cli::args::{Prune, Rm};
-use crate::cli::exit;
-use crate::cli::output;
+use crate::cli::image::ids;
+use crate::cli::run::report::{json_of, print_values};
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
+use crate::cli::{exit, output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::{Layout, PruneOptions, PruneReport};
@@ -50,7 +50,7 @@ impl Word {
     fn only_name(&self, settings: &Settings) -> Result<String> {
         match self {
             Self::Name(name) => Ok(name.clone()),
-            Self::Id(id, name) => super::ids::only_name(id, name.as_ref(), settings),
+            Self::Id(id, name) => ids::only_name(id, name.as_ref(), settings),
         }
     }
 
@@ -60,7 +60,7 @@ impl Word {
             Self::Name(name) => return Ok(name.clone()),
             Self::Id(id, name) => (id, name.as_ref()),
         };
-        let (_, image) = super::ids::find(id, name, settings)?;
+        let (_, image) = ids::find(id, name, settings)?;
         Ok(match (image.name, image.within.into_iter().next()) {
             (ImageName::Digest(_), Some(whole)) => whole,
             (name, _) => name.to_string(),

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::ids;
 use super::store::{Word, named};
 use crate::cli::args::Tag;
+use crate::cli::image::ids;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, not_in_store};
 use crate::content::{Label, Source, Target as _};

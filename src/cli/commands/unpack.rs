@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
 
-use super::ensure_local::EnsureLocal;
-use super::layer_blobs::layer_blobs;
-use super::open::OpenedImage;
-use super::unpack_report::{json_of, layer_rows, print_summary, run_with_progress};
 use crate::cli::args::Unpack;
+use crate::cli::image::ensure_local::EnsureLocal;
+use crate::cli::image::layer_blobs::layer_blobs;
+use crate::cli::image::open::OpenedImage;
+use crate::cli::image::unpack_report::{json_of, layer_rows, print_summary, run_with_progress};
 use crate::cli::meter::DeferredMeter;
-use crate::cli::output;
+use crate::cli::run::path_checks;
 use crate::cli::settings::Settings;
-use crate::cli::signals;
+use crate::cli::{output, signals};
 use crate::error::Result;
 use crate::unpack::{RootBuilder, Unpacked};
 
@@ -27,7 +27,7 @@ struct UnpackResult {
 }
 
 pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<ExitCode> {
-    super::path_checks::check_paths_disjoint(&args, settings)?;
+    path_checks::check_paths_disjoint(&args, settings)?;
     if args.layers.overlay {
         return super::overlay::unpack(args, settings).await;
     }

@@ -4,14 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::open::{OpenedLocation, open_place};
 use super::store::Word;
 use crate::cli::args::Verify;
+use crate::cli::image::open::{OpenedLocation, open_place};
 use crate::cli::meter::ByteMeter;
-use crate::cli::output;
 use crate::cli::settings::{Settings, not_in_store};
-use crate::cli::signals;
 use crate::cli::size::{plural, size};
+use crate::cli::{output, signals};
 use crate::content::EmptyTarget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BadBlob, Layout, VerifyReport};

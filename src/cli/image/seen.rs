@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::open::{OpenedLocation, not_an_image, read_config, store_else_registry};
+use crate::cli::image::open::{OpenedLocation, not_an_image, read_config, store_else_registry};
 use crate::cli::settings::{Settings, platform};
 use crate::cli::size::size;
 use crate::cli::table::table;
@@ -16,18 +16,22 @@ use crate::transfer::{PlatformRequest, ResolvedImage, resolve_image};
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// Its documents, and its config where it is an image.
-pub(super) struct Seen {
-    pub(super) opened: OpenedLocation,
-    pub(super) root: Document,
+pub(in crate::cli) struct Seen {
+    pub(in crate::cli) opened: OpenedLocation,
+    pub(in crate::cli) root: Document,
     /// The manifest of the platform; the root if an index has none for this host and no platform was requested.
-    pub(super) chosen: Document,
+    pub(in crate::cli) chosen: Document,
     /// The config of an image, or why it cannot be read.
-    pub(super) config: Result<ImageConfig>,
+    pub(in crate::cli) config: Result<ImageConfig>,
 }
 
 impl Seen {
     /// Fetches documents and a config, nothing else. A plain reference is of the store, else of a registry.
-    pub(super) async fn open(text: &str, typed: Option<&str>, settings: &Settings) -> Result<Self> {
+    pub(in crate::cli) async fn open(
+        text: &str,
+        typed: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Self> {
         let choice = platform(typed)?;
         let read = async |opened| Self::read(opened, &choice, settings).await;
         store_else_registry(text, settings, read).await
@@ -63,14 +67,14 @@ impl Seen {
     }
 
     /// Whether it never claimed to be an image.
-    pub(super) fn is_artifact(&self) -> bool {
+    pub(in crate::cli) fn is_artifact(&self) -> bool {
         let is_other = |error: &Error| error.detail() == Some(ErrorDetail::NotAnImage);
         !matches!(self.chosen.content(), ParsedDocument::Index(_))
             && self.config.as_ref().is_err_and(is_other)
     }
 
     /// What it consists of: the layers of a manifest, the blobs of an artifact, the entries of an index.
-    pub(super) fn parts(&self) -> &[Descriptor] {
+    pub(in crate::cli) fn parts(&self) -> &[Descriptor] {
         match self.chosen.content() {
             ParsedDocument::Manifest(manifest) => &manifest.layers,
             ParsedDocument::Artifact(artifact) => &artifact.blobs,
@@ -84,7 +88,7 @@ fn has_nothing_for_host(error: &Error) -> bool {
 }
 
 /// Files of an artifact, or entries of an index, for people.
-pub(super) fn parts_table(parts: &[Descriptor]) -> String {
+pub(in crate::cli) fn parts_table(parts: &[Descriptor]) -> String {
     let cells = |part: &Descriptor| {
         let platform = part.platform.as_ref().map(ToString::to_string);
         let name = part.annotations.get(TITLE).cloned().or(platform).unwrap_or_default();
@@ -95,7 +99,7 @@ pub(super) fn parts_table(parts: &[Descriptor]) -> String {
 }
 
 /// The same for scripts.
-pub(super) fn parts_json(parts: &[Descriptor]) -> Vec<Value> {
+pub(in crate::cli) fn parts_json(parts: &[Descriptor]) -> Vec<Value> {
     let value = |part: &Descriptor| {
         json!({
             "title": part.annotations.get(TITLE),

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{BlobOutcome, ImageResult, Report};
 
 /// Tells it, failures too; `names` are for standard output, unless that has something else.
-pub(super) fn print_reports(
+pub(in crate::cli) fn print_reports(
     finished: &[ImageResult],
     several: bool,
     names: bool,
@@ -84,7 +84,7 @@ fn full_name(report: &Report) -> String {
 }
 
 /// What is known of an image, and why it is not more.
-pub(super) fn json_of(known: &impl Serialize, error: Option<&Error>) -> Result<Value> {
+pub(in crate::cli) fn json_of(known: &impl Serialize, error: Option<&Error>) -> Result<Value> {
     let mut value = serde_json::to_value(known)
         .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").with_source(error))?;
     if let (Some(error), Some(object)) = (error, value.as_object_mut()) {
@@ -96,7 +96,7 @@ pub(super) fn json_of(known: &impl Serialize, error: Option<&Error>) -> Result<V
 }
 
 /// One value for one image, a list where several were asked for.
-pub(super) fn print_values(values: &[Value], several: bool) -> Result<()> {
+pub(in crate::cli) fn print_values(values: &[Value], several: bool) -> Result<()> {
     match values {
         [one] if !several => output::json(one),
         all => output::json(&all),
@@ -113,7 +113,7 @@ fn artifact_summary(report: &Report) -> Option<String> {
 }
 
 /// `transferred 3.2 MB of 61.5 MB, 58.3 MB shared (95 %), 4 requests, 0.4 s`
-pub(super) fn receipt(report: &Report) -> String {
+pub(in crate::cli) fn receipt(report: &Report) -> String {
     let bytes = &report.bytes;
     let mut parts =
         vec![format!("transferred {} of {}", size(bytes.transferred), size(bytes.total))];

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use super::archive::NewArchive;
 use crate::archive::ArchiveOutput;
 use crate::cli::meter::ByteMeter;
+use crate::cli::run::new_archive::NewArchive;
 use crate::cli::settings::{ProgressMode, Settings, existing_layout, platform};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{EmptyTarget, Target};
@@ -21,7 +21,7 @@ use crate::registry::{Client, RegistryOptions};
 use crate::transfer::{ArtifactOptions, PlatformSelection};
 
 /// Where the images go.
-pub(super) enum Destination {
+pub(in crate::cli) enum Destination {
     Registry {
         reference: Reference,
         chunk_size: Option<u64>,
@@ -40,7 +40,7 @@ pub(super) enum Destination {
 
 impl Destination {
     /// A place; one without a prefix is a registry's.
-    pub(super) fn parse(text: &str, chunk_size: Option<u64>) -> Result<Self> {
+    pub(in crate::cli) fn parse(text: &str, chunk_size: Option<u64>) -> Result<Self> {
         match Location::parse(text, DefaultLocation::Registry)? {
             Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
                 Self::at_registry(reference, chunk_size, false)
@@ -63,7 +63,7 @@ impl Destination {
         }
     }
 
-    pub(super) fn at_registry(
+    pub(in crate::cli) fn at_registry(
         reference: Reference,
         chunk_size: Option<u64>,
         remember: bool,
@@ -75,7 +75,7 @@ impl Destination {
     }
 
     /// `-o` of a pull, which keeps images on this machine.
-    pub(super) fn for_pull(typed: Option<&str>) -> Result<Self> {
+    pub(in crate::cli) fn for_pull(typed: Option<&str>) -> Result<Self> {
         let Some(text) = typed else { return Ok(Self::Store(None)) };
         match Self::parse(text, None)? {
             local @ (Self::Layout { .. } | Self::Archive { .. }) => Ok(local),
@@ -85,7 +85,7 @@ impl Destination {
     }
 
     /// One name cannot stand for several images.
-    pub(super) fn check_name(&self, several: bool) -> Result<()> {
+    pub(in crate::cli) fn check_name(&self, several: bool) -> Result<()> {
         match self {
             Self::Layout { name: ImageName::Layout(name), .. }
             | Self::Archive(_, ImageName::Layout(name))
@@ -104,7 +104,7 @@ impl Destination {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] where there is none.
-    pub(super) fn check_artifacts(&self, along: ArtifactOptions) -> Result<()> {
+    pub(in crate::cli) fn check_artifacts(&self, along: ArtifactOptions) -> Result<()> {
         match self {
             Self::Archive(archive, _)
                 if archive.holds_one_platform() && along != ArtifactOptions::default() =>
@@ -121,7 +121,7 @@ impl Destination {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] where it takes no more than one.
-    pub(super) fn platforms(
+    pub(in crate::cli) fn platforms(
         &self,
         named: Option<PlatformSelection>,
         usual: PlatformSelection,
@@ -137,12 +137,12 @@ impl Destination {
     }
 
     /// Whether the images themselves go to standard output.
-    pub(super) fn is_stdout(&self) -> bool {
+    pub(in crate::cli) fn is_stdout(&self) -> bool {
         matches!(self, Self::Archive(archive, _) if archive.is_stdout())
     }
 
     /// Opens it for so many images, making it where it can be made and does not exist.
-    pub(super) async fn open(
+    pub(in crate::cli) async fn open(
         &self,
         settings: &Settings,
         images: usize,
@@ -162,7 +162,7 @@ impl Destination {
     }
 
     /// Opens it for a plan, which must not even make a directory: what does not exist is looked at as if it were empty.
-    pub(super) async fn open_for_plan(
+    pub(in crate::cli) async fn open_for_plan(
         &self,
         settings: &Settings,
         cancel: &CancellationToken,
@@ -186,7 +186,7 @@ impl Destination {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] where neither end has a name for it.
-    pub(super) fn name(&self, full: &str) -> Result<ImageName> {
+    pub(in crate::cli) fn name(&self, full: &str) -> Result<ImageName> {
         match self {
             Self::Registry { reference, .. } => Ok(reference.name()),
             Self::Store(Some(reference)) => Ok(ImageName::Layout(reference.store_name())),
@@ -216,7 +216,11 @@ impl Destination {
     }
 
     /// What one of several images is called there: the tag, where the destination is a repository, else its own name.
-    pub(super) fn name_of_tag(&self, image: &Reference, tag: &str) -> Result<(String, ImageName)> {
+    pub(in crate::cli) fn name_of_tag(
+        &self,
+        image: &Reference,
+        tag: &str,
+    ) -> Result<(String, ImageName)> {
         match self {
             Self::Registry { reference, .. } => {
                 let there = reference.with_tag(tag)?;
@@ -231,7 +235,7 @@ impl Destination {
     }
 
     /// The image of a registry, where it is one.
-    pub(super) fn image(&self) -> Option<&Reference> {
+    pub(in crate::cli) fn image(&self) -> Option<&Reference> {
         match self {
             Self::Registry { reference, .. } => Some(reference),
             Self::Store(_) | Self::Layout { .. } | Self::Archive(..) => None,
@@ -239,7 +243,7 @@ impl Destination {
     }
 
     /// The full name for people, where the destination gives one.
-    pub(super) fn reference(&self) -> Option<String> {
+    pub(in crate::cli) fn reference(&self) -> Option<String> {
         match self {
             Self::Registry { reference, .. } | Self::Store(Some(reference)) => {
                 Some(reference.to_string())
@@ -250,7 +254,7 @@ impl Destination {
 }
 
 /// The layout at this path, made where there is none; Ctrl-C ends waiting for others, and the check after a restart.
-pub(super) async fn open_to_write(
+pub(in crate::cli) async fn open_to_write(
     path: PathBuf,
     options: LayoutOptions,
     settings: &Settings,

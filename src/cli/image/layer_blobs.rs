@@ -18,7 +18,7 @@ use crate::unpack::{LayerBlob, OpenBlob};
 ///
 /// # Errors
 /// As [`LayerBlob::from_image`].
-pub(super) fn layer_blobs(
+pub(in crate::cli) fn layer_blobs(
     image: &OpenedImage,
     retry: RetryPolicy,
     cancel: &CancellationToken,

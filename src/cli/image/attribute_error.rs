@@ -7,7 +7,7 @@ use crate::retry::RetryPolicy;
 use crate::transfer::{TransferOptions, read_blob};
 
 /// Whether wrong bytes may be the reason.
-pub(super) fn may_be_corruption(error: &Error) -> bool {
+pub(in crate::cli) fn may_be_corruption(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Unpack => error.detail().is_none(),
         ErrorKind::Mismatch => true,
@@ -17,7 +17,7 @@ pub(super) fn may_be_corruption(error: &Error) -> bool {
 
 /// Tells a layer that is malformed from one whose bytes are not those that the manifest names, of an error that
 /// [may be by them](may_be_corruption).
-pub(super) async fn attribute_error(
+pub(in crate::cli) async fn attribute_error(
     source: &dyn Source,
     layer: &Descriptor,
     error: Error,

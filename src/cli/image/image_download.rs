@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::attribute_error::{attribute_error, may_be_corruption};
+use crate::cli::image::attribute_error::{attribute_error, may_be_corruption};
 use crate::config::CONFIG_LIMIT;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,7 +27,11 @@ pub(in crate::cli) struct ImageDownload {
 
 impl ImageDownload {
     /// Begins the pull, base layers first.
-    pub(super) fn begin(wanted: ImageRequest, layout: Layout, options: TransferOptions) -> Self {
+    pub(in crate::cli) fn begin(
+        wanted: ImageRequest,
+        layout: Layout,
+        options: TransferOptions,
+    ) -> Self {
         let (feeder, feeds) = Feeds::connect();
         let (retry, stop) = (options.retry, options.cancel.child_token());
         let (feeder, cancel) = (Some(feeder), stop.clone());
@@ -41,23 +45,26 @@ impl ImageDownload {
     ///
     /// # Errors
     /// The pull's; [`ImageDownload::stop_with`] has all of it.
-    pub(super) async fn picked(&self) -> Result<ResolvedImage> {
+    pub(in crate::cli) async fn picked(&self) -> Result<ResolvedImage> {
         self.feeds.picked().await
     }
 
     /// Waits for the image's config.
-    pub(super) async fn config(&self, config: &Descriptor) -> Result<bytes::Bytes> {
+    pub(in crate::cli) async fn config(&self, config: &Descriptor) -> Result<bytes::Bytes> {
         self.feeds.verified(config).await?;
         read_small(&self.layout, config, CONFIG_LIMIT, self.retry).await
     }
 
     /// Where it arrives.
-    pub(super) fn layout(&self) -> Arc<Layout> {
+    pub(in crate::cli) fn layout(&self) -> Arc<Layout> {
         Arc::new(self.layout.clone())
     }
 
     /// Opens a layer, to be read as it arrives.
-    pub(super) fn opener(&self, layer: Descriptor) -> impl FnOnce() -> GrowingBlob + Send + use<> {
+    pub(in crate::cli) fn opener(
+        &self,
+        layer: Descriptor,
+    ) -> impl FnOnce() -> GrowingBlob + Send + use<> {
         let (layout, feeds, digest) =
             (self.layout.clone(), self.feeds.clone(), layer.digest.clone());
         let open = Box::new(move || layout.blob_file(&digest));
@@ -65,13 +72,13 @@ impl ImageDownload {
     }
 
     /// Waits, on a thread, for the pull's end.
-    pub(super) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
+    pub(in crate::cli) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
         let feeds = self.feeds.clone();
         move || feeds.wait_for_run()
     }
 
     /// Stops the pull because of this; where it was the pull that failed, its error is the one to tell.
-    pub(super) async fn stop_with(self, error: Error) -> Error {
+    pub(in crate::cli) async fn stop_with(self, error: Error) -> Error {
         self.stop.cancel();
         first_of(error, join_pull(self.pull).await.error)
     }
@@ -81,7 +88,7 @@ impl ImageDownload {
     ///
     /// # Errors
     /// The pull's, where the work failed because bytes did not come: it knows why.
-    pub(super) async fn run_alongside<T>(
+    pub(in crate::cli) async fn run_alongside<T>(
         self,
         layers: &[Descriptor],
         work: impl Future<Output = Result<T, (usize, Error)>>,

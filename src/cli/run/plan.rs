@@ -3,17 +3,20 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::report::{json_of, print_values};
-use crate::cli::exit;
-use crate::cli::output;
+use crate::cli::run::report::{json_of, print_values};
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, size};
 use crate::cli::table::table;
+use crate::cli::{exit, output};
 use crate::error::Result;
 use crate::transfer::{BlobState, PlanReport, PlannedImage};
 
 /// Shows the plans, in the order asked.
-pub(super) fn show(plans: &[PlannedImage], several: bool, settings: &Settings) -> Result<ExitCode> {
+pub(in crate::cli) fn show(
+    plans: &[PlannedImage],
+    several: bool,
+    settings: &Settings,
+) -> Result<ExitCode> {
     if settings.json {
         let values = plans.iter().map(|plan| json_of(&plan.report, plan.error.as_ref()));
         print_values(&values.collect::<Result<Vec<_>>>()?, several)?;

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] where it cannot be there.
-pub(super) fn check_paths_disjoint(args: &Unpack, settings: &Settings) -> Result<()> {
+pub(in crate::cli) fn check_paths_disjoint(args: &Unpack, settings: &Settings) -> Result<()> {
     let dir = resolved_path(&args.dir);
     let store = settings.store().ok().map(|store| resolved_path(&store));
     let refuse = |path: &Path, why| {

@@ -1,8 +1,10 @@
 //! Opens the place that a word names, for the commands that look.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::image_download::ImageDownload;
+use crate::archive::{Archive, ArchiveFormat};
 use crate::cli::settings::{Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::Source;
@@ -29,7 +31,7 @@ pub(in crate::cli) struct OpenedLocation {
 }
 
 impl OpenedLocation {
-    pub(super) fn in_layout(
+    pub(in crate::cli) fn in_layout(
         layout: Arc<Layout>,
         name: ImageName,
         reference: String,
@@ -49,7 +51,10 @@ pub(in crate::cli) async fn open(
     open_place(&Location::parse(text, plain)?, settings).await
 }
 
-pub(super) async fn open_place(place: &Location, settings: &Settings) -> Result<OpenedLocation> {
+pub(in crate::cli) async fn open_place(
+    place: &Location,
+    settings: &Settings,
+) -> Result<OpenedLocation> {
     match place {
         Location::Store(reference) => store(reference, settings),
         Location::Id { id, name } => super::ids::open(id, name.as_ref(), settings),
@@ -62,7 +67,7 @@ pub(super) async fn open_place(place: &Location, settings: &Settings) -> Result<
             Ok(OpenedLocation::in_layout(Arc::new(layout), name, place.to_string(), full_name))
         }
         Location::Archive { form, path, name } => {
-            let archive = super::archive::read(path.clone(), Some(*form)).await?;
+            let archive = open_archive(path.clone(), Some(*form)).await?;
             let full_name = match name {
                 ImageName::Layout(text) | ImageName::Tag(text) => archive.full_name(Some(text))?,
                 ImageName::Digest(_) => String::new(),
@@ -82,6 +87,16 @@ pub(super) async fn open_place(place: &Location, settings: &Settings) -> Result<
             })
         }
     }
+}
+
+/// Opens an archive; a pipe may take its time, and a large one is looked through first.
+pub(in crate::cli) async fn open_archive(
+    path: PathBuf,
+    form: Option<ArchiveFormat>,
+) -> Result<Archive> {
+    tokio::task::spawn_blocking(move || Archive::open(&path, form)).await.unwrap_or_else(|error| {
+        Err(Error::new(ErrorKind::Store, "read the archive").with_source(error))
+    })
 }
 
 /// What to ask the layout for, and what the image is called there; an entry may have no name.
@@ -130,7 +145,19 @@ fn by_digest(layout: &Layout, digest: &Digest) -> Result<ImageName> {
     }
 }
 
-pub(super) fn registry(reference: &Reference, settings: &Settings) -> Result<OpenedLocation> {
+/// The image of a registry that a word means, for verbs that only a registry can serve.
+pub(in crate::cli) fn registry_reference(text: &str) -> Result<Reference> {
+    match Location::parse(text, DefaultLocation::Registry)? {
+        Location::Registry(reference) => Ok(reference),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image '{text}'"))
+            .with_reason("expected an image of a registry")),
+    }
+}
+
+pub(in crate::cli) fn registry(
+    reference: &Reference,
+    settings: &Settings,
+) -> Result<OpenedLocation> {
     let repository = settings.client(&reference.to_string(), true)?.repository(reference)?;
     Ok(OpenedLocation {
         source: Arc::new(repository),
@@ -159,7 +186,7 @@ fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<OpenedL
 }
 
 /// What the store has of something that a registry may have as well.
-pub(super) enum Stored<T> {
+pub(in crate::cli) enum Stored<T> {
     There(T),
     Absent,
     /// It is told of already; the registry may be asked instead.
@@ -168,7 +195,7 @@ pub(super) enum Stored<T> {
 
 impl<T> Stored<T> {
     /// Checks what was found. Damage is a warning, and an error where no registry may be asked instead.
-    pub(super) fn of(found: Result<Option<T>>, settings: &Settings) -> Result<Self> {
+    pub(in crate::cli) fn of(found: Result<Option<T>>, settings: &Settings) -> Result<Self> {
         let error = match found {
             Ok(found) => return Ok(found.map_or(Self::Absent, Self::There)),
             Err(error) if settings.offline => return Err(error),
@@ -186,7 +213,7 @@ impl<T> Stored<T> {
 }
 
 /// Reads what the text names: a plain reference is of the store, else of a registry.
-pub(super) async fn store_else_registry<T>(
+pub(in crate::cli) async fn store_else_registry<T>(
     text: &str,
     settings: &Settings,
     read: impl AsyncFn(OpenedLocation) -> Result<T>,
@@ -213,7 +240,7 @@ pub(super) async fn store_else_registry<T>(
 }
 
 /// The error of a registry that was asked instead: where it is no help, the damage here is the reason.
-pub(super) fn reason(damage: Option<Error>, of_registry: Error) -> Error {
+pub(in crate::cli) fn reason(damage: Option<Error>, of_registry: Error) -> Error {
     let no_help = matches!(
         of_registry.kind(),
         ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Registry | ErrorKind::Transport
@@ -246,7 +273,7 @@ impl OpenedImage {
     }
 
     /// What the store has of an image that may be there or at a registry.
-    pub(super) async fn in_store(
+    pub(in crate::cli) async fn in_store(
         place: &Location,
         typed: Option<&str>,
         settings: &Settings,
@@ -256,7 +283,10 @@ impl OpenedImage {
     }
 
     /// The image that a pull brings, as soon as its config is there.
-    pub(super) async fn download(opened: OpenedLocation, arriving: ImageDownload) -> Result<Self> {
+    pub(in crate::cli) async fn download(
+        opened: OpenedLocation,
+        arriving: ImageDownload,
+    ) -> Result<Self> {
         let read = async {
             let ResolvedImage { root, manifest: chosen } = arriving.picked().await?;
             let config = arriving.config(config_of(&chosen, &opened)?).await?;
@@ -276,13 +306,13 @@ impl OpenedImage {
     }
 
     /// Waits, on a thread, until all of it is where it is brought to: then what was made of its layers may be seen.
-    pub(super) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
+    pub(in crate::cli) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
         let settled = self.arriving.as_ref().map(ImageDownload::settled);
         move || settled.map_or(Ok(()), |settled| settled())
     }
 
     /// As [`OpenedImage::open`], where the store was looked at before.
-    pub(super) async fn at(
+    pub(in crate::cli) async fn at(
         place: &Location,
         typed: Option<&str>,
         settings: &Settings,
@@ -326,7 +356,7 @@ fn config_of<'a>(manifest: &'a Document, opened: &OpenedLocation) -> Result<&'a 
 }
 
 /// The error for something that has no config of an image.
-pub(super) fn not_an_image(document: &Document, reference: &str) -> Error {
+pub(in crate::cli) fn not_an_image(document: &Document, reference: &str) -> Error {
     let why = match document.as_referrer().artifact_type {
         Some(kind) => format!("is not an image but an artifact of type {kind}"),
         None => format!("is not an image but a {}", document.descriptor().media_type),
@@ -337,7 +367,7 @@ pub(super) fn not_an_image(document: &Document, reference: &str) -> Error {
 }
 
 /// The config of an image; what is wrong with it is told under the image's name.
-pub(super) async fn read_config(
+pub(in crate::cli) async fn read_config(
     config: &Descriptor,
     opened: &OpenedLocation,
     settings: &Settings,
@@ -349,6 +379,6 @@ pub(super) async fn read_config(
 }
 
 /// The same error, under the name of the image that it is about.
-pub(super) fn under(reference: &str, error: &Error) -> Error {
+pub(in crate::cli) fn under(reference: &str, error: &Error) -> Error {
     Error::new(error.kind(), reference).with_reason(error.chain()).with_data_of(error)
 }

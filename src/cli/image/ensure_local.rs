@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::destination::{Destination, open_to_write};
 use super::image_download::ImageDownload;
-use super::open::{OpenedImage, OpenedLocation, Stored, reason, registry};
-use super::transfer_run::{options, progress};
 use crate::cli::args::{TransferArgs, Unpack};
+use crate::cli::image::open::{OpenedImage, OpenedLocation, Stored, reason, registry};
+use crate::cli::run::destination::{Destination, open_to_write};
+use crate::cli::run::transfer_run::{options, progress};
 use crate::cli::settings::{Settings, platform};
 use crate::cli::{labels, signals};
 use crate::error::{Error, Result};
@@ -17,19 +17,19 @@ use crate::location::{DefaultLocation, Location};
 use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions};
 
 /// An image that is wanted, and how it may come.
-pub(super) struct EnsureLocal<'a> {
-    pub(super) verb: &'static str,
-    pub(super) image: &'a str,
-    pub(super) platform: Option<&'a str>,
+pub(in crate::cli) struct EnsureLocal<'a> {
+    pub(in crate::cli) verb: &'static str,
+    pub(in crate::cli) image: &'a str,
+    pub(in crate::cli) platform: Option<&'a str>,
     /// How a pull is to bring it, whatever the store has under its name.
-    pub(super) pull: Option<&'a TransferArgs>,
-    pub(super) keep: StorePolicy,
-    pub(super) sync: bool,
+    pub(in crate::cli) pull: Option<&'a TransferArgs>,
+    pub(in crate::cli) keep: StorePolicy,
+    pub(in crate::cli) sync: bool,
 }
 
 /// What of registries the store is to keep.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum StorePolicy {
+pub(in crate::cli) enum StorePolicy {
     Never,
     /// What it lacks itself, but nothing that is asked of a registry by `docker://`.
     IfMissing,
@@ -44,7 +44,7 @@ enum Lookup {
 }
 
 impl<'a> EnsureLocal<'a> {
-    pub(super) fn to_unpack(args: &'a Unpack) -> Self {
+    pub(in crate::cli) fn to_unpack(args: &'a Unpack) -> Self {
         let keep = match &args.pull {
             _ if args.no_store => StorePolicy::Never,
             None => StorePolicy::IfMissing,
@@ -61,7 +61,7 @@ impl<'a> EnsureLocal<'a> {
     }
 
     /// Opens the image; what the store lacks begins to come into it.
-    pub(super) async fn open(
+    pub(in crate::cli) async fn open(
         &self,
         settings: &Settings,
         cancel: &CancellationToken,

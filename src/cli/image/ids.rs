@@ -11,7 +11,7 @@ use crate::name::ImageName;
 use crate::reference::Reference;
 
 /// The image with this id, opened; where the store has an image of that name, it is meant.
-pub(super) fn open(
+pub(in crate::cli) fn open(
     id: &ImageId,
     name: Option<&Reference>,
     settings: &Settings,
@@ -26,7 +26,7 @@ pub(super) fn open(
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] if no image has it: registries do not know ids. [`ErrorKind::InvalidInput`] if several have it.
-pub(super) fn find(
+pub(in crate::cli) fn find(
     id: &ImageId,
     name: Option<&Reference>,
     settings: &Settings,
@@ -56,7 +56,7 @@ pub(super) fn find(
 ///
 /// # Errors
 /// As [`find`]; [`ErrorKind::InvalidInput`] too where it has several names, or is a part of what has one.
-pub(super) fn only_name(
+pub(in crate::cli) fn only_name(
     id: &ImageId,
     name: Option<&Reference>,
     settings: &Settings,

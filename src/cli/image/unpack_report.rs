@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::attribute_error::{attribute_error, may_be_corruption};
 use super::open::OpenedImage;
-use super::report::receipt;
+use crate::cli::image::attribute_error::{attribute_error, may_be_corruption};
 use crate::cli::meter::DeferredMeter;
 use crate::cli::output::note;
+use crate::cli::run::report::receipt;
 use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::signals::or_cancelled;
 use crate::cli::size::{plural, size};
@@ -22,7 +22,7 @@ use crate::unpack::Unpacked;
 
 /// Does the work on an image's layers, on a thread of its own; an error comes with the layer's number. While the image
 /// arrives the bars are the pull's, afterwards the work's.
-pub(super) async fn run_with_progress<T: Send + 'static>(
+pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     image: &mut OpenedImage,
     settings: &Settings,
     cancel: &CancellationToken,
@@ -57,7 +57,7 @@ pub(super) async fn run_with_progress<T: Send + 'static>(
 }
 
 /// The error to tell of what failed with the layer of this number, where there is one.
-pub(super) async fn with_layer(
+pub(in crate::cli) async fn with_layer(
     image: &OpenedImage,
     settings: &Settings,
     cancel: &CancellationToken,
@@ -74,7 +74,7 @@ pub(super) async fn with_layer(
 }
 
 /// Notes what was `done` with so many layers, and what could not be kept.
-pub(super) fn print_summary(
+pub(in crate::cli) fn print_summary(
     done: &str,
     layers: usize,
     receipt: &Unpacked,
@@ -94,7 +94,7 @@ pub(super) fn print_summary(
 }
 
 /// What became of each layer, by its uncompressed size.
-pub(super) fn layer_rows(image: &OpenedImage, sizes: &[u64]) -> Result<Vec<Value>> {
+pub(in crate::cli) fn layer_rows(image: &OpenedImage, sizes: &[u64]) -> Result<Vec<Value>> {
     let rows = image.manifest()?.layers.iter().zip(&image.config.rootfs.diff_ids).zip(sizes);
     let told = rows.map(|((layer, diff_id), size)| {
         json!({
@@ -105,7 +105,7 @@ pub(super) fn layer_rows(image: &OpenedImage, sizes: &[u64]) -> Result<Vec<Value
 }
 
 /// What scripts are told of an image whose files were written, in whatever form.
-pub(super) async fn json_of(
+pub(in crate::cli) async fn json_of(
     image: &OpenedImage,
     (kind, place): (&str, &Path),
     layers: Vec<Value>,
@@ -130,7 +130,7 @@ pub(super) async fn json_of(
     })
 }
 
-pub(super) fn warn_of_left_out(receipt: &Unpacked) {
+pub(in crate::cli) fn warn_of_left_out(receipt: &Unpacked) {
     for left_out in &receipt.left_out {
         tracing::warn!("{}", crate::escape(&left_out.to_string()));
     }

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::archive::read;
 use crate::archive::entries_of_index;
+use crate::cli::image::open::open_archive;
 use crate::cli::settings::Settings;
 use crate::content::Source as _;
 use crate::descriptor::Descriptor;
@@ -21,7 +21,10 @@ const LIMIT: u64 = 256 << 20;
 const LOOK_AT: usize = 512;
 
 /// Blobs that an inventory lists, that an archive's images name, or that the images of an index.json name here.
-pub(super) async fn omitted_digests(path: &Path, settings: &Settings) -> Result<HashSet<Digest>> {
+pub(in crate::cli) async fn omitted_digests(
+    path: &Path,
+    settings: &Settings,
+) -> Result<HashSet<Digest>> {
     let fail = |error: io::Error| {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -43,7 +46,7 @@ pub(super) async fn omitted_digests(path: &Path, settings: &Settings) -> Result<
                 .at(path.display().to_string())
                 .with_reason("an archive must be a file here, not a pipe"));
         }
-        return Ok(read(path.to_owned(), None).await?.digests()?.into_iter().collect());
+        return Ok(open_archive(path.to_owned(), None).await?.digests()?.into_iter().collect());
     }
     file.take(LIMIT).read_to_end(&mut text).map_err(fail)?;
     if json {

@@ -24,14 +24,14 @@ use crate::transfer::{
 const SMALLEST_CHUNK: u64 = 64_000;
 
 /// A run as it was asked for.
-pub(super) struct TransferRun {
+pub(in crate::cli) struct TransferRun {
     options: TransferOptions,
     only_plan: bool,
     sync: bool,
 }
 
 impl TransferRun {
-    pub(super) fn parse(
+    pub(in crate::cli) fn parse(
         moving: &TransferArgs,
         words: &'static ProgressLabels,
         settings: &Settings,
@@ -42,7 +42,7 @@ impl TransferRun {
     }
 
     /// Takes along what belongs to the images.
-    pub(super) fn with_artifacts(mut self, along: ArtifactOptions) -> Self {
+    pub(in crate::cli) fn with_artifacts(mut self, along: ArtifactOptions) -> Self {
         self.options.along = along;
         self
     }
@@ -60,7 +60,7 @@ impl TransferRun {
     }
 
     /// Moves the images, or tells what would move; gives the code, and what became of the images where they moved.
-    pub(super) async fn execute(
+    pub(in crate::cli) async fn execute(
         self,
         wanted: &[ImageRequest],
         destination: &Destination,
@@ -80,7 +80,7 @@ impl TransferRun {
 }
 
 /// How a run goes, as it was typed.
-pub(super) fn options(
+pub(in crate::cli) fn options(
     moving: &TransferArgs,
     words: &'static ProgressLabels,
     settings: &Settings,
@@ -99,7 +99,7 @@ pub(super) fn options(
 }
 
 /// The platforms that were named for a place that keeps images: of an index it keeps the rest in mind.
-pub(super) fn named_to_keep(
+pub(in crate::cli) fn named_to_keep(
     moving: &TransferArgs,
     several: fn(Vec<Platform>) -> PlatformSelection,
 ) -> Result<Option<PlatformSelection>> {
@@ -107,7 +107,7 @@ pub(super) fn named_to_keep(
 }
 
 /// The platforms that were named of images that are passed on: what arrives is exactly that.
-pub(super) fn named_to_pass_on(moving: &TransferArgs) -> Result<Option<PlatformSelection>> {
+pub(in crate::cli) fn named_to_pass_on(moving: &TransferArgs) -> Result<Option<PlatformSelection>> {
     named(moving, PlatformRequest::exact, PlatformSelection::FilteredIndex)
 }
 
@@ -134,7 +134,7 @@ fn rate(text: &str) -> Result<u64> {
 }
 
 /// The size of chunks that was asked for.
-pub(super) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
+pub(in crate::cli) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
     let Some(text) = typed else { return Ok(None) };
     match parse_rate(text) {
         Some(bytes) if bytes >= SMALLEST_CHUNK => Ok(Some(bytes)),
@@ -143,7 +143,10 @@ pub(super) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
     }
 }
 
-pub(super) fn progress(show: ProgressMode, words: &'static ProgressLabels) -> Arc<dyn Progress> {
+pub(in crate::cli) fn progress(
+    show: ProgressMode,
+    words: &'static ProgressLabels,
+) -> Arc<dyn Progress> {
     match show {
         ProgressMode::Bars => Arc::new(ProgressBars::new(words)),
         ProgressMode::Lines => Arc::new(PlainProgress::new(words)),
