@@ -8,17 +8,16 @@ use std::sync::atomic::Ordering;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Response, StatusCode};
 
-use super::Repository;
-use super::body;
-use super::counter::RequestKind;
-use super::encoding::Encoding;
-use super::error_body::asks_to_wait;
-use super::foreign;
+use super::{Repository, foreign};
 use crate::content::BlobStream;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
 use crate::media::MediaType;
+use crate::registry::http::body;
+use crate::registry::http::counter::RequestKind;
+use crate::registry::http::encoding::Encoding;
+use crate::registry::http::error_body::asks_to_wait;
 use crate::retry::retry;
 
 /// Opens the blob at the registry; a foreign layer that it lacks is looked for at its `urls`.
@@ -29,7 +28,7 @@ pub(super) async fn open(
 ) -> Result<BlobStream> {
     descriptor.digest.algorithm()?;
     let at_registry = open_at_registry(repository, descriptor, from).await;
-    let wanted = descriptor.is_foreign() && repository.transport.options.foreign_layers;
+    let wanted = descriptor.is_foreign() && repository.transport.http.options.foreign_layers;
     match at_registry {
         Err(error) if wanted && error.kind() == ErrorKind::NotFound => {
             foreign::open(repository, descriptor, error).await
@@ -45,7 +44,7 @@ async fn open_at_registry(
 ) -> Result<BlobStream> {
     let transport = &repository.transport;
     let what = format!("blob {}", descriptor.digest);
-    let url = transport.url(&format!("{}/blobs/{}", repository.name, descriptor.digest))?;
+    let url = transport.http.url(&format!("{}/blobs/{}", repository.name, descriptor.digest))?;
     let mut request = repository.get(RequestKind::Blob, url, &what);
     if from > 0 && !transport.are_ranges_disabled() {
         request.range = Some((from, descriptor.size.saturating_sub(1)));
@@ -63,7 +62,7 @@ async fn open_at_registry(
         if !usable {
             tracing::info!(
                 "{} does not give ranges that can be used; starting blobs over",
-                transport.name
+                transport.http.name
             );
             transport.ranges_refused.store(true, Ordering::Relaxed);
             request.range = None;
@@ -80,9 +79,9 @@ async fn open_at_registry(
                 &format!("answered {status}"),
             ));
         }
-        _ => return Err(transport.failure(&request, response).await),
+        _ => return Err(transport.http.failure(&request, response).await),
     };
-    let idle = transport.options.timeouts.idle;
+    let idle = transport.http.options.timeouts.idle;
     let stream = body::blob(response, descriptor, start, what, idle).await?;
     Ok(BlobStream { start, stream })
 }
@@ -92,14 +91,14 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
     digest.algorithm()?;
     let transport = &repository.transport;
     let what = format!("blob {digest}");
-    let url = transport.url(&format!("{}/blobs/{digest}", repository.name))?;
+    let url = transport.http.url(&format!("{}/blobs/{digest}", repository.name))?;
     let mut request = repository.get(RequestKind::Blob, url, &what);
     request.method = Method::HEAD;
-    let policy = &transport.options.retry;
+    let policy = &transport.http.options.retry;
     let response = retry(policy, || async {
         let response = transport.send(&request).await?;
         if asks_to_wait(&response) {
-            return Err(Box::pin(transport.failure(&request, response)).await);
+            return Err(Box::pin(transport.http.failure(&request, response)).await);
         }
         Ok(response)
     })
@@ -110,7 +109,7 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
         let response = retry(policy, || transport.expect_success(&request)).await?;
         size = length(&response);
     } else if size.is_none() {
-        return Err(transport.failure(&request, response).await);
+        return Err(transport.http.failure(&request, response).await);
     }
     let size = size.ok_or_else(|| {
         body::unexpected_response(&what, &request.url, "the registry does not tell its size")

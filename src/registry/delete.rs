@@ -6,9 +6,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::Method;
 
-use super::counter::RequestKind;
 use super::referrers::{self, tag_schema};
-use super::request::Request;
 use super::scope::ScopeSet;
 use super::{Repository, manifest, tags};
 use crate::digest::Digest;
@@ -16,6 +14,8 @@ use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_INDEX_DEPTH;
 use crate::name::ImageName;
+use crate::registry::http::counter::RequestKind;
+use crate::registry::http::request::Request;
 use crate::retry::retry;
 
 /// Tags that are looked at at once.
@@ -85,7 +85,7 @@ impl Repository {
                 return error;
             }
             Error::new(ErrorKind::Unsupported, format!("manifest {}@{digest}", self.name))
-                .at(&self.transport.name)
+                .at(&self.transport.http.name)
                 .with_reason(format!("this registry does not delete ({})", error.reason()))
         })
     }
@@ -98,7 +98,7 @@ impl Repository {
         }
         let refuse = |why: &str| {
             Error::new(ErrorKind::Unsupported, format!("tag {}:{tag}", self.name))
-                .at(&self.transport.name)
+                .at(&self.transport.http.name)
                 .with_reason(why)
         };
         if !self.resolves_to(tag, digest).await? {
@@ -117,14 +117,14 @@ impl Repository {
 
     async fn delete(&self, path: &str) -> Result<()> {
         let what = manifest::describe(self, path);
-        let url = self.transport.url(&format!("{}/manifests/{path}", self.name))?;
+        let url = self.transport.http.url(&format!("{}/manifests/{path}", self.name))?;
         let request = Request {
             method: Method::DELETE,
             scopes: &ScopeSet::delete(&self.name),
             ..self.get(RequestKind::Manifest, url, &what)
         };
         let failed = AtomicBool::new(false);
-        let deleted = retry(&self.transport.options.retry, || async {
+        let deleted = retry(&self.transport.http.options.retry, || async {
             let result = self.transport.expect_success(&request).await;
             let again = failed.swap(result.is_err(), Ordering::Relaxed);
             match result {

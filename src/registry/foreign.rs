@@ -5,15 +5,14 @@
 use reqwest::{StatusCode, Url};
 
 use super::Repository;
-use super::body;
-use super::counter::RequestKind;
-use super::error_body;
-use super::origin::{Origin, redact};
-use super::transport::redirect_target;
+use super::http::exchange::redirect_target;
 use crate::content::BlobStream;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MAX_HOPS;
+use crate::registry::http::counter::RequestKind;
+use crate::registry::http::origin::{Origin, redact};
+use crate::registry::http::{body, error_body};
 
 /// The most of a descriptor's `urls` that are tried: a manifest must not make its reader knock on a thousand doors.
 const MAX_URLS: usize = 8;
@@ -46,15 +45,15 @@ async fn open_one(
     let refuse = |url: &Url, why: &str| {
         Error::new(ErrorKind::Transport, &what).at(redact(url)).with_reason(why)
     };
-    if Origin::of(&url)? == transport.origin()? {
+    if Origin::of(&url)? == transport.http.origin()? {
         return Err(refuse(&url, "is at the registry itself, which does not have it"));
     }
-    transport.check_server_url(&url, &what, ErrorKind::Transport)?;
+    transport.http.check_server_url(&url, &what, ErrorKind::Transport)?;
     for _ in 0..=MAX_HOPS {
         let request = repository.get(RequestKind::Blob, url.clone(), &what);
-        let response = transport.exchange(&request, &url, None).await?;
+        let response = transport.http.exchange(&request, &url, None).await?;
         if let Some(target) = redirect_target(&response) {
-            url = transport.next_hop(&url, target?, &what)?;
+            url = transport.http.next_hop(&url, target?, &what)?;
             continue;
         }
         match response.status() {
@@ -69,11 +68,11 @@ async fn open_one(
                     status,
                     response.headers(),
                     b"",
-                    &transport.options.redactor,
+                    &transport.http.options.redactor,
                 ));
             }
         }
-        let idle = transport.options.timeouts.idle;
+        let idle = transport.http.options.timeouts.idle;
         let stream = body::blob(response, descriptor, 0, what, idle).await?;
         return Ok(BlobStream { start: 0, stream });
     }

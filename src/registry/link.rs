@@ -3,8 +3,8 @@
 use reqwest::header::HeaderValue;
 use url::Url;
 
-use super::origin::{Origin, redact};
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::http::origin::{Origin, redact};
 
 /// The URL of the next page, resolved against the URL that was asked; `None` ends the list.
 ///

@@ -1,10 +1,10 @@
 //! Tries a credential at a registry before it is kept. Spec: distribution-spec "Determining Support".
 
 use super::Client;
-use super::counter::{RequestCounter, RequestKind};
-use super::request::Request;
 use super::scope::ScopeSet;
 use crate::error::{ErrorDetail, ErrorKind, Result};
+use crate::registry::http::counter::{RequestCounter, RequestKind};
+use crate::registry::http::request::Request;
 use crate::retry::retry;
 use crate::secret::Secret;
 
@@ -26,8 +26,9 @@ impl Client {
         let transport = self.transport(registry)?;
         let (scopes, counter) = (ScopeSet::default(), RequestCounter::default());
         let request =
-            Request::get(RequestKind::Other, transport.url("")?, &scopes, "login", &counter);
-        let shown = retry(&transport.options.retry, || transport.expect_success(&request)).await;
+            Request::get(RequestKind::Other, transport.http.url("")?, &scopes, "login", &counter);
+        let shown =
+            retry(&transport.http.options.retry, || transport.expect_success(&request)).await;
         shown.map_err(|error| match (error.kind(), error.status()) {
             (ErrorKind::Denied, Some(_)) => error.with_detail(ErrorDetail::InvalidCredential),
             _ => error,

@@ -5,18 +5,18 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 
 use super::Repository;
-use super::body::read_up_to;
-use super::counter::RequestKind;
-use super::encoding::Encoding;
-use super::error_body::asks_to_wait;
 use super::referrers::{self, tag_schema};
-use super::request::Request;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::name::ImageName;
+use crate::registry::http::body::read_up_to;
+use crate::registry::http::counter::RequestKind;
+use crate::registry::http::encoding::Encoding;
+use crate::registry::http::error_body::asks_to_wait;
+use crate::registry::http::request::Request;
 use crate::retry::retry;
 use crate::verifier::verified_inline_data;
 
@@ -37,7 +37,7 @@ const SUBJECT_HEADER: &str = "oci-subject";
 
 /// Gets the document of this name.
 pub(super) async fn resolve(repository: &Repository, name: &ImageName) -> Result<Document> {
-    retry(&repository.transport.options.retry, || get(repository, name)).await
+    retry(&repository.transport.http.options.retry, || get(repository, name)).await
 }
 
 /// Gets the document of this descriptor.
@@ -47,7 +47,7 @@ pub(super) async fn document(repository: &Repository, descriptor: &Descriptor) -
     }
     descriptor.digest.algorithm()?;
     let path = descriptor.digest.to_string();
-    retry(&repository.transport.options.retry, || async {
+    retry(&repository.transport.http.options.retry, || async {
         let what = describe(repository, &path);
         let response = request(repository, Method::GET, &path, &what).await?;
         let bytes = body(repository, response, &what).await?;
@@ -61,11 +61,11 @@ pub(super) async fn document(repository: &Repository, descriptor: &Descriptor) -
 pub(super) async fn head(repository: &Repository, name: &ImageName) -> Result<Option<Descriptor>> {
     let (path, _) = path(repository, name)?;
     let what = describe(repository, &path);
-    retry(&repository.transport.options.retry, || async {
+    retry(&repository.transport.http.options.retry, || async {
         let request = request_of(repository, Method::HEAD, &path, &what)?;
         let response = repository.transport.send(&request).await?;
         if asks_to_wait(&response) {
-            return Err(Box::pin(repository.transport.failure(&request, response)).await);
+            return Err(Box::pin(repository.transport.http.failure(&request, response)).await);
         }
         // An error of HEAD has no body: let GET find out, and tell (ECR and others refuse HEAD as such).
         Ok(if response.status().is_success() { described(response.headers()) } else { None })
@@ -84,7 +84,8 @@ pub(super) async fn put(
     document: &Document,
     name: &ImageName,
 ) -> Result<()> {
-    let sending = retry(&repository.transport.options.retry, || send(repository, document, name));
+    let sending =
+        retry(&repository.transport.http.options.retry, || send(repository, document, name));
     let headers = match sending.await {
         Ok(headers) => Some(headers),
         // Tags that cannot be changed are refused even where nothing would change (moby/buildkit#3776), and an answer
@@ -108,7 +109,7 @@ pub(super) async fn put_tags(
     tags: &[String],
 ) -> Result<Vec<String>> {
     let name = ImageName::Digest(document.digest().clone());
-    let sending = retry(&repository.transport.options.retry, || {
+    let sending = retry(&repository.transport.http.options.retry, || {
         send_with_tags(repository, document, &name, tags)
     });
     let headers = sending.await?;
@@ -197,7 +198,7 @@ async fn check_stored(
 ) -> Result<()> {
     let (digest, announced) = (document.digest(), header_digest(headers));
     let fail = |why: String| {
-        Error::new(ErrorKind::Mismatch, what).at(&repository.transport.name).with_reason(why)
+        Error::new(ErrorKind::Mismatch, what).at(&repository.transport.http.name).with_reason(why)
     };
     if let Some(other) = mismatched_digest(headers, digest) {
         return Err(fail(format!("the registry stored {other} instead of {digest}")));
@@ -237,7 +238,7 @@ pub(super) async fn get(repository: &Repository, name: &ImageName) -> Result<Doc
         return Ok(document);
     };
     let why = format!("the registry announces {announced}, the bytes have {}", document.digest());
-    Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.name).with_reason(why))
+    Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.http.name).with_reason(why))
 }
 
 async fn request(
@@ -260,14 +261,15 @@ fn request_of<'a>(
     path: &str,
     what: &'a str,
 ) -> Result<Request<'a>> {
-    let url = repository.transport.url(&format!("{}/manifests/{path}", repository.name))?;
+    let url = repository.transport.http.url(&format!("{}/manifests/{path}", repository.name))?;
     Ok(Request { method, accept: Some(ACCEPT), ..repository.get(RequestKind::Manifest, url, what) })
 }
 
 async fn body(repository: &Repository, response: Response, what: &str) -> Result<bytes::Bytes> {
     let transport = &repository.transport;
-    let body = read_up_to(response, DOCUMENT_LIMIT, what, transport.options.timeouts.idle).await;
-    body.map_err(|error| error.at(&transport.name))
+    let body =
+        read_up_to(response, DOCUMENT_LIMIT, what, transport.http.options.timeouts.idle).await;
+    body.map_err(|error| error.at(&transport.http.name))
 }
 
 pub(super) fn describe(repository: &Repository, path: &str) -> String {
@@ -284,7 +286,7 @@ fn path(repository: &Repository, name: &ImageName) -> Result<(String, Option<Dig
         }
         ImageName::Layout(_) | ImageName::Only => {
             Err(Error::new(ErrorKind::InvalidInput, name.to_string())
-                .at(&repository.transport.name)
+                .at(&repository.transport.http.name)
                 .with_reason("a registry needs a tag or digest"))
         }
     }

@@ -3,43 +3,25 @@
 //! A [`Client`] knows how to reach registries and keeps their connections and tokens; a [`Repository`] is one of their
 //! repositories, opened as a [`Source`].
 
-mod address_class;
 mod auth;
-mod authorization;
 mod blob;
-mod body;
-mod certs_dir;
-mod challenge;
-mod counter;
 pub mod credentials;
 mod delete;
-mod encoding;
-mod error_body;
 mod foreign;
-mod health;
-mod hosts;
+mod http;
 mod link;
 mod login;
-mod lookup;
 mod manifest;
 mod options;
-mod origin;
 mod pages;
-mod proxy;
 mod redactor;
 mod referrers;
-mod request;
 mod scope;
+mod send;
 mod survey;
 mod tags;
 mod target;
-mod tls;
-mod token;
-mod transport;
-mod transport_error;
 mod upload;
-mod url_policy;
-mod warnings;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -48,18 +30,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use reqwest::Url;
 
-use self::certs_dir::HostCerts;
-pub use self::certs_dir::certs_dirs;
-use self::counter::{RequestCounter, RequestKind};
-use self::hosts::HttpClients;
+use self::http::certs_dir::HostCerts;
+pub use self::http::certs_dir::certs_dirs;
+use self::http::connection::Connection;
+use self::http::counter::{RequestCounter, RequestKind};
+use self::http::hosts::{self, HttpClients};
+use self::http::request::Request;
 pub use self::login::LoginResult;
 pub use self::options::{RegistryOptions, Timeouts};
 pub use self::redactor::{Redactor, Text};
 pub use self::referrers::Referrer;
-use self::request::Request;
 use self::scope::ScopeSet;
+use self::send::Transport;
 use self::survey::Known;
-use self::transport::Transport;
 use crate::content::{BlobStream, RequestCounts, Source, UploadStore};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -114,8 +97,12 @@ impl Client {
         let tls_files = HostCerts::for_host(registry, &self.options.certs_dirs)?;
         let base = hosts::base_url(registry, &self.options, tls_files.as_ref())?;
         let clients = HttpClients::new(Arc::clone(&self.options), tls_files);
-        let transport =
-            Arc::new(Transport::new(registry.to_owned(), base, clients, Arc::clone(&self.options)));
+        let transport = Arc::new(Transport::new(Connection::new(
+            registry.to_owned(),
+            base,
+            clients,
+            Arc::clone(&self.options),
+        )));
         transports.insert(registry.to_owned(), Arc::clone(&transport));
         Ok(transport)
     }
@@ -169,12 +156,12 @@ impl Repository {
 
     /// `registry/repository`
     fn address(&self) -> String {
-        format!("{}/{}", self.transport.name, self.name)
+        format!("{}/{}", self.transport.http.name, self.name)
     }
 
     fn location_of(&self, path: &str) -> String {
         let separator = if path.contains(':') { '@' } else { ':' };
-        format!("{}/{}{separator}{path}", self.transport.name, self.name)
+        format!("{}/{}{separator}{path}", self.transport.http.name, self.name)
     }
 }
 

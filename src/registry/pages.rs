@@ -7,12 +7,12 @@ use reqwest::header::{HeaderMap, LINK};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-use super::body::read_up_to;
 use super::link;
-use super::request::Request;
-use super::transport::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Budget, Exceeded, MAX_PAGE_BYTES};
+use crate::registry::http::body::read_up_to;
+use crate::registry::http::request::Request;
+use crate::registry::send::Transport;
 use crate::retry::retry;
 
 /// Entries asked for per page; ECR refuses more (google/go-containerregistry#1091), distribution gives fewer.
@@ -51,7 +51,7 @@ impl<'a> Paginator<'a> {
         self.request.url = url;
         let transport = self.transport;
         let (page, following) =
-            retry(&transport.options.retry, || fetch(transport, &self.request)).await?;
+            retry(&transport.http.options.retry, || fetch(transport, &self.request)).await?;
         self.next = following;
         Ok(Some(page))
     }
@@ -67,13 +67,13 @@ impl<'a> Paginator<'a> {
     }
 
     fn exceeded(&self, limit: Exceeded) -> Error {
-        limit.error(self.request.what).at(&self.transport.name)
+        limit.error(self.request.what).at(&self.transport.http.name)
     }
 
     /// The error of a listing that is too long to be one.
     pub(super) fn too_many_pages(&self, why: &str) -> Error {
         Error::new(ErrorKind::InvalidDocument, self.request.what)
-            .at(&self.transport.name)
+            .at(&self.transport.http.name)
             .with_reason(why)
     }
 }
@@ -95,14 +95,14 @@ async fn fetch<'a>(
         response = transport.send(&request).await?;
     }
     if !response.status().is_success() {
-        return Err(transport.failure(&request, response).await);
+        return Err(transport.http.failure(&request, response).await);
     }
     let headers = response.headers().clone();
     let following = link::next(headers.get_all(LINK).iter(), &request.url);
-    let idle = transport.options.timeouts.idle;
+    let idle = transport.http.options.timeouts.idle;
     let body = read_up_to(response, MAX_PAGE_BYTES, request.what, idle).await?;
-    let following = following.map_err(|error| error.at(&transport.name))?;
-    Ok((Page { what: request.what, place: &transport.name, headers, body }, following))
+    let following = following.map_err(|error| error.at(&transport.http.name))?;
+    Ok((Page { what: request.what, place: &transport.http.name, headers, body }, following))
 }
 
 impl Page<'_> {

@@ -219,7 +219,7 @@ impl Repository {
 
     /// Blobs that came from another repository of this registry can be mounted from there.
     fn note_lenders(&self, image: Incoming<'_>) {
-        let prefix = format!("{}/", self.transport.name);
+        let prefix = format!("{}/", self.transport.http.name);
         let others = image.label.origins.iter().filter_map(|origin| origin.strip_prefix(&prefix));
         let nearest = others
             .filter(|other| *other != self.name)

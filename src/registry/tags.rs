@@ -6,14 +6,14 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Deserialize;
 
-use super::counter::{RequestCounter, RequestKind};
 use super::pages::{PAGE_SIZE, Paginator};
-use super::request::Request;
 use super::scope::ScopeSet;
 use super::{Client, Repository};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_NAME_BYTES;
 use crate::reference::is_tag;
+use crate::registry::http::counter::{RequestCounter, RequestKind};
+use crate::registry::http::request::Request;
 
 /// Registries that answer a question for their catalog as if it were one of permission.
 const WITHOUT_CATALOG: [&str; 3] = ["docker.io", "ghcr.io", "registry.gitlab.com"];
@@ -29,7 +29,7 @@ struct TagPage {
 pub(super) async fn list(repository: &Repository) -> Result<Vec<String>> {
     let transport = &repository.transport;
     let what = format!("tags of {}", repository.name);
-    let url = transport.url(&format!("{}/tags/list?{PAGE_SIZE}", repository.name))?;
+    let url = transport.http.url(&format!("{}/tags/list?{PAGE_SIZE}", repository.name))?;
     let request = repository.get(RequestKind::Other, url, &what);
     // Artifactory lists digests among the tags (containers/skopeo#2346).
     collect(Paginator::new(transport, request), is_tag).await
@@ -42,7 +42,7 @@ impl Client {
     /// [`ErrorKind::Unsupported`] where the registry has no such list.
     pub async fn catalog(&self, registry: &str) -> Result<Vec<String>> {
         let transport = self.transport(registry)?;
-        let url = transport.url(&format!("_catalog?{PAGE_SIZE}"))?;
+        let url = transport.http.url(&format!("_catalog?{PAGE_SIZE}"))?;
         let (scopes, counter) = (ScopeSet::catalog(), RequestCounter::default());
         let request = Request::get(RequestKind::Other, url, &scopes, "catalog", &counter);
         let listed = collect(Paginator::new(&transport, request), |name| !name.is_empty()).await;

@@ -14,13 +14,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Repository;
-use super::counter::RequestKind;
 use super::pages::{Page, Paginator};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::json::{Object, null_is_default};
 use crate::limits::{Budget, MAX_REFERRER_DEPTH, MAX_REFERRERS};
+use crate::registry::http::counter::RequestKind;
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
 
@@ -150,7 +150,8 @@ async fn list_from_api(
     artifact_type: Option<&str>,
 ) -> Result<Vec<Descriptor>> {
     let what = format!("referrers of {}@{subject}", repository.name);
-    let mut url = repository.transport.url(&format!("{}/referrers/{subject}", repository.name))?;
+    let mut url =
+        repository.transport.http.url(&format!("{}/referrers/{subject}", repository.name))?;
     if let Some(wanted) = artifact_type {
         url.query_pairs_mut().append_pair("artifactType", wanted);
     }
@@ -161,7 +162,7 @@ async fn list_from_api(
     while let Some(page) = pages.next().await? {
         if !is_json(&page) {
             let refuse =
-                Error::new(ErrorKind::InvalidDocument, &what).at(&repository.transport.name);
+                Error::new(ErrorKind::InvalidDocument, &what).at(&repository.transport.http.name);
             return Err(refuse
                 .with_reason("not a list of referrers")
                 .with_detail(ErrorDetail::NoReferrersApi));
@@ -170,7 +171,7 @@ async fn list_from_api(
         let found: serde_json::Result<Vec<_>> = entries.iter().map(|raw| entry(raw)).collect();
         let mut found = found.map_err(|error| {
             let refuse =
-                Error::new(ErrorKind::InvalidDocument, &what).at(&repository.transport.name);
+                Error::new(ErrorKind::InvalidDocument, &what).at(&repository.transport.http.name);
             refuse.with_reason("malformed").with_source(error)
         })?;
         pages.page(found.len())?;

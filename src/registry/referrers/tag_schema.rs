@@ -37,7 +37,7 @@ pub(in crate::registry) async fn add(
 ) -> Result<()> {
     let name = ImageName::Tag(tag(subject));
     let _alone = repository.transport.lists.lock().await;
-    retry(&repository.transport.options.retry, || async {
+    retry(&repository.transport.http.options.retry, || async {
         let held = match read(repository, subject).await? {
             Held::List(list) if names(&list, referrer.digest()) => return Ok(()),
             Held::List(list) => Some(*list),
@@ -71,7 +71,7 @@ pub(in crate::registry) async fn remove(
     let repository =
         Repository { scopes: ScopeSet::push(&repository.name), ..Repository::clone(repository) };
     let _alone = repository.transport.lists.lock().await;
-    let left = retry(&repository.transport.options.retry, || async {
+    let left = retry(&repository.transport.http.options.retry, || async {
         let held = match read(&repository, subject).await? {
             Held::List(list) if names(&list, referrer) => *list,
             _ => return Ok(None),
@@ -101,7 +101,7 @@ pub(super) async fn entries(
     repository: &Repository,
     subject: &Digest,
 ) -> Result<Option<Vec<Descriptor>>> {
-    let held = retry(&repository.transport.options.retry, || read(repository, subject)).await;
+    let held = retry(&repository.transport.http.options.retry, || read(repository, subject)).await;
     match held {
         Ok(Held::List(list)) => Ok(listed(&list).map(<[_]>::to_vec)),
         Ok(Held::Nothing | Held::Subject) => Ok(None),
@@ -140,7 +140,7 @@ async fn read(repository: &Repository, subject: &Digest) -> Result<Held> {
 
 fn no_list(repository: &Repository, subject: &Digest, why: &str) -> Error {
     Error::new(ErrorKind::InvalidDocument, format!("tag {}:{}", repository.name, tag(subject)))
-        .at(&repository.transport.name)
+        .at(&repository.transport.http.name)
         .with_reason(why)
 }
 

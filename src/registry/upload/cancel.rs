@@ -5,8 +5,8 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 
 use crate::registry::Repository;
-use crate::registry::counter::RequestKind;
-use crate::registry::request::Request;
+use crate::registry::http::counter::RequestKind;
+use crate::registry::http::request::Request;
 use crate::registry::scope::ScopeSet;
 
 /// How long the answer is worth waiting for: the registry clears up by itself, some day.

@@ -6,9 +6,9 @@ use reqwest::{Method, Response, Url};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Repository;
-use crate::registry::counter::RequestKind;
-use crate::registry::request::Request;
-use crate::registry::transport::Transport;
+use crate::registry::http::counter::RequestKind;
+use crate::registry::http::request::Request;
+use crate::registry::send::Transport;
 
 /// Where an upload goes on.
 pub(in crate::registry) struct UploadLocation {
@@ -27,8 +27,9 @@ impl UploadLocation {
     /// The URL is opaque, may change with each answer, and may lead anywhere: it is judged like any URL that a server names,
     /// and gets no credential at another origin.
     pub(super) fn of(transport: &Transport, response: &Response, what: &str) -> Result<Self> {
-        let refuse =
-            |why: &str| Error::new(ErrorKind::Registry, what).at(&transport.name).with_reason(why);
+        let refuse = |why: &str| {
+            Error::new(ErrorKind::Registry, what).at(&transport.http.name).with_reason(why)
+        };
         let named = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let named = named.filter(|text| !text.trim().is_empty());
         let named = named.ok_or_else(|| refuse("the answer does not say where to upload"))?;
@@ -37,7 +38,7 @@ impl UploadLocation {
             .join(named.trim())
             .map_err(|error| refuse("the upload's place is no URL").with_source(error))?;
         url.set_fragment(None);
-        transport.options.redactor.note_session(&url);
+        transport.http.options.redactor.note_session(&url);
         // Behind a proxy that ends TLS a registry believes that it speaks http (distribution#2225).
         if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
             // Without a port, which is 80 too, the proxy's was lost with the scheme.
@@ -47,7 +48,7 @@ impl UploadLocation {
                 _ = url.set_port(asked.port());
             }
         }
-        transport.check_server_url(&url, what, ErrorKind::Transport)?;
+        transport.http.check_server_url(&url, what, ErrorKind::Transport)?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse().ok();
         let smallest_chunk = header("oci-chunk-min-length").unwrap_or(0);
         Ok(Self {
@@ -63,7 +64,7 @@ impl UploadLocation {
 pub(super) async fn open(repository: &Repository, digest: &Digest) -> Result<UploadLocation> {
     let transport = &repository.transport;
     let what = format!("upload of blob {digest}");
-    let url = transport.url(&format!("{}/blobs/uploads/", repository.name))?;
+    let url = transport.http.url(&format!("{}/blobs/uploads/", repository.name))?;
     let request =
         Request { method: Method::POST, ..repository.get(RequestKind::Upload, url, &what) };
     let response = transport.expect_success(&request).await?;

@@ -14,14 +14,14 @@ use self::location::open;
 use self::session::UploadSession;
 
 use super::Repository;
-use super::counter::RequestKind;
-use super::error_body::asks_to_wait;
-use super::request::Request;
 use super::survey::Offer;
 use crate::content::{Opened, UploadStore};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
+use crate::registry::http::counter::RequestKind;
+use crate::registry::http::error_body::asks_to_wait;
+use crate::registry::http::request::Request;
 
 /// Asks the registry to take the blob.
 pub(super) async fn open_ingest(
@@ -79,7 +79,7 @@ enum MountResult {
 async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<MountResult> {
     let transport = &repository.transport;
     let what = format!("mount of blob {digest}");
-    let mut url = transport.url(&format!("{}/blobs/uploads/", repository.name))?;
+    let mut url = transport.http.url(&format!("{}/blobs/uploads/", repository.name))?;
     url.query_pairs_mut().append_pair("mount", digest.as_str()).append_pair("from", from);
     let scopes = repository.scopes.and_pull(from);
     let request = Request {
@@ -100,9 +100,9 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
             Ok(MountResult::Session(UploadLocation::of(transport, &response, &what)?))
         }
         status if status.is_success() => Ok(MountResult::Refused),
-        _ if asks_to_wait(&response) => Err(transport.failure(&request, response).await),
+        _ if asks_to_wait(&response) => Err(transport.http.failure(&request, response).await),
         status => {
-            tracing::info!("{}: no mount from {from}: {status}", transport.name);
+            tracing::info!("{}: no mount from {from}: {status}", transport.http.name);
             Ok(MountResult::Refused)
         }
     }
@@ -125,7 +125,7 @@ async fn resume_session(
     let what = format!("upload of blob {digest}");
     let asking = async {
         let Ok(url) = Url::parse(url.expose()) else { return Ok(None) };
-        if transport.check_server_url(&url, &what, ErrorKind::Transport).is_err() {
+        if transport.http.check_server_url(&url, &what, ErrorKind::Transport).is_err() {
             return Ok(None);
         }
         let request = repository.get(RequestKind::Upload, url, &what);

@@ -16,11 +16,11 @@ use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_HOPS;
 use crate::registry::Repository;
-use crate::registry::counter::RequestKind;
+use crate::registry::http::counter::RequestKind;
+use crate::registry::http::origin::redact;
+use crate::registry::http::request::Request;
 use crate::registry::manifest::mismatched_digest;
-use crate::registry::origin::redact;
-use crate::registry::request::Request;
-use crate::registry::transport::UploadResponse;
+use crate::registry::send::UploadResponse;
 use crate::verifier::Verified;
 
 /// Chunks for a registry, or a proxy before it, that takes no large bodies.
@@ -159,7 +159,7 @@ impl UploadSession {
             let piece = bytes.split_to(fits);
             self.position += fits as u64;
             sending.left -= fits as u64;
-            let idle = self.repository.transport.options.timeouts.idle;
+            let idle = self.repository.transport.http.options.timeouts.idle;
             match tokio::time::timeout(idle, sending.pieces.send(Ok(piece))).await {
                 Ok(Ok(())) => {}
                 // The request is over before its body was: its answer says why.
@@ -199,7 +199,7 @@ impl UploadSession {
         let UploadRequest { pieces, answer, start, is_whole, .. } = sending;
         // Ends the body.
         drop(pieces);
-        let patience = self.repository.transport.options.timeouts.commit;
+        let patience = self.repository.transport.http.options.timeouts.commit;
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(Ok(UploadResponse::Done(response)))) => Ok(response),
             Ok(Ok(Ok(UploadResponse::Redirected(url)))) => Err(self.redirected(url, start)),
@@ -308,7 +308,7 @@ impl UploadSession {
 
     fn connection_error(&self, why: &str) -> Error {
         Error::new(ErrorKind::Transport, self.what())
-            .at(&self.repository.transport.name)
+            .at(&self.repository.transport.http.name)
             .with_reason(why)
             .transient(None)
     }

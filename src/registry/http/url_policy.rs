@@ -12,7 +12,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::address_class::AddressClass;
-use super::lookup::lookup;
+use super::dns_lookup::lookup;
 use super::origin::{Origin, redact};
 use crate::error::{Error, ErrorDetail, ErrorKind};
 
@@ -21,7 +21,7 @@ const LONGEST_URL: usize = 16 << 10;
 
 /// What is known about where the registry itself is.
 #[derive(Debug, Default)]
-pub(super) struct UrlPolicy {
+pub(in crate::registry) struct UrlPolicy {
     /// Addresses that are not public and that the registry's name was resolved to here.
     resolved: Mutex<HashSet<IpAddr>>,
     /// Those of them that it answered from.
@@ -32,7 +32,7 @@ pub(super) struct UrlPolicy {
 
 impl UrlPolicy {
     /// Of a registry that was not asked yet; it may lead to these hosts in any network but those of no use.
-    pub(super) fn new(internal_hosts: &[Host<String>]) -> Self {
+    pub(in crate::registry) fn new(internal_hosts: &[Host<String>]) -> Self {
         Self { internal_hosts: internal_hosts.to_vec(), ..Self::default() }
     }
 
@@ -40,7 +40,7 @@ impl UrlPolicy {
     ///
     /// Only an address that the registry's own name has counts, so that a proxy in a private network does not make a
     /// public registry private; and only an answer counts, because anybody can let a name point anywhere.
-    pub(super) fn record_peer(&self, peer: Option<SocketAddr>) {
+    pub(in crate::registry) fn record_peer(&self, peer: Option<SocketAddr>) {
         let Some(ip) = peer.map(|peer| peer.ip()) else { return };
         if self.resolved.lock().unwrap_or_else(PoisonError::into_inner).contains(&ip) {
             self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(ip);
@@ -83,14 +83,14 @@ impl UrlPolicy {
 
 /// Why a URL that the registry named is not used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) why: String,
+pub(in crate::registry) struct Refusal {
+    pub(in crate::registry) why: String,
     /// What would help.
-    pub(super) matter: Option<ErrorDetail>,
+    pub(in crate::registry) matter: Option<ErrorDetail>,
 }
 
 /// Judges a URL that the registry named; says in a few words what is wrong with it.
-pub(super) fn check_server_url(
+pub(in crate::registry) fn check_server_url(
     url: &Url,
     registry: &Origin,
     vicinity: &UrlPolicy,
@@ -137,7 +137,7 @@ fn internal_matter(class: AddressClass) -> Option<ErrorDetail> {
 /// What it answers is what gets connected. Other names than the origin's are asked for too: those of proxies, which the
 /// user chose.
 #[derive(Clone)]
-pub(super) struct GuardedResolver {
+pub(in crate::registry) struct GuardedResolver {
     host: String,
     role: ResolverRole,
     vicinity: Arc<UrlPolicy>,
@@ -153,12 +153,12 @@ enum ResolverRole {
 
 impl GuardedResolver {
     /// For the registry itself.
-    pub(super) fn for_registry(registry: &Origin, vicinity: Arc<UrlPolicy>) -> Self {
+    pub(in crate::registry) fn for_registry(registry: &Origin, vicinity: Arc<UrlPolicy>) -> Self {
         Self { host: registry.host().to_string(), role: ResolverRole::Registry, vicinity }
     }
 
     /// For a host that the registry named.
-    pub(super) fn for_server_url(
+    pub(in crate::registry) fn for_server_url(
         named: &Origin,
         registry: &Origin,
         vicinity: Arc<UrlPolicy>,

@@ -7,7 +7,7 @@ use url::Host;
 
 /// What an address is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AddressClass {
+pub(in crate::registry) enum AddressClass {
     Public,
     /// This machine.
     Loopback,
@@ -18,7 +18,7 @@ pub(super) enum AddressClass {
 }
 
 impl AddressClass {
-    pub(super) fn of(ip: IpAddr) -> Self {
+    pub(in crate::registry) fn of(ip: IpAddr) -> Self {
         match ip {
             IpAddr::V4(ip) => Self::of_v4(ip),
             IpAddr::V6(ip) => Self::of_v6(ip),
@@ -64,7 +64,7 @@ impl AddressClass {
     }
 
     /// The class of a host that needs no lookup; `localhost` needs none to be this machine (RFC 6761).
-    pub(super) fn of_literal(host: &Host<String>) -> Option<Self> {
+    pub(in crate::registry) fn of_literal(host: &Host<String>) -> Option<Self> {
         match host {
             Host::Ipv4(ip) => Some(Self::of_v4(*ip)),
             Host::Ipv6(ip) => Some(Self::of_v6(*ip)),

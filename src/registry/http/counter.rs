@@ -6,7 +6,7 @@ use crate::content::RequestCounts;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum RequestKind {
+pub(in crate::registry) enum RequestKind {
     Manifest,
     Blob,
     Upload,
@@ -16,7 +16,7 @@ pub(super) enum RequestKind {
 
 /// Requests sent so far; answered 401, redirect hops and repeats included.
 #[derive(Debug, Default)]
-pub(super) struct RequestCounter {
+pub(in crate::registry) struct RequestCounter {
     manifest: AtomicU64,
     blob: AtomicU64,
     upload: AtomicU64,
@@ -25,7 +25,7 @@ pub(super) struct RequestCounter {
 }
 
 impl RequestCounter {
-    pub(super) fn add(&self, endpoint: RequestKind) {
+    pub(in crate::registry) fn add(&self, endpoint: RequestKind) {
         let cell = match endpoint {
             RequestKind::Manifest => &self.manifest,
             RequestKind::Blob => &self.blob,
@@ -36,7 +36,7 @@ impl RequestCounter {
         cell.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn read(&self) -> RequestCounts {
+    pub(in crate::registry) fn read(&self) -> RequestCounts {
         let read = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
         RequestCounts {
             manifest: read(&self.manifest),

@@ -10,13 +10,13 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::redactor::{Redactor, Text};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, RegistryCode};
 use crate::escape::escape;
+use crate::registry::redactor::{Redactor, Text};
 
 /// The most that is read of an error's body, in bytes.
-pub(super) const ERROR_BODY_LIMIT: usize = 64 << 10;
+pub(in crate::registry) const ERROR_BODY_LIMIT: usize = 64 << 10;
 
 /// The most of a body's words that is repeated, in characters.
 const WORDS_LIMIT: usize = 400;
@@ -47,7 +47,7 @@ struct ErrorItem {
 }
 
 /// Builds the error that this answer stands for.
-pub(super) fn error(
+pub(in crate::registry) fn error(
     what: &str,
     place: &str,
     status: StatusCode,
@@ -77,7 +77,7 @@ pub(super) fn error(
 }
 
 /// What would help against this answer of a registry or its token server, where anything would.
-pub(super) fn detail(status: StatusCode, body: &[u8]) -> Option<ErrorDetail> {
+pub(in crate::registry) fn detail(status: StatusCode, body: &[u8]) -> Option<ErrorDetail> {
     match status {
         // ECR's passwords live for 12 hours, and only its words tell.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
@@ -119,7 +119,7 @@ fn is_transient(status: StatusCode) -> bool {
 }
 
 /// Whether the registry wants to be left alone for a while: then nothing else may be asked in place of the request.
-pub(super) fn asks_to_wait(response: &Response) -> bool {
+pub(in crate::registry) fn asks_to_wait(response: &Response) -> bool {
     let status = response.status();
     status == StatusCode::TOO_MANY_REQUESTS
         || (is_transient(status) && retry_after(response.headers()).is_some())

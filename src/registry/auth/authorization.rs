@@ -2,9 +2,9 @@
 
 use reqwest::header::HeaderValue;
 
-use super::credentials;
-use super::request::Request;
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::credentials;
+use crate::registry::http::request::Request;
 use crate::secret::Secret;
 
 /// The value of `Authorization` for a user and password.

@@ -18,7 +18,7 @@ const BLINK: Duration = Duration::from_secs(1);
 
 /// What is known of each host that has answered.
 #[derive(Debug, Default)]
-pub(super) struct Health(Mutex<HashMap<Origin, Option<Down>>>);
+pub(in crate::registry) struct Health(Mutex<HashMap<Origin, Option<Down>>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Down {
@@ -29,7 +29,7 @@ struct Down {
 
 impl Health {
     /// Notes an answer. One that only says that the host cannot answer is none.
-    pub(super) fn heard(&self, host: &Origin, status: StatusCode) {
+    pub(in crate::registry) fn heard(&self, host: &Origin, status: StatusCode) {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return;
         }
@@ -37,7 +37,7 @@ impl Health {
     }
 
     /// The error with the outage that it belongs to, where the host has answered before.
-    pub(super) fn failed(&self, host: &Origin, error: Error) -> Error {
+    pub(in crate::registry) fn failed(&self, host: &Origin, error: Error) -> Error {
         if !error.is_transient() {
             return error;
         }

@@ -1,14 +1,13 @@
 //! Looks up the addresses of a host as the system does, and says by its kind what went wrong.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
+use std::{fmt, io};
 
 use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
 
 /// Why a name has no address.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum LookupFailure {
+pub(in crate::registry) enum LookupFailure {
     /// There is no such host, or it has no address.
     NotFound,
     /// No name server gave an answer.
@@ -29,7 +28,7 @@ impl fmt::Display for LookupFailure {
 impl std::error::Error for LookupFailure {}
 
 /// The addresses of a host, each once.
-pub(super) async fn lookup(host: &str) -> io::Result<Vec<SocketAddr>> {
+pub(in crate::registry) async fn lookup(host: &str) -> io::Result<Vec<SocketAddr>> {
     let host = host.to_owned();
     tokio::task::spawn_blocking(move || addresses(&host)).await.map_err(io::Error::other)?
 }

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use url::{Host, Url};
 
 use super::origin::Origin;
-use super::redactor::Redactor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::redactor::Redactor;
 use crate::secret::Secret;
 
 /// The port of a SOCKS proxy that is given without one.
@@ -18,8 +18,8 @@ const SOCKS_PORT: u16 = 1080;
 
 /// A proxy, and the variable that names it.
 #[derive(Clone)]
-pub(super) struct ProxySetting {
-    pub(super) url: Url,
+pub(in crate::registry) struct ProxySetting {
+    pub(in crate::registry) url: Url,
     variable: &'static str,
 }
 
@@ -29,7 +29,7 @@ impl ProxySetting {
     /// # Errors
     /// [`ErrorKind::Transport`] where the variable names no proxy that can be used; its value may hold a password, and is not
     /// repeated.
-    pub(super) fn for_origin(
+    pub(in crate::registry) fn for_origin(
         origin: &Origin,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>> {
@@ -86,7 +86,7 @@ impl ProxySetting {
     }
 
     /// Remembers the proxy's password, which the proxy may repeat.
-    pub(super) fn note_secrets(&self, redactor: &Redactor) {
+    pub(in crate::registry) fn note_secrets(&self, redactor: &Redactor) {
         let Some(password) = self.url.password() else { return };
         let decoded = |text: &str| {
             let pairs = format!("x={}", text.replace('+', "%2B"));
@@ -95,7 +95,7 @@ impl ProxySetting {
         };
         let (user, password) = (decoded(self.url.username()), decoded(password));
         redactor.add(&password);
-        redactor.add(super::credentials::pair(&user, &Secret::new(password)).expose());
+        redactor.add(crate::registry::credentials::pair(&user, &Secret::new(password)).expose());
     }
 }
 

@@ -17,15 +17,15 @@ const LONGEST_SCHEME: usize = 32;
 
 /// One way to authenticate that a server offers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Challenge {
+pub(in crate::registry) struct Challenge {
     /// In lower case.
-    pub(super) scheme: String,
+    pub(in crate::registry) scheme: String,
     params: Vec<(String, String)>,
 }
 
 impl Challenge {
     /// The value of a parameter whose lower-case name is `name`.
-    pub(super) fn param(&self, name: &str) -> Option<&str> {
+    pub(in crate::registry) fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -39,7 +39,7 @@ impl Challenge {
 }
 
 /// Whether the registry wants another credential. RFC 6750 has 403 for a token that is good for too little.
-pub(super) fn is_challenge(response: &Response) -> bool {
+pub(in crate::registry) fn is_challenge(response: &Response) -> bool {
     let asks_for_scope = || {
         let challenges = challenges_of(response);
         challenges.iter().any(|one| one.param("error") == Some("insufficient_scope"))
@@ -52,12 +52,12 @@ pub(super) fn is_challenge(response: &Response) -> bool {
 }
 
 /// What this answer offers.
-pub(super) fn challenges_of(response: &Response) -> Vec<Challenge> {
+pub(in crate::registry) fn challenges_of(response: &Response) -> Vec<Challenge> {
     parse(response.headers().get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes))
 }
 
 /// Every challenge of these header lines, in their order. Never fails: what cannot be read is left out.
-pub(super) fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Challenge> {
+pub(in crate::registry) fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Challenge> {
     let mut found = Vec::new();
     let mut left = LIMIT;
     for line in lines {

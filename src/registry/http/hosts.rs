@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::Url;
 
 use super::certs_dir::HostCerts;
-use super::options::RegistryOptions;
 use super::origin::Origin;
 use super::proxy::ProxySetting;
 use super::tls::{self, TlsOptions};
 use super::url_policy::{GuardedResolver, UrlPolicy};
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::options::RegistryOptions;
 
 /// The base URL of a registry: Docker Hub's host differs from its name, loopback speaks http.
-pub(super) fn base_url(
+pub(in crate::registry) fn base_url(
     registry: &str,
     options: &RegistryOptions,
     tls_files: Option<&HostCerts>,
@@ -39,21 +39,28 @@ pub(super) fn base_url(
 /// The HTTP clients of one registry, one per origin, built on first use.
 ///
 /// Client certificates belong to the registry's own origin; hosts that it names get none.
-pub(super) struct HttpClients {
+pub(in crate::registry) struct HttpClients {
     options: Arc<RegistryOptions>,
     tls_files: Option<HostCerts>,
-    pub(super) url_policy: Arc<UrlPolicy>,
+    pub(in crate::registry) url_policy: Arc<UrlPolicy>,
     built: Mutex<HashMap<Origin, reqwest::Client>>,
 }
 
 impl HttpClients {
-    pub(super) fn new(options: Arc<RegistryOptions>, tls_files: Option<HostCerts>) -> Self {
+    pub(in crate::registry) fn new(
+        options: Arc<RegistryOptions>,
+        tls_files: Option<HostCerts>,
+    ) -> Self {
         let vicinity = Arc::new(UrlPolicy::new(&options.internal_hosts));
         Self { options, tls_files, url_policy: vicinity, built: Mutex::default() }
     }
 
     /// The client for `origin`, which is the registry's own or one that the registry named.
-    pub(super) fn get(&self, origin: &Origin, registry: &Origin) -> Result<reqwest::Client> {
+    pub(in crate::registry) fn get(
+        &self,
+        origin: &Origin,
+        registry: &Origin,
+    ) -> Result<reqwest::Client> {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = built.get(origin) {
             return Ok(client.clone());
@@ -128,7 +135,7 @@ impl HttpClients {
 }
 
 /// The error with the proxy that the request went through, if any.
-pub(super) fn on_the_way(origin: &Origin, error: Error) -> Error {
+pub(in crate::registry) fn on_the_way(origin: &Origin, error: Error) -> Error {
     match proxy_of(origin) {
         Ok(Some(proxy)) => {
             let why = format!("{} (through the {proxy})", error.reason());

@@ -6,18 +6,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::authorization::basic_header;
-use super::body::{read_error_body, read_up_to};
 use super::challenge::Challenge;
-use super::counter::RequestKind;
-use super::credentials::Credential;
-use super::error_body::{self, ERROR_BODY_LIMIT};
-use super::hosts::on_the_way;
-use super::origin::{Origin, redact};
-use super::request::Request;
-use super::scope::ScopeSet;
-use super::transport::Transport;
-use super::transport_error::{policy_refusal, request_failed};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::registry::credentials::Credential;
+use crate::registry::http::body::{read_error_body, read_up_to};
+use crate::registry::http::connection::Connection;
+use crate::registry::http::counter::RequestKind;
+use crate::registry::http::error_body::{self, ERROR_BODY_LIMIT};
+use crate::registry::http::hosts::on_the_way;
+use crate::registry::http::origin::{Origin, redact};
+use crate::registry::http::request::Request;
+use crate::registry::http::transport_error::{policy_refusal, request_failed};
+use crate::registry::scope::ScopeSet;
 use crate::secret::Secret;
 
 /// The most that is read of a token answer, in bytes.
@@ -61,20 +61,19 @@ impl TokenService {
     pub(super) fn from_challenge(
         challenge: &Challenge,
         request: &Request<'_>,
-        transport: &Transport,
+        http: &Connection,
         base: &Url,
     ) -> Result<Self> {
         let realm = challenge.param("realm").unwrap_or_default();
-        let refuse = |why: &str| {
-            Error::new(ErrorKind::Denied, request.what).at(&transport.name).with_reason(why)
-        };
+        let refuse =
+            |why: &str| Error::new(ErrorKind::Denied, request.what).at(&http.name).with_reason(why);
         let realm = base.join(realm.trim());
         let realm = realm.map_err(|_| refuse("names a token server that is no URL"))?;
         if realm.fragment().is_some() {
             return Err(refuse("names a token server with a fragment"));
         }
-        transport.options.redactor.note_url(&realm);
-        transport.check_server_url(&realm, request.what, ErrorKind::Denied)?;
+        http.options.redactor.note_url(&realm);
+        http.check_server_url(&realm, request.what, ErrorKind::Denied)?;
         // Google's are empty or absent.
         let service = challenge.param("service").filter(|name| !name.is_empty());
         Ok(Self { realm, service: service.map(str::to_owned) })
@@ -86,14 +85,14 @@ impl TokenService {
 /// # Errors
 /// [`ErrorKind::Denied`] where the server refuses or answers nonsense; transient ones where it is busy.
 pub(super) async fn fetch(
-    transport: &Transport,
+    http: &Connection,
     request: &Request<'_>,
     service: &TokenService,
     credential: Option<&Credential>,
     scopes: &ScopeSet,
 ) -> Result<IssuedToken> {
     tracing::debug!("asking {} for a token", redact(&service.realm));
-    let asking = TokenRequest { transport, request, service, scopes: scopes.to_params() };
+    let asking = TokenRequest { http, request, service, scopes: scopes.to_params() };
     let (response, posted) = match credential {
         Some(Credential::IdentityToken { token, basic }) => {
             let response = asking.post(token).await?;
@@ -117,7 +116,7 @@ pub(super) async fn fetch(
 
 /// One token that is wanted, and by whom.
 struct TokenRequest<'a> {
-    transport: &'a Transport,
+    http: &'a Connection,
     request: &'a Request<'a>,
     service: &'a TokenService,
     scopes: Vec<String>,
@@ -127,7 +126,7 @@ impl TokenRequest<'_> {
     async fn get(&self, user: Option<(&str, &Secret)>) -> Result<Response> {
         let mut url = self.service.realm.clone();
         add_query(&mut url, self.service, &self.scopes, user.map(|(name, _)| name));
-        if user.is_some() && self.transport.options.credentials.is_for_login() {
+        if user.is_some() && self.http.options.credentials.is_for_login() {
             url.query_pairs_mut().append_pair("offline_token", "true");
         }
         let mut builder = self.client()?.get(url);
@@ -147,13 +146,13 @@ impl TokenRequest<'_> {
     }
 
     fn client(&self) -> Result<reqwest::Client> {
-        self.transport.client_for(&Origin::of(&self.service.realm)?)
+        self.http.client_for(&Origin::of(&self.service.realm)?)
     }
 
     /// Refuses to send a secret where others can read it, unless the user asked for plain http.
     fn check_https(&self, secret: &str) -> Result<()> {
         let origin = Origin::of(&self.service.realm)?;
-        if origin.is_https() || origin.is_local() || self.transport.options.plain_http {
+        if origin.is_https() || origin.is_local() || self.http.options.plain_http {
             return Ok(());
         }
         Err(self
@@ -163,8 +162,8 @@ impl TokenRequest<'_> {
 
     async fn send(&self, builder: RequestBuilder) -> Result<Response> {
         self.request.counter.add(RequestKind::Token);
-        let sending = tokio::time::timeout(self.transport.options.timeouts.headers, builder.send());
-        let (health, host) = (&self.transport.health, Origin::of(&self.service.realm)?);
+        let sending = tokio::time::timeout(self.http.options.timeouts.headers, builder.send());
+        let (health, host) = (&self.http.health, Origin::of(&self.service.realm)?);
         match sending.await {
             Ok(Ok(response)) => {
                 health.heard(&host, response.status());
@@ -187,7 +186,7 @@ impl TokenRequest<'_> {
     }
 
     async fn read(&self, response: Response, posted: bool) -> Result<IssuedToken> {
-        let (what, idle) = (self.request.what, self.transport.options.timeouts.idle);
+        let (what, idle) = (self.request.what, self.http.options.timeouts.idle);
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
             // Following it would carry the credential to a place that nobody vouched for.
@@ -202,16 +201,12 @@ impl TokenRequest<'_> {
                 status,
                 &headers,
                 &body,
-                &self.transport.options.redactor,
+                &self.http.options.redactor,
             );
             if error.is_transient() {
                 let is_down = status.is_server_error();
                 let host = Origin::of(&self.service.realm)?;
-                return Err(if is_down {
-                    self.transport.health.failed(&host, error)
-                } else {
-                    error
-                });
+                return Err(if is_down { self.http.health.failed(&host, error) } else { error });
             }
             let matter = error_body::detail(status, &body);
             return Err(Error::new(ErrorKind::Denied, what)

@@ -11,7 +11,7 @@ const SHOWN_PATH: usize = 400;
 
 /// Scheme, host and port; `https://host` and `https://host:443` are the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin {
+pub(in crate::registry) struct Origin {
     https: bool,
     host: Host<String>,
     port: u16,
@@ -22,7 +22,7 @@ impl Origin {
     ///
     /// # Errors
     /// [`ErrorKind::Transport`] where the URL is not of http or https, which are all that is ever spoken.
-    pub(super) fn of(url: &Url) -> Result<Self> {
+    pub(in crate::registry) fn of(url: &Url) -> Result<Self> {
         match (url.scheme(), url.host(), url.port_or_known_default()) {
             ("http" | "https", Some(host), Some(port)) => {
                 Ok(Self { https: url.scheme() == "https", host: host.to_owned(), port })
@@ -32,25 +32,25 @@ impl Origin {
         }
     }
 
-    pub(super) fn is_https(&self) -> bool {
+    pub(in crate::registry) fn is_https(&self) -> bool {
         self.https
     }
 
-    pub(super) fn host(&self) -> &Host<String> {
+    pub(in crate::registry) fn host(&self) -> &Host<String> {
         &self.host
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(in crate::registry) fn port(&self) -> u16 {
         self.port
     }
 
     /// Host and port, the port always there, an IPv6 address in brackets.
-    pub(super) fn host_port(&self) -> String {
+    pub(in crate::registry) fn host_port(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
     /// Whether the host is this machine by its very spelling; what a name resolves to does not count.
-    pub(super) fn is_local(&self) -> bool {
+    pub(in crate::registry) fn is_local(&self) -> bool {
         match &self.host {
             Host::Domain(name) => name == "localhost",
             Host::Ipv4(ip) => ip.is_loopback(),
@@ -68,7 +68,7 @@ impl fmt::Display for Origin {
 }
 
 /// The URL as it may be shown: user-info, query and fragment can be secrets (signed URLs are).
-pub(super) fn redact(url: &Url) -> String {
+pub(in crate::registry) fn redact(url: &Url) -> String {
     let Some(host) = url.host_str() else { return format!("{}:…", url.scheme()) };
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let mut path: String = url.path().chars().take(SHOWN_PATH).collect();

@@ -19,7 +19,7 @@ const NO_CODINGS: [&str; 6] = ["identity", "aws-chunked", "utf-8", "none", "bina
 
 /// How a body is encoded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(in crate::registry) enum Encoding {
     Identity,
     Gzip,
     /// What cannot be undone, as the server calls it.
@@ -28,7 +28,7 @@ pub(super) enum Encoding {
 
 impl Encoding {
     /// What all `Content-Encoding` headers say together.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(in crate::registry) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(CONTENT_ENCODING).iter();
         let texts: Vec<String> =
             values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
@@ -53,7 +53,7 @@ impl Encoding {
 ///
 /// # Errors
 /// Where it is damaged, or more than `limit` bytes are inside.
-pub(super) fn gunzip(body: Bytes, limit: u64) -> io::Result<Bytes> {
+pub(in crate::registry) fn gunzip(body: Bytes, limit: u64) -> io::Result<Bytes> {
     if !matches!(Compression::detect(&body), Ok(Compression::Gzip)) {
         return Ok(body);
     }

@@ -5,18 +5,23 @@ use std::sync::{Mutex, PoisonError};
 
 use reqwest::header::{HeaderMap, WARNING};
 
-use super::redactor::{Redactor, Text};
+use crate::registry::redactor::{Redactor, Text};
 
 /// The most that is read of all such headers of one answer, in bytes.
 const LIMIT: usize = 4096;
 
 /// Texts told already.
 #[derive(Debug, Default)]
-pub(super) struct SeenWarnings(Mutex<HashSet<String>>);
+pub(in crate::registry) struct SeenWarnings(Mutex<HashSet<String>>);
 
 impl SeenWarnings {
     /// Tells the warnings of this answer that were not told before.
-    pub(super) fn note(&self, registry: &str, headers: &HeaderMap, redactor: &Redactor) {
+    pub(in crate::registry) fn note(
+        &self,
+        registry: &str,
+        headers: &HeaderMap,
+        redactor: &Redactor,
+    ) {
         let mut total = 0;
         for value in headers.get_all(WARNING) {
             total += value.len();

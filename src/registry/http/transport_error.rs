@@ -5,14 +5,14 @@ use std::io;
 
 use reqwest::Url;
 
-use super::lookup::LookupFailure;
+use super::dns_lookup::LookupFailure;
 use super::origin::redact;
 use crate::error::{Error, ErrorDetail, ErrorKind};
 
 /// The error of a request that got no answer, or only a part of one.
 ///
 /// Transient, except where trying again cannot help: a certificate that does not fit, an answer that is not HTTP.
-pub(super) fn request_failed(what: &str, url: &Url, error: reqwest::Error) -> Error {
+pub(in crate::registry) fn request_failed(what: &str, url: &Url, error: reqwest::Error) -> Error {
     // reqwest shows the URL, with its signature, where there is no deeper cause.
     let error = error.without_url();
     let matter = causes(&error).find_map(|cause| match cause.downcast_ref()? {
@@ -41,12 +41,12 @@ fn is_permanent(cause: &(dyn StdError + 'static)) -> bool {
 }
 
 /// The words of a guard that refused the address, which say more than "dns error".
-pub(super) fn policy_refusal(error: &reqwest::Error) -> Option<&Error> {
+pub(in crate::registry) fn policy_refusal(error: &reqwest::Error) -> Option<&Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// Whether the connection was closed before a byte of the answer came: a pooled one that the server gave up.
-pub(super) fn closed_before_answering(error: &reqwest::Error) -> bool {
+pub(in crate::registry) fn closed_before_answering(error: &reqwest::Error) -> bool {
     !error.is_connect()
         && causes(error).any(|cause| {
             cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)

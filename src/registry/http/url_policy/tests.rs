@@ -1,7 +1,7 @@
 use std::time::Duration;
 
+use super::super::transport_error::request_failed;
 use super::*;
-use crate::registry::transport_error::request_failed;
 
 fn origin(url: &str) -> Origin {
     Origin::of(&Url::parse(url).unwrap()).unwrap()

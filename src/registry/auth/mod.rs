@@ -3,22 +3,27 @@
 //! Tokens are opaque, never parsed, shared by all tasks, and renewed before they expire or when a registry refuses one.
 //! Spec: distribution "Token Authentication Specification" and "Oauth2 Token Authentication".
 
+mod authorization;
+mod cache;
+pub(in crate::registry) mod challenge;
+mod token;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-use super::authorization::{basic_header, bearer_header};
-use super::challenge::Challenge;
-use super::counter::RequestKind;
+use self::authorization::{basic_header, bearer_header};
+use self::cache::TokenCache;
+use self::challenge::Challenge;
+use self::token::TokenService;
 use super::credentials::Credential;
-use super::request::Request;
 use super::scope::ScopeSet;
-use super::token::{self, TokenService};
-use super::transport::Transport;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::registry::http::connection::Connection;
+use crate::registry::http::request::Request;
 use crate::secret::Secret;
 
 /// What a registry wants to see with each request.
@@ -28,73 +33,53 @@ enum Scheme {
     Bearer(Arc<TokenService>),
 }
 
-/// What is held for one set of scopes; the async lock makes sure that only one task at a time asks for a token.
-type TokenCell = Arc<tokio::sync::Mutex<CachedToken>>;
-
-#[derive(Default)]
-struct CachedToken {
-    token: Option<BearerToken>,
-    /// What the registry last said it wants for these requests; another repository's token must not ask for it.
-    challenged: Option<String>,
-    /// What the token was asked to be good for.
-    asked: ScopeSet,
-}
-
-struct BearerToken {
-    header: HeaderValue,
-    renew_at: Instant,
-}
-
 /// The authentication state of one registry.
-pub(super) struct Auth {
+pub(in crate::registry) struct Auth {
     registry: String,
     scheme: Mutex<Option<Scheme>>,
-    slots: Mutex<HashMap<ScopeSet, TokenCell>>,
-    /// What the registry wants for requests of one kind, where it refused the token for their own scopes.
-    exact: Mutex<HashMap<(ScopeSet, RequestKind), ScopeSet>>,
+    tokens: TokenCache,
     credentials: tokio::sync::Mutex<HashMap<String, Option<Credential>>>,
     /// The identity token that came with the last token, where one was asked for.
     identity: Mutex<Option<Secret>>,
 }
 
 impl Auth {
-    pub(super) fn new(registry: String) -> Self {
+    pub(in crate::registry) fn new(registry: String) -> Self {
         Self {
             registry,
             scheme: Mutex::default(),
-            slots: Mutex::default(),
-            exact: Mutex::default(),
+            tokens: TokenCache::default(),
             credentials: tokio::sync::Mutex::default(),
             identity: Mutex::default(),
         }
     }
 
     /// Whether the registry has challenged.
-    pub(super) fn was_challenged(&self) -> bool {
+    pub(in crate::registry) fn was_challenged(&self) -> bool {
         self.scheme.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// The identity token that a token server gave.
-    pub(super) fn identity_token(&self) -> Option<Secret> {
+    pub(in crate::registry) fn identity_token(&self) -> Option<Secret> {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What to send with this request: nothing until the registry has challenged.
-    pub(super) async fn authorization_for(
+    pub(in crate::registry) async fn authorization_for(
         &self,
-        transport: &Transport,
+        http: &Connection,
         request: &Request<'_>,
     ) -> Result<Option<HeaderValue>> {
         let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match scheme {
             None => Ok(None),
-            Some(Scheme::Basic) => self.basic(transport, request).await.map(Some),
+            Some(Scheme::Basic) => self.basic(http, request).await.map(Some),
             Some(Scheme::Bearer(service)) => {
-                match self.bearer(transport, request, &service, None, None).await {
+                match self.bearer(http, request, &service, None, None).await {
                     // The registry's challenge will say what is needed.
                     Err(error)
                         if error.kind() == ErrorKind::Denied
-                            && self.scopes_of(request).is_guess() =>
+                            && self.tokens.scopes_of(request).is_guess() =>
                     {
                         tracing::info!("{}; asking without a token", error.chain());
                         Ok(None)
@@ -108,9 +93,9 @@ impl Auth {
     /// Learns from a 401: chooses a scheme, and gets another token where `refused` was the one at hand.
     ///
     /// Says whether there is anything else to send than what was refused; where not, the registry's own words count.
-    pub(super) async fn handle_challenge(
+    pub(in crate::registry) async fn handle_challenge(
         &self,
-        transport: &Transport,
+        http: &Connection,
         request: &Request<'_>,
         challenges: &[Challenge],
         base: &Url,
@@ -123,7 +108,7 @@ impl Auth {
         let basic = challenges.iter().find(|challenge| challenge.scheme == "basic");
         let scheme = match (bearer, basic) {
             (Some(bearer), _) => {
-                let service = TokenService::from_challenge(bearer, request, transport, base)?;
+                let service = TokenService::from_challenge(bearer, request, http, base)?;
                 Scheme::Bearer(Arc::new(service))
             }
             (None, Some(_)) => Scheme::Basic,
@@ -134,10 +119,10 @@ impl Auth {
         let lock = || self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
         let former = lock().replace(scheme.clone());
         let header = match scheme {
-            Scheme::Basic => self.basic(transport, request).await,
+            Scheme::Basic => self.basic(http, request).await,
             Scheme::Bearer(service) => {
                 let scope = bearer.and_then(|bearer| bearer.param("scope"));
-                self.bearer(transport, request, &service, refused, scope).await
+                self.bearer(http, request, &service, refused, scope).await
             }
         };
         match header {
@@ -154,9 +139,9 @@ impl Auth {
 
     /// Learns from another refusal, of a token that is good for too little: gets one for exactly what the registry names,
     /// where that is not what was asked for already. Spec: RFC 6750 section 3.1, `insufficient_scope`.
-    pub(super) async fn answer_again(
+    pub(in crate::registry) async fn answer_again(
         &self,
-        transport: &Transport,
+        http: &Connection,
         request: &Request<'_>,
         challenges: &[Challenge],
         refused: Option<&HeaderValue>,
@@ -167,35 +152,22 @@ impl Auth {
             return Ok(false);
         };
         let named = ScopeSet::named(scope);
-        let asked = self.slot(&self.scopes_of(request)).lock().await.asked.clone();
+        let asked = self.tokens.cell(&self.tokens.scopes_of(request)).lock().await.asked.clone();
         if named.is_empty() || named == asked {
             return Ok(false);
         }
-        let kind = (request.scopes.clone(), request.endpoint);
-        self.exact.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, named);
-        let header = self.bearer(transport, request, &service, refused, None).await?;
+        self.tokens.require(request, named);
+        let header = self.bearer(http, request, &service, refused, None).await?;
         Ok(Some(&header) != refused)
     }
 
-    /// What a token for this request is asked to be good for, as far as the registry did not say more.
-    fn scopes_of(&self, request: &Request<'_>) -> ScopeSet {
-        let kind = (request.scopes.clone(), request.endpoint);
-        let exact = self.exact.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned();
-        exact.unwrap_or(kind.0)
-    }
-
-    fn slot(&self, scopes: &ScopeSet) -> TokenCell {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry(scopes.clone()).or_default())
-    }
-
-    async fn basic(&self, transport: &Transport, request: &Request<'_>) -> Result<HeaderValue> {
-        let origin = transport.origin()?;
-        if !origin.is_https() && !origin.is_local() && !transport.options.plain_http {
+    async fn basic(&self, http: &Connection, request: &Request<'_>) -> Result<HeaderValue> {
+        let origin = http.origin()?;
+        if !origin.is_https() && !origin.is_local() && !http.options.plain_http {
             return Err(denied(request, &self.registry, "asks for a password over plain http")
                 .with_detail(ErrorDetail::SecretOverHttp));
         }
-        match self.credential(transport, request).await? {
+        match self.credential(http, request).await? {
             Some(
                 Credential::Basic { user, password }
                 | Credential::IdentityToken { basic: Some((user, password)), .. },
@@ -218,49 +190,39 @@ impl Auth {
 
     async fn bearer(
         &self,
-        transport: &Transport,
+        http: &Connection,
         request: &Request<'_>,
         service: &TokenService,
         refused: Option<&HeaderValue>,
         challenged: Option<&str>,
     ) -> Result<HeaderValue> {
-        let mut scopes = self.scopes_of(request);
-        let slot = self.slot(&scopes);
+        let mut scopes = self.tokens.scopes_of(request);
+        let slot = self.tokens.cell(&scopes);
         let mut held = slot.lock().await;
         if let Some(scope) = challenged {
             held.challenged = Some(scope.to_owned());
         }
-        if let Some(token) = &held.token
-            && Some(&token.header) != refused
-            && Instant::now() < token.renew_at
-        {
-            return Ok(token.header.clone());
+        if let Some(header) = held.usable(refused) {
+            return Ok(header.clone());
         }
-        let credential = self.credential(transport, request).await?;
+        let credential = self.credential(http, request).await?;
         if let Some(Credential::RegistryToken(token)) = credential {
             return bearer_header(&token, request);
         }
         scopes.merge_challenge(held.challenged.as_deref().unwrap_or_default());
-        let granted =
-            token::fetch(transport, request, service, credential.as_ref(), &scopes).await?;
-        transport.options.redactor.note_passing(granted.token.expose());
-        granted.identity.iter().for_each(|token| transport.options.redactor.add(token.expose()));
+        let granted = token::fetch(http, request, service, credential.as_ref(), &scopes).await?;
+        http.options.redactor.note_passing(granted.token.expose());
+        granted.identity.iter().for_each(|token| http.options.redactor.add(token.expose()));
         let header = bearer_header(&granted.token, request)?;
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = granted.identity;
-        // Measured from arrival on our own clock: `issued_at` is some other machine's.
-        let lifetime = Duration::from_secs(granted.lifetime_seconds);
-        held.asked = scopes;
-        held.token = Some(BearerToken {
-            header: header.clone(),
-            renew_at: Instant::now() + lifetime.mul_f32(0.8),
-        });
+        held.store(&header, Duration::from_secs(granted.lifetime_seconds), scopes);
         Ok(header)
     }
 
     /// The credential for the repository, looked up once: helpers are programs and may ask the user.
     async fn credential(
         &self,
-        transport: &Transport,
+        http: &Connection,
         request: &Request<'_>,
     ) -> Result<Option<Credential>> {
         let repository = request.scopes.repository().unwrap_or_default().to_owned();
@@ -268,11 +230,11 @@ impl Auth {
         if let Some(credential) = known.get(&repository) {
             return Ok(credential.clone());
         }
-        let found = transport.options.credentials.find(&self.registry, &repository).await?;
+        let found = http.options.credentials.find(&self.registry, &repository).await?;
         found
             .iter()
             .flat_map(Credential::secrets)
-            .for_each(|secret| transport.options.redactor.add(secret.expose()));
+            .for_each(|secret| http.options.redactor.add(secret.expose()));
         known.insert(repository, found.clone());
         Ok(found)
     }

@@ -23,7 +23,7 @@ use crate::verifier::verify;
 /// # Errors
 /// [`ErrorKind::InvalidDocument`] where it is larger, after reading at most one piece more; [`ErrorKind::Transport`] where it
 /// stops; [`ErrorKind::Mismatch`] where its encoding cannot be undone.
-pub(super) async fn read_up_to(
+pub(in crate::registry) async fn read_up_to(
     response: Response,
     limit: u64,
     what: &str,
@@ -76,7 +76,7 @@ async fn read_encoded(response: Response, limit: u64, what: &str, idle: Duration
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The first `limit` bytes of a body that is only looked at for its words; what came before anything went wrong.
-pub(super) async fn read_error_body(response: Response, limit: usize) -> Bytes {
+pub(in crate::registry) async fn read_error_body(response: Response, limit: usize) -> Bytes {
     let is_gzip = Encoding::of(response.headers()) == Encoding::Gzip;
     let mut body = BytesMut::new();
     let mut stream = response.bytes_stream();
@@ -98,7 +98,7 @@ pub(super) async fn read_error_body(response: Response, limit: usize) -> Bytes {
 ///
 /// # Errors
 /// [`ErrorKind::Mismatch`] where the body cannot be the blob, before a byte of it is read.
-pub(super) async fn blob(
+pub(in crate::registry) async fn blob(
     response: Response,
     descriptor: &Descriptor,
     start: u64,
@@ -158,6 +158,6 @@ fn check_length(
 }
 
 /// An answer that is not the content that was asked for.
-pub(super) fn unexpected_response(what: &str, url: &Url, why: &str) -> Error {
+pub(in crate::registry) fn unexpected_response(what: &str, url: &Url, why: &str) -> Error {
     Error::new(ErrorKind::Mismatch, what).at(redact(url)).with_reason(why)
 }

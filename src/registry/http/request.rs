@@ -10,27 +10,27 @@ use reqwest::{Method, Response, Url};
 
 use super::counter::{RequestCounter, RequestKind};
 use super::origin::redact;
-use super::scope::ScopeSet;
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::scope::ScopeSet;
 
 /// A request as its endpoint wants it; what is attached to it on the way is decided per hop.
-pub(super) struct Request<'a> {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) endpoint: RequestKind,
-    pub(super) scopes: &'a ScopeSet,
-    pub(super) accept: Option<HeaderValue>,
-    pub(super) range: Option<(u64, u64)>,
+pub(in crate::registry) struct Request<'a> {
+    pub(in crate::registry) method: Method,
+    pub(in crate::registry) url: Url,
+    pub(in crate::registry) endpoint: RequestKind,
+    pub(in crate::registry) scopes: &'a ScopeSet,
+    pub(in crate::registry) accept: Option<HeaderValue>,
+    pub(in crate::registry) range: Option<(u64, u64)>,
     /// What is sent along, and its type.
-    pub(super) content: Option<(HeaderValue, Bytes)>,
+    pub(in crate::registry) content: Option<(HeaderValue, Bytes)>,
     /// For error texts: `manifest library/alpine:3.14`.
-    pub(super) what: &'a str,
-    pub(super) counter: &'a RequestCounter,
+    pub(in crate::registry) what: &'a str,
+    pub(in crate::registry) counter: &'a RequestCounter,
 }
 
 impl<'a> Request<'a> {
     /// The plainest one: GET, nothing sent along.
-    pub(super) fn get(
+    pub(in crate::registry) fn get(
         endpoint: RequestKind,
         url: Url,
         scopes: &'a ScopeSet,
@@ -51,7 +51,10 @@ impl<'a> Request<'a> {
     }
 
     /// All that is ever sent, from an allow-list: nothing of one hop reaches the next by itself.
-    pub(super) fn headers(&self, authorization: Option<&HeaderValue>) -> Result<HeaderMap> {
+    pub(in crate::registry) fn headers(
+        &self,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         // An encoding applied on the way would change the bytes that the digest is of.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -73,7 +76,7 @@ impl<'a> Request<'a> {
     }
 
     /// One line for `-vv`.
-    pub(super) fn log(&self, url: &Url, response: &Response, elapsed: Duration) {
+    pub(in crate::registry) fn log(&self, url: &Url, response: &Response, elapsed: Duration) {
         let (method, status) = (&self.method, response.status().as_u16());
         let range = self.range.map(|(first, last)| format!(" bytes={first}-{last}"));
         tracing::debug!(

@@ -19,20 +19,20 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What a connection to one host is told.
 #[derive(Default)]
-pub(super) struct TlsOptions {
+pub(in crate::registry) struct TlsOptions {
     /// Trusted beside the system's roots.
-    pub(super) roots: Vec<CertificateDer<'static>>,
+    pub(in crate::registry) roots: Vec<CertificateDer<'static>>,
     /// The client's chain and key.
-    pub(super) client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    pub(in crate::registry) client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     /// Accept any certificate.
-    pub(super) insecure: bool,
+    pub(in crate::registry) insecure: bool,
 }
 
 /// Builds the configuration.
 ///
 /// # Errors
 /// Where a root or the client's pair cannot be used, or the system has no roots and none were given.
-pub(super) fn config(options: TlsOptions) -> Result<ClientConfig, rustls::Error> {
+pub(in crate::registry) fn config(options: TlsOptions) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let trust = CertVerifier {
         algorithms: provider.signature_verification_algorithms,
@@ -61,7 +61,7 @@ fn system_and(
 }
 
 /// Every certificate of a PEM file.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+pub(in crate::registry) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let all = all.map_err(|error| bad_pem(path).with_source(error))?;
     if all.is_empty() {
@@ -72,7 +72,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> 
 }
 
 /// The first private key of a PEM file.
-pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+pub(in crate::registry) fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| bad_pem(path).with_source(error))
 }
 

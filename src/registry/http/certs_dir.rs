@@ -3,16 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::credentials::Environment;
 use crate::error::{Error, ErrorKind, Result};
+use crate::registry::credentials::Environment;
 
 /// What a registry's folder has.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct HostCerts {
+pub(in crate::registry) struct HostCerts {
     /// Roots to trust beside the system's.
-    pub(super) ca: Vec<PathBuf>,
+    pub(in crate::registry) ca: Vec<PathBuf>,
     /// The client's certificate and its key; the first pair by name.
-    pub(super) client: Option<(PathBuf, PathBuf)>,
+    pub(in crate::registry) client: Option<(PathBuf, PathBuf)>,
 }
 
 impl HostCerts {
@@ -20,7 +20,7 @@ impl HostCerts {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] where one half of a pair is missing, because without it the server would see nobody.
-    pub(super) fn for_host(registry: &str, dirs: &[PathBuf]) -> Result<Option<Self>> {
+    pub(in crate::registry) fn for_host(registry: &str, dirs: &[PathBuf]) -> Result<Option<Self>> {
         let names = match registry {
             "docker.io" => ["docker.io", "registry-1.docker.io"].as_slice(),
             other => &[other],

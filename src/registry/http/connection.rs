@@ -1,0 +1,138 @@
+//! The connection to one registry: where it answers, the clients that reach it and the hosts that it names.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::{Response, StatusCode, Url, Version};
+
+use super::health::Health;
+use super::hosts::HttpClients;
+use super::origin::{Origin, redact};
+use super::{url_policy, warnings::SeenWarnings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::options::RegistryOptions;
+use crate::registry::redactor::Text;
+
+/// The connection to one registry, shared by its repositories. It knows no credentials.
+pub(in crate::registry) struct Connection {
+    pub(in crate::registry) options: Arc<RegistryOptions>,
+    pub(in crate::registry) name: String,
+    base: Mutex<Url>,
+    pub(in crate::registry) clients: HttpClients,
+    pub(in crate::registry) health: Health,
+    pub(in crate::registry) warnings: SeenWarnings,
+}
+
+impl Connection {
+    pub(in crate::registry) fn new(
+        name: String,
+        base: Url,
+        clients: HttpClients,
+        options: Arc<RegistryOptions>,
+    ) -> Self {
+        Self {
+            options,
+            name,
+            base: Mutex::new(base),
+            clients,
+            health: Health::default(),
+            warnings: SeenWarnings::default(),
+        }
+    }
+
+    /// A URL below `/v2/`.
+    pub(in crate::registry) fn url(&self, path: &str) -> Result<Url> {
+        let base = self.base();
+        base.join(path).map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, path).at(&self.name).with_source(error)
+        })
+    }
+
+    fn base(&self) -> Url {
+        self.base.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A URL of the registry that was made before it turned out to speak https.
+    pub(in crate::registry) fn with_current_scheme(&self, url: &Url) -> Url {
+        let mut url = url.clone();
+        if self.base().scheme() == "https" {
+            _ = url.set_scheme("https");
+        }
+        url
+    }
+
+    pub(in crate::registry) fn upgrade(&self) {
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        _ = base.set_scheme("https");
+    }
+
+    /// Whether this is how Go (nothing but a status line of HTTP/1.0) or nginx (a web page) answers http at a TLS port.
+    ///
+    /// Strict, because a 400 of a registry that does speak http must keep its own words.
+    pub(in crate::registry) fn requires_tls(&self, asked: &Url, response: &Response) -> bool {
+        let headers = response.headers();
+        let is_gos = response.version() == Version::HTTP_10
+            && !headers.contains_key(CONTENT_TYPE)
+            && !headers.contains_key(CONTENT_LENGTH);
+        let is_page = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+        response.status() == StatusCode::BAD_REQUEST
+            && asked.scheme() == "http"
+            && !self.options.plain_http
+            && Origin::of(asked).is_ok_and(|origin| origin.is_local())
+            && (is_gos || is_page)
+    }
+
+    /// The HTTP client for a host: the registry's own, or one that it named.
+    pub(in crate::registry) fn client_for(&self, origin: &Origin) -> Result<reqwest::Client> {
+        self.clients.get(origin, &self.origin()?)
+    }
+
+    /// Judges a URL that the registry named, before anything is sent there.
+    pub(in crate::registry) fn check_server_url(
+        &self,
+        url: &Url,
+        what: &str,
+        kind: ErrorKind,
+    ) -> Result<()> {
+        url_policy::check_server_url(url, &self.origin()?, &self.clients.url_policy).map_err(
+            |refusal| {
+                let why = self.options.redactor.redact(&refusal.why, Text::Foreign);
+                Error::new(kind, what).at(&self.name).with_reason(why).with_detail(refusal.matter)
+            },
+        )
+    }
+
+    /// Where a redirect from `from` leads, if that may be followed.
+    pub(in crate::registry) fn next_hop(
+        &self,
+        from: &Url,
+        target: &str,
+        what: &str,
+    ) -> Result<Url> {
+        let refuse =
+            |why: String| Error::new(ErrorKind::Transport, what).at(&self.name).with_reason(why);
+        let next = from.join(target).map_err(|error| {
+            refuse("redirected to something that is no URL".into()).with_source(error)
+        })?;
+        self.options.redactor.note_url(&next);
+        if from.scheme() == "https" && next.scheme() != "https" {
+            return Err(refuse(format!("redirected from https to {}", redact(&next))));
+        }
+        self.check_server_url(&next, what, ErrorKind::Transport)?;
+        Ok(next)
+    }
+
+    /// The base URL's origin, which credentials are bound to.
+    pub(in crate::registry) fn origin(&self) -> Result<Origin> {
+        Origin::of(&self.base())
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Connection").field(&self.name).finish()
+    }
+}

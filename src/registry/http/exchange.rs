@@ -1,0 +1,137 @@
+//! Sends one request and takes one answer: counts it, waits no longer than allowed, and says what a failure stands for.
+//!
+//! Nothing is attached, followed or tried again here; [`crate::registry::send`] does that.
+
+use std::time::Instant;
+
+use reqwest::header::{HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::body::read_error_body;
+use super::connection::Connection;
+use super::error_body::{self, ERROR_BODY_LIMIT};
+use super::hosts::on_the_way;
+use super::origin::{Origin, redact};
+use super::request::Request;
+use super::transport_error::{closed_before_answering, request_failed};
+use crate::error::{Error, ErrorKind, Result};
+
+impl Connection {
+    /// One request and its response headers, no more.
+    pub(in crate::registry) async fn exchange(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response> {
+        let origin = Origin::of(url)?;
+        self.options.redactor.note_url(url);
+        let client = self.client_for(&origin)?;
+        let headers = request.headers(authorization)?;
+        let mut repeated = request.method != Method::GET && request.method != Method::HEAD;
+        let body = request.content.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+        loop {
+            request.counter.add(request.endpoint);
+            let started = Instant::now();
+            let sending = client
+                .request(request.method.clone(), url.clone())
+                .headers(headers.clone())
+                .body(body.clone())
+                .send();
+            let result = tokio::time::timeout(self.options.timeouts.headers, sending).await;
+            let elapsed = started.elapsed();
+            match result {
+                Ok(Ok(response)) => {
+                    if origin == self.origin()? {
+                        self.clients.url_policy.record_peer(response.remote_addr());
+                    }
+                    self.health.heard(&origin, response.status());
+                    request.log(url, &response, elapsed);
+                    return Ok(response);
+                }
+                // The server closed a pooled connection just as it was reused; that says nothing about the request.
+                Ok(Err(error)) if !repeated && closed_before_answering(&error) => repeated = true,
+                Ok(Err(error)) => {
+                    return Err(self.health.failed(
+                        &origin,
+                        on_the_way(&origin, request_failed(request.what, url, error)),
+                    ));
+                }
+                Err(_) => {
+                    let seconds = self.options.timeouts.headers.as_secs_f32();
+                    let error = Error::new(ErrorKind::Transport, request.what)
+                        .at(redact(url))
+                        .with_reason(format!("no answer within {seconds} s"))
+                        .transient(None);
+                    return Err(self.health.failed(&origin, error));
+                }
+            }
+        }
+    }
+
+    /// One request with a long body, which can be sent only once, and its response headers.
+    pub(in crate::registry) async fn exchange_stream(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        headers: HeaderMap,
+        body: reqwest::Body,
+    ) -> Result<Response> {
+        let origin = Origin::of(url)?;
+        request.counter.add(request.endpoint);
+        let started = Instant::now();
+        let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
+        let response = sending.headers(headers).body(body).send().await.map_err(|error| {
+            self.health
+                .failed(&origin, on_the_way(&origin, request_failed(request.what, url, error)))
+        })?;
+        self.health.heard(&origin, response.status());
+        request.log(url, &response, started.elapsed());
+        Ok(response)
+    }
+
+    /// The error that this answer stands for, with the registry's words.
+    pub(in crate::registry) async fn failure(
+        &self,
+        request: &Request<'_>,
+        response: Response,
+    ) -> Error {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let elsewhere = match (Origin::of(response.url()), self.origin()) {
+            (Ok(answered), Ok(registry)) if answered != registry => Some(redact(response.url())),
+            _ => None,
+        };
+        let url = response.url().clone();
+        let body = read_error_body(response, ERROR_BODY_LIMIT).await;
+        let place = elsewhere.as_ref().unwrap_or(&self.name);
+        let error =
+            error_body::error(request.what, place, status, &headers, &body, &self.options.redactor);
+        // It takes no blobs and manifests at all: a mirror, or read-only.
+        let refuses_writes = status == StatusCode::METHOD_NOT_ALLOWED
+            && [Method::POST, Method::PUT, Method::PATCH].contains(&request.method);
+        let error = if refuses_writes { error.denied() } else { error };
+        let error = match Origin::of(&url) {
+            Ok(host) if status.is_server_error() => self.health.failed(&host, error),
+            _ => error,
+        };
+        // Of names and credentials only the registry itself knows.
+        if elsewhere.is_none() {
+            error.with_detail(error_body::detail(status, &body))
+        } else {
+            error
+        }
+    }
+}
+
+/// Where this answer redirects to, if it does.
+pub(in crate::registry) fn redirect_target(response: &Response) -> Option<Result<&str>> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    Some(location.ok_or_else(|| {
+        Error::new(ErrorKind::Transport, "redirect")
+            .at(redact(response.url()))
+            .with_reason("has no usable Location")
+    }))
+}

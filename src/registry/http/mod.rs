@@ -1,0 +1,22 @@
+//! One request over HTTP and its answer: hosts, TLS, proxies, what may be sent where, bodies and errors.
+//!
+//! Nothing here knows credentials, nor what the registry API has; that is in `auth`, `send` and the files beside them.
+
+pub(super) mod address_class;
+pub(super) mod body;
+pub(super) mod certs_dir;
+pub(super) mod connection;
+pub(super) mod counter;
+pub(super) mod dns_lookup;
+pub(super) mod encoding;
+pub(super) mod error_body;
+pub(super) mod exchange;
+pub(super) mod health;
+pub(super) mod hosts;
+pub(super) mod origin;
+pub(super) mod proxy;
+pub(super) mod request;
+pub(super) mod tls;
+pub(super) mod transport_error;
+pub(super) mod url_policy;
+pub(super) mod warnings;

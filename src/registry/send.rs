@@ -1,0 +1,237 @@
+//! Sends every request of a registry client: the only place that attaches credentials, answers challenges, follows
+//! redirects and turns to https, over single requests of [`super::http::exchange`].
+//!
+//! It does not try again; that is for the callers, each in one place (documents here in the crate's `retry`, bodies in
+//! the transfer's reader).
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::auth::Auth;
+use super::auth::challenge::{challenges_of, is_challenge};
+use super::http::connection::Connection;
+use super::http::counter::RequestKind;
+use super::http::exchange::redirect_target;
+use super::http::origin::Origin;
+use super::http::request::Request;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{MAX_CHALLENGES, MAX_HOPS};
+
+/// One registry as its repositories share it: the connection, who the client is there, and what was learnt about it.
+pub(super) struct Transport {
+    pub(super) http: Connection,
+    pub(super) auth: Auth,
+    pub(super) ranges_refused: AtomicBool,
+    /// Bytes of a chunk in which blobs are uploaded; 0 for no chunks.
+    chunk_size: AtomicU64,
+    /// Whether the registry was found to know no referrers API.
+    pub(super) keeps_no_referrers: AtomicBool,
+    /// Whether the registry was found not to give several tags in one request.
+    pub(super) tags_refused: AtomicBool,
+    /// Held while a list of referrers is read, changed and written.
+    pub(super) lists: tokio::sync::Mutex<()>,
+}
+
+impl Transport {
+    pub(super) fn new(http: Connection) -> Self {
+        Self {
+            auth: Auth::new(http.name.clone()),
+            chunk_size: AtomicU64::new(http.options.chunk_size.unwrap_or(0)),
+            http,
+            ranges_refused: AtomicBool::new(false),
+            keeps_no_referrers: AtomicBool::new(false),
+            tags_refused: AtomicBool::new(false),
+            lists: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Sends the request and gives the answer, whatever its status, after redirects and authentication.
+    pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response> {
+        let url = self.http.with_current_scheme(&request.url);
+        let mut walk = RedirectChain { url, hops: 0, challenges: 0, refreshed: false };
+        loop {
+            let own = Origin::of(&walk.url)? == self.http.origin()?;
+            let authorization =
+                if own { self.auth.authorization_for(&self.http, request).await? } else { None };
+            let response = self.http.exchange(request, &walk.url, authorization.as_ref()).await?;
+            let status = response.status();
+            if own && walk.challenges < MAX_CHALLENGES && is_challenge(&response) {
+                let is_first = walk.challenges == 0 && status == StatusCode::UNAUTHORIZED;
+                walk.challenges += 1;
+                let refused = authorization.as_ref();
+                if !self.authenticate(request, &response, refused, is_first).await? {
+                    return Ok(response);
+                }
+            } else if own && self.http.requires_tls(&walk.url, &response) {
+                self.http.upgrade();
+                _ = walk.url.set_scheme("https");
+            } else if let Some(target) = redirect_target(&response) {
+                let following = target.and_then(|target| walk.follow(target, request, &self.http));
+                following.map_err(|error| error.with_status(status.as_u16()))?;
+            } else if !own && !walk.refreshed && is_expired_redirect(status, request) {
+                // A presigned target: ask the registry for a fresh one, once.
+                walk = RedirectChain {
+                    url: self.http.with_current_scheme(&request.url),
+                    hops: walk.hops,
+                    challenges: walk.challenges,
+                    refreshed: true,
+                };
+            } else {
+                self.http.warnings.note(
+                    &self.http.name,
+                    response.headers(),
+                    &self.http.options.redactor,
+                );
+                return Ok(response);
+            }
+        }
+    }
+
+    /// Sends the request and gives the answer where it is a success, else the error it stands for.
+    pub(super) async fn expect_success(&self, request: &Request<'_>) -> Result<Response> {
+        let response = self.send(request).await?;
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.http.failure(request, response).await)
+        }
+    }
+
+    /// Sends a request with a long body, which can be sent only once, and gives the answer where it is a success, or the
+    /// place where the body is wanted instead.
+    ///
+    /// # Errors
+    /// A transient one where the credential was refused and there is another now: the body must be made anew.
+    pub(super) async fn send_stream(
+        &self,
+        request: &Request<'_>,
+        body: reqwest::Body,
+        length: u64,
+        range: Option<(HeaderName, HeaderValue)>,
+    ) -> Result<UploadResponse> {
+        let url = self.http.with_current_scheme(&request.url);
+        let origin = Origin::of(&url)?;
+        let own = origin == self.http.origin()?;
+        let authorization =
+            if own { self.auth.authorization_for(&self.http, request).await? } else { None };
+        let mut headers = request.headers(authorization.as_ref())?;
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.extend(range);
+        let response = self.http.exchange_stream(request, &url, headers, body).await?;
+        if response.status().is_success() {
+            return Ok(UploadResponse::Done(response));
+        }
+        // The others do not promise that the method stays.
+        if matches!(response.status().as_u16(), 307 | 308)
+            && let Some(target) = redirect_target(&response)
+        {
+            return Ok(UploadResponse::Redirected(self.http.next_hop(
+                &url,
+                target?,
+                request.what,
+            )?));
+        }
+        if own
+            && response.status() == StatusCode::UNAUTHORIZED
+            && self.authenticate(request, &response, authorization.as_ref(), true).await?
+        {
+            return Err(self.http.failure(request, response).await.transient(None));
+        }
+        Err(self.http.failure(request, response).await)
+    }
+
+    /// Gets what the challenge asks for, so that the next [`Auth::authorization_for`] has it; says whether there is anything new.
+    async fn authenticate(
+        &self,
+        request: &Request<'_>,
+        response: &Response,
+        refused: Option<&HeaderValue>,
+        is_first: bool,
+    ) -> Result<bool> {
+        let mut challenges = challenges_of(response);
+        let mut base = response.url().clone();
+        if !is_first {
+            return Box::pin(self.auth.answer_again(&self.http, request, &challenges, refused))
+                .await;
+        }
+        if challenges.is_empty() {
+            // Some registries challenge only here (gcr.io endpoints, goharbor/harbor#18305).
+            let ping = Request {
+                url: self.http.url("")?,
+                method: Method::GET,
+                endpoint: RequestKind::Other,
+                accept: None,
+                range: None,
+                content: None,
+                ..*request
+            };
+            challenges =
+                challenges_of(&Box::pin(self.http.exchange(&ping, &ping.url, None)).await?);
+            base = ping.url;
+        }
+        Box::pin(self.auth.handle_challenge(&self.http, request, &challenges, &base, refused)).await
+    }
+
+    /// Whether Range was found not to work here.
+    pub(super) fn are_ranges_disabled(&self) -> bool {
+        self.ranges_refused.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of a chunk in which blobs are uploaded, where they are.
+    pub(super) fn chunk_size(&self) -> Option<u64> {
+        Some(self.chunk_size.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
+    }
+
+    /// Uploads in chunks from now on, of so many bytes where no other number was asked for.
+    pub(super) fn enable_chunks(&self, bytes: u64) {
+        _ = self.chunk_size.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transport").field(&self.http.name).finish()
+    }
+}
+
+/// How a request with a long body was answered.
+pub(super) enum UploadResponse {
+    Done(Response),
+    /// The body belongs here, and must be made anew.
+    Redirected(Url),
+}
+
+/// Where a request stands on its way through redirects.
+struct RedirectChain {
+    url: Url,
+    hops: usize,
+    challenges: usize,
+    refreshed: bool,
+}
+
+impl RedirectChain {
+    fn follow(&mut self, target: &str, request: &Request<'_>, http: &Connection) -> Result<()> {
+        self.hops += 1;
+        if self.hops > MAX_HOPS {
+            return Err(Error::new(ErrorKind::Transport, request.what)
+                .at(&http.name)
+                .with_reason(format!("more than {MAX_HOPS} redirects")));
+        }
+        self.url = http.next_hop(&self.url, target, request.what)?;
+        Ok(())
+    }
+}
+
+/// Whether a place that the registry redirected to may only have stopped honouring its signature: S3 says 403, others
+/// 400, which to a Range means something else.
+fn is_expired_redirect(status: StatusCode, request: &Request<'_>) -> bool {
+    match status.as_u16() {
+        401 | 403 => true,
+        400 => request.range.is_none(),
+        _ => false,
+    }
+}
