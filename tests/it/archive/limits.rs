@@ -46,10 +46,8 @@ fn members(count: usize, zeros: u64) -> Vec<u8> {
 async fn docker_archive_layer_listed_repeatedly_is_decompressed_once() {
     let (_folder, path) = docker(&vec![("l", 1); 2000], &[file("l", members(1, 50 << 20))]);
     let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
-    let started = Instant::now();
+    // Decompressed each time, it would be 100 GB, which the bomb guard rejects.
     archive.resolve(&ImageName::Only).await.unwrap();
-    // Each time takes some 20 ms.
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -79,16 +77,21 @@ async fn bomb_guard_counts_all_archive_layers_together() {
 fn archive_resolve_dropped_stops_layer_scan() {
     let (_folder, path) = docker(&[("l", 1)], &[file("l", members(1_500_000, 1))]);
     let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let started = Instant::now();
-    let resolved = runtime.block_on(async {
-        tokio::time::timeout(Duration::from_millis(50), archive.resolve(&ImageName::Only)).await
-    });
-    assert!(resolved.is_err(), "it takes seconds: {:?}", started.elapsed());
-    assert!(started.elapsed() < Duration::from_millis(500), "it waits for the timer");
-    // Waits for every thread that still works.
-    drop(runtime);
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    let scan = |wait: Duration| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let started = Instant::now();
+        let resolved = runtime.block_on(async {
+            tokio::time::timeout(wait, archive.resolve(&ImageName::Only)).await.is_ok()
+        });
+        // Waits for every thread that still works.
+        drop(runtime);
+        (resolved, started.elapsed())
+    };
+    let (resolved_early, dropped) = scan(Duration::from_millis(50));
+    let (resolved, whole) = scan(Duration::MAX);
+    assert!(!resolved_early && resolved);
+    // Both on this machine and under its present load; the whole scan takes seconds.
+    assert!(dropped < whole / 2, "{dropped:?} of {whole:?}");
 }
 
 fn held() -> Image {

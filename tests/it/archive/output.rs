@@ -1,7 +1,6 @@
 //! The file that an archive is written to: links, reserved space, file systems without `O_TMPFILE`.
 
 use std::os::unix::fs::{MetadataExt as _, symlink};
-use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -12,6 +11,7 @@ use crate::support::live::needs;
 use crate::support::registry::Registry;
 use crate::support::samples::published;
 use crate::support::strace::inject;
+use crate::support::wait::wait_until;
 
 #[tokio::test]
 async fn archive_output_symlink_writes_its_target() {
@@ -58,9 +58,7 @@ async fn archive_output_reserves_only_received_bytes() {
     registry.twist(big, 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
     let (cli, name) = (Cli::new(), registry.repository("app") + ":1");
     let running = cli.spawn(&["-o", "oci-archive:a.tar", &name]);
-    while reserved(&running) < 500_000 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait_until("no space is reserved", async || reserved(&running) >= 500_000).await;
     assert!(reserved(&running) < 3_000_000, "{}", reserved(&running));
     running.signal(Signal::INT);
     running.wait().await.expect(130, "interrupted");

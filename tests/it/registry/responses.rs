@@ -1,7 +1,5 @@
 //! Responses that are not a registry's, error bodies of every form, headers that are too many or missing.
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use rpull::error::ErrorKind;
 use rpull::media::MediaType;
@@ -132,14 +130,14 @@ async fn headers_missing_are_tolerated() {
 #[tokio::test]
 async fn response_without_end_is_aborted() {
     // The manifest, the token, and the words of an error.
-    for (status, header) in [
-        (200, ("Content-Type", MediaType::OCI_MANIFEST.as_str().to_owned())),
-        (400, ("Content-Type", "text/plain".to_owned())),
-        (401, ("WWW-Authenticate", "Bearer realm=\"http://HOST/token\"".to_owned())),
+    for (status, header, code) in [
+        (200, ("Content-Type", MediaType::OCI_MANIFEST.as_str().to_owned()), 5),
+        (400, ("Content-Type", "text/plain".to_owned()), 6),
+        (401, ("WWW-Authenticate", "Bearer realm=\"http://HOST/token\"".to_owned()), 5),
     ] {
         let zeros = Bytes::from(vec![b'0'; 64 << 20]);
         let server = Server::start(move |request| {
-            let endless = Reply::new(200, zeros.clone()).fault(Fault::Chunked(64 << 10));
+            let endless = Reply::new(200, zeros.clone()).fault(Fault::ChunkedOpen(64 << 10));
             if request.path == "/token" {
                 return endless;
             }
@@ -147,9 +145,9 @@ async fn response_without_end_is_aborted() {
             Reply { status, ..endless }.header(header.0, value)
         })
         .await;
-        let began = Instant::now();
         let output = Cli::new().run(&["--retries", "0", &format!("{}/a:1", server.host())]).await;
-        assert!(matches!(output.code(), Some(4..=6)), "{}", output.stderr);
-        assert!(output.stderr.len() < 2000 && began.elapsed() < Duration::from_secs(5));
+        // Whoever reads to the end finds a timeout, with another code.
+        assert_eq!(output.code(), Some(code), "{status}: {}", output.stderr);
+        assert!(output.stderr.len() < 2000, "{status}: {}", output.stderr);
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     Chunked(usize),
     /// Chunks of so many bytes, closed without the last one.
     ChunkedUnfinished(usize),
+    /// As `ChunkedUnfinished`, connection open: whoever reads on waits.
+    ChunkedOpen(usize),
     /// These bytes in place of a response, then closes.
     Raw(Bytes),
     /// Reads the request and never answers.
@@ -112,7 +114,7 @@ impl Reply {
         lines.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         let length = |value: &String| format!("Content-Length: {value}");
         match &self.fault {
-            Some(Fault::Chunked(_) | Fault::ChunkedUnfinished(_)) => {
+            Some(Fault::Chunked(_) | Fault::ChunkedUnfinished(_) | Fault::ChunkedOpen(_)) => {
                 lines.push("Transfer-Encoding: chunked".to_owned());
             }
             Some(Fault::ContentLength(values)) => lines.extend(values.iter().map(length)),
@@ -151,15 +153,17 @@ impl Reply {
                 }
                 Ok(After::KeepAlive)
             }
-            Some(Fault::Chunked(n) | Fault::ChunkedUnfinished(n)) => {
+            Some(Fault::Chunked(n) | Fault::ChunkedUnfinished(n) | Fault::ChunkedOpen(n)) => {
                 for piece in self.body.chunks(n) {
                     let size = format!("{:x}\r\n", piece.len());
                     stream.write_all(size.as_bytes()).await?;
                     stream.write_all(piece).await?;
                     stream.write_all(b"\r\n").await?;
                 }
-                if matches!(self.fault, Some(Fault::ChunkedUnfinished(_))) {
-                    return Ok(After::Close);
+                match self.fault {
+                    Some(Fault::ChunkedUnfinished(_)) => return Ok(After::Close),
+                    Some(Fault::ChunkedOpen(_)) => return Ok(forever().await),
+                    _ => {}
                 }
                 stream.write_all(b"0\r\n\r\n").await?;
                 Ok(After::KeepAlive)

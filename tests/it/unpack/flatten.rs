@@ -167,6 +167,16 @@ fn hardlink_flatten_uses_first_remaining_name() {
 }
 
 #[test]
+fn whiteout_and_opaque_in_flatten_hide_lower_entries() {
+    let base = [Item::file("d/gone", ""), Item::file("d/kept", ""), Item::file("o/gone", "")];
+    let upper =
+        [Item::whiteout("d/gone"), Item::file("o/.wh..wh..opq", ""), Item::file("o/new", "")];
+    let (_, tar) = flattened(&tars(&[&base, &upper])).unwrap();
+    let found: Vec<String> = entries(&tar).into_iter().map(|(_, path, _)| path).collect();
+    assert_eq!(found, ["d/", "d/kept", "o/", "o/new", "./"]);
+}
+
+#[test]
 fn flatten_skips_layers_without_visible_bytes() {
     let base = [Item::file("a", "hidden"), Item::file("empty", ""), Item::dir("d")];
     let upper = [Item::file("a", "shown"), Item::symlink("s", "a")];
