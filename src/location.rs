@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_location_says_what_to_write() {
+    fn invalid_location_error_suggests_form() {
         for (text, why) in [
             ("", "empty"),
             ("oci:", "path of the layout is missing"),

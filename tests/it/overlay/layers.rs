@@ -134,7 +134,7 @@ fn whiteout_and_opaque_are_made_only_if_needed() {
 }
 
 #[test]
-fn opaque_is_set_on_directory_that_replaces_another() {
+fn opaque_is_set_on_replaced_directory() {
     let stack = Stack::of(&[
         &base(),
         &[Item::file("a", "file"), Item::dir("a"), Item::whiteout("l"), Item::dir("l")],

@@ -284,7 +284,7 @@ async fn transfer_panic_fails_only_its_image() {
 }
 
 #[tokio::test]
-async fn error_side_is_the_end_that_failed() {
+async fn error_side_names_failed_end() {
     let held = image(Family::Oci, "amd64", &layers(2));
     let request = |tag, mishaps| {
         let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);

@@ -43,7 +43,7 @@ async fn timeout_silent_connection_keeps_received_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeout_client_that_does_not_read_is_dropped() {
+async fn timeout_client_not_reading_is_dropped() {
     let served = Served::start().await;
     let digest = served.blob("a", &random_blob(30_000_000, 1)).await;
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
@@ -237,7 +237,7 @@ async fn disk_full_upload_fails_and_pull_succeeds() {
 }
 
 #[tokio::test]
-async fn early_response_reaches_client_that_still_sends() {
+async fn early_response_reaches_client_still_sending() {
     let served = Served::start().await;
     let gone = format!("/v2/a/blobs/uploads/{}", "0".repeat(32));
     let body = random_blob(20_000_000, 3);
