@@ -4,3 +4,4 @@ mod architecture;
 mod dependencies;
 mod fixture_support;
 mod server_support;
+mod test_names;
