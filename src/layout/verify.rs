@@ -30,6 +30,7 @@ pub struct BadBlob {
     /// Its digest.
     pub digest: Digest,
     /// What is wrong with it.
+    #[serde(rename = "why")]
     pub reason: String,
     /// Names of the images that need it.
     pub images: Vec<String>,
