@@ -119,7 +119,7 @@ impl ArchiveInner {
             return Ok(found);
         }
         Err(Error::new(ErrorKind::InvalidInput, format!("image {name}"))
-            .at(&self.place)
+            .at(self.place())
             .with_reason("several images have this name"))
     }
 
@@ -131,7 +131,7 @@ impl ArchiveInner {
         }
         let alike = self.alike(&found);
         let chosen = alike::choose(&alike, &Platform::host(), name)
-            .map_err(|error| error.at(&self.place))?;
+            .map_err(|error| error.at(self.place()))?;
         let is_it = |image: &&&ArchiveImage| {
             image.descriptor().is_some_and(|descriptor| descriptor.digest == chosen.digest)
         };
@@ -150,7 +150,7 @@ impl ArchiveInner {
         let there =
             if names.is_empty() { "nothing with a name".to_owned() } else { names.join(", ") };
         Error::new(ErrorKind::NotFound, format!("image {name}"))
-            .at(&self.place)
+            .at(self.place())
             .with_reason(format!("the archive has {there}"))
     }
 }

@@ -24,7 +24,9 @@ use super::options::WriteOptions;
 use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{BlobPresence, Incoming, Label, Opened, Target};
+use crate::content::{
+    BlobPresence, Effort, Endpoint, EndpointKind, Incoming, Label, Lookup, Opened, Presence, Target,
+};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
 use crate::document::{Document, ImageManifest, ParsedDocument};
@@ -38,6 +40,7 @@ const PIECE: usize = 256 << 10;
 pub(super) struct DockerTarget(Arc<DockerTargetInner>);
 
 struct DockerTargetInner {
+    endpoint: Endpoint,
     path: PathBuf,
     options: WriteOptions,
     shelf: OnceLock<BlobArea>,
@@ -46,7 +49,10 @@ struct DockerTargetInner {
 
 impl DockerTarget {
     pub(super) fn new(path: PathBuf, options: WriteOptions) -> Self {
+        let location = format!("docker-archive:{}", path.display());
+        let endpoint = Endpoint { location, kind: EndpointKind::Archive, ..Endpoint::default() };
         Self(Arc::new(DockerTargetInner {
+            endpoint,
             path,
             options,
             shelf: OnceLock::new(),
@@ -60,8 +66,8 @@ impl DockerTargetInner {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self) -> String {
-        format!("docker-archive:{}", self.path.display())
+    fn place(&self) -> &str {
+        &self.endpoint.location
     }
 
     fn shelf(&self) -> Result<&BlobArea> {
@@ -103,7 +109,7 @@ impl DockerTargetInner {
     /// Writes the archive of everything that arrived.
     fn write_archive(&self) -> Result<()> {
         let named = self.named();
-        named.check(self.options.expected_images, &self.place())?;
+        named.check(self.options.expected_images, self.place())?;
         let draft = AtomicFile::create(&self.path)?;
         let mut tar = TarWriter { file: draft.file(), at: 0, names: HashSet::new(), of: self };
         let mut items = DockerManifest::default();
@@ -246,24 +252,47 @@ impl Read for SlotReader<'_> {
     }
 }
 
-impl Target for DockerTarget {
-    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(self.0.named().get(name).cloned())))
+impl Lookup for DockerTarget {
+    fn endpoint(&self) -> &Endpoint {
+        &self.0.endpoint
     }
 
+    fn name<'a>(
+        &'a self,
+        name: &'a ImageName,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
+        let found = self.0.named().get(name).map(|document| document.descriptor().clone());
+        Box::pin(ready(Ok(found.into())))
+    }
+
+    fn read<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
+        let digest = ImageName::Digest(descriptor.digest.clone());
+        let document = self.0.named().get(&digest).map(|document| document.bytes().clone());
+        let blob = || self.0.shelf.get().and_then(|shelf| shelf.read(descriptor, limit));
+        Box::pin(ready(Ok(document.or_else(blob).into())))
+    }
+
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<BlobPresence>> {
+        let holds = |shelf: &BlobArea| shelf.holds(descriptor);
+        Box::pin(ready(Ok(self.0.shelf.get().map_or(BlobPresence::Absent, holds))))
+    }
+}
+
+impl Target for DockerTarget {
     fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
         let named = self.0.named();
         let found = named.get(&ImageName::Digest(descriptor.digest.clone())).cloned();
         Box::pin(ready(Ok(found)))
-    }
-
-    fn stored_blob<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        limit: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        let read = self.0.shelf.get().and_then(|shelf| shelf.read(descriptor, limit));
-        Box::pin(ready(Ok(read)))
     }
 
     fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
@@ -296,7 +325,7 @@ impl Target for DockerTarget {
             Some(label) => {
                 let mut named = self.0.named();
                 named.count();
-                named.add(document, label, &self.0.place())
+                named.add(document, label, self.0.place())
             }
             None => Ok(()),
         };
@@ -314,9 +343,5 @@ impl Target for DockerTarget {
                 |error| Err(Error::new(ErrorKind::Store, "write the archive").with_source(error)),
             )
         })
-    }
-
-    fn place(&self) -> String {
-        self.0.place()
     }
 }

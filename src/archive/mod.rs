@@ -49,6 +49,7 @@ use self::docker::DockerImage;
 pub use self::options::{ArchiveOutput, WriteOptions};
 use self::tarball::{EntryError, TarIndex};
 pub use self::writer::write;
+use crate::content::{Endpoint, EndpointKind};
 use crate::descriptor::Descriptor;
 use crate::document::Document;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
@@ -86,7 +87,7 @@ pub struct Archive(Arc<ArchiveInner>);
 struct ArchiveInner {
     tar: Arc<TarIndex>,
     images: Vec<ArchiveImage>,
-    place: String,
+    endpoint: Endpoint,
     /// The path, for people.
     shown: String,
 }
@@ -117,10 +118,11 @@ impl Archive {
             Some("-") => "standard input".to_owned(),
             _ => path.display().to_string(),
         };
-        let place = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
+        let location = form.map_or_else(|| shown.clone(), |form| format!("{form}:{shown}"));
+        let endpoint = Endpoint { location, kind: EndpointKind::Archive, ..Endpoint::default() };
         let tar = Arc::new(open::open(path, &shown)?);
         let images = images(&tar, form).map_err(|error| error.at(&shown))?;
-        let mut inner = ArchiveInner { tar, images, place, shown };
+        let mut inner = ArchiveInner { tar, images, endpoint, shown };
         inner.name_once();
         Ok(Self(Arc::new(inner)))
     }
@@ -142,6 +144,11 @@ impl Archive {
 }
 
 impl ArchiveInner {
+    /// Where this is, for people.
+    fn place(&self) -> &str {
+        &self.endpoint.location
+    }
+
     fn document_of(&self, image: &ArchiveImage, stop: &CancellationToken) -> Result<Document> {
         match &image.content {
             ImageContent::Document(descriptor) => self.read_document(descriptor, stop),

@@ -21,7 +21,9 @@ use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use super::{docker, oci};
 use crate::annotation;
-use crate::content::{BlobPresence, Incoming, Label, Opened, Target};
+use crate::content::{
+    BlobPresence, Effort, Endpoint, EndpointKind, Incoming, Label, Lookup, Opened, Presence, Target,
+};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageManifest, ParsedDocument};
@@ -31,6 +33,7 @@ use crate::name::ImageName;
 use crate::platform::{self, Platform};
 
 pub(super) struct OciTarget {
+    endpoint: Endpoint,
     output: ArchiveOutput,
     options: WriteOptions,
     open: OnceLock<OpenArchive>,
@@ -55,7 +58,12 @@ struct WriteState {
 
 impl OciTarget {
     pub(super) fn new(output: ArchiveOutput, options: WriteOptions) -> Self {
-        Self { output, options, open: OnceLock::new(), state: Mutex::default() }
+        let location = match &output {
+            ArchiveOutput::File(path) => format!("oci-archive:{}", path.display()),
+            ArchiveOutput::Stdout => "stdout".to_owned(),
+        };
+        let endpoint = Endpoint { location, kind: EndpointKind::Archive, ..Endpoint::default() };
+        Self { endpoint, output, options, open: OnceLock::new(), state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, WriteState> {
@@ -115,8 +123,7 @@ impl OciTarget {
     }
 
     async fn finish(&self) -> Result<()> {
-        let place = Target::place(self);
-        self.state().named.check(self.options.expected_images, &place)?;
+        self.state().named.check(self.options.expected_images, &self.endpoint.location)?;
         let open = self.open()?;
         let mut at = open.shelf.end();
         for (name, text) in self.names() {
@@ -205,24 +212,52 @@ fn runnable<'a>(
     }
 }
 
-impl Target for OciTarget {
-    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(self.state().named.get(name).cloned())))
+impl Lookup for OciTarget {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
+    fn name<'a>(
+        &'a self,
+        name: &'a ImageName,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
+        let found = self.state().named.get(name).map(|document| document.descriptor().clone());
+        Box::pin(ready(Ok(found.into())))
+    }
+
+    fn read<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
+        let stored = self.state().stored.get(&descriptor.digest).cloned();
+        let document = stored.filter(|document| document.descriptor().size == descriptor.size);
+        let document = document.map(|document| document.bytes().clone());
+        let blob = || self.open.get().and_then(|open| open.shelf.read(descriptor, limit));
+        Box::pin(ready(Ok(document.or_else(blob).into())))
+    }
+
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<BlobPresence>> {
+        let presence = match self.open.get() {
+            _ if self.is_omitted(descriptor) => BlobPresence::Complete,
+            Some(open) => open.shelf.holds(descriptor),
+            None => BlobPresence::Absent,
+        };
+        Box::pin(ready(Ok(presence)))
+    }
+}
+
+impl Target for OciTarget {
     fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
         let stored = self.state().stored.get(&descriptor.digest).cloned();
         let same = |document: &Document| document.descriptor().size == descriptor.size;
         Box::pin(ready(Ok(stored.filter(same))))
-    }
-
-    fn stored_blob<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        limit: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        let read = self.open.get().and_then(|open| open.shelf.read(descriptor, limit));
-        Box::pin(ready(Ok(read)))
     }
 
     fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
@@ -272,14 +307,14 @@ impl Target for OciTarget {
             let Some(label) = label else { return Ok(()) };
             let mut state = self.state();
             state.named.count();
-            state.named.add(document, label, &Target::place(self))
+            state.named.add(document, label, &self.endpoint.location)
         })
     }
 
     fn attach<'a>(&'a self, document: &'a Document, label: &'a Label) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.place(document).await?;
-            self.state().named.add(document, label, &Target::place(self))
+            self.state().named.add(document, label, &self.endpoint.location)
         })
     }
 
@@ -289,12 +324,5 @@ impl Target for OciTarget {
 
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.finish())
-    }
-
-    fn place(&self) -> String {
-        match &self.output {
-            ArchiveOutput::File(path) => format!("oci-archive:{}", path.display()),
-            ArchiveOutput::Stdout => "stdout".to_owned(),
-        }
     }
 }

@@ -42,7 +42,7 @@ impl ArchiveInner {
         match images.as_slice() {
             [one] => Ok(*one),
             [] => Err(Error::new(ErrorKind::NotFound, "image")
-                .at(&self.place)
+                .at(self.place())
                 .with_reason("the archive holds none")),
             // For several platforms under one name it is the only one.
             [first, rest @ ..]
@@ -53,7 +53,7 @@ impl ArchiveInner {
             }
             several => {
                 let choices: Vec<String> = several.iter().map(|image| self.choice(image)).collect();
-                Err(several_images(&self.place, &choices))
+                Err(several_images(self.place(), &choices))
             }
         }
     }

@@ -12,7 +12,9 @@ use super::blob_span::BlobSpan;
 use super::docker::{ConvertedImage, DockerImage};
 use super::tarball::EntryError;
 use super::{Archive, ArchiveImage, ArchiveInner, ImageContent, oci, unusable};
-use crate::content::{BlobStream, ByteStream, Source, SourceKind};
+use crate::content::{
+    BlobPresence, BlobRequest, BlobStream, ByteStream, Effort, Endpoint, Lookup, Presence, Source,
+};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
@@ -48,9 +50,24 @@ impl ArchiveInner {
 
     /// Whether the blob is there; one of an image that is made of files, once that was resolved.
     pub(super) fn has(&self, digest: &Digest) -> bool {
-        let is_file = oci::name_of(digest).is_ok_and(|name| self.tar.find(&name).is_ok());
+        self.size_of(digest).is_some()
+    }
+
+    fn size_of(&self, digest: &Digest) -> Option<u64> {
+        let file = oci::name_of(digest).ok().and_then(|name| self.tar.find(&name).ok());
         let built = || self.recipes().filter_map(DockerImage::built);
-        is_file || built().any(|built| built.pieces.contains_key(digest))
+        file.map(|span| span.end - span.start)
+            .or_else(|| built().find_map(|built| Some(built.pieces.get(digest)?.size)))
+    }
+
+    /// What is known of the blob without reading it.
+    fn presence(&self, descriptor: &Descriptor) -> BlobPresence {
+        match self.size_of(&descriptor.digest) {
+            Some(size) if size == descriptor.size => BlobPresence::Complete,
+            None if self.recipes().all(|recipe| recipe.built().is_some()) => BlobPresence::Absent,
+            // What is wrong with one of another size is found by reading it.
+            _ => BlobPresence::Unknown,
+        }
     }
 
     /// What `look` finds in the images that are made of files; those whose manifest is not made yet come last.
@@ -93,7 +110,7 @@ impl ArchiveInner {
             }
             Err(EntryError::Unusable(why)) => Err(unusable(&name, why)),
         }
-        .map_err(|error| error.at(&self.place))
+        .map_err(|error| error.at(self.place()))
     }
 
     pub(super) fn bytes(
@@ -106,16 +123,31 @@ impl ArchiveInner {
         if piece.size > limit {
             let why = format!("larger than {limit} bytes, the limit");
             return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
-                .at(&self.place)
+                .at(self.place())
                 .with_reason(why));
         }
         let mut bytes = Vec::new();
         let read =
             piece.read(&self.tar, 0, limit, stop).and_then(|mut read| read.read_to_end(&mut bytes));
         read.map_err(|error| {
-            Error::new(ErrorKind::Store, "read the archive").at(&self.place).with_source(error)
+            Error::new(ErrorKind::Store, "read the archive").at(self.place()).with_source(error)
         })?;
         Ok(bytes.into())
+    }
+
+    /// The bytes of a document or small blob, verified.
+    fn read_verified(
+        &self,
+        descriptor: &Descriptor,
+        limit: u64,
+        stop: &CancellationToken,
+    ) -> Result<Bytes> {
+        let bytes = match self.built(&descriptor.digest, stop)? {
+            Some(document) => document.bytes().clone(),
+            None => self.bytes(&descriptor.digest, limit, stop)?,
+        };
+        verify(descriptor, &bytes).map_err(|error| error.at(self.place()))?;
+        Ok(bytes)
     }
 
     /// The document of this descriptor, verified.
@@ -124,12 +156,8 @@ impl ArchiveInner {
         descriptor: &Descriptor,
         stop: &CancellationToken,
     ) -> Result<Document> {
-        let built = self.built(&descriptor.digest, stop)?;
-        let bytes = match built {
-            Some(document) => document.bytes().clone(),
-            None => self.bytes(&descriptor.digest, DOCUMENT_LIMIT, stop)?,
-        };
-        Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(&self.place))
+        let bytes = self.read_verified(descriptor, DOCUMENT_LIMIT, stop)?;
+        Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(self.place()))
     }
 
     /// A manifest that was made of files, by its digest.
@@ -147,7 +175,7 @@ impl ArchiveInner {
         let bytes = self.bytes(digest, DOCUMENT_LIMIT, stop);
         let read = bytes.and_then(|bytes| {
             Document::from_response(bytes, &MediaType::from(""), Some(digest))
-                .map_err(|error| error.at(&self.place))
+                .map_err(|error| error.at(self.place()))
         });
         match read {
             Err(error)
@@ -202,19 +230,24 @@ impl ArchiveInner {
             return self.by_digest(digest, stop);
         }
         let image = self.find(name)?.ok_or_else(|| self.lacks(&name.to_string()))?;
-        self.document_of(image, stop).map_err(|error| error.at(&self.place))
-    }
-
-    fn head(&self, name: &ImageName, stop: &CancellationToken) -> Result<Option<Descriptor>> {
-        match self.resolve(name, stop) {
-            Ok(document) => Ok(Some(document.descriptor().clone())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.document_of(image, stop).map_err(|error| error.at(self.place()))
     }
 }
 
 impl Archive {
+    /// Size of the blob with this digest; a compressed one may have to be read for that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it is not there.
+    pub async fn stat_blob(&self, digest: &Digest) -> Result<Descriptor> {
+        let digest = digest.clone();
+        self.run_blocking(move |inner, stop| {
+            let size = inner.piece(&digest, stop)?.size;
+            Ok(Descriptor::new("application/octet-stream".into(), digest, size))
+        })
+        .await
+    }
+
     /// The digest of each image without a name, in their order; an error stands for one that cannot be read. What only
     /// belongs to another image is left out.
     pub async fn nameless(&self) -> Result<Vec<Result<Digest>>> {
@@ -242,85 +275,91 @@ impl Archive {
     }
 }
 
+impl Lookup for Archive {
+    fn endpoint(&self) -> &Endpoint {
+        &self.0.endpoint
+    }
+
+    fn name<'a>(
+        &'a self,
+        name: &'a ImageName,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
+        let name = name.clone();
+        Box::pin(self.run_blocking(move |inner, stop| {
+            let document = inner.resolve(&name, stop);
+            Presence::from_result(document.map(|document| document.descriptor().clone()))
+        }))
+    }
+
+    fn read<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
+        let descriptor = descriptor.clone();
+        Box::pin(self.run_blocking(move |inner, stop| {
+            Presence::from_result(inner.read_verified(&descriptor, limit, stop))
+        }))
+    }
+
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<BlobPresence>> {
+        Box::pin(async { Ok(self.0.presence(descriptor)) })
+    }
+}
+
 impl Source for Archive {
     fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         let name = name.clone();
         Box::pin(self.run_blocking(move |inner, stop| inner.resolve(&name, stop)))
     }
 
-    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
-        let descriptor = descriptor.clone();
-        Box::pin(self.run_blocking(move |inner, stop| inner.read_document(&descriptor, stop)))
-    }
-
-    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        let name = name.clone();
-        Box::pin(self.run_blocking(move |inner, stop| inner.head(&name, stop)))
-    }
-
-    fn blob<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<BlobStream>> {
-        let (digest, size) = (descriptor.digest.clone(), descriptor.size);
+    fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
+        let (digest, range) = (request.descriptor.digest.clone(), request.range_to_read());
         Box::pin(self.run_blocking(move |inner, stop| {
             let piece = inner.piece(&digest, stop)?;
-            // One byte more than there should be, so that a blob that is too long does not pass.
-            let most = size.saturating_add(1).saturating_sub(from);
-            let reader = piece.read(&inner.tar, from, most, stop).map_err(|error| {
-                Error::new(ErrorKind::Store, "read the archive").at(&inner.place).with_source(error)
+            let length = range.end.saturating_sub(range.start);
+            let reader = piece.read(&inner.tar, range.start, length, stop).map_err(|error| {
+                Error::new(ErrorKind::Store, "read the archive")
+                    .at(inner.place())
+                    .with_source(error)
             })?;
-            Ok(BlobStream { start: from, stream: reader_stream(reader, inner.place.clone()) })
+            let stream = reader_stream(reader, inner.place().to_owned());
+            Ok(BlobStream { start: range.start, stream })
         }))
     }
 
-    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
-        let digest = digest.clone();
-        Box::pin(self.run_blocking(move |inner, stop| {
-            let size = inner.piece(&digest, stop)?.size;
-            Ok(Descriptor::new("application/octet-stream".into(), digest, size))
-        }))
-    }
-
-    fn at_hand<'a>(
+    fn referrers<'a>(
         &'a self,
-        descriptor: &'a Descriptor,
-        limit: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        let descriptor = descriptor.clone();
-        Box::pin(self.run_blocking(move |inner, stop| {
-            let read = inner.bytes(&descriptor.digest, limit, stop).ok();
-            Ok(read.filter(|bytes| verify(&descriptor, bytes).is_ok()))
-        }))
-    }
-
-    fn alike<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
-        let name = name.clone();
-        Box::pin(self.run_blocking(move |inner, _| match &name {
-            ImageName::Tag(text) | ImageName::Layout(text) => Ok(inner.alike(&inner.called(text)?)),
-            ImageName::Only => match inner.only_image()?.own_names().first() {
-                Some(own) => Ok(inner.alike(&inner.called(own)?)),
-                None => Ok(Vec::new()),
-            },
-            ImageName::Digest(_) => Ok(Vec::new()),
-        }))
-    }
-
-    fn lacks(&self, digest: &Digest) -> bool {
-        !self.0.has(digest)
-    }
-
-    fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        subject: &'a Digest,
+    ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
         let subject = subject.clone();
-        Box::pin(self.run_blocking(move |inner, stop| inner.referrers_of(&subject, stop)))
+        Box::pin(self.run_blocking(move |inner, stop| {
+            Ok(Presence::Present(inner.referrers_of(&subject, stop)?))
+        }))
     }
 
-    fn kind(&self) -> SourceKind {
-        SourceKind::Archive
-    }
-
-    fn location(&self) -> String {
-        self.0.place.clone()
+    fn platform_entries<'a>(
+        &'a self,
+        name: &'a ImageName,
+    ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
+        let name = name.clone();
+        Box::pin(self.run_blocking(move |inner, _| {
+            let own = match &name {
+                ImageName::Tag(text) | ImageName::Layout(text) => Some(text),
+                ImageName::Only => inner.only_image()?.own_names().first(),
+                ImageName::Digest(_) => None,
+            };
+            let entries = match own {
+                Some(own) => inner.alike(&inner.called(own)?),
+                None => Vec::new(),
+            };
+            Ok(Presence::Present(entries))
+        }))
     }
 }

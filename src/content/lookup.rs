@@ -1,6 +1,114 @@
-//! What there is, and what it cost to ask.
+//! Questions about content, and what their answers may cost.
 
 use std::ops::AddAssign;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::descriptor::Descriptor;
+use crate::document::{DOCUMENT_LIMIT, Document};
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::ImageName;
+use crate::verifier::verified_inline_data;
+
+/// What an answer may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Memory and local disks only. A remote endpoint answers `Unknown` unless it knows by itself.
+    Local,
+    /// A small, fixed number of requests: one, as a rule. Authentication, redirects and retries are not counted.
+    Request,
+}
+
+/// Whether something is there, with what it is.
+///
+/// `Unknown` is never treated as `Absent`: a run must not refuse to start because of it. Nor is it treated as `Present`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence<T> {
+    /// It is there.
+    Present(T),
+    /// The endpoint knows that it is not there.
+    Absent,
+    /// The endpoint cannot tell, or not at this cost.
+    Unknown,
+}
+
+impl<T> Presence<T> {
+    /// What is there, if that is known.
+    pub fn present(self) -> Option<T> {
+        match self {
+            Self::Present(found) => Some(found),
+            Self::Absent | Self::Unknown => None,
+        }
+    }
+
+    /// What was found. An error of kind [`ErrorKind::NotFound`] means absent.
+    pub fn from_result(found: Result<T>) -> Result<Self> {
+        match found {
+            Ok(found) => Ok(Self::Present(found)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::Absent),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<T> From<Option<T>> for Presence<T> {
+    /// `None` means absent.
+    fn from(found: Option<T>) -> Self {
+        found.map_or(Self::Absent, Self::Present)
+    }
+}
+
+/// How much of a blob is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobPresence {
+    /// All of it, committed. A file of another size does not count.
+    Complete,
+    /// This many bytes from the start, left by an interrupted write and not verified; never 0.
+    Partial(u64),
+    /// Nothing.
+    Absent,
+    /// Nothing, but it can be mounted from another repository of the same registry.
+    Mountable,
+    /// The endpoint cannot tell, or not at this cost.
+    Unknown,
+}
+
+/// Constant facts about an endpoint.
+///
+/// An endpoint *is* this object, not the text in it: two handles are the same endpoint if they return the same
+/// `Endpoint` ([`is_same`]). Clones of a handle therefore share it, and so do the handles of one repository of a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
+    pub location: String,
+    /// `registry/repository`, if it is one: the unit of provenance and of mounts.
+    pub address: Option<String>,
+    /// The registry, if blobs can be mounted between its repositories. Its repositories have addresses that begin with
+    /// this and a slash.
+    pub mount_scope: Option<String>,
+    /// What kind of location this is.
+    pub kind: EndpointKind,
+}
+
+/// What kind of location content is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EndpointKind {
+    /// Reached over a network, so that the next attempt may succeed.
+    #[default]
+    Remote,
+    /// A layout on this machine, which a pull can fill.
+    Layout,
+    /// An archive on this machine.
+    Archive,
+}
+
+impl EndpointKind {
+    /// Whether it is on this machine: bytes that are wrong now are wrong the next time, too.
+    pub fn is_local(self) -> bool {
+        self != Self::Remote
+    }
+}
 
 /// HTTP requests by endpoint; answered 401, redirect hops and repeats included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,26 +142,68 @@ impl AddAssign for RequestCounts {
     }
 }
 
-/// How much of a blob a target has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlobPresence {
-    /// All of it.
-    Complete,
-    /// So many bytes from the start, not yet verified.
-    Partial(u64),
-    /// Nothing, but another repository of the same registry can lend it.
-    Mountable,
-    /// Nothing that is known of.
-    Absent,
+/// Questions about content. Implemented by everything that holds some.
+///
+/// Questions change nothing, take no locks that a writer waits for, and may be asked at any time and concurrently.
+pub trait Lookup: Send + Sync {
+    /// Constant facts; always the same object for the same endpoint.
+    fn endpoint(&self) -> &Endpoint;
+
+    /// The descriptor of the manifest or index that the name stands for.
+    ///
+    /// # Errors
+    /// If the name cannot be used here, or the endpoint fails. A name that is not there is no error.
+    fn name<'a>(
+        &'a self,
+        name: &'a ImageName,
+        effort: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>>;
+
+    /// The bytes of a manifest, an index or a small blob, verified against the descriptor.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] for other bytes, [`ErrorKind::InvalidDocument`] for more than `limit` bytes. Content that
+    /// is not there is no error.
+    fn read<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+        effort: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>>;
+
+    /// How much of the blob is there. Opens and locks nothing.
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        effort: Effort,
+    ) -> BoxFuture<'a, Result<BlobPresence>>;
+
+    /// HTTP requests sent on behalf of this handle so far.
+    fn requests(&self) -> RequestCounts {
+        RequestCounts::default()
+    }
 }
 
-/// An answer that may not be known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence<T> {
-    /// It is there.
-    Present(T),
-    /// It is certainly not there.
-    Absent,
-    /// Neither is known.
-    Unknown,
+/// Whether two handles are of the same endpoint.
+pub fn is_same(one: &dyn Lookup, other: &dyn Lookup) -> bool {
+    std::ptr::eq(one.endpoint(), other.endpoint())
+}
+
+/// The document of this descriptor, verified; from the descriptor itself if it embeds the bytes.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if the endpoint does not have it.
+pub async fn document(from: &dyn Lookup, descriptor: &Descriptor) -> Result<Document> {
+    if let Some((bytes, _)) = verified_inline_data(descriptor) {
+        return Document::from_descriptor(bytes, descriptor);
+    }
+    let what = || Error::new(ErrorKind::NotFound, format!("manifest {}", descriptor.digest));
+    let location = &from.endpoint().location;
+    match from.read(descriptor, DOCUMENT_LIMIT, Effort::Request).await? {
+        Presence::Present(bytes) => {
+            Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(location))
+        }
+        Presence::Absent => Err(what().at(location).with_reason("not found")),
+        Presence::Unknown => Err(what().at(location).with_reason("cannot be read there")),
+    }
 }

@@ -2,126 +2,134 @@
 
 use std::fmt;
 use std::future::ready;
+use std::ops::Range;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::Stream;
+use futures_util::stream::{self, Stream};
 
-use super::RequestCounts;
+use super::lookup::{Lookup, Presence};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::Result;
 use crate::name::ImageName;
 
-/// Bytes as they arrive, in order, in pieces of no particular size.
+/// Bytes as they arrive, in order, in buffers of no particular size.
 pub type ByteStream<'a> = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'a>>;
 
-/// A blob on its way.
+/// Which bytes of which blob.
+#[derive(Clone, Debug)]
+pub struct BlobRequest<'a> {
+    /// The blob.
+    pub descriptor: &'a Descriptor,
+    /// The bytes wanted, within the size that the descriptor says. Empty only for an empty blob.
+    pub range: Range<u64>,
+}
+
+impl<'a> BlobRequest<'a> {
+    /// The blob from this byte to its end.
+    pub fn from(descriptor: &'a Descriptor, start: u64) -> Self {
+        Self { descriptor, range: start..descriptor.size }
+    }
+
+    /// The bytes to read of a file: one more than there should be if the range reaches the end of the blob, so that a file
+    /// that is too long is noticed.
+    pub fn range_to_read(&self) -> Range<u64> {
+        let is_end = self.range.end >= self.descriptor.size;
+        self.range.start..self.range.end.saturating_add(u64::from(is_end))
+    }
+}
+
+/// Bytes of a blob as they arrive.
 pub struct BlobStream {
-    /// The first byte of the stream; 0 where the source ignored the wanted start.
+    /// Position of the first byte of the stream in the blob.
     pub start: u64,
-    /// The bytes from there; ends early without an error where the connection did.
+    /// The bytes from there; may end early without an error.
     pub stream: ByteStream<'static>,
 }
 
 impl fmt::Debug for BlobStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").field("start", &self.start).finish_non_exhaustive()
+        f.debug_struct("BlobStream").field("start", &self.start).finish_non_exhaustive()
     }
 }
 
-/// Something that content can be read from.
-pub trait Source: Send + Sync {
-    /// The document of this name, its digest computed or verified.
+impl BlobStream {
+    /// Ends the stream with the range, unless that reaches the end of the blob.
+    #[must_use]
+    pub fn until(mut self, request: &BlobRequest<'_>) -> Self {
+        if request.range.end >= request.descriptor.size {
+            return self;
+        }
+        let left = request.range.end.saturating_sub(self.start);
+        let cut = |(mut stream, left): (ByteStream<'static>, u64)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let Some(mut bytes) = stream.try_next().await? else { return Ok(None) };
+            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            let left = left - bytes.len() as u64;
+            Ok(Some((bytes, (stream, left))))
+        };
+        self.stream = Box::pin(stream::try_unfold((self.stream, left), cut));
+        self
+    }
+}
+
+/// Where a document is known to be from.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// Every `registry/repository` that is known to have the document and what it names.
+    pub repositories: Vec<String>,
+    /// The index that the document was chosen from.
+    pub parent_index: Option<Document>,
+}
+
+/// Content that can be read.
+pub trait Source: Lookup {
+    /// The document of this name. Costs a request where the source is remote, whatever was asked before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) if the source does not have it.
     fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>>;
 
-    /// The document of this descriptor, verified against it.
-    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>>;
+    /// Bytes of a blob, not verified.
+    ///
+    /// The stream begins at the start of the range, or at byte 0 if the source cannot begin elsewhere; it may end early.
+    /// It ends with the range, unless that reaches the end of the blob: a blob that is larger than its descriptor says
+    /// then gives more bytes than asked for, which the caller must refuse.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) if the source does not have it.
+    fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>>;
 
-    /// What the name stands for, without the document where the source can tell; `None` where it cannot.
-    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>>;
-
-    /// The blob from this byte on, not yet verified. `from` is less than the size, or both are 0.
-    fn blob<'a>(
+    /// The manifests that refer to this one: signatures, SBOMs and the like. `Unknown` if the source cannot list them.
+    ///
+    /// The list is an answer, not content: what it says of a manifest need not be true.
+    fn referrers<'a>(
         &'a self,
-        descriptor: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<BlobStream>>;
-
-    /// Size of the blob with this digest.
-    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>>;
-
-    /// The images that the name stands for where they are one for each platform, each with its platform; as
-    /// [`Source::resolve`] and [`Source::head`] see it, the name stands for the host's. Empty where there is no choice.
-    fn alike<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
-        let _ = name;
-        Box::pin(ready(Ok(Vec::new())))
-    }
-
-    /// The bytes of a small blob or document, verified, where the source has them and reading them asks nobody.
-    fn at_hand<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        limit: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        let _ = (descriptor, limit);
-        Box::pin(ready(Ok(None)))
-    }
-
-    /// Whether the blob is known not to be here, without asking anybody.
-    fn lacks(&self, digest: &Digest) -> bool {
-        let _ = digest;
-        false
-    }
-
-    /// What the source knows to refer to this manifest: signatures, SBOMs and the like. The list need not be true.
-    fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        subject: &'a Digest,
+    ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
         let _ = subject;
-        Box::pin(ready(Ok(Vec::new())))
+        Box::pin(ready(Ok(Presence::Unknown)))
     }
 
-    /// HTTP requests sent on behalf of this source so far.
-    fn requests(&self) -> RequestCounts {
-        RequestCounts::default()
-    }
-
-    /// Each `registry/repository` that has this document of the source: what came from there can be asked for there.
-    fn origins(&self, document: &Document) -> Vec<String> {
+    /// Where this document of the source is known to be from.
+    fn provenance<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Provenance> {
         let _ = document;
-        Vec::new()
+        Box::pin(ready(Provenance::default()))
     }
 
-    /// The index that this document, named by the source, was chosen from, where the source remembers it.
-    fn chosen_from<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Option<Document>> {
-        let _ = document;
-        Box::pin(ready(None))
-    }
-
-    /// What sort of place this is.
-    fn kind(&self) -> SourceKind {
-        SourceKind::Registry
-    }
-
-    /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
-    fn location(&self) -> String;
-}
-
-/// What sort of place content is read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceKind {
-    /// Something that answers over a network, which may answer better the next time.
-    Registry,
-    /// A layout on this machine, which a pull can fill.
-    Layout,
-    /// An archive on this machine.
-    Archive,
-}
-
-impl SourceKind {
-    /// Whether it is on this machine: what is wrong with its bytes now will be wrong the next time.
-    pub fn is_local(self) -> bool {
-        self != Self::Registry
+    /// All entries of a name that several entries have, one per platform; [`Source::resolve`] takes the host's.
+    /// `Unknown` if a name of this source stands for one document only.
+    fn platform_entries<'a>(
+        &'a self,
+        name: &'a ImageName,
+    ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
+        let _ = name;
+        Box::pin(ready(Ok(Presence::Unknown)))
     }
 }

@@ -6,7 +6,7 @@ use std::future::ready;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{BlobPresence, Opened, RequestCounts, Source};
+use super::{BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Opened, Presence, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -42,13 +42,7 @@ impl fmt::Debug for Incoming<'_> {
 }
 
 /// Something that content can be written to.
-pub trait Target: Send + Sync {
-    /// The document that the target holds under this name, where looking costs nothing.
-    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
-        let _ = name;
-        Box::pin(ready(Ok(None)))
-    }
-
+pub trait Target: Lookup {
     /// Looks whether the name stands for this index already: then [`Target::stored`] gives what is below it, and the
     /// source, which may count what it is asked for, is left alone.
     fn recognise<'a>(
@@ -66,16 +60,6 @@ pub trait Target: Send + Sync {
         Box::pin(ready(Ok(None)))
     }
 
-    /// The bytes of a small blob that the target has, verified; `None` where it has not or cannot read them.
-    fn stored_blob<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        limit: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        let _ = (descriptor, limit);
-        Box::pin(ready(Ok(None)))
-    }
-
     /// Looks, before anything is planned, at what there is under the image's name; tells whether all of it is there
     /// already, the name included. Later answers of [`Target::holds`] and [`Target::admit`] build on it.
     fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
@@ -85,12 +69,6 @@ pub trait Target: Send + Sync {
 
     /// What is known of this blob at the target. Asks, opens and locks nothing.
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>>;
-
-    /// Asks whether the blob is there, where [`Target::holds`] cannot know.
-    fn has<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<bool>> {
-        let _ = descriptor;
-        Box::pin(ready(Ok(false)))
-    }
 
     /// Takes back that blobs are there, after [`Target::put`] failed so: with [`ErrorKind::MissingBlobs`].
     fn distrust(&self, error: &Error) {
@@ -138,28 +116,52 @@ pub trait Target: Send + Sync {
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(ready(Ok(())))
     }
-
-    /// HTTP requests sent on behalf of this target so far.
-    fn requests(&self) -> RequestCounts {
-        RequestCounts::default()
-    }
-
-    /// Where this is, for people.
-    fn place(&self) -> String;
 }
 
-/// A target with nothing in it that takes nothing: what a plan looks at where a layout does not exist yet.
+/// A target with nothing in it that takes nothing: what a plan looks at if a layout does not exist yet.
 #[derive(Clone, Debug)]
 pub struct EmptyTarget {
-    /// Where it would be.
-    pub place: String,
+    endpoint: Endpoint,
 }
 
 impl EmptyTarget {
+    /// An empty target; `location` is where it would be.
+    pub fn new(location: String) -> Self {
+        let kind = EndpointKind::Layout;
+        Self { endpoint: Endpoint { location, kind, ..Endpoint::default() } }
+    }
+
     fn refuse<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
         Box::pin(ready(Err(
             Error::new(ErrorKind::Unsupported, "a plan").with_reason("moves nothing")
         )))
+    }
+}
+
+impl Lookup for EmptyTarget {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn name<'a>(
+        &'a self,
+        _: &'a ImageName,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
+        Box::pin(ready(Ok(Presence::Absent)))
+    }
+
+    fn read<'a>(
+        &'a self,
+        _: &'a Descriptor,
+        _: u64,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
+        Box::pin(ready(Ok(Presence::Absent)))
+    }
+
+    fn blob<'a>(&'a self, _: &'a Descriptor, _: Effort) -> BoxFuture<'a, Result<BlobPresence>> {
+        Box::pin(ready(Ok(BlobPresence::Absent)))
     }
 }
 
@@ -178,9 +180,5 @@ impl Target for EmptyTarget {
 
     fn put<'a>(&'a self, _: &'a Document, _: Option<&'a Label>) -> BoxFuture<'a, Result<()>> {
         Self::refuse()
-    }
-
-    fn place(&self) -> String {
-        self.place.clone()
     }
 }

@@ -55,6 +55,7 @@ pub use self::session::{IngestSession, ResumeResult, SessionId};
 pub use self::usage::{ImageUsage, LayoutUsage};
 pub use self::verify::{BadBlob, VerifyReport};
 pub use self::version::IndexVersion;
+use crate::content::{Endpoint, EndpointKind};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
@@ -88,6 +89,7 @@ struct LayoutInner {
     folder: File,
     /// What this run has announced; see [`journal`].
     journal: Mutex<Option<Journal>>,
+    endpoint: Endpoint,
 }
 
 impl Layout {
@@ -229,7 +231,9 @@ impl Layout {
 impl LayoutInner {
     fn new(root: &Path, options: LayoutOptions) -> Result<Self> {
         let folder = File::open(root).map_err(|error| io_error("open", root, error))?;
-        Ok(Self { root: root.to_owned(), options, folder, journal: Mutex::default() })
+        let location = format!("oci:{}", root.display());
+        let endpoint = Endpoint { location, kind: EndpointKind::Layout, ..Endpoint::default() };
+        Ok(Self { root: root.to_owned(), options, folder, journal: Mutex::default(), endpoint })
     }
 
     fn lock_folder(&self, mode: LockMode) -> Result<()> {
@@ -274,8 +278,8 @@ impl LayoutInner {
     }
 
     /// Where this is, for people.
-    fn place(&self) -> String {
-        format!("oci:{}", self.root.display())
+    fn place(&self) -> &str {
+        &self.endpoint.location
     }
 
     fn not_found(&self, name: &str) -> Error {

@@ -232,7 +232,6 @@ impl Drop for IngestSession {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::Source as _;
     use crate::digest::{Algorithm, Digest};
     use crate::layout::LayoutOptions;
     use crate::verifier::DeferredVerifier;
@@ -263,7 +262,7 @@ mod tests {
         unnamed.update(b"abc");
         let digest = Digest::sha256(b"abc");
         session.commit(&unnamed.finish(&digest).unwrap()).unwrap();
-        assert_eq!(again.stat(&digest).await.unwrap().size, 3);
+        assert_eq!(again.stat_blob(&digest).unwrap().size, 3);
         assert!(matches!(again.resume_session(id).unwrap(), ResumeResult::NotFound));
     }
 

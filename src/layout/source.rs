@@ -1,7 +1,6 @@
 //! A layout as something to read from.
 
-use std::fs::{File, Metadata};
-use std::future::ready;
+use std::fs::File;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -12,7 +11,10 @@ use super::origins::origins_of;
 use super::{IndexEntry, Layout, blobs, io_error};
 use crate::alike;
 use crate::config::CONFIG_LIMIT;
-use crate::content::{BlobStream, ByteStream, Source, SourceKind};
+use crate::content::{
+    BlobPresence, BlobRequest, BlobStream, ByteStream, Effort, Endpoint, Lookup, Presence,
+    Provenance, Source,
+};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
@@ -95,7 +97,7 @@ impl Layout {
                 entries.push(last);
                 let choice = |entry: &IndexEntry| choice(&entry.names, &entry.descriptor.digest);
                 let choices: Vec<String> = entries.iter().map(choice).collect();
-                Err(several_images(&place, &choices))
+                Err(several_images(place, &choices))
             }
         }
     }
@@ -126,7 +128,7 @@ impl Layout {
     fn platform_of(&self, manifest: &Descriptor) -> Option<Platform> {
         let document = self.read_document(manifest).ok()?;
         let config = &document.manifest().ok()?.config;
-        let bytes = self.read_verified(config, CONFIG_LIMIT)?;
+        let bytes = self.read_verified(config, CONFIG_LIMIT).ok()?;
         alike::platform_in(config, &bytes)
     }
 
@@ -145,85 +147,99 @@ impl Layout {
         lists.then_some(document)
     }
 
-    pub(super) fn read_verified(&self, descriptor: &Descriptor, limit: u64) -> Option<Bytes> {
-        let read = blobs::read(self.root(), &descriptor.digest, limit);
-        read.ok().filter(|bytes| verify(descriptor, bytes).is_ok())
+    /// The bytes of a small blob, verified.
+    pub(super) fn read_verified(&self, descriptor: &Descriptor, limit: u64) -> Result<Bytes> {
+        let bytes = blobs::read(self.root(), &descriptor.digest, limit)?;
+        verify(descriptor, &bytes).map_err(|error| error.at(self.0.place()))?;
+        Ok(bytes)
+    }
+
+    /// Size of the blob with this digest; its bytes are not read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it is not there.
+    pub fn stat_blob(&self, digest: &Digest) -> Result<Descriptor> {
+        let found = blobs::open(self.root(), digest)?.metadata();
+        let size = found.map_err(|error| io_error("read", self.root(), error))?.len();
+        Ok(Descriptor::new(MediaType::from("application/octet-stream"), digest.clone(), size))
     }
 
     /// The document of this descriptor, verified.
-    pub(super) fn read_document(&self, descriptor: &Descriptor) -> Result<Document> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it is not there.
+    pub fn read_document(&self, descriptor: &Descriptor) -> Result<Document> {
         let bytes = blobs::read(self.root(), &descriptor.digest, DOCUMENT_LIMIT)?;
         Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(self.0.place()))
     }
 }
 
-impl Source for Layout {
-    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(ready(self.resolve(name)))
+impl Lookup for Layout {
+    fn endpoint(&self) -> &Endpoint {
+        &self.0.endpoint
     }
 
-    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(ready(self.read_document(descriptor)))
+    fn name<'a>(
+        &'a self,
+        name: &'a ImageName,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
+        Box::pin(async { Ok(self.find(name)?.into()) })
     }
 
-    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        Box::pin(ready(self.find(name)))
+    fn read<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
+        Box::pin(async move { Presence::from_result(self.read_verified(descriptor, limit)) })
     }
 
     fn blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<BlobStream>> {
-        let opened = self.blob_file(&descriptor.digest).and_then(|file| {
-            // One byte more than there should be, so that a file that is too long does not pass.
-            let range = from..descriptor.size.saturating_add(1);
-            let stream = self.bytes_of(file, &descriptor.digest, range)?;
-            Ok(BlobStream { start: from, stream })
-        });
-        Box::pin(ready(opened))
+        _: Effort,
+    ) -> BoxFuture<'a, Result<BlobPresence>> {
+        Box::pin(async { self.0.presence(descriptor) })
+    }
+}
+
+impl Source for Layout {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
+        Box::pin(async { self.resolve(name) })
     }
 
-    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
-        let size = blobs::open(self.root(), digest)
-            .and_then(|file| file.metadata().map_err(|error| io_error("read", self.root(), error)));
-        let described = |found: Metadata| {
-            let media_type = MediaType::from("application/octet-stream");
-            Descriptor::new(media_type, digest.clone(), found.len())
-        };
-        Box::pin(ready(size.map(described)))
+    fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
+        Box::pin(async move {
+            let digest = &request.descriptor.digest;
+            let file = self.blob_file(digest)?;
+            let stream = self.bytes_of(file, digest, request.range_to_read())?;
+            Ok(BlobStream { start: request.range.start, stream })
+        })
     }
 
-    fn at_hand<'a>(
+    fn referrers<'a>(
         &'a self,
-        descriptor: &'a Descriptor,
-        limit: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        Box::pin(ready(Ok(self.read_verified(descriptor, limit))))
+        subject: &'a Digest,
+    ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
+        Box::pin(async { Ok(Presence::Present(self.referrers_of(subject)?)) })
     }
 
-    fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
-        Box::pin(ready(self.referrers_of(subject)))
+    fn provenance<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Provenance> {
+        Box::pin(async {
+            let index = index_digest(document.descriptor());
+            Provenance {
+                repositories: origins_of(document.descriptor()),
+                parent_index: index.and_then(|index| self.index_listing(&index, document.digest())),
+            }
+        })
     }
 
-    fn alike<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
-        Box::pin(ready(self.alike(name)))
-    }
-
-    fn origins(&self, document: &Document) -> Vec<String> {
-        origins_of(document.descriptor())
-    }
-
-    fn chosen_from<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Option<Document>> {
-        let index = index_digest(document.descriptor());
-        Box::pin(ready(index.and_then(|index| self.index_listing(&index, document.digest()))))
-    }
-
-    fn kind(&self) -> SourceKind {
-        SourceKind::Layout
-    }
-
-    fn location(&self) -> String {
-        self.0.place()
+    fn platform_entries<'a>(
+        &'a self,
+        name: &'a ImageName,
+    ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
+        Box::pin(async { Ok(Presence::Present(self.alike(name)?)) })
     }
 }

@@ -4,7 +4,6 @@ use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::origins::with_origins;
@@ -19,17 +18,6 @@ use crate::name::ImageName;
 use crate::verifier::verify;
 
 impl Layout {
-    fn held(&self, name: &ImageName) -> Result<Option<Document>> {
-        let found = match name {
-            ImageName::Tag(text) | ImageName::Layout(text) => match self.entry(text)? {
-                Some(entry) => self.read_document(&entry.descriptor),
-                None => return Ok(None),
-            },
-            ImageName::Digest(_) | ImageName::Only => self.resolve(name),
-        };
-        Ok(ignore_damaged(found))
-    }
-
     async fn write_document(
         &self,
         document: &Document,
@@ -149,7 +137,7 @@ impl LayoutInner {
         Ok(blobs::blob_size(&self.root, &descriptor.digest)? == Some(descriptor.size))
     }
 
-    fn holds(&self, descriptor: &Descriptor) -> Result<BlobPresence> {
+    pub(super) fn presence(&self, descriptor: &Descriptor) -> Result<BlobPresence> {
         if descriptor.digest.algorithm().is_err() {
             return Ok(BlobPresence::Absent);
         }
@@ -164,24 +152,12 @@ impl LayoutInner {
 }
 
 impl Target for Layout {
-    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(self.held(name)))
-    }
-
     fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
         Box::pin(ready(Ok(ignore_damaged(self.read_document(descriptor)))))
     }
 
-    fn stored_blob<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        limit: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        Box::pin(ready(Ok(self.read_verified(descriptor, limit))))
-    }
-
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
-        Box::pin(ready(self.0.holds(descriptor)))
+        Box::pin(ready(self.0.presence(descriptor)))
     }
 
     fn check_space(&self, bytes: u64) -> Result<()> {
@@ -214,9 +190,5 @@ impl Target for Layout {
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
         let inner = Arc::clone(&self.0);
         Box::pin(run_blocking("sync", move || inner.finish_journal()))
-    }
-
-    fn place(&self) -> String {
-        self.0.place()
     }
 }

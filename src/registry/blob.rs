@@ -5,49 +5,48 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Response, StatusCode};
 
 use super::{Repository, foreign};
-use crate::content::BlobStream;
+use crate::content::{BlobPresence, BlobRequest, BlobStream};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::registry::http::body;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::encoding::Encoding;
 use crate::registry::http::error_body::asks_to_wait;
 use crate::retry::retry;
+use crate::verifier::verify;
 
 /// Opens the blob at the registry; a foreign layer that it lacks is looked for at its `urls`.
-pub(super) async fn open(
-    repository: &Repository,
-    descriptor: &Descriptor,
-    from: u64,
-) -> Result<BlobStream> {
+pub(super) async fn open(repository: &Repository, wanted: BlobRequest<'_>) -> Result<BlobStream> {
+    let descriptor = wanted.descriptor;
     descriptor.digest.algorithm()?;
-    let at_registry = open_at_registry(repository, descriptor, from).await;
-    let wanted = descriptor.is_foreign() && repository.transport.http.options.foreign_layers;
-    match at_registry {
-        Err(error) if wanted && error.kind() == ErrorKind::NotFound => {
+    let at_registry = open_at_registry(repository, &wanted).await;
+    let use_urls = descriptor.is_foreign() && repository.transport.http.options.foreign_layers;
+    let opened = match at_registry {
+        Err(error) if use_urls && error.kind() == ErrorKind::NotFound => {
             foreign::open(repository, descriptor, error).await
         }
         other => other,
-    }
+    };
+    opened.map(|stream| stream.until(&wanted))
 }
 
-async fn open_at_registry(
-    repository: &Repository,
-    descriptor: &Descriptor,
-    from: u64,
-) -> Result<BlobStream> {
+async fn open_at_registry(repository: &Repository, wanted: &BlobRequest<'_>) -> Result<BlobStream> {
+    let (descriptor, range) = (wanted.descriptor, &wanted.range);
     let transport = &repository.transport;
     let what = format!("blob {}", descriptor.digest);
     let url = transport.http.url(&format!("{}/blobs/{}", repository.name, descriptor.digest))?;
     let mut request = repository.get(RequestKind::Blob, url, &what);
-    if from > 0 && !transport.are_ranges_disabled() {
-        request.range = Some((from, descriptor.size.saturating_sub(1)));
+    let is_part = range.start > 0 || range.end < descriptor.size;
+    if is_part && !transport.are_ranges_disabled() {
+        request.range = Some((range.start, range.end.saturating_sub(1)));
     }
     let mut response = transport.send(&request).await?;
     if let Some((first, _)) = request.range {
@@ -69,9 +68,9 @@ async fn open_at_registry(
             response = transport.send(&request).await?;
         }
     }
-    let start = match response.status() {
-        StatusCode::OK => 0,
-        StatusCode::PARTIAL_CONTENT if request.range.is_some() => from,
+    let served = match response.status() {
+        StatusCode::OK => 0..descriptor.size,
+        StatusCode::PARTIAL_CONTENT if request.range.is_some() => range.clone(),
         status if status.is_success() => {
             return Err(body::unexpected_response(
                 &what,
@@ -82,8 +81,61 @@ async fn open_at_registry(
         _ => return Err(transport.http.failure(&request, response).await),
     };
     let idle = transport.http.options.timeouts.idle;
-    let stream = body::blob(response, descriptor, start, what, idle).await?;
+    let start = served.start;
+    let stream = body::blob(response, descriptor, served, what, idle).await?;
     Ok(BlobStream { start, stream })
+}
+
+/// The bytes of a small blob, verified.
+///
+/// # Errors
+/// [`ErrorKind::InvalidDocument`] if the descriptor says that it has more than `limit` bytes.
+pub(super) async fn read(
+    repository: &Repository,
+    descriptor: &Descriptor,
+    limit: u64,
+) -> Result<Bytes> {
+    let fail =
+        |kind| Error::new(kind, format!("blob {}", descriptor.digest)).at(repository.address());
+    if descriptor.size > limit {
+        let why = format!("{} bytes, more than the limit of {limit}", descriptor.size);
+        return Err(fail(ErrorKind::InvalidDocument).with_reason(why));
+    }
+    let idle = repository.transport.http.options.timeouts.idle;
+    retry(&repository.transport.http.options.retry, || async {
+        let mut stream = open(repository, BlobRequest::from(descriptor, 0)).await?.stream;
+        let mut bytes = BytesMut::new();
+        loop {
+            match tokio::time::timeout(idle, stream.next()).await {
+                Ok(Some(piece)) => bytes.extend_from_slice(&piece?),
+                Ok(None) => break,
+                Err(_) => {
+                    return Err(fail(ErrorKind::Transport).with_reason("stalled").transient(None));
+                }
+            }
+            if bytes.len() as u64 > descriptor.size {
+                break;
+            }
+        }
+        verify(descriptor, &bytes).map_err(|error| error.at(repository.address()))?;
+        Ok(bytes.freeze())
+    })
+    .await
+}
+
+/// Whether the registry has the blob. What it refuses to answer is unknown.
+pub(super) async fn presence(
+    repository: &Repository,
+    descriptor: &Descriptor,
+) -> Result<BlobPresence> {
+    match stat(repository, &descriptor.digest).await {
+        Ok(found) if found.size == descriptor.size => Ok(BlobPresence::Complete),
+        Ok(_) => Ok(BlobPresence::Absent),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BlobPresence::Absent),
+        // It is to be left alone, and so is everything else there.
+        Err(error) if matches!(error.status(), None | Some(429)) => Err(error),
+        Err(_) => Ok(BlobPresence::Unknown),
+    }
 }
 
 /// Asks for a blob's size; by GET, unread, where HEAD does not say it: presigned URLs are good for one method only.

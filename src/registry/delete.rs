@@ -156,7 +156,7 @@ impl Repository {
     /// Whether the tag would be broken without the manifest.
     async fn tag_depends_on(&self, tag: &str, digest: &Digest) -> Result<bool> {
         let name = ImageName::Tag(tag.to_owned());
-        match manifest::head(self, &name).await? {
+        match manifest::head(self, &name).await?.present() {
             Some(found) if found.digest == *digest => return Ok(true),
             Some(found) if !found.media_type.is_index() => return Ok(false),
             _ => {}
@@ -194,7 +194,7 @@ impl Repository {
 
     async fn resolves_to(&self, tag: &str, digest: &Digest) -> Result<bool> {
         let name = ImageName::Tag(tag.to_owned());
-        if let Some(found) = manifest::head(self, &name).await? {
+        if let Some(found) = manifest::head(self, &name).await?.present() {
             return Ok(found.digest == *digest);
         }
         match manifest::resolve(self, &name).await {

@@ -73,7 +73,7 @@ async fn open_one(
             }
         }
         let idle = transport.http.options.timeouts.idle;
-        let stream = body::blob(response, descriptor, 0, what, idle).await?;
+        let stream = body::blob(response, descriptor, 0..descriptor.size, what, idle).await?;
         return Ok(BlobStream { start: 0, stream });
     }
     Err(refuse(&url, &format!("more than {MAX_HOPS} redirects")))

@@ -1,11 +1,13 @@
 //! Manifests and indexes: GET, HEAD and PUT by tag and digest. Spec: distribution-spec "Pulling manifests", "Pushing
 //! Manifests".
 
+use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 
 use super::Repository;
 use super::referrers::{self, tag_schema};
+use crate::content::Presence;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document};
@@ -18,7 +20,7 @@ use crate::registry::http::encoding::Encoding;
 use crate::registry::http::error_body::asks_to_wait;
 use crate::registry::http::request::Request;
 use crate::retry::retry;
-use crate::verifier::verified_inline_data;
+use crate::verifier::{verified_inline_data, verify};
 
 /// All four types in one header, because some proxies look only at the first line; the wildcard is for registries that
 /// know a type by another name. distribution converts, or answers 404, where a type is not listed.
@@ -42,23 +44,36 @@ pub(super) async fn resolve(repository: &Repository, name: &ImageName) -> Result
 
 /// Gets the document of this descriptor.
 pub(super) async fn document(repository: &Repository, descriptor: &Descriptor) -> Result<Document> {
-    if let Some((bytes, _)) = verified_inline_data(descriptor) {
-        return Document::from_descriptor(bytes, descriptor);
-    }
+    let bytes = match verified_inline_data(descriptor) {
+        Some((bytes, _)) => bytes,
+        None => read(repository, descriptor, DOCUMENT_LIMIT).await?,
+    };
+    Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(repository.address()))
+}
+
+/// Gets the bytes of the document of this descriptor, verified.
+pub(super) async fn read(
+    repository: &Repository,
+    descriptor: &Descriptor,
+    limit: u64,
+) -> Result<Bytes> {
     descriptor.digest.algorithm()?;
     let path = descriptor.digest.to_string();
     retry(&repository.transport.http.options.retry, || async {
         let what = describe(repository, &path);
         let response = request(repository, Method::GET, &path, &what).await?;
-        let bytes = body(repository, response, &what).await?;
-        Document::from_descriptor(bytes, descriptor)
-            .map_err(|error| error.at(repository.location_of(&path)))
+        let bytes = body(repository, response, limit, &what).await?;
+        verify(descriptor, &bytes).map_err(|error| error.at(repository.location_of(&path)))?;
+        Ok(bytes)
     })
     .await
 }
 
-/// Asks what a name stands for; `None` where the registry does not say it completely, so that a GET is needed.
-pub(super) async fn head(repository: &Repository, name: &ImageName) -> Result<Option<Descriptor>> {
+/// Asks what a name stands for; unknown if the registry does not say it completely, so that a GET is needed.
+pub(super) async fn head(
+    repository: &Repository,
+    name: &ImageName,
+) -> Result<Presence<Descriptor>> {
     let (path, _) = path(repository, name)?;
     let what = describe(repository, &path);
     retry(&repository.transport.http.options.retry, || async {
@@ -67,8 +82,14 @@ pub(super) async fn head(repository: &Repository, name: &ImageName) -> Result<Op
         if asks_to_wait(&response) {
             return Err(Box::pin(repository.transport.http.failure(&request, response)).await);
         }
-        // An error of HEAD has no body: let GET find out, and tell (ECR and others refuse HEAD as such).
-        Ok(if response.status().is_success() { described(response.headers()) } else { None })
+        // Another error of HEAD has no body: let GET find out, and tell (ECR and others refuse HEAD as such).
+        Ok(match response.status() {
+            StatusCode::NOT_FOUND => Presence::Absent,
+            status if status.is_success() => {
+                described(response.headers()).map_or(Presence::Unknown, Presence::Present)
+            }
+            _ => Presence::Unknown,
+        })
     })
     .await
 }
@@ -152,7 +173,7 @@ fn is_about_the_tag(error: &Error) -> bool {
 
 /// Whether the name stands for this digest by now.
 async fn tag_points_to(repository: &Repository, name: &ImageName, digest: &Digest) -> bool {
-    matches!(head(repository, name).await, Ok(Some(there)) if there.digest == *digest)
+    matches!(head(repository, name).await, Ok(Presence::Present(there)) if there.digest == *digest)
 }
 
 /// One try to store the document; gives the headers of the answer.
@@ -230,7 +251,7 @@ pub(super) async fn get(repository: &Repository, name: &ImageName) -> Result<Doc
     let response = request(repository, Method::GET, &path, &what).await?;
     let declared = media_type(response.headers());
     let headers = response.headers().clone();
-    let bytes = body(repository, response, &what).await?;
+    let bytes = body(repository, response, DOCUMENT_LIMIT, &what).await?;
     let place = repository.location_of(&path);
     let document = Document::from_response(bytes, &declared, digest.as_ref())
         .map_err(|error| error.at(&place))?;
@@ -265,10 +286,14 @@ fn request_of<'a>(
     Ok(Request { method, accept: Some(ACCEPT), ..repository.get(RequestKind::Manifest, url, what) })
 }
 
-async fn body(repository: &Repository, response: Response, what: &str) -> Result<bytes::Bytes> {
+async fn body(
+    repository: &Repository,
+    response: Response,
+    limit: u64,
+    what: &str,
+) -> Result<Bytes> {
     let transport = &repository.transport;
-    let body =
-        read_up_to(response, DOCUMENT_LIMIT, what, transport.http.options.timeouts.idle).await;
+    let body = read_up_to(response, limit, what, transport.http.options.timeouts.idle).await;
     body.map_err(|error| error.at(&transport.http.name))
 }
 

@@ -27,6 +27,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use reqwest::Url;
 
@@ -43,7 +44,10 @@ pub use self::referrers::Referrer;
 use self::scope::ScopeSet;
 use self::send::Transport;
 use self::survey::Known;
-use crate::content::{BlobStream, RequestCounts, Source, UploadStore};
+use crate::content::{
+    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, EndpointKind, Lookup, Presence,
+    Provenance, RequestCounts, Source, UploadStore,
+};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -60,12 +64,17 @@ const MIN_RESUMABLE_UPLOAD: u64 = 1 << 20;
 pub struct Client {
     options: Arc<RegistryOptions>,
     transports: Mutex<HashMap<String, Arc<Transport>>>,
+    endpoints: Mutex<HashMap<String, Arc<Endpoint>>>,
 }
 
 impl Client {
     /// A client that has asked nobody yet.
     pub fn new(options: RegistryOptions) -> Self {
-        Self { options: Arc::new(options), transports: Mutex::default() }
+        Self {
+            options: Arc::new(options),
+            transports: Mutex::default(),
+            endpoints: Mutex::default(),
+        }
     }
 
     /// Opens the repository that this reference is in to read from it, without asking the registry anything.
@@ -81,12 +90,28 @@ impl Client {
     fn open(&self, reference: &Reference, scopes: ScopeSet) -> Result<Repository> {
         Ok(Repository {
             transport: self.transport(reference.registry())?,
+            endpoint: self.endpoint(reference.registry(), reference.repository()),
             name: reference.repository().to_owned(),
             scopes,
             counter: Arc::default(),
             known: Arc::default(),
             uploads: None,
         })
+    }
+
+    /// The facts about a repository; the same object for all its handles.
+    fn endpoint(&self, registry: &str, repository: &str) -> Arc<Endpoint> {
+        let address = format!("{registry}/{repository}");
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            Arc::new(Endpoint {
+                location: address.clone(),
+                address: Some(address.clone()),
+                mount_scope: Some(registry.to_owned()),
+                kind: EndpointKind::Remote,
+            })
+        };
+        Arc::clone(endpoints.entry(address.clone()).or_insert_with(new))
     }
 
     fn transport(&self, registry: &str) -> Result<Arc<Transport>> {
@@ -112,6 +137,7 @@ impl Client {
 #[derive(Clone)]
 pub struct Repository {
     transport: Arc<Transport>,
+    endpoint: Arc<Endpoint>,
     name: String,
     scopes: ScopeSet,
     counter: Arc<RequestCounter>,
@@ -123,6 +149,14 @@ impl Repository {
     /// All tags, each once, in the registry's order, however many pages they take.
     pub async fn tags(&self) -> Result<Vec<String>> {
         tags::list(self).await
+    }
+
+    /// Size of the blob with this digest. Costs a HEAD, and a GET if that does not say it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) if it is not there.
+    pub async fn stat_blob(&self, digest: &Digest) -> Result<Descriptor> {
+        blob::stat(self, digest).await
     }
 
     /// Lets uploads that do not end with this run be continued by another one.
@@ -165,45 +199,77 @@ impl Repository {
     }
 }
 
-impl Source for Repository {
-    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(manifest::resolve(self, name))
+impl Lookup for Repository {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(manifest::document(self, descriptor))
+    fn name<'a>(
+        &'a self,
+        name: &'a ImageName,
+        effort: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
+        Box::pin(async move {
+            match effort {
+                Effort::Local => Ok(Presence::Unknown),
+                Effort::Request => manifest::head(self, name).await,
+            }
+        })
     }
 
-    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        Box::pin(manifest::head(self, name))
+    fn read<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+        effort: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
+        Box::pin(async move {
+            Presence::from_result(match effort {
+                Effort::Local => return Ok(Presence::Unknown),
+                Effort::Request if descriptor.media_type.is_document() => {
+                    manifest::read(self, descriptor, limit).await
+                }
+                Effort::Request => blob::read(self, descriptor, limit).await,
+            })
+        })
     }
 
     fn blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<BlobStream>> {
-        Box::pin(blob::open(self, descriptor, from))
-    }
-
-    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
-        Box::pin(blob::stat(self, digest))
-    }
-
-    fn referrers<'a>(&'a self, subject: &'a Digest) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
-        Box::pin(referrers::list(self, subject, None))
+        effort: Effort,
+    ) -> BoxFuture<'a, Result<BlobPresence>> {
+        Box::pin(async move {
+            match effort {
+                Effort::Local => Ok(BlobPresence::Unknown),
+                Effort::Request => blob::presence(self, descriptor).await,
+            }
+        })
     }
 
     fn requests(&self) -> RequestCounts {
         self.counter.read()
     }
+}
 
-    fn origins(&self, _: &Document) -> Vec<String> {
-        vec![self.address()]
+impl Source for Repository {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
+        Box::pin(manifest::resolve(self, name))
     }
 
-    fn location(&self) -> String {
-        self.address()
+    fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
+        Box::pin(blob::open(self, request))
+    }
+
+    fn referrers<'a>(
+        &'a self,
+        subject: &'a Digest,
+    ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
+        Box::pin(async { Ok(Presence::Present(referrers::list(self, subject, None).await?)) })
+    }
+
+    fn provenance<'a>(&'a self, _: &'a Document) -> BoxFuture<'a, Provenance> {
+        Box::pin(async { Provenance { repositories: vec![self.address()], parent_index: None } })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use super::upload::UploadLocation;
 use super::{Repository, manifest};
-use crate::content::Incoming;
+use crate::content::{Effort, Incoming, Presence};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
@@ -154,7 +154,7 @@ impl Repository {
 
     /// Learns whether the name stands for this index: then the repository has everything that it lists.
     pub(super) async fn look_for(&self, name: &ImageName, index: &Document) -> Result<()> {
-        let there = manifest::head(self, name).await?;
+        let there = manifest::head(self, name).await?.present();
         let mut known = self.known();
         if there.as_ref().is_some_and(|there| there.digest == *index.digest()) {
             known.prove(index);
@@ -171,7 +171,7 @@ impl Repository {
         let known = self.known().named.remove(&image.label.name);
         let there = match known {
             Some(there) => there,
-            None => manifest::head(self, &image.label.name).await?,
+            None => manifest::head(self, &image.label.name).await?.present(),
         };
         if there.as_ref().is_some_and(|there| there.digest == *named.digest()) {
             self.known().prove_all(image.documents);
@@ -210,7 +210,8 @@ impl Repository {
 
     /// A document of the registry; read here where it once came from here. One that cannot be had proves nothing.
     async fn former(&self, image: Incoming<'_>, descriptor: &Descriptor) -> Option<Document> {
-        let at_hand = image.source.at_hand(descriptor, DOCUMENT_LIMIT).await.ok().flatten();
+        let read = image.source.read(descriptor, DOCUMENT_LIMIT, Effort::Local).await;
+        let at_hand = read.ok().and_then(Presence::present);
         match at_hand.and_then(|bytes| Document::from_descriptor(bytes, descriptor).ok()) {
             Some(document) => Some(document),
             None => manifest::document(self, descriptor).await.ok(),

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 
-use super::{Repository, blob, manifest, upload};
-use crate::content::{BlobPresence, Incoming, Label, Opened, RequestCounts, Target};
+use super::{Repository, manifest, upload};
+use crate::content::{BlobPresence, Incoming, Label, Opened, Target};
 use crate::descriptor::Descriptor;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
@@ -108,16 +108,6 @@ impl Target for Repository {
         })))
     }
 
-    fn has<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(async move {
-            match blob::stat(self, &descriptor.digest).await {
-                Ok(there) => Ok(there.size == descriptor.size),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-                Err(error) => Err(error),
-            }
-        })
-    }
-
     fn distrust(&self, error: &Error) {
         self.known().distrust(error.missing());
     }
@@ -132,13 +122,5 @@ impl Target for Repository {
         label: Option<&'a Label>,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.store(document, label))
-    }
-
-    fn requests(&self) -> RequestCounts {
-        self.counter.read()
-    }
-
-    fn place(&self) -> String {
-        self.address()
     }
 }

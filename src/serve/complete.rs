@@ -6,7 +6,6 @@ use hyper::StatusCode;
 
 use super::RegistryService;
 use super::response::ApiError;
-use crate::content::Source as _;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
@@ -32,8 +31,7 @@ impl RegistryService {
         let known = self.documents_of(repository).await?;
         for child in children {
             let is_here = known.contains(&child.digest);
-            if !(is_here || self.sparse) || (is_here && self.layout.document(child).await.is_err())
-            {
+            if !(is_here || self.sparse) || (is_here && self.layout.read_document(child).is_err()) {
                 return Err(lacking("manifest", &child.digest));
             }
         }
@@ -43,7 +41,7 @@ impl RegistryService {
     async fn check_blob(&self, repository: &str, blob: &Descriptor) -> Result<(), ApiError> {
         let is_kept =
             blob.digest.algorithm().is_ok() && self.has_blob(repository, &blob.digest).await?;
-        let found = if is_kept { self.layout.stat(&blob.digest).await.ok() } else { None };
+        let found = if is_kept { self.layout.stat_blob(&blob.digest).ok() } else { None };
         match found {
             Some(found) if found.size == blob.size => Ok(()),
             None if self.sparse => Ok(()),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::name_table::ServedRepository;
-use crate::content::Source as _;
+use crate::content;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
@@ -75,7 +75,7 @@ impl DocumentCache {
         if let Some(known) = lock().get(&descriptor.digest) {
             return Ok(Arc::clone(known));
         }
-        let facts = Arc::new(DocumentInfo::of(&layout.document(descriptor).await?));
+        let facts = Arc::new(DocumentInfo::of(&content::document(layout, descriptor).await?));
         let mut known = lock();
         if known.len() >= REMEMBERED {
             known.clear();

@@ -10,7 +10,6 @@ use super::query::QueryParams;
 use super::response::{ApiError, ApiResponse, with_bytes};
 use super::route::digest;
 use super::uploads::stored;
-use crate::content::Source as _;
 use crate::digest::Digest;
 
 impl RegistryService {
@@ -62,7 +61,7 @@ impl RegistryService {
         repository: &str,
         digest: &Digest,
     ) -> Result<ApiResponse, ApiError> {
-        let is_there = self.layout.stat(digest).await.is_ok();
+        let is_there = self.layout.stat_blob(digest).is_ok();
         if !(is_there && self.has_blob(repository, digest).await?) {
             return Err(blobs::unknown(digest));
         }
@@ -87,7 +86,7 @@ impl RegistryService {
             Some(from) => self.has_blob(from, &wanted).await?,
             None => self.has_blob_anywhere(&wanted).await?,
         };
-        if !has || self.layout.stat(&wanted).await.is_err() {
+        if !has || self.layout.stat_blob(&wanted).is_err() {
             return Ok(None);
         }
         self.layout.link(repository, &wanted)?;

@@ -79,7 +79,7 @@ impl RegistryService {
             }
         };
         let descriptor = descriptor.ok_or_else(|| unknown(wanted))?;
-        self.layout.document(&descriptor).await.map_err(|error| missing(wanted, error))
+        self.layout.read_document(&descriptor).map_err(|error| missing(wanted, error))
     }
 
     /// The named images of a repository; `None` where it has none but was given something.

@@ -3,7 +3,7 @@
 
 use super::graph::PlatformSelection;
 use crate::alike;
-use crate::content::Source;
+use crate::content::{self, Source};
 use crate::document::Document;
 use crate::error::Result;
 use crate::name::ImageName;
@@ -14,15 +14,15 @@ pub(super) async fn root(
     name: &ImageName,
     platforms: &PlatformSelection,
 ) -> Result<Option<Document>> {
-    let alike = source.alike(name).await?;
+    let alike = source.platform_entries(name).await?.present().unwrap_or_default();
     if alike.len() < 2 {
         return Ok(None);
     }
     match platforms {
         PlatformSelection::Single(choice) => {
             let chosen = alike::choose(&alike, &choice.platform, &name.to_string());
-            let chosen = chosen.map_err(|error| error.at(source.location()))?;
-            source.document(chosen).await.map(Some)
+            let chosen = chosen.map_err(|error| error.at(&source.endpoint().location))?;
+            content::document(source, chosen).await.map(Some)
         }
         PlatformSelection::SparseIndex(_)
         | PlatformSelection::FilteredIndex(_)

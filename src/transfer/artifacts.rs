@@ -240,7 +240,7 @@ impl ArtifactSearch<'_> {
         let mut found = Vec::new();
         if self.along.referrers {
             let listed = match self.wanted.source.referrers(&subject).await {
-                Ok(listed) => listed,
+                Ok(listed) => listed.present().unwrap_or_default(),
                 Err(error) => {
                     self.leave_out(error)?;
                     Vec::new()

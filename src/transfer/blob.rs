@@ -168,7 +168,7 @@ async fn fill(
             job.feed.advance(&piece);
         }
     }
-    checked.finish().map_err(|error| error.at(job.source.location()))
+    checked.finish().map_err(|error| error.at(&job.source.endpoint().location))
 }
 
 /// Hashes what a target has and cannot give back, from the source; what of it travels is waste.

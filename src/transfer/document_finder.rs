@@ -13,7 +13,7 @@ use super::graph::PlatformSelection;
 use super::read::read_small;
 use super::side::OnSide as _;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Source, SourceKind, Target};
+use crate::content::{self, BlobPresence, Effort, EndpointKind, Presence, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageIndex, ImageManifest, ParsedDocument};
@@ -110,7 +110,7 @@ impl<'f> DocumentFinder<'f> {
         }
         match self.stored(descriptor).await? {
             Some(document) => Ok(document),
-            None => self.source.document(descriptor).await,
+            None => content::document(self.source, descriptor).await,
         }
     }
 
@@ -197,7 +197,7 @@ impl<'f> DocumentFinder<'f> {
     /// Counts a document that was asked for and brought nothing.
     pub(super) fn without_match(&self) -> Result<()> {
         let counted = self.looked_at().budget.requests(1, 0);
-        counted.map_err(|limit| limit.error(self.reference).at(self.source.location()))
+        counted.map_err(|limit| limit.error(self.reference).at(&self.source.endpoint().location))
     }
 
     fn looked_at(&self) -> MutexGuard<'_, VisitedDocuments> {
@@ -263,7 +263,7 @@ impl<'f> DocumentFinder<'f> {
     /// The error of an image that has no manifest for this platform.
     pub(super) fn no_platform(&self, wanted: &Platform, why: &str) -> Error {
         Error::new(ErrorKind::NotFound, format!("platform {wanted} of {}", self.reference))
-            .at(self.source.location())
+            .at(&self.source.endpoint().location)
             .with_reason(why)
     }
 
@@ -274,7 +274,10 @@ impl<'f> DocumentFinder<'f> {
         }
         let config = &manifest.config;
         let stored = match self.target {
-            Some(target) => target.stored_blob(config, CONFIG_LIMIT).await.on(Side::Target)?,
+            Some(target) => {
+                let read = target.read(config, CONFIG_LIMIT, Effort::Local).await;
+                read.ok().and_then(Presence::present)
+            }
             None => None,
         };
         let bytes = match stored {
@@ -353,12 +356,12 @@ impl<'f> DocumentFinder<'f> {
         let runs = |entry: &Descriptor| entry.platform.is_some() && !entry.is_attestation();
         let mut there = entries.iter().filter(|entry| runs(entry) && !missing.contains(entry));
         // Only what a pull fills can get the rest from somewhere.
-        let matter = match self.source.kind() {
-            SourceKind::Layout => Some(ErrorDetail::MissingChildren),
+        let matter = match self.source.endpoint().kind {
+            EndpointKind::Layout => Some(ErrorDetail::MissingChildren),
             _ => there.next().map(|_| ErrorDetail::ChildrenGone),
         };
         Err(Error::new(ErrorKind::NotFound, self.reference)
-            .at(self.source.location())
+            .at(&self.source.endpoint().location)
             .with_reason(why)
             .with_missing(missing.iter().map(|entry| entry.digest.clone()).collect())
             .with_detail(matter))
@@ -373,8 +376,7 @@ impl<'f> DocumentFinder<'f> {
     ) -> Result<Option<(Vec<Document>, Option<Document>)>> {
         let (mut there, mut missing) = (Vec::new(), Vec::new());
         for entry in index.manifests.iter().filter(|entry| entry.media_type.is_document()) {
-            let is_missing =
-                self.source.lacks(&entry.digest) && self.stored(entry).await?.is_none();
+            let is_missing = self.is_omitted(entry).await? && self.stored(entry).await?.is_none();
             if is_missing { missing.push(entry) } else { there.push(entry) }
         }
         let images: Vec<&Descriptor> =
@@ -385,7 +387,7 @@ impl<'f> DocumentFinder<'f> {
         tracing::warn!(
             "{}: its index names what is not in {}: {}; what is there is {}",
             self.reference,
-            self.source.location(),
+            &self.source.endpoint().location,
             list(&missing),
             list(&images)
         );
@@ -405,6 +407,12 @@ impl<'f> DocumentFinder<'f> {
         }
         documents.push(root.clone());
         Ok(Some((documents, None)))
+    }
+
+    /// Whether an archive was made without this: for a target that has it.
+    async fn is_omitted(&self, entry: &Descriptor) -> Result<bool> {
+        Ok(self.source.endpoint().kind == EndpointKind::Archive
+            && self.source.blob(entry, Effort::Local).await? == BlobPresence::Absent)
     }
 
     pub(super) fn check_depth(&self, depth: usize) -> Result<()> {

@@ -20,7 +20,7 @@ use super::report::{BlobReport, BlobResult, ByteCounts, ImageSummary, Report};
 use super::run_feeds::RunFeeds;
 use super::side::OnSide as _;
 use super::tally::BlobCounters;
-use crate::content::{Source, Target};
+use crate::content::{Source, Target, is_same};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::platform;
 
@@ -67,7 +67,7 @@ struct ImageState {
 /// Work on a blob, with where it is read from.
 struct BlobTask {
     at: usize,
-    place: String,
+    source: Arc<dyn Source>,
     handle: AbortHandle,
 }
 
@@ -189,9 +189,9 @@ impl<'a> Engine<'a> {
             while self.running.len() < self.jobs {
                 let Some(at) = self.queue.pop_front() else { break };
                 let Some(job) = self.job(at) else { continue };
-                let place = job.source.location();
+                let source = Arc::clone(&job.source);
                 let handle = self.running.spawn(run(job));
-                of_task.insert(handle.id(), BlobTask { at, place, handle });
+                of_task.insert(handle.id(), BlobTask { at, source, handle });
             }
             let Some(done) = self.running.join_next_with_id().await else { return };
             let (id, Done { result, feed }) = match done {
@@ -206,14 +206,14 @@ impl<'a> Engine<'a> {
                     (id, Done::failed(error))
                 }
             };
-            let Some(BlobTask { at, place, .. }) = of_task.remove(&id) else { continue };
+            let Some(BlobTask { at, source, .. }) = of_task.remove(&id) else { continue };
             match result {
                 Ok(ending) => {
                     feed.end(Ok(()));
                     self.blob_done(at, ending).await;
                 }
                 Err(error) => {
-                    if self.blob_failed(at, &place, &error) {
+                    if self.blob_failed(at, &*source, &error) {
                         self.queue.push_back(at);
                         self.feeds.keep(at, feed);
                     } else {
@@ -270,13 +270,13 @@ impl<'a> Engine<'a> {
         self.commit_ready_images().await;
     }
 
-    /// Fails the images that have the blob from this place; tells whether one is left that has it from elsewhere.
-    fn blob_failed(&mut self, at: usize, place: &str, error: &Error) -> bool {
+    /// Fails the images that have the blob from this source; says whether one is left that has it from another.
+    fn blob_failed(&mut self, at: usize, source: &dyn Source, error: &Error) -> bool {
         let of_all = matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted);
         let Some(blob) = self.plan.blobs.get_mut(at) else { return false };
         let descriptor = &blob.descriptor;
         blob.images.retain(|&image| {
-            let same = self.wanted.get(image).is_some_and(|other| other.source.location() == place);
+            let same = self.wanted.get(image).is_some_and(|other| is_same(&*other.source, source));
             let Some(image) = self.images.get_mut(image).filter(|_| of_all || same) else {
                 return true;
             };

@@ -13,10 +13,10 @@ use super::document_finder::{AT_ONCE, DocumentFinder};
 use super::filter_index;
 use super::side::OnSide as _;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Incoming, Label, Source, Target};
+use crate::content::{Effort, Incoming, Label, Presence, Provenance, Source, Target};
 use crate::descriptor::{Descriptor, MAX_SIZE};
 use crate::digest::Digest;
-use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
+use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::limits::MAX_NAMED;
 use crate::name::ImageName;
@@ -211,11 +211,11 @@ impl ImageGraph {
             if !manifest.config.media_type.is_image_config() {
                 continue;
             }
-            let mut bytes = target.stored_blob(&manifest.config, CONFIG_LIMIT).await;
-            if !matches!(bytes, Ok(Some(_))) {
-                bytes = source.at_hand(&manifest.config, CONFIG_LIMIT).await;
+            let mut bytes = target.read(&manifest.config, CONFIG_LIMIT, Effort::Local).await;
+            if !matches!(bytes, Ok(Presence::Present(_))) {
+                bytes = source.read(&manifest.config, CONFIG_LIMIT, Effort::Local).await;
             }
-            if let Ok(Some(bytes)) = bytes
+            if let Ok(Presence::Present(bytes)) = bytes
                 && let Ok(config) = ImageConfig::parse(&bytes)
             {
                 *platform = Some(config.platform()).filter(|platform| !platform.is_empty());
@@ -269,17 +269,17 @@ pub async fn resolve(
     retry: &RetryPolicy,
 ) -> Result<ImageGraph> {
     let found = root(wanted, target).await?;
-    let origins = wanted.source.origins(&found);
+    let Provenance { repositories, parent_index } = wanted.source.provenance(&found).await;
     let finder = DocumentFinder::new(&*wanted.source, &wanted.reference, Some(target), retry);
     let mut root = found.descriptor().clone();
     if matches!(found.content(), ParsedDocument::Index(_))
         && !matches!(wanted.platforms, PlatformSelection::Single(_))
         // Of a source on this machine nothing needs to be spared.
-        && wanted.source.at_hand(&root, DOCUMENT_LIMIT).await?.is_none()
+        && !wanted.source.endpoint().kind.is_local()
     {
         target.recognise(&wanted.target_name, &found).await.on(Side::Target)?;
     }
-    let (documents, mut index) = documents(&finder, &wanted.platforms, found).await?;
+    let (documents, mut index) = documents(&finder, &wanted.platforms, found, parent_index).await?;
     // A registry does not know what a manifest was chosen from: there the name stands for the manifest itself.
     index.take_if(|_| {
         wanted.platforms.is_exact() || !matches!(wanted.target_name, ImageName::Layout(_))
@@ -295,7 +295,7 @@ pub async fn resolve(
         attached: Vec::new(),
         unread: None,
         along: ArtifactOptions::default(),
-        label: Label { name: wanted.target_name.clone(), origins, index },
+        label: Label { name: wanted.target_name.clone(), origins: repositories, index },
         complete: false,
     };
     let manifests = graph.documents.iter().map(Document::descriptor);
@@ -309,14 +309,15 @@ pub async fn resolve(
     Ok(graph)
 }
 
-/// What these platforms need, the document that gets the name last, and the index that it was chosen from.
+/// What these platforms need, the document that gets the name last, and the index that it was chosen from. `chosen_from`
+/// is the index that the source knows the root to be from.
 async fn documents(
     finder: &DocumentFinder<'_>,
     platforms: &PlatformSelection,
     root: Document,
+    mut chosen_from: Option<Document>,
 ) -> Result<(Vec<Document>, Option<Document>)> {
     let mut found = Vec::new();
-    let mut chosen_from = finder.source.chosen_from(&root).await;
     let root = match platforms {
         PlatformSelection::OriginalIndex => chosen_from.take().unwrap_or(root),
         _ => root,
@@ -397,18 +398,37 @@ fn check_sizes(graph: &ImageGraph) -> Result<()> {
     Ok(())
 }
 
+/// The document that has this name at the target, if looking costs no request. A damaged one counts as missing: it is
+/// fetched and replaced.
+async fn existing(target: &dyn Target, name: &ImageName) -> Result<Option<Document>> {
+    let found = match target.name(name, Effort::Local).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // The digest is the document's own, so that only the document can be damaged.
+        Err(error) if matches!(name, ImageName::Digest(_)) => {
+            tracing::warn!("{}; it counts as missing", error.chain());
+            return Ok(None);
+        }
+        found => found?,
+    };
+    match found {
+        Presence::Present(descriptor) => target.stored(&descriptor).await,
+        Presence::Absent | Presence::Unknown => Ok(None),
+    }
+}
+
 async fn root(wanted: &ImageRequest, target: &dyn Target) -> Result<Document> {
     if let Some(root) = alike::root(&*wanted.source, &wanted.name, &wanted.platforms).await? {
         return Ok(root);
     }
     // By digest nothing can have changed: what the target holds is it.
     if let ImageName::Digest(_) = wanted.name {
-        if let Some(document) = target.held(&wanted.name).await.on(Side::Target)? {
+        if let Some(document) = existing(target, &wanted.name).await.on(Side::Target)? {
             return Ok(document);
         }
-    } else if target.held(&wanted.target_name).await.on(Side::Target)?.is_some()
+    } else if existing(target, &wanted.target_name).await.on(Side::Target)?.is_some()
         // Docker Hub counts GETs of manifests as pulls, but not HEADs; only a known name makes the extra request pay.
-        && let Some(descriptor) = wanted.source.head(&wanted.name).await?
+        && let Presence::Present(descriptor) =
+            wanted.source.name(&wanted.name, Effort::Request).await?
         && let Some(document) = target.stored(&descriptor).await.on(Side::Target)?
     {
         return Ok(document);

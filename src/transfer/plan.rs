@@ -1,13 +1,16 @@
 //! What a run will move, as data: computed before anything moves, printable, and comparable with the report.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Serialize, Serializer};
 
+use super::document_finder::AT_ONCE;
 use super::graph::{ImageGraph, ImageRequest, resolve_all};
 use super::options::TransferOptions;
 use super::report::{BlobResult, ImageSummary};
-use crate::content::{BlobPresence, Target};
+use crate::content::{BlobPresence, Effort, EndpointKind, Source, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
@@ -145,12 +148,14 @@ impl Plan {
 
     /// Asks about what only asking can tell.
     pub(super) async fn probe_blobs(&mut self, target: &dyn Target) -> Result<()> {
-        for blob in self.blobs.iter_mut().filter(|blob| blob.state == BlobState::Missing) {
-            if target.has(&blob.descriptor).await? {
+        let unknown = self.blobs.iter_mut().filter(|blob| blob.state == BlobState::Missing);
+        let asking = unknown.map(|blob| async {
+            if target.blob(&blob.descriptor, Effort::Request).await? == BlobPresence::Complete {
                 blob.state = BlobState::Shared;
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        stream::iter(asking.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     /// Refuses to begin where a blob is known to be at neither end: an archive may be made for somebody who has more.
@@ -165,23 +170,28 @@ impl Plan {
             |blob: &&PlannedBlob| matches!(blob.state, BlobState::Missing | BlobState::Partial(_));
         for blob in self.blobs.iter().filter(to_come) {
             let descriptor = &blob.descriptor;
-            let mut sources =
-                blob.images.iter().filter_map(|&image| Some(&wanted.get(image)?.source));
+            let sources = blob.images.iter().filter_map(|&image| Some(&wanted.get(image)?.source));
             if descriptor.size > 0
                 && verified_inline_data(descriptor).is_none()
-                && sources.all(|source| source.lacks(&descriptor.digest))
-                && !target.has(descriptor).await?
+                && are_without(sources, descriptor).await?
+                && matches!(
+                    target.blob(descriptor, Effort::Request).await?,
+                    BlobPresence::Absent | BlobPresence::Partial(_)
+                )
             {
                 lacking.push(descriptor.digest.clone());
                 let first = blob.images.first().and_then(|&image| wanted.get(image));
-                place = first.map(|wanted| wanted.source.location()).unwrap_or_default();
+                place = first
+                    .map(|wanted| wanted.source.endpoint().location.clone())
+                    .unwrap_or_default();
             }
         }
         if lacking.is_empty() {
             return Ok(());
         }
         let digests: Vec<&str> = lacking.iter().map(Digest::as_str).collect();
-        let why = format!("neither there nor at {}: {}", target.place(), digests.join(", "));
+        let location = &target.endpoint().location;
+        let why = format!("neither there nor at {location}: {}", digests.join(", "));
         Err(Error::new(ErrorKind::NotFound, "blobs")
             .at(place)
             .with_reason(why)
@@ -269,6 +279,21 @@ impl PlannedBlob {
             BlobState::Mountable | BlobState::Missing => Some(self.descriptor.size),
         }
     }
+}
+
+/// Whether all of these are archives without the blob.
+async fn are_without(
+    sources: impl Iterator<Item = &Arc<dyn Source>>,
+    descriptor: &Descriptor,
+) -> Result<bool> {
+    for source in sources {
+        if source.endpoint().kind != EndpointKind::Archive
+            || source.blob(descriptor, Effort::Local).await? != BlobPresence::Absent
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What `--plan` tells of one image.

@@ -62,5 +62,5 @@ pub async fn read_blob(
         checked.update(&piece)?;
         sink(&piece)?;
     }
-    checked.finish().map(drop).map_err(|error| error.at(source.location()))
+    checked.finish().map(drop).map_err(|error| error.at(&source.endpoint().location))
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::progress::{Event, NoProgress, Progress};
 use super::tally::BlobCounters;
 use super::throttle::Throttle;
-use crate::content::{ByteStream, Source};
+use crate::content::{BlobRequest, ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::min_rate::{MinimumRate, TOO_SLOW};
@@ -111,7 +111,7 @@ impl<'a> ResumingReader<'a> {
             if let Some(enough) = self.pace.record(bytes as u64, asked.elapsed()) {
                 self.slow = if enough { 0 } else { self.slow + 1 };
                 // A disk on this machine is not quicker where it is asked once more.
-                self.lagging = !enough && !self.source.kind().is_local();
+                self.lagging = !enough && !self.source.endpoint().kind.is_local();
             }
             match next {
                 Ok(Some(piece)) if piece.is_empty() => {}
@@ -144,7 +144,8 @@ impl<'a> ResumingReader<'a> {
                 return Ok(None);
             }
             self.openings += 1;
-            let body = self.source.blob(self.descriptor, self.position).await?;
+            let body =
+                self.source.open_blob(BlobRequest::from(self.descriptor, self.position)).await?;
             self.skip = self.position.saturating_sub(body.start);
             self.body = Some(body.stream);
         }
@@ -194,7 +195,7 @@ impl<'a> ResumingReader<'a> {
 
     fn with_position(&self, error: Error) -> Error {
         // Of what is on this machine the error says how much there is.
-        if self.position == 0 || self.source.kind().is_local() {
+        if self.position == 0 || self.source.endpoint().kind.is_local() {
             return error;
         }
         let why =
@@ -204,8 +205,8 @@ impl<'a> ResumingReader<'a> {
 
     fn connection_error(&self, why: &str) -> Error {
         let what = format!("blob {}", self.descriptor.digest);
-        let error = |kind| Error::new(kind, &what).at(self.source.location());
-        if self.source.kind().is_local() {
+        let error = |kind| Error::new(kind, &what).at(&self.source.endpoint().location);
+        if self.source.endpoint().kind.is_local() {
             let (there, size) = (self.position, self.descriptor.size);
             let why = format!("is damaged: it has {there} bytes, not {size}");
             return error(ErrorKind::Mismatch).with_reason(why);

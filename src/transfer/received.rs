@@ -82,7 +82,7 @@ async fn receive(
             return Ok(());
         }
     }
-    checked.finish().map(drop).map_err(|error| error.at(source.location()))
+    checked.finish().map(drop).map_err(|error| error.at(&source.endpoint().location))
 }
 
 impl Read for ReceivedBlob {

@@ -44,8 +44,8 @@ impl ImageSummary {
         graph: Option<&ImageGraph>,
     ) -> Self {
         let mut head = Self {
-            source: wanted.source.location(),
-            target: target.place(),
+            source: wanted.source.endpoint().location.clone(),
+            target: target.endpoint().location.clone(),
             reference: wanted.reference.clone(),
             ..Self::default()
         };

@@ -8,12 +8,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::args::Blob;
-use crate::cli::image::open::{Stored, open_archive, reason, registry};
+use crate::cli::image::open::{Stored, open_archive, reason};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::Source;
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
@@ -24,9 +23,7 @@ use crate::transfer::{TransferOptions, read_blob};
 const MOST_LINKS: usize = 40;
 
 pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitCode> {
-    let (source, digest, damage) = find(&args.image, settings).await?;
-    let there = source.stat(&digest).await;
-    let descriptor = there.map_err(|error| reason(damage, error))?;
+    let (source, descriptor) = find(&args.image, settings).await?;
     let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
     let Some(path) = &args.output else {
         let fail = |error| Error::new(ErrorKind::Store, "stdout").with_source(error);
@@ -106,14 +103,18 @@ async fn to_stream(
     if closed { Ok(()) } else { read }
 }
 
-/// Where the blob is: the store, else the registry, unless the place says which; and why the store cannot be asked.
-async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Digest, Option<Error>)> {
+/// Where the blob is, and its size: the store, else the registry, unless the location says which.
+async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descriptor)> {
     let (reference, stored) = match Location::parse(text, DefaultLocation::StoreOrRegistry)? {
         Location::Layout { path, name: ImageName::Digest(digest) } => {
-            return Ok((Arc::new(Layout::open(&path)?), digest, None));
+            let layout = Layout::open(&path)?;
+            let blob = layout.stat_blob(&digest)?;
+            return Ok((Arc::new(layout), blob));
         }
         Location::Archive { form, path, name: ImageName::Digest(digest) } => {
-            return Ok((Arc::new(open_archive(path, Some(form)).await?), digest, None));
+            let archive = open_archive(path, Some(form)).await?;
+            let blob = archive.stat_blob(&digest).await?;
+            return Ok((Arc::new(archive), blob));
         }
         Location::Id { .. } | Location::Layout { .. } | Location::Archive { .. } => {
             return Err(no_digest(text));
@@ -121,7 +122,8 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Diges
         Location::Store(reference) => {
             let store = settings.store_with(&reference.to_string())?;
             let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
-            return Ok((store, digest, None));
+            let blob = store.stat_blob(&digest)?;
+            return Ok((store, blob));
         }
         Location::Registry(reference) => (reference, Stored::Absent),
         Location::StoreOrRegistry(reference) => {
@@ -130,13 +132,16 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Diges
     };
     let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
     let damage = match stored {
-        Stored::There(store) if store.stat(&digest).await.is_ok() => {
-            return Ok((store, digest, None));
-        }
-        Stored::There(_) | Stored::Absent => None,
+        Stored::There(store) => match store.stat_blob(&digest) {
+            Ok(blob) => return Ok((store, blob)),
+            Err(_) => None,
+        },
+        Stored::Absent => None,
         Stored::Damaged(error) => Some(error),
     };
-    Ok((registry(&reference, settings)?.source, digest, damage))
+    let repository = settings.client(&reference.to_string(), true)?.repository(&reference)?;
+    let blob = repository.stat_blob(&digest).await.map_err(|error| reason(damage, error))?;
+    Ok((Arc::new(repository), blob))
 }
 
 fn no_digest(text: &str) -> Error {

@@ -10,7 +10,7 @@ use crate::cli::output::{self, note};
 use crate::cli::prompt;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
-use crate::content::Source as _;
+use crate::content::{Effort, Lookup as _, Source as _};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
@@ -42,7 +42,8 @@ async fn delete(args: &Delete, reference: &Reference, settings: &Settings) -> Re
             (digest, question)
         }
         name => {
-            let held = repository.head(&name).await?.map(|descriptor| descriptor.digest);
+            let found = repository.name(&name, Effort::Request).await?.present();
+            let held = found.map(|descriptor| descriptor.digest);
             let digest = match held {
                 Some(digest) => digest,
                 None => repository.resolve(&name).await?.digest().clone(),

@@ -11,7 +11,6 @@ use crate::cli::settings::Settings;
 use crate::cli::size::size;
 use crate::cli::table::table;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::Source as _;
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
 use crate::error::Result;
@@ -57,7 +56,7 @@ impl ImageRow {
     }
 
     async fn read(&mut self, store: &Layout) -> Result<()> {
-        let root = store.document(&self.entry.descriptor).await?;
+        let root = store.read_document(&self.entry.descriptor)?;
         let (mut manifests, mut counted) = (Vec::new(), HashSet::new());
         match root.content() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => manifests.push(root),
@@ -66,10 +65,10 @@ impl ImageRow {
                     index.manifests.iter().filter(|child| child.media_type.is_document());
                 for child in documents.filter(|child| !child.is_attestation()) {
                     // A platform that was not pulled is no fault.
-                    manifests.extend(store.document(child).await.ok());
+                    manifests.extend(store.read_document(child).ok());
                 }
                 for blob in index.blobs() {
-                    let is_here = store.stat(&blob.digest).await.is_ok();
+                    let is_here = store.stat_blob(&blob.digest).is_ok();
                     if is_here && counted.insert(blob.digest.clone()) {
                         self.size += blob.size;
                     }

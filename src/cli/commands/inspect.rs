@@ -19,7 +19,7 @@ use crate::platform::available_platforms;
 
 pub(in crate::cli) async fn run(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
     let seen = Seen::open(&args.image, args.platform.platform.as_deref(), settings).await?;
-    let chosen_from = seen.opened.source.chosen_from(&seen.root).await;
+    let chosen_from = seen.opened.source.provenance(&seen.root).await.parent_index;
     let look = Inspection::of(&seen, chosen_from.as_ref().unwrap_or(&seen.root));
     if settings.json {
         output::json(&look.json())?;
@@ -78,7 +78,7 @@ impl<'a> Inspection<'a> {
         };
         let mut value = json!({
             "reference": seen.opened.reference,
-            "source": seen.opened.source.location(),
+            "source": seen.opened.source.endpoint().location,
             "digest": self.root.digest(),
             "manifest": seen.chosen.digest(),
             "media_type": self.root.descriptor().media_type,
@@ -113,7 +113,7 @@ impl<'a> Inspection<'a> {
             }
         };
         row("image", &seen.opened.reference);
-        row("from", &seen.opened.source.location());
+        row("from", &seen.opened.source.endpoint().location);
         row("digest", self.root.digest().as_str());
         if seen.chosen.digest() != self.root.digest() {
             row("manifest", seen.chosen.digest().as_str());

@@ -12,7 +12,7 @@ use crate::cli::run::transfer_run::{TransferRun, named_to_keep};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
 use crate::cli::{exit, labels};
-use crate::content::Source;
+use crate::content::{Lookup as _, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 use crate::reference::Reference;
@@ -73,7 +73,7 @@ async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result
                     ));
                 }
                 Err(error) => {
-                    let place = archive.location();
+                    let place = &archive.endpoint().location;
                     tracing::warn!("{place}: the name {name} is left out: {}", error.reason());
                     if !has_name {
                         odd.push(name);
@@ -98,12 +98,12 @@ async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result
                 images.image_requests.push(wanted(name(), digest.to_string(), name()));
             }
             Ok(_) => {}
-            Err(error) => images.failed.push(error.at(archive.location())),
+            Err(error) => images.failed.push(error.at(&archive.endpoint().location)),
         }
     }
     if images.image_requests.is_empty() && images.failed.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "load")
-            .at(archive.location())
+            .at(&archive.endpoint().location)
             .with_reason("the archive holds no image"));
     }
     Ok(images)

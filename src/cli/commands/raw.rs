@@ -7,6 +7,7 @@ use crate::cli::image::open::{OpenedLocation, open, under};
 use crate::cli::output;
 use crate::cli::settings::{Settings, platform};
 use crate::config::CONFIG_LIMIT;
+use crate::content::Effort;
 use crate::document::Document;
 use crate::error::Result;
 use crate::layout::IndexEntry;
@@ -18,7 +19,7 @@ pub(in crate::cli) async fn digest(args: DocumentArgs, settings: &Settings) -> R
     let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
     let digest = match &wanted {
         // HEAD is enough, and Docker Hub does not count it as a pull.
-        None => match opened.source.head(&opened.name).await? {
+        None => match opened.source.name(&opened.name, Effort::Request).await?.present() {
             // Of the store's images it is the one that `pull` and `images` tell.
             Some(descriptor) if opened.layout.is_some() => {
                 IndexEntry::from_descriptor(descriptor).digest()

@@ -9,7 +9,7 @@ use crate::cli::image::open::registry_reference;
 use crate::cli::output::{self, note};
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
-use crate::content::Source as _;
+use crate::content::{Effort, Lookup as _, Source as _};
 use crate::error::Result;
 use crate::name::ImageName;
 use crate::registry::Referrer;
@@ -19,7 +19,7 @@ pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<
     let repository = settings.client(&reference.to_string(), false)?.repository(&reference)?;
     let digest = match reference.name() {
         ImageName::Digest(digest) => digest,
-        name => match repository.head(&name).await? {
+        name => match repository.name(&name, Effort::Request).await?.present() {
             Some(descriptor) => descriptor.digest,
             None => repository.resolve(&name).await?.digest().clone(),
         },

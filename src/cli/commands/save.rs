@@ -15,6 +15,7 @@ use crate::cli::run::omit_list;
 use crate::cli::run::transfer_run::{TransferRun, named_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
+use crate::content::{Effort, Presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
@@ -52,7 +53,7 @@ async fn find(
         let OpenedLocation { source, name, reference, full_name, .. } =
             open_place(place, settings).await?;
         // An archive holds all of its images or does not come to be: what is missing is told before anything moves.
-        if source.head(&name).await?.is_none() {
+        if !matches!(source.name(&name, Effort::Request).await?, Presence::Present(_)) {
             source.resolve(&name).await?;
         }
         let target_name = destination.name(&full_name)?;

@@ -80,7 +80,7 @@ async fn check_place(place: &Location, settings: &Settings) -> Result<VerifyRepo
         reference,
         platforms: PlatformSelection::All,
     };
-    let nowhere = EmptyTarget { place: String::new() };
+    let nowhere = EmptyTarget::new(String::new());
     let graph = resolve(&wanted, &nowhere, &settings.retry).await?;
     let blobs: Vec<_> = graph.blobs.iter().filter(|blob| !blob.is_foreign()).collect();
     let meter =

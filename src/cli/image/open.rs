@@ -7,7 +7,7 @@ use super::image_download::ImageDownload;
 use crate::archive::{Archive, ArchiveFormat};
 use crate::cli::settings::{Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::Source;
+use crate::content::{Lookup as _, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageManifest, ParsedDocument};
@@ -140,7 +140,7 @@ fn by_digest(layout: &Layout, digest: &Digest) -> Result<ImageName> {
         several => {
             let choices =
                 several.iter().map(|image| format!("@{}", image.digest)).collect::<Vec<_>>();
-            Err(several_images(&layout.location(), &choices))
+            Err(several_images(&layout.endpoint().location, &choices))
         }
     }
 }

@@ -112,11 +112,11 @@ pub(in crate::cli) async fn json_of(
     receipt: &Unpacked,
     took: Duration,
 ) -> Value {
-    let chosen_from = image.opened.source.chosen_from(&image.root).await;
+    let chosen_from = image.opened.source.provenance(&image.root).await.parent_index;
     let root = chosen_from.as_ref().unwrap_or(&image.root);
     json!({
         "reference": image.opened.reference,
-        "source": image.opened.source.location(),
+        "source": image.opened.source.endpoint().location,
         "digest": root.digest(),
         "manifest": image.manifest_document.digest(),
         "platform": image.config.platform().to_string(),

@@ -178,7 +178,7 @@ impl Destination {
         let place = format!("oci:{}", path.display());
         match opened_unless_cancelled(cancel, "plan", move || existing_layout(&path)).await? {
             Some(layout) => Ok(layout),
-            None => Ok(Arc::new(EmptyTarget { place })),
+            None => Ok(Arc::new(EmptyTarget::new(place))),
         }
     }
 

@@ -8,7 +8,6 @@ use std::path::Path;
 use crate::archive::entries_of_index;
 use crate::cli::image::open::open_archive;
 use crate::cli::settings::Settings;
-use crate::content::Source as _;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::ParsedDocument;
@@ -50,7 +49,7 @@ pub(in crate::cli) async fn omitted_digests(
     }
     file.take(LIMIT).read_to_end(&mut text).map_err(fail)?;
     if json {
-        return named(entries_of_index(&text)?, settings).await;
+        return named(entries_of_index(&text)?, settings);
     }
     inventory(&text).map_err(|error| error.at(path.display().to_string()))
 }
@@ -69,7 +68,7 @@ fn inventory(text: &[u8]) -> Result<HashSet<Digest>> {
 }
 
 /// The blobs of these images, as far as the store here knows them.
-async fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>> {
+fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>> {
     let mut held = HashSet::new();
     let Some(store) = settings.store_if_any()? else { return Ok(held) };
     let mut left = roots;
@@ -77,7 +76,7 @@ async fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Di
         if !held.insert(descriptor.digest.clone()) {
             continue;
         }
-        match store.document(&descriptor).await {
+        match store.read_document(&descriptor) {
             Ok(document) => {
                 held.extend(document.blobs().map(|blob| blob.digest.clone()));
                 if let ParsedDocument::Index(index) = document.content() {

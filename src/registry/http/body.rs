@@ -1,5 +1,6 @@
 //! Bodies of answers: small ones into memory up to a limit, large ones as they arrive.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -91,7 +92,7 @@ pub(in crate::registry) async fn read_error_body(response: Response, limit: usiz
     if is_gzip { gunzip(body.clone(), limit as u64).unwrap_or(body) } else { body }
 }
 
-/// The bytes of a blob from `start` on, as they arrive.
+/// These bytes of a blob as they arrive.
 ///
 /// Objects in a storage may be marked as gzip because the layer itself is; what is not of the blob's length may have been
 /// encoded on the way, which is undone for what is as small as a config, where the digest agrees.
@@ -101,17 +102,18 @@ pub(in crate::registry) async fn read_error_body(response: Response, limit: usiz
 pub(in crate::registry) async fn blob(
     response: Response,
     descriptor: &Descriptor,
-    start: u64,
+    served: Range<u64>,
     what: String,
     idle: Duration,
 ) -> Result<ByteStream<'static>> {
-    let expected = descriptor.size.saturating_sub(start);
+    let expected = served.end.saturating_sub(served.start);
+    let is_part = expected < descriptor.size;
     match Encoding::of(response.headers()) {
         Encoding::Other(name) => {
             return Err(unexpected_response(&what, response.url(), &is_encoded(&name)));
         }
         Encoding::Gzip if response.content_length() != Some(expected) => {
-            if start > 0 || descriptor.size > DOCUMENT_LIMIT {
+            if is_part || descriptor.size > DOCUMENT_LIMIT {
                 return Err(unexpected_response(&what, response.url(), &is_encoded("gzip")));
             }
             let body = read_encoded(response, DOCUMENT_LIMIT, &what, idle).await?;
@@ -122,7 +124,7 @@ pub(in crate::registry) async fn blob(
         }
         _ => {}
     }
-    check_length(&response, descriptor, start, &what)?;
+    check_length(&response, expected, is_part, &what)?;
     Ok(Box::pin(stream(response, what)))
 }
 
@@ -136,17 +138,11 @@ fn stream(response: Response, what: String) -> impl Stream<Item = Result<Bytes>>
     response.bytes_stream().map_err(move |error| request_failed(&what, &url, error))
 }
 
-/// Refuses a body that cannot be the blob from `start` on, before a byte of it is read.
-fn check_length(
-    response: &Response,
-    descriptor: &Descriptor,
-    start: u64,
-    what: &str,
-) -> Result<()> {
-    let expected = descriptor.size.saturating_sub(start);
+/// Refuses a body that cannot be these bytes of the blob, before a byte of it is read.
+fn check_length(response: &Response, expected: u64, is_part: bool, what: &str) -> Result<()> {
     match response.content_length() {
         // A part may be shorter than asked for; the reader asks again from there.
-        Some(length) if length > expected || (start == 0 && length != expected) => {
+        Some(length) if length > expected || (!is_part && length != expected) => {
             let kind = response.headers().get(CONTENT_TYPE);
             let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("no type");
             let why =

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use bytes::BytesMut;
 use futures_util::TryStreamExt as _;
 use rpull::archive::{Archive, ArchiveFormat};
-use rpull::content::Source as _;
+use rpull::content::{BlobRequest, Source as _};
 use rpull::document::ParsedDocument;
 use rpull::error::Error;
 use rpull::name::ImageName;
@@ -45,7 +45,7 @@ async fn read_all(archive: &Archive) -> Result<String, Error> {
     let document = archive.resolve(&ImageName::Only).await?;
     let ParsedDocument::Manifest(manifest) = document.content() else { panic!("one platform") };
     for blob in manifest.blobs() {
-        let body = archive.blob(blob, 0).await?;
+        let body = archive.open_blob(BlobRequest::from(blob, 0)).await?;
         let bytes = body.stream.try_collect::<BytesMut>().await?;
         verify(blob, &bytes)?;
     }

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use rpull::archive::{self, Archive, ArchiveFormat, ArchiveOutput, WriteOptions};
-use rpull::content::{BlobPresence, BlobWriter, Incoming, Label, Opened, Presence, Source, Target};
+use rpull::content::{
+    self, BlobPresence, BlobRequest, BlobWriter, Effort, Incoming, Label, Lookup as _, Opened,
+    Presence, Source, Target,
+};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
@@ -30,7 +33,7 @@ fn small_image() -> Image {
 }
 
 async fn read(source: &dyn Source, descriptor: &Descriptor, from: u64) -> Bytes {
-    let body = source.blob(descriptor, from).await.unwrap();
+    let body = source.open_blob(BlobRequest::from(descriptor, from)).await.unwrap();
     assert_eq!(body.start, from);
     body.stream.try_collect::<BytesMut>().await.unwrap().freeze()
 }
@@ -42,9 +45,10 @@ async fn check_source(source: &dyn Source, name: &ImageName, image: &Image) {
     assert_eq!(document.digest(), image.manifest.digest());
     let by_digest = source.resolve(&ImageName::Digest(document.digest().clone())).await.unwrap();
     assert_eq!(by_digest.bytes(), document.bytes());
-    let described = source.document(document.descriptor()).await.unwrap();
+    let described = content::document(source, document.descriptor()).await.unwrap();
     assert_eq!(described.bytes(), document.bytes());
-    let head = source.head(name).await.unwrap().expect("all that are tested here can tell");
+    let head = source.name(name, Effort::Request).await.unwrap();
+    let head = head.present().expect("all that are tested here can tell");
     assert_eq!(
         (head.digest, head.size),
         (document.digest().clone(), document.bytes().len() as u64)
@@ -56,25 +60,26 @@ async fn check_source(source: &dyn Source, name: &ImageName, image: &Image) {
         let expected = blob.bytes.slice(usize::try_from(from).unwrap()..);
         assert_eq!(read(source, &blob.descriptor, from).await, expected, "from {from}");
     }
-    assert_eq!(source.stat(blob.digest()).await.unwrap().size, size);
 
     let nobody = Digest::sha256(b"nobody has this");
     let missing = Descriptor::new(MediaType::OCI_MANIFEST, nobody.clone(), 15);
     let kinds = [
         source.resolve(&ImageName::Tag("missing".into())).await.unwrap_err().kind(),
         source.resolve(&ImageName::Digest(nobody.clone())).await.unwrap_err().kind(),
-        source.document(&missing).await.unwrap_err().kind(),
-        source.blob(&missing, 0).await.unwrap_err().kind(),
-        source.stat(&nobody).await.unwrap_err().kind(),
+        content::document(source, &missing).await.unwrap_err().kind(),
+        source.open_blob(BlobRequest::from(&missing, 0)).await.unwrap_err().kind(),
     ];
-    assert_eq!(kinds, [ErrorKind::NotFound; 5]);
+    assert_eq!(kinds, [ErrorKind::NotFound; 4]);
 
     let mut other_size = document.descriptor().clone();
     other_size.size += 1;
-    let refused = source.document(&other_size).await.unwrap_err();
+    let refused = content::document(source, &other_size).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Mismatch);
     let odd = Descriptor::new(MediaType::from("x/y"), "blake3:ab".parse().unwrap(), 1);
-    assert_eq!(source.blob(&odd, 0).await.err().unwrap().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        source.open_blob(BlobRequest::from(&odd, 0)).await.err().unwrap().kind(),
+        ErrorKind::Unsupported
+    );
 }
 
 async fn open(target: &dyn Target, blob: &Descriptor) -> Box<dyn BlobWriter> {
@@ -116,9 +121,9 @@ async fn check_partials(target: &dyn Target) {
     writer.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
     assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
     assert!(matches!(target.admit(&blob).await.unwrap(), Opened::Exists));
-    assert_eq!(target.stored_blob(&blob, 5000).await.unwrap().unwrap(), bytes);
+    assert_eq!(target.read(&blob, 5000, Effort::Local).await.unwrap().present().unwrap(), bytes);
     let absent = Descriptor::for_bytes(MediaType::from("x/y"), b"absent");
-    assert!(target.stored_blob(&absent, 5000).await.unwrap().is_none());
+    assert!(target.read(&absent, 5000, Effort::Local).await.unwrap().present().is_none());
 }
 
 async fn check_commits(target: &dyn Target) {
@@ -186,7 +191,7 @@ async fn check_writers_wait(target: &Arc<dyn Target>) {
 
 async fn check_names(target: &dyn Target) {
     let name = ImageName::Layout("registry.example/app:1".into());
-    assert!(target.held(&name).await.unwrap().is_none());
+    assert!(target.name(&name, Effort::Local).await.unwrap() == Presence::Absent);
     let label =
         Label { name: name.clone(), origins: vec!["registry.example/app".into()], index: None };
     for layers in [1_u64, 2] {
@@ -196,10 +201,13 @@ async fn check_names(target: &dyn Target) {
             Document::from_response(image.manifest.bytes.clone(), &media_type, None).unwrap();
         assert!(target.stored(document.descriptor()).await.unwrap().is_none());
         target.put(&document, Some(&label)).await.unwrap();
-        let held = target.held(&name).await.unwrap().unwrap();
-        assert_eq!(held.bytes(), document.bytes(), "the latest of a name wins");
+        let held = target.name(&name, Effort::Local).await.unwrap().present().unwrap();
+        assert_eq!(held.digest, *document.digest(), "the latest of a name wins");
         let by_digest = ImageName::Digest(document.digest().clone());
-        assert_eq!(target.held(&by_digest).await.unwrap().unwrap().bytes(), document.bytes());
+        assert_eq!(
+            target.name(&by_digest, Effort::Local).await.unwrap().present().unwrap().digest,
+            held.digest
+        );
         assert!(target.stored(document.descriptor()).await.unwrap().is_some());
         // Again, which changes nothing.
         target.put(&document, Some(&label)).await.unwrap();
@@ -283,7 +291,10 @@ async fn check_repository(host: &str) {
     check_source(&repository, &name, &held).await;
     let later = client.repository_for_push(&format!("{host}/team/new:1").parse().unwrap()).unwrap();
     assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), BlobPresence::Absent);
-    assert!(later.has(&held.layers[0].descriptor).await.unwrap());
+    assert!(
+        later.blob(&held.layers[0].descriptor, Effort::Request).await.unwrap()
+            == BlobPresence::Complete
+    );
     assert!(later.survey(image).await.unwrap(), "it is all there under its name");
     assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), BlobPresence::Complete);
 }

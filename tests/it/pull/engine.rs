@@ -6,7 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
-use rpull::content::{BlobPresence, EmptyTarget, Label, Opened, Source as _, Target};
+use rpull::content::{
+    BlobPresence, BlobRequest, Effort, EmptyTarget, Endpoint, Label, Lookup as _, Opened,
+    Source as _, Target,
+};
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::error::{ErrorKind, Result, Side};
@@ -20,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::flaky::{Flaky, Mishap};
 use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
-use crate::support::memory::Memory;
+use crate::support::memory::{Memory, look_through};
 
 fn options() -> TransferOptions {
     let retry = RetryPolicy { base_delay: Duration::ZERO, ..RetryPolicy::default() };
@@ -82,7 +85,7 @@ async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
 
 async fn assert_complete(target: &Memory, image: &Image) {
     for piece in image.blobs() {
-        let body = target.blob(&piece.descriptor, 0).await.unwrap();
+        let body = target.open_blob(BlobRequest::from(&piece.descriptor, 0)).await.unwrap();
         let pieces: Vec<Bytes> =
             futures_util::TryStreamExt::try_collect(body.stream).await.unwrap();
         assert_eq!(pieces.concat(), piece.bytes);
@@ -181,7 +184,7 @@ proptest! {
             let sum = finished.report.bytes;
             assert_eq!(source.given() - before, sum.transferred + sum.resent);
             assert_complete(&memory, &held).await;
-            assert!(target.held(&all[0].target_name).await.unwrap().is_some());
+            assert!(target.name(&all[0].target_name, Effort::Local).await.unwrap().present().is_some());
         });
     }
 }
@@ -208,16 +211,26 @@ async fn resume_digest_mismatch_after_resume_restarts_once() {
         assert_eq!(source.given(), held.size() * given, "{mishaps:?}");
         if !arrives {
             assert_eq!(sum.missing, sum.total, "{mishaps:?}");
-            assert!(memory.held(&wanted[0].target_name).await.unwrap().is_none());
+            assert!(
+                memory
+                    .name(&wanted[0].target_name, Effort::Local)
+                    .await
+                    .unwrap()
+                    .present()
+                    .is_none()
+            );
         }
     }
 }
 
 /// Gives its names when it is finished, and is stopped before it is.
 struct Late {
+    endpoint: Endpoint,
     inner: Memory,
     cancel: CancellationToken,
 }
+
+look_through!(Late);
 
 impl Target for Late {
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
@@ -244,10 +257,6 @@ impl Target for Late {
         self.cancel.cancel();
         Box::pin(std::future::pending())
     }
-
-    fn place(&self) -> String {
-        "late".to_owned()
-    }
 }
 
 #[tokio::test]
@@ -256,7 +265,11 @@ async fn transfer_cancelled_during_finish_is_interrupted() {
     let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
     let wanted = [wanted(Arc::new(Flaky::new(shelf, Vec::new())), "1")];
     let options = options();
-    let target = Late { inner: Memory::default(), cancel: options.cancel.clone() };
+    let target = Late {
+        endpoint: Endpoint::default(),
+        inner: Memory::default(),
+        cancel: options.cancel.clone(),
+    };
     let target: Arc<dyn Target> = Arc::new(target);
     let finished = transfer(&wanted, &target, options).await.remove(0);
     let error = finished.error.unwrap();
@@ -291,7 +304,7 @@ async fn error_side_names_failed_end() {
         wanted(Arc::new(Flaky::new(shelf, mishaps)), tag)
     };
     let memory: Arc<dyn Target> = Arc::new(Memory::default());
-    let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget { place: "nowhere".into() });
+    let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget::new("nowhere".into()));
     let cases = [
         (request("2", vec![]), &memory, Side::Source),
         (request("1", vec![Mishap::Flipped; 2]), &memory, Side::Source),

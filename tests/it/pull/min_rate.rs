@@ -1,13 +1,15 @@
 //! How long a source is waited for. Time is simulated.
 
+use std::future::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use rpull::content::{BlobStream, Source};
+use rpull::content::{
+    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
+};
 use rpull::descriptor::Descriptor;
-use rpull::digest::Digest;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
 use rpull::media::MediaType;
@@ -17,46 +19,55 @@ use rpull::transfer::read_small;
 use tokio::time::Instant;
 
 /// Gives `each` bytes to every opening of a blob, one per `wait`, and then ends it, or stays silent for ever.
+#[derive(Default)]
 struct Lazy {
+    endpoint: Endpoint,
     each: usize,
     wait: Duration,
     ends: bool,
 }
 
+impl Lookup for Lazy {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn name<'a>(
+        &'a self,
+        _: &'a ImageName,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
+        Box::pin(ready(Ok(Presence::Unknown)))
+    }
+
+    fn read<'a>(
+        &'a self,
+        _: &'a Descriptor,
+        _: u64,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
+        Box::pin(ready(Ok(Presence::Unknown)))
+    }
+
+    fn blob<'a>(&'a self, _: &'a Descriptor, _: Effort) -> BoxFuture<'a, Result<BlobPresence>> {
+        Box::pin(ready(Ok(BlobPresence::Unknown)))
+    }
+}
+
 impl Source for Lazy {
     fn resolve<'a>(&'a self, _: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
-        nothing()
+        Box::pin(ready(Err(Error::new(ErrorKind::NotFound, "nothing"))))
     }
 
-    fn document<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
-        nothing()
-    }
-
-    fn head<'a>(&'a self, _: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        nothing()
-    }
-
-    fn blob<'a>(&'a self, _: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<BlobStream>> {
+    fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
         let wait = self.wait;
         let bytes = stream::iter(0..self.each).then(move |_| async move {
             tokio::time::sleep(wait).await;
             Ok(Bytes::from_static(b"x"))
         });
         let stream = if self.ends { bytes.boxed() } else { bytes.chain(stream::pending()).boxed() };
-        Box::pin(async move { Ok(BlobStream { start: from, stream }) })
+        Box::pin(async move { Ok(BlobStream { start: request.range.start, stream }) })
     }
-
-    fn stat<'a>(&'a self, _: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
-        nothing()
-    }
-
-    fn location(&self) -> String {
-        "somewhere".to_owned()
-    }
-}
-
-fn nothing<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
-    Box::pin(async { Err(Error::new(ErrorKind::NotFound, "nothing")) })
 }
 
 /// Reads a config of 100 kB; gives the error and how long that took.
@@ -70,7 +81,7 @@ async fn read(source: Lazy, attempts: u32) -> (Error, Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn timeout_silent_config_fails() {
-    let silent = Lazy { each: 0, wait: Duration::ZERO, ends: false };
+    let silent = Lazy { each: 0, wait: Duration::ZERO, ends: false, ..Lazy::default() };
     let (error, took) = read(silent, 1).await;
     assert!(error.to_string().contains("nothing came for 30 s"), "{error}");
     assert_eq!(took.as_secs(), 30);
@@ -78,7 +89,7 @@ async fn timeout_silent_config_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn min_rate_one_byte_per_connection_fails() {
-    let drip = || Lazy { each: 1, wait: Duration::from_millis(500), ends: true };
+    let drip = || Lazy { each: 1, wait: Duration::from_millis(500), ends: true, ..Lazy::default() };
     let (error, took) = read(drip(), 2).await;
     assert!(error.to_string().contains("too slow"), "{error}");
     assert!(took > Duration::from_secs(100) && took < Duration::from_secs(300), "{took:?}");
@@ -86,7 +97,8 @@ async fn min_rate_one_byte_per_connection_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn min_rate_slow_body_fails() {
-    let drip = Lazy { each: 1_000_000, wait: Duration::from_secs(1), ends: true };
+    let drip =
+        Lazy { each: 1_000_000, wait: Duration::from_secs(1), ends: true, ..Lazy::default() };
     let (error, took) = read(drip, 1).await;
     assert!(error.to_string().contains("too slow"), "{error}");
     assert_eq!(took.as_secs(), 60);

@@ -1,7 +1,6 @@
 //! A source that keeps failing in the ways of networks, and counts what it gave.
 
 use std::collections::VecDeque;
-use std::future::ready;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,14 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use rpull::content::{BlobStream, Source};
-use rpull::descriptor::Descriptor;
-use rpull::digest::Digest;
+use rpull::content::{BlobRequest, BlobStream, Endpoint, Source};
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
 use rpull::name::ImageName;
 
-use super::memory::Memory;
+use super::memory::{Memory, look_through};
 
 /// What happens to one opening of a blob.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +35,7 @@ pub(crate) enum Mishap {
 
 /// Mishaps are taken in their order; afterwards all goes well.
 pub(crate) struct Flaky {
+    endpoint: Endpoint,
     inner: Memory,
     mishaps: Mutex<VecDeque<Mishap>>,
     given: Arc<AtomicU64>,
@@ -45,7 +43,8 @@ pub(crate) struct Flaky {
 
 impl Flaky {
     pub(crate) fn new(inner: Memory, mishaps: Vec<Mishap>) -> Self {
-        Self { inner, mishaps: Mutex::new(mishaps.into()), given: Arc::default() }
+        let endpoint = Endpoint { location: "flaky".to_owned(), ..Endpoint::default() };
+        Self { endpoint, inner, mishaps: Mutex::new(mishaps.into()), given: Arc::default() }
     }
 
     /// Body bytes given so far.
@@ -68,33 +67,26 @@ fn cut(pieces: Vec<Bytes>, mut left: usize) -> Vec<Bytes> {
     pieces.into_iter().map(shorten).collect()
 }
 
+look_through!(Flaky);
+
 impl Source for Flaky {
     fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         self.inner.resolve(name)
     }
 
-    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
-        self.inner.document(descriptor)
-    }
-
-    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        self.inner.head(name)
-    }
-
-    fn blob<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<BlobStream>> {
+    fn open_blob<'a>(&'a self, mut request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
         let mishap = self.mishaps.lock().unwrap().pop_front().unwrap_or(Mishap::None);
         let given = Arc::clone(&self.given);
         Box::pin(async move {
-            let start = if matches!(mishap, Mishap::FromZero) { 0 } else { from };
+            if matches!(mishap, Mishap::FromZero) {
+                request.range.start = 0;
+            }
+            let start = request.range.start;
             if matches!(mishap, Mishap::Busy) {
                 return Err(busy());
             }
             assert!(!matches!(mishap, Mishap::Bug), "a bug");
-            let whole = self.inner.blob(descriptor, start).await?.stream;
+            let whole = self.inner.open_blob(request).await?.stream;
             let mut pieces: Vec<Bytes> = whole.map(Result::unwrap).collect().await;
             let mut end = Ok(Bytes::new());
             match mishap {
@@ -116,13 +108,5 @@ impl Source for Flaky {
             });
             Ok(BlobStream { start, stream: Box::pin(stream::iter(pieces.chain([end]))) })
         })
-    }
-
-    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
-        Box::pin(ready(Err(Error::new(ErrorKind::NotFound, digest.as_str()))))
-    }
-
-    fn location(&self) -> String {
-        "flaky".to_owned()
     }
 }

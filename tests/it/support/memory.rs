@@ -8,7 +8,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use rpull::content::{
-    BlobPresence, BlobStream, BlobWriter, ByteStream, Label, Opened, Presence, Source, Target,
+    BlobPresence, BlobRequest, BlobStream, BlobWriter, ByteStream, Effort, Endpoint, Label, Lookup,
+    Opened, Presence, Source, Target,
 };
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
@@ -16,7 +17,7 @@ use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
 use rpull::media::MediaType;
 use rpull::name::ImageName;
-use rpull::verifier::Verified;
+use rpull::verifier::{Verified, verify};
 use tokio::sync::OwnedMutexGuard;
 
 use super::images::{Image, Piece};
@@ -25,13 +26,70 @@ use super::images::{Image, Piece};
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Arc<Shelf>);
 
-#[derive(Default)]
 struct Shelf {
+    endpoint: Endpoint,
     blobs: Mutex<HashMap<Digest, Bytes>>,
     names: Mutex<HashMap<ImageName, Descriptor>>,
     /// Whoever writes a blob holds its lock; the bytes are what has arrived of it.
     partials: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<BytesMut>>>>,
 }
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self {
+            endpoint: Endpoint { location: "memory".to_owned(), ..Endpoint::default() },
+            blobs: Mutex::default(),
+            names: Mutex::default(),
+            partials: Mutex::default(),
+        }
+    }
+}
+
+/// Implements [`Lookup`] for what wraps a [`Memory`] `inner` and has an `endpoint` of its own.
+macro_rules! look_through {
+    ($outer:ty) => {
+        impl rpull::content::Lookup for $outer {
+            fn endpoint(&self) -> &rpull::content::Endpoint {
+                &self.endpoint
+            }
+
+            fn name<'a>(
+                &'a self,
+                name: &'a rpull::name::ImageName,
+                effort: rpull::content::Effort,
+            ) -> futures_util::future::BoxFuture<
+                'a,
+                rpull::error::Result<rpull::content::Presence<rpull::descriptor::Descriptor>>,
+            > {
+                self.inner.name(name, effort)
+            }
+
+            fn read<'a>(
+                &'a self,
+                descriptor: &'a rpull::descriptor::Descriptor,
+                limit: u64,
+                effort: rpull::content::Effort,
+            ) -> futures_util::future::BoxFuture<
+                'a,
+                rpull::error::Result<rpull::content::Presence<bytes::Bytes>>,
+            > {
+                self.inner.read(descriptor, limit, effort)
+            }
+
+            fn blob<'a>(
+                &'a self,
+                descriptor: &'a rpull::descriptor::Descriptor,
+                effort: rpull::content::Effort,
+            ) -> futures_util::future::BoxFuture<
+                'a,
+                rpull::error::Result<rpull::content::BlobPresence>,
+            > {
+                self.inner.blob(descriptor, effort)
+            }
+        }
+    };
+}
+pub(crate) use look_through;
 
 impl Memory {
     /// Holds an image under a name.
@@ -75,63 +133,38 @@ impl Memory {
     }
 }
 
-impl Source for Memory {
-    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(ready(self.named(name)))
+impl Lookup for Memory {
+    fn endpoint(&self) -> &Endpoint {
+        &self.0.endpoint
     }
 
-    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
-        Box::pin(ready(self.described(descriptor)))
+    fn name<'a>(
+        &'a self,
+        name: &'a ImageName,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
+        let found = self.named(name).map(|document| document.descriptor().clone());
+        Box::pin(ready(Presence::from_result(found)))
     }
 
-    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        Box::pin(ready(Ok(self.named(name).ok().map(|document| document.descriptor().clone()))))
+    fn read<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _: u64,
+        _: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
+        let read = self.bytes(&descriptor.digest).and_then(|bytes| {
+            verify(descriptor, &bytes)?;
+            Ok(bytes)
+        });
+        Box::pin(ready(Presence::from_result(read)))
     }
 
     fn blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<BlobStream>> {
-        let found = descriptor.digest.algorithm().and_then(|_| self.bytes(&descriptor.digest));
-        let body = found.map(|bytes| {
-            let rest = bytes.slice(usize::try_from(from).unwrap()..);
-            let pieces: Vec<_> = rest.chunks(1000).map(|piece| Ok(rest.slice_ref(piece))).collect();
-            BlobStream { start: from, stream: Box::pin(stream::iter(pieces)) }
-        });
-        Box::pin(ready(body))
-    }
-
-    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
-        let describe = |bytes: Bytes| {
-            Descriptor::new(MediaType::from("x/y"), digest.clone(), bytes.len() as u64)
-        };
-        Box::pin(ready(self.bytes(digest).map(describe)))
-    }
-
-    fn location(&self) -> String {
-        "memory".to_owned()
-    }
-}
-
-impl Target for Memory {
-    fn held<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(self.named(name).ok())))
-    }
-
-    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(self.described(descriptor).ok())))
-    }
-
-    fn stored_blob<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        _: u64,
-    ) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        Box::pin(ready(Ok(self.bytes(&descriptor.digest).ok())))
-    }
-
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
+        _: Effort,
+    ) -> BoxFuture<'a, Result<BlobPresence>> {
         Box::pin(async move {
             if self.has(descriptor) {
                 return Ok(BlobPresence::Complete);
@@ -141,6 +174,35 @@ impl Target for Memory {
                 bytes => Ok(BlobPresence::Partial(bytes)),
             }
         })
+    }
+}
+
+impl Source for Memory {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
+        Box::pin(ready(self.named(name)))
+    }
+
+    fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
+        let descriptor = request.descriptor;
+        let found = descriptor.digest.algorithm().and_then(|_| self.bytes(&descriptor.digest));
+        let body = found.map(|bytes| {
+            let at = |position| usize::try_from(position).unwrap();
+            let range = at(request.range.start)..at(request.range.end);
+            let rest = bytes.slice(range);
+            let pieces: Vec<_> = rest.chunks(1000).map(|piece| Ok(rest.slice_ref(piece))).collect();
+            BlobStream { start: request.range.start, stream: Box::pin(stream::iter(pieces)) }
+        });
+        Box::pin(ready(body))
+    }
+}
+
+impl Target for Memory {
+    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
+        Box::pin(ready(Ok(self.described(descriptor).ok())))
+    }
+
+    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
+        self.blob(descriptor, Effort::Local)
     }
 
     fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
@@ -175,10 +237,6 @@ impl Target for Memory {
 
     fn settle(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(ready(Ok(())))
-    }
-
-    fn place(&self) -> String {
-        "memory".to_owned()
     }
 }
 

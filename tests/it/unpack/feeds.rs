@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use rpull::config::{CONFIG_LIMIT, ImageConfig};
-use rpull::content::{BlobStream, Source, Target};
+use rpull::content::{BlobRequest, BlobStream, Endpoint, Source, Target};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
@@ -24,7 +24,7 @@ use rpull::unpack::{LayerBlob, OpenBlob, RootBuilder, Unpacked};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::memory::Memory;
+use crate::support::memory::{Memory, look_through};
 use crate::support::tree::names;
 use crate::support::wait::wait_until;
 use crate::unpack::faults::sample;
@@ -43,32 +43,24 @@ enum How {
 
 /// A source that gives one blob in some way.
 struct Odd {
+    endpoint: Endpoint,
     inner: Memory,
     digest: Digest,
     how: How,
     cancel: CancellationToken,
 }
 
+look_through!(Odd);
+
 impl Source for Odd {
     fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         self.inner.resolve(name)
     }
 
-    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
-        Source::document(&self.inner, descriptor)
-    }
-
-    fn head<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        self.inner.head(name)
-    }
-
-    fn blob<'a>(
-        &'a self,
-        descriptor: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<BlobStream>> {
+    fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
         Box::pin(async move {
-            let mut body = self.inner.blob(descriptor, from).await?;
+            let (descriptor, from) = (request.descriptor, request.range.start);
+            let mut body = self.inner.open_blob(request).await?;
             if descriptor.digest != self.digest {
                 return Ok(body);
             }
@@ -88,14 +80,6 @@ impl Source for Odd {
             };
             Ok(body)
         })
-    }
-
-    fn stat<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Descriptor>> {
-        self.inner.stat(digest)
-    }
-
-    fn location(&self) -> String {
-        "odd".to_owned()
     }
 }
 
@@ -202,7 +186,18 @@ fn cases() -> impl Iterator<Item = (How, Option<ErrorKind>, usize, Odd)> {
         let (inner, held) = (inner.clone(), held.clone());
         (0..3).map(move |layer| {
             let digest = held.layers[layer].digest().clone();
-            (how, kind, layer, Odd { inner: inner.clone(), digest, how, cancel: <_>::default() })
+            (
+                how,
+                kind,
+                layer,
+                Odd {
+                    endpoint: Endpoint::default(),
+                    inner: inner.clone(),
+                    digest,
+                    how,
+                    cancel: <_>::default(),
+                },
+            )
         })
     })
 }
