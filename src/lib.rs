@@ -161,8 +161,8 @@ pub async fn unpack(reference: &str, store: &Path, directory: &Path) -> Result<U
     let directory = directory.to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let building = RootBuilder::begin(&directory)?;
-        let filled = building.apply(layers, false, false, &|_| true, || Ok(()));
-        filled.map(|(receipt, _)| receipt).map_err(|(_, error)| error)
+        let filled = building.apply(layers, unpack::BuildOptions::default(), &|_| true, || Ok(()));
+        filled.map(|(receipt, _)| receipt)
     });
     work.await
         .unwrap_or_else(|error| Err(Error::new(ErrorKind::Unpack, "unpack").with_source(error)))

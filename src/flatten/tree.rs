@@ -5,7 +5,7 @@ use std::io;
 use super::apply::TreeBuilder;
 use super::order::items;
 use super::path_map::PathMap;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layer::{BombGuard, EntryKind};
 use crate::unpack::Stop;
 use crate::unpack::blobs::{BlobEntries, read_all};
@@ -41,14 +41,11 @@ impl Tree {
     /// Reads layers, base first. `watch` hears of compressed bytes as they are read and tells whether to go on.
     ///
     /// # Errors
-    /// With the number of the layer: [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for another `diff_id`,
+    /// With [the position](crate::error::Error::layer) of the layer:
+    /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for another `diff_id`,
     /// else as unpacking them, and for a tree that is too large.
-    pub fn read(
-        layers: Vec<LayerBlob<'_>>,
-        watch: &(dyn Fn(u64) -> bool + Sync),
-    ) -> Result<Self, (usize, Error)> {
-        let at_last = layers.len().saturating_sub(1);
-        let fail = |error| (at_last, failed("layers", "", error));
+    pub fn read(layers: Vec<LayerBlob<'_>>, watch: &(dyn Fn(u64) -> bool + Sync)) -> Result<Self> {
+        let fail = |error| failed("layers", "", error);
         let mut applier = TreeBuilder::new().map_err(fail)?;
         let take = |name: &str, layer: &mut BlobEntries<'_>| {
             read_layer(&mut applier, name, layer)?;

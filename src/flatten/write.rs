@@ -27,17 +27,16 @@ impl Tree {
     /// read of whose files nothing is left.
     ///
     /// # Errors
-    /// With the number of the layer: what `output` says, or as [`Tree::read`]. What was written then is not to be used.
+    /// With [the position](Error::layer) of the layer: what `output` says, or as [`Tree::read`]. What was written then is not to be used.
     pub fn write(
         &self,
         layers: Vec<LayerBlob<'_>>,
         watch: &(dyn Fn(u64) -> bool + Sync),
         output: &mut TarSink<'_>,
-    ) -> Result<(), (usize, Error)> {
+    ) -> Result<()> {
         if layers.len() != self.sizes.len() {
-            let other =
-                Error::new(ErrorKind::Unpack, "layers").with_reason("are others than were read");
-            return Err((0, other));
+            let why = "are others than were read";
+            return Err(Error::new(ErrorKind::Unpack, "layers").with_reason(why));
         }
         let items = items(&self.names);
         let needed: HashSet<_> = items
@@ -54,8 +53,12 @@ impl Tree {
                 let number = left.next().copied().unwrap_or_default();
                 writer.layer(number, name, layer)
             });
-        written.map_err(|(at, error)| (numbers.get(at).copied().unwrap_or_default(), error))?;
-        writer.end().map_err(|error| (self.sizes.len(), error))
+        // Of the layers that were read, the reader counts only those.
+        written.map_err(|error| match error.layer().and_then(|at| numbers.get(at)) {
+            Some(number) => error.with_layer(*number),
+            None => error,
+        })?;
+        writer.end()
     }
 }
 

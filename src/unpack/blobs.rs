@@ -110,7 +110,7 @@ pub(crate) type BlobEntries<'a> = Entries<DiffIdReader<&'a mut InflatedReader>>;
 /// What `take` did not read counts too, but nothing that it read can be trusted before this succeeded.
 ///
 /// # Errors
-/// With the number of the layer: what `take` says, [`ErrorKind::Mismatch`] for another `diff_id`,
+/// With [the position](Error::layer) of the layer: what `take` says, [`ErrorKind::Mismatch`] for another `diff_id`,
 /// [`ErrorKind::Unsupported`] for a compression that is not read, [`ErrorKind::Interrupted`], else
 /// [`ErrorKind::Unpack`], or what the blob's reader says.
 pub(crate) fn read_all(
@@ -119,7 +119,7 @@ pub(crate) fn read_all(
     outer: &Stop,
     watch: &(dyn Fn(u64) -> bool + Sync),
     mut take: impl FnMut(&str, &mut BlobEntries<'_>) -> Result<()>,
-) -> Result<Vec<u64>, (usize, Error)> {
+) -> Result<Vec<u64>> {
     let count = layers.len();
     let stop = &outer.inner();
     std::thread::scope(|scope| {
@@ -130,10 +130,11 @@ pub(crate) fn read_all(
         scope.spawn(move || inflater.run(all, || layers.next()));
         let mut sizes = Vec::new();
         while sizes.len() < count {
-            let begun =
-                bytes.next_layer().ok_or_else(|| (sizes.len(), worker_exited("a layer")))?;
+            let begun = bytes
+                .next_layer()
+                .ok_or_else(|| worker_exited("a layer").with_layer(sizes.len()))?;
             let size = read_layer(&begun, &mut bytes, |entries| take(&begun.name, entries));
-            sizes.push(size.map_err(|error| (begun.number, error))?);
+            sizes.push(size.map_err(|error| error.with_layer(begun.number))?);
         }
         Ok(sizes)
     })

@@ -3,13 +3,13 @@
 //! Hostile layers change nothing outside the root: everything happens by handles of directories in it.
 //!
 //! ```no_run
-//! use rpull::layer::{Compression, Entries, Limits, decompress};
-//! use rpull::unpack::{Options, Root, Unpacker};
+//! use rpull::layer::{Compression, Entries, EntryLimits, decompress};
+//! use rpull::unpack::{RootDir, UnpackOptions, Unpacker};
 //!
 //! # fn example(layer: std::fs::File) -> Result<(), Box<dyn std::error::Error>> {
-//! let mut unpacker = Unpacker::new(Root::open("/tmp/root".as_ref())?, Options::default())?;
+//! let mut unpacker = Unpacker::new(RootDir::open("/tmp/root".as_ref())?, UnpackOptions::default())?;
 //! let tar = std::io::BufReader::new(decompress(Compression::Gzip, layer)?);
-//! unpacker.apply("the base", &mut Entries::new(tar, Limits::default()))?;
+//! unpacker.apply("the base", &mut Entries::new(tar, EntryLimits::default()))?;
 //! println!("{} files", unpacker.finish()?.files);
 //! # Ok(())
 //! # }
@@ -43,7 +43,7 @@ use std::io;
 
 pub use self::blobs::{LayerBlob, OpenBlob};
 pub use self::root::RootDir;
-pub use self::root_builder::RootBuilder;
+pub use self::root_builder::{BuildOptions, RootBuilder};
 pub use self::skipped::{SkipReason, Skipped};
 pub use self::stop::Stop;
 pub use self::unpacker::{UnpackOptions, Unpacked, Unpacker};

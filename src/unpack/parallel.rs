@@ -13,7 +13,7 @@ use super::stop::Stop;
 use super::unpacker::Unpacker;
 #[cfg(doc)]
 use crate::error::ErrorKind;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layer::BombGuard;
 
 /// Inflated pieces of a layer that is staged which may wait.
@@ -26,14 +26,14 @@ impl Unpacker {
     /// Nothing that was unpacked can be trusted before this succeeded.
     ///
     /// # Errors
-    /// With the number of the layer: [`ErrorKind::Mismatch`] for another `diff_id`, [`ErrorKind::Unsupported`] for a
+    /// With [the position](crate::error::Error::layer) of the layer: [`ErrorKind::Mismatch`] for another `diff_id`, [`ErrorKind::Unsupported`] for a
     /// compression that is not read, [`ErrorKind::Interrupted`], else [`ErrorKind::Unpack`], or what the blob's reader
     /// says.
     pub fn apply_parallel(
         &mut self,
         layers: Vec<LayerBlob<'_>>,
         watch: &(dyn Fn(u64) -> bool + Sync),
-    ) -> Result<Vec<u64>, (usize, Error)> {
+    ) -> Result<Vec<u64>> {
         let all = &BombGuard::default();
         let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
         // What is there already may be other file systems, which no file can be moved to.
@@ -41,7 +41,7 @@ impl Unpacker {
         // One is applied, the others are staged.
         let stagers = at_once.saturating_sub(1);
         if stagers > 0 {
-            self.start_read_ahead().map_err(|error| (0, super::failed("unpack", "", error)))?;
+            self.start_read_ahead().map_err(|error| super::failed("unpack", "", error))?;
         }
         let (stage, options) = (self.stage.clone(), self.options);
         let (waiting, staged) = LayerQueue::new(layers);
@@ -78,7 +78,7 @@ impl Unpacker {
         waiting: &LayerQueue<'_>,
         mut bytes: InflatedReader,
         staged: Vec<Receiver<EntryBatch>>,
-    ) -> Result<Vec<u64>, (usize, Error)> {
+    ) -> Result<Vec<u64>> {
         let mut sizes = Vec::new();
         let mut begun = bytes.next_layer();
         for (number, (name, entries)) in names.iter().zip(staged).enumerate() {
@@ -96,7 +96,7 @@ impl Unpacker {
                 }
                 _ => Err(worker_exited(name)),
             };
-            sizes.push(size.map_err(|error| (number, error))?);
+            sizes.push(size.map_err(|error| error.with_layer(number))?);
         }
         Ok(sizes)
     }

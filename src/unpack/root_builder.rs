@@ -23,6 +23,15 @@ use crate::error::{Error, ErrorDetail, Result};
 /// What `mkfs` leaves in an empty file system.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
+/// How the layers of an image become files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BuildOptions {
+    /// Keep set-user-ID and set-group-ID bits even if not root.
+    pub preserve: bool,
+    /// Have everything on disk before it becomes visible.
+    pub sync: bool,
+}
+
 /// A tree that is not whole yet; dropping it removes what there is of it.
 #[derive(Debug)]
 pub struct RootBuilder {
@@ -57,23 +66,22 @@ impl RootBuilder {
     /// are what they were taken for; gives the uncompressed size of each.
     ///
     /// # Errors
-    /// As [`Unpacker::apply_parallel`]; with the number [`usize::MAX`] where it is about no layer.
+    /// As [`Unpacker::apply_parallel`], and what `settled` says.
     pub fn apply(
         mut self,
         layers: Vec<LayerBlob<'_>>,
-        preserve: bool,
-        sync: bool,
+        options: BuildOptions,
         watch: &(dyn Fn(u64) -> bool + Sync),
         settled: impl FnOnce() -> Result<()>,
-    ) -> Result<(Unpacked, Vec<u64>), (usize, Error)> {
-        let early = |error| (usize::MAX, error);
+    ) -> Result<(Unpacked, Vec<u64>)> {
+        let BuildOptions { preserve, sync } = options;
         let options = UnpackOptions { preserve, new_root: self.is_new() };
-        let mut unpacker = Unpacker::new(self.root().map_err(early)?, options).map_err(early)?;
+        let mut unpacker = Unpacker::new(self.root()?, options)?;
         let sizes = unpacker.apply_parallel(layers, watch)?;
-        let receipt = unpacker.finish().map_err(early)?;
-        settled().map_err(early)?;
+        let receipt = unpacker.finish()?;
+        settled()?;
         let published = self.publish(sync);
-        published.map_err(|error| early(fail(&self.path, error)))?;
+        published.map_err(|error| fail(&self.path, error))?;
         Ok((receipt, sizes))
     }
 

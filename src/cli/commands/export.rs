@@ -64,8 +64,8 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     let start = Instant::now();
     let tree = Arc::new(read(&mut image, settings, &cancel).await?);
     let written = write(&image, &tree, target, args.sync, settings, &cancel).await?;
-    if let Err(failed) = written {
-        return Err(with_layer(&image, settings, &cancel, failed).await);
+    if let Err(error) = written {
+        return Err(with_layer(&image, settings, &cancel, error).await);
     }
     tell(&image, &tree, path, start.elapsed(), settings).await
 }
@@ -88,7 +88,7 @@ async fn read(
             meter.add(bytes);
             !cancelled.is_cancelled()
         };
-        Tree::read(layers, &watch).map_err(|(number, error)| (number, named(error)))
+        Tree::read(layers, &watch).map_err(named)
     };
     run_with_progress(image, settings, cancel, DeferredMeter::new("reading", total), work).await
 }
@@ -100,7 +100,7 @@ async fn write(
     sync: bool,
     settings: &Settings,
     cancel: &CancellationToken,
-) -> Result<Result<(), (usize, Error)>> {
+) -> Result<Result<()>> {
     let layers = layer_blobs(image, settings.retry, cancel)?;
     let meter = ByteMeter::new(settings.show, "exporting", tree.shown.bytes);
     let is_file = matches!(target.to, Sink::Draft(_));
@@ -115,7 +115,7 @@ async fn write(
         or_cancelled(cancel, "export", work).await?
     };
     let written = written.map_err(stopped)?;
-    Ok(written.map_err(|(number, error)| (number, named(error))))
+    Ok(written.map_err(named))
 }
 
 impl ExportFile {
@@ -139,16 +139,15 @@ impl ExportFile {
         sync: bool,
         meter: &ByteMeter,
         cancel: &CancellationToken,
-    ) -> Result<(), (usize, Error)> {
+    ) -> Result<()> {
         let Self { path, to } = self;
         let fail = |error| io_error("write", &path, error);
-        let early = |error| (usize::MAX, error);
         let (file, draft) = match to {
             Sink::Stdout(file) => (Ok(file), None),
             Sink::Special => (File::options().write(true).open(&path), None),
             Sink::Draft(draft) => (draft.file().try_clone(), Some(draft)),
         };
-        let file = file.map_err(|error| early(io_error("open", &path, error)))?;
+        let file = file.map_err(|error| io_error("open", &path, error))?;
         let mut out = BufWriter::with_capacity(PIECE, file);
         let mut done = 0;
         tree.write(layers, &|_| !cancel.is_cancelled(), &mut |bytes| {
@@ -159,8 +158,8 @@ impl ExportFile {
             meter.set(done);
             out.write_all(bytes).map_err(fail)
         })?;
-        out.flush().map_err(fail).map_err(early)?;
-        draft.map_or(Ok(()), |draft| draft.publish(sync)).map_err(early)
+        out.flush().map_err(fail)?;
+        draft.map_or(Ok(()), |draft| draft.publish(sync))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::layers::chain_ids;
 use crate::layout::{Layout, LayoutOptions};
-use crate::unpack::UnpackOptions;
+use crate::unpack::BuildOptions;
 use crate::unpack::overlay::{OverlayDirectory, OverlayImage, OverlayLayer, OverlayResult};
 
 /// What is to be done with an image.
@@ -34,8 +34,7 @@ struct OverlayJob {
     compressed: Vec<u64>,
     name: String,
     image: OverlayImage,
-    options: UnpackOptions,
-    sync: bool,
+    options: BuildOptions,
 }
 
 pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode> {
@@ -112,8 +111,7 @@ impl OverlayJob {
             directory: OverlayDirectory::create(&args.dir)?,
             name: if named { opened.full_name.clone() } else { opened.reference.clone() },
             image: OverlayImage { manifest: image.manifest_document.digest().clone(), chains },
-            options: UnpackOptions { preserve: args.preserve, ..UnpackOptions::default() },
-            sync: args.sync,
+            options: BuildOptions { preserve: args.preserve, sync: args.sync },
         })
     }
 
@@ -122,16 +120,15 @@ impl OverlayJob {
         meter: &DeferredMeter,
         cancel: &CancellationToken,
         settled: impl FnOnce() -> Result<()>,
-    ) -> Result<(OverlayDirectory, OverlayResult, Duration), (usize, Error)> {
-        let early = |error| (usize::MAX, error);
-        let Self { directory, layers, compressed, name, image, options, sync } = self;
-        let lock = directory.lock(&|| !cancel.is_cancelled()).map_err(early)?;
+    ) -> Result<(OverlayDirectory, OverlayResult, Duration)> {
+        let Self { directory, layers, compressed, name, image, options } = self;
+        let lock = directory.lock(&|| !cancel.is_cancelled())?;
         let start = Instant::now();
         // Every mode comes through, and needs no further call.
         rustix::process::umask(Mode::empty());
         let mut to_read = 0;
         for (layer, size) in layers.iter().zip(compressed) {
-            if !directory.has(&layer.chain).map_err(early)? {
+            if !directory.has(&layer.chain)? {
                 to_read += size;
             }
         }
@@ -140,9 +137,9 @@ impl OverlayJob {
             meter.add(bytes);
             !cancel.is_cancelled()
         };
-        let done = directory.unpack(&lock, layers, options, sync, &watch)?;
-        settled().map_err(early)?;
-        directory.set_image(&lock, &name, image).map_err(early)?;
+        let done = directory.unpack(&lock, layers, options, &watch)?;
+        settled()?;
+        directory.set_image(&lock, &name, image)?;
         drop(lock);
         Ok((directory, done, start.elapsed()))
     }

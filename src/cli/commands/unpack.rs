@@ -16,7 +16,7 @@ use crate::cli::run::path_checks;
 use crate::cli::settings::Settings;
 use crate::cli::{output, signals};
 use crate::error::Result;
-use crate::unpack::{RootBuilder, Unpacked};
+use crate::unpack::{BuildOptions, RootBuilder, Unpacked};
 
 /// What became of an image.
 struct UnpackResult {
@@ -38,6 +38,7 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     let layers = layer_blobs(&image, settings.retry, &cancel)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
     let (settled, cancelled) = (image.settled(), cancel.clone());
+    let options = BuildOptions { preserve: args.preserve, sync: args.sync };
     let work = move |meter: &DeferredMeter| {
         let start = Instant::now();
         // Every mode comes through, and needs no further call.
@@ -46,7 +47,7 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
             meter.add(bytes);
             !cancelled.is_cancelled()
         };
-        let (receipt, sizes) = building.apply(layers, args.preserve, args.sync, &watch, settled)?;
+        let (receipt, sizes) = building.apply(layers, options, &watch, settled)?;
         Ok(UnpackResult { receipt, sizes, took: start.elapsed() })
     };
     let done = run_with_progress(

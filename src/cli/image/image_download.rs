@@ -91,17 +91,18 @@ impl ImageDownload {
     pub(in crate::cli) async fn run_alongside<T>(
         self,
         layers: &[Descriptor],
-        work: impl Future<Output = Result<T, (usize, Error)>>,
+        work: impl Future<Output = Result<T>>,
         pulled: impl FnOnce(&ImageResult),
     ) -> Result<T> {
         let Self { layout, feeds, retry, stop, pull } = self;
         let working = async {
-            let (number, mut error) = match work.await {
+            let mut error = match work.await {
                 Ok(done) => return Ok(done),
                 Err(failed) => failed,
             };
             // Whose fault it is can only be told when all bytes are there: if they were wrong, the pull mends them.
-            if let Some(layer) = layers.get(number).filter(|_| may_be_corruption(&error)) {
+            let layer = error.layer().and_then(|number| layers.get(number));
+            if let Some(layer) = layer.filter(|_| may_be_corruption(&error)) {
                 match feeds.verified(layer).await {
                     Ok(1..) => {
                         error = Error::new(ErrorKind::Mismatch, format!("layer {}", layer.digest))

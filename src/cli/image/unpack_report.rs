@@ -20,14 +20,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::ImageResult;
 use crate::unpack::Unpacked;
 
-/// Does the work on an image's layers, on a thread of its own; an error comes with the layer's number. While the image
+/// Does the work on an image's layers, on a thread of its own; an error says which layer it is about. While the image
 /// arrives the bars are the pull's, afterwards the work's.
 pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     image: &mut OpenedImage,
     settings: &Settings,
     cancel: &CancellationToken,
     meter: DeferredMeter,
-    work: impl FnOnce(&DeferredMeter) -> Result<T, (usize, Error)> + Send + 'static,
+    work: impl FnOnce(&DeferredMeter) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let meter = Arc::new(meter);
     let shown = Arc::downgrade(&meter);
@@ -36,7 +36,7 @@ pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     let reference = image.opened.reference.clone();
     let work = async move {
         let panicked = |error| Error::new(ErrorKind::Unpack, reference).with_source(error);
-        work.await.unwrap_or_else(|error| Err((usize::MAX, panicked(error))))
+        work.await.unwrap_or_else(|error| Err(panicked(error)))
     };
     if let Some(arriving) = image.arriving.take() {
         let pulled = |pulled: &ImageResult| {
@@ -52,18 +52,19 @@ pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     show();
     match work.await {
         Ok(done) => Ok(done),
-        Err(failed) => Err(with_layer(image, settings, cancel, failed).await),
+        Err(error) => Err(with_layer(image, settings, cancel, error).await),
     }
 }
 
-/// The error to tell of what failed with the layer of this number, where there is one.
+/// Returns the error to report for work on layers that failed, which may be about one of them.
 pub(in crate::cli) async fn with_layer(
     image: &OpenedImage,
     settings: &Settings,
     cancel: &CancellationToken,
-    (number, error): (usize, Error),
+    error: Error,
 ) -> Error {
-    match image.manifest().ok().and_then(|manifest| manifest.layers.get(number)) {
+    let layers = image.manifest().ok().map(|manifest| &manifest.layers);
+    match error.layer().and_then(|number| layers?.get(number)) {
         Some(layer) if may_be_corruption(&error) => {
             let what = format!("layer {}", layer.digest);
             let blaming = attribute_error(&*image.opened.source, layer, error, settings.retry);

@@ -8,9 +8,10 @@ use super::directory::{OverlayDirectory, OverlayLock};
 use super::layer_dir::LayerMetadata;
 use super::stack::{LayerStack, LayerState};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::layer::BombGuard;
 use crate::unpack::blobs::{LayerBlob, concurrency, read_all};
+use crate::unpack::root_builder::BuildOptions;
 use crate::unpack::stop::Stop;
 use crate::unpack::unpacker::{UnpackOptions, Unpacked, Unpacker};
 
@@ -41,7 +42,7 @@ struct OverlayRun<'a> {
     directory: &'a OverlayDirectory,
     stack: Arc<LayerStack>,
     chains: &'a [Digest],
-    options: UnpackOptions,
+    preserve: bool,
     watch: &'a (dyn Fn(u64) -> bool + Sync),
     /// Of all layers together.
     inflation: BombGuard,
@@ -78,16 +79,15 @@ impl OverlayDirectory {
     /// Layers that were whole before one failed stay, and need not be unpacked again.
     ///
     /// # Errors
-    /// As [`Unpacker::apply_parallel`], with the number of the layer.
+    /// As [`Unpacker::apply_parallel`].
     pub fn unpack(
         &self,
         _lock: &OverlayLock,
         layers: Vec<OverlayLayer<'_>>,
-        options: UnpackOptions,
-        sync: bool,
+        options: BuildOptions,
         watch: &(dyn Fn(u64) -> bool + Sync),
-    ) -> Result<OverlayResult, (usize, Error)> {
-        let early = |error| (usize::MAX, self.failed(error));
+    ) -> Result<OverlayResult> {
+        let early = |error| self.failed(error);
         self.sweep().map_err(early)?;
         let chains: Vec<_> = layers.iter().map(|layer| layer.chain.clone()).collect();
         let mut done =
@@ -108,20 +108,20 @@ impl OverlayDirectory {
             directory: self,
             stack: Arc::new(LayerStack::new(stack)),
             chains: &chains,
-            options,
+            preserve: options.preserve,
             watch,
             inflation: BombGuard::default(),
             stop: Stop::default(),
         };
         for (number, outcome) in run.all(missing) {
-            let (size, unpacked) = outcome.map_err(|error| (number, error))?;
+            let (size, unpacked) = outcome.map_err(|error| error.with_layer(number))?;
             if let Some(place) = done.sizes.get_mut(number) {
                 *place = Some(size);
             }
             done.unpacked.add(unpacked);
         }
         // Once is enough: the next boot finds them on disk.
-        if sync || doubtful {
+        if options.sync || doubtful {
             self.make_durable(&chains).map_err(early)?;
         }
         Ok(done)
@@ -171,14 +171,14 @@ impl OverlayRun<'_> {
         let failed = |error| crate::unpack::failed(&name, "", error);
         let making = self.directory.begin_layer().map_err(failed)?;
         let root = Arc::new(making.diff().map_err(failed)?);
-        let options = UnpackOptions { new_root: number == 0, ..self.options };
+        let options = UnpackOptions { preserve: self.preserve, new_root: number == 0 };
         let mut unpacker = Unpacker::new(making.diff().map_err(failed)?, options)?;
         unpacker.overlay = Some(OverlayState::new(&self.stack, number, self.directory.form()));
         let (stop, watch) = (&self.stop, self.watch);
-        let sizes = read_all(&self.inflation, vec![blob], stop, watch, |name, layer| {
+        let read = read_all(&self.inflation, vec![blob], stop, watch, |name, layer| {
             unpacker.apply(name, layer)
         });
-        let sizes = sizes.map_err(|(_, error)| error)?;
+        let sizes = read?;
         let receipt = unpacker.finish()?;
         // What was taken from layers below is as good as they are.
         self.stack.wait_for_lower(number).map_err(failed)?;

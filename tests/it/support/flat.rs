@@ -42,13 +42,13 @@ pub(crate) fn blobs(tars: &[Vec<u8>]) -> Vec<LayerBlob<'_>> {
 
 /// The tar that shows what these layers show.
 pub(crate) fn flattened(tars: &[Vec<u8>]) -> Result<(Tree, Vec<u8>)> {
-    let tree = Tree::read(blobs(tars), &|_| true).map_err(|(_, error)| error)?;
+    let tree = Tree::read(blobs(tars), &|_| true)?;
     let mut written = Vec::new();
     let mut output = |bytes: &[u8]| {
         written.extend_from_slice(bytes);
         Ok(())
     };
-    tree.write(blobs(tars), &|_| true, &mut output).map_err(|(_, error)| error)?;
+    tree.write(blobs(tars), &|_| true, &mut output)?;
     Ok((tree, written))
 }
 

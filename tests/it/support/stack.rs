@@ -4,10 +4,10 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use rpull::digest::Digest;
-use rpull::error::{Error, Result};
+use rpull::error::Result;
 use rpull::insight::layers::chain_ids;
 use rpull::unpack::overlay::{OverlayDirectory, OverlayLayer, OverlayResult};
-use rpull::unpack::{LayerBlob, UnpackOptions};
+use rpull::unpack::{BuildOptions, LayerBlob};
 use tempfile::TempDir;
 
 use super::item::{Item, tar};
@@ -38,9 +38,8 @@ pub(crate) fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, Ov
     });
     let directory = OverlayDirectory::create(path)?;
     let lock = directory.lock(&|| true)?;
-    let done =
-        directory.unpack(&lock, layers.collect(), UnpackOptions::default(), false, &|_| true);
-    Ok((chains, done.map_err(|(_, error): (usize, Error)| error)?))
+    let done = directory.unpack(&lock, layers.collect(), BuildOptions::default(), &|_| true);
+    Ok((chains, done?))
 }
 
 impl Stack {

@@ -20,7 +20,7 @@ use rpull::transfer::{
     Feeds, ImageRequest, PlatformRequest, PlatformSelection, ReceivedBlob, ResolvedImage,
     TransferOptions, read_small, transfer,
 };
-use rpull::unpack::{LayerBlob, OpenBlob, RootBuilder, Unpacked};
+use rpull::unpack::{BuildOptions, LayerBlob, OpenBlob, RootBuilder, Unpacked};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -108,9 +108,13 @@ async fn fill(
         LayerBlob::from_image("x", picked.manifest.manifest().unwrap(), &config, open).unwrap();
     let root = root.to_owned();
     let work = tokio::task::spawn_blocking(move || {
-        let filled =
-            RootBuilder::begin(&root).unwrap().apply(layers, false, false, &|_| true, settled);
-        filled.map(|(unpacked, _)| unpacked).map_err(|(_, error)| error)
+        let filled = RootBuilder::begin(&root).unwrap().apply(
+            layers,
+            BuildOptions::default(),
+            &|_| true,
+            settled,
+        );
+        filled.map(|(unpacked, _)| unpacked)
     });
     work.await.unwrap()
 }

@@ -207,11 +207,11 @@ fn flatten_layer_changed_between_reads_is_rejected() {
     ] {
         let mut again = blobs(changed);
         again[0].diff_id = Digest::sha256(&first[0]);
-        let (number, error) = tree.write(again, &|_| true, &mut |_| Ok(())).unwrap_err();
-        assert_eq!((number, error.kind()), (0, kind));
+        let error = tree.write(again, &|_| true, &mut |_| Ok(())).unwrap_err();
+        assert_eq!((error.layer(), error.kind()), (Some(0), kind));
         assert!(error.chain().contains(why), "{}", error.chain());
     }
-    let (_, error) = tree.write(Vec::new(), &|_| true, &mut |_| panic!("it writes")).unwrap_err();
+    let error = tree.write(Vec::new(), &|_| true, &mut |_| panic!("it writes")).unwrap_err();
     assert_eq!(error.chain(), "layers: are others than were read");
 }
 
@@ -241,8 +241,8 @@ fn flatten_invalid_layer_reports_layer_and_path() {
     ] {
         let tars = tars(&[&[], items]);
         let error = Tree::read(blobs(&tars), &|_| true).unwrap_err();
-        let text = error.1.chain();
-        assert_eq!((error.0, error.1.kind()), (1, ErrorKind::Unpack), "{text}");
+        let text = error.chain();
+        assert_eq!((error.layer(), error.kind()), (Some(1), ErrorKind::Unpack), "{text}");
         assert!(
             text.starts_with("layer 1: ") && text.contains(path) && text.contains(why),
             "{text}"
@@ -276,6 +276,6 @@ fn sparse_holes_over_limit_are_rejected() {
         [tar]
     };
     assert_eq!(Tree::read(blobs(&large(9)), &|_| true).unwrap().shown.bytes, 63 << 30);
-    let error = Tree::read(blobs(&large(10)), &|_| true).unwrap_err().1.chain();
+    let error = Tree::read(blobs(&large(10)), &|_| true).unwrap_err().chain();
     assert!(error.contains("holes are too large"), "{error}");
 }

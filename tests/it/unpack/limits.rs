@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufReader, Read as _};
 
 use rpull::layer::{DiffIdReader, Entries, EntryLimits};
-use rpull::unpack::{RootBuilder, RootDir, UnpackOptions, Unpacker};
+use rpull::unpack::{BuildOptions, RootBuilder, RootDir, UnpackOptions, Unpacker};
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
@@ -149,8 +149,8 @@ fn staging_directory_replaced_during_unpack_fails() {
         }
         let layer = [Item::file("file", "pwned"), Item::dir("d"), Item::file("d/new", "")];
         let layers = tars_of(&[&layer]);
-        let filled = building.apply(blobs(&layers), false, false, &|_| true, || Ok(()));
-        let error = filled.unwrap_err().1.chain();
+        let filled = building.apply(blobs(&layers), BuildOptions::default(), &|_| true, || Ok(()));
+        let error = filled.unwrap_err().chain();
         assert!(error.contains("root: was replaced while it was made"), "{error}");
         assert!(at("root").symlink_metadata().is_err());
         if by_link {

@@ -23,12 +23,10 @@ fn blob(number: usize, tar: Vec<u8>) -> LayerBlob<'static> {
     }
 }
 
-fn at_once(root: &Path, blobs: Vec<LayerBlob<'_>>) -> Result<Unpacked, (usize, Error)> {
-    let early = |error| (usize::MAX, error);
-    let mut unpacker =
-        Unpacker::new(RootDir::open(root).map_err(early)?, OPTIONS).map_err(early)?;
+fn at_once(root: &Path, blobs: Vec<LayerBlob<'_>>) -> Result<Unpacked, Error> {
+    let mut unpacker = Unpacker::new(RootDir::open(root)?, OPTIONS)?;
     unpacker.apply_parallel(blobs, &|_| true)?;
-    unpacker.finish().map_err(early)
+    unpacker.finish()
 }
 
 #[track_caller]
@@ -40,7 +38,7 @@ fn assert_same(tars: &[Vec<u8>]) -> bool {
             assert_eq!(nodes(ahead.path(), &[]), nodes(after.path(), &[]));
             true
         }
-        (Err((_, found)), Err(wanted)) => {
+        (Err(found), Err(wanted)) => {
             assert_eq!(found.chain(), wanted.chain());
             assert_eq!(left_of_stages(ahead.path()), 0);
             false
@@ -90,8 +88,8 @@ fn read_ahead_reports_fault_of_lowest_layer() {
         blobs[2] = blob(2, tar(&[Item::file("f/below", "")]));
         blobs[3].diff_id = Digest::sha256(b"another");
         blobs[5] = blob(5, cut);
-        let (number, error) = at_once(root.path(), blobs).unwrap_err();
-        assert_eq!((number, error.kind()), (2, ErrorKind::Unpack), "{error:?}");
+        let error = at_once(root.path(), blobs).unwrap_err();
+        assert_eq!((error.layer(), error.kind()), (Some(2), ErrorKind::Unpack), "{error:?}");
         assert!(error.chain().starts_with("layer 2: f/below: "), "{}", error.chain());
         assert_eq!(left_of_stages(root.path()), 0);
     }
@@ -113,8 +111,8 @@ fn read_ahead_fault_is_reported_as_usual() {
     ] {
         let root = tempfile::tempdir().unwrap();
         let blobs = vec![blob(0, tar(&[Item::dir("d")])), blob(1, tar(&[Item::dir("e")])), last];
-        let (number, error) = at_once(root.path(), blobs).unwrap_err();
-        assert_eq!((number, error.kind()), (2, kind), "{error:?}");
+        let error = at_once(root.path(), blobs).unwrap_err();
+        assert_eq!((error.layer(), error.kind()), (Some(2), kind), "{error:?}");
         assert!(error.chain().starts_with(why), "{}", error.chain());
         assert_eq!(left_of_stages(root.path()), 0);
     }
