@@ -1,6 +1,8 @@
 //! Which module of `src` may use which: every `crate::` path is checked against a table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::sources;
 
 /// `(module, what it must not mention, why)`.
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[
@@ -142,17 +144,6 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("flate2", &["layer"]),
     ("zstd", &["layer"]),
 ];
-
-fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            into.push(path);
-        }
-    }
-}
 
 /// `(module, file, its text without comments)` of every source file.
 fn modules() -> Vec<(String, String, String)> {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::sources;
+
 /// Topics, and the parts of the code that each must have tests in; an empty list asks for one test anywhere.
 const TOPICS: &[(&str, &[&str])] = &[
     ("whiteout", &["layer", "unpack", "flatten", "overlay"]),
@@ -37,17 +39,6 @@ const SENTENCE_WORDS: &[&str] = &[
     "everybody",
     "somebody",
 ];
-
-fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            into.push(path);
-        }
-    }
-}
 
 /// The names of the test functions in a source text.
 fn tests_in(text: &str) -> Vec<&str> {
