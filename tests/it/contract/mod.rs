@@ -1,3 +1,4 @@
-//! The contract of `Source`, `Target` and `Ingest` against every backend.
+//! The contract of `Lookup`, `Source` and `Target` against every backend.
 
 mod backends;
+mod lookup;
