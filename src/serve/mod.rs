@@ -39,7 +39,7 @@ use self::listen::acceptor;
 use self::name_table::{NameCache, NameTable, path_of};
 use self::query::QueryParams;
 use self::response::{ApiError, ApiResponse, with_json};
-use self::route::{Endpoint, Route, route};
+use self::route::{ApiEndpoint, Route, route};
 use self::uploads::UploadHandler;
 use crate::error::Result;
 use crate::layout::Layout;
@@ -172,29 +172,29 @@ impl RegistryService {
             query.get("ns").filter(|_| reads).map(|registry| path_of(registry, repository));
         let repository = mirrored.as_deref().unwrap_or(repository);
         match endpoint {
-            Endpoint::Blob(digest) if reads => {
+            ApiEndpoint::Blob(digest) if reads => {
                 self.blob(repository, &digest, &method, request.headers()).await
             }
-            Endpoint::Blob(digest) if method == Method::DELETE => {
+            ApiEndpoint::Blob(digest) if method == Method::DELETE => {
                 self.delete_blob(repository, &digest).await
             }
-            Endpoint::Manifest(named) => match method {
+            ApiEndpoint::Manifest(named) => match method {
                 _ if reads => self.manifest(repository, &named, &method, request.headers()).await,
                 Method::DELETE => self.delete_manifest(repository, named).await,
                 Method::PUT => self.put_manifest(repository, &named, request).await,
                 _ => Err(method_not_allowed(&method)),
             },
-            Endpoint::Tags if reads => self.tags(repository, &query),
-            Endpoint::Referrers(subject) if reads => {
+            ApiEndpoint::Tags if reads => self.tags(repository, &query),
+            ApiEndpoint::Referrers(subject) if reads => {
                 self.referrers(repository, &subject, &query).await
             }
-            Endpoint::Uploads if method == Method::POST => {
+            ApiEndpoint::Uploads if method == Method::POST => {
                 match self.mount(repository, &query).await? {
                     Some(mounted) => Ok(mounted),
                     None => self.uploads.open(&self.layout, repository, request).await,
                 }
             }
-            Endpoint::Upload(id) if !self.read_only => {
+            ApiEndpoint::Upload(id) if !self.read_only => {
                 self.uploads.handle_session(&self.layout, repository, id, request).await
             }
             _ => Err(method_not_allowed(&method)),

@@ -17,12 +17,12 @@ pub(super) enum Route<'a> {
     /// `/v2/_catalog`
     Catalog,
     /// Anything below `/v2/<name>/`.
-    Repository(&'a str, Endpoint),
+    Repository(&'a str, ApiEndpoint),
 }
 
 /// An endpoint of one repository.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub(super) enum ApiEndpoint {
     /// `tags/list`
     Tags,
     /// `referrers/<digest>`
@@ -55,20 +55,24 @@ pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, Api
     };
     let (rest, last) = rest.rsplit_once('/').ok_or_else(unknown)?;
     let (name, endpoint) = match rest.rsplit_once('/').ok_or_else(unknown)? {
-        (name, "tags") if last == "list" => (name, Endpoint::Tags),
-        (name, "referrers") => (name, Endpoint::Referrers(digest(last)?)),
+        (name, "tags") if last == "list" => (name, ApiEndpoint::Tags),
+        (name, "referrers") => (name, ApiEndpoint::Referrers(digest(last)?)),
         (name, "manifests") => {
-            (name, Endpoint::Manifest(named(last).map_err(|fault| nothing(fault, method))?))
+            (name, ApiEndpoint::Manifest(named(last).map_err(|fault| nothing(fault, method))?))
         }
-        (name, "blobs") if last == "uploads" => (name, Endpoint::Uploads),
+        (name, "blobs") if last == "uploads" => (name, ApiEndpoint::Uploads),
         (name, "blobs") => {
-            (name, Endpoint::Blob(digest(last).map_err(|fault| nothing(fault, method))?))
+            (name, ApiEndpoint::Blob(digest(last).map_err(|fault| nothing(fault, method))?))
         }
         (rest, "uploads") => {
             let name = rest.strip_suffix("/blobs").ok_or_else(unknown)?;
             (
                 name,
-                if last.is_empty() { Endpoint::Uploads } else { Endpoint::Upload(session(last)?) },
+                if last.is_empty() {
+                    ApiEndpoint::Uploads
+                } else {
+                    ApiEndpoint::Upload(session(last)?)
+                },
             )
         }
         _ => return Err(unknown()),

@@ -37,7 +37,7 @@ pub(in crate::cli) enum StorePolicy {
 }
 
 /// Where an image is.
-enum Lookup {
+enum Located {
     Available(Box<OpenedImage>),
     /// At the registry; the store may have it damaged.
     MustPull(OpenedLocation, Option<Error>),
@@ -67,15 +67,15 @@ impl<'a> EnsureLocal<'a> {
         cancel: &CancellationToken,
     ) -> Result<OpenedImage> {
         match signals::or_cancelled(cancel, self.verb, self.find(settings)).await?? {
-            Lookup::Available(image) => Ok(*image),
-            Lookup::MustPull(opened, damage) => {
+            Located::Available(image) => Ok(*image),
+            Located::MustPull(opened, damage) => {
                 let pulled = self.pull(opened, settings, cancel).await;
                 pulled.map_err(|error| reason(damage, error))
             }
         }
     }
 
-    async fn find(&self, settings: &Settings) -> Result<Lookup> {
+    async fn find(&self, settings: &Settings) -> Result<Located> {
         let plain = if self.pull.is_some() {
             DefaultLocation::Registry
         } else {
@@ -83,7 +83,7 @@ impl<'a> EnsureLocal<'a> {
         };
         let place = Location::parse(self.image, plain)?;
         let damage = match OpenedImage::in_store(&place, self.platform, settings).await? {
-            Stored::There(image) => return Ok(Lookup::Available(Box::new(image))),
+            Stored::There(image) => return Ok(Located::Available(Box::new(image))),
             Stored::Absent => None,
             Stored::Damaged(error) => Some(error),
         };
@@ -100,11 +100,11 @@ impl<'a> EnsureLocal<'a> {
             | Location::Archive { .. } => None,
         };
         if let Some(reference) = to_pull {
-            return Ok(Lookup::MustPull(registry(reference, settings)?, damage));
+            return Ok(Located::MustPull(registry(reference, settings)?, damage));
         }
         let image = OpenedImage::at(&place, self.platform, settings).await;
         let image = image.map_err(|error| reason(damage, error))?;
-        Ok(Lookup::Available(Box::new(image)))
+        Ok(Located::Available(Box::new(image)))
     }
 
     /// Begins to pull the image into the store.
