@@ -44,7 +44,7 @@ async fn docker_archive_every_layout_reads_same_image() {
             file("t", zstd::encode_all(top_tar, 1).unwrap()),
             listed(["b", "t"]),
         ],
-        // Of a layer with two names the digest decides.
+        // The digest decides between two entries of one name.
         vec![
             config.clone(),
             file("b", "old"),
@@ -72,7 +72,7 @@ async fn docker_hybrid_archive_reads_as_oci_layout() {
     for form in [ArchiveFormat::Oci, ArchiveFormat::Docker] {
         assert_eq!(read(&tar(&hybrid), form).await.unwrap(), digest);
     }
-    // As docker 25 saved an image by its id: a layout that lists nothing.
+    // As docker 25 saves an image by its id: a layout with an empty list.
     let empty = [
         file("index.json", r#"{"schemaVersion":2,"manifests":null}"#),
         layout(&held, None).pop().unwrap(),
@@ -109,7 +109,7 @@ async fn docker_archive_several_images_requires_name() {
     assert_eq!(missing.kind(), ErrorKind::NotFound);
 }
 
-/// What a docker archive of these entries is refused for, if not at once, then when its image is read.
+/// Asserts that opening or reading a docker archive of these entries fails like this.
 async fn refused(entries: &[Entry], kind: ErrorKind, why: &str) {
     let refusal = read(&tar(entries), ArchiveFormat::Docker).await.unwrap_err();
     let text = refusal.chain();

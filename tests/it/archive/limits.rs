@@ -35,7 +35,7 @@ fn docker(layers: &[(&str, u64)], files: &[Entry]) -> (TempDir, PathBuf) {
     written(&[files, &[file("c", config.to_string()), listed]].concat())
 }
 
-/// A gzip of so many members, each of so many zeros.
+/// A gzip stream of `count` members, each of `zeros` zero bytes.
 fn members(count: usize, zeros: u64) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::copy(&mut std::io::repeat(0).take(zeros), &mut encoder).unwrap();
@@ -133,7 +133,7 @@ fn archive_over_10000_names_is_rejected() {
             }
         }
     }
-    // Nor is one written that could not be read.
+    // An archive that could not be read back is not written either.
     let options = WriteOptions {
         form: ArchiveFormat::Oci,
         with_docker_manifest: false,

@@ -125,11 +125,11 @@ async fn load_partial_index_keeps_present_platforms() {
     assert_eq!(report["digest"], json!(held.document.digest()));
     assert_eq!(report["manifest"], json!(arm.manifest.digest()));
     cli.run(&["copy", "store:team/app:1", "oci:one"]).await.expect(0, "");
-    // Whoever wants everything is told what there is to choose from.
+    // `--all-platforms` fails, and the error lists the present platforms.
     let all = cli.run(&["load", "--all-platforms", "one.tar"]).await;
     all.expect(3, "names what is not there: linux/amd64, linux/s390x, 2 attestations");
     all.expect(3, "hint: choose what is there with --platform");
-    // Several, and what was loaded before counts as there.
+    // Platforms that were loaded before count as present.
     write("two.tar", &[&amd]);
     let loaded = cli.json(&["load", "--json", "two.tar"]).await;
     assert_eq!(loaded["platforms"], json!(["linux/amd64", "linux/arm64"]));

@@ -40,7 +40,7 @@ fn written(bytes: &[u8]) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Everything of the only image, verified; gives the digest of its manifest.
+/// Reads and verifies the only image. Returns the digest of its manifest.
 async fn read_all(archive: &Archive) -> Result<String, Error> {
     let document = archive.resolve(&ImageName::Only).await?;
     let ParsedDocument::Manifest(manifest) = document.content() else { panic!("one platform") };

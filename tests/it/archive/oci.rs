@@ -68,7 +68,7 @@ fn tar_malformed_is_rejected() {
         (tar(&[Entry::Raw(name), file("a", "")]), "a name that is too long"),
         (tar(&[Entry::Raw(long(u64::MAX / 4, b'0'))]), "is cut off"),
         (tar(&[Entry::Raw(long(u64::MAX, b'0'))]), "impossible size"),
-        // Two readers would see two lists of entries.
+        // Two readers would see different entries.
         (
             tar(&[pax("size", "0"), file("a", tar(&[file("hidden", "x")]))]),
             "two sizes of one entry",
@@ -107,7 +107,7 @@ async fn oci_archive_flipped_bit_never_changes_image() {
     for _ in 0..300 {
         let mut bytes = good.clone();
         bytes[random.usize(..good.len())] ^= 1 << random.u8(..8);
-        // What says nothing, as the owner of an entry, is free to change; the image is not.
+        // Unused fields such as the owner may change; the image may not.
         if let Ok(digest) = read(&bytes, ArchiveFormat::Oci).await {
             assert_eq!(digest, held.manifest.digest().as_str());
         }

@@ -20,7 +20,7 @@ async fn archive_output_symlink_writes_its_target() {
     let path = |name: &str| cli.dir().join(name);
     std::fs::create_dir(path("there")).unwrap();
     std::fs::write(path("there/old.tar"), "as it was").unwrap();
-    // The second one leads to nothing yet.
+    // The target of the second link does not exist yet.
     for (link, target) in [("a.tar", "there/old.tar"), ("b.tar", "there/new.tar")] {
         symlink(target, path(link)).unwrap();
         symlink(path(link), path("there").join(link)).unwrap();
@@ -63,7 +63,7 @@ async fn archive_output_reserves_only_received_bytes() {
     running.signal(Signal::INT);
     running.wait().await.expect(130, "interrupted");
 
-    // What can never find space is told before anything travels.
+    // A size beyond the whole disk fails before any blob is requested.
     let mut huge = held.layers[0].clone();
     huge.descriptor.size = 1 << 50;
     let held = assemble(Family::Oci, held.config, vec![huge]);

@@ -195,7 +195,7 @@ async fn save_to_closed_pipe_ends_quietly() {
     let output = cli.spawn_in_shell("\"$@\" | head -c 10 > out", &save).wait().await;
     assert_eq!((output.code(), output.stderr.as_str()), (Some(0), ""));
 
-    // Nobody reads: signals are heard all the same.
+    // A signal ends a writer whose output nobody reads.
     let running = cli.spawn(&["save", &name, "-o", "-"]);
     running.wait_for_output().await;
     running.signal(Signal::INT);

@@ -26,7 +26,7 @@ async fn save_since_contains_only_missing_blobs() {
         let needed = needed.map(|piece| piece.digest().encoded().to_owned());
         assert_eq!(blobs(&cli.dir().join("update.tar")), needed, "{since}");
     }
-    // Docker would look for blobs that are not there.
+    // Docker would look for the missing blobs.
     let listed =
         cli.spawn_in_shell("tar xOf update.tar manifest.json", &["--version"]).wait().await;
     assert_eq!(listed.stdout, "[]");
@@ -38,7 +38,7 @@ async fn save_since_contains_only_missing_blobs() {
     let loaded = cli.json(&[&other[..], &["load", "--json", "update.tar"]].concat()).await;
     assert_eq!(loaded["digest"], json!(images[1].manifest.digest()));
     assert_eq!(cli.json(&[&other[..], &["verify", "--json"]].concat()).await["bad"], json!([]));
-    // What an update says that its images need, whoever loaded it has.
+    // An update lists all blobs of its images, so a store that loaded it has them.
     cli.run(&save("update.tar", "nothing.tar")).await.expect(0, "(100 %)");
     let piped = cli.spawn_in_shell("cat first.tar | \"$@\"", &save("-", "x.tar")).wait().await;
     piped.expect(2, "an archive must be a file here");

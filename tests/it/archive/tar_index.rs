@@ -20,7 +20,7 @@ fn index(held: &Image) -> Vec<u8> {
     listed.to_string().into_bytes()
 }
 
-/// A layout of two images whose index.json stands in these entries.
+/// A layout of two images; these entries hold its index.json.
 fn around(entries: Vec<Entry>) -> Vec<u8> {
     let mut all = [layout(&held(b"A"), None), layout(&held(b"B"), None)].concat();
     all.retain(|entry| !matches!(entry, Entry::File(name, _) if !name.starts_with("blobs")));
@@ -166,13 +166,13 @@ async fn tar_entry_with_agreeing_headers_is_read() {
     let one = held(b"A");
     let bytes = index(&one);
     for (what, entries) in [
-        // Up to its zero byte, as by all readers.
+        // All readers end the name at the zero byte.
         ("a long name", vec![long_name(b"index.json\0x"), file("s", &bytes[..])]),
         (
             "both names alike",
             vec![long_name(b"index.json"), pax("path", "index.json"), file("s", &bytes[..])],
         ),
-        // As by Go's reader, and so by docker, skopeo and containerd.
+        // Go's reader ignores it, and so do docker, skopeo and containerd.
         ("a name for all entries", vec![global("path=other"), file("index.json", &bytes[..])]),
         ("a comment", vec![global("comment=x"), file("index.json", &bytes[..])]),
         (

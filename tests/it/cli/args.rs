@@ -42,10 +42,10 @@ async fn hint_does_not_follow_server_text() {
     let (registry, cli) = (Registry::start().await, Cli::new());
     let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
     held.publish(&registry, "mystore", Some("1"));
-    // The name has words of messages in it.
+    // The repository name contains words of messages.
     let output = cli.run(&["digest", &registry.repository("mystore:401")]).await;
     output.expect(3, "hint: `rpull tags REPO` lists the tags");
-    // What a redirect leads to knows nothing of logins.
+    // A login does not help at the target of a redirect.
     let elsewhere = Registry::start_with(Options { blobs_elsewhere: true, ..Options::default() });
     let registry = elsewhere.await;
     held.publish(&registry, "a", Some("1"));
@@ -63,7 +63,7 @@ async fn hint_does_not_follow_server_text() {
     cli.run(&["manifest", "oci:nowhere:store"]).await.expect(3, "does not exist");
 }
 
-/// A registry that wants this user, whose password is `pass`.
+/// A registry that requires this user with the password `pass`.
 async fn guarded(user: &str) -> Registry {
     let auth = Auth::Basic { user: user.to_owned(), password: "pass".to_owned() };
     Registry::start_with(Options { auth, ..Options::default() }).await
@@ -114,13 +114,13 @@ async fn help_of_local_verbs_hides_registry_options() {
         let help = cli.run(&[verb, "--help"]).await;
         assert!(!help.expect(0, "").stdout.contains("--ca-file"), "{verb}");
     }
-    // An alias that holds such an option goes on working.
+    // A shell alias with such an option keeps working.
     cli.run(&["--plain-http", "--retries", "1", "images"]).await.expect(0, "");
     cli.run(&["images", "--insecure"]).await.expect(0, "");
     assert!(cli.run(&["tags", "--help"]).await.stdout.contains("--ca-file"));
 }
 
-/// Repositories, tags and digests that there cannot be, behind the host of a registry.
+/// Invalid repositories, tags and digests, as they follow the host of a registry.
 const HOSTILE: &[&str] = &[
     "A",
     "a:",
@@ -152,10 +152,10 @@ const HOSTILE: &[&str] = &[
     "a@sha256:../../../../etc/passwd",
 ];
 
-/// Words that are nothing at all.
+/// Arguments that are no reference at all.
 const NOTHING: &[&str] = &["", " ", ".", "..", "/", "../x", ":1", "@", "oci:", "store:"];
 
-/// Platforms that there cannot be.
+/// Invalid platforms.
 const PLATFORMS: &[&str] = &[
     "",
     "/",

@@ -12,7 +12,7 @@ const THING: &str = "application/vnd.example.thing";
 
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// Stores a manifest over these blobs, the first of which is the config, with these keys beside.
+/// Publishes a manifest of these blobs, the first of which is the config, with more keys.
 fn publish(registry: &Registry, repository: &str, blobs: &[&Piece], titles: &[&str], more: &Value) {
     let entry = |(at, blob): (usize, &&Piece)| {
         let mut entry = json!(blob.descriptor);

@@ -4,7 +4,7 @@ use crate::support::cli::Cli;
 use crate::support::http::{Reply, Server};
 use crate::support::samples::published;
 
-/// An environment whose far registries are asked through this server, and the server, which has nothing.
+/// A proxy without content, and an environment that uses it for all remote registries.
 async fn proxied() -> (Server, Cli) {
     let proxy = Server::start(|_| Reply::error(404, "NAME_UNKNOWN", "said the proxy")).await;
     let url = format!("http://{}", proxy.host());
@@ -60,7 +60,7 @@ async fn bare_word_in_store_is_pulled() {
     assert_eq!(proxy.lines(), [""; 0]);
 }
 
-/// Verbs of the contract that have no code yet.
+/// Verbs that are reserved but not implemented.
 const LATER: &str = "mirror files cat diff analyze stats";
 
 #[tokio::test]

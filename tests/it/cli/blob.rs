@@ -10,7 +10,7 @@ use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::registry::Registry;
 use crate::support::wait::wait_until;
 
-/// A blob of several megabytes, and how it is asked for.
+/// A blob of several megabytes, and its reference.
 async fn large() -> (Registry, Cli, Vec<u8>, String) {
     let registry = Registry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(8_000_000, 1))])]);
@@ -37,7 +37,7 @@ async fn blob_output_to_special_file_is_written_in_place() {
 
     std::fs::create_dir(cli.dir().join("folder")).unwrap();
     symlink("folder/file", &link).unwrap();
-    // Where the link points to nothing, and where it points to a file.
+    // First the target of the link is absent, then it is a file.
     for _ in 0..2 {
         cli.run(&["blob", "-o", "link", &pinned]).await.expect(0, "");
         assert!(link.is_symlink());
@@ -64,7 +64,7 @@ async fn blob_interrupted_leaves_no_file() {
 #[tokio::test]
 async fn blob_to_closed_pipe_stops_download() {
     let (registry, cli, _, pinned) = large().await;
-    // Whoever reads on past this much waits in vain.
+    // The server sends no more than this, so a client that reads on waits.
     registry.twist("GET /v2/a/blobs/", 0..9, |reply| reply.fault(Fault::Stall(4_000_000)));
     let line = "{ \"$@\"; echo $? > code; } | head -c 10 > /dev/null";
     cli.spawn_in_shell(line, &["blob", &pinned]).wait().await.expect(0, "");

@@ -9,7 +9,7 @@ use crate::support::registry::Registry;
 use crate::support::samples::published;
 use crate::support::serving::Serving;
 
-/// Runs a command in a shell whose environment has nothing but these assignments.
+/// Runs a command with only these assignments in its environment.
 async fn bare(cli: &Cli, assignments: &str, words: &[&str]) -> Output {
     let line = format!("exec env -i {assignments} \"$@\"");
     cli.spawn_in_shell(&line, words).wait().await

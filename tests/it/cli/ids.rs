@@ -9,7 +9,7 @@ use crate::support::images::{Family, Image, image, index, layer};
 use crate::support::registry::Registry;
 use crate::support::samples::published;
 
-/// A store with two images of one name each, and a proxy that no command of the tests may ask for a far registry.
+/// A store with two images, and a proxy that no command may send a request to.
 async fn stocked() -> (Cli, Server, Registry, [Image; 2], String) {
     let proxy = Server::start(|_| Reply::error(404, "NAME_UNKNOWN", "said the proxy")).await;
     let url = format!("http://{}", proxy.host());
@@ -21,7 +21,7 @@ async fn stocked() -> (Cli, Server, Registry, [Image; 2], String) {
     (cli, proxy, registry, images, repository)
 }
 
-/// As tables show it, and in full.
+/// A digest as tables show it, and in full.
 fn spellings(digest: &str) -> [String; 4] {
     let hex = digest.strip_prefix("sha256:").unwrap();
     [hex[..12].to_owned(), hex.to_owned(), digest.to_owned(), format!("store:{}", &hex[..12])]

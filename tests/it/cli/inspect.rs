@@ -140,7 +140,7 @@ async fn blob_output_is_verified_or_absent() {
     let pinned = format!("{repository}@{}", layer.digest());
     cli.run(&["blob", "-o", "layer", &pinned]).await.expect(5, "have digest");
     assert!(!cli.dir().join("layer").exists());
-    // Not text, so not by way of `Cli::run`.
+    // `Cli::run` expects text.
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_rpull"));
     let piped = command.args(["--store", "/nowhere", "blob", &pinned]).output().await.unwrap();
     assert_eq!(piped.status.code(), Some(5));

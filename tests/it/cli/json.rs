@@ -32,12 +32,12 @@ fn number(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap_or_else(|| panic!("{key} of {value}"))
 }
 
-/// The sum over all blobs.
+/// The sum of a key over all blobs.
 fn over(blobs: &[Value], key: &str) -> u64 {
     blobs.iter().map(|blob| number(blob, key)).sum()
 }
 
-/// Holds a report to everything that the contract says of it; `requests` is what the registry counted.
+/// Checks a report against the whole contract; `requests` is the number that the registry counted.
 #[track_caller]
 fn assert_contract(report: &Value, requests: usize) {
     let finished = report.get("error").is_none();
@@ -65,7 +65,7 @@ fn assert_contract(report: &Value, requests: usize) {
     assert_keys(&report["requests"], REQUESTS);
     let endpoints = REQUESTS[1..].iter().map(|key| number(&report["requests"], key));
     assert_eq!(number(&report["requests"], "total"), endpoints.sum::<u64>());
-    // What was sent when a run ended may never have arrived.
+    // A request that was sent when a run ended may not have arrived.
     let sent = number(&report["requests"], "total");
     let seen = requests as u64;
     assert!(if finished { sent == seen } else { sent >= seen }, "{seen} seen: {report}");
@@ -95,7 +95,7 @@ fn assert_blob(blob: &Value) {
     assert!(blob["from"].is_null() || blob["from"] == "inline", "{blob}");
 }
 
-/// Pulls with `--json`, whatever comes of it.
+/// Pulls with `--json`, and checks the report of success or failure.
 async fn pull(registry: &Registry, cli: &Cli, words: &[&str]) -> Value {
     registry.server.forget();
     let output = cli.run(&[&["pull", "--json"], words].concat()).await;
@@ -120,7 +120,7 @@ async fn report_json_of_every_outcome_keeps_contract() {
     registry.twist(base.digest().as_str(), 0..3, |reply| reply.fault(Fault::Cut(7_000)));
     let failed = pull(&registry, &cli, &["--retries", "0", &v1]).await;
     assert_eq!((&failed["error"]["kind"], outcomes(&failed)[1]), (&json!("transport"), "missing"));
-    // The next one starts where that stopped, is cut once more, and heals.
+    // The next run resumes there, is cut once more, and completes.
     let healed = pull(&registry, &cli, &[&v1]).await;
     assert_eq!(healed["blobs"][1]["outcome"], "resumed");
     assert_eq!(number(&healed["blobs"][1], "resumed"), 7_000);
@@ -130,7 +130,7 @@ async fn report_json_of_every_outcome_keeps_contract() {
         ["transferred", "shared", "transferred"]
     );
 
-    // A registry that ignores ranges sends again what was there.
+    // A registry that ignores ranges sends the prefix again.
     let (cli, whole) = (Cli::new(), second.layers[0].bytes.clone());
     registry.twist(base.digest().as_str(), 0..1, |reply| reply.fault(Fault::Cut(7_000)));
     registry.twist(base.digest().as_str(), 1..2, move |_| Reply::new(200, whole.clone()));
@@ -256,7 +256,7 @@ async fn plan_json_predicts_report() {
 async fn pull_tag_with_digest_fetches_digest_keeps_tag() {
     let (registry, [first, _], name) = published().await;
     let (cli, digest) = (Cli::new(), first.manifest.digest());
-    // The tag has moved on; the digest decides.
+    // The tag names another manifest by now; the digest decides.
     let pinned = format!("{name}:2@{digest}");
     let output = cli.run(&[&pinned]).await;
     assert_eq!(output.expect(0, "").stdout, format!("{pinned}\n"));
@@ -281,7 +281,7 @@ async fn pull_several_images_failed_one_keeps_others() {
     let media_type = bad.manifest.descriptor.media_type.as_str();
     registry.blob("bad", bad.config.bytes.clone());
     registry.document("bad", Some("1"), media_type, bad.manifest.bytes.clone());
-    // And this one says another size for a layer that all have.
+    // This manifest has a wrong size for a layer that all images share.
     odd.publish(&registry, "liar", None);
     let mut manifest: Value = serde_json::from_slice(&odd.manifest.bytes).unwrap();
     manifest["layers"][0]["size"] = json!(odd.layers[0].descriptor.size - 1);
@@ -332,7 +332,7 @@ async fn pull_same_image_twice_counts_once() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is cut where, and whatever is there before: the law holds, and the second run completes.
+    /// For any cuts and any earlier content the bytes add up, and the second run completes.
     #[test]
     fn report_json_bytes_add_up_for_any_cut(
         sizes in proptest::collection::vec(0_usize..40_000, 1..4),
@@ -348,8 +348,8 @@ proptest! {
                 let digest = held.blobs().nth(blob % (layers.len() + 1)).unwrap().digest().to_string();
                 let at = *at;
                 registry.twist(&digest, number..number + 1, move |reply| {
-                    // One byte is missing at least: after a whole answer the client may send its next request into the
-                    // closing connection, which counts, and which nobody sees.
+                    // At least one byte is missing: after a complete response the client may send its next
+                    // request into the closing connection; it counts it, and the server never receives it.
                     let at = at.min(reply.body.len().saturating_sub(1));
                     reply.fault(Fault::Cut(at))
                 });

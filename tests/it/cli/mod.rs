@@ -15,7 +15,7 @@ mod terminal;
 
 use crate::support::cli::Output;
 
-/// Nothing in it may steer a terminal.
+/// Asserts that the output has no control characters.
 fn assert_harmless(output: &Output) {
     let dangerous =
         |c: char| c != '\n' && (c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));

@@ -10,16 +10,16 @@ use crate::support::registry::Registry;
 use crate::support::samples::published;
 use crate::support::strace::{distinct, inject, trace};
 
-/// Root may do what its users may not, and would not notice.
+/// Permissions do not bind root, so the commands run without its privileges.
 const PROGRAMS: &[&str] = &["strace", "setpriv"];
 
-/// Names of what stands under `blobs/`.
+/// Names of the files in `blobs/sha256/`.
 fn committed(cli: &Cli) -> BTreeSet<String> {
     let entries = std::fs::read_dir(cli.store().join("blobs/sha256")).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// The next run has everything in the end, and does not ask for what was there.
+/// The next run completes the image and does not request committed blobs again.
 async fn assert_completed(registry: &Registry, cli: &Cli, name: &str, point: &str) {
     let before = committed(cli);
     registry.server.forget();
@@ -38,7 +38,7 @@ async fn assert_completed(registry: &Registry, cli: &Cli, name: &str, point: &st
     assert_eq!(ingest, 0, "partials left after {point}");
 }
 
-/// Kills a pull at each of its calls; `prepare` makes the store that it starts with. Tells the places it was killed at.
+/// Kills a pull at each of its calls, each time in a store from `prepare`. Returns the calls.
 async fn kill_everywhere(
     registry: &Registry,
     name: &str,
@@ -104,7 +104,7 @@ async fn pull_next_version_killed_at_any_step_completes() {
         cli.run(&["-q", &first]).await.expect(0, "");
         cli
     };
-    // With --sync there are more steps, and a journal of the first pull to clear away.
+    // With --sync there are more steps, and the journal of the first pull is removed.
     for flags in [&[][..], &["--sync"]] {
         let points = kill_everywhere(&registry, &format!("{name}:2"), flags, prepare).await;
         assert!(has(&points, "rename", "/index.json.new"), "{points:?}");
@@ -124,7 +124,7 @@ async fn journal_truncated_by_kill_is_harmless() {
     let of_journal = calls.iter().filter(|call| call.path.starts_with("/unsynced/"));
     let steps: Vec<&str> = of_journal.map(|call| call.name.as_str()).collect();
     assert_eq!(steps, ["openat", "flock", "write", "fdatasync"]);
-    // It has a name by chance, so nothing can be aimed at it; but nothing else is synced without its metadata.
+    // Its name is random, so strace cannot select it by path; but only the journal is synced by fdatasync.
     let (cli, inject) = (Cli::new().without_privileges(), "inject=fdatasync:signal=KILL");
     let log = cli.dir().join("log");
     let strace = ["strace", "-f", "-o", log.to_str().unwrap(), "-e", inject];

@@ -10,7 +10,7 @@ use crate::support::cli::Cli;
 use crate::support::registry::Registry;
 use crate::support::samples::{published, stored};
 
-/// What becomes of a blob, and what code and words tell of it.
+/// Damage to a blob, the exit code and a part of the message.
 const DAMAGES: [(&str, i32, &str); 5] = [
     ("cut", 5, "bytes, not"),
     ("empty", 5, "bytes, not"),
@@ -108,7 +108,7 @@ async fn index_json_malformed_is_refused_by_every_command() {
             cli.run(words).await.expect(7, "index.json");
             assert_eq!(blobs(), there, "{text} {words:?}");
         }
-        // What the registry has is shown, with a word about the store.
+        // The history comes from the registry, with a warning about the store.
         cli.run(&["history", &name]).await.expect(0, "index.json");
         let kept = std::fs::read_to_string(cli.store().join("index.json")).unwrap();
         assert_eq!(kept, text, "nothing is repaired by guessing");

@@ -33,7 +33,7 @@ async fn disk_too_small_fails_before_any_blob() {
             registry.server.count(first.config.digest().as_str())
         );
     }
-    // What is there already, and what an earlier run left, is not needed again.
+    // Existing blobs and partials need no further space.
     cli.run(&["pull", "--store", "disk/store", &fits]).await.expect(0, "");
     cli.run(&["pull", "--store", "disk/store", &large]).await.expect(7, "are free");
     small.remount("size=6m");

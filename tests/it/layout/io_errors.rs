@@ -12,7 +12,7 @@ use crate::support::strace::{distinct, inject, trace};
 
 const PROGRAMS: &[&str] = &["strace", "setpriv"];
 
-/// What the kernel says where such a call fails in earnest.
+/// Errors that the kernel really returns for this call, and their text.
 fn errors(call: &str) -> &'static [(&'static str, &'static str)] {
     match call {
         "pwrite64" => &[
@@ -26,7 +26,7 @@ fn errors(call: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Lets each call of a pull of the last name fail in turn; tells those that the pull did not survive.
+/// Fails each call of a pull of the last name in turn. Returns the calls that made the pull fail.
 async fn fail_everywhere(
     names: &[&str],
     flags: &[&str],
@@ -41,7 +41,7 @@ async fn fail_everywhere(
             let (cli, point) = (prepare().await, format!("{call} of {path}: {error}"));
             let output = inject(&cli, &call, &path, &format!("error={error}"), &args).await;
             match output.code() {
-                // What only looks, or tidies up, may fail without harm.
+                // Calls that only look or clean up may fail without harm.
                 Some(0) => {}
                 Some(7) => {
                     fatal.insert(format!("{call} {path}"));
@@ -56,7 +56,7 @@ async fn fail_everywhere(
                 }
                 other => panic!("{other:?} after {point}: {}", output.stderr),
             }
-            // The former ones too: what cannot be made durable is dropped, whoever needs it.
+            // The earlier images too: a blob that cannot be synced is deleted even if they need it.
             assert_recovers(&cli, names, &point).await;
         }
     }

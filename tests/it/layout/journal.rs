@@ -14,14 +14,14 @@ use crate::support::live::needs;
 use crate::support::samples::published;
 use crate::support::strace::{Call, trace};
 
-/// A boot that is over.
+/// The id of an earlier boot.
 const OTHER_BOOT: &str = "00000000000000000000000000000000";
 
 fn blob(cli: &Cli, piece: &Piece) -> PathBuf {
     cli.store().join("blobs/sha256").join(piece.digest().encoded())
 }
 
-/// Writes other bytes over a blob.
+/// Replaces a blob by other bytes.
 fn damage(path: &Path, bytes: &[u8]) {
     std::fs::remove_file(path).unwrap();
     std::fs::write(path, bytes).unwrap();
@@ -68,7 +68,7 @@ async fn journal_is_synced_before_first_blob() {
         .map(|found| found.first().copied().unwrap());
     let root = at(&calls, is("fsync", "")).into_iter().find(|at| *at > folder).unwrap();
     assert!(written < synced && synced < root && folder < root && root < renames[0]);
-    // One journal and no more: the hot path pays for no blob.
+    // Only the journal is synced, no blob.
     assert_eq!(at(&calls, |call| call.name == "fdatasync").len(), 1);
     let paid = at(&calls, |call| call.name == "fsync" && call.path.starts_with("/ingest/"));
     assert_eq!(paid.len(), 0);
@@ -107,7 +107,7 @@ async fn sync_makes_blobs_durable_before_name() {
     for rename in &renames {
         assert!(folders.iter().any(|at| rename < at && *at < index), "the folder comes before");
     }
-    // A folder that is lost takes everything in it along.
+    // A directory that is lost takes its files with it.
     let made = at(&calls, |call| call.name.starts_with("mkdir") && call.path == "/blobs/sha256")[0];
     assert!(at(&calls, is("fsync", "/blobs")).iter().any(|at| made < *at && *at < index));
     assert!(at(&calls, is("fsync", "")).iter().any(|at| *at > index), "the name comes last");
@@ -183,7 +183,7 @@ async fn journal_of_same_boot_is_not_checked() {
     let boot = boot.split('.').next().unwrap();
     let base = &held.layers[0];
     damage(&blob(&cli, base), &vec![0; base.bytes.len()]);
-    // The page cache of this boot is whole: what is damaged now was damaged by something else.
+    // The page cache of this boot is intact, so this damage has another cause.
     let journal = plant(&cli, &format!("{boot}.1"), &[base.digest()]);
     registry.server.forget();
     cli.run(&[&name]).await.expect(0, "(100 %), 1 request");

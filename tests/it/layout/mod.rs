@@ -40,13 +40,13 @@ fn blob_path(cli: &Cli, digest: &Digest) -> PathBuf {
     cli.store().join("blobs").join(digest.algorithm_name()).join(digest.encoded())
 }
 
-/// Writes over what only its owner may read.
+/// Replaces a read-only file.
 fn overwrite(path: &PathBuf, bytes: &[u8]) {
     std::fs::remove_file(path).unwrap();
     std::fs::write(path, bytes).unwrap();
 }
 
-/// After whatever went wrong, a run without it has everything, and nothing wrong is under a digest.
+/// Asserts that a run without the fault completes the images, and that all blobs have their digest.
 async fn assert_recovers(cli: &Cli, names: &[&str], point: &str) {
     let output = cli.run(&[&["-q"], names].concat()).await;
     assert_eq!(output.code(), Some(0), "after {point}: {}", output.stderr);

@@ -90,7 +90,7 @@ async fn store_permissions_ignore_umask() {
         cli.spawn_in_shell(&line, &[&name]).wait().await.expect(0, "");
         let mode = |path: PathBuf| path.metadata().unwrap().mode() & 0o777;
         let store = cli.home().join(".local/share/rpull");
-        // Whoever may rename a folder above the store could put another store in its place.
+        // A user who may rename a parent directory could replace the store.
         for folder in ["../..", "..", "", "blobs", "blobs/sha256", "ingest", "unsynced"] {
             assert_eq!(mode(store.join(folder)), 0o700, "{folder} under {umask}");
         }
@@ -181,7 +181,7 @@ async fn store_location_follows_flag_variable_home() {
         (&[], "variable", "variable"),
         (&[], "", "home/.local/share/rpull"),
     ] {
-        // A relative path is to be ignored, says the XDG specification.
+        // The XDG specification says that a relative path must be ignored.
         let cli = Cli::new().env("RPULL_STORE", variable).env("XDG_DATA_HOME", "relative");
         cli.run(&[flag, &[&name]].concat()).await.expect(0, "");
         assert!(cli.dir().join(expected).join("oci-layout").exists(), "{expected}");

@@ -26,7 +26,7 @@ fn inspect(folder: &Path, place: &str) -> Value {
     serde_json::from_str(&skopeo(folder, &["inspect", place])).unwrap()
 }
 
-/// The digest of the config, which docker calls the image's id.
+/// The digest of the config, which docker calls the image ID.
 fn id(folder: &Path, place: &str) -> Value {
     let manifest = skopeo(folder, &["inspect", "--raw", place]);
     serde_json::from_str::<Value>(&manifest).unwrap()["config"]["digest"].clone()
@@ -50,7 +50,7 @@ async fn archives_are_readable_by_skopeo() {
     let config = json!(image.v1.config.digest());
     for place in ["docker-archive:d.tar:team/app:1", "docker-archive:h.tar:app:1"] {
         assert_eq!(id(cli.dir(), place), config, "{place}");
-        // Every layer is read and its digest compared.
+        // skopeo hashes every layer.
         skopeo(cli.dir(), &["copy", "-q", place, &format!("dir:{}", place.len())]);
     }
 }

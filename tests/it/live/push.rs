@@ -15,12 +15,12 @@ use crate::support::tokens::{Policy, TokenServer};
 
 const REGISTRY: &[&str] = &["docker-registry", "skopeo", "dpkg"];
 
-/// A place of the real image's layout.
+/// The location of an image in the layout of the real image.
 fn layout(name: &str) -> String {
     format!("oci:{}:{name}", RealImage::get().layout().display())
 }
 
-/// The digest that skopeo finds under a name.
+/// The digest that skopeo resolves a name to.
 fn digest_at(host: &str, name: &str) -> Value {
     let image = format!("docker://{host}/{name}");
     let output =
@@ -45,7 +45,7 @@ impl Kind {
     }
 }
 
-/// A registry and what stands in front of it.
+/// Puts a recording proxy in front of a registry.
 async fn in_front_of(registry: Kind) -> (Kind, Server) {
     let front = recorder::in_front_of(registry.host()).await;
     (registry, front)
@@ -62,7 +62,7 @@ async fn served() -> (Kind, Server) {
 
 type Registry = (Kind, Server);
 
-/// Each kind as a source for each other kind.
+/// Pairs of source and target registries.
 async fn pairs() -> [(Registry, Registry); 3] {
     [
         (debian().await, debian().await),
@@ -163,7 +163,7 @@ async fn check_digest((one, _): Registry, (two, front): Registry) {
     assert_eq!(report["platforms"], json!(["linux/amd64", "linux/arm64"]));
     assert!(!cli.store().exists(), "from registry to registry nothing touches the disk");
     front.forget();
-    // The index and the four manifests that it lists say how much of it there is.
+    // The sizes come from the index and the four manifests that it lists.
     cli.run(&["copy", &source, &there]).await.expect(0, "(100 %), 6 requests");
     assert_eq!(front.lines().len(), 5, "the source, which may count them, is asked for the index");
     assert_eq!(front.lines()[0], "HEAD /v2/a/b/manifests/1");

@@ -18,7 +18,7 @@ fn layout(name: &str) -> String {
     format!("oci:{}:{name}", RealImage::get().layout().display())
 }
 
-/// Not on this thread, which also runs the token server.
+/// Whether skopeo can read an image. It runs on another thread, because this one runs the token server.
 async fn skopeo_sees(cli: &Cli, image: &str) -> bool {
     let output = Command::new("skopeo")
         .args(["inspect", "--raw", "--tls-verify=false", "--authfile"])

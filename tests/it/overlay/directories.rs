@@ -15,7 +15,7 @@ use crate::support::live::is_root;
 use crate::support::mounted::{Mounted, can_mount};
 use crate::support::samples::published;
 
-/// Names in a folder.
+/// Sorted names in a directory.
 fn listed(path: PathBuf) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(path)
         .unwrap()
@@ -112,7 +112,7 @@ async fn overlay_invalid_layer_is_not_committed() {
         let place = archive(&cli, &held, &format!("app{number}"));
         let output = cli.run(&["unpack", "--overlay", &place, "layers"]).await;
         output.expect(code, words).expect(code, "error: layer sha256:");
-        // The base is whole, and the next image need not unpack it.
+        // The base is complete, so the next image need not unpack it.
         let base = chains(&[base()]);
         assert_eq!(
             listed(cli.dir().join("layers/overlay2")),
@@ -123,7 +123,7 @@ async fn overlay_invalid_layer_is_not_committed() {
     }
     let place = archive(&cli, &sample("1"), "good");
     cli.run(&["unpack", "--overlay", &place, "layers"]).await.expect(0, "unpacked 1 of 2 layers");
-    // With nobody to blame nothing is made.
+    // A run that fails before the first layer creates nothing.
     cli.run(&["unpack", "--overlay", "oci:absent", "other"]).await.expect(3, "does not exist");
     assert!(!cli.dir().join("other").exists());
     cli.run(&["unpack", "--overlay", &place, "other", "--mount", "absent"])
@@ -175,7 +175,7 @@ async fn overlay_planted_symlink_is_not_followed() {
     cli.run(&["unpack", "--overlay", &place, "empty"]).await.expect(7, "overlay: empty");
     fs::remove_file(dir.join("empty/overlay2")).unwrap();
     cli.run(&["unpack", "--overlay", &place, "empty"]).await.expect(0, "");
-    // A short name that leads elsewhere is set right, and layerdb is not written to through a link.
+    // A planted link is replaced, and nothing is written through a link in layerdb.
     let layers = [base(), upper("2")];
     let chain = &chains(&layers)[1];
     link("../../../victim", &format!("empty/overlay2/{chain}"));

@@ -107,7 +107,7 @@ async fn pull_several_images_reports_in_order_with_failure_code() {
     assert_eq!(names, asked);
     assert_eq!(reports[1]["error"]["kind"], "not_found");
     assert!(reports[1]["error"]["message"].as_str().unwrap().contains("manifest unknown"));
-    // What both need belongs to the first of them.
+    // Blobs that both need count for the first of them.
     let shared: u64 = images[0].layers[..2].iter().map(|layer| layer.descriptor.size).sum();
     assert_eq!(reports[0]["bytes"]["shared"], 0);
     assert_eq!(reports[2]["bytes"]["shared"], shared);

@@ -67,7 +67,7 @@ async fn foreign_layer_without_urls_is_accepted_by_docker_registry() {
         return;
     }
     let (from, live, cli) = (Registry::start().await, Live::start(&Access::Open), Cli::new());
-    // Docker's own type it refuses without `urls`, whoever sends it.
+    // It rejects Docker's own media type without `urls` from every client.
     let (family, kind) = KINDS[0];
     restricted(family, kind).publish(&from, "app", Some("1"));
     let name = format!("{}/app:1", live.host());

@@ -17,7 +17,7 @@ fn assert_in_layout(layout: &Path, cache: &Cache) {
     }
 }
 
-/// Copies it from place to place, the first of which is a registry.
+/// Copies the cache from location to location.
 async fn copy_around(cli: &Cli, cache: &Cache, source: &str, target: &str) {
     let places = [source, "oci:l:ci/x", target, "oci-archive:a.tar:ci/x", "store:ci/x"];
     for pair in places.windows(2) {
@@ -40,7 +40,7 @@ async fn copy_index_of_blobs_transfers_every_blob() {
     for blob in &cache.blobs {
         assert_eq!(to.held("copied", blob.digest()).as_ref(), Some(&blob.bytes));
     }
-    // The index comes last: nobody may find it before what it lists.
+    // The index comes last, so that no client finds it before its blobs.
     let lines = to.server.lines();
     let named =
         lines.iter().position(|line| line.starts_with("PUT /v2/copied/manifests/")).unwrap();
@@ -85,7 +85,7 @@ async fn store_index_of_blobs_is_counted_and_verified() {
     cli.run(&["verify", &name]).await.expect(0, "");
 }
 
-/// Publishes an image for each of three platforms; gives the entries that an index has for them.
+/// Publishes an image for each of three platforms. Returns their index entries.
 fn three_platforms(registry: &Registry) -> Vec<Value> {
     let entry = |architecture: &str| {
         let image = image(Family::Oci, architecture, &[layer(&[("a", architecture.as_bytes())])]);
@@ -165,7 +165,7 @@ async fn copy_index_of_unsupported_manifests_fails() {
     let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
     let (source, target) = (from.repository("app") + ":1", to.repository("app") + ":1");
     for (kind, code, why) in [
-        // A registry keeps manifests apart from blobs, whatever kind of manifest they are.
+        // A registry keeps manifests of any kind apart from blobs.
         ("application/vnd.docker.distribution.manifest.v1+prettyjws", 1, "which rpull cannot move"),
         ("application/vnd.example.manifest.v3+json", 1, "which rpull cannot move"),
         ("application/vnd.example.thing", 3, "application/vnd.example.thing"),

@@ -35,7 +35,7 @@ async fn published() -> (Registry, Image, String) {
     (registry, held, name)
 }
 
-/// Pulls through one twisted answer to manifest requests, then without it.
+/// Pulls with one changed manifest response, then without it.
 async fn twisted(
     code: i32,
     message: &str,
@@ -88,7 +88,7 @@ async fn tag_moved_between_head_and_get_pulls_received() {
     let (registry, _, name) = published().await;
     let cli = Cli::new();
     cli.run(&[&name]).await.expect(0, "");
-    // The HEAD of the second pull still tells of something in between.
+    // The HEAD of the second pull reports a manifest in between.
     registry.twist("HEAD /v2/app/manifests/1", 0..1, |reply| {
         let between = Digest::sha256(b"in between").to_string();
         reply.without("docker-content-digest").header("Docker-Content-Digest", between)

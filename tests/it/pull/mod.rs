@@ -35,7 +35,7 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, Image, image, layer, random_blob};
 use crate::support::registry::Registry;
 
-/// A registry with one image, a store, and little patience.
+/// A registry with one image, and a store to pull it to.
 struct Setting {
     registry: Registry,
     held: Image,

@@ -161,7 +161,7 @@ async fn store_name_keeps_index_digest() {
     assert_eq!(cli.json(&["images", "--json"]).await[0]["digest"], json!(root));
     assert!(registry.server.requests().is_empty());
 
-    // A registry does not remember the index: there the name stands for the manifest.
+    // At a registry the name resolves to the manifest, because the index is not pushed.
     let there = registry.repository("there:1");
     for words in [["push", &name], ["copy", &format!("store:{name}")]] {
         let sent = cli.json(&[&words[..], &["--json", &there]].concat()).await;

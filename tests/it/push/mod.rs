@@ -43,7 +43,7 @@ impl Pair {
         self.cli.run(&[&["copy", "--json"], options, &[&source, &target]].concat()).await
     }
 
-    /// The copy succeeds and everything is there; gives its report.
+    /// Copies the image, asserts that everything arrived, and returns the report.
     async fn arrives(&self, options: &[&str]) -> Value {
         let output = self.copy(options).await;
         assert_eq!(output.code(), Some(0), "{}", output.stderr);

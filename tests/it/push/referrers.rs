@@ -75,7 +75,7 @@ async fn copy_referrers_keeps_tree_at_every_location() {
     let tag = signature_tag(&scene.image.manifest);
     let at_source = scene.from.tagged("team/app", &tag);
     assert_eq!(to.tagged("mine/app", &tag), at_source);
-    // All of it is there: one question for each, and one about each list.
+    // Everything is present: only the manifests are offered again.
     to.server.forget();
     let again = scene.copy(&scene.source(), &there).await;
     assert_eq!(again["bytes"]["transferred"], 0);
@@ -110,7 +110,7 @@ async fn prune_keeps_referrers_with_their_image() {
     scene.cli.run(&["rm", "localhost/app:1"]).await.expect(0, "");
     let planned = scene.cli.json(&["prune", "--plan", "--json"]).await;
     assert_eq!(planned["blobs"], prune().await);
-    // What has a name of its own stays, and so does what refers to it.
+    // A referrer with its own name stays, and so do its referrers.
     let left = scene.cli.json(&["images", "--json"]).await;
     let names: Vec<&str> =
         left.as_array().unwrap().iter().map(|image| image["reference"].as_str().unwrap()).collect();
@@ -199,7 +199,7 @@ async fn copy_referrers_through_docker_registry_keeps_digests() {
     ] {
         let report = cli.json(&[&BOTH[..], options, &[from, to]].concat()).await;
         assert_eq!(report["digest"], json!(index.digest()), "{to}");
-        // The signature of cosign's is here a referrer too.
+        // Here the cosign signature is a referrer too.
         assert_eq!((&report["referrers"], &report["digest_tags"]), (&json!(5), &json!(1)), "{to}");
     }
     let tree = cli.json(&["referrers", "--json", &there]).await;

@@ -18,7 +18,7 @@ fn list_tag(subject: &Piece) -> String {
     subject.digest().as_str().replace(':', "-")
 }
 
-/// Answers every question for referrers with these.
+/// Answers every request for referrers with these.
 fn list_referrers(registry: &Registry, manifests: &Value) {
     let body = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
     let reply = Reply::new(200, body.to_string()).header("Content-Type", INDEX);
@@ -69,7 +69,7 @@ async fn copy_referrers_unusable_response_copies_image() {
     ] {
         let (from, [image, _], name) = published().await;
         let to = Registry::start().await;
-        // A place that nobody may be led to, and none that is asked.
+        // An address that a redirect may not lead to, and that gets no request.
         let local = |reply: Reply| match reply.status {
             302 => reply.without("Location").header("Location", "http://192.0.2.1/login"),
             _ => reply,
@@ -108,7 +108,7 @@ async fn copy_referrer_with_wrong_listed_size_is_copied() {
         let sbom = about(&image.manifest, "a/sbom");
         sbom.publish(&from, "team/app", None);
         let digest = sbom.manifest.digest();
-        // What no media type is, and no list of annotations.
+        // An invalid media type and invalid annotations.
         let odd = json!({"mediaType": kind, "digest": digest, "size": size, "artifactType": "sbom", "annotations": {"a": 1}});
         list_referrers(&from, &json!([odd]));
         let cli = Cli::new();
@@ -146,13 +146,13 @@ async fn copy_referrer_artifact_manifest_includes_blobs() {
     let target = to.repository("mine:1");
     cli.run(&["copy", "--referrers", "oci:out", &target]).await.expect(0, "1 referrer");
     assert!(to.held("mine", &blob.parse().unwrap()).is_some());
-    // A registry of today may not take it.
+    // Current registries may reject this media type.
     let put = format!("PUT /v2/other/manifests/{}", entry["digest"].as_str().unwrap());
     to.refuse(&put, 0..9, Reply::error(400, "MANIFEST_INVALID", "unknown type"));
     let target = to.repository("other:1");
     cli.run(&["copy", "--referrers", "oci:out", &target]).await.expect(0, "is not kept beside");
     assert!(to.tagged("other", "1").is_some());
-    // Alone it is a document like any other, and nothing that runs.
+    // Alone it is copied like any document, but it has no platform.
     let whole = format!("{name}@{}", entry["digest"].as_str().unwrap());
     cli.run(&["copy", &whole, "oci:alone"]).await.expect(0, "");
     let platform = ["copy", "--platform", "linux/amd64", &whole, "oci:none"];
@@ -189,7 +189,7 @@ async fn copy_index_where_referrers_tag_is_subject_succeeds() {
         image.publish(&from, "app", None);
     }
     from.document("app", Some("1"), INDEX, bytes);
-    // GitLab takes the tag for the digest.
+    // GitLab resolves this tag as if it were the digest.
     let subject = one.manifest.clone();
     to.twist(&format!("/manifests/{}", list_tag(&one.manifest)), 0..9, move |_| {
         Reply::new(200, subject.bytes.clone())
@@ -201,7 +201,7 @@ async fn copy_index_where_referrers_tag_is_subject_succeeds() {
     output.expect(0, "is the subject itself");
     assert!(to.tagged("app", "1").is_some());
     assert!(to.tagged("app", &list_tag(&one.manifest)).is_none(), "it was left alone");
-    // The same with an index for a subject: what it lists are no referrers.
+    // The same with an index as the subject: its manifests are no referrers.
     let document =
         Document::from_descriptor(whole.document.bytes.clone(), &whole.document.descriptor);
     assert!(document.is_ok());

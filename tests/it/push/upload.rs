@@ -136,14 +136,14 @@ async fn push_damaged_store_blob_is_mismatch() {
 
 #[tokio::test]
 async fn upload_failed_is_cancelled() {
-    // The source has not what it lists.
+    // The source is missing a blob of its manifest.
     let pair = Pair::new().await;
     pair.from.lose("team/app", pair.largest());
     let output = pair.copy(&["--jobs", "1"]).await;
     assert_eq!(output.code(), Some(3), "{}", output.stderr);
     assert_eq!((pair.to.open_uploads(), pair.to.server.count("DELETE")), (0, 1));
 
-    // The registry will not have it, nor hear of it again.
+    // The registry rejects the blob, and the cancellation too.
     let pair = Pair::new().await;
     let line = format!("digest=sha256%3A{}", pair.largest().encoded());
     pair.to.refuse(&line, 0..9, Reply::error(403, "DENIED", "not this one"));
@@ -199,7 +199,7 @@ async fn upload_unsupported_registry_is_denied() {
     output.expect(4, "The operation is unsupported");
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(report["error"]["kind"], json!("denied"));
-    // Nor manifests.
+    // The same for manifests.
     let pair = Pair::new().await;
     pair.to.refuse("PUT /v2/team/app/manifests/", 0..9, Reply::error(405, "UNSUPPORTED", "no"));
     pair.copy(&[]).await.expect(4, "405 method not allowed");

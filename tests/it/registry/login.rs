@@ -141,7 +141,7 @@ async fn login_concurrent_runs_keep_all_credentials() {
     assert!(registries.iter().all(|(_, host)| auths.get(host).is_some()), "{auths}");
 }
 
-/// Gives a token to `user` with `pass`, and where `offline_token` is wanted an identity token that it takes later.
+/// Gives a token to `user` with `pass`, and on `offline_token` an identity token that is accepted later.
 fn token(request: &crate::support::http::Request) -> Reply {
     let pairs = request.pairs();
     let wants = |key: &str| pairs.iter().any(|(held, _)| held == key);

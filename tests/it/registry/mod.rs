@@ -51,7 +51,7 @@ async fn ask(server: &Server) -> Error {
     client.repository(&reference).unwrap().resolve(&ImageName::Tag("1".into())).await.unwrap_err()
 }
 
-/// Wants a token from the same port.
+/// A challenge for a token of the same server.
 fn challenge(request: &Request) -> Reply {
     let realm = format!("http://{}/token", request.header("host").unwrap());
     Reply::new(401, "").header("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))

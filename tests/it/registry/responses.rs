@@ -99,7 +99,7 @@ async fn status_unexpected_is_error() {
         let kinds = [ErrorKind::Registry, ErrorKind::Transport, ErrorKind::InvalidDocument];
         assert!(kinds.contains(&error.kind()), "{status}: {text}");
     }
-    // A body after HEAD must not be taken for the next answer.
+    // A body after HEAD must not be read as the next response.
     let (registry, _, name) = published_app().await;
     let cli = Cli::new();
     cli.run(&[&name]).await.expect(0, "");
@@ -129,7 +129,7 @@ async fn headers_missing_are_tolerated() {
 
 #[tokio::test]
 async fn response_without_end_is_aborted() {
-    // The manifest, the token, and the words of an error.
+    // The manifest, the error body, and the token.
     for (status, header, code) in [
         (200, ("Content-Type", MediaType::OCI_MANIFEST.as_str().to_owned()), 5),
         (400, ("Content-Type", "text/plain".to_owned()), 6),
@@ -146,7 +146,7 @@ async fn response_without_end_is_aborted() {
         })
         .await;
         let output = Cli::new().run(&["--retries", "0", &format!("{}/a:1", server.host())]).await;
-        // Whoever reads to the end finds a timeout, with another code.
+        // A client that reads to the end runs into a timeout, with another code.
         assert_eq!(output.code(), Some(code), "{status}: {}", output.stderr);
         assert!(output.stderr.len() < 2000, "{status}: {}", output.stderr);
     }

@@ -40,7 +40,7 @@ async fn tls_invalid_certificate_is_refused_without_retry() {
     Cli::new().run(&["--ca-file", "/etc/hostname", &name]).await.expect(4, "/etc/hostname");
 }
 
-/// A server that says this to whoever connects; tells the first byte that each sent.
+/// A server with the same answer for each connection; sends the first byte of each client to the receiver.
 fn parrot(answer: &'static [u8]) -> (SocketAddr, Receiver<u8>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, (tell, told)) = (listener.local_addr().unwrap(), channel());
@@ -69,7 +69,7 @@ async fn tls_handshake_failure_never_falls_back_to_http() {
         let output = Cli::new().run(&["-v", "--insecure", &format!("{address}/app:1")]).await;
         output.expect(6, hint);
         assert!(!output.stderr.contains("trying again"), "{}", output.stderr);
-        // 22 starts a handshake; the G of GET would be 71.
+        // 22 begins a TLS handshake; the G of GET would be 71.
         assert_eq!(told.try_iter().collect::<Vec<_>>(), [22]);
     }
 }
@@ -97,7 +97,7 @@ async fn tls_client_certificate_is_sent_only_to_registry() {
     assert!(cdn.requests().iter().all(|request| !request.client_certificate));
     cli.run(&[&tls[..], &[&name]].concat()).await.expect(0, "");
 
-    // From the folder of the host, as docker has it.
+    // From the directory of the host, as docker does.
     let cli = Cli::new();
     let folder = cli.home().join(".config/containers/certs.d").join(registry.server.host());
     std::fs::create_dir_all(&folder).unwrap();
@@ -138,7 +138,7 @@ async fn upload_location_with_http_scheme_keeps_tls_port() {
     let (_from, _, name) = published().await;
     let (cli, name) = (Cli::new(), name + ":1");
     cli.run(&[&name]).await.expect(0, "");
-    // Behind it the registry sees http, and a Host whose port is http's own.
+    // A registry behind a TLS proxy sees http, and a Host without a port.
     let host = registry.server.host().rsplit_once(':').unwrap().0.to_owned();
     registry.twist("POST /v2/other/blobs/uploads/", 0..99, move |reply| {
         let location = reply.headers.iter().find(|(name, _)| name == "Location").cloned();

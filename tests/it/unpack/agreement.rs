@@ -52,7 +52,7 @@ fn item(random: &mut Rng) -> Item {
     }
 }
 
-/// What is the same however layers are unpacked: an overlay copies a file that gets another name above.
+/// Nodes without hardlinks: an overlay copies up a file that an upper layer links to.
 fn without_links(mut nodes: Vec<Node>) -> Vec<Node> {
     for node in &mut nodes {
         node.same_as.clear();
@@ -84,7 +84,7 @@ fn unpack_overlay_and_export_agree_on_hostile_layers() {
         let (as_tar, apart) = (flattened(&tars), Stack::try_of(&layers));
         let found = (words(&on_disk), words(&as_tar));
         assert_eq!(found.0, found.1, "seed {seed}: {layers:?}");
-        // Of several bad layers that are unpacked at once any may be told of.
+        // The overlay unpacks layers concurrently and may report any of several bad ones.
         let other = words(&apart);
         assert_eq!(
             found.0.is_some(),

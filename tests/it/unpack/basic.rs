@@ -35,7 +35,7 @@ fn zstd(tar: &[u8]) -> Layer {
     Layer { diff_id: rpull::digest::Digest::sha256(tar), bytes }
 }
 
-/// No half tree, nothing beside it either.
+/// Asserts that neither the target nor a staging directory exists.
 #[track_caller]
 fn assert_nothing_left(dir: &Path, target: &str) {
     let left: Vec<_> = names(dir).into_iter().filter(|name| name.contains("rpull-")).collect();
@@ -66,7 +66,7 @@ async fn unpack_from_every_location_gives_same_tree() {
         trees.push(tree::nodes(&cli.dir().join(&target), &[]));
     }
     assert!(trees.windows(2).all(|pair| pair[0] == pair[1]), "{trees:?}");
-    // The last one is in the store now, and is unpacked without asking anybody.
+    // The last one is in the store now, and is unpacked without a request.
     let before = registry.server.requests().len();
     cli.run(&["unpack", "--offline", &name, "again"]).await.expect(0, "");
     assert_eq!(registry.server.requests().len(), before);
@@ -165,7 +165,7 @@ async fn unpack_invalid_layer_leaves_nothing() {
 
 #[tokio::test]
 async fn bomb_guard_counts_all_layers_together() {
-    // Empty tars, each with less behind its end than one layer may have.
+    // Empty tars, each with fewer zeros after its end than one layer may have.
     let size = 600 << 20;
     let zeros = || std::io::Read::take(std::io::repeat(0), size);
     let mut bytes = Vec::new();

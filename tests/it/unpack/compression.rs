@@ -9,7 +9,7 @@ use crate::support::entries::{Item, layer_of, tar};
 use crate::support::images::{Family, Image, Layer, Piece, assemble, image};
 use crate::support::tars;
 
-/// A layer of one file as a zstd frame that asks for a window of so many bytes, as a power of two.
+/// A layer of one file as a zstd frame with a window of 2^`window_log` bytes.
 fn windowed(window_log: u8) -> Layer {
     let tar = tar(&[Item::file("hello", "hi")]);
     let block = u32::try_from(tar.len() << 3 | 1).unwrap().to_le_bytes();
@@ -100,7 +100,7 @@ async fn zstd_window_over_limit_is_rejected_everywhere() {
         cli.run(&args).await.expect(0, "");
     }
     assert_eq!(fs::read(cli.dir().join("root/hello")).unwrap(), b"hi");
-    // What more memory would be needed for is refused whatever is allowed.
+    // A window over 2 GiB is rejected for any limit.
     let archive = tars::write_to(&cli, &of_layer(&windowed(32)));
     let args = ["unpack", "--zstd-window", "2G", &archive, "other"];
     cli.run(&args).await.expect(1, "a zstd window of 4 GiB, and 2 GiB is the limit");
@@ -108,7 +108,7 @@ async fn zstd_window_over_limit_is_rejected_everywhere() {
         let args = ["unpack", &format!("--zstd-window={typed}"), &archive, "other"];
         cli.run(&args).await.expect(2, "no more than 2G");
     }
-    // An archive as a whole is no different.
+    // The same for a compressed archive.
     let plain = fs::read(cli.dir().join("image.tar")).unwrap();
     let Layer { bytes, .. } = windowed(30);
     fs::write(cli.dir().join("image.tar.zst"), [&bytes[..6], &raw_blocks(&plain)].concat())
@@ -118,7 +118,7 @@ async fn zstd_window_over_limit_is_rejected_everywhere() {
     cli.run(&["load", "--zstd-window", "1GiB", "image.tar.zst"]).await.expect(0, "");
 }
 
-/// Blocks of a zstd frame that hold these bytes as they are.
+/// These bytes as raw blocks of a zstd frame.
 fn raw_blocks(bytes: &[u8]) -> Vec<u8> {
     let count = bytes.chunks(60_000).count();
     let block = |(number, block): (usize, &[u8])| {

@@ -163,12 +163,12 @@ fn tar_ending_in_padding_is_complete() {
         let bytes: Vec<_> = listed.iter().map(|(_, pieces)| pieces[0].1.len()).collect();
         assert_eq!(bytes, [600, 2], "{length}");
     }
-    // Nobody can tell that there was more; the digest of the layer can.
+    // Only the digest of the layer shows that more is missing.
     assert_eq!(entries(&whole[..1112 + 100]).len(), 1);
     let sparse = sparse("s", &[(4096, 3)], 8192, b"end");
     assert_eq!(list(&sparse[..512 + 3]).unwrap()[0].1, [(4096, b"end".to_vec())]);
     refused(&sparse[..512 + 2], "cut off");
-    // What comes before an entry is not complete without its padding.
+    // Extended headers are incomplete without their padding.
     refused(&unended(&[Item::file("a", "").pax("path", "b")])[..600], "cut off");
 }
 
@@ -224,7 +224,7 @@ fn device_number_beyond_kernel_limit_is_rejected() {
             refused(&unended(&items), "a device that Linux cannot have");
         }
     }
-    // Of anything else these fields say nothing.
+    // Other kinds of entries ignore these fields.
     assert_eq!(entries(&tar(&[Item::device(b'6', "pipe", 1 << 20, 0)])).len(), 1);
 }
 
@@ -245,7 +245,7 @@ fn entry_body_is_complete_for_any_buffer_size() {
         assert_eq!([whole(0), whole(1), whole(2)], [content.clone(), b"bee".to_vec(), Vec::new()]);
         assert_eq!(listed[1].1.len(), 1, "what is small comes in one piece");
     }
-    // Nobody has to read them.
+    // Unread bodies are skipped.
     let mut unread = Entries::new(&tar[..], EntryLimits::default());
     let mut count = 0;
     while unread.next_entry().unwrap().is_some() {

@@ -33,7 +33,7 @@ fn sample() -> Image {
     image(Family::Oci, "amd64", &[base, upper])
 }
 
-/// Nothing of a tar that did not come to be.
+/// Asserts that neither the tar nor a temporary file exists.
 #[track_caller]
 fn assert_nothing_left(dir: &Path, file: &str) {
     let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
@@ -63,7 +63,7 @@ async fn export_from_every_location_gives_same_bytes() {
         assert!(found == fs::read(cli.dir().join("piped.tar")).unwrap(), "{place}");
         fs::rename(cli.dir().join("root.tar"), cli.dir().join("first.tar")).unwrap();
     }
-    // The store has it now, and nobody is asked.
+    // The store has the image now, so no request is sent.
     let before = registry.server.requests().len();
     let words = ["export", "--offline", "--sync", &name, "-o", "again.tar"];
     cli.run(&words).await.expect(0, "");
@@ -174,7 +174,7 @@ async fn export_invalid_layer_writes_nothing() {
         let piped = cli.run(&["export", &archive]).await;
         assert_eq!(piped.expect(code, words).stdout, "");
     }
-    // What was there under the name stays.
+    // An existing file of that name stays.
     let hostile = layer_of(&[Item::file("ok", ""), Item::hardlink("bad", "absent")]);
     fs::write(cli.dir().join("out/old"), "old").unwrap();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[hostile]));
@@ -202,7 +202,7 @@ async fn export_to_device_or_pipe_writes_in_place() {
         output.expect(0, "exported 2 layers");
         assert!(fs::read(cli.dir().join("a.tar")).unwrap() == wanted, "{line}");
     }
-    // Nobody reads: the first Ctrl-C ends it.
+    // The first Ctrl-C ends a run that waits for a reader.
     let waiting =
         cli.spawn_in_shell("exec timeout -s INT 2 \"$@\"", &["export", &archive, "-o", "pipe"]);
     waiting.wait().await.expect(124, "");
@@ -225,7 +225,7 @@ async fn export_unwritable_output_fails_with_path() {
     full.expect(7, "hint: free some space there");
 }
 
-/// Only a layer that takes long is still written when somebody does something.
+/// An image large enough that its export is still running when a test acts.
 fn long() -> Image {
     image(Family::Oci, "amd64", &[layer(&[("big", &random_blob(40 << 20, 1))])])
 }
@@ -259,7 +259,7 @@ async fn export_interrupted_leaves_no_file() {
     let cli = Cli::new();
     fs::create_dir(cli.dir().join("out")).unwrap();
     let archive = tars::write_to(&cli, &long());
-    // Only whoever writes the tar writes so often.
+    // Only the thread that writes the tar makes so many calls.
     let strace = [
         "strace",
         "-f",

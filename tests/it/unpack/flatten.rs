@@ -70,7 +70,7 @@ fn flatten_random_layers_match_unpack() {
 
 const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-/// Everything that an entry can be or say, over two layers.
+/// Entries of every kind with all metadata, in three layers.
 fn all_kinds() -> Vec<Vec<u8>> {
     let long = format!("{}/{}", "d".repeat(120), "n".repeat(200));
     let base = [
@@ -137,7 +137,7 @@ fn flatten_is_reproducible() {
     let tars = all_kinds();
     let (_, first) = flattened(&tars).unwrap();
     assert_eq!(flattened(&tars).unwrap().1, first);
-    // What is there is not changed by going through once more.
+    // Flattening its own output changes nothing.
     let (_, again) = flattened(std::slice::from_ref(&first)).unwrap();
     assert_eq!(flattened(std::slice::from_ref(&again)).unwrap().1, again);
 }

@@ -34,7 +34,7 @@ fn before(root: &Path, words: &[&str]) {
     }
 }
 
-/// What a path leads to in a chroot of the root.
+/// The file that a path resolves to in a chroot of the root.
 fn look(root: &Path, path: &str) -> rustix::io::Result<Stat> {
     let root = fs::File::open(root).unwrap();
     let opened =
@@ -88,7 +88,7 @@ fn check(case: &str, root: &Path, before: &[(PathBuf, i64, i64)], words: &[&str]
     assert!(right, "{case}: {words:?} in {:?}", tree::names(root));
 }
 
-/// What was there before, as the entries of a base.
+/// The existing files of a case, as the entries of a base layer.
 fn base(words: &[&str]) -> Vec<Item> {
     match words {
         ["dir", path] => vec![Item::dir(path)],
@@ -100,7 +100,7 @@ fn base(words: &[&str]) -> Vec<Item> {
     }
 }
 
-/// Applies one layer after the other to a root, on whose disk there may be something.
+/// Applies the layers to a root that may have files.
 fn on_disk(root: &Path, layers: &[Vec<Item>]) -> Result<()> {
     let mut unpacker = Unpacker::new(RootDir::open(root)?, UnpackOptions::default())?;
     for layer in layers {
@@ -111,14 +111,14 @@ fn on_disk(root: &Path, layers: &[Vec<Item>]) -> Result<()> {
     unpacker.finish().map(drop)
 }
 
-/// As one tar, which becomes files then.
+/// Flattens the layers to one tar and applies that.
 fn flattened(root: &Path, layers: &[Vec<Item>]) -> Result<()> {
     let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
     let (_, tar) = flat::flattened(&flat::tars(&layers))?;
     flat::apply(root, &[tar]).map(drop)
 }
 
-/// Applies the layers of a case, and looks at what comes of it; tells what went wrong.
+/// Applies the layers of a case and checks the result.
 fn run(case: &Case<'_>, canary: &Canary, is_flat: bool) -> Result<()> {
     let root = canary.root();
     let apply = if is_flat { flattened } else { on_disk };

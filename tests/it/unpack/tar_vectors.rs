@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rpull::layer::{Compression, Entries, EntryLimits, LayerEntry, decompress};
 
-/// An entry as the table writes it.
+/// An entry in the form of the table.
 fn line(entry: &LayerEntry) -> String {
     let path = String::from_utf8_lossy(&entry.path);
     let LayerEntry { kind, size, mode, uid, gid, mtime, .. } = entry;
