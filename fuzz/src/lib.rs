@@ -5,9 +5,9 @@ mod seeds;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/it/support"]
 mod support {
-    pub(crate) mod canary;
-    pub(crate) mod item;
     pub(crate) mod layer_cases;
+    pub(crate) mod outside_guard;
+    pub(crate) mod tar_item;
     pub(crate) mod tree;
 }
 
@@ -26,7 +26,7 @@ use rpull::unpack::{LayerBlob, OpenBlob, RootDir, UnpackOptions, Unpacker};
 use self::mutate::layers;
 pub use self::mutate::mutate;
 pub use self::seeds::seeds;
-use self::support::canary::{Canary, SECRET};
+use self::support::outside_guard::{OutsideGuard, SECRET};
 
 /// Bytes that may come out of a compressed layer.
 const INFLATED: u64 = 1 << 20;
@@ -37,25 +37,25 @@ pub fn apply(tars: &[u8]) {
     if tars.windows(SECRET.len()).any(|bytes| bytes == SECRET.as_bytes()) {
         return;
     }
-    let canary = Canary::new();
-    let victim = canary.root().parent().unwrap().join("victim");
-    symlink("../victim", canary.root().join("up")).unwrap();
-    symlink(victim, canary.root().join("out")).unwrap();
+    let guard = OutsideGuard::new();
+    let victim = guard.root().parent().unwrap().join("victim");
+    symlink("../victim", guard.root().join("up")).unwrap();
+    symlink(victim, guard.root().join("out")).unwrap();
     let mut unpacker =
-        Unpacker::new(RootDir::open(canary.root()).unwrap(), UnpackOptions::default()).unwrap();
+        Unpacker::new(RootDir::open(guard.root()).unwrap(), UnpackOptions::default()).unwrap();
     for layer in layers(tars) {
         // What is refused ends its layer only.
         _ = unpacker.apply("layer", &mut Entries::new(layer, EntryLimits::default())).is_ok();
     }
     // A mode or time may be left to be set for what another entry replaced: that must not be an error.
     unpacker.finish().unwrap();
-    canary.assert_unharmed("apply");
+    guard.assert_unharmed("apply");
 }
 
 /// Unpacks the layers into directories of their own. Nothing outside may change.
 pub fn overlay(tars: &[u8]) {
-    let canary = Canary::new();
-    let directory = OverlayDirectory::create(canary.root()).unwrap();
+    let guard = OutsideGuard::new();
+    let directory = OverlayDirectory::create(guard.root()).unwrap();
     let lock = directory.lock(&|| true).unwrap();
     let tars = layers(tars);
     let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
@@ -68,7 +68,7 @@ pub fn overlay(tars: &[u8]) {
     _ = directory
         .unpack(&lock, blobs.collect(), UnpackOptions::default(), false, &|_| true)
         .is_ok();
-    canary.assert_unharmed("overlay");
+    guard.assert_unharmed("overlay");
 }
 
 /// Reads layers without writing anything.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::support::item::{Item, sparse, tar, unended};
 use crate::support::layer_cases::{cases, item};
+use crate::support::tar_item::{TarItem, sparse, tar, tar_without_trailer};
 
 /// Names and bytes of the first inputs, from `tests/layers`.
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
@@ -16,7 +16,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
             let tars: Vec<_> = layers
                 .map(|lines| lines.iter().filter_map(|words| item(words)).collect())
                 .collect();
-            let tars: Vec<_> = tars.iter().map(|items: &Vec<Item>| tar(items)).collect();
+            let tars: Vec<_> = tars.iter().map(|items: &Vec<TarItem>| tar(items)).collect();
             seeds.push((case.id.to_owned(), tars.concat()));
         }
     }
@@ -31,16 +31,16 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         }
     }
     let odd = [
-        Item::file("f", "x").mode(0o4755).owner(7, 8).xattr("user.a", "1").pax("mtime", "1.5"),
-        Item::dir("d").mode(0o2700).xattr("security.capability", "x"),
-        Item::file("d/".repeat(60) + "long", "").pax("path", "pax"),
-        Item::symlink("l", "t".repeat(150)),
-        Item::device(b'3', "null", 1, 3),
-        Item::new(b'6', "pipe"),
+        TarItem::file("f", "x").mode(0o4755).owner(7, 8).xattr("user.a", "1").pax("mtime", "1.5"),
+        TarItem::dir("d").mode(0o2700).xattr("security.capability", "x"),
+        TarItem::file("d/".repeat(60) + "long", "").pax("path", "pax"),
+        TarItem::symlink("l", "t".repeat(150)),
+        TarItem::device(b'3', "null", 1, 3),
+        TarItem::new(b'6', "pipe"),
     ];
     seeds.push(("kinds".to_owned(), tar(&odd)));
     let holes =
         sparse("s", &[(0, 3), (4096, 2), (8192, 1), (9000, 0), (9000, 0)], 10_000, b"abcdef");
-    seeds.push(("sparse".to_owned(), [holes, unended(&odd)].concat()));
+    seeds.push(("sparse".to_owned(), [holes, tar_without_trailer(&odd)].concat()));
     seeds
 }

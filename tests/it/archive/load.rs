@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
-use crate::support::images::{Family, Image, Index, Piece, image, index, layer};
+use crate::support::images::{Blob, Family, Image, Index, image, index, layer};
 use crate::support::samples::published;
 use crate::support::tars::{Entry, classic, file, layout, manifest, tar};
 
@@ -91,7 +91,7 @@ async fn load_duplicate_name_keeps_last_image() {
 
 /// A layout of the index with these children, as docker saves what it pulled of an image.
 fn partial(held: &Index, children: &[&Image]) -> Vec<Entry> {
-    let blob = |piece: &Piece| {
+    let blob = |piece: &Blob| {
         file(&format!("blobs/sha256/{}", piece.digest().encoded()), &piece.bytes[..])
     };
     let mut entries = vec![blob(&held.document)];

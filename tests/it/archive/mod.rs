@@ -24,8 +24,8 @@ use rpull::verifier::verify;
 use tempfile::TempDir;
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob};
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 
 fn app() -> Image {
@@ -64,7 +64,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A store with both versions of an image, and their names.
-async fn filled() -> (Registry, Cli, [Image; 2], [String; 2]) {
+async fn filled() -> (FakeRegistry, Cli, [Image; 2], [String; 2]) {
     let (registry, images, name) = published().await;
     let (cli, names) = (Cli::new(), ["1", "2"].map(|tag| format!("{name}:{tag}")));
     cli.run(&["pull", &names[0], &names[1]]).await.expect(0, "");

@@ -5,10 +5,10 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use rustix::process::Signal;
 
 use crate::support::cli::{Cli, Running};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
 use crate::support::images::{Family, assemble, image, layer, random_blob};
 use crate::support::live::needs;
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 use crate::support::strace::inject;
 use crate::support::wait::wait_until;
@@ -51,11 +51,11 @@ fn reserved(running: &Running) -> u64 {
 
 #[tokio::test]
 async fn archive_output_reserves_only_received_bytes() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(9_000_000, 1))])]);
     held.publish(&registry, "app", Some("1"));
     let big = held.layers[0].digest().as_str();
-    registry.twist(big, 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
+    registry.override_response(big, 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
     let (cli, name) = (Cli::new(), registry.repository("app") + ":1");
     let running = cli.spawn(&["-o", "oci-archive:a.tar", &name]);
     wait_until("no space is reserved", async || reserved(&running) >= 500_000).await;

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{blobs, filled};
 use crate::support::cli::Cli;
-use crate::support::images::{Family, Piece, assemble, image, index, layer, random_blob};
-use crate::support::registry::Registry;
+use crate::support::fake_registry::FakeRegistry;
+use crate::support::images::{Blob, Family, assemble, image, index, layer, random_blob};
 use crate::support::samples::published;
 
 #[tokio::test]
@@ -25,8 +25,8 @@ async fn save_two_images_with_one_name_is_rejected() {
 
 #[tokio::test]
 async fn save_inline_empty_blob_to_pipe_is_written_once() {
-    let registry = Registry::start().await;
-    let mut empty = Piece {
+    let registry = FakeRegistry::start().await;
+    let mut empty = Blob {
         descriptor: Descriptor::for_bytes("application/vnd.example.empty".into(), b""),
         bytes: Bytes::new(),
     };
@@ -119,7 +119,7 @@ async fn save_piped_into_load_keeps_images() {
 
 #[tokio::test]
 async fn save_and_load_keep_platforms() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let [amd, arm] = ["amd64", "arm64"]
         .map(|name| (name, image(Family::Oci, name, &[layer(&[("a", name.as_bytes())])])));
     let held = index(Family::Oci, &[amd.clone(), arm.clone()]);
@@ -186,7 +186,7 @@ async fn save_failed_leaves_no_archive() {
 
 #[tokio::test]
 async fn save_to_closed_pipe_ends_quietly() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(2_000_000, 1))])]);
     held.publish(&registry, "a", Some("1"));
     let (cli, name) = (Cli::new(), registry.repository("a") + ":1");

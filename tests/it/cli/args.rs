@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use super::assert_harmless;
 use crate::support::cli::Cli;
+use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, layer};
-use crate::support::registry::{Auth, Options, Registry};
 use crate::support::samples::published;
 
 #[tokio::test]
@@ -39,17 +39,18 @@ async fn invalid_arguments_are_usage_errors_before_any_request() {
 
 #[tokio::test]
 async fn hint_does_not_follow_server_text() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
     held.publish(&registry, "mystore", Some("1"));
     // The repository name contains words of messages.
     let output = cli.run(&["digest", &registry.repository("mystore:401")]).await;
     output.expect(3, "hint: `rpull tags REPO` lists the tags");
     // A login does not help at the target of a redirect.
-    let elsewhere = Registry::start_with(Options { blobs_elsewhere: true, ..Options::default() });
+    let elsewhere =
+        FakeRegistry::start_with(Options { blobs_elsewhere: true, ..Options::default() });
     let registry = elsewhere.await;
     held.publish(&registry, "a", Some("1"));
-    registry.twist("/signed/", 0..9, |_| Reply::new(401, "no signature"));
+    registry.override_response("/signed/", 0..9, |_| Reply::new(401, "no signature"));
     let refused = cli.run(&[&format!("{}:1", registry.repository("a"))]).await;
     assert!(!refused.expect(4, "401 unauthorized: no signature").stderr.contains("hint"));
 
@@ -64,9 +65,9 @@ async fn hint_does_not_follow_server_text() {
 }
 
 /// A registry that requires this user with the password `pass`.
-async fn guarded(user: &str) -> Registry {
+async fn guarded(user: &str) -> FakeRegistry {
     let auth = Auth::Basic { user: user.to_owned(), password: "pass".to_owned() };
-    Registry::start_with(Options { auth, ..Options::default() }).await
+    FakeRegistry::start_with(Options { auth, ..Options::default() }).await
 }
 
 #[tokio::test]
@@ -99,7 +100,7 @@ async fn creds_for_two_registries_is_usage_error() {
 
 #[tokio::test]
 async fn option_file_missing_is_usage_error() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     for option in ["--ca-file", "--cert-file", "--authfile"] {
         let output = cli.run(&[option, "/nonexist", &registry.repository("a")]).await;
         output.expect(2, &format!("error: {option}: /nonexist: No such file"));
@@ -170,7 +171,7 @@ const PLATFORMS: &[&str] = &[
 
 #[tokio::test]
 async fn hostile_arguments_send_no_request() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let (cli, host) = (Cli::new(), registry.server.host());
     let (long, deep, hex) = ("x".repeat(129), "a/".repeat(200), "a".repeat(64));
     let wide = hex.replace('a', "ａ");

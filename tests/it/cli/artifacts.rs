@@ -5,16 +5,22 @@ use serde_json::{Value, json};
 
 use crate::support::cache::cache;
 use crate::support::cli::Cli;
-use crate::support::images::{Family, Piece, image, layer, with_config};
-use crate::support::registry::Registry;
+use crate::support::fake_registry::FakeRegistry;
+use crate::support::images::{Blob, Family, image, layer, with_config};
 
 const THING: &str = "application/vnd.example.thing";
 
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// Publishes a manifest of these blobs, the first of which is the config, with more keys.
-fn publish(registry: &Registry, repository: &str, blobs: &[&Piece], titles: &[&str], more: &Value) {
-    let entry = |(at, blob): (usize, &&Piece)| {
+fn publish(
+    registry: &FakeRegistry,
+    repository: &str,
+    blobs: &[&Blob],
+    titles: &[&str],
+    more: &Value,
+) {
+    let entry = |(at, blob): (usize, &&Blob)| {
         let mut entry = json!(blob.descriptor);
         if let Some(title) = titles.get(at) {
             entry["annotations"] = json!({TITLE: title});
@@ -33,13 +39,13 @@ fn publish(registry: &Registry, repository: &str, blobs: &[&Piece], titles: &[&s
     registry.document(repository, Some("1"), kind.as_str(), manifest.to_string());
 }
 
-fn piece(kind: &str, text: &str) -> Piece {
-    Piece::new(kind.into(), text.to_owned())
+fn piece(kind: &str, text: &str) -> Blob {
+    Blob::new(kind.into(), text.to_owned())
 }
 
 #[tokio::test]
 async fn inspect_artifact_shows_type_and_files_at_every_location() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let (empty, file) =
         (piece("application/vnd.oci.empty.v1+json", "{}"), piece("text/plain", "hello"));
     let more = json!({"artifactType": THING, "annotations": {"made": "by hand"}});
@@ -69,7 +75,7 @@ async fn inspect_artifact_shows_type_and_files_at_every_location() {
 
 #[tokio::test]
 async fn inspect_names_kind_of_every_manifest() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let chart = piece("application/vnd.cncf.helm.config.v1+json", r#"{"name":"web"}"#);
     let package = piece("application/vnd.cncf.helm.chart.content.v1.tar+gzip", "chart");
     publish(&registry, "chart", &[&chart, &package], &[], &json!({}));
@@ -132,7 +138,7 @@ async fn inspect_names_kind_of_every_manifest() {
 
 #[tokio::test]
 async fn images_created_before_1970_show_no_age() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let base = image(Family::Oci, "amd64", &[layer(&[("a", b"1")])]);
     let mut config: Value = serde_json::from_slice(&base.config.bytes).unwrap();
     for (tag, created, shown) in [

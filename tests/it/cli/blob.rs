@@ -5,14 +5,14 @@ use std::os::unix::fs::{FileTypeExt as _, symlink};
 use rustix::process::Signal;
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
 use crate::support::images::{Family, image, layer, random_blob};
-use crate::support::registry::Registry;
 use crate::support::wait::wait_until;
 
 /// A blob of several megabytes, and its reference.
-async fn large() -> (Registry, Cli, Vec<u8>, String) {
-    let registry = Registry::start().await;
+async fn large() -> (FakeRegistry, Cli, Vec<u8>, String) {
+    let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(8_000_000, 1))])]);
     held.publish(&registry, "a", Some("1"));
     let blob = &held.layers[0];
@@ -51,7 +51,8 @@ async fn blob_output_to_special_file_is_written_in_place() {
 #[tokio::test]
 async fn blob_interrupted_leaves_no_file() {
     let (registry, cli, _, pinned) = large().await;
-    registry.twist("GET /v2/a/blobs/", 0..9, |reply| reply.fault(Fault::Stall(1_000_000)));
+    registry
+        .override_response("GET /v2/a/blobs/", 0..9, |reply| reply.fault(Fault::Stall(1_000_000)));
     std::fs::create_dir(cli.dir().join("out")).unwrap();
     let files = || std::fs::read_dir(cli.dir().join("out")).unwrap().count();
     let running = cli.spawn(&["blob", "-o", "out/file", &pinned]);
@@ -65,7 +66,8 @@ async fn blob_interrupted_leaves_no_file() {
 async fn blob_to_closed_pipe_stops_download() {
     let (registry, cli, _, pinned) = large().await;
     // The server sends no more than this, so a client that reads on waits.
-    registry.twist("GET /v2/a/blobs/", 0..9, |reply| reply.fault(Fault::Stall(4_000_000)));
+    registry
+        .override_response("GET /v2/a/blobs/", 0..9, |reply| reply.fault(Fault::Stall(4_000_000)));
     let line = "{ \"$@\"; echo $? > code; } | head -c 10 > /dev/null";
     cli.spawn_in_shell(line, &["blob", &pinned]).wait().await.expect(0, "");
     assert_eq!(registry.server.count("GET /v2/a/blobs/"), 1, "no second attempt after a stall");

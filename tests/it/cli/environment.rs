@@ -4,10 +4,10 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::cli::{Cli, Output};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Fault, Reply};
-use crate::support::registry::Registry;
 use crate::support::samples::published;
-use crate::support::serving::Serving;
+use crate::support::serve_process::ServeProcess;
 
 /// Runs a command with only these assignments in its environment.
 async fn bare(cli: &Cli, assignments: &str, words: &[&str]) -> Output {
@@ -68,13 +68,13 @@ async fn home_unset_fails_only_store_commands() {
 
 #[tokio::test]
 async fn home_relative_yields_no_credential() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let planted =
         json!({ "auths": { registry.server.host(): { "auth": "Y2FuYXJ5OmNhbmFyeQ==" } } });
     std::fs::create_dir_all(cli.dir().join("here/.docker")).unwrap();
     std::fs::write(cli.dir().join("here/.docker/config.json"), planted.to_string()).unwrap();
     let name = registry.repository("a:1");
-    registry.twist("/manifests/1", 0..9, |_| {
+    registry.override_response("/manifests/1", 0..9, |_| {
         Reply::new(401, "").header("www-authenticate", "Basic realm=\"r\"")
     });
     bare(&cli, "HOME=here", &["digest", &name]).await.expect(4, "");
@@ -94,7 +94,7 @@ async fn signal_ignored_at_start_stays_ignored() {
         let (registry, held, image) = published().await;
         let slow = Fault::Slow(500, std::time::Duration::from_millis(20));
         let layer = held[0].layers[0].digest().as_str().to_owned();
-        registry.twist(&layer, 0..9, move |reply| reply.fault(slow.clone()));
+        registry.override_response(&layer, 0..9, move |reply| reply.fault(slow.clone()));
         let cli = Cli::new();
         let line = format!("trap '' {name}; exec \"$@\"");
         let running = cli.spawn_in_shell(&line, &["pull", &format!("{image}:1")]);
@@ -104,7 +104,7 @@ async fn signal_ignored_at_start_stays_ignored() {
         running.wait().await.expect(0, "");
 
         let running = cli.spawn_in_shell(&line, &["serve", "--addr", "127.0.0.1:0"]);
-        let serving = Serving::of(running, &cli).await;
+        let serving = ServeProcess::of(running, &cli).await;
         serving.signal(signal);
         serving.end(other).await.expect(0, "");
     }

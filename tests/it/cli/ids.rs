@@ -4,13 +4,13 @@ use rpull::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, Image, image, index, layer};
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 
 /// A store with two images, and a proxy that no command may send a request to.
-async fn stocked() -> (Cli, Server, Registry, [Image; 2], String) {
+async fn stocked() -> (Cli, Server, FakeRegistry, [Image; 2], String) {
     let proxy = Server::start(|_| Reply::error(404, "NAME_UNKNOWN", "said the proxy")).await;
     let url = format!("http://{}", proxy.host());
     let cli = Cli::new().env("HTTP_PROXY", &url).env("HTTPS_PROXY", &url);

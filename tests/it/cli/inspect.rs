@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::{FakeRegistry, Options};
 use crate::support::http::Fault;
 use crate::support::images::{Family, Image, image, index, layer, random_blob};
-use crate::support::registry::{Options, Registry};
 
 fn app() -> Image {
     image(
@@ -15,8 +15,8 @@ fn app() -> Image {
     )
 }
 
-async fn published() -> (Registry, Image, String) {
-    let (registry, image) = (Registry::start().await, app());
+async fn published() -> (FakeRegistry, Image, String) {
+    let (registry, image) = (FakeRegistry::start().await, app());
     image.publish(&registry, "team/app", Some("1"));
     let name = format!("{}:1", registry.repository("team/app"));
     (registry, image, name)
@@ -42,7 +42,7 @@ async fn manifest_and_config_are_printed_verbatim() {
 
 #[tokio::test]
 async fn manifest_of_index_is_root_without_platform() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let [amd64, arm64] = ["amd64", "arm64"]
         .map(|name| image(Family::Oci, name, &[layer(&[("a", name.as_bytes())])]));
     let both = index(Family::Oci, &[("amd64", amd64), ("arm64", arm64.clone())]);
@@ -147,7 +147,8 @@ async fn blob_output_is_verified_or_absent() {
     assert!(piped.stdout.len() < layer.bytes.len(), "the end is withheld");
 
     registry.blob_as("team/app", layer.digest(), layer.bytes.clone());
-    registry.twist("GET /v2/team/app/blobs/", 0..1, |reply| reply.fault(Fault::Cut(1000)));
+    registry
+        .override_response("GET /v2/team/app/blobs/", 0..1, |reply| reply.fault(Fault::Cut(1000)));
     cli.run(&["blob", "-o", "layer", &pinned]).await.expect(0, "");
     assert_eq!(std::fs::read(cli.dir().join("layer")).unwrap(), layer.bytes, "healed");
 
@@ -160,7 +161,7 @@ async fn blob_output_is_verified_or_absent() {
 
 #[tokio::test]
 async fn tags_lists_all_pages() {
-    let registry = Registry::start_with(Options { page: Some(2), ..Options::default() }).await;
+    let registry = FakeRegistry::start_with(Options { page: Some(2), ..Options::default() }).await;
     for tag in ["1", "2", "3", "latest", "old"] {
         app().publish(&registry, "team/app", Some(tag));
     }

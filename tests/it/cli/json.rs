@@ -6,9 +6,9 @@ use rpull::descriptor::Descriptor;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Fault, Reply};
 use crate::support::images::{Family, Image, image, index, layer, random_blob};
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 
 const HEAD: &[&str] =
@@ -96,7 +96,7 @@ fn assert_blob(blob: &Value) {
 }
 
 /// Pulls with `--json`, and checks the report of success or failure.
-async fn pull(registry: &Registry, cli: &Cli, words: &[&str]) -> Value {
+async fn pull(registry: &FakeRegistry, cli: &Cli, words: &[&str]) -> Value {
     registry.server.forget();
     let output = cli.run(&[&["pull", "--json"], words].concat()).await;
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
@@ -117,7 +117,8 @@ async fn report_json_of_every_outcome_keeps_contract() {
     let (cli, v1, v2) = (Cli::new(), format!("{name}:1"), format!("{name}:2"));
     let base = &first.layers[0];
     // A run that fails in the middle of a blob.
-    registry.twist(base.digest().as_str(), 0..3, |reply| reply.fault(Fault::Cut(7_000)));
+    registry
+        .override_response(base.digest().as_str(), 0..3, |reply| reply.fault(Fault::Cut(7_000)));
     let failed = pull(&registry, &cli, &["--retries", "0", &v1]).await;
     assert_eq!((&failed["error"]["kind"], outcomes(&failed)[1]), (&json!("transport"), "missing"));
     // The next run resumes there, is cut once more, and completes.
@@ -132,13 +133,16 @@ async fn report_json_of_every_outcome_keeps_contract() {
 
     // A registry that ignores ranges sends the prefix again.
     let (cli, whole) = (Cli::new(), second.layers[0].bytes.clone());
-    registry.twist(base.digest().as_str(), 0..1, |reply| reply.fault(Fault::Cut(7_000)));
-    registry.twist(base.digest().as_str(), 1..2, move |_| Reply::new(200, whole.clone()));
+    registry
+        .override_response(base.digest().as_str(), 0..1, |reply| reply.fault(Fault::Cut(7_000)));
+    registry
+        .override_response(base.digest().as_str(), 1..2, move |_| Reply::new(200, whole.clone()));
     let resent = pull(&registry, &cli, &[&v2]).await;
     assert_eq!((number(&resent["bytes"], "resent"), outcomes(&resent)[1]), (7_000, "transferred"));
 
     let wrong: Bytes = random_blob(base.bytes.len(), 77).into();
-    registry.twist(base.digest().as_str(), 0..9, move |_| Reply::new(200, wrong.clone()));
+    registry
+        .override_response(base.digest().as_str(), 0..9, move |_| Reply::new(200, wrong.clone()));
     let wrong = pull(&registry, &Cli::new(), &[&v1]).await;
     assert_eq!(wrong["error"]["kind"], "mismatch");
     assert_eq!(number(&wrong["blobs"][1], "resent"), base.descriptor.size);
@@ -183,7 +187,7 @@ async fn plan_json_has_same_head_as_report() {
 }
 
 /// An image whose manifest is changed before it is published.
-fn published_with(registry: &Registry, image: &Image, change: impl Fn(&mut Value)) {
+fn published_with(registry: &FakeRegistry, image: &Image, change: impl Fn(&mut Value)) {
     image.publish(registry, "odd", None);
     let mut manifest: Value = serde_json::from_slice(&image.manifest.bytes).unwrap();
     change(&mut manifest);
@@ -193,7 +197,7 @@ fn published_with(registry: &Registry, image: &Image, change: impl Fn(&mut Value
 
 #[tokio::test]
 async fn report_json_of_unusual_blobs_keeps_contract() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let layers = [1, 2, 3].map(|seed| layer(&[("a", &random_blob(2_000, seed))]));
     let held = image(Family::Docker, "amd64", &layers);
     let empty =
@@ -233,7 +237,7 @@ async fn plan_json_predicts_report() {
     let (registry, [first, _], name) = published().await;
     let (cli, v1) = (Cli::new(), format!("{name}:1"));
     let digest = first.layers[0].digest().to_string();
-    registry.twist(&digest, 0..1, |reply| reply.fault(Fault::Cut(7_000)));
+    registry.override_response(&digest, 0..1, |reply| reply.fault(Fault::Cut(7_000)));
     pull(&registry, &cli, &["--retries", "0", &v1]).await;
     let plan = cli.json(&["--plan", "--json", &v1]).await;
     assert_keys(&plan, &[HEAD, &["bytes", "blobs"]].concat());
@@ -270,7 +274,7 @@ async fn pull_tag_with_digest_fetches_digest_keeps_tag() {
 
 #[tokio::test]
 async fn pull_several_images_failed_one_keeps_others() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let shared = layer(&[("base", &random_blob(9_000, 1))]);
     let of = |seed| {
         image(Family::Oci, "amd64", &[shared.clone(), layer(&[("a", &random_blob(900, seed))])])
@@ -313,7 +317,7 @@ async fn pull_several_images_failed_one_keeps_others() {
 
 #[tokio::test]
 async fn pull_same_image_twice_counts_once() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let of = |name: &str| image(Family::Oci, name, &[layer(&[("a", name.as_bytes())])]);
     let both = index(Family::Oci, &[("amd64", of("amd64")), ("arm64", of("arm64"))]);
     both.publish(&registry, "a", "1");
@@ -340,14 +344,14 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
-            let registry = Registry::start().await;
+            let registry = FakeRegistry::start().await;
             let layers: Vec<_> = (1..).zip(&sizes).map(|(seed, size)| layer(&[("a", &random_blob(*size, seed))])).collect();
             let held = image(Family::Oci, "amd64", &layers);
             held.publish(&registry, "a", Some("1"));
             for (number, (blob, at)) in cuts.iter().enumerate() {
                 let digest = held.blobs().nth(blob % (layers.len() + 1)).unwrap().digest().to_string();
                 let at = *at;
-                registry.twist(&digest, number..number + 1, move |reply| {
+                registry.override_response(&digest, number..number + 1, move |reply| {
                     // At least one byte is missing: after a complete response the client may send its next
                     // request into the closing connection; it counts it, and the server never receives it.
                     let at = at.min(reply.body.len().saturating_sub(1));

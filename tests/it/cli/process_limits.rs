@@ -5,13 +5,13 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::cli::{Cli, Output};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::live::needs;
-use crate::support::registry::Registry;
 
 /// A store with an image, an archive of it, and a registry.
-async fn prepared() -> (Cli, Registry, String) {
-    let (cli, registry) = (Cli::new(), Registry::start().await);
+async fn prepared() -> (Cli, FakeRegistry, String) {
+    let (cli, registry) = (Cli::new(), FakeRegistry::start().await);
     let layers = [1, 2, 3].map(|seed| layer(&[("data", &random_blob(400_000, seed))]));
     image(Family::Oci, "amd64", &layers).publish(&registry, "app", Some("1"));
     let name = registry.repository("app:1");
@@ -21,7 +21,7 @@ async fn prepared() -> (Cli, Registry, String) {
 }
 
 /// Command lines that need each part of the program.
-fn commands(registry: &Registry, name: &str, at: usize) -> Vec<Vec<String>> {
+fn commands(registry: &FakeRegistry, name: &str, at: usize) -> Vec<Vec<String>> {
     let words = |line: String| line.split(' ').map(str::to_owned).collect();
     let to = |repository: &str| registry.repository(&format!("{repository}{at}:1"));
     [
@@ -60,7 +60,7 @@ fn assert_orderly(output: &Output, what: &str) {
 }
 
 /// Runs every command with a limit that a line of shell sets in front; `serve` is ended where it has begun.
-async fn assert_orderly_under(line: &str, prepared: &(Cli, Registry, String), at: usize) {
+async fn assert_orderly_under(line: &str, prepared: &(Cli, FakeRegistry, String), at: usize) {
     let (cli, registry, name) = prepared;
     for words in commands(registry, name, at) {
         let line = format!("{line}; exec \"$@\"");

@@ -6,22 +6,24 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::cli::{Cli, Running};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Fault, Reply, Server};
-use crate::support::images::{Family, Image, Piece, image, layer, random_blob};
-use crate::support::registry::Registry;
+use crate::support::images::{Blob, Family, Image, image, layer, random_blob};
 use crate::support::wait::wait_until;
 
 /// Bytes of a layer after which its registry falls silent.
 const STALL: usize = 1_500_000;
 
 /// A registry that stalls in each of two layers, the first time that they are asked for.
-async fn stalling() -> (Registry, Image, String) {
-    let registry = Registry::start().await;
+async fn stalling() -> (FakeRegistry, Image, String) {
+    let registry = FakeRegistry::start().await;
     let layers = [1, 2].map(|seed| layer(&[("data", &random_blob(3_000_000, seed))]));
     let held = image(Family::Oci, "amd64", &layers);
     held.publish(&registry, "team/app", Some("1"));
     for layer in &held.layers {
-        registry.twist(layer.digest().as_str(), 0..1, |reply| reply.fault(Fault::Stall(STALL)));
+        registry.override_response(layer.digest().as_str(), 0..1, |reply| {
+            reply.fault(Fault::Stall(STALL))
+        });
     }
     let name = format!("{}:1", registry.repository("team/app"));
     (registry, held, name)
@@ -48,7 +50,7 @@ fn partials(cli: &Cli) -> Vec<(String, u64)> {
 }
 
 /// The next run asks for each partial from its length on, and has it all in the end.
-async fn assert_continued(registry: &Registry, cli: &Cli, held: &Image, name: &str) {
+async fn assert_continued(registry: &FakeRegistry, cli: &Cli, held: &Image, name: &str) {
     let kept = partials(cli);
     assert_eq!(kept.len(), 2);
     registry.server.forget();
@@ -135,12 +137,13 @@ async fn resume_wrong_partial_restarts_once() {
 
 #[tokio::test]
 async fn stopped_and_continued_pull_completes() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(3_000_000, 1))])]);
     held.publish(&registry, "team/app", Some("1"));
     let slowly = Fault::Slow(100_000, Duration::from_millis(20));
-    registry
-        .twist(held.layers[0].digest().as_str(), 0..9, move |reply| reply.fault(slowly.clone()));
+    registry.override_response(held.layers[0].digest().as_str(), 0..9, move |reply| {
+        reply.fault(slowly.clone())
+    });
     let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("team/app")));
     let running = cli.spawn(&["--json", &name]);
     running.wait_for_partials(1, 100_000).await;
@@ -194,7 +197,7 @@ async fn signal_or_kill_leaves_no_partial_archive() {
             let cli = Cli::new();
             std::fs::create_dir(cli.dir().join("out")).unwrap();
             let running = cli.spawn(&["-o", &format!("{form}:out/a.tar"), &name]);
-            let asked = |layer: &Piece| {
+            let asked = |layer: &Blob| {
                 let requests = registry.server.requests();
                 requests.iter().any(|request| request.path.ends_with(layer.digest().as_str()))
             };

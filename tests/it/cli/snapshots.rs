@@ -3,9 +3,9 @@
 //! `INSTA_UPDATE=always cargo test --test it snapshots` takes the present text over.
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer, random_blob};
-use crate::support::registry::{Auth, Options, Registry};
 
 const VERBS: [&str; 31] = [
     "pull",
@@ -57,7 +57,7 @@ async fn help_texts_match_snapshots() {
 
 #[tokio::test]
 async fn session_output_matches_snapshot() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let base = [
         layer(&[("base", &random_blob(2_000_000, 1))]),
         layer(&[("lib", &random_blob(90_000, 2))]),
@@ -107,7 +107,7 @@ async fn typed(cli: &Cli, shown: &str, line: &str) -> String {
     format!("$ rpull {shown}\n{}{}{end}", output.stderr, output.stdout)
 }
 
-fn assert_session(name: &str, session: &[String], registry: &Registry) {
+fn assert_session(name: &str, session: &[String], registry: &FakeRegistry) {
     let host = registry.server.host();
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&host.replace('.', r"\."), "registry.test");
@@ -123,8 +123,8 @@ fn assert_session(name: &str, session: &[String], registry: &Registry) {
 }
 
 /// A registry with what can go wrong: `broken:bytes` has wrong ones, `broken:old` an old manifest, `secret` is closed.
-async fn trouble() -> Registry {
-    let registry = Registry::start().await;
+async fn trouble() -> FakeRegistry {
+    let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "arm64", &[layer(&[("a", &random_blob(3000, 1))])]);
     index(Family::Oci, &[("arm64", held.clone())]).publish(&registry, "team/app", "multi");
     held.publish(&registry, "team/app", Some("1.0"));
@@ -139,9 +139,12 @@ async fn trouble() -> Registry {
         old,
     );
     registry.document("broken", Some("page"), "text/html", "<html>log in</html>");
-    registry
-        .twist("/secret/", 0..99, |_| Reply::error(403, "DENIED", "requested access is denied"));
-    registry.twist("/busy/", 0..99, |_| Reply::error(429, "TOOMANYREQUESTS", "pull rate limit"));
+    registry.override_response("/secret/", 0..99, |_| {
+        Reply::error(403, "DENIED", "requested access is denied")
+    });
+    registry.override_response("/busy/", 0..99, |_| {
+        Reply::error(429, "TOOMANYREQUESTS", "pull rate limit")
+    });
     registry
 }
 
@@ -209,7 +212,7 @@ const ERRORS: [&str; 56] = [
 async fn error_messages_match_snapshot() {
     let (registry, closed) = (
         trouble().await,
-        Registry::start_with(Options {
+        FakeRegistry::start_with(Options {
             auth: Auth::Basic { user: "user".into(), password: "pass".into() },
             ..Options::default()
         })

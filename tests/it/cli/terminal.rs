@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::assert_harmless;
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::live::needs;
-use crate::support::registry::Registry;
 use crate::support::samples::{published, published_app};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +81,7 @@ async fn stdout_full_fails_and_closed_pipe_succeeds() {
 
 #[tokio::test]
 async fn foreign_text_is_escaped_on_terminal() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let evil = "\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\r\n\u{7f}";
     let config = json!({
         "architecture": "amd64", "os": "linux", "author": evil, "created": evil,
@@ -116,7 +116,7 @@ async fn foreign_text_is_escaped_on_terminal() {
             .into(),
         ..reply
     };
-    registry.twist("/manifests/2", 0..9, refuse);
+    registry.override_response("/manifests/2", 0..9, refuse);
     let output = cli.run(&["-vv", &registry.repository("a:2")]).await;
     assert_harmless(output.expect(4, "\\u{1b}[2J"));
 }
@@ -160,8 +160,10 @@ async fn server_text_is_escaped_on_terminal() {
     let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\r\u{9b}31m\u{202e}";
     let (registry, _, name) = published_app().await;
     let body = json!({"errors": [{"code": "DENIED", "message": evil}]}).to_string();
-    registry.twist("/v2/", 0..1, move |_| Reply::new(403, body.clone()));
-    registry.twist("/v2/", 1..2, |reply| reply.header("Warning", "299 - \"\u{9b}31m old client\""));
+    registry.override_response("/v2/", 0..1, move |_| Reply::new(403, body.clone()));
+    registry.override_response("/v2/", 1..2, |reply| {
+        reply.header("Warning", "299 - \"\u{9b}31m old client\"")
+    });
     let cli = Cli::new();
     let refused = cli.run(&["-vv", &name]).await;
     let warned = cli.run(&["-vv", &name]).await;

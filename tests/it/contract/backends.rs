@@ -21,12 +21,12 @@ use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
 use rpull::verifier::verify;
 
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
 use crate::support::live::{Access, Live, needs};
 use crate::support::memory::Memory;
 use crate::support::real::RealImage;
-use crate::support::registry::Registry;
-use crate::support::served::Served;
+use crate::support::served_store::ServedStore;
 
 fn small_image() -> Image {
     image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(300_000, 7))])])
@@ -258,7 +258,7 @@ async fn source_contract_layout() {
 
 #[tokio::test]
 async fn source_contract_registry() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let held = small_image();
     held.publish(&registry, "team/app", Some("1"));
     let reference = (registry.repository("team/app") + ":1").parse().unwrap();
@@ -301,7 +301,7 @@ async fn check_repository(host: &str) {
 
 #[tokio::test]
 async fn target_contract_registry() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     check_repository(&registry.server.host()).await;
 }
 
@@ -316,7 +316,7 @@ async fn target_contract_docker_registry() {
 
 #[tokio::test]
 async fn source_and_target_contract_serve() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     check_repository(served.host()).await;
     // The layout itself is what it serves.
     let layout = Layout::open(&served.root()).unwrap();

@@ -19,12 +19,12 @@ use rpull::registry::{Client, RegistryOptions, Repository};
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{ImageRequest, PlatformSelection, TransferOptions, transfer};
 
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
 use crate::support::live::{Access, Live, needs};
 use crate::support::memory::Memory;
-use crate::support::registry::Registry;
-use crate::support::served::Served;
+use crate::support::served_store::ServedStore;
 
 /// One that holds an image under a name.
 struct Backend {
@@ -107,7 +107,7 @@ async fn backends() -> Vec<Backend> {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::create(&dir.path().join("layout"), LayoutOptions::default()).unwrap();
     fill(Arc::new(layout.clone()), &name, &image).await;
-    let (fake, served) = (Registry::start().await, Served::start().await);
+    let (fake, served) = (FakeRegistry::start().await, ServedStore::start().await);
     let (fake_host, served_host) = (fake.server.host(), served.host().to_owned());
     vec![
         Backend {
@@ -313,11 +313,11 @@ async fn lookup_docker_registry_keeps_the_contract() {
 #[tokio::test]
 async fn lookup_registry_refusing_to_answer_is_unknown_and_not_absent() {
     for status in [401, 403, 405, 501] {
-        let registry = Registry::start().await;
+        let registry = FakeRegistry::start().await;
         let image = small_image();
         image.publish(&registry, "team/app", Some("1"));
         for part in ["/blobs/", "HEAD /v2/team/app/manifests/"] {
-            registry.refuse(part, 0..9, Reply::error(status, "DENIED", "not for you"));
+            registry.fail_requests(part, 0..9, Reply::error(status, "DENIED", "not for you"));
         }
         let repository = repository(&registry.server.host());
         let blob = &image.layers[0].descriptor;
@@ -328,12 +328,12 @@ async fn lookup_registry_refusing_to_answer_is_unknown_and_not_absent() {
 
 #[tokio::test]
 async fn source_range_ignored_starts_at_zero_and_ends_with_the_range() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let image = small_image();
     image.publish(&registry, "team/app", Some("1"));
     let blob = &image.layers[0];
     let whole = Reply::new(200, blob.bytes.clone());
-    registry.refuse("/blobs/", 0..9, whole);
+    registry.fail_requests("/blobs/", 0..9, whole);
     let request = BlobRequest { descriptor: &blob.descriptor, range: 10..20 };
     let (start, bytes) = read(&repository(&registry.server.host()), request).await;
     assert_eq!((start, bytes), (0, blob.bytes.slice(..20)));

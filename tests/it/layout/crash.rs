@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::live::needs;
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 use crate::support::strace::{distinct, inject, trace};
 
@@ -20,7 +20,7 @@ fn committed(cli: &Cli) -> BTreeSet<String> {
 }
 
 /// The next run completes the image and does not request committed blobs again.
-async fn assert_completed(registry: &Registry, cli: &Cli, name: &str, point: &str) {
+async fn assert_completed(registry: &FakeRegistry, cli: &Cli, name: &str, point: &str) {
     let before = committed(cli);
     registry.server.forget();
     let report = cli.json(&["--json", name]).await;
@@ -40,7 +40,7 @@ async fn assert_completed(registry: &Registry, cli: &Cli, name: &str, point: &st
 
 /// Kills a pull at each of its calls, each time in a store from `prepare`. Returns the calls.
 async fn kill_everywhere(
-    registry: &Registry,
+    registry: &FakeRegistry,
     name: &str,
     flags: &[&str],
     prepare: impl AsyncFn() -> Cli,

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::support::cli::Cli;
-use crate::support::registry::Registry;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::samples::{published, stored};
 
 /// Damage to a blob, the exit code and a part of the message.
@@ -130,7 +130,7 @@ async fn layout_with_null_manifests_is_empty() {
 #[tokio::test]
 async fn damaged_store_is_reported_if_registry_lacks_image() {
     let (cli, name, _to, held) = stored(1_000).await;
-    let without_it = Registry::start().await;
+    let without_it = FakeRegistry::start().await;
     let moved = without_it.repository("app") + ":1";
     cli.run(&["tag", &name, &moved]).await.expect(0, "");
     damage(&cli.store().join("blobs/sha256").join(held.config.digest().encoded()), "cut");

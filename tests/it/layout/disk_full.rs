@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::assert_recovers;
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::live::needs;
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 use crate::support::small::Small;
 
@@ -18,7 +18,7 @@ async fn disk_full_keeps_partial_for_resume() {
     if !needs(test, &["mount", "umount"]) {
         return;
     }
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let layers = [1, 2].map(|seed| layer(&[("data", &random_blob(1_500_000, seed))]));
     let held = image(Family::Oci, "amd64", &layers);
     held.publish(&registry, "a", Some("1"));
@@ -27,7 +27,7 @@ async fn disk_full_keeps_partial_for_resume() {
     // Others take the space once the pull has seen that there is enough.
     let taken = cli.store().join("taken");
     let take = taken.clone();
-    registry.twist(held.layers[0].digest().as_str(), 0..1, move |reply| {
+    registry.override_response(held.layers[0].digest().as_str(), 0..1, move |reply| {
         std::fs::write(&take, vec![1; 5_800_000]).unwrap();
         reply
     });
@@ -103,7 +103,7 @@ async fn disk_full_leaves_no_archive() {
     if !needs(test, &["mount", "umount"]) {
         return;
     }
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(900_000, 1))])]);
     held.publish(&registry, "a", Some("1"));
     let (cli, name) = (Cli::new().env("TMPDIR", "small"), registry.repository("a") + ":1");

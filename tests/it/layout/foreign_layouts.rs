@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer};
-use crate::support::registry::Registry;
 use crate::support::tars::{layout, tar};
 
 /// An image, and the layout `real` that holds it.
@@ -33,7 +33,7 @@ fn links(dir: &Path, name: &str) {
 
 #[tokio::test]
 async fn layout_symlinked_blobs_are_read_and_verified() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let held = real(&cli).await;
     links(cli.dir(), "linked");
     let there = registry.repository("app") + ":1";

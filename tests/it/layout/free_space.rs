@@ -1,13 +1,13 @@
 //! Images that do not fit on the disk.
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, image, layer, random_blob};
-use crate::support::registry::Registry;
 use crate::support::small::Small;
 
 #[tokio::test]
 async fn disk_too_small_fails_before_any_blob() {
-    let (cli, registry) = (Cli::new(), Registry::start().await);
+    let (cli, registry) = (Cli::new(), FakeRegistry::start().await);
     let layers = [1, 2, 3].map(|seed| layer(&[("data", &random_blob(1_000_000, seed))]));
     image(Family::Oci, "amd64", &layers).publish(&registry, "large", Some("1"));
     let first = image(Family::Oci, "amd64", &layers[..1]);

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::assert_recovers;
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::live::needs;
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 use crate::support::strace::{distinct, inject, trace};
 
@@ -125,7 +125,7 @@ async fn fsync_error_discards_partial() {
 
 #[tokio::test]
 async fn pull_many_layers_needs_few_open_files() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let layers: Vec<_> = (0..20).map(|seed| layer(&[("a", &random_blob(5_000, seed))])).collect();
     image(Family::Oci, "amd64", &layers).publish(&registry, "a", Some("1"));
     let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));

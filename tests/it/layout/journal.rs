@@ -9,7 +9,7 @@ use rpull::layout::{Layout, LayoutOptions};
 use serde_json::json;
 
 use crate::support::cli::Cli;
-use crate::support::images::Piece;
+use crate::support::images::Blob;
 use crate::support::live::needs;
 use crate::support::samples::published;
 use crate::support::strace::{Call, trace};
@@ -17,7 +17,7 @@ use crate::support::strace::{Call, trace};
 /// The id of an earlier boot.
 const OTHER_BOOT: &str = "00000000000000000000000000000000";
 
-fn blob(cli: &Cli, piece: &Piece) -> PathBuf {
+fn blob(cli: &Cli, piece: &Blob) -> PathBuf {
     cli.store().join("blobs/sha256").join(piece.digest().encoded())
 }
 
@@ -141,7 +141,7 @@ async fn journal_check_reports_progress_and_can_be_interrupted() {
     let (_registry, [held, _], name) = published().await;
     let cli = Cli::new();
     cli.run(&[&format!("{name}:1")]).await.expect(0, "");
-    let layers: Vec<&Digest> = held.layers.iter().map(Piece::digest).collect();
+    let layers: Vec<&Digest> = held.layers.iter().map(Blob::digest).collect();
     let total: u64 = held.layers.iter().map(|layer| layer.descriptor.size).sum();
     let journal = plant(&cli, &format!("{OTHER_BOOT}.1"), &layers);
     let open = |watch: &(dyn Fn(u64, u64) -> bool + Sync)| {

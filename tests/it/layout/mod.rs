@@ -19,8 +19,8 @@ use rpull::digest::Digest;
 use serde_json::json;
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob};
-use crate::support::registry::Registry;
 
 fn app(seed: u64) -> Image {
     let shared = layer(&[("base", &random_blob(20_000, 1))]);
@@ -28,8 +28,8 @@ fn app(seed: u64) -> Image {
 }
 
 /// A store that holds `team/app:1`.
-async fn filled() -> (Registry, Cli, Image, String) {
-    let (registry, held) = (Registry::start().await, app(2));
+async fn filled() -> (FakeRegistry, Cli, Image, String) {
+    let (registry, held) = (FakeRegistry::start().await, app(2));
     held.publish(&registry, "team/app", Some("1"));
     let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("team/app")));
     cli.run(&[&name]).await.expect(0, "");

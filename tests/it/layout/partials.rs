@@ -71,7 +71,8 @@ async fn resume_after_manifest_with_wrong_size_keeps_partial() {
         registry.document("team/app", Some(tag), media_type, manifest.to_string());
     }
     let cli = Cli::new();
-    registry.twist(base.digest().as_str(), 0..1, |reply| reply.fault(Fault::Stall(10_000)));
+    registry
+        .override_response(base.digest().as_str(), 0..1, |reply| reply.fault(Fault::Stall(10_000)));
     let pull = cli.spawn(&[&format!("{name}:1")]);
     pull.wait_for_partials(1, 10_000).await;
     pull.signal(Signal::KILL);

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::{app, blob_path, filled, overwrite};
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, image, index, layer};
-use crate::support::registry::Registry;
 
 #[tokio::test]
 async fn prune_frees_planned_bytes_and_keeps_named_images() {
@@ -37,7 +37,7 @@ async fn prune_frees_planned_bytes_and_keeps_named_images() {
 
 #[tokio::test]
 async fn prune_keeps_index_of_platform_and_deletes_old_partials() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let of = |name: &str| image(Family::Oci, name, &[layer(&[("a", name.as_bytes())])]);
     let both = index(Family::Oci, &[("amd64", of("amd64")), ("arm64", of("arm64"))]);
     both.publish(&registry, "a", "1");

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{app, blob_path, filled};
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, image, layer, random_blob};
-use crate::support::registry::Registry;
 
 #[tokio::test]
 async fn images_tag_and_rm_change_the_list() {
@@ -57,7 +57,7 @@ async fn tag_and_rm_json_report_names() {
 
 #[tokio::test]
 async fn layer_listed_twice_counts_once() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let (twice, top) = (layer(&[("a", &random_blob(9_000, 1))]), layer(&[("b", b"b")]));
     let held = image(Family::Oci, "amd64", &[twice.clone(), top, twice]);
     held.publish(&registry, "a", Some("1"));
@@ -81,7 +81,7 @@ async fn store_absent_is_empty_and_not_created() {
 
 #[tokio::test]
 async fn store_permissions_ignore_umask() {
-    let (registry, held) = (Registry::start().await, app(2));
+    let (registry, held) = (FakeRegistry::start().await, app(2));
     held.publish(&registry, "a", Some("1"));
     let name = format!("{}:1", registry.repository("a"));
     for umask in ["000", "077"] {
@@ -153,7 +153,7 @@ async fn store_blob_must_be_regular_file() {
 
 #[tokio::test]
 async fn store_unwritable_fails_before_any_request() {
-    let (registry, held) = (Registry::start().await, app(2));
+    let (registry, held) = (FakeRegistry::start().await, app(2));
     held.publish(&registry, "a", Some("1"));
     let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));
     std::fs::write(cli.store(), "a file").unwrap();
@@ -173,7 +173,7 @@ async fn store_unwritable_fails_before_any_request() {
 
 #[tokio::test]
 async fn store_location_follows_flag_variable_home() {
-    let (registry, held) = (Registry::start().await, app(2));
+    let (registry, held) = (FakeRegistry::start().await, app(2));
     held.publish(&registry, "a", Some("1"));
     let name = format!("{}:1", registry.repository("a"));
     for (flag, variable, expected) in [

@@ -8,7 +8,7 @@ use crate::support::cli::Cli;
 use crate::support::debian::Debian;
 use crate::support::live::{Access, Live, needs};
 use crate::support::mounted::{Mounted, can_mount};
-use crate::support::peers::{Containerd, assert_same, by_podman, without_times_of};
+use crate::support::peers::{Containerd, assert_same, unpack_with_podman, without_times_of};
 use crate::support::tree::{Node, nodes};
 
 /// No layer has an entry for the root, and each engine gives it a time as it likes.
@@ -16,7 +16,7 @@ fn tree(root: &Path) -> Vec<Node> {
     without_times_of(nodes(root, &[]), &[""])
 }
 
-fn by_umoci(debian: &Debian) -> Vec<Node> {
+fn unpack_with_umoci(debian: &Debian) -> Vec<Node> {
     without_times_of(debian.tree.clone(), &[""])
 }
 
@@ -81,9 +81,9 @@ async fn debian_unpack_equals_umoci_and_podman_tree() {
     assert_is_debian(&root);
     let own = tree(&root);
     assert!(own.len() > 2000);
-    assert_same(&own, &by_umoci(debian));
+    assert_same(&own, &unpack_with_umoci(debian));
     let began = now();
-    let other = without_times_since(began, by_podman(&debian.layout(), "top"), &own);
+    let other = without_times_since(began, unpack_with_podman(&debian.layout(), "top"), &own);
     assert_same(&own, &other);
 }
 
@@ -126,7 +126,7 @@ async fn debian_mounted_overlay_runs_programs() {
         }
         tree
     };
-    assert_same(&without_links(tree(&point)), &without_links(by_umoci(debian)));
+    assert_same(&without_links(tree(&point)), &without_links(unpack_with_umoci(debian)));
     drop(mounted);
 }
 
@@ -149,5 +149,5 @@ async fn debian_pull_unpack_runs_in_chroot() {
     cli.run(&["pull", "--unpack", "root", &name]).await.expect(0, "unpacked 4 layers");
     let root = cli.dir().join("root");
     assert_is_debian(&root);
-    assert_same(&tree(&root), &by_umoci(debian));
+    assert_same(&tree(&root), &unpack_with_umoci(debian));
 }

@@ -10,7 +10,7 @@ use crate::support::http::Server;
 use crate::support::live::{Access, Live, needs};
 use crate::support::real::RealImage;
 use crate::support::recorder;
-use crate::support::serving::Serving;
+use crate::support::serve_process::ServeProcess;
 use crate::support::tokens::{Policy, TokenServer};
 
 const REGISTRY: &[&str] = &["docker-registry", "skopeo", "dpkg"];
@@ -33,14 +33,14 @@ fn digest_at(host: &str, name: &str) -> Value {
 enum Kind {
     Debian(Live),
     /// And its store.
-    Served(Box<(Serving, Cli)>),
+    ServedStore(Box<(ServeProcess, Cli)>),
 }
 
 impl Kind {
     fn host(&self) -> &str {
         match self {
             Self::Debian(registry) => registry.host(),
-            Self::Served(registry) => registry.0.host(),
+            Self::ServedStore(registry) => registry.0.host(),
         }
     }
 }
@@ -57,7 +57,7 @@ async fn debian() -> (Kind, Server) {
 
 async fn served() -> (Kind, Server) {
     let store = Cli::new();
-    in_front_of(Kind::Served(Box::new((Serving::start(&store).await, store)))).await
+    in_front_of(Kind::ServedStore(Box::new((ServeProcess::start(&store).await, store)))).await
 }
 
 type Registry = (Kind, Server);

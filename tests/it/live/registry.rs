@@ -5,11 +5,11 @@ use tokio::process::Command;
 
 use crate::support::certs::Certs;
 use crate::support::cli::Cli;
-use crate::support::images::{Image, about};
+use crate::support::fake_registry::FakeRegistry;
+use crate::support::images::{Image, referrer_to};
 use crate::support::live::{Access, Live, needs};
 use crate::support::real::RealImage;
 use crate::support::recorder;
-use crate::support::registry::Registry;
 use crate::support::tokens::{Policy, TokenServer};
 
 const REGISTRY: &[&str] = &["docker-registry", "skopeo", "dpkg"];
@@ -151,11 +151,12 @@ async fn delete_referrer_removes_it_from_list() {
     if !needs("delete_referrer_removes_it_from_list", REGISTRY) {
         return;
     }
-    let (cli, registry, held) = (Cli::new(), Live::start(&Access::Open), Registry::start().await);
+    let (cli, registry, held) =
+        (Cli::new(), Live::start(&Access::Open), FakeRegistry::start().await);
     let subject = &RealImage::get().v1.manifest;
     let name = |rest: &str| format!("{}/real{rest}", registry.host());
     cli.run(&["push", &layout("v1"), &name(":v1")]).await.expect(0, "");
-    let referrers = ["a/sbom", "a/signature"].map(|kind| about(subject, kind));
+    let referrers = ["a/sbom", "a/signature"].map(|kind| referrer_to(subject, kind));
     for (referrer, tag) in referrers.iter().zip(["a", "b"]) {
         referrer.publish(&held, "app", Some(tag));
         let from = held.repository(&format!("app:{tag}"));

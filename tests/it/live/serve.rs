@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::cli::Cli;
 use crate::support::live::{Access, Live, needs};
 use crate::support::real::RealImage;
-use crate::support::served::Served;
+use crate::support::served_store::ServedStore;
 
 /// Runs a peer to its end.
 fn run(folder: &Path, program: &str, args: &[&str]) -> String {
@@ -40,7 +40,7 @@ async fn skopeo_copy_preserves_digests() {
     if !needs(test, &["docker-registry", "skopeo", "dpkg"]) {
         return;
     }
-    let (image, cli, served) = (RealImage::get(), Cli::new(), Served::start().await);
+    let (image, cli, served) = (RealImage::get(), Cli::new(), ServedStore::start().await);
     let debian = Live::start(&Access::Open);
     let layout = |name: &str| format!("oci:{}:{name}", image.layout().display());
     let there = |name: &str| format!("docker://{}/real:{name}", served.host());
@@ -81,7 +81,7 @@ async fn skopeo_converted_push_arrives() {
     if !needs(test, &["skopeo", "dpkg"]) {
         return;
     }
-    let (image, cli, served) = (RealImage::get(), Cli::new(), Served::start().await);
+    let (image, cli, served) = (RealImage::get(), Cli::new(), ServedStore::start().await);
     let layout = format!("oci:{}:v1", image.layout().display());
     let archive = "docker-archive:plain.tar:app:1";
     cli.run(&["copy", &layout, archive]).await.expect(0, "");
@@ -105,7 +105,7 @@ async fn podman_build_push_and_pull_succeed() {
     if !podman_is_here("podman_build_push_and_pull_succeed") {
         return;
     }
-    let (cli, served) = (Cli::new(), Served::start().await);
+    let (cli, served) = (Cli::new(), ServedStore::start().await);
     let name = format!("{}/team/podman:1", served.host());
     std::fs::write(cli.dir().join("Dockerfile"), "FROM scratch\nCOPY tmp /tmp\n").unwrap();
     std::fs::write(cli.dir().join("tmp/file"), "in a layer").unwrap();

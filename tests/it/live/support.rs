@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::support::certs::Certs;
 use crate::support::cli::Cli;
-use crate::support::live::{Access, Answered, Live, needs};
+use crate::support::live::{Access, Live, LoggedRequest, needs};
 use crate::support::real::RealImage;
 use crate::support::recorder;
 use crate::support::tokens::{Policy, TokenServer};
@@ -40,7 +40,7 @@ async fn docker_registry_stores_real_image() {
     let part = get.header("Range", "bytes=10-19").send().await.unwrap();
     assert_eq!(part.bytes().await.unwrap(), image.v2.layers[2].bytes.slice(10..20));
     assert_eq!(front.requests()[1].header("range"), Some("bytes=10-19"));
-    let answered = |line: &Answered| line.status == 206 && line.bytes == 10;
+    let answered = |line: &LoggedRequest| line.status == 206 && line.bytes == 10;
     assert!(registry.access_log().iter().any(answered));
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{archive, base, chains, sample, text, upper};
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
 use crate::support::images::{Family, Layer, gzip, image, random_blob};
 use crate::support::live::is_root;
 use crate::support::mounted::{Mounted, can_mount};
@@ -98,7 +98,7 @@ async fn overlay_shared_layers_are_reported() {
 async fn overlay_invalid_layer_is_not_committed() {
     let cli = Cli::new();
     let other = Layer { diff_id: upper("2").diff_id, ..upper("1") };
-    let hostile = layer_of(&[Item::file("ok", ""), Item::hardlink("bad", "absent")]);
+    let hostile = layer_of(&[TarItem::file("ok", ""), TarItem::hardlink("bad", "absent")]);
     let cut = Layer { bytes: upper("1").bytes.slice(..60), ..upper("1") };
     for (number, (bad, code, words)) in [
         (other, 5, "uncompressed it has digest sha256:"),
@@ -204,8 +204,9 @@ async fn pull_unpack_overlay_writes_layer_directories() {
 #[tokio::test]
 async fn overlay_concurrent_unpacks_write_each_layer_once() {
     let cli = Cli::new();
-    let many: Vec<_> =
-        (0..6).map(|n| layer_of(&[Item::file(format!("f{n}"), random_blob(300_000, n))])).collect();
+    let many: Vec<_> = (0..6)
+        .map(|n| layer_of(&[TarItem::file(format!("f{n}"), random_blob(300_000, n))]))
+        .collect();
     let place = |name: &str, last: Layer| {
         let layers = [&many[..], &[last]].concat();
         archive(&cli, &image(Family::Oci, "amd64", &layers), name)

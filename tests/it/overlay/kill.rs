@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
 use crate::support::images::{Family, image};
 use crate::support::live::needs;
 use crate::support::tars;
@@ -36,8 +36,10 @@ async fn overlay_killed_at_any_step_is_completed_by_next_run() {
     if !needs("overlay_killed_at_any_step_is_completed_by_next_run", &["strace"]) {
         return;
     }
-    let base = layer_of(&[Item::dir("d"), Item::file("d/a", "aaa"), Item::file("b", "bb")]);
-    let upper = layer_of(&[Item::hardlink("c", "d/a"), Item::whiteout("b"), Item::file("n", "n")]);
+    let base =
+        layer_of(&[TarItem::dir("d"), TarItem::file("d/a", "aaa"), TarItem::file("b", "bb")]);
+    let upper =
+        layer_of(&[TarItem::hardlink("c", "d/a"), TarItem::whiteout("b"), TarItem::file("n", "n")]);
     let held = image(Family::Oci, "amd64", &[base, upper]);
     let mut killed = 0;
     let mut trees: Vec<Vec<String>> = Vec::new();

@@ -6,16 +6,16 @@ use rpull::digest::Digest;
 use rpull::error::Result;
 use rpull::unpack::SkipReason;
 
-use crate::support::canary::Canary;
-use crate::support::entries::Item;
-use crate::support::flat::{apply, by_chance, tars};
+use crate::support::entries::TarItem;
+use crate::support::flat::{apply, random_layers, tars};
 use crate::support::live::is_root;
 use crate::support::mounted::can_mount;
+use crate::support::outside_guard::OutsideGuard;
 use crate::support::stack::{Stack, is_whiteout, opaque, unpack};
 use crate::support::tree::{self, Node};
 
 /// The tree that these layers give in one root.
-fn flat(layers: &[&[Item]]) -> Result<Vec<Node>> {
+fn flat(layers: &[&[TarItem]]) -> Result<Vec<Node>> {
     let dir = tempfile::tempdir().unwrap();
     apply(dir.path(), &tars(layers))?;
     Ok(tree::nodes(dir.path(), &[]))
@@ -30,16 +30,16 @@ fn without_links(mut nodes: Vec<Node>) -> Vec<Node> {
     nodes
 }
 
-fn base() -> Vec<Item> {
+fn base() -> Vec<TarItem> {
     vec![
-        Item::dir("./").mode(0o711).owner(1, 2).mtime(3),
-        Item::dir("a").mode(0o750).owner(3, 4).mtime(5).xattr("user.a", "1"),
-        Item::dir("a/b").mode(0o1777).mtime(6),
-        Item::file("a/b/c", "c").mode(0o4755).owner(7, 8).mtime(9).xattr("user.c", "2"),
-        Item::file("a/x", "x"),
-        Item::symlink("l", "a/b"),
-        Item::symlink("abs", "/a"),
-        Item::file("f", "f"),
+        TarItem::dir("./").mode(0o711).owner(1, 2).mtime(3),
+        TarItem::dir("a").mode(0o750).owner(3, 4).mtime(5).xattr("user.a", "1"),
+        TarItem::dir("a/b").mode(0o1777).mtime(6),
+        TarItem::file("a/b/c", "c").mode(0o4755).owner(7, 8).mtime(9).xattr("user.c", "2"),
+        TarItem::file("a/x", "x"),
+        TarItem::symlink("l", "a/b"),
+        TarItem::symlink("abs", "/a"),
+        TarItem::file("f", "f"),
     ]
 }
 
@@ -48,7 +48,7 @@ fn implicit_directory_copies_attributes_of_lower_layer() {
     if !is_root("implicit_directory_copies_attributes_of_lower_layer") {
         return;
     }
-    let stack = Stack::of(&[&base(), &[Item::file("a/b/new", "n")]]);
+    let stack = Stack::of(&[&base(), &[TarItem::file("a/b/new", "n")]]);
     let nodes = tree::nodes(&stack.diff(1), &[]);
     let found: Vec<_> =
         nodes.iter().map(|node| (&node.path[..], node.mode, node.owner, node.mtime.0)).collect();
@@ -64,7 +64,7 @@ fn implicit_directory_copies_attributes_of_lower_layer() {
 
 #[test]
 fn symlink_of_lower_layer_leads_to_its_target_directory() {
-    let stack = Stack::of(&[&base(), &[Item::file("l/new", "n"), Item::whiteout("abs/x")]]);
+    let stack = Stack::of(&[&base(), &[TarItem::file("l/new", "n"), TarItem::whiteout("abs/x")]]);
     assert_eq!(stack.names(1), ["a/", "a/b/", "a/b/new", "a/x"]);
     assert!(is_whiteout(&stack.nodes(1)[2]), "{:?}", stack.nodes(1));
 }
@@ -73,7 +73,11 @@ fn symlink_of_lower_layer_leads_to_its_target_directory() {
 fn hardlink_to_lower_layer_copies_up() {
     let stack = Stack::of(&[
         &base(),
-        &[Item::hardlink("link", "l/c"), Item::hardlink("also", "a/b/c"), Item::hardlink("s", "l")],
+        &[
+            TarItem::hardlink("link", "l/c"),
+            TarItem::hardlink("also", "a/b/c"),
+            TarItem::hardlink("s", "l"),
+        ],
     ]);
     assert_eq!(stack.names(1), ["a/", "a/b/", "a/b/c", "also", "l", "link", "s"]);
     let nodes = stack.nodes(1);
@@ -89,7 +93,7 @@ fn hardlink_to_lower_layer_copies_up() {
 fn sparse_file_copied_up_stays_sparse() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
-    let (chains, _) = unpack(dir.path(), &[&[Item::file("s", "")]]).unwrap();
+    let (chains, _) = unpack(dir.path(), &[&[TarItem::file("s", "")]]).unwrap();
     let diff = |chain: &Digest| dir.path().join("overlay2").join(chain.encoded()).join("diff");
     fs::File::options()
         .write(true)
@@ -98,7 +102,7 @@ fn sparse_file_copied_up_stays_sparse() {
         .set_len(9 << 30)
         .unwrap();
     let (chains, _) =
-        unpack(dir.path(), &[&[Item::file("s", "")], &[Item::hardlink("l", "s")]]).unwrap();
+        unpack(dir.path(), &[&[TarItem::file("s", "")], &[TarItem::hardlink("l", "s")]]).unwrap();
     let copy = diff(&chains[1]).join("l").metadata().unwrap();
     assert_eq!((copy.len(), copy.blocks()), (9 << 30, 0));
 }
@@ -108,20 +112,20 @@ fn whiteout_and_opaque_are_made_only_if_needed() {
     let stack = Stack::of(&[
         &base(),
         &[
-            Item::whiteout("a/x"),
-            Item::whiteout("a/absent"),
-            Item::whiteout("gone/absent"),
-            Item::whiteout("f"),
-            Item::file("f", "mine"),
-            Item::dir("new"),
-            Item::file("new/.wh..wh..opq", ""),
-            Item::whiteout("new/x"),
-            Item::file("a/b/mine", ""),
-            Item::file("a/b/.wh..wh..opq", ""),
-            Item::whiteout("a/b/c"),
+            TarItem::whiteout("a/x"),
+            TarItem::whiteout("a/absent"),
+            TarItem::whiteout("gone/absent"),
+            TarItem::whiteout("f"),
+            TarItem::file("f", "mine"),
+            TarItem::dir("new"),
+            TarItem::file("new/.wh..wh..opq", ""),
+            TarItem::whiteout("new/x"),
+            TarItem::file("a/b/mine", ""),
+            TarItem::file("a/b/.wh..wh..opq", ""),
+            TarItem::whiteout("a/b/c"),
         ],
-        &[Item::whiteout("a/x"), Item::whiteout("a")],
-        &[Item::whiteout("a"), Item::file("a/again", "")],
+        &[TarItem::whiteout("a/x"), TarItem::whiteout("a")],
+        &[TarItem::whiteout("a"), TarItem::file("a/again", "")],
     ]);
     assert_eq!(stack.names(1), ["a/", "a/b/", "a/b/mine", "a/x", "f", "new/"]);
     let nodes = stack.nodes(1);
@@ -137,8 +141,8 @@ fn whiteout_and_opaque_are_made_only_if_needed() {
 fn opaque_is_set_on_replaced_directory() {
     let stack = Stack::of(&[
         &base(),
-        &[Item::file("a", "file"), Item::dir("a"), Item::whiteout("l"), Item::dir("l")],
-        &[Item::file(".wh..wh..opq", ""), Item::dir("a"), Item::file("kept", "")],
+        &[TarItem::file("a", "file"), TarItem::dir("a"), TarItem::whiteout("l"), TarItem::dir("l")],
+        &[TarItem::file(".wh..wh..opq", ""), TarItem::dir("a"), TarItem::file("kept", "")],
     ]);
     assert_eq!(stack.names(1), ["a/", "l/"]);
     assert!(stack.nodes(1).iter().all(opaque));
@@ -151,8 +155,10 @@ fn opaque_is_set_on_replaced_directory() {
 
 #[test]
 fn whiteout_device_entry_hides_and_warns() {
-    let stack =
-        Stack::of(&[&base(), &[Item::device(b'3', "f", 0, 0), Item::device(b'3', "n", 0, 0)]]);
+    let stack = Stack::of(&[
+        &base(),
+        &[TarItem::device(b'3', "f", 0, 0), TarItem::device(b'3', "n", 0, 0)],
+    ]);
     assert_eq!(stack.names(1), ["f"]);
     let left: Vec<_> =
         stack.done.unpacked.left_out.iter().map(|one| (one.cause, one.entries)).collect();
@@ -162,11 +168,11 @@ fn whiteout_device_entry_hides_and_warns() {
 #[test]
 fn overlay_invalid_entry_fails_as_in_unpack() {
     for (items, why) in [
-        (&[Item::hardlink("n", "absent")][..], "not there"),
-        (&[Item::whiteout("f"), Item::hardlink("n", "f")], "not there"),
-        (&[Item::hardlink("n", "a/b")], "hard link to a directory"),
-        (&[Item::file("f/x", "")], "Not a directory"),
-        (&[Item::file("f/y/x", "")], "Not a directory"),
+        (&[TarItem::hardlink("n", "absent")][..], "not there"),
+        (&[TarItem::whiteout("f"), TarItem::hardlink("n", "f")], "not there"),
+        (&[TarItem::hardlink("n", "a/b")], "hard link to a directory"),
+        (&[TarItem::file("f/x", "")], "Not a directory"),
+        (&[TarItem::file("f/y/x", "")], "Not a directory"),
     ] {
         let base = base();
         let error = Stack::try_of(&[&base, items]).err().unwrap().chain();
@@ -182,7 +188,7 @@ fn overlay_random_layers_mount_like_unpack() {
     }
     let mut compared = 0;
     for seed in 0..400 {
-        let layers = by_chance(&mut fastrand::Rng::with_seed(seed));
+        let layers = random_layers(&mut fastrand::Rng::with_seed(seed));
         let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
         let (stack, wanted) = (Stack::try_of(&layers), flat(&layers));
         match (stack, wanted) {
@@ -201,33 +207,33 @@ fn overlay_random_layers_mount_like_unpack() {
 
 #[test]
 fn symlink_escape_from_overlay_is_blocked() {
-    let canary = Canary::new();
-    let victim = canary.root().parent().unwrap().join("victim");
-    let first: &[Item] = &[
-        Item::symlink("up", "../../../../victim"),
-        Item::symlink("out", victim.to_str().unwrap()),
-        Item::symlink("chain", "up"),
+    let guard = OutsideGuard::new();
+    let victim = guard.root().parent().unwrap().join("victim");
+    let first: &[TarItem] = &[
+        TarItem::symlink("up", "../../../../victim"),
+        TarItem::symlink("out", victim.to_str().unwrap()),
+        TarItem::symlink("chain", "up"),
     ];
     for link in ["up", "out", "chain", "up/../../../../../victim"] {
         let second = [
-            Item::file(format!("{link}/hello"), "pwned"),
-            Item::dir(format!("{link}/below")).mode(0o777).owner(1, 1).xattr("user.pwned", "1"),
-            Item::whiteout(&format!("{link}/link")),
-            Item::file(format!("{link}/.wh..wh..opq"), ""),
-            Item::symlink(format!("{link}/x"), "y"),
+            TarItem::file(format!("{link}/hello"), "pwned"),
+            TarItem::dir(format!("{link}/below")).mode(0o777).owner(1, 1).xattr("user.pwned", "1"),
+            TarItem::whiteout(&format!("{link}/link")),
+            TarItem::file(format!("{link}/.wh..wh..opq"), ""),
+            TarItem::symlink(format!("{link}/x"), "y"),
         ];
-        unpack(canary.root(), &[first, &second]).unwrap();
-        canary.assert_unharmed(link);
-        let third = [Item::hardlink("stolen", format!("{link}/link"))];
-        assert!(unpack(canary.root(), &[first, &third]).is_err());
-        canary.assert_unharmed(link);
+        unpack(guard.root(), &[first, &second]).unwrap();
+        guard.assert_unharmed(link);
+        let third = [TarItem::hardlink("stolen", format!("{link}/link"))];
+        assert!(unpack(guard.root(), &[first, &third]).is_err());
+        guard.assert_unharmed(link);
     }
 }
 
 #[test]
 fn overlay_existing_layer_is_shared_damaged_is_rebuilt() {
     let dir = tempfile::tempdir().unwrap();
-    let (base, app, other) = (base(), [Item::file("app", "1")], [Item::file("app", "22")]);
+    let (base, app, other) = (base(), [TarItem::file("app", "1")], [TarItem::file("app", "22")]);
     let (chains, _) = unpack(dir.path(), &[&base, &app]).unwrap();
     let marker = dir.path().join("overlay2").join(chains[0].encoded()).join("diff/f");
     fs::write(&marker, "touched").unwrap();

@@ -14,29 +14,29 @@ use std::path::Path;
 use rpull::insight::layers::chain_ids;
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
 use crate::support::images::{Family, Image, Layer, image, random_blob};
 use crate::support::tars;
 
 pub(crate) fn base() -> Layer {
     layer_of(&[
-        Item::dir("etc").mtime(7),
-        Item::file("etc/gone", "gone"),
-        Item::file("etc/kept", "kept").mode(0o640).owner(3, 4),
-        Item::dir("opt").mtime(8),
-        Item::file("opt/old", "old"),
-        Item::file("big", random_blob(700_000, 1)),
-        Item::symlink("link", "etc"),
+        TarItem::dir("etc").mtime(7),
+        TarItem::file("etc/gone", "gone"),
+        TarItem::file("etc/kept", "kept").mode(0o640).owner(3, 4),
+        TarItem::dir("opt").mtime(8),
+        TarItem::file("opt/old", "old"),
+        TarItem::file("big", random_blob(700_000, 1)),
+        TarItem::symlink("link", "etc"),
     ])
 }
 
 pub(crate) fn upper(text: &str) -> Layer {
     layer_of(&[
-        Item::dir("etc").mtime(9),
-        Item::whiteout("etc/gone"),
-        Item::dir("opt").mtime(10),
-        Item::file("opt/.wh..wh..opq", ""),
-        Item::file("opt/new", text),
+        TarItem::dir("etc").mtime(9),
+        TarItem::whiteout("etc/gone"),
+        TarItem::dir("opt").mtime(10),
+        TarItem::file("opt/.wh..wh..opq", ""),
+        TarItem::file("opt/new", text),
     ])
 }
 

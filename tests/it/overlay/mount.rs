@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::overlay::{archive, base, chains, sample, text, upper};
 use crate::support::cli::{Cli, Output};
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
 use crate::support::images::{Family, image};
 use crate::support::live::{is_root, needs};
 use crate::support::mounted::{Mounted, can_mount};
@@ -21,17 +21,17 @@ async fn mounted_overlay_equals_umoci_tree() {
     }
     let cli = Cli::new();
     let top = layer_of(&[
-        Item::dir("usr").mtime(11),
-        Item::dir("usr/bin").mode(0o1755).owner(5, 6).mtime(12),
-        Item::file("usr/bin/su", "x").mode(0o4755),
-        Item::hardlink("usr/bin/again", "usr/bin/su"),
-        Item::device(b'3', "null", 1, 3).mode(0o666),
-        Item::file("attributed", "x").xattr("user.a", "1"),
-        Item::dir("opt").mtime(13),
-        Item::whiteout("opt/new"),
-        Item::whiteout("link"),
-        Item::dir("link").mtime(14),
-        Item::file("link/now-a-directory", ""),
+        TarItem::dir("usr").mtime(11),
+        TarItem::dir("usr/bin").mode(0o1755).owner(5, 6).mtime(12),
+        TarItem::file("usr/bin/su", "x").mode(0o4755),
+        TarItem::hardlink("usr/bin/again", "usr/bin/su"),
+        TarItem::device(b'3', "null", 1, 3).mode(0o666),
+        TarItem::file("attributed", "x").xattr("user.a", "1"),
+        TarItem::dir("opt").mtime(13),
+        TarItem::whiteout("opt/new"),
+        TarItem::whiteout("link"),
+        TarItem::dir("link").mtime(14),
+        TarItem::file("link/now-a-directory", ""),
     ]);
     let held = image(Family::Oci, "amd64", &[base(), upper("1"), top]);
     let place = archive(&cli, &held, "app");
@@ -78,7 +78,7 @@ async fn mounted_overlay_hides_whiteouts_from_programs() {
     let made =
         Command::new("cc").args(["-static", "-o"]).args([&program, &source]).status().unwrap();
     assert!(made.success());
-    let tell = layer_of(&[Item::file("bin/tell", fs::read(&program).unwrap()).mode(0o755)]);
+    let tell = layer_of(&[TarItem::file("bin/tell", fs::read(&program).unwrap()).mode(0o755)]);
     let held = image(Family::Oci, "amd64", &[tell, base(), upper("1")]);
     let point = cli.dir().join("root");
     fs::create_dir(&point).unwrap();
@@ -113,7 +113,7 @@ async fn mount_of_many_layers_uses_relative_paths() {
     }
     let cli = Cli::new();
     let layers: Vec<_> = (0..127)
-        .map(|n| layer_of(&[Item::file(n.to_string(), ""), Item::file("top", n.to_string())]))
+        .map(|n| layer_of(&[TarItem::file(n.to_string(), ""), TarItem::file("top", n.to_string())]))
         .collect();
     let place = archive(&cli, &image(Family::Oci, "amd64", &layers), "app");
     let point = cli.dir().join("root");
@@ -132,7 +132,7 @@ async fn mount_of_many_layers_uses_relative_paths() {
 /// Mounts so many layers with a program above, and gives what was said.
 async fn mounted(cli: &Cli, count: usize, above: &[&str]) -> Output {
     let layers: Vec<_> = (0..count)
-        .map(|n| layer_of(&[Item::file(n.to_string(), ""), Item::file("top", n.to_string())]))
+        .map(|n| layer_of(&[TarItem::file(n.to_string(), ""), TarItem::file("top", n.to_string())]))
         .collect();
     let place = archive(cli, &image(Family::Oci, "amd64", &layers), &format!("app{count}"));
     let args = ["unpack", "--overlay", &place, "layers", "--mount", "root"];

@@ -1,6 +1,6 @@
 //! `tests/layers/overlay.tsv`: layers that another client is tested with, as directories of their own.
 
-use crate::support::entries::Item;
+use crate::support::entries::TarItem;
 use crate::support::layer_cases::{Case, cases, item};
 use crate::support::stack::{Stack, is_whiteout, opaque};
 use crate::support::tree::Node;
@@ -19,7 +19,7 @@ fn check(case: &str, nodes: &[Node], words: &[&str]) {
 }
 
 fn run(case: &Case<'_>) -> usize {
-    let mut layers: Vec<Vec<Item>> = Vec::new();
+    let mut layers: Vec<Vec<TarItem>> = Vec::new();
     let mut checks = Vec::new();
     for words in &case.lines {
         match (words[0], item(words)) {

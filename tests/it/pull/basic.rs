@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, Index, image, index, layer, random_blob};
-use crate::support::registry::Registry;
 
 /// Two versions that share their first two layers.
 fn versions() -> [Image; 2] {
@@ -23,8 +23,8 @@ fn both_platforms() -> Index {
     index(Family::Oci, &[("amd64", of("amd64")), ("arm64", of("arm64"))])
 }
 
-async fn published() -> (Registry, [Image; 2]) {
-    let (registry, images) = (Registry::start().await, versions());
+async fn published() -> (FakeRegistry, [Image; 2]) {
+    let (registry, images) = (FakeRegistry::start().await, versions());
     for (image, tag) in images.iter().zip(["1", "2"]) {
         image.publish(&registry, "team/app", Some(tag));
     }
@@ -122,7 +122,7 @@ async fn pull_several_images_reports_in_order_with_failure_code() {
 
 #[tokio::test]
 async fn pull_index_selects_requested_platform() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let both = both_platforms();
     both.publish(&registry, "team/app", "1");
     let name = format!("{}:1", registry.repository("team/app"));

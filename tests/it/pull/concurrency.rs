@@ -18,9 +18,9 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
 use crate::support::images::{Family, Image, image, layer, random_blob};
-use crate::support::registry::Registry;
 use crate::support::wait::wait_until;
 
 fn app(seed: u64) -> Image {
@@ -29,8 +29,8 @@ fn app(seed: u64) -> Image {
 }
 
 /// A registry with so many tags, each an image of its own on one base.
-async fn tagged(count: u64) -> (Registry, Vec<String>) {
-    let registry = Registry::start().await;
+async fn tagged(count: u64) -> (FakeRegistry, Vec<String>) {
+    let registry = FakeRegistry::start().await;
     let names = (0..count).map(|seed| {
         app(seed + 2).publish(&registry, "team/app", Some(&seed.to_string()));
         format!("{}:{seed}", registry.repository("team/app"))
@@ -43,7 +43,7 @@ async fn tagged(count: u64) -> (Registry, Vec<String>) {
 async fn concurrent_pulls_fetch_each_blob_once() {
     let (registry, names) = tagged(1).await;
     let slowly = Fault::Slow(40_000, Duration::from_millis(30));
-    registry.twist("/blobs/", 0..10, move |reply| reply.fault(slowly.clone()));
+    registry.override_response("/blobs/", 0..10, move |reply| reply.fault(slowly.clone()));
     let cli = Cli::new();
     let pulls = join_all((0..2).map(async |_| cli.json(&["--json", &names[0]]).await)).await;
     assert_eq!(registry.server.count("GET /v2/team/app/blobs/"), 3);
@@ -115,7 +115,7 @@ async fn concurrent_tasks_share_one_store() {
 async fn waiting_pull_resumes_partial_of_killed_holder() {
     let (registry, names) = tagged(1).await;
     let base = app(2).layers[0].digest().to_string();
-    registry.twist(&base, 0..1, |reply| reply.fault(Fault::Stall(100_000)));
+    registry.override_response(&base, 0..1, |reply| reply.fault(Fault::Stall(100_000)));
     let cli = Cli::new();
     let first = cli.spawn(&[&names[0]]);
     first.wait_for_partials(1, 100_000).await;
@@ -135,7 +135,8 @@ async fn waiting_pull_resumes_partial_of_killed_holder() {
 async fn lock_timeout_names_stopped_holder() {
     let (registry, names) = tagged(1).await;
     let base = app(2).layers[0].descriptor.clone();
-    registry.twist(base.digest.as_str(), 0..1, |reply| reply.fault(Fault::Stall(100_000)));
+    registry
+        .override_response(base.digest.as_str(), 0..1, |reply| reply.fault(Fault::Stall(100_000)));
     let cli = Cli::new();
     let holder = cli.spawn(&[&names[0]]);
     holder.wait_for_partials(1, 100_000).await;
@@ -187,7 +188,9 @@ async fn pull_waiting_for_store_lock_does_not_block_runtime() {
 async fn prune_waits_for_running_pull() {
     let (registry, names) = tagged(1).await;
     let last = app(2).layers[1].digest().to_string();
-    registry.twist(&last, 0..1, |reply| reply.fault(Fault::Slow(100, Duration::from_millis(50))));
+    registry.override_response(&last, 0..1, |reply| {
+        reply.fault(Fault::Slow(100, Duration::from_millis(50)))
+    });
     let cli = Cli::new();
     let pull = cli.spawn(&["--jobs", "1", &names[0]]);
     pull.wait_for_partials(1, 100).await;

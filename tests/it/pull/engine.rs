@@ -21,7 +21,7 @@ use rpull::transfer::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::flaky::{Flaky, Mishap};
+use crate::support::faulty_source::{FaultySource, SourceFault};
 use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
 use crate::support::memory::{Memory, look_through};
 
@@ -30,7 +30,7 @@ fn options() -> TransferOptions {
     TransferOptions { retry, jobs: 2, ..TransferOptions::default() }
 }
 
-fn wanted(source: Arc<Flaky>, tag: &str) -> ImageRequest {
+fn wanted(source: Arc<FaultySource>, tag: &str) -> ImageRequest {
     ImageRequest {
         source,
         name: ImageName::Tag(tag.into()),
@@ -98,13 +98,13 @@ fn assert_law(finished: &ImageResult) {
     assert_eq!(sum.total, parts, "{sum:?}");
 }
 
-fn mishap() -> impl Strategy<Value = Mishap> {
+fn fault() -> impl Strategy<Value = SourceFault> {
     prop_oneof![
-        (0_u64..4000).prop_map(Mishap::Ends),
-        (0_u64..4000).prop_map(Mishap::Breaks),
-        Just(Mishap::Busy),
-        Just(Mishap::FromZero),
-        Just(Mishap::None),
+        (0_u64..4000).prop_map(SourceFault::Ends),
+        (0_u64..4000).prop_map(SourceFault::Breaks),
+        Just(SourceFault::Busy),
+        Just(SourceFault::FromZero),
+        Just(SourceFault::None),
     ]
 }
 
@@ -126,7 +126,7 @@ proptest! {
 
     #[test]
     fn transfer_with_faults_accounts_for_every_byte(
-        mishaps in proptest::collection::vec(mishap(), 0..6),
+        faults in proptest::collection::vec(fault(), 0..6),
         states in proptest::collection::vec(before(), 5),
     ) {
         run(async {
@@ -136,7 +136,7 @@ proptest! {
                 .with(ImageName::Tag("2".into()), &second);
             let memory = Memory::default();
             prepare(&memory, &second, &states).await;
-            let source = Arc::new(Flaky::new(shelf, mishaps));
+            let source = Arc::new(FaultySource::new(shelf, faults));
             let all = [wanted(Arc::clone(&source), "1"), wanted(Arc::clone(&source), "2")];
             let target: Arc<dyn Target> = Arc::new(memory.clone());
 
@@ -164,8 +164,8 @@ proptest! {
             let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
             let memory = Memory::default();
             let target: Arc<dyn Target> = Arc::new(memory.clone());
-            let mishaps = vec![Mishap::Ends(700); 3];
-            let source = Arc::new(Flaky::new(shelf, mishaps));
+            let faults = vec![SourceFault::Ends(700); 3];
+            let source = Arc::new(FaultySource::new(shelf, faults));
             let all = [wanted(Arc::clone(&source), "1")];
             {
                 // Dropped at some point between two polls, as by a timeout of the caller.
@@ -191,26 +191,27 @@ proptest! {
 
 #[tokio::test]
 async fn resume_digest_mismatch_after_resume_restarts_once() {
-    for (mishaps, arrives, given) in [
+    for (faults, arrives, given) in [
         // The first answer alone is wrong: nothing explains that away.
-        (vec![Mishap::Flipped], false, 1),
+        (vec![SourceFault::Flipped], false, 1),
         // Put together from two answers: one clean start decides.
-        (vec![Mishap::Ends(1), Mishap::Flipped], true, 2),
-        (vec![Mishap::Ends(1), Mishap::Flipped, Mishap::Flipped], false, 2),
+        (vec![SourceFault::Ends(1), SourceFault::Flipped], true, 2),
+        (vec![SourceFault::Ends(1), SourceFault::Flipped, SourceFault::Flipped], false, 2),
     ] {
         let held = image(Family::Oci, "amd64", &[]);
         let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
-        let (memory, source) = (Memory::default(), Arc::new(Flaky::new(shelf, mishaps.clone())));
+        let (memory, source) =
+            (Memory::default(), Arc::new(FaultySource::new(shelf, faults.clone())));
         let target: Arc<dyn Target> = Arc::new(memory.clone());
         let wanted = [wanted(Arc::clone(&source), "1")];
         let finished = transfer(&wanted, &target, options()).await.remove(0);
-        assert_eq!(finished.error.is_none(), arrives, "{mishaps:?}");
+        assert_eq!(finished.error.is_none(), arrives, "{faults:?}");
         assert_law(&finished);
         let sum = finished.report.bytes;
-        assert_eq!(source.given(), sum.transferred + sum.resent, "{mishaps:?}");
-        assert_eq!(source.given(), held.size() * given, "{mishaps:?}");
+        assert_eq!(source.given(), sum.transferred + sum.resent, "{faults:?}");
+        assert_eq!(source.given(), held.size() * given, "{faults:?}");
         if !arrives {
-            assert_eq!(sum.missing, sum.total, "{mishaps:?}");
+            assert_eq!(sum.missing, sum.total, "{faults:?}");
             assert!(
                 memory
                     .name(&wanted[0].target_name, Effort::Local)
@@ -263,7 +264,7 @@ impl Target for Late {
 async fn transfer_cancelled_during_finish_is_interrupted() {
     let held = image(Family::Oci, "amd64", &layers(2));
     let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
-    let wanted = [wanted(Arc::new(Flaky::new(shelf, Vec::new())), "1")];
+    let wanted = [wanted(Arc::new(FaultySource::new(shelf, Vec::new())), "1")];
     let options = options();
     let target = Late {
         endpoint: Endpoint::default(),
@@ -281,11 +282,11 @@ async fn transfer_cancelled_during_finish_is_interrupted() {
 async fn transfer_panic_fails_only_its_image() {
     let [one, other] = [1, 2]
         .map(|seed| image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(500, seed))])]));
-    let of = |held: &Image, tag: &str, mishaps: Vec<Mishap>| {
+    let of = |held: &Image, tag: &str, faults: Vec<SourceFault>| {
         let shelf = Memory::default().with(ImageName::Tag(tag.into()), held);
-        wanted(Arc::new(Flaky::new(shelf, mishaps)), tag)
+        wanted(Arc::new(FaultySource::new(shelf, faults)), tag)
     };
-    let all = [of(&one, "1", vec![Mishap::Bug]), of(&other, "2", Vec::new())];
+    let all = [of(&one, "1", vec![SourceFault::Bug]), of(&other, "2", Vec::new())];
     let memory = Memory::default();
     let target: Arc<dyn Target> = Arc::new(memory.clone());
     let finished = transfer(&all, &target, options()).await;
@@ -299,16 +300,16 @@ async fn transfer_panic_fails_only_its_image() {
 #[tokio::test]
 async fn error_side_names_failed_end() {
     let held = image(Family::Oci, "amd64", &layers(2));
-    let request = |tag, mishaps| {
+    let request = |tag, faults| {
         let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
-        wanted(Arc::new(Flaky::new(shelf, mishaps)), tag)
+        wanted(Arc::new(FaultySource::new(shelf, faults)), tag)
     };
     let memory: Arc<dyn Target> = Arc::new(Memory::default());
     let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget::new("nowhere".into()));
     let cases = [
         (request("2", vec![]), &memory, Side::Source),
-        (request("1", vec![Mishap::Flipped; 2]), &memory, Side::Source),
-        (request("1", vec![Mishap::Bug]), &memory, Side::Local),
+        (request("1", vec![SourceFault::Flipped; 2]), &memory, Side::Source),
+        (request("1", vec![SourceFault::Bug]), &memory, Side::Local),
         (request("1", vec![]), &nowhere, Side::Target),
     ];
     for (number, (request, target, side)) in cases.into_iter().enumerate() {

@@ -1,10 +1,10 @@
 //! Layers of a foreign media type without `urls`: only the registry has them.
 
 use crate::support::cli::Cli;
-use crate::support::images::{Family, Image, Piece, assemble, image, layer};
+use crate::support::fake_registry::FakeRegistry;
+use crate::support::images::{Blob, Family, Image, assemble, image, layer};
 use crate::support::live::{Access, Live, needs};
-use crate::support::registry::Registry;
-use crate::support::served::Served;
+use crate::support::served_store::ServedStore;
 use crate::support::tree::names;
 
 const KINDS: [(Family, &str); 2] = [
@@ -15,14 +15,15 @@ const KINDS: [(Family, &str); 2] = [
 fn restricted(family: Family, kind: &str) -> Image {
     let plain = image(family, "amd64", &[layer(&[("a", b"1")]), layer(&[("b", b"2")])]);
     let [base, top] = [0, 1].map(|at| plain.layers[at].bytes.clone());
-    let base = Piece::new(plain.layers[0].descriptor.media_type.clone(), base);
-    assemble(family, plain.config, vec![base, Piece::new(kind.into(), top)])
+    let base = Blob::new(plain.layers[0].descriptor.media_type.clone(), base);
+    assemble(family, plain.config, vec![base, Blob::new(kind.into(), top)])
 }
 
 #[tokio::test]
 async fn foreign_layer_without_urls_is_ordinary_everywhere() {
     for (family, kind) in KINDS {
-        let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+        let (from, to, cli) =
+            (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
         let held = restricted(family, kind);
         held.publish(&from, "app", Some("1"));
         let (source, top) = (from.repository("app") + ":1", held.layers[1].digest());
@@ -30,11 +31,11 @@ async fn foreign_layer_without_urls_is_ordinary_everywhere() {
         assert_eq!(plan["bytes"]["missing"], held.size());
         let copied = cli.run(&["copy", &source, &(to.repository("copied") + ":1")]).await;
         assert!(!copied.expect(0, "").stderr.contains("skipped"), "{}", copied.stderr);
-        assert!(to.held("copied", top).is_some());
+        assert!(to.blob_bytes("copied", top).is_some());
         cli.run(&["pull", "--unpack", "root", &source]).await.expect(0, "unpacked 2 layers");
         assert_eq!(names(&cli.dir().join("root")), ["a", "b"]);
         cli.run(&["push", &source, &(to.repository("pushed") + ":1")]).await.expect(0, "");
-        assert!(to.held("pushed", top).is_some());
+        assert!(to.blob_bytes("pushed", top).is_some());
         cli.run(&["save", &source, "-o", "s.tar"]).await.expect(0, "");
         let saved = cli.dir().join("s.tar").display().to_string();
         let other = Cli::new();
@@ -50,7 +51,7 @@ async fn foreign_layer_without_urls_is_ordinary_everywhere() {
 
 #[tokio::test]
 async fn foreign_layer_without_urls_is_required_by_serve() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let (family, kind) = KINDS[0];
     let held = restricted(family, kind);
     for piece in [&held.config, &held.layers[0]] {
@@ -66,7 +67,7 @@ async fn foreign_layer_without_urls_is_accepted_by_docker_registry() {
     if !needs("foreign_layer_without_urls_is_accepted_by_docker_registry", &["docker-registry"]) {
         return;
     }
-    let (from, live, cli) = (Registry::start().await, Live::start(&Access::Open), Cli::new());
+    let (from, live, cli) = (FakeRegistry::start().await, Live::start(&Access::Open), Cli::new());
     // It rejects Docker's own media type without `urls` from every client.
     let (family, kind) = KINDS[0];
     restricted(family, kind).publish(&from, "app", Some("1"));

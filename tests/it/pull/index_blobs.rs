@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::cache::{Cache, cache, list};
 use crate::support::cli::Cli;
-use crate::support::images::{Family, Piece, image, layer};
+use crate::support::fake_registry::FakeRegistry;
+use crate::support::images::{Blob, Family, image, layer};
 use crate::support::live::{Access, Live, needs};
-use crate::support::registry::Registry;
 
 fn assert_in_layout(layout: &Path, cache: &Cache) {
     for blob in &cache.blobs {
@@ -33,12 +33,12 @@ async fn copy_around(cli: &Cli, cache: &Cache, source: &str, target: &str) {
 #[tokio::test]
 async fn copy_index_of_blobs_transfers_every_blob() {
     let (from, to, cli, cache) =
-        (Registry::start().await, Registry::start().await, Cli::new(), cache());
+        (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new(), cache());
     cache.publish(&from, "ci/cache", "x");
     let target = to.repository("copied") + ":x";
     copy_around(&cli, &cache, &(from.repository("ci/cache") + ":x"), &target).await;
     for blob in &cache.blobs {
-        assert_eq!(to.held("copied", blob.digest()).as_ref(), Some(&blob.bytes));
+        assert_eq!(to.blob_bytes("copied", blob.digest()).as_ref(), Some(&blob.bytes));
     }
     // The index comes last, so that no client finds it before its blobs.
     let lines = to.server.lines();
@@ -54,12 +54,12 @@ async fn copy_index_of_blobs_transfers_every_blob() {
     other.run(&["load", &saved]).await.expect(0, "");
     assert_in_layout(&other.store(), &cache);
     cli.run(&["push", "ci/x", &(to.repository("pushed") + ":x")]).await.expect(0, "");
-    assert!(to.held("pushed", cache.blobs[2].digest()).is_some());
+    assert!(to.blob_bytes("pushed", cache.blobs[2].digest()).is_some());
 }
 
 #[tokio::test]
 async fn store_index_of_blobs_is_counted_and_verified() {
-    let (registry, cli, cache) = (Registry::start().await, Cli::new(), cache());
+    let (registry, cli, cache) = (FakeRegistry::start().await, Cli::new(), cache());
     cache.publish(&registry, "ci/cache", "x");
     let name = registry.repository("ci/cache") + ":x";
     cli.run(&[&name]).await.expect(3, "blobs (application/vnd.buildkit.cacheconfig.v0");
@@ -86,7 +86,7 @@ async fn store_index_of_blobs_is_counted_and_verified() {
 }
 
 /// Publishes an image for each of three platforms. Returns their index entries.
-fn three_platforms(registry: &Registry) -> Vec<Value> {
+fn three_platforms(registry: &FakeRegistry) -> Vec<Value> {
     let entry = |architecture: &str| {
         let image = image(Family::Oci, architecture, &[layer(&[("a", architecture.as_bytes())])]);
         image.publish(registry, "app", None);
@@ -99,9 +99,9 @@ fn three_platforms(registry: &Registry) -> Vec<Value> {
 
 #[tokio::test]
 async fn copy_index_platforms_keeps_blobs_of_those_platforms() {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     let mut entries = three_platforms(&from);
-    let thing = |text: &str| Piece::new("application/vnd.example.disk".into(), text.to_owned());
+    let thing = |text: &str| Blob::new("application/vnd.example.disk".into(), text.to_owned());
     let (all, arm, s390x) = (thing("for all"), thing("for arm64"), thing("for s390x"));
     for (blob, architecture) in [(&all, ""), (&arm, "arm64"), (&s390x, "s390x")] {
         from.blob("app", blob.bytes.clone());
@@ -117,7 +117,7 @@ async fn copy_index_platforms_keeps_blobs_of_those_platforms() {
     cli.run(&[&["copy", &source, &target], &some[..]].concat()).await.expect(0, "");
     cli.run(&[&["pull", &source], &some[..]].concat()).await.expect(0, "");
     for (blob, is_there) in [(&all, true), (&arm, true), (&s390x, false)] {
-        assert_eq!(to.held("app", blob.digest()).is_some(), is_there);
+        assert_eq!(to.blob_bytes("app", blob.digest()).is_some(), is_there);
         let stored = cli.store().join("blobs/sha256").join(blob.digest().encoded());
         assert_eq!(stored.exists(), is_there);
     }
@@ -130,7 +130,7 @@ async fn copy_index_platforms_keeps_blobs_of_those_platforms() {
 
 #[tokio::test]
 async fn copy_nested_index_platforms_keeps_listing_index() {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     let entries = three_platforms(&from);
     let inner = list(&entries[1..]);
     inner.publish(&from, "app", None);
@@ -162,7 +162,7 @@ async fn copy_nested_index_platforms_keeps_listing_index() {
 
 #[tokio::test]
 async fn copy_index_of_unsupported_manifests_fails() {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     let (source, target) = (from.repository("app") + ":1", to.repository("app") + ":1");
     for (kind, code, why) in [
         // A registry keeps manifests of any kind apart from blobs.
@@ -170,7 +170,7 @@ async fn copy_index_of_unsupported_manifests_fails() {
         ("application/vnd.example.manifest.v3+json", 1, "which rpull cannot move"),
         ("application/vnd.example.thing", 3, "application/vnd.example.thing"),
     ] {
-        let entry = Piece::new(kind.into(), "{}");
+        let entry = Blob::new(kind.into(), "{}");
         list(&[json!(entry.descriptor)]).publish(&from, "app", Some("1"));
         let copied = cli.run(&["copy", &source, &target, "--retries", "0"]).await;
         copied.expect(code, kind).expect(code, why);
@@ -184,7 +184,7 @@ async fn copy_index_of_blobs_through_docker_registry_keeps_bytes() {
         return;
     }
     let (first, second) = (Live::start(&Access::Open), Live::start(&Access::Open));
-    let (cli, cache, registry) = (Cli::new(), cache(), Registry::start().await);
+    let (cli, cache, registry) = (Cli::new(), cache(), FakeRegistry::start().await);
     cache.publish(&registry, "ci", "x");
     let (at_first, at_second) =
         (format!("{}/ci:x", first.host()), format!("{}/ci:x", second.host()));

@@ -5,9 +5,9 @@ use rpull::registry::RegistryOptions;
 
 use super::Setting;
 use crate::support::assertions::{assert_digests_are_right, assert_nothing_visible};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
 use crate::support::images::{Family, random_blob};
-use crate::support::registry::Registry;
 
 #[tokio::test]
 async fn content_length_other_than_descriptor_is_rejected() {
@@ -18,7 +18,9 @@ async fn content_length_other_than_descriptor_is_rejected() {
         (vec![(1_u64 << 30).to_string()], 1),
     ] {
         let setting = Setting::new(5000).await;
-        setting.twist(0..9, move |reply| reply.fault(Fault::ContentLength(values.clone())));
+        setting.override_response(0..9, move |reply| {
+            reply.fault(Fault::ContentLength(values.clone()))
+        });
         let error = setting.pull().await.error.unwrap();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
         assert!(error.to_string().contains("announces"), "{error}");
@@ -28,7 +30,9 @@ async fn content_length_other_than_descriptor_is_rejected() {
     for values in [vec!["-1"], vec!["abc"], vec!["7", "9"]] {
         let setting = Setting::new(5000).await;
         let values: Vec<String> = values.into_iter().map(str::to_owned).collect();
-        setting.twist(0..9, move |reply| reply.fault(Fault::ContentLength(values.clone())));
+        setting.override_response(0..9, move |reply| {
+            reply.fault(Fault::ContentLength(values.clone()))
+        });
         let error = setting.pull().await.error.unwrap();
         assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
         assert_nothing_visible(&setting.store());
@@ -39,7 +43,7 @@ async fn content_length_other_than_descriptor_is_rejected() {
 async fn body_longer_than_descriptor_is_aborted() {
     let setting = Setting::new(5000).await;
     let endless = vec![0; 8 << 20];
-    setting.twist(0..9, move |mut reply| {
+    setting.override_response(0..9, move |mut reply| {
         reply.body = endless.clone().into();
         reply.fault(Fault::Chunked(16 << 10))
     });
@@ -53,7 +57,7 @@ async fn body_longer_than_descriptor_is_aborted() {
 async fn blob_of_any_size_is_pulled() {
     let piece = 256 << 10;
     for size in [0, 1, piece - 1, piece, piece + 1, 2 * piece] {
-        let registry = Registry::start().await;
+        let registry = FakeRegistry::start().await;
         let config = random_blob(size, 3);
         let held = crate::support::images::raw(Family::Oci, config);
         held.publish(&registry, "app", Some("1"));

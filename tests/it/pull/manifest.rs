@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::support::assertions::{assert_nothing_visible, assert_second_run_completes};
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Fault, Reply};
 use crate::support::images::{Family, Image, image, layer, random_blob};
-use crate::support::registry::Registry;
 
 #[tokio::test]
 async fn copy_index_of_missing_manifests_stops_at_request_limit() {
-    let from = Registry::start().await;
+    let from = FakeRegistry::start().await;
     let child = |number: usize| json!({"mediaType": MediaType::OCI_MANIFEST, "digest": format!("sha256:{number:064x}"), "size": 7});
     let children: Vec<Value> = (0..3000).map(child).collect();
     let bytes = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).to_string();
@@ -27,8 +27,8 @@ const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-async fn published() -> (Registry, Image, String) {
-    let registry = Registry::start().await;
+async fn published() -> (FakeRegistry, Image, String) {
+    let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(9000, 1))])]);
     held.publish(&registry, "app", Some("1"));
     let name = format!("{}:1", registry.repository("app"));
@@ -43,7 +43,7 @@ async fn twisted(
     change: impl Fn(Reply) -> Reply + Send + 'static,
 ) {
     let (registry, held, name) = published().await;
-    registry.twist("/manifests/", 0..1, change);
+    registry.override_response("/manifests/", 0..1, change);
     let pin = format!("{}@{}", registry.repository("app"), held.manifest.digest());
     let name = if pinned { pin } else { name };
     let cli = Cli::new();
@@ -76,7 +76,7 @@ async fn manifest_digest_mismatch_reports_both_digests() {
 async fn digest_header_malformed_is_ignored() {
     for value in ["sha256:xyz", "", "md5:abc"] {
         let (registry, _, name) = published().await;
-        registry.twist("/manifests/", 0..1, move |reply| {
+        registry.override_response("/manifests/", 0..1, move |reply| {
             reply.without("docker-content-digest").header("Docker-Content-Digest", value)
         });
         Cli::new().run(&[&name]).await.expect(0, "");
@@ -89,7 +89,7 @@ async fn tag_moved_between_head_and_get_pulls_received() {
     let cli = Cli::new();
     cli.run(&[&name]).await.expect(0, "");
     // The HEAD of the second pull reports a manifest in between.
-    registry.twist("HEAD /v2/app/manifests/1", 0..1, |reply| {
+    registry.override_response("HEAD /v2/app/manifests/1", 0..1, |reply| {
         let between = Digest::sha256(b"in between").to_string();
         reply.without("docker-content-digest").header("Docker-Content-Digest", between)
     });
@@ -143,7 +143,7 @@ async fn manifest_ambiguous_is_rejected() {
 
 #[tokio::test]
 async fn index_nested_too_deep_is_rejected() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let mut inner = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []});
     for depth in 0..200 {
         let bytes = inner.to_string();
@@ -172,7 +172,7 @@ async fn manifest_sizes_overflow_is_rejected() {
     let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "digest": Digest::sha256(b"{}"), "size": 2});
     let manifest =
         json!({"schemaVersion": 2, "config": config, "layers": [layer("a"), layer("b")]});
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     registry.document("app", Some("1"), OCI, manifest.to_string());
     let name = format!("{}:1", registry.repository("app"));
     Cli::new().run(&["--plan", &name]).await.expect(5, "its sizes cannot be true");
@@ -180,7 +180,7 @@ async fn manifest_sizes_overflow_is_rejected() {
 
 #[tokio::test]
 async fn index_listed_repeatedly_is_fetched_once() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let mut inner = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []});
     for depth in 0..7 {
         let bytes = inner.to_string();
@@ -195,7 +195,7 @@ async fn index_listed_repeatedly_is_fetched_once() {
 
 #[tokio::test]
 async fn index_without_platforms_is_searched_up_to_limit() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let entries: Vec<_> = (0..100)
         .map(|number: u32| {
             let held = image(Family::Oci, "s390x", &[layer(&[("a", &number.to_le_bytes())])]);
@@ -214,7 +214,7 @@ async fn index_without_platforms_is_searched_up_to_limit() {
 #[tokio::test]
 async fn config_inline_is_used_if_digest_matches() {
     for (data, requests) in [("e30=", 0), ("W10=", 1)] {
-        let registry = Registry::start().await;
+        let registry = FakeRegistry::start().await;
         let config = registry.blob("app", "{}");
         let media_type = MediaType::OCI_CONFIG;
         let config = json!({"mediaType": media_type, "digest": config, "size": 2, "data": data});

@@ -31,13 +31,13 @@ use rpull::transfer::{
 };
 
 use crate::support::assertions::assert_digests_are_right;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::images::{Family, Image, image, layer, random_blob};
-use crate::support::registry::Registry;
 
 /// A registry with one image, and a store to pull it to.
 struct Setting {
-    registry: Registry,
+    registry: FakeRegistry,
     held: Image,
     folder: tempfile::TempDir,
     idle: Duration,
@@ -46,7 +46,7 @@ struct Setting {
 
 impl Setting {
     async fn new(size: usize) -> Self {
-        let registry = Registry::start().await;
+        let registry = FakeRegistry::start().await;
         let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 1))])]);
         held.publish(&registry, "app", Some("1"));
         let folder = tempfile::tempdir().unwrap();
@@ -54,8 +54,12 @@ impl Setting {
     }
 
     /// Changes answers to requests for the layer.
-    fn twist(&self, which: Range<usize>, change: impl Fn(Reply) -> Reply + Send + 'static) {
-        self.registry.twist(self.held.layers[0].digest().as_str(), which, change);
+    fn override_response(
+        &self,
+        which: Range<usize>,
+        change: impl Fn(Reply) -> Reply + Send + 'static,
+    ) {
+        self.registry.override_response(self.held.layers[0].digest().as_str(), which, change);
     }
 
     fn store(&self) -> std::path::PathBuf {

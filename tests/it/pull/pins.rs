@@ -3,16 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, Index, image, index, layer};
-use crate::support::registry::Registry;
 
 fn app(text: &str) -> Image {
     image(Family::Oci, "amd64", &[layer(&[("a", text.as_bytes())])])
 }
 
 /// A registry that has `a:1` and, by digest alone, another image; and a store that holds `a:1`.
-async fn two_images() -> (Registry, Cli, String, Image, Image) {
-    let (registry, held, other) = (Registry::start().await, app("held"), app("other"));
+async fn two_images() -> (FakeRegistry, Cli, String, Image, Image) {
+    let (registry, held, other) = (FakeRegistry::start().await, app("held"), app("other"));
     held.publish(&registry, "a", Some("1"));
     other.publish(&registry, "a", None);
     let (cli, name) = (Cli::new(), format!("{}:1", registry.repository("a")));
@@ -78,8 +78,8 @@ async fn tag_with_other_digest_is_rejected() {
 }
 
 /// A registry with an index over two platforms, of which the store has one.
-async fn one_of_two() -> (Registry, Cli, String, Index) {
-    let registry = Registry::start().await;
+async fn one_of_two() -> (FakeRegistry, Cli, String, Index) {
+    let registry = FakeRegistry::start().await;
     let of = |name: &str| image(Family::Oci, name, &[layer(&[("a", name.as_bytes())])]);
     let both = index(Family::Oci, &[("amd64", of("amd64")), ("arm64", of("arm64"))]);
     both.publish(&registry, "multi", "1");
@@ -185,7 +185,7 @@ async fn pin_is_not_satisfied_by_annotation_alone() {
 
 #[tokio::test]
 async fn history_of_stored_artifact_is_not_store_damage() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let held = app("artifact");
     let text = String::from_utf8(held.manifest.bytes.to_vec()).unwrap();
     let text = text.replace("vnd.oci.image.config.v1", "vnd.example.config");

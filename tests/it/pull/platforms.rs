@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, index, layer};
-use crate::support::registry::Registry;
 
 const NOTICE: &str = "warning: ";
 
@@ -14,7 +14,7 @@ fn only(architecture: &str) -> Image {
 
 #[tokio::test]
 async fn copy_platform_option_rejects_other_architecture() {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     index(Family::Oci, &[("arm", only("arm"))]).publish(&from, "many", "1");
     only("arm").publish(&from, "one", Some("1"));
     let wanted = ["--platform", "linux/arm64"];
@@ -37,7 +37,7 @@ async fn copy_platform_option_rejects_other_architecture() {
 
 #[tokio::test]
 async fn pull_platform_fallback_to_other_architecture_warns() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     index(Family::Oci, &[("arm", only("arm"))]).publish(&registry, "many", "1");
     only("arm").publish(&registry, "one", Some("1"));
     let wanted = ["--platform", "linux/arm64"];
@@ -62,7 +62,7 @@ async fn pull_platform_fallback_to_other_architecture_warns() {
 #[cfg(target_arch = "x86_64")]
 #[tokio::test]
 async fn host_platform_fallback_warns() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     index(Family::Oci, &[("386", only("386"))]).publish(&registry, "many", "1");
     only("386").publish(&registry, "one", Some("1"));
     for (name, told) in [
@@ -80,7 +80,7 @@ async fn host_platform_fallback_warns() {
 
 #[tokio::test]
 async fn copy_one_platform_prints_digest_of_target_name() {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     let both = index(Family::Oci, &[("amd64", only("amd64")), ("arm64", only("arm64"))]);
     both.publish(&from, "app", "1");
     let (source, child) = (from.repository("app") + ":1", both.images[1].manifest.digest());
@@ -110,7 +110,7 @@ async fn copy_one_platform_prints_digest_of_target_name() {
 
 #[tokio::test]
 async fn copy_index_with_missing_manifest_hints_at_platform() {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     let both = index(Family::Oci, &[("amd64", only("amd64")), ("arm64", only("arm64"))]);
     // The registry lost one child, as clean-ups do; another lost all of them.
     both.images[0].publish(&from, "some", None);

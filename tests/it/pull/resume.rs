@@ -15,7 +15,7 @@ async fn resume_truncated_body_continues_at_offset() {
             let at = usize::try_from(at).unwrap();
             let fault = fault(at.max(1));
             let unfinished = matches!(fault, Fault::ChunkedUnfinished(_));
-            setting.twist(0..1, move |reply| reply.fault(fault.clone()));
+            setting.override_response(0..1, move |reply| reply.fault(fault.clone()));
             let finished = setting.pull().await;
             setting.assert_arrived(&finished);
             // All chunks but the last came: there is nothing left to ask for.
@@ -28,7 +28,7 @@ async fn resume_truncated_body_continues_at_offset() {
 #[tokio::test]
 async fn resume_body_without_length_ends_at_descriptor_size() {
     let setting = Setting::new(5000).await;
-    setting.twist(0..1, |mut reply| {
+    setting.override_response(0..1, |mut reply| {
         reply.body = reply.body.slice(..1000);
         reply.fault(Fault::NoLength)
     });
@@ -41,8 +41,8 @@ async fn resume_body_without_length_ends_at_descriptor_size() {
 async fn resume_range_ignored_skips_prefix() {
     let setting = Setting::new(5000).await;
     let whole = setting.held.layers[0].bytes.clone();
-    setting.twist(0..1, |reply| reply.fault(Fault::Cut(1000)));
-    setting.twist(1..2, move |_| Reply::new(200, whole.clone()));
+    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+    setting.override_response(1..2, move |_| Reply::new(200, whole.clone()));
     let finished = setting.pull().await;
     setting.assert_arrived(&finished);
     assert_eq!(finished.report.bytes.resent, 1000);
@@ -67,8 +67,8 @@ async fn resume_wrong_content_range_restarts_without_range() {
         String::new(),
     ] {
         let setting = Setting::new(5000).await;
-        setting.twist(0..1, |reply| reply.fault(Fault::Cut(1000)));
-        setting.twist(1..2, odd(header.clone()));
+        setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+        setting.override_response(1..2, odd(header.clone()));
         let finished = setting.pull().await;
         setting.assert_arrived(&finished);
         assert_eq!(setting.ranges()[2], None, "{header}: without a range the third time");
@@ -76,14 +76,14 @@ async fn resume_wrong_content_range_restarts_without_range() {
     }
     for status in [416, 400, 501] {
         let setting = Setting::new(5000).await;
-        setting.twist(0..1, |reply| reply.fault(Fault::Cut(1000)));
-        setting.twist(1..2, move |_| Reply::new(status, ""));
+        setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+        setting.override_response(1..2, move |_| Reply::new(status, ""));
         setting.assert_arrived(&setting.pull().await);
         assert_eq!(setting.ranges().len(), 3, "{status}");
     }
     let setting = Setting::new(5000).await;
-    setting.twist(0..1, |reply| reply.fault(Fault::Cut(1000)));
-    setting.twist(1..2, |reply| {
+    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+    setting.override_response(1..2, |reply| {
         reply.without("content-type").header("Content-Type", "multipart/byteranges; boundary=x")
     });
     setting.assert_arrived(&setting.pull().await);
@@ -92,9 +92,9 @@ async fn resume_wrong_content_range_restarts_without_range() {
 #[tokio::test]
 async fn resume_short_range_requests_the_rest() {
     let setting = Setting::new(5000).await;
-    setting.twist(0..1, |reply| reply.fault(Fault::Cut(1000)));
+    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
     let size = setting.size();
-    setting.twist(1..2, move |mut reply| {
+    setting.override_response(1..2, move |mut reply| {
         reply.body = reply.body.slice(..500);
         let range = format!("bytes 1000-1499/{size}");
         reply.without("content-range").header("Content-Range", range)
@@ -114,15 +114,15 @@ async fn resume_digest_mismatch_restarts_once() {
         reply
     };
     let setting = Setting::new(5000).await;
-    setting.twist(0..1, |reply| reply.fault(Fault::Cut(1000)));
-    setting.twist(1..2, changed);
+    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+    setting.override_response(1..2, changed);
     let finished = setting.pull().await;
     setting.assert_arrived(&finished);
     assert_eq!(finished.report.bytes.resent, setting.size());
     assert_eq!(setting.ranges().len(), 3);
 
     let setting = Setting::new(5000).await;
-    setting.twist(0..100, changed);
+    setting.override_response(0..100, changed);
     let finished = setting.pull().await;
     assert_eq!(finished.error.unwrap().kind(), ErrorKind::Mismatch);
     assert_eq!(setting.ranges().len(), 1, "the same answer would come again");

@@ -16,18 +16,18 @@ async fn retry_after_honoured_up_to_one_minute() {
         move |_: Reply| Reply::new(429, "slow down").header("Retry-After", value)
     };
     let (registry, _, name) = published_app().await;
-    registry.twist("/manifests/", 0..1, later("1"));
+    registry.override_response("/manifests/", 0..1, later("1"));
     let began = Instant::now();
     Cli::new().run(&[&name]).await.expect(0, "");
     assert!(began.elapsed() >= Duration::from_secs(1));
     let (registry, _, name) = published_app().await;
-    registry.twist("/manifests/", 0..9, later("99999"));
+    registry.override_response("/manifests/", 0..9, later("99999"));
     let output = Cli::new().run(&[&name]).await;
     output.expect(6, "it asks to wait 99999 s").expect(6, "hint: log in to be allowed more");
     assert_eq!(registry.server.requests().len(), 1, "no second attempt");
     for odd in ["0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT"] {
         let (registry, _, name) = published_app().await;
-        registry.twist("/manifests/", 0..1, later(odd));
+        registry.override_response("/manifests/", 0..1, later(odd));
         Cli::new().run(&[&name]).await.expect(0, "");
     }
 }
@@ -35,7 +35,7 @@ async fn retry_after_honoured_up_to_one_minute() {
 #[tokio::test]
 async fn pooled_connection_closed_sends_request_again() {
     let (registry, _, name) = published_app().await;
-    registry.twist("/blobs/", 0..1, |reply| reply.fault(Fault::HangUp));
+    registry.override_response("/blobs/", 0..1, |reply| reply.fault(Fault::HangUp));
     let output = Cli::new().run(&["--retries", "0", "--jobs", "1", "-v", &name]).await;
     output.expect(0, "");
     assert!(!output.stderr.contains("trying again"), "{}", output.stderr);
@@ -44,14 +44,14 @@ async fn pooled_connection_closed_sends_request_again() {
 #[tokio::test]
 async fn retry_during_outage_is_announced_once() {
     let (registry, _, name) = published_app().await;
-    registry.refuse("/blobs/", 0..16, Reply::new(503, "restarting"));
+    registry.fail_requests("/blobs/", 0..16, Reply::new(503, "restarting"));
     let output = Cli::new().run(&[&name]).await;
     output.expect(0, "");
     let told = |words: &str| output.stderr.matches(words).count();
     assert!(told("trying again for up to 120 s") <= 1, "{}", output.stderr);
     assert_eq!(told("again in"), 0, "{}", output.stderr);
     let (registry, _, name) = published_app().await;
-    registry.refuse("/blobs/", 0..99, Reply::new(503, "restarting"));
+    registry.fail_requests("/blobs/", 0..99, Reply::new(503, "restarting"));
     let output = Cli::new().run(&["--retry-for", "0", "--retries", "1", &name]).await;
     output.expect(6, "tried 2 times");
 }
@@ -60,7 +60,7 @@ async fn retry_during_outage_is_announced_once() {
 async fn retry_after_on_head_sends_no_request_early() {
     for (status, wait) in [(429, "1"), (503, "1")] {
         let (registry, held, name) = published_app().await;
-        registry.refuse("HEAD ", 0..1, Reply::new(status, "").header("Retry-After", wait));
+        registry.fail_requests("HEAD ", 0..1, Reply::new(status, "").header("Retry-After", wait));
         let began = Instant::now();
         let output = Cli::new().run(&["digest", &name]).await;
         output.expect(0, "");
@@ -70,7 +70,7 @@ async fn retry_after_on_head_sends_no_request_early() {
     }
     let (registry, _, name) = published_app().await;
     let long = Reply::new(429, "").header("Retry-After", "99999999999999999999");
-    registry.refuse("/manifests/", 0..9, long);
+    registry.fail_requests("/manifests/", 0..9, long);
     Cli::new().run(&["digest", &name]).await.expect(6, "it asks to wait");
     assert_eq!(registry.server.requests().len(), 1);
 }
@@ -78,8 +78,8 @@ async fn retry_after_on_head_sends_no_request_early() {
 #[tokio::test]
 async fn retry_without_progress_stops_at_limit() {
     let setting = Setting::new(5000).await;
-    setting.twist(0..1, |reply| reply.fault(Fault::Cut(700)));
-    setting.twist(1..100, |reply| reply.fault(Fault::Cut(0)));
+    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(700)));
+    setting.override_response(1..100, |reply| reply.fault(Fault::Cut(0)));
     let finished = setting.pull().await;
     let error = finished.error.unwrap();
     assert_eq!(error.kind(), ErrorKind::Transport);
@@ -89,7 +89,7 @@ async fn retry_without_progress_stops_at_limit() {
     assert_nothing_visible(&setting.store());
     // As long as something new comes each time, there is no limit.
     let setting = Setting::new(5000).await;
-    setting.twist(0..20, |reply| reply.fault(Fault::Cut(200)));
+    setting.override_response(0..20, |reply| reply.fault(Fault::Cut(200)));
     let finished = setting.pull().await;
     setting.assert_arrived(&finished);
     assert_eq!(setting.ranges().len(), 21);
@@ -99,13 +99,13 @@ async fn retry_without_progress_stops_at_limit() {
 async fn retry_continues_through_registry_outage() {
     for reply in [Reply::new(503, "restarting"), Reply::new(200, "").fault(Fault::HangUp)] {
         let setting = Setting::new(500).await;
-        setting.twist(0..20, move |_| reply.clone());
+        setting.override_response(0..20, move |_| reply.clone());
         setting.assert_arrived(&setting.pull().await);
         assert_eq!(setting.ranges().len(), 21);
     }
     // One that has never answered has five tries.
     let setting = Setting::new(500).await;
-    setting.registry.twist("/v2/", 0..99, |_| Reply::new(503, "starting"));
+    setting.registry.override_response("/v2/", 0..99, |_| Reply::new(503, "starting"));
     assert!(setting.pull().await.error.unwrap().to_string().contains("tried 5 times"));
     assert_eq!(setting.registry.server.requests().len(), 5);
 }
@@ -114,14 +114,16 @@ async fn retry_continues_through_registry_outage() {
 async fn retry_on_transient_status_and_not_on_permanent() {
     for status in [500, 502, 503, 504, 429, 408, 499, 522] {
         let setting = Setting::new(500).await;
-        setting.registry.twist("/manifests/", 0..4, move |_| Reply::new(status, "busy"));
-        setting.twist(0..4, move |_| Reply::new(status, "busy"));
+        setting
+            .registry
+            .override_response("/manifests/", 0..4, move |_| Reply::new(status, "busy"));
+        setting.override_response(0..4, move |_| Reply::new(status, "busy"));
         setting.assert_arrived(&setting.pull().await);
         assert_eq!(setting.ranges().len(), 5, "{status}");
     }
     let mut setting = Setting::new(500).await;
     setting.attempts = Some(5);
-    setting.twist(0..99, |_| Reply::error(503, "UNAVAILABLE", "come back later"));
+    setting.override_response(0..99, |_| Reply::error(503, "UNAVAILABLE", "come back later"));
     let error = setting.pull().await.error.unwrap();
     assert_eq!(error.kind(), ErrorKind::Registry);
     let text = error.to_string();
@@ -129,7 +131,7 @@ async fn retry_on_transient_status_and_not_on_permanent() {
     assert_eq!(setting.ranges().len(), 5);
     for status in [400, 404, 501] {
         let setting = Setting::new(500).await;
-        setting.twist(0..99, move |_| Reply::new(status, ""));
+        setting.override_response(0..99, move |_| Reply::new(status, ""));
         assert!(setting.pull().await.error.is_some());
         assert_eq!(setting.ranges().len(), 1, "{status} will not pass");
     }

@@ -32,13 +32,13 @@ async fn timeout_silent_server_fails() {
 async fn timeout_stalled_body_is_resumed() {
     let mut setting = Setting::new(5000).await;
     setting.idle = Duration::from_millis(150);
-    setting.twist(0..2, |reply| reply.fault(Fault::Stall(500)));
+    setting.override_response(0..2, |reply| reply.fault(Fault::Stall(500)));
     setting.assert_arrived(&setting.pull().await);
     assert!(setting.ranges().len() >= 3, "a slow machine may need more");
     // A server that takes the request and says nothing.
     let mut setting = Setting::new(5000).await;
     setting.idle = Duration::from_millis(150);
-    setting.twist(0..1, |reply| reply.fault(Fault::Silence));
+    setting.override_response(0..1, |reply| reply.fault(Fault::Silence));
     setting.assert_arrived(&setting.pull().await);
 }
 

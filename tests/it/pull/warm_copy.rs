@@ -1,13 +1,13 @@
 //! A copy of what the other registry has already: the source, which may count what it is asked for, is asked for least.
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::images::{Family, image, index, layer};
-use crate::support::registry::Registry;
 
 #[tokio::test]
 async fn warm_copy_of_index_reads_manifests_at_target() {
-    let (from, to) = (Registry::start().await, Registry::start().await);
+    let (from, to) = (FakeRegistry::start().await, FakeRegistry::start().await);
     let images = ["amd64", "arm64"]
         .map(|name| (name, image(Family::Oci, name, &[layer(&[("a", name.as_bytes())])])));
     index(Family::Oci, &images).publish(&from, "app", "1");
@@ -23,7 +23,11 @@ async fn warm_copy_of_index_reads_manifests_at_target() {
     assert_eq!(lines.iter().filter(|line| line.starts_with("GET ")).count(), 4, "{lines:?}");
 
     // Whoever may write there may not be one who may read.
-    to.refuse("GET /v2/copied/manifests/", 0..99, Reply::error(404, "MANIFEST_UNKNOWN", "no"));
+    to.fail_requests(
+        "GET /v2/copied/manifests/",
+        0..99,
+        Reply::error(404, "MANIFEST_UNKNOWN", "no"),
+    );
     from.server.forget();
     cli.run(&copy).await.expect(0, "(100 %)");
     assert_eq!(from.server.count("GET /v2/app/manifests/"), 5);

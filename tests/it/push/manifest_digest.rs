@@ -9,9 +9,9 @@ use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::images::Image;
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 
 /// The manifest named by sha512.
@@ -24,11 +24,11 @@ fn long_named(image: &Image) -> Document {
 
 /// Puts the document under the tag `long`, where the registry announces `announced`.
 async fn put(
-    registry: &Registry,
+    registry: &FakeRegistry,
     document: &Document,
     announced: Option<String>,
 ) -> rpull::error::Result<()> {
-    registry.twist("PUT ", 0..9, move |reply| {
+    registry.override_response("PUT ", 0..9, move |reply| {
         let reply = reply.without("docker-content-digest");
         match &announced {
             Some(digest) => reply.header("Docker-Content-Digest", digest.as_str()),
@@ -47,9 +47,11 @@ async fn put_sha512_manifest_stored_as_sha256_fails_untagged() {
         let (registry, [image, _], _) = published().await;
         let document = long_named(&image);
         let announced = announces.then(|| image.manifest.digest().to_string());
-        registry.refuse(&format!("GET /v2/team/app/manifests/{}", document.digest()), 0..9, {
-            Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown")
-        });
+        registry.fail_requests(
+            &format!("GET /v2/team/app/manifests/{}", document.digest()),
+            0..9,
+            Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
+        );
         let error = put(&registry, &document, announced).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
         assert!(error.to_string().contains("does not give it as sha512:"), "{error}");
@@ -81,7 +83,7 @@ async fn put_sha256_manifest_takes_one_request() {
 }
 
 /// Three tags of one image and one of another, copied with all tags; gives what the target was asked to put.
-async fn copy_all_tags(to: &Registry) -> Vec<String> {
+async fn copy_all_tags(to: &FakeRegistry) -> Vec<String> {
     let (from, [image, _], name) = published().await;
     for tag in ["a", "b"] {
         image.publish(&from, "team/app", Some(tag));
@@ -98,7 +100,7 @@ async fn copy_all_tags(to: &Registry) -> Vec<String> {
 
 #[tokio::test]
 async fn copy_all_tags_puts_each_manifest_once() {
-    let (to, plain) = (Registry::start().await, Registry::start().await);
+    let (to, plain) = (FakeRegistry::start().await, FakeRegistry::start().await);
     to.take_tags();
     let puts = copy_all_tags(&to).await;
     assert_eq!(puts.len(), 2, "{puts:?}");

@@ -14,14 +14,14 @@ use rpull::digest::Digest;
 use serde_json::Value;
 
 use crate::support::cli::{Cli, Output};
+use crate::support::fake_registry::{FakeRegistry, Options};
 use crate::support::images::Image;
-use crate::support::registry::{Options, Registry};
 use crate::support::samples::published;
 
 /// Two registries and an image in the first.
 struct Pair {
-    from: Registry,
-    to: Registry,
+    from: FakeRegistry,
+    to: FakeRegistry,
     image: Image,
     cli: Cli,
 }
@@ -32,7 +32,8 @@ impl Pair {
     }
 
     async fn with(options: Options) -> Self {
-        let ((from, [image, _], _), to) = (published().await, Registry::start_with(options).await);
+        let ((from, [image, _], _), to) =
+            (published().await, FakeRegistry::start_with(options).await);
         Self { from, to, image, cli: Cli::new() }
     }
 
@@ -55,7 +56,7 @@ impl Pair {
         let digest = self.image.manifest.digest().to_string();
         assert_eq!(self.to.tagged("team/app", "1"), Some(digest));
         for blob in self.image.blobs() {
-            assert_eq!(self.to.held("team/app", blob.digest()).as_ref(), Some(&blob.bytes));
+            assert_eq!(self.to.blob_bytes("team/app", blob.digest()).as_ref(), Some(&blob.bytes));
         }
     }
 

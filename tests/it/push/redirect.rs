@@ -17,7 +17,7 @@ async fn upload_redirect_drops_credential() {
         let always = ["push", "--json", "--retries", "0", "--creds", "user:pass", &name, &target];
         let report = cli.json(&[&always, options].concat()).await;
         for blob in held.blobs() {
-            assert_eq!(to.held("app", blob.digest()).as_ref(), Some(&blob.bytes));
+            assert_eq!(to.blob_bytes("app", blob.digest()).as_ref(), Some(&blob.bytes));
         }
         assert_eq!(to.tagged("app", "1"), Some(held.manifest.digest().to_string()));
         let brought = to.server.requests().into_iter().filter(|request| {
@@ -39,7 +39,11 @@ async fn upload_redirect_loop_or_forbidden_target_fails() {
         ("ftp://127.0.0.1/", "neither an http nor an https URL"),
     ] {
         let (cli, name, to, _) = stored(300_000).await;
-        to.refuse("PUT /v2/app/blobs/", 0..999, Reply::new(307, "").header("Location", location));
+        to.fail_requests(
+            "PUT /v2/app/blobs/",
+            0..999,
+            Reply::new(307, "").header("Location", location),
+        );
         let target = to.repository("app:1");
         let push = ["push", "--jobs", "1", "--retries", "0", &name, &target];
         cli.run(&push).await.expect(6, words);
@@ -48,7 +52,7 @@ async fn upload_redirect_loop_or_forbidden_target_fails() {
     }
     let (cli, name, to, _) = stored(1_000).await;
     let reply = Reply::new(302, "").header("Location", "/v2/app/blobs/uploads/again");
-    to.refuse("PUT /v2/app/blobs/", 0..99, reply);
+    to.fail_requests("PUT /v2/app/blobs/", 0..99, reply);
     let push = ["push", "--retries", "0", &name, &to.repository("app:1")];
     cli.run(&push).await.expect(6, "302");
 }

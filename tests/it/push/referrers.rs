@@ -3,21 +3,21 @@
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
-use crate::support::images::{Image, Piece, about};
+use crate::support::fake_registry::FakeRegistry;
+use crate::support::images::{Blob, Image, referrer_to};
 use crate::support::live::{Access, Live, needs};
 use crate::support::real::RealImage;
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 
 const BOTH: [&str; 4] = ["copy", "--json", "--referrers", "--digest-tags"];
 
-fn signature_tag(of: &Piece) -> String {
+fn signature_tag(of: &Blob) -> String {
     format!("{}.sig", of.digest().as_str().replace(':', "-"))
 }
 
 /// `a/sbom` on the image, `a/signature` on that, and a signature of cosign's kind on the image.
 struct Scene {
-    from: Registry,
+    from: FakeRegistry,
     image: Image,
     sbom: Image,
     signature: Image,
@@ -27,9 +27,9 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let (from, [image, other], _) = published().await;
-        let sbom = about(&image.manifest, "a/sbom");
-        let signature = about(&sbom.manifest, "a/signature");
-        let (scene, tag) = (Registry::start().await, signature_tag(&image.manifest));
+        let sbom = referrer_to(&image.manifest, "a/sbom");
+        let signature = referrer_to(&sbom.manifest, "a/signature");
+        let (scene, tag) = (FakeRegistry::start().await, signature_tag(&image.manifest));
         let cli = Cli::new();
         for (held, name) in [(&sbom, "sbom"), (&signature, "signature")] {
             held.publish(&scene, "app", Some(name));
@@ -62,7 +62,7 @@ impl Scene {
 
 #[tokio::test]
 async fn copy_referrers_keeps_tree_at_every_location() {
-    let (scene, to) = (Scene::new().await, Registry::start().await);
+    let (scene, to) = (Scene::new().await, FakeRegistry::start().await);
     let there = to.repository("mine/app:1");
     let report = scene.copy(&scene.source(), "oci:out").await;
     let blobs = report["blobs"].as_array().unwrap().len();
@@ -84,7 +84,7 @@ async fn copy_referrers_keeps_tree_at_every_location() {
 
 #[tokio::test]
 async fn copy_referrers_added_later_are_copied() {
-    let (scene, to) = (Scene::new().await, Registry::start().await);
+    let (scene, to) = (Scene::new().await, FakeRegistry::start().await);
     let there = to.repository("team/app:1");
     scene.cli.run(&["copy", &scene.source(), &there]).await.expect(0, "");
     let options = ["copy", "--json", "--plan", "--referrers"];
@@ -122,7 +122,7 @@ async fn prune_keeps_referrers_with_their_image() {
 
 #[tokio::test]
 async fn copy_unnamed_referrers_of_layout_are_found() {
-    let (scene, to) = (Scene::new().await, Registry::start().await);
+    let (scene, to) = (Scene::new().await, FakeRegistry::start().await);
     scene.copy(&scene.source(), "oci:out:v1").await;
     let path = scene.cli.dir().join("out/index.json");
     let mut index: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -140,9 +140,9 @@ async fn copy_unnamed_referrers_of_layout_are_found() {
 
 #[tokio::test]
 async fn copy_referrers_tag_with_false_entries_warns() {
-    let (scene, to) = (Scene::new().await, Registry::start().await);
+    let (scene, to) = (Scene::new().await, FakeRegistry::start().await);
     let [_, other] = crate::support::samples::versions();
-    let gone = about(&scene.image.manifest, "a/gone");
+    let gone = referrer_to(&scene.image.manifest, "a/gone");
     let entry = |image: &Image| serde_json::to_value(&image.manifest.descriptor).unwrap();
     let list =
         json!({"schemaVersion": 2, "manifests": [entry(&scene.sbom), entry(&other), entry(&gone)]});
@@ -170,18 +170,18 @@ async fn copy_referrers_through_docker_registry_keeps_digests() {
     if !needs(test, &["docker-registry", "skopeo", "dpkg"]) {
         return;
     }
-    let (real, cli, held) = (RealImage::get(), Cli::new(), Registry::start().await);
+    let (real, cli, held) = (RealImage::get(), Cli::new(), FakeRegistry::start().await);
     let (one, two) = (Live::start(&Access::Open), Live::start(&Access::Open));
     let source = format!("{}/real:multi", one.host());
     real.push("multi", &source, &["--dest-tls-verify=false"]);
     let (index, child) = (&real.multi.document, &real.multi.images[0].manifest);
-    let sbom = about(index, "a/sbom");
+    let sbom = referrer_to(index, "a/sbom");
     let parts = [
-        (about(index, "a/signature"), "x".to_owned()),
-        (about(child, "a/signature"), "x".to_owned()),
-        (about(&sbom.manifest, "a/signature"), "x".to_owned()),
+        (referrer_to(index, "a/signature"), "x".to_owned()),
+        (referrer_to(child, "a/signature"), "x".to_owned()),
+        (referrer_to(&sbom.manifest, "a/signature"), "x".to_owned()),
         (sbom, "x".to_owned()),
-        (about(child, "cosign"), signature_tag(child)),
+        (referrer_to(child, "cosign"), signature_tag(child)),
     ];
     for (part, tag) in &parts {
         part.publish(&held, "app", Some(tag));

@@ -5,26 +5,26 @@ use rpull::media::MediaType;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
-use crate::support::images::{Family, Image, Piece, about, index};
-use crate::support::registry::Registry;
+use crate::support::images::{Blob, Family, Image, index, referrer_to};
 use crate::support::samples::{published, versions};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 
-fn list_tag(subject: &Piece) -> String {
+fn list_tag(subject: &Blob) -> String {
     subject.digest().as_str().replace(':', "-")
 }
 
 /// Answers every request for referrers with these.
-fn list_referrers(registry: &Registry, manifests: &Value) {
+fn list_referrers(registry: &FakeRegistry, manifests: &Value) {
     let body = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
     let reply = Reply::new(200, body.to_string()).header("Content-Type", INDEX);
-    registry.refuse("/referrers/", 0..1, reply);
+    registry.fail_requests("/referrers/", 0..1, reply);
     let none = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).to_string();
-    registry.twist("/referrers/", 0..99, move |_| {
+    registry.override_response("/referrers/", 0..99, move |_| {
         Reply::new(200, none.clone()).header("Content-Type", INDEX)
     });
 }
@@ -36,11 +36,11 @@ async fn copy_referrers_refused_by_api_and_tag_copies_image() {
             [(400, ""), (401, ""), (401, "Basic realm=\"x\""), (403, ""), (404, "")]
         {
             let (from, [image, _], name) = published().await;
-            let to = Registry::start().await;
-            from.refuse("/referrers/", 0..9, Reply::error(api, "DENIED", "no"));
+            let to = FakeRegistry::start().await;
+            from.fail_requests("/referrers/", 0..9, Reply::error(api, "DENIED", "no"));
             let list = format!("/manifests/{}", list_tag(&image.manifest));
             let reply = Reply::error(tag, "DENIED", "no");
-            from.refuse(
+            from.fail_requests(
                 &list,
                 0..9,
                 match challenge {
@@ -68,14 +68,14 @@ async fn copy_referrers_unusable_response_copies_image() {
         (Reply::new(404, ""), Reply::new(200, "").header("Content-Type", INDEX)),
     ] {
         let (from, [image, _], name) = published().await;
-        let to = Registry::start().await;
+        let to = FakeRegistry::start().await;
         // An address that a redirect may not lead to, and that gets no request.
         let local = |reply: Reply| match reply.status {
             302 => reply.without("Location").header("Location", "http://192.0.2.1/login"),
             _ => reply,
         };
-        from.refuse("/referrers/", 0..9, local(api));
-        from.refuse(&format!("/manifests/{}", list_tag(&image.manifest)), 0..9, local(tag));
+        from.fail_requests("/referrers/", 0..9, local(api));
+        from.fail_requests(&format!("/manifests/{}", list_tag(&image.manifest)), 0..9, local(tag));
         let target = to.repository("mine:1");
         let copy = ["copy", "--referrers", "--retries", "0", &format!("{name}:1"), &target];
         Cli::new().run(&copy).await.expect(0, "along with it: 0 referrers");
@@ -90,8 +90,8 @@ async fn copy_referrers_server_error_copies_image_but_fails() {
         (Reply::new(200, "{\"manifests\":[7]}").header("Content-Type", INDEX), 5),
     ] {
         let (from, _, name) = published().await;
-        let (cli, to) = (Cli::new(), Registry::start().await);
-        from.refuse("/referrers/", 0..9, reply);
+        let (cli, to) = (Cli::new(), FakeRegistry::start().await);
+        from.fail_requests("/referrers/", 0..9, reply);
         let target = to.repository("mine:1");
         let copy = ["copy", "--retries", "0", &format!("{name}:1"), &target];
         cli.run(&copy).await.expect(0, "");
@@ -105,7 +105,7 @@ async fn copy_referrers_server_error_copies_image_but_fails() {
 async fn copy_referrer_with_wrong_listed_size_is_copied() {
     for (size, kind) in [(7, MediaType::OCI_MANIFEST.as_str()), (1 << 20, INDEX), (7, "a/b")] {
         let (from, [image, _], name) = published().await;
-        let sbom = about(&image.manifest, "a/sbom");
+        let sbom = referrer_to(&image.manifest, "a/sbom");
         sbom.publish(&from, "team/app", None);
         let digest = sbom.manifest.digest();
         // An invalid media type and invalid annotations.
@@ -120,7 +120,7 @@ async fn copy_referrer_with_wrong_listed_size_is_copied() {
 }
 
 /// An artifact manifest about the subject, with one blob.
-fn artifact(subject: &Piece, registry: &Registry) -> (Value, String) {
+fn artifact(subject: &Blob, registry: &FakeRegistry) -> (Value, String) {
     let blob = registry.blob("team/app", "a signature");
     let manifest = json!({
         "mediaType": ARTIFACT, "artifactType": "a/signature", "subject": subject.descriptor,
@@ -137,7 +137,7 @@ async fn copy_referrer_artifact_manifest_includes_blobs() {
     let (from, [image, _], name) = published().await;
     let (entry, blob) = artifact(&image.manifest, &from);
     list_referrers(&from, &json!([entry]));
-    let (cli, to) = (Cli::new(), Registry::start().await);
+    let (cli, to) = (Cli::new(), FakeRegistry::start().await);
     cli.run(&["copy", "--referrers", &format!("{name}:1"), "oci:out"]).await.expect(0, "");
     let hex = |digest: &str| format!("out/blobs/sha256/{}", digest.trim_start_matches("sha256:"));
     for digest in [entry["digest"].as_str().unwrap(), &blob] {
@@ -145,10 +145,10 @@ async fn copy_referrer_artifact_manifest_includes_blobs() {
     }
     let target = to.repository("mine:1");
     cli.run(&["copy", "--referrers", "oci:out", &target]).await.expect(0, "1 referrer");
-    assert!(to.held("mine", &blob.parse().unwrap()).is_some());
+    assert!(to.blob_bytes("mine", &blob.parse().unwrap()).is_some());
     // Current registries may reject this media type.
     let put = format!("PUT /v2/other/manifests/{}", entry["digest"].as_str().unwrap());
-    to.refuse(&put, 0..9, Reply::error(400, "MANIFEST_INVALID", "unknown type"));
+    to.fail_requests(&put, 0..9, Reply::error(400, "MANIFEST_INVALID", "unknown type"));
     let target = to.repository("other:1");
     cli.run(&["copy", "--referrers", "oci:out", &target]).await.expect(0, "is not kept beside");
     assert!(to.tagged("other", "1").is_some());
@@ -162,12 +162,12 @@ async fn copy_referrer_artifact_manifest_includes_blobs() {
 #[tokio::test]
 async fn copy_referrer_missing_blob_keeps_image() {
     let (from, [image, _], name) = published().await;
-    let sbom = about(&image.manifest, "a/sbom");
+    let sbom = referrer_to(&image.manifest, "a/sbom");
     sbom.publish(&from, "team/app", None);
-    from.lose("team/app", sbom.layers[0].digest());
+    from.delete_blob("team/app", sbom.layers[0].digest());
     let one = serde_json::to_value(&sbom.manifest.descriptor).unwrap();
     list_referrers(&from, &json!([one]));
-    let (cli, to) = (Cli::new(), Registry::start().await);
+    let (cli, to) = (Cli::new(), FakeRegistry::start().await);
     let target = to.repository("mine:1");
     let copy = ["copy", "--json", "--referrers", &format!("{name}:1"), &target];
     let output = cli.run(&copy).await;
@@ -179,9 +179,9 @@ async fn copy_referrer_missing_blob_keeps_image() {
 
 #[tokio::test]
 async fn copy_index_where_referrers_tag_is_subject_succeeds() {
-    let (from, to) = (Registry::start().await, Registry::start().await);
+    let (from, to) = (FakeRegistry::start().await, FakeRegistry::start().await);
     let [one, _] = versions();
-    let proof = about(&one.manifest, "a/proof");
+    let proof = referrer_to(&one.manifest, "a/proof");
     let whole = index(Family::Oci, &[("amd64", one.clone())]);
     let children = [&one, &proof].map(|image: &Image| &image.manifest.descriptor);
     let bytes = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).to_string();
@@ -191,7 +191,7 @@ async fn copy_index_where_referrers_tag_is_subject_succeeds() {
     from.document("app", Some("1"), INDEX, bytes);
     // GitLab resolves this tag as if it were the digest.
     let subject = one.manifest.clone();
-    to.twist(&format!("/manifests/{}", list_tag(&one.manifest)), 0..9, move |_| {
+    to.override_response(&format!("/manifests/{}", list_tag(&one.manifest)), 0..9, move |_| {
         Reply::new(200, subject.bytes.clone())
             .header("Content-Type", subject.descriptor.media_type.as_str())
     });
@@ -207,8 +207,8 @@ async fn copy_index_where_referrers_tag_is_subject_succeeds() {
     assert!(document.is_ok());
     whole.publish(&from, "app", "2");
     let bytes = whole.document.bytes.clone();
-    from.refuse("/referrers/", 0..9, Reply::new(404, ""));
-    from.twist(&format!("/manifests/{}", list_tag(&whole.document)), 0..9, move |_| {
+    from.fail_requests("/referrers/", 0..9, Reply::new(404, ""));
+    from.override_response(&format!("/manifests/{}", list_tag(&whole.document)), 0..9, move |_| {
         Reply::new(200, bytes.clone()).header("Content-Type", INDEX)
     });
     let copy = ["copy", "--referrers", &from.repository("app:2"), &to.repository("app:2")];

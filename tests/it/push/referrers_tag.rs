@@ -6,17 +6,17 @@ use rpull::registry::{Client, RegistryOptions};
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
-use crate::support::images::{Image, Piece, about};
-use crate::support::registry::Registry;
+use crate::support::images::{Blob, Image, referrer_to};
 use crate::support::samples::published;
 
-fn tag_of(subject: &Piece) -> String {
+fn tag_of(subject: &Blob) -> String {
     subject.digest().as_str().replace(':', "-")
 }
 
 /// The digests that the list of the subject has.
-async fn listed(registry: &Registry, subject: &Piece) -> Vec<Value> {
+async fn listed(registry: &FakeRegistry, subject: &Blob) -> Vec<Value> {
     let url = registry.server.url(&format!("/v2/team/app/manifests/{}", tag_of(subject)));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = client.get(url).send().await.unwrap();
@@ -29,11 +29,12 @@ async fn listed(registry: &Registry, subject: &Piece) -> Vec<Value> {
 }
 
 /// A registry with an image `1`, and referrers to it at another under the tags `a`, `b` and so on.
-async fn scene(kinds: &[&str]) -> (Registry, Registry, Piece, Vec<Image>) {
+async fn scene(kinds: &[&str]) -> (FakeRegistry, FakeRegistry, Blob, Vec<Image>) {
     let (from, [image, _], _) = published().await;
-    let to = Registry::start().await;
+    let to = FakeRegistry::start().await;
     image.publish(&to, "team/app", Some("1"));
-    let referrers: Vec<Image> = kinds.iter().map(|kind| about(&image.manifest, kind)).collect();
+    let referrers: Vec<Image> =
+        kinds.iter().map(|kind| referrer_to(&image.manifest, kind)).collect();
     for (referrer, tag) in referrers.iter().zip('a'..) {
         referrer.publish(&from, "team/app", Some(&tag.to_string()));
     }
@@ -89,7 +90,7 @@ async fn referrers_tag_is_updated_without_referrers_api() {
 async fn referrers_api_registry_gets_no_referrers_tag() {
     let (from, to, subject, _) = scene(&["a/sbom"]).await;
     let digest = subject.digest().to_string();
-    to.twist("PUT /v2/team/app/manifests/a", 0..1, move |reply| {
+    to.override_response("PUT /v2/team/app/manifests/a", 0..1, move |reply| {
         reply.header("OCI-Subject", digest.as_str())
     });
     let name = "team/app:a";
@@ -102,7 +103,7 @@ async fn referrers_api_registry_gets_no_referrers_tag() {
 async fn referrers_tag_lost_update_is_retried() {
     let (from, to, subject, _) = scene(&["a/sbom"]).await;
     let list = format!("PUT /v2/team/app/manifests/{}", tag_of(&subject));
-    to.refuse(&list, 0..2, Reply::new(201, ""));
+    to.fail_requests(&list, 0..2, Reply::new(201, ""));
     let copy = ["copy", &from.repository("team/app:a"), &to.repository("team/app:a")];
     Cli::new().run(&copy).await.expect(0, "");
     assert_eq!(to.server.count(&list), 3);
@@ -115,7 +116,7 @@ async fn referrers_tag_refused_warns() {
     let list = format!("/v2/team/app/manifests/{}", tag_of(&subject));
     let copy =
         ["copy", "--retries", "1", &from.repository("team/app:a"), &to.repository("team/app:a")];
-    to.refuse(&format!("PUT {list}"), 0..1, Reply::error(403, "DENIED", "no"));
+    to.fail_requests(&format!("PUT {list}"), 0..1, Reply::error(403, "DENIED", "no"));
     Cli::new().run(&copy).await.expect(0, "but not listed as a referrer of");
     assert!(to.tagged("team/app", "a").is_some() && listed(&to, &subject).await.is_empty());
     // The next one finds the manifest there, and goes on with the list.
@@ -139,7 +140,7 @@ async fn referrers_tag_denied_for_missing_tag_is_created() {
     for status in [400, 401, 403] {
         let (from, to, subject, _) = scene(&["a/sbom"]).await;
         let list = format!("GET /v2/team/app/manifests/{}", tag_of(&subject));
-        to.refuse(&list, 0..1, Reply::error(status, "DENIED", "no permission for it"));
+        to.fail_requests(&list, 0..1, Reply::error(status, "DENIED", "no permission for it"));
         let copy = ["copy", &from.repository("team/app:a"), &to.repository("team/app:a")];
         Cli::new().run(&copy).await.expect(0, "");
         assert_eq!(listed(&to, &subject).await.len(), 1, "{status}");

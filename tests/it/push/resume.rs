@@ -6,20 +6,20 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Fault, Reply, Server};
 use crate::support::images::{Family, Image, image, layer, random_blob};
 use crate::support::live::{Access, Live, needs};
 use crate::support::real::RealImage;
 use crate::support::recorder;
-use crate::support::registry::Registry;
 use crate::support::samples::stored;
 use crate::support::wait::wait_until;
 
 #[track_caller]
-fn assert_arrived(to: &Registry, held: &Image) {
+fn assert_arrived(to: &FakeRegistry, held: &Image) {
     assert_eq!(to.tagged("app", "1"), Some(held.manifest.digest().to_string()));
     for blob in held.blobs() {
-        assert_eq!(to.held("app", blob.digest()).as_ref(), Some(&blob.bytes));
+        assert_eq!(to.blob_bytes("app", blob.digest()).as_ref(), Some(&blob.bytes));
     }
 }
 
@@ -42,8 +42,8 @@ async fn chunked_upload_honours_min_chunk_size() {
     assert_arrived(&to, &held);
 
     let (cli, name, to, held) = stored(1_000_000).await;
-    to.twist("POST", 0..9, |reply| reply.header("OCI-Chunk-Min-Length", "600000"));
-    to.twist("PATCH", 0..9, |reply| reply.header("OCI-Chunk-Min-Length", "600000"));
+    to.override_response("POST", 0..9, |reply| reply.header("OCI-Chunk-Min-Length", "600000"));
+    to.override_response("PATCH", 0..9, |reply| reply.header("OCI-Chunk-Min-Length", "600000"));
     let target = to.repository("app:1");
     cli.run(&["push", "--chunk-size", "400k", &name, &target]).await.expect(0, "");
     assert_eq!(chunks(&to.server), ["0-599999", &format!("600000-{}", size - 1)]);
@@ -55,7 +55,11 @@ async fn chunked_upload_honours_min_chunk_size() {
 async fn upload_413_falls_back_to_chunks() {
     let (cli, name, to, held) = stored(17 << 20).await;
     let line = format!("digest=sha256%3A{}", held.layers[0].digest().encoded());
-    to.refuse(&line, 0..1, Reply::new(413, "<html><h1>413 Request Entity Too Large</h1></html>"));
+    to.fail_requests(
+        &line,
+        0..1,
+        Reply::new(413, "<html><h1>413 Request Entity Too Large</h1></html>"),
+    );
     cli.run(&["push", &name, &to.repository("app:1")]).await.expect(0, "");
     assert_eq!(chunks(&to.server).len(), 2, "of 16 MiB");
     assert_arrived(&to, &held);
@@ -63,13 +67,13 @@ async fn upload_413_falls_back_to_chunks() {
 
 #[tokio::test]
 async fn upload_413_concurrent_bodies_fall_back_to_chunks() {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     let layers = [5, 6].map(|seed| layer(&[("a", &random_blob(17 << 20, seed))]));
     let held = image(Family::Oci, "amd64", &layers);
     held.publish(&from, "app", Some("1"));
     for piece in &held.layers {
         let line = format!("digest=sha256%3A{}", piece.digest().encoded());
-        to.refuse(&line, 0..1, Reply::new(413, "too large"));
+        to.fail_requests(&line, 0..1, Reply::new(413, "too large"));
     }
     cli.run(&["copy", &from.repository("app:1"), &to.repository("app:1")]).await.expect(0, "");
     assert_arrived(&to, &held);
@@ -80,10 +84,10 @@ async fn upload_resume_rejected_by_registry_restarts() {
     for status in [400, 404, 416] {
         let (cli, name, to, held) = stored(2_000_000).await;
         let target = to.repository("app:1");
-        to.refuse("PATCH", 1..9, Reply::new(405, "no more"));
+        to.fail_requests("PATCH", 1..9, Reply::new(405, "no more"));
         cli.run(&["push", "--chunk-size", "500k", &name, &target]).await.expect(4, "no more");
         let line = format!("digest=sha256%3A{}", held.layers[0].digest().encoded());
-        to.refuse(&line, 0..1, Reply::new(status, "not what it should be"));
+        to.fail_requests(&line, 0..1, Reply::new(status, "not what it should be"));
         to.server.forget();
         cli.run(&["push", &name, &target]).await.expect(0, "");
         assert_eq!(chunks(&to.server).len(), 1, "it went on first: {status}");
@@ -95,7 +99,7 @@ async fn upload_resume_rejected_by_registry_restarts() {
 #[tokio::test]
 async fn upload_chunk_with_lost_response_completes() {
     let (cli, name, to, held) = stored(2_000_000).await;
-    to.twist("PATCH", 1..2, |reply| reply.fault(Fault::HangUp));
+    to.override_response("PATCH", 1..2, |reply| reply.fault(Fault::HangUp));
     let words = ["push", "--json", "--chunk-size", "500k", &name, &to.repository("app:1")];
     let report = cli.json(&words).await;
     // The URL that is known was good before that chunk: a registry that does not take it starts over, and all arrives.
@@ -117,7 +121,7 @@ async fn upload_killed_resumes_after_last_chunk() {
     let (cli, name, to, held) = stored(3_000_000).await;
     let target = to.repository("app:1");
     // The fourth chunk is never answered, and the registry keeps nothing of it.
-    to.refuse("PATCH", 3..4, Reply::new(202, "").fault(Fault::Silence));
+    to.fail_requests("PATCH", 3..4, Reply::new(202, "").fault(Fault::Silence));
     let running = cli.spawn(&["push", "--chunk-size", "500k", &name, &target]);
     let uploads = cli.store().join("uploads");
     wait_until("no fourth chunk comes", async || to.server.count("PATCH") == 4).await;
@@ -149,10 +153,10 @@ async fn upload_resume_with_unknown_session_restarts() {
     ] {
         let (cli, name, to, held) = stored(2_000_000).await;
         let target = to.repository("app:1");
-        to.refuse("PATCH", 1..9, Reply::new(400, "no more"));
+        to.fail_requests("PATCH", 1..9, Reply::new(400, "no more"));
         let words = ["push", "--chunk-size", "500k", &name, &target];
         cli.run(&words).await.expect(6, "no more");
-        to.refuse("GET /v2/app/blobs/uploads/", 0..9, answer);
+        to.fail_requests("GET /v2/app/blobs/uploads/", 0..9, answer);
         cli.run(&["push", &name, &target]).await.expect(0, "");
         assert_arrived(&to, &held);
     }

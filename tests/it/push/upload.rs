@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::Pair;
 use crate::support::cli::Cli;
+use crate::support::fake_registry::{Auth, Bearer, FakeRegistry, Options};
 use crate::support::http::{Fault, Reply, Server};
 use crate::support::images::{Family, Layer, gzip, image, random_blob, raw};
-use crate::support::registry::{Auth, Bearer, Options, Registry};
 
 #[tokio::test]
 async fn upload_location_is_validated() {
@@ -23,7 +23,7 @@ async fn upload_location_is_validated() {
     ] {
         let pair = Pair::new().await;
         let (host, named) = (pair.to.server.host(), named.to_owned());
-        pair.to.twist("POST /v2/team/app/blobs/uploads/", 0..99, move |reply| {
+        pair.to.override_response("POST /v2/team/app/blobs/uploads/", 0..99, move |reply| {
             let location = reply.headers.iter().find(|(name, _)| name == "Location").unwrap();
             // Without a scheme a host would be a path: the first form is resolved like one.
             let named = named.replace(
@@ -46,14 +46,14 @@ async fn upload_location_is_validated() {
 
 #[tokio::test]
 async fn upload_location_on_other_host_gets_no_credential() {
-    let elsewhere = Registry::start().await;
+    let elsewhere = FakeRegistry::start().await;
     let pair = Pair::with(Options {
         auth: Auth::Basic { user: "user".into(), password: "pass".into() },
         ..Options::default()
     })
     .await;
     let host = elsewhere.server.host();
-    pair.to.twist("POST", 0..99, move |reply| {
+    pair.to.override_response("POST", 0..99, move |reply| {
         let location = reply.headers.iter().find(|(name, _)| name == "Location").cloned();
         let Some((_, path)) = location else { return reply };
         reply.without("Location").header("Location", format!("http://{host}{path}"))
@@ -67,7 +67,9 @@ async fn upload_location_on_other_host_gets_no_credential() {
 #[tokio::test]
 async fn upload_response_lost_after_commit_is_not_repeated() {
     let pair = Pair::new().await;
-    pair.to.twist("PUT /v2/team/app/blobs/uploads/", 0..1, |reply| reply.fault(Fault::HangUp));
+    pair.to.override_response("PUT /v2/team/app/blobs/uploads/", 0..1, |reply| {
+        reply.fault(Fault::HangUp)
+    });
     let report = pair.arrives(&["--jobs", "1"]).await;
     assert_eq!(pair.to.server.count("PUT /v2/team/app/blobs/"), pair.image.blobs().count());
     assert!(
@@ -82,7 +84,7 @@ async fn upload_retry_on_transient_status_only() {
         let pair = Pair::new().await;
         let line = format!("digest=sha256%3A{}", pair.largest().encoded());
         let reply = Reply::new(status, "<html>no</html>").header("Retry-After", "0");
-        pair.to.refuse(&line, 0..2, reply);
+        pair.to.fail_requests(&line, 0..2, reply);
         let output = pair.copy(&[]).await;
         assert_eq!(output.code(), Some(code), "{status}: {}", output.stderr);
         if code == 0 {
@@ -96,7 +98,7 @@ async fn upload_retry_on_transient_status_only() {
 #[tokio::test]
 async fn upload_session_unknown_is_reopened() {
     let pair = Pair::new().await;
-    pair.to.twist("POST /v2/team/app/blobs/uploads/", 0..1, |reply| {
+    pair.to.override_response("POST /v2/team/app/blobs/uploads/", 0..1, |reply| {
         reply.without("Location").header("Location", "/v2/team/app/blobs/uploads/gone?state=0")
     });
     pair.arrives(&["--jobs", "1"]).await;
@@ -107,7 +109,7 @@ async fn token_expired_during_upload_is_refreshed() {
     let auth = Auth::Bearer(Bearer::default());
     let pair = Pair::with(Options { auth, ..Options::default() }).await;
     let login = ["--dest-creds", "user:pass"];
-    pair.to.twist("PUT /v2/team/app/blobs/uploads/", 0..1, |_| {
+    pair.to.override_response("PUT /v2/team/app/blobs/uploads/", 0..1, |_| {
         Reply::new(401, "the token is too old")
     });
     let output = pair.copy(&login).await;
@@ -129,7 +131,7 @@ async fn push_damaged_store_blob_is_mismatch() {
     std::fs::write(&path, bytes).unwrap();
     let target = pair.to.repository("team/app:1");
     cli.run(&["push", "--jobs", "1", &name, &target]).await.expect(5, layer.as_str());
-    assert!(pair.to.held("team/app", &layer).is_none());
+    assert!(pair.to.blob_bytes("team/app", &layer).is_none());
     assert_eq!(pair.to.tagged("team/app", "1"), None);
     assert_eq!(pair.to.open_uploads(), 0, "what will not go on is cancelled");
 }
@@ -138,7 +140,7 @@ async fn push_damaged_store_blob_is_mismatch() {
 async fn upload_failed_is_cancelled() {
     // The source is missing a blob of its manifest.
     let pair = Pair::new().await;
-    pair.from.lose("team/app", pair.largest());
+    pair.from.delete_blob("team/app", pair.largest());
     let output = pair.copy(&["--jobs", "1"]).await;
     assert_eq!(output.code(), Some(3), "{}", output.stderr);
     assert_eq!((pair.to.open_uploads(), pair.to.server.count("DELETE")), (0, 1));
@@ -146,8 +148,8 @@ async fn upload_failed_is_cancelled() {
     // The registry rejects the blob, and the cancellation too.
     let pair = Pair::new().await;
     let line = format!("digest=sha256%3A{}", pair.largest().encoded());
-    pair.to.refuse(&line, 0..9, Reply::error(403, "DENIED", "not this one"));
-    pair.to.refuse("DELETE", 0..9, Reply::new(500, "broken"));
+    pair.to.fail_requests(&line, 0..9, Reply::error(403, "DENIED", "not this one"));
+    pair.to.fail_requests("DELETE", 0..9, Reply::new(500, "broken"));
     let output = pair.copy(&["--jobs", "1"]).await;
     output.expect(4, "not this one");
     assert!(!output.stderr.contains("broken"), "{}", output.stderr);
@@ -160,11 +162,11 @@ async fn upload_blob_of_any_size_succeeds() {
     let layers: Vec<Layer> = sizes.iter().map(|&size| gzip(&random_blob(size, 7))).collect();
     let mut held = image(Family::Oci, "amd64", &layers);
     held.layers.extend(raw(Family::Oci, Vec::new()).layers);
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     held.publish(&from, "app", Some("1"));
     cli.run(&["copy", &from.repository("app:1"), &to.repository("app:1")]).await.expect(0, "");
     for blob in &held.layers {
-        assert_eq!(to.held("app", blob.digest()).as_ref(), Some(&blob.bytes));
+        assert_eq!(to.blob_bytes("app", blob.digest()).as_ref(), Some(&blob.bytes));
     }
 }
 
@@ -172,15 +174,15 @@ async fn upload_blob_of_any_size_succeeds() {
 async fn upload_of_truncated_source_leaves_no_blob() {
     let pair = Pair::new().await;
     let line = format!("GET /v2/team/app/blobs/{}", pair.largest());
-    pair.from.twist(&line, 0..1, |reply| {
+    pair.from.override_response(&line, 0..1, |reply| {
         let half = reply.body.len() / 2;
         reply.fault(Fault::Cut(half))
     });
-    pair.from.twist(&line, 1..2, |reply| reply.fault(Fault::Cut(0)));
+    pair.from.override_response(&line, 1..2, |reply| reply.fault(Fault::Cut(0)));
     let output = pair.copy(&["--retries", "0"]).await;
     assert_eq!(output.code(), Some(6), "{}", output.stderr);
     assert_eq!(pair.to.tagged("team/app", "1"), None);
-    assert!(pair.to.held("team/app", pair.largest()).is_none());
+    assert!(pair.to.blob_bytes("team/app", pair.largest()).is_none());
     assert_eq!(pair.copy(&["--retries", "9"]).await.code(), Some(0));
     pair.assert_whole();
 }
@@ -201,7 +203,11 @@ async fn upload_unsupported_registry_is_denied() {
     assert_eq!(report["error"]["kind"], json!("denied"));
     // The same for manifests.
     let pair = Pair::new().await;
-    pair.to.refuse("PUT /v2/team/app/manifests/", 0..9, Reply::error(405, "UNSUPPORTED", "no"));
+    pair.to.fail_requests(
+        "PUT /v2/team/app/manifests/",
+        0..9,
+        Reply::error(405, "UNSUPPORTED", "no"),
+    );
     pair.copy(&[]).await.expect(4, "405 method not allowed");
     assert_eq!(pair.to.server.count("PUT /v2/team/app/manifests/"), 1);
 }

@@ -3,9 +3,9 @@
 use std::io::Write as _;
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Fault, Reply};
 use crate::support::images::{Family, Image, image, layer, random_blob};
-use crate::support::registry::Registry;
 
 fn held() -> Image {
     let bytes = random_blob(70_000, 7);
@@ -23,8 +23,8 @@ fn encoded(reply: &Reply) -> Reply {
     encoded.without("Content-Length").header("Content-Encoding", "gzip")
 }
 
-async fn published() -> (Registry, String) {
-    let registry = Registry::start().await;
+async fn published() -> (FakeRegistry, String) {
+    let registry = FakeRegistry::start().await;
     held().publish(&registry, "app", Some("1"));
     let name = format!("{}:1", registry.repository("app"));
     (registry, name)
@@ -35,7 +35,9 @@ async fn content_encoding_identity_is_accepted() {
     for value in ["identity", "Identity", " identity , identity", ""] {
         let (registry, name) = published().await;
         for part in ["manifests", "blobs", "tags"] {
-            registry.twist(part, 0..99, move |reply| reply.header("Content-Encoding", value));
+            registry.override_response(part, 0..99, move |reply| {
+                reply.header("Content-Encoding", value)
+            });
         }
         Cli::new().run(&[&name]).await.expect(0, "");
         Cli::new().run(&["tags", name.trim_end_matches(":1")]).await.expect(0, "");
@@ -49,9 +51,9 @@ async fn content_encoding_gzip_of_documents_is_decoded() {
     let config = format!("/blobs/{}", held().config.digest());
     for part in ["/manifests/", "/tags/", "/referrers/", &config] {
         let chunked = |reply: Reply| encoded(&reply).fault(Fault::Chunked(100));
-        registry.twist(&format!("GET /v2/app{part}"), 0..1, chunked);
-        registry.twist(&format!("GET /v2/app{part}"), 1..99, |reply| encoded(&reply));
-        registry.twist(&format!("HEAD /v2/app{part}"), 0..99, |reply| encoded(&reply));
+        registry.override_response(&format!("GET /v2/app{part}"), 0..1, chunked);
+        registry.override_response(&format!("GET /v2/app{part}"), 1..99, |reply| encoded(&reply));
+        registry.override_response(&format!("HEAD /v2/app{part}"), 0..99, |reply| encoded(&reply));
     }
     let cli = Cli::new();
     cli.run(&[&name]).await.expect(0, "");
@@ -65,7 +67,7 @@ async fn content_encoding_gzip_of_documents_is_decoded() {
 #[tokio::test]
 async fn content_encoding_gzip_of_layer_keeps_bytes() {
     let (registry, name) = published().await;
-    registry.twist("/blobs/", 0..99, |reply| reply.header("Content-Encoding", "gzip"));
+    registry.override_response("/blobs/", 0..99, |reply| reply.header("Content-Encoding", "gzip"));
     Cli::new().run(&[&name]).await.expect(0, "");
 }
 
@@ -79,7 +81,7 @@ async fn content_encoding_unknown_or_bomb_is_rejected() {
         ("gzip", gzip(b"{\"a\"")[..12].to_vec(), "is encoded as gzip"),
     ] {
         let (registry, name) = published().await;
-        registry.twist("/manifests/", 0..99, move |reply| Reply {
+        registry.override_response("/manifests/", 0..99, move |reply| Reply {
             body: body.clone().into(),
             ..reply.without("Content-Length").header("Content-Encoding", encoding)
         });
@@ -92,6 +94,6 @@ async fn content_encoding_unknown_or_bomb_is_rejected() {
 async fn content_encoding_gzip_of_error_is_decoded() {
     let (registry, name) = published().await;
     let refused = encoded(&Reply::error(403, "DENIED", "words of the registry"));
-    registry.refuse("/manifests/", 0..99, refused);
+    registry.fail_requests("/manifests/", 0..99, refused);
     Cli::new().run(&["manifest", &name]).await.expect(4, "words of the registry");
 }

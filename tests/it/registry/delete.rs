@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::hex;
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Reply, Server};
-use crate::support::registry::Registry;
 use crate::support::terminal::Terminal;
 
 #[tokio::test]
 async fn delete_without_confirmation_or_tag_is_usage_error() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let name = registry.repository("team/app");
     let cli = Cli::new();
     cli.run(&["delete", &format!("{name}:1")]).await.expect(2, "--yes");

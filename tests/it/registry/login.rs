@@ -9,17 +9,17 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::{Auth, FakeRegistry, Options};
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, image, layer};
-use crate::support::registry::{Auth, Options, Registry};
 use crate::support::terminal::Terminal;
 
 const LOGIN: [&str; 4] = ["login", "-u", "user", "--password-stdin"];
 
 /// A registry for `user` with `pass`, that holds `app:1`.
-async fn closed() -> (Registry, String) {
+async fn closed() -> (FakeRegistry, String) {
     let auth = Auth::Basic { user: "user".into(), password: "pass".into() };
-    let registry = Registry::start_with(Options { auth, ..Options::default() }).await;
+    let registry = FakeRegistry::start_with(Options { auth, ..Options::default() }).await;
     let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
     held.publish(&registry, "app", Some("1"));
     let host = registry.server.host();
@@ -185,7 +185,7 @@ async fn login_identity_token_replaces_password() {
 
 #[tokio::test]
 async fn login_to_open_registry_says_password_unchecked() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let output = Cli::new().run_on("pass", &login(&registry.server.host())).await;
     output.expect(0, "nothing says that the password is right");
 }

@@ -4,9 +4,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, image, layer};
-use crate::support::registry::Registry;
 
 /// A proxy that has nothing, and remembers what it was asked for.
 async fn proxy() -> Server {
@@ -35,7 +35,7 @@ async fn proxy_is_used_and_its_password_hidden() {
 
 #[tokio::test]
 async fn proxy_is_bypassed_for_loopback_and_no_proxy() {
-    let (proxy, registry) = (proxy().await, Registry::start().await);
+    let (proxy, registry) = (proxy().await, FakeRegistry::start().await);
     image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]).publish(&registry, "app", Some("1"));
     let url = format!("http://{}", proxy.host());
     let cli = Cli::new().env("http_proxy", &url).env("HTTP_PROXY", &url).env("ALL_PROXY", &url);
@@ -108,7 +108,7 @@ async fn socks(
 
 #[tokio::test]
 async fn proxy_socks5_resolves_registry_name() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]).publish(&registry, "app", Some("1"));
     for scheme in ["socks5", "socks5h"] {
         let (address, mut told) = socks(registry.server.address()).await;

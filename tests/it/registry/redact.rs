@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::support::cli::{Cli, Output};
+use crate::support::fake_registry::{FakeRegistry, Options};
 use crate::support::http::{Reply, Request, Server};
 use crate::support::images::{Family, image, layer};
-use crate::support::registry::{Options, Registry};
 
 const PASSWORD: &str = "cAnary-pass7";
 
@@ -150,16 +150,20 @@ async fn redact_token_and_realm_query_are_hidden() {
 
 #[tokio::test]
 async fn redact_upload_state_in_error_body_is_hidden() {
-    let registry = Registry::start_with(Options::default()).await;
+    let registry = FakeRegistry::start_with(Options::default()).await;
     let location = "/v2/app/blobs/uploads/cAnary0123456789abcdef?_state=cAnaryState0123&x=1";
     let opened = Reply::new(202, "").header("Location", location);
-    registry.refuse("POST /v2/app/blobs/uploads/", 0..99, opened);
+    registry.fail_requests("POST /v2/app/blobs/uploads/", 0..99, opened);
     let words = format!("bad {location} and {}", STANDARD.encode(location));
     let refused = Reply::error(400, "BLOB_UPLOAD_INVALID", &words);
     for method in ["PUT", "PATCH"] {
-        registry.refuse(&format!("{method} /v2/app/blobs/uploads/cAnary"), 0..99, refused.clone());
+        registry.fail_requests(
+            &format!("{method} /v2/app/blobs/uploads/cAnary"),
+            0..99,
+            refused.clone(),
+        );
     }
-    let source = Registry::start().await;
+    let source = FakeRegistry::start().await;
     image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]).publish(&source, "app", Some("1"));
     let [source, target] = [&source, &registry].map(|end| format!("{}:1", end.repository("app")));
     for more in [&[][..], &["--chunk-size", "1M"]] {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{INDEX, hex, list};
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Reply, Server};
-use crate::support::registry::Registry;
 
 #[tokio::test]
 async fn referrers_cycle_lists_each_once() {
@@ -64,7 +64,7 @@ async fn referrers_nested_too_deep_are_rejected() {
 
 #[tokio::test]
 async fn referrers_of_missing_repository_is_not_found() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let (cli, host) = (Cli::new(), registry.server.host());
     cli.run(&["referrers", &format!("{host}/nowhere:1")]).await.expect(3, "");
     let gone =

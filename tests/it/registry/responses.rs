@@ -15,8 +15,9 @@ async fn html_page_is_not_a_registry_response() {
     let page = "<!DOCTYPE html><html><title>Please log in</title></html>";
     let (registry, held, name) = published_app().await;
     for part in ["/manifests/", "/tags/", held.config.digest().as_str()] {
-        registry
-            .twist(part, 0..1, move |_| Reply::new(200, page).header("Content-Type", "text/html"));
+        registry.override_response(part, 0..1, move |_| {
+            Reply::new(200, page).header("Content-Type", "text/html")
+        });
     }
     let cli = Cli::new();
     cli.run(&[&name]).await.expect(5, "not a registry answer");
@@ -51,14 +52,14 @@ async fn error_body_of_any_form_is_one_line() {
         (507, "<html>full</html>", 6, "a web page instead"),
     ] {
         let (registry, _, name) = published_app().await;
-        registry.twist("/v2/", 0..9, move |_| Reply::new(status, body));
+        registry.override_response("/v2/", 0..9, move |_| Reply::new(status, body));
         let output = Cli::new().run(&["--retries", "0", &name]).await;
         output.expect(code, words);
         assert_eq!(output.stderr.lines().filter(|line| line.starts_with("error:")).count(), 1);
     }
     let (registry, _, name) = published_app().await;
     let long = Bytes::from("x".repeat(1 << 20));
-    registry.twist("/v2/", 0..9, move |_| Reply::new(400, long.clone()));
+    registry.override_response("/v2/", 0..9, move |_| Reply::new(400, long.clone()));
     let output = Cli::new().run(&[&name]).await;
     assert!(output.expect(6, "400 bad request: xxx").stderr.len() < 1000);
 }
@@ -66,7 +67,7 @@ async fn error_body_of_any_form_is_one_line() {
 #[tokio::test]
 async fn headers_oversized_are_tolerated_or_rejected() {
     let (registry, _, name) = published_app().await;
-    registry.twist("/manifests/", 0..1, |mut reply| {
+    registry.override_response("/manifests/", 0..1, |mut reply| {
         for n in 0..50 {
             reply = reply.header(&format!("X-{n}"), "é".repeat(100));
         }
@@ -104,7 +105,7 @@ async fn status_unexpected_is_error() {
     let cli = Cli::new();
     cli.run(&[&name]).await.expect(0, "");
     let body = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: text/plain\r\n\r\nevil";
-    registry.twist("HEAD ", 0..1, |reply| reply.fault(Fault::Raw(body.into())));
+    registry.override_response("HEAD ", 0..1, |reply| reply.fault(Fault::Raw(body.into())));
     cli.run(&[&name]).await.expect(0, "(100 %)");
 }
 
@@ -113,17 +114,17 @@ async fn headers_missing_are_tolerated() {
     let (registry, held, name) = published_app().await;
     let cli = Cli::new();
     // No digest header, no usable type, no length; then no HEAD.
-    registry.twist("/manifests/", 0..1, |reply| {
+    registry.override_response("/manifests/", 0..1, |reply| {
         let bare = reply.without("docker-content-digest").without("content-type");
         bare.header("Content-Type", "text/plain").fault(Fault::Chunked(100))
     });
     cli.run(&[&name]).await.expect(0, "");
     for status in [405, 400, 404] {
-        registry.twist("HEAD ", 0..1, move |_| Reply::new(status, ""));
+        registry.override_response("HEAD ", 0..1, move |_| Reply::new(status, ""));
         let report: Value = cli.json(&["--json", &name]).await;
         assert_eq!(report["bytes"]["shared"], held.size());
     }
-    registry.twist("HEAD ", 0..1, |reply| reply.without("docker-content-digest"));
+    registry.override_response("HEAD ", 0..1, |reply| reply.without("docker-content-digest"));
     cli.run(&["digest", &name]).await.expect(0, "");
 }
 

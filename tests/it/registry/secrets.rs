@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::support::cli::{Cli, Output};
+use crate::support::fake_registry::{Auth, Bearer, FakeRegistry, Options};
 use crate::support::http::{Fault, Reply, Server};
 use crate::support::images::{Family, Image, image, layer};
-use crate::support::registry::{Auth, Bearer, Options, Registry};
 
 const LOUD: [&str; 3] = ["-vv", "--retries", "1"];
 
@@ -14,12 +14,12 @@ fn held() -> Image {
 }
 
 /// A registry with tokens from another port and blobs on a third, for `canary-user` with `canary-pass`.
-async fn guarded() -> (Registry, String) {
+async fn guarded() -> (FakeRegistry, String) {
     let credentials = Some("canary-user:canary-pass".to_owned());
     let bearer = Bearer { credentials, elsewhere: true, ..Bearer::default() };
     let options =
         Options { auth: Auth::Bearer(bearer), blobs_elsewhere: true, ..Options::default() };
-    let registry = Registry::start_with(options).await;
+    let registry = FakeRegistry::start_with(options).await;
     held().publish(&registry, "app", Some("1"));
     let name = format!("{}:1", registry.repository("app"));
     (registry, name)
@@ -101,7 +101,7 @@ async fn credential_is_not_shown_by_failed_pull() {
         let (registry, name) = guarded().await;
         // At the host of the signed URL.
         let broken = fault.clone();
-        registry.twist("/signed/", 0..99, move |reply| reply.fault(broken.clone()));
+        registry.override_response("/signed/", 0..99, move |reply| reply.fault(broken.clone()));
         let output = loud().run(&[&LOUD[..], &creds, &[&name]].concat()).await;
         assert!(output.code() != Some(0), "{fault:?}");
         assert_discreet(&output);

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, image, layer};
-use crate::support::registry::Registry;
 
 #[tokio::test]
 async fn tag_at_registry_transfers_no_blob() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let held = image(Family::Docker, "amd64", &[layer(&[("a", b"a")])]);
     held.publish(&registry, "team/app", Some("1"));
     let (cli, name) = (Cli::new(), registry.repository("team/app"));

@@ -6,14 +6,14 @@ use std::sync::mpsc::{Receiver, channel};
 
 use crate::support::certs::{Certs, ClientCert};
 use crate::support::cli::Cli;
+use crate::support::fake_registry::{FakeRegistry, Options};
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, image, layer};
-use crate::support::registry::{Options, Registry};
 use crate::support::samples::published;
 
-async fn registry(certs: &Certs, name: &str, client: ClientCert) -> (Registry, String) {
+async fn registry(certs: &Certs, name: &str, client: ClientCert) -> (FakeRegistry, String) {
     let tls = Some(certs.server_config(name, client));
-    let registry = Registry::start_with(Options { tls, ..Options::default() }).await;
+    let registry = FakeRegistry::start_with(Options { tls, ..Options::default() }).await;
     let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
     held.publish(&registry, "app", Some("1"));
     let name = format!("{}:1", registry.repository("app"));
@@ -84,8 +84,9 @@ async fn tls_client_certificate_is_sent_only_to_registry() {
     let cdn_tls = certs.server_config(Certs::SERVER, ClientCert::Asked);
     let cdn = Server::start_with(Some(cdn_tls), |_| Reply::new(404, "nothing here")).await;
     let elsewhere = cdn.url("/blob?signature=secret");
-    registry
-        .twist("/blobs/", 0..1, move |_| Reply::new(307, "").header("Location", elsewhere.clone()));
+    registry.override_response("/blobs/", 0..1, move |_| {
+        Reply::new(307, "").header("Location", elsewhere.clone())
+    });
 
     let tls = ["--ca-file", &ca, "--cert-file", &cert, "--key-file", &key];
     let cli = Cli::new();
@@ -116,11 +117,12 @@ async fn redirect_from_https_to_http_is_refused() {
     let (registry, name) = registry(&certs, Certs::SERVER, ClientCert::NotAsked).await;
     let plain = Server::start(|_| Reply::new(200, "x")).await;
     let target = plain.url("/blob");
-    registry
-        .twist("/blobs/", 0..9, move |_| Reply::new(307, "").header("Location", target.clone()));
+    registry.override_response("/blobs/", 0..9, move |_| {
+        Reply::new(307, "").header("Location", target.clone())
+    });
     Cli::new().run(&["--ca-file", &ca, &name]).await.expect(6, "from https to http://");
     let realm = format!("Bearer realm=\"{}\"", plain.url("/token"));
-    registry.twist("/manifests/", 0..9, move |_| {
+    registry.override_response("/manifests/", 0..9, move |_| {
         Reply::new(401, "").header("WWW-Authenticate", realm.clone())
     });
     Cli::new()
@@ -140,7 +142,7 @@ async fn upload_location_with_http_scheme_keeps_tls_port() {
     cli.run(&[&name]).await.expect(0, "");
     // A registry behind a TLS proxy sees http, and a Host without a port.
     let host = registry.server.host().rsplit_once(':').unwrap().0.to_owned();
-    registry.twist("POST /v2/other/blobs/uploads/", 0..99, move |reply| {
+    registry.override_response("POST /v2/other/blobs/uploads/", 0..99, move |reply| {
         let location = reply.headers.iter().find(|(name, _)| name == "Location").cloned();
         let (_, path) = location.unwrap();
         reply.without("Location").header("Location", format!("http://{host}{path}"))

@@ -5,15 +5,15 @@ use serde_json::json;
 
 use super::{ask, challenge};
 use crate::support::cli::Cli;
+use crate::support::fake_registry::{Auth, Bearer, FakeRegistry, Options};
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, image, layer};
-use crate::support::registry::{Auth, Bearer, Options, Registry};
 
 #[tokio::test]
 async fn token_rejected_after_use_is_refreshed() {
     let bearer = Bearer { uses: 2, elsewhere: true, ..Bearer::default() };
     let options = Options { auth: Auth::Bearer(bearer), ..Options::default() };
-    let registry = Registry::start_with(options).await;
+    let registry = FakeRegistry::start_with(options).await;
     let layers: Vec<_> = (0..8_u8).map(|n| layer(&[("n", &[n])])).collect();
     let held = image(Family::Oci, "amd64", &layers);
     held.publish(&registry, "app", Some("1"));

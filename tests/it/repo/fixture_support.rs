@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 
-use crate::support::exchange::{Exchange, Wanted};
+use crate::support::exchange::{Exchange, ExpectedValue};
 use crate::support::fixtures::Fixture;
 
 /// Sends the least request that an exchange waits for.
 async fn send(fixture: &Fixture, exchange: &Exchange) -> reqwest::Response {
     let (request, client) = (&exchange.request, reqwest::Client::builder().no_proxy());
     let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let value = |wanted: &Wanted| match wanted {
-        Wanted::Exact(value) => Some(fixture.fill(value)),
-        Wanted::Absent { absent } => (!absent).then(|| "any".to_owned()),
+    let value = |wanted: &ExpectedValue| match wanted {
+        ExpectedValue::Exact(value) => Some(fixture.fill(value)),
+        ExpectedValue::Absent { absent } => (!absent).then(|| "any".to_owned()),
     };
-    let encode = |pairs: &BTreeMap<String, Wanted>| {
+    let encode = |pairs: &BTreeMap<String, ExpectedValue>| {
         let pairs = pairs.iter().filter_map(|(key, wanted)| Some((key, value(wanted)?)));
         reqwest::Url::parse_with_params("http://x/", pairs)
             .unwrap()

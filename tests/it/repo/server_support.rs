@@ -8,9 +8,9 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::support::certs::{Certs, ClientCert};
+use crate::support::fake_registry::{Auth, Bearer, FakeRegistry, Options};
 use crate::support::http::{Fault, Reply, Server};
 use crate::support::images::{Family, image, index, layer, random_blob};
-use crate::support::registry::{Auth, Bearer, Options, Registry};
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
@@ -80,7 +80,7 @@ async fn slow_and_chunked_responses_share_one_connection() {
 
 #[tokio::test]
 async fn fake_registry_serves_content_and_ranges() {
-    let registry = Registry::start_with(Options { page: Some(2), ..Options::default() }).await;
+    let registry = FakeRegistry::start_with(Options { page: Some(2), ..Options::default() }).await;
     let amd64 = image(Family::Oci, "amd64", &[layer(&[("hello", b"hi")])]);
     let both = index(Family::Oci, &[("amd64", amd64.clone())]);
     both.publish(&registry, "a/b", "latest");
@@ -109,7 +109,7 @@ async fn fake_registry_serves_content_and_ranges() {
     let head = client().head(registry.server.url(&blob)).send().await.unwrap();
     assert_eq!(head.headers()["content-length"], "10");
 
-    registry.twist("/blobs/", 1..2, |reply| reply.fault(Fault::Cut(5)));
+    registry.override_response("/blobs/", 1..2, |reply| reply.fault(Fault::Cut(5)));
     assert!(get(&blob).send().await.unwrap().bytes().await.is_ok());
     assert!(get(&blob).send().await.unwrap().bytes().await.is_err());
     assert!(get(&blob).send().await.unwrap().bytes().await.is_ok());
@@ -118,7 +118,7 @@ async fn fake_registry_serves_content_and_ranges() {
 
 #[tokio::test]
 async fn fake_registry_counts_uses_of_token() {
-    let registry = Registry::start_with(Options {
+    let registry = FakeRegistry::start_with(Options {
         auth: Auth::Bearer(Bearer {
             credentials: Some("user:pass".into()),
             elsewhere: true,

@@ -13,7 +13,7 @@ use crate::support::certs::Certs;
 use crate::support::cli::Cli;
 use crate::support::images::random_blob;
 use crate::support::samples::versions;
-use crate::support::served::{Answer, Served, say};
+use crate::support::served_store::{HttpResponse, ServedStore, say};
 use crate::support::wait::wait_until;
 
 /// `htpasswd -nbB ann secret`, with the lowest cost there is.
@@ -27,14 +27,14 @@ fn users() -> (tempfile::NamedTempFile, ServeOptions) {
     (file, options)
 }
 
-async fn as_user(served: &Served, line: &str, value: &str) -> Answer {
+async fn as_user(served: &ServedStore, line: &str, value: &str) -> HttpResponse {
     served.ask(line, &[("Authorization", value)], b"").await
 }
 
 #[tokio::test]
 async fn htpasswd_user_is_admitted_others_get_401() {
     let (_file, options) = users();
-    let served = Served::start_with(&options).await;
+    let served = ServedStore::start_with(&options).await;
     for line in
         ["GET /v2/", "GET /", "GET /v2/_catalog", "POST /v2/a/blobs/uploads/", "GET /v2/A/x"]
     {
@@ -73,7 +73,7 @@ async fn login_push_and_digest_over_tls_succeed() {
     let (_file, options) = users();
     let certs = Certs::new();
     let pair = (certs.cert(Certs::SERVER), certs.key(Certs::SERVER));
-    let served = Served::start_with(&ServeOptions { tls: Some(pair), ..options }).await;
+    let served = ServedStore::start_with(&ServeOptions { tls: Some(pair), ..options }).await;
     let (registry, [held, _], name) = crate::support::samples::published().await;
     let (cli, target) = (Cli::new(), format!("{}/team/app:1", served.host()));
     let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
@@ -91,11 +91,11 @@ async fn login_push_and_digest_over_tls_succeed() {
 
 #[tokio::test]
 async fn read_only_rejects_uploads_and_deletes() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let session = served.session("a").await;
     let options = ServeOptions { read_only: true, ..ServeOptions::default() };
-    let served = Served::over(served.stop().await, &options).await;
+    let served = ServedStore::over(served.stop().await, &options).await;
     let digest = held.config.digest();
     for line in [
         "POST /v2/a/blobs/uploads/".into(),
@@ -120,7 +120,7 @@ async fn read_only_rejects_uploads_and_deletes() {
 
 #[tokio::test]
 async fn request_with_browser_origin_is_denied() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     for origin in ["http://evil.example", "null", "http://127.0.0.1:5000"] {
         for line in ["GET /v2/", "DELETE /v2/a/manifests/1", "OPTIONS /v2/a/manifests/1"] {
@@ -135,7 +135,7 @@ async fn request_with_browser_origin_is_denied() {
 #[tokio::test]
 async fn htpasswd_change_applies_to_next_request() {
     let (file, options) = users();
-    let served = Served::start_with(&options).await;
+    let served = ServedStore::start_with(&options).await;
     let good = format!("Basic {}", STANDARD.encode("ann:secret"));
     let words = format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: {good}\r\n\r\n");
     let mut open = TcpStream::connect(served.host()).await.unwrap();
@@ -167,7 +167,7 @@ async fn htpasswd_change_applies_to_next_request() {
 #[tokio::test]
 async fn htpasswd_user_removed_during_upload_gets_401() {
     let (file, options) = users();
-    let served = Served::start_with(&options).await;
+    let served = ServedStore::start_with(&options).await;
     let good = format!("Basic {}", STANDARD.encode("ann:secret"));
     let digest = Digest::sha256(b"half and half");
     let mut upload = TcpStream::connect(served.host()).await.unwrap();
@@ -186,7 +186,7 @@ async fn htpasswd_user_removed_during_upload_gets_401() {
 #[tokio::test]
 async fn host_header_of_other_name_is_denied_on_loopback() {
     let options = ServeOptions { hosts: vec!["box.example".into()], ..ServeOptions::default() };
-    let (served, [held, _]) = (Served::start_with(&options).await, versions());
+    let (served, [held, _]) = (ServedStore::start_with(&options).await, versions());
     served.push("a", Some("1"), &held).await;
     let ask = async |hosts: &str| {
         let mut stream = TcpStream::connect(served.host()).await.unwrap();

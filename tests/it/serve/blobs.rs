@@ -3,11 +3,11 @@
 use rpull::digest::Digest;
 
 use crate::support::images::random_blob;
-use crate::support::served::Served;
+use crate::support::served_store::ServedStore;
 
 #[tokio::test]
 async fn blob_get_and_head_return_content_and_headers() {
-    let (served, bytes) = (Served::start().await, random_blob(700_000, 1));
+    let (served, bytes) = (ServedStore::start().await, random_blob(700_000, 1));
     let digest = served.blob("team/app", &bytes).await;
     let target = format!("/v2/team/app/blobs/{digest}");
     for method in ["GET", "HEAD"] {
@@ -34,7 +34,7 @@ async fn blob_get_and_head_return_content_and_headers() {
 
 #[tokio::test]
 async fn blob_missing_or_malformed_request_has_error_code() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let digest = Digest::sha256(b"nobody has this");
     let target = format!("/v2/a/blobs/{digest}");
     served.get(&target).await.expect(404, "BLOB_UNKNOWN");
@@ -62,7 +62,7 @@ async fn blob_missing_or_malformed_request_has_error_code() {
 
 #[tokio::test]
 async fn range_request_returns_any_part() {
-    let (served, bytes) = (Served::start().await, random_blob(600_000, 2));
+    let (served, bytes) = (ServedStore::start().await, random_blob(600_000, 2));
     let target = format!("/v2/a/blobs/{}", served.blob("a", &bytes).await);
     let ask =
         async |range: &str| served.ask(&format!("GET {target}"), &[("Range", range)], b"").await;
@@ -92,7 +92,7 @@ async fn range_request_returns_any_part() {
 
 #[tokio::test]
 async fn range_is_ignored_for_head_and_other_etag() {
-    let (served, bytes) = (Served::start().await, random_blob(1000, 3));
+    let (served, bytes) = (ServedStore::start().await, random_blob(1000, 3));
     let digest = served.blob("a", &bytes).await;
     let target = format!("/v2/a/blobs/{digest}");
     // RFC 9110, 14.2: for other methods the header is ignored.
@@ -109,7 +109,7 @@ async fn range_is_ignored_for_head_and_other_etag() {
 
 #[tokio::test]
 async fn symlink_as_blob_is_not_followed() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let secret = served.root().with_file_name("secret");
     std::fs::write(&secret, "a secret of the server").unwrap();
     let digest = served.blob("a", b"a secret of the server").await;
@@ -134,7 +134,7 @@ async fn symlink_as_blob_is_not_followed() {
 
 #[tokio::test]
 async fn blob_deleted_while_sent_is_not_corrupted() {
-    let (served, bytes) = (Served::start().await, random_blob(5_000_000, 4));
+    let (served, bytes) = (ServedStore::start().await, random_blob(5_000_000, 4));
     let digest = served.blob("a", &bytes).await;
     let path = served.path_of(&digest);
     let target = format!("/v2/a/blobs/{digest}");

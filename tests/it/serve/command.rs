@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use crate::support::certs::Certs;
 use crate::support::cli::Cli;
 use crate::support::samples::published;
-use crate::support::served::{ask, read_answer};
-use crate::support::serving::Serving;
+use crate::support::serve_process::ServeProcess;
+use crate::support::served_store::{ask, read_answer};
 use crate::support::wait::wait_until;
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn serve_json_prints_address_and_url() {
 async fn serve_invalid_option_fails_at_start() {
     let cli = Cli::new();
     cli.run(&["serve", "--read-only", "--addr", ":0"]).await.expect(3, "nothing to serve yet");
-    let serving = Serving::start(&cli).await;
+    let serving = ServeProcess::start(&cli).await;
     cli.run(&["serve", "--addr", serving.host()]).await.expect(6, "Address already in use");
     for bad in ["127.0.0.1", "127.0.0.1:99999", "5000", ""] {
         cli.run(&["serve", "--addr", bad]).await.expect(2, "listen");
@@ -118,7 +118,7 @@ async fn serve_with_few_descriptors_closes_idle_connections() {
 async fn serve_signal_finishes_running_request() {
     for signal in [Signal::INT, Signal::TERM] {
         let cli = Cli::new();
-        let serving = Serving::start(&cli).await;
+        let serving = ServeProcess::start(&cli).await;
         let host = serving.host().to_owned();
         let _idle = TcpStream::connect(&host).await.unwrap();
         let opened = ask(&host, "POST /v2/a/blobs/uploads/", &[], b"").await;
@@ -146,7 +146,7 @@ async fn wait_until_closed(host: &str) {
 async fn serve_second_signal_stops_without_waiting() {
     let cli = Cli::new();
     for twice in [false, true] {
-        let serving = Serving::start(&cli).await;
+        let serving = ServeProcess::start(&cli).await;
         let opened = ask(serving.host(), "POST /v2/a/blobs/uploads/", &[], b"").await;
         let session = opened.header("Location").unwrap().to_owned();
         let mut upload = TcpStream::connect(serving.host()).await.unwrap();

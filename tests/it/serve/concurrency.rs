@@ -11,11 +11,11 @@ use rpull::serve::ServeOptions;
 use serde_json::{Value, json};
 
 use crate::support::samples::versions;
-use crate::support::served::Served;
+use crate::support::served_store::ServedStore;
 
 /// A registry with an image, and that image's manifest as a text that others are made of.
-async fn served() -> (Served, Value) {
-    let (served, [held, _]) = (Served::start().await, versions());
+async fn served() -> (ServedStore, Value) {
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("base"), &held).await;
     (served, serde_json::from_slice(&held.manifest.bytes).unwrap())
 }
@@ -28,13 +28,13 @@ fn variant(base: &Value, client: usize, turn: usize) -> (Digest, Vec<u8>) {
     (Digest::sha256(&bytes), bytes)
 }
 
-async fn put(served: &Served, name: &str, bytes: &[u8]) {
+async fn put(served: &ServedStore, name: &str, bytes: &[u8]) {
     let headers = [("Content-Type", "application/vnd.oci.image.manifest.v1+json")];
     let line = format!("PUT /v2/a/manifests/{name}");
     served.ask(&line, &headers, bytes).await.expect(201, "");
 }
 
-async fn missing(served: &Served, digests: &HashSet<Digest>) -> Vec<String> {
+async fn missing(served: &ServedStore, digests: &HashSet<Digest>) -> Vec<String> {
     let mut missing = Vec::new();
     for digest in digests {
         let target = format!("/v2/a/manifests/{digest}");
@@ -46,13 +46,13 @@ async fn missing(served: &Served, digests: &HashSet<Digest>) -> Vec<String> {
 }
 
 /// Stops the server, frees what nothing needs, and starts another one over what is left.
-async fn prune_between(served: Served) -> Served {
+async fn prune_between(served: ServedStore) -> ServedStore {
     let folder = served.stop().await;
     let options = LayoutOptions { private: true, ..LayoutOptions::default() };
     let layout = Layout::create(&folder.path().join("store"), options).unwrap();
     layout.prune(PruneOptions { partials: true, ..PruneOptions::default() }).unwrap();
     drop(layout);
-    Served::over(folder, &ServeOptions::default()).await
+    ServedStore::over(folder, &ServeOptions::default()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::images::{Family, index, random_blob};
 use crate::support::samples::versions;
-use crate::support::served::{Answer, Served};
+use crate::support::served_store::{HttpResponse, ServedStore};
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -19,18 +19,18 @@ fn sha512(bytes: &[u8]) -> Digest {
     hasher.finish()
 }
 
-async fn put(served: &Served, target: &str, media_type: &str, body: &[u8]) -> Answer {
+async fn put(served: &ServedStore, target: &str, media_type: &str, body: &[u8]) -> HttpResponse {
     let line = format!("PUT /v2/{target}");
     served.ask(&line, &[("Content-Type", media_type)], body).await
 }
 
-async fn status(served: &Served, line: &str) -> u16 {
+async fn status(served: &ServedStore, line: &str) -> u16 {
     served.ask(line, &[], b"").await.status
 }
 
 #[tokio::test]
 async fn manifest_invalid_name_is_not_found() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     for name in [".INVALID_MANIFEST_NAME", "sha256:baddigeststring", "a%20b", "-x", "a@b"] {
         for method in ["GET", "HEAD", "DELETE"] {
@@ -44,7 +44,7 @@ async fn manifest_invalid_name_is_not_found() {
 
 #[tokio::test]
 async fn blob_delete_fails_while_manifest_references_it() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let blob = served.blob("a", b"alone").await;
     let target = format!("/v2/a/blobs/{blob}");
@@ -74,7 +74,7 @@ async fn blob_delete_fails_while_manifest_references_it() {
 
 #[tokio::test]
 async fn blob_is_served_only_in_its_repositories() {
-    let (served, [held, other]) = (Served::start().await, versions());
+    let (served, [held, other]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let target = |repository: &str| format!("GET /v2/{repository}/blobs/{}", held.config.digest());
     assert_eq!(status(&served, &target("a")).await, 200);
@@ -92,7 +92,7 @@ async fn blob_is_served_only_in_its_repositories() {
     served.put("b", "1", &held.manifest).await.expect(201, "");
     assert_eq!(status(&served, &target("b")).await, 200);
 
-    let served = Served::over(served.stop().await, &ServeOptions::default()).await;
+    let served = ServedStore::over(served.stop().await, &ServeOptions::default()).await;
     let alone = served.blob("c", b"of c").await;
     for (repository, expected) in [("a", 200), ("b", 200), ("c", 404), ("a/b", 404)] {
         assert_eq!(status(&served, &target(repository)).await, expected, "{repository}");
@@ -103,7 +103,7 @@ async fn blob_is_served_only_in_its_repositories() {
     let layout = Layout::create(&folder.path().join("store"), options).unwrap();
     layout.prune(PruneOptions::default()).unwrap();
     drop(layout);
-    let served = Served::over(folder, &ServeOptions::default()).await;
+    let served = ServedStore::over(folder, &ServeOptions::default()).await;
     assert_eq!(status(&served, &format!("GET /v2/c/blobs/{alone}")).await, 404);
     std::fs::remove_dir_all(served.root().join("served")).unwrap();
     for (repository, expected) in [("a", 200), ("b", 200), ("c", 404)] {
@@ -113,7 +113,7 @@ async fn blob_is_served_only_in_its_repositories() {
 
 #[tokio::test]
 async fn tags_of_repository_without_tags_are_empty() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.get("/v2/a/tags/list").await.expect(404, "NAME_UNKNOWN");
     served.blob("a", b"alone").await;
     let empty = json!({"name": "a", "tags": []});
@@ -127,7 +127,7 @@ async fn tags_of_repository_without_tags_are_empty() {
 
 #[tokio::test]
 async fn manifest_put_by_digest_sets_all_tags() {
-    let (served, [one, two]) = (Served::start().await, versions());
+    let (served, [one, two]) = (ServedStore::start().await, versions());
     for held in [&one, &two] {
         served.push("a", Some("v1"), held).await;
     }
@@ -155,7 +155,7 @@ async fn manifest_put_by_digest_sets_all_tags() {
 
 #[tokio::test]
 async fn sha512_blob_and_manifest_are_served() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let bytes = random_blob(5000, 1);
     let digest = sha512(&bytes);
     let line = "POST /v2/a/blobs/uploads/?digest-algorithm=sha512";
@@ -204,7 +204,7 @@ async fn sha512_blob_and_manifest_are_served() {
 
 #[tokio::test]
 async fn etag_match_returns_not_modified() {
-    let (served, [held, other]) = (Served::start().await, versions());
+    let (served, [held, other]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let (manifest, config) = (held.manifest.digest(), held.config.digest());
     for (target, digest) in [
@@ -239,7 +239,7 @@ async fn etag_match_returns_not_modified() {
 async fn sparse_option_accepts_incomplete_manifest() {
     let options = ServeOptions { sparse: true, ..ServeOptions::default() };
     for (served, is_sparse) in
-        [(Served::start().await, false), (Served::start_with(&options).await, true)]
+        [(ServedStore::start().await, false), (ServedStore::start_with(&options).await, true)]
     {
         let [held, absent] = versions();
         let expected = if is_sparse { 201 } else { 400 };
@@ -269,7 +269,7 @@ async fn sparse_option_accepts_incomplete_manifest() {
 
 #[tokio::test]
 async fn index_of_blobs_requires_and_protects_them() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let blob = served.blob("a", b"of a cache").await;
     let absent = Digest::sha256(b"no one has this");
     let kind = "application/vnd.oci.image.layer.v1.tar+gzip";

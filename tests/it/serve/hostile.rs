@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 
 use crate::support::cli::Cli;
 use crate::support::samples::versions;
-use crate::support::served::{Served, ask, say};
-use crate::support::serving::Serving;
+use crate::support::serve_process::ServeProcess;
+use crate::support::served_store::{ServedStore, ask, say};
 
 /// Says these bytes, then nothing more, and gives whatever is answered.
 async fn converse(host: &str, bytes: &[u8]) -> Vec<u8> {
@@ -85,7 +85,7 @@ fn misspelt(hex: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn path_traversal_is_rejected() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let outside = served.root().with_file_name("outside");
     std::fs::write(&outside, "of the server's owner").unwrap();
@@ -117,7 +117,7 @@ async fn path_traversal_is_rejected() {
 
 #[tokio::test]
 async fn layout_names_invalid_as_repository_are_not_served() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let path = served.root().join("index.json");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -151,7 +151,7 @@ async fn layout_names_invalid_as_repository_are_not_served() {
 
 #[tokio::test]
 async fn malformed_or_oversized_header_is_rejected() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let get = |headers: &str| {
         format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").into_bytes()
     };
@@ -193,7 +193,7 @@ async fn malformed_or_oversized_header_is_rejected() {
 
 #[tokio::test]
 async fn unusual_target_or_method_is_answered() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     for (line, expected) in [
         ("GET http://localhost/v2/", 200),
         ("GET http://elsewhere.example/v2/", 421),
@@ -215,7 +215,7 @@ async fn unusual_target_or_method_is_answered() {
 
 #[tokio::test]
 async fn body_with_wrong_length_commits_nothing() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let digest = Digest::sha256(b"0123456789");
     let put = async |headers: &str, body: &str| {
         let session = served.session("a").await;
@@ -245,7 +245,7 @@ async fn body_with_wrong_length_commits_nothing() {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let digest = served.blob("a", b"blob").await;
     let one = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let text = String::from_utf8(converse(served.host(), one.repeat(50).as_bytes()).await).unwrap();
@@ -287,7 +287,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
 fn arbitrary_bytes_do_not_stop_server() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let cli = Cli::new();
-    let serving = runtime.block_on(Serving::start(&cli));
+    let serving = runtime.block_on(ServeProcess::start(&cli));
     let config =
         ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(bytes in request())| {

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use crate::support::cli::Cli;
 use crate::support::images::random_blob;
 use crate::support::live::needs;
-use crate::support::served::{Served, ask, read_answer, say};
-use crate::support::serving::Serving;
+use crate::support::serve_process::ServeProcess;
+use crate::support::served_store::{ServedStore, ask, read_answer, say};
 use crate::support::small::Small;
 use crate::support::wait::wait_until;
 
 /// How long the server lets a connection that says this stay open, in seconds of the test's clock.
-async fn patience(served: &Served, words: &str) -> u64 {
+async fn patience(served: &ServedStore, words: &str) -> u64 {
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
     stream.write_all(words.as_bytes()).await.unwrap();
     let began = Instant::now();
@@ -30,7 +30,7 @@ async fn patience(served: &Served, words: &str) -> u64 {
 // The clock jumps to the next timer whenever nobody has anything to do.
 #[tokio::test(start_paused = true)]
 async fn timeout_silent_connection_keeps_received_bytes() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     for head in ["", "GET /v2/ HT", "GET /v2/ HTTP/1.1\r\nHost: localhost\r\n"] {
         assert_eq!(patience(&served, head).await, 30, "{head}");
     }
@@ -44,7 +44,7 @@ async fn timeout_silent_connection_keeps_received_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn timeout_client_not_reading_is_dropped() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let digest = served.blob("a", &random_blob(30_000_000, 1)).await;
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
     let head = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -57,7 +57,7 @@ async fn timeout_client_not_reading_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn timeout_of_shutdown_cuts_running_request() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let session = served.session("a").await;
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
     let head =
@@ -78,7 +78,7 @@ async fn timeout_of_shutdown_cuts_running_request() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_does_not_wait_for_idle_connections() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let mut idle = TcpStream::connect(served.host()).await.unwrap();
     // It is accepted once the server answers what came after it.
     served.get("/v2/").await.expect(200, "");
@@ -90,7 +90,7 @@ async fn shutdown_does_not_wait_for_idle_connections() {
 
 #[tokio::test(start_paused = true)]
 async fn min_rate_dripping_upload_times_out() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let session = served.session("a").await;
     let head = |method: &str, query: &str| {
         let (length, target) = (10_000_000, format!("{session}{query}"));
@@ -132,7 +132,7 @@ async fn min_rate_dripping_upload_times_out() {
 // No connection ends by itself before the clock, which is that of the test, has gone on by 30 s.
 #[tokio::test(start_paused = true)]
 async fn idle_connections_do_not_block_requests() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let digest = served.blob("a", b"small").await;
     let line = format!("GET /v2/a/blobs/{digest}");
     let asked = (0..600).map(|_| ask(served.host(), &line, &[], b""));
@@ -158,7 +158,7 @@ async fn idle_connections_do_not_block_requests() {
 
 #[tokio::test]
 async fn running_request_survives_many_connections() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let session = served.session("a").await;
     let mut upload = TcpStream::connect(served.host()).await.unwrap();
     let head =
@@ -176,13 +176,13 @@ async fn running_request_survives_many_connections() {
 
 #[tokio::test]
 async fn open_uploads_over_limit_get_429() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let folder = served.root().join("sessions");
     let first = served.session("a").await;
     for number in 0..4095 {
         std::fs::write(folder.join(format!("{number:032x}")), "x").unwrap();
     }
-    let served = Served::over(served.stop().await, &ServeOptions::default()).await;
+    let served = ServedStore::over(served.stop().await, &ServeOptions::default()).await;
     let post = "POST /v2/a/blobs/uploads/";
     let refused = served.ask(post, &[], b"").await;
     refused.expect(429, "TOOMANYREQUESTS");
@@ -204,7 +204,7 @@ async fn disk_full_upload_fails_and_pull_succeeds() {
     }
     let cli = Cli::new();
     let Some(_small) = Small::mount(test, &cli.store(), "size=1500k") else { return };
-    let serving = Serving::start(&cli).await;
+    let serving = ServeProcess::start(&cli).await;
     let host = serving.host();
     let small = random_blob(100_000, 1);
     let held = format!("/v2/a/blobs/{}", Digest::sha256(&small));
@@ -238,7 +238,7 @@ async fn disk_full_upload_fails_and_pull_succeeds() {
 
 #[tokio::test]
 async fn early_response_reaches_client_still_sending() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let gone = format!("/v2/a/blobs/uploads/{}", "0".repeat(32));
     let body = random_blob(20_000_000, 3);
     for line in [format!("PATCH {gone}"), format!("PUT {gone}?digest={}", Digest::sha256(&body))] {

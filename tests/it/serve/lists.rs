@@ -5,10 +5,10 @@ use rpull::media::MediaType;
 use serde_json::{Value, json};
 
 use crate::support::samples::versions;
-use crate::support::served::{Answer, Served};
+use crate::support::served_store::{HttpResponse, ServedStore};
 
 /// What a list holds under this key, page by page, and how many pages there were.
-async fn walk(served: &Served, target: &str, key: &str) -> (Vec<Value>, usize) {
+async fn walk(served: &ServedStore, target: &str, key: &str) -> (Vec<Value>, usize) {
     let (mut target, mut found, mut pages) = (target.to_owned(), Vec::new(), 0);
     loop {
         let answer = served.get(&target).await;
@@ -21,7 +21,7 @@ async fn walk(served: &Served, target: &str, key: &str) -> (Vec<Value>, usize) {
     }
 }
 
-fn next(answer: &Answer) -> Option<String> {
+fn next(answer: &HttpResponse) -> Option<String> {
     let link = answer.header("Link")?;
     let (target, rest) = link.strip_prefix('<').unwrap().split_once('>').unwrap();
     assert_eq!(rest, "; rel=\"next\"");
@@ -30,7 +30,7 @@ fn next(answer: &Answer) -> Option<String> {
 
 #[tokio::test]
 async fn tags_are_sorted_and_paged() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.get("/v2/team/app/tags/list").await.expect(404, "NAME_UNKNOWN");
     let tags = ["v10", "v9", "latest", "A_b.c-d", "_x"];
     for tag in tags {
@@ -60,7 +60,7 @@ async fn tags_are_sorted_and_paged() {
 
 #[tokio::test]
 async fn tags_page_size_is_limited() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("t0000"), &held).await;
     // One by one they would take long.
     let path = served.root().join("index.json");
@@ -80,7 +80,7 @@ async fn tags_page_size_is_limited() {
 
 #[tokio::test]
 async fn catalog_lists_repository_paths() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     assert_eq!(served.get("/v2/_catalog").await.json(), json!({"repositories": []}));
     let names = ["z", "a/b", "a", "docker.io/library/alpine", "reg.local_5000/x"];
     for name in names {
@@ -97,7 +97,7 @@ async fn catalog_lists_repository_paths() {
 
 #[tokio::test]
 async fn mirror_ns_parameter_selects_registry() {
-    let (served, [one, two]) = (Served::start().await, versions());
+    let (served, [one, two]) = (ServedStore::start().await, versions());
     served.push("docker.io/library/alpine", Some("3"), &one).await;
     served.push("library/alpine", Some("3"), &two).await;
     let digest = async |query: &str| {
@@ -119,7 +119,7 @@ async fn mirror_ns_parameter_selects_registry() {
 }
 
 /// Puts a manifest about `subject`, and gives its digest.
-async fn refer(served: &Served, subject: &Value, artifact_type: &str, seed: usize) -> Digest {
+async fn refer(served: &ServedStore, subject: &Value, artifact_type: &str, seed: usize) -> Digest {
     let empty = served.blob("a", b"{}").await;
     let text = json!({"schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
         "artifactType": artifact_type, "subject": subject, "annotations": {"seed": seed.to_string()},
@@ -137,7 +137,7 @@ async fn refer(served: &Served, subject: &Value, artifact_type: &str, seed: usiz
 
 #[tokio::test]
 async fn referrers_are_filtered_and_paged() {
-    let (served, [held, other]) = (Served::start().await, versions());
+    let (served, [held, other]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let subject = json!(held.manifest.descriptor);
     let target = format!("/v2/a/referrers/{}", held.manifest.digest());
@@ -187,7 +187,7 @@ async fn referrers_are_filtered_and_paged() {
 
 #[tokio::test]
 async fn referrers_include_index_and_image() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let mut image: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
     image["subject"] = json!(held.manifest.descriptor);

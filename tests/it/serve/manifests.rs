@@ -4,27 +4,32 @@ use rpull::digest::Digest;
 use rpull::media::MediaType;
 use serde_json::{Value, json};
 
-use crate::support::images::{Family, Image, Piece, image, index, layer, raw};
+use crate::support::images::{Blob, Family, Image, image, index, layer, raw};
 use crate::support::samples::versions;
-use crate::support::served::{Answer, Served};
+use crate::support::served_store::{HttpResponse, ServedStore};
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 
-async fn put(served: &Served, name: &str, media_type: &str, body: impl AsRef<[u8]>) -> Answer {
+async fn put(
+    served: &ServedStore,
+    name: &str,
+    media_type: &str,
+    body: impl AsRef<[u8]>,
+) -> HttpResponse {
     let line = format!("PUT /v2/a/manifests/{name}");
     served.ask(&line, &[("Content-Type", media_type)], body.as_ref()).await
 }
 
-async fn status_of(served: &Served, name: impl std::fmt::Display) -> u16 {
+async fn status_of(served: &ServedStore, name: impl std::fmt::Display) -> u16 {
     served.get(&format!("/v2/a/manifests/{name}")).await.status
 }
 
 #[tokio::test]
 async fn manifest_is_served_verbatim_by_tag_and_digest() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     for (family, tag) in [(Family::Oci, "1"), (Family::Docker, "Docker.v1_x-")] {
         let held = image(family, "amd64", &[layer(&[("a", tag.as_bytes())])]);
-        let Piece { descriptor, bytes } = &held.manifest;
+        let Blob { descriptor, bytes } = &held.manifest;
         for blob in held.blobs() {
             served.blob("a", &blob.bytes).await;
         }
@@ -50,7 +55,7 @@ async fn manifest_is_served_verbatim_by_tag_and_digest() {
 
 #[tokio::test]
 async fn manifest_missing_has_error_code() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.get("/v2/a/manifests/1").await.expect(404, "NAME_UNKNOWN");
     served.push("a", Some("1"), &held).await;
     served.get("/v2/a/manifests/2").await.expect(404, "MANIFEST_UNKNOWN");
@@ -81,9 +86,9 @@ async fn manifest_missing_has_error_code() {
 
 #[tokio::test]
 async fn manifest_with_missing_blob_is_rejected() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     for missing in 0..3 {
-        let lacks = |answer: &Answer, digest: &Digest| {
+        let lacks = |answer: &HttpResponse, digest: &Digest| {
             let message = answer.json()["errors"][0]["message"].to_string();
             assert!(message.contains(digest.as_str()), "{message}");
         };
@@ -116,7 +121,7 @@ async fn manifest_with_missing_blob_is_rejected() {
 
 #[tokio::test]
 async fn manifest_ambiguous_is_rejected() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let own: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
     let with = |key: &str, value: Value| {
@@ -179,7 +184,7 @@ async fn manifest_ambiguous_is_rejected() {
 
 #[tokio::test]
 async fn manifest_over_4_mib_is_rejected() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &held).await;
     let padded = |size: usize| {
         let mut text: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
@@ -199,7 +204,7 @@ async fn manifest_over_4_mib_is_rejected() {
 
 #[tokio::test]
 async fn manifest_sha512_digest_is_accepted() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let empty = served.blob("a", b"{}").await;
     let text = json!({"schemaVersion": 2, "mediaType": OCI, "artifactType": "a/b", "layers": [],
         "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2}})
@@ -218,7 +223,7 @@ async fn manifest_sha512_digest_is_accepted() {
 
 #[tokio::test]
 async fn manifest_damaged_is_repaired_by_next_put() {
-    let (served, [held, _]) = (Served::start().await, versions());
+    let (served, [held, _]) = (ServedStore::start().await, versions());
     for name in [Some("1"), None] {
         served.push("a", name, &held).await;
         let path = served.path_of(held.manifest.digest());
@@ -234,13 +239,13 @@ async fn manifest_damaged_is_repaired_by_next_put() {
     }
 }
 
-async fn delete(served: &Served, name: &str) -> u16 {
+async fn delete(served: &ServedStore, name: &str) -> u16 {
     served.ask(&format!("DELETE /v2/a/manifests/{name}"), &[], b"").await.status
 }
 
 #[tokio::test]
 async fn delete_by_digest_removes_all_its_tags() {
-    let (served, [one, two]) = (Served::start().await, versions());
+    let (served, [one, two]) = (ServedStore::start().await, versions());
     for tag in ["1", "also-1", "once-1"] {
         served.push("a", Some(tag), &one).await;
     }
@@ -267,7 +272,7 @@ async fn delete_by_digest_removes_all_its_tags() {
 
 #[tokio::test]
 async fn tag_moved_leaves_other_tags() {
-    let (served, [one, two]) = (Served::start().await, versions());
+    let (served, [one, two]) = (ServedStore::start().await, versions());
     served.push("a", Some("1"), &one).await;
     served.push("a", Some("stays"), &one).await;
     served.push("a", Some("1"), &two).await;
@@ -280,7 +285,7 @@ async fn tag_moved_leaves_other_tags() {
 
 #[tokio::test]
 async fn manifest_of_moved_tag_stays_by_digest() {
-    let (served, [one, two]) = (Served::start().await, versions());
+    let (served, [one, two]) = (ServedStore::start().await, versions());
     for held in [&one, &two, &two, &one, &two] {
         served.push("a", Some("1"), held).await;
     }
@@ -294,7 +299,7 @@ async fn manifest_of_moved_tag_stays_by_digest() {
 
 #[tokio::test]
 async fn manifest_of_index_lives_as_long_as_index() {
-    let (served, [one, two]) = (Served::start().await, versions());
+    let (served, [one, two]) = (ServedStore::start().await, versions());
     let both = index(Family::Docker, &[("amd64", one.clone()), ("arm64", two)]);
     served.push_index("a", "all", &both).await;
     let child = one.manifest.digest().as_str();
@@ -313,7 +318,7 @@ async fn manifest_of_index_lives_as_long_as_index() {
 
 #[tokio::test]
 async fn index_pushed_again_adds_no_entries() {
-    let (served, [one, two]) = (Served::start().await, versions());
+    let (served, [one, two]) = (ServedStore::start().await, versions());
     let both = index(Family::Oci, &[("amd64", one), ("arm64", two)]);
     let digest = both.document.digest().as_str();
     for name in ["all", "all", digest, digest] {
@@ -330,7 +335,7 @@ async fn manifest_put_by_digest_outlives_its_tags() {
     let [one, two] = versions();
     for puts in [&["1", "DIGEST"][..], &["DIGEST", "1"], &["DIGEST?tag=1"], &["1", "DIGEST?tag=2"]]
     {
-        let served = Served::start().await;
+        let served = ServedStore::start().await;
         for piece in one.blobs() {
             served.blob("a", &piece.bytes).await;
         }
@@ -350,7 +355,7 @@ async fn manifest_put_by_digest_outlives_its_tags() {
 
 #[tokio::test]
 async fn artifact_without_layers_is_accepted() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let held: Image = raw(Family::Oci, b"anything".to_vec());
     served.push("a", None, &held).await;
     assert_eq!(status_of(&served, held.manifest.digest()).await, 200);

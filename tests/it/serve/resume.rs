@@ -4,15 +4,15 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob};
 use crate::support::recorder;
-use crate::support::registry::Registry;
-use crate::support::serving::Serving;
+use crate::support::serve_process::ServeProcess;
 use crate::support::wait::wait_until;
 
 /// A store with an image whose only layer has six megabytes.
 async fn stored() -> (Cli, Image) {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(6_000_000, 5))])]);
     held.publish(&registry, "app", Some("1"));
     cli.run(&["copy", &registry.repository("app:1"), "store:app:1"]).await.expect(0, "");
@@ -20,13 +20,13 @@ async fn stored() -> (Cli, Image) {
 }
 
 /// Waits until a session has at least so many bytes.
-async fn arrived(serving: &Serving, bytes: u64) {
+async fn arrived(serving: &ServeProcess, bytes: u64) {
     let grown = async || serving.sessions().iter().any(|length| *length >= bytes);
     wait_until(&format!("no {bytes} bytes arrive"), grown).await;
 }
 
 /// The image is there, every digest as it was, and nothing is left of uploads.
-async fn assert_arrived(server: &Cli, serving: &Serving, held: &Image) {
+async fn assert_arrived(server: &Cli, serving: &ServeProcess, held: &Image) {
     assert_eq!(serving.sessions(), Vec::<u64>::new());
     assert_eq!(server.json(&["verify", "--json"]).await["bad"], json!([]));
     let there = Cli::new();
@@ -39,7 +39,7 @@ async fn assert_arrived(server: &Cli, serving: &Serving, held: &Image) {
 #[tokio::test]
 async fn push_killed_resumes_inside_blob() {
     let ((cli, held), server) = (stored().await, Cli::new());
-    let serving = Serving::start(&server).await;
+    let serving = ServeProcess::start(&server).await;
     let target = format!("{}/team/app:1", serving.host());
     let running = cli.spawn(&["push", "--limit-rate", "2M", "app:1", &target]);
     arrived(&serving, 1_500_000).await;
@@ -64,13 +64,13 @@ async fn push_killed_resumes_inside_blob() {
 #[tokio::test]
 async fn push_resumes_when_killed_server_returns() {
     let ((cli, held), server) = (stored().await, Cli::new());
-    let serving = Serving::start(&server).await;
+    let serving = ServeProcess::start(&server).await;
     let address = serving.host().to_owned();
     let target = format!("{address}/team/app:1");
     let running = cli.spawn(&["push", "--json", "--limit-rate", "2M", "app:1", &target]);
     arrived(&serving, 1_500_000).await;
     serving.end(Signal::KILL).await;
-    let serving = Serving::start_at(&server, &address).await;
+    let serving = ServeProcess::start_at(&server, &address).await;
     let output = running.wait().await;
     output.expect(0, "");
     let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
@@ -84,7 +84,7 @@ async fn push_resumes_when_killed_server_returns() {
 #[tokio::test]
 async fn push_resumes_after_client_and_server_died() {
     let ((cli, held), server) = (stored().await, Cli::new());
-    let serving = Serving::start(&server).await;
+    let serving = ServeProcess::start(&server).await;
     let address = serving.host().to_owned();
     let target = format!("{address}/team/app:1");
     let running = cli.spawn(&["push", "--limit-rate", "2M", "app:1", &target]);
@@ -92,7 +92,7 @@ async fn push_resumes_after_client_and_server_died() {
     running.signal(Signal::KILL);
     serving.end(Signal::KILL).await;
     running.wait().await;
-    let serving = Serving::start_at(&server, &address).await;
+    let serving = ServeProcess::start_at(&server, &address).await;
     let kept = serving.sessions()[0];
     let report = cli.json(&["push", "--json", "app:1", &target]).await;
     assert!(kept >= 1_500_000);
@@ -106,7 +106,7 @@ async fn push_of_same_image_by_two_processes_succeeds() {
     let two = Cli::new();
     one.run(&["save", "app:1", "-o", "a.tar"]).await.expect(0, "");
     two.run(&["load", one.dir().join("a.tar").to_str().unwrap()]).await.expect(0, "");
-    let serving = Serving::start(&server).await;
+    let serving = ServeProcess::start(&server).await;
     let target = format!("{}/team/app:1", serving.host());
     let pushes = [&one, &two].map(|cli| cli.spawn(&["push", "app:1", &target]));
     for push in pushes {
@@ -118,7 +118,7 @@ async fn push_of_same_image_by_two_processes_succeeds() {
 #[tokio::test]
 async fn tag_set_by_other_process_is_served() {
     let ((cli, held), server) = (stored().await, Cli::new());
-    let serving = Serving::start(&server).await;
+    let serving = ServeProcess::start(&server).await;
     cli.run(&["push", "app:1", &format!("{}/team/app:1", serving.host())]).await.expect(0, "");
     server.run(&["tag", "localhost/team/app:1", "localhost/team/app:2"]).await.expect(0, "");
     let name = format!("{}/team/app:2", serving.host());

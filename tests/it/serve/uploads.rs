@@ -8,19 +8,19 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::support::images::random_blob;
-use crate::support::served::{Answer, Served, chunked};
+use crate::support::served_store::{HttpResponse, ServedStore, chunked};
 use crate::support::wait::wait_until;
 
 const SHA512: &str = "sha512:27c74670adb75075fad058d5ceaf7b20c4e7786c83bae8a32f626f9782af34c9a33c2046ef60fd2a7878d378e29fec851806bbd9a67878f3a9f1cda4830763fd";
 
-async fn patch(served: &Served, session: &str, range: &str, bytes: &[u8]) -> Answer {
+async fn patch(served: &ServedStore, session: &str, range: &str, bytes: &[u8]) -> HttpResponse {
     let header = [("Content-Range", range)];
     let headers = if range.is_empty() { &[][..] } else { &header };
     served.ask(&format!("PATCH {session}"), headers, bytes).await
 }
 
 #[track_caller]
-fn assert_stored(served: &Served, answer: &Answer, digest: &Digest, bytes: &[u8]) {
+fn assert_stored(served: &ServedStore, answer: &HttpResponse, digest: &Digest, bytes: &[u8]) {
     answer.expect(201, "");
     assert_eq!(answer.header("Docker-Content-Digest"), Some(digest.as_str()));
     assert_eq!(answer.header("Location"), Some(format!("/v2/a/blobs/{digest}").as_str()));
@@ -30,7 +30,7 @@ fn assert_stored(served: &Served, answer: &Answer, digest: &Digest, bytes: &[u8]
 
 #[tokio::test]
 async fn upload_in_one_or_two_requests_succeeds() {
-    let (served, bytes) = (Served::start().await, random_blob(900_000, 1));
+    let (served, bytes) = (ServedStore::start().await, random_blob(900_000, 1));
     let digest = Digest::sha256(&bytes);
     let opened = served.ask("POST /v2/a/blobs/uploads/", &[], b"").await;
     opened.expect(202, "");
@@ -57,7 +57,7 @@ async fn upload_in_one_or_two_requests_succeeds() {
 
 #[tokio::test]
 async fn upload_chunk_out_of_order_gets_current_range() {
-    let (served, bytes) = (Served::start().await, random_blob(3000, 4));
+    let (served, bytes) = (ServedStore::start().await, random_blob(3000, 4));
     let session = served.session("a").await;
     let answer = patch(&served, &session, "0-999", &bytes[..1000]).await;
     assert_eq!(answer.expect(202, "").header("Range"), Some("0-999"));
@@ -94,7 +94,7 @@ async fn upload_chunk_out_of_order_gets_current_range() {
 
 #[tokio::test]
 async fn upload_stream_without_range_is_appended() {
-    let (served, bytes) = (Served::start().await, random_blob(500_000, 5));
+    let (served, bytes) = (ServedStore::start().await, random_blob(500_000, 5));
     let (session, digest) = (served.session("a").await, Digest::sha256(&bytes));
     patch(&served, &session, "", &bytes[..100_000]).await.expect(202, "");
     let headers = [("Transfer-Encoding", "chunked")];
@@ -107,7 +107,7 @@ async fn upload_stream_without_range_is_appended() {
 
 #[tokio::test]
 async fn upload_digest_mismatch_is_discarded() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let digest = Digest::sha256(b"right");
     let session = served.session("a").await;
     patch(&served, &session, "", b"wro").await.expect(202, "");
@@ -131,7 +131,7 @@ async fn upload_digest_mismatch_is_discarded() {
 
 #[tokio::test]
 async fn upload_sha512_digest_is_accepted() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let digest: Digest = SHA512.parse().unwrap();
     let line = format!("POST /v2/a/blobs/uploads/?digest={digest}");
     let answer = served.ask(&line, &[], b"{}").await;
@@ -147,7 +147,7 @@ async fn upload_sha512_digest_is_accepted() {
 
 #[tokio::test]
 async fn upload_cancelled_is_unknown() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let session = served.session("a").await;
     patch(&served, &session, "", b"bytes").await.expect(202, "");
     served.ask(&format!("DELETE {session}"), &[], b"").await.expect(204, "");
@@ -169,7 +169,7 @@ async fn upload_cancelled_is_unknown() {
 
 #[tokio::test]
 async fn mount_of_missing_blob_opens_upload_session() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let digest = served.blob("a", b"shared").await;
     for query in [format!("mount={digest}&from=a"), format!("from=&mount={digest}")] {
         let line = format!("POST /v2/b/blobs/uploads/?{query}");
@@ -194,7 +194,7 @@ async fn mount_of_missing_blob_opens_upload_session() {
 
 #[tokio::test]
 async fn upload_truncated_body_resumes_at_offset() {
-    let (served, bytes) = (Served::start().await, random_blob(400_000, 6));
+    let (served, bytes) = (ServedStore::start().await, random_blob(400_000, 6));
     let digest = Digest::sha256(&bytes);
     for method in ["PATCH", "PUT"] {
         let session = served.session("a").await;
@@ -218,7 +218,7 @@ async fn upload_truncated_body_resumes_at_offset() {
 
 #[tokio::test]
 async fn upload_single_post_truncated_leaves_nothing() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let digest = Digest::sha256(b"whatever");
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
     let head = format!(
@@ -233,10 +233,10 @@ async fn upload_single_post_truncated_leaves_nothing() {
 
 #[tokio::test]
 async fn upload_session_survives_server_restart() {
-    let (served, bytes) = (Served::start().await, random_blob(20_000, 8));
+    let (served, bytes) = (ServedStore::start().await, random_blob(20_000, 8));
     let session = served.session("a").await;
     patch(&served, &session, "0-9999", &bytes[..10_000]).await.expect(202, "");
-    let served = Served::over(served.stop().await, &ServeOptions::default()).await;
+    let served = ServedStore::over(served.stop().await, &ServeOptions::default()).await;
     let status = served.get(&session).await;
     assert_eq!(status.expect(204, "").header("Range"), Some("0-9999"));
     let digest = Digest::sha256(&bytes);
@@ -247,7 +247,7 @@ async fn upload_session_survives_server_restart() {
 
 #[tokio::test]
 async fn concurrent_uploads_of_one_blob_both_succeed() {
-    let (served, bytes) = (Served::start().await, random_blob(2_000_000, 9));
+    let (served, bytes) = (ServedStore::start().await, random_blob(2_000_000, 9));
     let digest = Digest::sha256(&bytes);
     let sessions = [served.session("a").await, served.session("b").await];
     let [one, two] = sessions.map(|session| format!("PUT {session}?digest={digest}"));
@@ -258,7 +258,7 @@ async fn concurrent_uploads_of_one_blob_both_succeed() {
 
 #[tokio::test]
 async fn damaged_blob_is_replaced_by_next_upload() {
-    let (served, bytes) = (Served::start().await, random_blob(5000, 10));
+    let (served, bytes) = (ServedStore::start().await, random_blob(5000, 10));
     let digest = served.blob("a", &bytes).await;
     std::fs::remove_file(served.path_of(&digest)).unwrap();
     std::fs::write(served.path_of(&digest), "damaged").unwrap();
@@ -268,7 +268,7 @@ async fn damaged_blob_is_replaced_by_next_upload() {
 
 #[tokio::test]
 async fn upload_session_older_than_three_days_is_removed() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let session = served.session("a").await;
     let folder = served.root().join("sessions");
     let old = std::time::SystemTime::now() - Duration::from_secs(3 * 24 * 3600);
@@ -284,7 +284,7 @@ async fn upload_session_older_than_three_days_is_removed() {
 
 #[tokio::test]
 async fn symlink_as_sessions_dir_is_not_followed() {
-    let served = Served::start().await;
+    let served = ServedStore::start().await;
     let elsewhere = served.root().with_file_name("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, served.root().join("sessions")).unwrap();

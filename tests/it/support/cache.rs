@@ -3,35 +3,35 @@
 use rpull::media::MediaType;
 use serde_json::{Value, json};
 
-use super::images::{Piece, layer, random_blob};
-use super::registry::Registry;
+use super::fake_registry::FakeRegistry;
+use super::images::{Blob, layer, random_blob};
 
 /// An index and the blobs that it lists.
 pub(crate) struct Cache {
-    pub(crate) index: Piece,
-    pub(crate) blobs: Vec<Piece>,
+    pub(crate) index: Blob,
+    pub(crate) blobs: Vec<Blob>,
 }
 
 /// Two layers and the config that says what they are the result of.
 pub(crate) fn cache() -> Cache {
     let layer_of = |seed| {
         let layer = layer(&[("result", &random_blob(700, seed))]);
-        Piece::new("application/vnd.oci.image.layer.v1.tar+gzip".into(), layer.bytes)
+        Blob::new("application/vnd.oci.image.layer.v1.tar+gzip".into(), layer.bytes)
     };
     let layers = [layer_of(1), layer_of(2)];
     let results = json!([{"blob": layers[0].digest(), "parent": -1}, {"blob": layers[1].digest(), "parent": 0}]);
-    let config = Piece::json(
+    let config = Blob::json(
         "application/vnd.buildkit.cacheconfig.v0".into(),
         &json!({"layers": results, "records": []}),
     );
-    let blobs: Vec<Piece> = layers.into_iter().chain([config]).collect();
+    let blobs: Vec<Blob> = layers.into_iter().chain([config]).collect();
     let entries: Vec<Value> = blobs.iter().map(|blob| json!(blob.descriptor)).collect();
     Cache { index: list(&entries), blobs }
 }
 
 /// An index of these entries.
-pub(crate) fn list(entries: &[Value]) -> Piece {
-    Piece::json(
+pub(crate) fn list(entries: &[Value]) -> Blob {
+    Blob::json(
         MediaType::OCI_INDEX,
         &json!({"schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries}),
     )
@@ -42,7 +42,7 @@ impl Cache {
         self.blobs.iter().map(|blob| blob.descriptor.size).sum()
     }
 
-    pub(crate) fn publish(&self, registry: &Registry, repository: &str, tag: &str) {
+    pub(crate) fn publish(&self, registry: &FakeRegistry, repository: &str, tag: &str) {
         for blob in &self.blobs {
             registry.blob(repository, blob.bytes.clone());
         }

@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-use super::item::{Item, tar};
 use super::live::{is_root, may_fetch, needs};
 use super::real::scratch;
+use super::tar_item::{TarItem, tar};
 use super::tree::{Node, nodes};
 
 const PROGRAMS: &[&str] = &["mmdebstrap", "umoci", "chroot", "apt-get"];
@@ -105,21 +105,21 @@ impl Debian {
     }
 }
 
-fn top(below: &Path) -> Vec<Item> {
+fn top(below: &Path) -> Vec<TarItem> {
     // As tars have it: the link repeats what is said about the file.
     let hardlink = |name: &str, target: &str| {
         let found = below.join(target).symlink_metadata().unwrap();
         let mtime = format!("{}.{:09}", found.mtime(), found.mtime_nsec());
-        Item::hardlink(name, target).mode(found.mode() & 0o7777).pax("mtime", mtime)
+        TarItem::hardlink(name, target).mode(found.mode() & 0o7777).pax("mtime", mtime)
     };
     vec![
-        Item::dir("etc").mtime(2000),
-        Item::whiteout("etc/skel"),
-        Item::whiteout("etc/shells"),
-        Item::dir("etc/alternatives").mtime(2001),
-        Item::file("etc/alternatives/.wh..wh..opq", ""),
-        Item::symlink("etc/alternatives/pager", "/usr/bin/sed"),
-        Item::dir("usr/local/bin").mtime(2002),
+        TarItem::dir("etc").mtime(2000),
+        TarItem::whiteout("etc/skel"),
+        TarItem::whiteout("etc/shells"),
+        TarItem::dir("etc/alternatives").mtime(2001),
+        TarItem::file("etc/alternatives/.wh..wh..opq", ""),
+        TarItem::symlink("etc/alternatives/pager", "/usr/bin/sed"),
+        TarItem::dir("usr/local/bin").mtime(2002),
         hardlink("usr/local/bin/stream", "usr/bin/sed"),
         hardlink("usr/local/bin/shell", "bin/dash"),
         hardlink("usr/local/bin/linked", "bin/sh"),

@@ -1,10 +1,10 @@
 //! Layers of entries that are written one by one.
 
 use super::images::{Layer, gzip, layer};
-pub(crate) use super::item::{Item, sparse, tar, unended};
+pub(crate) use super::tar_item::{TarItem, sparse, tar, tar_without_trailer};
 
 /// The layer of these.
-pub(crate) fn layer_of(items: &[Item]) -> Layer {
+pub(crate) fn layer_of(items: &[TarItem]) -> Layer {
     gzip(&tar(items))
 }
 
@@ -12,12 +12,12 @@ pub(crate) fn layer_of(items: &[Item]) -> Layer {
 pub(crate) fn wrong_layers(good: &Layer) -> [(Layer, i32, &'static str); 4] {
     let cut = Layer { bytes: good.bytes.slice(..good.bytes.len() - 6), ..good.clone() };
     let other = Layer { diff_id: layer(&[]).diff_id, ..good.clone() };
-    let hostile = layer_of(&[Item::file("ok", ""), Item::hardlink("bad", "absent")]);
-    let zeros = Item::file("zeros", vec![0; 2 << 20]).size(9 << 40);
+    let hostile = layer_of(&[TarItem::file("ok", ""), TarItem::hardlink("bad", "absent")]);
+    let zeros = TarItem::file("zeros", vec![0; 2 << 20]).size(9 << 40);
     [
         (cut, 7, "error: layer sha256:"),
         (other, 5, "uncompressed it has digest sha256:"),
         (hostile, 7, ": bad: is a hard link to what is not there"),
-        (gzip(&tar(&[Item::file("a", ""), zeros])), 7, ": zeros: the tar is cut off"),
+        (gzip(&tar(&[TarItem::file("a", ""), zeros])), 7, ": zeros: the tar is cut off"),
     ]
 }

@@ -15,8 +15,8 @@ use super::placeholders::Placeholders;
 pub(crate) struct Exchange {
     /// `registry`, `auth` or `cdn`: each has a port of its own.
     pub(crate) server: String,
-    pub(crate) request: Pattern,
-    pub(crate) response: Answer,
+    pub(crate) request: ExpectedRequest,
+    pub(crate) response: CannedResponse,
     /// So many requests exactly; then the next exchange with the same request takes over.
     #[serde(default = "once")]
     pub(crate) times: usize,
@@ -29,21 +29,21 @@ fn once() -> usize {
 /// What a request must be like; what is not named is free.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Pattern {
+pub(crate) struct ExpectedRequest {
     pub(crate) method: String,
     pub(crate) path: String,
     #[serde(default)]
-    pub(crate) query: BTreeMap<String, Wanted>,
+    pub(crate) query: BTreeMap<String, ExpectedValue>,
     #[serde(default)]
-    pub(crate) headers: BTreeMap<String, Wanted>,
+    pub(crate) headers: BTreeMap<String, ExpectedValue>,
     /// Fields of a form in the body.
     #[serde(default)]
-    pub(crate) form: BTreeMap<String, Wanted>,
+    pub(crate) form: BTreeMap<String, ExpectedValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Wanted {
+pub(crate) enum ExpectedValue {
     /// One value, and exactly this.
     Exact(String),
     Absent {
@@ -53,7 +53,7 @@ pub(crate) enum Wanted {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Answer {
+pub(crate) struct CannedResponse {
     pub(crate) status: u16,
     #[serde(default)]
     headers: BTreeMap<String, Values>,
@@ -71,9 +71,9 @@ enum Values {
     Lines(Vec<String>),
 }
 
-impl Pattern {
+impl ExpectedRequest {
     pub(crate) fn matches(&self, request: &Request, names: &Placeholders) -> bool {
-        let header = |(name, wanted): (&String, &Wanted)| {
+        let header = |(name, wanted): (&String, &ExpectedValue)| {
             let lines = request.headers.get_all(name).iter();
             let lines: Vec<String> = lines.map(|line| line.to_str().unwrap().to_owned()).collect();
             wanted.is(&lines, names)
@@ -96,7 +96,7 @@ fn values_of(pairs: &[(String, String)], key: &str) -> Vec<String> {
     of_key.map(|(_, value)| value.clone()).collect()
 }
 
-impl Wanted {
+impl ExpectedValue {
     fn is(&self, found: &[String], names: &Placeholders) -> bool {
         match self {
             Self::Exact(value) => found == [names.fill(value)],
@@ -105,7 +105,7 @@ impl Wanted {
     }
 }
 
-impl Answer {
+impl CannedResponse {
     pub(crate) fn template(&self, names: &Placeholders) -> ResponseTemplate {
         let mut template = ResponseTemplate::new(self.status).set_body_bytes(self.body(names));
         for (name, values) in &self.headers {

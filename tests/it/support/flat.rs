@@ -10,7 +10,7 @@ use rpull::flatten::Tree;
 use rpull::layer::{Entries, EntryLimits};
 use rpull::unpack::{LayerBlob, RootDir, UnpackOptions, Unpacked, Unpacker};
 
-use super::entries::{Item, tar};
+use super::entries::{TarItem, tar};
 
 /// Applies tars to a root, base first.
 pub(crate) fn apply(root: &Path, tars: &[Vec<u8>]) -> Result<Unpacked> {
@@ -23,7 +23,7 @@ pub(crate) fn apply(root: &Path, tars: &[Vec<u8>]) -> Result<Unpacked> {
     unpacker.finish()
 }
 
-pub(crate) fn tars(layers: &[&[Item]]) -> Vec<Vec<u8>> {
+pub(crate) fn tars(layers: &[&[TarItem]]) -> Vec<Vec<u8>> {
     layers.iter().map(|items| tar(items)).collect()
 }
 
@@ -53,14 +53,14 @@ pub(crate) fn flattened(tars: &[Vec<u8>]) -> Result<(Tree, Vec<u8>)> {
 }
 
 /// Unpacks a tar as people do.
-pub(crate) fn by_gnu_tar(tar: &Path, root: &Path) {
+pub(crate) fn extract_with_gnu_tar(tar: &Path, root: &Path) {
     let options = ["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf"];
     let output = Command::new("tar").args(options).arg(tar).arg("-C").arg(root).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 /// Layers of few names, so that they meet.
-pub(crate) fn by_chance(random: &mut fastrand::Rng) -> Vec<Vec<Item>> {
+pub(crate) fn random_layers(random: &mut fastrand::Rng) -> Vec<Vec<TarItem>> {
     let path = |random: &mut fastrand::Rng| {
         let depth = random.usize(1..=3);
         let names: Vec<_> = (0..depth).map(|_| random.choice(["a", "b", "c"]).unwrap()).collect();
@@ -69,14 +69,16 @@ pub(crate) fn by_chance(random: &mut fastrand::Rng) -> Vec<Vec<Item>> {
     let item = |random: &mut fastrand::Rng| {
         let at = path(random);
         match random.u8(0..16) {
-            0..=4 => Item::file(&at, random.u8(..).to_string()).mode(random.u32(0..0o777) | 0o400),
-            5..=8 => Item::dir(&at).mode(random.u32(0..0o1777) | 0o700).mtime(random.u64(1..99)),
-            9 => Item::symlink(&at, format!("/{}", path(random))),
-            10 => Item::symlink(&at, format!("../{}", path(random))),
-            11 => Item::hardlink(&at, path(random)),
-            12 => Item::file(format!("{at}/.wh..wh..opq"), ""),
-            13 if random.bool() => Item::file(".wh..wh..opq", ""),
-            _ => Item::whiteout(&at),
+            0..=4 => {
+                TarItem::file(&at, random.u8(..).to_string()).mode(random.u32(0..0o777) | 0o400)
+            }
+            5..=8 => TarItem::dir(&at).mode(random.u32(0..0o1777) | 0o700).mtime(random.u64(1..99)),
+            9 => TarItem::symlink(&at, format!("/{}", path(random))),
+            10 => TarItem::symlink(&at, format!("../{}", path(random))),
+            11 => TarItem::hardlink(&at, path(random)),
+            12 => TarItem::file(format!("{at}/.wh..wh..opq"), ""),
+            13 if random.bool() => TarItem::file(".wh..wh..opq", ""),
+            _ => TarItem::whiteout(&at),
         }
     };
     (0..random.usize(2..=4))

@@ -9,7 +9,7 @@ use rpull::digest::Digest;
 use rpull::media::MediaType;
 use serde_json::{Value, json};
 
-use super::registry::Registry;
+use super::fake_registry::FakeRegistry;
 
 /// Whose media types an image uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum Family {
 
 /// Bytes and what a document says about them.
 #[derive(Clone, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct Blob {
     pub(crate) descriptor: Descriptor,
     pub(crate) bytes: Bytes,
 }
@@ -36,21 +36,21 @@ pub(crate) struct Layer {
 /// An image for one platform.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    pub(crate) manifest: Piece,
-    pub(crate) config: Piece,
+    pub(crate) manifest: Blob,
+    pub(crate) config: Blob,
     /// Bottom first.
-    pub(crate) layers: Vec<Piece>,
+    pub(crate) layers: Vec<Blob>,
 }
 
 /// An index over images, each followed by an attestation about it as `BuildKit` writes them.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
-    pub(crate) document: Piece,
+    pub(crate) document: Blob,
     pub(crate) images: Vec<Image>,
     pub(crate) attestations: Vec<Image>,
 }
 
-impl Piece {
+impl Blob {
     pub(crate) fn new(media_type: MediaType, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let descriptor = Descriptor::for_bytes(media_type, &bytes);
@@ -109,33 +109,33 @@ pub(crate) fn image(family: Family, architecture: &str, layers: &[Layer]) -> Ima
             (MediaType::DOCKER_CONFIG, "application/vnd.docker.image.rootfs.diff.tar.gzip")
         }
     };
-    let piece = |layer: &Layer| Piece::new(layer_type.into(), layer.bytes.clone());
-    assemble(family, Piece::json(config_type, &config), layers.iter().map(piece).collect())
+    let piece = |layer: &Layer| Blob::new(layer_type.into(), layer.bytes.clone());
+    assemble(family, Blob::json(config_type, &config), layers.iter().map(piece).collect())
 }
 
 /// The OCI image that has the same config over layers that are not compressed.
 pub(crate) fn uncompressed(image: &Image) -> Image {
-    let inflated = |layer: &Piece| {
+    let inflated = |layer: &Blob| {
         let mut tar = Vec::new();
         MultiGzDecoder::new(&layer.bytes[..]).read_to_end(&mut tar).unwrap();
-        Piece::new("application/vnd.oci.image.layer.v1.tar".into(), tar)
+        Blob::new("application/vnd.oci.image.layer.v1.tar".into(), tar)
     };
-    let config = Piece::new(MediaType::OCI_CONFIG, image.config.bytes.clone());
+    let config = Blob::new(MediaType::OCI_CONFIG, image.config.bytes.clone());
     assemble(Family::Oci, config, image.layers.iter().map(inflated).collect())
 }
 
 /// The same layers under another config.
 pub(crate) fn with_config(image: &Image, config: &Value) -> Image {
-    assemble(Family::Oci, Piece::json(MediaType::OCI_CONFIG, config), image.layers.clone())
+    assemble(Family::Oci, Blob::json(MediaType::OCI_CONFIG, config), image.layers.clone())
 }
 
 /// An artifact: a manifest over one blob that is no image config.
 pub(crate) fn raw(family: Family, bytes: Vec<u8>) -> Image {
-    assemble(family, Piece::new("application/vnd.example.thing".into(), bytes), Vec::new())
+    assemble(family, Blob::new("application/vnd.example.thing".into(), bytes), Vec::new())
 }
 
 /// A manifest over a config and layers of any media type.
-pub(crate) fn assemble(family: Family, config: Piece, layers: Vec<Piece>) -> Image {
+pub(crate) fn assemble(family: Family, config: Blob, layers: Vec<Blob>) -> Image {
     let media_type = match family {
         Family::Oci => MediaType::OCI_MANIFEST,
         Family::Docker => MediaType::DOCKER_MANIFEST,
@@ -144,23 +144,23 @@ pub(crate) fn assemble(family: Family, config: Piece, layers: Vec<Piece>) -> Ima
     let manifest = json!({
         "schemaVersion": 2, "mediaType": media_type, "config": config.descriptor, "layers": descriptors,
     });
-    Image { manifest: Piece::json(media_type, &manifest), config, layers }
+    Image { manifest: Blob::json(media_type, &manifest), config, layers }
 }
 
 /// An artifact of this type that refers to something, with an annotation that says so.
-pub(crate) fn about(subject: &Piece, kind: &str) -> Image {
-    let payload = Piece::new(
+pub(crate) fn referrer_to(subject: &Blob, kind: &str) -> Image {
+    let payload = Blob::new(
         "application/vnd.example.thing".into(),
         format!("{kind} of {}", subject.digest()),
     );
-    let config = Piece::new("application/vnd.oci.empty.v1+json".into(), "{}");
+    let config = Blob::new("application/vnd.oci.empty.v1+json".into(), "{}");
     let manifest = json!({
         "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "artifactType": kind,
         "config": config.descriptor, "layers": [payload.descriptor], "subject": subject.descriptor,
         "annotations": {"about": kind},
     });
     Image {
-        manifest: Piece::json(MediaType::OCI_MANIFEST, &manifest),
+        manifest: Blob::json(MediaType::OCI_MANIFEST, &manifest),
         config,
         layers: vec![payload],
     }
@@ -187,13 +187,13 @@ pub(crate) fn index(family: Family, images: &[(&str, Image)]) -> Index {
     };
     let document = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": entries});
     Index {
-        document: Piece::json(media_type, &document),
+        document: Blob::json(media_type, &document),
         images: images.iter().map(|(_, image)| image.clone()).collect(),
         attestations,
     }
 }
 
-fn entry(manifest: &Piece, platform: Value) -> Value {
+fn entry(manifest: &Blob, platform: Value) -> Value {
     let mut entry = serde_json::to_value(&manifest.descriptor).unwrap();
     entry["platform"] = platform;
     entry
@@ -201,17 +201,17 @@ fn entry(manifest: &Piece, platform: Value) -> Value {
 
 fn attest(image: &Image) -> Image {
     let about = json!({"_type": "https://in-toto.io/Statement/v0.1", "subject": [{"digest": image.manifest.digest()}]});
-    let statement = Piece::json("application/vnd.in-toto+json".into(), &about);
+    let statement = Blob::json("application/vnd.in-toto+json".into(), &about);
     let config = json!({
         "architecture": "unknown", "os": "unknown", "config": {},
         "rootfs": {"type": "layers", "diff_ids": [statement.digest()]},
     });
-    assemble(Family::Oci, Piece::json(MediaType::OCI_CONFIG, &config), vec![statement])
+    assemble(Family::Oci, Blob::json(MediaType::OCI_CONFIG, &config), vec![statement])
 }
 
 impl Image {
     /// Config and layers, each once.
-    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Piece> {
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Blob> {
         std::iter::once(&self.config).chain(&self.layers)
     }
 
@@ -221,7 +221,7 @@ impl Image {
     }
 
     /// Puts everything into a registry.
-    pub(crate) fn publish(&self, registry: &Registry, repository: &str, tag: Option<&str>) {
+    pub(crate) fn publish(&self, registry: &FakeRegistry, repository: &str, tag: Option<&str>) {
         for piece in self.blobs() {
             registry.blob(repository, piece.bytes.clone());
         }
@@ -231,7 +231,7 @@ impl Image {
 
 impl Index {
     /// Puts everything into a registry; only the index gets the tag.
-    pub(crate) fn publish(&self, registry: &Registry, repository: &str, tag: &str) {
+    pub(crate) fn publish(&self, registry: &FakeRegistry, repository: &str, tag: &str) {
         for image in self.images.iter().chain(&self.attestations) {
             image.publish(registry, repository, None);
         }
@@ -239,8 +239,8 @@ impl Index {
     }
 }
 
-impl Piece {
-    pub(crate) fn publish(&self, registry: &Registry, repository: &str, tag: Option<&str>) {
+impl Blob {
+    pub(crate) fn publish(&self, registry: &FakeRegistry, repository: &str, tag: Option<&str>) {
         registry.document(repository, tag, self.descriptor.media_type.as_str(), self.bytes.clone());
     }
 }

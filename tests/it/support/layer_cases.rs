@@ -1,6 +1,6 @@
 //! Reads the tables in `tests/layers`: cases of layers and what they must give.
 
-use super::item::Item;
+use super::tar_item::TarItem;
 
 /// One case, line by line, each word by word.
 pub(crate) struct Case<'a> {
@@ -21,16 +21,16 @@ pub(crate) fn cases(table: &str) -> Vec<Case<'_>> {
 }
 
 /// The entry of a line that is about one.
-pub(crate) fn item(words: &[&str]) -> Option<Item> {
+pub(crate) fn item(words: &[&str]) -> Option<TarItem> {
     Some(match words {
-        ["dir", name, mode] => Item::dir(name).mode(u32::from_str_radix(mode, 8).unwrap()),
+        ["dir", name, mode] => TarItem::dir(name).mode(u32::from_str_radix(mode, 8).unwrap()),
         ["file", name, mode, content] => {
-            Item::file(name, content).mode(u32::from_str_radix(mode, 8).unwrap())
+            TarItem::file(name, content).mode(u32::from_str_radix(mode, 8).unwrap())
         }
-        ["symlink", name, target] => Item::symlink(name, target),
-        ["hardlink", name, target] => Item::hardlink(name, target),
+        ["symlink", name, target] => TarItem::symlink(name, target),
+        ["hardlink", name, target] => TarItem::hardlink(name, target),
         ["hardlink", name, target, uid] => {
-            Item::hardlink(name, target).owner(uid.parse().unwrap(), 0)
+            TarItem::hardlink(name, target).owner(uid.parse().unwrap(), 0)
         }
         _ => return None,
     })

@@ -69,7 +69,7 @@ pub(crate) struct Live {
 
 /// A line of the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answered {
+pub(crate) struct LoggedRequest {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) status: u16,
@@ -102,7 +102,7 @@ impl Live {
     }
 
     /// What was answered so far; a request is logged once its answer is out, so the last may lag behind.
-    pub(crate) fn access_log(&self) -> Vec<Answered> {
+    pub(crate) fn access_log(&self) -> Vec<LoggedRequest> {
         let text = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap();
         text.lines().filter_map(parse_access).collect()
     }
@@ -162,11 +162,11 @@ fn wait_for_address(child: &mut Child, log: &Path) -> String {
 }
 
 /// Reads `host - user [time] "METHOD target HTTP/1.1" status bytes …`.
-fn parse_access(line: &str) -> Option<Answered> {
+fn parse_access(line: &str) -> Option<LoggedRequest> {
     let mut quoted = line.split('"').skip(1);
     let mut request = quoted.next()?.split(' ');
     let mut outcome = quoted.next()?.split_ascii_whitespace();
-    Some(Answered {
+    Some(LoggedRequest {
         method: request.next()?.to_owned(),
         target: request.next()?.to_owned(),
         status: outcome.next()?.parse().ok()?,

@@ -20,13 +20,13 @@ use rpull::name::ImageName;
 use rpull::verifier::{Verified, verify};
 use tokio::sync::OwnedMutexGuard;
 
-use super::images::{Image, Piece};
+use super::images::{Blob, Image};
 
 /// Content by digest and documents by name; clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Memory(Arc<Shelf>);
+pub(crate) struct Memory(Arc<MemoryContent>);
 
-struct Shelf {
+struct MemoryContent {
     endpoint: Endpoint,
     blobs: Mutex<HashMap<Digest, Bytes>>,
     names: Mutex<HashMap<ImageName, Descriptor>>,
@@ -34,7 +34,7 @@ struct Shelf {
     partials: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<BytesMut>>>>,
 }
 
-impl Default for Shelf {
+impl Default for MemoryContent {
     fn default() -> Self {
         Self {
             endpoint: Endpoint { location: "memory".to_owned(), ..Endpoint::default() },
@@ -99,7 +99,7 @@ impl Memory {
         self
     }
 
-    fn keep(&self, piece: &Piece) {
+    fn keep(&self, piece: &Blob) {
         self.0.blobs.lock().unwrap().insert(piece.digest().clone(), piece.bytes.clone());
     }
 
@@ -215,9 +215,9 @@ impl Target for Memory {
             if self.has(descriptor) {
                 return Ok(Opened::Exists);
             }
-            let writing =
-                Writing { shelf: self.clone(), digest: descriptor.digest.clone(), partial };
-            Ok(Opened::Writer(Box::new(writing)))
+            let ingest =
+                MemoryIngest { memory: self.clone(), digest: descriptor.digest.clone(), partial };
+            Ok(Opened::Writer(Box::new(ingest)))
         })
     }
 
@@ -240,13 +240,13 @@ impl Target for Memory {
     }
 }
 
-struct Writing {
-    shelf: Memory,
+struct MemoryIngest {
+    memory: Memory,
     digest: Digest,
     partial: OwnedMutexGuard<BytesMut>,
 }
 
-impl BlobWriter for Writing {
+impl BlobWriter for MemoryIngest {
     fn offset(&self) -> u64 {
         self.partial.len() as u64
     }
@@ -269,7 +269,7 @@ impl BlobWriter for Writing {
     fn commit(mut self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
         let bytes = self.partial.split().freeze();
         let committed = if proof.descriptor().digest == self.digest {
-            self.shelf.0.blobs.lock().unwrap().insert(self.digest.clone(), bytes);
+            self.memory.0.blobs.lock().unwrap().insert(self.digest.clone(), bytes);
             Ok(())
         } else {
             Err(Error::new(ErrorKind::Mismatch, "blob").with_reason("of another"))

@@ -39,14 +39,14 @@ pub(crate) fn assert_same(own: &[Node], other: &[Node]) {
 }
 
 /// The tree that umoci makes of an image.
-pub(crate) fn by_umoci(layout: &Path, name: &str, bundle: &Path) -> Vec<Node> {
+pub(crate) fn unpack_with_umoci(layout: &Path, name: &str, bundle: &Path) -> Vec<Node> {
     let image = format!("{}:{name}", layout.display());
     run(Command::new("umoci").args(["unpack", "--image", &image]).arg(bundle));
     nodes(&bundle.join("rootfs"), &[])
 }
 
 /// The tree that podman makes of an image.
-pub(crate) fn by_podman(layout: &Path, name: &str) -> Vec<Node> {
+pub(crate) fn unpack_with_podman(layout: &Path, name: &str) -> Vec<Node> {
     let dir = tempfile::tempdir().unwrap();
     let podman = || {
         let mut podman = Command::new("podman");

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::images::{Family, Image, Index, Layer, Piece, gzip, image, index, layer, random_blob};
+use super::images::{Blob, Family, Image, Index, Layer, gzip, image, index, layer, random_blob};
 
 /// Two versions that differ in the last of three layers, and an index over two platforms.
 pub(crate) struct RealImage {
@@ -74,7 +74,7 @@ impl RealImage {
         let root = self.layout();
         let blobs = root.join("blobs/sha256");
         std::fs::create_dir_all(&blobs).unwrap();
-        let write = |piece: &Piece| {
+        let write = |piece: &Blob| {
             std::fs::write(blobs.join(piece.digest().encoded()), &piece.bytes).unwrap();
         };
         let images = [&self.v1, &self.v2].into_iter();
@@ -85,7 +85,7 @@ impl RealImage {
         write(&self.multi.document);
         let roots =
             [("v1", &self.v1.manifest), ("v2", &self.v2.manifest), ("multi", &self.multi.document)];
-        let named = |(name, piece): (&str, &Piece)| -> Value {
+        let named = |(name, piece): (&str, &Blob)| -> Value {
             let mut entry = serde_json::to_value(&piece.descriptor).unwrap();
             entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
             entry

@@ -1,8 +1,8 @@
 //! Images that many tests use.
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob};
-use crate::support::registry::Registry;
 
 /// Two versions that differ in the config and in the last of two layers.
 pub(crate) fn versions() -> [Image; 2] {
@@ -14,8 +14,8 @@ pub(crate) fn versions() -> [Image; 2] {
 }
 
 /// A registry with both as tags `1` and `2` of a repository, and the repository's full name.
-pub(crate) async fn published() -> (Registry, [Image; 2], String) {
-    let (registry, images) = (Registry::start().await, versions());
+pub(crate) async fn published() -> (FakeRegistry, [Image; 2], String) {
+    let (registry, images) = (FakeRegistry::start().await, versions());
     for (image, tag) in images.iter().zip(["1", "2"]) {
         image.publish(&registry, "team/app", Some(tag));
     }
@@ -24,8 +24,8 @@ pub(crate) async fn published() -> (Registry, [Image; 2], String) {
 }
 
 /// A store with an image whose only layer has about so many bytes, and a registry for it.
-pub(crate) async fn stored(size: usize) -> (Cli, String, Registry, Image) {
-    let (from, to, cli) = (Registry::start().await, Registry::start().await, Cli::new());
+pub(crate) async fn stored(size: usize) -> (Cli, String, FakeRegistry, Image) {
+    let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 5))])]);
     held.publish(&from, "app", Some("1"));
     let name = from.repository("app:1");
@@ -34,8 +34,8 @@ pub(crate) async fn stored(size: usize) -> (Cli, String, Registry, Image) {
 }
 
 /// A registry with a small image as `app:1`, and its full name.
-pub(crate) async fn published_app() -> (Registry, Image, String) {
-    let registry = Registry::start().await;
+pub(crate) async fn published_app() -> (FakeRegistry, Image, String) {
+    let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);
     held.publish(&registry, "app", Some("1"));
     let name = format!("{}:1", registry.repository("app"));

@@ -35,7 +35,7 @@ pub(crate) fn make_files(dir: &Path) {
 }
 
 /// The tar of a directory with holes in this form.
-pub(crate) fn by_gnu_tar_with_holes(dir: &Path, form: &[&str]) -> Vec<u8> {
+pub(crate) fn sparse_gnu_tar(dir: &Path, form: &[&str]) -> Vec<u8> {
     let output = Command::new("tar")
         .args(["--sparse", "--hole-detection=raw", "--sort=name"])
         .args(form)

@@ -10,8 +10,8 @@ use rpull::unpack::overlay::{OverlayDirectory, OverlayLayer, OverlayResult};
 use rpull::unpack::{BuildOptions, LayerBlob};
 use tempfile::TempDir;
 
-use super::item::{Item, tar};
 use super::mounted::Mounted;
+use super::tar_item::{TarItem, tar};
 use super::tree::{self, Node};
 
 /// Layers in a directory of their own.
@@ -22,7 +22,7 @@ pub(crate) struct Stack {
 }
 
 /// Unpacks layers into a directory.
-pub(crate) fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, OverlayResult)> {
+pub(crate) fn unpack(path: &Path, layers: &[&[TarItem]]) -> Result<(Vec<Digest>, OverlayResult)> {
     let tars: Vec<_> = layers.iter().map(|items| tar(items)).collect();
     let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
     let chains = chain_ids(&diff_ids);
@@ -43,11 +43,11 @@ pub(crate) fn unpack(path: &Path, layers: &[&[Item]]) -> Result<(Vec<Digest>, Ov
 }
 
 impl Stack {
-    pub(crate) fn of(layers: &[&[Item]]) -> Self {
+    pub(crate) fn of(layers: &[&[TarItem]]) -> Self {
         Self::try_of(layers).unwrap()
     }
 
-    pub(crate) fn try_of(layers: &[&[Item]]) -> Result<Self> {
+    pub(crate) fn try_of(layers: &[&[TarItem]]) -> Result<Self> {
         let dir = tempfile::tempdir().unwrap();
         let (chains, done) = unpack(dir.path(), layers)?;
         Ok(Self { dir, chains, done })

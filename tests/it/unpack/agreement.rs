@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use rpull::error::Result;
 
-use crate::support::entries::Item;
+use crate::support::entries::TarItem;
 use crate::support::flat::{apply, flattened, tars};
 use crate::support::live::is_root;
 use crate::support::mounted::can_mount;
@@ -24,31 +24,32 @@ fn path(random: &mut Rng) -> String {
     names.join("/")
 }
 
-fn item(random: &mut Rng) -> Item {
+fn item(random: &mut Rng) -> TarItem {
     let at = path(random);
     let long = "n".repeat(random.usize(250..260));
     match random.u8(0..34) {
-        0..=5 => Item::file(&at, random.u8(..).to_string()).mode(random.u32(0..0o10000)),
-        6..=10 => Item::dir(&at).mode(random.u32(0..0o10000)).mtime(random.u64(1..99)),
-        11..=12 => Item::symlink(&at, format!("/{}", path(random))),
-        13 => Item::symlink(&at, format!("../{}", path(random))),
-        14..=17 => Item::hardlink(&at, path(random)),
-        18..=20 => Item::file(format!("{at}/.wh..wh..opq"), ""),
-        21..=23 => Item::whiteout(&at),
-        24 => Item::file(format!(".wh..wh.plnk/{}", random.u8(0..2)), random.u8(..).to_string()),
-        25 => Item::hardlink(&at, format!(".wh..wh.plnk/{}", random.u8(0..2))),
-        26 => Item::hardlink(format!(".wh..wh.plnk/{}", random.u8(0..2)), path(random)),
-        27 => Item::new(b'6', &at),
-        28 => Item::device(b'3', &at, random.u32(1..4097), random.u32(0..3)),
-        29 => Item::device(b'4', &at, 8, (1 << 20) - random.u32(0..2)),
-        30 if random.bool() => Item::file(format!("{at}/{long}"), ""),
-        30 if random.bool() => Item::whiteout(&format!("{at}/{long}")),
-        30 => Item::hardlink(&at, format!("a/{long}")),
-        31 => {
-            Item::file(format!("{at}/{}x", "d/".repeat(if random.bool() { 5 } else { 2050 })), "")
-        }
-        32 => Item::dir("./").mode(random.u32(0..0o10000)),
-        _ => Item::symlink("a", "a"),
+        0..=5 => TarItem::file(&at, random.u8(..).to_string()).mode(random.u32(0..0o10000)),
+        6..=10 => TarItem::dir(&at).mode(random.u32(0..0o10000)).mtime(random.u64(1..99)),
+        11..=12 => TarItem::symlink(&at, format!("/{}", path(random))),
+        13 => TarItem::symlink(&at, format!("../{}", path(random))),
+        14..=17 => TarItem::hardlink(&at, path(random)),
+        18..=20 => TarItem::file(format!("{at}/.wh..wh..opq"), ""),
+        21..=23 => TarItem::whiteout(&at),
+        24 => TarItem::file(format!(".wh..wh.plnk/{}", random.u8(0..2)), random.u8(..).to_string()),
+        25 => TarItem::hardlink(&at, format!(".wh..wh.plnk/{}", random.u8(0..2))),
+        26 => TarItem::hardlink(format!(".wh..wh.plnk/{}", random.u8(0..2)), path(random)),
+        27 => TarItem::new(b'6', &at),
+        28 => TarItem::device(b'3', &at, random.u32(1..4097), random.u32(0..3)),
+        29 => TarItem::device(b'4', &at, 8, (1 << 20) - random.u32(0..2)),
+        30 if random.bool() => TarItem::file(format!("{at}/{long}"), ""),
+        30 if random.bool() => TarItem::whiteout(&format!("{at}/{long}")),
+        30 => TarItem::hardlink(&at, format!("a/{long}")),
+        31 => TarItem::file(
+            format!("{at}/{}x", "d/".repeat(if random.bool() { 5 } else { 2050 })),
+            "",
+        ),
+        32 => TarItem::dir("./").mode(random.u32(0..0o10000)),
+        _ => TarItem::symlink("a", "a"),
     }
 }
 
@@ -74,7 +75,7 @@ fn unpack_overlay_and_export_agree_on_hostile_layers() {
     let (mut taken, mut refused) = (0, 0);
     for seed in 0..300 {
         let random = &mut Rng::with_seed(seed);
-        let layers: Vec<Vec<Item>> = (0..random.usize(1..=3))
+        let layers: Vec<Vec<TarItem>> = (0..random.usize(1..=3))
             .map(|_| (0..random.usize(1..=6)).map(|_| item(random)).collect())
             .collect();
         let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
@@ -110,22 +111,22 @@ fn unpack_overlay_and_export_agree_on_hostile_layers() {
     assert!(taken > 60 && refused > 60, "{taken} {refused}");
 }
 
-fn of_aufs() -> Vec<Item> {
+fn of_aufs() -> Vec<TarItem> {
     vec![
-        Item::dir("./").mode(0o755).mtime(1),
-        Item::file("in/a", "shared"),
-        Item::dir(".wh..wh.plnk").mode(0o700),
-        Item::file(".wh..wh.plnk/1.1", "data").mode(0o4755).owner(3, 4),
-        Item::hardlink(".wh..wh.plnk/2.1", "in/a"),
-        Item::symlink(".wh..wh.plnk/3.1", "bin/x"),
-        Item::file(".wh..wh.plnk/4.1", "lost"),
-        Item::dir(".wh..wh.orph"),
-        Item::file(".wh..wh.orph/deep/er", "lost"),
-        Item::file(".wh..wh.aufs", ""),
-        Item::hardlink("bin/x", ".wh..wh.plnk/1.1"),
-        Item::hardlink("in/b", ".wh..wh.plnk/2.1"),
-        Item::hardlink("bin/y", ".wh..wh.plnk/1.1"),
-        Item::hardlink("s", ".wh..wh.plnk/3.1"),
+        TarItem::dir("./").mode(0o755).mtime(1),
+        TarItem::file("in/a", "shared"),
+        TarItem::dir(".wh..wh.plnk").mode(0o700),
+        TarItem::file(".wh..wh.plnk/1.1", "data").mode(0o4755).owner(3, 4),
+        TarItem::hardlink(".wh..wh.plnk/2.1", "in/a"),
+        TarItem::symlink(".wh..wh.plnk/3.1", "bin/x"),
+        TarItem::file(".wh..wh.plnk/4.1", "lost"),
+        TarItem::dir(".wh..wh.orph"),
+        TarItem::file(".wh..wh.orph/deep/er", "lost"),
+        TarItem::file(".wh..wh.aufs", ""),
+        TarItem::hardlink("bin/x", ".wh..wh.plnk/1.1"),
+        TarItem::hardlink("in/b", ".wh..wh.plnk/2.1"),
+        TarItem::hardlink("bin/y", ".wh..wh.plnk/1.1"),
+        TarItem::hardlink("s", ".wh..wh.plnk/3.1"),
     ]
 }
 
@@ -133,9 +134,9 @@ fn of_aufs() -> Vec<Item> {
 fn aufs_leftovers_are_removed_and_hardlinks_kept() {
     let base = of_aufs();
     let upper = [
-        Item::file(".wh..wh.plnk/1.1", "other"),
-        Item::file(".wh..wh..opq", ""),
-        Item::hardlink("new", ".wh..wh.plnk/1.1"),
+        TarItem::file(".wh..wh.plnk/1.1", "other"),
+        TarItem::file(".wh..wh..opq", ""),
+        TarItem::hardlink("new", ".wh..wh.plnk/1.1"),
     ];
     let wanted = [
         ("", "", "", 0o40755),
@@ -176,7 +177,7 @@ fn aufs_leftovers_are_removed_and_hardlinks_kept() {
 
 #[test]
 fn aufs_leftover_hardlink_to_lower_layer_is_rejected() {
-    let (base, above) = (of_aufs(), [Item::hardlink("stale", ".wh..wh.plnk/1.1")]);
+    let (base, above) = (of_aufs(), [TarItem::hardlink("stale", ".wh..wh.plnk/1.1")]);
     for layers in [&[&base[..], &above][..], &[&above]] {
         let tars = tars(layers);
         let root = tempfile::tempdir().unwrap();

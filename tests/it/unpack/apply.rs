@@ -10,18 +10,18 @@ use rpull::layer::{Entries, EntryLimits};
 use rpull::unpack::{RootDir, SkipReason, UnpackOptions, Unpacked, Unpacker};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::support::canary::Canary;
-use crate::support::entries::{Item, tar};
+use crate::support::entries::{TarItem, tar};
 use crate::support::flat;
 use crate::support::live::is_root;
+use crate::support::outside_guard::OutsideGuard;
 use crate::support::tree::{self, Node};
 
-fn apply(root: &Path, layers: &[&[Item]]) -> Result<Unpacked> {
+fn apply(root: &Path, layers: &[&[TarItem]]) -> Result<Unpacked> {
     flat::apply(root, &flat::tars(layers))
 }
 
 /// The tree that these layers give.
-fn unpacked(layers: &[&[Item]]) -> Vec<Node> {
+fn unpacked(layers: &[&[TarItem]]) -> Vec<Node> {
     let dir = tempfile::tempdir().unwrap();
     apply(dir.path(), layers).unwrap();
     tree::nodes(dir.path(), &[])
@@ -38,22 +38,22 @@ fn unpack_sets_all_attributes_of_entries() {
     }
     let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let nodes = unpacked(&[&[
-        Item::dir("./").mode(0o751).mtime(5),
-        Item::dir("d").mode(0o2775).owner(3, 4).mtime(10),
-        Item::file("d/plain", "x").mode(0o664).pax("mtime", "1.000000002"),
-        Item::file("d/closed", "").mode(0),
-        Item::file("su", "x").mode(0o6755).owner(7, 8),
-        Item::file("ping", "x").mode(0o755).owner(9, 0).xattr("security.capability", capability),
-        Item::file("x", "x").xattr("user.a", b"\0\xff").xattr("user.empty", "e"),
-        Item::dir("tmp").mode(0o1777).xattr("user.d", "1"),
-        Item::dir("locked").mode(0o500).mtime(77),
-        Item::file("locked/in", "x"),
-        Item::symlink("s", "../../nowhere").owner(5, 6).mtime(8),
-        Item::hardlink("d/again", "su"),
-        Item::device(b'3', "null", 1, 3).mode(0o666).owner(0, 5),
-        Item::device(b'4', "disk", 259, 70_000).mode(0o660),
-        Item::new(b'6', "pipe").mode(0o622),
-        Item::file("missing/parent/file", "x"),
+        TarItem::dir("./").mode(0o751).mtime(5),
+        TarItem::dir("d").mode(0o2775).owner(3, 4).mtime(10),
+        TarItem::file("d/plain", "x").mode(0o664).pax("mtime", "1.000000002"),
+        TarItem::file("d/closed", "").mode(0),
+        TarItem::file("su", "x").mode(0o6755).owner(7, 8),
+        TarItem::file("ping", "x").mode(0o755).owner(9, 0).xattr("security.capability", capability),
+        TarItem::file("x", "x").xattr("user.a", b"\0\xff").xattr("user.empty", "e"),
+        TarItem::dir("tmp").mode(0o1777).xattr("user.d", "1"),
+        TarItem::dir("locked").mode(0o500).mtime(77),
+        TarItem::file("locked/in", "x"),
+        TarItem::symlink("s", "../../nowhere").owner(5, 6).mtime(8),
+        TarItem::hardlink("d/again", "su"),
+        TarItem::device(b'3', "null", 1, 3).mode(0o666).owner(0, 5),
+        TarItem::device(b'4', "disk", 259, 70_000).mode(0o660),
+        TarItem::new(b'6', "pipe").mode(0o622),
+        TarItem::file("missing/parent/file", "x"),
     ]]);
     let is = |path: &str, mode: u32, owner: (u32, u32), mtime: (i64, i64)| {
         let found = node(&nodes, path);
@@ -87,26 +87,26 @@ fn unpack_sets_all_attributes_of_entries() {
 
 #[test]
 fn unpack_applies_whiteouts_and_replacements() {
-    let base: &[Item] = &[
-        Item::dir("a").mode(0o700).mtime(1).xattr("user.old", "1").xattr("user.both", "1"),
-        Item::file("a/kept", "kept").mtime(2),
-        Item::file("a/gone", "gone"),
-        Item::dir("a/file"),
-        Item::file("a/file/below", ""),
-        Item::file("a/dir", ""),
-        Item::dir("usr/lib").mtime(3),
-        Item::symlink("lib", "usr/lib"),
-        Item::file("twice", "1"),
-        Item::hardlink("link", "twice"),
+    let base: &[TarItem] = &[
+        TarItem::dir("a").mode(0o700).mtime(1).xattr("user.old", "1").xattr("user.both", "1"),
+        TarItem::file("a/kept", "kept").mtime(2),
+        TarItem::file("a/gone", "gone"),
+        TarItem::dir("a/file"),
+        TarItem::file("a/file/below", ""),
+        TarItem::file("a/dir", ""),
+        TarItem::dir("usr/lib").mtime(3),
+        TarItem::symlink("lib", "usr/lib"),
+        TarItem::file("twice", "1"),
+        TarItem::hardlink("link", "twice"),
     ];
-    let upper: &[Item] = &[
-        Item::whiteout("a/gone"),
-        Item::dir("a").mode(0o755).mtime(9).xattr("user.both", "2").xattr("user.new", "2"),
-        Item::file("a/file", "file now"),
-        Item::dir("a/dir"),
-        Item::file("lib/new", "new"),
-        Item::file("twice", "2"),
-        Item::file("twice", "3"),
+    let upper: &[TarItem] = &[
+        TarItem::whiteout("a/gone"),
+        TarItem::dir("a").mode(0o755).mtime(9).xattr("user.both", "2").xattr("user.new", "2"),
+        TarItem::file("a/file", "file now"),
+        TarItem::dir("a/dir"),
+        TarItem::file("lib/new", "new"),
+        TarItem::file("twice", "2"),
+        TarItem::file("twice", "3"),
     ];
     let nodes = unpacked(&[base, upper]);
     let names: Vec<_> = nodes.iter().map(|node| node.path.as_str()).collect();
@@ -137,16 +137,16 @@ fn unpack_applies_whiteouts_and_replacements() {
 
 #[test]
 fn opaque_below_file_is_ignored() {
-    let layer: &[Item] = &[
-        Item::file("f", "f"),
-        Item::file("f/below/.wh..wh..opq", ""),
-        Item::file("g", "g"),
-        Item::file("g/.wh..wh..opq", ""),
-        Item::symlink("s", "g"),
-        Item::file("s/.wh..wh..opq", ""),
+    let layer: &[TarItem] = &[
+        TarItem::file("f", "f"),
+        TarItem::file("f/below/.wh..wh..opq", ""),
+        TarItem::file("g", "g"),
+        TarItem::file("g/.wh..wh..opq", ""),
+        TarItem::symlink("s", "g"),
+        TarItem::file("s/.wh..wh..opq", ""),
     ];
-    let directories = &[Item::file("f/x", ""), Item::file("g/x", ""), Item::dir("s")];
-    let markers = &[Item::file("g/.wh..wh..opq", ""), Item::file("f/.wh..wh..opq", "")];
+    let directories = &[TarItem::file("f/x", ""), TarItem::file("g/x", ""), TarItem::dir("s")];
+    let markers = &[TarItem::file("g/.wh..wh..opq", ""), TarItem::file("f/.wh..wh..opq", "")];
     for layers in [&[layer][..], &[&[], layer], &[directories, layer], &[layer, markers]] {
         let nodes = unpacked(layers);
         let found: Vec<_> = nodes.iter().map(|node| (&node.path[..], node.mode >> 12)).collect();
@@ -176,7 +176,7 @@ fn xattr_privileged_is_skipped_with_one_warning() {
         ["trusted.overlay.opaque", "user.overlay.redirect", "security.selinux", "system.a"];
     let items: Vec<_> = steering
         .iter()
-        .map(|name| Item::file(name, "").xattr(name, "y").xattr("user.kept", "k"))
+        .map(|name| TarItem::file(name, "").xattr(name, "y").xattr("user.kept", "k"))
         .collect();
     let done = apply(dir.path(), &[&items]).unwrap();
     let left: Vec<_> = done.left_out.iter().map(|left| (left.cause, left.entries)).collect();
@@ -188,17 +188,21 @@ fn xattr_privileged_is_skipped_with_one_warning() {
 
 #[test]
 fn invalid_entry_fails_with_layer_and_path() {
-    let many: Vec<Item> =
-        (0..50).map(|n| Item::symlink(format!("l{n}"), format!("l{}", n + 1))).collect();
+    let many: Vec<TarItem> =
+        (0..50).map(|n| TarItem::symlink(format!("l{n}"), format!("l{}", n + 1))).collect();
     for (items, path, why) in [
-        (&[Item::hardlink("a", "missing")][..], "a", "hard link to what is not there"),
-        (&[Item::hardlink("a", "b"), Item::hardlink("b", "a")], "a", "not there"),
-        (&[Item::hardlink("a", "a")], "a", "not there"),
-        (&[Item::dir("d"), Item::hardlink("a", "d")], "a", "hard link to a directory"),
-        (&[Item::file("f", ""), Item::file("f/x", "")], "f/x", "Not a directory"),
-        (&[Item::file("n".repeat(256), "")], "nnnn", "File name too long"),
-        (&[Item::symlink("loop", "loop"), Item::file("loop/x", "")], "loop/x", "symbolic links"),
-        (&[&many[..], &[Item::file("l0/x", "")]].concat(), "l0/x", "symbolic links"),
+        (&[TarItem::hardlink("a", "missing")][..], "a", "hard link to what is not there"),
+        (&[TarItem::hardlink("a", "b"), TarItem::hardlink("b", "a")], "a", "not there"),
+        (&[TarItem::hardlink("a", "a")], "a", "not there"),
+        (&[TarItem::dir("d"), TarItem::hardlink("a", "d")], "a", "hard link to a directory"),
+        (&[TarItem::file("f", ""), TarItem::file("f/x", "")], "f/x", "Not a directory"),
+        (&[TarItem::file("n".repeat(256), "")], "nnnn", "File name too long"),
+        (
+            &[TarItem::symlink("loop", "loop"), TarItem::file("loop/x", "")],
+            "loop/x",
+            "symbolic links",
+        ),
+        (&[&many[..], &[TarItem::file("l0/x", "")]].concat(), "l0/x", "symbolic links"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let error = apply(dir.path(), &[&[], items]).unwrap_err();
@@ -216,56 +220,59 @@ fn deep_paths_and_many_hardlinks_are_unpacked() {
     let dir = tempfile::tempdir().unwrap();
     let deep = vec!["d"; 2000].join("/");
     let long = format!("{}/x", vec!["n".repeat(250); 17].join("/"));
-    apply(dir.path(), &[&[Item::file(&deep, "deep"), Item::symlink("s", &deep)]]).unwrap();
-    let error = apply(dir.path(), &[&[Item::file(&long, "")]]).unwrap_err();
+    apply(dir.path(), &[&[TarItem::file(&deep, "deep"), TarItem::symlink("s", &deep)]]).unwrap();
+    let error = apply(dir.path(), &[&[TarItem::file(&long, "")]]).unwrap_err();
     assert!(error.chain().contains("too long"), "{}", error.chain());
     // All of it goes as it came.
-    apply(dir.path(), &[&[Item::file(".wh..wh..opq", "")]]).unwrap();
+    apply(dir.path(), &[&[TarItem::file(".wh..wh..opq", "")]]).unwrap();
     assert_eq!(tree::names(dir.path()), Vec::<String>::new());
-    let links: Vec<_> = (0..3000).map(|n| Item::hardlink(n.to_string(), "one")).collect();
-    apply(dir.path(), &[&[&[Item::file("one", "")], &links[..]].concat()]).unwrap();
+    let links: Vec<_> = (0..3000).map(|n| TarItem::hardlink(n.to_string(), "one")).collect();
+    apply(dir.path(), &[&[&[TarItem::file("one", "")], &links[..]].concat()]).unwrap();
     assert_eq!(dir.path().join("one").metadata().unwrap().nlink(), 3001);
 }
 
 #[test]
 fn symlink_escape_stays_inside_root() {
-    let canary = Canary::new();
-    let root = canary.root();
+    let guard = OutsideGuard::new();
+    let root = guard.root();
     for (name, target) in [("planted", "../victim"), ("absolute", "/tmp")] {
         symlink(target, root.join(name)).unwrap();
     }
-    let first: &[Item] = &[
-        Item::symlink("up", "../victim"),
-        Item::symlink("out", root.parent().unwrap().join("victim").to_str().unwrap()),
-        Item::symlink("chain", "up"),
+    let first: &[TarItem] = &[
+        TarItem::symlink("up", "../victim"),
+        TarItem::symlink("out", root.parent().unwrap().join("victim").to_str().unwrap()),
+        TarItem::symlink("chain", "up"),
     ];
     let through = |link: &str| {
         [
-            Item::file(format!("{link}/hello"), "pwned"),
-            Item::dir(format!("{link}/below")).mode(0o777).owner(1, 1).xattr("user.pwned", "1"),
-            Item::whiteout(&format!("{link}/link")),
-            Item::file(format!("{link}/.wh..wh..opq"), ""),
-            Item::symlink(format!("{link}/x"), "y"),
-            Item::device(b'6', &format!("{link}/pipe"), 0, 0),
+            TarItem::file(format!("{link}/hello"), "pwned"),
+            TarItem::dir(format!("{link}/below")).mode(0o777).owner(1, 1).xattr("user.pwned", "1"),
+            TarItem::whiteout(&format!("{link}/link")),
+            TarItem::file(format!("{link}/.wh..wh..opq"), ""),
+            TarItem::symlink(format!("{link}/x"), "y"),
+            TarItem::device(b'6', &format!("{link}/pipe"), 0, 0),
         ]
     };
     for link in ["planted", "up", "out", "chain", "absolute", "up/../../victim"] {
         apply(root, &[first, &through(link)]).unwrap();
-        canary.assert_unharmed(link);
-        let linked = Item::hardlink("stolen", format!("{link}/deeper/hello"));
+        guard.assert_unharmed(link);
+        let linked = TarItem::hardlink("stolen", format!("{link}/deeper/hello"));
         assert!(apply(root, &[first, &[linked]]).is_err());
         // The last part of a path is never followed.
-        let last =
-            [Item::file("up", "x"), Item::dir("out").mode(0o777), Item::hardlink("chain", "up")];
+        let last = [
+            TarItem::file("up", "x"),
+            TarItem::dir("out").mode(0o777),
+            TarItem::hardlink("chain", "up"),
+        ];
         apply(root, &[first, &last]).unwrap();
-        canary.assert_unharmed(link);
+        guard.assert_unharmed(link);
     }
 }
 
 #[test]
 fn symlink_swapped_in_during_unpack_stays_inside_root() {
-    let canary = Canary::new();
-    let root = canary.root().to_owned();
+    let guard = OutsideGuard::new();
+    let root = guard.root().to_owned();
     fs::create_dir(root.join("dir")).unwrap();
     symlink("../victim", root.join("link")).unwrap();
     let done = AtomicBool::new(false);
@@ -273,11 +280,11 @@ fn symlink_swapped_in_during_unpack_stays_inside_root() {
         .iter()
         .flat_map(|dir| {
             [
-                Item::file(format!("{dir}/hello"), "pwned"),
-                Item::dir(format!("{dir}/below")).mode(0o777).mtime(1),
-                Item::file(format!("{dir}/below/deep"), "pwned"),
-                Item::symlink(format!("{dir}/link"), "pwned"),
-                Item::whiteout(&format!("{dir}/link")),
+                TarItem::file(format!("{dir}/hello"), "pwned"),
+                TarItem::dir(format!("{dir}/below")).mode(0o777).mtime(1),
+                TarItem::file(format!("{dir}/below/deep"), "pwned"),
+                TarItem::symlink(format!("{dir}/link"), "pwned"),
+                TarItem::whiteout(&format!("{dir}/link")),
             ]
         })
         .collect();
@@ -305,7 +312,7 @@ fn symlink_swapped_in_during_unpack_stays_inside_root() {
 }
 
 /// Any entry, of few names, so that they meet.
-fn any_item(random: &mut fastrand::Rng) -> Item {
+fn any_item(random: &mut fastrand::Rng) -> TarItem {
     let part = |random: &mut fastrand::Rng| {
         ["a", "b", "c", "..", ".", "", "victim", ".wh.a", ".wh..wh..opq", "hello"]
             [random.usize(..10)]
@@ -317,11 +324,11 @@ fn any_item(random: &mut fastrand::Rng) -> Item {
     let (name, other) = (path(random), path(random));
     let up = if random.bool() { "/" } else { "../../" };
     match random.u8(..7) {
-        0 | 1 => Item::file(name, "pwned"),
-        2 => Item::dir(name).mode(random.u32(..0o10000)).xattr("user.pwned", "1"),
-        3 | 4 => Item::symlink(name, format!("{up}{other}")),
-        5 => Item::hardlink(name, other),
-        _ => Item::new(b'6', name).mode(0o777),
+        0 | 1 => TarItem::file(name, "pwned"),
+        2 => TarItem::dir(name).mode(random.u32(..0o10000)).xattr("user.pwned", "1"),
+        3 | 4 => TarItem::symlink(name, format!("{up}{other}")),
+        5 => TarItem::hardlink(name, other),
+        _ => TarItem::new(b'6', name).mode(0o777),
     }
 }
 
@@ -330,9 +337,9 @@ fn random_layers_change_nothing_outside_root() {
     let mut random = fastrand::Rng::with_seed(7);
     let mut applied = 0;
     for round in 0..400 {
-        let canary = Canary::new();
+        let guard = OutsideGuard::new();
         let options = UnpackOptions::default();
-        let mut unpacker = Unpacker::new(RootDir::open(canary.root()).unwrap(), options).unwrap();
+        let mut unpacker = Unpacker::new(RootDir::open(guard.root()).unwrap(), options).unwrap();
         // Each in a layer of its own and each in one with others: an entry that is refused ends only its layer.
         for size in [1, 1, 1, 1, 1, 1, 1, 1, 4, 4, 8] {
             let items: Vec<_> = (0..size).map(|_| any_item(&mut random)).collect();
@@ -341,7 +348,7 @@ fn random_layers_change_nothing_outside_root() {
             applied += usize::from(layer.is_ok());
         }
         unpacker.finish().unwrap();
-        canary.assert_unharmed(&format!("round {round}"));
+        guard.assert_unharmed(&format!("round {round}"));
     }
     assert!(applied > 1500, "only {applied} layers had an effect");
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::cli::Cli;
 use crate::support::live::{is_root, needs};
-use crate::support::peers::{assert_same, by_umoci};
+use crate::support::peers::{assert_same, unpack_with_umoci};
 use crate::support::tree::{names, nodes};
 
 fn folder() -> PathBuf {
@@ -65,7 +65,7 @@ async fn archive_vectors_equal_umoci_trees() {
             .output()
             .unwrap();
         assert!(copied.status.success(), "{place}: {copied:?}");
-        let other = by_umoci(&layout, "held", &cli.dir().join(format!("umoci{number}")));
+        let other = unpack_with_umoci(&layout, "held", &cli.dir().join(format!("umoci{number}")));
         cli.run(&["unpack", "--no-store", &place, &dir]).await.expect(0, "");
         let mut own = nodes(&cli.dir().join(&dir), &[]);
         // Where no layer has an entry for the root, umoci leaves the time of its making.

@@ -8,10 +8,10 @@ use rpull::layer::DiffIdReader;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of, tar, wrong_layers};
+use crate::support::entries::{TarItem, layer_of, tar, wrong_layers};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, Layer, gzip, image, index, layer, random_blob};
 use crate::support::live::{is_root, needs};
-use crate::support::registry::Registry;
 use crate::support::samples::published;
 use crate::support::tars;
 use crate::support::tree::{self, names};
@@ -19,12 +19,13 @@ use crate::support::tree::{self, names};
 /// Two layers of which the upper one hides a file.
 fn sample() -> Image {
     let base = layer_of(&[
-        Item::dir("etc"),
-        Item::file("etc/gone", "gone"),
-        Item::file("etc/kept", "kept").mode(0o640),
-        Item::file("big", random_blob(700_000, 1)),
+        TarItem::dir("etc"),
+        TarItem::file("etc/gone", "gone"),
+        TarItem::file("etc/kept", "kept").mode(0o640),
+        TarItem::file("big", random_blob(700_000, 1)),
     ]);
-    let upper = layer_of(&[Item::whiteout("etc/gone"), Item::file("bin/app", "app").mode(0o755)]);
+    let upper =
+        layer_of(&[TarItem::whiteout("etc/gone"), TarItem::file("bin/app", "app").mode(0o755)]);
     image(Family::Oci, "amd64", &[base, upper])
 }
 
@@ -45,7 +46,7 @@ fn assert_nothing_left(dir: &Path, target: &str) {
 
 #[tokio::test]
 async fn unpack_from_every_location_gives_same_tree() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let held = sample();
     held.publish(&registry, "team/app", Some("1"));
     let name = format!("{}:1", registry.repository("team/app"));
@@ -108,7 +109,7 @@ async fn unpack_json_reports_layers_and_totals() {
 
 #[tokio::test]
 async fn unpack_selects_requested_platform() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let for_platform = |name| image(Family::Oci, name, &[layer(&[(name, b"x")])]);
     index(Family::Oci, &[("arm64", for_platform("arm64")), ("s390x", for_platform("s390x"))])
         .publish(&registry, "team/app", "1");
@@ -122,10 +123,10 @@ async fn unpack_selects_requested_platform() {
 #[tokio::test]
 async fn layer_compression_is_detected_by_content() {
     let cli = Cli::new();
-    let plain = tar(&[Item::file("plain", "1")]);
+    let plain = tar(&[TarItem::file("plain", "1")]);
     let layers = [
         Layer { diff_id: rpull::digest::Digest::sha256(&plain), bytes: plain.into() },
-        zstd(&tar(&[Item::file("zstd", "2")])),
+        zstd(&tar(&[TarItem::file("zstd", "2")])),
         gzip(&tar(&[])),
     ];
     let archive = tars::write_to(&cli, &image(Family::Docker, "amd64", &layers));
@@ -140,8 +141,8 @@ async fn layer_compression_is_detected_by_content() {
 #[tokio::test]
 async fn unpack_invalid_layer_leaves_nothing() {
     let cli = Cli::new();
-    let good = layer_of(&[Item::file("good", "x")]);
-    let unknown = layer_of(&[Item::file("ok", ""), Item::new(b'Q', "odd")]);
+    let good = layer_of(&[TarItem::file("good", "x")]);
+    let unknown = layer_of(&[TarItem::file("ok", ""), TarItem::new(b'Q', "odd")]);
     let twice = gzip(&good.bytes);
     let more = [
         (unknown, 7, ": ok: has an entry of the unknown type 'Q'"),
@@ -238,21 +239,21 @@ async fn unpack_unprivileged_skips_owners_devices_and_capabilities() {
     }
     let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let base = layer_of(&[
-        Item::dir("locked").mode(0o555).mtime(5),
-        Item::file("locked/a", "a"),
-        Item::dir("closed").mode(0).mtime(6),
-        Item::file("closed/b", "b").mode(0),
-        Item::file("su", "x").mode(0o4755),
-        Item::file("ping", "x").xattr("security.capability", capability),
-        Item::file("attributed", "x").xattr("user.a", "1"),
-        Item::device(b'3', "null", 1, 3),
-        Item::new(b'6', "pipe").mode(0o622),
-        Item::symlink("link", "su"),
+        TarItem::dir("locked").mode(0o555).mtime(5),
+        TarItem::file("locked/a", "a"),
+        TarItem::dir("closed").mode(0).mtime(6),
+        TarItem::file("closed/b", "b").mode(0),
+        TarItem::file("su", "x").mode(0o4755),
+        TarItem::file("ping", "x").xattr("security.capability", capability),
+        TarItem::file("attributed", "x").xattr("user.a", "1"),
+        TarItem::device(b'3', "null", 1, 3),
+        TarItem::new(b'6', "pipe").mode(0o622),
+        TarItem::symlink("link", "su"),
     ]);
     let upper = layer_of(&[
-        Item::file("locked/c", "c"),
-        Item::whiteout("closed/b"),
-        Item::file("closed/d", "d"),
+        TarItem::file("locked/c", "c"),
+        TarItem::whiteout("closed/b"),
+        TarItem::file("closed/d", "d"),
     ]);
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[base, upper]));

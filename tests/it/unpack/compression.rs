@@ -5,13 +5,13 @@ use std::fs;
 use rpull::digest::Digest;
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of, tar};
-use crate::support::images::{Family, Image, Layer, Piece, assemble, image};
+use crate::support::entries::{TarItem, layer_of, tar};
+use crate::support::images::{Blob, Family, Image, Layer, assemble, image};
 use crate::support::tars;
 
 /// A layer of one file as a zstd frame with a window of 2^`window_log` bytes.
 fn windowed(window_log: u8) -> Layer {
-    let tar = tar(&[Item::file("hello", "hi")]);
+    let tar = tar(&[TarItem::file("hello", "hi")]);
     let block = u32::try_from(tar.len() << 3 | 1).unwrap().to_le_bytes();
     let head = [0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3];
     let bytes = [&head[..], &block[..3], &tar].concat();
@@ -19,7 +19,7 @@ fn windowed(window_log: u8) -> Layer {
 }
 
 fn of_layer(layer: &Layer) -> Image {
-    image(Family::Oci, "amd64", &[layer_of(&[Item::file("a", "")]), layer.clone()])
+    image(Family::Oci, "amd64", &[layer_of(&[TarItem::file("a", "")]), layer.clone()])
 }
 
 /// Everything that reads what is inside a layer of an archive.
@@ -64,7 +64,7 @@ async fn layer_unsupported_format_is_named_once() {
 #[tokio::test]
 async fn layer_unsupported_media_type_is_rejected() {
     let cli = Cli::new();
-    let good = of_layer(&layer_of(&[Item::file("b", "")]));
+    let good = of_layer(&layer_of(&[TarItem::file("b", "")]));
     for (media_type, told) in [
         ("application/vnd.stacker.image.layer.squashfs", "is a squashfs file system"),
         ("application/vnd.erofs.layer.v1", "is an erofs file system"),
@@ -75,7 +75,7 @@ async fn layer_unsupported_media_type_is_rejected() {
         ("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", "is encrypted"),
     ] {
         let mut layers = good.layers.clone();
-        layers[1] = Piece::new(media_type.into(), layers[1].bytes.clone());
+        layers[1] = Blob::new(media_type.into(), layers[1].bytes.clone());
         let image = assemble(Family::Oci, good.config.clone(), layers);
         let archive = tars::write_to(&cli, &image);
         for args in READING.iter().take(3) {
@@ -132,7 +132,7 @@ fn raw_blocks(bytes: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn gzip_trailing_zeros_are_accepted() {
     let cli = Cli::new();
-    let good = layer_of(&[Item::file("hello", "hi")]);
+    let good = layer_of(&[TarItem::file("hello", "hi")]);
     let zeros = [&good.bytes[..], &vec![0; 70_000]].concat();
     let padded = Layer { bytes: zeros.into(), ..good.clone() };
     let archive = tars::write_to(&cli, &of_layer(&padded));

@@ -2,8 +2,8 @@
 //! nothing beside the target directory.
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::live::needs;
-use crate::support::registry::Registry;
 use crate::support::small::Small;
 use crate::support::strace::inject;
 use crate::support::tree::names;
@@ -12,8 +12,8 @@ use crate::unpack::faults::{WAYS, args, assert_nothing_beside, sample};
 /// From nothing that fits to everything.
 const STEPS: u64 = 30;
 
-async fn published() -> (Registry, String) {
-    let registry = Registry::start().await;
+async fn published() -> (FakeRegistry, String) {
+    let registry = FakeRegistry::start().await;
     sample().publish(&registry, "team/app", Some("1"));
     let name = format!("{}:1", registry.repository("team/app"));
     (registry, name)

@@ -9,24 +9,24 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
 use crate::support::images::{Family, Image, image, index, random_blob};
-use crate::support::registry::Registry;
 use crate::support::tree::names;
 use crate::support::wait::wait_until;
 
 /// A small base, and a layer that takes its time.
 fn sample() -> Image {
-    let base = layer_of(&[Item::dir("etc"), Item::file("etc/kept", "kept")]);
-    let upper = layer_of(&[Item::file("big", random_blob(3_000_000, 1))]);
+    let base = layer_of(&[TarItem::dir("etc"), TarItem::file("etc/kept", "kept")]);
+    let upper = layer_of(&[TarItem::file("big", random_blob(3_000_000, 1))]);
     image(Family::Oci, "amd64", &[base, upper])
 }
 
 const TREE: [&str; 3] = ["big", "etc/", "etc/kept"];
 
-async fn published(held: &Image) -> (Registry, String) {
-    let registry = Registry::start().await;
+async fn published(held: &Image) -> (FakeRegistry, String) {
+    let registry = FakeRegistry::start().await;
     held.publish(&registry, "team/app", Some("1"));
     let name = format!("{}:1", registry.repository("team/app"));
     (registry, name)
@@ -44,7 +44,7 @@ async fn unpack_applies_layer_before_next_arrives() {
     let held = sample();
     let (registry, name) = published(&held).await;
     let upper = held.layers[1].digest();
-    registry.twist(upper.as_str(), 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
+    registry.override_response(upper.as_str(), 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
     let cli = Cli::new();
     let running = cli.spawn(&["pull", "--unpack", "root", &name]);
     wait_until("nothing is applied", async || is_made(cli.dir(), "etc/kept")).await;
@@ -77,7 +77,7 @@ async fn unpack_during_pull_fetches_each_blob_once() {
 #[tokio::test]
 async fn unpack_during_pull_makes_same_requests_as_pull() {
     let held = sample();
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     let both = index(Family::Oci, &[("amd64", held), ("arm64", sample())]);
     both.publish(&registry, "team/app", "1");
     let name = format!("{}:1", registry.repository("team/app"));
@@ -112,12 +112,12 @@ async fn unpack_during_pull_makes_same_requests_as_pull() {
 }
 
 /// An image whose base cannot be applied, and whose second layer stops coming.
-async fn broken_and_stalled(base: &[Item]) -> (Registry, String, Image) {
-    let upper = layer_of(&[Item::file("big", random_blob(3_000_000, 1))]);
+async fn broken_and_stalled(base: &[TarItem]) -> (FakeRegistry, String, Image) {
+    let upper = layer_of(&[TarItem::file("big", random_blob(3_000_000, 1))]);
     let digest = Digest::sha256(&upper.bytes).to_string();
     let held = image(Family::Oci, "amd64", &[layer_of(base), upper]);
     let (registry, name) = published(&held).await;
-    registry.twist(&digest, 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
+    registry.override_response(&digest, 0..1, |reply| reply.fault(Fault::Stall(1_000_000)));
     (registry, name, held)
 }
 
@@ -125,7 +125,7 @@ async fn broken_and_stalled(base: &[Item]) -> (Registry, String, Image) {
 async fn unpack_failed_layer_stops_pull() {
     let ways: [&[&str]; 3] = [&[], &["--overlay"], &["--overlay", "--jobs", "1"]];
     for way in ways {
-        let (_registry, name, held) = broken_and_stalled(&[Item::hardlink("a", "gone")]).await;
+        let (_registry, name, held) = broken_and_stalled(&[TarItem::hardlink("a", "gone")]).await;
         let cli = Cli::new();
         let output = cli.run(&[&["pull", "--unpack", "root"], way, &[&name]].concat()).await;
         output.expect(7, &format!("error: layer {}: a: ", held.layers[0].digest()));
@@ -140,7 +140,7 @@ async fn unpack_failed_layer_stops_pull() {
 
 #[tokio::test]
 async fn unpack_no_store_failed_layer_stops_download() {
-    let (_registry, name, held) = broken_and_stalled(&[Item::hardlink("a", "gone")]).await;
+    let (_registry, name, held) = broken_and_stalled(&[TarItem::hardlink("a", "gone")]).await;
     let cli = Cli::new();
     let output = cli.run(&["unpack", "--no-store", &name, "root"]).await;
     output.expect(7, &format!("error: layer {}: a: ", held.layers[0].digest()));
@@ -172,7 +172,7 @@ async fn unpack_digest_mismatch_leaves_no_files_or_blob() {
     let held = sample();
     let (registry, name) = published(&held).await;
     let upper = &held.layers[1];
-    let other = layer_of(&[Item::file("big", random_blob(3_000_000, 2))]);
+    let other = layer_of(&[TarItem::file("big", random_blob(3_000_000, 2))]);
     registry.blob_as("team/app", upper.digest(), other.bytes);
     let cli = Cli::new();
     cli.run(&["pull", "--unpack", "root", &name]).await.expect(5, upper.digest().as_str());
@@ -187,7 +187,7 @@ async fn unpack_digest_mismatch_leaves_no_files_or_blob() {
 async fn unpack_missing_blob_is_not_found() {
     let held = sample();
     let (registry, name) = published(&held).await;
-    registry.lose("team/app", held.layers[1].digest());
+    registry.delete_blob("team/app", held.layers[1].digest());
     let cli = Cli::new();
     cli.run(&["pull", "--unpack", "root", &name]).await.expect(3, held.layers[1].digest().as_str());
     assert!(!cli.dir().join("root").exists());

@@ -9,7 +9,7 @@ use rpull::layer::{
     Timestamp, decompress_with_guard,
 };
 
-use crate::support::entries::{Item, sparse, tar, unended};
+use crate::support::entries::{TarItem, sparse, tar, tar_without_trailer};
 
 type Listed = Vec<(LayerEntry, Vec<(u64, Vec<u8>)>)>;
 
@@ -80,20 +80,23 @@ fn entry_has_all_header_fields() {
     use EntryKind::{Block, Character, Directory, Fifo, File, Hardlink, Symlink};
     let long = format!("{}/{}", "d".repeat(150), "n".repeat(200));
     let tar = tar(&[
-        Item::dir("./"),
-        Item::dir("/usr/").mode(0o41755).owner(1, 2),
-        Item::file("usr/a", "abc").mode(0o104_755).mtime(7).owner(70_000, 3_000_000_000),
-        Item::file("b", "").pax("mtime", "12.000000034").pax("uid", "2147483649").pax("gid", "5"),
-        Item::file("c", "x").xattr("user.a", b"\0=\n").xattr("security.capability", "v"),
-        Item::symlink(&long, "t".repeat(120)),
-        Item::file("short", "").pax("path", "from/pax").pax("linkpath", "no"),
-        Item::hardlink("d/../e", "/usr/../usr/a").size(512),
-        Item::device(b'3', "null", 1, 3),
-        Item::device(b'4', "disk", 259, 70_000),
-        Item::new(b'6', "pipe"),
-        Item::new(0, "old/"),
-        Item::new(0, "older"),
-        Item::file(b"\xff\n\\", ""),
+        TarItem::dir("./"),
+        TarItem::dir("/usr/").mode(0o41755).owner(1, 2),
+        TarItem::file("usr/a", "abc").mode(0o104_755).mtime(7).owner(70_000, 3_000_000_000),
+        TarItem::file("b", "")
+            .pax("mtime", "12.000000034")
+            .pax("uid", "2147483649")
+            .pax("gid", "5"),
+        TarItem::file("c", "x").xattr("user.a", b"\0=\n").xattr("security.capability", "v"),
+        TarItem::symlink(&long, "t".repeat(120)),
+        TarItem::file("short", "").pax("path", "from/pax").pax("linkpath", "no"),
+        TarItem::hardlink("d/../e", "/usr/../usr/a").size(512),
+        TarItem::device(b'3', "null", 1, 3),
+        TarItem::device(b'4', "disk", 259, 70_000),
+        TarItem::new(b'6', "pipe"),
+        TarItem::new(0, "old/"),
+        TarItem::new(0, "older"),
+        TarItem::file(b"\xff\n\\", ""),
     ]);
     let found = entries(&tar);
     let paths: Vec<_> = found.iter().map(|entry| entry.path.escape_ascii().to_string()).collect();
@@ -126,11 +129,11 @@ fn entry_has_all_header_fields() {
 #[test]
 fn whiteout_and_opaque_entries_are_recognized() {
     let tar = tar(&[
-        Item::whiteout("a/b"),
-        Item::dir("a/.wh.c"),
-        Item::file(".wh.d/e", "x"),
-        Item::file("a/.wh..wh..opq", "bytes"),
-        Item::file(".wh..wh..opq", ""),
+        TarItem::whiteout("a/b"),
+        TarItem::dir("a/.wh.c"),
+        TarItem::file(".wh.d/e", "x"),
+        TarItem::file("a/.wh..wh..opq", "bytes"),
+        TarItem::file(".wh..wh..opq", ""),
     ]);
     let listed = list(&tar).unwrap();
     let has_bytes = |(entry, pieces): &&(LayerEntry, Vec<_>)| {
@@ -151,13 +154,13 @@ fn whiteout_and_opaque_entries_are_recognized() {
     ];
     assert_eq!(found, wanted);
     for name in [".wh.", "a/.wh..", "a/.wh..."] {
-        refused(&unended(&[Item::file(name, "")]), "whiteout of nothing");
+        refused(&tar_without_trailer(&[TarItem::file(name, "")]), "whiteout of nothing");
     }
 }
 
 #[test]
 fn tar_ending_in_padding_is_complete() {
-    let whole = unended(&[Item::file("a", [b'x'; 600]), Item::file("b", "yz")]);
+    let whole = tar_without_trailer(&[TarItem::file("a", [b'x'; 600]), TarItem::file("b", "yz")]);
     for length in [2050, 2051, 2559, 2560] {
         let listed = list(&whole[..length]).unwrap();
         let bytes: Vec<_> = listed.iter().map(|(_, pieces)| pieces[0].1.len()).collect();
@@ -169,24 +172,24 @@ fn tar_ending_in_padding_is_complete() {
     assert_eq!(list(&sparse[..512 + 3]).unwrap()[0].1, [(4096, b"end".to_vec())]);
     refused(&sparse[..512 + 2], "cut off");
     // Extended headers are incomplete without their padding.
-    refused(&unended(&[Item::file("a", "").pax("path", "b")])[..600], "cut off");
+    refused(&tar_without_trailer(&[TarItem::file("a", "").pax("path", "b")])[..600], "cut off");
 }
 
 #[test]
 fn aufs_leftovers_are_recognized() {
     let tar = tar(&[
-        Item::dir(".wh..wh.plnk"),
-        Item::file(".wh..wh.plnk/12.3", "x"),
-        Item::hardlink("a/.wh..wh.orph/b/c", "etc/a"),
-        Item::symlink(".wh..wh.plnk/link", "x"),
-        Item::new(b'6', ".wh..wh.plnk/pipe"),
-        Item::file(".wh..wh.aufs", ""),
-        Item::file(".wh..wh.plnk/.wh.x", ""),
-        Item::file(".wh..wh.plnk/.wh..wh..opq", ""),
-        Item::file(".wh..wh..opq/in", ""),
-        Item::file(".wh..wh", ""),
-        Item::file("a.wh..wh.", ""),
-        Item::hardlink("etc/b", ".wh..wh.plnk/12.3"),
+        TarItem::dir(".wh..wh.plnk"),
+        TarItem::file(".wh..wh.plnk/12.3", "x"),
+        TarItem::hardlink("a/.wh..wh.orph/b/c", "etc/a"),
+        TarItem::symlink(".wh..wh.plnk/link", "x"),
+        TarItem::new(b'6', ".wh..wh.plnk/pipe"),
+        TarItem::file(".wh..wh.aufs", ""),
+        TarItem::file(".wh..wh.plnk/.wh.x", ""),
+        TarItem::file(".wh..wh.plnk/.wh..wh..opq", ""),
+        TarItem::file(".wh..wh..opq/in", ""),
+        TarItem::file(".wh..wh", ""),
+        TarItem::file("a.wh..wh.", ""),
+        TarItem::hardlink("etc/b", ".wh..wh.plnk/12.3"),
     ]);
     let found = entries(&tar);
     let shown: Vec<_> = found.iter().filter(|entry| !entry.is_leftover()).collect();
@@ -209,29 +212,31 @@ fn aufs_leftovers_are_recognized() {
             EntryKind::File
         ]
     );
-    let many: Vec<_> =
-        (0..17_000).map(|n| Item::file(format!(".wh..wh.{n}/{}", "n".repeat(4000)), "")).collect();
-    refused(&unended(&many), "more leftovers of AUFS");
+    let many: Vec<_> = (0..17_000)
+        .map(|n| TarItem::file(format!(".wh..wh.{n}/{}", "n".repeat(4000)), ""))
+        .collect();
+    refused(&tar_without_trailer(&many), "more leftovers of AUFS");
 }
 
 #[test]
 fn device_number_beyond_kernel_limit_is_rejected() {
-    let last = entries(&tar(&[Item::device(b'4', "last", (1 << 12) - 1, (1 << 20) - 1)]));
+    let last = entries(&tar(&[TarItem::device(b'4', "last", (1 << 12) - 1, (1 << 20) - 1)]));
     assert_eq!(last[0].device, Device { major: (1 << 12) - 1, minor: (1 << 20) - 1 });
     for kind in *b"34" {
         for (major, minor) in [(1 << 12, 0), (0, 1 << 20), (2_097_151, 3), (1, 2_097_151)] {
-            let items = [Item::device(kind, "beyond", major, minor)];
-            refused(&unended(&items), "a device that Linux cannot have");
+            let items = [TarItem::device(kind, "beyond", major, minor)];
+            refused(&tar_without_trailer(&items), "a device that Linux cannot have");
         }
     }
     // Other kinds of entries ignore these fields.
-    assert_eq!(entries(&tar(&[Item::device(b'6', "pipe", 1 << 20, 0)])).len(), 1);
+    assert_eq!(entries(&tar(&[TarItem::device(b'6', "pipe", 1 << 20, 0)])).len(), 1);
 }
 
 #[test]
 fn entry_body_is_complete_for_any_buffer_size() {
     let content: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-    let tar = tar(&[Item::file("a", &content), Item::file("b", "bee"), Item::file("c", "")]);
+    let tar =
+        tar(&[TarItem::file("a", &content), TarItem::file("b", "bee"), TarItem::file("c", "")]);
     for buffer in [1, 511, 4096, 1 << 20] {
         let listed = list_with(&tar, EntryLimits::default(), buffer).unwrap();
         let whole = |at: usize| {
@@ -257,8 +262,11 @@ fn entry_body_is_complete_for_any_buffer_size() {
 #[test]
 fn sparse_gnu_entry_has_holes() {
     let extents = [(0, 3), (4096, 2), (8192, 1), (8193, 0), (8193, 0), (10_000, 0)];
-    let tar =
-        [sparse("s", &extents, 10_000, b"abcdef"), unended(&[Item::file("next", "n")])].concat();
+    let tar = [
+        sparse("s", &extents, 10_000, b"abcdef"),
+        tar_without_trailer(&[TarItem::file("next", "n")]),
+    ]
+    .concat();
     let listed = list(&tar).unwrap();
     assert_eq!(listed[0].0.size, 10_000);
     let pieces = [(0, &b"abc"[..]), (4096, b"de"), (8192, b"f")];
@@ -270,24 +278,25 @@ fn sparse_gnu_entry_has_holes() {
 
 #[test]
 fn tar_ambiguous_is_rejected() {
-    let inner = tar(&[Item::file("smuggled", "")]);
+    let inner = tar(&[TarItem::file("smuggled", "")]);
     for size in ["0", "512"] {
-        refused(&tar(&[Item::file("a", &inner).pax("size", size)]), "two sizes");
+        refused(&tar(&[TarItem::file("a", &inner).pax("size", size)]), "two sizes");
     }
-    let one_empty_block = [unended(&[Item::file("a", "")]), vec![0; 512], inner].concat();
+    let one_empty_block =
+        [tar_without_trailer(&[TarItem::file("a", "")]), vec![0; 512], inner].concat();
     refused(&one_empty_block, "goes on after its end");
-    let about_nothing = unended(&[Item::file("a", "").pax("path", "b")]);
+    let about_nothing = tar_without_trailer(&[TarItem::file("a", "").pax("path", "b")]);
     refused(&about_nothing[..1024], "ends after a header about nothing");
     // Symbolic links have no bytes, so what follows must be a header.
-    let bytes = Item::symlink("a", "b").size(512);
-    refused(&[unended(&[bytes]), vec![b'x'; 512]].concat(), "what should be a header");
+    let bytes = TarItem::symlink("a", "b").size(512);
+    refused(&[tar_without_trailer(&[bytes]), vec![b'x'; 512]].concat(), "what should be a header");
 }
 
 #[test]
 fn tar_malformed_or_over_limit_is_rejected() {
     refused(b"hello", "cut off");
     refused(&[b'x'; 512], "is no tar");
-    let whole = unended(&[Item::file("a", [b'x'; 600]), Item::file("b", "y")]);
+    let whole = tar_without_trailer(&[TarItem::file("a", [b'x'; 600]), TarItem::file("b", "y")]);
     for length in [100, 512, 600, 1111, 1600, 2048] {
         refused(&whole[..length], "cut off");
     }
@@ -295,30 +304,30 @@ fn tar_malformed_or_over_limit_is_rejected() {
     assert_eq!(entries(b"").len(), 0);
     assert_eq!(entries(&[0; 1024]).len(), 0);
     for (item, why) in [
-        (Item::file("n".repeat(5000), ""), "too long"),
-        (Item::symlink("a", "n".repeat(5000)), "too long"),
-        (Item::file("n".repeat(2 << 20), ""), "too large"),
-        (Item::file("a", "").pax("comment", vec![b'c'; 2 << 20]), "too large"),
-        (Item::file("a", "").size(1 << 60), "cut off"),
-        (Item::new(b'x', "pax").size(1 << 60), "too large"),
-        (Item::new(b'g', "pax").size(1 << 40), "too large"),
-        (Item::new(b'L', "long").size(1 << 31), "too large"),
-        (Item::new(b'K', "long").size(1 << 31), "too large"),
-        (Item::file("a", "").size(u64::MAX >> 1), "impossible size"),
-        (Item::file("a", "").pax("size", "9223372036854775807"), "impossible size"),
-        (Item::file("a", "").owner(u64::from(u32::MAX), 0), "no system has"),
-        (Item::file("a", "").owner(0, 1 << 40), "no system has"),
-        (Item::file("a", "").pax("uid", "4294967295"), "no system has"),
-        (Item::symlink("/", "a"), "no directory"),
-        (Item::file(".", ""), "no directory"),
-        (Item::file("", ""), "no directory"),
-        (Item::hardlink("a", "/"), "directory"),
-        (Item::symlink("a", ""), "link to nothing"),
-        (Item::new(b'Q', "a"), "unknown type 'Q'"),
+        (TarItem::file("n".repeat(5000), ""), "too long"),
+        (TarItem::symlink("a", "n".repeat(5000)), "too long"),
+        (TarItem::file("n".repeat(2 << 20), ""), "too large"),
+        (TarItem::file("a", "").pax("comment", vec![b'c'; 2 << 20]), "too large"),
+        (TarItem::file("a", "").size(1 << 60), "cut off"),
+        (TarItem::new(b'x', "pax").size(1 << 60), "too large"),
+        (TarItem::new(b'g', "pax").size(1 << 40), "too large"),
+        (TarItem::new(b'L', "long").size(1 << 31), "too large"),
+        (TarItem::new(b'K', "long").size(1 << 31), "too large"),
+        (TarItem::file("a", "").size(u64::MAX >> 1), "impossible size"),
+        (TarItem::file("a", "").pax("size", "9223372036854775807"), "impossible size"),
+        (TarItem::file("a", "").owner(u64::from(u32::MAX), 0), "no system has"),
+        (TarItem::file("a", "").owner(0, 1 << 40), "no system has"),
+        (TarItem::file("a", "").pax("uid", "4294967295"), "no system has"),
+        (TarItem::symlink("/", "a"), "no directory"),
+        (TarItem::file(".", ""), "no directory"),
+        (TarItem::file("", ""), "no directory"),
+        (TarItem::hardlink("a", "/"), "directory"),
+        (TarItem::symlink("a", ""), "link to nothing"),
+        (TarItem::new(b'Q', "a"), "unknown type 'Q'"),
     ] {
-        refused(&unended(&[item]), why);
+        refused(&tar_without_trailer(&[item]), why);
     }
-    let many = unended(&vec![Item::file("a", ""); 11]);
+    let many = tar_without_trailer(&vec![TarItem::file("a", ""); 11]);
     let error = list_with(&many, EntryLimits { entries: 10 }, 4096).unwrap_err();
     assert!(error.to_string().contains("more entries"));
 }
@@ -326,9 +335,9 @@ fn tar_malformed_or_over_limit_is_rejected() {
 #[test]
 fn tar_random_damage_never_panics() {
     let tar = tar(&[
-        Item::file("a", "abc").pax("mtime", "1.5").xattr("user.a", "b"),
-        Item::symlink("l".repeat(200), "t"),
-        Item::dir("d"),
+        TarItem::file("a", "abc").pax("mtime", "1.5").xattr("user.a", "b"),
+        TarItem::symlink("l".repeat(200), "t"),
+        TarItem::dir("d"),
     ]);
     let mut random = fastrand::Rng::with_seed(4);
     for _ in 0..3000 {

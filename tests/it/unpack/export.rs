@@ -8,27 +8,27 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of, wrong_layers};
+use crate::support::entries::{TarItem, layer_of, wrong_layers};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::flat::apply;
 use crate::support::images::{Family, Image, Layer, image, index, layer, random_blob};
 use crate::support::live::{is_root, needs};
-use crate::support::registry::Registry;
 use crate::support::terminal::Terminal;
 use crate::support::{tars, tree};
 
 /// Two layers of which the upper one hides a file.
 fn sample() -> Image {
     let base = layer_of(&[
-        Item::dir("etc").mtime(5),
-        Item::file("etc/gone", "gone"),
-        Item::file("etc/kept", "kept").mode(0o4640).owner(3, 4),
-        Item::file("big", random_blob(700_000, 1)),
-        Item::device(b'3', "null", 1, 3),
+        TarItem::dir("etc").mtime(5),
+        TarItem::file("etc/gone", "gone"),
+        TarItem::file("etc/kept", "kept").mode(0o4640).owner(3, 4),
+        TarItem::file("big", random_blob(700_000, 1)),
+        TarItem::device(b'3', "null", 1, 3),
     ]);
     let upper = layer_of(&[
-        Item::whiteout("etc/gone"),
-        Item::file("bin/app", "app").mode(0o755).xattr("trusted.overlay.opaque", "y"),
-        Item::hardlink("bin/big", "big"),
+        TarItem::whiteout("etc/gone"),
+        TarItem::file("bin/app", "app").mode(0o755).xattr("trusted.overlay.opaque", "y"),
+        TarItem::hardlink("bin/big", "big"),
     ]);
     image(Family::Oci, "amd64", &[base, upper])
 }
@@ -45,7 +45,7 @@ fn assert_nothing_left(dir: &Path, file: &str) {
 
 #[tokio::test]
 async fn export_from_every_location_gives_same_bytes() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     sample().publish(&registry, "team/app", Some("1"));
     let name = format!("{}:1", registry.repository("team/app"));
     let archive = tars::write_to(&cli, &sample());
@@ -81,7 +81,7 @@ async fn export_from_every_location_gives_same_bytes() {
 
 #[tokio::test]
 async fn export_from_registry_pulls_each_layer_once() {
-    let (registry, cli, held) = (Registry::start().await, Cli::new(), sample());
+    let (registry, cli, held) = (FakeRegistry::start().await, Cli::new(), sample());
     held.publish(&registry, "team/app", Some("1"));
     let name = format!("docker://{}:1", registry.repository("team/app"));
     let output = cli.run(&["export", &name, "-o", "root.tar"]).await;
@@ -145,7 +145,7 @@ async fn export_to_terminal_is_usage_error() {
 
 #[tokio::test]
 async fn export_selects_requested_platform() {
-    let (registry, cli) = (Registry::start().await, Cli::new());
+    let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let for_platform = |name| image(Family::Oci, name, &[layer(&[(name, b"x")])]);
     index(Family::Oci, &[("arm64", for_platform("arm64")), ("s390x", for_platform("s390x"))])
         .publish(&registry, "team/app", "1");
@@ -163,7 +163,7 @@ async fn export_selects_requested_platform() {
 async fn export_invalid_layer_writes_nothing() {
     let cli = Cli::new();
     fs::create_dir(cli.dir().join("out")).unwrap();
-    let good = layer_of(&[Item::file("good", random_blob(2 << 20, 1))]);
+    let good = layer_of(&[TarItem::file("good", random_blob(2 << 20, 1))]);
     let xz = Layer { bytes: b"\xfd7zXZ\0".to_vec().into(), ..good.clone() };
     let more = [(xz, 1, "is compressed with xz")];
     for (bad, code, words) in wrong_layers(&good).into_iter().chain(more) {
@@ -175,7 +175,7 @@ async fn export_invalid_layer_writes_nothing() {
         assert_eq!(piped.expect(code, words).stdout, "");
     }
     // An existing file of that name stays.
-    let hostile = layer_of(&[Item::file("ok", ""), Item::hardlink("bad", "absent")]);
+    let hostile = layer_of(&[TarItem::file("ok", ""), TarItem::hardlink("bad", "absent")]);
     fs::write(cli.dir().join("out/old"), "old").unwrap();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[hostile]));
     cli.run(&["export", &archive, "-o", "out/old"]).await.expect(7, ": bad: ");

@@ -6,17 +6,17 @@ use std::path::Path;
 use futures_util::future::join_all;
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Fault, Reply};
 use crate::support::images::{Family, Image, image, random_blob};
 use crate::support::live::needs;
-use crate::support::registry::Registry;
 use crate::support::tree::names;
 
 /// Three layers that each take several reads.
 pub(crate) fn sample() -> Image {
     let layer = |number: u64| {
-        layer_of(&[Item::file(format!("file{number}"), random_blob(300_000, number))])
+        layer_of(&[TarItem::file(format!("file{number}"), random_blob(300_000, number))])
     };
     image(Family::Oci, "amd64", &[1, 2, 3].map(layer))
 }
@@ -32,8 +32,8 @@ pub(crate) const WAYS: [&[&str]; 6] = [
 ];
 
 /// What a registry does to a layer, with the code that the command must have.
-type Twist = fn(&Reply) -> Reply;
-const TWISTS: [(&str, Twist, i32); 8] = [
+type Change = fn(&Reply) -> Reply;
+const FAULTS: [(&str, Change, i32); 8] = [
     ("one wrong bit", one_bit, 5),
     ("all zeros", |reply| with_body(reply, vec![0; reply.body.len()]), 5),
     ("another time in its gzip header", other_time, 5),
@@ -85,14 +85,16 @@ pub(crate) fn assert_nothing_beside(dir: &Path, way: &[&str], point: &str) {
     assert_eq!(left, Vec::<String>::new(), "{way:?}: {point}");
 }
 
-async fn assert_ends(twist: (&str, Twist, i32), layer: usize) {
-    let (what, change, code) = twist;
-    let (registry, held) = (Registry::start().await, sample());
+async fn assert_ends(fault: (&str, Change, i32), layer: usize) {
+    let (what, change, code) = fault;
+    let (registry, held) = (FakeRegistry::start().await, sample());
     held.publish(&registry, "team/app", Some("1"));
     let digest = held.layers[layer].digest();
-    registry.twist(&format!("GET /v2/team/app/blobs/{digest}"), 0..usize::MAX, move |reply| {
-        change(&reply)
-    });
+    registry.override_response(
+        &format!("GET /v2/team/app/blobs/{digest}"),
+        0..usize::MAX,
+        move |reply| change(&reply),
+    );
     let name = format!("{}:1", registry.repository("team/app"));
     join_all(WAYS.map(async |way| {
         let (cli, point) = (Cli::new(), format!("layer {layer}: {what}"));
@@ -110,22 +112,22 @@ async fn assert_ends(twist: (&str, Twist, i32), layer: usize) {
 
 #[tokio::test]
 async fn faulty_first_layer_fails_with_its_exit_code() {
-    for twist in TWISTS {
-        assert_ends(twist, 0).await;
+    for fault in FAULTS {
+        assert_ends(fault, 0).await;
     }
 }
 
 #[tokio::test]
 async fn faulty_middle_layer_fails_with_its_exit_code() {
-    for twist in TWISTS {
-        assert_ends(twist, 1).await;
+    for fault in FAULTS {
+        assert_ends(fault, 1).await;
     }
 }
 
 #[tokio::test]
 async fn faulty_last_layer_fails_with_its_exit_code() {
-    for twist in TWISTS {
-        assert_ends(twist, 2).await;
+    for fault in FAULTS {
+        assert_ends(fault, 2).await;
     }
 }
 
@@ -134,11 +136,12 @@ async fn faulty_layer_on_one_processor_fails() {
     if !needs("faulty_layer_on_one_processor_fails", &["taskset"]) {
         return;
     }
-    let (registry, held) = (Registry::start().await, sample());
+    let (registry, held) = (FakeRegistry::start().await, sample());
     held.publish(&registry, "team/app", Some("1"));
     for layer in &held.layers {
-        registry
-            .twist(&format!("blobs/{}", layer.digest()), 0..usize::MAX, |reply| one_bit(&reply));
+        registry.override_response(&format!("blobs/{}", layer.digest()), 0..usize::MAX, |reply| {
+            one_bit(&reply)
+        });
     }
     let name = format!("{}:1", registry.repository("team/app"));
     for _ in 0..5 {
@@ -156,14 +159,14 @@ async fn faulty_layer_on_one_processor_fails() {
 async fn broken_connection_resumes_layer_at_offset() {
     let faults = [Fault::Cut(100_000), Fault::Reset(100_000), Fault::ChunkedUnfinished(50_000)];
     join_all(faults.map(async |fault| {
-        let (registry, held) = (Registry::start().await, sample());
+        let (registry, held) = (FakeRegistry::start().await, sample());
         held.publish(&registry, "team/app", Some("1"));
         for layer in &held.layers {
             for way in 0..WAYS.len() {
                 // The second request of each goes on behind the first one.
                 let fault = fault.clone();
                 let part = format!("GET /v2/app{way}/blobs/{}", layer.digest());
-                registry.twist(&part, 0..1, move |reply| reply.fault(fault.clone()));
+                registry.override_response(&part, 0..1, move |reply| reply.fault(fault.clone()));
             }
         }
         join_all(WAYS.iter().enumerate().map(async |(number, way)| {

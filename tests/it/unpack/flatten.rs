@@ -7,8 +7,8 @@ use rpull::error::ErrorKind;
 use rpull::flatten::Tree;
 use rpull::unpack::SkipReason;
 
-use crate::support::entries::{Item, sparse, tar};
-use crate::support::flat::{apply, blobs, by_chance, by_gnu_tar, flattened, tars};
+use crate::support::entries::{TarItem, sparse, tar};
+use crate::support::flat::{apply, blobs, extract_with_gnu_tar, flattened, random_layers, tars};
 use crate::support::live::is_root;
 use crate::support::tree::{self, Node};
 
@@ -35,7 +35,7 @@ fn flatten_random_layers_match_unpack() {
     let gnu = is_root("flatten_random_layers_match_unpack");
     let mut compared = 0;
     for seed in 0..400 {
-        let layers = by_chance(&mut fastrand::Rng::with_seed(seed));
+        let layers = random_layers(&mut fastrand::Rng::with_seed(seed));
         let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
         let tars = tars(&layers);
         let dir = tempfile::tempdir().unwrap();
@@ -54,7 +54,7 @@ fn flatten_random_layers_match_unpack() {
                 if gnu && seed % 4 == 0 && !wanted.iter().any(linked) {
                     let (file, root) = (dir.path().join("tar"), tempfile::tempdir().unwrap());
                     std::fs::write(&file, &tar).unwrap();
-                    by_gnu_tar(&file, root.path());
+                    extract_with_gnu_tar(&file, root.path());
                     let found = tree::nodes(root.path(), &[]);
                     assert_eq!(found, wanted, "seed {seed}: {layers:?} {:?}", entries(&tar));
                 }
@@ -74,38 +74,38 @@ const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 fn all_kinds() -> Vec<Vec<u8>> {
     let long = format!("{}/{}", "d".repeat(120), "n".repeat(200));
     let base = [
-        Item::dir("./").mode(0o751).owner(1, 2).pax("mtime", "1000.000000001"),
-        Item::dir("etc").mtime(1001).xattr("user.dir", "1"),
-        Item::file("etc/passwd", "root").mode(0o640).owner(3, 4).pax("mtime", "1234.000000567"),
-        Item::file("etc/gone", "x"),
-        Item::file("su", "x").mode(0o6755).owner(9, 4_000_000_000),
-        Item::file("ping", "x").mode(0o755).xattr("security.capability", CAPABILITY),
-        Item::file("odd", "x").xattr("user.a", b"\0\n=\xff").xattr("user.empty", ""),
-        Item::dir("tmp").mode(0o1777).mtime(8),
-        Item::dir("shared").mode(0o2775).owner(0, 50).mtime(9),
-        Item::dir("locked").mode(0o500).mtime(13),
-        Item::file("locked/in", "x").mode(0o400),
-        Item::symlink("link", "../../nowhere").owner(5, 6).mtime(7),
-        Item::hardlink("link2", "link"),
-        Item::symlink("long-link", format!("/{long}")),
-        Item::device(b'3', "null", 1, 3).mode(0o666),
-        Item::device(b'4', "disk", 259, 70_000).mode(0o660).owner(0, 6),
-        Item::new(b'6', "pipe").mode(0o622),
-        Item::file(&long, vec![7; 700]),
-        Item::hardlink(format!("{long}2"), &long),
-        Item::file(b"\xffno-text\n", "x"),
-        Item::file(b"\xff".repeat(150), "x"),
-        Item::file("first", "shared"),
-        Item::hardlink("etc/second", "first"),
-        Item::file("missing/parent/file", "x"),
+        TarItem::dir("./").mode(0o751).owner(1, 2).pax("mtime", "1000.000000001"),
+        TarItem::dir("etc").mtime(1001).xattr("user.dir", "1"),
+        TarItem::file("etc/passwd", "root").mode(0o640).owner(3, 4).pax("mtime", "1234.000000567"),
+        TarItem::file("etc/gone", "x"),
+        TarItem::file("su", "x").mode(0o6755).owner(9, 4_000_000_000),
+        TarItem::file("ping", "x").mode(0o755).xattr("security.capability", CAPABILITY),
+        TarItem::file("odd", "x").xattr("user.a", b"\0\n=\xff").xattr("user.empty", ""),
+        TarItem::dir("tmp").mode(0o1777).mtime(8),
+        TarItem::dir("shared").mode(0o2775).owner(0, 50).mtime(9),
+        TarItem::dir("locked").mode(0o500).mtime(13),
+        TarItem::file("locked/in", "x").mode(0o400),
+        TarItem::symlink("link", "../../nowhere").owner(5, 6).mtime(7),
+        TarItem::hardlink("link2", "link"),
+        TarItem::symlink("long-link", format!("/{long}")),
+        TarItem::device(b'3', "null", 1, 3).mode(0o666),
+        TarItem::device(b'4', "disk", 259, 70_000).mode(0o660).owner(0, 6),
+        TarItem::new(b'6', "pipe").mode(0o622),
+        TarItem::file(&long, vec![7; 700]),
+        TarItem::hardlink(format!("{long}2"), &long),
+        TarItem::file(b"\xffno-text\n", "x"),
+        TarItem::file(b"\xff".repeat(150), "x"),
+        TarItem::file("first", "shared"),
+        TarItem::hardlink("etc/second", "first"),
+        TarItem::file("missing/parent/file", "x"),
     ];
     let upper = [
-        Item::whiteout("etc/gone"),
-        Item::whiteout("first"),
-        Item::dir("shared").mode(0o2770).owner(7, 50).mtime(10),
-        Item::file("shared/file", "x"),
-        Item::symlink("locked/absolute", "/etc/passwd"),
-        Item::hardlink("third", "etc/second"),
+        TarItem::whiteout("etc/gone"),
+        TarItem::whiteout("first"),
+        TarItem::dir("shared").mode(0o2770).owner(7, 50).mtime(10),
+        TarItem::file("shared/file", "x"),
+        TarItem::symlink("locked/absolute", "/etc/passwd"),
+        TarItem::hardlink("third", "etc/second"),
     ];
     let mut sparse = sparse("sparse", &[(1 << 20, 3), (3 << 20, 0)], 3 << 20, b"mid");
     sparse.resize(sparse.len() + 1024, 0);
@@ -123,7 +123,7 @@ fn flatten_keeps_all_metadata() {
     assert_eq!(unpacked(std::slice::from_ref(&tar)), wanted);
     let (dir, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(dir.path().join("tar"), &tar).unwrap();
-    by_gnu_tar(&dir.path().join("tar"), root.path());
+    extract_with_gnu_tar(&dir.path().join("tar"), root.path());
     assert_eq!(tree::nodes(root.path(), &[]), wanted);
     assert_eq!(tree.shown.entries, wanted.len() as u64);
     let files: Vec<_> = wanted.iter().filter(|node| node.mode & 0o170_000 == 0o100_000).collect();
@@ -144,12 +144,13 @@ fn flatten_is_reproducible() {
 
 #[test]
 fn hardlink_flatten_uses_first_remaining_name() {
-    let base = [Item::file("a", "shared"), Item::hardlink("d/b", "a"), Item::hardlink("c", "a")];
+    let base =
+        [TarItem::file("a", "shared"), TarItem::hardlink("d/b", "a"), TarItem::hardlink("c", "a")];
     let upper = [
-        Item::whiteout("a"),
-        Item::hardlink("e", "c"),
-        Item::symlink("s", "c"),
-        Item::hardlink("t", "s"),
+        TarItem::whiteout("a"),
+        TarItem::hardlink("e", "c"),
+        TarItem::symlink("s", "c"),
+        TarItem::hardlink("t", "s"),
     ];
     let (tree, tar) = flattened(&tars(&[&base, &upper])).unwrap();
     let found = entries(&tar);
@@ -168,9 +169,13 @@ fn hardlink_flatten_uses_first_remaining_name() {
 
 #[test]
 fn whiteout_and_opaque_in_flatten_hide_lower_entries() {
-    let base = [Item::file("d/gone", ""), Item::file("d/kept", ""), Item::file("o/gone", "")];
-    let upper =
-        [Item::whiteout("d/gone"), Item::file("o/.wh..wh..opq", ""), Item::file("o/new", "")];
+    let base =
+        [TarItem::file("d/gone", ""), TarItem::file("d/kept", ""), TarItem::file("o/gone", "")];
+    let upper = [
+        TarItem::whiteout("d/gone"),
+        TarItem::file("o/.wh..wh..opq", ""),
+        TarItem::file("o/new", ""),
+    ];
     let (_, tar) = flattened(&tars(&[&base, &upper])).unwrap();
     let found: Vec<String> = entries(&tar).into_iter().map(|(_, path, _)| path).collect();
     assert_eq!(found, ["d/", "d/kept", "o/", "o/new", "./"]);
@@ -178,9 +183,9 @@ fn whiteout_and_opaque_in_flatten_hide_lower_entries() {
 
 #[test]
 fn flatten_skips_layers_without_visible_bytes() {
-    let base = [Item::file("a", "hidden"), Item::file("empty", ""), Item::dir("d")];
-    let upper = [Item::file("a", "shown"), Item::symlink("s", "a")];
-    let tars = tars(&[&base, &upper, &[Item::file("d/again", "")]]);
+    let base = [TarItem::file("a", "hidden"), TarItem::file("empty", ""), TarItem::dir("d")];
+    let upper = [TarItem::file("a", "shown"), TarItem::symlink("s", "a")];
+    let tars = tars(&[&base, &upper, &[TarItem::file("d/again", "")]]);
     let tree = Tree::read(blobs(&tars), &|_| true).unwrap();
     let mut again = blobs(&tars);
     for layer in [0, 2] {
@@ -198,8 +203,8 @@ fn flatten_skips_layers_without_visible_bytes() {
 #[test]
 fn flatten_layer_changed_between_reads_is_rejected() {
     let (first, other) =
-        (tars(&[&[Item::file("a", "12345")]]), tars(&[&[Item::file("a", "54321")]]));
-    let longer = tars(&[&[Item::file("a", "123456")]]);
+        (tars(&[&[TarItem::file("a", "12345")]]), tars(&[&[TarItem::file("a", "54321")]]));
+    let longer = tars(&[&[TarItem::file("a", "123456")]]);
     let tree = Tree::read(blobs(&first), &|_| true).unwrap();
     for (changed, kind, why) in [
         (&other, ErrorKind::Mismatch, "uncompressed it has digest"),
@@ -217,27 +222,31 @@ fn flatten_layer_changed_between_reads_is_rejected() {
 
 #[test]
 fn flatten_invalid_layer_reports_layer_and_path() {
-    let many: Vec<Item> =
-        (0..50).map(|n| Item::symlink(format!("l{n}"), format!("l{}", n + 1))).collect();
+    let many: Vec<TarItem> =
+        (0..50).map(|n| TarItem::symlink(format!("l{n}"), format!("l{}", n + 1))).collect();
     let long = "n".repeat(256);
     let deep = format!("{}/x", vec!["n".repeat(250); 17].join("/"));
     for (items, path, why) in [
-        (&[Item::hardlink("a", "missing")][..], "a", "hard link to what is not there"),
-        (&[Item::hardlink("a", "b"), Item::hardlink("b", "a")], "a", "not there"),
-        (&[Item::hardlink("a", "a")], "a", "not there"),
-        (&[Item::hardlink("a", "f/x/y")], "a", "not there"),
-        (&[Item::dir("d"), Item::hardlink("a", "d")], "a", "hard link to a directory"),
-        (&[Item::file("d/x", ""), Item::hardlink("d", "d/x")], "d", "not there"),
-        (&[Item::file("f", ""), Item::file("f/x", "")], "f/x", "Not a directory"),
-        (&[Item::file("f", ""), Item::file("f/x/y", "")], "f/x/y", "Not a directory"),
-        (&[Item::file(&long, "")], "nnnn", "File name too long"),
-        (&[Item::file(format!("{long}/x"), "")], "nnnn", "File name too long"),
-        (&[Item::file(format!("d/{long}/x"), "")], "d/nnnn", "File name too long"),
-        (&[Item::whiteout(&long)], "nnnn", "File name too long"),
-        (&[Item::file(&deep, "")], "", "too long"),
-        (&[Item::symlink("loop", "loop"), Item::file("loop/x", "")], "loop/x", "symbolic links"),
-        (&[&many[..], &[Item::file("l0/x", "")]].concat(), "l0/x", "symbolic links"),
-        (&[Item::file("ok", ""), Item::new(b'Q', "odd")], "ok", "unknown type 'Q'"),
+        (&[TarItem::hardlink("a", "missing")][..], "a", "hard link to what is not there"),
+        (&[TarItem::hardlink("a", "b"), TarItem::hardlink("b", "a")], "a", "not there"),
+        (&[TarItem::hardlink("a", "a")], "a", "not there"),
+        (&[TarItem::hardlink("a", "f/x/y")], "a", "not there"),
+        (&[TarItem::dir("d"), TarItem::hardlink("a", "d")], "a", "hard link to a directory"),
+        (&[TarItem::file("d/x", ""), TarItem::hardlink("d", "d/x")], "d", "not there"),
+        (&[TarItem::file("f", ""), TarItem::file("f/x", "")], "f/x", "Not a directory"),
+        (&[TarItem::file("f", ""), TarItem::file("f/x/y", "")], "f/x/y", "Not a directory"),
+        (&[TarItem::file(&long, "")], "nnnn", "File name too long"),
+        (&[TarItem::file(format!("{long}/x"), "")], "nnnn", "File name too long"),
+        (&[TarItem::file(format!("d/{long}/x"), "")], "d/nnnn", "File name too long"),
+        (&[TarItem::whiteout(&long)], "nnnn", "File name too long"),
+        (&[TarItem::file(&deep, "")], "", "too long"),
+        (
+            &[TarItem::symlink("loop", "loop"), TarItem::file("loop/x", "")],
+            "loop/x",
+            "symbolic links",
+        ),
+        (&[&many[..], &[TarItem::file("l0/x", "")]].concat(), "l0/x", "symbolic links"),
+        (&[TarItem::file("ok", ""), TarItem::new(b'Q', "odd")], "ok", "unknown type 'Q'"),
     ] {
         let tars = tars(&[&[], items]);
         let error = Tree::read(blobs(&tars), &|_| true).unwrap_err();
@@ -257,9 +266,10 @@ fn flatten_invalid_layer_reports_layer_and_path() {
 fn xattr_privileged_is_skipped_with_one_warning() {
     let items: Vec<_> = ["trusted.overlay.opaque", "user.overlay.redirect", "security.selinux"]
         .iter()
-        .map(|name| Item::file(name, "").xattr(name, "y").xattr("user.kept", "k"))
+        .map(|name| TarItem::file(name, "").xattr(name, "y").xattr("user.kept", "k"))
         .collect();
-    let (tree, tar) = flattened(&tars(&[&items, &[Item::file("security.selinux", "")]])).unwrap();
+    let (tree, tar) =
+        flattened(&tars(&[&items, &[TarItem::file("security.selinux", "")]])).unwrap();
     let left: Vec<_> = tree.skipped.iter().map(|left| (left.cause, left.entries)).collect();
     assert_eq!(left, [(SkipReason::ForeignAttribute, 3)]);
     let found = String::from_utf8_lossy(&tar);

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 use crate::support::cli::{Cli, Running};
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Fault, Reply};
 use crate::support::images::{Family, Image, image};
-use crate::support::registry::Registry;
 use crate::support::tars;
 use crate::support::wait::wait_until;
 use crate::unpack::faults::{WAYS, args, assert_nothing_beside, sample};
 
-async fn published(held: &Image) -> (Registry, String) {
-    let registry = Registry::start().await;
+async fn published(held: &Image) -> (FakeRegistry, String) {
+    let registry = FakeRegistry::start().await;
     held.publish(&registry, "team/app", Some("1"));
     let name = format!("{}:1", registry.repository("team/app"));
     (registry, name)
@@ -35,7 +35,7 @@ async fn interrupt_while_download_stalls_ends_unpack() {
         let held = sample();
         let (registry, name) = published(&held).await;
         let line = format!("GET /v2/team/app/blobs/{}", held.layers[layer].digest());
-        registry.twist(&line, 0..usize::MAX, stall);
+        registry.override_response(&line, 0..usize::MAX, stall);
         for way in WAYS {
             let cli = Cli::new();
             registry.server.forget();
@@ -49,8 +49,8 @@ async fn interrupt_while_download_stalls_ends_unpack() {
 
 /// A layer of many small files.
 fn many_files() -> Image {
-    let items: Vec<_> = (0..60_000).map(|n| Item::file(format!("d/{n}"), "content")).collect();
-    image(Family::Oci, "amd64", &[layer_of(&items), layer_of(&[Item::file("last", "1")])])
+    let items: Vec<_> = (0..60_000).map(|n| TarItem::file(format!("d/{n}"), "content")).collect();
+    image(Family::Oci, "amd64", &[layer_of(&items), layer_of(&[TarItem::file("last", "1")])])
 }
 
 fn trees_in(dir: &Path) -> Option<PathBuf> {

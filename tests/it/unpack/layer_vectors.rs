@@ -10,9 +10,9 @@ use rpull::layer::{Entries, EntryLimits};
 use rpull::unpack::{RootDir, UnpackOptions, Unpacker};
 use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 
-use crate::support::canary::Canary;
-use crate::support::entries::{Item, tar};
+use crate::support::entries::{TarItem, tar};
 use crate::support::layer_cases::{Case, cases, item};
+use crate::support::outside_guard::OutsideGuard;
 use crate::support::{flat, tree};
 
 fn before(root: &Path, words: &[&str]) {
@@ -89,19 +89,19 @@ fn check(case: &str, root: &Path, before: &[(PathBuf, i64, i64)], words: &[&str]
 }
 
 /// The existing files of a case, as the entries of a base layer.
-fn base(words: &[&str]) -> Vec<Item> {
+fn base(words: &[&str]) -> Vec<TarItem> {
     match words {
-        ["dir", path] => vec![Item::dir(path)],
-        ["file", path, content] => vec![Item::file(path, content)],
-        ["dir_with_content", path] => vec![Item::file(format!("{path}/below/file"), "x")],
-        ["symlink", path, target] => vec![Item::symlink(path, target)],
-        ["hardlink", path, target] => vec![Item::hardlink(path, target)],
+        ["dir", path] => vec![TarItem::dir(path)],
+        ["file", path, content] => vec![TarItem::file(path, content)],
+        ["dir_with_content", path] => vec![TarItem::file(format!("{path}/below/file"), "x")],
+        ["symlink", path, target] => vec![TarItem::symlink(path, target)],
+        ["hardlink", path, target] => vec![TarItem::hardlink(path, target)],
         other => panic!("{other:?}"),
     }
 }
 
 /// Applies the layers to a root that may have files.
-fn on_disk(root: &Path, layers: &[Vec<Item>]) -> Result<()> {
+fn on_disk(root: &Path, layers: &[Vec<TarItem>]) -> Result<()> {
     let mut unpacker = Unpacker::new(RootDir::open(root)?, UnpackOptions::default())?;
     for layer in layers {
         let tar = tar(layer);
@@ -112,19 +112,19 @@ fn on_disk(root: &Path, layers: &[Vec<Item>]) -> Result<()> {
 }
 
 /// Flattens the layers to one tar and applies that.
-fn flattened(root: &Path, layers: &[Vec<Item>]) -> Result<()> {
+fn flattened(root: &Path, layers: &[Vec<TarItem>]) -> Result<()> {
     let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
     let (_, tar) = flat::flattened(&flat::tars(&layers))?;
     flat::apply(root, &[tar]).map(drop)
 }
 
 /// Applies the layers of a case and checks the result.
-fn run(case: &Case<'_>, canary: &Canary, is_flat: bool) -> Result<()> {
+fn run(case: &Case<'_>, canary: &OutsideGuard, is_flat: bool) -> Result<()> {
     let root = canary.root();
     let apply = if is_flat { flattened } else { on_disk };
     let (preparations, rest): (Vec<_>, Vec<_>) =
         case.lines.iter().partition(|words| words[0] == "before");
-    let mut layers: Vec<Vec<Item>> = Vec::new();
+    let mut layers: Vec<Vec<TarItem>> = Vec::new();
     let prepare = |root: &Path| {
         preparations.iter().filter(|_| !is_flat).for_each(|words| before(root, &words[1..]));
     };
@@ -171,7 +171,7 @@ fn layer_vectors_of_other_clients_match() {
         let is_check =
             |words: &&Vec<&str>| !["before", "layer"].contains(&words[0]) && item(words).is_none();
         assert!(case.lines.iter().any(|words| is_check(&words)), "{} can only pass", case.id);
-        let canary = Canary::new();
+        let canary = OutsideGuard::new();
         let is_refused = case.lines.iter().any(|words| words[0] == "refused");
         match run(case, &canary, is_flat) {
             Ok(()) => assert!(!is_refused, "{} is not refused", case.id),

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 
 use crate::support::cli::Cli;
+use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
 use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::live::{is_root, needs};
-use crate::support::registry::Registry;
 use crate::support::small::Small;
 use crate::support::tars;
 use crate::unpack::staging::{killed, sample};
@@ -40,11 +40,11 @@ async fn leftover_of_killed_unpack_is_removed_by_next() {
 }
 
 /// A registry with an image whose layer stops coming, and the image's name.
-async fn stalling() -> (Registry, String) {
+async fn stalling() -> (FakeRegistry, String) {
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(2_000_000, 1))])]);
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     held.publish(&registry, "app", Some("1"));
-    registry.twist("/blobs/", 0..9, |reply| {
+    registry.override_response("/blobs/", 0..9, |reply| {
         if reply.body.len() > 1_000_000 { reply.fault(Fault::Stall(1_000_000)) } else { reply }
     });
     let name = registry.repository("app:1");

@@ -8,7 +8,7 @@ use rpull::unpack::{BuildOptions, RootBuilder, RootDir, UnpackOptions, Unpacker}
 use serde_json::{Value, json};
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of, tar, unended};
+use crate::support::entries::{TarItem, layer_of, tar, tar_without_trailer};
 use crate::support::flat::{blobs, tars as tars_of};
 use crate::support::images::{Family, Image, Layer, gzip, image, random_blob, with_config};
 use crate::support::live::needs;
@@ -16,8 +16,8 @@ use crate::support::tars;
 use crate::support::tree::{names, nodes};
 
 /// A layer of these entries, and after them zeros that belong to no file.
-fn with_zeros(items: &[Item], zeros: u64) -> Layer {
-    let tar = unended(items);
+fn with_zeros(items: &[TarItem], zeros: u64) -> Layer {
+    let tar = tar_without_trailer(items);
     let bytes = || tar.chain(std::io::repeat(0).take(zeros));
     let mut hashed = DiffIdReader::new(BufReader::new(bytes()));
     std::io::copy(&mut hashed, &mut std::io::sink()).unwrap();
@@ -32,8 +32,8 @@ async fn bomb_and_large_layer_need_little_memory() {
         return;
     }
     let cli = Cli::new();
-    let large = with_zeros(&[Item::file("big", random_blob(30 << 20, 1))], 500 << 20);
-    let bomb = with_zeros(&[Item::file("small", "")], 1100 << 20);
+    let large = with_zeros(&[TarItem::file("big", random_blob(30 << 20, 1))], 500 << 20);
+    let bomb = with_zeros(&[TarItem::file("small", "")], 1100 << 20);
     let layers = [large, bomb];
     // All that the process can write to, the stacks of its threads as well.
     let limited = ["prlimit", &format!("--data={}", 64 << 20)];
@@ -58,7 +58,7 @@ async fn interrupted_or_short_system_calls_are_retried() {
     }
     let cli = Cli::new();
     let items: Vec<_> =
-        (0..20).map(|n| Item::file(n.to_string(), random_blob(50_000, n))).collect();
+        (0..20).map(|n| TarItem::file(n.to_string(), random_blob(50_000, n))).collect();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[layer_of(&items)]));
     cli.run(&["unpack", &archive, "root"]).await.expect(0, "");
     // Of the archive only: what the runtime wakes its threads with is never interrupted.
@@ -72,7 +72,7 @@ async fn interrupted_or_short_system_calls_are_retried() {
     // A file gets as large as files may be, and then the rest of it fails.
     let limited = "trap '' XFSZ; prlimit --pid $$ --fsize=70000; \"$@\"";
     let large =
-        image(Family::Oci, "amd64", &[layer_of(&[Item::file("large", random_blob(90_000, 1))])]);
+        image(Family::Oci, "amd64", &[layer_of(&[TarItem::file("large", random_blob(90_000, 1))])]);
     let archive = tars::write_to(&cli, &large);
     let output =
         cli.spawn_in_shell(limited, &["unpack", "--no-store", &archive, "other"]).wait().await;
@@ -83,8 +83,11 @@ async fn interrupted_or_short_system_calls_are_retried() {
 #[tokio::test]
 async fn truncated_layer_leaves_no_files() {
     let cli = Cli::new();
-    let tar =
-        tar(&[Item::dir("d"), Item::file("d/a", random_blob(40_000, 1)), Item::file("b", "b")]);
+    let tar = tar(&[
+        TarItem::dir("d"),
+        TarItem::file("d/a", random_blob(40_000, 1)),
+        TarItem::file("b", "b"),
+    ]);
     let zstd = Layer { bytes: zstd::encode_all(&tar[..], 1).unwrap().into(), ..gzip(&tar) };
     for whole in [gzip(&tar), zstd] {
         for tenth in 0..10 {
@@ -104,7 +107,7 @@ async fn truncated_layer_leaves_no_files() {
 }
 
 fn sample() -> Image {
-    image(Family::Oci, "amd64", &[layer_of(&[Item::file("app", "app")])])
+    image(Family::Oci, "amd64", &[layer_of(&[TarItem::file("app", "app")])])
 }
 
 #[tokio::test]
@@ -147,7 +150,7 @@ fn staging_directory_replaced_during_unpack_fails() {
         } else {
             fs::rename(at("victim"), &own).unwrap();
         }
-        let layer = [Item::file("file", "pwned"), Item::dir("d"), Item::file("d/new", "")];
+        let layer = [TarItem::file("file", "pwned"), TarItem::dir("d"), TarItem::file("d/new", "")];
         let layers = tars_of(&[&layer]);
         let filled = building.apply(blobs(&layers), BuildOptions::default(), &|_| true, || Ok(()));
         let error = filled.unwrap_err().chain();
@@ -170,10 +173,10 @@ fn directories_over_cache_size_have_mode_and_mtime() {
     let dir = tempfile::tempdir().unwrap();
     let mut unpacker =
         Unpacker::new(RootDir::open(dir.path()).unwrap(), UnpackOptions::default()).unwrap();
-    let mut items = vec![Item::dir("first").mode(0o500).mtime(5)];
-    items.extend((0..100_001).map(|n| Item::dir(format!("d/{n}")).mtime(n)));
-    items.push(Item::file("first/late", ""));
-    items.push(Item::file("d/7/late", ""));
+    let mut items = vec![TarItem::dir("first").mode(0o500).mtime(5)];
+    items.extend((0..100_001).map(|n| TarItem::dir(format!("d/{n}")).mtime(n)));
+    items.push(TarItem::file("first/late", ""));
+    items.push(TarItem::file("d/7/late", ""));
     let tar = tar(&items);
     unpacker.apply("layer", &mut Entries::new(&tar[..], EntryLimits::default())).unwrap();
     unpacker.finish().unwrap();

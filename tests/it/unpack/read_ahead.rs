@@ -8,8 +8,8 @@ use rpull::digest::Digest;
 use rpull::error::{Error, ErrorKind};
 use rpull::unpack::{LayerBlob, RootDir, UnpackOptions, Unpacked, Unpacker};
 
-use crate::support::entries::{Item, tar};
-use crate::support::flat::{apply, blobs, by_chance};
+use crate::support::entries::{TarItem, tar};
+use crate::support::flat::{apply, blobs, random_layers};
 use crate::support::tree::nodes;
 
 const OPTIONS: UnpackOptions = UnpackOptions { new_root: true, preserve: false };
@@ -56,7 +56,7 @@ fn left_of_stages(root: &Path) -> usize {
 fn read_ahead_of_random_layers_equals_sequential() {
     let mut whole = 0;
     for seed in 0..400 {
-        let layers = by_chance(&mut fastrand::Rng::with_seed(seed));
+        let layers = random_layers(&mut fastrand::Rng::with_seed(seed));
         let tars: Vec<_> = layers.iter().map(|items| tar(items)).collect();
         whole += usize::from(assert_same(&tars));
     }
@@ -68,8 +68,8 @@ fn read_ahead_of_random_layers_equals_sequential() {
 fn read_ahead_of_large_layers_waits() {
     let layer = |number: usize| {
         let absent = vec!["x".repeat(200); 19].join("/");
-        let items = (0..2500).map(|n| Item::whiteout(&format!("{absent}/{n}")));
-        tar(&items.chain([Item::file(format!("file {number}"), "x")]).collect::<Vec<_>>())
+        let items = (0..2500).map(|n| TarItem::whiteout(&format!("{absent}/{n}")));
+        tar(&items.chain([TarItem::file(format!("file {number}"), "x")]).collect::<Vec<_>>())
     };
     assert!(assert_same(&(0..4).map(layer).collect::<Vec<_>>()));
 }
@@ -79,13 +79,13 @@ fn read_ahead_of_large_layers_waits() {
 fn read_ahead_reports_fault_of_lowest_layer() {
     for _ in 0..20 {
         let root = tempfile::tempdir().unwrap();
-        let good = || tar(&[Item::file("f", vec![1; 100_000]), Item::dir("d")]);
+        let good = || tar(&[TarItem::file("f", vec![1; 100_000]), TarItem::dir("d")]);
         let mut blobs: Vec<_> = (0..6).map(|number| blob(number, good())).collect();
         let cut = {
-            let whole = tar(&[Item::file("large/file", vec![2; 500_000])]);
+            let whole = tar(&[TarItem::file("large/file", vec![2; 500_000])]);
             whole[..100_000].to_vec()
         };
-        blobs[2] = blob(2, tar(&[Item::file("f/below", "")]));
+        blobs[2] = blob(2, tar(&[TarItem::file("f/below", "")]));
         blobs[3].diff_id = Digest::sha256(b"another");
         blobs[5] = blob(5, cut);
         let error = at_once(root.path(), blobs).unwrap_err();
@@ -97,7 +97,7 @@ fn read_ahead_reports_fault_of_lowest_layer() {
 
 #[test]
 fn read_ahead_fault_is_reported_as_usual() {
-    let whole = tar(&[Item::file("large/file", vec![2; 500_000])]);
+    let whole = tar(&[TarItem::file("large/file", vec![2; 500_000])]);
     let wrong = LayerBlob { diff_id: Digest::sha256(b"another"), ..blob(2, whole.clone()) };
     let gone = LayerBlob {
         open: Box::new(|_| Err(std::io::ErrorKind::NotFound.into())),
@@ -110,7 +110,8 @@ fn read_ahead_fault_is_reported_as_usual() {
         (gone, ErrorKind::Unpack, "layer 2: "),
     ] {
         let root = tempfile::tempdir().unwrap();
-        let blobs = vec![blob(0, tar(&[Item::dir("d")])), blob(1, tar(&[Item::dir("e")])), last];
+        let blobs =
+            vec![blob(0, tar(&[TarItem::dir("d")])), blob(1, tar(&[TarItem::dir("e")])), last];
         let error = at_once(root.path(), blobs).unwrap_err();
         assert_eq!((error.layer(), error.kind()), (Some(2), kind), "{error:?}");
         assert!(error.chain().starts_with(why), "{}", error.chain());

@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 
 use rpull::layer::{Entries, EntryLimits};
 
-use crate::support::entries::{Item, tar};
+use crate::support::entries::{TarItem, tar};
 use crate::support::flat::apply;
-use crate::support::sparse::{FORMS, by_gnu_tar_with_holes, make_files};
+use crate::support::sparse::{FORMS, make_files, sparse_gnu_tar};
 
 /// Path, size and pieces of every file in a tar.
 type Listed = Vec<(String, u64, Vec<(u64, Vec<u8>)>)>;
@@ -31,7 +31,7 @@ fn sparse_files_of_gnu_tar_stay_sparse() {
     let files = tempfile::tempdir().unwrap();
     make_files(files.path());
     for form in FORMS {
-        let tar = by_gnu_tar_with_holes(files.path(), form);
+        let tar = sparse_gnu_tar(files.path(), form);
         assert!(tar.len() < 2 << 20, "{form:?} has no holes");
         let root = tempfile::tempdir().unwrap();
         apply(root.path(), &[tar]).unwrap();
@@ -52,14 +52,14 @@ fn sparse_files_of_gnu_tar_stay_sparse() {
 
 /// A file of these bytes with records about its holes, and another one that must be found behind it.
 fn with(bytes: impl AsRef<[u8]>, records: &[(&str, &str)]) -> Vec<u8> {
-    let item = Item::file("GNUSparseFile.0/s", bytes);
+    let item = TarItem::file("GNUSparseFile.0/s", bytes);
     let key = |key: &str| match key {
         "size-of-entry" => "size".to_owned(),
         "path" => "path".to_owned(),
         key => format!("GNU.sparse.{key}"),
     };
     let item = records.iter().fold(item, |item, (name, value)| item.pax(&key(name), value));
-    tar(&[item, Item::file("next", "n")])
+    tar(&[item, TarItem::file("next", "n")])
 }
 
 /// What stands in front of the bytes of form 1.0.
@@ -140,13 +140,16 @@ fn sparse_impossible_or_ambiguous_map_is_rejected() {
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         assert!(error.to_string().contains(why), "{number}: {error}");
     }
-    let about = |item: Item| {
+    let about = |item: TarItem| {
         let item = item.pax("GNU.sparse.size", "9").pax("GNU.sparse.numblocks", "0");
         list(&tar(&[item])).unwrap_err().to_string()
     };
-    for item in
-        [Item::dir("d"), Item::symlink("s", "a"), Item::new(b'S', "s"), Item::hardlink("h", "a")]
-    {
+    for item in [
+        TarItem::dir("d"),
+        TarItem::symlink("s", "a"),
+        TarItem::new(b'S', "s"),
+        TarItem::hardlink("h", "a"),
+    ] {
         assert!(about(item).contains(holes));
     }
 }

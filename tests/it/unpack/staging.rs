@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
 use crate::support::images::{Family, Image, image, random_blob};
 use crate::support::live::{is_root, needs};
 use crate::support::small::Small;
@@ -15,14 +15,14 @@ const MOUNTING: &[&str] = &["mount", "umount"];
 
 pub(crate) fn sample() -> Image {
     let base = layer_of(&[
-        Item::dir("d"),
-        Item::file("d/first", "1").mode(0o4755).owner(1, 1).xattr("user.a", "1"),
-        Item::symlink("link", "d"),
-        Item::hardlink("again", "d/first"),
-        Item::new(b'6', "pipe"),
-        Item::file("big", random_blob(600_000, 1)),
+        TarItem::dir("d"),
+        TarItem::file("d/first", "1").mode(0o4755).owner(1, 1).xattr("user.a", "1"),
+        TarItem::symlink("link", "d"),
+        TarItem::hardlink("again", "d/first"),
+        TarItem::new(b'6', "pipe"),
+        TarItem::file("big", random_blob(600_000, 1)),
     ]);
-    image(Family::Oci, "amd64", &[base, layer_of(&[Item::file("d/last", "2")])])
+    image(Family::Oci, "amd64", &[base, layer_of(&[TarItem::file("d/last", "2")])])
 }
 
 const TREE: [&str; 7] = ["again", "big", "d/", "d/first", "d/last", "link", "pipe"];
@@ -116,7 +116,8 @@ async fn killed_or_interrupted_unpack_leaves_no_target() {
     assert_eq!(names(&cli.dir().join("root")), TREE);
 
     // More than what is inflated ahead.
-    let long = layer_of(&[Item::symlink("a", "b"), Item::file("big", random_blob(40 << 20, 1))]);
+    let long =
+        layer_of(&[TarItem::symlink("a", "b"), TarItem::file("big", random_blob(40 << 20, 1))]);
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[long]));
     let strace = [
         "strace",
@@ -201,9 +202,9 @@ async fn unpack_needs_few_open_files() {
     }
     let cli = Cli::new();
     let deep = vec!["d"; 500].join("/");
-    let mut items: Vec<_> = (0..100).map(|n| Item::file(format!("{n}/{n}/x"), "x")).collect();
-    items.push(Item::file(format!("{deep}/x"), "x"));
-    let upper = [Item::whiteout("d"), Item::file("0", "a file now")];
+    let mut items: Vec<_> = (0..100).map(|n| TarItem::file(format!("{n}/{n}/x"), "x")).collect();
+    items.push(TarItem::file(format!("{deep}/x"), "x"));
+    let upper = [TarItem::whiteout("d"), TarItem::file("0", "a file now")];
     let layers = [layer_of(&items), layer_of(&upper)];
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &layers));
     let limited = ["prlimit", "--nofile=40"];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
 use crate::support::images::{Family, image};
 use crate::support::live::{is_root, needs};
 use crate::support::tars;
@@ -11,7 +11,7 @@ use crate::support::tars;
 const FILES: usize = 300;
 
 /// How often each call was made that has to do with what lies below `root`, or with any file where nothing tells which.
-async fn calls(items: &[Item]) -> BTreeMap<String, usize> {
+async fn calls(items: &[TarItem]) -> BTreeMap<String, usize> {
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[layer_of(items)]));
     let log = cli.dir().join("log");
@@ -35,15 +35,15 @@ async fn small_file_takes_four_system_calls() {
     if !is_root(test) || !needs(test, &["strace"]) {
         return;
     }
-    let files = |change: fn(Item) -> Item| -> Vec<Item> {
-        let mut items = vec![Item::dir("a"), Item::dir("a/b")];
+    let files = |change: fn(TarItem) -> TarItem| -> Vec<TarItem> {
+        let mut items = vec![TarItem::dir("a"), TarItem::dir("a/b")];
         let names = (0..FILES).map(|n| format!("{}/{n}", if n % 2 == 0 { "a" } else { "a/b" }));
-        items.extend(names.map(|name| change(Item::file(name, "small").mode(0o664))));
+        items.extend(names.map(|name| change(TarItem::file(name, "small").mode(0o664))));
         items
     };
     let none = calls(&files(|item| item)[..2]).await;
     for (change, more) in [
-        ((|item| item) as fn(Item) -> Item, &[][..]),
+        ((|item| item) as fn(TarItem) -> TarItem, &[][..]),
         (|item| item.owner(7, 0), &["fchown"]),
         (|item| item.mode(0o4755), &["fchmod"]),
         (|item| item.xattr("user.a", "1").xattr("user.b", "2"), &["fsetxattr", "fsetxattr"]),

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use crate::support::cli::Cli;
-use crate::support::entries::{Item, layer_of};
+use crate::support::entries::{TarItem, layer_of};
 use crate::support::images::{Family, image};
 use crate::support::live::{is_root, needs};
 use crate::support::small::Small;
@@ -23,7 +23,7 @@ fn can_change_users(test: &str) -> bool {
 }
 
 /// An archive of these layers, and a directory that the user may write to.
-fn archive(layers: &[&[Item]]) -> (Cli, String, PathBuf) {
+fn archive(layers: &[&[TarItem]]) -> (Cli, String, PathBuf) {
     let cli = Cli::new();
     let layers: Vec<_> = layers.iter().map(|items| layer_of(items)).collect();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &layers));
@@ -46,12 +46,12 @@ async fn unprivileged_unpack_of_closed_modes_succeeds() {
     }
     for closed in [0o555, 0o550, 0o500, 0o111, 0] {
         let base = [
-            Item::dir("./").mode(closed).mtime(5),
-            Item::dir("d").mode(closed).mtime(6),
-            Item::dir("d/e").mode(closed),
-            Item::file("d/e/f", "f").mode(0),
+            TarItem::dir("./").mode(closed).mtime(5),
+            TarItem::dir("d").mode(closed).mtime(6),
+            TarItem::dir("d/e").mode(closed),
+            TarItem::file("d/e/f", "f").mode(0),
         ];
-        let upper = [Item::file("d/e/g", "g"), Item::dir("d").mode(closed).mtime(7)];
+        let upper = [TarItem::file("d/e/g", "g"), TarItem::dir("d").mode(closed).mtime(7)];
         let (cli, archive, open) = archive(&[&base, &upper]);
         for (target, there) in [("open/new", false), ("open/there", true)] {
             let root = cli.dir().join(target);
@@ -77,10 +77,10 @@ async fn unprivileged_unpack_into_foreign_mount_keeps_its_root() {
     if !can_change_users(test) || !needs(test, &["mount", "umount"]) {
         return;
     }
-    let layers = [Item::dir("d").mtime(5), Item::file("d/f", "f")];
-    let about_root = [Item::dir("./").mode(0o750).mtime(5).xattr("user.a", "1")];
+    let layers = [TarItem::dir("d").mtime(5), TarItem::file("d/f", "f")];
+    let about_root = [TarItem::dir("./").mode(0o750).mtime(5).xattr("user.a", "1")];
     for said in [false, true] {
-        let both: &[&[Item]] = if said { &[&layers, &about_root] } else { &[&layers] };
+        let both: &[&[TarItem]] = if said { &[&layers, &about_root] } else { &[&layers] };
         let (cli, archive, _) = archive(both);
         let point = cli.dir().join("mount");
         let Some(_mounted) = Small::mount(test, &point, "size=2m,mode=0777") else { return };
@@ -104,18 +104,18 @@ async fn unprivileged_overlay_of_closed_modes_succeeds() {
         return;
     }
     let base = [
-        Item::dir("./").mode(0o555),
-        Item::file("shadow", "secret").mode(0),
-        Item::dir("closed").mode(0),
-        Item::file("closed/a", "a").mode(0o200),
-        Item::dir("blind").mode(0o300),
-        Item::file("blind/b", "b"),
+        TarItem::dir("./").mode(0o555),
+        TarItem::file("shadow", "secret").mode(0),
+        TarItem::dir("closed").mode(0),
+        TarItem::file("closed/a", "a").mode(0o200),
+        TarItem::dir("blind").mode(0o300),
+        TarItem::file("blind/b", "b"),
     ];
     let upper = [
-        Item::hardlink("shadow-", "shadow"),
-        Item::hardlink("closed/c", "closed/a"),
-        Item::whiteout("blind/b"),
-        Item::file("closed/new", "new"),
+        TarItem::hardlink("shadow-", "shadow"),
+        TarItem::hardlink("closed/c", "closed/a"),
+        TarItem::whiteout("blind/b"),
+        TarItem::file("closed/new", "new"),
     ];
     let (cli, archive, _) = archive(&[&base, &upper]);
     let args = ["unpack", "--overlay", "--no-store", &archive, "open/layers"];
@@ -150,16 +150,16 @@ async fn unmapped_owners_are_skipped_with_one_warning() {
         return;
     }
     let base = [
-        Item::dir("./").owner(33, 33),
-        Item::dir("d").owner(33, 0).mode(0o2755),
-        Item::file("d/su", "x").owner(33, 33).mode(0o6755),
-        Item::file("own-su", "x").mode(0o4755),
-        Item::symlink("s", "d").owner(0, 33),
-        Item::new(b'6', "pipe").owner(1, 1),
-        Item::device(b'3', "null", 1, 3),
-        Item::hardlink("null2", "null"),
+        TarItem::dir("./").owner(33, 33),
+        TarItem::dir("d").owner(33, 0).mode(0o2755),
+        TarItem::file("d/su", "x").owner(33, 33).mode(0o6755),
+        TarItem::file("own-su", "x").mode(0o4755),
+        TarItem::symlink("s", "d").owner(0, 33),
+        TarItem::new(b'6', "pipe").owner(1, 1),
+        TarItem::device(b'3', "null", 1, 3),
+        TarItem::hardlink("null2", "null"),
     ];
-    let upper = [Item::dir("d").owner(44, 0), Item::hardlink("d/again", "d/su")];
+    let upper = [TarItem::dir("d").owner(44, 0), TarItem::hardlink("d/again", "d/su")];
     let (cli, archive, open) = archive(&[&base, &upper]);
     for form in [&["--no-store"][..], &["--no-store", "--overlay"]] {
         let args = [&["unpack"], form, &[&archive, "open/root"]].concat();
@@ -182,7 +182,7 @@ async fn root_without_cap_chown_keeps_own_owner() {
     if !can_change_users("root_without_cap_chown_keeps_own_owner") {
         return;
     }
-    let (cli, archive, open) = archive(&[&[Item::file("su", "x").owner(1, 2).mode(0o4755)]]);
+    let (cli, archive, open) = archive(&[&[TarItem::file("su", "x").owner(1, 2).mode(0o4755)]]);
     let under = ["setpriv", "--bounding-set", "-chown,-fowner"];
     let output = cli.spawn_under(&under, &["unpack", "--no-store", &archive, "open/root"]).wait();
     output.await.expect(0, "left out the owners of 1 entry (su)");
@@ -196,8 +196,8 @@ async fn xattr_or_whiteout_refused_by_file_system_is_reported() {
     if !is_root(test) || !needs(test, &["strace"]) {
         return;
     }
-    let base = [Item::file("a", "1").xattr("user.a", "1"), Item::file("b", "2")];
-    let (cli, archive, open) = archive(&[&base, &[Item::whiteout("b")]]);
+    let base = [TarItem::file("a", "1").xattr("user.a", "1"), TarItem::file("b", "2")];
+    let (cli, archive, open) = archive(&[&base, &[TarItem::whiteout("b")]]);
     let strace = |inject: &'static str| ["strace", "-f", "-o", "/dev/null", "-e", inject];
     let args = ["unpack", "--no-store", &archive, "open/root"];
     let output = cli.spawn_under(&strace("inject=fsetxattr:error=ENOSPC"), &args).wait().await;

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// An entry of a layer.
 #[derive(Clone)]
-pub(crate) struct Item {
+pub(crate) struct TarItem {
     kind: u8,
     name: Vec<u8>,
     link: Vec<u8>,
@@ -18,14 +18,14 @@ pub(crate) struct Item {
     size: Option<u64>,
 }
 
-impl fmt::Debug for Item {
+impl fmt::Debug for TarItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, name) = (char::from(self.kind), self.name.escape_ascii());
         write!(f, "{kind} {name} -> {} {:o}", self.link.escape_ascii(), self.mode)
     }
 }
 
-impl Item {
+impl TarItem {
     /// An entry of this type, of root's, modified a while ago.
     pub(crate) fn new(kind: u8, name: impl AsRef<[u8]>) -> Self {
         Self {
@@ -146,7 +146,7 @@ fn record(key: &str, value: &[u8]) -> Vec<u8> {
 }
 
 /// The tar of these, without its end.
-pub(crate) fn unended(items: &[Item]) -> Vec<u8> {
+pub(crate) fn tar_without_trailer(items: &[TarItem]) -> Vec<u8> {
     let mut tar = Vec::new();
     for item in items {
         item.write(&mut tar);
@@ -155,15 +155,15 @@ pub(crate) fn unended(items: &[Item]) -> Vec<u8> {
 }
 
 /// The tar of these.
-pub(crate) fn tar(items: &[Item]) -> Vec<u8> {
-    let mut tar = unended(items);
+pub(crate) fn tar(items: &[TarItem]) -> Vec<u8> {
+    let mut tar = tar_without_trailer(items);
     tar.resize(tar.len() + 1024, 0);
     tar
 }
 
 /// An old GNU sparse file of these extents, more than four in a block of their own, and this size, without an end.
 pub(crate) fn sparse(name: &str, extents: &[(u64, u64)], size: u64, bytes: &[u8]) -> Vec<u8> {
-    let mut tar = unended(&[Item::new(b'S', name).size(bytes.len() as u64)]);
+    let mut tar = tar_without_trailer(&[TarItem::new(b'S', name).size(bytes.len() as u64)]);
     let put = |block: &mut [u8], at: usize, number: u64| {
         block[at..at + 11].copy_from_slice(format!("{number:011o}").as_bytes());
     };

@@ -9,22 +9,22 @@ use rpull::digest::Digest;
 use serde_json::Value;
 
 use super::super::http::{Reply, Request};
-use super::Shelf;
+use super::RegistryContent;
 
 /// Upload sessions by their id: what has arrived of a blob.
 #[derive(Default)]
-pub(super) struct Sessions {
+pub(super) struct UploadSessions {
     open: Mutex<HashMap<String, Vec<u8>>>,
     next: AtomicUsize,
 }
 
-impl Sessions {
+impl UploadSessions {
     pub(super) fn open(&self) -> usize {
         self.open.lock().unwrap().len()
     }
 }
 
-impl Shelf {
+impl RegistryContent {
     /// Answers a request that writes; `None` where it is none.
     pub(super) fn write(&self, request: &Request) -> Option<Reply> {
         let path = request.path.strip_prefix("/v2/")?;

@@ -39,7 +39,7 @@ impl Default for Bearer {
     }
 }
 
-pub(crate) struct Gate {
+pub(crate) struct AuthGate {
     auth: Auth,
     realm: Option<String>,
     issued: Arc<Mutex<Vec<Token>>>,
@@ -52,7 +52,7 @@ struct Token {
     until: Instant,
 }
 
-impl Gate {
+impl AuthGate {
     /// A gate, and the token server where it has its own port.
     pub(crate) async fn open(auth: Auth) -> (Self, Option<Server>) {
         let issued = Arc::default();

@@ -7,13 +7,13 @@ use rustix::process::Signal;
 use super::cli::{Cli, Output, Running};
 
 /// A registry over the store of its [`Cli`]; it ends with the value.
-pub(crate) struct Serving {
+pub(crate) struct ServeProcess {
     running: Running,
     host: String,
     store: PathBuf,
 }
 
-impl Serving {
+impl ServeProcess {
     /// On a free port.
     pub(crate) async fn start(cli: &Cli) -> Self {
         Self::start_at(cli, "127.0.0.1:0").await

@@ -13,10 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::images::{Image, Index, Piece};
+use super::images::{Blob, Image, Index};
 
 /// A registry over a layout of its own, until the test ends.
-pub(crate) struct Served {
+pub(crate) struct ServedStore {
     folder: TempDir,
     host: String,
     stop: CancellationToken,
@@ -25,13 +25,13 @@ pub(crate) struct Served {
 
 /// What was answered.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Served {
+impl ServedStore {
     /// One that lets everybody do everything.
     pub(crate) async fn start() -> Self {
         Self::start_with(&ServeOptions::default()).await
@@ -81,11 +81,16 @@ impl Served {
     }
 
     /// Asks for `METHOD target`; the length of the body is told unless the headers do.
-    pub(crate) async fn ask(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        line: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> HttpResponse {
         ask(&self.host, line, headers, body).await
     }
 
-    pub(crate) async fn get(&self, target: &str) -> Answer {
+    pub(crate) async fn get(&self, target: &str) -> HttpResponse {
         self.ask(&format!("GET {target}"), &[], b"").await
     }
 
@@ -105,7 +110,7 @@ impl Served {
     }
 
     /// Puts a document under a tag or its digest.
-    pub(crate) async fn put(&self, repository: &str, name: &str, piece: &Piece) -> Answer {
+    pub(crate) async fn put(&self, repository: &str, name: &str, piece: &Blob) -> HttpResponse {
         let line = format!("PUT /v2/{repository}/manifests/{name}");
         let media_type = piece.descriptor.media_type.as_str();
         self.ask(&line, &[("Content-Type", media_type)], &piece.bytes).await
@@ -129,7 +134,7 @@ impl Served {
     }
 }
 
-impl Answer {
+impl HttpResponse {
     /// The first header of this name, whatever its case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
@@ -160,7 +165,12 @@ impl Answer {
 }
 
 /// One request on a connection of its own.
-pub(crate) async fn ask(host: &str, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) async fn ask(
+    host: &str,
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> HttpResponse {
     let mut stream = TcpStream::connect(host).await.unwrap();
     let told = ["content-length", "transfer-encoding"];
     let is_told = headers.iter().any(|(name, _)| told.contains(&&*name.to_ascii_lowercase()));
@@ -174,7 +184,7 @@ pub(crate) async fn ask(host: &str, line: &str, headers: &[(&str, &str)], body: 
 }
 
 /// Says these bytes and reads the answer, where one comes.
-pub(crate) async fn say(stream: &mut TcpStream, bytes: &[u8]) -> Option<Answer> {
+pub(crate) async fn say(stream: &mut TcpStream, bytes: &[u8]) -> Option<HttpResponse> {
     // A server that has heard enough may answer before it has heard all.
     let is_head = bytes.starts_with(b"HEAD ");
     let _early = stream.write_all(bytes).await;
@@ -182,7 +192,7 @@ pub(crate) async fn say(stream: &mut TcpStream, bytes: &[u8]) -> Option<Answer> 
 }
 
 /// Reads one answer; `None` where the connection ends before its head does.
-pub(crate) async fn read_answer(stream: &mut TcpStream, is_head: bool) -> Option<Answer> {
+pub(crate) async fn read_answer(stream: &mut TcpStream, is_head: bool) -> Option<HttpResponse> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -194,7 +204,7 @@ pub(crate) async fn read_answer(stream: &mut TcpStream, is_head: bool) -> Option
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect();
-    let mut answer = Answer { status, headers, body: Vec::new() };
+    let mut answer = HttpResponse { status, headers, body: Vec::new() };
     if !is_head {
         let length = answer.header("content-length").map_or(0, |text| text.parse().unwrap());
         answer.body.resize(length, 0);

@@ -17,7 +17,7 @@ use super::memory::{Memory, look_through};
 
 /// What happens to one opening of a blob.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Mishap {
+pub(crate) enum SourceFault {
     None,
     /// The body ends after so many bytes.
     Ends(u64),
@@ -34,17 +34,17 @@ pub(crate) enum Mishap {
 }
 
 /// Mishaps are taken in their order; afterwards all goes well.
-pub(crate) struct Flaky {
+pub(crate) struct FaultySource {
     endpoint: Endpoint,
     inner: Memory,
-    mishaps: Mutex<VecDeque<Mishap>>,
+    faults: Mutex<VecDeque<SourceFault>>,
     given: Arc<AtomicU64>,
 }
 
-impl Flaky {
-    pub(crate) fn new(inner: Memory, mishaps: Vec<Mishap>) -> Self {
+impl FaultySource {
+    pub(crate) fn new(inner: Memory, faults: Vec<SourceFault>) -> Self {
         let endpoint = Endpoint { location: "flaky".to_owned(), ..Endpoint::default() };
-        Self { endpoint, inner, mishaps: Mutex::new(mishaps.into()), given: Arc::default() }
+        Self { endpoint, inner, faults: Mutex::new(faults.into()), given: Arc::default() }
     }
 
     /// Body bytes given so far.
@@ -67,40 +67,43 @@ fn cut(pieces: Vec<Bytes>, mut left: usize) -> Vec<Bytes> {
     pieces.into_iter().map(shorten).collect()
 }
 
-look_through!(Flaky);
+look_through!(FaultySource);
 
-impl Source for Flaky {
+impl Source for FaultySource {
     fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         self.inner.resolve(name)
     }
 
     fn open_blob<'a>(&'a self, mut request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
-        let mishap = self.mishaps.lock().unwrap().pop_front().unwrap_or(Mishap::None);
+        let fault = self.faults.lock().unwrap().pop_front().unwrap_or(SourceFault::None);
         let given = Arc::clone(&self.given);
         Box::pin(async move {
-            if matches!(mishap, Mishap::FromZero) {
+            if matches!(fault, SourceFault::FromZero) {
                 request.range.start = 0;
             }
             let start = request.range.start;
-            if matches!(mishap, Mishap::Busy) {
+            if matches!(fault, SourceFault::Busy) {
                 return Err(busy());
             }
-            assert!(!matches!(mishap, Mishap::Bug), "a bug");
+            assert!(!matches!(fault, SourceFault::Bug), "a bug");
             let whole = self.inner.open_blob(request).await?.stream;
             let mut pieces: Vec<Bytes> = whole.map(Result::unwrap).collect().await;
             let mut end = Ok(Bytes::new());
-            match mishap {
-                Mishap::Ends(bytes) => pieces = cut(pieces, usize::try_from(bytes).unwrap()),
-                Mishap::Breaks(bytes) => {
+            match fault {
+                SourceFault::Ends(bytes) => pieces = cut(pieces, usize::try_from(bytes).unwrap()),
+                SourceFault::Breaks(bytes) => {
                     pieces = cut(pieces, usize::try_from(bytes).unwrap());
                     end = Err(busy());
                 }
-                Mishap::Flipped => {
+                SourceFault::Flipped => {
                     let mut first = pieces[0].to_vec();
                     first[0] ^= 1;
                     pieces[0] = first.into();
                 }
-                Mishap::None | Mishap::Busy | Mishap::FromZero | Mishap::Bug => {}
+                SourceFault::None
+                | SourceFault::Busy
+                | SourceFault::FromZero
+                | SourceFault::Bug => {}
             }
             let pieces = pieces.into_iter().map(move |piece| {
                 given.fetch_add(piece.len() as u64, Ordering::Relaxed);

@@ -1,9 +1,9 @@
-//! An in-memory registry, whose answers can be twisted request by request.
+//! An in-memory registry, whose answers can be overridden request by request.
 
-#[path = "gate.rs"]
-mod gate;
-#[path = "intake.rs"]
-mod intake;
+#[path = "auth_gate.rs"]
+mod auth_gate;
+#[path = "upload_sessions.rs"]
+mod upload_sessions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -15,10 +15,10 @@ use rpull::digest::Digest;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::http::{Reply, Request, Server};
-use gate::Gate;
-pub(crate) use gate::{Auth, Bearer};
+use auth_gate::AuthGate;
+pub(crate) use auth_gate::{Auth, Bearer};
 
-/// How a registry behaves while nothing is twisted.
+/// How a registry behaves while nothing is overridden.
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) auth: Auth,
@@ -31,47 +31,47 @@ pub(crate) struct Options {
 }
 
 /// A running registry.
-pub(crate) struct Registry {
+pub(crate) struct FakeRegistry {
     /// The registry's own port, where a client starts.
     pub(crate) server: Server,
     /// The port that issues tokens, where it is another one.
     pub(crate) tokens: Option<Server>,
     /// The port that serves redirected blobs.
     pub(crate) blobs: Option<Server>,
-    gate: Arc<Gate>,
-    shelf: Arc<Shelf>,
+    gate: Arc<AuthGate>,
+    content: Arc<RegistryContent>,
 }
 
-impl Registry {
+impl FakeRegistry {
     /// An open one.
     pub(crate) async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
 
     pub(crate) async fn start_with(options: Options) -> Self {
-        let shelf = Arc::new(Shelf::default());
-        let (gate, tokens) = Gate::open(options.auth).await;
+        let content = Arc::new(RegistryContent::default());
+        let (gate, tokens) = AuthGate::open(options.auth).await;
         let gate = Arc::new(gate);
         let blobs = if options.blobs_elsewhere {
-            let shelf = Arc::clone(&shelf);
+            let content = Arc::clone(&content);
             Some(
                 Server::start(move |request| {
-                    shelf.twisted(request, |shelf| shelf.signed_blob(request))
+                    content.overridden(request, |content| content.signed_blob(request))
                 })
                 .await,
             )
         } else {
             None
         };
-        let front = Front {
+        let handler = Handler {
             gate: Arc::clone(&gate),
-            shelf: Arc::clone(&shelf),
+            content: Arc::clone(&content),
             blobs: blobs.as_ref().map(|server| server.url("/signed/")),
             page: options.page,
             scheme: if options.tls.is_some() { "https" } else { "http" },
         };
-        let server = Server::start_with(options.tls, move |request| front.answer(request)).await;
-        Self { server, tokens, blobs, gate, shelf }
+        let server = Server::start_with(options.tls, move |request| handler.answer(request)).await;
+        Self { server, tokens, blobs, gate, content }
     }
 
     /// `host:port/repository`, as it stands in a reference.
@@ -90,7 +90,7 @@ impl Registry {
     /// Stores bytes under a digest that need not be theirs.
     pub(crate) fn blob_as(&self, repository: &str, digest: &Digest, bytes: impl Into<Bytes>) {
         let key = (repository.to_owned(), digest.to_string());
-        self.shelf.blobs.lock().unwrap().insert(key, bytes.into());
+        self.content.blobs.lock().unwrap().insert(key, bytes.into());
     }
 
     /// Stores a manifest or index; a tag that exists moves.
@@ -103,7 +103,7 @@ impl Registry {
     ) -> Digest {
         let bytes = bytes.into();
         let digest = Digest::sha256(&bytes);
-        let mut repositories = self.shelf.repositories.lock().unwrap();
+        let mut repositories = self.content.repositories.lock().unwrap();
         let held = repositories.entry(repository.to_owned()).or_default();
         held.documents.insert(digest.to_string(), (media_type.to_owned(), bytes));
         if let Some(tag) = tag {
@@ -114,42 +114,42 @@ impl Registry {
 
     /// What a tag stands for.
     pub(crate) fn tagged(&self, repository: &str, tag: &str) -> Option<String> {
-        self.shelf.repositories.lock().unwrap().get(repository)?.tags.get(tag).cloned()
+        self.content.repositories.lock().unwrap().get(repository)?.tags.get(tag).cloned()
     }
 
     /// The bytes of a blob.
-    pub(crate) fn held(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
+    pub(crate) fn blob_bytes(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
         let key = (repository.to_owned(), digest.to_string());
-        self.shelf.blobs.lock().unwrap().get(&key).cloned()
+        self.content.blobs.lock().unwrap().get(&key).cloned()
     }
 
     /// Uploads that are neither finished nor cancelled.
     pub(crate) fn open_uploads(&self) -> usize {
-        self.shelf.sessions.open()
+        self.content.sessions.open()
     }
 
     /// Gives the tags in the query of a manifest's PUT from now on.
     pub(crate) fn take_tags(&self) {
-        self.shelf.takes_tags.store(true, Ordering::Relaxed);
+        self.content.takes_tags.store(true, Ordering::Relaxed);
     }
 
     /// Loses a blob.
-    pub(crate) fn lose(&self, repository: &str, digest: &Digest) {
+    pub(crate) fn delete_blob(&self, repository: &str, digest: &Digest) {
         let key = (repository.to_owned(), digest.to_string());
-        self.shelf.blobs.lock().unwrap().remove(&key);
+        self.content.blobs.lock().unwrap().remove(&key);
     }
 
     /// Changes answers to those of the requests matching `part_of_line` whose number, counted from 0, is in `which`.
     ///
-    /// `twist("GET /v2/a/blobs/", 0..2, |reply| reply.fault(Fault::Cut(1000)))` cuts the first two. Twists add up in
-    /// the order of their making. Requests refused for want of a credential are neither counted nor twisted.
-    pub(crate) fn twist(
+    /// `override_response("GET /v2/a/blobs/", 0..2, |reply| reply.fault(Fault::Cut(1000)))` cuts the first two. Twists add up in
+    /// the order of their making. Requests refused for want of a credential are neither counted nor overridden.
+    pub(crate) fn override_response(
         &self,
         part_of_line: &str,
         which: Range<usize>,
         change: impl Fn(Reply) -> Reply + Send + 'static,
     ) {
-        self.shelf.twists.lock().unwrap().push(Twist {
+        self.content.overrides.lock().unwrap().push(ResponseOverride {
             part_of_line: part_of_line.to_owned(),
             which,
             seen: 0,
@@ -157,10 +157,15 @@ impl Registry {
         });
     }
 
-    /// Answers requests matching `part_of_line` so, and does nothing of what they ask; `which` as for [`Registry::twist`].
-    pub(crate) fn refuse(&self, part_of_line: &str, which: Range<usize>, reply: Reply) {
+    /// Answers requests matching `part_of_line` so, and does nothing of what they ask; `which` as for [`FakeRegistry::override_response`].
+    pub(crate) fn fail_requests(&self, part_of_line: &str, which: Range<usize>, reply: Reply) {
         let part_of_line = part_of_line.to_owned();
-        self.shelf.refusals.lock().unwrap().push(Refusal { part_of_line, which, seen: 0, reply });
+        self.content.scripted.lock().unwrap().push(ScriptedError {
+            part_of_line,
+            which,
+            seen: 0,
+            reply,
+        });
     }
 
     /// Refuses every token issued so far from now on.
@@ -178,24 +183,24 @@ impl Registry {
 }
 
 /// What stands on the registry's own port.
-struct Front {
-    gate: Arc<Gate>,
-    shelf: Arc<Shelf>,
+struct Handler {
+    gate: Arc<AuthGate>,
+    content: Arc<RegistryContent>,
     blobs: Option<String>,
     page: Option<usize>,
     scheme: &'static str,
 }
 
-impl Front {
+impl Handler {
     fn answer(&self, request: &Request) -> Reply {
         let refused = self.gate.answer(request, self.scheme);
         refused
-            .or_else(|| self.shelf.refused(request))
-            .unwrap_or_else(|| self.shelf.twisted(request, |_| self.content(request)))
+            .or_else(|| self.content.scripted_error(request))
+            .unwrap_or_else(|| self.content.overridden(request, |_| self.respond(request)))
     }
 
-    fn content(&self, request: &Request) -> Reply {
-        if let Some(reply) = self.shelf.write(request) {
+    fn respond(&self, request: &Request) -> Reply {
+        if let Some(reply) = self.content.write(request) {
             return reply;
         }
         if !matches!(request.method.as_str(), "GET" | "HEAD") {
@@ -208,29 +213,29 @@ impl Front {
             return Reply::json(200, &serde_json::json!({}));
         }
         if let Some(repository) = path.strip_suffix("/tags/list") {
-            return self.shelf.tags(repository, request, self.page);
+            return self.content.tags(repository, request, self.page);
         }
         if let Some((repository, name)) = path.rsplit_once("/manifests/") {
-            return self.shelf.document(repository, name);
+            return self.content.document(repository, name);
         }
         match (path.rsplit_once("/blobs/"), &self.blobs) {
             (Some((repository, digest)), Some(elsewhere)) if request.method == "GET" => {
                 let place = format!("{elsewhere}{repository}/{digest}?signature=secret");
                 Reply::new(307, "").header("Location", place)
             }
-            (Some((repository, digest)), _) => self.shelf.blob(repository, digest, request),
+            (Some((repository, digest)), _) => self.content.blob(repository, digest, request),
             (None, _) => Reply::new(404, "page not found\n"),
         }
     }
 }
 
 #[derive(Default)]
-struct Shelf {
+struct RegistryContent {
     repositories: Mutex<BTreeMap<String, Repository>>,
     blobs: Mutex<HashMap<(String, String), Bytes>>,
-    twists: Mutex<Vec<Twist>>,
-    refusals: Mutex<Vec<Refusal>>,
-    sessions: intake::Sessions,
+    overrides: Mutex<Vec<ResponseOverride>>,
+    scripted: Mutex<Vec<ScriptedError>>,
+    sessions: upload_sessions::UploadSessions,
     takes_tags: AtomicBool,
 }
 
@@ -240,37 +245,37 @@ struct Repository {
     documents: HashMap<String, (String, Bytes)>,
 }
 
-struct Twist {
+struct ResponseOverride {
     part_of_line: String,
     which: Range<usize>,
     seen: usize,
     change: Box<dyn Fn(Reply) -> Reply + Send>,
 }
 
-struct Refusal {
+struct ScriptedError {
     part_of_line: String,
     which: Range<usize>,
     seen: usize,
     reply: Reply,
 }
 
-impl Shelf {
-    fn refused(&self, request: &Request) -> Option<Reply> {
+impl RegistryContent {
+    fn scripted_error(&self, request: &Request) -> Option<Reply> {
         let line = request.line();
-        let mut refusals = self.refusals.lock().unwrap();
-        let refusal = refusals.iter_mut().find(|refusal| line.contains(&refusal.part_of_line))?;
-        refusal.seen += 1;
-        refusal.which.contains(&(refusal.seen - 1)).then(|| refusal.reply.clone())
+        let mut scripted = self.scripted.lock().unwrap();
+        let error = scripted.iter_mut().find(|error| line.contains(&error.part_of_line))?;
+        error.seen += 1;
+        error.which.contains(&(error.seen - 1)).then(|| error.reply.clone())
     }
 
-    fn twisted(&self, request: &Request, answer: impl FnOnce(&Self) -> Reply) -> Reply {
+    fn overridden(&self, request: &Request, answer: impl FnOnce(&Self) -> Reply) -> Reply {
         let (line, mut reply) = (request.line(), answer(self));
-        for twist in self.twists.lock().unwrap().iter_mut() {
-            if line.contains(&twist.part_of_line) {
-                if twist.which.contains(&twist.seen) {
-                    reply = (twist.change)(reply);
+        for override_response in self.overrides.lock().unwrap().iter_mut() {
+            if line.contains(&override_response.part_of_line) {
+                if override_response.which.contains(&override_response.seen) {
+                    reply = (override_response.change)(reply);
                 }
-                twist.seen += 1;
+                override_response.seen += 1;
             }
         }
         reply

@@ -11,13 +11,13 @@ use super::tree::{self, Node};
 /// The text that must never get into the root.
 pub(crate) const SECRET: &str = "canary of the host";
 
-pub(crate) struct Canary {
+pub(crate) struct OutsideGuard {
     dir: TempDir,
     root: PathBuf,
     before: Vec<Node>,
 }
 
-impl Canary {
+impl OutsideGuard {
     /// `victim/` with files and links and `file` beside an empty root.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
