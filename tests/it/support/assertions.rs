@@ -1,4 +1,4 @@
-//! What must hold after every fault.
+//! Invariants that hold after every fault.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::cli::Cli;
 
-/// No image has a name, and whatever stands under a digest has it.
+/// Asserts that no image is named and every blob has its digest.
 pub(crate) fn assert_nothing_visible(store: &Path) {
     let Ok(index) = std::fs::read(store.join("index.json")) else { return };
     let index: Value = serde_json::from_slice(&index).unwrap();
@@ -15,7 +15,7 @@ pub(crate) fn assert_nothing_visible(store: &Path) {
     assert_digests_are_right(store);
 }
 
-/// Every file under `blobs/` has the digest that it is called by.
+/// Asserts that every file under `blobs/` has the digest of its name.
 pub(crate) fn assert_digests_are_right(store: &Path) {
     for file in std::fs::read_dir(store.join("blobs/sha256")).unwrap().map(Result::unwrap) {
         let found = Digest::sha256(&std::fs::read(file.path()).unwrap());
@@ -23,7 +23,7 @@ pub(crate) fn assert_digests_are_right(store: &Path) {
     }
 }
 
-/// Without the fault the same command succeeds, and what it moved adds up to the whole.
+/// Asserts that the same command succeeds without the fault and its bytes add up.
 pub(crate) async fn assert_second_run_completes(cli: &Cli, name: &str, size: u64) {
     let report = cli.json(&["--json", name]).await;
     let parts =

@@ -1,4 +1,4 @@
-//! Who may read: nobody is asked, Basic, or Bearer with tokens from an endpoint on the same or another port.
+//! Authentication of the fake registry: none, Basic, or Bearer with a token server on the same or another port.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::http::{Reply, Request, Server};
 
-/// What a registry asks of its clients.
+/// Authentication that the registry requires.
 #[derive(Clone, Default)]
 pub(crate) enum Auth {
     #[default]
@@ -20,16 +20,16 @@ pub(crate) enum Auth {
     Bearer(Bearer),
 }
 
-/// A registry that wants tokens.
+/// Bearer authentication.
 #[derive(Clone)]
 pub(crate) struct Bearer {
-    /// `user:password` that the endpoint wants; anybody gets a token where absent.
+    /// `user:password` that the token endpoint requires; `None` issues tokens to anyone.
     pub(crate) credentials: Option<String>,
-    /// Whether the endpoint has a port of its own.
+    /// Whether the token endpoint has its own port.
     pub(crate) elsewhere: bool,
-    /// What the endpoint says, in seconds, and for how long the registry takes a token.
+    /// Lifetime of a token in seconds, as announced and as enforced.
     pub(crate) expires_in: u64,
-    /// Requests after which the registry refuses a token, whatever its age.
+    /// Number of requests that a token is accepted for.
     pub(crate) uses: usize,
 }
 
@@ -53,7 +53,7 @@ struct Token {
 }
 
 impl AuthGate {
-    /// A gate, and the token server where it has its own port.
+    /// Returns the gate, and the token server if it has its own port.
     pub(crate) async fn open(auth: Auth) -> (Self, Option<Server>) {
         let issued = Arc::default();
         let mut tokens = None;
@@ -71,7 +71,7 @@ impl AuthGate {
         self.issued.lock().unwrap().clear();
     }
 
-    /// The answer to a token request or to one that may not pass; nothing for one that may.
+    /// Returns the response to a token request or to a denied one; `None` for a permitted one.
     pub(crate) fn answer(&self, request: &Request, scheme: &str) -> Option<Reply> {
         let challenge = match &self.auth {
             Auth::Open => return None,
@@ -142,7 +142,7 @@ impl Bearer {
     }
 }
 
-/// The value of an `Authorization` header for `user:password`.
+/// Returns the `Authorization` header for `user:password`.
 fn basic(credentials: &str) -> String {
     let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
     format!("Basic {encoded}")

@@ -1,4 +1,4 @@
-//! A certificate authority of our own: good, expired, misnamed and client certificates, as PEM files.
+//! A test certificate authority: valid, expired, misnamed and client certificates as PEM files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,30 +14,30 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-/// The certificates, each as `NAME.pem` and `NAME.key`; gone with the value.
+/// Certificates as `NAME.pem` and `NAME.key`; dropping it removes them.
 pub(crate) struct Certs {
     dir: TempDir,
 }
 
-/// Whether a server asks for a client certificate of [`Certs`].
+/// Whether a server requests a client certificate of [`Certs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientCert {
     NotAsked,
-    /// A client without one may still come in.
+    /// Requested, but not required.
     Asked,
     Required,
 }
 
 impl Certs {
-    /// The authority that signed all others.
+    /// The authority that signed the others.
     pub(crate) const CA: &str = "ca";
     /// For `127.0.0.1`, `::1` and `localhost`.
     pub(crate) const SERVER: &str = "server";
-    /// For the same names, until 2001.
+    /// For the same names; expired in 2001.
     pub(crate) const EXPIRED: &str = "expired";
-    /// For another host only.
+    /// For another host.
     pub(crate) const WRONG_HOST: &str = "wrong-host";
-    /// For a client.
+    /// A client certificate.
     pub(crate) const CLIENT: &str = "client";
 
     pub(crate) fn new() -> Self {
@@ -85,7 +85,7 @@ impl Certs {
         self.dir.path().join(format!("{name}.key"))
     }
 
-    /// A server's side of TLS with one of these certificates.
+    /// Returns the TLS configuration of a server with this certificate.
     pub(crate) fn server_config(&self, name: &str, client: ClientCert) -> Arc<ServerConfig> {
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()

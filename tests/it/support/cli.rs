@@ -1,4 +1,4 @@
-//! Runs the built `rpull` with an environment of its own.
+//! Runs the built `rpull` in an isolated environment.
 
 use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,22 +15,22 @@ use tokio::process::{Child, Command};
 
 use super::wait::wait_until;
 
-/// No test's command may take longer.
+/// Longest run time of a command.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest wait for the end after a signal. Shorter than the 30 s for which a command waits for a silent registry, and
 /// much more than ending takes.
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// A home, a store and an environment that hold nothing yet.
+/// An empty home directory, store and environment for commands.
 pub(crate) struct Cli {
     dir: TempDir,
     env: Vec<(String, String)>,
-    /// Words in front of the command.
+    /// Program and arguments that the command runs under.
     under: &'static [&'static str],
 }
 
-/// What a command left behind.
+/// Output and exit status of a command.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) stdout: String,
@@ -38,7 +38,7 @@ pub(crate) struct Output {
     status: ExitStatus,
 }
 
-/// A command that may be signalled.
+/// A running command.
 pub(crate) struct Running {
     child: Child,
     store: PathBuf,
@@ -53,13 +53,13 @@ impl Cli {
         Self { dir, env: Vec::new(), under: &[] }
     }
 
-    /// Sets a variable for all commands to come.
+    /// Sets an environment variable for later commands.
     pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.to_owned(), value.into()));
         self
     }
 
-    /// The modes of files bind its commands, as they bind everybody but root; root's need `setpriv` for that.
+    /// Makes commands obey file modes even when the tests run as root, by means of `setpriv`.
     pub(crate) fn without_privileges(mut self) -> Self {
         if rustix::process::getuid().is_root() {
             self.under = &["setpriv", "--bounding-set", "-dac_override,-dac_read_search"];
@@ -67,7 +67,7 @@ impl Cli {
         self
     }
 
-    /// A directory for whatever the test likes; home and store lie in it.
+    /// Returns the working directory of commands; home and store lie in it.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -76,41 +76,41 @@ impl Cli {
         self.dir().join("home")
     }
 
-    /// `RPULL_STORE`; not there until a command makes it.
+    /// Returns `RPULL_STORE`; the first command that needs it creates it.
     pub(crate) fn store(&self) -> PathBuf {
         self.dir().join("store")
     }
 
-    /// Runs a command to its end.
+    /// Runs a command and waits for its end.
     pub(crate) async fn run(&self, args: &[impl AsRef<OsStr>]) -> Output {
         self.spawn(args).wait().await
     }
 
-    /// Runs a command that reads this.
+    /// Runs a command with this standard input.
     pub(crate) async fn run_on(&self, input: &str, args: &[impl AsRef<OsStr>]) -> Output {
         let path = self.dir().join("tmp/input");
         std::fs::write(&path, input).unwrap();
         self.spawn_on(std::fs::File::open(&path).unwrap(), args).wait().await
     }
 
-    /// Runs a command that must succeed, and reads the JSON on its standard output.
+    /// Runs a command that must succeed and parses its standard output as JSON.
     pub(crate) async fn json(&self, args: &[impl AsRef<OsStr>]) -> Value {
         let output = self.run(args).await;
         assert_eq!(output.code(), Some(0), "{}", output.stderr);
         serde_json::from_str(&output.stdout).unwrap()
     }
 
-    /// Starts a command; it is killed when the value is dropped.
+    /// Starts a command; dropping the value kills it.
     pub(crate) fn spawn(&self, args: &[impl AsRef<OsStr>]) -> Running {
         self.spawn_under(&[], args)
     }
 
-    /// As [`Cli::spawn`], as the last words of another program's arguments: `strace -f`.
+    /// Starts a command under another program, for example `strace -f`.
     pub(crate) fn spawn_under(&self, program: &[&str], args: &[impl AsRef<OsStr>]) -> Running {
         self.spawn_with(Stdio::null(), program, args)
     }
 
-    /// As [`Cli::spawn`], with this for standard input.
+    /// Starts a command with this standard input.
     pub(crate) fn spawn_on(&self, stdin: impl Into<Stdio>, args: &[impl AsRef<OsStr>]) -> Running {
         self.spawn_with(stdin.into(), &[], args)
     }
@@ -141,14 +141,14 @@ impl Cli {
         Running { child, store: self.store() }
     }
 
-    /// As [`Cli::spawn`], by a line of shell in which `"$@"` is the command.
+    /// Starts a command by a line of shell in which `"$@"` is the command.
     pub(crate) fn spawn_in_shell(&self, line: &str, args: &[impl AsRef<OsStr>]) -> Running {
         self.spawn_under(&["sh", "-c", line, "sh"], args)
     }
 }
 
-/// Words in front of a command that may be signalled, where the tests run with signals ignored, as a background job of
-/// a script does: its children would ignore them too.
+/// Returns the prefix that restores default signals if the tests run with signals ignored, for example as a background
+/// job of a script: children inherit ignored signals.
 fn default_signals() -> &'static [&'static str] {
     static IGNORED: LazyLock<bool> = LazyLock::new(|| {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -161,7 +161,7 @@ fn default_signals() -> &'static [&'static str] {
 
 impl Output {
     /// # Panics
-    /// Where the exit code or a part of the messages is another one.
+    /// If the exit code differs or standard error does not contain the text.
     #[track_caller]
     pub(crate) fn expect(&self, code: i32, part_of_stderr: &str) -> &Self {
         assert_eq!(self.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
@@ -169,24 +169,24 @@ impl Output {
         self
     }
 
-    /// The exit code; absent where a signal ended the command.
+    /// Returns the exit code; `None` if a signal ended the command.
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
-    /// The signal that ended the command.
+    /// Returns the signal that ended the command.
     pub(crate) fn signal(&self) -> Option<i32> {
         self.status.signal()
     }
 }
 
 impl Running {
-    /// Its process, where it runs under no other program.
+    /// Returns the process id; that of the outer program with [`Cli::spawn_under`].
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap()
     }
 
-    /// The next line on its standard output.
+    /// Reads the next line of its standard output.
     pub(crate) async fn line(&mut self) -> String {
         let stdout = self.child.stdout.as_mut().unwrap();
         let mut line = Vec::new();
@@ -198,13 +198,13 @@ impl Running {
         String::from_utf8(line).unwrap()
     }
 
-    /// `Signal::KILL`, `Signal::INT`, `Signal::TERM`.
+    /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.id().try_into().unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
-    /// Waits until so many partials in the store's `ingest/` have at least this many bytes.
+    /// Waits until `count` partials in the store's `ingest/` have at least `bytes` bytes.
     pub(crate) async fn wait_for_partials(&self, count: usize, bytes: u64) {
         let grown = |entry: &std::io::Result<std::fs::DirEntry>| {
             let found = entry.as_ref().ok().and_then(|entry| entry.metadata().ok());
@@ -217,31 +217,31 @@ impl Running {
         .await;
     }
 
-    /// Waits until something is on its standard output, which nobody reads.
+    /// Waits until its standard output, which is not read, has bytes.
     pub(crate) async fn wait_for_output(&self) {
         let stdout = self.child.stdout.as_ref().unwrap();
         let is_written = async || rustix::io::ioctl_fionread(stdout).unwrap() > 0;
         wait_until("the command writes nothing", is_written).await;
     }
 
-    /// Waits for the end of what cannot write any more, since nobody reads its standard output.
+    /// Waits for the end of a command that is blocked on its unread standard output.
     pub(crate) async fn wait_unread(&self) {
         wait_until("the command does not end", async || self.state() == Some('Z')).await;
     }
 
-    /// The state of its process as in `/proc/PID/stat`: `T` while it is stopped, `Z` once it has ended.
+    /// Returns the process state of `/proc/PID/stat`: `T` while stopped, `Z` once it has ended.
     pub(crate) fn state(&self) -> Option<char> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
         stat.rsplit_once(") ")?.1.chars().next()
     }
 
-    /// Files and directories that its process has open, as one that waits for a lock has what it locks.
+    /// Returns the open files and directories of its process. A process that waits for a lock has its file open.
     pub(crate) fn open_files(&self) -> Vec<PathBuf> {
         let files = std::fs::read_dir(format!("/proc/{}/fd", self.id())).into_iter().flatten();
         files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok()).collect()
     }
 
-    /// Signals the command and waits for its end.
+    /// Sends a signal and waits for the end.
     ///
     /// # Panics
     /// After [`STOP_TIMEOUT`].

@@ -1,4 +1,4 @@
-//! A real Debian of four layers, made by its own tools: packages go and come, links and directories are replaced.
+//! A Debian image of four layers, made by Debian's tools, which remove, install and replace.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::tree::{Node, nodes};
 
 const PROGRAMS: &[&str] = &["mmdebstrap", "umoci", "chroot", "apt-get"];
 
-/// The packages that Debian cannot be without, of the release that runs here.
+/// Builds the base layer: the essential packages of the running release.
 const BASE: &str = r#"
 . /etc/os-release
 mmdebstrap --quiet --variant=essential --dpkgopt='path-exclude=/usr/share/doc/*' "$VERSION_CODENAME" base.tar
@@ -25,7 +25,7 @@ rm base.tar
 umoci unpack --image image:base bundle
 "#;
 
-/// Packages go, a link leads elsewhere, a directory becomes a link and a file a directory.
+/// Removes packages, changes a link, and replaces a directory by a link and a file by a directory.
 const PURGED: &str = "
 cd bundle/rootfs
 chroot . dpkg --purge --force-all ncurses-bin $(chroot . dpkg-query -W -f '${Package} ' '*perl*')
@@ -39,7 +39,7 @@ cd ../..
 umoci repack --refresh-bundle --image image:purged bundle
 ";
 
-/// A package comes, with it capabilities, and there are modes and kinds of all sorts.
+/// Installs a package with capabilities and creates entries of many modes and types.
 const INSTALLED: &str = "
 apt-get -qq download libcap2-bin
 mv libcap2-bin*.deb bundle/rootfs/tmp
@@ -64,24 +64,24 @@ cd ../..
 umoci repack --refresh-bundle --image image:installed bundle
 ";
 
-/// What no diff of directories has: opaque directories, and links into lower layers, by way of a link too.
+/// Entries that no directory diff has: opaque directories, and hard links into lower layers, also through a symlink.
 const TOP: &str = "
 umoci raw add-layer --image image:installed --tag top top.tar
 rm -r top.tar bundle
 umoci unpack --image image:top umoci
 ";
 
-/// Such an image.
+/// An image, and the tree that umoci unpacks from it.
 pub(crate) struct Debian {
     dir: TempDir,
-    /// What umoci makes of the topmost layer and those below it.
+    /// The tree that umoci unpacks from all layers.
     pub(crate) tree: Vec<Node>,
 }
 
 impl Debian {
-    /// The image of this test process, made on first use; says where a test is left out without it.
+    /// Returns the image of this process, built on first use; `None`, with a message, if the test has to be skipped.
     pub(crate) fn get(test: &str) -> Option<&'static Self> {
-        // Where it cannot be made, each test that asks for it fails at once.
+        // If it cannot be built, each test that needs it fails immediately.
         static MADE: LazyLock<Debian> = LazyLock::new(Debian::make);
         let can_be_made = is_root(test) && may_fetch(test) && needs(test, PROGRAMS);
         can_be_made.then(|| &*MADE)
@@ -99,14 +99,14 @@ impl Debian {
         Self { dir, tree }
     }
 
-    /// An OCI layout in which the name `top` has all layers, `installed`, `purged` and `base` one less each.
+    /// Returns an OCI layout in which `top` has all layers and `installed`, `purged` and `base` one less each.
     pub(crate) fn layout(&self) -> PathBuf {
         self.dir.path().join("image")
     }
 }
 
 fn top(below: &Path) -> Vec<TarItem> {
-    // As tars have it: the link repeats what is said about the file.
+    // As in tars: the entry of a hard link repeats the metadata of the file.
     let hardlink = |name: &str, target: &str| {
         let found = below.join(target).symlink_metadata().unwrap();
         let mtime = format!("{}.{:09}", found.mtime(), found.mtime_nsec());

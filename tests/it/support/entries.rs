@@ -1,14 +1,14 @@
-//! Layers of entries that are written one by one.
+//! Layers built from single entries.
 
 use super::images::{Layer, gzip, layer};
 pub(crate) use super::tar_item::{TarItem, sparse, tar, tar_without_trailer};
 
-/// The layer of these.
+/// Returns the gzipped layer of these entries.
 pub(crate) fn layer_of(items: &[TarItem]) -> Layer {
     gzip(&tar(items))
 }
 
-/// What can be wrong with a layer that is otherwise this one: the exit code that it gives, and what is told.
+/// Returns broken variants of a layer, each with its exit code and message.
 pub(crate) fn wrong_layers(good: &Layer) -> [(Layer, i32, &'static str); 4] {
     let cut = Layer { bytes: good.bytes.slice(..good.bytes.len() - 6), ..good.clone() };
     let other = Layer { diff_id: layer(&[]).diff_id, ..good.clone() };

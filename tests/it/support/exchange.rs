@@ -1,4 +1,4 @@
-//! One exchange of a fixture: which request it waits for and what it answers.
+//! One exchange of a fixture: the expected request and the response.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use super::placeholders::Placeholders;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Exchange {
-    /// `registry`, `auth` or `cdn`: each has a port of its own.
+    /// `registry`, `auth` or `cdn`; each has its own port.
     pub(crate) server: String,
     pub(crate) request: ExpectedRequest,
     pub(crate) response: CannedResponse,
-    /// So many requests exactly; then the next exchange with the same request takes over.
+    /// Exact number of requests; afterwards the next exchange with the same request applies.
     #[serde(default = "once")]
     pub(crate) times: usize,
 }
@@ -26,7 +26,7 @@ fn once() -> usize {
     1
 }
 
-/// What a request must be like; what is not named is free.
+/// Requirements of a request; anything not named is allowed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExpectedRequest {
@@ -36,7 +36,7 @@ pub(crate) struct ExpectedRequest {
     pub(crate) query: BTreeMap<String, ExpectedValue>,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, ExpectedValue>,
-    /// Fields of a form in the body.
+    /// Fields of the form in the body.
     #[serde(default)]
     pub(crate) form: BTreeMap<String, ExpectedValue>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct ExpectedRequest {
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum ExpectedValue {
-    /// One value, and exactly this.
+    /// Exactly one value, and this one.
     Exact(String),
     Absent {
         absent: bool,
@@ -60,7 +60,7 @@ pub(crate) struct CannedResponse {
     body: Option<String>,
     body_base64: Option<String>,
     body_json: Option<Value>,
-    /// The name of one of the contents.
+    /// Name of an entry of the fixture's `contents`.
     body_blob: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! An in-memory registry, whose answers can be overridden request by request.
+//! An in-memory registry whose responses can be overridden per request.
 
 #[path = "auth_gate.rs"]
 mod auth_gate;
@@ -18,7 +18,7 @@ use super::http::{Reply, Request, Server};
 use auth_gate::AuthGate;
 pub(crate) use auth_gate::{Auth, Bearer};
 
-/// How a registry behaves while nothing is overridden.
+/// Behavior of a registry without overrides.
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) auth: Auth,
@@ -26,24 +26,24 @@ pub(crate) struct Options {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Blobs are redirected to another port, which answers 400 to any `Authorization`.
     pub(crate) blobs_elsewhere: bool,
-    /// Most tags per page; unlimited where absent.
+    /// Maximum number of tags per page; `None` is unlimited.
     pub(crate) page: Option<usize>,
 }
 
 /// A running registry.
 pub(crate) struct FakeRegistry {
-    /// The registry's own port, where a client starts.
+    /// The registry's own port.
     pub(crate) server: Server,
-    /// The port that issues tokens, where it is another one.
+    /// The token server, if it has its own port.
     pub(crate) tokens: Option<Server>,
-    /// The port that serves redirected blobs.
+    /// The server of redirected blobs.
     pub(crate) blobs: Option<Server>,
     gate: Arc<AuthGate>,
     content: Arc<RegistryContent>,
 }
 
 impl FakeRegistry {
-    /// An open one.
+    /// Starts a registry without authentication.
     pub(crate) async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
@@ -74,12 +74,12 @@ impl FakeRegistry {
         Self { server, tokens, blobs, gate, content }
     }
 
-    /// `host:port/repository`, as it stands in a reference.
+    /// Returns `host:port/repository` as in a reference.
     pub(crate) fn repository(&self, name: &str) -> String {
         format!("{}/{name}", self.server.host())
     }
 
-    /// Stores a blob and tells its digest.
+    /// Stores a blob and returns its digest.
     pub(crate) fn blob(&self, repository: &str, bytes: impl Into<Bytes>) -> Digest {
         let bytes = bytes.into();
         let digest = Digest::sha256(&bytes);
@@ -87,13 +87,13 @@ impl FakeRegistry {
         digest
     }
 
-    /// Stores bytes under a digest that need not be theirs.
+    /// Stores bytes under any digest, also a wrong one.
     pub(crate) fn blob_as(&self, repository: &str, digest: &Digest, bytes: impl Into<Bytes>) {
         let key = (repository.to_owned(), digest.to_string());
         self.content.blobs.lock().unwrap().insert(key, bytes.into());
     }
 
-    /// Stores a manifest or index; a tag that exists moves.
+    /// Stores a manifest or index; an existing tag moves.
     pub(crate) fn document(
         &self,
         repository: &str,
@@ -112,37 +112,37 @@ impl FakeRegistry {
         digest
     }
 
-    /// What a tag stands for.
+    /// Returns the digest of a tag.
     pub(crate) fn tagged(&self, repository: &str, tag: &str) -> Option<String> {
         self.content.repositories.lock().unwrap().get(repository)?.tags.get(tag).cloned()
     }
 
-    /// The bytes of a blob.
+    /// Returns the bytes of a blob.
     pub(crate) fn blob_bytes(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
         let key = (repository.to_owned(), digest.to_string());
         self.content.blobs.lock().unwrap().get(&key).cloned()
     }
 
-    /// Uploads that are neither finished nor cancelled.
+    /// Returns the number of open upload sessions.
     pub(crate) fn open_uploads(&self) -> usize {
         self.content.sessions.open()
     }
 
-    /// Gives the tags in the query of a manifest's PUT from now on.
+    /// From now on, sets the tags in the query of a manifest's PUT.
     pub(crate) fn take_tags(&self) {
         self.content.takes_tags.store(true, Ordering::Relaxed);
     }
 
-    /// Loses a blob.
+    /// Deletes a blob, also one that manifests reference.
     pub(crate) fn delete_blob(&self, repository: &str, digest: &Digest) {
         let key = (repository.to_owned(), digest.to_string());
         self.content.blobs.lock().unwrap().remove(&key);
     }
 
-    /// Changes answers to those of the requests matching `part_of_line` whose number, counted from 0, is in `which`.
+    /// Changes the responses to requests whose line contains `part_of_line` and whose number, from 0, is in `which`.
     ///
-    /// `override_response("GET /v2/a/blobs/", 0..2, |reply| reply.fault(Fault::Cut(1000)))` cuts the first two. Twists add up in
-    /// the order of their making. Requests refused for want of a credential are neither counted nor overridden.
+    /// `override_response("GET /v2/a/blobs/", 0..2, |reply| reply.fault(Fault::Cut(1000)))` truncates the first two.
+    /// Several overrides apply in order. Requests denied by authentication are neither counted nor overridden.
     pub(crate) fn override_response(
         &self,
         part_of_line: &str,
@@ -157,7 +157,7 @@ impl FakeRegistry {
         });
     }
 
-    /// Answers requests matching `part_of_line` so, and does nothing of what they ask; `which` as for [`FakeRegistry::override_response`].
+    /// Answers matching requests with `reply` and does not perform them; `which` as in `override_response`.
     pub(crate) fn fail_requests(&self, part_of_line: &str, which: Range<usize>, reply: Reply) {
         let part_of_line = part_of_line.to_owned();
         self.content.scripted.lock().unwrap().push(ScriptedError {
@@ -168,12 +168,12 @@ impl FakeRegistry {
         });
     }
 
-    /// Refuses every token issued so far from now on.
+    /// Revokes every token issued so far.
     pub(crate) fn revoke_tokens(&self) {
         self.gate.revoke();
     }
 
-    /// Requests for a token so far, on whichever port.
+    /// Returns the token requests so far, on any port.
     pub(crate) fn token_requests(&self) -> Vec<Request> {
         let server = self.tokens.as_ref().unwrap_or(&self.server);
         let mut requests = server.requests();
@@ -182,7 +182,7 @@ impl FakeRegistry {
     }
 }
 
-/// What stands on the registry's own port.
+/// Handles requests to the registry's own port.
 struct Handler {
     gate: Arc<AuthGate>,
     content: Arc<RegistryContent>,
@@ -340,7 +340,7 @@ impl RegistryContent {
     }
 }
 
-/// The whole, or the one range that is asked for: `bytes=a-b` or `bytes=a-`.
+/// Returns the whole blob or the requested range: `bytes=a-b` or `bytes=a-`.
 fn slice(bytes: &Bytes, range: Option<&str>) -> Reply {
     let total = bytes.len();
     let asked = range

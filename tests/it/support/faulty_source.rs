@@ -1,4 +1,4 @@
-//! A source that keeps failing in the ways of networks, and counts what it gave.
+//! A source that fails as networks do and counts the bytes it gave.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use rpull::name::ImageName;
 
 use super::memory::{Memory, look_through};
 
-/// What happens to one opening of a blob.
+/// Fault of one opening of a blob.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SourceFault {
     None,
-    /// The body ends after so many bytes.
+    /// The body ends after `n` bytes.
     Ends(u64),
-    /// The body fails after so many bytes.
+    /// The body fails after `n` bytes.
     Breaks(u64),
     /// The opening fails.
     Busy,
-    /// The wanted start is ignored: the body starts at byte 0.
+    /// The requested offset is ignored: the body starts at byte 0.
     FromZero,
-    /// The first byte is another one.
+    /// The first byte is flipped.
     Flipped,
     /// The opening panics.
     Bug,
 }
 
-/// Mishaps are taken in their order; afterwards all goes well.
+/// Applies its faults in order, one per opening; afterwards none.
 pub(crate) struct FaultySource {
     endpoint: Endpoint,
     inner: Memory,
@@ -47,7 +47,7 @@ impl FaultySource {
         Self { endpoint, inner, faults: Mutex::new(faults.into()), given: Arc::default() }
     }
 
-    /// Body bytes given so far.
+    /// Returns the number of body bytes given so far.
     pub(crate) fn given(&self) -> u64 {
         self.given.load(Ordering::Relaxed)
     }
@@ -57,7 +57,7 @@ fn busy() -> Error {
     Error::new(ErrorKind::Transport, "blob").with_reason("busy").transient(None)
 }
 
-/// At most so many bytes of the pieces.
+/// Truncates the chunks to `left` bytes in total.
 fn cut(pieces: Vec<Bytes>, mut left: usize) -> Vec<Bytes> {
     let shorten = |piece: Bytes| {
         let kept = piece.slice(..left.min(piece.len()));

@@ -1,4 +1,4 @@
-//! Plays `wiremock-fixtures/<registry>/<scenario>.json`: what real registries answer, in order, and nothing else.
+//! Plays `wiremock-fixtures/<registry>/<scenario>.json`: responses of real registries, in order, and nothing else.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,18 +19,18 @@ const SERVERS: [&str; 3] = ["registry", "auth", "cdn"];
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    /// What a client could get wrong here.
+    /// The mistake that a client could make.
     why: String,
-    /// The threads or documents that the behaviour was learnt from.
+    /// Sources of the behavior: issues, documents.
     source: String,
     /// Arguments of `rpull`.
     command: Vec<String>,
-    /// How often the command runs, one after the other.
+    /// Number of consecutive runs of the command.
     #[serde(default = "once")]
     runs: usize,
     /// The exit code of each run.
     exit: i32,
-    /// Standard output of the last run, where it matters.
+    /// Expected standard output of the last run, if any.
     stdout: Option<String>,
     login: Option<Login>,
     partial: Option<Partial>,
@@ -44,7 +44,7 @@ fn once() -> usize {
     1
 }
 
-/// What the user is logged in with at the registry.
+/// Credential of the user at the registry.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Login {
@@ -53,7 +53,7 @@ pub(crate) struct Login {
     pub(crate) identity_token: Option<String>,
 }
 
-/// What an interrupted run left in the store: the first bytes of a blob.
+/// The first bytes of a blob, as an interrupted run leaves them in the store.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Partial {
@@ -61,7 +61,7 @@ struct Partial {
     bytes: usize,
 }
 
-/// A scenario whose servers listen. Dropping it fails the test if anything unforeseen was asked.
+/// A running scenario. Dropping it fails the test if an unexpected request was made.
 pub(crate) struct Fixture {
     /// `registry/scenario`.
     pub(crate) name: String,
@@ -74,7 +74,7 @@ pub(crate) struct Fixture {
     expect_requests: usize,
     servers: BTreeMap<&'static str, MockServer>,
     script: Arc<Script>,
-    /// Lives as long as the scenario.
+    /// Removed with the scenario.
     _layout: tempfile::TempDir,
 }
 
@@ -83,7 +83,7 @@ impl Fixture {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("wiremock-fixtures")
     }
 
-    /// The names of all scenarios, sorted.
+    /// Returns the names of all scenarios, sorted.
     pub(crate) fn names() -> Vec<String> {
         let entries =
             |dir: &Path| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -140,12 +140,12 @@ impl Fixture {
         }
     }
 
-    /// `host:port` of `registry`, `auth` or `cdn`.
+    /// Returns `host:port` of `registry`, `auth` or `cdn`.
     pub(crate) fn host(&self, server: &str) -> String {
         self.servers[server].address().to_string()
     }
 
-    /// What docker's config.json holds for this user; `{"auths": {}}` for nobody.
+    /// Returns the user's docker config.json; `{"auths": {}}` without a credential.
     pub(crate) fn docker_config(&self) -> Value {
         let mut auths = json!({});
         if let Some(login) = &self.login {
@@ -159,7 +159,7 @@ impl Fixture {
         json!({"auths": auths})
     }
 
-    /// Puts the scenario's partial, where it has one, into a store.
+    /// Writes the scenario's partial, if any, into a store.
     pub(crate) fn plant_partial(&self, store: &Path) {
         if let Some(partial) = &self.partial {
             let content = self.script.names.content(&partial.blob);
@@ -171,18 +171,18 @@ impl Fixture {
         }
     }
 
-    /// The exchanges, for a test that plays the client itself.
+    /// Returns the exchanges, for tests that play the client.
     pub(crate) fn exchanges(&self) -> &[Exchange] {
         &self.script.exchanges
     }
 
-    /// A text of an exchange with its placeholders filled.
+    /// Fills the placeholders of a text.
     pub(crate) fn fill(&self, text: &str) -> String {
         self.script.names.fill(text)
     }
 
     /// # Panics
-    /// Where an exchange was not used exactly as often as it says, or something else was asked.
+    /// If an exchange was not used exactly as often as it says, or on an unexpected request.
     pub(crate) fn assert_counts(&self) {
         let mut wrong = self.script.unforeseen.lock().unwrap().clone();
         let heard = self.script.heard.lock().unwrap();
@@ -211,16 +211,16 @@ impl Drop for Fixture {
     }
 }
 
-/// What all servers of a scenario play from.
+/// State shared by the servers of a scenario.
 struct Script {
     exchanges: Vec<Exchange>,
     names: Placeholders,
-    /// Requests by exchange.
+    /// Number of requests per exchange.
     heard: Mutex<Vec<usize>>,
     unforeseen: Mutex<Vec<String>>,
 }
 
-/// One server's part.
+/// Responder of one server.
 struct Stage {
     server: &'static str,
     script: Arc<Script>,

@@ -1,4 +1,4 @@
-//! Layers one over the other, on a disk and as one tar; and layers by chance, which meet in whatever way they can.
+//! Layers unpacked to a disk or flattened to one tar, and random layers.
 
 use std::io::{BufReader, Cursor};
 use std::path::Path;
@@ -40,7 +40,7 @@ pub(crate) fn blobs(tars: &[Vec<u8>]) -> Vec<LayerBlob<'_>> {
     tars.iter().enumerate().map(blob).collect()
 }
 
-/// The tar that shows what these layers show.
+/// Returns the flattened tar of these layers.
 pub(crate) fn flattened(tars: &[Vec<u8>]) -> Result<(Tree, Vec<u8>)> {
     let tree = Tree::read(blobs(tars), &|_| true)?;
     let mut written = Vec::new();
@@ -52,14 +52,14 @@ pub(crate) fn flattened(tars: &[Vec<u8>]) -> Result<(Tree, Vec<u8>)> {
     Ok((tree, written))
 }
 
-/// Unpacks a tar as people do.
+/// Extracts a tar with GNU tar.
 pub(crate) fn extract_with_gnu_tar(tar: &Path, root: &Path) {
     let options = ["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf"];
     let output = Command::new("tar").args(options).arg(tar).arg("-C").arg(root).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
-/// Layers of few names, so that they meet.
+/// Returns random layers with few names, so that they collide.
 pub(crate) fn random_layers(random: &mut fastrand::Rng) -> Vec<Vec<TarItem>> {
     let path = |random: &mut fastrand::Rng| {
         let depth = random.usize(1..=3);

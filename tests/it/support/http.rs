@@ -1,6 +1,6 @@
-//! A raw HTTP/1.1 server on loopback that can answer wrongly, byte for byte, and remembers what it was asked.
+//! A raw HTTP/1.1 server on loopback that can send faulty responses and records its requests.
 //!
-//! No framework: those police lengths and cannot cut a body. Everything ends when the [`Server`] is dropped.
+//! It uses no framework, since those enforce lengths. Dropping the [`Server`] ends everything.
 
 #[path = "reply.rs"]
 mod reply;
@@ -24,23 +24,23 @@ use tokio_rustls::server::TlsStream;
 use reply::After;
 pub(crate) use reply::{Fault, Reply};
 
-/// A request as it came in.
+/// A received request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
-    /// Without the question mark; empty where there is none.
+    /// Without the question mark; empty if there is none.
     pub(crate) query: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Counts the server's connections from 0; TLS handshakes that fail are connections too.
+    /// Number of the connection, from 0; failed TLS handshakes count too.
     pub(crate) connection: usize,
-    /// Whether the client showed a certificate.
+    /// Whether the client sent a certificate.
     pub(crate) client_certificate: bool,
 }
 
 impl Request {
-    /// The first header of this name, whatever its case.
+    /// Returns the first header with this name, ignoring case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -48,7 +48,7 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Path and query as in the request line.
+    /// Returns path and query as in the request line.
     pub(crate) fn target(&self) -> String {
         match self.query.as_str() {
             "" => self.path.clone(),
@@ -56,13 +56,13 @@ impl Request {
         }
     }
 
-    /// The query's keys and values in their order, decoded.
+    /// Returns the decoded keys and values of the query, in order.
     pub(crate) fn pairs(&self) -> Vec<(String, String)> {
         let url = reqwest::Url::parse(&format!("http://localhost/?{}", self.query)).unwrap();
         url.query_pairs().into_owned().collect()
     }
 
-    /// `METHOD target`, for assertions on lists.
+    /// Returns `METHOD target`.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.target())
     }
@@ -84,7 +84,7 @@ impl Server {
         Self::start_with(None, handler).await
     }
 
-    /// As [`Server::start`], over TLS where a configuration is given.
+    /// Starts a server, over TLS if a configuration is given.
     pub(crate) async fn start_with(
         tls: Option<Arc<ServerConfig>>,
         handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -96,7 +96,7 @@ impl Server {
         Self::start_async(tls, Arc::new(answer)).await
     }
 
-    /// As [`Server::start_with`], for handlers that have to ask somebody else first.
+    /// Starts a server with an asynchronous handler.
     pub(crate) async fn start_async(tls: Option<Arc<ServerConfig>>, handler: Arc<Handler>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let requests = Arc::default();
@@ -113,7 +113,7 @@ impl Server {
         self.address
     }
 
-    /// `127.0.0.1:port`, as it stands in references.
+    /// Returns `127.0.0.1:port` as in references.
     pub(crate) fn host(&self) -> String {
         self.address.to_string()
     }
@@ -123,17 +123,17 @@ impl Server {
         format!("{scheme}://{}{path}", self.address)
     }
 
-    /// Every request so far, in the order in which their heads were complete.
+    /// Returns all requests so far, in the order in which their headers were complete.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// [`Request::line`] of every request so far.
+    /// Returns [`Request::line`] of all requests so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.requests().iter().map(Request::line).collect()
     }
 
-    /// Requests so far whose line contains this text: `"GET /v2/a/blobs/"`.
+    /// Counts the requests so far whose line contains this text, for example `"GET /v2/a/blobs/"`.
     pub(crate) fn count(&self, part_of_line: &str) -> usize {
         let matches = |line: &String| line.contains(part_of_line);
         self.lines().into_iter().filter(matches).count()
@@ -158,7 +158,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, mut peer: Peer)
         let (tls, talk) = (tls.clone(), peer.clone());
         peer.connection += 1;
         connections.spawn(async move {
-            // An error here is the client's doing: it hung up, or did not like the certificate.
+            // An error here is caused by the client: it hung up, or rejected the certificate.
             let _gone = match tls {
                 None => talk.serve(tcp).await,
                 Some(tls) => match tls.accept(tcp).await {
@@ -192,7 +192,7 @@ impl Peer {
                 After::Close => break,
                 After::Reset => {
                     stream.flush().await?;
-                    // A reset throws away what the kernel still holds; the bytes promised before it must arrive.
+                    // A reset discards the kernel's send buffer; the bytes before it must arrive.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     return stream.get_ref().tcp().set_zero_linger();
                 }
@@ -228,7 +228,7 @@ async fn read_request(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Op
     Ok(Some(request))
 }
 
-/// A stream whose TCP connection can be reached, to reset it.
+/// A stream that gives access to its TCP connection, to reset it.
 trait Wire: AsyncRead + AsyncWrite + Unpin + Send {
     fn tcp(&self) -> &TcpStream;
 

@@ -1,4 +1,4 @@
-//! Tiny images made in memory, the same bytes every time.
+//! Tiny images built in memory, always with the same bytes.
 
 use std::io::{Read as _, Write as _};
 
@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 
 use super::fake_registry::FakeRegistry;
 
-/// Whose media types an image uses.
+/// Family of media types of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     Oci,
     Docker,
 }
 
-/// Bytes and what a document says about them.
+/// Bytes with their descriptor.
 #[derive(Clone, Debug)]
 pub(crate) struct Blob {
     pub(crate) descriptor: Descriptor,
     pub(crate) bytes: Bytes,
 }
 
-/// A layer before it belongs to an image: media types are the image's.
+/// A layer that is not yet part of an image; the image decides its media type.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub(crate) diff_id: Digest,
@@ -33,16 +33,16 @@ pub(crate) struct Layer {
     pub(crate) bytes: Bytes,
 }
 
-/// An image for one platform.
+/// An image of one platform.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     pub(crate) manifest: Blob,
     pub(crate) config: Blob,
-    /// Bottom first.
+    /// Base first.
     pub(crate) layers: Vec<Blob>,
 }
 
-/// An index over images, each followed by an attestation about it as `BuildKit` writes them.
+/// An index of images, each followed by its attestation as `BuildKit` writes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     pub(crate) document: Blob,
@@ -66,7 +66,7 @@ impl Blob {
     }
 }
 
-/// A gzipped tar of these files, owned by root, modified in 1970.
+/// Returns a gzipped tar of these files, owned by root, modified in 1970.
 pub(crate) fn layer(files: &[(&str, &[u8])]) -> Layer {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, bytes) in files {
@@ -78,21 +78,21 @@ pub(crate) fn layer(files: &[(&str, &[u8])]) -> Layer {
     gzip(&tar.into_inner().unwrap())
 }
 
-/// Compresses a tar made elsewhere.
+/// Compresses a tar.
 pub(crate) fn gzip(tar: &[u8]) -> Layer {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(tar).unwrap();
     Layer { diff_id: Digest::sha256(tar), bytes: gzip.finish().unwrap().into() }
 }
 
-/// Bytes that do not compress, the same for the same seed.
+/// Returns incompressible bytes, the same for the same seed.
 pub(crate) fn random_blob(size: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; size];
     fastrand::Rng::with_seed(seed).fill(&mut bytes);
     bytes
 }
 
-/// An image of these layers, bottom first, with a history that has one step without a layer.
+/// Returns an image of these layers, base first; its history has one step without a layer.
 pub(crate) fn image(family: Family, architecture: &str, layers: &[Layer]) -> Image {
     let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.diff_id).collect();
     let step = |number| json!({"created": "2026-01-02T03:04:05Z", "created_by": format!("COPY step {number}")});
@@ -113,7 +113,7 @@ pub(crate) fn image(family: Family, architecture: &str, layers: &[Layer]) -> Ima
     assemble(family, Blob::json(config_type, &config), layers.iter().map(piece).collect())
 }
 
-/// The OCI image that has the same config over layers that are not compressed.
+/// Returns the OCI image with the same config and uncompressed layers.
 pub(crate) fn uncompressed(image: &Image) -> Image {
     let inflated = |layer: &Blob| {
         let mut tar = Vec::new();
@@ -124,17 +124,17 @@ pub(crate) fn uncompressed(image: &Image) -> Image {
     assemble(Family::Oci, config, image.layers.iter().map(inflated).collect())
 }
 
-/// The same layers under another config.
+/// Returns the image with the same layers and another config.
 pub(crate) fn with_config(image: &Image, config: &Value) -> Image {
     assemble(Family::Oci, Blob::json(MediaType::OCI_CONFIG, config), image.layers.clone())
 }
 
-/// An artifact: a manifest over one blob that is no image config.
+/// Returns an artifact: a manifest with one blob that is no image config.
 pub(crate) fn raw(family: Family, bytes: Vec<u8>) -> Image {
     assemble(family, Blob::new("application/vnd.example.thing".into(), bytes), Vec::new())
 }
 
-/// A manifest over a config and layers of any media type.
+/// Returns a manifest with a config and layers of any media type.
 pub(crate) fn assemble(family: Family, config: Blob, layers: Vec<Blob>) -> Image {
     let media_type = match family {
         Family::Oci => MediaType::OCI_MANIFEST,
@@ -147,7 +147,7 @@ pub(crate) fn assemble(family: Family, config: Blob, layers: Vec<Blob>) -> Image
     Image { manifest: Blob::json(media_type, &manifest), config, layers }
 }
 
-/// An artifact of this type that refers to something, with an annotation that says so.
+/// Returns an artifact of this type with this subject.
 pub(crate) fn referrer_to(subject: &Blob, kind: &str) -> Image {
     let payload = Blob::new(
         "application/vnd.example.thing".into(),
@@ -166,7 +166,7 @@ pub(crate) fn referrer_to(subject: &Blob, kind: &str) -> Image {
     }
 }
 
-/// An index over images of these architectures.
+/// Returns an index of images of these architectures.
 pub(crate) fn index(family: Family, images: &[(&str, Image)]) -> Index {
     let mut entries = Vec::new();
     let mut attestations = Vec::new();
@@ -210,17 +210,17 @@ fn attest(image: &Image) -> Image {
 }
 
 impl Image {
-    /// Config and layers, each once.
+    /// Returns config and layers, each once.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = &Blob> {
         std::iter::once(&self.config).chain(&self.layers)
     }
 
-    /// Bytes of config and layers: what a pull into an empty store moves.
+    /// Returns the size of config and layers: what a pull into an empty store transfers.
     pub(crate) fn size(&self) -> u64 {
         self.blobs().map(|piece| piece.descriptor.size).sum()
     }
 
-    /// Puts everything into a registry.
+    /// Stores everything in a registry.
     pub(crate) fn publish(&self, registry: &FakeRegistry, repository: &str, tag: Option<&str>) {
         for piece in self.blobs() {
             registry.blob(repository, piece.bytes.clone());
@@ -230,7 +230,7 @@ impl Image {
 }
 
 impl Index {
-    /// Puts everything into a registry; only the index gets the tag.
+    /// Stores everything in a registry; only the index gets the tag.
     pub(crate) fn publish(&self, registry: &FakeRegistry, repository: &str, tag: &str) {
         for image in self.images.iter().chain(&self.attestations) {
             image.publish(registry, repository, None);

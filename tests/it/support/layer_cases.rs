@@ -1,8 +1,8 @@
-//! Reads the tables in `tests/layers`: cases of layers and what they must give.
+//! Reads the tables in `tests/layers`: layers and their expected result.
 
 use super::tar_item::TarItem;
 
-/// One case, line by line, each word by word.
+/// One case: its lines, split into words.
 pub(crate) struct Case<'a> {
     pub(crate) id: &'a str,
     pub(crate) lines: Vec<Vec<&'a str>>,
@@ -20,7 +20,7 @@ pub(crate) fn cases(table: &str) -> Vec<Case<'_>> {
     cases
 }
 
-/// The entry of a line that is about one.
+/// Returns the entry that a line describes; `None` for other lines.
 pub(crate) fn item(words: &[&str]) -> Option<TarItem> {
     Some(match words {
         ["dir", name, mode] => TarItem::dir(name).mode(u32::from_str_radix(mode, 8).unwrap()),

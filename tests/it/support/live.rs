@@ -1,4 +1,4 @@
-//! Debian's `docker-registry` as a child process on loopback, with storage of its own.
+//! Debian's `docker-registry` as a child process on loopback with its own storage.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use super::certs::Certs;
 use super::tokens::TokenServer;
 
-/// Whether these programs are installed; where one is not, says that the test is left out.
+/// Returns whether these programs are installed; if not, prints that the test is skipped.
 ///
 /// # Panics
-/// Where a program is missing and `RPULL_LIVE=1`: there nothing may be left out.
+/// If a program is missing and `RPULL_LIVE=1`, which allows no skipped tests.
 pub(crate) fn needs(test: &str, programs: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let installed =
@@ -24,12 +24,12 @@ pub(crate) fn needs(test: &str, programs: &[&str]) -> bool {
         return true;
     };
     assert!(!is_live(), "{test} needs {missing}, which is not installed");
-    // Past the test harness, which keeps the output of tests that pass to itself.
+    // Not through the test harness, which captures the output of passing tests.
     writeln!(std::io::stderr(), "left out: {test}: {missing} is not installed").unwrap();
     false
 }
 
-/// Whether a test may fetch packages from Debian, which takes time; where not, says that it is left out.
+/// Returns whether a test may fetch packages from Debian; if not, prints that it is skipped.
 pub(crate) fn may_fetch(test: &str) -> bool {
     let live = is_live();
     if !live {
@@ -43,7 +43,7 @@ fn is_live() -> bool {
     std::env::var_os("RPULL_LIVE").is_some_and(|value| value == "1")
 }
 
-/// Whether the tests run as root; where not, says that the test is left out.
+/// Returns whether the tests run as root; if not, prints that the test is skipped.
 pub(crate) fn is_root(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -52,10 +52,10 @@ pub(crate) fn is_root(test: &str) -> bool {
     root
 }
 
-/// Who may use a registry.
+/// Access control of a registry.
 pub(crate) enum Access<'a> {
     Open,
-    /// `user` with `pass`, over TLS with the server certificate.
+    /// `user` with password `pass`, over TLS with the server certificate.
     Htpasswd(&'a Certs),
     Token(&'a TokenServer),
 }
@@ -96,12 +96,12 @@ impl Live {
         Self { child, dir, host }
     }
 
-    /// `127.0.0.1:port`.
+    /// Returns `127.0.0.1:port`.
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    /// What was answered so far; a request is logged once its answer is out, so the last may lag behind.
+    /// Returns the access log. A request is logged after its response, so the last one may be missing.
     pub(crate) fn access_log(&self) -> Vec<LoggedRequest> {
         let text = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap();
         text.lines().filter_map(parse_access).collect()
@@ -144,7 +144,7 @@ fn config(dir: &Path, access: &Access<'_>) -> Value {
     config
 }
 
-/// The registry picks its port itself, so that tests side by side cannot race for one, and logs it.
+/// Returns the address from the log. The registry chooses its port, so that concurrent tests cannot race for one.
 fn wait_for_address(child: &mut Child, log: &Path) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -161,7 +161,7 @@ fn wait_for_address(child: &mut Child, log: &Path) -> String {
     }
 }
 
-/// Reads `host - user [time] "METHOD target HTTP/1.1" status bytes …`.
+/// Parses `host - user [time] "METHOD target HTTP/1.1" status bytes …`.
 fn parse_access(line: &str) -> Option<LoggedRequest> {
     let mut quoted = line.split('"').skip(1);
     let mut request = quoted.next()?.split(' ');

@@ -1,4 +1,4 @@
-//! Source and target in memory: what the engine promises must not depend on disks or networks.
+//! Source and target in memory, to test the engine without disks and networks.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -22,7 +22,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::images::{Blob, Image};
 
-/// Content by digest and documents by name; clones share it.
+/// Content by digest and documents by name; clones share the content.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Arc<MemoryContent>);
 
@@ -30,7 +30,7 @@ struct MemoryContent {
     endpoint: Endpoint,
     blobs: Mutex<HashMap<Digest, Bytes>>,
     names: Mutex<HashMap<ImageName, Descriptor>>,
-    /// Whoever writes a blob holds its lock; the bytes are what has arrived of it.
+    /// Received bytes of each blob; its writer holds the lock.
     partials: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<BytesMut>>>>,
 }
 
@@ -92,7 +92,7 @@ macro_rules! look_through {
 pub(crate) use look_through;
 
 impl Memory {
-    /// Holds an image under a name.
+    /// Adds an image under a name.
     pub(crate) fn with(self, name: ImageName, image: &Image) -> Self {
         image.blobs().chain([&image.manifest]).for_each(|piece| self.keep(piece));
         self.0.names.lock().unwrap().insert(name, image.manifest.descriptor.clone());

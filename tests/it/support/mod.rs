@@ -1,4 +1,4 @@
-//! What the integration tests stand on: servers that misbehave on demand, images, certificates, the real registry.
+//! Support of the integration tests: servers with faults on demand, images, certificates, a real registry.
 
 #![expect(dead_code, reason = "the tests of the client come with the client")]
 

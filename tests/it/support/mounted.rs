@@ -1,4 +1,4 @@
-//! Overlays that are mounted while a test looks at them.
+//! Mounted overlays.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::live::is_root;
 
-/// A mounted overlay; dropping it takes it off.
+/// A mounted overlay; dropping it unmounts it.
 pub(crate) struct Mounted(PathBuf);
 
-/// Whether this process can mount overlays; where not, says that the test is left out.
+/// Returns whether this process can mount overlays; if not, prints that the test is skipped.
 pub(crate) fn can_mount(test: &str) -> bool {
     if !is_root(test) {
         return false;
@@ -33,7 +33,7 @@ pub(crate) fn can_mount(test: &str) -> bool {
 }
 
 impl Mounted {
-    /// Runs the line that mounts something at `/mnt`, at another place.
+    /// Runs a mount command line with `point` in place of `/mnt`.
     pub(crate) fn by(line: &str, point: &Path) -> Self {
         let line = line.replace(" /mnt", &format!(" '{}'", point.display()));
         let output = Command::new("sh").args(["-c", &line]).output().unwrap();
@@ -41,7 +41,7 @@ impl Mounted {
         Self(point.to_owned())
     }
 
-    /// Something that is mounted there already.
+    /// Takes over an existing mount.
     pub(crate) fn at(point: &Path) -> Self {
         Self(point.to_owned())
     }
@@ -49,7 +49,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // A child that another test has just forked holds this process's files until it runs its program.
+        // A child just forked by another test holds this process's open files until it executes its program.
         let unmounted = (0..100).any(|_| {
             let status = Command::new("umount").arg(&self.0).status();
             let done = status.is_ok_and(|status| status.success());

@@ -1,4 +1,4 @@
-//! A root to unpack into, and around it things that must stay as they are.
+//! A root to unpack into, and files around it that must not change.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::tree::{self, Node};
 
-/// The text that must never get into the root.
+/// Text that must never appear in the root.
 pub(crate) const SECRET: &str = "canary of the host";
 
 pub(crate) struct OutsideGuard {
@@ -18,7 +18,7 @@ pub(crate) struct OutsideGuard {
 }
 
 impl OutsideGuard {
-    /// `victim/` with files and links and `file` beside an empty root.
+    /// Creates an empty root next to `victim/`, with files and links, and `file`.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (victim, root) = (dir.path().join("victim"), dir.path().join("root"));
@@ -36,13 +36,13 @@ impl OutsideGuard {
         &self.root
     }
 
-    /// Everything beside the root; of the directory that holds it the time counts too.
+    /// Returns everything next to the root, and the mtime of the directory that contains it.
     fn around(dir: &Path) -> Vec<Node> {
         tree::nodes(dir, &["root"])
     }
 
     /// # Panics
-    /// Where anything beside the root changed, or something in the root has the canary's text.
+    /// If anything next to the root changed, or a file in the root contains [`SECRET`].
     #[track_caller]
     pub(crate) fn assert_unharmed(&self, what: &str) {
         assert_eq!(Self::around(self.dir.path()), self.before, "{what}");
@@ -58,7 +58,7 @@ impl OutsideGuard {
     }
 }
 
-/// No more is read: a hostile layer makes files of many gigabytes that are holes.
+/// Reads no more than that: hostile layers create sparse files of many gigabytes.
 fn starts_with_secret(path: &Path) -> bool {
     let mut start = Vec::new();
     if path.symlink_metadata().unwrap().is_file() {

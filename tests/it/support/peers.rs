@@ -1,4 +1,4 @@
-//! Other engines that unpack the same images: each with folders of its own, gone with the value.
+//! Other engines that unpack the same images, each in its own temporary directories.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,10 +16,10 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Directories that no layer has an entry for get a time from each client as it likes.
-pub(crate) fn without_times_of(mut tree: Vec<Node>, unsaid: &[&str]) -> Vec<Node> {
+/// Clears the mtime of these implicit directories, which each engine chooses differently.
+pub(crate) fn without_times_of(mut tree: Vec<Node>, implicit: &[&str]) -> Vec<Node> {
     for node in &mut tree {
-        if unsaid.contains(&node.path.as_str()) {
+        if implicit.contains(&node.path.as_str()) {
             node.mtime = (0, 0);
         }
     }
@@ -27,7 +27,7 @@ pub(crate) fn without_times_of(mut tree: Vec<Node>, unsaid: &[&str]) -> Vec<Node
 }
 
 /// # Panics
-/// With what the trees do not have in common.
+/// With the differences between the trees.
 #[track_caller]
 pub(crate) fn assert_same(own: &[Node], other: &[Node]) {
     let missing = |from: &[Node], of: &[Node]| -> Vec<Node> {
@@ -38,25 +38,25 @@ pub(crate) fn assert_same(own: &[Node], other: &[Node]) {
     assert_eq!(own.len(), other.len());
 }
 
-/// The tree that umoci makes of an image.
+/// Returns the tree that umoci unpacks from an image.
 pub(crate) fn unpack_with_umoci(layout: &Path, name: &str, bundle: &Path) -> Vec<Node> {
     let image = format!("{}:{name}", layout.display());
     run(Command::new("umoci").args(["unpack", "--image", &image]).arg(bundle));
     nodes(&bundle.join("rootfs"), &[])
 }
 
-/// The tree that podman makes of an image.
+/// Returns the tree that podman unpacks from an image.
 pub(crate) fn unpack_with_podman(layout: &Path, name: &str) -> Vec<Node> {
     let dir = tempfile::tempdir().unwrap();
     let podman = || {
         let mut podman = Command::new("podman");
         podman.arg("--root").arg(dir.path().join("root"));
         podman.arg("--runroot").arg(dir.path().join("run"));
-        // One directory for each layer, copied from the one below: it needs nothing of the kernel.
+        // The vfs driver copies one directory per layer and needs no kernel features.
         podman.args(["--storage-driver", "vfs"]);
         podman
     };
-    // By a name without the path: it makes a repository of that, and takes no capital letters.
+    // By a name without the path: podman derives a repository from it and allows no capital letters.
     let (folder, file) = (layout.parent().unwrap(), layout.file_name().unwrap().display());
     let pull = ["pull", "--quiet", &format!("oci:{file}:{name}")];
     let image = run(podman().args(pull).current_dir(folder));
@@ -64,7 +64,7 @@ pub(crate) fn unpack_with_podman(layout: &Path, name: &str) -> Vec<Node> {
     nodes(Path::new(&root), &[])
 }
 
-/// A containerd that runs.
+/// A running containerd.
 pub(crate) struct Containerd {
     process: Child,
     dir: TempDir,
@@ -104,7 +104,7 @@ impl Containerd {
         ctr
     }
 
-    /// The tree that it makes of an image.
+    /// Returns the tree that containerd unpacks from an image.
     pub(crate) fn tree(&self, layout: &Path, name: &str) -> Vec<Node> {
         let archive = self.dir.path().join("image.tar");
         run(Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(layout).arg("."));

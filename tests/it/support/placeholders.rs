@@ -1,4 +1,4 @@
-//! The contents of a fixture, and what stands for them in its texts: `{{digest:NAME}}`, `{{tag:NAME}}` (of its
+//! Contents of a fixture and their placeholders in its texts: `{{digest:NAME}}`, `{{tag:NAME}}` (of its
 //! referrers), `{{size:NAME}}`, `{{HOST}}`.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::images::{Family, image, layer};
 
-/// One entry of a fixture's `contents`; it may speak of entries before it.
+/// One entry of a fixture's `contents`; it may refer to earlier entries.
 #[derive(Deserialize)]
 pub(crate) struct Recipe {
     name: String,
@@ -22,22 +22,22 @@ pub(crate) struct Recipe {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
-    /// An image with so many layers for linux/amd64: `NAME.manifest`, `NAME.config`, `NAME.layer1` (bottom) and so on.
+    /// An image with `n` layers for linux/amd64: `NAME.manifest`, `NAME.config`, `NAME.layer1` (base) and so on.
     Oci(usize),
     /// The same in Docker's media types.
     Docker(usize),
-    /// A document; a string that is nothing but `{{size:NAME}}` becomes a number.
+    /// A document; a string that is only `{{size:NAME}}` becomes a number.
     Json(Value),
 }
 
-/// What placeholders stand for.
+/// Values of placeholders.
 pub(crate) struct Placeholders {
     values: BTreeMap<String, String>,
     contents: BTreeMap<String, Bytes>,
 }
 
 impl Placeholders {
-    /// Hosts are `(name, host:port)`.
+    /// Creates them; hosts are `(name, host:port)`.
     pub(crate) fn new(hosts: impl Iterator<Item = (String, String)>, recipes: &[Recipe]) -> Self {
         let mut made = Self { values: hosts.collect(), contents: BTreeMap::new() };
         for recipe in recipes {
@@ -71,7 +71,7 @@ impl Placeholders {
         self.contents.insert(name.to_owned(), bytes);
     }
 
-    /// Writes an OCI layout with every image under its name; `{{layout}}` stands for its place from now on.
+    /// Writes an OCI layout with every image under its name; `{{layout}}` becomes its path.
     pub(crate) fn write_layout(&mut self, root: &Path) {
         let blobs = root.join("blobs/sha256");
         std::fs::create_dir_all(&blobs).unwrap();

@@ -1,4 +1,4 @@
-//! A real image, from files of this machine's packages, as an OCI layout that `skopeo` reads and pushes.
+//! A real image of files of installed packages, as an OCI layout that `skopeo` reads and pushes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::images::{Blob, Family, Image, Index, Layer, gzip, image, index, layer, random_blob};
 
-/// Two versions that differ in the last of three layers, and an index over two platforms.
+/// Two versions that differ in the last of three layers, and an index of two platforms.
 pub(crate) struct RealImage {
     pub(crate) v1: Image,
     pub(crate) v2: Image,
@@ -19,7 +19,7 @@ pub(crate) struct RealImage {
 }
 
 impl RealImage {
-    /// The image of this test process, made on first use.
+    /// Returns the image of this process, built on first use.
     pub(crate) fn get() -> &'static Self {
         static MADE: OnceLock<RealImage> = OnceLock::new();
         MADE.get_or_init(Self::make)
@@ -44,17 +44,17 @@ impl RealImage {
         made
     }
 
-    /// An OCI layout with the names `v1`, `v2` and `multi`.
+    /// Returns an OCI layout with the names `v1`, `v2` and `multi`.
     pub(crate) fn layout(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Pushes one name to `host:port/repository:tag`, every digest as it is here; `skopeo copy` gets the options too.
+    /// Pushes one name to `host:port/repository:tag` with unchanged digests, by `skopeo copy` with these options.
     pub(crate) fn push(&self, name: &str, to: &str, options: &[&str]) {
         self.copy(name, to, &[&["--all", "--preserve-digests"], options].concat());
     }
 
-    /// As [`RealImage::push`], converted to Docker's media types, so that manifest and config get other digests.
+    /// Pushes one name converted to Docker's media types, which changes the digests of manifest and config.
     pub(crate) fn push_docker(&self, name: &str, to: &str, options: &[&str]) {
         self.copy(name, to, &[&["--format", "v2s2"], options].concat());
     }
@@ -96,14 +96,14 @@ impl RealImage {
     }
 }
 
-/// A directory named after this process; those of processes that are gone are removed, since statics are never dropped.
+/// Creates a directory named after this process and removes those of dead processes: statics are never dropped.
 pub(crate) fn scratch() -> TempDir {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
     for entry in std::fs::read_dir(parent).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
         let owner = name.strip_prefix("real-").and_then(|rest| rest.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // Another process may be at the same clean-up.
+            // Another process may be removing it too.
             let _gone = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -111,7 +111,7 @@ pub(crate) fn scratch() -> TempDir {
     tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).unwrap()
 }
 
-/// The files of `bash` and `coreutils`, with what image tools get wrong most: a hard link, a set-uid file, a capability.
+/// Returns the files of `bash` and `coreutils`, with a hard link, a set-uid file and a capability.
 fn base_layer() -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     tar.follow_symlinks(false);
@@ -153,7 +153,7 @@ fn package_files() -> Vec<PathBuf> {
         list.lines().filter(|line| *line != "/.").map(PathBuf::from).collect();
     paths.sort();
     paths.dedup();
-    // Images of Debian leave documentation out: the list has it, the disk does not.
+    // Debian images omit documentation: it is in the list, but not on the disk.
     paths.retain(|path| path.symlink_metadata().is_ok());
     paths
 }

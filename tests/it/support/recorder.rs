@@ -1,4 +1,4 @@
-//! A proxy that remembers requests with their headers: the real registry's log does not show `Range`.
+//! A proxy that records requests with headers: the log of the real registry has no `Range`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use reqwest::redirect::Policy;
 
 use super::http::{Fault, Reply, Request, Server};
 
-/// Passes everything on to an http server at `upstream`, `host:port`; the proxy's own host stays in `Host`.
+/// Forwards everything to the HTTP server at `upstream` (`host:port`); `Host` keeps the proxy's own host.
 pub(crate) async fn in_front_of(upstream: &str) -> Server {
     let upstream = format!("http://{upstream}");
     let builder = reqwest::Client::builder().no_proxy().redirect(Policy::none());
@@ -19,7 +19,7 @@ pub(crate) async fn in_front_of(upstream: &str) -> Server {
     Server::start_async(None, Arc::new(pass_on)).await
 }
 
-/// As [`in_front_of`], but the request of this method with this number, counted from 0, gets no answer and goes nowhere.
+/// Forwards as [`in_front_of`], except for request `number`, from 0, of this method: it gets no response.
 pub(crate) async fn silent_at(upstream: &str, method: &'static str, number: usize) -> Server {
     let upstream = format!("http://{upstream}");
     let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
@@ -34,7 +34,7 @@ pub(crate) async fn silent_at(upstream: &str, method: &'static str, number: usiz
     Server::start_async(None, Arc::new(pass_on)).await
 }
 
-/// As [`in_front_of`], but to logged-in users only, and bytes of blobs have to be brought to the upstream server itself.
+/// Forwards as [`in_front_of`] for authenticated users, but redirects uploads of bytes to the upstream server.
 pub(crate) async fn sends_bytes_on(upstream: &str, status: u16) -> Server {
     let upstream = format!("http://{upstream}");
     let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
@@ -76,7 +76,7 @@ async fn pass(client: reqwest::Client, url: String, request: Request) -> Reply {
         .collect();
     reply = reply.without("content-length").without("transfer-encoding").without("connection");
     if request.method == "HEAD" {
-        // A HEAD has no body to take the length from.
+        // A response to HEAD has no body to take the length from.
         return reply.fault(Fault::ContentLength(lengths));
     }
     reply.body = answer.bytes().await.unwrap();

@@ -1,4 +1,4 @@
-//! What the loopback server answers, and the ways in which the answer goes wrong on the wire.
+//! Responses of the loopback server, and faults in sending them.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,47 +7,47 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-/// One answer: an honest response unless it has a [`Fault`].
+/// A response; correct unless it has a [`Fault`].
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// Sent as they are; `Content-Length` is added unless the fault says otherwise.
+    /// Sent unchanged; `Content-Length` is added unless the fault says otherwise.
     pub(crate) headers: Vec<(String, String)>,
-    /// For HEAD, what a GET would carry: only its length is told.
+    /// For HEAD the body of a GET: only its length is sent.
     pub(crate) body: Bytes,
     pub(crate) fault: Option<Fault>,
 }
 
-/// A way to break an answer. Byte counts are of the body.
+/// A fault of a response. Byte counts are of the body.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// Closes in good order after so many bytes.
+    /// Closes the connection orderly after `n` bytes.
     Cut(usize),
-    /// Resets the connection after so many bytes.
+    /// Resets the connection after `n` bytes.
     Reset(usize),
-    /// Sends so many bytes and nothing more, connection open.
+    /// Sends `n` bytes and nothing more; the connection stays open.
     Stall(usize),
-    /// Sends so many bytes per interval.
+    /// Sends `n` bytes per interval.
     Slow(usize, Duration),
-    /// Says these `Content-Length` values, one header line each, sends the whole body and closes.
+    /// Sends these `Content-Length` values, one header line each, then the whole body, and closes.
     ContentLength(Vec<String>),
-    /// Says no length at all, sends the whole body and closes.
+    /// Sends no length and the whole body, and closes.
     NoLength,
-    /// Chunks of so many bytes, well-formed.
+    /// Sends well-formed chunks of `n` bytes.
     Chunked(usize),
-    /// Chunks of so many bytes, closed without the last one.
+    /// Sends chunks of `n` bytes and closes without the final one.
     ChunkedUnfinished(usize),
-    /// As `ChunkedUnfinished`, connection open: whoever reads on waits.
+    /// Sends chunks of `n` bytes without the final one; the connection stays open.
     ChunkedOpen(usize),
-    /// These bytes in place of a response, then closes.
+    /// Sends these bytes instead of a response, and closes.
     Raw(Bytes),
     /// Reads the request and never answers.
     Silence,
-    /// Reads the request and closes in good order, as a pooled connection that has just timed out.
+    /// Reads the request and closes orderly, like a pooled connection that just timed out.
     HangUp,
 }
 
-/// What becomes of the connection after an answer.
+/// State of the connection after a response.
 pub(super) enum After {
     KeepAlive,
     Close,
@@ -63,7 +63,7 @@ impl Reply {
         Self::new(status, value.to_string()).header("Content-Type", "application/json")
     }
 
-    /// An error document as registries send it.
+    /// Returns an error response as registries send it.
     pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
         let error = serde_json::json!({"errors": [{"code": code, "message": message}]});
         Self::json(status, &error)
@@ -75,7 +75,7 @@ impl Reply {
         self
     }
 
-    /// Takes every header line of this name away.
+    /// Removes all header lines with this name.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(held, _)| !held.eq_ignore_ascii_case(name));
         self

@@ -1,10 +1,10 @@
-//! Images that many tests use.
+//! Images used by many tests.
 
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob};
 
-/// Two versions that differ in the config and in the last of two layers.
+/// Returns two versions that differ in the config and in the last of two layers.
 pub(crate) fn versions() -> [Image; 2] {
     let base = layer(&[("base", &random_blob(20_000, 1))]);
     [2, 3].map(|seed| {
@@ -13,7 +13,7 @@ pub(crate) fn versions() -> [Image; 2] {
     })
 }
 
-/// A registry with both as tags `1` and `2` of a repository, and the repository's full name.
+/// Returns a registry with both as tags `1` and `2` of a repository, and its full name.
 pub(crate) async fn published() -> (FakeRegistry, [Image; 2], String) {
     let (registry, images) = (FakeRegistry::start().await, versions());
     for (image, tag) in images.iter().zip(["1", "2"]) {
@@ -23,7 +23,7 @@ pub(crate) async fn published() -> (FakeRegistry, [Image; 2], String) {
     (registry, images, name)
 }
 
-/// A store with an image whose only layer has about so many bytes, and a registry for it.
+/// Returns a store with an image whose only layer has about `size` bytes, and an empty registry.
 pub(crate) async fn stored(size: usize) -> (Cli, String, FakeRegistry, Image) {
     let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 5))])]);
@@ -33,7 +33,7 @@ pub(crate) async fn stored(size: usize) -> (Cli, String, FakeRegistry, Image) {
     (cli, name, to, held)
 }
 
-/// A registry with a small image as `app:1`, and its full name.
+/// Returns a registry with a small image as `app:1`, and its full name.
 pub(crate) async fn published_app() -> (FakeRegistry, Image, String) {
     let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "amd64", &[layer(&[("a", b"a")])]);

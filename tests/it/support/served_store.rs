@@ -1,4 +1,4 @@
-//! `rpull serve` inside the test's process, and a client that says byte for byte what a test wants said.
+//! `rpull serve` inside the test process, and a client that sends arbitrary bytes.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::images::{Blob, Image, Index};
 
-/// A registry over a layout of its own, until the test ends.
+/// A registry over a temporary layout.
 pub(crate) struct ServedStore {
     folder: TempDir,
     host: String,
@@ -23,7 +23,7 @@ pub(crate) struct ServedStore {
     running: JoinHandle<()>,
 }
 
-/// What was answered.
+/// A received response.
 #[derive(Debug)]
 pub(crate) struct HttpResponse {
     pub(crate) status: u16,
@@ -32,7 +32,7 @@ pub(crate) struct HttpResponse {
 }
 
 impl ServedStore {
-    /// One that lets everybody do everything.
+    /// Starts a registry without access control.
     pub(crate) async fn start() -> Self {
         Self::start_with(&ServeOptions::default()).await
     }
@@ -41,7 +41,7 @@ impl ServedStore {
         Self::over(tempfile::tempdir().unwrap(), options).await
     }
 
-    /// Over the layout of another that has stopped.
+    /// Starts a registry over the layout of a stopped one.
     pub(crate) async fn over(folder: TempDir, options: &ServeOptions) -> Self {
         let layout = LayoutOptions { private: true, ..LayoutOptions::default() };
         let layout = Layout::create(&folder.path().join("store"), layout).unwrap();
@@ -53,34 +53,34 @@ impl ServedStore {
         Self { folder, host, stop, running }
     }
 
-    /// `127.0.0.1:port`.
+    /// Returns `127.0.0.1:port`.
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    /// The layout.
+    /// Returns the layout directory.
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("store")
     }
 
-    /// Where a blob is kept.
+    /// Returns the path of a blob.
     pub(crate) fn path_of(&self, digest: &Digest) -> PathBuf {
         self.root().join("blobs").join(digest.algorithm_name()).join(digest.encoded())
     }
 
-    /// Sessions on disk.
+    /// Returns the number of upload sessions on disk.
     pub(crate) fn sessions(&self) -> usize {
         std::fs::read_dir(self.root().join("sessions")).map_or(0, Iterator::count)
     }
 
-    /// Stops it as a signal would, and gives its layout away.
+    /// Stops it as a signal does, and returns its layout.
     pub(crate) async fn stop(self) -> TempDir {
         self.stop.cancel();
         self.running.await.unwrap();
         self.folder
     }
 
-    /// Asks for `METHOD target`; the length of the body is told unless the headers do.
+    /// Sends `METHOD target`; `Content-Length` is added unless the headers have it.
     pub(crate) async fn ask(
         &self,
         line: &str,
@@ -94,7 +94,7 @@ impl ServedStore {
         self.ask(&format!("GET {target}"), &[], b"").await
     }
 
-    /// Opens a session and gives its `Location`.
+    /// Opens an upload session and returns its `Location`.
     pub(crate) async fn session(&self, repository: &str) -> String {
         let line = format!("POST /v2/{repository}/blobs/uploads/");
         let answer = self.ask(&line, &[], b"").await;
@@ -135,13 +135,13 @@ impl ServedStore {
 }
 
 impl HttpResponse {
-    /// The first header of this name, whatever its case.
+    /// Returns the first header with this name, ignoring case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
         found.next().map(|(_, value)| value.as_str())
     }
 
-    /// All headers of this name.
+    /// Returns all headers with this name.
     pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
         let found = self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str()).collect()
@@ -152,7 +152,7 @@ impl HttpResponse {
     }
 
     /// # Panics
-    /// Where the status is another one, or the first error has another code; success has none.
+    /// If the status or the code of the first error differs; an empty code is not checked.
     #[track_caller]
     pub(crate) fn expect(&self, status: u16, code: &str) -> &Self {
         let body = String::from_utf8_lossy(&self.body);
@@ -164,7 +164,7 @@ impl HttpResponse {
     }
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 pub(crate) async fn ask(
     host: &str,
     line: &str,
@@ -183,15 +183,15 @@ pub(crate) async fn ask(
     say(&mut stream, &[head.as_bytes(), body].concat()).await.expect("an answer")
 }
 
-/// Says these bytes and reads the answer, where one comes.
+/// Sends these bytes and reads the response, if any.
 pub(crate) async fn say(stream: &mut TcpStream, bytes: &[u8]) -> Option<HttpResponse> {
-    // A server that has heard enough may answer before it has heard all.
+    // A server may respond before it has received everything.
     let is_head = bytes.starts_with(b"HEAD ");
     let _early = stream.write_all(bytes).await;
     read_answer(stream, is_head).await
 }
 
-/// Reads one answer; `None` where the connection ends before its head does.
+/// Reads one response; `None` if the connection ends within its header.
 pub(crate) async fn read_answer(stream: &mut TcpStream, is_head: bool) -> Option<HttpResponse> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -213,7 +213,7 @@ pub(crate) async fn read_answer(stream: &mut TcpStream, is_head: bool) -> Option
     Some(answer)
 }
 
-/// Bytes in chunks of this size, as `Transfer-Encoding: chunked` has them, the last one included.
+/// Encodes bytes as `Transfer-Encoding: chunked`, including the final chunk.
 pub(crate) fn chunked(bytes: &[u8], size: usize) -> Bytes {
     let mut text = Vec::new();
     for piece in bytes.chunks(size) {

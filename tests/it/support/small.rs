@@ -1,14 +1,14 @@
-//! Disks that are soon full.
+//! Small file systems.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A file system of this size; gone with the value.
+/// A mounted tmpfs; dropping it unmounts it.
 pub(crate) struct Small(PathBuf);
 
 impl Small {
-    /// `None` where mounting is not allowed, which is said.
+    /// Mounts it; `None`, with a message, if mounting is not allowed.
     pub(crate) fn mount(test: &str, path: &Path, options: &str) -> Option<Self> {
         std::fs::create_dir(path).unwrap();
         let mut mount = Command::new("mount");
@@ -24,7 +24,7 @@ impl Small {
 }
 
 impl Small {
-    /// Mounts it anew with other options.
+    /// Remounts it with other options.
     pub(crate) fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
         let grown = Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap();

@@ -1,11 +1,11 @@
-//! Files with holes, and the tars that GNU tar makes of them.
+//! Sparse files, and the tars that GNU tar creates from them.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 
-/// Options that choose each form.
+/// GNU tar's options for each sparse format.
 pub(crate) const FORMS: [&[&str]; 4] = [
     &["--format=gnu"],
     &["--format=posix", "--sparse-version=0.0"],
@@ -13,7 +13,7 @@ pub(crate) const FORMS: [&[&str]; 4] = [
     &["--format=posix", "--sparse-version=1.0"],
 ];
 
-/// Files that begin or end with a hole, are nothing else, or have very many.
+/// Creates files that begin or end with a hole, consist of one, or have very many.
 pub(crate) fn make_files(dir: &Path) {
     let make = |name: &str, size: u64, pieces: &[(u64, &[u8])]| {
         let file = File::create(dir.join(name)).unwrap();
@@ -34,7 +34,7 @@ pub(crate) fn make_files(dir: &Path) {
     std::fs::hard_link(dir.join("first"), dir.join("linked")).unwrap();
 }
 
-/// The tar of a directory with holes in this form.
+/// Returns the tar of a directory in this sparse format.
 pub(crate) fn sparse_gnu_tar(dir: &Path, form: &[&str]) -> Vec<u8> {
     let output = Command::new("tar")
         .args(["--sparse", "--hole-detection=raw", "--sort=name"])

@@ -1,4 +1,4 @@
-//! Layers in directories of their own, and what the marks in them look like.
+//! Overlay directories, and recognition of whiteouts and opaque directories.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use super::mounted::Mounted;
 use super::tar_item::{TarItem, tar};
 use super::tree::{self, Node};
 
-/// Layers in a directory of their own.
+/// An overlay directory with unpacked layers.
 pub(crate) struct Stack {
     dir: TempDir,
     chains: Vec<Digest>,
     pub(crate) done: OverlayResult,
 }
 
-/// Unpacks layers into a directory.
+/// Unpacks layers into an overlay directory.
 pub(crate) fn unpack(path: &Path, layers: &[&[TarItem]]) -> Result<(Vec<Digest>, OverlayResult)> {
     let tars: Vec<_> = layers.iter().map(|items| tar(items)).collect();
     let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
@@ -57,7 +57,7 @@ impl Stack {
         self.dir.path().join("overlay2").join(self.chains[number].encoded()).join("diff")
     }
 
-    /// What the directory of one layer has, the root left out.
+    /// Returns the nodes of one layer's directory, without the root.
     pub(crate) fn nodes(&self, number: usize) -> Vec<Node> {
         tree::nodes(&self.diff(number), &[]).split_off(1)
     }
@@ -66,7 +66,7 @@ impl Stack {
         tree::names(&self.diff(number))
     }
 
-    /// What all of them show.
+    /// Returns the nodes of the mounted overlay.
     pub(crate) fn mounted(&self) -> Vec<Node> {
         let directory = OverlayDirectory::open(self.dir.path()).unwrap().unwrap();
         let point = tempfile::tempdir().unwrap();

@@ -1,25 +1,25 @@
-//! Runs the built command under `strace`: what it does to its store, in what order, and what comes of it when one of these
-//! calls fails or is its last.
+//! Runs the built command under `strace`: which calls change its store, in which order, and what happens if one of them
+//! fails or is the last.
 
 use std::collections::BTreeSet;
 
 use super::cli::{Cli, Output};
 
-/// Calls by which a store changes, and those that lead to them; `?` where not every architecture has it.
+/// System calls that change a store or lead to that; `?` marks those that some architectures lack.
 const CALLS: &str = "openat,write,pwrite64,ftruncate,fsync,fdatasync,flock,?fchmod,?mkdir,mkdirat,\
                      ?unlink,unlinkat,?rename,?renameat,renameat2";
 
-/// One call that had to do with the store.
+/// One system call on the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call {
     pub(crate) name: String,
-    /// The first path, from the store on: `/ingest/sha256-…`; empty for the store itself.
+    /// The first path, relative to the store: `/ingest/sha256-…`; empty for the store itself.
     pub(crate) path: String,
     /// The second path of a rename, else empty.
     pub(crate) to: String,
 }
 
-/// Runs the command and tells its calls, in their order.
+/// Runs the command and returns its calls, in order.
 pub(crate) async fn trace(cli: &Cli, args: &[&str]) -> (Output, Vec<Call>) {
     let log = cli.dir().join("strace.log");
     let (store, log_text) = (cli.store(), log.to_str().unwrap());
@@ -31,25 +31,25 @@ pub(crate) async fn trace(cli: &Cli, args: &[&str]) -> (Output, Vec<Call>) {
     (output, calls)
 }
 
-/// Runs the command and lets something happen at every call of this name with this path: `error=EIO`, `signal=KILL`.
+/// Runs the command and injects a fault into every call of this name with this path: `error=EIO`, `signal=KILL`.
 pub(crate) async fn inject(cli: &Cli, call: &str, path: &str, what: &str, args: &[&str]) -> Output {
     let path = format!("{}{path}", cli.store().display());
     let trace = format!("trace={call}");
     let inject = format!("inject={call}:{what}");
     let log = cli.dir().join("inject.log");
-    // Not with --seccomp-bpf: of several threads some calls then go by without what was to happen to them.
+    // Not with --seccomp-bpf: with several threads it misses some calls.
     let strace = ["strace", "-f", "-o", log.to_str().unwrap()];
     let filter = ["-P", &path, "-e", &trace, "-e", &inject];
     cli.spawn_under(&[&strace[..], &filter].concat(), args).wait().await
 }
 
-/// Each pair of call and path once. Journals have names by chance, so nothing can be aimed at them.
+/// Returns each pair of call and path once. Journals are left out, since their names are random.
 pub(crate) fn distinct(calls: &[Call]) -> BTreeSet<(String, String)> {
     let aimed = calls.iter().filter(|call| !call.path.starts_with("/unsynced/"));
     aimed.map(|call| (call.name.clone(), call.path.clone())).collect()
 }
 
-/// Reads `123 rename("/store/a", "/store/b") = 0` and `123 flock(9</store/a>, LOCK_EX <unfinished ...>`.
+/// Parses `123 rename("/store/a", "/store/b") = 0` and `123 flock(9</store/a>, LOCK_EX <unfinished ...>`.
 fn parse(line: &str, store: &str) -> Option<Call> {
     let (_, call) = line.split_once(' ')?;
     let (name, arguments) = call.trim_start().split_once('(')?;

@@ -1,4 +1,4 @@
-//! Tars of layers written entry by entry, right or wrong: what no builder of images would write too.
+//! Layer tars built entry by entry, valid or not.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub(crate) struct TarItem {
     device: (u32, u32),
     pax: Vec<(String, Vec<u8>)>,
     bytes: Vec<u8>,
-    /// What the header says about the number of bytes, where that is not true.
+    /// A wrong size for the header.
     size: Option<u64>,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Debug for TarItem {
 }
 
 impl TarItem {
-    /// An entry of this type, of root's, modified a while ago.
+    /// Creates an entry of this type, owned by root, with a fixed mtime.
     pub(crate) fn new(kind: u8, name: impl AsRef<[u8]>) -> Self {
         Self {
             kind,
@@ -62,7 +62,7 @@ impl TarItem {
         Self { device: (major, minor), ..Self::new(kind, name) }
     }
 
-    /// A whiteout of this path.
+    /// Creates a whiteout of this path.
     pub(crate) fn whiteout(path: &str) -> Self {
         let (dir, name) = path.rsplit_once('/').map_or(("", path), |(dir, name)| (dir, name));
         let slash = if dir.is_empty() { "" } else { "/" };
@@ -84,7 +84,7 @@ impl TarItem {
         self
     }
 
-    /// A PAX record about it.
+    /// Adds a PAX record.
     pub(crate) fn pax(mut self, key: &str, value: impl AsRef<[u8]>) -> Self {
         self.pax.push((key.to_owned(), value.as_ref().to_vec()));
         self
@@ -94,7 +94,7 @@ impl TarItem {
         self.pax(&format!("SCHILY.xattr.{name}"), value)
     }
 
-    /// Lets the header lie.
+    /// Sets a wrong size in the header.
     pub(crate) fn size(mut self, size: u64) -> Self {
         self.size = Some(size);
         self
@@ -117,7 +117,7 @@ impl TarItem {
             let length = text.len().min(field.len());
             field[..length].copy_from_slice(&text[..length]);
         };
-        // As they are: the library refuses what leads out of the archive.
+        // Written directly: the library refuses paths that lead out of the archive.
         field(&mut header.as_old_mut().name, &self.name);
         field(&mut header.as_old_mut().linkname, &self.link);
         header.as_old_mut().linkflag = [self.kind];
@@ -135,7 +135,7 @@ impl TarItem {
     }
 }
 
-/// A record of a PAX header, which says how long it is.
+/// Encodes a PAX record, which begins with its length.
 fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = [format!(" {key}=").as_bytes(), value, b"\n"].concat();
     let mut length = rest.len() + 1;
@@ -145,7 +145,7 @@ fn record(key: &str, value: &[u8]) -> Vec<u8> {
     [length.to_string().as_bytes(), &rest].concat()
 }
 
-/// The tar of these, without its end.
+/// Returns the tar of these entries without its trailer.
 pub(crate) fn tar_without_trailer(items: &[TarItem]) -> Vec<u8> {
     let mut tar = Vec::new();
     for item in items {
@@ -154,14 +154,14 @@ pub(crate) fn tar_without_trailer(items: &[TarItem]) -> Vec<u8> {
     tar
 }
 
-/// The tar of these.
+/// Returns the tar of these entries.
 pub(crate) fn tar(items: &[TarItem]) -> Vec<u8> {
     let mut tar = tar_without_trailer(items);
     tar.resize(tar.len() + 1024, 0);
     tar
 }
 
-/// An old GNU sparse file of these extents, more than four in a block of their own, and this size, without an end.
+/// Returns a tar, without trailer, of an old GNU sparse file with these extents and this size.
 pub(crate) fn sparse(name: &str, extents: &[(u64, u64)], size: u64, bytes: &[u8]) -> Vec<u8> {
     let mut tar = tar_without_trailer(&[TarItem::new(b'S', name).size(bytes.len() as u64)]);
     let put = |block: &mut [u8], at: usize, number: u64| {

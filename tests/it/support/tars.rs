@@ -1,4 +1,4 @@
-//! Archives of images, written entry by entry, right or wrong.
+//! Image archives built entry by entry, valid or not.
 
 use rpull::digest::Digest;
 use serde_json::{Value, json};
@@ -10,13 +10,13 @@ use super::images::{Image, uncompressed};
 #[derive(Clone, Debug)]
 pub(crate) enum Entry {
     File(String, Vec<u8>),
-    /// A symbolic link, and where it leads.
+    /// A symbolic link and its target.
     Symlink(String, String),
-    /// Another name of an entry.
+    /// A hard link and its target.
     Hardlink(String, String),
-    /// PAX records about the next entry.
+    /// PAX records of the next entry.
     Pax(Vec<(&'static str, String)>),
-    /// Blocks as they are.
+    /// Raw blocks.
     Raw(Vec<u8>),
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn symlink(name: &str, target: &str) -> Entry {
     Entry::Symlink(name.to_owned(), target.to_owned())
 }
 
-/// The header of an entry of this kind, without a name.
+/// Returns the header of an entry of this type, without a name.
 pub(crate) fn long(size: u64, kind: u8) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_size(size);
@@ -37,14 +37,14 @@ pub(crate) fn long(size: u64, kind: u8) -> Vec<u8> {
     header.as_bytes().to_vec()
 }
 
-/// GNU tar's long name for the next entry.
+/// Returns GNU tar's long name of the next entry.
 pub(crate) fn long_name(name: &[u8]) -> Entry {
     let mut blocks = [&long(name.len() as u64, b'L')[..], name].concat();
     blocks.resize(blocks.len().next_multiple_of(512), 0);
     Entry::Raw(blocks)
 }
 
-/// A tar of these entries, in their order.
+/// Returns a tar of these entries, in order.
 pub(crate) fn tar(entries: &[Entry]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for entry in entries {
@@ -53,7 +53,7 @@ pub(crate) fn tar(entries: &[Entry]) -> Vec<u8> {
         match entry {
             Entry::File(name, bytes) => {
                 header.set_size(bytes.len() as u64);
-                // As it is written: the library refuses what leads out of the archive.
+                // Written directly: the library refuses paths that lead out of the archive.
                 header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
                 header.set_cksum();
                 tar.append(&header, &bytes[..]).unwrap();
@@ -81,12 +81,12 @@ pub(crate) fn tar(entries: &[Entry]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// The entry that makes a docker archive one.
+/// Returns `manifest.json` of a docker archive.
 pub(crate) fn manifest(items: &Value) -> Entry {
     file("manifest.json", items.to_string())
 }
 
-/// What older dockers save: the layers in folders, and manifest.json last.
+/// Returns the entries of an archive of older Docker versions: one directory per layer, `manifest.json` last.
 pub(crate) fn classic(image: &Image, tags: &[&str]) -> Vec<Entry> {
     let plain = uncompressed(image);
     let config = format!("{}.json", image.config.digest().encoded());
@@ -98,7 +98,7 @@ pub(crate) fn classic(image: &Image, tags: &[&str]) -> Vec<Entry> {
     entries
 }
 
-/// An image layout with this one entry.
+/// Returns an image layout with one image.
 pub(crate) fn layout(image: &Image, name: Option<&str>) -> Vec<Entry> {
     let mut entry = serde_json::to_value(&image.manifest.descriptor).unwrap();
     if let Some(name) = name {
@@ -115,7 +115,7 @@ pub(crate) fn layout(image: &Image, name: Option<&str>) -> Vec<Entry> {
     entries
 }
 
-/// Writes a layout of the image where commands find it, and tells its place.
+/// Writes an archive of the image into the working directory and returns its location.
 pub(crate) fn write_to(cli: &Cli, image: &Image) -> String {
     let archive = tar(&layout(image, Some("team/app:1")));
     std::fs::write(cli.dir().join("image.tar"), archive).unwrap();

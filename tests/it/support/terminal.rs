@@ -1,4 +1,4 @@
-//! A terminal that a test types at.
+//! A terminal that a test types into.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use rustix::termios::{LocalModes, tcgetattr};
 
 use super::wait::wait_until;
 
-/// A pseudo-terminal of its own; no process is controlled by it, so that Ctrl-C is a signal that the test sends.
+/// A pseudo-terminal. It controls no process: Ctrl-C is a signal sent by the test.
 pub(crate) struct Terminal {
     keyboard: OwnedFd,
     screen: File,
@@ -24,7 +24,7 @@ impl Terminal {
         Self { keyboard, screen }
     }
 
-    /// Its end for the process that runs in it.
+    /// Returns the end for the process that runs in it.
     pub(crate) fn screen(&self) -> File {
         self.screen.try_clone().unwrap()
     }
@@ -33,7 +33,7 @@ impl Terminal {
         assert_eq!(rustix::io::write(&self.keyboard, text.as_bytes()).unwrap(), text.len());
     }
 
-    /// Whether what is typed can be seen.
+    /// Returns whether typed text is echoed.
     pub(crate) fn echoes(&self) -> bool {
         tcgetattr(&self.screen).unwrap().local_modes.contains(LocalModes::ECHO)
     }

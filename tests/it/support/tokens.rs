@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 use super::http::{Reply, Request, Server};
 
-/// Who gets which token.
+/// Policy of issuing tokens.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    /// `user:password` of those who get whatever they ask for.
+    /// `user:password` that gets every requested action.
     pub(crate) users: Vec<String>,
-    /// Whether those without a credential may pull.
+    /// Whether clients without a credential may pull.
     pub(crate) anonymous_pull: bool,
-    /// Seconds that a token is good for, at the registry too.
+    /// Lifetime of a token in seconds, at the registry too.
     pub(crate) expires_in: u64,
 }
 
@@ -30,7 +30,7 @@ impl Default for Policy {
     }
 }
 
-/// A running token server; its requests are counted by [`Server`].
+/// A running token server; [`Server`] records its requests.
 pub(crate) struct TokenServer {
     pub(crate) server: Server,
     dir: TempDir,
@@ -59,7 +59,7 @@ impl TokenServer {
         self.server.url("/token")
     }
 
-    /// The registry's `rootcertbundle`.
+    /// Returns the path of the registry's `rootcertbundle`.
     pub(crate) fn bundle(&self) -> PathBuf {
         self.dir.path().join("bundle.pem")
     }
@@ -95,7 +95,7 @@ impl Policy {
     }
 }
 
-/// One `access` entry for `type:name:actions`; strangers get no more than pull.
+/// Returns the `access` entry for `type:name:actions`; anonymous clients get pull at most.
 fn grant(scope: &str, known: bool) -> Option<Value> {
     let (kind, rest) = scope.split_once(':')?;
     let (name, actions) = rest.rsplit_once(':')?;
@@ -111,7 +111,7 @@ struct Signer {
 
 impl Signer {
     fn token(&self, user: &str, access: &[Value], expires_in: u64) -> String {
-        // The registry takes a token for a minute beyond `exp`; without this none could run out within a test.
+        // The registry accepts a token for a minute after `exp`; without this none would expire within a test.
         const LEEWAY: u64 = 60;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let header = json!({"typ": "JWT", "alg": "ES256", "x5c": [self.x5c]});

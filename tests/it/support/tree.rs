@@ -1,4 +1,4 @@
-//! What is in a directory, down to the last attribute.
+//! Trees of files with all attributes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,20 +7,20 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Something in a tree.
+/// A file or directory in a tree.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Node {
-    /// From the root on; empty for the root itself.
+    /// Relative to the root; empty for the root itself.
     pub(crate) path: String,
-    /// Type and permissions.
+    /// File type and permissions.
     pub(crate) mode: u32,
     pub(crate) owner: (u32, u32),
     pub(crate) mtime: (i64, i64),
-    /// Of a file its content, of a link where it leads.
+    /// Content of a file, or target of a symlink.
     pub(crate) bytes: Vec<u8>,
     pub(crate) device: u64,
     pub(crate) attributes: Vec<(String, Vec<u8>)>,
-    /// The first path of the same file.
+    /// The first path of the same inode.
     pub(crate) same_as: String,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Debug for Node {
     }
 }
 
-/// Every path below, sorted; directories end with a slash.
+/// Returns all paths below, sorted; directories end with a slash.
 pub(crate) fn names(root: &Path) -> Vec<String> {
     let mut names: Vec<String> = walk(root, &[])
         .iter()
@@ -51,12 +51,12 @@ pub(crate) fn names(root: &Path) -> Vec<String> {
     names
 }
 
-/// The root and all paths below it.
+/// Returns the root and all paths below it.
 pub(crate) fn paths(root: &Path) -> Vec<PathBuf> {
     walk(root, &[])
 }
 
-/// When each path was modified.
+/// Returns the mtime of each path.
 pub(crate) fn times(root: &Path) -> Vec<(PathBuf, i64, i64)> {
     let time = |path: PathBuf| {
         let found = path.symlink_metadata().unwrap();
@@ -65,7 +65,7 @@ pub(crate) fn times(root: &Path) -> Vec<(PathBuf, i64, i64)> {
     walk(root, &[]).into_iter().map(time).collect()
 }
 
-/// Everything there is, the root first, without what lies in it under these names.
+/// Returns all nodes, the root first, without the entries of the root with these names.
 pub(crate) fn nodes(root: &Path, without: &[&str]) -> Vec<Node> {
     let mut firsts = HashMap::new();
     let node = |path: PathBuf| {

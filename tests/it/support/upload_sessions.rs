@@ -1,4 +1,4 @@
-//! The writing half of the in-memory registry: upload sessions, mounts, manifests.
+//! The write side of the fake registry: upload sessions, mounts, manifests.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::http::{Reply, Request};
 use super::RegistryContent;
 
-/// Upload sessions by their id: what has arrived of a blob.
+/// Upload sessions by id, with the bytes received.
 #[derive(Default)]
 pub(super) struct UploadSessions {
     open: Mutex<HashMap<String, Vec<u8>>>,
@@ -25,7 +25,7 @@ impl UploadSessions {
 }
 
 impl RegistryContent {
-    /// Answers a request that writes; `None` where it is none.
+    /// Answers a write request; `None` for other requests.
     pub(super) fn write(&self, request: &Request) -> Option<Reply> {
         let path = request.path.strip_prefix("/v2/")?;
         if let Some((repository, id)) = path.split_once("/blobs/uploads/") {
@@ -107,7 +107,7 @@ impl RegistryContent {
         reply
     }
 
-    /// What the document names that is not there.
+    /// Returns a blob or manifest that the document references and the registry lacks.
     fn lacks(&self, repository: &str, bytes: &[u8]) -> Option<String> {
         let value: Value = serde_json::from_slice(bytes).unwrap();
         let list = |key| value.get(key).and_then(Value::as_array).into_iter().flatten();
