@@ -20,8 +20,11 @@
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers;
 //! - [`layer`]: the entries of a layer, read without writing anything;
+//! - [`image_layers`]: all layers of an image as such entries, checked against its config;
 //! - [`mod@unpack`]: layers as files in one root, or each in a directory of its own;
-//! - [`flatten`]: layers as one tree in memory, and that as one tar.
+//! - [`flatten`]: layers as one tree in memory, and that as one tar;
+//! - `serve`, with the feature of that name: a layout as a registry;
+//! - `cli`, with the feature of that name: the command line.
 
 mod alike;
 pub mod annotation;
@@ -39,6 +42,7 @@ mod escape;
 pub mod flatten;
 mod free_space;
 pub mod image_id;
+pub mod image_layers;
 pub mod insight;
 mod json;
 pub mod layer;
@@ -71,6 +75,7 @@ use content::Source;
 use content::Target;
 use error::{Error, ErrorKind, Result};
 pub use escape::escape;
+use image_layers::LayerBlob;
 use layout::{Layout, LayoutOptions};
 use name::ImageName;
 use platform::Platform;
@@ -81,7 +86,7 @@ use transfer::{
     ImageRequest, PlatformRequest, PlatformSelection, Report, ResolvedImage, TransferOptions,
     read_small, resolve_image, transfer,
 };
-use unpack::{LayerBlob, RootBuilder, Unpacked};
+use unpack::{RootBuilder, Unpacked};
 
 /// Pulls one image for the host's platform into the layout at `store`, which is made where it does not exist.
 ///

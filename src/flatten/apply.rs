@@ -7,12 +7,12 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::path_map::{EntryPosition, Inode, PathEntry, PathMap};
+use crate::image_layers::resolve::{PATH_MAX, push, resolve};
+use crate::image_layers::skipped::{SkipLog, SkipReason};
+use crate::image_layers::xattr_filter::is_allowed;
 use crate::layer::{
     Device, EntryKind, LayerEntry, Leftover, Leftovers, Timestamp, is_leftover, split,
 };
-use crate::unpack::resolve::{PATH_MAX, push, resolve};
-use crate::unpack::skipped::{SkipLog, SkipReason};
-use crate::unpack::xattrs::is_allowed;
 
 /// Bytes of a name in a directory.
 const LONGEST_NAME: usize = 255;

@@ -8,7 +8,7 @@
 //! use std::io::Write as _;
 //!
 //! use rpull::flatten::Tree;
-//! use rpull::unpack::LayerBlob;
+//! use rpull::image_layers::LayerBlob;
 //!
 //! # fn example(blobs: &dyn Fn() -> Vec<LayerBlob<'static>>) -> Result<(), (usize, rpull::error::Error)> {
 //! let tree = Tree::read(blobs(), &|_| true)?;

@@ -6,10 +6,9 @@ use super::apply::TreeBuilder;
 use super::order::items;
 use super::path_map::PathMap;
 use crate::error::Result;
+use crate::image_layers::read::{BlobEntries, read_all};
+use crate::image_layers::{LayerBlob, Skipped, Stop, failed};
 use crate::layer::{BombGuard, EntryKind};
-use crate::unpack::Stop;
-use crate::unpack::blobs::{BlobEntries, read_all};
-use crate::unpack::{LayerBlob, Skipped, failed};
 
 /// Bytes of holes in files, all together: a few bytes in a layer say so much, and each is written.
 const MAX_HOLE_BYTES: u64 = 64 << 30;

@@ -6,10 +6,9 @@ use std::io::{self, BufRead};
 use super::order::{TarItem, items};
 use super::tree::Tree;
 use crate::error::{Error, ErrorKind, Result};
+use crate::image_layers::read::read_all;
+use crate::image_layers::{LayerBlob, Stop, failed};
 use crate::layer::{BombGuard, Entries, EntryKind, LayerEntry, header};
-use crate::unpack::Stop;
-use crate::unpack::blobs::read_all;
-use crate::unpack::{LayerBlob, failed};
 
 /// What entries are padded to.
 const BLOCK: u64 = 512;

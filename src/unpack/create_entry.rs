@@ -16,9 +16,9 @@ use super::deferred::{DirMetadata, times, timespec};
 use super::directories::OpenDir;
 use super::remove::{changeable, set_mode};
 use super::root::{create, open_below};
-use super::skipped::SkipReason;
 use super::unpacker::Unpacker;
 use super::xattrs;
+use crate::image_layers::skipped::SkipReason;
 use crate::layer::{Entries, EntryKind, LayerEntry, Leftover, is_leftover, split};
 
 /// Set-user-id and set-group-id.
@@ -95,7 +95,7 @@ impl Unpacker {
         let at_first = Mode::from_raw_mode((mode & 0o777) | 0o700);
         let mut existed = false;
         let mut path = parent.path.clone();
-        super::resolve::push(&mut path, name);
+        crate::image_layers::resolve::push(&mut path, name);
         match mkdirat(&parent.handle, name, at_first) {
             Err(Errno::EXIST) => {
                 let found = statat(&parent.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::OFlags;
 
-use super::resolve::push;
 use super::root::open_below;
+use crate::image_layers::resolve::push;
 
 /// Directories that are kept open; tars go back and forth between few.
 const MOST: usize = 16;

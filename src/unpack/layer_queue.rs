@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use super::blobs::LayerBlob;
 use super::read_ahead::{BATCHES, EntryBatch};
+use crate::image_layers::LayerBlob;
 
 /// By their numbers, base first; each with where its entries go if it is staged.
 type PendingLayers<'a> = BTreeMap<usize, (LayerBlob<'a>, SyncSender<EntryBatch>)>;

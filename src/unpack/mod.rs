@@ -16,12 +16,10 @@
 //! ```
 
 mod aside;
-pub(crate) mod blobs;
 mod changeset;
 mod create_entry;
 mod deferred;
 mod directories;
-mod inflate;
 mod layer_paths;
 mod layer_queue;
 pub mod overlay;
@@ -29,44 +27,18 @@ mod parallel;
 mod read_ahead;
 mod read_ahead_dir;
 mod remove;
-pub(crate) mod resolve;
 mod root;
 mod root_builder;
-pub(crate) mod skipped;
 mod staging_dir;
-mod stop;
 mod unpacker;
 mod user;
-pub(crate) mod xattrs;
+mod xattrs;
 
-use std::io;
-
-pub use self::blobs::{LayerBlob, OpenBlob};
 pub use self::root::RootDir;
 pub use self::root_builder::{BuildOptions, RootBuilder};
-pub use self::skipped::{SkipReason, Skipped};
-pub use self::stop::Stop;
 pub use self::unpacker::{UnpackOptions, Unpacked, Unpacker};
-use crate::error::{Error, ErrorDetail, ErrorKind};
-use crate::layer::is_unsupported;
+use crate::image_layers::failed;
+pub use crate::image_layers::{LayerBlob, OpenBlob, SkipReason, Skipped, Stop};
 
 /// In the root of a tree that is not whole, where it is made in its place.
 const MARKER: &[u8] = b".rpull-incomplete";
-
-/// What went wrong with an entry of a layer; errors of whoever gave the bytes stay what they are.
-pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
-    let error = match error.downcast::<Error>() {
-        Ok(error) if error.kind() == ErrorKind::Interrupted => return error,
-        Ok(error) => return error.at(layer),
-        Err(error) => error,
-    };
-    if is_unsupported(&error) {
-        return Error::new(ErrorKind::Unsupported, layer).with_reason(error.to_string());
-    }
-    let full =
-        error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded;
-    Error::new(ErrorKind::Unpack, layer)
-        .at(entry)
-        .with_detail(full.then_some(ErrorDetail::UnpackDiskFull))
-        .with_source(error)
-}

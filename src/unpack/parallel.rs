@@ -4,16 +4,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::blobs::{LayerBlob, PIECES, concurrency, read_layer, worker_exited};
-use super::inflate::{InflatedReader, Watch, connect};
 use super::layer_queue::LayerQueue;
 use super::read_ahead::{self, EntryBatch, ReadAheadLayer};
 use super::read_ahead_dir::ReadAheadDir;
-use super::stop::Stop;
 use super::unpacker::Unpacker;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
+use crate::image_layers::LayerBlob;
+use crate::image_layers::inflate::{InflatedReader, Watch, connect};
+use crate::image_layers::read::{PIECES, concurrency, read_layer, worker_exited};
+use crate::image_layers::stop::Stop;
 use crate::layer::BombGuard;
 
 /// Inflated pieces of a layer that is staged which may wait.

@@ -4,15 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use super::blobs::{LayerBlob, read_layer};
 use super::changeset::Changeset;
 use super::directories::OpenDir;
-use super::inflate::{InflatedReader, LayerStart};
 use super::layer_queue::LayerQueue;
 use super::read_ahead_dir::ReadAheadDir;
-use super::skipped::SkipLog;
 use super::unpacker::{UnpackOptions, Unpacker};
 use crate::error::{Error, ErrorKind, Result};
+use crate::image_layers::LayerBlob;
+use crate::image_layers::inflate::{InflatedReader, LayerStart};
+use crate::image_layers::read::read_layer;
+use crate::image_layers::skipped::SkipLog;
 use crate::layer::{EntryKind, LayerEntry};
 
 /// Batches of one layer that may wait.

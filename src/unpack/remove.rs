@@ -6,8 +6,8 @@ use rustix::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmod, fstat, unlinkat};
 use rustix::io::Errno;
 
-use super::resolve::push;
 use super::root::{RootDir, open_below};
+use crate::image_layers::resolve::push;
 use crate::layer::split;
 
 /// Removes a directory and all below it, except for what is to stay; `gone` hears of each directory that went.

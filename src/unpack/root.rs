@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::resolve::resolve;
 use crate::error::{Error, ErrorKind, Result};
+use crate::image_layers::resolve::resolve;
 
 /// Not even a link that was planted a moment ago is followed.
 const NO_SYMLINKS: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);

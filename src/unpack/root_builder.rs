@@ -10,7 +10,6 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::blobs::LayerBlob;
 use super::remove::clear;
 use super::root::{RootDir, create, open_below};
 use super::staging_dir::{StagingDir, remove_stale};
@@ -19,6 +18,7 @@ use super::{MARKER, failed};
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, ErrorDetail, Result};
+use crate::image_layers::LayerBlob;
 
 /// What `mkfs` leaves in an empty file system.
 const LOST_AND_FOUND: &[u8] = b"lost+found";

@@ -16,12 +16,12 @@ use super::layer_paths::LayerPaths;
 use super::overlay::OverlayState;
 use super::read_ahead_dir::ReadAheadDir;
 use super::remove::{allow, clear};
-use super::resolve::{PATH_MAX, push};
 use super::root::{RootDir, open_below};
-use super::skipped::{SkipLog, SkipReason, Skipped};
 use super::user::ProcessUser;
 use super::{MARKER, failed};
 use crate::error::Result;
+use crate::image_layers::resolve::{PATH_MAX, push};
+use crate::image_layers::skipped::{SkipLog, SkipReason, Skipped};
 use crate::layer::{Entries, EntryKind, LayerEntry, split};
 
 /// Mode of directories that no layer has an entry for.

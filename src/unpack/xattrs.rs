@@ -1,21 +1,14 @@
-//! Extended attributes: what an image may set on a disk, and what it may not.
+//! Extended attributes: those of an image, set on a disk.
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 use rustix::io::Errno;
 
-use super::skipped::SkipReason;
-
-const CAPABILITY: &[u8] = b"security.capability";
+use crate::image_layers::skipped::SkipReason;
+use crate::image_layers::xattr_filter::{CAPABILITY, is_allowed};
 
 /// Bytes of the names of all attributes of one file, which the kernel limits so.
 const NAMES: usize = 64 << 10;
-
-/// Whether an image may say something about it. `trusted.*` and `user.overlay.*` steer overlay file systems, and other
-/// attributes belong to the system that the image was made on.
-pub(crate) fn is_allowed(name: &[u8]) -> bool {
-    (name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")) || name == CAPABILITY
-}
 
 /// Sets one, or tells why not.
 pub(super) fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<Option<SkipReason>, Errno> {
@@ -66,30 +59,4 @@ fn names(file: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
     };
     let names = names.get(..length).unwrap_or_default().split(|&byte| byte == 0);
     Ok(names.filter(|name| is_allowed(name)).map(<[u8]>::to_vec).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn xattr_privileged_namespaces_are_refused() {
-        for name in ["user.a", "user.overlayfs", "user.", "security.capability"] {
-            assert!(is_allowed(name.as_bytes()), "{name}");
-        }
-        for name in [
-            "trusted.overlay.opaque",
-            "trusted.a",
-            "user.overlay.opaque",
-            "security.selinux",
-            "security.capability2",
-            "security.ima",
-            "system.posix_acl_access",
-            "system.nfs4_acl",
-            "USER.a",
-            "",
-        ] {
-            assert!(!is_allowed(name.as_bytes()), "{name}");
-        }
-    }
 }

@@ -26,7 +26,8 @@ use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flatten::Tree;
-use crate::unpack::{LayerBlob, Unpacked};
+use crate::image_layers::LayerBlob;
+use crate::unpack::Unpacked;
 
 /// Bytes that are written at once.
 const PIECE: usize = 256 << 10;

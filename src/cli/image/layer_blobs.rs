@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::open::OpenedImage;
 use crate::descriptor::Descriptor;
 use crate::error::Result;
+use crate::image_layers::{LayerBlob, OpenBlob};
 use crate::layout::Layout;
 use crate::retry::RetryPolicy;
 use crate::transfer::{ReceivedBlob, TransferOptions};
-use crate::unpack::{LayerBlob, OpenBlob};
 
 /// The layers of an image, base first.
 ///

@@ -14,12 +14,12 @@ use super::merged::{MergedEntry, MergedView};
 use super::stack::LayerStack;
 use super::xattr::{OverlayXattr, make_whiteout};
 use crate::error::Result;
+use crate::image_layers::skipped::SkipReason;
 use crate::layer::{LayerEntry, split};
 use crate::unpack::deferred::DirMetadata;
 use crate::unpack::directories::OpenDir;
 use crate::unpack::failed;
 use crate::unpack::root::open_below;
-use crate::unpack::skipped::SkipReason;
 use crate::unpack::unpacker::Unpacker;
 
 /// Bytes of the paths that one layer hides.

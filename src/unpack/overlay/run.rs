@@ -9,10 +9,11 @@ use super::layer_dir::LayerMetadata;
 use super::stack::{LayerStack, LayerState};
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
+use crate::image_layers::LayerBlob;
+use crate::image_layers::read::{concurrency, read_all};
+use crate::image_layers::stop::Stop;
 use crate::layer::BombGuard;
-use crate::unpack::blobs::{LayerBlob, concurrency, read_all};
 use crate::unpack::root_builder::BuildOptions;
-use crate::unpack::stop::Stop;
 use crate::unpack::unpacker::{UnpackOptions, Unpacked, Unpacker};
 
 /// A layer and the stack that it is the top of.

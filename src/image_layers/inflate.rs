@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Cursor, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-use super::blobs::LayerBlob;
+use super::layer_blob::LayerBlob;
 use super::stop::Stop;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
@@ -13,10 +13,10 @@ use crate::layer::{BombGuard, Compression, decompress_with_guard};
 const PIECE: usize = 256 << 10;
 
 /// What whoever reads a layer must know of it.
-pub(super) struct LayerStart {
-    pub(super) number: usize,
-    pub(super) name: String,
-    pub(super) diff_id: Digest,
+pub(crate) struct LayerStart {
+    pub(crate) number: usize,
+    pub(crate) name: String,
+    pub(crate) diff_id: Digest,
 }
 
 enum Message {
@@ -27,7 +27,7 @@ enum Message {
 }
 
 /// The end of the thread that inflates.
-pub(super) struct InflateWorker<'a> {
+pub(crate) struct InflateWorker<'a> {
     pieces: SyncSender<Message>,
     spare: Receiver<Vec<u8>>,
     watch: Watch<'a>,
@@ -35,10 +35,10 @@ pub(super) struct InflateWorker<'a> {
 
 /// What goes on, and whether it is to go on.
 #[derive(Clone, Copy)]
-pub(super) struct Watch<'a> {
+pub(crate) struct Watch<'a> {
     /// Hears of compressed bytes; tells whether to go on.
-    pub(super) hear: &'a (dyn Fn(u64) -> bool + Sync),
-    pub(super) stop: &'a Stop,
+    pub(crate) hear: &'a (dyn Fn(u64) -> bool + Sync),
+    pub(crate) stop: &'a Stop,
 }
 
 impl Watch<'_> {
@@ -61,7 +61,7 @@ pub(crate) struct InflatedReader {
 }
 
 /// At most `waiting` pieces are on their way.
-pub(super) fn connect(waiting: usize, watch: Watch<'_>) -> (InflateWorker<'_>, InflatedReader) {
+pub(crate) fn connect(waiting: usize, watch: Watch<'_>) -> (InflateWorker<'_>, InflatedReader) {
     let (pieces, to_read) = sync_channel(waiting);
     let (used, spare) = channel();
     let bytes =
@@ -71,7 +71,7 @@ pub(super) fn connect(waiting: usize, watch: Watch<'_>) -> (InflateWorker<'_>, I
 
 impl InflateWorker<'_> {
     /// Inflates layers until there is none left, one fails or nobody wants more.
-    pub(super) fn run<'b>(
+    pub(crate) fn run<'b>(
         self,
         all: &BombGuard,
         mut take: impl FnMut() -> Option<(usize, LayerBlob<'b>)>,
@@ -133,7 +133,7 @@ fn fill(inside: &mut dyn Read, piece: &mut [u8]) -> (usize, Option<io::Result<()
 
 impl InflatedReader {
     /// Goes on with the next layer, where there is one; the present one must have been read to its end.
-    pub(super) fn next_layer(&mut self) -> Option<LayerStart> {
+    pub(crate) fn next_layer(&mut self) -> Option<LayerStart> {
         let Ok(Message::Begin(begun)) = self.pieces.recv() else { return None };
         self.ended = false;
         Some(begun)

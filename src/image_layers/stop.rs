@@ -35,18 +35,18 @@ impl Stop {
     }
 
     /// Another one, which can be stopped alone and is stopped with this one.
-    pub(super) fn inner(&self) -> Self {
+    pub(crate) fn inner(&self) -> Self {
         let inner = Self::default();
         let both = inner.clone();
         self.on_stop(move || both.stop());
         inner
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.state().stopped
     }
 
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let wakes = {
             let mut state = self.state();
             state.stopped = true;
@@ -58,7 +58,7 @@ impl Stop {
     }
 
     /// Stops when it is dropped, on the way of a panic too.
-    pub(super) fn at_end(&self) -> StopAtEnd {
+    pub(crate) fn at_end(&self) -> StopAtEnd {
         StopAtEnd(self.clone())
     }
 
@@ -67,7 +67,7 @@ impl Stop {
     }
 }
 
-pub(super) struct StopAtEnd(Stop);
+pub(crate) struct StopAtEnd(Stop);
 
 impl Drop for StopAtEnd {
     fn drop(&mut self) {

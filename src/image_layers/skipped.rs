@@ -94,7 +94,7 @@ impl SkipLog {
     }
 
     /// Takes over what another one has, which came later.
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         for (cause, left_out) in other.0 {
             let entries = left_out.entries;
             self.0.entry(cause).and_modify(|known| known.entries += entries).or_insert(left_out);

@@ -1,0 +1,86 @@
+//! A layer of an image that is to be read: what opens its blob, and what it must be.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use super::stop::Stop;
+use crate::config::ImageConfig;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::ImageManifest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::Unread;
+
+/// Opens the blob of a layer.
+pub type OpenBlob<'a> = Box<dyn FnOnce(&Stop) -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
+
+/// A layer that is to be read.
+pub struct LayerBlob<'a> {
+    /// What errors call it.
+    pub name: String,
+    /// The digest that it must have when it is uncompressed.
+    pub diff_id: Digest,
+    /// About how much work it is, in bytes of the blob: large layers are begun with early.
+    pub size: u64,
+    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are read and while
+    /// others are. A reader that may have to wait for its bytes ends its wait when it hears of the stop.
+    pub open: OpenBlob<'a>,
+}
+
+impl fmt::Debug for LayerBlob<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerBlob").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'a> LayerBlob<'a> {
+    /// The layers of an image, base first, with what opens each; `image` is for errors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidDocument`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`] for an
+    /// encrypted one, and of an image for Windows.
+    pub fn from_image(
+        image: &str,
+        manifest: &ImageManifest,
+        config: &ImageConfig,
+        open: impl Fn(&Descriptor) -> OpenBlob<'a>,
+    ) -> Result<Vec<Self>> {
+        let refuse = |kind, why: String| Err(Error::new(kind, image).with_reason(why));
+        if config.os == "windows" {
+            return refuse(ErrorKind::Unsupported, "is an image for Windows".to_owned());
+        }
+        Self::check_types(image, manifest)?;
+        let (layers, diff_ids) = (&manifest.layers, &config.rootfs.diff_ids);
+        if layers.len() != diff_ids.len() {
+            let why = format!("has {} layers and {} diff_ids", layers.len(), diff_ids.len());
+            return refuse(ErrorKind::InvalidDocument, why);
+        }
+        let blob = |(layer, diff_id): (&Descriptor, &Digest)| LayerBlob {
+            name: format!("layer {}", layer.digest),
+            diff_id: diff_id.clone(),
+            size: layer.size,
+            open: open(layer),
+        };
+        Ok(layers.iter().zip(diff_ids).map(blob).collect())
+    }
+
+    /// Sees to it that no layer is of a type that is known and not read; `image` is for errors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] naming the layer.
+    pub fn check_types(image: &str, manifest: &ImageManifest) -> Result<()> {
+        for layer in &manifest.layers {
+            let media_type = layer.media_type.as_str();
+            let why = if media_type.ends_with("+encrypted") {
+                "is encrypted".to_owned()
+            } else if let Some(unread) = Unread::of_type(media_type) {
+                format!("{unread}, which rpull does not read")
+            } else {
+                continue;
+            };
+            let why = format!("layer {} {why}", layer.digest);
+            return Err(Error::new(ErrorKind::Unsupported, image).with_reason(why));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! The layers of an image as streams of entries, checked against the config. Nothing is written here: unpacking and
+//! flattening both read through it.
+
+pub(crate) mod inflate;
+pub(crate) mod layer_blob;
+pub(crate) mod read;
+pub(crate) mod resolve;
+pub(crate) mod skipped;
+pub(crate) mod stop;
+pub(crate) mod xattr_filter;
+
+use std::io;
+
+pub use self::layer_blob::{LayerBlob, OpenBlob};
+pub use self::skipped::{SkipReason, Skipped};
+pub use self::stop::Stop;
+use crate::error::{Error, ErrorDetail, ErrorKind};
+use crate::layer::is_unsupported;
+
+/// What went wrong with an entry of a layer; errors of whoever gave the bytes stay what they are.
+pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
+    let error = match error.downcast::<Error>() {
+        Ok(error) if error.kind() == ErrorKind::Interrupted => return error,
+        Ok(error) => return error.at(layer),
+        Err(error) => error,
+    };
+    if is_unsupported(&error) {
+        return Error::new(ErrorKind::Unsupported, layer).with_reason(error.to_string());
+    }
+    let full =
+        error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded;
+    Error::new(ErrorKind::Unpack, layer)
+        .at(entry)
+        .with_detail(full.then_some(ErrorDetail::UnpackDiskFull))
+        .with_source(error)
+}
