@@ -13,6 +13,7 @@
 //! [`pull()`], [`push()`], [`copy()`] and [`unpack()`] are compositions of parts that can be used alone:
 //!
 //! - [`mod@reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the words of the OCI specs;
+//! - [`error`]: what went wrong, as data and as one line;
 //! - [`content`]: the ends of a transfer, [`Source`] and [`Target`];
 //! - [`registry`]: a registry over HTTP, with complete authentication, as both;
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
@@ -23,8 +24,8 @@
 //! - [`image_layers`]: all layers of an image as such entries, checked against its config;
 //! - [`mod@unpack`]: layers as files in one root, or each in a directory of its own;
 //! - [`flatten`]: layers as one tree in memory, and that as one tar;
-//! - `serve`, with the feature of that name: a layout as a registry;
-//! - `cli`, with the feature of that name: the command line.
+//! - `serve` (a feature): a layout as a registry;
+//! - `cli` (a feature): the command line.
 
 mod alike;
 pub mod annotation;

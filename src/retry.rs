@@ -153,6 +153,30 @@ where
     }
 }
 
+/// Limits on waiting. There is none on a whole blob.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection to stand, TLS included.
+    pub connect: Duration,
+    /// For the response headers after a request went out.
+    pub headers: Duration,
+    /// For the next bytes of a body.
+    pub idle: Duration,
+    /// For the answer to a blob that was sent: some registries copy it to its final place first.
+    pub commit: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            headers: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            commit: Duration::from_secs(300),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

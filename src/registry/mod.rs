@@ -38,7 +38,7 @@ use self::http::counter::{RequestCounter, RequestKind};
 use self::http::hosts::{self, HttpClients};
 use self::http::request::Request;
 pub use self::login::LoginResult;
-pub use self::options::{RegistryOptions, Timeouts};
+pub use self::options::RegistryOptions;
 pub use self::redactor::{Redactor, Text};
 pub use self::referrers::Referrer;
 use self::scope::ScopeSet;
@@ -54,6 +54,7 @@ use crate::document::Document;
 use crate::error::Result;
 use crate::name::ImageName;
 use crate::reference::Reference;
+pub use crate::retry::Timeouts;
 use crate::secret::Secret;
 
 /// The smallest blob, in bytes, whose upload another run continues.

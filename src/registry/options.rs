@@ -1,11 +1,10 @@
 //! What a registry client is told from outside: TLS, proxies, credentials, patience.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::credentials::Credentials;
 use super::redactor::Redactor;
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, Timeouts};
 
 /// How to reach registries.
 #[derive(Debug)]
@@ -36,30 +35,6 @@ pub struct RegistryOptions {
     pub redactor: Redactor,
     /// How often documents, tokens and listings are asked for again.
     pub retry: RetryPolicy,
-}
-
-/// Limits on waiting. There is none on a whole blob.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// For a connection to stand, TLS included.
-    pub connect: Duration,
-    /// For the response headers after a request went out.
-    pub headers: Duration,
-    /// For the next bytes of a body.
-    pub idle: Duration,
-    /// For the answer to a blob that was sent: some registries copy it to its final place first.
-    pub commit: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            headers: Duration::from_secs(30),
-            idle: Duration::from_secs(30),
-            commit: Duration::from_secs(300),
-        }
-    }
 }
 
 impl Default for RegistryOptions {

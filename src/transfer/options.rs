@@ -10,8 +10,7 @@ use super::feeds::Feeder;
 use super::progress::{NoProgress, Progress};
 use super::reader::TransferContext;
 use super::throttle::Throttle;
-use crate::registry::Timeouts;
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, Timeouts};
 
 /// How to run.
 pub struct TransferOptions {

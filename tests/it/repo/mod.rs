@@ -3,6 +3,7 @@
 mod architecture;
 mod dependencies;
 mod fixture_support;
+mod imports;
 mod server_support;
 mod test_names;
 
