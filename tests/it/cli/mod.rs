@@ -4,6 +4,7 @@ mod args;
 mod artifacts;
 mod bare_word;
 mod blob;
+mod demo;
 mod environment;
 mod ids;
 mod inspect;

@@ -1,5 +1,6 @@
 //! Overlay directories: one directory per layer, and mounts of them.
 
+mod copy_up;
 mod directories;
 mod durability;
 mod kill;
@@ -7,6 +8,7 @@ mod layers;
 mod mount;
 mod prune;
 mod vectors;
+mod whiteout;
 
 use std::fs;
 use std::path::Path;
