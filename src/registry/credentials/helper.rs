@@ -273,7 +273,6 @@ async fn listen(stderr: Option<ChildStderr>, words: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
-    use std::time::Instant;
 
     use super::*;
     use crate::secret::Secret;
@@ -378,13 +377,10 @@ mod tests {
     #[tokio::test]
     async fn helper_timeout_kills_process() {
         let dir = helper("echo $$ > \"$(dirname \"$0\")/pid\"; exec sleep 600");
-        let started = Instant::now();
         let program = dir.path().join("docker-credential-test");
-        let error = run_with_timeout(&program, "get", b"h", Duration::from_millis(300))
-            .await
-            .err()
-            .unwrap();
-        assert!(error.contains("does not answer") && started.elapsed() < Duration::from_secs(20));
+        let error =
+            run_with_timeout(&program, "get", b"h", Duration::from_secs(2)).await.err().unwrap();
+        assert!(error.contains("does not answer"), "{error}");
         let pid = std::fs::read_to_string(dir.path().join("pid")).unwrap();
         assert!(!Path::new("/proc").join(pid.trim()).exists(), "{pid}");
     }

@@ -146,7 +146,7 @@ fn config(dir: &Path, access: &Access<'_>) -> Value {
 
 /// Returns the address from the log. The registry chooses its port, so that concurrent tests cannot race for one.
 fn wait_for_address(child: &mut Child, log: &Path) -> String {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let text = std::fs::read_to_string(log).unwrap();
         if let Some((_, rest)) = text.split_once("listening on ") {
