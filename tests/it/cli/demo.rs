@@ -53,7 +53,7 @@ async fn demo_interrupted_removes_its_files() {
             running.signal(signal);
             let output = running.wait().await;
             let ended = output.code().or(output.signal().map(|signal| 128 + signal));
-            // On some machines it is over before the last signals.
+            // On some machines it ends before the last signals.
             assert!(ended == Some(code) || wait > 2000 && ended == Some(0), "{wait}: {output:?}");
             assert_eq!(left_behind(&cli), [""; 0], "after {wait} ms");
         }

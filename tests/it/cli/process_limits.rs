@@ -1,4 +1,4 @@
-//! Small limits of a process: every command works within them, or says what is missing and ends.
+//! Low process limits: every command works within them or ends with an error.
 
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::live::needs;
 
-/// A store with an image, an archive of it, and a registry.
+/// Returns a store with an image, its archive, and a registry.
 async fn prepared() -> (Cli, FakeRegistry, String) {
     let (cli, registry) = (Cli::new(), FakeRegistry::start().await);
     let layers = [1, 2, 3].map(|seed| layer(&[("data", &random_blob(400_000, seed))]));
@@ -20,7 +20,7 @@ async fn prepared() -> (Cli, FakeRegistry, String) {
     (cli, registry, name)
 }
 
-/// Command lines that need each part of the program.
+/// Returns command lines that use every part of the program.
 fn commands(registry: &FakeRegistry, name: &str, at: usize) -> Vec<Vec<String>> {
     let words = |line: String| line.split(' ').map(str::to_owned).collect();
     let to = |repository: &str| registry.repository(&format!("{repository}{at}:1"));
@@ -47,7 +47,7 @@ fn commands(registry: &FakeRegistry, name: &str, at: usize) -> Vec<Vec<String>> 
     .into()
 }
 
-/// Done, or an error of this machine; never a panic, a crash or a wait for ever.
+/// Asserts success or a local error, without panic or crash.
 #[track_caller]
 fn assert_orderly(output: &Output, what: &str) {
     let seen = format!("{what}: {:?} {:?}\n{}", output.code(), output.signal(), output.stderr);
@@ -59,7 +59,7 @@ fn assert_orderly(output: &Output, what: &str) {
     }
 }
 
-/// Runs every command with a limit that a line of shell sets in front; `serve` is ended where it has begun.
+/// Runs every command under a limit set by a line of shell; `serve` is stopped after its start.
 async fn assert_orderly_under(line: &str, prepared: &(Cli, FakeRegistry, String), at: usize) {
     let (cli, registry, name) = prepared;
     for words in commands(registry, name, at) {
@@ -75,7 +75,7 @@ async fn assert_orderly_under(line: &str, prepared: &(Cli, FakeRegistry, String)
 #[tokio::test]
 async fn file_descriptor_limit_gives_error_message() {
     let prepared = prepared().await;
-    // With three the program cannot even be loaded.
+    // With three descriptors the program cannot be loaded.
     for limit in [6, 7, 9, 12, 16, 18, 20, 22, 26, 30] {
         assert_orderly_under(&format!("ulimit -n {limit}"), &prepared, limit).await;
     }
@@ -93,7 +93,7 @@ async fn file_descriptor_limit_gives_error_message() {
 #[tokio::test]
 async fn address_space_limit_gives_error_message() {
     let prepared = prepared().await;
-    // Below the size of the program the kernel or the loader ends it.
+    // Below the size of the program, the kernel or the loader kills it.
     let program = std::fs::metadata(env!("CARGO_BIN_EXE_rpull")).unwrap().len() >> 20;
     for beyond in [16, 40, 64, 120, 200] {
         let limit = usize::try_from(program + beyond).unwrap();
@@ -120,7 +120,7 @@ async fn thread_limit_gives_error_message() {
     let as_user = |limit: usize| format!("{open}{user} 'ulimit -u {limit}; exec \"$@\"' sh \"$@\"");
     let tried = cli.spawn_in_shell(&as_user(1_000), &["--version"]).wait().await;
     if tried.code() != Some(0) {
-        // Not root, or a program that others cannot reach.
+        // Not root, or the program is not accessible to other users.
         writeln!(std::io::stderr(), "left out: {TEST}: {}", tried.stderr).unwrap();
         return;
     }

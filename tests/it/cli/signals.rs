@@ -1,4 +1,4 @@
-//! A pull that is stopped: by a signal, by a kill, by a closed pipe. What arrived is kept and the next run goes on there.
+//! Pulls stopped by signals and kills. Received bytes are kept and the next run resumes.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::support::http::{Fault, Reply, Server};
 use crate::support::images::{Blob, Family, Image, image, layer, random_blob};
 use crate::support::wait::wait_until;
 
-/// Bytes of a layer after which its registry falls silent.
+/// Number of bytes after which the registry stalls.
 const STALL: usize = 1_500_000;
 
-/// A registry that stalls in each of two layers, the first time that they are asked for.
+/// Starts a registry that stalls in the first response for each of two layers.
 async fn stalling() -> (FakeRegistry, Image, String) {
     let registry = FakeRegistry::start().await;
     let layers = [1, 2].map(|seed| layer(&[("data", &random_blob(3_000_000, seed))]));
@@ -29,11 +29,11 @@ async fn stalling() -> (FakeRegistry, Image, String) {
     (registry, held, name)
 }
 
-/// Lengths of the partials in the store, once both have what the registry sent before it stalled.
+/// Waits until both partials have the bytes sent before the stall; returns their lengths.
 async fn both_stalled(cli: &Cli, running: &Running) -> Vec<(String, u64)> {
-    // At most 256 KiB of a blob may be received and not be in its file.
+    // Up to 256 KiB of a blob may be received but not yet written.
     running.wait_for_partials(2, STALL as u64 - (256 << 10)).await;
-    // The config, which travels beside them, is no partial any more.
+    // The config is complete by then.
     let blobs = cli.store().join("blobs/sha256");
     let is_there = async || std::fs::read_dir(&blobs).unwrap().count() > 0;
     wait_until("the config does not arrive", is_there).await;
@@ -49,7 +49,7 @@ fn partials(cli: &Cli) -> Vec<(String, u64)> {
     entries.map(measured).collect()
 }
 
-/// The next run asks for each partial from its length on, and has it all in the end.
+/// Asserts that the next run resumes each partial at its length and completes.
 async fn assert_continued(registry: &FakeRegistry, cli: &Cli, held: &Image, name: &str) {
     let kept = partials(cli);
     assert_eq!(kept.len(), 2);
@@ -174,7 +174,7 @@ async fn signal_stops_pull_waiting_for_store_lock() {
     let cli = Cli::new();
     std::fs::create_dir_all(cli.store().join("blobs")).unwrap();
     std::fs::write(cli.store().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    // As prune locks it.
+    // Like the lock of `prune`.
     let holder = std::fs::File::open(cli.store()).unwrap();
     holder.lock().unwrap();
     for flags in [&[][..], &["--plan"], &["--offline"]] {

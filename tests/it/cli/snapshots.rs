@@ -1,6 +1,6 @@
-//! What people read: the help of each verb, receipts and tables, held against `snapshots/`.
+//! Texts for users: help of each verb, receipts, tables and errors, compared with `snapshots/`.
 //!
-//! `INSTA_UPDATE=always cargo test --test it snapshots` takes the present text over.
+//! `INSTA_UPDATE=always cargo test --test it snapshots` accepts the current texts.
 
 use crate::support::cli::Cli;
 use crate::support::fake_registry::{Auth, FakeRegistry, Options};
@@ -47,7 +47,7 @@ async fn help_texts_match_snapshots() {
     insta::assert_snapshot!("help", cli.run(&["--help"]).await.stdout);
     for verb in VERBS {
         let text = cli.run(&[verb, "--help"]).await.stdout;
-        // The options that all verbs have are in the general help.
+        // Common options are in the general help.
         let (own, common) = text.split_once("Common options:").unwrap();
         let examples = common.split_once("Examples:").map_or("", |(_, examples)| examples);
         assert!(examples.matches("  rpull ").count() >= 2, "{verb} has two examples: {examples}");
@@ -93,10 +93,10 @@ async fn session_output_matches_snapshot() {
     assert_session("session", &session, &registry);
 }
 
-/// Runs a line and tells it, as it is to be shown, with what came back.
+/// Runs a command line; returns it as shown, with its output.
 async fn typed(cli: &Cli, shown: &str, line: &str) -> String {
     let args: Vec<&str> = line.split(' ').collect();
-    // One blob after the other, so that the order is always the same.
+    // One blob at a time, for a fixed order.
     let pull = args[0].contains('/') || args[0] == "--plan";
     let jobs: &[&str] = if pull { &["--jobs", "1"] } else { &[] };
     let output = cli.run(&[jobs, &args].concat()).await;
@@ -122,7 +122,7 @@ fn assert_session(name: &str, session: &[String], registry: &FakeRegistry) {
     settings.bind(|| insta::assert_snapshot!(name, session.join("\n")));
 }
 
-/// A registry with what can go wrong: `broken:bytes` has wrong ones, `broken:old` an old manifest, `secret` is closed.
+/// Starts a registry with faults: `broken:bytes` has wrong bytes, `broken:old` an old manifest, `secret` is denied.
 async fn trouble() -> FakeRegistry {
     let registry = FakeRegistry::start().await;
     let held = image(Family::Oci, "arm64", &[layer(&[("a", &random_blob(3000, 1))])]);
@@ -148,7 +148,7 @@ async fn trouble() -> FakeRegistry {
     registry
 }
 
-/// Commands that cannot do what they are asked.
+/// Commands that fail.
 const ERRORS: [&str; 56] = [
     "HOST/team/app:9",
     "HOST/team/ap:1.0",

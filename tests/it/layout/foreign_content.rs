@@ -1,5 +1,5 @@
-//! Stores with odd things in them: content of unknown kinds, damaged entries, folders where blobs should be, and
-//! stores that are only half there.
+//! Stores with foreign content: unknown media types, damaged entries, directories in place of blobs, and partly created
+//! stores.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -16,7 +16,7 @@ fn blob_path(cli: &Cli, digest: &Digest) -> PathBuf {
     cli.store().join("blobs/sha256").join(digest.encoded())
 }
 
-/// Puts a blob into the store as another tool would.
+/// Writes a blob into the store as another tool would.
 fn plant(cli: &Cli, bytes: &[u8]) -> Digest {
     let digest = Digest::sha256(bytes);
     std::fs::write(blob_path(cli, &digest), bytes).unwrap();
@@ -100,7 +100,7 @@ async fn index_damaged_entry_warns_and_hides_no_image() {
 async fn store_partly_created_is_empty() {
     let (_registry, _, name) = published().await;
     let (cli, name) = (Cli::new(), format!("{name}:1"));
-    // What a process that is making the store has made so far.
+    // What a process that creates the store has created so far.
     for made in ["", "blobs", "blobs/sha256", "index.json.new"] {
         match made.strip_suffix(".new") {
             Some(_) => std::fs::write(cli.store().join(made), "").unwrap(),

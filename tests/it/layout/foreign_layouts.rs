@@ -1,4 +1,4 @@
-//! Image layouts as build systems and other tools leave them: made of links, or with other things beside the image.
+//! Image layouts of build systems and other tools: with symlinks, or with content that is no image.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer};
 use crate::support::tars::{layout, tar};
 
-/// An image, and the layout `real` that holds it.
+/// Creates an image in the layout `real`.
 async fn real(cli: &Cli) -> Image {
     let held = image(Family::Oci, "amd64", &[layer(&[("a", b"1")]), layer(&[("b", b"2")])]);
     std::fs::write(cli.dir().join("real.tar"), tar(&layout(&held, Some("v1")))).unwrap();
@@ -18,7 +18,7 @@ async fn real(cli: &Cli) -> Image {
     held
 }
 
-/// A layout of the same names, whose blobs are links to those of `real`.
+/// Creates a layout with the same index whose blobs are symlinks to those of `real`.
 fn links(dir: &Path, name: &str) {
     let (from, to) = (dir.join("real"), dir.join(name));
     std::fs::create_dir_all(to.join("blobs/sha256")).unwrap();
@@ -88,7 +88,7 @@ async fn layout_index_symlink_out_of_layout_is_refused() {
     for file in ["index.json", "oci-layout"] {
         std::fs::rename(real.join(file), real.join("meta").join(file)).unwrap();
     }
-    // Relative and absolute, both of which lead inside, also where the layout itself is a link.
+    // Relative and absolute symlinks inside the layout, also if the layout itself is a symlink.
     symlink("meta/index.json", real.join("index.json")).unwrap();
     symlink(real.canonicalize().unwrap().join("meta/oci-layout"), real.join("oci-layout")).unwrap();
     symlink("real", cli.dir().join("alias")).unwrap();

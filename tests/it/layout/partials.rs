@@ -1,4 +1,4 @@
-//! Partials of a blob about whose size two manifests disagree.
+//! Partials of a blob for which two manifests give different sizes.
 
 use bytes::Bytes;
 use rpull::content::{BlobPresence, BlobWriter, Opened, Target as _};
@@ -34,7 +34,7 @@ async fn resume_wrong_size_leaves_partial_of_right_one() {
     let mut impostor = open(&layout, &wrong).await;
     assert_eq!(impostor.offset(), 0);
     impostor.write(bytes.slice(..5)).await.unwrap();
-    // While the wrong one is still at it.
+    // While the wrong one is still open.
     let mut writer = open(&layout, &right).await;
     assert_eq!(writer.offset(), 600);
     writer.write(bytes.slice(600..)).await.unwrap();

@@ -1,4 +1,4 @@
-//! A real Debian: the tree that other engines make of it, and programs that run in it.
+//! A real Debian image: the trees of other engines, and programs running in it.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::support::mounted::{Mounted, can_mount};
 use crate::support::peers::{Containerd, assert_same, unpack_with_podman, without_times_of};
 use crate::support::tree::{Node, nodes};
 
-/// No layer has an entry for the root, and each engine gives it a time as it likes.
+/// No layer has an entry for the root, and each engine chooses its mtime.
 fn tree(root: &Path) -> Vec<Node> {
     without_times_of(nodes(root, &[]), &[""])
 }
@@ -24,7 +24,7 @@ fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed()
 }
 
-/// Where a layer has no entry for a directory that it removes something from, these engines leave the time of the
+/// If a layer has no entry for a directory from which it removes something, these engines leave the time of the
 /// removal.
 fn without_times_since(began: i64, mut other: Vec<Node>, own: &[Node]) -> Vec<Node> {
     let mut touched = 0;
@@ -41,7 +41,7 @@ fn place(debian: &Debian) -> String {
     format!("oci:{}:top", debian.layout().display())
 }
 
-/// What a program says that runs in the root.
+/// Returns the output of a program run in the root.
 fn said(root: &Path, command: &[&str]) -> String {
     let output = Command::new("chroot").arg(root).args(command).output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
@@ -95,7 +95,7 @@ async fn debian_unpack_equals_containerd_tree() {
         return;
     }
     let cli = Cli::new();
-    // It makes no hard links into lower layers, which the topmost one has.
+    // It does not support hard links into lower layers, which the topmost layer has.
     let place = place(debian).replace(":top", ":installed");
     cli.run(&["unpack", &place, "root"]).await.expect(0, "unpacked 3 layers");
     let (began, own) = (now(), tree(&cli.dir().join("root")));
@@ -119,7 +119,7 @@ async fn debian_mounted_overlay_runs_programs() {
     cli.run(&args).await.expect(0, "unpacked 3 of 4 layers");
     let mounted = Mounted::at(&point);
     assert_is_debian(&point);
-    // A hard link into a lower layer is a copy of the file, and one name less of it.
+    // A hard link into a lower layer is a copy of the file.
     let without_links = |mut tree: Vec<Node>| {
         for node in &mut tree {
             node.same_as.clear();

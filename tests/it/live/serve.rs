@@ -1,4 +1,4 @@
-//! What skopeo and podman push to `rpull serve`, and pull from it.
+//! skopeo and podman against `rpull serve`.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::live::{Access, Live, needs};
 use crate::support::real::RealImage;
 use crate::support::served_store::ServedStore;
 
-/// Runs a peer to its end.
+/// Runs another tool to its end.
 fn run(folder: &Path, program: &str, args: &[&str]) -> String {
     let output = Command::new(program)
         .args(args)
@@ -69,7 +69,7 @@ async fn skopeo_copy_preserves_digests() {
     let tags: Value = serde_json::from_str(&tags).unwrap();
     assert_eq!(tags["Tags"], json!(["again-multi", "again-v1", "again-v2", "multi", "v1", "v2"]));
     skopeo(cli.dir(), &["delete", "--tls-verify=false", &there("again-v1")]).await;
-    // skopeo deletes by digest, which takes the other tag along.
+    // skopeo deletes by digest, which removes the other tag too.
     served.get("/v2/real/manifests/v1").await.expect(404, "MANIFEST_UNKNOWN");
     served.get("/v2/real/manifests/v2").await.expect(200, "");
     assert_eq!(served.sessions(), 0);
@@ -85,7 +85,7 @@ async fn skopeo_converted_push_arrives() {
     let layout = format!("oci:{}:v1", image.layout().display());
     let archive = "docker-archive:plain.tar:app:1";
     cli.run(&["copy", &layout, archive]).await.expect(0, "");
-    // Of layers that are compressed on their way nobody knows length or digest before, as docker and podman have them.
+    // Layers compressed during the push have no known length or digest beforehand, as with docker and podman.
     for (tag, format, from) in [("1", "v2s2", layout.as_str()), ("2", "oci", archive)] {
         let name = format!("{}/converted:{tag}", served.host());
         let to = format!("docker://{name}");
@@ -130,7 +130,7 @@ async fn podman_build_push_and_pull_succeed() {
     cli.run(&["pull", &name]).await.expect(0, "");
 }
 
-/// Where it is not, that is no failure: not everywhere may a container build another.
+/// A missing podman is no failure: not every container may build containers.
 fn podman_is_here(test: &str) -> bool {
     if Command::new("podman").arg("--version").output().is_ok_and(|output| output.status.success())
     {

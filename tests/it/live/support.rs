@@ -1,4 +1,4 @@
-//! The support that stands on programs of this machine: the real registry, a real image, the built command.
+//! Tests of the support that uses installed programs: the real registry, a real image, the built command.
 
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -29,7 +29,7 @@ async fn docker_registry_stores_real_image() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let manifest = client
         .head(front.url("/v2/real/manifests/docker"))
-        // Without it this registry makes a schema 1 manifest up.
+        // Without it this registry generates a schema 1 manifest.
         .header("Accept", DOCKER)
         .send()
         .await

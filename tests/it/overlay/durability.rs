@@ -1,4 +1,4 @@
-//! Layers in directories of their own after the machine lost its power: what was not on disk for certain is made again.
+//! Overlay layers after a power failure: layers that may not be on disk are unpacked again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::support::tars;
 
 const ANOTHER_BOOT: &str = "0123456789abcdef0123456789abcdef";
 
-/// The folders of layers.
+/// Returns the directories of complete layers.
 fn folders(cli: &Cli) -> Vec<PathBuf> {
     let entries = fs::read_dir(cli.dir().join("layers/overlay2")).into_iter().flatten().flatten();
     let mut folders: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -22,7 +22,7 @@ fn said(folder: &Path) -> String {
     fs::read_to_string(folder.join("committed")).unwrap_or_default()
 }
 
-/// The file of the base in the folder that has it.
+/// Returns the path of the base layer's file.
 fn base(cli: &Cli) -> PathBuf {
     let files = folders(cli).into_iter().map(|folder| folder.join("diff/base"));
     files.into_iter().find(|path| path.exists()).unwrap_or_default()
@@ -35,7 +35,7 @@ async fn overlay_unsynced_layer_of_other_boot_is_rebuilt() {
     let unpack = ["unpack", "--overlay", &archive, "layers"];
     cli.run(&unpack).await.expect(0, "unpacked 2 of 2 layers");
     cli.run(&unpack).await.expect(0, "unpacked 0 of 2 layers");
-    // As ext4 and xfs leave what was renamed and not on disk.
+    // As ext4 and xfs leave files that were renamed but not synced.
     for (number, folder) in folders(&cli).iter().enumerate() {
         fs::write(folder.join("committed"), ["", ANOTHER_BOOT][number]).unwrap();
     }

@@ -1,4 +1,4 @@
-//! `unpack --overlay` that is killed at each of its steps: no layer is whole that is not, and the next run completes it.
+//! `unpack --overlay` killed at each of its steps: no incomplete layer is marked complete, and the next run ends well.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::live::needs;
 use crate::support::tars;
 use crate::support::tree;
 
-/// What every layer that calls itself whole must have.
+/// Asserts that every layer marked as complete has all its files.
 fn assert_whole(layers: &Path) {
     for entry in fs::read_dir(layers.join("overlay2")).into_iter().flatten() {
         let path = entry.unwrap().path();

@@ -1,4 +1,4 @@
-//! `unpack --overlay --mount`, and the line that mounts: what layers in directories of their own show one over the other.
+//! `unpack --overlay --mount`, and the mount command line that `unpack --overlay` prints.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -50,7 +50,7 @@ async fn mounted_overlay_equals_umoci_tree() {
     let _mounted = Mounted::at(&point);
     let nodes = |root: &Path| {
         let mut nodes = tree::nodes(root, &[]);
-        // No layer says anything about it, and umoci leaves the time of its making.
+        // No layer has an entry for the root, and umoci leaves its creation time.
         nodes[0].mtime = (0, 0);
         nodes
     };
@@ -98,7 +98,7 @@ async fn mounted_overlay_hides_whiteouts_from_programs() {
         "{told}"
     );
     drop(mounted);
-    // An image of one layer needs a second one to be mounted.
+    // Mounting an image of one layer needs a second lower directory.
     let one = archive(&cli, &image(Family::Oci, "amd64", &[base()]), "one");
     cli.run(&["unpack", "--overlay", &one, "layers", "--mount", "root"]).await.expect(0, "");
     let _mounted = Mounted::at(&point);
@@ -129,7 +129,7 @@ async fn mount_of_many_layers_uses_relative_paths() {
     assert_eq!((text(&point.join("top")), names(&point).len()), ("126".to_owned(), 128));
 }
 
-/// Mounts so many layers with a program above, and gives what was said.
+/// Mounts `count` layers under another program and returns the output.
 async fn mounted(cli: &Cli, count: usize, above: &[&str]) -> Output {
     let layers: Vec<_> = (0..count)
         .map(|n| layer_of(&[TarItem::file(n.to_string(), ""), TarItem::file("top", n.to_string())]))
@@ -158,7 +158,7 @@ async fn mount_of_more_layers_than_a_page_succeeds() {
     assert!(output.stdout.contains("-o ro,lowerdir+=l/"), "{}", output.stdout);
     let written = fs::write(point.join("new"), "").unwrap_err();
     assert_eq!(written.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
-    // Layers that are mounted so stay too.
+    // `prune` keeps layers mounted this way too.
     cli.run(&["rm", "--overlay", "layers", "example.com/app200:1"]).await.expect(0, "");
     assert_eq!(cli.json(&["prune", "--json"]).await["layers"], 0);
     mounted(&cli, 501, &[]).await.expect(7, "the image has 501 layers, and one mount takes 500");
@@ -213,7 +213,7 @@ async fn mount_in_user_namespace_uses_userxattr() {
         .output()
         .unwrap();
     let shown = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
-    // Some kernels let no user have a namespace.
+    // Some kernels do not allow user namespaces.
     if !shown.1.contains("Operation not permitted") {
         assert_eq!(shown.0, "etc:\nkept\n\nopt:\nnew\n", "{}", shown.1);
     }

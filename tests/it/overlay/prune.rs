@@ -1,4 +1,4 @@
-//! `df`, `prune` and `rm --overlay`: what the store and the directories of layers that it knows take, and who needs it.
+//! `df`, `prune` and `rm --overlay`: disk usage of the store and its overlay directories.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::live::is_root;
 use crate::support::mounted::{Mounted, can_mount};
 use crate::support::samples::published;
 
-/// A store and a directory of layers that have the first and the second version of an image.
+/// Returns a store and an overlay directory with two versions of an image.
 async fn unpacked() -> (Cli, [String; 2], u64, u64) {
     let (_registry, [first, second], name) = published().await;
     let cli = Cli::new();
@@ -52,7 +52,7 @@ async fn df_shows_shared_and_unique_size_per_image() {
 async fn prune_frees_unreferenced_overlay_layers() {
     let (cli, [first, second], ..) = unpacked().await;
     let count = || fs::read_dir(cli.dir().join("layers/layerdb/sha256")).unwrap().count();
-    // A name in the store is not one in the directory.
+    // Names in the store and in the overlay directory are independent.
     cli.run(&["rm", &second]).await.expect(0, "");
     assert_eq!(cli.json(&["prune", "--json"]).await["layers"], 0);
     cli.run(&["rm", "--overlay", "layers", &second]).await.expect(0, "");
@@ -74,7 +74,7 @@ async fn prune_frees_unreferenced_overlay_layers() {
     );
     let output = cli.run(&["unpack", "--overlay", "--offline", &first, "layers"]).await;
     output.expect(0, "unpacked 0 of 2 layers, 0 files, 0 B, 23.0 kB shared (100 %)");
-    // A directory that is gone is forgotten, and one whose list is damaged is left alone.
+    // A removed directory is forgotten; one with a damaged list is left unchanged.
     fs::write(cli.dir().join("layers/images.json"), "{").unwrap();
     cli.run(&["prune"]).await.expect(7, "images.json: is damaged");
     assert_eq!(count(), 2);

@@ -1,11 +1,11 @@
-//! `tests/layers/overlay.tsv`: layers that another client is tested with, as directories of their own.
+//! `tests/layers/overlay.tsv`: test layers of another client, as overlay layers.
 
 use crate::support::entries::TarItem;
 use crate::support::layer_cases::{Case, cases, item};
 use crate::support::stack::{Stack, is_whiteout, opaque};
 use crate::support::tree::Node;
 
-/// Looks at what the top layer's own directory has.
+/// Checks the directory of the top layer.
 fn check(case: &str, nodes: &[Node], words: &[&str]) {
     let of = |path: &str| nodes.iter().find(|node| node.path == path);
     let right = match words {

@@ -45,7 +45,7 @@ fn opaque_is_set_on_replaced_directory() {
     ]);
     assert_eq!(stack.names(1), ["a/", "l/"]);
     assert!(stack.nodes(1).iter().all(opaque));
-    // The kernel does not look for a mark on the root.
+    // The kernel ignores an opaque attribute on the root.
     assert_eq!(stack.names(2), ["a/", "abs", "f", "kept", "l"]);
     let marked: Vec<_> =
         stack.nodes(2).iter().map(|node| opaque(node) || is_whiteout(node)).collect();

@@ -1,4 +1,4 @@
-//! Several processes and tasks at one store: each blob is fetched once, no name is lost, nothing in use is deleted.
+//! Concurrent processes and tasks at one store: blobs are fetched once, no name is lost, nothing in use is deleted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn app(seed: u64) -> Image {
     image(Family::Oci, "amd64", &[base, layer(&[("app", &random_blob(1000, seed))])])
 }
 
-/// A registry with so many tags, each an image of its own on one base.
+/// Starts a registry with `count` tags, each a different image on one base.
 async fn tagged(count: u64) -> (FakeRegistry, Vec<String>) {
     let registry = FakeRegistry::start().await;
     let names = (0..count).map(|seed| {
@@ -148,7 +148,7 @@ async fn lock_timeout_names_stopped_holder() {
     let error = layout.admit(&base).await.unwrap_err();
     let name = format!("process {} (rpull)", holder.id());
     assert!(error.to_string().contains(&format!("held by {name}, which has done nothing for 1 s")));
-    // It goes on waiting and says for whom; no lock file outlives the holder.
+    // It keeps waiting and names the holder; no lock file outlives it.
     let warning = format!("warning: waiting for {name}, which holds blob {}", base.digest);
     let log = cli.dir().join("waiter.log");
     let warns = async || std::fs::read_to_string(&log).unwrap().contains(&warning);
@@ -194,7 +194,7 @@ async fn prune_waits_for_running_pull() {
     let cli = Cli::new();
     let pull = cli.spawn(&["--jobs", "1", &names[0]]);
     pull.wait_for_partials(1, 100).await;
-    // Of the running pull some blobs are there and none has a name yet.
+    // The running pull has written blobs that no name references yet.
     let pruned = cli.json(&["prune", "--json"]).await;
     assert_eq!(pruned["blobs"], 0);
     pull.wait().await.expect(0, "");

@@ -1,4 +1,4 @@
-//! The engine between two ends in memory: whatever goes wrong on the way, the bytes are right and add up.
+//! The engine between source and target in memory: after any fault the bytes are right and add up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,13 +45,13 @@ fn layers(count: u64) -> Vec<Layer> {
     (1..=count).map(|seed| layer(&[("data", &random_blob(size(seed), seed))])).collect()
 }
 
-/// Two images that share all layers but the last.
+/// Returns two images that share all layers but the last.
 fn two_images() -> [Image; 2] {
     let all = layers(4);
     [3, 4].map(|count| image(Family::Oci, "amd64", &all[..count]))
 }
 
-/// What a target has of a blob before the run.
+/// State of a blob at the target before the run.
 #[derive(Clone, Copy, Debug)]
 enum Before {
     Nothing,
@@ -168,7 +168,7 @@ proptest! {
             let source = Arc::new(FaultySource::new(shelf, faults));
             let all = [wanted(Arc::clone(&source), "1")];
             {
-                // Dropped at some point between two polls, as by a timeout of the caller.
+                // Dropped between two polls, as by a timeout of the caller.
                 let mut stopped = std::pin::pin!(transfer(&all, &target, options()));
                 for _ in 0..polls {
                     if futures_util::poll!(stopped.as_mut()).is_ready() {
@@ -192,9 +192,9 @@ proptest! {
 #[tokio::test]
 async fn resume_digest_mismatch_after_resume_restarts_once() {
     for (faults, arrives, given) in [
-        // The first answer alone is wrong: nothing explains that away.
+        // A single wrong response is a permanent error.
         (vec![SourceFault::Flipped], false, 1),
-        // Put together from two answers: one clean start decides.
+        // A blob assembled from two responses is fetched again once.
         (vec![SourceFault::Ends(1), SourceFault::Flipped], true, 2),
         (vec![SourceFault::Ends(1), SourceFault::Flipped, SourceFault::Flipped], false, 2),
     ] {
@@ -224,7 +224,7 @@ async fn resume_digest_mismatch_after_resume_restarts_once() {
     }
 }
 
-/// Gives its names when it is finished, and is stopped before it is.
+/// A target whose finish is cancelled.
 struct Late {
     endpoint: Endpoint,
     inner: Memory,

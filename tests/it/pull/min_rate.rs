@@ -1,4 +1,4 @@
-//! How long a source is waited for. Time is simulated.
+//! Timeout and minimum rate of a source, in simulated time.
 
 use std::future::ready;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use rpull::retry::RetryPolicy;
 use rpull::transfer::read_small;
 use tokio::time::Instant;
 
-/// Gives `each` bytes to every opening of a blob, one per `wait`, and then ends it, or stays silent for ever.
+/// Gives `each` bytes per opening of a blob, one per `wait`, and then ends the body or stalls forever.
 #[derive(Default)]
 struct Lazy {
     endpoint: Endpoint,
@@ -70,7 +70,7 @@ impl Source for Lazy {
     }
 }
 
-/// Reads a config of 100 kB; gives the error and how long that took.
+/// Reads a config of 100 kB; returns the error and the time taken.
 async fn read(source: Lazy, attempts: u32) -> (Error, Duration) {
     let descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, &vec![b'x'; 100_000]);
     let retry = RetryPolicy { attempts: Some(attempts), ..RetryPolicy::default() };

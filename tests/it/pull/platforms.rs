@@ -1,4 +1,4 @@
-//! A platform that was asked for is that platform; where a machine runs another one as well, that is told.
+//! Selection of platforms: a requested platform is exact in copies; a fallback of pulls is reported.
 
 use serde_json::json;
 
@@ -24,11 +24,11 @@ async fn copy_platform_option_rejects_other_architecture() {
         for target in [to.repository("x") + ":1", "oci:l:x".into(), "oci-archive:a.tar:x".into()] {
             cli.run(&[&["copy", &source, &target], &wanted[..]].concat()).await.expect(3, there);
         }
-        // It is not even one of several.
+        // Nor is it accepted as one of several.
         let two = ["--platform", "linux/arm", "--platform", "linux/arm64"];
         cli.run(&[&["copy", &source, "oci:l:x"], &two[..]].concat()).await.expect(3, "");
         assert_eq!(to.tagged("x", "1"), None);
-        // Variants of one architecture are one architecture.
+        // Variants of an architecture are accepted.
         let v7 = ["--platform", "linux/arm/v7"];
         let copied = cli.run(&[&["copy", &source, "oci:l:x"], &v7[..]].concat()).await;
         assert!(!copied.expect(0, "").stderr.contains(NOTICE), "{}", copied.stderr);
@@ -112,7 +112,7 @@ async fn copy_one_platform_prints_digest_of_target_name() {
 async fn copy_index_with_missing_manifest_hints_at_platform() {
     let (from, to, cli) = (FakeRegistry::start().await, FakeRegistry::start().await, Cli::new());
     let both = index(Family::Oci, &[("amd64", only("amd64")), ("arm64", only("arm64"))]);
-    // The registry lost one child, as clean-ups do; another lost all of them.
+    // One index lacks one manifest, as after a cleanup; the other lacks all.
     both.images[0].publish(&from, "some", None);
     both.attestations.iter().for_each(|one| one.publish(&from, "some", None));
     both.document.publish(&from, "some", Some("1"));
@@ -124,7 +124,7 @@ async fn copy_index_with_missing_manifest_hints_at_platform() {
     assert!(!some.stderr.contains("--all-platforms"), "{}", some.stderr);
     let none = cli.run(&["copy", &(from.repository("none") + ":1"), &target]).await;
     assert!(!none.expect(3, "linux/amd64, linux/arm64").stderr.contains("hint"), "{}", none.stderr);
-    // A store can be filled.
+    // Missing manifests in the store can be pulled.
     from.document(
         "some",
         Some("2"),

@@ -1,4 +1,4 @@
-//! A copy of what the other registry has already: the source, which may count what it is asked for, is asked for least.
+//! A copy of content that the target has already: the source, which may be rate-limited, gets the fewest requests.
 
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
@@ -22,7 +22,7 @@ async fn warm_copy_of_index_reads_manifests_at_target() {
     assert_eq!(lines[0], "HEAD /v2/copied/manifests/1");
     assert_eq!(lines.iter().filter(|line| line.starts_with("GET ")).count(), 4, "{lines:?}");
 
-    // Whoever may write there may not be one who may read.
+    // The credential may allow writing but not reading.
     to.fail_requests(
         "GET /v2/copied/manifests/",
         0..99,

@@ -1,4 +1,4 @@
-//! The name under which a registry keeps what it took: what is printed must exist there.
+//! The digest under which a registry stores a manifest: a printed digest must exist there.
 
 use rpull::content::{Label, Target as _};
 use rpull::digest::{Algorithm, Hasher};
@@ -14,7 +14,7 @@ use crate::support::http::Reply;
 use crate::support::images::Image;
 use crate::support::samples::published;
 
-/// The manifest named by sha512.
+/// Returns the manifest with a sha512 digest.
 fn long_named(image: &Image) -> Document {
     let bytes = image.manifest.bytes.clone();
     let mut hasher = Hasher::new(Algorithm::Sha512);
@@ -82,7 +82,7 @@ async fn put_sha256_manifest_takes_one_request() {
     assert!(error.to_string().contains("instead of"), "{error}");
 }
 
-/// Three tags of one image and one of another, copied with all tags; gives what the target was asked to put.
+/// Copies three tags of one image and one of another with `--all-tags`; returns the PUT requests of manifests.
 async fn copy_all_tags(to: &FakeRegistry) -> Vec<String> {
     let (from, [image, _], name) = published().await;
     for tag in ["a", "b"] {
@@ -105,7 +105,7 @@ async fn copy_all_tags_puts_each_manifest_once() {
     let puts = copy_all_tags(&to).await;
     assert_eq!(puts.len(), 2, "{puts:?}");
     assert!(puts.iter().any(|line| line.contains("?tag=") && line.contains("&tag=")), "{puts:?}");
-    // The others take the manifest, and each tag by itself.
+    // Other registries get the manifest, and each tag by itself.
     let puts = copy_all_tags(&plain).await;
     assert_eq!(puts.len(), 1 + 3 + 1, "{puts:?}");
 }

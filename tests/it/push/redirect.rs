@@ -1,4 +1,4 @@
-//! Registries that want the bytes of an upload somewhere else than they said.
+//! Registries that redirect the bytes of an upload.
 
 use crate::support::http::Reply;
 use crate::support::recorder;

@@ -1,4 +1,4 @@
-//! The list of referrers that clients keep under a tag, at registries that have no API for it.
+//! The referrers tag that clients maintain at registries without the referrers API.
 
 use rpull::content::Target as _;
 use rpull::document::Document;
@@ -15,7 +15,7 @@ fn tag_of(subject: &Blob) -> String {
     subject.digest().as_str().replace(':', "-")
 }
 
-/// The digests that the list of the subject has.
+/// Returns the entries of the subject's referrers tag.
 async fn listed(registry: &FakeRegistry, subject: &Blob) -> Vec<Value> {
     let url = registry.server.url(&format!("/v2/team/app/manifests/{}", tag_of(subject)));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -28,7 +28,7 @@ async fn listed(registry: &FakeRegistry, subject: &Blob) -> Vec<Value> {
     list["manifests"].as_array().unwrap().clone()
 }
 
-/// A registry with an image `1`, and referrers to it at another under the tags `a`, `b` and so on.
+/// Returns a registry with referrers tagged `a`, `b` and so on, another with their subject `1`, and both.
 async fn scene(kinds: &[&str]) -> (FakeRegistry, FakeRegistry, Blob, Vec<Image>) {
     let (from, [image, _], _) = published().await;
     let to = FakeRegistry::start().await;
@@ -69,7 +69,7 @@ async fn referrers_tag_is_updated_without_referrers_api() {
     ];
     assert_eq!(first[first.len() - 4..], end);
 
-    // The tag proves that it is there, but not that it is listed.
+    // An existing tag proves that the manifest exists, not that it is listed.
     copy("b").await;
     assert_eq!(
         to.server.lines(),
@@ -119,7 +119,7 @@ async fn referrers_tag_refused_warns() {
     to.fail_requests(&format!("PUT {list}"), 0..1, Reply::error(403, "DENIED", "no"));
     Cli::new().run(&copy).await.expect(0, "but not listed as a referrer of");
     assert!(to.tagged("team/app", "a").is_some() && listed(&to, &subject).await.is_empty());
-    // The next one finds the manifest there, and goes on with the list.
+    // The next run finds the manifest and continues with the referrers tag.
     Cli::new().run(&copy).await.expect(0, "");
     assert_eq!(listed(&to, &subject).await.len(), 1);
 }

@@ -53,7 +53,7 @@ async fn upload_chunk_with_lost_response_completes() {
     to.override_response("PATCH", 1..2, |reply| reply.fault(Fault::HangUp));
     let words = ["push", "--json", "--chunk-size", "500k", &name, &to.repository("app:1")];
     let report = cli.json(&words).await;
-    // The URL that is known was good before that chunk: a registry that does not take it starts over, and all arrives.
+    // The known URL is that before the chunk: a registry that rejects it makes the upload start over.
     assert_arrived(&to, &held);
     let bytes = &report["bytes"];
     let moved = bytes["transferred"].as_u64().unwrap() + bytes["resumed"].as_u64().unwrap();
@@ -61,7 +61,7 @@ async fn upload_chunk_with_lost_response_completes() {
     assert_eq!(moved, held.size());
 }
 
-/// Where unfinished uploads go on, as the store remembers it.
+/// Returns the upload URLs kept in the store.
 fn kept(uploads: &Path) -> String {
     let files = std::fs::read_dir(uploads).into_iter().flatten().flatten();
     files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect()
@@ -120,7 +120,7 @@ async fn upload_killed_resumes_at_docker_registry() {
         return;
     }
     let (image, cli, registry) = (RealImage::get(), Cli::new(), Live::start(&Access::Open));
-    // What distribution has seen of a request that was cut in its body ends the session; here it sees nothing of it.
+    // A request truncated in its body ends the session at distribution; here it receives nothing of the request.
     let front = recorder::silent_at(registry.host(), "PATCH", 4).await;
     let layout = format!("oci:{}:v1", image.layout().display());
     cli.run(&["copy", &layout, "store:app:1"]).await.expect(0, "");

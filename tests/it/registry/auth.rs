@@ -1,4 +1,4 @@
-//! The client against a registry that misbehaves, mostly in what it says about authentication.
+//! The client against registries with faults, mostly in authentication.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,7 +54,7 @@ fn unauthorized(challenge: &str, words: &str) -> ResponseTemplate {
     ResponseTemplate::new(401).insert_header("www-authenticate", challenge).set_body_json(body)
 }
 
-/// Manifests for whoever shows this; the challenge for everybody else.
+/// Serves manifests to requests with this `Authorization`, and the challenge to others.
 async fn guard(server: &MockServer, authorization: &str, challenge: &str) {
     let manifests = || Mock::given(method("GET")).and(path_regex("^/v2/.*/manifests/1$"));
     manifests()
@@ -139,7 +139,7 @@ async fn token_scope_is_not_reused_for_other_repository() {
     assert_eq!(scopes, ["repository:team/a:pull,push", "repository:team/b:pull"]);
 }
 
-/// An auth file with a user and an identity token.
+/// Creates an auth file with a user and an identity token.
 fn both_kinds(dir: &tempfile::TempDir, server: &MockServer) -> Credentials {
     let entry = json!({"auth": "dXNlcjpwYXNz", "identitytoken": "canary"});
     let path = dir.path().join("auth.json");
@@ -251,7 +251,7 @@ async fn token_server_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn credential_basic_challenge_after_token_is_answered() {
-    // Nexus: the realm of one repository is switched off while another's is on.
+    // Nexus: bearer authentication may be disabled for one repository and enabled for another.
     let server = MockServer::start().await;
     Mock::given(path("/token")).respond_with(token("t")).mount(&server).await;
     guard(&server, "Bearer t", &bearer(&server)).await;
@@ -263,7 +263,7 @@ async fn credential_basic_challenge_after_token_is_answered() {
     repository.resolve(&ImageName::Tag("1".into())).await.unwrap();
 }
 
-/// Redirects to the same place for ever.
+/// Redirects to the same URL forever.
 struct Loop;
 
 impl Respond for Loop {
@@ -313,7 +313,7 @@ async fn redirect_of_foreign_layer_drops_credential() {
     }
 }
 
-/// A server that says this to everybody and closes; gives its address.
+/// Starts a server that sends this to every client and closes; returns its address.
 async fn parrot(answer: &'static str) -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

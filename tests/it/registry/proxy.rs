@@ -1,4 +1,4 @@
-//! Proxies of the environment: for far registries, never for this machine, and without telling their passwords.
+//! Proxies of the environment: used for remote registries, never for loopback, without showing their passwords.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::{Reply, Server};
 use crate::support::images::{Family, image, layer};
 
-/// A proxy that has nothing, and remembers what it was asked for.
+/// Starts a proxy that answers 404 and records its requests.
 async fn proxy() -> Server {
     Server::start(|_| Reply::error(404, "NAME_UNKNOWN", "said the proxy")).await
 }
@@ -73,7 +73,7 @@ async fn no_proxy_patterns_and_empty_variables_are_honoured() {
     }
 }
 
-/// A SOCKS5 proxy that leads to `target` whatever it is asked for; gives its address and the names that it was asked for.
+/// Starts a SOCKS5 proxy that always connects to `target`; returns its address and the requested names.
 async fn socks(
     target: std::net::SocketAddr,
 ) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
@@ -89,7 +89,7 @@ async fn socks(
                 let mut methods = vec![0; greeting[1].into()];
                 client.read_exact(&mut methods).await?;
                 client.write_all(&[5, 0]).await?;
-                // Version, command, reserved, the type of a name, and its length.
+                // Version, command, reserved, address type (name), length.
                 let mut head = [0; 5];
                 client.read_exact(&mut head).await?;
                 assert_eq!(head[..4], [5, 1, 0, 3]);

@@ -1,4 +1,4 @@
-//! What a server can repeat of a secret, in every part of an answer that may be printed: it is removed from all output.
+//! Secrets that a server repeats in any printed part of a response are removed from all output.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,7 +28,7 @@ fn assert_redacted(output: &Output, what: &str) {
     }
 }
 
-/// A registry that answers whoever shows the password with what `echo` makes of its secrets.
+/// Starts a registry that answers authenticated requests with what `echo` makes of the credential.
 async fn echoing(echo: impl Fn(&Request, &str) -> Reply + Send + Sync + 'static) -> Server {
     Server::start(move |request| match request.header("authorization") {
         None => Reply::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\""),

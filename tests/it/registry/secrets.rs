@@ -1,4 +1,4 @@
-//! No password, token or signed URL is in any output, at any level, whatever happens; and each goes to its owner only.
+//! Passwords, tokens and signed URLs are in no output at any level, and each is sent only to its owner.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ fn held() -> Image {
     image(Family::Oci, "amd64", &[layer(&[("a", b"a")])])
 }
 
-/// A registry with tokens from another port and blobs on a third, for `canary-user` with `canary-pass`.
+/// Starts a registry with tokens on a second port and blobs on a third, for `canary-user` with `canary-pass`.
 async fn guarded() -> (FakeRegistry, String) {
     let credentials = Some("canary-user:canary-pass".to_owned());
     let bearer = Bearer { credentials, elsewhere: true, ..Bearer::default() };
@@ -156,7 +156,7 @@ async fn credential_is_not_shown_by_login_or_helper() {
     let bin = cli.dir().join("bin");
     std::fs::create_dir(&bin).unwrap();
     let helper = bin.join("docker-credential-nosy");
-    // What anybody could see of it, and of who called it, while it runs.
+    // Everything other users can see of the helper and its caller while it runs.
     let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"; cat > \"$1.input\"\n\
         cat /proc/$$/cmdline /proc/$$/environ /proc/$PPID/cmdline >> seen; cat store.input\n";
     std::fs::write(&helper, script).unwrap();

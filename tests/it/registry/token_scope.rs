@@ -1,4 +1,4 @@
-//! Tokens for what a registry names in its challenges, and where they are asked for.
+//! Scopes of tokens requested by challenges, and the URL of the token server.
 
 use serde_json::json;
 
@@ -10,8 +10,8 @@ fn small() -> Image {
     image(Family::Oci, "amd64", &[layer(&[("a", b"a")])])
 }
 
-/// A registry whose tokens are the scopes that they were asked for, and that wants `scope` for each request; where a token
-/// is for another one it answers with `refusal` and names it.
+/// Starts a registry whose tokens are their requested scopes and which requires `scope` for each request. It answers
+/// `refusal` to a token of another scope and names the required one.
 async fn strict(
     refusal: u16,
     scope: impl Fn(&Request) -> String + Send + Sync + 'static,

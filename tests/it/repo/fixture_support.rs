@@ -1,4 +1,4 @@
-//! The fixtures themselves: each can be played to its end, and notices what does not belong.
+//! Tests of the fixtures: each can be played to its end and notices unexpected requests.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use reqwest::Method;
 use crate::support::exchange::{Exchange, ExpectedValue};
 use crate::support::fixtures::Fixture;
 
-/// Sends the least request that an exchange waits for.
+/// Sends the minimal request that an exchange expects.
 async fn send(fixture: &Fixture, exchange: &Exchange) -> reqwest::Response {
     let (request, client) = (&exchange.request, reqwest::Client::builder().no_proxy());
     let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();

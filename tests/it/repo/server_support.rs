@@ -1,4 +1,4 @@
-//! The support itself: each server does what its tests will rely on.
+//! Tests of the support: servers do what other tests rely on.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,8 +16,8 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-/// One request over a fresh connection: everything that came back, and how the connection ended. A connection that is
-/// expected to stall is read for a short time only after the expected bytes have come.
+/// Sends one request on a new connection; returns everything received and how the connection ended. A connection that
+/// must stall is read for a short time only after the expected bytes have arrived.
 fn exchange(server: &Server, body: &str, stalls: bool) -> (Vec<u8>, std::io::Result<usize>) {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();

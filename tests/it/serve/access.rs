@@ -1,4 +1,4 @@
-//! Who is let in at `rpull serve`, and to what.
+//! Access control of `rpull serve`.
 
 use std::io::Write as _;
 
@@ -16,7 +16,7 @@ use crate::support::samples::versions;
 use crate::support::served_store::{HttpResponse, ServedStore, say};
 use crate::support::wait::wait_until;
 
-/// `htpasswd -nbB ann secret`, with the lowest cost there is.
+/// `htpasswd -nbB ann secret`, with the lowest cost.
 const USERS: &str =
     "# people\n\nann:$2y$04$X6QQyO7f6MrWZIpB1oKMe.J2a594tVU1B2aCY0eIuSm9A8inhvlq.\n";
 
@@ -112,7 +112,7 @@ async fn read_only_rejects_uploads_and_deletes() {
     }
     served.get("/v2/a/manifests/1").await.expect(200, "");
     served.get(&format!("/v2/a/blobs/{digest}")).await.expect(200, "");
-    // Whoever sends all before it listens hears it too.
+    // A client that sends everything before it reads gets the response too.
     let large = random_blob(8 << 20, 1);
     let line = format!("POST /v2/a/blobs/uploads/?digest={}", Digest::sha256(&large));
     served.ask(&line, &[], &large).await.expect(405, "UNSUPPORTED");
@@ -146,12 +146,12 @@ async fn htpasswd_change_applies_to_next_request() {
     as_user(&served, "GET /v2/", &good).await.expect(401, "UNAUTHORIZED");
     let bob = format!("Basic {}", STANDARD.encode("bob:secret"));
     as_user(&served, "GET /v2/", &bob).await.expect(200, "");
-    // Where it cannot be told who may come in, no one may.
+    // With an unreadable file nobody is admitted.
     for broken in ["", "bob:plain\n"] {
         std::fs::write(file.path(), broken).unwrap();
         as_user(&served, "GET /v2/", &bob).await.expect(503, "UNKNOWN");
     }
-    // What a container engine makes of a file that is missing.
+    // Container engines create a directory in place of a missing file.
     std::fs::remove_file(file.path()).unwrap();
     std::fs::create_dir(file.path()).unwrap();
     as_user(&served, "GET /v2/", &bob).await.expect(503, "UNKNOWN");

@@ -24,7 +24,7 @@ async fn blob_get_and_head_return_content_and_headers() {
     }
     let escaped = target.replace(':', "%3A");
     served.get(&escaped).await.expect(200, "");
-    // Another repository was not given it.
+    // Another repository does not have it.
     served.get(&format!("/v2/other/blobs/{digest}")).await.expect(404, "BLOB_UNKNOWN");
 
     let empty = served.blob("team/app", b"").await;
@@ -143,7 +143,7 @@ async fn blob_deleted_while_sent_is_not_corrupted() {
     tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
     tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap();
     std::fs::remove_file(&path).unwrap();
-    // Whoever reads it already has the file open.
+    // A running download has the file open.
     let mut rest = Vec::new();
     let mut stream = tokio::io::AsyncReadExt::take(stream, 5_000_000);
     tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await.unwrap();

@@ -1,4 +1,4 @@
-//! Many clients of `rpull serve` at once, and other processes beside it: what was taken is never lost.
+//! Concurrent clients of `rpull serve` and other processes at its store lose nothing.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use crate::support::samples::versions;
 use crate::support::served_store::ServedStore;
 
-/// A registry with an image, and that image's manifest as a text that others are made of.
+/// Returns a registry with an image, and its manifest as a template.
 async fn served() -> (ServedStore, Value) {
     let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("base"), &held).await;
     (served, serde_json::from_slice(&held.manifest.bytes).unwrap())
 }
 
-/// A manifest that no other client has.
+/// Returns a manifest unique to this client and turn.
 fn variant(base: &Value, client: usize, turn: usize) -> (Digest, Vec<u8>) {
     let mut own = base.clone();
     own["annotations"] = json!({"own": format!("{client}-{turn}")});
@@ -45,7 +45,7 @@ async fn missing(served: &ServedStore, digests: &HashSet<Digest>) -> Vec<String>
     missing
 }
 
-/// Stops the server, frees what nothing needs, and starts another one over what is left.
+/// Stops the server, prunes its store, and starts another one over it.
 async fn prune_between(served: ServedStore) -> ServedStore {
     let folder = served.stop().await;
     let options = LayoutOptions { private: true, ..LayoutOptions::default() };
@@ -74,7 +74,7 @@ async fn concurrent_puts_to_one_tag_keep_all_manifests() {
     assert_eq!(missing(&served, &taken).await, [""; 0]);
 }
 
-/// Gives names of its own and takes them away again, as `rpull tag` and `rpull rm` in another process do.
+/// Adds and removes tags, as `rpull tag` and `rpull rm` in another process do.
 fn rename_beside(root: &Path) {
     let layout = Layout::open(root).unwrap();
     for turn in 0..40 {

@@ -1,5 +1,5 @@
-//! What the conformance suites of distribution-spec ask of `rpull serve`, the released one (v1.1.1) and the new one
-//! (`main`), where other tests do not ask it.
+//! Requirements of the conformance suites of distribution-spec, the released one (v1.1.1) and the new one (`main`),
+//! that other tests do not cover.
 
 use rpull::digest::{Algorithm, Digest, Hasher};
 use rpull::layout::{Layout, LayoutOptions, PruneOptions};
@@ -79,7 +79,7 @@ async fn blob_is_served_only_in_its_repositories() {
     let target = |repository: &str| format!("GET /v2/{repository}/blobs/{}", held.config.digest());
     assert_eq!(status(&served, &target("a")).await, 200);
     assert_eq!(status(&served, &target("b")).await, 404);
-    // Half an image has no name, though the other half lies in another repository.
+    // An incomplete image is rejected although another repository has the missing blobs.
     let answer = served.put("b", "1", &held.manifest).await;
     answer.expect(400, "MANIFEST_BLOB_UNKNOWN");
     let both = index(Family::Oci, &[("amd64", held.clone()), ("arm64", other)]);
@@ -97,7 +97,7 @@ async fn blob_is_served_only_in_its_repositories() {
     for (repository, expected) in [("a", 200), ("b", 200), ("c", 404), ("a/b", 404)] {
         assert_eq!(status(&served, &target(repository)).await, expected, "{repository}");
     }
-    // What was pulled into the store, or pushed to an earlier rpull, is known by its manifest.
+    // Blobs that were pulled into the store, or pushed to an earlier version, belong to the repository of a manifest.
     let folder = served.stop().await;
     let options = LayoutOptions { private: true, ..LayoutOptions::default() };
     let layout = Layout::create(&folder.path().join("store"), options).unwrap();
@@ -142,7 +142,7 @@ async fn manifest_put_by_digest_sets_all_tags() {
         let found = served.get(&format!("/v2/a/manifests/{tag}")).await;
         assert_eq!(found.header("Docker-Content-Digest"), Some(two.manifest.digest().as_str()));
     }
-    // What both moved tags stood for stays.
+    // The former manifest of both moved tags stays.
     served.get(&format!("/v2/a/manifests/{}", one.manifest.digest())).await.expect(200, "");
     let tags = served.get("/v2/a/tags/list").await.json();
     assert_eq!(tags["tags"], json!(["latest", "v1", "v1.1"]));
@@ -168,7 +168,7 @@ async fn sha512_blob_and_manifest_are_served() {
     assert!(served.get(&format!("/v2/a/blobs/{digest}")).await.expect(200, "").body == bytes);
     let odd = "POST /v2/a/blobs/uploads/?digest-algorithm=md5";
     served.ask(odd, &[], b"").await.expect(400, "DIGEST_INVALID");
-    // Whoever changes its mind is served as well.
+    // Another algorithm than announced is accepted too.
     let session = served.ask(line, &[], b"").await;
     let session = session.header("Location").unwrap();
     let line = format!("PUT {session}?digest={}", Digest::sha256(b"x"));
@@ -250,7 +250,7 @@ async fn sparse_option_accepts_incomplete_manifest() {
         image["layers"][1]["digest"] = json!(Digest::sha256(b"no one has this"));
         let answer = put(&served, "a/manifests/image", OCI, image.to_string().as_bytes()).await;
         assert_eq!(answer.status, expected);
-        // What is there is not something else.
+        // An existing blob must match its descriptor.
         image["layers"][0]["size"] = json!(7);
         let answer = put(&served, "a/manifests/wrong", OCI, image.to_string().as_bytes()).await;
         answer.expect(400, "MANIFEST_BLOB_UNKNOWN");
@@ -260,7 +260,7 @@ async fn sparse_option_accepts_incomplete_manifest() {
             }
             let child = list.images[1].manifest.digest();
             served.get(&format!("/v2/a/manifests/{child}")).await.expect(404, "MANIFEST_UNKNOWN");
-            // It may come later.
+            // It may be pushed later.
             served.push("a", None, &list.images[1]).await;
             served.get(&format!("/v2/a/manifests/{child}")).await.expect(200, "");
         }

@@ -1,4 +1,4 @@
-//! Requests to `rpull serve` that no honest client sends.
+//! Malicious and malformed requests to `rpull serve`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::samples::versions;
 use crate::support::serve_process::ServeProcess;
 use crate::support::served_store::{ServedStore, ask, say};
 
-/// Says these bytes, then nothing more, and gives whatever is answered.
+/// Sends these bytes and returns everything received.
 async fn converse(host: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(host).await.unwrap();
     let (mut reader, mut writer) = stream.split();
@@ -27,14 +27,14 @@ async fn converse(host: &str, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// The status of the first answer; 0 where there is none.
+/// Returns the status of the first response; 0 if there is none.
 fn status(answer: &[u8]) -> u16 {
     let text = String::from_utf8_lossy(answer);
     let word = text.strip_prefix("HTTP/1.1 ").or_else(|| text.strip_prefix("HTTP/1.0 "));
     word.and_then(|rest| rest.get(..3)).map_or(0, |digits| digits.parse().unwrap())
 }
 
-/// Paths out of the store, in the ways that clients and proxies spell them.
+/// Paths out of the store, in several encodings.
 const OUTWARDS: &[&str] = &[
     "/v2/../../etc/passwd",
     "/v2/a/blobs/../../../../outside",
@@ -58,7 +58,7 @@ const OUTWARDS: &[&str] = &[
     "/v2/a\\..\\b/tags/list",
 ];
 
-/// Paths to a blob that is there, by what is no digest of it.
+/// Returns paths to an existing blob by malformed digests.
 fn misspelt(hex: &str) -> Vec<String> {
     vec![
         format!("/v2/a/blobs/SHA256:{hex}"),
@@ -106,7 +106,7 @@ async fn path_traversal_is_rejected() {
             format!("PUT {}?digest={digest}", served.session("a").await),
         ] {
             let answer = served.ask(&line, &[], b"").await;
-            // An empty word says nothing: a session is opened.
+            // An empty parameter is ignored: a session is opened.
             let expected = if digest.is_empty() && line.starts_with("POST") { 202 } else { 400 };
             assert_eq!(answer.status, expected, "{line}");
         }
@@ -239,7 +239,7 @@ async fn body_with_wrong_length_commits_nothing() {
         assert!([0, 400, 431].contains(&found), "{headers}{body}: {found}");
         assert!(!served.path_of(&digest).exists(), "{headers}{body}");
     }
-    // What follows on the same connection is the next request and nothing else.
+    // The bytes after it are the next request.
     assert_eq!(put("Content-Length: 10\r\n", "0123456789GET /v2/ HTTP/1.1\r\n\r\n").await, 201);
 }
 
@@ -257,7 +257,7 @@ async fn pipelined_requests_are_answered_in_order() {
     }
 }
 
-/// Bytes between those of a client and noise.
+/// Generates bytes between valid requests and noise.
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let method = "GET|HEAD|PUT|POST|PATCH|DELETE|OPTIONS|[A-Z]{0,5}|\\PC{0,3}";
     let word = "a|v2|blobs|uploads|manifests|tags|list|referrers|_catalog|%2e%2e|\\.\\.|sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a|sha256:|:|%3A|[0-9a-f]{32}|\\PC{0,4}";

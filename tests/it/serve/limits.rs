@@ -1,4 +1,4 @@
-//! Clients of `rpull serve` that are slow, many, or want more than there is room for.
+//! Slow clients, many clients and full disks of `rpull serve`.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::support::served_store::{ServedStore, ask, read_answer, say};
 use crate::support::small::Small;
 use crate::support::wait::wait_until;
 
-/// How long the server lets a connection that says this stay open, in seconds of the test's clock.
+/// Returns how long the server keeps a connection open that sends this, in seconds of the test's clock.
 async fn patience(served: &ServedStore, words: &str) -> u64 {
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
     stream.write_all(words.as_bytes()).await.unwrap();
@@ -27,7 +27,7 @@ async fn patience(served: &ServedStore, words: &str) -> u64 {
     began.elapsed().as_secs()
 }
 
-// The clock jumps to the next timer whenever nobody has anything to do.
+// The paused clock jumps to the next timer when all tasks are idle.
 #[tokio::test(start_paused = true)]
 async fn timeout_silent_connection_keeps_received_bytes() {
     let served = ServedStore::start().await;
@@ -69,7 +69,7 @@ async fn timeout_of_shutdown_cuts_running_request() {
     let folder = served.stop().await;
     assert_eq!(began.elapsed().as_secs(), 5);
     let mut rest = Vec::new();
-    // Not later: whoever embeds the server has its layout back.
+    // Not later: the caller owns the layout again.
     let gone = tokio::time::timeout(Duration::from_secs(1), stream.read_to_end(&mut rest)).await;
     assert!(gone.is_ok());
     let id = session.rsplit('/').next().unwrap();
@@ -80,7 +80,7 @@ async fn timeout_of_shutdown_cuts_running_request() {
 async fn shutdown_does_not_wait_for_idle_connections() {
     let served = ServedStore::start().await;
     let mut idle = TcpStream::connect(served.host()).await.unwrap();
-    // It is accepted once the server answers what came after it.
+    // The server has accepted it once it answers a later connection.
     served.get("/v2/").await.expect(200, "");
     let began = Instant::now();
     served.stop().await;
@@ -129,7 +129,7 @@ async fn min_rate_dripping_upload_times_out() {
     assert_ne!(served.get(&session).await.header("Range"), Some(kept.as_str()));
 }
 
-// No connection ends by itself before the clock, which is that of the test, has gone on by 30 s.
+// Idle connections time out after 30 s of the test's clock.
 #[tokio::test(start_paused = true)]
 async fn idle_connections_do_not_block_requests() {
     let served = ServedStore::start().await;
@@ -187,7 +187,7 @@ async fn open_uploads_over_limit_get_429() {
     let refused = served.ask(post, &[], b"").await;
     refused.expect(429, "TOOMANYREQUESTS");
     assert!(refused.header("Retry-After").is_some());
-    // What is sent at once needs no room, and who goes on with one that is open is let in.
+    // Single-request uploads need no session, and open sessions continue.
     let digest = served.ask(&format!("{post}?digest={}", Digest::sha256(b"x")), &[], b"x").await;
     digest.expect(201, "");
     served.ask(&format!("PATCH {first}"), &[], b"x").await.expect(202, "");
@@ -244,7 +244,7 @@ async fn early_response_reaches_client_still_sending() {
     for line in [format!("PATCH {gone}"), format!("PUT {gone}?digest={}", Digest::sha256(&body))] {
         served.ask(&line, &[], &body).await.expect(404, "BLOB_UPLOAD_UNKNOWN");
     }
-    // Who asks first need not send it at all.
+    // A client that sends `Expect: 100-continue` need not send the body.
     let mut stream = TcpStream::connect(served.host()).await.unwrap();
     let head = format!(
         "PATCH {gone} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\nExpect: 100-continue\r\n\r\n"

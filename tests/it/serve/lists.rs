@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::samples::versions;
 use crate::support::served_store::{HttpResponse, ServedStore};
 
-/// What a list holds under this key, page by page, and how many pages there were.
+/// Returns the entries of a list under this key from all pages, and the number of pages.
 async fn walk(served: &ServedStore, target: &str, key: &str) -> (Vec<Value>, usize) {
     let (mut target, mut found, mut pages) = (target.to_owned(), Vec::new(), 0);
     loop {
@@ -62,7 +62,7 @@ async fn tags_are_sorted_and_paged() {
 async fn tags_page_size_is_limited() {
     let (served, [held, _]) = (ServedStore::start().await, versions());
     served.push("a", Some("t0000"), &held).await;
-    // One by one they would take long.
+    // Pushing them one by one would take long.
     let path = served.root().join("index.json");
     let mut names: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let entry = names["manifests"][0].to_string();
@@ -118,7 +118,7 @@ async fn mirror_ns_parameter_selects_registry() {
     }
 }
 
-/// Puts a manifest about `subject`, and gives its digest.
+/// Puts a referrer of `subject` and returns its digest.
 async fn refer(served: &ServedStore, subject: &Value, artifact_type: &str, seed: usize) -> Digest {
     let empty = served.blob("a", b"{}").await;
     let text = json!({"schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
@@ -152,7 +152,7 @@ async fn referrers_are_filtered_and_paged() {
     for (seed, kind) in ["x/signature", "x/sbom", "x/signature"].into_iter().enumerate() {
         digests.push(refer(&served, &subject, kind, seed).await);
     }
-    // What it is about may come later, or never.
+    // The subject may be pushed later or never.
     refer(&served, &json!(other.manifest.descriptor), "x/sbom", 9).await;
     let all = served.get(&target).await.json();
     let found = all["manifests"].as_array().unwrap();
@@ -208,6 +208,6 @@ async fn referrers_include_index_and_image() {
         .map(|one| one["artifactType"].as_str().unwrap())
         .collect();
     kinds.sort_unstable();
-    // Without a type of its own a manifest has that of its config.
+    // Without `artifactType` the media type of the config counts.
     assert_eq!(kinds, [MediaType::OCI_CONFIG.as_str(), "x/list"]);
 }

@@ -1,4 +1,4 @@
-//! Manifests and indexes at `rpull serve`: given, taken, refused, deleted.
+//! Manifests and indexes at `rpull serve`: get, put, rejection, deletion.
 
 use rpull::digest::Digest;
 use rpull::media::MediaType;
@@ -66,7 +66,7 @@ async fn manifest_missing_has_error_code() {
     served.ask("DELETE /v2/a/manifests/2", &[], b"").await.expect(404, "MANIFEST_UNKNOWN");
     served.ask("DELETE /v2/b/manifests/2", &[], b"").await.expect(404, "NAME_UNKNOWN");
     served.ask("POST /v2/a/manifests/1", &[], b"").await.expect(405, "UNSUPPORTED");
-    // A digest names a manifest in the repositories that it was put to only.
+    // A digest is found only in repositories that the manifest was put to.
     served.push("b", Some("1"), &versions()[1]).await;
     let target = format!("/v2/b/manifests/{}", held.manifest.digest());
     served.get(&target).await.expect(404, "MANIFEST_UNKNOWN");
@@ -112,7 +112,7 @@ async fn manifest_with_missing_blob_is_rejected() {
     let mut text: Value = serde_json::from_slice(&held.manifest.bytes).unwrap();
     text["layers"][0]["size"] = json!(7);
     put(&served, "x", OCI, text.to_string()).await.expect(400, "MANIFEST_BLOB_UNKNOWN");
-    // Nobody need have what is fetched elsewhere.
+    // Foreign layers may be missing.
     let foreign = json!({"mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar",
         "digest": Digest::sha256(b"foreign"), "size": 7, "urls": ["https://example.com/"]});
     text["layers"] = json!([foreign]);
@@ -195,7 +195,7 @@ async fn manifest_over_4_mib_is_rejected() {
     };
     put(&served, "large", OCI, padded(4 << 20)).await.expect(201, "");
     assert_eq!(status_of(&served, "large").await, 200);
-    // Whoever sends all before it listens hears the answer too.
+    // A client that sends everything before it reads gets the response too.
     for size in [(4 << 20) + 1, 12 << 20] {
         put(&served, "larger", OCI, padded(size)).await.expect(413, "MANIFEST_INVALID");
     }
@@ -307,7 +307,7 @@ async fn manifest_of_index_lives_as_long_as_index() {
     let line = format!("DELETE /v2/a/manifests/{child}");
     served.ask(&line, &[], b"").await.expect(405, "UNSUPPORTED");
     assert_eq!(served.get("/v2/a/tags/list").await.json()["tags"], json!(["all"]));
-    // A tag of the child's own outlives the index.
+    // A tag of the child outlives the index.
     served.put("a", "one", &one.manifest).await.expect(201, "");
     assert_eq!(delete(&served, "all").await, 202);
     assert_eq!(status_of(&served, child).await, 200);
@@ -326,7 +326,7 @@ async fn index_pushed_again_adds_no_entries() {
     }
     let names = std::fs::read_to_string(served.root().join("index.json")).unwrap();
     let names: Value = serde_json::from_str(&names).unwrap();
-    // Its tag, and its digest: it was put by both.
+    // One entry for its tag and one for its digest.
     assert_eq!(names["manifests"].as_array().unwrap().len(), 2, "{names}");
 }
 

@@ -1,4 +1,4 @@
-//! Pushes to `rpull serve` that die, and a `rpull serve` that dies during a push.
+//! Killed pushes to `rpull serve`, and a `rpull serve` killed during a push.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::support::recorder;
 use crate::support::serve_process::ServeProcess;
 use crate::support::wait::wait_until;
 
-/// A store with an image whose only layer has six megabytes.
+/// Returns a store with an image of one layer of 6 MB.
 async fn stored() -> (Cli, Image) {
     let (registry, cli) = (FakeRegistry::start().await, Cli::new());
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(6_000_000, 5))])]);
@@ -19,13 +19,13 @@ async fn stored() -> (Cli, Image) {
     (cli, held)
 }
 
-/// Waits until a session has at least so many bytes.
+/// Waits until an upload session has at least `bytes` bytes.
 async fn arrived(serving: &ServeProcess, bytes: u64) {
     let grown = async || serving.sessions().iter().any(|length| *length >= bytes);
     wait_until(&format!("no {bytes} bytes arrive"), grown).await;
 }
 
-/// The image is there, every digest as it was, and nothing is left of uploads.
+/// Asserts that the image is complete and no upload session is left.
 async fn assert_arrived(server: &Cli, serving: &ServeProcess, held: &Image) {
     assert_eq!(serving.sessions(), Vec::<u64>::new());
     assert_eq!(server.json(&["verify", "--json"]).await["bad"], json!([]));
@@ -45,7 +45,7 @@ async fn push_killed_resumes_inside_blob() {
     arrived(&serving, 1_500_000).await;
     running.signal(Signal::KILL);
     running.wait().await;
-    // What the kernel still had for the server arrives too.
+    // Bytes in the kernel's buffers still arrive.
     wait_until("the upload does not end", async || !serving.receives()).await;
     let kept = serving.sessions()[0];
     let front = recorder::in_front_of(serving.host()).await;
@@ -75,7 +75,7 @@ async fn push_resumes_when_killed_server_returns() {
     output.expect(0, "");
     let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     let bytes = &report["bytes"];
-    // What was on its way when the server died, and no more, is sent twice.
+    // Only bytes in flight when the server died are sent twice.
     assert!(bytes["resent"].as_u64().unwrap() < 3_000_000, "{bytes}");
     assert_eq!(bytes["total"], held.size());
     assert_arrived(&server, &serving, &held).await;

@@ -1,4 +1,4 @@
-//! Pushing blobs to `rpull serve`, in every way that the specification has.
+//! Pushing blobs to `rpull serve` in all ways of the specification.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn upload_in_one_or_two_requests_succeeds() {
     let answer = served.ask(&format!("{line}?digest={digest}"), &[], &bytes).await;
     assert_stored(&served, &answer, &digest, &bytes);
 
-    // Nobody knows the length beforehand.
+    // Without a known length.
     let bytes = random_blob(300_000, 3);
     let digest = Digest::sha256(&bytes);
     let headers = [("Transfer-Encoding", "chunked")];
@@ -136,7 +136,7 @@ async fn upload_sha512_digest_is_accepted() {
     let line = format!("POST /v2/a/blobs/uploads/?digest={digest}");
     let answer = served.ask(&line, &[], b"{}").await;
     assert_stored(&served, &answer, &digest, b"{}");
-    // The chunks came before anybody named the algorithm.
+    // The chunks arrive before the algorithm is known.
     std::fs::remove_file(served.path_of(&digest)).unwrap();
     let session = served.session("a").await;
     patch(&served, &session, "0-0", b"{").await.expect(202, "");
@@ -185,7 +185,7 @@ async fn mount_of_missing_blob_opens_upload_session() {
     let answer = served.ask(&line, &[], b"").await;
     let session = answer.expect(202, "").header("Location").unwrap();
     served.ask(&format!("PUT {session}?digest={other}"), &[], b"other").await.expect(201, "");
-    // One that another repository has is not there for the asking.
+    // A blob is not mounted from a repository that lacks it.
     let line = format!("POST /v2/c/blobs/uploads/?mount={digest}&from=x/y");
     served.ask(&line, &[], b"").await.expect(202, "");
     let line = "POST /v2/b/blobs/uploads/?mount=sha256:zz&from=a";

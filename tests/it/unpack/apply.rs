@@ -1,4 +1,4 @@
-//! What entries become on disk, and what layers do to what lower ones left.
+//! What entries become on disk, and how layers change lower ones.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -20,7 +20,7 @@ fn apply(root: &Path, layers: &[&[TarItem]]) -> Result<Unpacked> {
     flat::apply(root, &flat::tars(layers))
 }
 
-/// The tree that these layers give.
+/// Returns the tree that these layers give.
 fn unpacked(layers: &[&[TarItem]]) -> Vec<Node> {
     let dir = tempfile::tempdir().unwrap();
     apply(dir.path(), layers).unwrap();
@@ -223,7 +223,7 @@ fn deep_paths_and_many_hardlinks_are_unpacked() {
     apply(dir.path(), &[&[TarItem::file(&deep, "deep"), TarItem::symlink("s", &deep)]]).unwrap();
     let error = apply(dir.path(), &[&[TarItem::file(&long, "")]]).unwrap_err();
     assert!(error.chain().contains("too long"), "{}", error.chain());
-    // All of it goes as it came.
+    // All of it can be removed again.
     apply(dir.path(), &[&[TarItem::file(".wh..wh..opq", "")]]).unwrap();
     assert_eq!(tree::names(dir.path()), Vec::<String>::new());
     let links: Vec<_> = (0..3000).map(|n| TarItem::hardlink(n.to_string(), "one")).collect();
@@ -258,7 +258,7 @@ fn symlink_escape_stays_inside_root() {
         guard.assert_unharmed(link);
         let linked = TarItem::hardlink("stolen", format!("{link}/deeper/hello"));
         assert!(apply(root, &[first, &[linked]]).is_err());
-        // The last part of a path is never followed.
+        // The last component of a path is never followed.
         let last = [
             TarItem::file("up", "x"),
             TarItem::dir("out").mode(0o777),
@@ -304,14 +304,14 @@ fn symlink_swapped_in_during_unpack_stays_inside_root() {
         done.store(true, Ordering::Relaxed);
         assert_eq!(outcomes.len(), rounds);
     });
-    // What was swapped into the root is no harm, what was written outside would be.
+    // Content swapped into the root is harmless; writes outside are not.
     for path in ["hello", "below/deep"] {
         let text = fs::read_to_string(root.parent().unwrap().join("victim").join(path)).unwrap();
         assert_eq!(text, "canary of the host");
     }
 }
 
-/// Any entry, of few names, so that they meet.
+/// Returns a random entry with few names, so that they collide.
 fn any_item(random: &mut fastrand::Rng) -> TarItem {
     let part = |random: &mut fastrand::Rng| {
         ["a", "b", "c", "..", ".", "", "victim", ".wh.a", ".wh..wh..opq", "hello"]
@@ -340,7 +340,7 @@ fn random_layers_change_nothing_outside_root() {
         let guard = OutsideGuard::new();
         let options = UnpackOptions::default();
         let mut unpacker = Unpacker::new(RootDir::open(guard.root()).unwrap(), options).unwrap();
-        // Each in a layer of its own and each in one with others: an entry that is refused ends only its layer.
+        // Alone and together with others in a layer: a rejected entry ends only its layer.
         for size in [1, 1, 1, 1, 1, 1, 1, 1, 4, 4, 8] {
             let items: Vec<_> = (0..size).map(|_| any_item(&mut random)).collect();
             let tar = tar(&items);

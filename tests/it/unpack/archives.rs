@@ -1,4 +1,4 @@
-//! `tests/archives`: archives that other clients are tested with, unpacked or refused with a reason.
+//! `tests/archives`: test archives of other clients, unpacked or rejected with a reason.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/archives")
 }
 
-/// Of each case the place, from the root on, the file, and what becomes of it.
+/// Returns the location, the file and the expected result of each case.
 fn cases() -> Vec<(String, String, String)> {
     let table = std::fs::read_to_string(folder().join("cases.tsv")).unwrap();
     let rows = table.lines().filter(|line| !line.starts_with('#'));
@@ -52,11 +52,11 @@ async fn archive_vectors_equal_umoci_trees() {
     let cli = Cli::new();
     let readable = cases().into_iter().filter(|(_, _, wanted)| !wanted.starts_with("error:"));
     for (number, (place, ..)) in readable.enumerate() {
-        // umoci knows layers by what the image calls them, and no zstd.
+        // umoci identifies layers by media type and does not support zstd.
         if place.contains("zstd") {
             continue;
         }
-        // skopeo finds a name without a tag by its number only.
+        // skopeo finds a name without a tag only by its index.
         let theirs = place.replace(":test_image_2", ":@0");
         let (layout, dir) = (cli.dir().join(format!("layout{number}")), format!("root{number}"));
         let copied = Command::new("skopeo")
@@ -68,7 +68,7 @@ async fn archive_vectors_equal_umoci_trees() {
         let other = unpack_with_umoci(&layout, "held", &cli.dir().join(format!("umoci{number}")));
         cli.run(&["unpack", "--no-store", &place, &dir]).await.expect(0, "");
         let mut own = nodes(&cli.dir().join(&dir), &[]);
-        // Where no layer has an entry for the root, umoci leaves the time of its making.
+        // If no layer has an entry for the root, umoci leaves its creation time.
         own[0].mtime = other[0].mtime;
         assert_same(&own, &other);
     }

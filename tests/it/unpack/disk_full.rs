@@ -1,5 +1,5 @@
-//! Files of an image while its layers arrive, where there is no room for all of it: the command ends, says why, and leaves
-//! nothing beside the target directory.
+//! Unpacking while layers are downloaded, without enough disk space: the command fails with the reason and leaves
+//! nothing next to the target.
 
 use crate::support::cli::Cli;
 use crate::support::fake_registry::FakeRegistry;
@@ -9,7 +9,7 @@ use crate::support::strace::inject;
 use crate::support::tree::names;
 use crate::unpack::faults::{WAYS, args, assert_nothing_beside, sample};
 
-/// From nothing that fits to everything.
+/// Number of disk sizes, from too small to large enough.
 const STEPS: u64 = 30;
 
 async fn published() -> (FakeRegistry, String) {
@@ -19,7 +19,7 @@ async fn published() -> (FakeRegistry, String) {
     (registry, name)
 }
 
-/// Those that have a store, and those that have none.
+/// Returns commands with and without a store.
 fn ways() -> impl Iterator<Item = Vec<String>> {
     WAYS.iter()
         .take(3)

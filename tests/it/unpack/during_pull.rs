@@ -1,4 +1,4 @@
-//! `pull --unpack`: files while their layers still arrive.
+//! `pull --unpack`: unpacking while layers are downloaded.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::support::images::{Family, Image, image, index, random_blob};
 use crate::support::tree::names;
 use crate::support::wait::wait_until;
 
-/// A small base, and a layer that takes its time.
+/// Returns an image with a small base and a large layer.
 fn sample() -> Image {
     let base = layer_of(&[TarItem::dir("etc"), TarItem::file("etc/kept", "kept")]);
     let upper = layer_of(&[TarItem::file("big", random_blob(3_000_000, 1))]);
@@ -32,7 +32,7 @@ async fn published(held: &Image) -> (FakeRegistry, String) {
     (registry, name)
 }
 
-/// Whether a file of the tree that is being made is there already.
+/// Returns whether a file exists in the staging directory.
 fn is_made(dir: &Path, file: &str) -> bool {
     let made = std::fs::read_dir(dir).into_iter().flatten().flatten();
     made.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rpull-unpack-"))
@@ -67,7 +67,7 @@ async fn unpack_during_pull_fetches_each_blob_once() {
     }
     cli.run(&["verify"]).await.expect(0, "");
     registry.server.forget();
-    // What is in the store is read from there; the registry is asked what the name stands for.
+    // Blobs are read from the store; the registry is only asked for the digest of the name.
     cli.run(&["pull", "--unpack", "again", &name]).await.expect(0, "unpacked 2 layers");
     assert_eq!(registry.server.lines(), ["HEAD /v2/team/app/manifests/1"]);
     assert_eq!(names(&cli.dir().join("again")), TREE);
@@ -97,7 +97,7 @@ async fn unpack_during_pull_makes_same_requests_as_pull() {
             [&["pull", "--unpack", when], &["pull", "--overlay", "--unpack", when], &["unpack"]];
         for (cli, way) in others.iter().zip(ways) {
             if way == ["unpack"] {
-                // What the store has is not looked for elsewhere.
+                // With the image in the store, no request is made.
                 let command = [way, &platform, &[&name, when]].concat();
                 cli.run(&command).await.expect(0, "");
                 assert_eq!(asked(), if when == "cold" { wanted.clone() } else { vec![] });
@@ -111,7 +111,7 @@ async fn unpack_during_pull_makes_same_requests_as_pull() {
     }
 }
 
-/// An image whose base cannot be applied, and whose second layer stops coming.
+/// Publishes an image whose base cannot be applied and whose second layer stalls.
 async fn broken_and_stalled(base: &[TarItem]) -> (FakeRegistry, String, Image) {
     let upper = layer_of(&[TarItem::file("big", random_blob(3_000_000, 1))]);
     let digest = Digest::sha256(&upper.bytes).to_string();
@@ -159,7 +159,7 @@ async fn resume_wrong_partial_is_refetched_before_unpack_fails() {
     bytes[100_000..200_000].fill(0);
     let partial = cli.store().join("ingest").join(format!("sha256-{}", upper.digest().encoded()));
     std::fs::write(partial, bytes).unwrap();
-    // That they are wrong is not known before the rest has come.
+    // The mismatch is detected only after the rest has arrived.
     let output = cli.run(&["pull", "--unpack", "root", "--limit-rate", "4M", &name]).await;
     output.expect(5, &format!("error: layer {}: came wrong at first", upper.digest()));
     registry.server.forget();
@@ -178,7 +178,7 @@ async fn unpack_digest_mismatch_leaves_no_files_or_blob() {
     cli.run(&["pull", "--unpack", "root", &name]).await.expect(5, upper.digest().as_str());
     assert!(!cli.dir().join("root").exists() && !is_made(cli.dir(), ""));
     assert!(!cli.store().join("blobs/sha256").join(upper.digest().encoded()).exists());
-    // The right ones do.
+    // The right bytes succeed.
     registry.blob_as("team/app", upper.digest(), upper.bytes.clone());
     cli.run(&["pull", "--unpack", "root", &name]).await.expect(0, "unpacked");
 }

@@ -1,5 +1,5 @@
-//! Files of an image while its layers arrive: whatever becomes of a layer, the command ends, says why, and leaves nothing
-//! beside the target directory.
+//! Unpacking while layers are downloaded: with any fault of a layer the command ends with its exit code and leaves
+//! nothing next to the target.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::support::images::{Family, Image, image, random_blob};
 use crate::support::live::needs;
 use crate::support::tree::names;
 
-/// Three layers that each take several reads.
+/// Returns an image of three layers that each take several reads.
 pub(crate) fn sample() -> Image {
     let layer = |number: u64| {
         layer_of(&[TarItem::file(format!("file{number}"), random_blob(300_000, number))])
@@ -21,7 +21,7 @@ pub(crate) fn sample() -> Image {
     image(Family::Oci, "amd64", &[1, 2, 3].map(layer))
 }
 
-/// The ways to make files of what is not in the store, into `root`.
+/// Commands that unpack or export an image that is not in the store to `root`.
 pub(crate) const WAYS: [&[&str]; 6] = [
     &["pull", "--unpack", "root", "NAME"],
     &["unpack", "NAME", "root"],
@@ -31,7 +31,7 @@ pub(crate) const WAYS: [&[&str]; 6] = [
     &["export", "-o", "root", "docker://NAME"],
 ];
 
-/// What a registry does to a layer, with the code that the command must have.
+/// A fault of a layer.
 type Change = fn(&Reply) -> Reply;
 const FAULTS: [(&str, Change, i32); 8] = [
     ("one wrong bit", one_bit, 5),
@@ -55,24 +55,24 @@ fn one_bit(reply: &Reply) -> Reply {
     with_body(reply, body)
 }
 
-/// What is inside is the same: only the digest of the blob tells.
+/// The content is the same; only the digest of the blob differs.
 fn other_time(reply: &Reply) -> Reply {
     let mut body = reply.body.to_vec();
     body[4] ^= 1;
     with_body(reply, body)
 }
 
-/// As good as endless: fifty times what it should be, without a length.
+/// Practically endless: fifty times the size, without a length.
 fn endless(reply: &Reply) -> Reply {
     with_body(reply, reply.body.repeat(50)).fault(Fault::Chunked(1 << 16))
 }
 
-/// The words of a way.
+/// Returns the arguments of a command.
 pub(crate) fn args(way: &[&str], name: &str) -> Vec<String> {
     way.iter().map(|word| word.replace("NAME", name)).collect()
 }
 
-/// Nothing but what a test's directory has, the store, and the files of overlay layers, which are good by themselves.
+/// Asserts that nothing is left next to the target except the store and complete overlay layers.
 #[track_caller]
 pub(crate) fn assert_nothing_beside(dir: &Path, way: &[&str], point: &str) {
     let mut left = std::fs::read_dir(dir)
@@ -163,7 +163,7 @@ async fn broken_connection_resumes_layer_at_offset() {
         held.publish(&registry, "team/app", Some("1"));
         for layer in &held.layers {
             for way in 0..WAYS.len() {
-                // The second request of each goes on behind the first one.
+                // The second request resumes where the first one ended.
                 let fault = fault.clone();
                 let part = format!("GET /v2/app{way}/blobs/{}", layer.digest());
                 registry.override_response(&part, 0..1, move |reply| reply.fault(fault.clone()));

@@ -1,4 +1,4 @@
-//! Layers that are unpacked while the engine moves them: every way in which a job can go ends what waits for its bytes.
+//! Layers unpacked while the engine transfers them: every end of a transfer job ends the reader of its bytes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,16 +32,16 @@ use crate::unpack::faults::sample;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     Well,
-    /// Bytes that are not those of the blob.
+    /// Wrong bytes.
     Wrong,
-    /// Half of the bytes, and then silence.
+    /// Half of the bytes, then a stall.
     Stalls,
-    /// As that, and nobody waits for long.
+    /// Half of the bytes, then a cancellation.
     Cancelled,
     Panics,
 }
 
-/// A source that gives one blob in some way.
+/// A source with a fault in one blob.
 struct Odd {
     endpoint: Endpoint,
     inner: Memory,
@@ -119,7 +119,7 @@ async fn fill(
     work.await.unwrap()
 }
 
-/// Pulls and unpacks; what became of both.
+/// Pulls and unpacks; returns both results.
 async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result<Unpacked>) {
     let cancel = source.cancel.clone();
     let layout = Layout::create(&dir.join("store"), LayoutOptions::default()).unwrap();
@@ -137,7 +137,7 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
     let picked = feeds.picked().await.unwrap();
     let config = &picked.manifest.manifest().unwrap().config;
     if let Err(error) = feeds.verified(config).await {
-        // A layer of another connection was stopped before the config was there.
+        // The run was cancelled before the config arrived.
         return (pull.await.unwrap().remove(0).error, Err(error));
     }
     let config = read_small(&layout, config, CONFIG_LIMIT, RetryPolicy::default()).await.unwrap();
@@ -226,7 +226,7 @@ async fn fed_layer_ends_with_error_of_job() {
         let (pulled, filled) = ended.expect(&point);
         assert_eq!(pulled.as_ref().map(Error::kind), kind, "{point}: {pulled:?}");
         let found = filled.as_ref().err();
-        // What is wrong inside is seen before all of it has come.
+        // A malformed layer may fail before all of it has arrived.
         let seen_inside = how == How::Wrong && found.map(Error::kind) == Some(ErrorKind::Unpack);
         assert!(seen_inside || found.map(Error::kind) == kind, "{point}: {found:?}");
         assert_left(dir.path(), &filled, &point);
@@ -246,7 +246,7 @@ async fn received_layer_ends_with_error_of_task() {
     }
 }
 
-/// A program that ends takes its runtime down while a thread still reads.
+/// A program that ends shuts its runtime down while a thread still reads.
 #[test]
 fn received_layer_ends_when_runtime_shuts_down() {
     let (_, _, _, source) = cases().find(|(how, ..)| *how == How::Stalls).unwrap();

@@ -1,4 +1,4 @@
-//! The first Ctrl-C ends an unpack, whatever it waits for, and nothing stays beside the target directory.
+//! The first Ctrl-C ends an unpack, whatever it waits for, and leaves nothing next to the target.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ async fn interrupt_while_download_stalls_ends_unpack() {
     }
 }
 
-/// A layer of many small files.
+/// Returns an image with a layer of many small files.
 fn many_files() -> Image {
     let items: Vec<_> = (0..60_000).map(|n| TarItem::file(format!("d/{n}"), "content")).collect();
     image(Family::Oci, "amd64", &[layer_of(&items), layer_of(&[TarItem::file("last", "1")])])
@@ -83,7 +83,7 @@ async fn interrupt_while_files_are_written_ends_unpack() {
     assert_interrupted(running, &cli, &[], "from an archive").await;
 }
 
-/// A store in which this file is locked, as another process locks it.
+/// Creates a store with this file locked, as by another process.
 fn locked(cli: &Cli, path: &str) -> std::fs::File {
     for dir in ["blobs/sha256", "ingest"] {
         std::fs::create_dir_all(cli.store().join(dir)).unwrap();

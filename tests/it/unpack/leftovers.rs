@@ -1,4 +1,4 @@
-//! What killed unpacks leave beside a directory: the next one removes it, and nothing else.
+//! Leftovers of killed unpacks: the next one removes them, and nothing else.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -39,7 +39,7 @@ async fn leftover_of_killed_unpack_is_removed_by_next() {
     assert_eq!(left(&cli), Vec::<String>::new());
 }
 
-/// A registry with an image whose layer stops coming, and the image's name.
+/// Starts a registry with an image whose layer stalls; returns its name too.
 async fn stalling() -> (FakeRegistry, String) {
     let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(2_000_000, 1))])]);
     let registry = FakeRegistry::start().await;
@@ -94,13 +94,13 @@ async fn other_entries_named_like_leftovers_are_kept() {
     fs::write(cli.dir().join("mine/file"), "").unwrap();
     symlink("mine", path("1")).unwrap();
     File::create(path("2")).unwrap();
-    // A directory of that name which no unpack has made.
+    // A directory with such a name that no unpack created.
     fs::create_dir(path("3")).unwrap();
     fs::write(path("3").join("file"), "").unwrap();
-    // A leftover, with something beside it.
+    // A leftover with another entry in it.
     fs::create_dir_all(path("4").join(made("4"))).unwrap();
     fs::write(path("4").join("file"), "").unwrap();
-    // In another place than the tree.
+    // A symlink in place of the tree.
     fs::create_dir_all(path("5")).unwrap();
     symlink(cli.dir().join("mine"), path("5").join(made("5"))).unwrap();
     let mut wanted = vec![made("1"), made("2"), made("3"), made("4"), made("5")];

@@ -1,4 +1,4 @@
-//! Unpacking with little memory, few calls that succeed at once, and others at work in the same place.
+//! Unpacking with little memory, interrupted system calls, and concurrent changes.
 
 use std::fs;
 use std::io::{BufReader, Read as _};
@@ -15,7 +15,7 @@ use crate::support::live::needs;
 use crate::support::tars;
 use crate::support::tree::{names, nodes};
 
-/// A layer of these entries, and after them zeros that belong to no file.
+/// Returns a layer of these entries, followed by zeros.
 fn with_zeros(items: &[TarItem], zeros: u64) -> Layer {
     let tar = tar_without_trailer(items);
     let bytes = || tar.chain(std::io::repeat(0).take(zeros));
@@ -35,7 +35,7 @@ async fn bomb_and_large_layer_need_little_memory() {
     let large = with_zeros(&[TarItem::file("big", random_blob(30 << 20, 1))], 500 << 20);
     let bomb = with_zeros(&[TarItem::file("small", "")], 1100 << 20);
     let layers = [large, bomb];
-    // All that the process can write to, the stacks of its threads as well.
+    // All writable memory of the process, including thread stacks.
     let limited = ["prlimit", &format!("--data={}", 64 << 20)];
     for (number, (layers, code, words)) in
         [(&layers[..1], 0, "unpacked 1 layer"), (&layers[1..], 7, "bytes come out of each")]
@@ -61,7 +61,7 @@ async fn interrupted_or_short_system_calls_are_retried() {
         (0..20).map(|n| TarItem::file(n.to_string(), random_blob(50_000, n))).collect();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[layer_of(&items)]));
     cli.run(&["unpack", &archive, "root"]).await.expect(0, "");
-    // Of the archive only: what the runtime wakes its threads with is never interrupted.
+    // Only calls on the archive: those of the runtime are never interrupted.
     let file = cli.dir().join(archive.split_once(':').unwrap().1);
     let interrupt = ["-e", "trace=pread64", "-e", "inject=pread64:error=EINTR:when=4+3"];
     let strace = [&["strace", "-f", "-o", "log", "-P", file.to_str().unwrap()], &interrupt[..]];
@@ -69,7 +69,7 @@ async fn interrupted_or_short_system_calls_are_retried() {
     cli.spawn_under(&strace, &["unpack", &archive, "again"]).wait().await.expect(0, "");
     assert!(fs::read_to_string(cli.dir().join("log")).unwrap().contains("INJECTED"));
     assert_eq!(nodes(&cli.dir().join("again"), &[]), nodes(&cli.dir().join("root"), &[]));
-    // A file gets as large as files may be, and then the rest of it fails.
+    // The file grows to the limit, then writing fails.
     let limited = "trap '' XFSZ; prlimit --pid $$ --fsize=70000; \"$@\"";
     let large =
         image(Family::Oci, "amd64", &[layer_of(&[TarItem::file("large", random_blob(90_000, 1))])]);
@@ -95,7 +95,7 @@ async fn truncated_layer_leaves_no_files() {
             let cut = Layer { bytes, ..whole.clone() };
             let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[cut]));
             let output = cli.run(&["unpack", "--no-store", &archive, "root"]).await;
-            // Nothing at all is the tar of no entries, with another digest.
+            // An empty layer is a tar without entries, with another digest.
             output.expect(if tenth == 0 { 5 } else { 7 }, "error: layer sha256:");
             assert!(
                 !names(cli.dir())
@@ -127,7 +127,7 @@ async fn config_paths_create_no_files() {
     assert!(!cli.dir().join("other").exists());
 }
 
-/// Where a tree is made: in a folder beside its place.
+/// Returns the staging directory, next to the target.
 fn made_in(dir: &std::path::Path) -> std::path::PathBuf {
     let beside = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     let mut own = beside.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rpull-"));

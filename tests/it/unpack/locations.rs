@@ -1,4 +1,4 @@
-//! Directories that cannot take an image: those that are the store's, and a mount point among layers.
+//! Invalid targets: directories of the store, and mount points inside overlay directories.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! The same images through `umoci`, and through a tar that GNU tar unpacks: trees that do not differ in anything.
+//! The trees of `unpack`, `umoci` and of an exported tar extracted by GNU tar are equal.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use crate::support::sparse::{FORMS, make_files, sparse_gnu_tar};
 use crate::support::tars;
 use crate::support::tree::{Node, names, nodes};
 
-/// The tree that GNU tar makes of what `export` writes.
+/// Returns the tree that GNU tar extracts from `export`.
 async fn by_export(cli: &Cli, place: &str) -> Vec<Node> {
     let root = tempfile::tempdir().unwrap();
     cli.run(&["export", place, "-o", "root.tar"]).await.expect(0, "");
@@ -35,7 +35,7 @@ async fn real_image_equals_umoci_tree() {
         assert_same(&nodes(&dir, &[]), &by_export(&cli, &place).await);
         let other =
             unpack_with_umoci(real.layout(), name, &cli.dir().join(format!("{name}-umoci")));
-        // To umoci the time of a directory is lost when it makes a missing one in it.
+        // umoci changes the mtime of a directory when it creates an implicit directory in it.
         let unsaid = ["", "app", "etc", "etc/app", "usr", "usr/local", "usr/local/bin"];
         let [own, other] = [nodes(&dir, &[]), other].map(|tree| without_times_of(tree, &unsaid));
         assert!(own.len() > 50);
@@ -49,7 +49,7 @@ async fn exported_tar_is_imported_by_podman() {
     if !is_root(test) || !needs(test, &["podman"]) {
         return;
     }
-    // A directory of one layer gets a file of the next.
+    // A layer adds a file to a directory of the layer below.
     let layers = [layer(&[("d/base", b"1"), ("e/base", b"2")]), layer(&[("d/app", b"3")])];
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &layers));
@@ -82,7 +82,7 @@ async fn sparse_formats_equal_umoci_tree() {
     }
     let files = tempfile::tempdir().unwrap();
     make_files(files.path());
-    // The oldest form is unknown to umoci.
+    // umoci does not support the oldest format.
     for form in &FORMS[1..] {
         let cli = Cli::new();
         let held = image(Family::Oci, "amd64", &[gzip(&sparse_gnu_tar(files.path(), form))]);

@@ -1,4 +1,4 @@
-//! Layers that are read before the ones below are applied, against the same layers one after the other.
+//! Read-ahead of layers, compared with applying them one after the other.
 
 use std::fs;
 use std::io::Cursor;
@@ -63,7 +63,7 @@ fn read_ahead_of_random_layers_equals_sequential() {
     assert!(whole > 100, "{whole}");
 }
 
-/// More bytes of entries than may wait, so that who reads ahead has to wait too.
+/// More entries than the read-ahead may hold, so that its reader has to wait.
 #[test]
 fn read_ahead_of_large_layers_waits() {
     let layer = |number: usize| {
@@ -74,7 +74,7 @@ fn read_ahead_of_large_layers_waits() {
     assert!(assert_same(&(0..4).map(layer).collect::<Vec<_>>()));
 }
 
-/// Which of several is read first is left to chance; which is told is not.
+/// The order of reading is random, the reported fault is not.
 #[test]
 fn read_ahead_reports_fault_of_lowest_layer() {
     for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! Files with holes in every form that GNU tar writes: read as they were, and refused where they could not have been.
+//! Sparse files in every format of GNU tar; impossible ones are rejected.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use crate::support::entries::{TarItem, tar};
 use crate::support::flat::apply;
 use crate::support::sparse::{FORMS, make_files, sparse_gnu_tar};
 
-/// Path, size and pieces of every file in a tar.
+/// Path, size and extents of every file in a tar.
 type Listed = Vec<(String, u64, Vec<(u64, Vec<u8>)>)>;
 
 fn list(tar: &[u8]) -> io::Result<Listed> {
@@ -50,7 +50,7 @@ fn sparse_files_of_gnu_tar_stay_sparse() {
     }
 }
 
-/// A file of these bytes with records about its holes, and another one that must be found behind it.
+/// Returns a tar of a file with these sparse records, followed by another file.
 fn with(bytes: impl AsRef<[u8]>, records: &[(&str, &str)]) -> Vec<u8> {
     let item = TarItem::file("GNUSparseFile.0/s", bytes);
     let key = |key: &str| match key {
@@ -62,7 +62,7 @@ fn with(bytes: impl AsRef<[u8]>, records: &[(&str, &str)]) -> Vec<u8> {
     tar(&[item, TarItem::file("next", "n")])
 }
 
-/// What stands in front of the bytes of form 1.0.
+/// Returns the map before the data in format 1.0.
 fn lines(map: &str) -> Vec<u8> {
     let mut block = map.as_bytes().to_vec();
     block.resize(block.len().next_multiple_of(512), 0);
@@ -127,7 +127,7 @@ fn sparse_impossible_or_ambiguous_map_is_rejected() {
         (with("abc", &NEWEST), holes),
         (with("abc", &[("name", "x")]), "form that is not known"),
         (with("abc", &[("major", "3"), ("minor", "0"), ("size", "9")]), "form that is not known"),
-        // The size of what is stored belongs to the header, or one that agrees.
+        // The stored size is that of the header; a record must agree.
         (
             with("abc", &[&map("9", "1", "0,3")[..], &[("size-of-entry", "2")]].concat()),
             "two sizes",
@@ -154,7 +154,7 @@ fn sparse_impossible_or_ambiguous_map_is_rejected() {
     }
 }
 
-/// Maps are bounded before they are kept.
+/// Maps are limited before they are stored.
 #[test]
 fn sparse_arbitrary_map_does_not_panic() {
     let mut random = fastrand::Rng::with_seed(3);

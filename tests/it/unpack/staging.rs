@@ -1,4 +1,4 @@
-//! Unpacking onto disks that are full, read-only or mounted there, and what a process that was stopped leaves.
+//! The staging directory of an unpack: on full and read-only disks, at mount points, and after kills.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ async fn disk_full_leaves_no_partial_tree() {
         let output = cli.run(&["unpack", &archive, "small/root"]).await;
         output.expect(7, full).expect(7, "hint: free some space");
         assert_eq!(names(&small), Vec::<String>::new(), "{options}");
-        // Where it is a mount point, it is made in place.
+        // A mount point is filled in place.
         let output = cli.run(&["unpack", &archive, "small"]).await;
         output.expect(7, full);
         assert_eq!(names(&small), Vec::<String>::new(), "{options}");
@@ -86,7 +86,7 @@ async fn mount_point_is_filled_in_place() {
     assert_eq!(mode & 0o7777, 0o711, "no layer says another");
 }
 
-/// Ends an unpack in the middle, at once.
+/// Kills an unpack in the middle.
 pub(crate) async fn killed(cli: &Cli, archive: &str, target: &str) {
     let strace = [
         "strace",
@@ -115,7 +115,7 @@ async fn killed_or_interrupted_unpack_leaves_no_target() {
     cli.run(&["unpack", &archive, "root"]).await.expect(0, "");
     assert_eq!(names(&cli.dir().join("root")), TREE);
 
-    // More than what is inflated ahead.
+    // More than the read-ahead of decompression.
     let long =
         layer_of(&[TarItem::symlink("a", "b"), TarItem::file("big", random_blob(40 << 20, 1))]);
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[long]));
@@ -157,7 +157,7 @@ async fn failed_system_call_is_reported_and_leaves_nothing() {
         ("fchown:error=EIO", "Input/output error", ": d/first: "),
         ("fsetxattr:error=EIO", "Input/output error", ": d/first: "),
         ("utimensat:error=EIO", "Input/output error", ": d/first: "),
-        // Of the tree, or of a file that was read ahead: which layers are is left to chance.
+        // Of the tree, or of a file read ahead: which layers those are is random.
         ("renameat2:error=EIO", "Input/output error", "error: "),
         ("syncfs:error=EIO", "Input/output error", "unpack: root: "),
     ] {

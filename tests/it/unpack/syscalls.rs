@@ -1,4 +1,4 @@
-//! What unpacking costs in system calls.
+//! Number of system calls of unpacking.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::support::tars;
 
 const FILES: usize = 300;
 
-/// How often each call was made that has to do with what lies below `root`, or with any file where nothing tells which.
+/// Returns the number of calls on files below the root, by name.
 async fn calls(items: &[TarItem]) -> BTreeMap<String, usize> {
     let cli = Cli::new();
     let archive = tars::write_to(&cli, &image(Family::Oci, "amd64", &[layer_of(items)]));
@@ -21,7 +21,7 @@ async fn calls(items: &[TarItem]) -> BTreeMap<String, usize> {
     for line in std::fs::read_to_string(log).unwrap().lines() {
         let call = line.split_once(' ').map_or("", |(_, call)| call.trim_start());
         let Some((name, rest)) = call.split_once('(') else { continue };
-        // Only a build for debugging asks whether what it closes is open.
+        // Only debug builds check descriptors before closing them.
         if rest.contains("/.rpull-unpack-") && name != "fcntl" {
             *calls.entry(name.to_owned()).or_default() += 1;
         }
@@ -60,7 +60,7 @@ async fn small_file_takes_four_system_calls() {
             let count = |calls: &BTreeMap<String, usize>| calls.get(call).copied().unwrap_or(0);
             let for_files = count(&found).saturating_sub(count(&none));
             let right = wanted.get(call).copied().unwrap_or(0);
-            // The two directories are opened once more.
+            // The two directories are opened additionally.
             assert!(
                 (right..=right + 6).contains(&for_files),
                 "{call}: {for_files}, not {right}: {found:?}"

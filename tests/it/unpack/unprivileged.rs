@@ -1,4 +1,4 @@
-//! Unpacking by a plain user, and by root with a part of its rights: what they can have is made, the rest is told once.
+//! Unpacking without privileges: what is permitted is created, the rest is reported once.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -14,7 +14,7 @@ use crate::support::tree::{self, names};
 
 const USER: &[&str] = &["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"];
 
-/// One id is mapped, as in sandboxes.
+/// A user namespace with one mapped id, as in sandboxes.
 const NAMESPACE: &[&str] =
     &["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare", "-Ur"];
 
@@ -22,7 +22,7 @@ fn can_change_users(test: &str) -> bool {
     is_root(test) && needs(test, &["setpriv", "unshare"])
 }
 
-/// An archive of these layers, and a directory that the user may write to.
+/// Returns an archive of these layers, and a directory writable for the user.
 fn archive(layers: &[&[TarItem]]) -> (Cli, String, PathBuf) {
     let cli = Cli::new();
     let layers: Vec<_> = layers.iter().map(|items| layer_of(items)).collect();
@@ -140,7 +140,7 @@ async fn unprivileged_overlay_of_closed_modes_succeeds() {
     ];
     assert_eq!(found, wanted);
     assert_eq!(fs::read(top.join("shadow-")).unwrap(), b"secret");
-    // What is there is found again, and can be removed.
+    // Existing layers are found again.
     cli.spawn_under(USER, &args).wait().await.expect(0, "unpacked 0 of 2 layers");
 }
 
