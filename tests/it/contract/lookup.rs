@@ -259,7 +259,7 @@ async fn lookup_name_with_a_request_gives_its_descriptor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lookup_read_without_requests_verifies_what_is_on_this_machine() {
+async fn lookup_read_without_requests_verifies_local_content() {
     for backend in backends().await {
         check_read_local(&backend).await;
     }

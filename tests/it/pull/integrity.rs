@@ -3,7 +3,7 @@
 use rpull::error::ErrorKind;
 use rpull::registry::RegistryOptions;
 
-use super::Setting;
+use super::Scenario;
 use crate::support::assertions::{assert_digests_are_right, assert_nothing_visible};
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
@@ -11,46 +11,46 @@ use crate::support::images::{Family, random_blob};
 
 #[tokio::test]
 async fn content_length_other_than_descriptor_is_rejected() {
-    let size = Setting::new(5000).await.size();
+    let size = Scenario::new(5000).await.size();
     for (values, requests) in [
         (vec![(size + 1).to_string()], 1),
         (vec![(size - 1).to_string()], 1),
         (vec![(1_u64 << 30).to_string()], 1),
     ] {
-        let setting = Setting::new(5000).await;
-        setting.override_response(0..9, move |reply| {
+        let scenario = Scenario::new(5000).await;
+        scenario.override_response(0..9, move |reply| {
             reply.fault(Fault::ContentLength(values.clone()))
         });
-        let error = setting.pull().await.error.unwrap();
+        let error = scenario.pull().await.error.unwrap();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
         assert!(error.to_string().contains("announces"), "{error}");
-        assert_eq!(setting.ranges().len(), requests);
-        assert_nothing_visible(&setting.store());
+        assert_eq!(scenario.ranges().len(), requests);
+        assert_nothing_visible(&scenario.store());
     }
     for values in [vec!["-1"], vec!["abc"], vec!["7", "9"]] {
-        let setting = Setting::new(5000).await;
+        let scenario = Scenario::new(5000).await;
         let values: Vec<String> = values.into_iter().map(str::to_owned).collect();
-        setting.override_response(0..9, move |reply| {
+        scenario.override_response(0..9, move |reply| {
             reply.fault(Fault::ContentLength(values.clone()))
         });
-        let error = setting.pull().await.error.unwrap();
+        let error = scenario.pull().await.error.unwrap();
         assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
-        assert_nothing_visible(&setting.store());
+        assert_nothing_visible(&scenario.store());
     }
 }
 
 #[tokio::test]
 async fn body_longer_than_descriptor_is_aborted() {
-    let setting = Setting::new(5000).await;
+    let scenario = Scenario::new(5000).await;
     let endless = vec![0; 8 << 20];
-    setting.override_response(0..9, move |mut reply| {
+    scenario.override_response(0..9, move |mut reply| {
         reply.body = endless.clone().into();
         reply.fault(Fault::Chunked(16 << 10))
     });
-    let finished = setting.pull().await;
+    let finished = scenario.pull().await;
     assert!(finished.error.unwrap().to_string().contains("longer than"));
     assert!(finished.report.bytes.resent < 2 << 20, "{:?}", finished.report.bytes);
-    assert_nothing_visible(&setting.store());
+    assert_nothing_visible(&scenario.store());
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ use crate::support::http::Reply;
 use crate::support::images::{Family, Image, image, layer, random_blob};
 
 /// A registry with one image, and a store to pull it to.
-struct Setting {
+struct Scenario {
     registry: FakeRegistry,
     held: Image,
     folder: tempfile::TempDir,
@@ -44,7 +44,7 @@ struct Setting {
     attempts: Option<u32>,
 }
 
-impl Setting {
+impl Scenario {
     async fn new(size: usize) -> Self {
         let registry = FakeRegistry::start().await;
         let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 1))])]);

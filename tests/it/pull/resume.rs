@@ -2,24 +2,24 @@
 
 use rpull::error::ErrorKind;
 
-use super::Setting;
+use super::Scenario;
 use crate::support::assertions::assert_nothing_visible;
 use crate::support::http::{Fault, Reply};
 
 #[tokio::test]
 async fn resume_truncated_body_continues_at_offset() {
-    let whole = Setting::new(40).await.size();
+    let whole = Scenario::new(40).await.size();
     for at in (0..whole).step_by(7) {
         for fault in [Fault::Cut, Fault::Reset, Fault::ChunkedUnfinished] {
-            let setting = Setting::new(40).await;
+            let scenario = Scenario::new(40).await;
             let at = usize::try_from(at).unwrap();
             let fault = fault(at.max(1));
             let unfinished = matches!(fault, Fault::ChunkedUnfinished(_));
-            setting.override_response(0..1, move |reply| reply.fault(fault.clone()));
-            let finished = setting.pull().await;
-            setting.assert_arrived(&finished);
+            scenario.override_response(0..1, move |reply| reply.fault(fault.clone()));
+            let finished = scenario.pull().await;
+            scenario.assert_arrived(&finished);
             // All chunks but the last came: there is nothing left to ask for.
-            assert_eq!(setting.ranges().len(), if unfinished { 1 } else { 2 });
+            assert_eq!(scenario.ranges().len(), if unfinished { 1 } else { 2 });
             assert_eq!(finished.report.bytes.resent, 0);
         }
     }
@@ -27,31 +27,31 @@ async fn resume_truncated_body_continues_at_offset() {
 
 #[tokio::test]
 async fn resume_body_without_length_ends_at_descriptor_size() {
-    let setting = Setting::new(5000).await;
-    setting.override_response(0..1, |mut reply| {
+    let scenario = Scenario::new(5000).await;
+    scenario.override_response(0..1, |mut reply| {
         reply.body = reply.body.slice(..1000);
         reply.fault(Fault::NoLength)
     });
-    setting.assert_arrived(&setting.pull().await);
-    let end = setting.size() - 1;
-    assert_eq!(setting.ranges(), [None, Some(format!("bytes=1000-{end}"))]);
+    scenario.assert_arrived(&scenario.pull().await);
+    let end = scenario.size() - 1;
+    assert_eq!(scenario.ranges(), [None, Some(format!("bytes=1000-{end}"))]);
 }
 
 #[tokio::test]
 async fn resume_range_ignored_skips_prefix() {
-    let setting = Setting::new(5000).await;
-    let whole = setting.held.layers[0].bytes.clone();
-    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
-    setting.override_response(1..2, move |_| Reply::new(200, whole.clone()));
-    let finished = setting.pull().await;
-    setting.assert_arrived(&finished);
+    let scenario = Scenario::new(5000).await;
+    let whole = scenario.held.layers[0].bytes.clone();
+    scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+    scenario.override_response(1..2, move |_| Reply::new(200, whole.clone()));
+    let finished = scenario.pull().await;
+    scenario.assert_arrived(&finished);
     assert_eq!(finished.report.bytes.resent, 1000);
-    assert_eq!(setting.ranges().len(), 2);
+    assert_eq!(scenario.ranges().len(), 2);
 }
 
 #[tokio::test]
 async fn resume_wrong_content_range_restarts_without_range() {
-    let size = Setting::new(5000).await.size();
+    let size = Scenario::new(5000).await.size();
     let odd = |header: String| {
         move |mut reply: Reply| {
             reply = reply.without("content-range");
@@ -66,42 +66,42 @@ async fn resume_wrong_content_range_restarts_without_range() {
         "items 1000-2000/5000".to_owned(),
         String::new(),
     ] {
-        let setting = Setting::new(5000).await;
-        setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
-        setting.override_response(1..2, odd(header.clone()));
-        let finished = setting.pull().await;
-        setting.assert_arrived(&finished);
-        assert_eq!(setting.ranges()[2], None, "{header}: without a range the third time");
+        let scenario = Scenario::new(5000).await;
+        scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+        scenario.override_response(1..2, odd(header.clone()));
+        let finished = scenario.pull().await;
+        scenario.assert_arrived(&finished);
+        assert_eq!(scenario.ranges()[2], None, "{header}: without a range the third time");
         assert_eq!(finished.report.bytes.resent, 1000, "{header}");
     }
     for status in [416, 400, 501] {
-        let setting = Setting::new(5000).await;
-        setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
-        setting.override_response(1..2, move |_| Reply::new(status, ""));
-        setting.assert_arrived(&setting.pull().await);
-        assert_eq!(setting.ranges().len(), 3, "{status}");
+        let scenario = Scenario::new(5000).await;
+        scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+        scenario.override_response(1..2, move |_| Reply::new(status, ""));
+        scenario.assert_arrived(&scenario.pull().await);
+        assert_eq!(scenario.ranges().len(), 3, "{status}");
     }
-    let setting = Setting::new(5000).await;
-    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
-    setting.override_response(1..2, |reply| {
+    let scenario = Scenario::new(5000).await;
+    scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+    scenario.override_response(1..2, |reply| {
         reply.without("content-type").header("Content-Type", "multipart/byteranges; boundary=x")
     });
-    setting.assert_arrived(&setting.pull().await);
+    scenario.assert_arrived(&scenario.pull().await);
 }
 
 #[tokio::test]
 async fn resume_short_range_requests_the_rest() {
-    let setting = Setting::new(5000).await;
-    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
-    let size = setting.size();
-    setting.override_response(1..2, move |mut reply| {
+    let scenario = Scenario::new(5000).await;
+    scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+    let size = scenario.size();
+    scenario.override_response(1..2, move |mut reply| {
         reply.body = reply.body.slice(..500);
         let range = format!("bytes 1000-1499/{size}");
         reply.without("content-range").header("Content-Range", range)
     });
-    let finished = setting.pull().await;
-    setting.assert_arrived(&finished);
-    assert_eq!(setting.ranges()[2], Some(format!("bytes=1500-{}", size - 1)));
+    let finished = scenario.pull().await;
+    scenario.assert_arrived(&finished);
+    assert_eq!(scenario.ranges()[2], Some(format!("bytes=1500-{}", size - 1)));
     assert_eq!(finished.report.bytes.resent, 0);
 }
 
@@ -113,20 +113,20 @@ async fn resume_digest_mismatch_restarts_once() {
         reply.body = bytes.into();
         reply
     };
-    let setting = Setting::new(5000).await;
-    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
-    setting.override_response(1..2, changed);
-    let finished = setting.pull().await;
-    setting.assert_arrived(&finished);
-    assert_eq!(finished.report.bytes.resent, setting.size());
-    assert_eq!(setting.ranges().len(), 3);
+    let scenario = Scenario::new(5000).await;
+    scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(1000)));
+    scenario.override_response(1..2, changed);
+    let finished = scenario.pull().await;
+    scenario.assert_arrived(&finished);
+    assert_eq!(finished.report.bytes.resent, scenario.size());
+    assert_eq!(scenario.ranges().len(), 3);
 
-    let setting = Setting::new(5000).await;
-    setting.override_response(0..100, changed);
-    let finished = setting.pull().await;
+    let scenario = Scenario::new(5000).await;
+    scenario.override_response(0..100, changed);
+    let finished = scenario.pull().await;
     assert_eq!(finished.error.unwrap().kind(), ErrorKind::Mismatch);
-    assert_eq!(setting.ranges().len(), 1, "the same answer would come again");
-    assert_nothing_visible(&setting.store());
-    let left = std::fs::read_dir(setting.store().join("ingest")).unwrap().count();
+    assert_eq!(scenario.ranges().len(), 1, "the same answer would come again");
+    assert_nothing_visible(&scenario.store());
+    let left = std::fs::read_dir(scenario.store().join("ingest")).unwrap().count();
     assert_eq!(left, 0, "of wrong bytes nothing is kept");
 }

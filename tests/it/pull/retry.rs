@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rpull::error::ErrorKind;
 
-use super::Setting;
+use super::Scenario;
 use crate::support::assertions::assert_nothing_visible;
 use crate::support::cli::Cli;
 use crate::support::http::{Fault, Reply};
@@ -77,62 +77,62 @@ async fn retry_after_on_head_sends_no_request_early() {
 
 #[tokio::test]
 async fn retry_without_progress_stops_at_limit() {
-    let setting = Setting::new(5000).await;
-    setting.override_response(0..1, |reply| reply.fault(Fault::Cut(700)));
-    setting.override_response(1..100, |reply| reply.fault(Fault::Cut(0)));
-    let finished = setting.pull().await;
+    let scenario = Scenario::new(5000).await;
+    scenario.override_response(0..1, |reply| reply.fault(Fault::Cut(700)));
+    scenario.override_response(1..100, |reply| reply.fault(Fault::Cut(0)));
+    let finished = scenario.pull().await;
     let error = finished.error.unwrap();
     assert_eq!(error.kind(), ErrorKind::Transport);
     assert!(error.to_string().contains("at byte 700 of"), "{error}");
     assert!(error.to_string().contains("tried 5"), "{error}");
-    assert_eq!(setting.ranges().len(), 5);
-    assert_nothing_visible(&setting.store());
+    assert_eq!(scenario.ranges().len(), 5);
+    assert_nothing_visible(&scenario.store());
     // As long as something new comes each time, there is no limit.
-    let setting = Setting::new(5000).await;
-    setting.override_response(0..20, |reply| reply.fault(Fault::Cut(200)));
-    let finished = setting.pull().await;
-    setting.assert_arrived(&finished);
-    assert_eq!(setting.ranges().len(), 21);
+    let scenario = Scenario::new(5000).await;
+    scenario.override_response(0..20, |reply| reply.fault(Fault::Cut(200)));
+    let finished = scenario.pull().await;
+    scenario.assert_arrived(&finished);
+    assert_eq!(scenario.ranges().len(), 21);
 }
 
 #[tokio::test]
 async fn retry_continues_through_registry_outage() {
     for reply in [Reply::new(503, "restarting"), Reply::new(200, "").fault(Fault::HangUp)] {
-        let setting = Setting::new(500).await;
-        setting.override_response(0..20, move |_| reply.clone());
-        setting.assert_arrived(&setting.pull().await);
-        assert_eq!(setting.ranges().len(), 21);
+        let scenario = Scenario::new(500).await;
+        scenario.override_response(0..20, move |_| reply.clone());
+        scenario.assert_arrived(&scenario.pull().await);
+        assert_eq!(scenario.ranges().len(), 21);
     }
     // One that has never answered has five tries.
-    let setting = Setting::new(500).await;
-    setting.registry.override_response("/v2/", 0..99, |_| Reply::new(503, "starting"));
-    assert!(setting.pull().await.error.unwrap().to_string().contains("tried 5 times"));
-    assert_eq!(setting.registry.server.requests().len(), 5);
+    let scenario = Scenario::new(500).await;
+    scenario.registry.override_response("/v2/", 0..99, |_| Reply::new(503, "starting"));
+    assert!(scenario.pull().await.error.unwrap().to_string().contains("tried 5 times"));
+    assert_eq!(scenario.registry.server.requests().len(), 5);
 }
 
 #[tokio::test]
 async fn retry_on_transient_status_and_not_on_permanent() {
     for status in [500, 502, 503, 504, 429, 408, 499, 522] {
-        let setting = Setting::new(500).await;
-        setting
+        let scenario = Scenario::new(500).await;
+        scenario
             .registry
             .override_response("/manifests/", 0..4, move |_| Reply::new(status, "busy"));
-        setting.override_response(0..4, move |_| Reply::new(status, "busy"));
-        setting.assert_arrived(&setting.pull().await);
-        assert_eq!(setting.ranges().len(), 5, "{status}");
+        scenario.override_response(0..4, move |_| Reply::new(status, "busy"));
+        scenario.assert_arrived(&scenario.pull().await);
+        assert_eq!(scenario.ranges().len(), 5, "{status}");
     }
-    let mut setting = Setting::new(500).await;
-    setting.attempts = Some(5);
-    setting.override_response(0..99, |_| Reply::error(503, "UNAVAILABLE", "come back later"));
-    let error = setting.pull().await.error.unwrap();
+    let mut scenario = Scenario::new(500).await;
+    scenario.attempts = Some(5);
+    scenario.override_response(0..99, |_| Reply::error(503, "UNAVAILABLE", "come back later"));
+    let error = scenario.pull().await.error.unwrap();
     assert_eq!(error.kind(), ErrorKind::Registry);
     let text = error.to_string();
     assert!(text.contains("503") && text.contains("later (tried 5 times)"), "{text}");
-    assert_eq!(setting.ranges().len(), 5);
+    assert_eq!(scenario.ranges().len(), 5);
     for status in [400, 404, 501] {
-        let setting = Setting::new(500).await;
-        setting.override_response(0..99, move |_| Reply::new(status, ""));
-        assert!(setting.pull().await.error.is_some());
-        assert_eq!(setting.ranges().len(), 1, "{status} will not pass");
+        let scenario = Scenario::new(500).await;
+        scenario.override_response(0..99, move |_| Reply::new(status, ""));
+        assert!(scenario.pull().await.error.is_some());
+        assert_eq!(scenario.ranges().len(), 1, "{status} will not pass");
     }
 }

@@ -7,7 +7,7 @@ use rpull::reference::Reference;
 use rpull::registry::{Client, RegistryOptions, Timeouts};
 use rpull::retry::RetryPolicy;
 
-use super::Setting;
+use super::Scenario;
 use crate::support::cli::Cli;
 use crate::support::http::{Fault, Reply, Server};
 
@@ -30,16 +30,16 @@ async fn timeout_silent_server_fails() {
 
 #[tokio::test]
 async fn timeout_stalled_body_is_resumed() {
-    let mut setting = Setting::new(5000).await;
-    setting.idle = Duration::from_millis(150);
-    setting.override_response(0..2, |reply| reply.fault(Fault::Stall(500)));
-    setting.assert_arrived(&setting.pull().await);
-    assert!(setting.ranges().len() >= 3, "a slow machine may need more");
+    let mut scenario = Scenario::new(5000).await;
+    scenario.idle = Duration::from_millis(150);
+    scenario.override_response(0..2, |reply| reply.fault(Fault::Stall(500)));
+    scenario.assert_arrived(&scenario.pull().await);
+    assert!(scenario.ranges().len() >= 3, "a slow machine may need more");
     // A server that takes the request and says nothing.
-    let mut setting = Setting::new(5000).await;
-    setting.idle = Duration::from_millis(150);
-    setting.override_response(0..1, |reply| reply.fault(Fault::Silence));
-    setting.assert_arrived(&setting.pull().await);
+    let mut scenario = Scenario::new(5000).await;
+    scenario.idle = Duration::from_millis(150);
+    scenario.override_response(0..1, |reply| reply.fault(Fault::Silence));
+    scenario.assert_arrived(&scenario.pull().await);
 }
 
 #[tokio::test]
