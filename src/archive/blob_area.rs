@@ -120,7 +120,7 @@ impl BlobArea {
     }
 
     /// Opens the blob's place for writing; waits while somebody else writes there.
-    pub(super) async fn admit(&self, descriptor: &Descriptor, header: Vec<u8>) -> Result<Opened> {
+    pub(super) async fn open(&self, descriptor: &Descriptor, header: Vec<u8>) -> Result<Opened> {
         let slot = self.reserve(&descriptor.digest, descriptor.size, header)?;
         let guard = Arc::clone(&slot.writer).lock_owned().await;
         if slot.is_complete() {
@@ -142,7 +142,7 @@ impl BlobArea {
         bytes: &Bytes,
         header: Vec<u8>,
     ) -> Result<()> {
-        if let Opened::Writer(mut writer) = self.admit(descriptor, header).await? {
+        if let Opened::Writer(mut writer) = self.open(descriptor, header).await? {
             let proof = verify(descriptor, bytes)?;
             writer.truncate().await?;
             writer.write(bytes.clone()).await?;
@@ -177,6 +177,10 @@ struct SlotWriter {
 }
 
 impl SlotWriter {
+    fn mismatch(&self, reason: &str) -> Error {
+        Error::new(ErrorKind::Mismatch, format!("blob {}", self.digest)).with_reason(reason)
+    }
+
     async fn begin(&self) -> Result<()> {
         let header = &self.slot.header;
         if header.is_empty() {
@@ -216,10 +220,14 @@ impl BlobWriter for SlotWriter {
             if bytes.is_empty() {
                 return Ok(());
             }
+            let length = bytes.len() as u64;
+            if self.slot.size - kept.min(self.slot.size) < length {
+                // The place behind it belongs to another blob.
+                return Err(self.mismatch("is longer than its descriptor says"));
+            }
             if kept == 0 {
                 self.begin().await?;
             }
-            let length = bytes.len() as u64;
             self.sink.write(bytes, self.slot.start + kept).await?;
             self.slot.kept.fetch_add(length, Ordering::AcqRel);
             Ok(())
@@ -242,9 +250,7 @@ impl BlobWriter for SlotWriter {
                 ..proof.descriptor().clone()
             };
             if proof.descriptor() != &written {
-                let why = "what was verified is not what was written";
-                return Err(Error::new(ErrorKind::Mismatch, format!("blob {}", self.digest))
-                    .with_reason(why));
+                return Err(self.mismatch("what was verified is not what was written"));
             }
             if written.size == 0 {
                 self.begin().await?;

@@ -2,6 +2,8 @@
 //!
 //! Blobs arrive in a file without a name. When they are all there and verified, the layers are written uncompressed into
 //! the archive, each under its `diff_id`: only then their sizes are known, which a tar states before the bytes.
+//!
+//! An archive is written in one run, which takes blobs in any order. It holds images of one platform, and no artifacts.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -9,6 +11,7 @@ use std::future::ready;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -25,7 +28,8 @@ use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{
-    BlobPresence, Effort, Endpoint, EndpointKind, Incoming, Label, Lookup, Opened, Presence, Target,
+    BlobPresence, Effort, Endpoint, EndpointKind, FinishGuard, Lookup, OpenBlob, Opened, Presence,
+    Role, Target, TargetPlan, TargetProperties, TargetWriter, check_content,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
@@ -45,6 +49,8 @@ struct DockerTargetInner {
     options: WriteOptions,
     shelf: OnceLock<BlobArea>,
     named: Mutex<ImageNames>,
+    begun: AtomicBool,
+    finished: FinishGuard,
 }
 
 impl DockerTarget {
@@ -57,6 +63,8 @@ impl DockerTarget {
             options,
             shelf: OnceLock::new(),
             named: Mutex::default(),
+            begun: AtomicBool::new(false),
+            finished: FinishGuard::default(),
         }))
     }
 }
@@ -80,30 +88,53 @@ impl DockerTargetInner {
     }
 
     /// Refuses what docker has no form for.
-    fn check(&self, image: Incoming<'_>) -> Result<()> {
+    fn check(&self, document: &Document) -> Result<()> {
         let refuse = |why: String| {
             Err(Error::new(ErrorKind::Unsupported, "image").at(self.place()).with_reason(why))
         };
-        for document in image.documents {
-            match document.content() {
-                ParsedDocument::Index(_) => {
-                    return refuse("a docker-archive holds one platform of an image".to_owned());
-                }
-                ParsedDocument::Manifest(manifest)
-                    if !manifest.config.media_type.is_image_config() =>
-                {
-                    let kind = &manifest.config.media_type;
-                    return refuse(format!(
-                        "docker has no use for an artifact: its config is {kind}"
-                    ));
-                }
-                ParsedDocument::Artifact(_) => {
-                    return refuse("docker has no use for an artifact manifest".to_owned());
-                }
-                ParsedDocument::Manifest(_) => {}
+        match document.content() {
+            ParsedDocument::Index(_) => {
+                refuse("a docker-archive holds one platform of an image".to_owned())
             }
+            ParsedDocument::Manifest(manifest) if !manifest.config.media_type.is_image_config() => {
+                let kind = &manifest.config.media_type;
+                refuse(format!("docker has no use for an artifact: its config is {kind}"))
+            }
+            ParsedDocument::Artifact(_) => {
+                refuse("docker has no use for an artifact manifest".to_owned())
+            }
+            ParsedDocument::Manifest(_) => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Finds out whether the archive can be written before anything is fetched for it.
+    fn begin(&self, plan: &TargetPlan<'_>) -> Result<()> {
+        if self.begun.swap(true, Ordering::AcqRel) {
+            return Err(Error::new(ErrorKind::Unsupported, "write")
+                .at(self.place())
+                .with_reason("an archive is written in one run"));
+        }
+        plan.named_documents().into_iter().try_for_each(|document| self.check(document))?;
+        AtomicFile::create(&self.path).map(drop)
+    }
+
+    fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
+        let location = self.place();
+        self.finished.check(location)?;
+        self.check(document)?;
+        check_content(document, location, |content| {
+            let slot = self.shelf.get().and_then(|shelf| shelf.slot(&content.digest));
+            Ok(slot.is_some_and(|slot| slot.is_complete()))
+        })?;
+        let mut named = self.named();
+        match role {
+            Role::Child => Ok(()),
+            Role::Root { names, .. } => {
+                named.count();
+                named.add(document, names, location)
+            }
+            Role::Attached { names, .. } => named.add(document, names, location),
+        }
     }
 
     /// Writes the archive of everything that arrived.
@@ -295,50 +326,57 @@ impl Target for DockerTarget {
         Box::pin(ready(Ok(found)))
     }
 
-    fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(ready(self.0.check(image).map(|()| false)))
-    }
-
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
-        let held = self.0.shelf.get().map_or(BlobPresence::Absent, |shelf| shelf.holds(descriptor));
-        Box::pin(ready(Ok(held)))
+        self.blob(descriptor, Effort::Local)
     }
 
-    /// Finds out whether the archive can be written before anything is fetched for it.
-    fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(AtomicFile::create(&self.0.path).map(drop)))
+    fn properties(&self) -> TargetProperties {
+        TargetProperties { atomic: true, ..TargetProperties::default() }
     }
 
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
-        Box::pin(async move {
+    fn check_document(&self, document: &Document) -> Result<()> {
+        self.0.check(document)
+    }
+
+    fn begin<'a>(
+        &'a self,
+        plan: &'a TargetPlan<'a>,
+    ) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>> {
+        Box::pin(async {
+            self.0.begin(plan)?;
+            Ok(Arc::new(DockerWriter(Arc::clone(&self.0))) as Arc<dyn TargetWriter>)
+        })
+    }
+}
+
+/// The only run of writing to the archive.
+struct DockerWriter(Arc<DockerTargetInner>);
+
+impl TargetWriter for DockerWriter {
+    fn open_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _: &'a OpenBlob,
+    ) -> BoxFuture<'a, Result<Opened>> {
+        Box::pin(async {
+            self.0.finished.check(self.0.place())?;
             descriptor.digest.algorithm()?;
-            self.0.shelf()?.admit(descriptor, Vec::new()).await
+            self.0.shelf()?.open(descriptor, Vec::new()).await
         })
     }
 
-    fn put<'a>(
+    fn put_manifest<'a>(
         &'a self,
         document: &'a Document,
-        label: Option<&'a Label>,
+        role: Role<'a>,
     ) -> BoxFuture<'a, Result<()>> {
-        let put = match label {
-            Some(label) => {
-                let mut named = self.0.named();
-                named.count();
-                named.add(document, label, self.0.place())
-            }
-            None => Ok(()),
-        };
-        Box::pin(ready(put))
+        Box::pin(async move { self.0.put(document, role) })
     }
 
-    fn settles_all(&self) -> bool {
-        true
-    }
-
-    fn settle(&self) -> BoxFuture<'_, Result<()>> {
-        let inner = Arc::clone(&self.0);
-        Box::pin(async move {
+    fn finish(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            self.0.finished.finish(self.0.place())?;
+            let inner = Arc::clone(&self.0);
             tokio::task::spawn_blocking(move || inner.write_archive()).await.unwrap_or_else(
                 |error| Err(Error::new(ErrorKind::Store, "write the archive").with_source(error)),
             )

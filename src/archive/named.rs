@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::content::Label;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
@@ -15,13 +14,20 @@ pub(super) struct ImageNames {
 }
 
 impl ImageNames {
-    pub(super) fn add(&mut self, document: &Document, label: &Label, place: &str) -> Result<()> {
-        let (ImageName::Tag(name) | ImageName::Layout(name)) = &label.name else {
-            return Err(Error::new(ErrorKind::InvalidInput, "name")
-                .at(place)
-                .with_reason("an image in an archive needs a name"));
-        };
-        self.names.insert(name.clone(), document.clone());
+    pub(super) fn add(
+        &mut self,
+        document: &Document,
+        names: &[ImageName],
+        place: &str,
+    ) -> Result<()> {
+        for name in names {
+            let (ImageName::Tag(name) | ImageName::Layout(name)) = name else {
+                return Err(Error::new(ErrorKind::InvalidInput, "name")
+                    .at(place)
+                    .with_reason("an image in an archive needs a name"));
+            };
+            self.names.insert(name.clone(), document.clone());
+        }
         Ok(())
     }
 

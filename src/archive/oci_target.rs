@@ -2,10 +2,14 @@
 //!
 //! Its order is that of the run: documents, then configs and layers as the manifests list them, and at the end what
 //! names them. So the same images make the same bytes, and an archive that was cut off has no names in it.
+//!
+//! An archive is written in one run. In a file blobs come in any order, those that are not in the plan last; on standard
+//! output in the order of the plan, and nothing else is taken.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::ready;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -22,7 +26,8 @@ use super::tarball::BLOCK;
 use super::{docker, oci};
 use crate::annotation;
 use crate::content::{
-    BlobPresence, Effort, Endpoint, EndpointKind, Incoming, Label, Lookup, Opened, Presence, Target,
+    BlobPresence, Effort, Endpoint, EndpointKind, FinishGuard, Lookup, OpenBlob, Opened, Presence,
+    Role, Target, TargetPlan, TargetProperties, TargetWriter, check_content,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -32,12 +37,17 @@ use crate::media::MediaType;
 use crate::name::ImageName;
 use crate::platform::{self, Platform};
 
-pub(super) struct OciTarget {
+pub(super) struct OciTarget(Arc<OciArchive>);
+
+/// The archive that is being written: what the target knows and what its only run has written.
+struct OciArchive {
     endpoint: Endpoint,
     output: ArchiveOutput,
     options: WriteOptions,
     open: OnceLock<OpenArchive>,
     state: Mutex<WriteState>,
+    begun: AtomicBool,
+    finished: FinishGuard,
 }
 
 /// The file, once there is one.
@@ -48,11 +58,9 @@ struct OpenArchive {
 
 #[derive(Default)]
 struct WriteState {
-    /// Documents that are to come.
-    documents: HashMap<Digest, Document>,
-    /// Those that are there.
     stored: HashMap<Digest, Document>,
-    sizes: HashMap<Digest, u64>,
+    /// Blobs that are to come, in the order of their places.
+    order: VecDeque<Digest>,
     named: ImageNames,
 }
 
@@ -62,8 +70,25 @@ impl OciTarget {
             ArchiveOutput::File(path) => format!("oci-archive:{}", path.display()),
             ArchiveOutput::Stdout => "stdout".to_owned(),
         };
-        let endpoint = Endpoint { location, kind: EndpointKind::Archive, ..Endpoint::default() };
-        Self { endpoint, output, options, open: OnceLock::new(), state: Mutex::default() }
+        Self(Arc::new(OciArchive {
+            endpoint: Endpoint { location, kind: EndpointKind::Archive, ..Endpoint::default() },
+            output,
+            options,
+            open: OnceLock::new(),
+            state: Mutex::default(),
+            begun: AtomicBool::new(false),
+            finished: FinishGuard::default(),
+        }))
+    }
+}
+
+impl OciArchive {
+    fn location(&self) -> &str {
+        &self.endpoint.location
+    }
+
+    fn is_sequential(&self) -> bool {
+        self.output == ArchiveOutput::Stdout
     }
 
     fn state(&self) -> MutexGuard<'_, WriteState> {
@@ -103,27 +128,72 @@ impl OciTarget {
     }
 
     /// Gives every blob its place before any comes, in an order that does not depend on which comes first.
-    async fn assign_slots(&self, digests: &[Digest]) -> Result<()> {
+    async fn assign_slots(&self, plan: &TargetPlan<'_>) -> Result<()> {
+        if self.begun.swap(true, Ordering::AcqRel) {
+            return Err(self.refusal("an archive is written in one run"));
+        }
         let open = self.open()?;
-        for digest in digests {
-            let (document, size) = {
-                let state = self.state();
-                (state.documents.get(digest).cloned(), state.sizes.get(digest).copied())
-            };
-            match (document, size) {
-                (Some(document), _) => self.place(&document).await?,
-                (None, Some(size)) => {
-                    open.shelf.reserve(digest, size, self.header(digest, size)?)?;
-                }
-                // An index that a manifest was chosen from stays where it was.
-                (None, None) => {}
+        for document in plan.named_documents() {
+            self.place(document).await?;
+        }
+        for (Descriptor { digest, size, .. }, presence) in &plan.blobs {
+            // The second of two sizes is refused when it is opened.
+            if *presence != BlobPresence::Complete && open.shelf.slot(digest).is_none() {
+                open.shelf.reserve(digest, *size, self.header(digest, *size)?)?;
+                self.state().order.push_back(digest.clone());
             }
         }
         open.shelf.sink.check_space(open.shelf.end())
     }
 
+    fn refusal(&self, reason: &str) -> Error {
+        Error::new(ErrorKind::Unsupported, "write").at(self.location()).with_reason(reason)
+    }
+
+    async fn open_blob(&self, descriptor: &Descriptor) -> Result<Opened> {
+        self.finished.check(self.location())?;
+        if self.is_omitted(descriptor) {
+            return Ok(Opened::Exists);
+        }
+        let digest = &descriptor.digest;
+        if self.is_sequential() && !self.slot_is_whole(digest) {
+            let mut state = self.state();
+            while state.order.front().is_some_and(|next| self.slot_is_whole(next)) {
+                state.order.pop_front();
+            }
+            if state.order.front() != Some(digest) {
+                return Err(self.refusal("a pipe takes the blobs of its plan one by one, in order"));
+            }
+        }
+        let header = self.header(digest, descriptor.size)?;
+        self.open()?.shelf.open(descriptor, header).await
+    }
+
+    async fn put_manifest(&self, document: &Document, role: Role<'_>) -> Result<()> {
+        let location = self.location();
+        self.finished.check(location)?;
+        check_content(document, location, |content| {
+            Ok(self.is_omitted(content) || self.slot_is_whole(&content.digest))
+        })?;
+        if self.is_sequential() && !self.slot_is_whole(document.digest()) {
+            return Err(self.refusal("a pipe takes no document that is not in its plan"));
+        }
+        self.place(document).await?;
+        let mut state = self.state();
+        match role {
+            Role::Child => Ok(()),
+            Role::Root { names, .. } => {
+                state.named.count();
+                state.named.add(document, names, location)
+            }
+            Role::Attached { names, .. } => state.named.add(document, names, location),
+        }
+    }
+
     async fn finish(&self) -> Result<()> {
-        self.state().named.check(self.options.expected_images, &self.endpoint.location)?;
+        let location = self.location();
+        self.finished.finish(location)?;
+        self.state().named.check(self.options.expected_images, location)?;
         let open = self.open()?;
         let mut at = open.shelf.end();
         for (name, text) in self.names() {
@@ -214,7 +284,7 @@ fn runnable<'a>(
 
 impl Lookup for OciTarget {
     fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.0.endpoint
     }
 
     fn name<'a>(
@@ -222,7 +292,7 @@ impl Lookup for OciTarget {
         name: &'a ImageName,
         _: Effort,
     ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
-        let found = self.state().named.get(name).map(|document| document.descriptor().clone());
+        let found = self.0.state().named.get(name).map(|document| document.descriptor().clone());
         Box::pin(ready(Ok(found.into())))
     }
 
@@ -232,10 +302,10 @@ impl Lookup for OciTarget {
         limit: u64,
         _: Effort,
     ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
-        let stored = self.state().stored.get(&descriptor.digest).cloned();
+        let stored = self.0.state().stored.get(&descriptor.digest).cloned();
         let document = stored.filter(|document| document.descriptor().size == descriptor.size);
         let document = document.map(|document| document.bytes().clone());
-        let blob = || self.open.get().and_then(|open| open.shelf.read(descriptor, limit));
+        let blob = || self.0.open.get().and_then(|open| open.shelf.read(descriptor, limit));
         Box::pin(ready(Ok(document.or_else(blob).into())))
     }
 
@@ -244,8 +314,8 @@ impl Lookup for OciTarget {
         descriptor: &'a Descriptor,
         _: Effort,
     ) -> BoxFuture<'a, Result<BlobPresence>> {
-        let presence = match self.open.get() {
-            _ if self.is_omitted(descriptor) => BlobPresence::Complete,
+        let presence = match self.0.open.get() {
+            _ if self.0.is_omitted(descriptor) => BlobPresence::Complete,
             Some(open) => open.shelf.holds(descriptor),
             None => BlobPresence::Absent,
         };
@@ -255,74 +325,124 @@ impl Lookup for OciTarget {
 
 impl Target for OciTarget {
     fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        let stored = self.state().stored.get(&descriptor.digest).cloned();
+        let stored = self.0.state().stored.get(&descriptor.digest).cloned();
         let same = |document: &Document| document.descriptor().size == descriptor.size;
         Box::pin(ready(Ok(stored.filter(same))))
     }
 
-    fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
-        let mut state = self.state();
-        for document in image.documents {
-            state.documents.insert(document.digest().clone(), document.clone());
-            let sizes = document.blobs().map(|blob| (blob.digest.clone(), blob.size));
-            state.sizes.extend(sizes);
-        }
-        Box::pin(ready(Ok(false)))
-    }
-
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
-        let held = match self.open.get() {
-            _ if self.is_omitted(descriptor) => BlobPresence::Complete,
-            Some(open) => open.shelf.holds(descriptor),
-            None => BlobPresence::Absent,
-        };
-        Box::pin(ready(Ok(held)))
+        self.blob(descriptor, Effort::Local)
     }
 
-    fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.assign_slots(digests))
+    fn properties(&self) -> TargetProperties {
+        TargetProperties {
+            atomic: true,
+            sequential: self.0.is_sequential(),
+            ..TargetProperties::default()
+        }
     }
 
-    fn in_order(&self) -> bool {
-        self.output == ArchiveOutput::Stdout
-    }
-
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
-        Box::pin(async move {
-            if self.is_omitted(descriptor) {
-                return Ok(Opened::Exists);
-            }
-            let header = self.header(&descriptor.digest, descriptor.size)?;
-            self.open()?.shelf.admit(descriptor, header).await
+    fn begin<'a>(
+        &'a self,
+        plan: &'a TargetPlan<'a>,
+    ) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>> {
+        Box::pin(async {
+            self.0.assign_slots(plan).await?;
+            Ok(Arc::clone(&self.0) as Arc<dyn TargetWriter>)
         })
     }
+}
 
-    fn put<'a>(
+impl TargetWriter for OciArchive {
+    fn open_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _: &'a OpenBlob,
+    ) -> BoxFuture<'a, Result<Opened>> {
+        Box::pin(self.open_blob(descriptor))
+    }
+
+    fn put_manifest<'a>(
         &'a self,
         document: &'a Document,
-        label: Option<&'a Label>,
+        role: Role<'a>,
     ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            self.place(document).await?;
-            let Some(label) = label else { return Ok(()) };
-            let mut state = self.state();
-            state.named.count();
-            state.named.add(document, label, &self.endpoint.location)
-        })
+        Box::pin(self.put_manifest(document, role))
     }
 
-    fn attach<'a>(&'a self, document: &'a Document, label: &'a Label) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            self.place(document).await?;
-            self.state().named.add(document, label, &self.endpoint.location)
-        })
-    }
-
-    fn settles_all(&self) -> bool {
-        true
-    }
-
-    fn settle(&self) -> BoxFuture<'_, Result<()>> {
+    fn finish(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::ArchiveFormat;
+    use super::*;
+    use crate::content::Provenance;
+    use crate::verifier::verify;
+
+    /// An archive for a pipe whose other end takes everything.
+    fn piped() -> OciTarget {
+        let options = WriteOptions {
+            form: ArchiveFormat::Oci,
+            with_docker_manifest: false,
+            expected_images: 1,
+            omitted: HashSet::new(),
+            modified: 0,
+            sync: false,
+        };
+        let target = OciTarget::new(ArchiveOutput::Stdout, options);
+        let sink = ArchiveSink::pipe(Box::new(std::io::sink()), "stdout");
+        let open = OpenArchive { shelf: BlobArea::new(sink), draft: Mutex::new(None) };
+        assert!(target.0.open.set(open).is_ok());
+        target
+    }
+
+    async fn send(writer: &dyn TargetWriter, bytes: &'static [u8]) -> Result<()> {
+        let descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, bytes);
+        match writer.open_blob(&descriptor, &OpenBlob::default()).await? {
+            Opened::Writer(mut blob) => {
+                blob.write(Bytes::from_static(bytes)).await?;
+                assert!(matches!(blob.read_back()?, Presence::Unknown), "it is gone");
+                blob.commit(verify(&descriptor, bytes)?).await
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn pipe_blob_out_of_order_is_refused_without_damage() {
+        let target = piped();
+        assert!(target.properties().sequential);
+        let blobs = [&b"one"[..], b"two", b"three"]
+            .map(|bytes| Descriptor::for_bytes(MediaType::OCI_CONFIG, bytes));
+        let plan = TargetPlan {
+            blobs: blobs.iter().map(|blob| (blob, BlobPresence::Absent)).collect(),
+            ..TargetPlan::default()
+        };
+        let writer = target.begin(&plan).await.unwrap();
+        for refused in [&b"two"[..], b"three", b"not planned"] {
+            let descriptor = Descriptor::for_bytes(MediaType::OCI_CONFIG, refused);
+            let error = writer.open_blob(&descriptor, &OpenBlob::default()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+        }
+        for bytes in [&b"one"[..], b"two", b"three"] {
+            send(&*writer, bytes).await.unwrap();
+        }
+        let again = writer.open_blob(&blobs[0], &OpenBlob::default()).await.unwrap();
+        assert!(matches!(again, Opened::Exists));
+    }
+
+    #[tokio::test]
+    async fn pipe_unplanned_manifest_is_refused() {
+        let writer = piped().begin(&TargetPlan::default()).await.unwrap();
+        let index = r#"{"schemaVersion":2,"manifests":[]}"#;
+        let index = Document::from_response(index.into(), &MediaType::OCI_INDEX, None).unwrap();
+        let role = Role::Root { names: &[], provenance: &Provenance::default() };
+        let error = writer.put_manifest(&index, role).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
 }

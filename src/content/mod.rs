@@ -3,7 +3,12 @@
 //! ```text
 //! look     Lookup::{name, read, blob}          any time, any number; changes nothing; the caller says what it may cost
 //! read     Source::{resolve, open_blob}        any time, concurrently
-//! write    Target                              what a run does with a target, in the order of its methods
+//! write    Target::begin(plan)                 once per run, before the first write; may refuse
+//!            -> TargetWriter::open_blob        once per blob of the plan, concurrently (one at a time if `sequential`)
+//!                 -> Exists | Mounted | BlobWriter: [read_back] write* (truncate write*)* -> commit(proof)
+//!                                       or abort(error), or drop: an interrupted write, kept where it can be kept
+//!            -> TargetWriter::put_manifest     after every blob and child that it names; children first
+//!            -> TargetWriter::finish           once, last
 //! ```
 //!
 //! Content that is not committed is never visible through [`Lookup`] or [`Source`]. A name never stands for a manifest
@@ -30,6 +35,8 @@
 //! Authentication, redirects and retries are not counted. A backend does not remember answers; the engine does.
 
 mod lookup;
+mod order;
+mod plan;
 mod source;
 mod target;
 mod writer;
@@ -38,6 +45,11 @@ pub use self::lookup::{
     BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Presence, RequestCounts, document,
     is_same,
 };
+pub use self::order::missing_content;
+pub(crate) use self::order::{FinishGuard, check_content};
+pub use self::plan::TargetPlan;
 pub use self::source::{BlobRequest, BlobStream, ByteStream, Provenance, Source};
-pub use self::target::{EmptyTarget, Incoming, Label, Target};
+pub use self::target::{
+    EmptyTarget, Incoming, OpenBlob, Role, Target, TargetProperties, TargetWriter,
+};
 pub use self::writer::{BlobWriter, Opened, UploadStore};

@@ -1,28 +1,44 @@
-//! Content that can be written.
+//! Where content goes: [`Target`] and one run of writing to it, [`TargetWriter`].
+//!
+//! The order of the calls:
+//!
+//! ```text
+//! Target::begin(plan)                 before the first write; checks space and what cannot be stored; may refuse
+//!   -> TargetWriter::open_blob        once per blob of the plan, concurrently; one at a time if `sequential`
+//!        -> Exists | Mounted          the blob is there, nothing to send
+//!        -> Writer(BlobWriter)        see the `writer` module
+//!   -> TargetWriter::put_manifest     after every blob and child that it names: children before parents;
+//!                                     concurrently for different images
+//!   -> TargetWriter::finish           once, last
+//! ```
+//!
+//! - **Visibility.** A blob that is not committed is visible to nobody. A name never stands for a manifest whose blobs
+//!   or children are missing. In an `atomic` target nothing has a name before `finish`, which names all or nothing.
+//! - **Drop.** Dropping a [`TargetWriter`] without `finish` is what an interrupted run does. What was committed stays
+//!   where it can (a registry, a layout), though not necessarily synced; of an `atomic` target nothing is left.
+//! - **Order.** A target refuses calls in the wrong order with [`ErrorKind::Unsupported`] or, for missing content,
+//!   [`ErrorKind::MissingBlobs`], and neither damages what it has. Each backend documents what it checks.
+//! - **Concurrency.** All methods take `&self` and may be called from several tasks. Two writers of one digest wait for
+//!   each other or write twice; they never mix their bytes.
+//! - **Blocking.** Files are touched when the returned future is polled, not when the method is called.
+//! - **Retries.** A backend does not repeat what failed, the engine does: transient errors of `open_blob` and of the
+//!   [`BlobWriter`](super::BlobWriter) by opening the blob again, missing content of a manifest by sending it.
 
 use std::fmt;
 use std::future::ready;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Opened, Presence, Source};
+use super::{
+    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Opened, Presence, Provenance, Source,
+    TargetPlan,
+};
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
-
-/// What a committed root is called, and how it was found.
-#[derive(Clone, Debug)]
-pub struct Label {
-    /// The name that it gets at the target; a former holder of the name loses it.
-    pub name: ImageName,
-    /// Each `registry/repository` that is known to have it.
-    pub origins: Vec<String>,
-    /// The index that a manifest was chosen from.
-    pub index: Option<Document>,
-}
 
 /// An image that is about to come to a target.
 #[derive(Clone, Copy)]
@@ -30,14 +46,16 @@ pub struct Incoming<'a> {
     /// Its documents, children before parents.
     pub documents: &'a [Document],
     /// What the last of them is to be called.
-    pub label: &'a Label,
+    pub name: &'a ImageName,
+    /// Where that one is known to be from.
+    pub provenance: &'a Provenance,
     /// Where they come from.
     pub source: &'a dyn Source,
 }
 
 impl fmt::Debug for Incoming<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("label", &self.label).finish_non_exhaustive()
+        f.debug_struct("Incoming").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -61,7 +79,7 @@ pub trait Target: Lookup {
     }
 
     /// Looks, before anything is planned, at what there is under the image's name; tells whether all of it is there
-    /// already, the name included. Later answers of [`Target::holds`] and [`Target::admit`] build on it.
+    /// already, the name included. Later answers of [`Target::holds`] and [`TargetWriter::open_blob`] build on it.
     fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
         let _ = image;
         Box::pin(ready(Ok(false)))
@@ -70,52 +88,107 @@ pub trait Target: Lookup {
     /// What is known of this blob at the target. Asks, opens and locks nothing.
     fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>>;
 
-    /// Takes back that blobs are there, after [`Target::put`] failed so: with [`ErrorKind::MissingBlobs`].
+    /// Takes back that blobs are there, after [`TargetWriter::put_manifest`] failed so: with [`ErrorKind::MissingBlobs`].
     fn distrust(&self, error: &Error) {
         let _ = error;
     }
 
-    /// Refuses so many bytes of blobs where there is certainly no space for them; nothing has moved yet.
-    fn check_space(&self, bytes: u64) -> Result<()> {
-        let _ = bytes;
+    /// Constant facts about how this target is written to.
+    fn properties(&self) -> TargetProperties;
+
+    /// Refuses a document that this target has no form for. Asks nobody, so that a plan can do it too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`].
+    fn check_document(&self, document: &Document) -> Result<()> {
+        let _ = document;
         Ok(())
     }
 
-    /// Says what the run may commit, before the first commit.
-    fn announce<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
-        let _ = digests;
-        Box::pin(ready(Ok(())))
-    }
+    /// Prepares for writing exactly this: checks space and what cannot be represented, reserves places, and makes durable
+    /// what has to be known after a power failure. Costs no request.
+    ///
+    /// # Errors
+    /// Where the plan cannot be carried out: nothing has moved yet, and nothing is left behind.
+    fn begin<'a>(
+        &'a self,
+        plan: &'a TargetPlan<'a>,
+    ) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>>;
+}
 
-    /// Whether blobs must come one after the other, in the order in which they were announced.
-    fn in_order(&self) -> bool {
-        false
-    }
+/// One run of writing to a [`Target`]. The module documentation has the order of the calls.
+pub trait TargetWriter: Send + Sync {
+    /// Asks the target to take one blob, which it may have already. Waits while the same blob is being written elsewhere, if
+    /// the target can tell.
+    ///
+    /// One request if possible: "is it there", mount and "send it here" together.
+    ///
+    /// # Errors
+    /// Transient ones are worth another call. [`ErrorKind::Unsupported`] if a sequential target does not expect this blob
+    /// next, and after `finish`.
+    fn open_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        options: &'a OpenBlob,
+    ) -> BoxFuture<'a, Result<Opened>>;
 
-    /// Asks for one blob to be taken; waits where another writer of it is at work.
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>>;
-
-    /// Stores a document whose children are there already, and names it.
-    fn put<'a>(
+    /// Stores a manifest or index whose blobs and children are there, and gives it its names. A name that stood for another
+    /// manifest stands for this one afterwards. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingBlobs`] if content that the document names is missing, as far as the target can tell (see
+    /// [`missing_content`](super::missing_content)). No name has changed then.
+    fn put_manifest<'a>(
         &'a self,
         document: &'a Document,
-        label: Option<&'a Label>,
+        role: Role<'a>,
     ) -> BoxFuture<'a, Result<()>>;
 
-    /// As [`Target::put`], for what belongs to an image that comes after it, and stays no longer than that.
-    fn attach<'a>(&'a self, document: &'a Document, label: &'a Label) -> BoxFuture<'a, Result<()>> {
-        self.put(document, Some(label))
-    }
+    /// Ends the run: what was reported is as durable and as visible as this target promises. Further calls are refused.
+    fn finish(&self) -> BoxFuture<'_, Result<()>>;
+}
 
-    /// Whether nothing has a name before [`Target::settle`], which gives it to all or to none.
-    fn settles_all(&self) -> bool {
-        false
-    }
+/// Constant facts about a [`Target`] that decide how it is written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TargetProperties {
+    /// A manifest that is there proves the blobs it names: a registry checks them when it takes one.
+    pub manifests_imply_blobs: bool,
+    /// Takes one blob at a time, in the order of the plan: a pipe.
+    pub sequential: bool,
+    /// Nothing has a name before `finish`, which names everything or nothing: an archive.
+    pub atomic: bool,
+}
 
-    /// Ends the run: what it reported is as durable as the target was asked to make it.
-    fn settle(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(ready(Ok(())))
-    }
+/// What is known about a blob that is opened for writing.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct OpenBlob {
+    /// A repository of the same registry that the blob may be mounted from.
+    pub mount_from: Option<String>,
+    /// Send it without asking: the target said that it has it, and that was wrong.
+    pub resend: bool,
+}
+
+/// What a manifest is at the target.
+#[derive(Clone, Copy, Debug)]
+pub enum Role<'a> {
+    /// Named by a parent that follows, or known by its digest only.
+    Child,
+    /// An image.
+    Root {
+        /// What it is called; one request for several tags, if the registry can do that.
+        names: &'a [ImageName],
+        /// Where it is known to be from.
+        provenance: &'a Provenance,
+    },
+    /// A referrer or digest tag: belongs to an image that follows, and stays no longer than that.
+    Attached {
+        /// What it is called.
+        names: &'a [ImageName],
+        /// Where it is known to be from.
+        provenance: &'a Provenance,
+    },
 }
 
 /// A target with nothing in it that takes nothing: what a plan looks at if a layout does not exist yet.
@@ -129,12 +202,6 @@ impl EmptyTarget {
     pub fn new(location: String) -> Self {
         let kind = EndpointKind::Layout;
         Self { endpoint: Endpoint { location, kind, ..Endpoint::default() } }
-    }
-
-    fn refuse<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T>> {
-        Box::pin(ready(Err(
-            Error::new(ErrorKind::Unsupported, "a plan").with_reason("moves nothing")
-        )))
     }
 }
 
@@ -170,15 +237,12 @@ impl Target for EmptyTarget {
         Box::pin(ready(Ok(BlobPresence::Absent)))
     }
 
-    fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
-        Self::refuse()
+    fn properties(&self) -> TargetProperties {
+        TargetProperties::default()
     }
 
-    fn admit<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
-        Self::refuse()
-    }
-
-    fn put<'a>(&'a self, _: &'a Document, _: Option<&'a Label>) -> BoxFuture<'a, Result<()>> {
-        Self::refuse()
+    fn begin<'a>(&'a self, _: &'a TargetPlan<'a>) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>> {
+        let refusal = Error::new(ErrorKind::Unsupported, "a plan").with_reason("moves nothing");
+        Box::pin(ready(Err(refusal)))
     }
 }

@@ -17,7 +17,7 @@ use crate::lock::{self, LockMode, LockWait, WaitTimer};
 use crate::verifier::Verified;
 
 /// Finds the blob there, or opens it for writing; waits while another process or task is writing it.
-pub(super) async fn admit(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> Result<Opened> {
+pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> Result<Opened> {
     let mut path = blobs::partial_path(&inner.root, &descriptor.digest)?;
     let own_path = blobs::partial_path_of_size(&inner.root, &descriptor.digest, descriptor.size)?;
     let what = format!("blob {}", descriptor.digest);

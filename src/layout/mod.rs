@@ -37,6 +37,7 @@ mod uploads;
 mod usage;
 mod verify;
 mod version;
+mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

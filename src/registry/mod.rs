@@ -22,6 +22,7 @@ mod survey;
 mod tags;
 mod target;
 mod upload;
+mod writer;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
-use super::upload::UploadLocation;
 use super::{Repository, manifest};
 use crate::content::{Effort, Incoming, Presence};
 use crate::descriptor::Descriptor;
@@ -11,9 +10,6 @@ use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::Result;
 use crate::name::ImageName;
-
-/// Tags that are given in one request: a URL has its limits.
-const MAX_TAGS: usize = 16;
 
 /// What this run has learnt about a repository.
 #[derive(Default)]
@@ -28,12 +24,6 @@ pub(super) struct Known {
     doubted: HashSet<Digest>,
     /// What names were found to stand for, until that was used.
     named: HashMap<ImageName, Option<Descriptor>>,
-    /// The tags that this run wants for a document and that were not sent yet.
-    tags: HashMap<Digest, Vec<String>>,
-    /// Tags that were given to a document together with another one.
-    given: HashSet<(Digest, String)>,
-    /// Where the registry redirected bytes of a blob to, which are not sent yet.
-    redirects: HashMap<Digest, UploadLocation>,
 }
 
 /// How a blob is to be offered.
@@ -90,40 +80,6 @@ impl Known {
         self.doubted.extend(doubted);
     }
 
-    /// The bytes of this blob are wanted there.
-    pub(super) fn redirect(&mut self, digest: &Digest, location: UploadLocation) {
-        self.redirects.insert(digest.clone(), location);
-    }
-
-    /// Where the bytes of this blob are wanted, once.
-    pub(super) fn redirected(&mut self, digest: &Digest) -> Option<UploadLocation> {
-        self.redirects.remove(digest)
-    }
-
-    fn want_tag(&mut self, image: &Incoming<'_>, named: &Digest) {
-        if let ImageName::Tag(tag) = &image.label.name {
-            self.tags.entry(named.clone()).or_default().push(tag.clone());
-        }
-    }
-
-    /// The tags that are wanted for the document, this one first, as many as fit into one request.
-    pub(super) fn take_tags(&mut self, digest: &Digest, first: &str) -> Vec<String> {
-        let Some(wanted) = self.tags.get_mut(digest) else { return Vec::new() };
-        wanted.retain(|tag| tag != first);
-        let mut taken = vec![first.to_owned()];
-        taken.extend(wanted.drain(..wanted.len().min(MAX_TAGS - 1)));
-        taken
-    }
-
-    pub(super) fn give(&mut self, digest: &Digest, tags: Vec<String>) {
-        self.given.extend(tags.into_iter().map(|tag| (digest.clone(), tag)));
-    }
-
-    /// Whether the tag came with another one, asked once.
-    pub(super) fn was_given(&mut self, digest: &Digest, tag: &str) -> bool {
-        self.given.remove(&(digest.clone(), tag.to_owned()))
-    }
-
     fn prove_all(&mut self, documents: &[Document]) {
         for document in documents {
             self.prove(document);
@@ -168,17 +124,16 @@ impl Repository {
     /// Of a referrer the name does not tell whether it is in the list of its subject: only the answer to a PUT does.
     pub(super) async fn look_at(&self, image: Incoming<'_>) -> Result<bool> {
         let Some(named) = image.documents.last() else { return Ok(false) };
-        let known = self.known().named.remove(&image.label.name);
+        let known = self.known().named.remove(image.name);
         let there = match known {
             Some(there) => there,
-            None => manifest::head(self, &image.label.name).await?.present(),
+            None => manifest::head(self, image.name).await?.present(),
         };
         if there.as_ref().is_some_and(|there| there.digest == *named.digest()) {
             self.known().prove_all(image.documents);
             return Ok(named.subject().is_none());
         }
-        self.known().want_tag(&image, named.digest());
-        if image.label.origins.contains(&self.address()) {
+        if image.provenance.repositories.contains(&self.address()) {
             // Only its name is new here. Where that is no longer so, the registry says it when it is named.
             self.known().prove_all(image.documents);
         } else if let Some(there) = there {
@@ -221,7 +176,8 @@ impl Repository {
     /// Blobs that came from another repository of this registry can be mounted from there.
     fn note_lenders(&self, image: Incoming<'_>) {
         let prefix = format!("{}/", self.transport.http.name);
-        let others = image.label.origins.iter().filter_map(|origin| origin.strip_prefix(&prefix));
+        let others =
+            image.provenance.repositories.iter().filter_map(|origin| origin.strip_prefix(&prefix));
         let nearest = others
             .filter(|other| *other != self.name)
             .max_by_key(|other| common_path(other, &self.name));

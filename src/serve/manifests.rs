@@ -16,7 +16,7 @@ use super::query::QueryParams;
 use super::response::{ApiError, ApiResponse, DIGEST, is_held, not_modified, set, with_bytes};
 use super::route::{ManifestRef, digest};
 use super::text;
-use crate::content::{Source, Target as _};
+use crate::content::{Role, Source, Target as _, TargetPlan};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -117,7 +117,7 @@ impl RegistryService {
         let bytes = Arriving::new(request, "MANIFEST_INVALID").document().await?;
         let document = Document::from_response(bytes, &declared, digest.as_ref())?;
         self.check_complete(repository, &document).await?;
-        self.layout.put(&document, None).await?;
+        self.write(&document).await?;
         self.give_names(repository, names.clone(), document.clone()).await?;
         let digest = document.digest();
         let mut answer = with_bytes(StatusCode::CREATED, "");
@@ -136,6 +136,12 @@ impl RegistryService {
             }
         }
         Ok(answer)
+    }
+
+    async fn write(&self, document: &Document) -> Result<(), ApiError> {
+        // What has to be there was checked, against what this repository may see.
+        let plan = TargetPlan { sparse: true, ..TargetPlan::default() };
+        Ok(self.layout.begin(&plan).await?.put_manifest(document, Role::Child).await?)
     }
 
     /// `DELETE`: of a tag the tag alone, of a digest all names that it has in the repository.

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use super::document_finder::{AT_ONCE, DocumentFinder};
 use super::graph::{ImageGraph, ImageRequest};
 use super::side::OnSide as _;
-use crate::content::{Incoming, Label, Target};
+use crate::content::{Incoming, Provenance, Role, Target, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -34,7 +34,9 @@ pub struct AttachedArtifact {
     /// Children before parents.
     pub documents: Vec<Document>,
     /// What it is called.
-    pub label: Label,
+    pub name: ImageName,
+    /// Where it is known to be from.
+    pub provenance: Provenance,
     /// Whether it was found by what it refers to.
     pub is_referrer: bool,
     /// Whether the target had it before the run, the name included.
@@ -43,12 +45,13 @@ pub struct AttachedArtifact {
 
 impl AttachedArtifact {
     /// Stores it, children before parents.
-    async fn commit(&self, target: &dyn Target) -> Result<()> {
-        let Some((named, children)) = self.documents.split_last() else { return Ok(()) };
+    async fn commit(&self, writer: &dyn TargetWriter) -> Result<()> {
+        let Some((root, children)) = self.documents.split_last() else { return Ok(()) };
         for child in children {
-            target.put(child, None).await?;
+            writer.put_manifest(child, Role::Child).await?;
         }
-        target.attach(named, &self.label).await
+        let names = std::slice::from_ref(&self.name);
+        writer.put_manifest(root, Role::Attached { names, provenance: &self.provenance }).await
     }
 
     /// Stores it, or gives the reason that is more than a refusal why the image goes without it.
@@ -57,10 +60,10 @@ impl AttachedArtifact {
     /// Where nothing else will do better, and where blobs are missing that may be sent yet.
     pub(super) async fn keep(
         &self,
-        target: &dyn Target,
+        writer: &dyn TargetWriter,
         is_last_try: bool,
     ) -> Result<Option<Error>> {
-        let Err(error) = self.commit(target).await else { return Ok(None) };
+        let Err(error) = self.commit(writer).await else { return Ok(None) };
         match error.kind() {
             ErrorKind::Store | ErrorKind::Interrupted => return Err(error),
             ErrorKind::MissingBlobs if !is_last_try => return Err(error),
@@ -69,7 +72,7 @@ impl AttachedArtifact {
         if !is_refusal(&error) {
             return Ok(Some(error));
         }
-        tracing::warn!("{} is not kept beside the image: {}", self.label.name, error.chain());
+        tracing::warn!("{} is not kept beside the image: {}", self.name, error.chain());
         Ok(None)
     }
 
@@ -103,8 +106,16 @@ pub(super) async fn find(
     let search = ArtifactSearch { finder, wanted, along, left_out };
     let mut attached = search.all(graph).await?;
     for one in &mut attached {
-        let (documents, label) = (&one.documents, &one.label);
-        let incoming = Incoming { documents, label, source: &*wanted.source };
+        one.documents
+            .iter()
+            .try_for_each(|document| target.check_document(document))
+            .on(Side::Target)?;
+        let incoming = Incoming {
+            documents: &one.documents,
+            name: &one.name,
+            provenance: &one.provenance,
+            source: &*wanted.source,
+        };
         one.complete = target.survey(incoming).await.on(Side::Target)?;
     }
     Ok(FoundArtifact { attached, unread: search.unread() })
@@ -171,10 +182,11 @@ impl ArtifactSearch<'_> {
                     let new = digests(&documents).into_iter();
                     level.extend(new.filter(|new| seen.insert(new.clone())));
                     bytes += documents.iter().map(|document| document.bytes().len()).sum::<usize>();
-                    let label = Label { name, origins: graph.label.origins.clone(), index: None };
+                    let repositories = graph.provenance.repositories.clone();
                     attached.push(AttachedArtifact {
                         documents,
-                        label,
+                        name,
+                        provenance: Provenance { repositories, parent_index: None },
                         is_referrer,
                         complete: false,
                     });

@@ -1,4 +1,4 @@
-//! Moves one blob: admit, read, check, fill, commit.
+//! Moves one blob: open, read, verify, write, commit.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::progress::Event;
 use super::reader::{ResumingReader, TransferContext};
 use super::report::BlobResult;
 use super::tally::BlobCounters;
-use crate::content::{BlobWriter, Opened, Presence, Source, Target};
+use crate::content::{BlobWriter, OpenBlob, Opened, Presence, Source, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
 use crate::retry::retry;
@@ -18,7 +18,8 @@ use crate::verifier::{Verified, Verifier, verified_inline_data};
 /// Everything that moving one blob takes.
 pub(super) struct BlobJob {
     pub(super) source: Arc<dyn Source>,
-    pub(super) target: Arc<dyn Target>,
+    pub(super) writer: Arc<dyn TargetWriter>,
+    pub(super) options: OpenBlob,
     pub(super) descriptor: Descriptor,
     pub(super) care: Arc<TransferContext>,
     pub(super) tally: Arc<BlobCounters>,
@@ -64,7 +65,7 @@ pub(super) async fn run(job: BlobJob) -> Done {
 
 async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
     job.tally.reset();
-    let mut writer = match job.target.admit(&job.descriptor).await? {
+    let mut writer = match job.writer.open_blob(&job.descriptor, &job.options).await? {
         Opened::Exists => return Ok(BlobResult::Shared),
         Opened::Mounted { from } => return Ok(BlobResult::Mounted(from)),
         Opened::Writer(writer) => writer,

@@ -20,7 +20,7 @@ use super::report::{BlobReport, BlobResult, ByteCounts, ImageSummary, Report};
 use super::run_feeds::RunFeeds;
 use super::side::OnSide as _;
 use super::tally::BlobCounters;
-use crate::content::{Source, Target, is_same};
+use crate::content::{OpenBlob, Source, Target, TargetWriter, is_same};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::platform;
 
@@ -74,6 +74,8 @@ struct BlobTask {
 struct Engine<'a> {
     wanted: &'a [ImageRequest],
     target: &'a Arc<dyn Target>,
+    /// Open from the plan on.
+    writer: Option<Arc<dyn TargetWriter>>,
     care: Arc<TransferContext>,
     jobs: usize,
     as_listed: bool,
@@ -98,11 +100,13 @@ impl<'a> Engine<'a> {
         mut options: TransferOptions,
     ) -> Self {
         let feeds = RunFeeds::new(options.feeder.take());
+        let is_sequential = target.properties().sequential;
         Self {
             wanted,
             target,
-            jobs: if target.in_order() { 1 } else { options.jobs.max(1) },
-            as_listed: target.in_order() || options.as_listed,
+            writer: None,
+            jobs: if is_sequential { 1 } else { options.jobs.max(1) },
+            as_listed: is_sequential || options.as_listed,
             foreign_layers: options.foreign_layers,
             along: options.along,
             cancel: options.cancel.clone(),
@@ -120,14 +124,15 @@ impl<'a> Engine<'a> {
 
     async fn run(&mut self) {
         self.resolve().await;
-        if let Err(error) = self.prepare().await {
-            self.fail_all(&error);
-            return;
-        }
+        let writer = match self.prepare().await {
+            Ok(writer) => writer,
+            Err(error) => return self.fail_all(&error),
+        };
+        self.writer = Some(Arc::clone(&writer));
         self.commit_ready_images().await;
         self.transfer_blobs().await;
         self.fill_in_platforms().await;
-        match self.target.settle().await.on(Side::Target) {
+        match writer.finish().await.on(Side::Target) {
             Ok(()) => self.settled = true,
             Err(error) => self.fail_all(&error),
         }
@@ -142,7 +147,7 @@ impl<'a> Engine<'a> {
                         reference: &wanted.reference,
                         digest: &graph.root.digest,
                         documents: &graph.documents,
-                        index: graph.label.index.as_ref(),
+                        index: graph.provenance.parent_index.as_ref(),
                     };
                     self.care.progress.on_event(&event);
                     self.feeds.resolved(&graph);
@@ -153,8 +158,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Plans, and tells the target what will be committed before anything is.
-    async fn prepare(&mut self) -> Result<()> {
+    /// Plans, and begins to write: the target knows everything that will come before anything does.
+    async fn prepare(&mut self) -> Result<Arc<dyn TargetWriter>> {
         let graphs: Vec<Option<&ImageGraph>> =
             self.images.iter().map(|image| image.graph.as_ref()).collect();
         self.plan =
@@ -176,11 +181,8 @@ impl<'a> Engine<'a> {
         let blobs: Vec<_> =
             self.plan.blobs.iter().map(|blob| (&blob.descriptor, blob.partial_bytes())).collect();
         self.care.progress.on_event(&Event::Planned { blobs: &blobs });
-        let missing = self.plan.blobs.iter().filter_map(PlannedBlob::remaining).sum();
-        self.target.check_space(missing).on(Side::Target)?;
-        let digests =
-            self.plan.digests(self.images.iter().filter_map(|image| image.graph.as_ref()));
-        self.target.announce(&digests).await.on(Side::Target)
+        let graphs = self.images.iter().filter_map(|image| image.graph.as_ref());
+        self.target.begin(&self.plan.for_target(graphs)).await.on(Side::Target)
     }
 
     async fn transfer_blobs(&mut self) {
@@ -234,7 +236,8 @@ impl<'a> Engine<'a> {
         let source = Arc::clone(self.source(at)?);
         Some(BlobJob {
             source,
-            target: Arc::clone(self.target),
+            writer: Arc::clone(self.writer.as_ref()?),
+            options: OpenBlob::default(),
             descriptor: self.plan.blobs.get(at)?.descriptor.clone(),
             care: Arc::clone(&self.care),
             tally: Arc::clone(self.tallies.get(at)?),
@@ -325,9 +328,8 @@ impl<'a> Engine<'a> {
         let (Some(image), Some(wanted)) = (self.images.get(at), self.wanted.get(at)) else {
             return Ok(());
         };
-        let Some(graph) = &image.graph else { return Ok(()) };
-        let left_out =
-            graph.commit(&**self.target, image.was_invalidated).await.on(Side::Target)?;
+        let (Some(graph), Some(writer)) = (&image.graph, &self.writer) else { return Ok(()) };
+        let left_out = graph.commit(&**writer, image.was_invalidated).await.on(Side::Target)?;
         self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
         if let Some(ImageState { graph: Some(graph), .. }) = self.images.get_mut(at) {
             graph.unread = graph.unread.take().or(left_out.map(Arc::new));
@@ -375,7 +377,7 @@ impl<'a> Engine<'a> {
                 && !asked.explicit
                 && (!platform::matches(&asked.platform, got)
                     // What was chosen from an index was told of then.
-                    || graph.label.index.is_none()
+                    || graph.provenance.parent_index.is_none()
                         && !platform::same_architecture(&asked.platform, got))
             {
                 tracing::warn!(
@@ -402,7 +404,7 @@ impl<'a> Engine<'a> {
             .map(|(at, image)| {
                 let report = self.report(at, image.graph.as_ref(), elapsed);
                 // Without a name nothing has arrived, whatever the reason.
-                let is_named = image.committed && (settled || !self.target.settles_all());
+                let is_named = image.committed && (settled || !self.target.properties().atomic);
                 let error = image.error.or_else(|| {
                     (!is_named).then(|| {
                         let why = if stopped { "interrupted" } else { "was not finished" };

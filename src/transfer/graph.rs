@@ -13,7 +13,7 @@ use super::document_finder::{AT_ONCE, DocumentFinder};
 use super::filter_index;
 use super::side::OnSide as _;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Effort, Incoming, Label, Presence, Provenance, Source, Target};
+use crate::content::{Effort, Incoming, Presence, Provenance, Role, Source, Target, TargetWriter};
 use crate::descriptor::{Descriptor, MAX_SIZE};
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
@@ -110,8 +110,10 @@ pub struct ImageGraph {
     pub unread: Option<Arc<Error>>,
     /// What was looked for to go along.
     pub along: ArtifactOptions,
-    /// How the last document is to be named.
-    pub label: Label,
+    /// What the last document is to be called at the target.
+    pub name: ImageName,
+    /// Where that document is known to be from.
+    pub provenance: Provenance,
     /// Whether the target had all of it before the run, the name included.
     pub complete: bool,
 }
@@ -146,22 +148,23 @@ impl ImageGraph {
     /// where the image goes without some of that.
     pub(super) async fn commit(
         &self,
-        target: &dyn Target,
+        writer: &dyn TargetWriter,
         is_last_try: bool,
     ) -> Result<Option<Error>> {
         let mut left_out = None;
         for one in self.attached.iter().filter(|one| !one.complete) {
-            let why = one.keep(target, is_last_try).await?;
+            let why = one.keep(writer, is_last_try).await?;
             left_out = left_out.or(why);
         }
-        let Some((named, children)) = self.documents.split_last() else { return Ok(left_out) };
+        let Some((root, children)) = self.documents.split_last() else { return Ok(left_out) };
         if self.complete {
             return Ok(left_out);
         }
         for child in children {
-            target.put(child, None).await?;
+            writer.put_manifest(child, Role::Child).await?;
         }
-        target.put(named, Some(&self.label)).await?;
+        let names = std::slice::from_ref(&self.name);
+        writer.put_manifest(root, Role::Root { names, provenance: &self.provenance }).await?;
         Ok(left_out)
     }
 
@@ -295,7 +298,8 @@ pub async fn resolve(
         attached: Vec::new(),
         unread: None,
         along: ArtifactOptions::default(),
-        label: Label { name: wanted.target_name.clone(), origins: repositories, index },
+        name: wanted.target_name.clone(),
+        provenance: Provenance { repositories, parent_index: index },
         complete: false,
     };
     let manifests = graph.documents.iter().map(Document::descriptor);
@@ -303,8 +307,17 @@ pub async fn resolve(
     graph.manifests =
         manifests.map(|manifest| (manifest.clone(), manifest.platform.clone())).collect();
     graph.list_blobs(wanted)?;
-    let incoming =
-        Incoming { documents: &graph.documents, label: &graph.label, source: &*wanted.source };
+    graph
+        .documents
+        .iter()
+        .try_for_each(|document| target.check_document(document))
+        .on(Side::Target)?;
+    let incoming = Incoming {
+        documents: &graph.documents,
+        name: &graph.name,
+        provenance: &graph.provenance,
+        source: &*wanted.source,
+    };
     graph.complete = target.survey(incoming).await.on(Side::Target)?;
     Ok(graph)
 }

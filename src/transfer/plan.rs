@@ -1,6 +1,6 @@
 //! What a run will move, as data: computed before anything moves, printable, and comparable with the report.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -10,7 +10,7 @@ use super::document_finder::AT_ONCE;
 use super::graph::{ImageGraph, ImageRequest, resolve_all};
 use super::options::TransferOptions;
 use super::report::{BlobResult, ImageSummary};
-use crate::content::{BlobPresence, Effort, EndpointKind, Source, Target};
+use crate::content::{BlobPresence, Effort, EndpointKind, Source, Target, TargetPlan};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
@@ -200,17 +200,30 @@ impl Plan {
             .with_detail(ErrorDetail::BlobOmitted))
     }
 
-    /// Every digest that the run may commit, documents included.
-    pub(super) fn digests<'a>(&self, graphs: impl Iterator<Item = &'a ImageGraph>) -> Vec<Digest> {
-        let documents = graphs
-            .flat_map(|graph| graph.all_documents().chain(&graph.label.index))
-            .map(|document| document.digest().clone());
-        let blobs = self
-            .blobs
-            .iter()
-            .filter(|blob| blob.remaining().is_some())
-            .map(|blob| blob.descriptor.digest.clone());
-        documents.chain(blobs).collect()
+    /// What the target is going to be given: all documents, and the blobs that must travel.
+    pub(super) fn for_target<'a>(
+        &'a self,
+        graphs: impl Iterator<Item = &'a ImageGraph>,
+    ) -> TargetPlan<'a> {
+        let mut plan = TargetPlan::default();
+        let mut seen = HashSet::new();
+        for graph in graphs {
+            let documents = graph.all_documents().chain(&graph.provenance.parent_index);
+            plan.documents.extend(documents.filter(|document| seen.insert(document.digest())));
+            let image = graph.root_document().filter(|_| !graph.complete);
+            plan.names.extend(image.map(|root| (root.digest(), &graph.name)));
+            for one in graph.attached.iter().filter(|one| !one.complete) {
+                plan.names.extend(one.documents.last().map(|root| (root.digest(), &one.name)));
+            }
+        }
+        for blob in self.blobs.iter().filter(|blob| blob.remaining().is_some()) {
+            let presence = match blob.state {
+                BlobState::Partial(bytes) => BlobPresence::Partial(bytes),
+                _ => BlobPresence::Absent,
+            };
+            plan.blobs.push((&blob.descriptor, presence));
+        }
+        plan
     }
 
     /// Positions of the blobs that must be worked on, largest remaining first: the longest one must not start last. Or in

@@ -23,7 +23,7 @@ impl RunFeeds {
     /// The documents of the run's only image are known.
     pub(super) fn resolved(&self, graph: &ImageGraph) {
         if let Some((feeder, chosen)) = self.feeder.as_ref().zip(graph.documents.last()) {
-            let root = graph.label.index.as_ref().unwrap_or(chosen);
+            let root = graph.provenance.parent_index.as_ref().unwrap_or(chosen);
             feeder.resolved(ResolvedImage { root: root.clone(), manifest: chosen.clone() });
         }
     }

@@ -9,8 +9,9 @@ use crate::cli::args::Tag;
 use crate::cli::image::ids;
 use crate::cli::output::{self, note};
 use crate::cli::settings::{Settings, not_in_store};
-use crate::content::{Label, Source, Target as _};
+use crate::content::{Provenance, Role, Source, Target, TargetPlan};
 use crate::digest::Digest;
+use crate::document::Document;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layout::{Identified, Layout};
 use crate::location::{DefaultLocation, Location};
@@ -73,9 +74,16 @@ async fn platform_of_another(store: &Layout, child: Digest, new: &Reference) -> 
     }
     let document = Source::resolve(store, &ImageName::Digest(child.clone())).await?;
     let name = new.store_name();
-    let label = Label { name: ImageName::Layout(name.clone()), origins: Vec::new(), index: None };
-    store.put(&document, Some(&label)).await?;
+    give_name(store, &document, ImageName::Layout(name.clone())).await?;
     Ok(Tagged { source: child.to_string(), name, digest: child })
+}
+
+/// Gives a document whose content is there another name.
+async fn give_name(target: &dyn Target, document: &Document, name: ImageName) -> Result<()> {
+    let writer = target.begin(&TargetPlan::default()).await?;
+    let (names, provenance) = (&[name], &Provenance::default());
+    writer.put_manifest(document, Role::Root { names, provenance }).await?;
+    writer.finish().await
 }
 
 fn other_digest(new: &Reference, source: &str, digest: &Digest) -> Error {
@@ -104,8 +112,7 @@ async fn at_registry(source: &str, new: Reference, settings: &Settings) -> Resul
     };
     let repository = settings.client(&source.to_string(), false)?.repository_for_push(&source)?;
     let document = repository.resolve(&source.name()).await?;
-    let label = Label { name: ImageName::Tag(tag.to_owned()), origins: Vec::new(), index: None };
-    repository.put(&document, Some(&label)).await?;
+    give_name(&repository, &document, ImageName::Tag(tag.to_owned())).await?;
     let digest = document.digest().clone();
     Ok(Tagged { source: source.to_string(), name: format!("{new}@{digest}"), digest })
 }

@@ -7,15 +7,17 @@ mod cancel;
 mod location;
 mod session;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use reqwest::{Method, StatusCode, Url};
 
-pub(super) use self::location::UploadLocation;
-use self::location::open;
+use self::location::{UploadLocation, open};
 use self::session::UploadSession;
 
 use super::Repository;
 use super::survey::Offer;
-use crate::content::{Opened, UploadStore};
+use crate::content::{OpenBlob, Opened, UploadStore};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
@@ -23,23 +25,49 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::error_body::asks_to_wait;
 use crate::registry::http::request::Request;
 
+/// Where the registry redirected bytes of blobs to, which are not sent yet.
+#[derive(Default)]
+pub(super) struct Redirects(Mutex<HashMap<Digest, UploadLocation>>);
+
+impl Redirects {
+    fn insert(&self, digest: &Digest, location: UploadLocation) {
+        let mut redirects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        redirects.insert(digest.clone(), location);
+    }
+
+    /// Where the bytes of this blob are wanted, once.
+    fn take(&self, digest: &Digest) -> Option<UploadLocation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
+    }
+}
+
 /// Asks the registry to take the blob.
-pub(super) async fn open_ingest(
+pub(super) async fn open_blob(
     repository: &Repository,
+    redirects: &Arc<Redirects>,
     descriptor: &Descriptor,
+    options: &OpenBlob,
 ) -> Result<Opened> {
     descriptor.digest.algorithm()?;
     let digest = &descriptor.digest;
     let session = |location| {
-        let session = UploadSession::new(repository.clone(), descriptor.clone(), location);
+        let session = UploadSession::new(
+            repository.clone(),
+            Arc::clone(redirects),
+            descriptor.clone(),
+            location,
+        );
         Ok(Opened::Writer(Box::new(session)))
     };
-    let offer = repository.known().offer(digest, &repository.name);
+    let offer = match &options.mount_from {
+        _ if options.resend => Offer::Plain,
+        Some(from) => Offer::Mount(from.clone()),
+        None => repository.known().offer(digest, &repository.name),
+    };
     if let Offer::None = offer {
         return Ok(Opened::Exists);
     }
-    let redirected = repository.known().redirected(digest);
-    if let Some(location) = redirected {
+    if let Some(location) = redirects.take(digest) {
         return session(location);
     }
     if let Some(location) = resume_session(repository, descriptor).await? {

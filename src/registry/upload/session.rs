@@ -2,6 +2,8 @@
 //!
 //! The last piece is held back until the digest is proven, so that wrong bytes never become a blob.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_RANGE, HeaderValue};
@@ -9,6 +11,7 @@ use reqwest::{Method, Response, Url};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Redirects;
 use super::cancel::cancel;
 use super::location::{UploadLocation, open};
 use crate::content::{BlobWriter, ByteStream, Presence};
@@ -29,6 +32,7 @@ const DEFAULT_CHUNK_SIZE: u64 = 16 << 20;
 /// An open upload.
 pub(super) struct UploadSession {
     repository: Repository,
+    redirects: Arc<Redirects>,
     descriptor: Descriptor,
     /// Where the next request goes; `None` while one is under way, and when it failed.
     location: Option<UploadLocation>,
@@ -62,6 +66,7 @@ struct UploadRequest {
 impl UploadSession {
     pub(super) fn new(
         repository: Repository,
+        redirects: Arc<Redirects>,
         descriptor: Descriptor,
         location: UploadLocation,
     ) -> Self {
@@ -70,6 +75,7 @@ impl UploadSession {
         let location = Some(location);
         Self {
             repository,
+            redirects,
             descriptor,
             location,
             open,
@@ -226,7 +232,7 @@ impl UploadSession {
             smallest_chunk: self.smallest_chunk,
             redirects: hops,
         };
-        self.repository.known().redirect(&self.descriptor.digest, location);
+        self.redirects.insert(&self.descriptor.digest, location);
         error
             .with_reason("is where the registry wants it")
             .with_detail(ErrorDetail::UploadRedirected)
@@ -285,9 +291,9 @@ impl UploadSession {
 
     async fn finish(&mut self, proof: &Verified) -> Result<()> {
         let digest = self.descriptor.digest.clone();
-        if proof.descriptor().digest != digest {
-            return Err(Error::new(ErrorKind::Mismatch, self.what())
-                .with_reason("what was verified is not what was sent"));
+        let proven = proof.descriptor();
+        if proven.digest != digest || proven.size != self.received() {
+            return Err(self.mismatch("what was verified is not what was sent"));
         }
         let last = self.held_back.take().unwrap_or_default();
         self.send(last).await?;
@@ -304,6 +310,15 @@ impl UploadSession {
         }
         self.repository.known().sent(&digest);
         Ok(())
+    }
+
+    /// Bytes of the blob that are at the registry or on their way.
+    fn received(&self) -> u64 {
+        self.position + self.held_back.as_ref().map_or(0, |last| last.len() as u64)
+    }
+
+    fn mismatch(&self, reason: &str) -> Error {
+        Error::new(ErrorKind::Mismatch, self.what()).with_reason(reason)
     }
 
     fn connection_error(&self, why: &str) -> Error {
@@ -325,6 +340,9 @@ impl BlobWriter for UploadSession {
 
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
+            if self.received() + bytes.len() as u64 > self.descriptor.size {
+                return Err(self.mismatch("is longer than its descriptor says"));
+            }
             match self.held_back.replace(bytes) {
                 Some(ready) => self.send(ready).await,
                 None => Ok(()),

@@ -1,25 +1,18 @@
-//! The contract of `Source`, `Target` and `Ingest`, checked against every backend.
-
-use std::collections::HashSet;
-use std::path::PathBuf;
-use std::sync::Arc;
+//! The contract of `Source`, checked against every backend; `writing` checks that of `Target`.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
-use rpull::archive::{self, Archive, ArchiveFormat, ArchiveOutput, WriteOptions};
+use rpull::archive::{Archive, ArchiveFormat};
 use rpull::content::{
-    self, BlobPresence, BlobRequest, BlobWriter, Effort, Incoming, Label, Lookup as _, Opened,
-    Presence, Source, Target,
+    self, BlobPresence, BlobRequest, Effort, Incoming, Lookup as _, Provenance, Source, Target as _,
 };
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
-use rpull::document::Document;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
 use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
-use rpull::verifier::verify;
 
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
@@ -27,6 +20,7 @@ use crate::support::live::{Access, Live, needs};
 use crate::support::memory::Memory;
 use crate::support::real::RealImage;
 use crate::support::served_store::ServedStore;
+use crate::support::writing::{document, new_archive, write};
 
 fn small_image() -> Image {
     image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(300_000, 7))])])
@@ -82,176 +76,23 @@ async fn check_source(source: &dyn Source, name: &ImageName, image: &Image) {
     );
 }
 
-async fn open(target: &dyn Target, blob: &Descriptor) -> Box<dyn BlobWriter> {
-    match target.admit(blob).await.unwrap() {
-        Opened::Writer(writer) => writer,
-        other => panic!("nothing of it should be there, but {other:?}"),
-    }
-}
-
-/// An empty target.
-async fn check_target(target: Arc<dyn Target>) {
-    check_partials(&*target).await;
-    check_commits(&*target).await;
-    check_sha512(&*target).await;
-    check_writers_wait(&target).await;
-    check_names(&*target).await;
-}
-
-async fn check_partials(target: &dyn Target) {
-    let bytes = Bytes::from(random_blob(5000, 1));
-    let blob = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
-    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Absent);
-    drop(open(target, &blob).await);
-    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Absent, "nothing was written");
-
-    let mut writer = open(target, &blob).await;
-    assert_eq!(writer.offset(), 0);
-    writer.write(bytes.slice(..1000)).await.unwrap();
-    writer.write(bytes.slice(1000..2000)).await.unwrap();
-    drop(writer);
-    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Partial(2000));
-
-    let mut writer = open(target, &blob).await;
-    assert_eq!(writer.offset(), 2000);
-    let Presence::Present(kept) = writer.read_back().unwrap() else { panic!("it keeps partials") };
-    let kept = kept.try_collect::<BytesMut>().await.unwrap();
-    assert_eq!(kept, bytes.slice(..2000));
-    writer.write(bytes.slice(2000..)).await.unwrap();
-    writer.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
-    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
-    assert!(matches!(target.admit(&blob).await.unwrap(), Opened::Exists));
-    assert_eq!(target.read(&blob, 5000, Effort::Local).await.unwrap().present().unwrap(), bytes);
-    let absent = Descriptor::for_bytes(MediaType::from("x/y"), b"absent");
-    assert!(target.read(&absent, 5000, Effort::Local).await.unwrap().present().is_none());
-}
-
-async fn check_commits(target: &dyn Target) {
-    let bytes = Bytes::from(random_blob(3000, 2));
-    let blob = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
-    let other = Descriptor::for_bytes(MediaType::from("x/y"), b"other");
-    let mut writer = open(target, &blob).await;
-    writer.write(Bytes::from_static(b"other")).await.unwrap();
-    let foreign = writer.commit(verify(&other, b"other").unwrap()).await;
-    assert_eq!(foreign.unwrap_err().kind(), ErrorKind::Mismatch, "a proof is of one blob");
-    assert_ne!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
-
-    let mut writer = open(target, &blob).await;
-    writer.write(Bytes::from_static(b"wrong")).await.unwrap();
-    writer.truncate().await.unwrap();
-    assert_eq!(writer.offset(), 0);
-    writer.write(bytes.clone()).await.unwrap();
-    writer.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
-    assert_eq!(target.holds(&blob).await.unwrap(), BlobPresence::Complete);
-
-    let empty = Descriptor::for_bytes(MediaType::from("x/y"), b"");
-    open(target, &empty).await.commit(verify(&empty, b"").unwrap()).await.unwrap();
-    assert_eq!(target.holds(&empty).await.unwrap(), BlobPresence::Complete);
-}
-
-async fn check_sha512(target: &dyn Target) {
-    let sha512 = "sha512:27c74670adb75075fad058d5ceaf7b20c4e7786c83bae8a32f626f9782af34c9a33c2046ef60fd2a7878d378e29fec851806bbd9a67878f3a9f1cda4830763fd";
-    let long = Descriptor::new(MediaType::from("x/y"), sha512.parse().unwrap(), 2);
-    let mut writer = open(target, &long).await;
-    writer.write(Bytes::from_static(b"{}")).await.unwrap();
-    writer.commit(verify(&long, b"{}").unwrap()).await.unwrap();
-    assert_eq!(target.holds(&long).await.unwrap(), BlobPresence::Complete);
-}
-
-async fn check_writers_wait(target: &Arc<dyn Target>) {
-    for commits in [true, false] {
-        let bytes = Bytes::from(random_blob(4000, 3 + u64::from(commits)));
-        let blob = Descriptor::for_bytes(MediaType::from("x/y"), &bytes);
-        let other = Descriptor::for_bytes(MediaType::from("x/y"), &bytes.slice(1..));
-        let mut first = open(&**target, &blob).await;
-        first.write(bytes.slice(..2500)).await.unwrap();
-        let second = tokio::spawn({
-            let (target, blob) = (Arc::clone(target), blob.clone());
-            async move {
-                match target.admit(&blob).await.unwrap() {
-                    Opened::Writer(writer) => Some(writer.offset()),
-                    _ => None,
-                }
-            }
-        });
-        // As long as another blob takes, the second could have been admitted too.
-        tokio::task::yield_now().await;
-        drop(open(&**target, &other).await);
-        assert!(!second.is_finished(), "one writer at a time");
-        if commits {
-            first.write(bytes.slice(2500..)).await.unwrap();
-            first.commit(verify(&blob, &bytes).unwrap()).await.unwrap();
-            assert_eq!(second.await.unwrap(), None, "the second finds it there");
-        } else {
-            drop(first);
-            assert_eq!(second.await.unwrap(), Some(2500), "the second goes on from there");
-        }
-    }
-}
-
-async fn check_names(target: &dyn Target) {
-    let name = ImageName::Layout("registry.example/app:1".into());
-    assert!(target.name(&name, Effort::Local).await.unwrap() == Presence::Absent);
-    let label =
-        Label { name: name.clone(), origins: vec!["registry.example/app".into()], index: None };
-    for layers in [1_u64, 2] {
-        let image = image(Family::Oci, "amd64", &[layer(&[("n", &layers.to_le_bytes())])]);
-        let Descriptor { media_type, .. } = image.manifest.descriptor.clone();
-        let document =
-            Document::from_response(image.manifest.bytes.clone(), &media_type, None).unwrap();
-        assert!(target.stored(document.descriptor()).await.unwrap().is_none());
-        target.put(&document, Some(&label)).await.unwrap();
-        let held = target.name(&name, Effort::Local).await.unwrap().present().unwrap();
-        assert_eq!(held.digest, *document.digest(), "the latest of a name wins");
-        let by_digest = ImageName::Digest(document.digest().clone());
-        assert_eq!(
-            target.name(&by_digest, Effort::Local).await.unwrap().present().unwrap().digest,
-            held.digest
-        );
-        assert!(target.stored(document.descriptor()).await.unwrap().is_some());
-        // Again, which changes nothing.
-        target.put(&document, Some(&label)).await.unwrap();
-    }
-    target.settle().await.unwrap();
-}
-
-fn new_layout(sync: bool) -> (tempfile::TempDir, Layout) {
+fn new_layout() -> (tempfile::TempDir, Layout) {
     let folder = tempfile::tempdir().unwrap();
-    let options = LayoutOptions { private: sync, sync, ..LayoutOptions::default() };
-    let layout = Layout::create(&folder.path().join("layout"), options).unwrap();
+    let layout = Layout::create(&folder.path().join("layout"), LayoutOptions::default()).unwrap();
     (folder, layout)
 }
 
 #[tokio::test]
-async fn source_and_target_contract_memory() {
-    check_target(Arc::new(Memory::default())).await;
+async fn source_contract_memory() {
     let (held, name) = (small_image(), ImageName::Tag("1".into()));
     check_source(&Memory::default().with(name.clone(), &held), &name, &held).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn target_contract_layout() {
-    for sync in [false, true] {
-        let (_folder, layout) = new_layout(sync);
-        check_target(Arc::new(layout)).await;
-    }
-}
-
 #[tokio::test]
 async fn source_contract_layout() {
-    let (_folder, layout) = new_layout(false);
-    let held = small_image();
-    for piece in held.blobs() {
-        let mut writer = open(&layout, &piece.descriptor).await;
-        writer.write(piece.bytes.clone()).await.unwrap();
-        writer.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
-    }
-    let bytes = held.manifest.bytes.clone();
-    let document =
-        Document::from_response(bytes, &held.manifest.descriptor.media_type, None).unwrap();
-    let name = ImageName::Layout("registry.example/app:1".into());
-    let label = Label { name: name.clone(), origins: Vec::new(), index: None };
-    layout.put(&document, Some(&label)).await.unwrap();
+    let (_folder, layout) = new_layout();
+    let (held, name) = (small_image(), ImageName::Layout("registry.example/app:1".into()));
+    write(&layout, &held, &name).await;
     check_source(&layout, &name, &held).await;
     check_source(&layout, &ImageName::Only, &held).await;
 }
@@ -266,30 +107,23 @@ async fn source_contract_registry() {
     check_source(&repository, &ImageName::Tag("1".into()), &held).await;
 }
 
-/// A repository, which keeps no partials and is asked for names; what it took is read back from it.
+/// What a repository knows of an image that it was given.
 async fn check_repository(host: &str) {
     let client = Client::new(RegistryOptions::default());
-    let repository =
-        client.repository_for_push(&format!("{host}/team/new:1").parse().unwrap()).unwrap();
-    check_commits(&repository).await;
-    let (held, name) = (small_image(), ImageName::Tag("1".into()));
-    let bytes = held.manifest.bytes.clone();
-    let document =
-        Document::from_response(bytes, &held.manifest.descriptor.media_type, None).unwrap();
-    let label = Label { name: name.clone(), origins: Vec::new(), index: None };
-    let documents = [document];
-    let image = Incoming { documents: &documents, label: &label, source: &repository };
+    let name = format!("{host}/team/new:1").parse().unwrap();
+    let repository = client.repository_for_push(&name).unwrap();
+    let (held, name_there) = (small_image(), ImageName::Tag("1".into()));
+    let documents = [document(&held.manifest)];
+    let image = Incoming {
+        documents: &documents,
+        name: &name_there,
+        provenance: &Provenance::default(),
+        source: &repository,
+    };
     assert!(!repository.survey(image).await.unwrap());
-    let lacking = repository.put(&documents[0], Some(&label)).await.unwrap_err();
-    assert_eq!(lacking.kind(), ErrorKind::MissingBlobs, "{lacking}");
-    for piece in held.blobs() {
-        let mut writer = open(&repository, &piece.descriptor).await;
-        writer.write(piece.bytes.clone()).await.unwrap();
-        writer.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
-    }
-    repository.put(&documents[0], Some(&label)).await.unwrap();
-    check_source(&repository, &name, &held).await;
-    let later = client.repository_for_push(&format!("{host}/team/new:1").parse().unwrap()).unwrap();
+    write(&repository, &held, &name_there).await;
+    check_source(&repository, &name_there, &held).await;
+    let later = client.repository_for_push(&name).unwrap();
     assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), BlobPresence::Absent);
     assert!(
         later.blob(&held.layers[0].descriptor, Effort::Request).await.unwrap()
@@ -335,56 +169,16 @@ async fn source_contract_docker_registry() {
     check_source(&repository, &ImageName::Tag("v1".into()), &real.v1).await;
 }
 
-fn new_archive(form: ArchiveFormat) -> (tempfile::TempDir, PathBuf, Arc<dyn Target>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("archive.tar");
-    let options = WriteOptions {
-        form,
-        with_docker_manifest: false,
-        expected_images: 1,
-        omitted: HashSet::new(),
-        modified: 0,
-        sync: false,
-    };
-    let target = archive::write(ArchiveOutput::File(path.clone()), options).unwrap();
-    (folder, path, target)
-}
-
 /// Writes the image into a new archive and opens that.
 async fn archived(
     form: ArchiveFormat,
     name: &ImageName,
     held: &Image,
 ) -> (tempfile::TempDir, Archive) {
-    let (folder, path, target) = new_archive(form);
-    for piece in held.blobs() {
-        let mut writer = open(&*target, &piece.descriptor).await;
-        writer.write(piece.bytes.clone()).await.unwrap();
-        writer.commit(verify(&piece.descriptor, &piece.bytes).unwrap()).await.unwrap();
-    }
-    let bytes = held.manifest.bytes.clone();
-    let document =
-        Document::from_response(bytes, &held.manifest.descriptor.media_type, None).unwrap();
-    let label = Label { name: name.clone(), origins: Vec::new(), index: None };
-    target.put(&document, Some(&label)).await.unwrap();
-    assert!(!path.exists(), "it appears when it is whole");
-    target.settle().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("archive.tar");
+    write(&*new_archive(form, &path), held, name).await;
     (folder, Archive::open(&path, Some(form)).unwrap())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn target_contract_oci_archive() {
-    let (_folder, path, target) = new_archive(ArchiveFormat::Oci);
-    check_target(target).await;
-    assert!(path.exists());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn target_contract_docker_archive() {
-    let (_folder, _, target) = new_archive(ArchiveFormat::Docker);
-    check_partials(&*target).await;
-    check_commits(&*target).await;
-    check_writers_wait(&target).await;
 }
 
 #[tokio::test]

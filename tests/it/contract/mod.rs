@@ -2,3 +2,4 @@
 
 mod backends;
 mod lookup;
+mod writing;

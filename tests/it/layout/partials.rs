@@ -1,7 +1,7 @@
 //! Partials of a blob for which two manifests give different sizes.
 
 use bytes::Bytes;
-use rpull::content::{BlobPresence, BlobWriter, Opened, Target as _};
+use rpull::content::{BlobPresence, BlobWriter, Target as _};
 use rpull::descriptor::Descriptor;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
@@ -13,12 +13,10 @@ use crate::support::cli::Cli;
 use crate::support::http::Fault;
 use crate::support::images::random_blob;
 use crate::support::samples::published;
+use crate::support::writing;
 
 async fn open(layout: &Layout, blob: &Descriptor) -> Box<dyn BlobWriter> {
-    match layout.admit(blob).await.unwrap() {
-        Opened::Writer(writer) => writer,
-        _ => panic!("there already"),
-    }
+    writing::open(&*writing::begin(layout).await, blob).await
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rpull::content::{Opened, Target};
+use rpull::content::{OpenBlob, Target};
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::name::ImageName;
@@ -22,6 +22,7 @@ use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Fault;
 use crate::support::images::{Family, Image, image, layer, random_blob};
 use crate::support::wait::wait_until;
+use crate::support::writing::{begin, open};
 
 fn app(seed: u64) -> Image {
     let base = layer(&[("base", &random_blob(200_000, 1))]);
@@ -145,7 +146,7 @@ async fn lock_timeout_names_stopped_holder() {
     let options =
         LayoutOptions { lock_timeout: Duration::from_secs(1), ..LayoutOptions::default() };
     let layout = Layout::create(&cli.store(), options).unwrap();
-    let error = layout.admit(&base).await.unwrap_err();
+    let error = begin(&layout).await.open_blob(&base, &OpenBlob::default()).await.unwrap_err();
     let name = format!("process {} (rpull)", holder.id());
     assert!(error.to_string().contains(&format!("held by {name}, which has done nothing for 1 s")));
     // It keeps waiting and names the holder; no lock file outlives it.
@@ -165,8 +166,9 @@ async fn lock_timeout_in_process_names_holder() {
     let options = LayoutOptions { lock_timeout: patience, ..LayoutOptions::default() };
     let layout = Layout::create(&folder.path().join("s"), options).unwrap();
     let blob = app(2).layers[0].descriptor.clone();
-    let Opened::Writer(_held) = layout.admit(&blob).await.unwrap() else { panic!("there already") };
-    let error = layout.admit(&blob).await.unwrap_err();
+    let writer = begin(&layout).await;
+    let _held = open(&*writer, &blob).await;
+    let error = writer.open_blob(&blob, &OpenBlob::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use rpull::content::{
-    BlobPresence, BlobRequest, Effort, EmptyTarget, Endpoint, Label, Lookup as _, Opened,
-    Source as _, Target,
+    BlobPresence, BlobRequest, Effort, EmptyTarget, Endpoint, Lookup as _, OpenBlob, Opened, Role,
+    Source as _, Target, TargetPlan, TargetProperties, TargetWriter,
 };
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::faulty_source::{FaultySource, SourceFault};
 use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
 use crate::support::memory::{Memory, look_through};
+use crate::support::writing::begin;
 
 fn options() -> TransferOptions {
     let retry = RetryPolicy { base_delay: Duration::ZERO, ..RetryPolicy::default() };
@@ -61,8 +62,10 @@ enum Before {
 }
 
 async fn prepare(target: &Memory, image: &Image, before: &[Before]) {
+    let run = begin(target).await;
     for (piece, before) in image.blobs().zip(before) {
-        let Opened::Writer(mut writer) = target.admit(&piece.descriptor).await.unwrap() else {
+        let opened = run.open_blob(&piece.descriptor, &OpenBlob::default()).await.unwrap();
+        let Opened::Writer(mut writer) = opened else {
             continue;
         };
         let upto = |percent: u8| piece.bytes.len() * usize::from(percent) / 100;
@@ -238,23 +241,46 @@ impl Target for Late {
         self.inner.holds(descriptor)
     }
 
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
-        self.inner.admit(descriptor)
+    fn properties(&self) -> TargetProperties {
+        let mut properties = self.inner.properties();
+        properties.atomic = true;
+        properties
     }
 
-    fn put<'a>(
+    fn begin<'a>(
+        &'a self,
+        plan: &'a TargetPlan<'a>,
+    ) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>> {
+        Box::pin(async {
+            let (inner, cancel) = (self.inner.begin(plan).await?, self.cancel.clone());
+            Ok(Arc::new(LateWriter { inner, cancel }) as Arc<dyn TargetWriter>)
+        })
+    }
+}
+
+struct LateWriter {
+    inner: Arc<dyn TargetWriter>,
+    cancel: CancellationToken,
+}
+
+impl TargetWriter for LateWriter {
+    fn open_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        options: &'a OpenBlob,
+    ) -> BoxFuture<'a, Result<Opened>> {
+        self.inner.open_blob(descriptor, options)
+    }
+
+    fn put_manifest<'a>(
         &'a self,
         document: &'a Document,
-        label: Option<&'a Label>,
+        role: Role<'a>,
     ) -> BoxFuture<'a, Result<()>> {
-        self.inner.put(document, label)
+        self.inner.put_manifest(document, role)
     }
 
-    fn settles_all(&self) -> bool {
-        true
-    }
-
-    fn settle(&self) -> BoxFuture<'_, Result<()>> {
+    fn finish(&self) -> BoxFuture<'_, Result<()>> {
         self.cancel.cancel();
         Box::pin(std::future::pending())
     }

@@ -1,6 +1,5 @@
 //! The digest under which a registry stores a manifest: a printed digest must exist there.
 
-use rpull::content::{Label, Target as _};
 use rpull::digest::{Algorithm, Hasher};
 use rpull::document::Document;
 use rpull::error::ErrorKind;
@@ -13,6 +12,7 @@ use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::images::Image;
 use crate::support::samples::published;
+use crate::support::writing;
 
 /// Returns the manifest with a sha512 digest.
 fn long_named(image: &Image) -> Document {
@@ -37,8 +37,8 @@ async fn put(
     });
     let client = Client::new(RegistryOptions::default());
     let name = registry.repository("team/app:long").parse().unwrap();
-    let label = Label { name: ImageName::Tag("long".to_owned()), origins: Vec::new(), index: None };
-    client.repository_for_push(&name).unwrap().put(document, Some(&label)).await
+    let writer = writing::begin(&client.repository_for_push(&name).unwrap()).await;
+    writing::put(&*writer, document, &ImageName::Tag("long".to_owned())).await
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The referrers tag that clients maintain at registries without the referrers API.
 
-use rpull::content::Target as _;
+use rpull::content::Role;
 use rpull::document::Document;
 use rpull::registry::{Client, RegistryOptions};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::images::{Blob, Image, referrer_to};
 use crate::support::samples::published;
+use crate::support::writing::begin;
 
 fn tag_of(subject: &Blob) -> String {
     subject.digest().as_str().replace(':', "-")
@@ -160,7 +161,7 @@ async fn referrers_pushed_concurrently_are_all_listed() {
             let (bytes, descriptor) =
                 (referrer.manifest.bytes.clone(), &referrer.manifest.descriptor);
             let document = Document::from_descriptor(bytes, descriptor).unwrap();
-            target.put(&document, None).await.unwrap();
+            begin(&target).await.put_manifest(&document, Role::Child).await.unwrap();
         }
     });
     futures_util::future::join_all(put).await;

@@ -1,15 +1,20 @@
 //! Source and target in memory, to test the engine without disks and networks.
+//!
+//! The smallest complete backend. It takes blobs in any order, from several runs at once, and refuses manifests whose
+//! content it lacks.
 
 use std::collections::HashMap;
 use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use rpull::content::{
-    BlobPresence, BlobRequest, BlobStream, BlobWriter, ByteStream, Effort, Endpoint, Label, Lookup,
-    Opened, Presence, Source, Target,
+    BlobPresence, BlobRequest, BlobStream, BlobWriter, ByteStream, Effort, Endpoint, Lookup,
+    OpenBlob, Opened, Presence, Role, Source, Target, TargetPlan, TargetProperties, TargetWriter,
+    missing_content,
 };
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
@@ -205,48 +210,88 @@ impl Target for Memory {
         self.blob(descriptor, Effort::Local)
     }
 
-    fn announce<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(Ok(())))
+    fn properties(&self) -> TargetProperties {
+        TargetProperties::default()
     }
 
-    fn admit<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Opened>> {
-        Box::pin(async move {
-            let partial = self.partial(&descriptor.digest).lock_owned().await;
-            if self.has(descriptor) {
-                return Ok(Opened::Exists);
-            }
-            let ingest =
-                MemoryIngest { memory: self.clone(), digest: descriptor.digest.clone(), partial };
-            Ok(Opened::Writer(Box::new(ingest)))
-        })
-    }
-
-    fn put<'a>(
-        &'a self,
-        document: &'a Document,
-        label: Option<&'a Label>,
-    ) -> BoxFuture<'a, Result<()>> {
-        let bytes = document.bytes().clone();
-        self.0.blobs.lock().unwrap().insert(document.digest().clone(), bytes);
-        if let Some(label) = label {
-            let named = document.descriptor().clone();
-            self.0.names.lock().unwrap().insert(label.name.clone(), named);
-        }
-        Box::pin(ready(Ok(())))
-    }
-
-    fn settle(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(ready(Ok(())))
+    fn begin<'a>(&'a self, _: &'a TargetPlan<'a>) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>> {
+        let writer = MemoryWriter { memory: self.clone(), is_finished: AtomicBool::new(false) };
+        Box::pin(ready(Ok(Arc::new(writer) as Arc<dyn TargetWriter>)))
     }
 }
 
-struct MemoryIngest {
+struct MemoryWriter {
+    memory: Memory,
+    is_finished: AtomicBool,
+}
+
+impl MemoryWriter {
+    fn check_open(&self) -> Result<()> {
+        if self.is_finished.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Unsupported, "write").with_reason("is finished"));
+        }
+        Ok(())
+    }
+
+    fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
+        self.check_open()?;
+        let missing = missing_content(document, |content| Ok(self.memory.has(content)))?;
+        if !missing.is_empty() {
+            return Err(Error::new(ErrorKind::MissingBlobs, "manifest").with_missing(missing));
+        }
+        let bytes = document.bytes().clone();
+        self.memory.0.blobs.lock().unwrap().insert(document.digest().clone(), bytes);
+        if let Role::Root { names, .. } | Role::Attached { names, .. } = role {
+            let mut named = self.memory.0.names.lock().unwrap();
+            for name in names {
+                named.insert(name.clone(), document.descriptor().clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TargetWriter for MemoryWriter {
+    fn open_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _: &'a OpenBlob,
+    ) -> BoxFuture<'a, Result<Opened>> {
+        Box::pin(async move {
+            self.check_open()?;
+            let partial = self.memory.partial(&descriptor.digest).lock_owned().await;
+            if self.memory.has(descriptor) {
+                return Ok(Opened::Exists);
+            }
+            let (memory, digest) = (self.memory.clone(), descriptor.digest.clone());
+            Ok(Opened::Writer(Box::new(MemoryBlobWriter { memory, digest, partial })))
+        })
+    }
+
+    fn put_manifest<'a>(
+        &'a self,
+        document: &'a Document,
+        role: Role<'a>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.put(document, role) })
+    }
+
+    fn finish(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            self.check_open()?;
+            self.is_finished.store(true, Ordering::Release);
+            Ok(())
+        })
+    }
+}
+
+struct MemoryBlobWriter {
     memory: Memory,
     digest: Digest,
     partial: OwnedMutexGuard<BytesMut>,
 }
 
-impl BlobWriter for MemoryIngest {
+impl BlobWriter for MemoryBlobWriter {
     fn offset(&self) -> u64 {
         self.partial.len() as u64
     }
@@ -257,23 +302,28 @@ impl BlobWriter for MemoryIngest {
     }
 
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        self.partial.extend_from_slice(&bytes);
-        Box::pin(ready(Ok(())))
+        Box::pin(async move {
+            self.partial.extend_from_slice(&bytes);
+            Ok(())
+        })
     }
 
     fn truncate(&mut self) -> BoxFuture<'_, Result<()>> {
-        self.partial.clear();
-        Box::pin(ready(Ok(())))
+        Box::pin(async {
+            self.partial.clear();
+            Ok(())
+        })
     }
 
     fn commit(mut self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>> {
-        let bytes = self.partial.split().freeze();
-        let committed = if proof.descriptor().digest == self.digest {
+        Box::pin(async move {
+            let proven = proof.descriptor();
+            if proven.digest != self.digest || proven.size != self.offset() {
+                return Err(Error::new(ErrorKind::Mismatch, "blob").with_reason("of another"));
+            }
+            let bytes = self.partial.split().freeze();
             self.memory.0.blobs.lock().unwrap().insert(self.digest.clone(), bytes);
             Ok(())
-        } else {
-            Err(Error::new(ErrorKind::Mismatch, "blob").with_reason("of another"))
-        };
-        Box::pin(ready(committed))
+        })
     }
 }

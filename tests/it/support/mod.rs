@@ -37,3 +37,4 @@ pub(crate) mod terminal;
 pub(crate) mod tokens;
 pub(crate) mod tree;
 pub(crate) mod wait;
+pub(crate) mod writing;

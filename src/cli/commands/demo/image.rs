@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::content::{Label, Opened, Target};
+use crate::content::{OpenBlob, Opened, Provenance, Role, Target, TargetPlan, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -41,10 +41,11 @@ fn layers(version: &str) -> Vec<Layer> {
 
 /// Puts this version of the image into a target.
 pub(super) async fn build(target: &dyn Target, name: &str, version: &str) -> Result<()> {
+    let writer = target.begin(&TargetPlan::default()).await?;
     let (mut descriptors, mut diff_ids, mut history) = (Vec::new(), Vec::new(), Vec::new());
     for layer in layers(version) {
         let tar = tar(&layer)?;
-        let descriptor = put(target, MediaType::from(LAYER), tar).await?;
+        let descriptor = put(&*writer, MediaType::from(LAYER), tar).await?;
         diff_ids.push(descriptor.digest.to_string());
         history.push(json!({ "created": CREATED, "created_by": layer.command }));
         descriptors.push(descriptor);
@@ -58,7 +59,7 @@ pub(super) async fn build(target: &dyn Target, name: &str, version: &str) -> Res
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
         "history": history,
     });
-    let config = put(target, MediaType::OCI_CONFIG, text(&config)).await?;
+    let config = put(&*writer, MediaType::OCI_CONFIG, text(&config)).await?;
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MediaType::OCI_MANIFEST.as_str(),
@@ -66,9 +67,9 @@ pub(super) async fn build(target: &dyn Target, name: &str, version: &str) -> Res
         "layers": descriptors,
     });
     let document = Document::from_response(text(&manifest), &MediaType::OCI_MANIFEST, None)?;
-    let label =
-        Label { name: ImageName::Layout(name.to_owned()), origins: Vec::new(), index: None };
-    target.put(&document, Some(&label)).await
+    let (names, provenance) = (&[ImageName::Layout(name.to_owned())], &Provenance::default());
+    writer.put_manifest(&document, Role::Root { names, provenance }).await?;
+    writer.finish().await
 }
 
 fn text(value: &Value) -> Bytes {
@@ -89,11 +90,12 @@ fn tar(layer: &Layer) -> Result<Bytes> {
         .map_err(|error| Error::new(ErrorKind::Store, "make a layer").with_source(error))
 }
 
-async fn put(target: &dyn Target, media_type: MediaType, bytes: Bytes) -> Result<Descriptor> {
+async fn put(writer: &dyn TargetWriter, media_type: MediaType, bytes: Bytes) -> Result<Descriptor> {
     let descriptor = Descriptor::for_bytes(media_type, &bytes);
-    if let Opened::Writer(mut writer) = target.admit(&descriptor).await? {
-        writer.write(bytes.clone()).await?;
-        writer.commit(verify(&descriptor, &bytes)?).await?;
+    if let Opened::Writer(mut blob) = writer.open_blob(&descriptor, &OpenBlob::default()).await? {
+        blob.truncate().await?;
+        blob.write(bytes.clone()).await?;
+        blob.commit(verify(&descriptor, &bytes)?).await?;
     }
     Ok(descriptor)
 }

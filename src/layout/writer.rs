@@ -1,0 +1,201 @@
+//! A run of writing to a layout.
+//!
+//! Any number of runs may write to one layout at the same time, in one process or several. Blobs are taken in any order,
+//! those that the plan does not list too; a blob that another writer is at is waited for. Committed blobs and names stay
+//! when a run is dropped, and partials are continued by the next one; `finish` syncs what [`super::journal`] says.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::origins::with_origins;
+use super::{INDEX_ANNOTATION, Layout, LayoutInner, SUBJECT_ANNOTATION, blobs, ingest};
+use crate::content::{
+    FinishGuard, OpenBlob, Opened, Provenance, Role, TargetPlan, TargetWriter, check_content,
+};
+use crate::descriptor::Descriptor;
+use crate::document::Document;
+use crate::error::{Error, ErrorKind, Result};
+use crate::free_space::too_little;
+use crate::name::ImageName;
+use crate::verifier::verify;
+
+pub(super) struct LayoutWriter {
+    layout: Layout,
+    /// Takes manifests whose content is missing.
+    is_sparse: bool,
+    finished: FinishGuard,
+}
+
+impl LayoutWriter {
+    /// Refuses a plan that certainly does not fit on the disk, and journals what it may rename.
+    pub(super) fn begin(layout: &Layout, plan: &TargetPlan<'_>) -> Result<Self> {
+        check_space(layout, plan.remaining_bytes())?;
+        let documents = plan.documents.iter().map(|document| document.digest());
+        let blobs = plan.blobs.iter().map(|(descriptor, _)| &descriptor.digest);
+        let digests: Vec<_> = documents.chain(blobs).cloned().collect();
+        layout.0.record_in_journal(&digests)?;
+        let finished = FinishGuard::default();
+        Ok(Self { layout: layout.clone(), is_sparse: plan.sparse, finished })
+    }
+
+    fn inner(&self) -> &Arc<LayoutInner> {
+        &self.layout.0
+    }
+
+    async fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
+        let location = self.inner().place();
+        self.finished.check(location)?;
+        if !self.is_sparse {
+            let is_there = |content: &Descriptor| {
+                Ok(content.digest.algorithm().is_ok() && self.inner().has(content)?)
+            };
+            check_content(document, location, is_there)?;
+        }
+        let (names, provenance, attached_to) = match role {
+            Role::Child => return self.store(document).await,
+            Role::Root { names, provenance } => (names, provenance, None),
+            Role::Attached { names, provenance } => (names, provenance, document.subject()),
+        };
+        if let Some(index) = &provenance.parent_index {
+            self.store(index).await?;
+        }
+        self.store(document).await?;
+        let mut descriptor = named_descriptor(document, provenance);
+        for name in names {
+            let name = match name {
+                ImageName::Tag(name) | ImageName::Layout(name) => name.clone(),
+                ImageName::Digest(_) => {
+                    let (inner, descriptor) = (Arc::clone(self.inner()), descriptor.clone());
+                    let keep = move || inner.change_index(|index| index.keep(descriptor));
+                    run_blocking("write index.json", keep).await?;
+                    continue;
+                }
+                ImageName::Only => {
+                    return Err(Error::new(ErrorKind::InvalidInput, "name")
+                        .at(location)
+                        .with_reason("an image in a layout needs a name or its digest"));
+                }
+            };
+            if let Some(subject) = attached_to {
+                let subject = subject.digest.to_string();
+                descriptor.annotations.insert(SUBJECT_ANNOTATION.to_owned(), subject);
+            }
+            let is_attached = attached_to.is_some();
+            self.set_name(name, descriptor.clone(), provenance, is_attached).await?;
+        }
+        Ok(())
+    }
+
+    /// Writing index.json waits for the disk and maybe for other processes; other blobs must not wait with it.
+    async fn set_name(
+        &self,
+        name: String,
+        descriptor: Descriptor,
+        provenance: &Provenance,
+        is_attached: bool,
+    ) -> Result<()> {
+        let (inner, origins) = (Arc::clone(self.inner()), provenance.repositories.clone());
+        let work = move || {
+            inner.change_index(|index| {
+                // Who asked for it by this name must not lose it with what it refers to.
+                if is_attached && index.find(&name)?.is_some() {
+                    return Ok(false);
+                }
+                let descriptor = with_origins(index, &name, descriptor, &origins)?;
+                index.set(&name, descriptor)
+            })
+        };
+        run_blocking("write index.json", work).await
+    }
+
+    /// Documents are small enough to be read again: one that is damaged is replaced.
+    async fn store(&self, document: &Document) -> Result<()> {
+        let descriptor = document.descriptor();
+        let path = blobs::blob_path(self.layout.root(), &descriptor.digest)?;
+        match self.layout.read_document(descriptor) {
+            Ok(_) => return Ok(()),
+            // What cannot be read at this moment, because too many files are open for example, may be whole.
+            Err(error) if error.kind() == ErrorKind::Store && is_file(&path) => return Err(error),
+            Err(_) => {}
+        }
+        let proof = verify(descriptor, document.bytes())?;
+        if path.exists() {
+            std::fs::remove_file(&path)
+                .map_err(|error| super::io_error("replace", &path, error))?;
+        }
+        match ingest::open(self.inner(), descriptor).await? {
+            Opened::Exists | Opened::Mounted { .. } => Ok(()),
+            Opened::Writer(mut writer) => {
+                writer.truncate().await?;
+                writer.write(document.bytes().clone()).await?;
+                writer.commit(proof).await
+            }
+        }
+    }
+}
+
+impl TargetWriter for LayoutWriter {
+    fn open_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        _: &'a OpenBlob,
+    ) -> BoxFuture<'a, Result<Opened>> {
+        Box::pin(async {
+            self.finished.check(self.inner().place())?;
+            ingest::open(self.inner(), descriptor).await
+        })
+    }
+
+    fn put_manifest<'a>(
+        &'a self,
+        document: &'a Document,
+        role: Role<'a>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.put(document, role))
+    }
+
+    fn finish(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            self.finished.finish(self.inner().place())?;
+            let inner = Arc::clone(self.inner());
+            run_blocking("sync", move || inner.finish_journal()).await
+        })
+    }
+}
+
+/// Refuses so many bytes if there is certainly no space for them.
+fn check_space(layout: &Layout, bytes: u64) -> Result<()> {
+    let Some(free) = too_little(&layout.0.folder, bytes) else { return Ok(()) };
+    let full = std::io::Error::from(rustix::io::Errno::NOSPC);
+    let reason = format!("{bytes} more bytes are needed, {free} are free");
+    Err(super::io_error("write", layout.root(), full).with_reason(reason))
+}
+
+fn named_descriptor(document: &Document, provenance: &Provenance) -> Descriptor {
+    let mut descriptor = document.descriptor().clone();
+    match &provenance.parent_index {
+        Some(index) => {
+            descriptor.annotations.insert(INDEX_ANNOTATION.to_owned(), index.digest().to_string())
+        }
+        // The document may bring annotations of these names along, which mean nothing here.
+        None => descriptor.annotations.remove(INDEX_ANNOTATION),
+    };
+    descriptor.annotations.remove(SUBJECT_ANNOTATION);
+    descriptor
+}
+
+fn is_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_file())
+}
+
+/// Does what waits for the disk or for other processes on a thread of its own.
+async fn run_blocking(
+    what: &str,
+    work: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<()> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).with_source(error)))
+}

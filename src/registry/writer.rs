@@ -1,0 +1,190 @@
+//! A run of writing to a repository.
+//!
+//! The registry itself refuses what is out of order: a manifest whose content it lacks, a blob of another digest. Any number
+//! of runs may write at the same time, and blobs may come in any order, also those that the plan does not list. Blobs and tags
+//! that were sent stay when a run is dropped; `finish` asks nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::BoxFuture;
+
+use super::upload::{self, Redirects};
+use super::{Repository, manifest};
+use crate::content::{FinishGuard, OpenBlob, Opened, Role, TargetPlan, TargetWriter};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::ImageName;
+
+/// Tags that are given in one request: a URL has its limits.
+const MAX_TAGS: usize = 16;
+
+pub(super) struct RepositoryWriter {
+    repository: Repository,
+    tags: Mutex<Tags>,
+    redirects: Arc<Redirects>,
+    finished: FinishGuard,
+}
+
+/// The tags of a run.
+#[derive(Default)]
+struct Tags {
+    /// Those that a document is to get and that were not sent yet.
+    wanted: HashMap<Digest, Vec<String>>,
+    /// Those that it got together with another one, until they are asked for.
+    given: HashSet<(Digest, String)>,
+}
+
+impl Tags {
+    fn want(&mut self, digest: &Digest, name: &ImageName) {
+        let ImageName::Tag(tag) = name else { return };
+        let wanted = self.wanted.entry(digest.clone()).or_default();
+        if !wanted.contains(tag) {
+            wanted.push(tag.clone());
+        }
+    }
+
+    /// The tags that the document is to get, this one first, as many as fit into one request.
+    fn take(&mut self, digest: &Digest, first: &str) -> Vec<String> {
+        let Some(wanted) = self.wanted.get_mut(digest) else { return Vec::new() };
+        wanted.retain(|tag| tag != first);
+        let mut taken = vec![first.to_owned()];
+        taken.extend(wanted.drain(..wanted.len().min(MAX_TAGS - 1)));
+        taken
+    }
+
+    /// Whether the document got the tag together with another one. Says so once: a later run may want it again.
+    fn take_given(&mut self, digest: &Digest, tag: &str) -> bool {
+        self.given.remove(&(digest.clone(), tag.to_owned()))
+    }
+}
+
+impl RepositoryWriter {
+    pub(super) fn begin(repository: &Repository, plan: &TargetPlan<'_>) -> Self {
+        let mut tags = Tags::default();
+        for (digest, name) in &plan.names {
+            tags.want(digest, name);
+        }
+        Self {
+            repository: repository.clone(),
+            tags: Mutex::new(tags),
+            redirects: Arc::default(),
+            finished: FinishGuard::default(),
+        }
+    }
+
+    fn tags(&self) -> MutexGuard<'_, Tags> {
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
+        self.finished.check(&self.repository.address())?;
+        let digest = document.digest();
+        let names = match role {
+            Role::Child if self.repository.known().is_proven(digest) => return Ok(()),
+            Role::Child => &[],
+            Role::Root { names, .. } | Role::Attached { names, .. } => names,
+        };
+        if names.is_empty() {
+            return self.put_named(document, &ImageName::Digest(digest.clone())).await;
+        }
+        if names.len() > 1 {
+            let mut tags = self.tags();
+            for name in names {
+                tags.want(digest, name);
+            }
+        }
+        for name in names {
+            self.put_named(document, name).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the document under its tag, or under its digest if the registry does not know the name as a tag.
+    async fn put_named(&self, document: &Document, name: &ImageName) -> Result<()> {
+        let (repository, digest) = (&self.repository, document.digest());
+        let name = match name {
+            ImageName::Tag(_) => name.clone(),
+            ImageName::Digest(wanted) if wanted != digest => {
+                return Err(Error::new(ErrorKind::Mismatch, format!("manifest {digest}"))
+                    .at(repository.address())
+                    .with_reason(format!("was to be pushed as {wanted}")));
+            }
+            _ => ImageName::Digest(digest.clone()),
+        };
+        if digest.algorithm_name() != "sha256" && matches!(name, ImageName::Tag(_)) {
+            // Not every registry knows it so, which is to be found before the tag changes.
+            manifest::put(repository, document, &ImageName::Digest(digest.clone())).await?;
+        }
+        if let ImageName::Tag(tag) = &name
+            && self.tag_with_others(document, tag).await
+        {
+            return Ok(());
+        }
+        manifest::put(repository, document, &name).await?;
+        repository.known().sent(digest);
+        Ok(())
+    }
+
+    /// Gives the tag together with the others that this run wants for the document, in one request, where the registry can
+    /// do that; says whether the tag is given.
+    async fn tag_with_others(&self, document: &Document, tag: &str) -> bool {
+        let digest = document.digest();
+        let wanted = {
+            let mut tags = self.tags();
+            if tags.take_given(digest, tag) {
+                return true;
+            }
+            tags.take(digest, tag)
+        };
+        let refused = &self.repository.transport.tags_refused;
+        if wanted.len() < 2 || refused.load(Ordering::Relaxed) {
+            return false;
+        }
+        match manifest::put_tags(&self.repository, document, &wanted).await {
+            Ok(given) => {
+                if given.is_empty() {
+                    // It took the manifest and did not look at the query.
+                    refused.store(true, Ordering::Relaxed);
+                }
+                self.repository.known().sent(digest);
+                let mut tags = self.tags();
+                tags.given.extend(given.into_iter().map(|tag| (digest.clone(), tag)));
+                tags.take_given(digest, tag)
+            }
+            // Each tag by itself finds out what is wrong.
+            Err(error) => {
+                tracing::info!("{}; giving each tag by itself", error.chain());
+                false
+            }
+        }
+    }
+}
+
+impl TargetWriter for RepositoryWriter {
+    fn open_blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        options: &'a OpenBlob,
+    ) -> BoxFuture<'a, Result<Opened>> {
+        Box::pin(async {
+            self.finished.check(&self.repository.address())?;
+            upload::open_blob(&self.repository, &self.redirects, descriptor, options).await
+        })
+    }
+
+    fn put_manifest<'a>(
+        &'a self,
+        document: &'a Document,
+        role: Role<'a>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.put(document, role))
+    }
+
+    fn finish(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { self.finished.finish(&self.repository.address()) })
+    }
+}
