@@ -16,13 +16,13 @@ use crate::content::ByteStream;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
-/// What is read at once, in bytes: larger pieces fall out of the processor's cache before they are hashed.
+/// Bytes read at once. Larger buffers would leave the processor cache before they are hashed.
 pub(super) const PIECE: usize = 256 << 10;
 
 /// `blobs/sha256/<hex>`.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] for algorithms other than those that can be verified: their text proves nothing.
+/// [`ErrorKind::Unsupported`] for algorithms that cannot be verified.
 pub(super) fn blob_path(root: &Path, digest: &Digest) -> Result<PathBuf> {
     digest.algorithm()?;
     Ok(root.join("blobs").join(digest.algorithm_name()).join(digest.encoded()))
@@ -34,13 +34,13 @@ pub(super) fn partial_path(root: &Path, digest: &Digest) -> Result<PathBuf> {
     Ok(root.join("ingest").join(format!("{}-{}", digest.algorithm_name(), digest.encoded())))
 }
 
-/// Opens for reading what must be a regular file: not a link that leads elsewhere, not a pipe that blocks for ever.
+/// Opens a regular file for reading. Links and pipes are refused: they lead elsewhere, or block for ever.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     open_regular_with(path, OpenOptions::new().read(true))
 }
 
-/// As [`open_regular`], for a file whose name is known and whose bytes are not: a link is followed where it stays in the
-/// layout, as in those that build systems write.
+/// Like [`open_regular`], but follows a link that stays in the layout, as in layouts that build systems write.
+/// The caller verifies the bytes.
 pub(super) fn open_inside(root: &Path, name: &str) -> Result<io::Result<File>> {
     let path = root.join(name);
     let opened = open_regular(&path);
@@ -58,12 +58,12 @@ pub(super) fn open_inside(root: &Path, name: &str) -> Result<io::Result<File>> {
         .with_detail(ErrorDetail::LinkOutOfLayout))
 }
 
-/// Whether a file was not opened because it is a link.
+/// Whether opening failed because the file is a link.
 fn is_link(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
-/// As [`open_regular`], in the way that `options` say.
+/// Like [`open_regular`], with these options.
 pub(super) fn open_regular_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     open_flagged(path, options, OFlags::NOFOLLOW)
 }
@@ -79,22 +79,22 @@ fn open_flagged(path: &Path, options: &mut OpenOptions, more: OFlags) -> io::Res
     }
 }
 
-/// `ingest/sha256-<hex>.<size>`: of a blob of which more has arrived than it is said to have.
+/// `ingest/sha256-<hex>.<size>`: for a blob of which more bytes were received than its size allows.
 pub(super) fn partial_path_of_size(root: &Path, digest: &Digest, size: u64) -> Result<PathBuf> {
     Ok(partial_path(root, digest)?.with_extension(size.to_string()))
 }
 
-/// Whether another tool keeps something here under a digest that rpull cannot verify.
+/// Whether a file of another tool exists under a digest that rpull cannot verify.
 pub(super) fn exists_unverifiable(root: &Path, digest: &Digest) -> bool {
     root.join("blobs").join(digest.algorithm_name()).join(digest.encoded()).exists()
 }
 
-/// Size of the blob; `None` where it is not there.
+/// Size of the blob, `None` if it is missing.
 pub(super) fn blob_size(root: &Path, digest: &Digest) -> Result<Option<u64>> {
     length(&blob_path(root, digest)?)
 }
 
-/// Bytes of the blob that have arrived but are not verified.
+/// Bytes of the blob that were received and are not verified.
 pub(super) fn partial_size_of(root: &Path, digest: &Digest) -> Result<u64> {
     Ok(length(&partial_path(root, digest)?)?.unwrap_or(0))
 }
@@ -108,15 +108,15 @@ pub(super) fn length(path: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// Opens a blob whose bytes are going to be verified; it may be a link to wherever they are.
+/// Opens a blob that the caller verifies. It may be a link to a file elsewhere.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where it is not there.
+/// [`ErrorKind::NotFound`] if it is missing.
 pub(super) fn open(root: &Path, digest: &Digest) -> Result<File> {
     open_blob(root, digest, OFlags::empty())
 }
 
-/// Opens a blob that is no link, so that bytes that nobody verifies are of this layout.
+/// Opens a blob that is not a link, so that unverified bytes come from this layout.
 pub(super) fn open_own(root: &Path, digest: &Digest) -> Result<File> {
     open_blob(root, digest, OFlags::NOFOLLOW)
 }
@@ -140,10 +140,10 @@ fn open_blob(root: &Path, digest: &Digest, flags: OFlags) -> Result<File> {
     })
 }
 
-/// The whole of a small blob, not verified.
+/// All bytes of a small blob, not verified.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidDocument`] where it has more than `limit` bytes.
+/// [`ErrorKind::InvalidDocument`] if it has more than `limit` bytes.
 pub(super) fn read(root: &Path, digest: &Digest, limit: u64) -> Result<Bytes> {
     let file = open(root, digest)?;
     let mut bytes = Vec::new();
@@ -157,10 +157,10 @@ pub(super) fn read(root: &Path, digest: &Digest, limit: u64) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// These bytes of a file, in pieces of at most [`PIECE`]; fewer where it ends earlier.
+/// Streams a range of a file in buffers of at most [`PIECE`] bytes. Ends early if the file does.
 pub(super) fn stream(file: File, path: PathBuf, range: Range<u64>) -> ByteStream<'static> {
     Box::pin(stream::try_unfold((file, path, range), |(file, path, mut range)| async move {
-        // Reading a file never waits, so without this other tasks would.
+        // Reading a file never yields by itself; other tasks would wait.
         tokio::task::consume_budget().await;
         let piece = read_at(&file, &range).map_err(|error| io_error("read", &path, error))?;
         range.start += piece.len() as u64;

@@ -1,4 +1,4 @@
-//! Finds images by the ids that people see: digests of documents and of configs, or the beginning of one.
+//! Finds images by the ids that rpull prints: digests of documents and configs, or a prefix of one.
 
 use super::{IndexEntry, Layout};
 use crate::descriptor::Descriptor;
@@ -8,22 +8,22 @@ use crate::error::Result;
 use crate::image_id::ImageId;
 use crate::name::ImageName;
 
-/// An image that has the id.
+/// An image with the requested id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identified {
     /// Digest of its document.
     pub digest: Digest,
-    /// What to ask the layout for.
+    /// The name to look it up by.
     pub name: ImageName,
-    /// Its names; empty where it has none, or is one platform of others.
+    /// Its names; empty if it has none, or if it is a platform of an index.
     pub names: Vec<String>,
-    /// The names of what it is one platform of, where it has no entry of its own.
+    /// Names of the indexes that list it, if it has no entry of its own.
     pub within: Vec<String>,
 }
 
 impl Layout {
-    /// Every image with this id: an index, a manifest, or one whose config has it. A document that cannot be read has no
-    /// id but its own digest.
+    /// Finds every image with this id: the digest of an index, a manifest or a config. An unreadable document matches
+    /// only by its own digest.
     pub fn by_id(&self, id: &ImageId) -> Result<Vec<Identified>> {
         let mut found = Vec::new();
         for entry in self.entries()? {
@@ -61,7 +61,7 @@ fn child_image(entry: &IndexEntry, child: &Descriptor) -> Identified {
     Identified { name: ImageName::Digest(digest.clone()), digest, names: Vec::new(), within }
 }
 
-/// One image can have many names, and be a part of many others; as an image of its own it is a part of none.
+/// Adds an image, merged with the same one found before: it can have several names, or be listed by several indexes.
 fn add(found: &mut Vec<Identified>, new: Identified) {
     let Some(held) = found.iter_mut().find(|held| held.digest == new.digest) else {
         found.push(new);

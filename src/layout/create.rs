@@ -1,4 +1,4 @@
-//! Makes a layout, and recognises one.
+//! Creates layouts, and recognizes existing ones.
 
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind as Io, Read as _};
@@ -17,13 +17,13 @@ use crate::lock::{self, LockMode, LockWait};
 
 const MARKER: &str = "oci-layout";
 
-/// The one version there is.
+/// The only version of the specification.
 const VERSION: &str = "1.0.0";
 
-/// The most that is read of the marker, in bytes.
+/// Limit on the size of `oci-layout`, in bytes.
 const MARKER_LIMIT: u64 = 64 << 10;
 
-/// What a making that was cut off can have left behind.
+/// Files that an interrupted creation can leave behind.
 const INIT_LEFTOVERS: [&str; 7] =
     ["blobs", "ingest", "unsynced", "index.json", "index.json.new", MARKER, "oci-layout.new"];
 
@@ -33,7 +33,7 @@ struct OciLayoutFile {
     image_layout_version: String,
 }
 
-/// Whether a layout that can be read is here.
+/// Whether a readable layout exists here.
 pub(super) fn check(root: &Path) -> Result<()> {
     let path = root.join(MARKER);
     match blobs::open_inside(root, MARKER)? {
@@ -43,9 +43,9 @@ pub(super) fn check(root: &Path) -> Result<()> {
                 .at(root.display().to_string())
                 .with_reason("does not exist"))
         }
-        // Another process has just made it.
+        // Another process has just created it.
         Err(error) if error.kind() == Io::NotFound && path.exists() => check(root),
-        // Another process may be making it right now. Where blobs are, the marker was lost, and it is not empty.
+        // Another process may be creating it right now. With blobs, the directory is not empty: `oci-layout` was lost.
         Err(error)
             if error.kind() == Io::NotFound
                 && is_unfinished(root)
@@ -81,7 +81,7 @@ fn check_version(path: &Path, file: &File) -> Result<()> {
     Err(refuse(format!("has version {}; rpull knows {VERSION}", marker.image_layout_version)))
 }
 
-/// One without the folder is damaged, not empty: what it held may be on a disk that is not mounted.
+/// A layout without `blobs/` is damaged, not empty: the blobs may be on a disk that is not mounted.
 fn check_blobs(root: &Path) -> Result<()> {
     let blobs = root.join("blobs");
     if blobs.is_dir() {
@@ -92,10 +92,10 @@ fn check_blobs(root: &Path) -> Result<()> {
         .with_reason("is missing"))
 }
 
-/// Makes what is missing of a layout, the marker last: where it stands, the rest does.
+/// Creates the missing parts of a layout. `oci-layout` comes last: if it exists, so does the rest.
 ///
 /// # Errors
-/// [`ErrorKind::Store`] where something else is here, or where it cannot be written to.
+/// [`ErrorKind::Store`] if the directory has other content or is not writable.
 pub(super) fn create(root: &Path, options: &LayoutOptions) -> Result<()> {
     let mode = if options.private { 0o700 } else { 0o777 };
     match check(root) {
@@ -107,12 +107,12 @@ pub(super) fn create(root: &Path, options: &LayoutOptions) -> Result<()> {
         Err(error) => return Err(error),
     }
     folder(&root.join("ingest"), mode)?;
-    // Found out now, not after everything was downloaded.
+    // Fail now, not after the download.
     access(root.join("ingest"), Access::WRITE_OK | Access::EXEC_OK)
         .map_err(|error| io_error("write to", root, error.into()))
 }
 
-/// Fills the folder, which other processes may have found empty at the same time: the first one does it.
+/// Initializes the directory. Of several processes that found it empty at the same time, the first one does it.
 fn initialize(root: &Path, mode: u32, patience: Duration) -> Result<()> {
     let guard = File::open(root).map_err(|error| io_error("open", root, error))?;
     lock::lock(
@@ -130,21 +130,21 @@ fn initialize(root: &Path, mode: u32, patience: Duration) -> Result<()> {
     if !root.join("index.json").exists() {
         index::replace_durably(root, "index.json", EMPTY_INDEX.as_bytes())?;
     }
-    // Renamed into place, because a power failure could else leave an empty marker, which no run would mend.
+    // Renamed into place: otherwise a power failure could leave an empty `oci-layout`, which no run would repair.
     let marker = format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#);
     index::replace_durably(root, MARKER, marker.as_bytes())?;
     sync_dir(root)
 }
 
-/// An existing folder that holds nothing, or only what a making that was cut off leaves behind.
+/// Whether an existing directory is empty, or has only files of an interrupted creation.
 fn is_unfinished(root: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(root) else { return false };
     entries.flatten().all(|entry| INIT_LEFTOVERS.iter().any(|own| entry.file_name() == *own))
 }
 
-/// Makes a folder and those above it; a power failure must not lose one with everything that was made durable in it.
+/// Creates a directory and its parents, and syncs them: a power failure must not lose a directory with durable content.
 ///
-/// Of a private store those above are private too: whoever may rename them could put another store in its place.
+/// The parents of a private store are private too: a user who can rename them could replace the store.
 fn folders(path: &Path, mode: u32) -> Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -154,12 +154,12 @@ fn folders(path: &Path, mode: u32) -> Result<()> {
         folders(parent, mode)?;
     }
     folder(path, mode)?;
-    // One that may be written to but not read cannot be synced.
+    // A directory that is writable but not readable cannot be synced.
     drop(sync_dir(parent.unwrap_or(Path::new("."))));
     Ok(())
 }
 
-/// Makes one folder with this mode where it does not exist.
+/// Creates one directory with this mode, unless it exists.
 pub(super) fn folder(path: &Path, mode: u32) -> Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == Io::AlreadyExists && path.is_dir() => Ok(()),

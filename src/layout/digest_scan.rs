@@ -1,12 +1,12 @@
-//! Digests in the text of a document whose meaning is not known.
+//! Finds digests in documents of unknown types.
 
 use std::borrow::Cow;
 
 use crate::digest::Digest;
 
-/// Every digest that the text mentions, wherever it stands: field, key or the middle of a string.
+/// Finds every digest in the text: in fields, keys and inside strings.
 ///
-/// Text is searched instead of JSON being read, so that neither a repeated key nor deep nesting hides anything.
+/// Searches the text instead of parsed JSON, so that neither repeated keys nor deep nesting can hide a digest.
 pub(super) fn find_digests(bytes: &[u8]) -> Vec<Digest> {
     let text = String::from_utf8_lossy(bytes);
     let mut found = in_text(&text);
@@ -27,7 +27,7 @@ fn in_text(text: &str) -> Vec<Digest> {
     found
 }
 
-/// JSON may spell any character as `\u` and four hex digits.
+/// JSON can write any character as `\u` and four hex digits.
 fn without_escapes(text: &str) -> Cow<'_, str> {
     let mut parts = text.split("\\u");
     let Some(first) = parts.next().filter(|first| first.len() < text.len()) else {

@@ -1,4 +1,4 @@
-//! Changes several names in one step, decided by what is there at that moment.
+//! Changes several names in one atomic step, based on the current entries.
 
 use super::index::IndexFile;
 use super::origins::{origins_of, with_origins};
@@ -6,20 +6,20 @@ use super::{IndexEntry, Layout, SUBJECT_ANNOTATION};
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 
-/// What is to become of one name.
+/// A change of one name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NameEdit {
-    /// It stands for this from here on; a former holder of the name loses it.
+    /// The name points to this content; a former entry of that name loses it.
     Set(String, Box<Descriptor>),
-    /// Nothing has it any more.
+    /// The name is removed.
     Remove(String),
 }
 
 impl Layout {
-    /// Lets `plan` decide by the entries of index.json, and does what it says: no other process or task changes a name
-    /// between the two. Entries that are damaged are left out with a warning.
+    /// Calls `plan` with the entries of index.json and applies the changes it returns. No other process or task changes
+    /// a name in between. Damaged entries are skipped with a warning.
     ///
-    /// Waits for the disk and for other processes, so not on a thread that others need.
+    /// Blocks on the disk and on other processes: call it on a blocking thread.
     pub fn edit_names(&self, plan: impl FnOnce(Vec<IndexEntry>) -> Vec<NameEdit>) -> Result<()> {
         self.0.change_index(|index| {
             let edits = plan(index.readable());
@@ -32,7 +32,7 @@ fn apply(index: &mut IndexFile, edit: NameEdit) -> Result<bool> {
     match edit {
         NameEdit::Remove(name) => index.remove(&name),
         NameEdit::Set(name, mut descriptor) => {
-            // Whoever names something wants it for itself, not because it came along with something.
+            // A named image is kept for itself, no longer only for its subject.
             descriptor.annotations.remove(SUBJECT_ANNOTATION);
             let origins = origins_of(&descriptor);
             let descriptor = with_origins(index, &name, *descriptor, &origins)?;

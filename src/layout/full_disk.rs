@@ -1,4 +1,4 @@
-//! Takes a name away on a full disk, where no smaller index.json can be written beside the old one.
+//! Removes a name on a full disk, which has no space for a new index.json beside the old one.
 
 use std::cmp::Reverse;
 use std::io::ErrorKind as Io;
@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::lock::LockMode;
 
 impl Layout {
-    /// As [`Layout::remove`]: deletes blobs that nothing but this image needs until index.json can be written.
+    /// Like [`Layout::remove`], but deletes blobs that only this image references until index.json can be written.
     ///
-    /// Whoever kills it in between finds an image that lacks a layer, which `rm` still takes away and a pull completes.
+    /// If it is killed in between, the image lacks a layer: `rm` can still remove it, and a pull completes it.
     pub(super) fn remove_on_full_disk(&self, name: &str, full: Error) -> Result<bool> {
         self.0.lock_folder(LockMode::Exclusive)?;
         let removed = self.remove_freeing_space(name, full);
@@ -31,9 +31,9 @@ impl Layout {
         Err(full)
     }
 
-    /// What no image needs first, then what this one needs, the largest first.
+    /// Unreferenced blobs first, then those of this image, largest first.
     fn exclusive_blobs(&self, name: &str) -> Result<Vec<PathBuf>> {
-        // One that is known by another name, too, stays.
+        // An image that has another name, too, keeps its blobs.
         let (going, staying): (Vec<_>, Vec<_>) = self
             .all_entries()?
             .into_iter()
@@ -48,7 +48,7 @@ impl Layout {
     }
 }
 
-/// Whether there was no space, or no inode, for a file.
+/// Whether the error means that the disk has no space or no inodes left.
 pub(super) fn is_disk_full(error: &Error) -> bool {
     let cause = std::error::Error::source(error);
     cause

@@ -1,4 +1,4 @@
-//! `index.json`: what in a layout has a name. What other tools wrote into it stays as they wrote it.
+//! `index.json`: the names of a layout. Fields and entries of other tools stay unchanged.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -16,44 +16,44 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{Object, UniqueKeys};
 
-/// Digest of the index that a manifest was chosen from.
+/// Digest of the index that a manifest was selected from.
 pub const INDEX_ANNOTATION: &str = "rpull.index";
 
-/// Each `registry/repository` that an image came from or went to, the latest first, separated by spaces.
+/// Each `registry/repository` that an image was pulled from or pushed to, latest first, separated by spaces.
 pub const ORIGIN_ANNOTATION: &str = "rpull.origin";
 
-/// The most that is read of it, in bytes.
+/// Limit on the size of the file, in bytes.
 const LIMIT: u64 = 256 << 20;
 
 /// One entry of `index.json`.
 #[derive(Clone, Debug)]
 pub struct IndexEntry {
-    /// What it is, annotations included.
+    /// The descriptor, including annotations.
     pub descriptor: Descriptor,
-    /// What it is called, the full name first; empty where it has none, and then its digest stands for a name.
+    /// Its names, the full name first; empty if it has none and is known by its digest.
     pub names: Vec<String>,
 }
 
 impl IndexEntry {
-    /// Reads it by its annotations.
+    /// Parses an entry with its annotations.
     pub fn from_descriptor(descriptor: Descriptor) -> Self {
         let names = annotation::names(&descriptor);
         Self { descriptor, names }
     }
 
-    /// What its name stood for when it came here: the index, where a manifest was chosen from one.
+    /// The digest that its name resolved to at the source: that of the index, if the manifest was selected from one.
     pub fn digest(&self) -> Digest {
         index_digest(&self.descriptor).unwrap_or_else(|| self.descriptor.digest.clone())
     }
 
-    /// Whether the digest is its own, or that of the index that it was chosen from.
+    /// Whether the digest is its own, or that of the index it was selected from.
     pub fn has_digest(&self, digest: &Digest) -> bool {
         self.descriptor.digest == *digest || self.digest() == *digest
     }
 
-    /// The one of its names that is meant: `NAME`, also by `NAME@DIGEST` where it has that digest.
+    /// Returns which of its names matches: `NAME`, or `NAME@DIGEST` if it has that digest.
     ///
-    /// A name that ends in a digest is not believed where the digest is another one.
+    /// A name that ends in another digest does not match.
     pub fn matching_name(&self, wanted: &str) -> Option<&str> {
         if self.names.is_empty() && self.descriptor.digest.as_str() == wanted {
             return Some(self.descriptor.digest.as_str());
@@ -67,30 +67,30 @@ impl IndexEntry {
     }
 }
 
-/// Digest of the index that an entry was chosen from.
+/// Digest of the index that an entry was selected from.
 pub(super) fn index_digest(entry: &Descriptor) -> Option<Digest> {
     entry.annotations.get(INDEX_ANNOTATION)?.parse().ok()
 }
 
-/// `NAME@DIGEST` in its parts.
+/// Splits `NAME@DIGEST`.
 pub(super) fn split_pinned(name: &str) -> Option<(&str, Digest)> {
     let (name, digest) = name.rsplit_once('@')?;
     Some((name, digest.parse().ok()?))
 }
 
-/// Read or to be written; entries are parsed only where somebody looks at them.
+/// The file as read or to be written. Entries are parsed only when they are needed.
 pub(super) struct IndexFile {
-    /// Where it was read, for messages.
+    /// Its location, for messages.
     path: PathBuf,
     manifests: Vec<Box<RawValue>>,
-    /// Whether `null` stood where the list should be.
+    /// Whether `manifests` was `null`.
     is_null: bool,
     others: BTreeMap<String, Box<RawValue>>,
 }
 
 impl IndexFile {
     /// # Errors
-    /// [`ErrorKind::Store`] where it is missing, empty or damaged; it is never repaired by guessing.
+    /// [`ErrorKind::Store`] if it is missing, empty or damaged. It is never repaired by guessing.
     pub(super) fn read(root: &Path) -> Result<Self> {
         let path = root.join("index.json");
         let refuse = |why: &str| {
@@ -108,7 +108,7 @@ impl IndexFile {
         }
         let parsed = Self::parse(&path, &text);
         let index = parsed.map_err(|error| refuse("is damaged").with_source(error))?;
-        // `umoci init` writes so. Where blobs are, the list was lost, and they must not seem to be garbage.
+        // `umoci init` writes `null`. With blobs, the list was lost, and they must not look unreferenced.
         if index.is_null && has_blobs(root)? {
             return Err(refuse("is damaged: its list of manifests is null"));
         }
@@ -129,18 +129,18 @@ impl IndexFile {
         Ok(Self { path: path.to_owned(), manifests, is_null, others })
     }
 
-    /// Whether `null` stands where the list should be: then nothing tells a list that was lost from an empty one as soon
-    /// as there are blobs.
+    /// Whether `manifests` is `null`. Once there are blobs, a lost list and an empty one cannot be told
+    /// apart.
     pub(super) fn is_null(&self) -> bool {
         self.is_null
     }
 
-    /// Each entry, or what is wrong with it.
+    /// Each entry, or the error of a damaged one.
     pub(super) fn entries(&self) -> impl Iterator<Item = Result<IndexEntry>> {
         (0..).zip(&self.manifests).map(|(at, raw)| entry(&self.path, at, raw))
     }
 
-    /// Each entry that can be read; of the others a warning tells.
+    /// All readable entries. Damaged ones are skipped with a warning.
     pub(super) fn readable(&self) -> Vec<IndexEntry> {
         let known = |entry: Result<IndexEntry>| {
             entry.inspect_err(|error| tracing::warn!("{}", error.chain())).ok()
@@ -148,12 +148,12 @@ impl IndexFile {
         self.entries().filter_map(known).collect()
     }
 
-    /// The entry that is meant by this name, the first one where there are several.
+    /// The first entry that matches this name.
     pub(super) fn find(&self, name: &str) -> Result<Option<IndexEntry>> {
         self.meant_by(name).next().transpose()
     }
 
-    /// The entries that are meant by this name.
+    /// All entries that match this name.
     pub(super) fn meant_by(&self, name: &str) -> impl Iterator<Item = Result<IndexEntry>> {
         let text = split_pinned(name).map_or(name, |(name, _)| name);
         let called = (0..).zip(&self.manifests).filter(move |(_, raw)| may_contain_name(raw, text));
@@ -163,7 +163,7 @@ impl IndexFile {
         })
     }
 
-    /// Gives the name to this content and takes it from all other; tells whether that changed anything.
+    /// Points the name to this content and removes it from other entries. Returns whether anything changed.
     pub(super) fn set(&mut self, name: &str, mut descriptor: Descriptor) -> Result<bool> {
         descriptor.data = None;
         annotation::rename(&mut descriptor, name);
@@ -175,7 +175,7 @@ impl IndexFile {
         Ok(true)
     }
 
-    /// Lists this content without a name, so that it stays, where no entry lists it; tells whether that changed anything.
+    /// Adds an entry without a name, which keeps the content, unless one lists it. Returns whether anything changed.
     pub(super) fn keep(&mut self, mut descriptor: Descriptor) -> Result<bool> {
         let digest = descriptor.digest.clone();
         let mut entries = (0..).zip(&self.manifests);
@@ -192,7 +192,7 @@ impl IndexFile {
         Ok(!listed)
     }
 
-    /// Takes the name away from whatever has it; tells whether anything had.
+    /// Removes the name from all entries. Returns whether one had it.
     pub(super) fn remove(&mut self, name: &str) -> Result<bool> {
         let mut found = false;
         let mut kept = Vec::with_capacity(self.manifests.len());
@@ -207,7 +207,7 @@ impl IndexFile {
                 None => kept.push(held),
                 Some(0) => found = true,
                 Some(_) => {
-                    // A short name beside a full one: the image keeps the full one.
+                    // Removing a short name keeps the full name of the image.
                     found = true;
                     entry.descriptor.annotations.remove(REF_ANNOTATION);
                     kept.push(raw(&entry.descriptor)?);
@@ -218,7 +218,7 @@ impl IndexFile {
         Ok(found)
     }
 
-    /// Replaces the file; the caller holds the lock.
+    /// Replaces the file. The caller holds the lock.
     pub(super) fn write(&self, root: &Path) -> Result<()> {
         let mut whole: BTreeMap<&str, &RawValue> =
             self.others.iter().map(|(key, value)| (key.as_str(), &**value)).collect();
@@ -238,7 +238,7 @@ fn has_blobs(root: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Parsing is the expensive part of a large index; only what has the name in its text, or escapes, can be it.
+/// Parsing dominates the cost of a large index. Only entries whose text has the name, or escapes, can match.
 fn may_contain_name(raw: &RawValue, name: &str) -> bool {
     raw.get().contains(name) || raw.get().contains('\\')
 }
@@ -259,11 +259,11 @@ fn raw(descriptor: &Descriptor) -> Result<Box<RawValue>> {
         .map_err(|error| Error::new(ErrorKind::Store, "write index.json").with_source(error))
 }
 
-/// Writes `NAME.new`, makes it durable and renames it: after a power failure there is the old file or the new one.
+/// Writes `NAME.new`, syncs and renames it: after a power failure the old or the new file exists.
 pub(super) fn replace_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let (path, new) = (root.join(name), root.join(format!("{name}.new")));
     let write = || {
-        // One that a killed process left, or that somebody planted.
+        // A leftover of a killed process, or a planted file.
         if let Err(error) = std::fs::remove_file(&new)
             && error.kind() != Io::NotFound
         {
@@ -275,7 +275,7 @@ pub(super) fn replace_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<(
         std::fs::rename(&new, &path)
     };
     write().map_err(|error| {
-        // On a full disk even these bytes count.
+        // These bytes matter on a full disk.
         drop(std::fs::remove_file(&new));
         io_error("write", &path, error)
     })
@@ -289,7 +289,7 @@ pub(super) mod tests {
     use crate::document::EMPTY_INDEX;
     use crate::media::MediaType;
 
-    /// What `umoci init` writes, where there are no blobs.
+    /// As `umoci init` writes it, without blobs.
     const NULL: &str = r#"{"schemaVersion":2,"manifests":null}"#;
 
     fn image(text: &str) -> Descriptor {

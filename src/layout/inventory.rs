@@ -1,4 +1,4 @@
-//! What a layout can answer for: the blobs that its images need, and that are there.
+//! The inventory of a layout: blobs that its images reference and that exist.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,9 @@ use crate::digest::Digest;
 use crate::error::Result;
 
 impl Layout {
-    /// Every document, config and layer of its images that is there, each once, in order.
+    /// Every existing document, config and layer of its images, once each, in order.
     ///
-    /// What no image needs is not listed: the next prune takes it.
+    /// Unreferenced blobs are not listed: the next prune deletes them.
     pub fn inventory(&self) -> Result<BTreeSet<Digest>> {
         let mut held = BTreeSet::new();
         for entry in self.entries()? {

@@ -1,9 +1,9 @@
-//! Remembers which blobs a power failure may have damaged, so that no blob needs an fsync of its own.
+//! Records which blobs a power failure may have damaged, so that no blob needs its own fsync.
 //!
-//! A rename can reach the disk before the bytes do: after a power failure a blob can stand under its digest empty or as
-//! zeros. So before the first rename of a run every digest that it may rename is written to `unsynced/<boot>.<random>`
-//! and made durable. A journal of another boot says which blobs to hash again; one of this boot says nothing, because
-//! the page cache is whole. Its owner holds a lock on it.
+//! A rename can reach the disk before the bytes do: after a power failure a blob can exist under its digest empty or as
+//! zeros. So before the first rename of a run all digests that it may rename are written to `unsynced/<boot>.<random>`
+//! and synced. A journal of another boot lists the blobs to hash again. One of this boot can be ignored: the page
+//! cache is intact. The run that owns a journal holds a lock on it.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -20,10 +20,10 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::lock::{self, LockMode, LockWait};
 
-/// Journals of this boot that may gather before their blobs are synced and they are removed.
+/// Number of journals of this boot after which their blobs are synced and the journals removed.
 const MAX_JOURNALS: usize = 64;
 
-/// The boot that a journal is named after when its blobs are to be looked at whatever boot it is.
+/// Boot name of a journal whose blobs must be checked after any boot.
 const NO_BOOT: &str = "doubted";
 
 /// The journal of a run.
@@ -37,7 +37,7 @@ pub(super) struct Journal {
 impl Journal {
     fn begin(root: &Path, private: bool, boot: &str, digests: HashSet<Digest>) -> Result<Self> {
         let folder = root.join("unsynced");
-        // Whoever shares the layout must know what another's run left in doubt.
+        // Journals of a shared layout are readable by all its users: they must know which blobs another run left unsynced.
         let (folder_mode, mode) = if private { (0o700, 0o600) } else { (0o777, 0o666) };
         create::folder(&folder, folder_mode)?;
         let path = folder.join(format!("{boot}.{:016x}", fastrand::u64(..)));
@@ -64,10 +64,10 @@ impl Journal {
 }
 
 impl LayoutInner {
-    /// Makes durable that these digests may be renamed in this run; those that are there already never will be.
+    /// Records durably that this run may rename these digests. Existing blobs are never renamed.
     pub(super) fn record_in_journal(&self, digests: &[Digest]) -> Result<()> {
         if self.options.sync {
-            // Each blob is made durable before its rename: nothing is ever in doubt.
+            // Each blob is synced before its rename, so nothing has to be recorded.
             return Ok(());
         }
         let mut journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -82,7 +82,7 @@ impl LayoutInner {
             Some(open) => {
                 let written = open.append(new);
                 if written.is_err() {
-                    // Its last line may be torn, and the kernel tells of a lost write only once.
+                    // Its last line may be torn, and the kernel reports a lost write only once.
                     *journal = None;
                 }
                 written
@@ -94,7 +94,7 @@ impl LayoutInner {
         }
     }
 
-    /// For a rename that nobody announced.
+    /// Records one rename that was not announced by the plan.
     pub(super) fn journal_before_rename(&self, digest: &Digest) -> Result<()> {
         let known = {
             let journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -103,7 +103,7 @@ impl LayoutInner {
         if known { Ok(()) } else { self.record_in_journal(std::slice::from_ref(digest)) }
     }
 
-    /// Ends a run: with `sync` everything in doubt is made durable, else only when many journals have gathered.
+    /// Ends a run. With `sync` all recorded blobs are synced, otherwise only once there are many journals.
     pub(super) fn finish_journal(&self) -> Result<()> {
         drop(self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
         let boot = boot_id();
@@ -119,13 +119,13 @@ impl LayoutInner {
     }
 }
 
-/// Says of blobs that they must be hashed again before they count.
+/// Marks blobs that must be hashed again before they count as present.
 pub(super) fn mark_suspect(root: &Path, digests: impl IntoIterator<Item = Digest>) -> Result<()> {
     let private = root.metadata().is_ok_and(|found| found.mode() & 0o777 == 0o700);
     Journal::begin(root, private, NO_BOOT, digests.into_iter().collect()).map(drop)
 }
 
-/// Hashes again what another boot left in doubt; what is damaged is removed, so that it is fetched anew.
+/// Hashes the unsynced blobs of other boots again. Damaged ones are removed, so that they are fetched again.
 pub(super) fn recover(
     root: &Path,
     patience: Duration,
@@ -140,7 +140,7 @@ pub(super) fn recover(
     journals.iter().try_for_each(|path| recheck(root, path, patience, &watch))
 }
 
-/// What the blobs of a journal have together.
+/// Total size of the blobs of a journal.
 fn bytes_of(root: &Path, path: &Path) -> u64 {
     let listed = blobs::open_regular(path).ok().and_then(|mut file| read(&mut file, path).ok());
     let sizes = listed.into_iter().flatten().map(|digest| blobs::blob_size(root, &digest));
@@ -157,10 +157,10 @@ fn recheck(root: &Path, path: &Path, patience: Duration, watch: ByteProgress<'_>
             );
             return Ok(());
         }
-        // Gone, or nobody's journal.
+        // Removed meanwhile, or not a journal.
         Err(_) => return Ok(()),
     };
-    // Another process may be at the same work; where it is done, the journal is gone.
+    // Another process may do the same work and remove the journal when it is done.
     lock::lock(
         &file,
         LockMode::Exclusive,
@@ -180,9 +180,9 @@ fn recheck(root: &Path, path: &Path, patience: Duration, watch: ByteProgress<'_>
     std::fs::remove_file(path).map_err(|error| io_error("remove", path, error))
 }
 
-/// Removes what is not the blob whose name it has.
+/// Removes a blob whose content does not match its digest.
 ///
-/// A folder with something in it stays, because nobody will take it for the blob: whoever needs that one is told.
+/// A non-empty directory stays: it cannot be mistaken for the blob, and a pull that needs the blob reports it.
 fn remove(path: &Path, why: &str) -> Result<()> {
     let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
     let removed = if is_folder { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
@@ -194,7 +194,7 @@ fn remove(path: &Path, why: &str) -> Result<()> {
     Ok(())
 }
 
-/// Syncs what a journal lists, and removes it where its run has ended.
+/// Syncs the blobs of a journal, and removes the journal if its run has ended.
 fn make_durable(root: &Path, path: &Path) -> Result<()> {
     let Ok(mut file) = blobs::open_regular(path) else { return Ok(()) };
     let ended = lock::try_lock(&file, LockMode::Exclusive, path)?;
@@ -211,7 +211,7 @@ fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
         let path = blobs::blob_path(root, digest)?;
         if let Ok(file) = blobs::open_regular(&path) {
             if let Err(error) = file.sync_all() {
-                // Asked again the kernel would say that all is well (see `ingest`); what is gone is fetched again.
+                // A second sync would report success (see `ingest`), so the blob is removed and fetched again.
                 drop(std::fs::remove_file(&path));
                 return Err(io_error("sync", &path, error));
             }
@@ -221,7 +221,7 @@ fn sync_blobs(root: &Path, digests: &[Digest]) -> Result<()> {
     folders.iter().try_for_each(|folder| sync_dir(folder))
 }
 
-/// The digests that a journal lists. A last line that was cut off belongs to a rename that never came.
+/// The digests of a journal. A torn last line belongs to a rename that never happened.
 fn read(file: &mut File, path: &Path) -> Result<Vec<Digest>> {
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(|error| io_error("read", path, error))?;
@@ -256,7 +256,7 @@ mod tests {
         let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
         let [one, two] = ["one", "two"].map(|text| Digest::sha256(text.as_bytes()));
         layout.0.record_in_journal(&[one]).unwrap();
-        // As if the disk were full.
+        // Simulates a full disk.
         let unwritable = |journal: &mut Journal| journal.file = File::open(&journal.path).unwrap();
         layout.0.journal.lock().unwrap().as_mut().map(unwritable).unwrap();
         assert!(layout.0.record_in_journal(std::slice::from_ref(&two)).is_err());

@@ -1,11 +1,11 @@
-//! Which repository has which blob, where the layout is served as a registry: files without content, `+` for `/`.
+//! Records which repository has which blob, for a layout served as a registry: empty files, with `+` for `/`.
 //!
 //! ```text
 //! served/blobs/sha256/<hex>/<repository>   this repository was given the blob
 //! served/repositories/<repository>         this repository was given anything
 //! ```
 //!
-//! What a repository's manifests name it has besides; see `serve`.
+//! A repository also has the blobs that its manifests reference; see `serve`.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -19,11 +19,11 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::reference::is_repository;
 
-/// The folder of all this.
+/// Directory of these records.
 pub(super) const FOLDER: &str = "served";
 
 impl Layout {
-    /// Remembers that the repository has the blob.
+    /// Records that the repository has the blob.
     pub fn link(&self, repository: &str, digest: &Digest) -> Result<()> {
         let blob = self.links_of(digest)?;
         for (folder, levels) in [(blob, 4), (self.served()?.join("repositories"), 2)] {
@@ -42,7 +42,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Forgets that the repository has the blob; tells whether that was known.
+    /// Removes the record that the repository has the blob. Returns whether there was one.
     pub fn unlink(&self, repository: &str, digest: &Digest) -> Result<bool> {
         let path = self.links_of(digest)?.join(file_name(repository));
         match std::fs::remove_file(&path) {
@@ -51,24 +51,24 @@ impl Layout {
         }
     }
 
-    /// Whether the repository was given the blob.
+    /// Whether the blob was pushed to or mounted in the repository.
     pub fn is_linked(&self, repository: &str, digest: &Digest) -> Result<bool> {
         let path = self.links_of(digest)?.join(file_name(repository));
         Ok(is_repository(repository) && path.is_file())
     }
 
-    /// Whether any repository was given the blob.
+    /// Whether the blob was pushed to or mounted in any repository.
     pub fn is_linked_anywhere(&self, digest: &Digest) -> Result<bool> {
         Ok(!names(&self.links_of(digest)?)?.is_empty())
     }
 
-    /// Whether the repository was given anything.
+    /// Whether anything was pushed to the repository.
     pub fn has_repository(&self, repository: &str) -> Result<bool> {
         let path = self.served()?.join("repositories").join(file_name(repository));
         Ok(is_repository(repository) && path.is_file())
     }
 
-    /// Forgets links to blobs that are gone, and repositories that have none left.
+    /// Removes records of deleted blobs, and repositories without any.
     pub(super) fn remove_stale_links(&self) -> Result<()> {
         let served = self.served()?;
         let mut repositories = HashSet::new();
@@ -98,7 +98,7 @@ impl Layout {
         Ok(blobs.join(digest.algorithm_name()).join(digest.encoded()))
     }
 
-    /// What clients ask for is not to be looked for where somebody planted a link to.
+    /// Refuses links: a request of a client must not lead outside the layout.
     fn served(&self) -> Result<PathBuf> {
         let folder = self.root().join(FOLDER);
         if folder.is_symlink() {
@@ -108,12 +108,12 @@ impl Layout {
     }
 }
 
-/// No repository has a `+` in its name.
+/// Repository names cannot contain `+`.
 fn file_name(repository: &str) -> String {
     repository.replace('/', "+")
 }
 
-/// What is in a folder, where there is one.
+/// The entries of a directory; none if it does not exist.
 fn names(folder: &Path) -> Result<Vec<OsString>> {
     match std::fs::read_dir(folder) {
         Err(error) if error.kind() == Io::NotFound => Ok(Vec::new()),
@@ -157,7 +157,7 @@ mod tests {
         layout.remove_stale_links().unwrap();
         assert!(layout.is_linked_anywhere(&digest).unwrap());
         assert!(!layout.has_repository("c").unwrap() && layout.has_repository("a/b").unwrap());
-        // Nothing needs the blob.
+        // No manifest references the blob.
         assert_eq!(
             layout.prune(PruneOptions { plan: true, ..PruneOptions::default() }).unwrap().blobs,
             1

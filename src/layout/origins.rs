@@ -1,20 +1,20 @@
-//! What an entry of `index.json` remembers of the repositories that have the image: from there it can be fetched again,
-//! and beside them it need not be sent.
+//! Repositories that have an image, recorded in its entry of `index.json`: it can be fetched from there again, and
+//! mounted from there instead of sent.
 
 use super::index::{IndexFile, ORIGIN_ANNOTATION};
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 
-/// The most repositories that an entry remembers.
+/// Maximum number of repositories per entry.
 const MOST: usize = 8;
 
-/// Each `registry/repository` that is known to have what the entry names, the latest first.
+/// Each `registry/repository` known to have the content, latest first.
 pub(super) fn origins_of(entry: &Descriptor) -> Vec<String> {
     let known = entry.annotations.get(ORIGIN_ANNOTATION).map(String::as_str).unwrap_or_default();
     known.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-/// The descriptor, knowing these origins and those that the entry of that name knew for the same content.
+/// Returns the descriptor with these origins, and those that the entry of that name had for the same content.
 pub(super) fn with_origins(
     index: &IndexFile,
     name: &str,
@@ -24,7 +24,7 @@ pub(super) fn with_origins(
     let former = index.find(name)?.map(|entry| entry.descriptor);
     let former = former.filter(|former| former.digest == descriptor.digest);
     let mut known = former.as_ref().map(origins_of).unwrap_or_default();
-    // Those known already keep their place: a pull that changes nothing must not write the file.
+    // Known origins keep their position: a pull that changes nothing must not write the file.
     for origin in
         origins.iter().rev().filter(|origin| !known.contains(origin)).cloned().collect::<Vec<_>>()
     {
@@ -50,7 +50,7 @@ mod tests {
         Descriptor::for_bytes(MediaType::OCI_MANIFEST, text.as_bytes())
     }
 
-    /// What the entry remembers after each of these came with the image, one after the other.
+    /// The recorded origins after adding each of these in order.
     fn remembered(index: &mut IndexFile, image: &Descriptor, origins: &[&str]) -> Vec<String> {
         for origin in origins {
             let entry = with_origins(index, NAME, image.clone(), &[(*origin).to_owned()]).unwrap();

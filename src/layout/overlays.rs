@@ -1,4 +1,4 @@
-//! `overlays.json`: the directories of layers that images were unpacked to, for those who look after space.
+//! `overlays.json`: the overlay directories that images were unpacked to, for `df` and `prune`.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,7 +10,7 @@ use crate::error::Result;
 const FILE: &str = "overlays.json";
 
 impl Layout {
-    /// The directories that were noted, whether or not they are still there.
+    /// The recorded directories, whether or not they still exist.
     pub fn overlays(&self) -> Result<BTreeSet<PathBuf>> {
         let path = self.root().join(FILE);
         match std::fs::read(&path) {
@@ -21,12 +21,12 @@ impl Layout {
         }
     }
 
-    /// Notes a directory, by its absolute path.
+    /// Records a directory by its absolute path.
     pub fn add_overlay(&self, directory: &Path) -> Result<()> {
         self.change_overlays(|known| known.insert(directory.to_owned()))
     }
 
-    /// Forgets a directory.
+    /// Removes the record of a directory.
     pub fn forget_overlay(&self, directory: &Path) -> Result<()> {
         self.change_overlays(|known| known.remove(directory))
     }
@@ -37,7 +37,7 @@ impl Layout {
         if !change(&mut known) {
             return Ok(());
         }
-        // A path that is no text cannot be written so.
+        // A path that is not UTF-8 cannot be recorded.
         let bytes = serde_json::to_vec(&known)
             .map_err(|error| io_error("write", &self.root().join(FILE), error.into()))?;
         index::replace_durably(self.root(), FILE, &bytes)

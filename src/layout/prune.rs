@@ -1,4 +1,4 @@
-//! Deletes what nothing refers to: no name, no process that has the layout open.
+//! Deletes unreferenced blobs (garbage collection), while no other process has the layout open.
 
 use std::collections::HashSet;
 use std::fs::Metadata;
@@ -13,42 +13,42 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode};
 
-/// A partial or session that nobody touched for so long will not be continued.
+/// Age after which a partial or session is no longer resumed.
 pub(super) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// Folders of what is on its way in.
+/// Directories of unfinished writes.
 const INGEST_DIRS: [&str; 2] = ["ingest", "sessions"];
 
-/// What [`Layout::prune`] may delete.
+/// Options of [`Layout::prune`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PruneOptions {
-    /// Nothing: only say what would be.
+    /// Delete nothing, only report.
     pub plan: bool,
-    /// All partials that nobody is writing, not only old ones.
+    /// Delete all partials without a writer, not only old ones.
     pub partials: bool,
 }
 
-/// What was freed, or would be.
+/// What was deleted, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PruneReport {
-    /// Blobs that no image needs.
+    /// Number of unreferenced blobs.
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Partials that nobody continued for a day, or all.
+    /// Number of partials deleted: those older than a day, or all.
     pub partials: u64,
     /// Their bytes.
     pub partial_bytes: u64,
 }
 
 impl Layout {
-    /// Deletes blobs that no entry reaches, and partials. An entry that came along with an image, as what refers to it,
-    /// goes when nothing reaches that any more.
+    /// Deletes blobs that are not reachable from an entry, and partials. A referrer that was copied with its subject
+    /// is deleted when its subject is no longer reachable.
     ///
     /// Waits until no other process has the layout open.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] where an entry cannot be read: what it needs cannot be told from what nobody needs.
+    /// [`ErrorKind::Store`] if an entry cannot be read: its blobs would look unreferenced.
     pub fn prune(&self, options: PruneOptions) -> Result<PruneReport> {
         if options.plan {
             return self.sweep(options);
@@ -71,7 +71,7 @@ impl Layout {
             report.bytes += blob.size;
             remove(&blob.path, options.plan)?;
         }
-        // Not before: on a full disk there is room for another index.json only now.
+        // Only now: on a full disk there was no space for another index.json before.
         if !options.plan && !left.is_empty() {
             self.remove_all(left.iter().map(String::as_str))?;
         }
@@ -90,7 +90,7 @@ impl Layout {
         Ok(report)
     }
 
-    /// Everything that these entries reach.
+    /// Everything reachable from these entries.
     pub(super) fn reachable_from(&self, entries: &[IndexEntry]) -> Result<HashSet<Digest>> {
         let mut needed = HashSet::new();
         for entry in entries {
@@ -109,10 +109,10 @@ impl Layout {
         Ok(needed)
     }
 
-    /// The blobs that are not among those needed.
+    /// The blobs that are not in `needed`.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] where they lie behind a link: other layouts may have them in common with this one.
+    /// [`ErrorKind::Store`] if they are behind a link: they may be shared with other layouts.
     pub(super) fn unreferenced_blobs(&self, needed: &HashSet<Digest>) -> Result<Vec<BlobFile>> {
         let blobs = self.root().join("blobs");
         for folder in [&blobs, &blobs.join("sha256"), &blobs.join("sha512")] {
@@ -123,13 +123,13 @@ impl Layout {
         Ok(found)
     }
 
-    /// Every blob that is there.
+    /// Every existing blob.
     pub(super) fn all_blobs(&self) -> Result<Vec<BlobFile>> {
         let mut found = Vec::new();
         for algorithm in ["sha256", "sha512"] {
             for (path, size) in files(&self.root().join("blobs").join(algorithm))? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                // What has no digest for a name was put there by somebody else.
+                // A file not named by a digest belongs to another program.
                 if let Ok(digest) = format!("{algorithm}:{name}").parse() {
                     found.push(BlobFile { digest, path, size });
                 }
@@ -155,7 +155,7 @@ fn check_not_symlink(folder: &Path) -> Result<()> {
         .with_reason("is a link, and other layouts may use what is there; nothing was deleted"))
 }
 
-/// Regular files of a folder, with their sizes.
+/// The regular files of a directory, with their sizes.
 pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -176,14 +176,14 @@ fn is_old(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|found| is_older(&found, PARTIAL_AGE))
 }
 
-/// Whether nobody touched it for longer than this.
+/// Whether it was last modified longer ago than this.
 pub(super) fn is_older(found: &Metadata, age: Duration) -> bool {
     let touched = found.modified().ok();
     let idle = touched.and_then(|touched| SystemTime::now().duration_since(touched).ok());
     idle.is_some_and(|idle| idle > age)
 }
 
-/// Whether nobody is writing it.
+/// Whether no process is writing it.
 fn is_unlocked(path: &Path) -> bool {
     blobs::open_regular(path)
         .is_ok_and(|file| lock::try_lock(&file, LockMode::Exclusive, path).unwrap_or(false))

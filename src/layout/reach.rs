@@ -1,4 +1,4 @@
-//! What a named entry needs: documents, configs and layers.
+//! Everything reachable from a named entry: documents, configs and layers.
 
 use std::collections::HashSet;
 
@@ -12,26 +12,26 @@ use crate::error::{ErrorKind, Result};
 use crate::layout::INDEX_ANNOTATION;
 use std::path::Path;
 
-/// Deeper than this nothing was ever pulled.
+/// Indexes are never pulled deeper than this.
 const MAX_DEPTH: usize = 16;
 
-/// Everything below one entry that is or should be in the layout.
+/// Everything reachable from one entry that is or should be in the layout.
 #[derive(Debug, Default)]
 pub(super) struct Reachable {
-    /// Kept, and needed where it is said so: an index may list platforms that were not pulled.
+    /// Documents and blobs to retain, required or not: an index may list platforms that were not pulled.
     pub(super) retained: HashSet<Digest>,
-    /// What must be there.
+    /// Required blobs.
     pub(super) required: Vec<Digest>,
-    /// Documents that are there but cannot be read, each with the reason.
+    /// Existing documents that cannot be read, each with the reason.
     pub(super) unreadable: Vec<(Digest, String)>,
-    /// Documents that were looked into; what is kept may have been met as a blob only.
+    /// Documents that were parsed. A retained digest may have been seen only as a blob.
     walked: HashSet<Digest>,
 }
 
 impl Reachable {
     pub(super) fn from_entry(root: &Path, entry: &IndexEntry) -> Result<Self> {
         let mut reach = Self::default();
-        // The index that the platform was chosen from stays, so that a later pull can see that nothing changed.
+        // Retain the index that the manifest was selected from, so that a later pull can see that nothing changed.
         if let Some(digest) = entry.descriptor.annotations.get(INDEX_ANNOTATION)
             && let Ok(digest) = digest.parse::<Digest>()
         {
@@ -50,7 +50,7 @@ impl Reachable {
     ) -> Result<()> {
         let digest = &descriptor.digest;
         if let Err(error) = digest.algorithm() {
-            // It cannot be read, but it may need blobs that can.
+            // It cannot be parsed, but it may reference blobs that exist.
             if required || blobs::exists_unverifiable(root, digest) {
                 self.unreadable.push((digest.clone(), error.reason().to_owned()));
             }
@@ -63,7 +63,7 @@ impl Reachable {
         let bytes = match blobs::read(root, digest, DOCUMENT_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound && !required => return Ok(()),
-            // Too large for a document: a blob with a name.
+            // Too large for a document: a named blob.
             Err(error)
                 if error.kind() == ErrorKind::InvalidDocument
                     && !descriptor.media_type.is_document() =>
@@ -79,7 +79,7 @@ impl Reachable {
         };
         self.required.push(digest.clone());
         match Document::from_descriptor(bytes.clone(), descriptor) {
-            // An artifact of some other kind.
+            // An artifact of an unknown kind.
             Err(error)
                 if error.kind() == ErrorKind::InvalidDocument
                     && !descriptor.media_type.is_document() => {}
@@ -101,7 +101,7 @@ impl Reachable {
                 for child in &index.manifests {
                     self.visit_document(root, child, false, depth + 1)?;
                 }
-                // One that is for a platform may not have been pulled, like that platform's manifest.
+                // An entry for a platform may not have been pulled, like the manifest of that platform.
                 let for_all = index.blobs().filter(|blob| blob.platform.is_none());
                 let here = for_all.filter(|blob| !blob.is_foreign());
                 let known = here.filter(|blob| blob.digest.algorithm().is_ok());
@@ -119,10 +119,10 @@ impl Reachable {
         }
     }
 
-    /// Keeps everything that a document of unknown meaning mentions, and what that leads to.
+    /// Retains every digest that a document of unknown type mentions, recursively.
     fn visit_mentions(&mut self, root: &Path, bytes: &[u8]) {
         let mut open = find_digests(bytes);
-        // What is kept already was maybe never looked into.
+        // A retained digest may not have been parsed yet.
         let mut seen = HashSet::new();
         while let Some(digest) = open.pop() {
             if !seen.insert(digest.clone()) {
@@ -133,7 +133,7 @@ impl Reachable {
                 Ok(bytes) if bytes.trim_ascii_start().starts_with(b"{") => {
                     open.extend(find_digests(&bytes));
                 }
-                // A layer, or something that lies elsewhere.
+                // A layer, or a blob that is not in this layout.
                 Ok(_) => {}
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidDocument) => {

@@ -1,5 +1,5 @@
-//! What in a layout belongs to what: whoever looks for what refers to an image finds it among the entries of index.json.
-//! Those that came along with an image stay as long as it has a name.
+//! Referrers in a layout: they are found among the entries of index.json.
+//! Referrers that were copied with an image stay as long as the image has a name.
 
 use std::collections::HashSet;
 
@@ -9,11 +9,11 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::reference::{is_digest_tag, is_pinned};
 
-/// Digest of the manifest that an entry came along with.
+/// Digest of the subject that a referrer was copied with.
 pub const SUBJECT_ANNOTATION: &str = "rpull.subject";
 
 impl Layout {
-    /// What refers to this manifest: any entry whose document says so, whoever wrote it.
+    /// Lists the referrers of this manifest: every entry whose document has it as subject, whatever tool wrote it.
     pub(super) fn referrers_of(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
@@ -34,8 +34,8 @@ impl Layout {
         Ok(found)
     }
 
-    /// The entries that belong to no other one; all of them where there are no such. Where there is a document, what else
-    /// index.json lists, as a description in XML, is no image.
+    /// The entries that are not referrers of another one; all entries if every one is. If there is a document, other
+    /// entries, such as a description in XML, are not images.
     pub(super) fn images(&self) -> Result<Vec<IndexEntry>> {
         let mut entries = self.all_entries()?;
         let is_document = |entry: &IndexEntry| entry.descriptor.media_type.is_document();
@@ -59,7 +59,7 @@ impl Layout {
         }
     }
 
-    /// Everything that entries reach, and the names of those that came along with what nothing reaches any more.
+    /// Everything reachable, and the names of referrers whose subject is no longer reachable.
     pub(super) fn reachable_and_orphaned(&self) -> Result<(HashSet<Digest>, Vec<String>)> {
         let (mut waiting, own): (Vec<_>, Vec<_>) =
             self.all_entries()?.into_iter().partition(|entry| entry.attached_to().is_some());
@@ -80,7 +80,7 @@ impl Layout {
 }
 
 impl IndexEntry {
-    /// What this entry refers to, where it is here for nothing else.
+    /// The subject of an entry that is here only as its referrer.
     pub fn attached_to(&self) -> Option<Digest> {
         let subject = self.descriptor.annotations.get(SUBJECT_ANNOTATION)?;
         subject.parse().ok().filter(|_| !self.names.is_empty())

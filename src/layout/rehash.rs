@@ -1,4 +1,4 @@
-//! Hashes blobs again, on all cores.
+//! Re-hashes blobs, on all cores.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::blobs;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What became of a blob that was hashed again.
+/// Result of re-hashing one blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RehashResult {
     Good {
@@ -18,17 +18,17 @@ pub(super) enum RehashResult {
         size: u64,
         why: String,
     },
-    /// Not there, which is for the caller to judge.
+    /// The blob does not exist.
     Absent,
 }
 
-/// Is told of bytes as they are read, and says whether to go on.
+/// Called with the number of bytes read; returns whether to continue.
 pub(super) type ByteProgress<'a> = &'a (dyn Fn(u64) -> bool + Sync);
 
-/// A verdict for each digest, in their order.
+/// Returns one result per digest, in order.
 ///
 /// # Errors
-/// [`ErrorKind::Interrupted`] where `watch` said so; what cannot be read is a verdict.
+/// [`ErrorKind::Interrupted`] if the callback returned false. An unreadable blob is a result, not an error.
 pub(super) fn rehash(
     root: &Path,
     digests: &[Digest],

@@ -1,6 +1,7 @@
-//! Blobs on their way in whose digest and size are told at the end, as registries take them: `sessions/<32 hex>`.
+//! Upload sessions: blobs whose digest and size are known only at the end, as a registry receives them. Each is a file
+//! `sessions/<32 hex>`.
 //!
-//! A session outlives its process: its bytes are the file, and who writes it holds a lock on it.
+//! A session survives its process: its bytes are the file, and the writer holds a lock on it.
 
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
@@ -17,10 +18,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode};
 use crate::verifier::Verified;
 
-/// How long a session lives in which nothing came.
+/// Lifetime of a session without any bytes.
 const EMPTY_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// Names a session; whoever knows it may write to it, so it cannot be guessed.
+/// Id of a session. It permits writing, so it cannot be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(u128);
 
@@ -57,18 +58,18 @@ impl FromStr for SessionId {
     }
 }
 
-/// What became of a session that is to be continued.
+/// Result of resuming a session.
 #[derive(Debug)]
 pub enum ResumeResult {
-    /// It goes on here.
+    /// The session, open for writing.
     Opened(IngestSession),
-    /// Somebody else is writing to it at this moment.
+    /// Another request is writing to it.
     Busy,
-    /// It ended, was cancelled, or never was.
+    /// It ended, was cancelled, or never existed.
     NotFound,
 }
 
-/// An open session; dropping it keeps its bytes, unless it is [fleeting](IngestSession::delete_on_drop).
+/// An open session. Dropping it keeps its bytes, unless it is set to [`delete_on_drop`](IngestSession::delete_on_drop).
 #[derive(Debug)]
 pub struct IngestSession {
     inner: Arc<LayoutInner>,
@@ -79,7 +80,7 @@ pub struct IngestSession {
 }
 
 impl Layout {
-    /// Opens a new session; what it costs does not depend on how many there are.
+    /// Opens a new session. The cost does not depend on the number of sessions.
     pub fn open_session(&self) -> Result<(SessionId, IngestSession)> {
         let private = self.0.options.private;
         let folder = self.sessions()?;
@@ -94,7 +95,7 @@ impl Layout {
         Ok((id, IngestSession { inner, file, path, offset: 0, is_fleeting: false }))
     }
 
-    /// Forgets sessions that nobody continued for their lifetime, and gives the others.
+    /// Deletes expired sessions and returns the others.
     pub fn sweep_sessions(&self) -> Result<Vec<SessionId>> {
         let mut found = Vec::new();
         for (path, _) in files(&self.sessions()?)? {
@@ -108,7 +109,7 @@ impl Layout {
         Ok(found)
     }
 
-    /// Forgets a session that nobody continued for its lifetime; tells whether it is gone, for whatever reason.
+    /// Deletes a session if it has expired. Returns whether it no longer exists, for whatever reason.
     pub fn expire_session(&self, id: SessionId) -> Result<bool> {
         let path = self.sessions()?.join(id.to_string());
         match path.symlink_metadata() {
@@ -124,7 +125,7 @@ impl Layout {
         }
     }
 
-    /// Goes on with a session, of this process or an earlier one.
+    /// Resumes a session of this process or an earlier one.
     pub fn resume_session(&self, id: SessionId) -> Result<ResumeResult> {
         let path = self.sessions()?.join(id.to_string());
         if self.expire_session(id)? {
@@ -149,7 +150,7 @@ impl Layout {
         Ok(ResumeResult::Opened(IngestSession { inner, file, path, offset, is_fleeting: false }))
     }
 
-    /// Bytes that a session has, also while somebody writes to it; `None` where there is no such session.
+    /// Number of bytes of a session, also while it is written; `None` if it does not exist.
     pub fn session_offset(&self, id: SessionId) -> Result<Option<u64>> {
         if self.expire_session(id)? {
             return Ok(None);
@@ -157,7 +158,7 @@ impl Layout {
         blobs::length(&self.sessions()?.join(id.to_string()))
     }
 
-    /// What comes from clients is not to go where somebody planted a link to.
+    /// Refuses links: bytes of a client must not be written outside the layout.
     fn sessions(&self) -> Result<PathBuf> {
         let folder = self.root().join("sessions");
         if folder.is_symlink() {
@@ -167,26 +168,26 @@ impl Layout {
     }
 }
 
-/// Whether nobody continued it for its lifetime. One in which nothing came has nothing to go on with.
+/// Whether it has expired. A session without bytes has a shorter lifetime: there is nothing to resume.
 fn is_over(found: &Metadata) -> bool {
     let lifetime = if found.len() == 0 { EMPTY_LIFETIME } else { PARTIAL_AGE };
     found.is_file() && is_older(found, lifetime)
 }
 
 impl IngestSession {
-    /// From here on dropping it throws it away: nobody knows its name, so nobody could continue it.
+    /// From now on dropping it deletes it: its id was never handed out, so it cannot be resumed.
     #[must_use]
     pub fn delete_on_drop(mut self) -> Self {
         self.is_fleeting = true;
         self
     }
 
-    /// Bytes that are there.
+    /// Number of bytes received.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Appends the next bytes: they are kept from here on, whatever happens to the process.
+    /// Appends bytes. They survive the end of the process.
     pub fn write(&mut self, piece: &[u8]) -> Result<()> {
         self.file
             .write_all_at(piece, self.offset)
@@ -195,7 +196,7 @@ impl IngestSession {
         Ok(())
     }
 
-    /// All bytes that are there.
+    /// Reads all received bytes.
     pub fn read(&self) -> Result<ByteStream<'static>> {
         let file = self.file.try_clone().map_err(|error| io_error("read", &self.path, error))?;
         Ok(blobs::stream(file, self.path.clone(), 0..self.offset))
@@ -204,7 +205,7 @@ impl IngestSession {
     /// Makes the blob visible under its digest; `proof` shows that the bytes were verified.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`] where other bytes were verified than are there.
+    /// [`ErrorKind::Mismatch`] if the verified bytes are not the written ones.
     pub fn commit(self, proof: &Verified) -> Result<()> {
         let length =
             self.file.metadata().map_err(|error| io_error("read", &self.path, error))?.len();
@@ -215,7 +216,7 @@ impl IngestSession {
         ingest::publish(&self.inner, &self.file, &self.path, proof)
     }
 
-    /// Throws it away.
+    /// Deletes the session.
     pub fn cancel(self) -> Result<()> {
         std::fs::remove_file(&self.path).map_err(|error| io_error("remove", &self.path, error))
     }

@@ -1,7 +1,7 @@
-//! Where unfinished uploads from this store go on: `uploads/<hex>`, one file for each blob and repository.
+//! URLs of unfinished uploads from this store: `uploads/<hex>`, one file per blob and repository.
 //!
-//! A URL of an upload lets whoever knows it write, so the files are for the user alone. Registries keep such sessions for
-//! hours; after a day none is worth asking for.
+//! The URL of an upload session permits writing, so the files are readable only by their owner. Registries keep sessions
+//! for hours; after a day the URL is not tried any more.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -14,10 +14,10 @@ use crate::content::UploadStore;
 use crate::digest::Digest;
 use crate::secret::Secret;
 
-/// How long a session is worth asking for.
+/// Age after which a session is not tried any more.
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// The longest URL that is kept, in bytes.
+/// Maximum length of a stored URL, in bytes.
 const LONGEST: u64 = 16 << 10;
 
 impl Layout {
@@ -61,9 +61,9 @@ impl UploadStore for Layout {
     }
 }
 
-/// A half written URL would lead somewhere else, so the file appears whole.
+/// The file appears complete: a truncated URL would lead somewhere else.
 fn write(path: &Path, url: &Secret) -> std::io::Result<()> {
-    // Each process has its own: two may push the same blob.
+    // One temporary file per process: two may push the same blob.
     let new = path.with_extension(format!("{}.new", std::process::id()));
     drop(std::fs::remove_file(&new));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;

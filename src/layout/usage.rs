@@ -1,4 +1,4 @@
-//! What a layout takes on disk, together and of each image.
+//! Disk usage of a layout, in total and per image.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,43 +11,43 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::sharing::{ImageSize, SharedSizes};
 
-/// What an image takes.
+/// Disk usage of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImageUsage {
-    /// Its name; `<none>` where it has none.
+    /// Its name; `<none>` without one.
     pub reference: String,
-    /// What the name stands for.
+    /// Digest that the name points to.
     pub digest: Digest,
-    /// Bytes of all that it needs and that is there, documents too.
+    /// Bytes of all existing blobs it references, documents included.
     pub size: u64,
-    /// Those that other images need too.
+    /// Bytes that other images reference, too.
     pub shared: u64,
-    /// Those that go with it.
+    /// Bytes that only this image references.
     pub unique: u64,
 }
 
-/// What a layout takes.
+/// Disk usage of a layout.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LayoutUsage {
     /// Each image.
     pub images: Vec<ImageUsage>,
-    /// Blobs and documents that are there.
+    /// Number of existing blobs and documents.
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Bytes that some image needs.
+    /// Referenced bytes.
     pub referenced: u64,
-    /// Bytes that none needs: what [`Layout::prune`] frees.
+    /// Unreferenced bytes: [`Layout::prune`] frees them.
     pub unreferenced: u64,
-    /// Bytes that arrived of blobs which are not whole.
+    /// Bytes of partial blobs.
     pub partial: u64,
 }
 
 impl Layout {
-    /// What is there, and for whom. What cannot be read of an image is told by [`Layout::verify`].
+    /// Computes the disk usage. Unreadable documents are ignored; [`Layout::verify`] reports them.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Store`] where the layout cannot be read.
+    /// [`crate::error::ErrorKind::Store`] if the layout cannot be read.
     pub fn usage(&self) -> Result<LayoutUsage> {
         let blobs = self.all_blobs()?;
         let sizes: HashMap<_, _> = blobs.into_iter().map(|blob| (blob.digest, blob.size)).collect();

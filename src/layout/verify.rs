@@ -1,4 +1,4 @@
-//! Hashes a layout again.
+//! Re-hashes the blobs of a layout.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,36 +13,36 @@ use crate::digest::Digest;
 use crate::error::ErrorKind;
 use crate::error::Result;
 
-/// What was hashed and found.
+/// Result of verifying a layout.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct VerifyReport {
-    /// Blobs that were hashed.
+    /// Number of blobs hashed.
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What is wrong.
+    /// Damaged and missing blobs.
     pub bad: Vec<BadBlob>,
 }
 
-/// A blob that is damaged, or missing although an image needs it.
+/// A blob that is damaged, or missing although an image references it.
 #[derive(Clone, Debug, Serialize)]
 pub struct BadBlob {
     /// Its digest.
     pub digest: Digest,
-    /// What is wrong with it.
+    /// Reason: what is wrong with it.
     #[serde(rename = "why")]
     pub reason: String,
-    /// Names of the images that need it.
+    /// Names of the images that reference it.
     pub images: Vec<String>,
-    /// Whether it was put right.
+    /// Whether it was repaired.
     pub repaired: bool,
 }
 
-/// Names of the images that need each digest.
+/// Names of the images that reference each digest.
 type ImagesByDigest = BTreeMap<Digest, BTreeSet<String>>;
 
 impl Layout {
-    /// Bytes of everything that [`Layout::verify`] will read for these names, all where there are none.
+    /// Number of bytes that [`Layout::verify`] reads for these names; for all blobs if there are none.
     pub fn verify_size(&self, names: &[String]) -> Result<u64> {
         let (all, _) = self.to_verify(names)?;
         let mut sum = 0;
@@ -52,12 +52,12 @@ impl Layout {
         Ok(sum)
     }
 
-    /// Hashes what these images need, or every blob where no name is given.
+    /// Hashes the blobs of these images, or every blob if no name is given.
     ///
-    /// Nothing is changed but this: what is damaged no longer counts as there, so that the next pull fetches it again.
+    /// Changes nothing, except that damaged blobs no longer count as present, so that the next pull fetches them again.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for a name that is not there, [`ErrorKind::Interrupted`] where `watch` said to stop.
+    /// [`ErrorKind::NotFound`] for an unknown name, [`ErrorKind::Interrupted`] if the callback returned false.
     pub fn verify(&self, names: &[String], watch: ByteProgress<'_>) -> Result<VerifyReport> {
         let (digests, users) = self.to_verify(names)?;
         let mut report = VerifyReport::default();
@@ -86,7 +86,7 @@ impl Layout {
                 repaired: false,
             });
         }
-        // Whoever may only read a store can check it all the same.
+        // A user who can only read the store can still verify it.
         if !doubted.is_empty()
             && let Err(error) = journal::mark_suspect(self.root(), doubted)
         {
@@ -95,7 +95,7 @@ impl Layout {
         Ok(report)
     }
 
-    /// What to hash, and which images need each.
+    /// The digests to hash, and the images that reference each.
     fn to_verify(&self, names: &[String]) -> Result<(Vec<Digest>, ImagesByDigest)> {
         let mut users = ImagesByDigest::new();
         let mut digests = BTreeSet::new();

@@ -1,11 +1,11 @@
-//! Whether `index.json` is still the one that was read.
+//! Detects whether `index.json` changed since it was read.
 
 use std::os::unix::fs::MetadataExt as _;
 
 use super::{Layout, io_error};
 use crate::error::Result;
 
-/// Tells one `index.json` from the next: each is another file, renamed to its place.
+/// Identifies one version of `index.json`: each is a new file, renamed into place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexVersion {
     inode: u64,
@@ -14,7 +14,7 @@ pub struct IndexVersion {
 }
 
 impl Layout {
-    /// The version that is there now.
+    /// The current version.
     pub fn version(&self) -> Result<IndexVersion> {
         let path = self.root().join("index.json");
         let found = path.metadata().map_err(|error| io_error("read", &path, error))?;
