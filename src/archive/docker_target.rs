@@ -320,16 +320,6 @@ impl Lookup for DockerTarget {
 }
 
 impl Target for DockerTarget {
-    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        let named = self.0.named();
-        let found = named.get(&ImageName::Digest(descriptor.digest.clone())).cloned();
-        Box::pin(ready(Ok(found)))
-    }
-
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
-        self.blob(descriptor, Effort::Local)
-    }
-
     fn properties(&self) -> TargetProperties {
         TargetProperties { atomic: true, ..TargetProperties::default() }
     }

@@ -324,16 +324,6 @@ impl Lookup for OciTarget {
 }
 
 impl Target for OciTarget {
-    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        let stored = self.0.state().stored.get(&descriptor.digest).cloned();
-        let same = |document: &Document| document.descriptor().size == descriptor.size;
-        Box::pin(ready(Ok(stored.filter(same))))
-    }
-
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
-        self.blob(descriptor, Effort::Local)
-    }
-
     fn properties(&self) -> TargetProperties {
         TargetProperties {
             atomic: true,

@@ -68,8 +68,6 @@ pub enum BlobPresence {
     Partial(u64),
     /// Nothing.
     Absent,
-    /// Nothing, but it can be mounted from another repository of the same registry.
-    Mountable,
     /// The endpoint cannot tell, or not at this cost.
     Unknown,
 }

@@ -1,38 +1,60 @@
 //! The contract of everything that holds image content: registries, image layouts, archives.
 //!
 //! ```text
-//! look     Lookup::{name, read, blob}          any time, any number; changes nothing; the caller says what it may cost
-//! read     Source::{resolve, open_blob}        any time, concurrently
-//! write    Target::begin(plan)                 once per run, before the first write; may refuse
-//!            -> TargetWriter::open_blob        once per blob of the plan, concurrently (one at a time if `sequential`)
-//!                 -> Exists | Mounted | BlobWriter: [read_back] write* (truncate write*)* -> commit(proof)
-//!                                       or abort(error), or drop: an interrupted write, kept where it can be kept
-//!            -> TargetWriter::put_manifest     after every blob and child that it names; children first
-//!            -> TargetWriter::finish           once, last
+//! look     Lookup::{name, read, blob}           any time, any number of times; changes nothing; the caller says what it
+//!                                               may cost
+//! read     Source::{resolve, open_blob}         any time, concurrently
+//! write    Target::begin(plan)                  once per run, before the first write: checks space and what cannot be
+//!                                               stored; may refuse
+//!            -> TargetWriter::open_blob         once per blob of the plan, concurrently; one at a time if `sequential`
+//!                 -> Exists | Mounted           the blob is there, nothing to send
+//!                 -> BlobWriter                 [read_back] write* (truncate write*)* commit(proof), or abort(error),
+//!                                               or drop: an interrupted write, kept where it can be kept
+//!            -> TargetWriter::put_manifest      after every blob and child that it names: children before parents;
+//!                                               concurrently for different images
+//!            -> TargetWriter::finish            once, last
 //! ```
 //!
-//! Content that is not committed is never visible through [`Lookup`] or [`Source`]. A name never stands for a manifest
-//! before the blobs and children of that manifest are there.
+//! - **Visibility.** Content that is not committed is visible neither through [`Lookup`] nor through [`Source`]. A name
+//!   never stands for a manifest whose blobs or children are missing. In an `atomic` target nothing has a name before
+//!   `finish`, which names everything or nothing.
+//! - **Drop.** Dropping a [`TargetWriter`] without `finish` is what an interrupted run does. What was committed stays
+//!   where it can (a registry, a layout), though not necessarily synced; nothing is left of an `atomic` target.
+//! - **Order.** A target refuses calls in the wrong order with [`ErrorKind::Unsupported`](crate::error::ErrorKind) or, for
+//!   missing content, `MissingBlobs`, and damages nothing. Each backend documents what it checks.
+//! - **Concurrency.** All methods take `&self` and may be called from several tasks. Two writers of one digest wait for
+//!   each other or write twice; they never mix their bytes.
+//! - **Blocking.** Files are touched when the returned future is polled, not when the method is called.
+//! - **Retries.** A backend heals its requests for documents. Blobs are healed by the engine: it opens them again at the
+//!   position reached. Missing content of a manifest is sent again by the engine, too.
+//! - **Memory.** A backend does not remember answers, and knows nothing of what else the run does; the engine does both.
 //!
 //! # Which trait to implement
 //!
-//! A backend that is only read from implements [`Lookup`] and [`Source`]; one that is only written to [`Lookup`] and
-//! [`Target`]; one that is both, all three. A backend is opened once and bound to one repository, directory or file. The
-//! traits are object-safe because they are called per blob, never per byte. Blocking work (files) runs when the future is
-//! polled, not when the method is called.
+//! | a backend that       | implements                                                                                    |
+//! |----------------------|-----------------------------------------------------------------------------------------------|
+//! | can be asked         | [`Lookup`]: `endpoint`, `name`, `read`, `blob`                                                |
+//! | can be read from     | also [`Source`]: `resolve`, `open_blob`                                                       |
+//! | can be written to    | [`Lookup`], [`Target`]: `properties`, `begin`, and [`TargetWriter`]: `open_blob`, `put_manifest`, `finish` |
+//! | takes bytes of blobs | [`BlobWriter`]: `offset`, `read_back`, `write`, `truncate`, `commit`                          |
+//!
+//! All other methods have defaults that answer "not known" or do nothing. A backend is opened once and bound to one
+//! repository, directory or file. The traits are object-safe, because they are called per blob and never per byte.
 //!
 //! # What an answer may cost
 //!
-//! | question                                    | on this machine           | a registry | what the engine does with `Unknown`      |
-//! |---------------------------------------------|---------------------------|------------|------------------------------------------|
-//! | [`name(_, Local)`](Lookup::name)            | `Present` or `Absent`     | `Unknown`  | resolves at the source                   |
-//! | [`name(_, Request)`](Lookup::name)          | the same                  | one HEAD   | resolves at the source                   |
-//! | [`read(_, _, Local)`](Lookup::read)         | reads the file, verified  | `Unknown`  | reads at the source                      |
-//! | [`read(_, _, Request)`](Lookup::read)       | the same                  | one GET    | fails, and names the endpoint            |
-//! | [`blob(_, Local)`](Lookup::blob)            | looks at the file's size  | `Unknown`  | offers the blob                          |
-//! | [`blob(_, Request)`](Lookup::blob)          | the same                  | one HEAD   | `--plan` shows the blob as missing       |
+//! | question                              | on this machine            | a registry | what the engine does with `Unknown` |
+//! |---------------------------------------|----------------------------|------------|-------------------------------------|
+//! | [`name(_, Local)`](Lookup::name)      | `Present` or `Absent`      | `Unknown`  | resolves at the source              |
+//! | [`name(_, Request)`](Lookup::name)    | the same                   | one HEAD   | resolves at the source              |
+//! | [`read(_, _, Local)`](Lookup::read)   | reads a file, and verifies | `Unknown`  | reads at the source                 |
+//! | [`read(_, _, Request)`](Lookup::read) | the same                   | one GET    | fails, and names the endpoint       |
+//! | [`blob(_, Local)`](Lookup::blob)      | looks at the file's size   | `Unknown`  | offers the blob to the target       |
+//! | [`blob(_, Request)`](Lookup::blob)    | the same                   | one HEAD   | shows it as missing in `--plan`     |
 //!
-//! Authentication, redirects and retries are not counted. A backend does not remember answers; the engine does.
+//! Authentication, redirects and retries are not counted. `Unknown` is never taken for `Absent`: no run refuses to start
+//! because of it. A registry that answers a HEAD with anything but a success or 404 is `Unknown`; where its HEAD of a blob
+//! does not say the size, one GET follows.
 
 mod lookup;
 mod order;
@@ -49,7 +71,5 @@ pub use self::order::missing_content;
 pub(crate) use self::order::{FinishGuard, check_content};
 pub use self::plan::TargetPlan;
 pub use self::source::{BlobRequest, BlobStream, ByteStream, Provenance, Source};
-pub use self::target::{
-    EmptyTarget, Incoming, OpenBlob, Role, Target, TargetProperties, TargetWriter,
-};
+pub use self::target::{EmptyTarget, OpenBlob, Role, Target, TargetProperties, TargetWriter};
 pub use self::writer::{BlobWriter, Opened, UploadStore};

@@ -1,30 +1,5 @@
-//! Where content goes: [`Target`] and one run of writing to it, [`TargetWriter`].
-//!
-//! The order of the calls:
-//!
-//! ```text
-//! Target::begin(plan)                 before the first write; checks space and what cannot be stored; may refuse
-//!   -> TargetWriter::open_blob        once per blob of the plan, concurrently; one at a time if `sequential`
-//!        -> Exists | Mounted          the blob is there, nothing to send
-//!        -> Writer(BlobWriter)        see the `writer` module
-//!   -> TargetWriter::put_manifest     after every blob and child that it names: children before parents;
-//!                                     concurrently for different images
-//!   -> TargetWriter::finish           once, last
-//! ```
-//!
-//! - **Visibility.** A blob that is not committed is visible to nobody. A name never stands for a manifest whose blobs
-//!   or children are missing. In an `atomic` target nothing has a name before `finish`, which names all or nothing.
-//! - **Drop.** Dropping a [`TargetWriter`] without `finish` is what an interrupted run does. What was committed stays
-//!   where it can (a registry, a layout), though not necessarily synced; of an `atomic` target nothing is left.
-//! - **Order.** A target refuses calls in the wrong order with [`ErrorKind::Unsupported`] or, for missing content,
-//!   [`ErrorKind::MissingBlobs`], and neither damages what it has. Each backend documents what it checks.
-//! - **Concurrency.** All methods take `&self` and may be called from several tasks. Two writers of one digest wait for
-//!   each other or write twice; they never mix their bytes.
-//! - **Blocking.** Files are touched when the returned future is polled, not when the method is called.
-//! - **Retries.** A backend does not repeat what failed, the engine does: transient errors of `open_blob` and of the
-//!   [`BlobWriter`](super::BlobWriter) by opening the blob again, missing content of a manifest by sending it.
+//! Where content goes: [`Target`], and one run of writing to it, [`TargetWriter`].
 
-use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
 
@@ -32,67 +7,15 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{
-    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Opened, Presence, Provenance, Source,
-    TargetPlan,
+    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Opened, Presence, Provenance, TargetPlan,
 };
 use crate::descriptor::Descriptor;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 
-/// An image that is about to come to a target.
-#[derive(Clone, Copy)]
-pub struct Incoming<'a> {
-    /// Its documents, children before parents.
-    pub documents: &'a [Document],
-    /// What the last of them is to be called.
-    pub name: &'a ImageName,
-    /// Where that one is known to be from.
-    pub provenance: &'a Provenance,
-    /// Where they come from.
-    pub source: &'a dyn Source,
-}
-
-impl fmt::Debug for Incoming<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 /// Something that content can be written to.
 pub trait Target: Lookup {
-    /// Looks whether the name stands for this index already: then [`Target::stored`] gives what is below it, and the
-    /// source, which may count what it is asked for, is left alone.
-    fn recognise<'a>(
-        &'a self,
-        name: &'a ImageName,
-        index: &'a Document,
-    ) -> BoxFuture<'a, Result<()>> {
-        let _ = (name, index);
-        Box::pin(ready(Ok(())))
-    }
-
-    /// The document of this descriptor, verified, where the target is known to have it.
-    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        let _ = descriptor;
-        Box::pin(ready(Ok(None)))
-    }
-
-    /// Looks, before anything is planned, at what there is under the image's name; tells whether all of it is there
-    /// already, the name included. Later answers of [`Target::holds`] and [`TargetWriter::open_blob`] build on it.
-    fn survey<'a>(&'a self, image: Incoming<'a>) -> BoxFuture<'a, Result<bool>> {
-        let _ = image;
-        Box::pin(ready(Ok(false)))
-    }
-
-    /// What is known of this blob at the target. Asks, opens and locks nothing.
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>>;
-
-    /// Takes back that blobs are there, after [`TargetWriter::put_manifest`] failed so: with [`ErrorKind::MissingBlobs`].
-    fn distrust(&self, error: &Error) {
-        let _ = error;
-    }
-
     /// Constant facts about how this target is written to.
     fn properties(&self) -> TargetProperties;
 
@@ -233,10 +156,6 @@ impl Lookup for EmptyTarget {
 }
 
 impl Target for EmptyTarget {
-    fn holds<'a>(&'a self, _: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
-        Box::pin(ready(Ok(BlobPresence::Absent)))
-    }
-
     fn properties(&self) -> TargetProperties {
         TargetProperties::default()
     }

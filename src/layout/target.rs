@@ -1,6 +1,5 @@
 //! A layout as something to write to.
 
-use std::future::ready;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -9,21 +8,7 @@ use super::writer::LayoutWriter;
 use super::{Layout, LayoutInner, blobs};
 use crate::content::{BlobPresence, Target, TargetPlan, TargetProperties, TargetWriter};
 use crate::descriptor::Descriptor;
-use crate::document::Document;
-use crate::error::{ErrorKind, Result};
-
-/// What cannot be used counts as absent: where the source is another place, it is fetched again and replaced.
-fn ignore_damaged(found: Result<Document>) -> Option<Document> {
-    match found {
-        Ok(document) => Some(document),
-        Err(error) => {
-            if error.kind() != ErrorKind::NotFound {
-                tracing::warn!("{}; it counts as missing", error.chain());
-            }
-            None
-        }
-    }
-}
+use crate::error::Result;
 
 impl LayoutInner {
     /// Whether the blob is there with the right size; one of another size is damaged and will be replaced.
@@ -46,14 +31,6 @@ impl LayoutInner {
 }
 
 impl Target for Layout {
-    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(ignore_damaged(self.read_document(descriptor)))))
-    }
-
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
-        Box::pin(ready(self.0.presence(descriptor)))
-    }
-
     fn properties(&self) -> TargetProperties {
         TargetProperties::default()
     }

@@ -18,7 +18,6 @@ mod redactor;
 mod referrers;
 mod scope;
 mod send;
-mod survey;
 mod tags;
 mod target;
 mod upload;
@@ -44,7 +43,6 @@ pub use self::redactor::{Redactor, Text};
 pub use self::referrers::Referrer;
 use self::scope::ScopeSet;
 use self::send::Transport;
-use self::survey::Known;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, EndpointKind, Lookup, Presence,
     Provenance, RequestCounts, Source, UploadStore,
@@ -96,7 +94,6 @@ impl Client {
             name: reference.repository().to_owned(),
             scopes,
             counter: Arc::default(),
-            known: Arc::default(),
             uploads: None,
         })
     }
@@ -143,7 +140,6 @@ pub struct Repository {
     name: String,
     scopes: ScopeSet,
     counter: Arc<RequestCounter>,
-    known: Arc<Mutex<Known>>,
     uploads: Option<Arc<dyn UploadStore>>,
 }
 

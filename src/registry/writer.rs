@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 
-use super::upload::{self, Redirects};
+use super::upload::{self, UploadState};
 use super::{Repository, manifest};
 use crate::content::{FinishGuard, OpenBlob, Opened, Role, TargetPlan, TargetWriter};
 use crate::descriptor::Descriptor;
@@ -25,7 +25,7 @@ const MAX_TAGS: usize = 16;
 pub(super) struct RepositoryWriter {
     repository: Repository,
     tags: Mutex<Tags>,
-    redirects: Arc<Redirects>,
+    uploads: Arc<UploadState>,
     finished: FinishGuard,
 }
 
@@ -71,7 +71,7 @@ impl RepositoryWriter {
         Self {
             repository: repository.clone(),
             tags: Mutex::new(tags),
-            redirects: Arc::default(),
+            uploads: Arc::default(),
             finished: FinishGuard::default(),
         }
     }
@@ -84,7 +84,6 @@ impl RepositoryWriter {
         self.finished.check(&self.repository.address())?;
         let digest = document.digest();
         let names = match role {
-            Role::Child if self.repository.known().is_proven(digest) => return Ok(()),
             Role::Child => &[],
             Role::Root { names, .. } | Role::Attached { names, .. } => names,
         };
@@ -125,7 +124,6 @@ impl RepositoryWriter {
             return Ok(());
         }
         manifest::put(repository, document, &name).await?;
-        repository.known().sent(digest);
         Ok(())
     }
 
@@ -150,7 +148,6 @@ impl RepositoryWriter {
                     // It took the manifest and did not look at the query.
                     refused.store(true, Ordering::Relaxed);
                 }
-                self.repository.known().sent(digest);
                 let mut tags = self.tags();
                 tags.given.extend(given.into_iter().map(|tag| (digest.clone(), tag)));
                 tags.take_given(digest, tag)
@@ -172,7 +169,7 @@ impl TargetWriter for RepositoryWriter {
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             self.finished.check(&self.repository.address())?;
-            upload::open_blob(&self.repository, &self.redirects, descriptor, options).await
+            upload::open_blob(&self.repository, &self.uploads, descriptor, options).await
         })
     }
 

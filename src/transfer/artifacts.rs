@@ -8,8 +8,9 @@ use futures_util::{StreamExt as _, stream};
 
 use super::document_finder::{AT_ONCE, DocumentFinder};
 use super::graph::{ImageGraph, ImageRequest};
+use super::prepare::{IncomingImage, TargetState};
 use super::side::OnSide as _;
-use crate::content::{Incoming, Provenance, Role, Target, TargetWriter};
+use crate::content::{Provenance, Role, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
@@ -45,13 +46,19 @@ pub struct AttachedArtifact {
 
 impl AttachedArtifact {
     /// Stores it, children before parents.
-    async fn commit(&self, writer: &dyn TargetWriter) -> Result<()> {
+    async fn commit(
+        &self,
+        target: &TargetState<'_>,
+        writer: &dyn TargetWriter,
+        is_last_try: bool,
+    ) -> Result<()> {
         let Some((root, children)) = self.documents.split_last() else { return Ok(()) };
-        for child in children {
-            writer.put_manifest(child, Role::Child).await?;
-        }
+        target.put_children(writer, children, is_last_try).await?;
         let names = std::slice::from_ref(&self.name);
-        writer.put_manifest(root, Role::Attached { names, provenance: &self.provenance }).await
+        let role = Role::Attached { names, provenance: &self.provenance };
+        writer.put_manifest(root, role).await?;
+        target.known().sent(root.digest());
+        Ok(())
     }
 
     /// Stores it, or gives the reason that is more than a refusal why the image goes without it.
@@ -60,10 +67,11 @@ impl AttachedArtifact {
     /// Where nothing else will do better, and where blobs are missing that may be sent yet.
     pub(super) async fn keep(
         &self,
+        target: &TargetState<'_>,
         writer: &dyn TargetWriter,
         is_last_try: bool,
     ) -> Result<Option<Error>> {
-        let Err(error) = self.commit(writer).await else { return Ok(None) };
+        let Err(error) = self.commit(target, writer, is_last_try).await else { return Ok(None) };
         match error.kind() {
             ErrorKind::Store | ErrorKind::Interrupted => return Err(error),
             ErrorKind::MissingBlobs if !is_last_try => return Err(error),
@@ -97,7 +105,7 @@ pub(super) struct FoundArtifact {
 pub(super) async fn find(
     graph: &ImageGraph,
     wanted: &ImageRequest,
-    target: &dyn Target,
+    target: &TargetState<'_>,
     along: ArtifactOptions,
     retry: &RetryPolicy,
 ) -> Result<FoundArtifact> {
@@ -108,15 +116,15 @@ pub(super) async fn find(
     for one in &mut attached {
         one.documents
             .iter()
-            .try_for_each(|document| target.check_document(document))
+            .try_for_each(|document| target.inner.check_document(document))
             .on(Side::Target)?;
-        let incoming = Incoming {
+        let incoming = IncomingImage {
             documents: &one.documents,
             name: &one.name,
-            provenance: &one.provenance,
+            repositories: &one.provenance.repositories,
             source: &*wanted.source,
         };
-        one.complete = target.survey(incoming).await.on(Side::Target)?;
+        one.complete = target.prepare(incoming).await.on(Side::Target)?;
     }
     Ok(FoundArtifact { attached, unread: search.unread() })
 }

@@ -10,14 +10,14 @@ use super::alike;
 use super::choice::PlatformRequest;
 use super::filter_index;
 use super::graph::PlatformSelection;
+use super::prepare::TargetState;
 use super::read::read_small;
-use super::side::OnSide as _;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{self, BlobPresence, Effort, EndpointKind, Presence, Source, Target};
+use crate::content::{self, BlobPresence, Effort, EndpointKind, Source};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, ImageIndex, ImageManifest, ParsedDocument};
-use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::{Budget, MAX_CONFIG_LOOKUPS, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH};
 use crate::name::ImageName;
 use crate::platform::{self, Platform};
@@ -76,7 +76,7 @@ pub(super) struct DocumentFinder<'a> {
     pub(super) source: &'a dyn Source,
     reference: &'a str,
     /// Looked into before the source is asked.
-    target: Option<&'a dyn Target>,
+    target: Option<&'a TargetState<'a>>,
     retry: &'a RetryPolicy,
     /// What was fetched to choose a platform; a hostile index could name the same ones again and again.
     looked_at: Mutex<VisitedDocuments>,
@@ -96,7 +96,7 @@ impl<'f> DocumentFinder<'f> {
     pub(super) fn new(
         source: &'f dyn Source,
         reference: &'f str,
-        target: Option<&'f dyn Target>,
+        target: Option<&'f TargetState<'f>>,
         retry: &'f RetryPolicy,
     ) -> Self {
         Self { source, reference, target, retry, looked_at: Mutex::default() }
@@ -108,16 +108,16 @@ impl<'f> DocumentFinder<'f> {
                 format!("{} is a {}, not a manifest", descriptor.digest, descriptor.media_type);
             return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why));
         }
-        match self.stored(descriptor).await? {
+        match self.at_target(descriptor).await {
             Some(document) => Ok(document),
             None => content::document(self.source, descriptor).await,
         }
     }
 
-    async fn stored(&self, descriptor: &Descriptor) -> Result<Option<Document>> {
+    async fn at_target(&self, descriptor: &Descriptor) -> Option<Document> {
         match self.target {
-            Some(target) => target.stored(descriptor).await.on(Side::Target),
-            None => Ok(None),
+            Some(target) => target.document(descriptor).await,
+            None => None,
         }
     }
 
@@ -274,10 +274,7 @@ impl<'f> DocumentFinder<'f> {
         }
         let config = &manifest.config;
         let stored = match self.target {
-            Some(target) => {
-                let read = target.read(config, CONFIG_LIMIT, Effort::Local).await;
-                read.ok().and_then(Presence::present)
-            }
+            Some(target) => target.small_blob(config, CONFIG_LIMIT).await,
             None => None,
         };
         let bytes = match stored {
@@ -376,7 +373,7 @@ impl<'f> DocumentFinder<'f> {
     ) -> Result<Option<(Vec<Document>, Option<Document>)>> {
         let (mut there, mut missing) = (Vec::new(), Vec::new());
         for entry in index.manifests.iter().filter(|entry| entry.media_type.is_document()) {
-            let is_missing = self.is_omitted(entry).await? && self.stored(entry).await?.is_none();
+            let is_missing = self.is_omitted(entry).await? && self.at_target(entry).await.is_none();
             if is_missing { missing.push(entry) } else { there.push(entry) }
         }
         let images: Vec<&Descriptor> =

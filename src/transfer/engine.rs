@@ -14,13 +14,14 @@ use super::blob::{BlobJob, Done, run};
 use super::graph::{ImageGraph, ImageRequest, PlatformSelection, resolve_all};
 use super::options::TransferOptions;
 use super::plan::{Plan, PlannedBlob};
+use super::prepare::TargetState;
 use super::progress::{Completion, Event};
 use super::reader::TransferContext;
 use super::report::{BlobReport, BlobResult, ByteCounts, ImageSummary, Report};
 use super::run_feeds::RunFeeds;
 use super::side::OnSide as _;
 use super::tally::BlobCounters;
-use crate::content::{OpenBlob, Source, Target, TargetWriter, is_same};
+use crate::content::{Source, Target, TargetWriter, is_same};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::platform;
 
@@ -73,7 +74,7 @@ struct BlobTask {
 
 struct Engine<'a> {
     wanted: &'a [ImageRequest],
-    target: &'a Arc<dyn Target>,
+    target: TargetState<'a>,
     /// Open from the plan on.
     writer: Option<Arc<dyn TargetWriter>>,
     care: Arc<TransferContext>,
@@ -103,7 +104,7 @@ impl<'a> Engine<'a> {
         let is_sequential = target.properties().sequential;
         Self {
             wanted,
-            target,
+            target: TargetState::new(&**target),
             writer: None,
             jobs: if is_sequential { 1 } else { options.jobs.max(1) },
             as_listed: is_sequential || options.as_listed,
@@ -139,7 +140,7 @@ impl<'a> Engine<'a> {
     }
 
     async fn resolve(&mut self) {
-        let graphs = resolve_all(self.wanted, &**self.target, self.along, &self.care.policy).await;
+        let graphs = resolve_all(self.wanted, &self.target, self.along, &self.care.policy).await;
         for ((image, wanted), graph) in self.images.iter_mut().zip(self.wanted).zip(graphs) {
             match graph.on(Side::Source) {
                 Ok(graph) => {
@@ -162,9 +163,8 @@ impl<'a> Engine<'a> {
     async fn prepare(&mut self) -> Result<Arc<dyn TargetWriter>> {
         let graphs: Vec<Option<&ImageGraph>> =
             self.images.iter().map(|image| image.graph.as_ref()).collect();
-        self.plan =
-            Plan::new(&graphs, &**self.target, self.foreign_layers).await.on(Side::Target)?;
-        self.plan.check_sources(self.wanted, &**self.target).await.on(Side::Target)?;
+        self.plan = Plan::new(&graphs, &self.target, self.foreign_layers).await.on(Side::Target)?;
+        self.plan.check_sources(self.wanted, self.target.inner).await.on(Side::Target)?;
         self.tallies = self.plan.blobs.iter().map(|_| Arc::default()).collect();
         self.endings = self.plan.blobs.iter().map(PlannedBlob::result_without_transfer).collect();
         self.queue = self.plan.queue(self.as_listed).into();
@@ -182,7 +182,7 @@ impl<'a> Engine<'a> {
             self.plan.blobs.iter().map(|blob| (&blob.descriptor, blob.partial_bytes())).collect();
         self.care.progress.on_event(&Event::Planned { blobs: &blobs });
         let graphs = self.images.iter().filter_map(|image| image.graph.as_ref());
-        self.target.begin(&self.plan.for_target(graphs)).await.on(Side::Target)
+        self.target.inner.begin(&self.plan.for_target(graphs)).await.on(Side::Target)
     }
 
     async fn transfer_blobs(&mut self) {
@@ -234,11 +234,12 @@ impl<'a> Engine<'a> {
     /// The work on this blob; `None` where no image needs it any more.
     fn job(&mut self, at: usize) -> Option<BlobJob> {
         let source = Arc::clone(self.source(at)?);
+        let descriptor = &self.plan.blobs.get(at)?.descriptor;
         Some(BlobJob {
             source,
             writer: Arc::clone(self.writer.as_ref()?),
-            options: OpenBlob::default(),
-            descriptor: self.plan.blobs.get(at)?.descriptor.clone(),
+            options: self.target.known().open_options(&descriptor.digest),
+            descriptor: descriptor.clone(),
             care: Arc::clone(&self.care),
             tally: Arc::clone(self.tallies.get(at)?),
             feed: self.feeds.take(at),
@@ -260,6 +261,11 @@ impl<'a> Engine<'a> {
             BlobResult::Mounted(from) => Completion::Mounted(from),
             _ => Completion::Shared,
         };
+        let digest = &blob.descriptor.digest;
+        match &ending {
+            BlobResult::Shared | BlobResult::Mounted(_) => self.target.known().told(digest),
+            _ => self.target.known().sent(digest),
+        }
         let event = Event::BlobFinished { digest: &blob.descriptor.digest, completion: way };
         self.care.progress.on_event(&event);
         if let Some(slot) = self.endings.get_mut(at) {
@@ -329,7 +335,8 @@ impl<'a> Engine<'a> {
             return Ok(());
         };
         let (Some(graph), Some(writer)) = (&image.graph, &self.writer) else { return Ok(()) };
-        let left_out = graph.commit(&**writer, image.was_invalidated).await.on(Side::Target)?;
+        let left_out =
+            graph.commit(&self.target, &**writer, image.was_invalidated).await.on(Side::Target)?;
         self.care.progress.on_event(&Event::Committed { reference: &wanted.reference });
         if let Some(ImageState { graph: Some(graph), .. }) = self.images.get_mut(at) {
             graph.unread = graph.unread.take().or(left_out.map(Arc::new));
@@ -346,7 +353,7 @@ impl<'a> Engine<'a> {
     /// Queues the blobs that were taken to be at the target; says whether there are any.
     fn requeue_missing(&mut self, at: usize, error: &Error) -> bool {
         tracing::info!("{}; sending what seemed to be there", error.chain());
-        self.target.distrust(error);
+        self.target.known().invalidate(error.missing());
         let mut queued = false;
         let blobs = self.plan.blobs.iter().zip(&mut self.endings).enumerate();
         for (position, (blob, ending)) in blobs {
@@ -371,7 +378,7 @@ impl<'a> Engine<'a> {
             let Some(graph) = image.graph.as_mut().filter(|_| image.error.is_none()) else {
                 continue;
             };
-            graph.learn_platforms(&*wanted.source, &**self.target).await;
+            graph.learn_platforms(&*wanted.source, &self.target).await;
             if let (PlatformSelection::Single(asked), [(_, Some(got))]) =
                 (&wanted.platforms, graph.manifests.as_slice())
                 && !asked.explicit
@@ -404,7 +411,8 @@ impl<'a> Engine<'a> {
             .map(|(at, image)| {
                 let report = self.report(at, image.graph.as_ref(), elapsed);
                 // Without a name nothing has arrived, whatever the reason.
-                let is_named = image.committed && (settled || !self.target.properties().atomic);
+                let is_named =
+                    image.committed && (settled || !self.target.inner.properties().atomic);
                 let error = image.error.or_else(|| {
                     (!is_named).then(|| {
                         let why = if stopped { "interrupted" } else { "was not finished" };
@@ -440,10 +448,10 @@ impl<'a> Engine<'a> {
             .collect();
         let mut requests = wanted.source.requests();
         if at == 0 {
-            requests += self.target.requests();
+            requests += self.target.inner.requests();
         }
         Report {
-            head: ImageSummary::of(wanted, &**self.target, graph),
+            head: ImageSummary::of(wanted, self.target.inner, graph),
             bytes: ByteCounts::of(&blobs),
             requests,
             elapsed,

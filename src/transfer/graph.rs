@@ -11,9 +11,10 @@ use super::artifacts::{self, ArtifactOptions, AttachedArtifact};
 use super::choice::PlatformRequest;
 use super::document_finder::{AT_ONCE, DocumentFinder};
 use super::filter_index;
+use super::prepare::{IncomingImage, TargetState};
 use super::side::OnSide as _;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
-use crate::content::{Effort, Incoming, Presence, Provenance, Role, Source, Target, TargetWriter};
+use crate::content::{Effort, Presence, Provenance, Role, Source, Target, TargetWriter};
 use crate::descriptor::{Descriptor, MAX_SIZE};
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
@@ -148,23 +149,23 @@ impl ImageGraph {
     /// where the image goes without some of that.
     pub(super) async fn commit(
         &self,
+        target: &TargetState<'_>,
         writer: &dyn TargetWriter,
         is_last_try: bool,
     ) -> Result<Option<Error>> {
         let mut left_out = None;
         for one in self.attached.iter().filter(|one| !one.complete) {
-            let why = one.keep(writer, is_last_try).await?;
+            let why = one.keep(target, writer, is_last_try).await?;
             left_out = left_out.or(why);
         }
         let Some((root, children)) = self.documents.split_last() else { return Ok(left_out) };
         if self.complete {
             return Ok(left_out);
         }
-        for child in children {
-            writer.put_manifest(child, Role::Child).await?;
-        }
+        target.put_children(writer, children, is_last_try).await?;
         let names = std::slice::from_ref(&self.name);
         writer.put_manifest(root, Role::Root { names, provenance: &self.provenance }).await?;
+        target.known().sent(root.digest());
         Ok(left_out)
     }
 
@@ -205,7 +206,7 @@ impl ImageGraph {
     }
 
     /// A manifest that no index lists says only in its config where it runs, and that is at hand at one end by now.
-    pub(super) async fn learn_platforms(&mut self, source: &dyn Source, target: &dyn Target) {
+    pub(super) async fn learn_platforms(&mut self, source: &dyn Source, target: &TargetState<'_>) {
         for (descriptor, platform) in self.manifests.iter_mut().filter(|entry| entry.1.is_none()) {
             let document = self.documents.iter().find(|known| known.digest() == &descriptor.digest);
             let Some(ParsedDocument::Manifest(manifest)) = document.map(Document::content) else {
@@ -214,11 +215,12 @@ impl ImageGraph {
             if !manifest.config.media_type.is_image_config() {
                 continue;
             }
-            let mut bytes = target.read(&manifest.config, CONFIG_LIMIT, Effort::Local).await;
-            if !matches!(bytes, Ok(Presence::Present(_))) {
-                bytes = source.read(&manifest.config, CONFIG_LIMIT, Effort::Local).await;
+            let mut bytes = target.small_blob(&manifest.config, CONFIG_LIMIT).await;
+            if bytes.is_none() {
+                let read = source.read(&manifest.config, CONFIG_LIMIT, Effort::Local).await;
+                bytes = read.ok().and_then(Presence::present);
             }
-            if let Ok(Presence::Present(bytes)) = bytes
+            if let Some(bytes) = bytes
                 && let Ok(config) = ImageConfig::parse(&bytes)
             {
                 *platform = Some(config.platform()).filter(|platform| !platform.is_empty());
@@ -230,14 +232,14 @@ impl ImageGraph {
 /// Resolves all of them, several at once; the answers are in their order.
 pub(super) async fn resolve_all(
     wanted: &[ImageRequest],
-    target: &dyn Target,
+    target: &TargetState<'_>,
     along: ArtifactOptions,
     retry: &RetryPolicy,
 ) -> Vec<Result<ImageGraph>> {
     let named = AtomicUsize::new(0);
     let resolving = wanted.iter().map(|wanted| async {
         check_together(named.load(Ordering::Relaxed), wanted)?;
-        let mut graph = resolve(wanted, target, retry).await?;
+        let mut graph = resolve_for(wanted, target, retry).await?;
         if along != ArtifactOptions::default() {
             graph.along = along;
             let found = artifacts::find(&graph, wanted, target, along, retry).await?;
@@ -271,6 +273,14 @@ pub async fn resolve(
     target: &dyn Target,
     retry: &RetryPolicy,
 ) -> Result<ImageGraph> {
+    resolve_for(wanted, &TargetState::new(target), retry).await
+}
+
+async fn resolve_for(
+    wanted: &ImageRequest,
+    target: &TargetState<'_>,
+    retry: &RetryPolicy,
+) -> Result<ImageGraph> {
     let found = root(wanted, target).await?;
     let Provenance { repositories, parent_index } = wanted.source.provenance(&found).await;
     let finder = DocumentFinder::new(&*wanted.source, &wanted.reference, Some(target), retry);
@@ -280,7 +290,7 @@ pub async fn resolve(
         // Of a source on this machine nothing needs to be spared.
         && !wanted.source.endpoint().kind.is_local()
     {
-        target.recognise(&wanted.target_name, &found).await.on(Side::Target)?;
+        target.recognize(&wanted.target_name, &found).await.on(Side::Target)?;
     }
     let (documents, mut index) = documents(&finder, &wanted.platforms, found, parent_index).await?;
     // A registry does not know what a manifest was chosen from: there the name stands for the manifest itself.
@@ -310,15 +320,15 @@ pub async fn resolve(
     graph
         .documents
         .iter()
-        .try_for_each(|document| target.check_document(document))
+        .try_for_each(|document| target.inner.check_document(document))
         .on(Side::Target)?;
-    let incoming = Incoming {
+    let incoming = IncomingImage {
         documents: &graph.documents,
         name: &graph.name,
-        provenance: &graph.provenance,
+        repositories: &graph.provenance.repositories,
         source: &*wanted.source,
     };
-    graph.complete = target.survey(incoming).await.on(Side::Target)?;
+    graph.complete = target.prepare(incoming).await.on(Side::Target)?;
     Ok(graph)
 }
 
@@ -411,38 +421,20 @@ fn check_sizes(graph: &ImageGraph) -> Result<()> {
     Ok(())
 }
 
-/// The document that has this name at the target, if looking costs no request. A damaged one counts as missing: it is
-/// fetched and replaced.
-async fn existing(target: &dyn Target, name: &ImageName) -> Result<Option<Document>> {
-    let found = match target.name(name, Effort::Local).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        // The digest is the document's own, so that only the document can be damaged.
-        Err(error) if matches!(name, ImageName::Digest(_)) => {
-            tracing::warn!("{}; it counts as missing", error.chain());
-            return Ok(None);
-        }
-        found => found?,
-    };
-    match found {
-        Presence::Present(descriptor) => target.stored(&descriptor).await,
-        Presence::Absent | Presence::Unknown => Ok(None),
-    }
-}
-
-async fn root(wanted: &ImageRequest, target: &dyn Target) -> Result<Document> {
+async fn root(wanted: &ImageRequest, target: &TargetState<'_>) -> Result<Document> {
     if let Some(root) = alike::root(&*wanted.source, &wanted.name, &wanted.platforms).await? {
         return Ok(root);
     }
     // By digest nothing can have changed: what the target holds is it.
     if let ImageName::Digest(_) = wanted.name {
-        if let Some(document) = existing(target, &wanted.name).await.on(Side::Target)? {
+        if let Some(document) = target.existing(&wanted.name).await.on(Side::Target)? {
             return Ok(document);
         }
-    } else if existing(target, &wanted.target_name).await.on(Side::Target)?.is_some()
+    } else if target.existing(&wanted.target_name).await.on(Side::Target)?.is_some()
         // Docker Hub counts GETs of manifests as pulls, but not HEADs; only a known name makes the extra request pay.
         && let Presence::Present(descriptor) =
             wanted.source.name(&wanted.name, Effort::Request).await?
-        && let Some(document) = target.stored(&descriptor).await.on(Side::Target)?
+        && let Some(document) = target.document(&descriptor).await
     {
         return Ok(document);
     }

@@ -22,6 +22,8 @@ mod growing;
 mod nested;
 mod options;
 mod plan;
+mod prepare;
+mod presence;
 mod progress;
 mod read;
 mod reader;

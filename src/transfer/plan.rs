@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use super::document_finder::AT_ONCE;
 use super::graph::{ImageGraph, ImageRequest, resolve_all};
 use super::options::TransferOptions;
+use super::prepare::TargetState;
 use super::report::{BlobResult, ImageSummary};
 use crate::content::{BlobPresence, Effort, EndpointKind, Source, Target, TargetPlan};
 use crate::descriptor::Descriptor;
@@ -69,16 +70,17 @@ pub async fn plan(
     target: &dyn Target,
     options: &TransferOptions,
 ) -> Vec<PlannedImage> {
-    let mut graphs = resolve_all(wanted, target, options.along, &options.retry).await;
+    let state = TargetState::new(target);
+    let mut graphs = resolve_all(wanted, &state, options.along, &options.retry).await;
     for (graph, wanted) in graphs.iter_mut().zip(wanted) {
         if let Ok(graph) = graph {
-            graph.learn_platforms(&*wanted.source, target).await;
+            graph.learn_platforms(&*wanted.source, &state).await;
         }
     }
     let resolved: Vec<Option<&ImageGraph>> =
         graphs.iter().map(|graph| graph.as_ref().ok()).collect();
     let plan = async {
-        let mut plan = Plan::new(&resolved, target, options.foreign_layers).await?;
+        let mut plan = Plan::new(&resolved, &state, options.foreign_layers).await?;
         plan.probe_blobs(target).await?;
         plan.check_sources(wanted, target).await?;
         Ok::<_, Error>(plan)
@@ -111,9 +113,9 @@ pub struct Plan {
 
 impl Plan {
     /// Looks at what the target holds; moves and locks nothing. `None` stands for an image that could not be resolved.
-    pub async fn new(
+    pub(super) async fn new(
         graphs: &[Option<&ImageGraph>],
-        target: &dyn Target,
+        target: &TargetState<'_>,
         foreign_layers: bool,
     ) -> Result<Self> {
         let mut blobs: Vec<PlannedBlob> = Vec::new();
@@ -133,13 +135,13 @@ impl Plan {
             }
         }
         for blob in &mut blobs {
-            blob.state = match target.holds(&blob.descriptor).await? {
+            blob.state = match target.blob(&blob.descriptor).await? {
                 BlobPresence::Complete => BlobState::Shared,
                 _ if blob.descriptor.is_foreign() && !foreign_layers => BlobState::Skipped,
                 BlobPresence::Partial(bytes) if bytes <= blob.descriptor.size => {
                     BlobState::Partial(bytes)
                 }
-                BlobPresence::Mountable => BlobState::Mountable,
+                _ if target.known().is_mountable(&blob.descriptor.digest) => BlobState::Mountable,
                 _ => BlobState::Missing,
             };
         }

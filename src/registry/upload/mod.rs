@@ -7,7 +7,7 @@ mod cancel;
 mod location;
 mod session;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::{Method, StatusCode, Url};
@@ -16,7 +16,6 @@ use self::location::{UploadLocation, open};
 use self::session::UploadSession;
 
 use super::Repository;
-use super::survey::Offer;
 use crate::content::{OpenBlob, Opened, UploadStore};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -25,75 +24,71 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::error_body::asks_to_wait;
 use crate::registry::http::request::Request;
 
-/// Where the registry redirected bytes of blobs to, which are not sent yet.
+/// What the uploads of one run share.
 #[derive(Default)]
-pub(super) struct Redirects(Mutex<HashMap<Digest, UploadLocation>>);
+pub(super) struct UploadState {
+    /// Where the registry redirected bytes of blobs to, which are not sent yet.
+    redirects: Mutex<HashMap<Digest, UploadLocation>>,
+    /// Repositories from which the registry does not mount, or not for this user.
+    refused_mounts: Mutex<HashSet<String>>,
+}
 
-impl Redirects {
-    fn insert(&self, digest: &Digest, location: UploadLocation) {
-        let mut redirects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl UploadState {
+    fn redirect(&self, digest: &Digest, location: UploadLocation) {
+        let mut redirects = self.redirects.lock().unwrap_or_else(PoisonError::into_inner);
         redirects.insert(digest.clone(), location);
     }
 
     /// Where the bytes of this blob are wanted, once.
-    fn take(&self, digest: &Digest) -> Option<UploadLocation> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
+    fn take_redirect(&self, digest: &Digest) -> Option<UploadLocation> {
+        self.redirects.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
+    }
+
+    fn refuse_mounts(&self, from: &str) {
+        let mut refused = self.refused_mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.insert(from.to_owned());
+    }
+
+    fn refuses_mounts(&self, from: &str) -> bool {
+        self.refused_mounts.lock().unwrap_or_else(PoisonError::into_inner).contains(from)
     }
 }
 
 /// Asks the registry to take the blob.
 pub(super) async fn open_blob(
     repository: &Repository,
-    redirects: &Arc<Redirects>,
+    state: &Arc<UploadState>,
     descriptor: &Descriptor,
     options: &OpenBlob,
 ) -> Result<Opened> {
     descriptor.digest.algorithm()?;
     let digest = &descriptor.digest;
     let session = |location| {
-        let session = UploadSession::new(
-            repository.clone(),
-            Arc::clone(redirects),
-            descriptor.clone(),
-            location,
-        );
+        let session =
+            UploadSession::new(repository.clone(), Arc::clone(state), descriptor.clone(), location);
         Ok(Opened::Writer(Box::new(session)))
     };
-    let offer = match &options.mount_from {
-        _ if options.resend => Offer::Plain,
-        Some(from) => Offer::Mount(from.clone()),
-        None => repository.known().offer(digest, &repository.name),
-    };
-    if let Offer::None = offer {
-        return Ok(Opened::Exists);
-    }
-    if let Some(location) = redirects.take(digest) {
+    if let Some(location) = state.take_redirect(digest) {
         return session(location);
     }
     if let Some(location) = resume_session(repository, descriptor).await? {
         return session(location);
     }
-    let location = match offer {
-        Offer::Mount(from) => match mount(repository, digest, &from).await? {
-            MountResult::Mounted => {
-                repository.known().tell(digest);
-                return Ok(if from == repository.name {
-                    Opened::Exists
-                } else {
-                    Opened::Mounted { from }
-                });
+    if options.resend {
+        return session(open(repository, digest).await?);
+    }
+    let other = options.mount_from.as_ref().filter(|from| !state.refuses_mounts(from));
+    let from = other.unwrap_or(&repository.name);
+    session(match mount(repository, digest, from).await? {
+        MountResult::Mounted if *from == repository.name => return Ok(Opened::Exists),
+        MountResult::Mounted => return Ok(Opened::Mounted { from: from.clone() }),
+        MountResult::Session(location) => location,
+        MountResult::Refused => {
+            if other.is_some() {
+                state.refuse_mounts(from);
             }
-            MountResult::Session(location) => Some(location),
-            MountResult::Refused => {
-                repository.known().refused(&from);
-                None
-            }
-        },
-        Offer::None | Offer::Plain => None,
-    };
-    session(match location {
-        Some(location) => location,
-        None => open(repository, digest).await?,
+            open(repository, digest).await?
+        }
     })
 }
 

@@ -11,7 +11,7 @@ use reqwest::{Method, Response, Url};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Redirects;
+use super::UploadState;
 use super::cancel::cancel;
 use super::location::{UploadLocation, open};
 use crate::content::{BlobWriter, ByteStream, Presence};
@@ -32,7 +32,7 @@ const DEFAULT_CHUNK_SIZE: u64 = 16 << 20;
 /// An open upload.
 pub(super) struct UploadSession {
     repository: Repository,
-    redirects: Arc<Redirects>,
+    state: Arc<UploadState>,
     descriptor: Descriptor,
     /// Where the next request goes; `None` while one is under way, and when it failed.
     location: Option<UploadLocation>,
@@ -66,7 +66,7 @@ struct UploadRequest {
 impl UploadSession {
     pub(super) fn new(
         repository: Repository,
-        redirects: Arc<Redirects>,
+        state: Arc<UploadState>,
         descriptor: Descriptor,
         location: UploadLocation,
     ) -> Self {
@@ -75,7 +75,7 @@ impl UploadSession {
         let location = Some(location);
         Self {
             repository,
-            redirects,
+            state,
             descriptor,
             location,
             open,
@@ -232,7 +232,7 @@ impl UploadSession {
             smallest_chunk: self.smallest_chunk,
             redirects: hops,
         };
-        self.redirects.insert(&self.descriptor.digest, location);
+        self.state.redirect(&self.descriptor.digest, location);
         error
             .with_reason("is where the registry wants it")
             .with_detail(ErrorDetail::UploadRedirected)
@@ -308,7 +308,6 @@ impl UploadSession {
                 .at(redact(response.url()))
                 .with_reason(format!("the registry stored it as {announced}")));
         }
-        self.repository.known().sent(&digest);
         Ok(())
     }
 

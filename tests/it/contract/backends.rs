@@ -3,9 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use rpull::archive::{Archive, ArchiveFormat};
-use rpull::content::{
-    self, BlobPresence, BlobRequest, Effort, Incoming, Lookup as _, Provenance, Source, Target as _,
-};
+use rpull::content::{self, BlobPresence, BlobRequest, Effort, Lookup as _, Source};
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
@@ -20,7 +18,7 @@ use crate::support::live::{Access, Live, needs};
 use crate::support::memory::Memory;
 use crate::support::real::RealImage;
 use crate::support::served_store::ServedStore;
-use crate::support::writing::{document, new_archive, write};
+use crate::support::writing::{new_archive, write};
 
 fn small_image() -> Image {
     image(Family::Oci, "amd64", &[layer(&[("data", &random_blob(300_000, 7))])])
@@ -113,24 +111,13 @@ async fn check_repository(host: &str) {
     let name = format!("{host}/team/new:1").parse().unwrap();
     let repository = client.repository_for_push(&name).unwrap();
     let (held, name_there) = (small_image(), ImageName::Tag("1".into()));
-    let documents = [document(&held.manifest)];
-    let image = Incoming {
-        documents: &documents,
-        name: &name_there,
-        provenance: &Provenance::default(),
-        source: &repository,
-    };
-    assert!(!repository.survey(image).await.unwrap());
     write(&repository, &held, &name_there).await;
     check_source(&repository, &name_there, &held).await;
     let later = client.repository_for_push(&name).unwrap();
-    assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), BlobPresence::Absent);
     assert!(
         later.blob(&held.layers[0].descriptor, Effort::Request).await.unwrap()
             == BlobPresence::Complete
     );
-    assert!(later.survey(image).await.unwrap(), "it is all there under its name");
-    assert_eq!(later.holds(&held.layers[0].descriptor).await.unwrap(), BlobPresence::Complete);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Partials of a blob for which two manifests give different sizes.
 
 use bytes::Bytes;
-use rpull::content::{BlobPresence, BlobWriter, Target as _};
+use rpull::content::{BlobPresence, BlobWriter, Effort, Lookup as _};
 use rpull::descriptor::Descriptor;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
@@ -28,7 +28,7 @@ async fn resume_wrong_size_leaves_partial_of_right_one() {
     let wrong = Descriptor::new(MediaType::from("x/y"), right.digest.clone(), 5);
     open(&layout, &right).await.write(bytes.slice(..600)).await.unwrap();
 
-    assert_eq!(layout.holds(&wrong).await.unwrap(), BlobPresence::Absent);
+    assert_eq!(layout.blob(&wrong, Effort::Local).await.unwrap(), BlobPresence::Absent);
     let mut impostor = open(&layout, &wrong).await;
     assert_eq!(impostor.offset(), 0);
     impostor.write(bytes.slice(..5)).await.unwrap();
@@ -37,7 +37,7 @@ async fn resume_wrong_size_leaves_partial_of_right_one() {
     assert_eq!(writer.offset(), 600);
     writer.write(bytes.slice(600..)).await.unwrap();
     writer.commit(verify(&right, &bytes).unwrap()).await.unwrap();
-    assert_eq!(layout.holds(&right).await.unwrap(), BlobPresence::Complete);
+    assert_eq!(layout.blob(&right, Effort::Local).await.unwrap(), BlobPresence::Complete);
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use rpull::content::{
-    BlobPresence, BlobRequest, Effort, EmptyTarget, Endpoint, Lookup as _, OpenBlob, Opened, Role,
-    Source as _, Target, TargetPlan, TargetProperties, TargetWriter,
+    BlobRequest, Effort, EmptyTarget, Endpoint, Lookup as _, OpenBlob, Opened, Role, Source as _,
+    Target, TargetPlan, TargetProperties, TargetWriter,
 };
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
@@ -237,10 +237,6 @@ struct Late {
 look_through!(Late);
 
 impl Target for Late {
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
-        self.inner.holds(descriptor)
-    }
-
     fn properties(&self) -> TargetProperties {
         let mut properties = self.inner.properties();
         properties.atomic = true;

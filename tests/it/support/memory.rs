@@ -202,14 +202,6 @@ impl Source for Memory {
 }
 
 impl Target for Memory {
-    fn stored<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Option<Document>>> {
-        Box::pin(ready(Ok(self.described(descriptor).ok())))
-    }
-
-    fn holds<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<BlobPresence>> {
-        self.blob(descriptor, Effort::Local)
-    }
-
     fn properties(&self) -> TargetProperties {
         TargetProperties::default()
     }

@@ -1,0 +1,174 @@
+//! What a run knows a target to have, and why. Data only: [`super::prepare`] asks.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::content::{OpenBlob, Presence};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Document, ParsedDocument};
+use crate::name::ImageName;
+
+/// Why a blob or document counts as present at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Evidence {
+    /// A manifest at the target names it, and the target rejects manifests whose content is missing.
+    Implied,
+    /// The target said so when the blob was offered: it exists, or it was mounted.
+    Told,
+    /// This run sent it.
+    Sent,
+}
+
+/// What one run knows about one target.
+#[derive(Debug, Default)]
+pub(super) struct KnownContent {
+    evidence: HashMap<Digest, Evidence>,
+    /// The repository of the target's mount scope that a blob can be mounted from.
+    mount_sources: HashMap<Digest, String>,
+    /// Blobs that the target said it has, and does not have. They are sent without a question.
+    resend: HashSet<Digest>,
+    /// What names of the target stand for, until that is used.
+    names: HashMap<ImageName, Presence<Descriptor>>,
+}
+
+impl KnownContent {
+    /// Whether the blob or document need not be sent.
+    pub(super) fn is_present(&self, digest: &Digest) -> bool {
+        self.evidence.contains_key(digest)
+    }
+
+    /// Whether the blob can be mounted from another repository.
+    pub(super) fn is_mountable(&self, digest: &Digest) -> bool {
+        self.mount_sources.contains_key(digest)
+    }
+
+    /// How the blob is to be opened.
+    pub(super) fn open_options(&self, digest: &Digest) -> OpenBlob {
+        OpenBlob {
+            mount_from: self.mount_sources.get(digest).cloned(),
+            resend: self.resend.contains(digest),
+        }
+    }
+
+    /// The target said that it has the blob.
+    pub(super) fn told(&mut self, digest: &Digest) {
+        self.evidence.insert(digest.clone(), Evidence::Told);
+    }
+
+    /// This run sent the blob or document, and the target took it.
+    pub(super) fn sent(&mut self, digest: &Digest) {
+        self.evidence.insert(digest.clone(), Evidence::Sent);
+    }
+
+    /// The target has these documents, and everything that they name.
+    pub(super) fn imply_all(&mut self, documents: &[Document]) {
+        for document in documents {
+            self.imply(document);
+        }
+    }
+
+    /// The target has this document, and what it names.
+    ///
+    /// Without layers of a foreign type: a registry need not hold those with `urls`, and not all check the others. And
+    /// without the blobs that an index lists: many registries check only its manifests.
+    pub(super) fn imply(&mut self, document: &Document) {
+        let named: Vec<&Descriptor> = match document.content() {
+            ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
+                document.blobs().filter(|blob| !blob.media_type.is_foreign()).collect()
+            }
+            ParsedDocument::Index(index) => {
+                index.manifests.iter().filter(|child| child.media_type.is_document()).collect()
+            }
+        };
+        for digest in named.into_iter().map(|named| &named.digest).chain([document.digest()]) {
+            self.evidence.entry(digest.clone()).or_insert(Evidence::Implied);
+        }
+    }
+
+    /// These blobs can be mounted from there.
+    pub(super) fn mountable<'a>(
+        &mut self,
+        blobs: impl Iterator<Item = &'a Descriptor>,
+        from: &str,
+    ) {
+        self.mount_sources.extend(blobs.map(|blob| (blob.digest.clone(), from.to_owned())));
+    }
+
+    /// Takes back what was believed, after the target refused a manifest whose content it lacks. What this run sent stays.
+    ///
+    /// What was implied is asked. What the target itself said is not believed any more, as far as `missing` names it; all of
+    /// it, if it names none of that.
+    pub(super) fn invalidate(&mut self, missing: &[Digest]) {
+        let is_told = |digest: &Digest| self.evidence.get(digest) == Some(&Evidence::Told);
+        let none_is_named = !missing.iter().any(is_told);
+        let taken_back = self.evidence.extract_if(|digest, evidence| match evidence {
+            Evidence::Implied => true,
+            Evidence::Told => none_is_named || missing.contains(digest),
+            Evidence::Sent => false,
+        });
+        for (digest, evidence) in taken_back {
+            if evidence == Evidence::Told {
+                self.resend.insert(digest);
+            }
+        }
+    }
+
+    pub(super) fn remember_name(&mut self, name: &ImageName, found: Presence<Descriptor>) {
+        self.names.insert(name.clone(), found);
+    }
+
+    /// What the name was found to stand for, once.
+    pub(super) fn take_name(&mut self, name: &ImageName) -> Option<Presence<Descriptor>> {
+        self.names.remove(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::MediaType;
+
+    fn digest(text: &str) -> Digest {
+        Digest::sha256(text.as_bytes())
+    }
+
+    #[test]
+    fn known_content_refused_manifest_takes_back_all_but_sent() {
+        let [implied, told, other, sent] = ["implied", "told", "other", "sent"].map(digest);
+        let new = || {
+            let mut known = KnownContent::default();
+            known.evidence.insert(implied.clone(), Evidence::Implied);
+            known.told(&told);
+            known.told(&other);
+            known.sent(&sent);
+            known
+        };
+        for (missing, believed) in
+            [(vec![told.clone()], true), (vec![implied.clone()], false), (vec![], false)]
+        {
+            let mut known = new();
+            known.invalidate(&missing);
+            assert!(!known.is_present(&implied) && !known.is_present(&told), "{missing:?}");
+            assert!(known.is_present(&sent), "{missing:?}");
+            assert_eq!(known.is_present(&other), believed, "{missing:?}");
+            let resend = |digest| known.open_options(digest).resend;
+            assert!(!resend(&implied) && resend(&told), "what was implied is asked: {missing:?}");
+            assert_eq!(resend(&other), !believed, "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn known_content_index_implies_its_manifests_only() {
+        let entry = |text: &str, media_type| Descriptor::new(media_type, digest(text), 2);
+        let entries = [entry("child", MediaType::OCI_MANIFEST), entry("blob", "x/y".into())];
+        let index = serde_json::json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries,
+        });
+        let bytes = index.to_string().into();
+        let index = Document::from_response(bytes, &MediaType::OCI_INDEX, None).unwrap();
+        let mut known = KnownContent::default();
+        known.imply(&index);
+        assert!(known.is_present(index.digest()) && known.is_present(&digest("child")));
+        assert!(!known.is_present(&digest("blob")));
+    }
+}
