@@ -67,10 +67,6 @@ impl AuthGate {
         (Self { auth, realm, issued }, tokens)
     }
 
-    pub(crate) fn revoke(&self) {
-        self.issued.lock().unwrap().clear();
-    }
-
     /// Returns the response to a token request or to a denied one; `None` for a permitted one.
     pub(crate) fn answer(&self, request: &Request, scheme: &str) -> Option<Reply> {
         let challenge = match &self.auth {

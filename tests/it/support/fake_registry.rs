@@ -38,7 +38,6 @@ pub(crate) struct FakeRegistry {
     pub(crate) tokens: Option<Server>,
     /// The server of redirected blobs.
     pub(crate) blobs: Option<Server>,
-    gate: Arc<AuthGate>,
     content: Arc<RegistryContent>,
 }
 
@@ -51,7 +50,6 @@ impl FakeRegistry {
     pub(crate) async fn start_with(options: Options) -> Self {
         let content = Arc::new(RegistryContent::default());
         let (gate, tokens) = AuthGate::open(options.auth).await;
-        let gate = Arc::new(gate);
         let blobs = if options.blobs_elsewhere {
             let content = Arc::clone(&content);
             Some(
@@ -64,14 +62,14 @@ impl FakeRegistry {
             None
         };
         let handler = Handler {
-            gate: Arc::clone(&gate),
+            gate,
             content: Arc::clone(&content),
             blobs: blobs.as_ref().map(|server| server.url("/signed/")),
             page: options.page,
             scheme: if options.tls.is_some() { "https" } else { "http" },
         };
         let server = Server::start_with(options.tls, move |request| handler.answer(request)).await;
-        Self { server, tokens, blobs, gate, content }
+        Self { server, tokens, blobs, content }
     }
 
     /// Returns `host:port/repository` as in a reference.
@@ -168,11 +166,6 @@ impl FakeRegistry {
         });
     }
 
-    /// Revokes every token issued so far.
-    pub(crate) fn revoke_tokens(&self) {
-        self.gate.revoke();
-    }
-
     /// Returns the token requests so far, on any port.
     pub(crate) fn token_requests(&self) -> Vec<Request> {
         let server = self.tokens.as_ref().unwrap_or(&self.server);
@@ -184,7 +177,7 @@ impl FakeRegistry {
 
 /// Handles requests to the registry's own port.
 struct Handler {
-    gate: Arc<AuthGate>,
+    gate: AuthGate,
     content: Arc<RegistryContent>,
     blobs: Option<String>,
     page: Option<usize>,

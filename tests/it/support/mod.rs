@@ -1,7 +1,5 @@
 //! Support of the integration tests: servers with faults on demand, images, certificates, a real registry.
 
-#![expect(dead_code, reason = "the tests of the client come with the client")]
-
 pub(crate) mod assertions;
 pub(crate) mod cache;
 pub(crate) mod certs;
