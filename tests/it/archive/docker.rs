@@ -95,7 +95,7 @@ async fn docker_archive_several_images_requires_name() {
         file("l0", &plain[0].layers[0].bytes[..]),
         file("l1", &plain[1].layers[0].bytes[..]),
     ]);
-    let (_folder, path) = written(&bytes);
+    let (_dir, path) = written(&bytes);
     let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
     let refusal = archive.resolve(&ImageName::Only).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::InvalidInput);

@@ -17,10 +17,10 @@ use crate::support::images::{Family, Image, image, layer};
 use crate::support::tars::{Entry, file, layout, manifest, tar};
 
 fn written(entries: &[Entry]) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.tar");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.tar");
     std::fs::write(&path, tar(entries)).unwrap();
-    (folder, path)
+    (dir, path)
 }
 
 /// A docker archive with one image of these layers, each the name of a file and a made-up `diff_id`.
@@ -44,7 +44,7 @@ fn members(count: usize, zeros: u64) -> Vec<u8> {
 
 #[tokio::test]
 async fn docker_archive_layer_listed_repeatedly_is_decompressed_once() {
-    let (_folder, path) = docker(&vec![("l", 1); 2000], &[file("l", members(1, 50 << 20))]);
+    let (_dir, path) = docker(&vec![("l", 1); 2000], &[file("l", members(1, 50 << 20))]);
     let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
     // Decompressed each time, it would be 100 GB, which the bomb guard rejects.
     archive.resolve(&ImageName::Only).await.unwrap();
@@ -52,7 +52,7 @@ async fn docker_archive_layer_listed_repeatedly_is_decompressed_once() {
 
 #[tokio::test]
 async fn docker_archive_file_with_two_diff_ids_is_rejected() {
-    let (_folder, path) = docker(&[("l", 1), ("l", 2)], &[file("l", "x")]);
+    let (_dir, path) = docker(&[("l", 1), ("l", 2)], &[file("l", "x")]);
     let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
     let refusal = archive.resolve(&ImageName::Only).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::Mismatch);
@@ -64,10 +64,10 @@ async fn docker_archive_file_with_two_diff_ids_is_rejected() {
 async fn bomb_guard_counts_all_archive_layers_together() {
     let part = members(60, 10 << 20);
     let files = ["a", "b"].map(|name| file(name, part.clone()));
-    let (_folder, path) = docker(&[("a", 1)], &files);
+    let (_dir, path) = docker(&[("a", 1)], &files);
     let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
     archive.resolve(&ImageName::Only).await.unwrap();
-    let (_folder, path) = docker(&[("a", 1), ("b", 2)], &files);
+    let (_dir, path) = docker(&[("a", 1), ("b", 2)], &files);
     let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
     let refusal = archive.resolve(&ImageName::Only).await.unwrap_err();
     assert!(refusal.chain().contains("come out of each"), "{}", refusal.chain());
@@ -75,7 +75,7 @@ async fn bomb_guard_counts_all_archive_layers_together() {
 
 #[test]
 fn archive_resolve_dropped_stops_layer_scan() {
-    let (_folder, path) = docker(&[("l", 1)], &[file("l", members(1_500_000, 1))]);
+    let (_dir, path) = docker(&[("l", 1)], &[file("l", members(1_500_000, 1))]);
     let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
     let scan = |wait: Duration| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -166,6 +166,6 @@ fn archive_digests_cover_only_referenced_blobs() {
         wanted.insert(digest);
     }
     let files = [with_entries(&held, &[entry]), nested, vec![blob(b"left behind")]].concat();
-    let (_folder, path) = written(&files);
+    let (_dir, path) = written(&files);
     assert_eq!(Archive::open(&path, None).unwrap().digests().unwrap(), wanted);
 }

@@ -34,10 +34,10 @@ fn app() -> Image {
 }
 
 fn written(bytes: &[u8]) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.tar");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.tar");
     std::fs::write(&path, bytes).unwrap();
-    (folder, path)
+    (dir, path)
 }
 
 /// Reads and verifies the only image. Returns the digest of its manifest.
@@ -53,7 +53,7 @@ async fn read_all(archive: &Archive) -> Result<String, Error> {
 }
 
 async fn read(bytes: &[u8], form: ArchiveFormat) -> Result<String, Error> {
-    let (_folder, path) = written(bytes);
+    let (_dir, path) = written(bytes);
     read_all(&Archive::open(&path, Some(form))?).await
 }
 

@@ -8,7 +8,7 @@ use crate::support::images::{Family, image, layer};
 use crate::support::tars::{Entry, file, layout, long, tar};
 
 fn refusal(bytes: &[u8], form: ArchiveFormat) -> Error {
-    let (_folder, path) = written(bytes);
+    let (_dir, path) = written(bytes);
     Archive::open(&path, Some(form)).unwrap_err()
 }
 

@@ -84,11 +84,11 @@ async fn archive_output_without_tmpfile_support_is_written() {
     let (_registry, _, name) = published().await;
     let (cli, name) = (Cli::new(), format!("{name}:1"));
     cli.run(&[&name]).await.expect(0, "");
-    let folder = cli.store().with_file_name("store-out");
-    std::fs::create_dir(&folder).unwrap();
-    let path = folder.join("a.tar");
+    let dir = cli.store().with_file_name("store-out");
+    std::fs::create_dir(&dir).unwrap();
+    let path = dir.join("a.tar");
     let save = ["save", &name, "-o", path.to_str().unwrap()];
-    let files = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let files = || std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name());
     for form in ["oci-archive", "docker-archive"] {
         let place = format!("{form}:{}", path.display());
         let copy = ["copy", &format!("store:{name}"), &place];

@@ -29,8 +29,8 @@ fn around(entries: Vec<Entry>) -> Vec<u8> {
 }
 
 async fn digest(tar: &[u8]) -> Result<Digest, Error> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.tar");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.tar");
     std::fs::write(&path, tar).unwrap();
     let archive = Archive::open(&path, Some(ArchiveFormat::Oci))?;
     Ok(archive.resolve(&ImageName::Only).await?.digest().clone())

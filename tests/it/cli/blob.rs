@@ -35,15 +35,15 @@ async fn blob_output_to_special_file_is_written_in_place() {
     cli.run(&["blob", "-o", "device", &pinned]).await.expect(0, "");
     assert!(cli.dir().join("device").is_symlink() && cli.dir().join("null").is_symlink());
 
-    std::fs::create_dir(cli.dir().join("folder")).unwrap();
-    symlink("folder/file", &link).unwrap();
+    std::fs::create_dir(cli.dir().join("dir")).unwrap();
+    symlink("dir/file", &link).unwrap();
     // First the target of the link is absent, then it is a file.
     for _ in 0..2 {
         cli.run(&["blob", "-o", "link", &pinned]).await.expect(0, "");
         assert!(link.is_symlink());
-        assert_eq!(std::fs::read(cli.dir().join("folder/file")).unwrap(), bytes);
+        assert_eq!(std::fs::read(cli.dir().join("dir/file")).unwrap(), bytes);
     }
-    cli.run(&["blob", "-o", "folder", &pinned]).await.expect(7, "write: folder: Is a directory");
+    cli.run(&["blob", "-o", "dir", &pinned]).await.expect(7, "write: dir: Is a directory");
     symlink("loop", cli.dir().join("loop")).unwrap();
     cli.run(&["blob", "-o", "loop", &pinned]).await.expect(7, "write: loop");
 }

@@ -16,7 +16,7 @@ const DAMAGES: [(&str, i32, &str); 5] = [
     ("empty", 5, "bytes, not"),
     ("longer", 5, "longer than"),
     ("changed", 5, "the bytes have digest"),
-    ("folder", 7, "is not a regular file"),
+    ("dir", 7, "is not a regular file"),
 ];
 
 fn damage(path: &Path, how: &str) {

@@ -64,10 +64,10 @@ async fn journal_is_synced_before_first_blob() {
     assert_eq!(renames.len(), 4, "config, two layers and the manifest");
     let written = at(&calls, |call| call.name == "write" && call.path.starts_with("/unsynced/"));
     let synced = at(&calls, |call| call.name == "fdatasync" && call.path.starts_with("/unsynced/"));
-    let [written, synced, folder] = [&written, &synced, &at(&calls, is("fsync", "/unsynced"))]
+    let [written, synced, dir] = [&written, &synced, &at(&calls, is("fsync", "/unsynced"))]
         .map(|found| found.first().copied().unwrap());
-    let root = at(&calls, is("fsync", "")).into_iter().find(|at| *at > folder).unwrap();
-    assert!(written < synced && synced < root && folder < root && root < renames[0]);
+    let root = at(&calls, is("fsync", "")).into_iter().find(|at| *at > dir).unwrap();
+    assert!(written < synced && synced < root && dir < root && root < renames[0]);
     // Only the journal is synced, no blob.
     assert_eq!(at(&calls, |call| call.name == "fdatasync").len(), 1);
     let paid = at(&calls, |call| call.name == "fsync" && call.path.starts_with("/ingest/"));
@@ -103,9 +103,9 @@ async fn sync_makes_blobs_durable_before_name() {
         assert!(synced.iter().any(|at| last < *at && at < rename), "{partial}: {calls:#?}");
     }
     let index = *at(&calls, names).last().unwrap();
-    let folders = at(&calls, is("fsync", "/blobs/sha256"));
+    let dirs = at(&calls, is("fsync", "/blobs/sha256"));
     for rename in &renames {
-        assert!(folders.iter().any(|at| rename < at && *at < index), "the folder comes before");
+        assert!(dirs.iter().any(|at| rename < at && *at < index), "the directory comes before");
     }
     // A directory that is lost takes its files with it.
     let made = at(&calls, |call| call.name.starts_with("mkdir") && call.path == "/blobs/sha256")[0];

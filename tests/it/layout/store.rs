@@ -91,8 +91,8 @@ async fn store_permissions_ignore_umask() {
         let mode = |path: PathBuf| path.metadata().unwrap().mode() & 0o777;
         let store = cli.home().join(".local/share/rpull");
         // A user who may rename a parent directory could replace the store.
-        for folder in ["../..", "..", "", "blobs", "blobs/sha256", "ingest", "unsynced"] {
-            assert_eq!(mode(store.join(folder)), 0o700, "{folder} under {umask}");
+        for dir in ["../..", "..", "", "blobs", "blobs/sha256", "ingest", "unsynced"] {
+            assert_eq!(mode(store.join(dir)), 0o700, "{dir} under {umask}");
         }
         for piece in held.blobs().chain([&held.manifest]) {
             let blob = store.join("blobs/sha256").join(piece.digest().encoded());
@@ -136,13 +136,13 @@ async fn store_without_blobs_directory_is_refused() {
 
 #[tokio::test]
 async fn store_blob_must_be_regular_file() {
-    for kind in ["link", "pipe", "folder"] {
+    for kind in ["link", "pipe", "dir"] {
         let (_registry, cli, held, name) = filled().await;
         let path = blob_path(&cli, held.layers[0].digest());
         std::fs::remove_file(&path).unwrap();
         match kind {
             "link" => symlink("/etc/passwd", &path).unwrap(),
-            "folder" => std::fs::create_dir(&path).unwrap(),
+            "dir" => std::fs::create_dir(&path).unwrap(),
             _ => rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap(),
         }
         let output = cli.run(&[&name]).await;

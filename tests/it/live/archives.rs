@@ -11,24 +11,24 @@ use crate::support::real::RealImage;
 
 const PROGRAMS: &[&str] = &["skopeo", "dpkg"];
 
-fn skopeo(folder: &Path, args: &[&str]) -> String {
+fn skopeo(dir: &Path, args: &[&str]) -> String {
     let output = Command::new("skopeo")
         .args(["--insecure-policy"])
         .args(args)
-        .current_dir(folder)
+        .current_dir(dir)
         .output()
         .unwrap();
     assert!(output.status.success(), "skopeo {args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn inspect(folder: &Path, place: &str) -> Value {
-    serde_json::from_str(&skopeo(folder, &["inspect", place])).unwrap()
+fn inspect(dir: &Path, place: &str) -> Value {
+    serde_json::from_str(&skopeo(dir, &["inspect", place])).unwrap()
 }
 
 /// The digest of the config, which docker calls the image ID.
-fn id(folder: &Path, place: &str) -> Value {
-    let manifest = skopeo(folder, &["inspect", "--raw", place]);
+fn id(dir: &Path, place: &str) -> Value {
+    let manifest = skopeo(dir, &["inspect", "--raw", place]);
     serde_json::from_str::<Value>(&manifest).unwrap()["config"]["digest"].clone()
 }
 

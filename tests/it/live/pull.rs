@@ -188,9 +188,9 @@ async fn credential_over_tls_with_own_ca_is_accepted() {
 
     // The same from files where docker and podman keep them.
     let cli = Cli::new();
-    let folder = cli.home().join(".config/containers/certs.d").join(registry.host());
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::copy(&ca, folder.join("ca.crt")).unwrap();
+    let dir = cli.home().join(".config/containers/certs.d").join(registry.host());
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::copy(&ca, dir.join("ca.crt")).unwrap();
     let config = json!({"auths": {registry.host(): {"auth": "dXNlcjpwYXNz"}}}).to_string();
     std::fs::create_dir(cli.home().join(".docker")).unwrap();
     std::fs::write(cli.home().join(".docker/config.json"), config).unwrap();

@@ -61,11 +61,11 @@ async fn blob_of_any_size_is_pulled() {
         let config = random_blob(size, 3);
         let held = crate::support::images::raw(Family::Oci, config);
         held.publish(&registry, "app", Some("1"));
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let name = registry.repository("app") + ":1";
-        let report = rpull::pull(&name, folder.path(), RegistryOptions::default()).await.unwrap();
+        let report = rpull::pull(&name, dir.path(), RegistryOptions::default()).await.unwrap();
         assert_eq!(report.bytes.transferred, held.size());
-        assert_digests_are_right(folder.path());
+        assert_digests_are_right(dir.path());
         let requests = if size == 0 { 1 } else { 2 };
         assert_eq!(registry.server.requests().len(), requests, "of nothing nothing is asked");
     }

@@ -39,7 +39,7 @@ use crate::support::images::{Family, Image, image, layer, random_blob};
 struct Scenario {
     registry: FakeRegistry,
     held: Image,
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
     idle: Duration,
     attempts: Option<u32>,
 }
@@ -49,8 +49,8 @@ impl Scenario {
         let registry = FakeRegistry::start().await;
         let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(size, 1))])]);
         held.publish(&registry, "app", Some("1"));
-        let folder = tempfile::tempdir().unwrap();
-        Self { registry, held, folder, idle: Duration::from_secs(5), attempts: None }
+        let dir = tempfile::tempdir().unwrap();
+        Self { registry, held, dir, idle: Duration::from_secs(60), attempts: None }
     }
 
     /// Changes answers to requests for the layer.
@@ -63,7 +63,7 @@ impl Scenario {
     }
 
     fn store(&self) -> std::path::PathBuf {
-        self.folder.path().join("store")
+        self.dir.path().join("store")
     }
 
     async fn pull(&self) -> ImageResult {

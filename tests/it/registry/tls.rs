@@ -100,13 +100,13 @@ async fn tls_client_certificate_is_sent_only_to_registry() {
 
     // From the directory of the host, as docker does.
     let cli = Cli::new();
-    let folder = cli.home().join(".config/containers/certs.d").join(registry.server.host());
-    std::fs::create_dir_all(&folder).unwrap();
+    let dir = cli.home().join(".config/containers/certs.d").join(registry.server.host());
+    std::fs::create_dir_all(&dir).unwrap();
     for (from, to) in [(&ca, "ca.crt"), (&cert, "client.cert"), (&key, "client.key")] {
-        std::fs::copy(from, folder.join(to)).unwrap();
+        std::fs::copy(from, dir.join(to)).unwrap();
     }
     cli.run(&[&name]).await.expect(0, "");
-    std::fs::remove_file(folder.join("client.key")).unwrap();
+    std::fs::remove_file(dir.join("client.key")).unwrap();
     cli.run(&[&name]).await.expect(4, "client.key");
 }
 

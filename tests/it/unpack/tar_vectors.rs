@@ -37,15 +37,15 @@ fn read(blob: &[u8], lines: &mut Vec<String>) -> io::Result<()> {
 
 #[test]
 fn tar_vectors_of_other_readers_match() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layers/tars");
-    let table = std::fs::read_to_string(folder.join("cases.tsv")).unwrap();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layers/tars");
+    let table = std::fs::read_to_string(dir.join("cases.tsv")).unwrap();
     let cases: Vec<_> = table.split("\ntar\t").skip(1).collect();
     assert_eq!(cases.len(), 14);
     for case in cases {
         let (file, wanted) = case.split_once('\n').unwrap();
         let file = file.split('\t').next().unwrap();
         let mut lines = Vec::new();
-        if let Err(error) = read(&std::fs::read(folder.join(file)).unwrap(), &mut lines) {
+        if let Err(error) = read(&std::fs::read(dir.join(file)).unwrap(), &mut lines) {
             lines.push(format!("refused\t{error}"));
         }
         assert_eq!(lines.join("\n"), wanted.trim_end(), "{file}");
