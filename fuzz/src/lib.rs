@@ -1,5 +1,6 @@
-//! What the fuzz targets do with bytes that are taken for the tars of layers, one after the other.
+//! What the fuzz targets do with bytes that are taken for the tars of layers, one after the other, or for an archive.
 
+mod archive;
 mod mutate;
 mod seeds;
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -23,9 +24,10 @@ use rpull::layer::{
 use rpull::unpack::overlay::{OverlayDirectory, OverlayLayer};
 use rpull::unpack::{LayerBlob, OpenBlob, RootDir, UnpackOptions, Unpacker};
 
+pub use self::archive::archive;
 use self::mutate::layers;
 pub use self::mutate::mutate;
-pub use self::seeds::seeds;
+pub use self::seeds::{archive_seeds, seeds};
 use self::support::outside_guard::{OutsideGuard, SECRET};
 
 /// Bytes that may come out of a compressed layer.

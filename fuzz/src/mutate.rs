@@ -6,8 +6,25 @@ use std::io::Write as _;
 const BLOCK: usize = 512;
 
 /// Parts of paths, few enough to meet.
-const PARTS: [&str; 12] =
-    ["a", "b", "d", "..", ".", "", "up", "out", "victim", "hello", ".wh.a", ".wh..wh..opq"];
+const PARTS: &[&str] = &[
+    "a",
+    "b",
+    "d",
+    "..",
+    ".",
+    "",
+    "up",
+    "out",
+    "victim",
+    "hello",
+    ".wh.a",
+    ".wh..wh..opq",
+    "blobs",
+    "sha256",
+    "index.json",
+    "manifest.json",
+    "layer.tar",
+];
 
 const KINDS: &[u8] = b"0012345675LKxgS";
 
@@ -97,7 +114,8 @@ fn rearrange(entries: &mut Vec<Vec<u8>>, random: &mut fastrand::Rng) {
 
 fn path(random: &mut fastrand::Rng) -> String {
     let start = ["", "", "", "/", "../"][random.usize(..5)];
-    let parts: Vec<_> = (0..random.usize(1..5)).map(|_| PARTS[random.usize(..12)]).collect();
+    let parts: Vec<_> =
+        (0..random.usize(1..5)).map(|_| PARTS[random.usize(..PARTS.len())]).collect();
     format!("{start}{}", parts.join("/"))
 }
 

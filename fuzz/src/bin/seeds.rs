@@ -3,10 +3,14 @@
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    for target in ["apply", "entries", "overlay"] {
+    for target in ["apply", "archive", "entries", "overlay"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         std::fs::create_dir_all(&folder)?;
-        for (name, bytes) in rpull_fuzz::seeds() {
+        let seeds = match target {
+            "archive" => rpull_fuzz::archive_seeds(),
+            _ => rpull_fuzz::seeds(),
+        };
+        for (name, bytes) in seeds {
             std::fs::write(folder.join(name), bytes)?;
         }
     }
