@@ -1,4 +1,14 @@
 //! Where content goes: [`Target`], and one run of writing to it, [`TargetWriter`].
+//!
+//! The order of the calls, what may happen at the same time and what a drop means stand in [`crate::content`]. The costs:
+//!
+//! | call                        | on this machine                              | a registry                                     |
+//! |-----------------------------|----------------------------------------------|------------------------------------------------|
+//! | [`Target::begin`]           | free space, the journal, places in a file    | nothing                                        |
+//! | [`TargetWriter::open_blob`] | looks at the file's size, takes a lock       | one request; one more to continue an upload    |
+//! | [`BlobWriter`](super::BlobWriter) | bytes are written as they come, and renamed | one request for all bytes, or one per chunk |
+//! | [`TargetWriter::put_manifest`] | writes the document, and index.json        | one request for each name, or for all tags     |
+//! | [`TargetWriter::finish`]    | syncs what the target promises to sync       | nothing                                        |
 
 use std::future::ready;
 use std::sync::Arc;

@@ -1,4 +1,18 @@
-//! An open write of one blob.
+//! One blob on its way into a target: [`BlobWriter`].
+//!
+//! ```text
+//! TargetWriter::open_blob -> Writer: offset -> read_back -> write* -> commit(proof)
+//!                                              truncate -> write* -> ...
+//!                                              abort(reason), or drop
+//! ```
+//!
+//! - **What is here counts for nothing** until it was hashed: bytes before `offset` are from an earlier attempt or run.
+//!   Only `commit` makes a blob visible, and it demands the proof that all bytes of this blob were verified.
+//! - **Drop** is an interruption, not a decision: a target that keeps partials continues at `offset` the next time, another
+//!   one starts over. `abort` lets it clean up.
+//! - **Costs.** `write` and `commit` send bytes or touch the disk; `offset`, `read_back` and `truncate` send nothing.
+//! - **Errors.** Transient ones are worth another [`TargetWriter::open_blob`](super::TargetWriter::open_blob). A writer that
+//!   failed is not used again.
 
 use std::fmt;
 use std::fs::File;

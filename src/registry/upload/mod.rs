@@ -6,14 +6,15 @@
 mod cancel;
 mod location;
 mod session;
+mod state;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use reqwest::{Method, StatusCode, Url};
 
 use self::location::{UploadLocation, open};
 use self::session::UploadSession;
+pub(super) use self::state::UploadState;
 
 use super::Repository;
 use crate::content::{OpenBlob, Opened, UploadStore};
@@ -23,36 +24,6 @@ use crate::error::{ErrorKind, Result};
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::error_body::asks_to_wait;
 use crate::registry::http::request::Request;
-
-/// What the uploads of one run share.
-#[derive(Default)]
-pub(super) struct UploadState {
-    /// Where the registry redirected bytes of blobs to, which are not sent yet.
-    redirects: Mutex<HashMap<Digest, UploadLocation>>,
-    /// Repositories from which the registry does not mount, or not for this user.
-    refused_mounts: Mutex<HashSet<String>>,
-}
-
-impl UploadState {
-    fn redirect(&self, digest: &Digest, location: UploadLocation) {
-        let mut redirects = self.redirects.lock().unwrap_or_else(PoisonError::into_inner);
-        redirects.insert(digest.clone(), location);
-    }
-
-    /// Where the bytes of this blob are wanted, once.
-    fn take_redirect(&self, digest: &Digest) -> Option<UploadLocation> {
-        self.redirects.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
-    }
-
-    fn refuse_mounts(&self, from: &str) {
-        let mut refused = self.refused_mounts.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.insert(from.to_owned());
-    }
-
-    fn refuses_mounts(&self, from: &str) -> bool {
-        self.refused_mounts.lock().unwrap_or_else(PoisonError::into_inner).contains(from)
-    }
-}
 
 /// Asks the registry to take the blob.
 pub(super) async fn open_blob(

@@ -11,9 +11,9 @@ use reqwest::{Method, Response, Url};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::UploadState;
 use super::cancel::cancel;
 use super::location::{UploadLocation, open};
+use super::state::UploadState;
 use crate::content::{BlobWriter, ByteStream, Presence};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};

@@ -300,6 +300,47 @@ async fn transfer_cancelled_during_finish_is_interrupted() {
     assert!(error.to_string().contains("interrupted"), "{error}");
 }
 
+/// Loses a blob between the plan and the first write, as a target that another process prunes.
+struct Pruned {
+    endpoint: Endpoint,
+    inner: Memory,
+    lost: Descriptor,
+}
+
+look_through!(Pruned);
+
+impl Target for Pruned {
+    fn properties(&self) -> TargetProperties {
+        self.inner.properties()
+    }
+
+    fn begin<'a>(
+        &'a self,
+        plan: &'a TargetPlan<'a>,
+    ) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>> {
+        self.inner.lose(&self.lost.digest);
+        self.inner.begin(plan)
+    }
+}
+
+#[tokio::test]
+async fn transfer_blob_lost_after_plan_is_sent() {
+    let [_, held] = two_images();
+    let shelf = Memory::default().with(ImageName::Tag("1".into()), &held);
+    let wanted = [wanted(Arc::new(FaultySource::new(shelf, Vec::new())), "1")];
+    let memory = Memory::default();
+    let before = vec![Before::Whole; held.blobs().count()];
+    prepare(&memory, &held, &before).await;
+    let lost = held.layers[0].descriptor.clone();
+    let size = lost.size;
+    let target = Pruned { endpoint: Endpoint::default(), inner: memory.clone(), lost };
+    let target: Arc<dyn Target> = Arc::new(target);
+    let finished = transfer(&wanted, &target, options()).await.remove(0);
+    assert!(finished.error.is_none(), "{:?}", finished.error);
+    assert_eq!(finished.report.bytes.transferred, size, "the manifest was refused without it");
+    assert_complete(&memory, &held).await;
+}
+
 #[tokio::test]
 async fn transfer_panic_fails_only_its_image() {
     let [one, other] = [1, 2]

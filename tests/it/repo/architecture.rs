@@ -126,7 +126,7 @@ const CIRCLES: &[&str] = &[
     "platform/host.rs platform/mod.rs platform/parse.rs",
     "reference/mod.rs reference/parse.rs",
     "registry/blob.rs registry/foreign.rs registry/manifest.rs registry/mod.rs registry/referrers/mod.rs \
-     registry/referrers/tag_schema.rs registry/survey.rs registry/tags.rs registry/upload/location.rs",
+     registry/referrers/tag_schema.rs registry/tags.rs",
     "registry/credentials/entry.rs registry/credentials/file.rs registry/credentials/helper.rs \
      registry/credentials/mod.rs",
     "registry/redactor/mod.rs registry/redactor/patterns.rs",

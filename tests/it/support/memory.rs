@@ -108,6 +108,11 @@ impl Memory {
         self.0.blobs.lock().unwrap().insert(piece.digest().clone(), piece.bytes.clone());
     }
 
+    /// Loses a blob.
+    pub(crate) fn lose(&self, digest: &Digest) {
+        self.0.blobs.lock().unwrap().remove(digest);
+    }
+
     fn bytes(&self, digest: &Digest) -> Result<Bytes> {
         let missing = || Error::new(ErrorKind::NotFound, format!("blob {digest}")).at("memory");
         self.0.blobs.lock().unwrap().get(digest).cloned().ok_or_else(missing)
