@@ -19,6 +19,7 @@ use rpull::registry::{Client, RegistryOptions, Repository};
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{ImageRequest, PlatformSelection, TransferOptions, transfer};
 
+use super::own_backend::Directory;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
@@ -107,6 +108,9 @@ async fn backends() -> Vec<Backend> {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::create(&dir.path().join("layout"), LayoutOptions::default()).unwrap();
     fill(Arc::new(layout.clone()), &name, &image).await;
+    let own_dir = tempfile::tempdir().unwrap();
+    let own = Directory::open(own_dir.path()).unwrap();
+    fill(Arc::new(own.clone()), &name, &image).await;
     let (fake, served) = (FakeRegistry::start().await, ServedStore::start().await);
     let (fake_host, served_host) = (fake.server.host(), served.host().to_owned());
     vec![
@@ -116,6 +120,13 @@ async fn backends() -> Vec<Backend> {
             name: name.clone(),
             image: image.clone(),
             _base: Box::new(()),
+        },
+        Backend {
+            what: "own backend",
+            source: Arc::new(own),
+            name: name.clone(),
+            image: image.clone(),
+            _base: Box::new(own_dir),
         },
         Backend { what: "layout", source: Arc::new(layout), name, image, _base: Box::new(dir) },
         archive("oci-archive", ArchiveFormat::Oci).await,

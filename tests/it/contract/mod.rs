@@ -3,3 +3,8 @@
 mod backends;
 mod lookup;
 mod writing;
+
+/// The example of a backend that was written from the documentation of the traits.
+#[path = "../../../examples/own_backend.rs"]
+#[expect(dead_code, reason = "its `main` is not called here")]
+mod own_backend;

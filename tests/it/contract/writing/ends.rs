@@ -10,6 +10,7 @@ use rpull::layout::{Layout, LayoutOptions};
 use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
 
+use crate::contract::own_backend::Directory;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::live::{Access, Live, needs};
 use crate::support::memory::Memory;
@@ -73,6 +74,14 @@ fn local(
     server: Box<dyn Any + Send + Sync>,
 ) -> End {
     End { target, outcome, name, keeps_partials: true, takes_index: true, _server: server }
+}
+
+pub(super) async fn own_backend() -> Option<End> {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = Directory::open(dir.path()).unwrap();
+    let name = ImageName::Layout("registry.example/app:1".into());
+    let outcome = Outcome::Source(Arc::new(directory.clone()));
+    Some(local(Arc::new(directory), outcome, name, Box::new(dir)))
 }
 
 fn layout_with(sync: bool) -> End {

@@ -53,7 +53,7 @@ macro_rules! contract {
 }
 
 contract! {
-    memory layout synced_layout oci_archive docker_archive registry_in_memory served_layout debians_registry
+    memory own_backend layout synced_layout oci_archive docker_archive registry_in_memory served_layout debians_registry
 }
 
 fn app(seed: u64) -> Image {
