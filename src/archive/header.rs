@@ -1,52 +1,84 @@
 //! Headers of entries as they are written: the same for the same content, whoever writes it and when.
 
-use tar::{EntryType, Header};
-
-use super::tarball::BLOCK;
+use crate::tar_block::{BLOCK_BYTES, Dialect, NAME_BYTES, TarBlock, octal_or_binary};
 
 /// What ends a tar.
 pub(super) const END: [u8; 1024] = [0; 1024];
 
-/// The header of a regular file of root's, of one block or, for a long name, more.
+/// The header of a regular file of root's, of one block or, for a long name, more; its length does not depend on the size.
 pub(super) fn header(name: &str, size: u64, modified: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut own = plain(size, modified);
-    if own.set_path(name).is_err() {
-        let mut long = plain(name.len() as u64 + 1, 0);
-        long.set_entry_type(EntryType::GNULongName);
-        // What GNU tar calls it; it always fits.
-        drop(long.set_path("././@LongLink"));
-        long.set_cksum();
-        bytes.extend_from_slice(long.as_bytes());
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.resize(padded(bytes.len() as u64 + 1), 0);
-        let cut: String = name.chars().take(99).collect();
-        drop(own.set_path(cut));
+    let mut own = name.as_bytes();
+    if own.len() > NAME_BYTES {
+        // The entry that has the whole name is known by its type; archives have always called it so.
+        block(b"@LongLink", b'L', own.len() as u64 + 1, 0, &mut bytes);
+        bytes.extend_from_slice(own);
+        bytes.resize((bytes.len() + 1).next_multiple_of(BLOCK_BYTES), 0);
+        own = own.get(..NAME_BYTES - 1).unwrap_or_default();
     }
-    own.set_cksum();
-    bytes.extend_from_slice(own.as_bytes());
+    block(own, b'0', size, modified, &mut bytes);
     bytes
 }
 
-fn plain(size: u64, modified: u64) -> Header {
-    let mut header = Header::new_gnu();
-    header.set_entry_type(EntryType::Regular);
-    header.set_size(size);
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(modified);
-    header
-}
-
-/// So many bytes with what fills up the last block.
-fn padded(bytes: u64) -> usize {
-    usize::try_from(bytes.next_multiple_of(BLOCK)).unwrap_or(usize::MAX)
+fn block(name: &[u8], kind: u8, size: u64, modified: u64, into: &mut Vec<u8>) {
+    TarBlock {
+        name,
+        mode: 0o644,
+        uid: octal_or_binary(0, 8),
+        gid: octal_or_binary(0, 8),
+        size: octal_or_binary(size, 12),
+        mtime: octal_or_binary(modified, 12),
+        kind,
+        link: b"",
+        device: [Vec::new(), Vec::new()],
+        prefix: b"",
+    }
+    .write(Dialect::Gnu, into);
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use tar::{EntryType, Header};
+
     use super::*;
+
+    /// A block as the tar crate writes it, which wrote the archives of earlier versions.
+    fn by_crate(name: &str, kind: EntryType, size: u64, modified: u64) -> Vec<u8> {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(modified);
+        header.set_path(name).unwrap();
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn header_equals_that_of_tar_crate(
+            name in "[a-z0-9/]{0,5}[a-z]{1,160}",
+            size in any::<u64>(),
+            modified in any::<u64>(),
+            shift in 0_u32..64,
+        ) {
+            let name = name.trim_start_matches('/').replace("//", "/");
+            let (size, modified) = (size >> shift, modified >> shift);
+            let mut expected = Vec::new();
+            if name.len() > NAME_BYTES {
+                let length = name.len() as u64 + 1;
+                expected.extend(by_crate("@LongLink", EntryType::GNULongName, length, 0));
+                expected.extend(name.bytes());
+                expected.resize((expected.len() + 1).next_multiple_of(BLOCK_BYTES), 0);
+            }
+            let own = if name.len() > NAME_BYTES { &name[..99] } else { &name };
+            expected.extend(by_crate(own, EntryType::Regular, size, modified));
+            prop_assert_eq!(header(&name, size, modified), expected);
+        }
+    }
 
     #[test]
     fn header_long_name_and_large_size_round_trip() {

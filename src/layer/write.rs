@@ -2,13 +2,7 @@
 //! The same entry gives the same bytes. Spec: POSIX `pax`, "ustar Interchange Format" and "Extended Header".
 
 use super::entry::{EntryKind, LayerEntry};
-use super::input::BLOCK;
-
-/// Bytes of the field for a name, and of that for what a link says.
-const NAME: usize = 100;
-
-/// Bytes of the field for the directories of a name.
-const PREFIX: usize = 155;
+use crate::tar_block::{BLOCK_BYTES, Dialect, NAME_BYTES, PREFIX_BYTES, TarBlock, octal};
 
 /// What stands in front of the bytes of an entry, which are padded to whole blocks; nothing for a whiteout or an opaque
 /// marker, which are no files.
@@ -18,9 +12,9 @@ pub fn header(entry: &LayerEntry) -> Vec<u8> {
     let mut pax = PaxWriter::default();
     let (prefix, own) = split(&name).unwrap_or_else(|| {
         pax.record(b"path", &name);
-        (b"", name.get(..NAME).unwrap_or_default())
+        (b"", name.get(..NAME_BYTES).unwrap_or_default())
     });
-    if entry.link.len() > NAME {
+    if entry.link.len() > NAME_BYTES {
         pax.record(b"linkpath", &entry.link);
     }
     let size = pax.number("size", entry.size, 12);
@@ -36,7 +30,7 @@ pub fn header(entry: &LayerEntry) -> Vec<u8> {
         pax.record(&[b"SCHILY.xattr.", &key[..]].concat(), value);
     }
     let mut bytes = pax.into_entry();
-    UstarHeader {
+    TarBlock {
         name: own,
         mode: entry.mode,
         uid,
@@ -44,11 +38,11 @@ pub fn header(entry: &LayerEntry) -> Vec<u8> {
         size,
         mtime: mtime.unwrap_or_else(|| octal(seconds, 12).unwrap_or_default()),
         kind,
-        link: entry.link.get(..NAME).unwrap_or(&entry.link),
+        link: entry.link.get(..NAME_BYTES).unwrap_or(&entry.link),
         device: [entry.device.major, entry.device.minor].map(device),
         prefix,
     }
-    .write(&mut bytes);
+    .write(Dialect::Pax, &mut bytes);
     bytes
 }
 
@@ -78,23 +72,16 @@ fn name(entry: &LayerEntry) -> Vec<u8> {
 
 /// The two fields of a name, where it fits into them.
 fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
-    if name.len() <= NAME {
+    if name.len() <= NAME_BYTES {
         return Some((b"", name));
     }
     // The last byte of a directory's name is a slash too, and a name is not empty.
-    let slashes = name.iter().take(PREFIX + 1).enumerate().filter(|(_, byte)| **byte == b'/');
+    let slashes = name.iter().take(PREFIX_BYTES + 1).enumerate().filter(|(_, byte)| **byte == b'/');
     let mut splits = slashes.map(|(at, _)| name.split_at(at));
     splits.find_map(|(prefix, rest)| {
         Some((prefix, rest.strip_prefix(b"/")?))
-            .filter(|(_, rest)| (1..=NAME).contains(&rest.len()))
+            .filter(|(_, rest)| (1..=NAME_BYTES).contains(&rest.len()))
     })
-}
-
-/// Digits that fill a field up to its last byte.
-fn octal(value: u64, width: usize) -> Option<Vec<u8>> {
-    let digits = width - 1;
-    let text = format!("{value:0digits$o}");
-    (text.len() == digits).then(|| text.into_bytes())
 }
 
 /// The number of a driver or device: all that the kernel has fit, and no others are read from layers.
@@ -135,7 +122,7 @@ impl PaxWriter {
             return bytes;
         }
         let zero = |width| octal(0, width).unwrap_or_default();
-        UstarHeader {
+        TarBlock {
             name: b"././@PaxHeader",
             mode: 0o644,
             uid: zero(8),
@@ -147,66 +134,11 @@ impl PaxWriter {
             device: [zero(8), zero(8)],
             prefix: b"",
         }
-        .write(&mut bytes);
+        .write(Dialect::Pax, &mut bytes);
         bytes.extend_from_slice(&self.0);
-        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+        bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
         bytes
     }
-}
-
-/// The fields of a header.
-struct UstarHeader<'a> {
-    name: &'a [u8],
-    mode: u32,
-    uid: Vec<u8>,
-    gid: Vec<u8>,
-    size: Vec<u8>,
-    mtime: Vec<u8>,
-    kind: u8,
-    link: &'a [u8],
-    device: [Vec<u8>; 2],
-    prefix: &'a [u8],
-}
-
-impl UstarHeader<'_> {
-    fn write(&self, into: &mut Vec<u8>) {
-        let [major, minor] = &self.device;
-        let mode = octal(self.mode.into(), 8).unwrap_or_default();
-        let front = [
-            (self.name, NAME),
-            (&mode, 8),
-            (&self.uid, 8),
-            (&self.gid, 8),
-            (&self.size, 12),
-            (&self.mtime, 12),
-        ];
-        let back = [
-            (&[self.kind][..], 1),
-            (self.link, NAME),
-            (b"ustar\x0000", 72),
-            (major, 8),
-            (minor, 8),
-            (self.prefix, PREFIX),
-            (b"", 12),
-        ];
-        let (front, back) = (fields(&front), fields(&back));
-        // The field of the sum itself counts as blank.
-        let sum = front.iter().chain(&back).map(|&byte| u32::from(byte)).sum::<u32>()
-            + 8 * u32::from(b' ');
-        into.extend_from_slice(&front);
-        into.extend_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        into.extend_from_slice(&back);
-    }
-}
-
-fn fields(fields: &[(&[u8], usize)]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(BLOCK);
-    for (field, width) in fields {
-        let end = bytes.len() + width;
-        bytes.extend_from_slice(field);
-        bytes.resize(end, 0);
-    }
-    bytes
 }
 
 #[cfg(test)]
@@ -218,9 +150,9 @@ mod tests {
 
     fn read_back(entry: &LayerEntry) -> LayerEntry {
         let mut tar = header(entry);
-        assert_eq!(tar.len() % BLOCK, 0);
+        assert_eq!(tar.len() % BLOCK_BYTES, 0);
         let size = usize::try_from(entry.size.min(1 << 20)).unwrap();
-        tar.resize(tar.len() + size.next_multiple_of(BLOCK), 0);
+        tar.resize(tar.len() + size.next_multiple_of(BLOCK_BYTES), 0);
         let read = Entries::new(&tar[..], EntryLimits::default()).next_entry();
         read.unwrap_or_else(|error| panic!("{error}: {entry:?}")).unwrap()
     }
@@ -255,14 +187,14 @@ mod tests {
         ] {
             let path = path.strip_suffix(b"/").unwrap_or(&path).to_vec();
             let entry = plain(EntryKind::File, &path);
-            assert_eq!(header(&entry).len(), blocks * BLOCK, "{}", path.escape_ascii());
+            assert_eq!(header(&entry).len(), blocks * BLOCK_BYTES, "{}", path.escape_ascii());
             assert_eq!(read_back(&entry), entry);
             let link = LayerEntry { link: path.clone(), ..plain(EntryKind::Symlink, &path) };
             assert_eq!(read_back(&link), link);
         }
         for (length, blocks) in [(0, 1), (99, 1), (100, 3)] {
             let entry = plain(EntryKind::Directory, &vec![b'n'; length]);
-            assert_eq!(header(&entry).len(), blocks * BLOCK, "{length}");
+            assert_eq!(header(&entry).len(), blocks * BLOCK_BYTES, "{length}");
             assert_eq!(read_back(&entry), entry);
         }
     }

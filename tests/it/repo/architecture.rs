@@ -109,7 +109,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("hyper", &["registry", "serve"]),
     ("hyper_util", &["serve"]),
     ("tokio_rustls", &["serve"]),
-    ("tar", &["archive", "cli"]),
+    ("tar", &[]),
     ("flate2", &["layer"]),
     ("zstd", &["layer"]),
 ];

@@ -7,10 +7,12 @@ use crate::content::{OpenBlob, Opened, Provenance, Role, Target, TargetPlan, Tar
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::Document;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::layer::{Device, EntryKind, LayerEntry, Timestamp, header};
 use crate::media::MediaType;
 use crate::name::ImageName;
 use crate::platform::Platform;
+use crate::tar_block::BLOCK_BYTES;
 use crate::verifier::verify;
 
 const CREATED: &str = "2026-01-01T00:00:00Z";
@@ -44,7 +46,7 @@ pub(super) async fn build(target: &dyn Target, name: &str, version: &str) -> Res
     let writer = target.begin(&TargetPlan::default()).await?;
     let (mut descriptors, mut diff_ids, mut history) = (Vec::new(), Vec::new(), Vec::new());
     for layer in layers(version) {
-        let tar = tar(&layer)?;
+        let tar = tar(&layer);
         let descriptor = put(&*writer, MediaType::from(LAYER), tar).await?;
         diff_ids.push(descriptor.digest.to_string());
         history.push(json!({ "created": CREATED, "created_by": layer.command }));
@@ -77,17 +79,25 @@ fn text(value: &Value) -> Bytes {
 }
 
 /// A tar with one file of bytes that nothing makes smaller, the same for the same seed.
-fn tar(layer: &Layer) -> Result<Bytes> {
+fn tar(layer: &Layer) -> Bytes {
     let mut content = vec![0; layer.size];
     fastrand::Rng::with_seed(layer.seed).fill(&mut content);
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o644);
-    let mut tar = tar::Builder::new(Vec::new());
-    tar.append_data(&mut header, &layer.path, content.as_slice())
-        .and_then(|()| tar.into_inner())
-        .map(Bytes::from)
-        .map_err(|error| Error::new(ErrorKind::Store, "make a layer").with_source(error))
+    let mut tar = header(&LayerEntry {
+        path: layer.path.clone().into_bytes(),
+        kind: EntryKind::File,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        mtime: Timestamp::default(),
+        size: content.len() as u64,
+        link: Vec::new(),
+        device: Device::default(),
+        xattrs: Vec::new(),
+    });
+    tar.extend_from_slice(&content);
+    // What fills up the last block, and the two that end a tar.
+    tar.resize(tar.len().next_multiple_of(BLOCK_BYTES) + 2 * BLOCK_BYTES, 0);
+    tar.into()
 }
 
 async fn put(writer: &dyn TargetWriter, media_type: MediaType, bytes: Bytes) -> Result<Descriptor> {
