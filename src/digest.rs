@@ -15,6 +15,17 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(Box<str>);
 
+/// The algorithms of the image-spec and the hex digits of their digests; others may stand in documents.
+const REGISTERED_ALGORITHMS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
+
+/// The algorithms that can be verified, as the directories of a layout are named.
+pub(crate) const VERIFIABLE_ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
+
+/// The name of a registered algorithm, where this is one.
+pub(crate) fn registered_algorithm(name: &str) -> Option<&'static str> {
+    REGISTERED_ALGORITHMS.iter().map(|(known, _)| *known).find(|known| *known == name)
+}
+
 /// An algorithm that rpull can compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -22,6 +33,17 @@ pub enum Algorithm {
     Sha256,
     /// SHA-512, registered by the image-spec.
     Sha512,
+}
+
+impl Algorithm {
+    /// The algorithm of this name, where it is one of [`VERIFIABLE_ALGORITHMS`].
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "sha256" => Some(Self::Sha256),
+            "sha512" => Some(Self::Sha512),
+            _ => None,
+        }
+    }
 }
 
 impl Digest {
@@ -57,12 +79,10 @@ impl Digest {
     /// # Errors
     /// [`ErrorKind::Unsupported`] for any other algorithm.
     pub fn algorithm(&self) -> Result<Algorithm> {
-        match self.algorithm_name() {
-            "sha256" => Ok(Algorithm::Sha256),
-            "sha512" => Ok(Algorithm::Sha512),
-            _ => Err(Error::new(ErrorKind::Unsupported, format!("digest {self}"))
-                .with_reason("only sha256 and sha512 can be verified")),
-        }
+        Algorithm::from_name(self.algorithm_name()).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, format!("digest {self}"))
+                .with_reason("only sha256 and sha512 can be verified")
+        })
     }
 }
 
@@ -87,14 +107,9 @@ impl FromStr for Digest {
         {
             return refuse("malformed encoded part");
         }
-        let wanted = match algorithm {
-            "sha256" => Some(64),
-            "sha384" => Some(96),
-            "sha512" => Some(128),
-            _ => None,
-        };
-        if let Some(length) = wanted {
-            if encoded.len() != length {
+        if let Some((_, length)) = REGISTERED_ALGORITHMS.iter().find(|(name, _)| *name == algorithm)
+        {
+            if encoded.len() != *length {
                 return refuse(&format!(
                     "{algorithm} needs {length} hex digits, not {}",
                     encoded.len()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, registered_algorithm};
 
 /// Hex digits of a digest in tables; fewer, without the algorithm in front, can be a name such as `cafe`.
 const SHORT: usize = 12;
@@ -22,10 +22,7 @@ impl ImageId {
     /// Reads `f35d4b550b50`, more digits, or `sha256:` with any number of them; `None` for other text.
     pub fn parse(text: &str) -> Option<Self> {
         let (algorithm, start) = match text.split_once(':') {
-            Some((algorithm, start)) => (
-                ["sha256", "sha384", "sha512"].into_iter().find(|known| *known == algorithm)?,
-                start,
-            ),
+            Some((algorithm, start)) => (registered_algorithm(algorithm)?, start),
             None => ("", text),
         };
         let least = if algorithm.is_empty() { SHORT } else { 1 };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::archive::ArchiveFormat;
-use crate::digest::Digest;
+use crate::digest::{Digest, registered_algorithm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::name::ImageName;
@@ -151,7 +151,7 @@ fn split_path_and_name(text: &str, what: &str) -> Result<(PathBuf, ImageName), S
         None => (text, None),
     };
     let (path, name) = match (path.rsplit_once('@'), name) {
-        (Some((path, algorithm @ ("sha256" | "sha384" | "sha512"))), Some(encoded)) => {
+        (Some((path, algorithm)), Some(encoded)) if registered_algorithm(algorithm).is_some() => {
             (path, ImageName::Digest(digest(&format!("{algorithm}:{encoded}"))?))
         }
         (_, None) => (path, ImageName::Only),

@@ -12,7 +12,7 @@ use super::prune::files;
 use super::{blobs, io_error};
 use crate::annotation::{self, REF_ANNOTATION};
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
+use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{Object, UniqueKeys};
 
@@ -230,7 +230,7 @@ impl IndexFile {
 }
 
 fn has_blobs(root: &Path) -> Result<bool> {
-    for algorithm in ["sha256", "sha512"] {
+    for algorithm in VERIFIABLE_ALGORITHMS {
         if !files(&root.join("blobs").join(algorithm))?.is_empty() {
             return Ok(true);
         }

@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Layout, blobs, create, io_error};
-use crate::digest::Digest;
+use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 use crate::error::Result;
 use crate::reference::is_repository;
 
@@ -72,7 +72,7 @@ impl Layout {
     pub(super) fn remove_stale_links(&self) -> Result<()> {
         let served = self.served()?;
         let mut repositories = HashSet::new();
-        for algorithm in ["sha256", "sha512"] {
+        for algorithm in VERIFIABLE_ALGORITHMS {
             for hex in names(&served.join("blobs").join(algorithm))? {
                 let folder = served.join("blobs").join(algorithm).join(&hex);
                 let digest = format!("{algorithm}:{}", hex.to_string_lossy()).parse();

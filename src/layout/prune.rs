@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::reach::Reachable;
 use super::{IndexEntry, Layout, blobs, io_error, links};
-use crate::digest::Digest;
+use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode};
 
@@ -115,8 +115,9 @@ impl Layout {
     /// [`ErrorKind::Store`] if they are behind a link: they may be shared with other layouts.
     pub(super) fn unreferenced_blobs(&self, needed: &HashSet<Digest>) -> Result<Vec<BlobFile>> {
         let blobs = self.root().join("blobs");
-        for folder in [&blobs, &blobs.join("sha256"), &blobs.join("sha512")] {
-            check_not_symlink(folder)?;
+        check_not_symlink(&blobs)?;
+        for algorithm in VERIFIABLE_ALGORITHMS {
+            check_not_symlink(&blobs.join(algorithm))?;
         }
         let mut found = self.all_blobs()?;
         found.retain(|blob| !needed.contains(&blob.digest));
@@ -126,7 +127,7 @@ impl Layout {
     /// Every existing blob.
     pub(super) fn all_blobs(&self) -> Result<Vec<BlobFile>> {
         let mut found = Vec::new();
-        for algorithm in ["sha256", "sha512"] {
+        for algorithm in VERIFIABLE_ALGORITHMS {
             for (path, size) in files(&self.root().join("blobs").join(algorithm))? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 // A file not named by a digest belongs to another program.

@@ -8,7 +8,7 @@ use super::prune::files;
 use super::reach::Reachable;
 use super::rehash::{ByteProgress, RehashResult, rehash};
 use super::{IndexEntry, Layout, journal};
-use crate::digest::Digest;
+use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -108,7 +108,7 @@ impl Layout {
             }
         }
         if names.is_empty() {
-            for algorithm in ["sha256", "sha512"] {
+            for algorithm in VERIFIABLE_ALGORITHMS {
                 for (path, _) in files(&self.root().join("blobs").join(algorithm))? {
                     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                     digests.extend(format!("{algorithm}:{name}").parse::<Digest>());

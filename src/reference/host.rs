@@ -1,10 +1,8 @@
 //! A registry alone, as people name it where no repository matters: `ghcr.io`, `localhost:5000`, `https://h.example/v2/`.
 
-use super::parse::{HUB, OLD_HUB, check_host, check_path};
+use super::docker_hub::{HUB, HUB_HOSTS};
+use super::parse::{check_host, check_path};
 use crate::error::{Error, ErrorKind, Result};
-
-/// Where Docker Hub answers.
-const HUB_HOST: &str = "registry-1.docker.io";
 
 /// Reads the name of a registry, as it stands in references: `docker.io` for everything that Docker Hub goes by.
 ///
@@ -29,7 +27,7 @@ pub fn registry_only(text: &str) -> Result<String> {
     if !path.is_empty() && !is_api {
         return Err(refuse(format!("expected a registry alone: {host}")));
     }
-    if [HUB, OLD_HUB, HUB_HOST].contains(&host) {
+    if HUB_HOSTS.contains(&host) {
         return Ok(HUB.to_owned());
     }
     if host != "localhost" && !host.contains(['.', ':']) {

@@ -3,6 +3,7 @@
 //! Grammar and defaults are those of distribution/reference. Prefixes such as `docker://` belong to [`crate::location`].
 
 mod digest_tag;
+pub(crate) mod docker_hub;
 mod host;
 mod parse;
 

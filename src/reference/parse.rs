@@ -3,14 +3,9 @@
 use std::net::Ipv6Addr;
 
 use super::Reference;
-use crate::digest::Digest;
+use super::docker_hub::{HUB, OFFICIAL_NAMESPACE, OLD_HUB};
+use crate::digest::{Digest, registered_algorithm};
 use crate::error::Error;
-
-/// What Docker Hub is called in a reference; it answers at another host.
-pub(super) const HUB: &str = "docker.io";
-
-/// Docker Hub's name of long ago, still in old scripts and config files.
-pub(super) const OLD_HUB: &str = "index.docker.io";
 
 /// Characters of a repository's path, the registry not counted.
 const MAX_PATH: usize = 255;
@@ -48,7 +43,8 @@ pub(super) fn parse(text: &str) -> Result<Reference, String> {
         None => (rest, None),
     };
     let official = registry == HUB && !path.is_empty() && !path.contains('/');
-    let repository = if official { format!("library/{path}") } else { path.to_owned() };
+    let repository =
+        if official { format!("{OFFICIAL_NAMESPACE}/{path}") } else { path.to_owned() };
     check_path(&repository)?;
     tag.map_or(Ok(()), check_tag)?;
     Ok(Reference { registry: registry.to_owned(), repository, tag: tag.map(str::to_owned), digest })
@@ -186,15 +182,15 @@ pub(super) fn check_tag(tag: &str) -> Result<(), String> {
 
 /// It would read as a tag of a repository named like the algorithm.
 fn is_digest_alone(text: &str) -> bool {
-    let algorithm = text.split(':').next();
-    matches!(algorithm, Some("sha256" | "sha384" | "sha512")) && text.parse::<Digest>().is_ok()
+    let algorithm = text.split(':').next().and_then(registered_algorithm);
+    algorithm.is_some() && text.parse::<Digest>().is_ok()
 }
 
 fn parse_digest(text: &str) -> Result<Digest, String> {
     let digest: Digest =
         text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.reason()))?;
     // Others may stand in a document, but asked for by name they could only fail later.
-    if !matches!(digest.algorithm_name(), "sha256" | "sha384" | "sha512") {
+    if registered_algorithm(digest.algorithm_name()).is_none() {
         return Err(format!("digest algorithm `{}` is not known", digest.algorithm_name()));
     }
     Ok(digest)

@@ -11,12 +11,13 @@ use super::scope::ScopeSet;
 use super::{Client, Repository};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_NAME_BYTES;
+use crate::reference::docker_hub::HUB;
 use crate::reference::is_tag;
 use crate::registry::http::counter::{RequestCounter, RequestKind};
 use crate::registry::http::request::Request;
 
 /// Registries that answer a question for their catalog as if it were one of permission.
-const WITHOUT_CATALOG: [&str; 3] = ["docker.io", "ghcr.io", "registry.gitlab.com"];
+const WITHOUT_CATALOG: [&str; 3] = [HUB, "ghcr.io", "registry.gitlab.com"];
 
 #[derive(Deserialize)]
 struct TagPage {

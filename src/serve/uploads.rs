@@ -221,14 +221,10 @@ impl ActiveUpload {
 
 /// What the client says it will name the blob by, so that it is hashed once.
 fn algorithm_called(name: &str) -> Result<Algorithm, ApiError> {
-    match name {
-        "sha256" => Ok(Algorithm::Sha256),
-        "sha512" => Ok(Algorithm::Sha512),
-        _ => {
-            let why = "only sha256 and sha512 are kept here";
-            Err(ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why))
-        }
-    }
+    Algorithm::from_name(name).ok_or_else(|| {
+        let why = "only sha256 and sha512 are kept here";
+        ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why)
+    })
 }
 
 fn algorithm_of(digest: &Digest) -> Algorithm {

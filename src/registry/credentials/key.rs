@@ -3,11 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Docker Hub's key in docker's files, and what helpers know it by.
-const HUB_KEY: &str = "https://index.docker.io/v1/";
-
-/// The names that Docker Hub goes by.
-const HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+use crate::reference::docker_hub::{HUB_CREDENTIAL_KEY, HUB_HOSTS};
 
 /// The repository that a credential is wanted for.
 pub(super) struct RepositoryKey<'a> {
@@ -22,7 +18,7 @@ impl<'a> RepositoryKey<'a> {
 
     /// What the store of all credentials is asked for, as `docker login` filled it.
     pub(super) fn server_key(&self) -> &'a str {
-        if self.is_hub() { HUB_KEY } else { self.registry }
+        if self.is_hub() { HUB_CREDENTIAL_KEY } else { self.registry }
     }
 
     /// The key that a login keeps its credential under: the namespace's where it is for one.
@@ -57,7 +53,7 @@ impl<'a> RepositoryKey<'a> {
     ) -> Option<(&'m str, &'m V)> {
         let exact = |key: &str| map.get_key_value(key).map(|(key, value)| (key.as_str(), value));
         let nearest = self.namespaces().find_map(|key| exact(&key));
-        let hub = || self.is_hub().then(|| exact(HUB_KEY)).flatten();
+        let hub = || self.is_hub().then(|| exact(HUB_CREDENTIAL_KEY)).flatten();
         nearest.or_else(hub).or_else(|| {
             // Keys that are the host in other words; of several https and the plainest.
             let same = map.iter().filter(|(key, _)| {
@@ -136,7 +132,7 @@ mod tests {
     #[test]
     fn key_docker_hub_aliases_match() {
         for key in [
-            HUB_KEY,
+            HUB_CREDENTIAL_KEY,
             "docker.io",
             "index.docker.io",
             "registry-1.docker.io",
@@ -146,8 +142,8 @@ mod tests {
             assert_eq!(chosen(&[key], "docker.io", "library/alpine").as_deref(), Some(key));
         }
         assert_eq!(chosen(&["https://auth.docker.io/"], "docker.io", "a/b"), None);
-        let both = [HUB_KEY, "https://index.docker.io/v1/access-token"];
-        assert_eq!(chosen(&both, "docker.io", "a/b").as_deref(), Some(HUB_KEY));
+        let both = [HUB_CREDENTIAL_KEY, "https://index.docker.io/v1/access-token"];
+        assert_eq!(chosen(&both, "docker.io", "a/b").as_deref(), Some(HUB_CREDENTIAL_KEY));
     }
 
     #[test]

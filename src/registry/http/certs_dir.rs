@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::reference::docker_hub::{HUB, HUB_API_HOST};
 use crate::registry::credentials::Environment;
 
 /// What a registry's folder has.
@@ -22,7 +23,7 @@ impl HostCerts {
     /// [`ErrorKind::Denied`] where one half of a pair is missing, because without it the server would see nobody.
     pub(in crate::registry) fn for_host(registry: &str, dirs: &[PathBuf]) -> Result<Option<Self>> {
         let names = match registry {
-            "docker.io" => ["docker.io", "registry-1.docker.io"].as_slice(),
+            HUB => [HUB, HUB_API_HOST].as_slice(),
             other => &[other],
         };
         // A path that is one plain name cannot leave the directory.

@@ -11,6 +11,7 @@ use super::proxy::ProxySetting;
 use super::tls::{self, TlsOptions};
 use super::url_policy::{GuardedResolver, UrlPolicy};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reference::docker_hub::{HUB, HUB_API_HOST};
 use crate::registry::options::RegistryOptions;
 
 /// The base URL of a registry: Docker Hub's host differs from its name, loopback speaks http.
@@ -19,7 +20,7 @@ pub(in crate::registry) fn base_url(
     options: &RegistryOptions,
     tls_files: Option<&HostCerts>,
 ) -> Result<Url> {
-    let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+    let host = if registry == HUB { HUB_API_HOST } else { registry };
     let tls_configured = options.ca_file.is_some()
         || options.cert_file.is_some()
         || options.insecure
