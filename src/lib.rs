@@ -62,6 +62,7 @@ pub mod secret;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod sharing;
+mod symlinks;
 mod tar_block;
 pub mod transfer;
 pub mod unpack;

@@ -4,6 +4,10 @@
 
 use crate::error::{Error, ErrorKind};
 
+/// Bytes of a buffer between two files, or a file and a stream: more would fall out of the processor's cache before they
+/// are hashed.
+pub(crate) const BUFFER_SIZE: usize = 256 << 10;
+
 /// Bytes of all names of one list together.
 pub(crate) const MAX_LIST_BYTES: usize = 64 << 20;
 

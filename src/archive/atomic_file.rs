@@ -11,9 +11,7 @@ use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use tempfile::TempPath;
 
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-
-/// Links that are followed from one to the next, as many as Linux follows.
-const LINKS: usize = 40;
+use crate::symlinks::{parent_dir, resolve_symlinks};
 
 /// An archive in the making.
 pub(crate) struct AtomicFile {
@@ -21,11 +19,6 @@ pub(crate) struct AtomicFile {
     file: File,
     /// What it is called until then, where it cannot be without a name.
     temporary: Option<TempPath>,
-}
-
-/// The folder that a file of this path is in.
-pub(super) fn parent_dir(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The error of a file operation that writing needed.
@@ -60,7 +53,7 @@ impl AtomicFile {
             }
             _ => {}
         }
-        let path = resolve_links(path)?;
+        let path = resolve_symlinks(path).map_err(|error| io_error("write", path, error))?;
         let nameless = i32::try_from((OFlags::TMPFILE | OFlags::CLOEXEC).bits());
         let nameless = nameless.map_err(std::io::Error::other).and_then(|flags| {
             let mut options = OpenOptions::new();
@@ -103,17 +96,6 @@ impl AtomicFile {
         }
         Ok(())
     }
-}
-
-/// Where a path leads. What is behind a link is written, not the link, as `cp` and a shell's `>` do; also where nothing is
-/// there yet.
-fn resolve_links(path: &Path) -> Result<PathBuf> {
-    let mut led = path.to_owned();
-    for _ in 0..LINKS {
-        let Ok(target) = std::fs::read_link(&led) else { return Ok(led) };
-        led = parent_dir(&led).join(target);
-    }
-    Err(io_error("write", path, rustix::io::Errno::LOOP))
 }
 
 /// Gives a file without a name one that nobody else has: a link cannot replace what is there, a rename can.

@@ -15,10 +15,8 @@ use crate::content::{BlobPresence, BlobWriter, ByteStream, Opened, Presence};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::BUFFER_SIZE;
 use crate::verifier::{Verified, verify};
-
-/// What is read back at once, in bytes.
-const PIECE: u64 = 256 << 10;
 
 /// The places in a file, and what is in them.
 pub(super) struct BlobArea {
@@ -204,7 +202,7 @@ impl BlobWriter for SlotWriter {
         Ok(Presence::Present(Box::pin(stream::try_unfold(
             (sink, range),
             |(sink, mut range)| async move {
-                let most = (range.end - range.start).min(PIECE);
+                let most = (range.end - range.start).min(BUFFER_SIZE as u64);
                 let mut piece = vec![0; usize::try_from(most).unwrap_or_default()];
                 let read = sink.read_at(&mut piece, range.start)?;
                 piece.truncate(read);

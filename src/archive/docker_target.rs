@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::atomic_file::{AtomicFile, io_error, parent_dir};
+use super::atomic_file::{AtomicFile, io_error};
 use super::blob_area::BlobArea;
 use super::docker;
 use super::docker_manifest::{DockerManifest, config_name, layer_name};
@@ -36,10 +36,9 @@ use crate::digest::{Digest, Hasher};
 use crate::document::{Document, ImageManifest, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Compression, decompress, is_unsupported};
+use crate::limits::BUFFER_SIZE;
 use crate::name::ImageName;
-
-/// What is copied at once, in bytes.
-const PIECE: usize = 256 << 10;
+use crate::symlinks::parent_dir;
 
 pub(super) struct DockerTarget(Arc<DockerTargetInner>);
 
@@ -235,7 +234,7 @@ impl TarWriter<'_> {
         };
         let mut inside = inflated(compressed).map_err(fail)?;
         let mut hasher = Hasher::new(diff_id.algorithm()?);
-        let mut piece = vec![0; PIECE];
+        let mut piece = vec![0; BUFFER_SIZE];
         loop {
             let read = inside.read(&mut piece).map_err(fail)?;
             let Some(piece) = piece.get(..read).filter(|piece| !piece.is_empty()) else { break };

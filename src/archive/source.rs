@@ -19,19 +19,17 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::BUFFER_SIZE;
 use crate::media::MediaType;
 use crate::name::ImageName;
 use crate::verifier::verify;
-
-/// What is read at once, in bytes.
-const PIECE: usize = 256 << 10;
 
 /// What a reader gives, in pieces.
 fn reader_stream(reader: Box<dyn Read + Send>, place: String) -> ByteStream<'static> {
     Box::pin(stream::try_unfold((reader, place), |(mut reader, place)| async move {
         // Reading a file never waits, so without this other tasks would.
         tokio::task::consume_budget().await;
-        let mut piece = vec![0; PIECE];
+        let mut piece = vec![0; BUFFER_SIZE];
         let read = reader.read(&mut piece).map_err(|error| {
             Error::new(ErrorKind::Store, "read the archive").at(&place).with_source(error)
         })?;

@@ -14,6 +14,7 @@ use rustix::io::{pread, retry_on_intr};
 use super::names::{clean, resolve};
 use super::spool::Spool;
 use crate::layer::{Content, Entries, EntryLimits, Located};
+use crate::limits::BUFFER_SIZE;
 
 /// Of a header, and what every entry is padded to.
 pub(super) const BLOCK: u64 = 512;
@@ -32,9 +33,6 @@ const LINKS: usize = 8;
 
 /// What is read at once of a file whose headers are looked for, in bytes.
 const WINDOW: usize = 4 << 10;
-
-/// What is read at once of a stream, in bytes.
-const PIECE: usize = 256 << 10;
 
 /// Bytes behind the end of a tar in a stream that are read, so that its writer can finish and its checksum is compared.
 const TAIL: u64 = 16 << 20;
@@ -90,7 +88,7 @@ impl TarIndex {
     /// As [`TarIndex::index`], for a stream, which is written to a file up to the end of the tar.
     pub(super) fn spool(stream: impl Read, spool: Spool) -> io::Result<Self> {
         let both = Tee { stream, spool };
-        let mut entries = Entries::new(BufReader::with_capacity(PIECE, both), limits());
+        let mut entries = Entries::new(BufReader::with_capacity(BUFFER_SIZE, both), limits());
         let nodes = Table::default().read(&mut entries);
         let Tee { stream, spool } = entries.into_reader().into_inner();
         let nodes = nodes.or_else(|error| match error.kind() {

@@ -8,9 +8,7 @@ use super::stop::Stop;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::layer::{BombGuard, Compression, decompress_with_guard};
-
-/// Bytes that are handed over at once: more would fall out of the processor's cache before they are hashed.
-const PIECE: usize = 256 << 10;
+use crate::limits::BUFFER_SIZE;
 
 /// What whoever reads a layer must know of it.
 pub(crate) struct LayerStart {
@@ -103,7 +101,7 @@ impl InflateWorker<'_> {
             // However much comes out of what was read.
             self.watch.go_on(0)?;
             let mut piece = self.spare.try_recv().unwrap_or_default();
-            piece.resize(PIECE, 0);
+            piece.resize(BUFFER_SIZE, 0);
             let (length, end) = fill(&mut *inside, &mut piece);
             piece.truncate(length);
             if length > 0 && self.pieces.send(Message::Piece(piece)).is_err() {

@@ -5,9 +5,7 @@ use std::io;
 use rustix::io::Errno;
 
 use crate::layer::is_leftover;
-
-/// Links that are followed on the way to one directory; as many as the kernel follows.
-const LINKS: usize = 40;
+use crate::symlinks::MAX_SYMLINKS;
 
 /// Bytes of a path that can be opened.
 pub(crate) const PATH_MAX: usize = 4095;
@@ -43,7 +41,7 @@ pub(crate) fn resolve(
         }
         if let Some(target) = link_at(&resolved)? {
             links += 1;
-            if links > LINKS {
+            if links > MAX_SYMLINKS {
                 return Err(Errno::LOOP.into());
             }
             resolved.truncate(if target.starts_with(b"/") { 0 } else { parent });

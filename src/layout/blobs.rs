@@ -15,9 +15,7 @@ use super::io_error;
 use crate::content::ByteStream;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-
-/// Bytes read at once. Larger buffers would leave the processor cache before they are hashed.
-pub(super) const PIECE: usize = 256 << 10;
+use crate::limits::BUFFER_SIZE;
 
 /// `blobs/sha256/<hex>`.
 ///
@@ -157,7 +155,7 @@ pub(super) fn read(root: &Path, digest: &Digest, limit: u64) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// Streams a range of a file in buffers of at most [`PIECE`] bytes. Ends early if the file does.
+/// Streams a range of a file in buffers of at most [`BUFFER_SIZE`] bytes. Ends early if the file does.
 pub(super) fn stream(file: File, path: PathBuf, range: Range<u64>) -> ByteStream<'static> {
     Box::pin(stream::try_unfold((file, path, range), |(file, path, mut range)| async move {
         // Reading a file never yields by itself; other tasks would wait.
@@ -170,7 +168,7 @@ pub(super) fn stream(file: File, path: PathBuf, range: Range<u64>) -> ByteStream
 
 fn read_at(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
     let left = range.end.saturating_sub(range.start);
-    let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
+    let mut piece = vec![0; usize::try_from(left).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE)];
     let read = retry_on_intr(|| pread(file, &mut piece[..], range.start))?;
     piece.truncate(read);
     Ok(piece.into())

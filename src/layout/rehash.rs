@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::blobs;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::BUFFER_SIZE;
 
 /// Result of re-hashing one blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ fn one(root: &Path, digest: &Digest, watch: ByteProgress<'_>) -> Result<RehashRe
         Err(error) => return Ok(RehashResult::Bad { size: 0, why: error.chain() }),
     };
     let mut hasher = Hasher::new(digest.algorithm()?);
-    let mut piece = vec![0; blobs::PIECE];
+    let mut piece = vec![0; BUFFER_SIZE];
     let mut size = 0;
     loop {
         let bytes = match file.read(&mut piece) {

@@ -23,6 +23,7 @@ use super::host::Hosts;
 use super::idle::IdleTimeout;
 use super::{RegistryService, Server};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::BUFFER_SIZE;
 
 /// Connections at once; where more come, those without a request give way.
 const MAX_CONNECTIONS: usize = 512;
@@ -38,9 +39,6 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long requests under way may still take when the server stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
-
-/// The most that is read of a request's body before it is handed over, in bytes.
-const BUFFER: usize = 256 << 10;
 
 /// How often uploads that nobody continued are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -148,7 +146,7 @@ impl Talk {
         let conversation = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(BUFFER)
+            .max_buf_size(BUFFER_SIZE)
             .serve_connection(TokioIo::new(stream), service);
         let mut conversation = std::pin::pin!(conversation);
         let ended = tokio::select! {

@@ -3,7 +3,7 @@
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -17,10 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
+use crate::symlinks::resolve_symlinks;
 use crate::transfer::{TransferOptions, read_blob};
-
-/// Symbolic links in a row, as many as Linux follows.
-const MOST_LINKS: usize = 40;
 
 pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitCode> {
     let (source, descriptor) = find(&args.image, settings).await?;
@@ -36,7 +34,7 @@ pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitC
         to_stream(&*source, &descriptor, options, &mut file, &fail).await?;
     } else {
         let cancel = cancelled_by_signals();
-        let path = target_of(path).map_err(&fail)?;
+        let path = resolve_symlinks(path).map_err(&fail)?;
         let writing = to_file(&*source, &descriptor, options, &path);
         or_cancelled(&cancel, "blob", writing).await??;
     }
@@ -59,18 +57,6 @@ async fn to_file(
     read_blob(source, blob, options, &mut |piece| file.write_all(piece).map_err(&fail)).await?;
     file.persist(path).map_err(|error| fail(error.error))?;
     Ok(())
-}
-
-/// The file that is meant: a link stands for what it points to, even where that is not there yet.
-fn target_of(path: &Path) -> io::Result<PathBuf> {
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        match std::fs::read_link(&path) {
-            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
-            Err(_) => return Ok(path),
-        }
-    }
-    Err(io::Error::other("too many symbolic links"))
 }
 
 /// Devices, pipes and their like are written to, never replaced; opening a pipe waits for its reader.

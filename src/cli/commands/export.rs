@@ -27,10 +27,8 @@ use crate::cli::signals::{self, or_cancelled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flatten::Tree;
 use crate::image_layers::LayerBlob;
+use crate::limits::BUFFER_SIZE;
 use crate::unpack::Unpacked;
-
-/// Bytes that are written at once.
-const PIECE: usize = 256 << 10;
 
 /// Where the tar goes.
 struct ExportFile {
@@ -149,7 +147,7 @@ impl ExportFile {
             Sink::Draft(draft) => (draft.file().try_clone(), Some(draft)),
         };
         let file = file.map_err(|error| io_error("open", &path, error))?;
-        let mut out = BufWriter::with_capacity(PIECE, file);
+        let mut out = BufWriter::with_capacity(BUFFER_SIZE, file);
         let mut done = 0;
         tree.write(layers, &|_| !cancel.is_cancelled(), &mut |bytes| {
             if cancel.is_cancelled() {

@@ -3,14 +3,12 @@
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::file::{SecretText, read_all};
-
-/// Symbolic links that are followed, as the kernel does.
-const MAX_LINKS: usize = 40;
+use crate::symlinks::resolve_symlinks;
 
 /// Owner only.
 const PRIVATE: u32 = 0o600;
@@ -23,7 +21,7 @@ pub(super) fn edit_file(
     path: &Path,
     change: impl FnOnce(&[u8]) -> io::Result<Option<Zeroizing<String>>>,
 ) -> io::Result<()> {
-    let target = resolve_links(path)?;
+    let target = resolve_symlinks(path)?;
     let dir = match target.parent() {
         Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
         Some(dir) => dir,
@@ -54,27 +52,6 @@ pub(super) fn edit_file(
     file.as_file().sync_all()?;
     file.persist(&target).map_err(|error| error.error)?;
     lock.sync_all()
-}
-
-/// Where a path leads; the file at the end need not exist.
-fn resolve_links(path: &Path) -> io::Result<PathBuf> {
-    let mut target = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        match std::fs::read_link(&target) {
-            // A relative one starts where the link is.
-            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
-                ) =>
-            {
-                return Ok(target);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::Error::other("too many symbolic links"))
 }
 
 #[cfg(test)]
