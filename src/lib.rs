@@ -14,7 +14,9 @@
 //!
 //! - [`mod@reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the words of the OCI specs;
 //! - [`error`]: what went wrong, as data and as one line;
-//! - [`content`]: the ends of a transfer, [`Source`] and [`Target`];
+//! - [`content`]: the contract of the ends of a transfer, to ask ([`Lookup`](content::Lookup)), read ([`Source`]) and
+//!   write ([`Target`]);
+//! - [`name`]: what images are asked for by;
 //! - [`registry`]: a registry over HTTP, with complete authentication, as both;
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
 //! - [`archive`]: a tar of a layout, or what `docker save` writes, as both;

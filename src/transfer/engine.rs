@@ -263,7 +263,7 @@ impl<'a> Engine<'a> {
         };
         let digest = &blob.descriptor.digest;
         match &ending {
-            BlobResult::Shared | BlobResult::Mounted(_) => self.target.known().told(digest),
+            BlobResult::Shared | BlobResult::Mounted(_) => self.target.known().confirm(digest),
             _ => self.target.known().sent(digest),
         }
         let event = Event::BlobFinished { digest: &blob.descriptor.digest, completion: way };

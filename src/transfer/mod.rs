@@ -1,11 +1,12 @@
 //! Moves content from a source to a target: resolve, plan, transfer, commit, report.
 //!
 //! ```text
-//! graph    what belongs to the image, children before parents      (documents only)
-//! plan     what of it the target lacks                             (data; can be printed)
-//! engine   largest first: admit -> reader -> checked -> fill -> commit
-//! report   what moved, what was shared
-//! feeds    what moves, for those who use it meanwhile
+//! graph     what belongs to the image, children before parents     (documents only)
+//! prepare   asks the target what it has of that; `presence` keeps the answers, and why each blob counts as there
+//! plan      what the target lacks                                  (data; can be printed)
+//! engine    largest first: open -> read -> verify -> write -> commit
+//! report    what moved, what was shared
+//! feeds     what moves, for those who use it meanwhile
 //! ```
 
 mod alike;

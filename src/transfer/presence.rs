@@ -14,7 +14,7 @@ enum Evidence {
     /// A manifest at the target names it, and the target rejects manifests whose content is missing.
     Implied,
     /// The target said so when the blob was offered: it exists, or it was mounted.
-    Told,
+    Confirmed,
     /// This run sent it.
     Sent,
 }
@@ -51,8 +51,8 @@ impl KnownContent {
     }
 
     /// The target said that it has the blob.
-    pub(super) fn told(&mut self, digest: &Digest) {
-        self.evidence.insert(digest.clone(), Evidence::Told);
+    pub(super) fn confirm(&mut self, digest: &Digest) {
+        self.evidence.insert(digest.clone(), Evidence::Confirmed);
     }
 
     /// This run sent the blob or document, and the target took it.
@@ -99,15 +99,16 @@ impl KnownContent {
     /// What was implied is asked. What the target itself said is not believed any more, as far as `missing` names it; all of
     /// it, if it names none of that.
     pub(super) fn invalidate(&mut self, missing: &[Digest]) {
-        let is_told = |digest: &Digest| self.evidence.get(digest) == Some(&Evidence::Told);
-        let none_is_named = !missing.iter().any(is_told);
+        let is_confirmed =
+            |digest: &Digest| self.evidence.get(digest) == Some(&Evidence::Confirmed);
+        let none_is_named = !missing.iter().any(is_confirmed);
         let taken_back = self.evidence.extract_if(|digest, evidence| match evidence {
             Evidence::Implied => true,
-            Evidence::Told => none_is_named || missing.contains(digest),
+            Evidence::Confirmed => none_is_named || missing.contains(digest),
             Evidence::Sent => false,
         });
         for (digest, evidence) in taken_back {
-            if evidence == Evidence::Told {
+            if evidence == Evidence::Confirmed {
                 self.resend.insert(digest);
             }
         }
@@ -134,25 +135,29 @@ mod tests {
 
     #[test]
     fn known_content_refused_manifest_takes_back_all_but_sent() {
-        let [implied, told, other, sent] = ["implied", "told", "other", "sent"].map(digest);
+        let [implied, confirmed, other, sent] =
+            ["implied", "confirmed", "other", "sent"].map(digest);
         let new = || {
             let mut known = KnownContent::default();
             known.evidence.insert(implied.clone(), Evidence::Implied);
-            known.told(&told);
-            known.told(&other);
+            known.confirm(&confirmed);
+            known.confirm(&other);
             known.sent(&sent);
             known
         };
         for (missing, believed) in
-            [(vec![told.clone()], true), (vec![implied.clone()], false), (vec![], false)]
+            [(vec![confirmed.clone()], true), (vec![implied.clone()], false), (vec![], false)]
         {
             let mut known = new();
             known.invalidate(&missing);
-            assert!(!known.is_present(&implied) && !known.is_present(&told), "{missing:?}");
+            assert!(!known.is_present(&implied) && !known.is_present(&confirmed), "{missing:?}");
             assert!(known.is_present(&sent), "{missing:?}");
             assert_eq!(known.is_present(&other), believed, "{missing:?}");
             let resend = |digest| known.open_options(digest).resend;
-            assert!(!resend(&implied) && resend(&told), "what was implied is asked: {missing:?}");
+            assert!(
+                !resend(&implied) && resend(&confirmed),
+                "what was implied is asked: {missing:?}"
+            );
             assert_eq!(resend(&other), !believed, "{missing:?}");
         }
     }
