@@ -51,3 +51,61 @@ impl<'a> TargetPlan<'a> {
         self.blobs.iter().map(remaining).fold(0, u64::saturating_add)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::media::MediaType;
+
+    fn manifest(layer: &str) -> Document {
+        let blob = |media_type: &str, bytes: &str| json!({"mediaType": media_type, "digest": Digest::sha256(bytes.as_bytes()), "size": bytes.len()});
+        let text = json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST.as_str(),
+            "config": blob(MediaType::OCI_CONFIG.as_str(), "{}"),
+            "layers": [blob("application/vnd.oci.image.layer.v1.tar", layer)],
+        });
+        Document::from_response(text.to_string().into(), &MediaType::OCI_MANIFEST, None).unwrap()
+    }
+
+    fn index(children: &[&Document]) -> Document {
+        let children: Vec<_> = children.iter().map(|child| child.descriptor()).collect();
+        let text = json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX.as_str(), "manifests": children,
+        });
+        Document::from_response(text.to_string().into(), &MediaType::OCI_INDEX, None).unwrap()
+    }
+
+    #[test]
+    fn named_documents_leave_out_parent_of_chosen_manifest() {
+        let [one, two, three] = ["1", "2", "3"].map(manifest);
+        let inner = index(&[&one]);
+        let outer = index(&[&inner, &two]);
+        let chosen_from = index(&[&three, &two]);
+        let names = [ImageName::Tag("all".into()), ImageName::Tag("one".into())];
+        let plan = TargetPlan {
+            documents: vec![&one, &inner, &two, &outer, &three, &chosen_from],
+            names: vec![(outer.digest(), &names[0]), (three.digest(), &names[1])],
+            ..TargetPlan::default()
+        };
+        let found: Vec<_> = plan.named_documents().into_iter().map(Document::digest).collect();
+        let expected = [&one, &inner, &two, &outer, &three].map(Document::digest);
+        assert_eq!(found, expected, "children before parents");
+    }
+
+    #[test]
+    fn remaining_bytes_do_not_count_partial_and_complete_blobs() {
+        let bytes = b"ten bytes.";
+        let blob = Descriptor::for_bytes(MediaType::OCI_CONFIG, bytes);
+        let presences = [
+            BlobPresence::Absent,
+            BlobPresence::Unknown,
+            BlobPresence::Partial(4),
+            BlobPresence::Complete,
+        ];
+        let blobs = presences.map(|presence| (&blob, presence)).to_vec();
+        let plan = TargetPlan { blobs, ..TargetPlan::default() };
+        assert_eq!(plan.remaining_bytes(), 26);
+    }
+}
