@@ -180,7 +180,7 @@ struct ErrorData {
     missing: Vec<Digest>,
     codes: Vec<RegistryCode>,
     layer: Option<usize>,
-    hint: Option<&'static str>,
+    hint: Option<String>,
 }
 
 impl Error {
@@ -225,9 +225,11 @@ impl Error {
     }
 
     /// Sets what the user can do about it: a verb first, no full stop. The text of the error has no advice.
+    ///
+    /// For an error that is built in one place; conditions that several places report have a detail.
     #[must_use]
-    pub fn with_hint(mut self, hint: &'static str) -> Self {
-        self.0.data.hint = Some(hint);
+    pub fn with_hint(mut self, hint: impl AsRef<str>) -> Self {
+        self.0.data.hint = Some(escape(hint.as_ref()).into_owned());
         self
     }
 
@@ -329,8 +331,8 @@ impl Error {
     }
 
     /// What the user can do about it, if there is a hint of its own beside [`detail`](Self::detail).
-    pub fn hint(&self) -> Option<&'static str> {
-        self.0.data.hint
+    pub fn hint(&self) -> Option<&str> {
+        self.0.data.hint.as_deref()
     }
 
     /// The end of the transfer that failed; `None` outside transfers.

@@ -58,7 +58,7 @@ fn lacks_descriptors(error: &Error) -> bool {
 
 /// What to do next, where there is something.
 #[expect(clippy::too_many_lines, reason = "one table, a line or two for each detail")]
-fn hint(error: &Error) -> Option<&'static str> {
+fn hint(error: &Error) -> Option<&str> {
     if lacks_descriptors(error) {
         return Some("raise the limit of open files: ulimit -n 1024");
     }
