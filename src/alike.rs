@@ -57,8 +57,8 @@ pub(crate) fn choose<'a>(
         [one] => Ok(one),
         several => platform::select(wanted, several).first().copied().ok_or_else(|| {
             let there = platform::available_platforms(several).join(", ");
-            Error::new(ErrorKind::NotFound, format!("platform {wanted} of {name}"))
-                .with_reason(format!("the name has {there}"))
+            Error::new(ErrorKind::NotFound, format!("platform {wanted} not found in {name}"))
+                .with_reason(format!("available: {there}"))
                 .with_detail(ErrorDetail::PlatformNotFound)
         }),
     }

@@ -49,14 +49,14 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     if size <= MAX_SIZE {
         return Ok(size);
     }
-    Err(serde::de::Error::custom(format!("{size} bytes cannot be")))
+    Err(serde::de::Error::custom(format!("invalid size {size}")))
 }
 
 fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let urls: Vec<String> = null_is_default(deserializer)?;
     match urls.iter().find(|url| url::Url::parse(url).is_err()) {
         None => Ok(urls),
-        Some(odd) => Err(serde::de::Error::custom(format!("`{odd}` is no URL"))),
+        Some(odd) => Err(serde::de::Error::custom(format!("invalid URL `{odd}`"))),
     }
 }
 

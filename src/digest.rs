@@ -81,7 +81,7 @@ impl Digest {
     pub fn algorithm(&self) -> Result<Algorithm> {
         Algorithm::from_name(self.algorithm_name()).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, format!("digest {self}"))
-                .with_reason("only sha256 and sha512 can be verified")
+                .with_reason("unsupported algorithm, expected sha256 or sha512")
         })
     }
 }
@@ -91,7 +91,7 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |why: &str| {
-            Err(Error::new(ErrorKind::InvalidInput, format!("digest '{text}'")).with_reason(why))
+            Err(Error::new(ErrorKind::InvalidInput, format!("digest `{text}`")).with_reason(why))
         };
         let Some((algorithm, encoded)) = text.split_once(':') else {
             return refuse("expected algorithm:hex");
@@ -111,7 +111,7 @@ impl FromStr for Digest {
         {
             if encoded.len() != *length {
                 return refuse(&format!(
-                    "{algorithm} needs {length} hex digits, not {}",
+                    "{algorithm} requires {length} hex digits, got {}",
                     encoded.len()
                 ));
             }

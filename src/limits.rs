@@ -91,9 +91,9 @@ impl Exceeded {
     fn why(self) -> String {
         match self {
             Self::Entries => format!("more than {MAX_LIST_ENTRIES} entries"),
-            Self::Bytes => format!("names of more than {} MiB together", MAX_LIST_BYTES >> 20),
+            Self::Bytes => format!("more than {} MiB of names", MAX_LIST_BYTES >> 20),
             Self::Requests => {
-                format!("more than {MAX_IDLE_REQUESTS} requests that bring next to nothing new")
+                format!("more than {MAX_IDLE_REQUESTS} requests without new entries")
             }
         }
     }

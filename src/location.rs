@@ -66,9 +66,8 @@ impl Location {
         }
         match text.split_once(':') {
             Some(("store", text)) => by_id(text).map_or_else(|| text.parse().map(Self::Store), Ok),
-            Some(("oci", rest)) => split_path_and_name(rest, "layout")
-                .map(|(path, name)| Self::Layout { path, name })
-                .map_err(|why| invalid_location(text, &why)),
+            Some(("oci", rest)) => split_path_and_name(text, rest, "layout")
+                .map(|(path, name)| Self::Layout { path, name }),
             Some(("oci-archive", rest)) => archive(text, ArchiveFormat::Oci, rest),
             Some(("docker-archive", rest)) => archive(text, ArchiveFormat::Docker, rest),
             _ => {
@@ -131,20 +130,22 @@ fn by_id(text: &str) -> Option<Location> {
 }
 
 fn invalid_location(text: &str, why: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("place '{text}'")).with_reason(why)
+    Error::new(ErrorKind::InvalidInput, format!("location `{text}`")).with_reason(why)
 }
 
 fn archive(text: &str, form: ArchiveFormat, rest: &str) -> Result<Location> {
-    let (path, name) =
-        split_path_and_name(rest, "archive").map_err(|why| invalid_location(text, &why))?;
+    let (path, name) = split_path_and_name(text, rest, "archive")?;
     Ok(Location::Archive { form, path, name })
 }
 
 /// `PATH`, `PATH:NAME`, `PATH@DIGEST`, `PATH:@DIGEST` or `PATH:DIGEST`.
-fn split_path_and_name(text: &str, what: &str) -> Result<(PathBuf, ImageName), String> {
+fn split_path_and_name(location: &str, text: &str, what: &str) -> Result<(PathBuf, ImageName)> {
+    let invalid = |reason: &str| invalid_location(location, reason);
     if text.starts_with("//") && !text.starts_with("///") {
         // oras and helm write registries so.
-        return Err(format!("this is no path; for a registry write docker:{text}"));
+        return Err(
+            invalid("expected a path").with_hint(format!("write `docker:{text}` for a registry"))
+        );
     }
     let (path, name) = match text.split_once(':') {
         Some((path, name)) => (path, Some(name)),
@@ -152,12 +153,12 @@ fn split_path_and_name(text: &str, what: &str) -> Result<(PathBuf, ImageName), S
     };
     let (path, name) = match (path.rsplit_once('@'), name) {
         (Some((path, algorithm)), Some(encoded)) if registered_algorithm(algorithm).is_some() => {
-            (path, ImageName::Digest(digest(&format!("{algorithm}:{encoded}"))?))
+            (path, ImageName::Digest(digest(location, &format!("{algorithm}:{encoded}"))?))
         }
         (_, None) => (path, ImageName::Only),
-        (_, Some("")) => return Err("the name after the colon is missing".to_owned()),
+        (_, Some("")) => return Err(invalid("missing name after the colon")),
         (_, Some(name)) => match name.strip_prefix('@') {
-            Some(encoded) => (path, ImageName::Digest(digest(encoded)?)),
+            Some(encoded) => (path, ImageName::Digest(digest(location, encoded)?)),
             // A name such as `d:1` is only almost one.
             None => match name.parse::<Digest>() {
                 Ok(digest) if digest.algorithm().is_ok() => (path, ImageName::Digest(digest)),
@@ -166,13 +167,15 @@ fn split_path_and_name(text: &str, what: &str) -> Result<(PathBuf, ImageName), S
         },
     };
     if path.is_empty() {
-        return Err(format!("the path of the {what} is missing"));
+        return Err(invalid(&format!("missing path of the {what}")));
     }
     Ok((path.into(), name))
 }
 
-fn digest(text: &str) -> Result<Digest, String> {
-    text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.reason()))
+fn digest(location: &str, text: &str) -> Result<Digest> {
+    text.parse().map_err(|error: Error| {
+        invalid_location(location, &format!("digest `{text}`: {}", error.reason()))
+    })
 }
 
 #[cfg(test)]
@@ -255,22 +258,23 @@ mod tests {
     fn invalid_location_error_suggests_form() {
         for (text, why) in [
             ("", "empty"),
-            ("oci:", "path of the layout is missing"),
-            ("oci::name", "path of the layout is missing"),
-            ("oci:dir:", "name after the colon is missing"),
-            ("oci:dir@sha256:abc", "needs 64 hex digits"),
+            ("oci:", "missing path of the layout"),
+            ("oci::name", "missing path of the layout"),
+            ("oci:dir:", "missing name after the colon"),
+            ("oci:dir@sha256:abc", "requires 64 hex digits"),
             ("oci:dir:@0", "expected algorithm:hex"),
-            ("oci://ghcr.io/org/app", "write docker://ghcr.io/org/app"),
-            ("oci-archive:", "path of the archive is missing"),
-            ("docker-archive:a.tar:", "name after the colon is missing"),
+            ("oci://ghcr.io/org/app", "hint: write `docker://ghcr.io/org/app` for a registry"),
+            ("oci-archive:", "missing path of the archive"),
+            ("docker-archive:a.tar:", "missing name after the colon"),
             ("store:", "empty"),
             ("store:A", "lowercase"),
             ("docker://", "empty"),
-            ("docker://docker://a", "leave `docker://` out"),
+            ("docker://docker://a", "hint: write `a`"),
         ] {
             let refusal = Location::parse(text, DefaultLocation::StoreOrRegistry).unwrap_err();
             assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
-            assert!(refusal.to_string().contains(why), "{refusal}");
+            let shown = format!("{refusal}\nhint: {}", refusal.hint().unwrap_or_default());
+            assert!(shown.contains(why), "{shown}");
         }
     }
 

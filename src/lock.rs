@@ -98,15 +98,15 @@ impl WaitTimer {
         }
         if !self.told && self.began.elapsed() >= WARN_AFTER {
             self.told = true;
-            tracing::warn!("waiting for {}, which holds {}", holder(file), waiting.what);
+            tracing::warn!("waiting for {} to release {}", holder(file), waiting.what);
         }
         if self.moved.elapsed() < waiting.patience {
             return Ok(());
         }
         let (holder, seconds) = (holder(file), waiting.patience.as_secs());
         let why = match progress {
-            Some(_) => format!("held by {holder}, which has done nothing for {seconds} s"),
-            None => format!("still held by {holder} after {seconds} s"),
+            Some(_) => format!("locked by {holder}, no progress for {seconds} s"),
+            None => format!("still locked by {holder} after {seconds} s"),
         };
         Err(Error::new(ErrorKind::Store, waiting.what)
             .at(waiting.place.display().to_string())
@@ -154,7 +154,7 @@ mod tests {
         };
         let error = lock(&second, LockMode::Shared, &waiting).unwrap_err().to_string();
         assert!(
-            error.contains(&format!("still held by process {}", std::process::id())),
+            error.contains(&format!("still locked by process {}", std::process::id())),
             "{error}"
         );
         drop(first);

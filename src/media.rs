@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for MediaType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if !text.split_once('/').is_some_and(|(kind, name)| is_name(kind) && is_name(name)) {
-            return Err(serde::de::Error::custom(format!("`{text}` is no media type")));
+            return Err(serde::de::Error::custom(format!("invalid media type `{text}`")));
         }
         Ok(Self(Cow::Owned(text)))
     }

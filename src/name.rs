@@ -40,7 +40,8 @@ pub(crate) fn several_images(place: &str, choices: &[String]) -> Error {
     };
     Error::new(ErrorKind::InvalidInput, "image")
         .at(place)
-        .with_reason(format!("has several images, name one: {listed}{more}"))
+        .with_reason(format!("contains several images: {listed}{more}"))
+        .with_hint(format!("select one by name, e.g. `{place}:NAME`"))
 }
 
 /// How an image of these names is chosen, by its digest where it has none.

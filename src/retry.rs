@@ -72,10 +72,10 @@ impl RetryPolicy {
         {
             // What no number can hold was read as the longest wait.
             let wait = match wanted.as_secs() {
-                u64::MAX => "for ever".to_owned(),
+                u64::MAX => "indefinitely".to_owned(),
                 seconds => format!("{seconds} s"),
             };
-            let why = format!("{}; it asks to wait {wait}", error.reason());
+            let why = format!("{}; the server asks to retry after {wait}", error.reason());
             return Err(error.with_reason(why).permanent());
         }
         failures.count += 1;
@@ -130,7 +130,7 @@ fn given_up(failures: &Failures, error: Error) -> Error {
 pub(crate) fn announce(policy: &RetryPolicy, error: &Error) {
     if error.outage().is_some_and(|outage| outage.is_news) {
         let seconds = policy.retry_for.as_secs();
-        tracing::warn!("{}; trying again for up to {seconds} s", error.chain());
+        tracing::warn!("{}; retrying for up to {seconds} s", error.chain());
     }
 }
 
@@ -146,7 +146,7 @@ where
             Err(error) => {
                 let (delay, error) = policy.backoff(&mut failures, error)?;
                 announce(policy, &error);
-                tracing::info!("{}; trying again in {} ms", error.chain(), delay.as_millis());
+                tracing::info!("{}; retrying in {} ms", error.chain(), delay.as_millis());
                 tokio::time::sleep(delay).await;
             }
         }

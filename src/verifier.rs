@@ -58,7 +58,7 @@ impl Verifier {
         if self.position <= self.expected.size {
             return Ok(());
         }
-        let why = format!("longer than the {} bytes it should have", self.expected.size);
+        let why = format!("size mismatch: longer than the expected {} bytes", self.expected.size);
         Err(mismatch(&self.expected, why))
     }
 
@@ -73,12 +73,15 @@ impl Verifier {
     /// [`ErrorKind::Mismatch`] naming both sizes or both digests.
     pub fn finish(self) -> Result<Verified> {
         if self.position != self.expected.size {
-            let why = format!("{} bytes came, {} were expected", self.position, self.expected.size);
+            let why = format!(
+                "size mismatch: got {} bytes, expected {}",
+                self.position, self.expected.size
+            );
             return Err(mismatch(&self.expected, why));
         }
         let found = self.hasher.finish();
         if found != self.expected.digest {
-            return Err(mismatch(&self.expected, format!("the bytes have digest {found}")));
+            return Err(mismatch(&self.expected, format!("digest mismatch: got {found}")));
         }
         Ok(Verified(self.expected))
     }

@@ -45,7 +45,7 @@ impl AtomicFile {
             Ok(found) if !found.is_file() => {
                 return Err(Error::new(ErrorKind::InvalidInput, "archive")
                     .at(path.display().to_string())
-                    .with_reason("is there already, and is not a regular file"));
+                    .with_reason("already exists and is not a regular file"));
             }
             // A link, too, that the system does not follow: somebody else's in a folder that all may write to.
             Err(error) if error.kind() == Io::PermissionDenied => {

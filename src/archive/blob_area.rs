@@ -91,7 +91,7 @@ impl BlobArea {
         let end = start.checked_add(size).and_then(|end| end.checked_next_multiple_of(BLOCK));
         slots.end = end.ok_or_else(|| {
             Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
-                .with_reason("is impossibly large")
+                .with_reason("size is out of range")
         })?;
         let slot = Arc::new(BlobSlot {
             header: header.into(),
@@ -248,7 +248,9 @@ impl BlobWriter for SlotWriter {
                 ..proof.descriptor().clone()
             };
             if proof.descriptor() != &written {
-                return Err(self.mismatch("what was verified is not what was written"));
+                return Err(
+                    self.mismatch("internal error: written bytes differ from verified bytes")
+                );
             }
             if written.size == 0 {
                 self.begin().await?;

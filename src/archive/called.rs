@@ -53,7 +53,7 @@ impl ArchiveInner {
                     if *holder != at && (held.is_none() || *held != digest) {
                         let place = &self.shown;
                         tracing::warn!(
-                            "{place}: several images are called {name}; the last one is it"
+                            "{place}: several images are named {name}; using the last one"
                         );
                     }
                     false
@@ -120,7 +120,7 @@ impl ArchiveInner {
         }
         Err(Error::new(ErrorKind::InvalidInput, format!("image {name}"))
             .at(self.place())
-            .with_reason("several images have this name"))
+            .with_reason("ambiguous: several images have this name"))
     }
 
     /// The image of this name; the host's, where it stands for one for each platform.
@@ -147,10 +147,9 @@ impl ArchiveInner {
     pub(super) fn lacks(&self, name: &str) -> Error {
         let names: Vec<&str> =
             self.images.iter().flat_map(|image| &image.names).map(String::as_str).collect();
-        let there =
-            if names.is_empty() { "nothing with a name".to_owned() } else { names.join(", ") };
+        let there = if names.is_empty() { "no named image".to_owned() } else { names.join(", ") };
         Error::new(ErrorKind::NotFound, format!("image {name}"))
             .at(self.place())
-            .with_reason(format!("the archive has {there}"))
+            .with_reason(format!("not in the archive, which contains {there}"))
     }
 }

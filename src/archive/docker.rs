@@ -40,8 +40,8 @@ struct ManifestItem {
 pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<ArchiveImage>>> {
     let Some(text) = small_file(tar, MANIFEST, JSON_LIMIT)? else { return Ok(None) };
     let items: Option<Vec<Object<ManifestItem>>> = serde_json::from_slice(&text)
-        .map_err(|error| unusable(MANIFEST, "is damaged").with_source(error))?;
-    let items = items.ok_or_else(|| unusable(MANIFEST, "is null"))?;
+        .map_err(|error| unusable(MANIFEST, "is corrupt").with_source(error))?;
+    let items = items.ok_or_else(|| unusable(MANIFEST, "is corrupt: null"))?;
     let known = Arc::new(LayerFiles::default());
     let images = items.into_iter().map(|Object(item)| ArchiveImage {
         names: item.repo_tags.iter().map(|tag| full(tag)).collect(),
@@ -105,7 +105,11 @@ impl DockerImage {
         let config = ImageConfig::parse(&bytes)?;
         let diff_ids = &config.rootfs.diff_ids;
         if diff_ids.len() != self.layers.len() {
-            let why = format!("names {} layers, its config {}", self.layers.len(), diff_ids.len());
+            let why = format!(
+                "layer count mismatch: manifest has {}, config has {}",
+                self.layers.len(),
+                diff_ids.len()
+            );
             return Err(unusable(MANIFEST, &why));
         }
         let config = Descriptor::for_bytes(MediaType::OCI_CONFIG, &bytes);

@@ -93,14 +93,14 @@ impl DockerTargetInner {
         };
         match document.content() {
             ParsedDocument::Index(_) => {
-                refuse("a docker-archive holds one platform of an image".to_owned())
+                refuse("a docker-archive can hold only one platform of an image".to_owned())
             }
             ParsedDocument::Manifest(manifest) if !manifest.config.media_type.is_image_config() => {
                 let kind = &manifest.config.media_type;
-                refuse(format!("docker has no use for an artifact: its config is {kind}"))
+                refuse(format!("docker archives cannot hold artifacts (config type `{kind}`)"))
             }
             ParsedDocument::Artifact(_) => {
-                refuse("docker has no use for an artifact manifest".to_owned())
+                refuse("docker archives cannot hold artifact manifests".to_owned())
             }
             ParsedDocument::Manifest(_) => Ok(()),
         }
@@ -160,7 +160,7 @@ impl DockerTargetInner {
     fn config(&self, manifest: &ImageManifest) -> Result<Bytes> {
         self.shelf()?.read(&manifest.config, CONFIG_LIMIT).ok_or_else(|| {
             Error::new(ErrorKind::InvalidDocument, format!("config {}", manifest.config.digest))
-                .with_reason(format!("is not there, or larger than {CONFIG_LIMIT} bytes"))
+                .with_reason(format!("missing, or larger than {CONFIG_LIMIT} bytes"))
         })
     }
 
@@ -218,7 +218,8 @@ impl TarWriter<'_> {
         let slot = self.of.shelf()?.slot(&layer.digest).filter(|slot| slot.is_complete());
         let slot = slot.ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, format!("layer {}", layer.digest))
-                .with_reason("is not there; a foreign one comes with --foreign-layers")
+                .with_reason("is missing")
+                .with_hint("include foreign layers with `--foreign-layers`")
         })?;
         let modified = self.of.options.modified;
         let head = self.at;
@@ -243,8 +244,9 @@ impl TarWriter<'_> {
         }
         let found = hasher.finish();
         if found != *diff_id {
-            return Err(what()
-                .with_reason(format!("its tar has digest {found}, its config says {diff_id}")));
+            return Err(
+                what().with_reason(format!("diff_id mismatch: expected {diff_id}, got {found}"))
+            );
         }
         let header = header(name, self.at - start, modified);
         self.file

@@ -50,7 +50,7 @@ impl LayerFiles {
         if let Some(known) = known.get(&span.start) {
             let other = &known.diff_id;
             if other != diff_id && other.algorithm_name() == diff_id.algorithm_name() {
-                let why = format!("cannot be {other} and {diff_id}");
+                let why = format!("has conflicting diff_ids {other} and {diff_id}");
                 let what = format!("`{name}` of the archive");
                 return Err(Error::new(ErrorKind::Mismatch, what).with_reason(why));
             }
@@ -74,7 +74,7 @@ impl LayerFiles {
                 let why = format!("layer `{name}` {error}");
                 return Error::new(ErrorKind::Unsupported, "archive").with_reason(why);
             }
-            unusable(name, "cannot be read").with_source(error)
+            unusable(name, "unreadable").with_source(error)
         };
         let mut start = vec![0; Compression::DETECT_LEN];
         let length = span.end - span.start;
@@ -91,7 +91,7 @@ impl LayerFiles {
         let inside = decompress_with_guard(&self.inflation, compression, reading).map_err(fail)?;
         let size = count(inside.take(LIMIT + 1), stop).map_err(fail)?;
         if size > LIMIT {
-            let why = format!("has more than {LIMIT} bytes inside");
+            let why = format!("expands to more than {LIMIT} bytes");
             return Err(unusable(name, &why));
         }
         Ok(BlobSpan { span, compression, size })

@@ -197,7 +197,7 @@ fn full(name: &str) -> String {
 pub fn entries_of_index(index: &[u8]) -> Result<Vec<Descriptor>> {
     oci::entries(index).map_err(|error| {
         Error::new(ErrorKind::InvalidDocument, oci::INDEX)
-            .with_reason("is damaged")
+            .with_reason("is corrupt")
             .with_source(error)
     })
 }
@@ -213,7 +213,7 @@ fn small_file(tar: &TarIndex, name: &str, limit: u64) -> Result<Option<Vec<u8>>>
 
 fn small(tar: &TarIndex, name: &str, span: Range<u64>, limit: u64) -> Result<Vec<u8>> {
     if span.end - span.start > limit {
-        return Err(unusable(name, &format!("is larger than {limit} bytes, the limit")));
+        return Err(unusable(name, &format!("is larger than the limit of {limit} bytes")));
     }
     tar.bytes(span).map_err(|error| {
         Error::new(ErrorKind::Store, format!("read {name} of the archive")).with_source(error)

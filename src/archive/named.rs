@@ -55,6 +55,6 @@ impl ImageNames {
         }
         Err(Error::new(ErrorKind::Store, "archive")
             .at(place)
-            .with_reason("is not written, because an image that it should hold failed"))
+            .with_reason("not written, because an image for it failed"))
     }
 }

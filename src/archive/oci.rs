@@ -38,14 +38,15 @@ struct IndexJson {
 pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<ArchiveImage>>> {
     let Some(marker) = small_file(tar, MARKER, MARKER_LIMIT)? else { return Ok(None) };
     let Object(marker): Object<OciLayoutJson> = serde_json::from_slice(&marker)
-        .map_err(|error| unusable(MARKER, "is damaged").with_source(error))?;
+        .map_err(|error| unusable(MARKER, "is corrupt").with_source(error))?;
     if marker.image_layout_version != "1.0.0" {
-        let why = format!("has version {}; rpull knows 1.0.0", marker.image_layout_version);
+        let why =
+            format!("unsupported layout version {}, expected 1.0.0", marker.image_layout_version);
         return Err(unusable(MARKER, &why));
     }
     let Some(index) = small_file(tar, INDEX, JSON_LIMIT)? else { return Err(lacking(INDEX)) };
     let mut entries =
-        entries(&index).map_err(|error| unusable(INDEX, "is damaged").with_source(error))?;
+        entries(&index).map_err(|error| unusable(INDEX, "is corrupt").with_source(error))?;
     // Entries of other types beside an image are not images.
     if entries.iter().any(|entry| entry.media_type.is_document()) {
         entries.retain(|entry| entry.media_type.is_document());

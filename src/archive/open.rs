@@ -29,15 +29,17 @@ pub(super) fn open(path: &Path, place: &str) -> Result<TarIndex> {
     if found.is_dir() {
         return Err(Error::new(ErrorKind::Store, "archive")
             .at(place)
-            .with_reason("is a directory; an image layout is oci:PATH"));
+            .with_reason("is a directory")
+            .with_hint("use `oci:PATH` for an image layout"));
     }
     let start = first_bytes(&file).map_err(fail)?;
     let compression = Compression::detect(&start).map_err(|unread| {
-        let why = match unread.program() {
-            Some(name) => format!("{unread}; unpack it with `{name} -d` first"),
-            None => unread.to_string(),
-        };
-        Error::new(ErrorKind::Unsupported, "archive").at(place).with_reason(why)
+        let error =
+            Error::new(ErrorKind::Unsupported, "archive").at(place).with_reason(unread.to_string());
+        match unread.program() {
+            Some(name) => error.with_hint(format!("decompress it with `{name} -d` first")),
+            None => error,
+        }
     })?;
     // Standard input may be a file too, and may have been read by somebody else before.
     if compression == Compression::Plain

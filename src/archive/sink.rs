@@ -103,7 +103,7 @@ impl PipeSink {
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
         // Between two entries there is what fills up the last block.
         let gap = at.checked_sub(self.at).filter(|gap| *gap < BLOCK);
-        let gap = gap.ok_or_else(|| io::Error::other("a pipe takes its bytes in order"))?;
+        let gap = gap.ok_or_else(|| io::Error::other("cannot write out of order to a pipe"))?;
         io::copy(&mut io::repeat(0).take(gap), &mut self.out)?;
         self.out.write_all(bytes)?;
         self.at = at + bytes.len() as u64;

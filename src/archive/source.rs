@@ -119,7 +119,7 @@ impl ArchiveInner {
     ) -> Result<Bytes> {
         let piece = self.piece(digest, stop)?;
         if piece.size > limit {
-            let why = format!("larger than {limit} bytes, the limit");
+            let why = format!("larger than the limit of {limit} bytes");
             return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
                 .at(self.place())
                 .with_reason(why));

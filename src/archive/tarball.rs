@@ -109,7 +109,7 @@ impl TarIndex {
     pub(super) fn find_unique(&self, name: &str) -> Result<Range<u64>, EntryError> {
         self.follow(name, |name, node| {
             if node.is_duplicate {
-                return Err(EntryError::Unusable("is there twice"));
+                return Err(EntryError::Unusable("appears twice"));
             }
             let mut above = name.match_indices('/').filter_map(|(at, _)| name.get(..at));
             let is_folder = |name: &str| {
@@ -118,7 +118,7 @@ impl TarIndex {
             if above.all(is_folder) {
                 Ok(())
             } else {
-                Err(EntryError::Unusable("is below what is no directory"))
+                Err(EntryError::Unusable("its parent is not a directory"))
             }
         })
     }
@@ -128,7 +128,7 @@ impl TarIndex {
         name: &str,
         judge: impl Fn(&str, &TarEntry) -> Result<(), EntryError>,
     ) -> Result<Range<u64>, EntryError> {
-        let out = EntryError::Unusable("leads out of the archive");
+        let out = EntryError::Unusable("points outside the archive");
         let mut name = clean(name).ok_or(out)?;
         for _ in 0..LINKS {
             let node = self.nodes.get(&name).ok_or(EntryError::Missing)?;
@@ -143,7 +143,7 @@ impl TarIndex {
                 }
             }
         }
-        Err(EntryError::Unusable("is a link that leads nowhere"))
+        Err(EntryError::Unusable("is a link to a missing file"))
     }
 
     /// These bytes of the tar; the caller has limited how many.
@@ -164,7 +164,7 @@ impl TarIndex {
 fn check_length(length: u64) -> io::Result<()> {
     match length {
         0 => Err(invalid("is empty")),
-        1..BLOCK => Err(invalid("is no tar")),
+        1..BLOCK => Err(invalid("is not a tar")),
         _ => Ok(()),
     }
 }
@@ -234,7 +234,7 @@ impl Read for At<'_> {
 }
 
 /// Moves on without reading what is in between.
-#[expect(clippy::unnecessary_wraps, reason = "other readers have to read, and can fail")]
+#[expect(clippy::unnecessary_wraps, reason = "only readers of bytes can be compared")]
 fn pass_over(reader: &mut BufReader<At<'_>>, length: u64) -> io::Result<u64> {
     let buffered = reader.buffer().len();
     let left = reader.get_ref().length.saturating_sub(reader.get_ref().next);
@@ -304,8 +304,8 @@ mod tests {
         let tar = [header("a", 3, 7), b"abc".to_vec(), vec![0; 509]].concat();
         for (first, then, why) in [
             (&b""[..], 0, "a tar without entries"),
-            (b"", b'x', "is no tar"),
-            (b"<!DOCTYPE html>", b' ', "is no tar"),
+            (b"", b'x', "is not a tar"),
+            (b"<!DOCTYPE html>", b' ', "is not a tar"),
             (&tar, b'x', "what should be a header is none"),
         ] {
             let (spooled, read) = spooled(first, then);

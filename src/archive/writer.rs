@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// [`ErrorKind::InvalidInput`] for more images than are read back, [`ErrorKind::Unsupported`] for a docker-archive on standard output: its sizes are known only at its end.
 pub fn write(output: ArchiveOutput, options: WriteOptions) -> Result<Arc<dyn Target>> {
     if options.expected_images > MOST {
-        let why = format!("holds no more than {MOST} images");
+        let why = format!("can hold at most {MOST} images");
         return Err(Error::new(ErrorKind::InvalidInput, "an archive").with_reason(why));
     }
     match (options.form, output) {
@@ -25,7 +25,8 @@ pub fn write(output: ArchiveOutput, options: WriteOptions) -> Result<Arc<dyn Tar
         }
         (ArchiveFormat::Docker, ArchiveOutput::Stdout) => {
             Err(Error::new(ErrorKind::Unsupported, "docker-archive on standard output")
-                .with_reason("`rpull save -o -` writes what docker load reads"))
+                .with_reason("unsupported")
+                .with_hint("use `rpull save -o -` for an archive that `docker load` reads"))
         }
     }
 }

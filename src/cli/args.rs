@@ -68,7 +68,7 @@ pub(crate) fn command() -> Command {
     command
 }
 
-/// Moves container images layer by layer, without a daemon, and knows exactly what moved.
+/// Pull, push and copy container images without a daemon, transferring only missing layers
 #[derive(Debug, Parser)]
 #[command(override_usage = "rpull [OPTIONS] <IMAGE>...\n       rpull [OPTIONS] <COMMAND>")]
 #[command(name = "rpull", version, max_term_width = 100)]
@@ -76,8 +76,8 @@ pub(crate) fn command() -> Command {
 
 Examples:
   rpull alpine:3.14                     pull into the local store
-  rpull history ghcr.io/org/app:1.2     look without pulling
-  rpull --plan debian:12                what would travel, and how much of it is there already
+  rpull history ghcr.io/org/app:1.2     inspect without pulling
+  rpull --plan debian:12                show what would be transferred and what is shared
 
 Exit codes: 0 done, 1 other failure, 2 usage, 3 not found, 4 permission, 5 integrity,
             6 registry or network, 7 store or unpack, 130/143 interrupted or terminated")]
@@ -92,10 +92,10 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct CommonArgs {
-    /// The local store [default: `$RPULL_STORE`, else ~/.local/share/rpull]
+    /// Directory of the local store [default: `$RPULL_STORE`, else ~/.local/share/rpull]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// Never ask a registry
+    /// Disable all registry access
     #[arg(long, global = true)]
     pub(crate) offline: bool,
     /// Print one JSON value on stdout
@@ -104,10 +104,10 @@ pub(crate) struct CommonArgs {
     /// Print results only
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
-    /// Say more; twice for every request [env: `RPULL_LOG`]
+    /// Show retries; repeat to show every request [env: `RPULL_LOG`]
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// When to colour
+    /// When to use colors
     #[arg(
         long,
         global = true,
@@ -119,7 +119,7 @@ pub(crate) struct CommonArgs {
     /// How to show progress
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressKind,
-    /// Largest window that a zstd layer or archive may take in memory, to 2G [default: 512M]
+    /// Maximum zstd window of a layer or archive, up to 2G [default: 512M]
     #[arg(long, global = true, value_name = "SIZE", value_parser = zstd_window)]
     pub(crate) zstd_window: Option<u64>,
     #[command(flatten)]
@@ -139,7 +139,7 @@ fn zstd_window(text: &str) -> Result<u64, String> {
     let bytes = digits.and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(1 << shift));
     match bytes {
         Some(bytes @ 1..=LARGEST_WINDOW) => Ok(bytes),
-        _ => Err("expected something like 1G, and no more than 2G".to_owned()),
+        _ => Err("expected a size such as 1G, at most 2G".to_owned()),
     }
 }
 
@@ -162,34 +162,34 @@ pub(crate) enum ProgressKind {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = REGISTRY)]
 pub(crate) struct RegistryArgs {
-    /// Speak plain http (loopback is http without it)
+    /// Use plain HTTP (the default for loopback)
     #[arg(long, global = true)]
     pub(crate) plain_http: bool,
-    /// Accept any certificate
+    /// Do not verify TLS certificates
     #[arg(long, global = true)]
     pub(crate) insecure: bool,
-    /// Host in a private network that registries may name, for tokens or blobs (repeatable)
+    /// Host in a private network that registries may refer to, for tokens or blobs (repeatable)
     #[arg(long, global = true, value_name = "HOST", value_parser = internal_host)]
     pub(crate) internal_host: Vec<url::Host<String>>,
-    /// PEM file with roots to trust beside the system's
+    /// Additional CA certificates to trust (PEM)
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// PEM file with a client certificate
+    /// Client certificate (PEM)
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) cert_file: Option<PathBuf>,
-    /// PEM file with its key
+    /// Key of the certificate (PEM)
     #[arg(long, global = true, value_name = "FILE", requires = "cert_file")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Credentials from this file only
+    /// Read credentials from this file only
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
-    /// Use this user and password
+    /// User name and password for the registry
     #[arg(long, global = true, value_name = "USER:PASS", conflicts_with = "authfile")]
     pub(crate) creds: Option<String>,
-    /// Tries after a failed one, 0 for none [default: 4, at a host that answered before those of --retry-for]
+    /// Retries after a failed attempt, 0 for none [default: 4, or as long as --retry-for if the host has responded before]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) retries: Option<u32>,
-    /// Seconds in which a host that answered before is tried again
+    /// Seconds to keep retrying a host that has responded before
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) retry_for: u32,
 }
@@ -205,7 +205,7 @@ fn internal_host(text: &str) -> Result<url::Host<String>, String> {
 /// Which platforms of a multi-platform image.
 #[derive(Debug, Args)]
 pub(crate) struct OnePlatform {
-    /// os/arch[/variant] instead of the host's
+    /// Platform as os/arch[/variant] [default: the host's]
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
 }
@@ -221,7 +221,7 @@ pub(crate) enum Verb {
   rpull pull --unpack ./root alpine:3.14
   rpull pull --plan --json ghcr.io/org/app:2")]
     Pull(Pull),
-    /// Send an image to a registry, only what it lacks
+    /// Push an image to a registry, uploading only missing blobs
     #[command(
         override_usage = "rpull push [OPTIONS] [SRC] <IMAGE>",
         after_help = "Examples:
@@ -230,7 +230,7 @@ pub(crate) enum Verb {
   rpull push --plan oci:./image ghcr.io/org/app:2"
     )]
     Push(Push),
-    /// Bring an image from one place to another, only what is missing there
+    /// Copy images between registries, layouts, archives and the store
     #[command(
         visible_alias = "cp",
         after_help = "Examples:
@@ -241,29 +241,29 @@ pub(crate) enum Verb {
   rpull copy --referrers --digest-tags ghcr.io/org/app:2 oci-archive:app.tar
   rpull copy alpine:3.14 docker-archive:alpine.tar
 
-A plain reference is an image of a registry; store:…, oci:PATH[:NAME], oci-archive:FILE[:NAME] and
-docker-archive:FILE[:NAME] are other places."
+A plain reference names an image in a registry; the other locations are store:NAME,
+oci:PATH[:NAME], oci-archive:FILE[:NAME] and docker-archive:FILE[:NAME]."
     )]
     Copy(Copy),
-    /// Write images of the store into an archive that rpull and docker load
+    /// Save images from the store to an archive for `rpull load` and `docker load`
     #[command(after_help = "Examples:
   rpull save alpine:3.14 debian:12 -o images.tar
   rpull save app:2 -o - | ssh host rpull load -
   rpull save app:2 --since inventory.txt -o update.tar
 
---since takes what `rpull inventory` printed there, a layout's index.json, or an earlier archive.")]
+--since accepts the output of `rpull inventory`, the index.json of a layout, or an earlier archive.")]
     Save(Save),
-    /// Load the images of an archive into the store, whoever wrote it
+    /// Load images from an OCI or Docker archive into the store
     #[command(
         after_help = "Examples:\n  rpull load images.tar\n  docker save app:2 | rpull load -\n  rpull load --plan update.tar"
     )]
     Load(Load),
-    /// Print the digests of all that the images in the store need, one per line
+    /// List the digests of all referenced blobs, one per line
     #[command(
         after_help = "Examples:\n  rpull inventory > inventory.txt\n  rpull inventory | ssh host rpull save app:2 --since - -o - | rpull load -"
     )]
     Inventory,
-    /// Print the digest that a name stands for
+    /// Print the digest that a reference resolves to
     #[command(
         after_help = "Examples:\n  rpull digest alpine:3.14\n  rpull digest --platform linux/arm64 alpine:3.14"
     )]
@@ -278,12 +278,12 @@ docker-archive:FILE[:NAME] are other places."
         after_help = "Examples:\n  rpull config alpine:3.14 | jq .config.Env\n  rpull config --platform linux/arm64 alpine:3.14"
     )]
     Config(DocumentArgs),
-    /// Show what an image is, without pulling it
+    /// Show an image's platforms, config and layers without pulling it
     #[command(
         after_help = "Examples:\n  rpull inspect alpine:3.14\n  rpull inspect --json store:alpine:3.14"
     )]
     Inspect(DocumentArgs),
-    /// Write one blob to stdout or a file, verified
+    /// Write one verified blob to stdout or a file
     #[command(
         after_help = "Examples:\n  rpull blob alpine@sha256:… | tar tz\n  rpull blob -o layer.tgz ghcr.io/org/app@sha256:…"
     )]
@@ -295,54 +295,54 @@ docker-archive:FILE[:NAME] are other places."
     #[command(
         after_help = "Examples:\n  rpull catalog localhost:5000\n  rpull catalog --json registry.example.com
 
-Many registries have no such list: Docker Hub, GHCR and GitLab among them."
+Many registries do not support this, among them Docker Hub, GHCR and GitLab."
     )]
     Catalog(Catalog),
-    /// Show signatures, SBOMs and whatever else refers to an image
+    /// List signatures, SBOMs and other referrers of an image
     #[command(after_help = "Examples:
   rpull referrers ghcr.io/org/app:1.2
   rpull referrers --artifact-type application/spdx+json ghcr.io/org/app@sha256:…
   rpull referrers --json localhost:5000/app:1 | jq -r '.referrers[].digest'")]
     Referrers(Referrers),
-    /// Delete a tag, or a manifest with all its tags, at a registry
+    /// Delete a tag or a manifest from a registry
     #[command(after_help = "Examples:
-  rpull delete localhost:5000/app:old               this tag and no other
-  rpull delete --yes localhost:5000/app@sha256:…    the manifest, and every tag of it
+  rpull delete localhost:5000/app:old               only this tag
+  rpull delete --yes localhost:5000/app@sha256:…    the manifest with all its tags
 
-Where a registry deletes no tags, a tag goes with its manifest if no other tag stands for it.")]
+If a registry cannot delete a single tag, the manifest is deleted, unless it has other tags.")]
     Delete(Delete),
-    /// Show how an image was made, newest step first, without pulling it
+    /// Show the build history of an image, newest step first, without pulling it
     #[command(
         after_help = "Examples:\n  rpull history alpine:3.14\n  rpull history --no-trunc --platform linux/arm64 debian:12"
     )]
     History(History),
-    /// Show an image's layers, base first: kind, digests, sizes, command
+    /// List the layers of an image, base first: kind, digests, sizes, command
     #[command(
         after_help = "Examples:\n  rpull layers alpine:3.14\n  rpull layers --json debian:12 | jq '.[].chain_id'"
     )]
     Layers(History),
-    /// Make an image's files: its layers, one over the other, in a directory
+    /// Unpack an image into a root file system
     #[command(after_help = "Examples:
   rpull unpack alpine:3.14 ./root
   rpull unpack --platform linux/arm64 oci:./image ./root
   rpull unpack docker-archive:app.tar /mnt/app && chroot /mnt/app
   rpull unpack --overlay app:2 /srv/layers --mount /mnt/app
 
-The directory must be absent or empty, and appears when everything in it is verified; a mount point
-is filled in place. Root keeps owners and devices, others what they can have.
-With --overlay it may hold layers of other images: what is there is not unpacked again. The line
-that mounts them is printed, and the store notes the directory, so that `df` and `prune` know it.")]
+The directory must be absent or empty. It appears once everything in it is verified; a mount point
+is filled in place. Owners and devices are kept when run as root.
+With --overlay the directory may hold layers of other images, and existing layers are reused. The
+mount command is printed, and the store records the directory for `df` and `prune`.")]
     Unpack(Unpack),
-    /// Write an image's files as one tar: its layers, one over the other
+    /// Export an image's root file system as a tar
     #[command(after_help = "Examples:
   rpull export alpine:3.14 -o root.tar
   rpull export app:2 | podman import - app:flat
   rpull export --platform linux/arm64 oci:./image | ssh host tar -xpf - -C /srv/root
 
-The same files as `unpack` makes as root, whoever runs it: owners, devices, links, times, attributes
-(`tar -xp --xattrs --xattrs-include='*'` takes them all), and the same bytes every time. Every layer
-is verified before the first byte is written, and FILE appears when it is whole. An image that the
-store lacks is pulled into it.")]
+The tar has the files that `unpack` creates as root, for any user: owners, devices, links, times and
+attributes (extract them with `tar -xp --xattrs --xattrs-include='*'`). It is reproducible. Every
+layer is verified before the first byte is written, and FILE appears once it is complete. An image
+that is missing from the store is pulled into it.")]
     Export(Export),
     /// List the images in the store
     #[command(
@@ -350,72 +350,72 @@ store lacks is pulled into it.")]
         after_help = "Examples:\n  rpull images\n  rpull images --json"
     )]
     Images,
-    /// Give an image another name, in the store or at its registry
+    /// Add a tag to an image, in the store or in its repository
     #[command(after_help = "Examples:
   rpull tag alpine:3.14 localhost:5000/base:1
   rpull tag store:alpine:3.14 base
   rpull tag docker://ghcr.io/org/app:1.2 docker://ghcr.io/org/app:stable
 
-The last is done at the registry, and no layer moves.")]
+The last one adds the tag in the registry without transferring layers.")]
     Tag(Tag),
-    /// Remove names from the store; `prune` then frees the space
+    /// Remove image names from the store; `prune` frees the space
     #[command(after_help = "Examples:
   rpull rm alpine:3.14 debian:12
   rpull rm alpine:3.14 && rpull prune
   rpull rm --overlay /srv/layers alpine:3.14
 
-What was unpacked stays: a directory of layers keeps its images until they are removed there, with
---overlay, or the directory is.")]
+Unpacked layers stay: an overlay directory keeps its images until they are removed from it with
+--overlay, or until the directory is deleted.")]
     Rm(Rm),
-    /// Show what the store and directories of layers take, and what images share
+    /// Show disk usage of the store and overlay directories
     #[command(after_help = "Examples:
   rpull df
   rpull df --json | jq .unreferenced
 
-Directories are those that `unpack --overlay` made with this store; their sizes are of files, those
-of the store of blobs, which are compressed.")]
+Includes the directories that `unpack --overlay` recorded in this store. Their sizes are those of
+files; the sizes of the store are those of compressed blobs.")]
     Df,
-    /// Delete what no image needs, in the store and in directories of layers
+    /// Delete unreferenced blobs and layers
     #[command(after_help = "Examples:
   rpull prune --plan
   rpull prune
   rpull prune --partials
 
-Of a directory that `unpack --overlay` made with this store, layers go that none of the images in
-it needs, whatever the store has; those that are mounted stay.")]
+Layers in overlay directories are deleted if no image in the same directory needs them, regardless
+of the images in the store. Mounted layers are kept.")]
     Prune(Prune),
-    /// Hash everything in the store again, or at another place
+    /// Re-hash the blobs in the store, or in another location
     #[command(
         alias = "validate",
         after_help = "Examples:\n  rpull verify\n  rpull verify alpine:3.14\n  rpull verify oci:./layout oci-archive:image.tar"
     )]
     Verify(Verify),
-    /// Keep a user and password for a registry, once it has taken them
+    /// Log in to a registry
     #[command(after_help = "Examples:
-  rpull login ghcr.io                                     asks for user and password
+  rpull login ghcr.io                                     ask for user name and password
   rpull login -u ci --password-stdin ghcr.io < token.txt
   rpull login --authfile ./auth.json localhost:5000
 
-They are kept in docker's config.json, or with the credential helper that it names.")]
+The credential is saved in docker's config.json, or with the credential helper that it configures.")]
     Login(Login),
-    /// Forget the user and password for a registry
+    /// Log out of a registry
     #[command(
         after_help = "Examples:\n  rpull logout ghcr.io\n  rpull logout --authfile ./auth.json localhost:5000"
     )]
     Logout(Logout),
-    /// Let others pull from and push to the store: a small registry
+    /// Serve the store as a registry
     #[command(after_help = "Examples:
-  rpull serve                                         on 127.0.0.1:5000, for this machine
+  rpull serve                                         on 127.0.0.1:5000, local clients only
   rpull serve --addr 0.0.0.0:5000 --read-only
   rpull serve --addr 0.0.0.0:5000 --htpasswd users --tls-cert cert.pem --tls-key key.pem
 
-What is pushed to HOST:PORT/team/app:1 is localhost/team/app:1 in the store. Images of other
-registries have the registry in front: HOST:PORT/docker.io/library/alpine:3.14.
-`htpasswd -B -c users ann` makes a file of users. Ctrl-C ends it.")]
+An image pushed to HOST:PORT/team/app:1 is localhost/team/app:1 in the store. Images of other
+registries are served below their host: HOST:PORT/docker.io/library/alpine:3.14.
+Create the users file with `htpasswd -B -c users ann`. Stop the server with Ctrl-C.")]
     Serve(Serve),
-    /// See layers shared: a registry on loopback, an image, and its next version
+    /// Show layer sharing with a local registry and two image versions
     #[command(
-        after_help = "Examples:\n  rpull demo\n  rpull demo --progress plain\n\nIt needs no network and leaves nothing behind."
+        after_help = "Examples:\n  rpull demo\n  rpull demo --progress plain\n\nThe demo needs no network and removes its files when done."
     )]
     Demo,
     /// Print a completion script

@@ -5,6 +5,7 @@ mod args;
 mod bars;
 mod commands;
 mod exit;
+mod hint;
 mod image;
 mod labels;
 mod meter;
@@ -34,10 +35,7 @@ pub fn main() -> ExitCode {
     let store = verb::typed_store(&words);
     let words = match verb::with_verb(words, |image| settings::stored(store, image)) {
         Ok(words) => words,
-        Err(text) => {
-            output::error_line(&text);
-            return ExitCode::from(exit::USAGE);
-        }
+        Err(error) => return exit::report(&error),
     };
     if words.len() < 2 {
         let help = args::command().render_help();

@@ -66,7 +66,9 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
     tracing_subscriber::registry().with(targets).with(layer).init();
     if let (Some(typed), None) = (typed, wanted) {
         let typed = crate::escape(&typed);
-        tracing::warn!("RPULL_LOG={typed} is none of off, error, warn, info, debug, trace");
+        tracing::warn!(
+            "ignoring RPULL_LOG: invalid level `{typed}`, expected off, error, warn, info, debug or trace"
+        );
     }
 }
 
@@ -128,6 +130,13 @@ pub(super) fn error_line(text: &str) {
 /// What to do next.
 pub(super) fn hint_line(text: &str) {
     note(&format!("\u{1b}[1;36mhint:\u{1b}[0m {text}"));
+}
+
+/// What to do about a warning, at the level of warnings: `--quiet` hides both.
+pub(super) fn warning_hint(text: &str) {
+    if tracing::enabled!(target: "rpull", Level::WARN) {
+        hint_line(text);
+    }
 }
 
 /// Whether people watch stderr.

@@ -62,7 +62,7 @@ impl Progress for PlainProgress {
             // An outage is told once, not for each blob that waits for its end.
             Event::Retrying { digest, delay, error } if error.outage().is_none() => {
                 note(&format!(
-                    "{}: {}; again in {:.1} s",
+                    "{}: {}; retrying in {:.1} s",
                     digest.short(),
                     error.chain(),
                     delay.as_secs_f64()

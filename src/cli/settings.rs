@@ -94,8 +94,9 @@ impl Settings {
         if let (Some(_), Some(one)) = (&self.registry.creds, registries.next())
             && let Some(other) = registries.find(|other| *other != one)
         {
-            let why = format!("is for one registry, and the images are of {one} and {other}");
-            return Err(Error::new(ErrorKind::InvalidInput, "--creds")
+            let why =
+                format!("applies to one registry, but the images are from `{one}` and `{other}`");
+            return Err(Error::new(ErrorKind::InvalidInput, "`--creds`")
                 .with_reason(why)
                 .with_detail(ErrorDetail::AmbiguousCredential));
         }
@@ -107,7 +108,7 @@ impl Settings {
             return Ok(());
         }
         Err(Error::new(ErrorKind::NotFound, what)
-            .with_reason("not in the store, and --offline asks no registry")
+            .with_reason("not in the store, and `--offline` disables registry access")
             .with_detail(ErrorDetail::NotInStore))
     }
 
@@ -207,7 +208,7 @@ impl Settings {
         store_path(self.store.clone(), process_variable).ok_or_else(|| {
             Error::new(ErrorKind::Store, "store")
                 .with_reason(
-                    "neither --store, RPULL_STORE, XDG_DATA_HOME nor HOME is set to a directory",
+                    "none of `--store`, RPULL_STORE, XDG_DATA_HOME and HOME is set to a directory",
                 )
                 .with_detail(ErrorDetail::NoStorePath)
         })

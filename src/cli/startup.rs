@@ -54,7 +54,7 @@ fn share_one_arena() {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_else(|| "rpull".into());
     let failed = Command::new("/proc/self/exe").arg0(name).args(words).env(ARENAS, "1").exec();
-    tracing::debug!("start anew: {failed}");
+    tracing::debug!("failed to restart: {failed}");
 }
 
 /// # Errors
@@ -93,7 +93,7 @@ fn startable_threads(wanted: usize) -> Result<usize> {
 
 fn start_failed(error: io::Error) -> Error {
     Error::new(ErrorKind::Store, "start")
-        .with_reason("the limits of the process are too small")
+        .with_reason("resource limits are too low")
         .with_source(error)
 }
 

@@ -8,6 +8,7 @@ use clap::{Command, CommandFactory as _};
 
 use super::args::Cli;
 use super::peers::counterpart;
+use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Reference;
 
 /// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
@@ -19,11 +20,11 @@ const RESERVED_VERBS: [&str; 6] = ["analyze", "cat", "diff", "files", "mirror", 
 /// slip, must not become a request to Docker Hub.
 ///
 /// # Errors
-/// The text for people, where the first word is neither a verb nor such an image.
+/// [`ErrorKind::InvalidInput`] if the first word is neither a verb nor such an image.
 pub(super) fn with_verb(
     words: Vec<OsString>,
     in_store: impl FnOnce(&Reference) -> bool,
-) -> Result<Vec<OsString>, String> {
+) -> Result<Vec<OsString>> {
     let command = Cli::command();
     let Some(at) = first_word(&words, &command) else { return Ok(words) };
     let Some(word) = words.get(at).map(|word| word.to_string_lossy().into_owned()) else {
@@ -39,33 +40,39 @@ pub(super) fn with_verb(
     if arranged.iter().take(at).any(|option| option == "--help" || option == "-h") {
         return Ok(arranged);
     }
-    if let Some(why) = not_an_image(&command, &word, in_store) {
-        let shown = crate::escape(&word);
-        return Err(format!("{why} to pull an image of that name: rpull pull {shown}"));
+    if let Some(error) = not_an_image(&command, &word, in_store) {
+        return Err(error);
     }
     arranged.insert(1, "pull".into());
     Ok(arranged)
 }
 
-/// Why this word, which is no verb, is not taken for an image either.
+/// The error of a word that is no verb and is not taken for an image either.
 fn not_an_image(
     command: &Command,
     word: &str,
     in_store: impl FnOnce(&Reference) -> bool,
-) -> Option<String> {
+) -> Option<Error> {
+    let error = |what: String, hint: String| {
+        Some(Error::new(ErrorKind::InvalidInput, what).with_hint(hint))
+    };
+    let pull = format!("to pull an image of that name: `rpull pull {word}`");
     if RESERVED_VERBS.contains(&word) {
-        return Some(format!("`{word}` is not there yet;"));
+        return error(format!("command `{word}` is not implemented yet"), pull);
     }
-    // What cannot be a name is refused as that.
+    // Any other text that is no valid name is rejected as an invalid reference.
     let reference = word.parse().ok().filter(|_| !word.contains(['/', ':', '@', '.']))?;
     let (peer, near) = (counterpart(word), nearest(command, word));
     if near.is_none() && in_store(&reference) {
         return None;
     }
-    Some(match peer.map(str::to_owned).or(near) {
-        Some(verb) => format!("did you mean `{verb}`?"),
-        None => format!("`{word}` is neither a command nor an image in the store;"),
-    })
+    match peer.map(str::to_owned).or(near) {
+        Some(verb) => error(
+            format!("unrecognized command `{word}`"),
+            format!("did you mean `{verb}`? to pull an image of that name: rpull pull {word}"),
+        ),
+        None => error(format!("`{word}` is neither a command nor an image in the store"), pull),
+    }
 }
 
 /// `--store`, where it was typed, wherever that stands.
@@ -163,7 +170,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn arrange(words: &str) -> Result<String, String> {
+    fn arrange(words: &str) -> std::result::Result<String, String> {
         let words = words.split(' ').map(OsString::from).collect();
         let joined = |words: Vec<OsString>| {
             words
@@ -176,7 +183,10 @@ mod tests {
             ["docker.io/library/debian:latest", "docker.io/library/sync:latest"]
                 .contains(&reference.to_string().as_str())
         };
-        with_verb(words, in_store).map(joined)
+        with_verb(words, in_store).map(joined).map_err(|error| {
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            format!("{error} {}", error.hint().unwrap_or_default())
+        })
     }
 
     #[test]
@@ -219,7 +229,9 @@ mod tests {
                 arrange(&format!("rpull {slip} a")).unwrap_err().contains(&format!("`{verb}`"))
             );
         }
-        assert!(arrange("rpull mirror a b").unwrap_err().contains("`mirror` is not there yet"));
+        assert!(
+            arrange("rpull mirror a b").unwrap_err().contains("`mirror` is not implemented yet")
+        );
         assert_eq!(arrange("rpull pull demo").unwrap(), "rpull pull demo");
         assert_eq!(arrange("rpull help pull").unwrap(), "rpull help pull");
     }

@@ -153,9 +153,9 @@ impl Document {
         match &self.parsed {
             ParsedDocument::Manifest(manifest) => Ok(manifest),
             ParsedDocument::Index(_) => Err(Error::new(ErrorKind::InvalidDocument, what())
-                .with_reason("is an index, not a manifest")),
+                .with_reason("expected a manifest, got an index")),
             ParsedDocument::Artifact(_) => Err(Error::new(ErrorKind::Unsupported, what())
-                .with_reason("is an artifact manifest, which has no layers")),
+                .with_reason("expected an image manifest, got an artifact manifest")),
         }
     }
 

@@ -57,9 +57,9 @@ fn not_json(bytes: &[u8], declared: &MediaType, error: &serde_json::Error) -> Er
     let looks_like_page = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<');
     if looks_like_page {
         // A captive portal, login page or bot wall answers 200 with HTML (TecharoHQ/anubis#1231).
-        return refuse(format!("not a registry answer: {declared} that looks like a web page"));
+        return refuse(format!("not a registry response: {declared} that looks like a web page"));
     }
-    refuse(format!("not a JSON document that every client reads alike: {error}"))
+    refuse(format!("invalid or ambiguous JSON: {error}"))
 }
 
 /// The top level of a document, read strictly.
@@ -109,14 +109,14 @@ impl TopLevel {
             return Err(refuse("schemaVersion is not 2"));
         }
         if self.has("fsLayers") || self.has("history") {
-            return Err(refuse("ambiguous: keys of schema 1 beside schemaVersion 2"));
+            return Err(refuse("ambiguous: schema 1 keys with schemaVersion 2"));
         }
         let chosen = match (own, declared) {
             (Some(own), declared) if own.is_document() => {
                 let kinds = |kind: &MediaType| (kind.is_index(), kind.is_artifact_manifest());
                 if declared.is_document() && kinds(declared) != kinds(&own) {
                     return Err(refuse(format!(
-                        "ambiguous: sent as {declared}, but says it is {own}"
+                        "ambiguous: Content-Type is {declared}, mediaType is {own}"
                     )));
                 }
                 own
@@ -125,7 +125,7 @@ impl TopLevel {
             (None, declared) if declared.is_uninformative() => self.guess()?,
             (own, declared) => {
                 let named = own.unwrap_or_else(|| declared.clone());
-                return Err(refuse(format!("not an image manifest or index but {named}")));
+                return Err(refuse(format!("not an image manifest or index, but {named}")));
             }
         };
         self.agrees_with(&chosen)?;
@@ -184,7 +184,7 @@ impl<'de> Visitor<'de> for TopLevelSeed<'_> {
             // Go's encoding/json matches keys without regard to case, others do not.
             if KNOWN_KEYS.iter().any(|known| *known != key && folded(known) == folded(&key)) {
                 return Err(serde::de::Error::custom(format!(
-                    "key `{key}` differs from a known one only in case"
+                    "ambiguous: key `{key}` differs from a known key only in case"
                 )));
             }
             let value = map.next_value_seed(StrictValue)?;
@@ -266,7 +266,7 @@ impl<'de> Visitor<'de> for StrictValue {
         for known in DESCRIPTOR_KEYS {
             if object.keys().filter(|key| folded(key) == folded(known)).count() > 1 {
                 return Err(serde::de::Error::custom(format!(
-                    "key `{known}` twice, in different case"
+                    "duplicate key `{known}` in different case"
                 )));
             }
         }

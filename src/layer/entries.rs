@@ -187,7 +187,7 @@ impl<R: BufRead> Entries<R> {
                         Err(invalid("goes on after its end"))
                     };
                 }
-                HeaderBlock::Invalid if first => return Err(invalid("is no tar")),
+                HeaderBlock::Invalid if first => return Err(invalid("is not a tar")),
                 HeaderBlock::Invalid => {
                     return Err(invalid("is damaged: what should be a header is none"));
                 }

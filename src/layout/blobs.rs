@@ -52,7 +52,7 @@ pub(super) fn open_inside(root: &Path, name: &str) -> Result<io::Result<File>> {
     }
     Err(Error::new(ErrorKind::Store, "layout")
         .at(path.display().to_string())
-        .with_reason("is a symbolic link that leads out of the layout")
+        .with_reason("is a symbolic link that points outside the layout")
         .with_detail(ErrorDetail::LinkOutOfLayout))
 }
 
@@ -127,9 +127,7 @@ fn open_blob(root: &Path, digest: &Digest, flags: OFlags) -> Result<File> {
             .with_reason(why)
     };
     open_flagged(&path, OpenOptions::new().read(true), flags).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound if path.is_symlink() => {
-            lacks("is a symbolic link to what does not exist")
-        }
+        io::ErrorKind::NotFound if path.is_symlink() => lacks("is a dangling symbolic link"),
         io::ErrorKind::NotFound => lacks("not in the store"),
         _ if is_link(&error) && flags.contains(OFlags::NOFOLLOW) => {
             io_error("open", &path, io::Error::other("is a symbolic link"))
@@ -147,7 +145,7 @@ pub(super) fn read(root: &Path, digest: &Digest, limit: u64) -> Result<Bytes> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| io_error("read", root, error))?;
     if bytes.len() as u64 > limit {
-        let why = format!("larger than {limit} bytes, the limit");
+        let why = format!("larger than the limit of {limit} bytes");
         return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
             .at(root.display().to_string())
             .with_reason(why));

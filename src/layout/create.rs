@@ -74,11 +74,14 @@ fn check_version(path: &Path, file: &File) -> Result<()> {
         .read_to_end(&mut bytes)
         .map_err(|error| io_error("read", path, error))?;
     let marker: OciLayoutFile = serde_json::from_slice(&bytes)
-        .map_err(|error| refuse("is damaged".into()).with_source(error))?;
+        .map_err(|error| refuse("is corrupt".into()).with_source(error))?;
     if marker.image_layout_version == VERSION {
         return Ok(());
     }
-    Err(refuse(format!("has version {}; rpull knows {VERSION}", marker.image_layout_version)))
+    Err(refuse(format!(
+        "unsupported layout version {}, expected {VERSION}",
+        marker.image_layout_version
+    )))
 }
 
 /// A layout without `blobs/` is damaged, not empty: the blobs may be on a disk that is not mounted.

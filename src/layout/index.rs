@@ -102,15 +102,15 @@ impl IndexFile {
         })?;
         let mut text = String::new();
         let read = file.take(LIMIT).read_to_string(&mut text);
-        read.map_err(|error| refuse("is damaged").with_source(error))?;
+        read.map_err(|error| refuse("is corrupt").with_source(error))?;
         if text.trim_ascii().is_empty() {
             return Err(refuse("is empty"));
         }
         let parsed = Self::parse(&path, &text);
-        let index = parsed.map_err(|error| refuse("is damaged").with_source(error))?;
+        let index = parsed.map_err(|error| refuse("is corrupt").with_source(error))?;
         // `umoci init` writes `null`. With blobs, the list was lost, and they must not look unreferenced.
         if index.is_null && has_blobs(root)? {
-            return Err(refuse("is damaged: its list of manifests is null"));
+            return Err(refuse("is corrupt: `manifests` is null"));
         }
         Ok(index)
     }
@@ -123,7 +123,7 @@ impl IndexFile {
         }
         let manifests = others
             .remove("manifests")
-            .ok_or_else(|| serde::de::Error::custom("it has no list of manifests"))?;
+            .ok_or_else(|| serde::de::Error::custom("missing `manifests`"))?;
         let is_null = manifests.get() == "null";
         let manifests = if is_null { Vec::new() } else { serde_json::from_str(manifests.get())? };
         Ok(Self { path: path.to_owned(), manifests, is_null, others })
@@ -248,7 +248,7 @@ fn entry(path: &Path, at: usize, raw: &RawValue) -> Result<IndexEntry> {
     let damaged = |error| {
         Error::new(ErrorKind::Store, format!("entry {}", at + 1))
             .at(path.display().to_string())
-            .with_reason("is damaged")
+            .with_reason("is corrupt")
             .with_source(error)
     };
     parsed.map(|Object(descriptor)| IndexEntry::from_descriptor(descriptor)).map_err(damaged)
@@ -397,7 +397,7 @@ pub(super) mod tests {
         let told: Vec<String> = index.entries().map(told).collect();
         assert_eq!(
             told,
-            ["entry 1: index.json: is damaged", "fine", "entry 3: index.json: is damaged"]
+            ["entry 1: index.json: is corrupt", "fine", "entry 3: index.json: is corrupt"]
         );
         assert!(index.find("a").unwrap().is_some() && index.remove("a").unwrap());
         assert_eq!(index.manifests.len(), 2, "they are not thrown away");

@@ -113,7 +113,7 @@ impl PartialBlob {
     fn publish(&mut self, proof: &Verified) -> Result<()> {
         let Descriptor { digest, size, .. } = self.descriptor.clone();
         if proof.descriptor().digest != digest || self.length()? != size {
-            let why = "what was verified is not what was written";
+            let why = "internal error: written bytes differ from verified bytes";
             return Err(Error::new(ErrorKind::Mismatch, format!("blob {digest}")).with_reason(why));
         }
         if let Err(error) = publish(&self.inner, &self.file, &self.path, proof) {

@@ -152,7 +152,7 @@ fn recheck(root: &Path, path: &Path, patience: Duration, watch: ByteProgress<'_>
         Ok(file) => file,
         Err(error) if error.kind() == Io::PermissionDenied => {
             tracing::warn!(
-                "blobs in doubt cannot be checked: {}",
+                "failed to re-check blobs after a restart: {}",
                 io_error("open", path, error).chain()
             );
             return Ok(());
@@ -164,13 +164,16 @@ fn recheck(root: &Path, path: &Path, patience: Duration, watch: ByteProgress<'_>
     lock::lock(
         &file,
         LockMode::Exclusive,
-        &LockWait { what: "the check after a restart", place: root, patience },
+        &LockWait { what: "the re-check after a restart", place: root, patience },
     )?;
     if file.metadata().map_err(|error| io_error("read", path, error))?.nlink() == 0 {
         return Ok(());
     }
     let digests = read(&mut file, path)?;
-    tracing::info!("checking {} blobs that were written before the last restart", digests.len());
+    tracing::info!(
+        "re-checking {} blobs that were not synced before the last restart",
+        digests.len()
+    );
     for (digest, verdict) in digests.iter().zip(rehash(root, &digests, watch)?) {
         if let RehashResult::Bad { why, .. } = verdict {
             remove(&blobs::blob_path(root, digest)?, &why)?;

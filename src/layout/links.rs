@@ -102,7 +102,7 @@ impl Layout {
     fn served(&self) -> Result<PathBuf> {
         let folder = self.root().join(FOLDER);
         if folder.is_symlink() {
-            return Err(io_error("open", &folder, std::io::Error::other("is a link")));
+            return Err(io_error("open", &folder, std::io::Error::other("is a symbolic link")));
         }
         Ok(folder)
     }

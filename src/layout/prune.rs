@@ -98,7 +98,7 @@ impl Layout {
             if let Some((digest, why)) = reach.unreadable.first() {
                 let name = entry.names.first().map_or("an image without a name", String::as_str);
                 let why = format!(
-                    "manifest {digest} of {name} cannot be read ({why}); nothing was deleted"
+                    "failed to read manifest {digest} of {name} ({why}); nothing was deleted"
                 );
                 return Err(Error::new(ErrorKind::Store, "prune")
                     .at(self.root().display().to_string())
@@ -151,9 +151,9 @@ fn check_not_symlink(folder: &Path) -> Result<()> {
     if !folder.is_symlink() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Store, "prune")
-        .at(folder.display().to_string())
-        .with_reason("is a link, and other layouts may use what is there; nothing was deleted"))
+    Err(Error::new(ErrorKind::Store, "prune").at(folder.display().to_string()).with_reason(
+        "is a symbolic link and may be shared with other layouts; nothing was deleted",
+    ))
 }
 
 /// The regular files of a directory, with their sizes.

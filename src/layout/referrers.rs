@@ -28,7 +28,7 @@ impl Layout {
                         found.push(document.as_referrer());
                     }
                 }
-                Err(error) => tracing::info!("{}; it refers to nothing", error.chain()),
+                Err(error) => tracing::info!("{}; ignoring its subject", error.chain()),
             }
         }
         Ok(found)

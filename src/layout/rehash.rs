@@ -85,7 +85,7 @@ fn one(root: &Path, digest: &Digest, watch: ByteProgress<'_>) -> Result<RehashRe
     if found == *digest {
         return Ok(RehashResult::Good { size });
     }
-    Ok(RehashResult::Bad { size, why: format!("its {size} bytes have digest {found}") })
+    Ok(RehashResult::Bad { size, why: format!("digest mismatch: got {found} ({size} bytes)") })
 }
 
 fn interrupted() -> Error {

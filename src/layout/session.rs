@@ -53,7 +53,8 @@ impl FromStr for SessionId {
     fn from_str(text: &str) -> Result<Self> {
         let hex = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         u128::from_str_radix(text, 16).ok().filter(|_| hex).map(Self).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidInput, format!("session '{text}'")).with_reason("is none")
+            Error::new(ErrorKind::InvalidInput, format!("upload session id `{text}`"))
+                .with_reason("invalid")
         })
     }
 }
@@ -162,7 +163,7 @@ impl Layout {
     fn sessions(&self) -> Result<PathBuf> {
         let folder = self.root().join("sessions");
         if folder.is_symlink() {
-            return Err(io_error("open", &folder, std::io::Error::other("is a link")));
+            return Err(io_error("open", &folder, std::io::Error::other("is a symbolic link")));
         }
         Ok(folder)
     }
@@ -210,7 +211,7 @@ impl IngestSession {
         let length =
             self.file.metadata().map_err(|error| io_error("read", &self.path, error))?.len();
         if length != proof.descriptor().size {
-            let why = "what was verified is not what was written";
+            let why = "internal error: written bytes differ from verified bytes";
             return Err(Error::new(ErrorKind::Mismatch, "upload").with_reason(why));
         }
         ingest::publish(&self.inner, &self.file, &self.path, proof)

@@ -119,7 +119,7 @@ impl Layout {
         let (alike, lost) = alike::meant(entries, |entry| self.platform_of(entry));
         if lost {
             let place = self.0.place();
-            tracing::warn!("{place}: several images are called {name}; the last one is it");
+            tracing::warn!("{place}: several images are named {name}; using the last one");
         }
         Ok(alike)
     }

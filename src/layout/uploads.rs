@@ -52,7 +52,7 @@ impl UploadStore for Layout {
         drop(DirBuilder::new().mode(0o700).create(&folder));
         remove_old(&folder);
         if let Err(error) = write(&self.upload(target, digest), url) {
-            tracing::info!("the upload of {digest} could not be continued later: {error}");
+            tracing::info!("failed to record the upload of {digest} for resuming: {error}");
         }
     }
 

@@ -90,7 +90,7 @@ impl Layout {
         if !doubted.is_empty()
             && let Err(error) = journal::mark_suspect(self.root(), doubted)
         {
-            tracing::warn!("what is damaged still counts as there: {}", error.chain());
+            tracing::warn!("failed to mark corrupt blobs: {}", error.chain());
         }
         Ok(report)
     }

@@ -169,7 +169,7 @@ impl TargetWriter for LayoutWriter {
 fn check_space(layout: &Layout, bytes: u64) -> Result<()> {
     let Some(free) = too_little(&layout.0.folder, bytes) else { return Ok(()) };
     let full = std::io::Error::from(rustix::io::Errno::NOSPC);
-    let reason = format!("{bytes} more bytes are needed, {free} are free");
+    let reason = format!("{bytes} more bytes needed, {free} free");
     Err(super::io_error("write", layout.root(), full).with_reason(reason))
 }
 

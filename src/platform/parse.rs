@@ -59,7 +59,7 @@ impl FromStr for Platform {
 
     fn from_str(text: &str) -> Result<Self> {
         parse(text).map_err(|why| {
-            Error::new(ErrorKind::InvalidInput, format!("platform '{text}'")).with_reason(why)
+            Error::new(ErrorKind::InvalidInput, format!("platform `{text}`")).with_reason(why)
         })
     }
 }
@@ -74,7 +74,7 @@ fn parse(text: &str) -> Result<Platform, &'static str> {
     match second {
         Some(name) => {
             if SYSTEMS.contains(&name) && ARCHITECTURES.contains(&platform.os.as_str()) {
-                return Err("the operating system comes first: os/arch");
+                return Err("the operating system must come first: os/arch");
             }
             let variant = third.unwrap_or_default();
             (platform.architecture, platform.variant) = architecture(name, variant);
@@ -93,9 +93,7 @@ fn parse(text: &str) -> Result<Platform, &'static str> {
         None => {
             (platform.architecture, platform.variant) = architecture(first, "");
             if !ARCHITECTURES.contains(&platform.architecture.as_str()) {
-                return Err(
-                    "neither an operating system nor an architecture; expected something like linux/amd64",
-                );
+                return Err("unknown operating system or architecture, expected e.g. linux/amd64");
             }
             if platform.architecture == "arm" && platform.variant.as_deref() == Some("v7") {
                 platform.variant = None;
@@ -108,7 +106,7 @@ fn parse(text: &str) -> Result<Platform, &'static str> {
 
 /// The part before the first slash: `os`, or `os(version+feature+…)` with `%` escapes.
 fn system(text: &str) -> Result<Platform, &'static str> {
-    let malformed = "malformed operating system; expected os or os(version+feature)";
+    let malformed = "malformed operating system, expected os or os(version+feature)";
     let (name, options) = match text.split_once('(') {
         Some((name, rest)) => (name, rest.strip_suffix(')').ok_or(malformed)?),
         None => (text, ""),
@@ -222,8 +220,8 @@ mod tests {
             ("linux(%2)/amd64", "escape"),
             ("linux(%zz)/amd64", "escape"),
             ("linux(%ff)/amd64", "escape"),
-            ("amd64/linux", "comes first"),
-            ("linus", "neither"),
+            ("amd64/linux", "must come first"),
+            ("linus", "unknown operating system"),
         ] {
             let refusal = text.parse::<Platform>().unwrap_err();
             assert_eq!(refusal.kind(), ErrorKind::InvalidInput);

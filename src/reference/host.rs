@@ -12,26 +12,27 @@ pub fn registry_only(text: &str) -> Result<String> {
     // What stands before it may be a password.
     let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
     let refuse = |why: String| {
-        Error::new(ErrorKind::InvalidInput, format!("registry '{shown}'")).with_reason(why)
+        Error::new(ErrorKind::InvalidInput, format!("registry `{shown}`")).with_reason(why)
     };
     if shown.len() < text.len() {
-        return Err(refuse("a user and a password cannot be part of a name".to_owned()));
+        return Err(refuse("a user name and password cannot be part of a name".to_owned()));
     }
     let (is_url, rest) = match text.split_once("://") {
         Some(("http" | "https", rest)) => (true, rest),
-        Some((scheme, _)) => return Err(refuse(format!("`{scheme}://` names no registry"))),
+        Some((scheme, _)) => return Err(refuse(format!("unsupported scheme `{scheme}://`"))),
         None => (false, text),
     };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let is_api = is_url && matches!(path.trim_end_matches('/'), "v1" | "v2");
     if !path.is_empty() && !is_api {
-        return Err(refuse(format!("expected a registry alone: {host}")));
+        return Err(refuse(format!("expected a registry only: `{host}`")));
     }
     if HUB_HOSTS.contains(&host) {
         return Ok(HUB.to_owned());
     }
     if host != "localhost" && !host.contains(['.', ':']) {
-        return Err(refuse("in a name this would be a repository; write the port too".to_owned()));
+        return Err(refuse("not a registry host".to_owned())
+            .with_hint(format!("add a port or a domain, e.g. `{host}:5000`")));
     }
     check_host(host).map_err(refuse)?;
     Ok(host.to_owned())
@@ -49,7 +50,7 @@ pub fn registry_and_namespace(text: &str) -> Result<(String, Option<String>)> {
     let registry = registry_only(host)?;
     let namespace = path.trim_end_matches('/');
     check_path(namespace).map_err(|why| {
-        Error::new(ErrorKind::InvalidInput, format!("namespace '{text}'")).with_reason(why)
+        Error::new(ErrorKind::InvalidInput, format!("namespace `{text}`")).with_reason(why)
     })?;
     Ok((registry, Some(namespace.to_owned())))
 }
@@ -74,14 +75,14 @@ mod tests {
             assert_eq!(registry_only(text).unwrap(), registry, "{text}");
         }
         for (bad, why) in [
-            ("ghcr.io/org", "a registry alone: ghcr.io"),
-            ("https://h.example/v2/app", "a registry alone"),
-            ("h.example/v2", "a registry alone"),
+            ("ghcr.io/org", "a registry only: `ghcr.io`"),
+            ("https://h.example/v2/app", "a registry only"),
+            ("h.example/v2", "a registry only"),
             ("docker://h.example", "`docker://`"),
-            ("alpine", "write the port too"),
+            ("alpine", "not a registry host"),
             ("h.example:port", "port"),
             ("h.example\n", "host"),
-            ("", "port"),
+            ("", "not a registry host"),
         ] {
             let error = registry_only(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");

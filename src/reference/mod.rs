@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 pub use self::digest_tag::{digest_tags, is_digest_tag, is_pinned};
 pub use self::host::{registry_and_namespace, registry_only};
-use self::parse::{check_path, check_tag, parse, without_user};
+use self::parse::{Invalid, check_path, check_tag, parse, without_user};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::name::ImageName;
@@ -36,8 +36,8 @@ impl Reference {
     /// # Errors
     /// [`ErrorKind::InvalidInput`], also for a tag or digest: silently dropping it would answer another question.
     pub fn repository_only(text: &str) -> Result<Self> {
-        let refuse = |why: String| refused("repository", text, &why);
-        let reference = parse(text).map_err(refuse)?;
+        let invalid = |cause: Invalid| refused("repository", text, cause);
+        let reference = parse(text).map_err(invalid)?;
         let extra = match (&reference.tag, &reference.digest) {
             (None, None) => return Ok(reference),
             (Some(tag), _) => format!("tag `{tag}`"),
@@ -48,7 +48,7 @@ impl Reference {
             Some(tag) => name.strip_suffix(&format!(":{tag}")).unwrap_or(name),
             None => name,
         };
-        Err(refuse(format!("expected a repository without the {extra}: {bare}")))
+        Err(invalid(format!("expected a repository without the {extra}: `{bare}`").into()))
     }
 
     /// The registry's host, with its port where one is given: `docker.io`, `localhost:5000`, `[::1]:5000`.
@@ -95,7 +95,7 @@ impl Reference {
     /// The same repository with this tag, and no digest.
     pub fn with_tag(&self, tag: &str) -> Result<Self> {
         check_tag(tag).map_err(|why| {
-            Error::new(ErrorKind::InvalidInput, format!("tag '{tag}'")).with_reason(why)
+            Error::new(ErrorKind::InvalidInput, format!("tag `{tag}`")).with_reason(why)
         })?;
         Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
@@ -105,7 +105,7 @@ impl FromStr for Reference {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut reference = parse(text).map_err(|why| refused("reference", text, &why))?;
+        let mut reference = parse(text).map_err(|cause| refused("reference", text, cause))?;
         if reference.tag.is_none() && reference.digest.is_none() {
             reference.tag = Some(DEFAULT_TAG.to_owned());
         }
@@ -127,13 +127,17 @@ impl fmt::Display for Reference {
 }
 
 /// The refusal of this text, without the user and password that may stand in it.
-fn refused(what: &str, text: &str, why: &str) -> Error {
+fn refused(what: &str, text: &str, cause: Invalid) -> Error {
     let without = without_user(text);
     let shown = without.as_deref().unwrap_or(text);
     let matter = without.is_some().then_some(ErrorDetail::CredentialInReference);
-    Error::new(ErrorKind::InvalidInput, format!("{what} '{shown}'"))
-        .with_reason(why)
-        .with_detail(matter)
+    let error = Error::new(ErrorKind::InvalidInput, format!("{what} `{shown}`"))
+        .with_reason(cause.reason)
+        .with_detail(matter);
+    match cause.hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
 }
 
 /// Whether this can be a tag: letters, digits and `_ . -`, at most 128, neither `.` nor `-` first.
@@ -187,10 +191,10 @@ mod tests {
         assert_eq!(repository.to_string(), "docker.io/library/alpine");
         assert_eq!(repository.with_tag("1").unwrap(), read("alpine:1"));
         for (text, bare) in [
-            ("alpine:3.14".to_owned(), "tag `3.14`: alpine"),
-            (format!("reg:80/a@sha256:{HEX}"), "digest: reg:80/a"),
-            (format!("reg:80/a:1@sha256:{HEX}"), "tag `1`: reg:80/a"),
-            ("localhost:5000".to_owned(), "tag `5000`: localhost"),
+            ("alpine:3.14".to_owned(), "tag `3.14`: `alpine`"),
+            (format!("reg:80/a@sha256:{HEX}"), "digest: `reg:80/a`"),
+            (format!("reg:80/a:1@sha256:{HEX}"), "tag `1`: `reg:80/a`"),
+            ("localhost:5000".to_owned(), "tag `5000`: `localhost`"),
         ] {
             let refusal = Reference::repository_only(&text).unwrap_err();
             assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
@@ -202,7 +206,7 @@ mod tests {
     fn invalid_reference_names_the_text() {
         let refusal = "Alpine".parse::<Reference>().unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
-        assert_eq!(refusal.to_string(), "reference 'Alpine': `Alpine` must be lowercase: alpine");
+        assert_eq!(refusal.to_string(), "reference `Alpine`: `Alpine` must be lowercase: `alpine`");
     }
 
     /// Text that is often a reference, so that both answers are tried.

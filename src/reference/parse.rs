@@ -13,25 +13,44 @@ const MAX_PATH: usize = 255;
 /// Characters of a tag.
 const MAX_TAG: usize = 128;
 
-/// A reference with nothing but what is in the text, or why it is none.
-pub(super) fn parse(text: &str) -> Result<Reference, String> {
+/// Why a text is no reference.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Invalid {
+    pub(super) reason: String,
+    /// What to type instead, if the text tells.
+    pub(super) hint: Option<String>,
+}
+
+impl<T: Into<String>> From<T> for Invalid {
+    fn from(reason: T) -> Self {
+        Self { reason: reason.into(), hint: None }
+    }
+}
+
+fn invalid(reason: impl Into<String>, hint: String) -> Invalid {
+    Invalid { reason: reason.into(), hint: Some(hint) }
+}
+
+/// Parses a reference without adding a default tag.
+pub(super) fn parse(text: &str) -> Result<Reference, Invalid> {
     if text.is_empty() {
-        return Err("empty; expected a name such as alpine:3.14".to_owned());
+        return Err("empty, expected a name such as alpine:3.14".into());
     }
     if without_user(text).is_some() {
-        return Err("a user and a password cannot be part of a name".to_owned());
+        return Err("a user name and password cannot be part of a name".into());
     }
     if let Some((scheme, rest)) = text.split_once("://") {
-        return Err(format!("a reference is no URL; leave `{scheme}://` out: {rest}"));
+        let reason = format!("a reference has no `{scheme}://`");
+        return Err(invalid(reason, format!("write `{rest}`")));
     }
     if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(
-            "64 hex digits are an image ID, not a name; a digest is written NAME@sha256:HEX"
-                .to_owned(),
-        );
+        return Err(invalid(
+            "64 hex digits are an image ID, not a name",
+            format!("write a digest as `NAME@sha256:{text}`"),
+        ));
     }
     if is_digest_alone(text) {
-        return Err(format!("a digest without a name; it is written NAME@{text}"));
+        return Err(invalid("missing name before the digest", format!("write `NAME@{text}`")));
     }
     let (name, digest) = match text.split_once('@') {
         Some((name, digest)) => (name, Some(parse_digest(digest)?)),
@@ -63,7 +82,7 @@ pub(super) fn without_user(text: &str) -> Option<String> {
 fn split_host(name: &str) -> Result<(&str, &str), String> {
     let Some((first, rest)) = name.split_once('/') else {
         if name.starts_with('[') {
-            return Err("a registry alone; the repository after it is missing".to_owned());
+            return Err("missing repository after the registry".to_owned());
         }
         return Ok((HUB, name));
     };
@@ -80,17 +99,17 @@ fn split_host(name: &str) -> Result<(&str, &str), String> {
 
 pub(super) fn check_host(host: &str) -> Result<(), String> {
     if let Some(rest) = host.strip_prefix('[') {
-        let (address, port) = rest.split_once(']').ok_or("the bracket is never closed")?;
+        let (address, port) = rest.split_once(']').ok_or("missing closing bracket")?;
         check_ipv6(address)?;
         return match port.strip_prefix(':') {
             Some(port) => check_port(port),
             None if port.is_empty() => Ok(()),
-            None => Err(format!("`{port}` after the bracket is no port")),
+            None => Err(format!("invalid port `{port}` after the bracket")),
         };
     }
     let (name, port) = match host.split_once(':') {
         Some((_, port)) if port.contains(':') => {
-            return Err("an IPv6 address needs brackets: [::1]:5000".to_owned());
+            return Err("an IPv6 address must be in brackets: `[::1]:5000`".to_owned());
         }
         Some((name, port)) => (name, Some(port)),
         None => (host, None),
@@ -105,7 +124,8 @@ pub(super) fn check_host(host: &str) -> Result<(), String> {
     if name.split('.').all(is_label) {
         return Ok(());
     }
-    Err("a host is letters, digits and inner hyphens, joined by single dots".to_owned())
+    Err("invalid host, expected letters, digits and inner hyphens, joined by single dots"
+        .to_owned())
 }
 
 fn check_port(port: &str) -> Result<(), String> {
@@ -114,27 +134,27 @@ fn check_port(port: &str) -> Result<(), String> {
     if digits && port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Ok(());
     }
-    Err(format!("`{port}` is no port, a number from 1 to 65535"))
+    Err(format!("invalid port `{port}`, expected 1 to 65535"))
 }
 
 fn check_ipv6(address: &str) -> Result<(), String> {
     if address.contains('%') {
-        return Err("a zone cannot be part of a reference".to_owned());
+        return Err("an IPv6 zone cannot be part of a reference".to_owned());
     }
     // The grammar has no embedded IPv4 address, which Ipv6Addr would take.
     if address.contains('.') || address.parse::<Ipv6Addr>().is_err() {
-        return Err(format!("`{address}` is no IPv6 address in hex digits and colons"));
+        return Err(format!("invalid IPv6 address `{address}`, expected hex digits and colons"));
     }
     Ok(())
 }
 
 pub(super) fn check_path(path: &str) -> Result<(), String> {
     if path.is_empty() {
-        return Err("the name of the repository is missing".to_owned());
+        return Err("missing repository name".to_owned());
     }
     if path.len() > MAX_PATH {
         return Err(format!(
-            "the repository's path has {} characters, more than {MAX_PATH}",
+            "the repository path has {} characters, more than {MAX_PATH}",
             path.len()
         ));
     }
@@ -142,13 +162,13 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
         return Ok(());
     };
     Err(match odd {
-        "" => "a slash too many".to_owned(),
+        "" => "empty path component between slashes".to_owned(),
         _ if odd.chars().any(char::is_whitespace) => "white space in the name".to_owned(),
         _ if is_component(&odd.to_lowercase()) => {
-            format!("`{odd}` must be lowercase: {}", odd.to_lowercase())
+            format!("`{odd}` must be lowercase: `{}`", odd.to_lowercase())
         }
         _ => format!(
-            "`{odd}` cannot be in a name: a-z and 0-9, joined by one `.`, one or two `_` or any number of `-`"
+            "invalid name component `{odd}`, expected a-z and 0-9, joined by one `.`, one or two `_` or any number of `-`"
         ),
     })
 }
@@ -164,10 +184,10 @@ fn is_component(text: &str) -> bool {
 
 pub(super) fn check_tag(tag: &str) -> Result<(), String> {
     if tag.is_empty() {
-        return Err("the tag after the colon is missing".to_owned());
+        return Err("missing tag after the colon".to_owned());
     }
     if tag.contains('/') {
-        return Err(format!("`{tag}` is no tag; a port stands before the first slash"));
+        return Err(format!("invalid tag `{tag}`; a port belongs before the first slash"));
     }
     if tag.len() > MAX_TAG {
         return Err(format!("the tag has {} characters, more than {MAX_TAG}", tag.len()));
@@ -177,7 +197,9 @@ pub(super) fn check_tag(tag: &str) -> Result<(), String> {
     if is_tag {
         return Ok(());
     }
-    Err(format!("`{tag}` is no tag: letters, digits, `_`, `.` and `-`, the last two not first"))
+    Err(format!(
+        "invalid tag `{tag}`, expected letters, digits, `_`, `.` and `-`, the last two not first"
+    ))
 }
 
 /// It would read as a tag of a repository named like the algorithm.
@@ -191,7 +213,7 @@ fn parse_digest(text: &str) -> Result<Digest, String> {
         text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.reason()))?;
     // Others may stand in a document, but asked for by name they could only fail later.
     if registered_algorithm(digest.algorithm_name()).is_none() {
-        return Err(format!("digest algorithm `{}` is not known", digest.algorithm_name()));
+        return Err(format!("unknown digest algorithm `{}`", digest.algorithm_name()));
     }
     Ok(digest)
 }
@@ -203,7 +225,10 @@ mod tests {
     const HEX: &str = "8d1f24a6e3c95b70f1e2d3c4b5a697887766554433221100ffeeddccbbaa9900";
 
     fn canonical(text: &str) -> Result<String, String> {
-        parse(text).map(|reference| reference.to_string())
+        parse(text).map(|reference| reference.to_string()).map_err(|invalid| match invalid.hint {
+            Some(hint) => format!("{}, {hint}", invalid.reason),
+            None => invalid.reason,
+        })
     }
 
     #[test]
@@ -244,47 +269,47 @@ mod tests {
     fn invalid_reference_says_why() {
         for (text, why) in [
             ("", "empty"),
-            ("user:canary@reg.example/app:1", "a user and a password cannot be part"),
-            ("https://canary@reg.example/app", "a user and a password cannot be part"),
-            ("https://ghcr.io/org/app", "leave `https://` out: ghcr.io/org/app"),
+            ("user:canary@reg.example/app:1", "a user name and password cannot be part"),
+            ("https://canary@reg.example/app", "a user name and password cannot be part"),
+            ("https://ghcr.io/org/app", "has no `https://`, write `ghcr.io/org/app`"),
             (HEX, "image ID"),
-            (&format!("sha256:{HEX}"), "written NAME@sha256:8d1f24a6"),
-            (":1", "name of the repository is missing"),
-            ("@sha256:00", "needs 64 hex digits"),
-            ("localhost/", "name of the repository is missing"),
-            ("team/", "a slash too many"),
-            ("team//app", "a slash too many"),
-            ("/app", "a slash too many"),
-            ("App:1", "must be lowercase: app"),
-            ("reg.example/Team/app", "must be lowercase: team"),
+            (&format!("sha256:{HEX}"), "write `NAME@sha256:8d1f24a6"),
+            (":1", "missing repository name"),
+            ("@sha256:00", "requires 64 hex digits"),
+            ("localhost/", "missing repository name"),
+            ("team/", "empty path component between slashes"),
+            ("team//app", "empty path component between slashes"),
+            ("/app", "empty path component between slashes"),
+            ("App:1", "must be lowercase: `app`"),
+            ("reg.example/Team/app", "must be lowercase: `team`"),
             (" alpine", "white space"),
-            ("alpine:", "tag after the colon is missing"),
-            ("alpine:-1", "no tag"),
-            ("alpine:3 14", "no tag"),
-            ("team/app:5000/x", "a port stands before the first slash"),
-            ("reg:99999/app", "no port"),
-            ("reg:+80/app", "no port"),
-            ("reg:v1/app", "no port"),
-            ("reg:0/app", "no port"),
-            ("::1/app", "needs brackets"),
-            ("[::1]:5000", "a registry alone"),
-            ("[::1/app", "never closed"),
+            ("alpine:", "missing tag after the colon"),
+            ("alpine:-1", "invalid tag"),
+            ("alpine:3 14", "invalid tag"),
+            ("team/app:5000/x", "a port belongs before the first slash"),
+            ("reg:99999/app", "invalid port"),
+            ("reg:+80/app", "invalid port"),
+            ("reg:v1/app", "invalid port"),
+            ("reg:0/app", "invalid port"),
+            ("::1/app", "must be in brackets"),
+            ("[::1]:5000", "missing repository after the registry"),
+            ("[::1/app", "missing closing bracket"),
             ("[::1]5000/app", "after the bracket"),
-            ("[1::2::3]/app", "no IPv6 address"),
-            ("[::ffff:10.0.0.1]/app", "no IPv6 address"),
+            ("[1::2::3]/app", "invalid IPv6 address"),
+            ("[::ffff:10.0.0.1]/app", "invalid IPv6 address"),
             ("[fe80::1%eth0]/app", "zone"),
             ("-reg.example/app", "inner hyphens"),
             ("reg..example/app", "single dots"),
             ("reg_1.example/app", "single dots"),
             ("bücher.example/app", "single dots"),
             ("a..b/app", "single dots"),
-            ("team/a..b", "cannot be in a name"),
-            ("team/a_-b", "cannot be in a name"),
-            ("team/a___b", "cannot be in a name"),
-            ("team/-app", "cannot be in a name"),
-            ("team/app-", "cannot be in a name"),
-            ("app@md5:d41d8cd98f00b204e9800998ecf8427e", "`md5` is not known"),
-            ("app@sha256:abc", "needs 64 hex digits"),
+            ("team/a..b", "invalid name component"),
+            ("team/a_-b", "invalid name component"),
+            ("team/a___b", "invalid name component"),
+            ("team/-app", "invalid name component"),
+            ("team/app-", "invalid name component"),
+            ("app@md5:d41d8cd98f00b204e9800998ecf8427e", "unknown digest algorithm `md5`"),
+            ("app@sha256:abc", "requires 64 hex digits"),
             ("app@@x", "digest `@x`"),
         ] {
             let refusal = canonical(text).unwrap_err();
@@ -297,7 +322,7 @@ mod tests {
     fn name_and_tag_length_are_limited() {
         let path = |length| format!("reg.example/{}", "a".repeat(length));
         assert!(parse(&path(255)).is_ok());
-        assert!(parse(&path(256)).unwrap_err().contains("255"));
+        assert!(canonical(&path(256)).unwrap_err().contains("255"));
         // `library/` counts.
         assert!(parse(&"a".repeat(250)).is_err());
         assert!(check_tag(&"a".repeat(128)).is_ok());

@@ -60,7 +60,7 @@ async fn open_at_registry(repository: &Repository, wanted: &BlobRequest<'_>) -> 
         };
         if !usable {
             tracing::info!(
-                "{} does not give ranges that can be used; starting blobs over",
+                "{} does not support range requests; restarting blobs from the beginning",
                 transport.http.name
             );
             transport.ranges_refused.store(true, Ordering::Relaxed);
@@ -75,7 +75,7 @@ async fn open_at_registry(repository: &Repository, wanted: &BlobRequest<'_>) -> 
             return Err(body::unexpected_response(
                 &what,
                 response.url(),
-                &format!("answered {status}"),
+                &format!("responded {status}"),
             ));
         }
         _ => return Err(transport.http.failure(&request, response).await),
@@ -98,7 +98,7 @@ pub(super) async fn read(
     let fail =
         |kind| Error::new(kind, format!("blob {}", descriptor.digest)).at(repository.address());
     if descriptor.size > limit {
-        let why = format!("{} bytes, more than the limit of {limit}", descriptor.size);
+        let why = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
         return Err(fail(ErrorKind::InvalidDocument).with_reason(why));
     }
     let idle = repository.transport.http.options.timeouts.idle;
@@ -164,7 +164,7 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
         return Err(transport.http.failure(&request, response).await);
     }
     let size = size.ok_or_else(|| {
-        body::unexpected_response(&what, &request.url, "the registry does not tell its size")
+        body::unexpected_response(&what, &request.url, "the registry does not report its size")
     })?;
     Ok(Descriptor::new(MediaType::from("application/octet-stream"), digest.clone(), size))
 }

@@ -58,7 +58,7 @@ impl Repository {
             tag_schema::remove(self, digest, &subject).await
         };
         if let Err(error) = Box::pin(forgetting).await {
-            tracing::warn!("{digest} is deleted, but still listed: {}", error.chain());
+            tracing::warn!("{digest} was deleted but is still listed: {}", error.chain());
         }
         Ok(())
     }
@@ -86,7 +86,10 @@ impl Repository {
             }
             Error::new(ErrorKind::Unsupported, format!("manifest {}@{digest}", self.name))
                 .at(&self.transport.http.name)
-                .with_reason(format!("this registry does not delete ({})", error.reason()))
+                .with_reason(format!(
+                    "this registry does not support deletion ({})",
+                    error.reason()
+                ))
         })
     }
 
@@ -102,7 +105,7 @@ impl Repository {
                 .with_reason(why)
         };
         if !self.resolves_to(tag, digest).await? {
-            return Err(refuse("stands for another manifest by now; nothing was deleted"));
+            return Err(refuse("now points to a different manifest; nothing was deleted"));
         }
         let siblings = self.siblings(tag, digest).await?;
         if siblings.is_empty() {
@@ -110,7 +113,7 @@ impl Repository {
         }
         let others = siblings.join(", ");
         let why = format!(
-            "this registry cannot delete a tag alone, and the manifest, {digest}, has other tags: {others}"
+            "this registry cannot delete a single tag, and {digest} also has the tags {others}"
         );
         Err(refuse(&why).with_detail(ErrorDetail::TagDeleteUnsupported))
     }

@@ -46,7 +46,7 @@ async fn open_one(
         Error::new(ErrorKind::Transport, &what).at(redact(url)).with_reason(why)
     };
     if Origin::of(&url)? == transport.http.origin()? {
-        return Err(refuse(&url, "is at the registry itself, which does not have it"));
+        return Err(refuse(&url, "points to the registry itself, which does not have it"));
     }
     transport.http.check_server_url(&url, &what, ErrorKind::Transport)?;
     for _ in 0..=MAX_HOPS {
@@ -59,7 +59,10 @@ async fn open_one(
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => {
-                return Err(refuse(&url, "wants a password, which foreign hosts never get"));
+                return Err(refuse(
+                    &url,
+                    "requires authentication; credentials are never sent for foreign layers",
+                ));
             }
             status => {
                 return Err(error_body::error(

@@ -19,7 +19,7 @@ pub(super) fn next<'a>(
     asked: &Url,
 ) -> Result<Option<Url>> {
     let refuse = |why: String| Error::new(ErrorKind::Transport, "next page").with_reason(why);
-    let unreadable = || refuse("its Link header cannot be read".into());
+    let unreadable = || refuse("invalid `Link` header".into());
     let mut unnamed = None;
     let mut found = None;
     for header in headers {
@@ -35,7 +35,7 @@ pub(super) fn next<'a>(
     let Some(target) = found.or(unnamed) else { return Ok(None) };
     let mut url = asked
         .join(target)
-        .map_err(|error| refuse("its link is no URL".into()).with_source(error))?;
+        .map_err(|error| refuse("`Link` is not a URL".into()).with_source(error))?;
     // Behind a proxy that ends TLS a registry believes that it speaks http.
     if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
         let is_bare = url.port().is_none();
@@ -45,7 +45,7 @@ pub(super) fn next<'a>(
         }
     }
     if Origin::of(&url)? != Origin::of(asked)? {
-        return Err(refuse(format!("its link leads to another host, {}", redact(&url))));
+        return Err(refuse(format!("`Link` points to another host, {}", redact(&url))));
     }
     Ok(Some(url))
 }

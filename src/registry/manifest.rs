@@ -161,7 +161,7 @@ async fn list_as_referrer(
     if let Err(error) = listing.await {
         let digest = document.digest();
         tracing::warn!(
-            "{digest} is stored, but not listed as a referrer of {subject}: {}",
+            "{digest} was stored but not listed as a referrer of {subject}: {}",
             error.chain()
         );
     }
@@ -222,7 +222,9 @@ async fn check_stored(
         Error::new(ErrorKind::Mismatch, what).at(&repository.transport.http.name).with_reason(why)
     };
     if let Some(other) = mismatched_digest(headers, digest) {
-        return Err(fail(format!("the registry stored {other} instead of {digest}")));
+        return Err(fail(format!(
+            "digest mismatch: expected {digest}, the registry stored {other}"
+        )));
     }
     let is_sure = match &announced {
         Some(announced) => announced == digest,
@@ -238,7 +240,7 @@ async fn check_stored(
         Err(error) => {
             let name =
                 announced.map_or_else(|| "another name".to_owned(), |other| other.to_string());
-            let why = format!("the registry stored it as {name} and does not give it as {digest}");
+            let why = format!("the registry stored it as {name} and does not serve it as {digest}");
             Err(fail(why).with_source(error))
         }
     }
@@ -258,7 +260,10 @@ pub(super) async fn get(repository: &Repository, name: &ImageName) -> Result<Doc
     let Some(announced) = mismatched_digest(&headers, document.digest()) else {
         return Ok(document);
     };
-    let why = format!("the registry announces {announced}, the bytes have {}", document.digest());
+    let why = format!(
+        "digest mismatch: `Docker-Content-Digest` is {announced}, content is {}",
+        document.digest()
+    );
     Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.http.name).with_reason(why))
 }
 
@@ -312,7 +317,7 @@ fn path(repository: &Repository, name: &ImageName) -> Result<(String, Option<Dig
         ImageName::Layout(_) | ImageName::Only => {
             Err(Error::new(ErrorKind::InvalidInput, name.to_string())
                 .at(&repository.transport.http.name)
-                .with_reason("a registry needs a tag or digest"))
+                .with_reason("expected a tag or digest"))
         }
     }
 }

@@ -46,7 +46,7 @@ impl<'a> Paginator<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<Page<'a>>> {
         let Some(url) = self.next.take() else { return Ok(None) };
         if !self.asked.insert(url.clone()) {
-            return Err(self.too_many_pages("the list of pages does not end"));
+            return Err(self.too_many_pages("the pages of the list never end"));
         }
         self.request.url = url;
         let transport = self.transport;
@@ -113,7 +113,7 @@ impl Page<'_> {
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let why = if self.body.trim_ascii_start().starts_with(b"<") {
-                "not a registry answer but a web page"
+                "not a registry response, but a web page"
             } else {
                 "malformed"
             };

@@ -62,7 +62,7 @@ impl Client {
                 };
             }
             Error::new(ErrorKind::Unsupported, "catalog").at(registry).with_reason(format!(
-                "this registry does not list its repositories ({})",
+                "this registry does not support listing repositories ({})",
                 error.reason()
             ))
         })
@@ -78,10 +78,8 @@ async fn collect(
         let before = names.entries.len();
         for entry in page.read::<TagPage>()?.tags.unwrap_or_default().into_iter().flatten() {
             if entry.len() > MAX_NAME_BYTES {
-                let why = format!(
-                    "names something in {} bytes; {MAX_NAME_BYTES} are the limit",
-                    entry.len()
-                );
+                let why =
+                    format!("has a name of {} bytes, more than {MAX_NAME_BYTES}", entry.len());
                 return Err(pages.too_many_pages(&why));
             }
             let length = entry.len();

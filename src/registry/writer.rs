@@ -110,7 +110,7 @@ impl RepositoryWriter {
             ImageName::Digest(wanted) if wanted != digest => {
                 return Err(Error::new(ErrorKind::Mismatch, format!("manifest {digest}"))
                     .at(repository.address())
-                    .with_reason(format!("was to be pushed as {wanted}")));
+                    .with_reason(format!("digest mismatch: expected {wanted}")));
             }
             _ => ImageName::Digest(digest.clone()),
         };
@@ -154,7 +154,7 @@ impl RepositoryWriter {
             }
             // Each tag by itself finds out what is wrong.
             Err(error) => {
-                tracing::info!("{}; giving each tag by itself", error.chain());
+                tracing::info!("{}; pushing each tag separately", error.chain());
                 false
             }
         }

@@ -67,5 +67,9 @@ pub(super) fn get(
 }
 
 pub(super) fn unknown(digest: &Digest) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("blob {digest} is not here"))
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "BLOB_UNKNOWN",
+        format!("blob {digest} unknown to registry"),
+    )
 }

@@ -53,7 +53,7 @@ impl Arriving {
                 Err(_) => Bytes::new(),
             };
             if self.pace.record(piece.len() as u64, began.elapsed()) == Some(false) {
-                let why = "the body comes too slowly: less than 1 KiB/s for half a minute";
+                let why = "request body too slow: less than 1 KiB/s for 30 s";
                 return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, self.code, why));
             }
             if !piece.is_empty() {

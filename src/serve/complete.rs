@@ -60,6 +60,6 @@ impl RegistryService {
 }
 
 fn lacking(what: &str, digest: &Digest) -> ApiError {
-    let why = format!("{what} {digest} is not here");
+    let why = format!("{what} {digest} unknown");
     ApiError::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", why)
 }

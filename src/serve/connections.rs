@@ -92,7 +92,7 @@ fn end_one(open: &HashMap<u64, Arc<Connection>>) -> Option<u64> {
         if state.is_busy { idle >= STALLED } else { state.waits && idle >= GRACE }
     });
     let (number, state) = useless.min_by_key(|(_, state)| (state.is_busy, state.used))?;
-    tracing::info!("a connection gives way to another (with a request: {})", state.is_busy);
+    tracing::info!("closing a connection to accept another (with a request: {})", state.is_busy);
     open.get(&number)?.end.cancel();
     Some(number)
 }

@@ -66,7 +66,7 @@ impl RegistryService {
             return Err(blobs::unknown(digest));
         }
         if self.is_named(repository, digest).await? {
-            let why = "a manifest of this repository needs the blob; delete that first";
+            let why = "referenced by a manifest of this repository; delete the manifest first";
             return Err(ApiError::unsupported(why));
         }
         self.layout.unlink(repository, digest)?;

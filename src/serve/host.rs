@@ -33,20 +33,19 @@ impl Hosts {
         let mut named = request.headers().get_all(HOST).iter();
         let host = match (named.next(), named.next()) {
             (None, _) if request.version() < Version::HTTP_11 => None,
-            (None, _) => return Err(bad("a request names its Host")),
-            (Some(_), Some(_)) => return Err(bad("a request names one Host only")),
+            (None, _) => return Err(bad("missing Host header")),
+            (Some(_), Some(_)) => return Err(bad("more than one Host header")),
             (Some(value), None) => {
                 let host = value.to_str().ok().and_then(host_of);
-                Some(host.ok_or_else(|| bad("the Host is HOST or HOST:PORT"))?)
+                Some(host.ok_or_else(|| bad("invalid Host, expected HOST or HOST:PORT"))?)
             }
         };
         // RFC 9112, 3.2.2: what the target names goes before it, so neither may be another's.
         let target = request.uri().authority().map(|authority| host_of(authority.as_str()));
-        let target = target.map(|host| host.ok_or_else(|| bad("the target names no host")));
+        let target = target.map(|host| host.ok_or_else(|| bad("the request target has no host")));
         for host in host.into_iter().chain(target.transpose()?) {
             if !self.answers_to(host) {
-                let why = "this registry listens on loopback and answers to localhost only; \
-                           serve --host NAME lets it answer to another name";
+                let why = "unexpected Host: this registry answers to localhost only; start it with `--host NAME` to allow other names";
                 return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "DENIED", why));
             }
         }
@@ -91,7 +90,7 @@ pub(super) fn checked_name(name: &str) -> Result<String> {
     }
     Err(Error::new(ErrorKind::InvalidInput, "host")
         .at(name)
-        .with_reason("is not a name of a host, without a port"))
+        .with_reason("invalid host name; a port is not allowed"))
 }
 
 #[cfg(test)]

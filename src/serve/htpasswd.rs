@@ -135,7 +135,7 @@ impl Admission {
 }
 
 fn challenge() -> ApiError {
-    ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "user and password are needed")
+    ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "user name and password required")
         .with(WWW_AUTHENTICATE, "Basic realm=\"rpull\"")
 }
 
@@ -143,7 +143,7 @@ fn challenge() -> ApiError {
 #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
 fn unreadable(error: Error) -> ApiError {
     tracing::warn!("{}", error.chain());
-    let why = "the users of the registry cannot be read; its log says why";
+    let why = "failed to read the users of the registry; its log has the details";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", why)
 }
 
@@ -153,7 +153,7 @@ fn refuse(path: &Path, why: &str) -> Error {
 
 fn text_of(path: &Path) -> Result<Secret> {
     let text = std::fs::read_to_string(path);
-    text.map(Secret::new).map_err(|error| refuse(path, "cannot be read").with_source(error))
+    text.map(Secret::new).map_err(|error| refuse(path, "unreadable").with_source(error))
 }
 
 impl Users {
@@ -163,12 +163,13 @@ impl Users {
         for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (user, hash) =
                 line.split_once(':').ok_or_else(|| refuse(path, "a line is not USER:HASH"))?;
-            let cost = cost_of(hash)
-                .ok_or_else(|| refuse(path, "has a hash that is not bcrypt: use htpasswd -B"))?;
+            let cost = cost_of(hash).ok_or_else(|| {
+                refuse(path, "has a hash that is not bcrypt; create it with `htpasswd -B`")
+            })?;
             hashes.insert(user.to_owned(), Hash { text: Secret::new(hash), cost });
         }
         let cost = hashes.values().map(|hash| hash.cost).max();
-        let cost = cost.ok_or_else(|| refuse(path, "has no user"))?;
+        let cost = cost.ok_or_else(|| refuse(path, "contains no user"))?;
         Ok(Self { text, hashes, cost, good: Mutex::default() })
     }
 

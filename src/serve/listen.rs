@@ -62,7 +62,7 @@ impl Server {
                     Ok((stream, _)) => Some((connections.admit(number).await, stream)),
                     Err(error) => {
                         // No more files, most likely: others must end first.
-                        tracing::warn!("a connection could not be taken: {error}");
+                        tracing::warn!("failed to accept a connection: {error}");
                         connections.relieve();
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         None
@@ -82,7 +82,7 @@ impl Server {
         drop(listener);
         tracker.close();
         if tokio::time::timeout(SHUTDOWN_GRACE, tracker.wait()).await.is_err() {
-            tracing::info!("{} connections are cut", tracker.len());
+            tracing::info!("closing {} connections that are still active", tracker.len());
             cut.cancel();
             tracker.wait().await;
         }
@@ -125,7 +125,7 @@ impl Talk {
             Some(tls) => match tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await {
                 Ok(Ok(stream)) => self.serve_requests(stream, connection).await,
                 Ok(Err(error)) => tracing::debug!("TLS: {error}"),
-                Err(_) => tracing::debug!("TLS: no handshake"),
+                Err(_) => tracing::debug!("TLS handshake timed out"),
             },
         }
     }

@@ -157,7 +157,9 @@ impl RegistryService {
         }
         Err(match &wanted {
             ManifestRef::Digest(digest) if self.find_child(held, digest).await.is_some() => {
-                ApiError::unsupported("an index of this repository lists it; delete that first")
+                ApiError::unsupported(
+                    "listed by an index of this repository; delete the index first",
+                )
             }
             _ => unknown(&wanted),
         })
@@ -190,7 +192,7 @@ fn names_and_digest(
 }
 
 fn no_repository(repository: &str) -> ApiError {
-    let why = format!("repository {repository} is not here");
+    let why = format!("repository {repository} unknown");
     ApiError::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", why)
 }
 
@@ -199,7 +201,7 @@ fn unknown(wanted: &ManifestRef) -> ApiError {
         ManifestRef::Tag(tag) => tag.clone(),
         ManifestRef::Digest(digest) => digest.to_string(),
     };
-    ApiError::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("manifest {what} is not here"))
+    ApiError::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("manifest {what} unknown"))
 }
 
 /// A name whose document is gone stands for nothing; one that is damaged is the server's trouble, not the client's.

@@ -149,7 +149,11 @@ impl RegistryService {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // Clients of registries never send it. A page in somebody's browser does, and must not reach a local registry.
         if request.headers().contains_key(ORIGIN) {
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "DENIED", "not for web pages"));
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "DENIED",
+                "requests from browsers are not allowed",
+            ));
         }
         if let Some(users) = &self.users {
             let admission = users.authenticate(request.headers()).await?;
@@ -203,7 +207,7 @@ impl RegistryService {
 }
 
 fn method_not_allowed(method: &Method) -> ApiError {
-    ApiError::unsupported(format!("{method} means nothing here"))
+    ApiError::unsupported(format!("method {method} not allowed"))
 }
 
 /// The text of a header, where it has one.

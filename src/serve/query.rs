@@ -31,7 +31,7 @@ impl QueryParams {
             ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "PAGINATION_NUMBER_INVALID",
-                "n is a whole number",
+                "`n` must be an integer",
             )
         };
         self.get("n").map(str::parse).transpose().map_err(invalid)

@@ -131,7 +131,7 @@ impl From<Error> for ApiError {
             _ => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "UNKNOWN",
-                "the store of the registry failed; its log says how",
+                "the store of the registry failed; its log has the details",
             ),
         }
     }

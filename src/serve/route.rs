@@ -78,8 +78,7 @@ pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, Api
         _ => return Err(unknown()),
     };
     if !is_repository(name) {
-        let why =
-            "a repository's name is lowercase letters and digits, with `/ . _ -` between them";
+        let why = "invalid repository name, expected lowercase letters and digits, separated by `/ . _ -`";
         return Err(ApiError::new(StatusCode::NOT_FOUND, "NAME_INVALID", why));
     }
     Ok(Route::Repository(name, endpoint))
@@ -100,7 +99,7 @@ fn named(text: &str) -> Result<ManifestRef, ApiError> {
     if text.contains(':') || text.contains('%') {
         return digest(text).map(ManifestRef::Digest);
     }
-    Err(ApiError::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "neither a tag nor a digest"))
+    Err(ApiError::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "expected a tag or digest"))
 }
 
 /// Of an algorithm that can be verified: nothing else is kept here.
@@ -109,7 +108,9 @@ pub(super) fn digest(text: &str) -> Result<Digest, ApiError> {
     // Some clients write the colon so.
     let text = text.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
     let digest: Digest = text.parse().map_err(|_| fault("malformed digest"))?;
-    digest.algorithm().map_err(|_| fault("only sha256 and sha512 are kept here"))?;
+    digest
+        .algorithm()
+        .map_err(|_| fault("unsupported digest algorithm, expected sha256 or sha512"))?;
     Ok(digest)
 }
 
@@ -119,7 +120,11 @@ fn session(text: &str) -> Result<SessionId, ApiError> {
 
 /// The fault of an upload that ended, or never was.
 pub(super) fn unknown_upload() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "no such upload; begin a new one")
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "BLOB_UPLOAD_UNKNOWN",
+        "unknown upload session; start a new one",
+    )
 }
 
 #[cfg(test)]

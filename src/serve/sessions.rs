@@ -65,7 +65,7 @@ impl Sessions {
         if open.ids.len() < most {
             return Ok(());
         }
-        let why = format!("{most} uploads are open; end or cancel some");
+        let why = format!("too many open uploads, the limit is {most}; finish or cancel some");
         let fault = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", why);
         Err(fault.with(RETRY_AFTER, "60"))
     }

@@ -96,13 +96,8 @@ impl UploadHandler {
             }
             Method::PUT => {
                 let query = QueryParams::of(request.uri());
-                let missing = || {
-                    ApiError::new(
-                        StatusCode::BAD_REQUEST,
-                        "DIGEST_INVALID",
-                        "the digest is missing",
-                    )
-                };
+                let missing =
+                    || ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "missing digest");
                 let whole = digest(query.get("digest").ok_or_else(missing)?)?;
                 let mut writing = self.writing(layout, id, Some(algorithm_of(&whole))).await?;
                 let length = request.body().size_hint().exact();
@@ -122,7 +117,9 @@ impl UploadHandler {
                 self.sessions.ended(id);
                 Ok(with_bytes(StatusCode::NO_CONTENT, ""))
             }
-            _ => Err(ApiError::unsupported("an upload takes GET, PATCH, PUT and DELETE")),
+            _ => Err(ApiError::unsupported(
+                "method not allowed on an upload, expected GET, PATCH, PUT or DELETE",
+            )),
         }
     }
 
@@ -222,7 +219,7 @@ impl ActiveUpload {
 /// What the client says it will name the blob by, so that it is hashed once.
 fn algorithm_called(name: &str) -> Result<Algorithm, ApiError> {
     Algorithm::from_name(name).ok_or_else(|| {
-        let why = "only sha256 and sha512 are kept here";
+        let why = "unsupported digest algorithm, expected sha256 or sha512";
         ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why)
     })
 }
@@ -240,16 +237,16 @@ fn fits(
 ) -> Result<(), ApiError> {
     let Some(header) = text(headers, CONTENT_RANGE) else { return Ok(()) };
     let invalid = |why| ApiError::new(StatusCode::BAD_REQUEST, "SIZE_INVALID", why);
-    let range =
-        parse_content_range(header).ok_or_else(|| invalid("Content-Range is FIRST-LAST"))?;
+    let range = parse_content_range(header)
+        .ok_or_else(|| invalid("invalid Content-Range, expected FIRST-LAST"))?;
     if length.is_some_and(|length| length != range.end - range.start) {
-        return Err(invalid("the body does not have the length that Content-Range says"));
+        return Err(invalid("body length differs from Content-Range"));
     }
     let offset = writing.session.offset();
     if range.start == offset {
         return Ok(());
     }
-    let why = format!("the upload goes on at byte {offset}");
+    let why = format!("out of order, the upload continues at byte {offset}");
     let code = "BLOB_UPLOAD_INVALID";
     Err(ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, code, why)
         .with(RANGE, range_header(offset))

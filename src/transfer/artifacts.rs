@@ -80,7 +80,7 @@ impl AttachedArtifact {
         if !is_refusal(&error) {
             return Ok(Some(error));
         }
-        tracing::warn!("{} is not kept beside the image: {}", self.name, error.chain());
+        tracing::warn!("failed to store {} with the image: {}", self.name, error.chain());
         Ok(None)
     }
 
@@ -138,8 +138,8 @@ pub(super) fn is_refusal(error: &Error) -> bool {
 
 /// The error of an image that is there, but not with everything that belongs to it.
 pub(super) fn left_out(reference: &str, why: &Error) -> Error {
-    let what = format!("what belongs to {reference}");
-    let words = format!("the image is there without some of it: {}", why.chain());
+    let what = format!("referrers and digest tags of {reference}");
+    let words = format!("the image was copied without some of them: {}", why.chain());
     Error::new(why.kind(), what).with_reason(words).with_data_of(why)
 }
 
@@ -213,7 +213,7 @@ impl ArtifactSearch<'_> {
     }
 
     fn what(&self) -> String {
-        format!("what belongs to {}", self.wanted.reference)
+        format!("referrers and digest tags of {}", self.wanted.reference)
     }
 
     fn too_much(&self, too_many: bool) -> Error {
@@ -247,7 +247,7 @@ impl ArtifactSearch<'_> {
             left_out.into_iter().partition(is_refusal);
         if let Some(first) = refusals.first() {
             tracing::warn!(
-                "{}: the registry does not show all that may belong to it: {}",
+                "{}: the referrers list may be incomplete: {}",
                 self.wanted.reference,
                 first.chain()
             );
@@ -313,15 +313,15 @@ impl ArtifactSearch<'_> {
             && matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::InvalidDocument)
         {
             // The list is an answer, not content: size and type in it may be wrong (oras-project/oras#1626).
-            tracing::info!("{}; asking by its digest alone", error.chain());
+            tracing::info!("{}; looking it up by digest only", error.chain());
             read = self.wanted.source.resolve(&ImageName::Digest(listed.digest.clone())).await;
         }
         let why = match read {
             Ok(document) => match document.subject() {
                 Some(own) if own.digest == *subject => return Ok(Some(document)),
-                _ => "does not refer to it",
+                _ => "its subject is another manifest",
             },
-            Err(error) if error.kind() == ErrorKind::NotFound => "is not there",
+            Err(error) if error.kind() == ErrorKind::NotFound => "is missing",
             Err(error) => return Err(error),
         };
         tracing::warn!("{} is listed as a referrer of {subject}, but {why}", listed.digest);

@@ -78,7 +78,7 @@ async fn open_and_send(job: &BlobJob) -> Result<BlobResult> {
     }
     let moved = match attempt(job, &mut *writer, false).await {
         Err(AttemptError { error, stitched: true }) if error.kind() == ErrorKind::Mismatch => {
-            tracing::info!("{}; starting over once", error.chain());
+            tracing::info!("{}; restarting once", error.chain());
             attempt(job, &mut *writer, true).await
         }
         other => other,

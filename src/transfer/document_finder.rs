@@ -164,9 +164,9 @@ impl<'f> DocumentFinder<'f> {
                     }
                 }
             }
-            let what = format!("platform {platform} of {}", self.reference);
+            let what = format!("platform {platform} not found in {}", self.reference);
             Err(Error::new(ErrorKind::NotFound, what)
-                .with_reason(format!("the index has {}", what_is_there(index)))
+                .with_reason(format!("available: {}", what_is_there(index)))
                 .with_detail(match platform::available_platforms(&index.manifests).as_slice() {
                     [] => ErrorDetail::NothingRuns,
                     _ => ErrorDetail::PlatformNotFound,
@@ -177,7 +177,7 @@ impl<'f> DocumentFinder<'f> {
     /// Machines of one architecture may run what was made for another, which is not what its name says.
     fn tell_of_fallback(&self, wanted: &Platform, own: &Platform) {
         if !platform::same_architecture(wanted, own) {
-            tracing::warn!("{}: not there for {wanted}; taking {own}", self.reference);
+            tracing::warn!("{}: no image for {wanted}; using {own}", self.reference);
         }
     }
 
@@ -188,7 +188,7 @@ impl<'f> DocumentFinder<'f> {
             looked_at.nameless += 1;
         }
         if looked_at.nameless > MAX_CONFIG_LOOKUPS {
-            let why = format!("more than {MAX_CONFIG_LOOKUPS} manifests do not say where they run");
+            let why = format!("more than {MAX_CONFIG_LOOKUPS} manifests have no platform");
             return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why));
         }
         Ok(looked_at.in_vain.contains(&(entry.digest.clone(), platform.to_string())))
@@ -257,14 +257,17 @@ impl<'f> DocumentFinder<'f> {
             self.tell_of_fallback(wanted, &own);
             return Ok(());
         }
-        Err(self.no_platform(wanted, &format!("it is there for {own} only")))
+        Err(self.no_platform(wanted, &format!("available: {own}")))
     }
 
     /// The error of an image that has no manifest for this platform.
     pub(super) fn no_platform(&self, wanted: &Platform, why: &str) -> Error {
-        Error::new(ErrorKind::NotFound, format!("platform {wanted} of {}", self.reference))
-            .at(&self.source.endpoint().location)
-            .with_reason(why)
+        Error::new(
+            ErrorKind::NotFound,
+            format!("platform {wanted} not found in {}", self.reference),
+        )
+        .at(&self.source.endpoint().location)
+        .with_reason(why)
     }
 
     /// An index entry without a platform says it in its config only; an artifact's config says nothing.
@@ -327,10 +330,8 @@ impl<'f> DocumentFinder<'f> {
             if into.iter().map(|document| document.bytes().len()).sum::<usize>()
                 > MAX_DOCUMENT_BYTES
             {
-                let why = format!(
-                    "its manifests are larger than {} MiB together",
-                    MAX_DOCUMENT_BYTES >> 20
-                );
+                let why =
+                    format!("manifests have more than {} MiB in total", MAX_DOCUMENT_BYTES >> 20);
                 return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why));
             }
             Ok(())
@@ -349,7 +350,7 @@ impl<'f> DocumentFinder<'f> {
         if missing.is_empty() {
             return Ok(());
         }
-        let why = format!("its index names what is not there: {}", list(&missing));
+        let why = format!("manifests listed by its index are missing: {}", list(&missing));
         let runs = |entry: &Descriptor| entry.platform.is_some() && !entry.is_attestation();
         let mut there = entries.iter().filter(|entry| runs(entry) && !missing.contains(entry));
         // Only what a pull fills can get the rest from somewhere.
@@ -382,7 +383,7 @@ impl<'f> DocumentFinder<'f> {
             return Ok(None);
         }
         tracing::warn!(
-            "{}: its index names what is not in {}: {}; what is there is {}",
+            "{}: manifests listed by its index are missing from {}: {}; using {}",
             self.reference,
             &self.source.endpoint().location,
             list(&missing),
@@ -428,7 +429,7 @@ fn what_is_there(index: &ImageIndex) -> String {
     types.sort_unstable();
     types.dedup();
     if there.is_empty() {
-        there.push("nothing that runs".to_owned());
+        there.push("no images".to_owned());
     }
     if !types.is_empty() {
         there.push(format!("blobs ({})", types.join(", ")));
@@ -453,7 +454,7 @@ fn list(entries: &[&Descriptor]) -> String {
     }
     match attestations.len() {
         0 => {}
-        1 => words.push("an attestation".to_owned()),
+        1 => words.push("1 attestation".to_owned()),
         several => words.push(format!("{several} attestations")),
     }
     words.join(", ")

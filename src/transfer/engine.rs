@@ -352,7 +352,7 @@ impl<'a> Engine<'a> {
 
     /// Queues the blobs that were taken to be at the target; says whether there are any.
     fn requeue_missing(&mut self, at: usize, error: &Error) -> bool {
-        tracing::info!("{}; sending what seemed to be there", error.chain());
+        tracing::info!("{}; uploading blobs that were reported as present", error.chain());
         self.target.known().invalidate(error.missing());
         let mut queued = false;
         let blobs = self.plan.blobs.iter().zip(&mut self.endings).enumerate();
@@ -388,7 +388,7 @@ impl<'a> Engine<'a> {
                         && !platform::same_architecture(&asked.platform, got))
             {
                 tracing::warn!(
-                    "{} has no choice of platforms: it is {got}, not {}",
+                    "{} is a single-platform image for {got}, not {}",
                     wanted.reference,
                     asked.platform
                 );
@@ -415,7 +415,7 @@ impl<'a> Engine<'a> {
                     image.committed && (settled || !self.target.inner.properties().atomic);
                 let error = image.error.or_else(|| {
                     (!is_named).then(|| {
-                        let why = if stopped { "interrupted" } else { "was not finished" };
+                        let why = if stopped { "interrupted" } else { "not finished" };
                         Error::new(ErrorKind::Interrupted, &report.head.reference)
                             .with_side(Side::Local)
                             .with_reason(why)

@@ -142,7 +142,7 @@ impl ImageGraph {
         let kind = &blob.media_type;
         error
             .clone_for()
-            .with_reason(format!("its index lists it as {kind}, which is taken for a blob"))
+            .with_reason(format!("listed by its index as {kind}, which is treated as a blob"))
     }
 
     /// Stores the documents, children before parents, the named one last; what goes along first of all. Gives the reason
@@ -191,7 +191,7 @@ impl ImageGraph {
             for blob in document.blobs().filter(|blob| !is_index || wanted.platforms.take(blob)) {
                 if is_index && blob.media_type.is_unknown_manifest() {
                     let why =
-                        format!("its index names a {}, which rpull cannot move", blob.media_type);
+                        format!("its index lists a {}, which is unsupported", blob.media_type);
                     return Err(
                         Error::new(ErrorKind::Unsupported, &wanted.reference).with_reason(why)
                     );
@@ -259,7 +259,7 @@ fn check_together(named: usize, wanted: &ImageRequest) -> Result<()> {
     if named <= MAX_NAMED {
         return Ok(());
     }
-    let why = format!("the images of one run name more than {MAX_NAMED} blobs together");
+    let why = format!("more than {MAX_NAMED} blobs in one run");
     Err(Error::new(ErrorKind::InvalidDocument, &wanted.reference).with_reason(why))
 }
 
@@ -348,9 +348,7 @@ async fn documents(
     match (platforms, root.content()) {
         (platforms, ParsedDocument::Artifact(_)) => {
             if let Some(choice) = platforms.explicit().first() {
-                return Err(
-                    finder.no_platform(&choice.platform, "it is an artifact and runs nowhere")
-                );
+                return Err(finder.no_platform(&choice.platform, "an artifact has no platform"));
             }
             return Ok((vec![root], chosen_from));
         }
@@ -402,7 +400,7 @@ fn check_sizes(graph: &ImageGraph) -> Result<()> {
             ErrorKind::InvalidDocument,
             format!("manifest {}", graph.root.digest),
         )
-        .with_reason("its sizes cannot be true"));
+        .with_reason("total size is out of range"));
     }
     let sizes: HashMap<&Digest, u64> =
         graph.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();

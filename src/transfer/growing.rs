@@ -41,7 +41,7 @@ impl std::fmt::Debug for GrowingBlob {
 
 impl GrowingBlob {
     /// Why nothing can be made of a blob whose first bytes were used before it was known that they are wrong.
-    pub const BLOB_RESTARTED: &str = "came wrong at first and was fetched again; run it again";
+    pub const BLOB_RESTARTED: &str = "was corrupted in transit and has been fetched again";
 
     pub(super) fn new(blob: Descriptor, shared: Arc<Shared>, open: OpenStored) -> Self {
         shared.enter();
@@ -116,7 +116,7 @@ impl GrowingBlob {
             Next::Elsewhere if self.reached.offset == self.blob.size => return Ok(false),
             Next::Elsewhere => {
                 let Some(open) = self.open.take() else {
-                    return Err(self.fail("is shorter than it should be"));
+                    return Err(self.fail("is shorter than expected"));
                 };
                 let file = open().map_err(io::Error::other)?;
                 self.file = Some((Arc::new(file), self.blob.size));

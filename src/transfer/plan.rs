@@ -193,7 +193,7 @@ impl Plan {
         }
         let digests: Vec<&str> = lacking.iter().map(Digest::as_str).collect();
         let location = &target.endpoint().location;
-        let why = format!("neither there nor at {location}: {}", digests.join(", "));
+        let why = format!("missing at the source and at {location}: {}", digests.join(", "));
         Err(Error::new(ErrorKind::NotFound, "blobs")
             .at(place)
             .with_reason(why)

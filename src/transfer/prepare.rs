@@ -48,7 +48,7 @@ impl<'a> TargetState<'a> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             // The digest is the document's own, so that only the document can be damaged.
             Err(error) if matches!(name, ImageName::Digest(_)) => {
-                tracing::warn!("{}; it counts as missing", error.chain());
+                tracing::warn!("{}; treating it as missing", error.chain());
                 return Ok(None);
             }
             found => found?,
@@ -74,7 +74,7 @@ impl<'a> TargetState<'a> {
             read.present().map(|bytes| Document::from_descriptor(bytes, descriptor)).transpose()
         });
         document.unwrap_or_else(|error| {
-            tracing::warn!("{}; it counts as missing", error.chain());
+            tracing::warn!("{}; treating it as missing", error.chain());
             None
         })
     }

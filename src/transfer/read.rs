@@ -22,7 +22,7 @@ pub async fn read_small(
     retry: RetryPolicy,
 ) -> Result<Bytes> {
     if descriptor.size > limit {
-        let why = format!("{} bytes, more than the limit of {limit}", descriptor.size);
+        let why = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
         return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {}", descriptor.digest))
             .with_reason(why));
     }

@@ -153,13 +153,13 @@ impl<'a> ResumingReader<'a> {
         let piece = match tokio::time::timeout(self.care.idle, body.next()).await {
             Err(_) => {
                 return Err(self.connection_error(&format!(
-                    "nothing came for {} s",
+                    "no data received for {} s",
                     self.care.idle.as_secs_f32()
                 )));
             }
             Ok(Some(piece)) => piece?,
             Ok(None) if self.position >= self.descriptor.size => return Ok(None),
-            Ok(None) => return Err(self.connection_error("the answer ended early")),
+            Ok(None) => return Err(self.connection_error("response ended early")),
         };
         Ok(Some(self.skip_delivered(piece)))
     }
@@ -184,7 +184,7 @@ impl<'a> ResumingReader<'a> {
         let digest = &self.descriptor.digest;
         self.care.progress.on_event(&Event::Retrying { digest, delay, error: &error });
         tracing::info!(
-            "{}; trying again at byte {} in {} ms",
+            "{}; resuming at byte {} in {} ms",
             error.chain(),
             self.position,
             delay.as_millis()
@@ -208,7 +208,7 @@ impl<'a> ResumingReader<'a> {
         let error = |kind| Error::new(kind, &what).at(&self.source.endpoint().location);
         if self.source.endpoint().kind.is_local() {
             let (there, size) = (self.position, self.descriptor.size);
-            let why = format!("is damaged: it has {there} bytes, not {size}");
+            let why = format!("is corrupt: expected {size} bytes, got {there}");
             return error(ErrorKind::Mismatch).with_reason(why);
         }
         error(ErrorKind::Transport).with_reason(why).transient(None)

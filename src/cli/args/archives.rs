@@ -8,13 +8,13 @@ use super::TransferArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Save {
-    /// Images of the store, or places: docker://…, oci:…
+    /// Images in the store, or locations: docker://…, oci:…
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
-    /// The archive; - is standard output
+    /// Archive to write, - for stdout
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Leave out blobs that the other side has: an inventory, an index.json or an earlier archive
+    /// Omit blobs listed in this inventory, index.json or earlier archive
     #[arg(long, value_name = "FILE")]
     pub(crate) since: Option<PathBuf>,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(crate) struct Save {
 
 #[derive(Debug, Args)]
 pub(crate) struct Load {
-    /// The archive, of either form, compressed or not; - is standard input
+    /// OCI or Docker archive, possibly compressed, - for stdin
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) moving: TransferArgs,

@@ -8,7 +8,7 @@ use super::OnePlatform;
 
 #[derive(Debug, Args)]
 pub(crate) struct DocumentArgs {
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
@@ -16,7 +16,7 @@ pub(crate) struct DocumentArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
@@ -30,7 +30,7 @@ pub(crate) struct Blob {
     /// Repository and the blob's digest
     #[arg(value_name = "IMAGE@DIGEST")]
     pub(crate) image: String,
-    /// Write it here; the file appears only when it is verified
+    /// File to write; appears only once verified
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

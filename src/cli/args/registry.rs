@@ -7,10 +7,10 @@ pub(crate) struct Login {
     /// Registry, or a namespace in it: ghcr.io, localhost:5000, quay.io/team
     #[arg(value_name = "HOST[/NAMESPACE]")]
     pub(crate) registry: String,
-    /// User; asked for where there is a terminal
+    /// User name [default: ask on the terminal]
     #[arg(short, long, value_name = "USER")]
     pub(crate) username: Option<String>,
-    /// Password; others can see it in the process list
+    /// Password; visible to other users in the process list
     #[arg(short, long, value_name = "PASS", requires = "username")]
     pub(crate) password: Option<String>,
     /// Read the password from stdin
@@ -34,18 +34,18 @@ pub(crate) struct Catalog {
 
 #[derive(Debug, Args)]
 pub(crate) struct Referrers {
-    /// Image of a registry
+    /// Image in a registry
     pub(crate) image: String,
-    /// Only artifacts of this type
+    /// List only artifacts of this type
     #[arg(long, value_name = "TYPE")]
     pub(crate) artifact_type: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
-    /// Tag or digest at a registry
+    /// Tag or digest in a registry
     pub(crate) image: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     pub(crate) yes: bool,
 }

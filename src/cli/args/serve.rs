@@ -6,25 +6,25 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Where to listen; without a host on loopback, port 0 takes a free one
+    /// Address to listen on; loopback if HOST is omitted, a free port for port 0
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5000")]
     pub(crate) addr: String,
-    /// Take nothing, delete nothing
+    /// Reject pushes and deletes
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// Take indexes whose manifests, and manifests whose layers, are not all here
+    /// Accept indexes with missing manifests, and manifests with missing layers
     #[arg(long)]
     pub(crate) sparse: bool,
-    /// Let in the users of this file only; its hashes must be bcrypt
+    /// Require users from this htpasswd file (bcrypt only)
     #[arg(long, value_name = "FILE")]
     pub(crate) htpasswd: Option<PathBuf>,
-    /// PEM file with the certificate to show, its chain behind it
+    /// Server certificate, followed by its chain (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
-    /// PEM file with its key
+    /// Key of the certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
-    /// Answer to this name of the host too while listening on loopback only; may be repeated
+    /// Additional host name to answer to while listening on loopback (repeatable)
     #[arg(long = "host", value_name = "NAME")]
     pub(crate) hosts: Vec<String>,
 }

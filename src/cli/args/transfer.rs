@@ -11,19 +11,19 @@ pub(crate) struct Pull {
     /// Images to pull
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
-    /// Somewhere else than the store, which is then neither read nor written
-    #[arg(short, long, value_name = "PLACE")]
+    /// Write to this location instead of the store
+    #[arg(short, long, value_name = "LOCATION")]
     pub(crate) output: Option<String>,
-    /// Every tag of the repository
+    /// Pull all tags of the repository
     #[arg(long)]
     pub(crate) all_tags: bool,
-    /// Make the image's files there while its layers arrive, as `unpack` does
+    /// Unpack the image into this directory while downloading
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "all_tags", "plan", "all_platforms"])]
     pub(crate) unpack: Option<PathBuf>,
-    /// With a directory for each layer, as `unpack --overlay` has them
+    /// Unpack into one directory per layer, as `unpack --overlay`
     #[arg(long, requires = "unpack")]
     pub(crate) overlay: bool,
-    /// Keep only the files, not the image
+    /// Do not keep the image in the store
     #[arg(long, requires = "unpack")]
     pub(crate) no_store: bool,
     #[command(flatten)]
@@ -32,10 +32,10 @@ pub(crate) struct Pull {
 
 #[derive(Debug, Args)]
 pub(crate) struct Push {
-    /// What to send [default: the image of that name in the store], and what it is to be called
+    /// Image to push [default: IMAGE in the store], and its name in the registry
     #[arg(required = true, num_args = 1..=2, value_name = "[SRC] IMAGE")]
     pub(crate) images: Vec<String>,
-    /// Upload in chunks, for proxies that take no large bodies; whole chunks survive a kill
+    /// Upload in chunks of this size, for proxies that limit request bodies
     #[arg(long, value_name = "SIZE")]
     pub(crate) chunk_size: Option<String>,
     #[command(flatten)]
@@ -44,22 +44,22 @@ pub(crate) struct Push {
 
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
-    /// Every tag of the repository SRC, each under its own name in the repository or place DST
+    /// Copy all tags of the repository SRC to the repository or location DST, names unchanged
     #[arg(long)]
     pub(crate) all_tags: bool,
-    /// Also what refers to the image: signatures, SBOMs and what else a registry lists so
+    /// Include referrers of the image: signatures, SBOMs and other artifacts
     #[arg(long)]
     pub(crate) referrers: bool,
-    /// Also what cosign keeps under tags made of digests: .sig, .att and .sbom
+    /// Include digest tags of the image, as cosign uses: .sig, .att and .sbom
     #[arg(long)]
     pub(crate) digest_tags: bool,
-    /// Upload in chunks, for proxies that take no large bodies
+    /// Upload in chunks of this size, for proxies that limit request bodies
     #[arg(long, value_name = "SIZE")]
     pub(crate) chunk_size: Option<String>,
     #[command(flatten)]
@@ -72,25 +72,25 @@ pub(crate) struct Copy {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch that can be typed")]
 pub(crate) struct TransferArgs {
-    /// os/arch[/variant]; may be repeated
+    /// Platform as os/arch[/variant] (repeatable)
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Vec<String>,
-    /// Everything that the index lists
+    /// All platforms of the index
     #[arg(long, conflicts_with = "platform")]
     pub(crate) all_platforms: bool,
-    /// Print what would happen, move nothing
+    /// Print what would be transferred, without doing it
     #[arg(long)]
     pub(crate) plan: bool,
-    /// Move layers too that registries need not hold
+    /// Include foreign (non-distributable) layers
     #[arg(long)]
     pub(crate) foreign_layers: bool,
-    /// Blobs on their way at once
+    /// Maximum concurrent blob transfers
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
-    /// Bytes per second for the whole run: 500k, 2M
+    /// Maximum bytes per second for the whole run: 500k, 2M
     #[arg(long, value_name = "RATE")]
     pub(crate) limit_rate: Option<String>,
-    /// Return only when everything would survive a power failure
+    /// Sync all data to disk before exiting
     #[arg(long)]
     pub(crate) sync: bool,
 }

@@ -8,21 +8,21 @@ use super::{OnePlatform, TransferArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct Unpack {
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
     pub(crate) image: String,
-    /// Where its files go
+    /// Directory to unpack into
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
     #[command(flatten)]
     pub(crate) layers: OverlayArgs,
-    /// Keep set-id bits though not root: they lend your rights to whoever runs the file
+    /// Keep set-user-ID and set-group-ID bits even when not root
     #[arg(long)]
     pub(crate) preserve: bool,
-    /// Take an image that the store lacks from its registry without keeping it
+    /// Do not keep the image in the store if it has to be pulled
     #[arg(long)]
     pub(crate) no_store: bool,
-    /// Do not end before all of it is on disk
+    /// Sync all data to disk before exiting
     #[arg(long)]
     pub(crate) sync: bool,
     /// How a pull is to bring it, whatever the store has under its name.
@@ -32,14 +32,14 @@ pub(crate) struct Unpack {
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Image, or a place: store:…, oci:…, oci-archive:…, docker-archive:…
+    /// Image, or a location: store:…, oci:…, oci-archive:…, docker-archive:…
     pub(crate) image: String,
-    /// The tar; standard output where none is given, or -
+    /// Tar to write, - for stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) platform: OnePlatform,
-    /// Do not end before all of it is on disk
+    /// Sync all data to disk before exiting
     #[arg(long)]
     pub(crate) sync: bool,
 }
@@ -47,10 +47,10 @@ pub(crate) struct Export {
 /// Whether layers stay apart.
 #[derive(Debug, Args)]
 pub(crate) struct OverlayArgs {
-    /// One directory per layer, as docker's overlay2 has them; images may share DIR, and have layers in common
+    /// Unpack into one directory per layer, ready for overlayfs; images can share DIR
     #[arg(long)]
     pub(crate) overlay: bool,
-    /// Mount them there, one over the other, to be read
+    /// Mount the merged layers read-only at this directory
     #[arg(long, value_name = "POINT", requires = "overlay")]
     pub(crate) mount: Option<PathBuf>,
 }

@@ -131,7 +131,7 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descr
 }
 
 fn no_digest(text: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("blob '{text}'"))
+    Error::new(ErrorKind::InvalidInput, format!("blob `{text}`"))
         .with_reason("expected IMAGE@DIGEST")
 }
 

@@ -22,13 +22,14 @@ pub(in crate::cli) async fn run(args: Delete, settings: &Settings) -> Result<Exi
         Error::new(ErrorKind::InvalidInput, format!("delete {}", args.image)).with_reason(why)
     };
     if Reference::repository_only(args.image.trim_start_matches("docker://")).is_ok() {
-        return Err(refuse("say which tag or digest"));
+        return Err(refuse("missing tag or digest").with_hint("write `REPO:TAG` or `REPO@DIGEST`"));
     }
     if reference.tag().is_some() && reference.digest().is_some() {
-        return Err(refuse("either the tag or the digest: a digest takes all its tags along"));
+        return Err(refuse("expected a tag or a digest, not both"));
     }
     if !args.yes && !prompt::is_possible() {
-        return Err(refuse("there is no terminal to ask at; --yes says that it is meant"));
+        return Err(refuse("cannot ask for confirmation without a terminal")
+            .with_hint("pass `--yes` to delete without asking"));
     }
     let work = delete(&args, &reference, settings);
     or_cancelled(&cancelled_by_signals(), "delete", work).await?
@@ -38,7 +39,7 @@ async fn delete(args: &Delete, reference: &Reference, settings: &Settings) -> Re
     let repository = settings.client(&reference.to_string(), false)?.repository(reference)?;
     let (digest, question): (Digest, String) = match reference.name() {
         ImageName::Digest(digest) => {
-            let question = format!("delete {reference} and every tag of it?");
+            let question = format!("delete {reference} and all its tags?");
             (digest, question)
         }
         name => {
@@ -48,7 +49,7 @@ async fn delete(args: &Delete, reference: &Reference, settings: &Settings) -> Re
                 Some(digest) => digest,
                 None => repository.resolve(&name).await?.digest().clone(),
             };
-            (digest.clone(), format!("delete the tag {reference}, which is {digest}?"))
+            (digest.clone(), format!("delete the tag {reference}, which points to {digest}?"))
         }
     };
     if !args.yes && !prompt::confirm(&question).await? {

@@ -59,10 +59,10 @@ fn of_store(usage: &LayoutUsage) -> String {
         .collect();
     let partial = match usage.partial {
         0 => String::new(),
-        partial => format!("; {} in partials", size(partial)),
+        partial => format!("; {} in partial downloads", size(partial)),
     };
     format!(
-        "{}{} in {}, {} of them needed by no image{partial}\n",
+        "{}{} in {}, {} unreferenced{partial}\n",
         table(HEADING, &rows),
         size(usage.bytes),
         plural(usage.blobs, "blob"),
@@ -76,7 +76,7 @@ fn of_directory(path: &str, usage: &OverlayUsage) -> String {
         .map(|image| row(&image.reference, [image.size, image.shared, image.unique]))
         .collect();
     format!(
-        "{}:\n{}{} in {}, {} of them needed by no image\n",
+        "{}:\n{}{} in {}, {} unreferenced\n",
         crate::escape(path),
         table(HEADING, &rows),
         size(usage.bytes),

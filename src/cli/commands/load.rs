@@ -73,8 +73,8 @@ async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result
                     ));
                 }
                 Err(error) => {
-                    let place = &archive.endpoint().location;
-                    tracing::warn!("{place}: the name {name} is left out: {}", error.reason());
+                    let (place, reason) = (&archive.endpoint().location, error.reason());
+                    tracing::warn!("{place}: skipping the invalid name `{name}`: {reason}");
                     if !has_name {
                         odd.push(name);
                     }
@@ -104,7 +104,7 @@ async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result
     if images.image_requests.is_empty() && images.failed.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "load")
             .at(&archive.endpoint().location)
-            .with_reason("the archive holds no image"));
+            .with_reason("the archive contains no images"));
     }
     Ok(images)
 }

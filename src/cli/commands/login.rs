@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::args::{Login, Logout};
-use crate::cli::output::note;
+use crate::cli::output::{self, note};
 use crate::cli::prompt;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
@@ -21,7 +21,7 @@ pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<E
         let welcome =
             settings.client_with(&registry, credential.clone())?.log_in(&registry).await?;
         if !welcome.challenged {
-            tracing::warn!("{registry} lets everybody in: nothing says that the password is right");
+            tracing::warn!("{registry} allows anonymous access, so the password was not checked");
         }
         let credential = stored_credential(credential, welcome.identity_token);
         keeper.save(&credential).await?;
@@ -29,7 +29,7 @@ pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<E
             note(&format!("logged in to {name}; {}", stored_message(&keeper, &credential)));
         }
         if let Some(holder) = shadowing_source(&keeper, &registry, namespace, settings).await {
-            tracing::warn!("{holder} has a credential for {name} too, and is asked first");
+            tracing::warn!("{holder} also has a credential for {name}, which takes precedence");
         }
         Ok(ExitCode::SUCCESS)
     };
@@ -43,9 +43,9 @@ pub(in crate::cli) async fn log_out(args: Logout, settings: &Settings) -> Result
     let known = keeper.erase().await?;
     if !settings.quiet {
         note(&if known {
-            format!("logged out of {name}; {keeper} has nothing for it any more")
+            format!("logged out of {name}; credential removed from {keeper}")
         } else {
-            format!("not logged in to {name}; {keeper} has nothing for it")
+            format!("not logged in to {name}; no credential in {keeper}")
         });
     }
     if let Some(holder) = shadowing_source(&keeper, &registry, namespace, settings).await {
@@ -62,9 +62,8 @@ fn full_name(registry: &str, namespace: Option<&str>) -> String {
 /// What was typed, here or at the terminal.
 async fn credential(args: &Login, registry: &str, settings: &Settings) -> Result<Credential> {
     if args.password.is_some() {
-        tracing::warn!(
-            "others can see --password in the process list; --password-stdin keeps it to yourself"
-        );
+        tracing::warn!("`--password` is visible to other users in the process list");
+        output::warning_hint("use `--password-stdin`");
     }
     if args.username.is_none()
         && let Some(credential) = settings.creds()?
@@ -73,12 +72,13 @@ async fn credential(args: &Login, registry: &str, settings: &Settings) -> Result
     }
     let missing = |what: &str| {
         Error::new(ErrorKind::InvalidInput, "login")
-            .with_reason(format!("no {what} is given, and there is no terminal to ask for it"))
+            .with_reason(format!("missing {what}, and no terminal to ask for it"))
+            .with_hint("pass `--username` and `--password-stdin`")
     };
     let user = match &args.username {
         Some(user) => user.trim().to_owned(),
-        None if !prompt::is_possible() => return Err(missing("user")),
-        None => prompt::line(&format!("user at {registry}: ")).await?.trim().to_owned(),
+        None if !prompt::is_possible() => return Err(missing("user name")),
+        None => prompt::line(&format!("user name for {registry}: ")).await?.trim().to_owned(),
     };
     if let Some(password) = &args.password {
         return from_user(&user, password);
@@ -108,8 +108,8 @@ fn stored_message(keeper: &CredentialStore, credential: &Credential) -> String {
         Credential::Basic { .. } => "the password",
         Credential::IdentityToken { .. } | Credential::RegistryToken(_) => "an identity token",
     };
-    let how = if keeper.is_plaintext() { ", not encrypted" } else { "" };
-    format!("{what} is in {keeper}{how}")
+    let how = if keeper.is_plaintext() { ", unencrypted" } else { "" };
+    format!("{what} saved in {keeper}{how}")
 }
 
 /// Another place that has a word about the registry before the one that was changed.

@@ -148,12 +148,13 @@ impl OverlayJob {
 /// Lets the store know of the directory. What was unpacked is good without that.
 fn register_in_store(directory: &Path, settings: &Settings) {
     let options = LayoutOptions { private: true, ..LayoutOptions::default() };
-    let failed = |error| Error::new(ErrorKind::Store, "note the directory").with_source(error);
+    let failed =
+        |error| Error::new(ErrorKind::Store, "record the overlay directory").with_source(error);
     let noted = std::fs::canonicalize(directory)
         .map_err(failed)
         .and_then(|path| Layout::create(&settings.store()?, options)?.add_overlay(&path));
     if let Err(error) = noted {
-        tracing::warn!("`df` and `prune` will not know the directory: {}", error.chain());
+        tracing::warn!("`df` and `prune` will ignore the overlay directory: {}", error.chain());
     }
 }
 
@@ -201,6 +202,6 @@ pub(super) fn typed_directory(path: &Path) -> Result<OverlayDirectory> {
     OverlayDirectory::open(path)?.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "overlay")
             .at(path.display().to_string())
-            .with_reason("is not a directory of layers")
+            .with_reason("is not an overlay directory")
     })
 }

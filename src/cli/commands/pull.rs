@@ -67,7 +67,7 @@ fn unpacking(
 ) -> Result<Unpack> {
     let refuse = |what: &str| {
         Err(Error::new(ErrorKind::InvalidInput, "--unpack")
-            .with_reason(format!("takes one {what}")))
+            .with_reason(format!("accepts only one {what}")))
     };
     let [image] = images else { return refuse("image") };
     reference(image, false)?;
@@ -94,8 +94,8 @@ fn reference(text: &str, all_tags: bool) -> Result<Reference> {
             Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
         }
         Location::Registry(reference) => Ok(reference),
-        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image '{text}'"))
-            .with_reason("pull takes images of registries")),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image `{text}`"))
+            .with_reason("not an image in a registry")),
     }
 }
 

@@ -20,9 +20,8 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
         [source, image] => (Some(source), image),
         [image] => (None, image),
         _ => {
-            return Err(
-                Error::new(ErrorKind::InvalidInput, "push").with_reason("takes one or two names")
-            );
+            return Err(Error::new(ErrorKind::InvalidInput, "push")
+                .with_reason("expected one or two images"));
         }
     };
     let reference = at_registry(image)?;
@@ -59,8 +58,9 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
 fn at_registry(text: &str) -> Result<Reference> {
     match Location::parse(text, DefaultLocation::Registry)? {
         Location::Registry(reference) => Ok(reference),
-        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image '{text}'"))
-            .with_reason("push sends to a registry; `copy` brings images to other places")),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image `{text}`"))
+            .with_reason("push needs a registry as its destination")
+            .with_hint("use `rpull copy` for other locations")),
     }
 }
 

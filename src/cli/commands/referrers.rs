@@ -33,7 +33,7 @@ pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<
     } else {
         output::text(&format!("{}\n{}", digest, tree(&referrers, "")))?;
         if referrers.is_empty() && !settings.quiet {
-            note(&format!("nothing refers to {reference}"));
+            note(&format!("no referrers of {reference}"));
         }
     }
     Ok(ExitCode::SUCCESS)

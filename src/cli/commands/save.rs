@@ -58,10 +58,9 @@ async fn find(
         }
         let target_name = destination.name(&full_name)?;
         if wanted.iter().any(|other| other.target_name == target_name) {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("name '{target_name}'"))
-                .with_reason(
-                    "two images would have it in the archive; `rpull tag` gives one another",
-                ));
+            return Err(Error::new(ErrorKind::InvalidInput, format!("name `{target_name}`"))
+                .with_reason("used by two images in this archive")
+                .with_hint("rename one with `rpull tag`"));
         }
         wanted.push(ImageRequest {
             source,
@@ -76,16 +75,16 @@ async fn find(
 
 /// Where an archive goes that is to be at this path; `-` is standard output.
 pub(super) fn output(path: &Path, plan: bool, settings: &Settings) -> Result<ArchiveOutput> {
-    let refuse =
-        |why: &str| Err(Error::new(ErrorKind::InvalidInput, "output '-'").with_reason(why));
+    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "output `-`").with_reason(why);
     if path.as_os_str() != "-" {
         return Ok(ArchiveOutput::File(path.to_owned()));
     }
     if settings.json && !plan {
-        return refuse("the archive and the JSON cannot both go to standard output");
+        return Err(refuse("cannot write both the archive and JSON to stdout"));
     }
     if std::io::stdout().is_terminal() && !plan {
-        return refuse("an archive is nothing for a terminal; give a file, or redirect it");
+        return Err(refuse("refusing to write an archive to the terminal")
+            .with_hint("use `-o FILE`, or redirect stdout"));
     }
     Ok(ArchiveOutput::Stdout)
 }

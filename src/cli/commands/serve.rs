@@ -47,7 +47,7 @@ fn allow_more_files() {
     if current.is_some_and(|current| current < wanted)
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
     {
-        tracing::debug!("the limit of open files stays: {error}");
+        tracing::debug!("failed to raise the limit of open files: {error}");
     }
 }
 
@@ -60,9 +60,7 @@ async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) 
     let place = path.display().to_string();
     let found = opened_unless_cancelled(cancel, "open", move || existing_layout(&path)).await?;
     let layout = found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "store")
-            .at(place)
-            .with_reason("there is nothing to serve yet")
+        Error::new(ErrorKind::NotFound, "store").at(place).with_reason("the store does not exist")
     })?;
     Ok((*layout).clone())
 }
@@ -99,14 +97,18 @@ fn tell(
         output::line(&format!("serving {store} with {tags} tags on {scheme}://{address}"))?;
     }
     if left_out > 0 {
-        output::note(&format!("{left_out} names of the store are no names of repositories"));
+        output::note(&format!(
+            "{left_out} images are not served: their names are not valid repository names"
+        ));
     }
     if !address.ip().is_loopback() {
         if options.htpasswd.is_none() {
             let may = if options.read_only { "read" } else { "read, write and delete" };
-            output::note(&format!("whoever reaches it may {may}; --htpasswd lets in users only"));
+            output::note(&format!("anyone who can reach this address may {may}"));
+            output::hint_line("restrict access with `--htpasswd FILE`");
         } else if options.tls.is_none() {
-            output::note("passwords can be read on their way; --tls-cert and --tls-key hide them");
+            output::note("passwords are sent unencrypted");
+            output::hint_line("enable TLS with `--tls-cert` and `--tls-key`");
         }
     }
     Ok(())

@@ -26,7 +26,7 @@ use crate::unpack::overlay::OverlayPruneReport;
 pub(super) fn named(text: &str) -> Result<Reference> {
     match Location::parse(text, DefaultLocation::Store)? {
         Location::Store(reference) | Location::Id { name: Some(reference), .. } => Ok(reference),
-        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image '{text}'"))
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image `{text}`"))
             .with_reason("expected the name of an image in the store")),
     }
 }
@@ -125,7 +125,7 @@ fn remove_unpacked(path: &Path, name: &str) -> Result<bool> {
     }
     Err(Error::new(ErrorKind::NotFound, name)
         .at(path.display().to_string())
-        .with_reason("not in the directory of layers"))
+        .with_reason("not in the overlay directory"))
 }
 
 pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCode> {

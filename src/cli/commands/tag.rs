@@ -27,7 +27,7 @@ pub(in crate::cli) async fn run(args: Tag, settings: &Settings) -> Result<ExitCo
     if settings.json {
         output::json(&json!({ "source": source, "reference": name, "digest": digest }))?;
     } else if !settings.quiet {
-        note(&format!("{source} is also {name} now"));
+        note(&format!("tagged {source} as {name}"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -41,9 +41,9 @@ struct Tagged {
 
 async fn in_store(args: &Tag, settings: &Settings) -> Result<Tagged> {
     if let Location::Registry(source) = Location::parse(&args.source, DefaultLocation::Store)? {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("image '{source}'")).with_reason(
-            "is at a registry; to name it there, write docker:// before the new name too",
-        ));
+        return Err(Error::new(ErrorKind::InvalidInput, format!("image `{source}`"))
+            .with_reason("is in a registry")
+            .with_hint("write `docker://` before the new name too to tag it there"));
     }
     let (word, new) = (Word::parse(&args.source)?, named(&args.name)?);
     let source = match word {
@@ -87,28 +87,30 @@ async fn give_name(target: &dyn Target, document: &Document, name: ImageName) ->
 }
 
 fn other_digest(new: &Reference, source: &str, digest: &Digest) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("name '{new}'"))
-        .with_reason(format!("{source} has another digest, {digest}"))
+    Error::new(ErrorKind::InvalidInput, format!("name `{new}`"))
+        .with_reason(format!("digest mismatch: {source} has {digest}"))
 }
 
 /// Gives the manifest another tag, in the repository that has its layers.
 async fn at_registry(source: &str, new: Reference, settings: &Settings) -> Result<Tagged> {
     let refuse = |why: &str| {
-        Error::new(ErrorKind::InvalidInput, format!("tag '{source}' as '{new}'")).with_reason(why)
+        Error::new(ErrorKind::InvalidInput, format!("tag `{source}` as `{new}`")).with_reason(why)
     };
     let Location::Registry(source) = Location::parse(source, DefaultLocation::Registry)? else {
-        return Err(refuse("the image is elsewhere, and its layers would have to move")
-            .with_detail(ErrorDetail::CrossRepositoryTag));
+        return Err(
+            refuse("cannot tag across repositories").with_detail(ErrorDetail::CrossRepositoryTag)
+        );
     };
     let home = |reference: &Reference| {
         (reference.registry().to_owned(), reference.repository().to_owned())
     };
     if home(&source) != home(&new) {
-        return Err(refuse("is another repository, and its layers would have to move")
-            .with_detail(ErrorDetail::CrossRepositoryTag));
+        return Err(
+            refuse("cannot tag across repositories").with_detail(ErrorDetail::CrossRepositoryTag)
+        );
     }
     let (Some(tag), None) = (new.tag(), new.digest()) else {
-        return Err(refuse("the image decides its digest; the new name is a tag"));
+        return Err(refuse("expected a tag as the new name, got a digest"));
     };
     let repository = settings.client(&source.to_string(), false)?.repository_for_push(&source)?;
     let document = repository.resolve(&source.name()).await?;

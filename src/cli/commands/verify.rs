@@ -45,7 +45,7 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     }
     tell(&report, settings)?;
     let Some(place) = bad else { return Ok(ExitCode::SUCCESS) };
-    let why = plural(report.bad.len() as u64, "damaged or missing blob");
+    let why = plural(report.bad.len() as u64, "corrupt or missing blob");
     Err(Error::new(ErrorKind::Mismatch, place).with_reason(why))
 }
 

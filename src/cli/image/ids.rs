@@ -65,14 +65,14 @@ pub(in crate::cli) fn only_name(
     match (image.name, image.names.as_slice()) {
         (_, [_, _, ..]) => Err(ambiguous(id, &image.names)),
         (ImageName::Layout(name), _) => Ok(name),
-        _ => Err(Error::new(ErrorKind::InvalidInput, format!("id '{id}'"))
-            .with_reason(format!("is one platform of {}", image.within.join(", ")))),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("id `{id}`"))
+            .with_reason(format!("refers to one platform of {}", image.within.join(", ")))),
     }
 }
 
 fn ambiguous(id: &ImageId, choices: &[String]) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("id '{id}'"))
-        .with_reason(format!("is of several images, name one: {}", choices.join(", ")))
+    Error::new(ErrorKind::InvalidInput, format!("id `{id}`"))
+        .with_reason(format!("ambiguous, matches several images: {}", choices.join(", ")))
 }
 
 fn choice(image: &Identified) -> String {

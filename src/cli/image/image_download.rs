@@ -106,7 +106,8 @@ impl ImageDownload {
                 match feeds.verified(layer).await {
                     Ok(1..) => {
                         error = Error::new(ErrorKind::Mismatch, format!("layer {}", layer.digest))
-                            .with_reason(GrowingBlob::BLOB_RESTARTED);
+                            .with_reason(GrowingBlob::BLOB_RESTARTED)
+                            .with_hint("run the command again");
                     }
                     Ok(0) => error = attribute_error(&layout, layer, error, retry).await,
                     Err(_) => {}

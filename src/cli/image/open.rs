@@ -149,8 +149,8 @@ fn by_digest(layout: &Layout, digest: &Digest) -> Result<ImageName> {
 pub(in crate::cli) fn registry_reference(text: &str) -> Result<Reference> {
     match Location::parse(text, DefaultLocation::Registry)? {
         Location::Registry(reference) => Ok(reference),
-        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image '{text}'"))
-            .with_reason("expected an image of a registry")),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("image `{text}`"))
+            .with_reason("expected an image in a registry")),
     }
 }
 
@@ -204,7 +204,7 @@ impl<T> Stored<T> {
         match error.kind() {
             ErrorKind::NotFound => Ok(Self::Absent),
             ErrorKind::Store | ErrorKind::Mismatch | ErrorKind::InvalidDocument => {
-                tracing::warn!("{}; asking the registry", error.chain());
+                tracing::warn!("{}; falling back to the registry", error.chain());
                 Ok(Self::Damaged(error))
             }
             _ => Err(error),
@@ -358,8 +358,8 @@ fn config_of<'a>(manifest: &'a Document, opened: &OpenedLocation) -> Result<&'a 
 /// The error for something that has no config of an image.
 pub(in crate::cli) fn not_an_image(document: &Document, reference: &str) -> Error {
     let why = match document.as_referrer().artifact_type {
-        Some(kind) => format!("is not an image but an artifact of type {kind}"),
-        None => format!("is not an image but a {}", document.descriptor().media_type),
+        Some(kind) => format!("is not an image, but an artifact of type {kind}"),
+        None => format!("is not an image, but a {}", document.descriptor().media_type),
     };
     Error::new(ErrorKind::Unsupported, reference)
         .with_reason(why)

@@ -79,7 +79,7 @@ impl Destination {
         let Some(text) = typed else { return Ok(Self::Store(None)) };
         match Self::parse(text, None)? {
             local @ (Self::Layout { .. } | Self::Archive { .. }) => Ok(local),
-            _ => Err(Error::new(ErrorKind::InvalidInput, format!("output '{text}'"))
+            _ => Err(Error::new(ErrorKind::InvalidInput, format!("output `{text}`"))
                 .with_reason("expected oci:PATH[:NAME], oci-archive:FILE or docker-archive:FILE")),
         }
     }
@@ -91,10 +91,9 @@ impl Destination {
             | Self::Archive(_, ImageName::Layout(name))
                 if several =>
             {
-                Err(Error::new(ErrorKind::InvalidInput, format!("output name '{name}'"))
-                    .with_reason(
-                        "several images cannot have one name; leave it out, and each keeps its own",
-                    ))
+                Err(Error::new(ErrorKind::InvalidInput, format!("output name `{name}`"))
+                    .with_reason("cannot give several images the same name")
+                    .with_hint("omit the name to keep each image's own"))
             }
             _ => Ok(()),
         }
@@ -109,9 +108,9 @@ impl Destination {
             Self::Archive(archive, _)
                 if archive.holds_one_platform() && along != ArtifactOptions::default() =>
             {
-                Err(Error::new(ErrorKind::InvalidInput, "referrers and digest tags").with_reason(
-                    "a docker-archive holds images only; an oci-archive holds them too",
-                ))
+                Err(Error::new(ErrorKind::InvalidInput, "referrers and digest tags")
+                    .with_reason("a docker-archive can hold only images")
+                    .with_hint("use an `oci-archive:FILE`"))
             }
             _ => Ok(()),
         }
@@ -132,7 +131,8 @@ impl Destination {
             None => Ok(PlatformSelection::Single(platform(None)?)),
             Some(named @ PlatformSelection::Single(_)) => Ok(named),
             Some(_) => Err(Error::new(ErrorKind::InvalidInput, "platforms")
-                .with_reason("a docker-archive holds one; an oci-archive holds several")),
+                .with_reason("a docker-archive can hold only one")
+                .with_hint("select one with `--platform`, or use an `oci-archive:FILE`")),
         }
     }
 
@@ -193,7 +193,8 @@ impl Destination {
             Self::Layout { name: name @ ImageName::Layout(_), .. }
             | Self::Archive(_, name @ ImageName::Layout(_)) => Ok(name.clone()),
             _ if full.is_empty() => Err(Error::new(ErrorKind::InvalidInput, "name")
-                .with_reason("the image has none; give it one there, oci:PATH:NAME")),
+                .with_reason("the image has no name")
+                .with_hint("name it in the destination, e.g. `oci:PATH:NAME`")),
             _ => Ok(ImageName::Layout(full.to_owned())),
         }
     }
@@ -286,6 +287,7 @@ fn check_no_digest(name: &ImageName) -> Result<()> {
 }
 
 fn decides(digest: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("name '{digest}'"))
-        .with_reason("the image decides its digest; give a tag or none")
+    Error::new(ErrorKind::InvalidInput, format!("name `{digest}`"))
+        .with_reason("a destination cannot contain a digest")
+        .with_hint("use a tag, or no tag")
 }

@@ -59,7 +59,7 @@ fn modified() -> Result<u64> {
         return Ok(0);
     };
     text.parse().map_err(|_| {
-        Error::new(ErrorKind::InvalidInput, format!("SOURCE_DATE_EPOCH '{text}'"))
-            .with_reason("expected seconds since 1970")
+        Error::new(ErrorKind::InvalidInput, format!("SOURCE_DATE_EPOCH `{text}`"))
+            .with_reason("expected seconds since the Unix epoch")
     })
 }

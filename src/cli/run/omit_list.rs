@@ -43,7 +43,7 @@ pub(in crate::cli) async fn omitted_digests(
         if !path.is_file() {
             return Err(Error::new(ErrorKind::InvalidInput, "--since")
                 .at(path.display().to_string())
-                .with_reason("an archive must be a file here, not a pipe"));
+                .with_reason("an archive must be a file, not a pipe"));
         }
         return Ok(open_archive(path.to_owned(), None).await?.digests()?.into_iter().collect());
     }
@@ -60,7 +60,7 @@ fn inventory(text: &[u8]) -> Result<HashSet<Digest>> {
     lines
         .map(|(at, line)| {
             line.trim().parse().map_err(|error: Error| {
-                let why = format!("line {} is no digest: {}", at + 1, error.reason());
+                let why = format!("line {} is not a digest: {}", at + 1, error.reason());
                 Error::new(ErrorKind::InvalidInput, "--since").with_reason(why)
             })
         })
@@ -85,7 +85,7 @@ fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>>
                     left.extend(documents.cloned());
                 }
             }
-            Err(error) => tracing::info!("{}: its blobs are saved too", error.chain()),
+            Err(error) => tracing::info!("{}; including its blobs", error.chain()),
         }
     }
     Ok(held)
@@ -103,6 +103,6 @@ mod tests {
         assert!(inventory(b"").unwrap().is_empty());
         let error = inventory(b"\nalpine:3.14\n").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains("line 2 is no digest"), "{error}");
+        assert!(error.to_string().contains("line 2 is not a digest"), "{error}");
     }
 }

@@ -14,20 +14,20 @@ pub(in crate::cli) fn check_paths_disjoint(args: &Unpack, settings: &Settings) -
     let dir = resolved_path(&args.dir);
     let store = settings.store().ok().map(|store| resolved_path(&store));
     let refuse = |path: &Path, why| {
-        let what = format!("directory '{}'", path.display());
+        let what = format!("directory `{}`", path.display());
         Err(Error::new(ErrorKind::InvalidInput, what).with_reason(why))
     };
     if store.as_ref().is_some_and(|store| dir.starts_with(store)) {
-        return refuse(&args.dir, "is in the store");
+        return refuse(&args.dir, "is inside the store");
     }
     // What is in the directory already is told later; layers may lie beside anything.
     let is_empty = || std::fs::read_dir(&dir).map_or(true, |mut names| names.next().is_none());
     if store.is_some_and(|store| store.starts_with(&dir)) && !args.layers.overlay && is_empty() {
-        return refuse(&args.dir, "is to have the store in it");
+        return refuse(&args.dir, "contains the store");
     }
     match &args.layers.mount {
         Some(point) if resolved_path(point).starts_with(&dir) => {
-            refuse(point, "is in the one whose layers are to be mounted")
+            refuse(point, "is inside the overlay directory")
         }
         _ => Ok(()),
     }

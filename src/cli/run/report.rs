@@ -57,10 +57,8 @@ fn warn_of_skipped(report: &Report) {
     let skipped = report.blobs.iter().filter(|blob| blob.outcome == BlobOutcome::Skipped).count();
     if skipped > 0 {
         let layers = if skipped == 1 { "layer was" } else { "layers were" };
-        tracing::warn!(
-            "{}: {skipped} foreign {layers} skipped; --foreign-layers takes them along",
-            report.head.reference
-        );
+        tracing::warn!("{}: {skipped} foreign {layers} skipped", report.head.reference);
+        output::warning_hint("include foreign layers with `--foreign-layers`");
     }
 }
 
@@ -103,13 +101,13 @@ pub(in crate::cli) fn print_values(values: &[Value], several: bool) -> Result<()
     }
 }
 
-/// `along with it: 2 referrers, 1 digest tag`
+/// `included 2 referrers, 1 digest tag`
 fn artifact_summary(report: &Report) -> Option<String> {
     let count = |number: Option<usize>, one| number.map(|number| plural(number as u64, one));
     let head = &report.head;
     let parts = [count(head.referrers, "referrer"), count(head.digest_tags, "digest tag")];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| format!("along with it: {}", parts.join(", ")))
+    (!parts.is_empty()).then(|| format!("included {}", parts.join(", ")))
 }
 
 /// `transferred 3.2 MB of 61.5 MB, 58.3 MB shared (95 %), 4 requests, 0.4 s`
@@ -125,7 +123,7 @@ pub(in crate::cli) fn receipt(report: &Report) -> String {
     }
     parts.push(format!("{} shared ({})", size(bytes.shared), percent(bytes.shared, bytes.total)));
     if bytes.resent > 0 {
-        parts.push(format!("{} sent again", size(bytes.resent)));
+        parts.push(format!("{} resent", size(bytes.resent)));
     }
     if bytes.missing > 0 {
         parts.push(format!("{} missing", size(bytes.missing)));

@@ -128,8 +128,8 @@ fn named(
 
 fn rate(text: &str) -> Result<u64> {
     parse_rate(text).ok_or_else(|| {
-        Error::new(ErrorKind::InvalidInput, format!("rate '{text}'"))
-            .with_reason("expected something like 500k or 2M")
+        Error::new(ErrorKind::InvalidInput, format!("rate `{text}`"))
+            .with_reason("expected a rate such as 500k or 2M")
     })
 }
 
@@ -138,8 +138,8 @@ pub(in crate::cli) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
     let Some(text) = typed else { return Ok(None) };
     match parse_rate(text) {
         Some(bytes) if bytes >= SMALLEST_CHUNK => Ok(Some(bytes)),
-        _ => Err(Error::new(ErrorKind::InvalidInput, format!("chunk size '{text}'"))
-            .with_reason("expected something like 16M, and no less than 64k")),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("chunk size `{text}`"))
+            .with_reason("expected a size such as 16M, at least 64k")),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn bearer_header(token: &Secret, request: &Request<'_>) -> Result<Hea
 fn sensitive(text: &str, request: &Request<'_>) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(text).map_err(|_| {
         Error::new(ErrorKind::Denied, request.what)
-            .with_reason("the credential has characters that no header can hold")
+            .with_reason("the credential has characters that are not allowed in a header")
     })?;
     value.set_sensitive(true);
     Ok(value)

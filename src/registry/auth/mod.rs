@@ -81,7 +81,7 @@ impl Auth {
                         if error.kind() == ErrorKind::Denied
                             && self.tokens.scopes_of(request).is_guess() =>
                     {
-                        tracing::info!("{}; asking without a token", error.chain());
+                        tracing::info!("{}; continuing without a token", error.chain());
                         Ok(None)
                     }
                     other => other.map(Some),
@@ -164,7 +164,7 @@ impl Auth {
     async fn basic(&self, http: &Connection, request: &Request<'_>) -> Result<HeaderValue> {
         let origin = http.origin()?;
         if !origin.is_https() && !origin.is_local() && !http.options.plain_http {
-            return Err(denied(request, &self.registry, "asks for a password over plain http")
+            return Err(denied(request, &self.registry, "requires a password over plain HTTP")
                 .with_detail(ErrorDetail::SecretOverHttp));
         }
         match self.credential(http, request).await? {
@@ -176,13 +176,13 @@ impl Auth {
             Some(Credential::IdentityToken { .. }) => Err(denied(
                 request,
                 &self.registry,
-                "asks for a password, but only an identity token is stored",
+                "requires a password, but only an identity token is stored",
             )
             .with_detail(ErrorDetail::CredentialRequired)),
             None => Err(denied(
                 request,
                 &self.registry,
-                "asks for a user name and password, and none is stored for it",
+                "authentication required, and no credentials found",
             )
             .with_detail(ErrorDetail::CredentialRequired)),
         }
@@ -248,9 +248,9 @@ fn bearer_of(challenges: &[Challenge]) -> Option<&Challenge> {
 fn unsupported_schemes(challenges: &[Challenge]) -> String {
     let offered: Vec<&str> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
     if offered.contains(&"bearer") {
-        return "wants a token but does not say from where".to_owned();
+        return "requires a token but names no token server".to_owned();
     }
-    format!("wants {}, which rpull does not speak", offered.join(" or "))
+    format!("unsupported authentication scheme {}", offered.join(" or "))
 }
 
 fn denied(request: &Request<'_>, registry: &str, why: &str) -> Error {

@@ -68,9 +68,9 @@ impl TokenService {
         let refuse =
             |why: &str| Error::new(ErrorKind::Denied, request.what).at(&http.name).with_reason(why);
         let realm = base.join(realm.trim());
-        let realm = realm.map_err(|_| refuse("names a token server that is no URL"))?;
+        let realm = realm.map_err(|_| refuse("the token server is not a URL"))?;
         if realm.fragment().is_some() {
-            return Err(refuse("names a token server with a fragment"));
+            return Err(refuse("the token server URL has a fragment"));
         }
         http.options.redactor.note_url(&realm);
         http.check_server_url(&realm, request.what, ErrorKind::Denied)?;
@@ -91,7 +91,7 @@ pub(super) async fn fetch(
     credential: Option<&Credential>,
     scopes: &ScopeSet,
 ) -> Result<IssuedToken> {
-    tracing::debug!("asking {} for a token", redact(&service.realm));
+    tracing::debug!("requesting a token from {}", redact(&service.realm));
     let asking = TokenRequest { http, request, service, scopes: scopes.to_params() };
     let (response, posted) = match credential {
         Some(Credential::IdentityToken { token, basic }) => {
@@ -156,7 +156,7 @@ impl TokenRequest<'_> {
             return Ok(());
         }
         Err(self
-            .refused(&format!("would get the {secret} over plain http"))
+            .refused(&format!("refusing to send the {secret} over plain HTTP"))
             .with_detail(ErrorDetail::SecretOverHttp))
     }
 
@@ -178,7 +178,7 @@ impl TokenRequest<'_> {
             Err(_) => {
                 let error = Error::new(ErrorKind::Transport, "token")
                     .at(redact(&self.service.realm))
-                    .with_reason("no answer in time")
+                    .with_reason("no response in time")
                     .transient(None);
                 Err(health.failed(&host, error))
             }
@@ -190,7 +190,7 @@ impl TokenRequest<'_> {
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
             // Following it would carry the credential to a place that nobody vouched for.
-            return Err(self.refused("redirects instead of answering"));
+            return Err(self.refused("unexpected redirect"));
         }
         if status != StatusCode::OK {
             let body = read_error_body(response, ERROR_BODY_LIMIT).await;
@@ -215,9 +215,9 @@ impl TokenRequest<'_> {
                 .with_data_of(&error.with_detail(matter)));
         }
         let body = read_up_to(response, TOKEN_LIMIT, what, idle).await?;
-        let answer: TokenResponse = serde_json::from_slice(&body)
-            .map_err(|_| self.refused("answers something that is not a token"))?;
-        answer.into_token(posted).ok_or_else(|| self.refused("answers without a token"))
+        let answer: TokenResponse =
+            serde_json::from_slice(&body).map_err(|_| self.refused("invalid token response"))?;
+        answer.into_token(posted).ok_or_else(|| self.refused("token response without a token"))
     }
 
     fn refused(&self, why: &str) -> Error {

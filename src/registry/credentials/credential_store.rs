@@ -44,7 +44,7 @@ impl CredentialStore {
         let path = authfile.or_else(|| environment.registry_auth_file.clone());
         let path = path.or_else(|| environment.docker_file()).ok_or_else(|| {
             Error::new(ErrorKind::Store, "credentials")
-                .with_reason("neither --authfile, DOCKER_CONFIG nor HOME says where to keep them")
+                .with_reason("none of `--authfile`, DOCKER_CONFIG and HOME is set")
         })?;
         let namespace = namespace.unwrap_or_default().to_owned();
         let mut keeper = Self { registry: registry.to_owned(), namespace, path, helper: None };

@@ -119,7 +119,7 @@ impl<'de> Visitor<'de> for RawObjectVisitor {
         while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
             // Programs do not agree on which of them counts.
             if object.0.iter().any(|(held, _)| *held == key) {
-                return Err(A::Error::custom("a key twice"));
+                return Err(A::Error::custom("duplicate key"));
             }
             object.0.push((key, Cow::Borrowed(value.get())));
         }

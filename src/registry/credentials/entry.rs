@@ -52,7 +52,7 @@ impl AuthEntry {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Zeroizing::new);
         let token = |text: Zeroizing<String>| {
             let clean = !text.contains(char::is_control);
-            clean.then(|| Secret::new(text.as_str())).ok_or("has control characters in it")
+            clean.then(|| Secret::new(text.as_str())).ok_or("contains control characters")
         };
         if let Some(registry_token) = given(self.registrytoken) {
             return token(registry_token).map(Credential::RegistryToken).map(Some);
@@ -79,10 +79,10 @@ fn decode(auth: &str) -> Result<Option<Credential>, &'static str> {
     // `base64` wraps its lines, and the decoder of all clients in Go skips the breaks.
     let text: Zeroizing<String> =
         Zeroizing::new(auth.chars().filter(|c| !c.is_ascii_whitespace()).collect());
-    let bytes = BASE64.decode(&*text).map_err(|_| "has an 'auth' that is not base64")?;
+    let bytes = BASE64.decode(&*text).map_err(|_| "has an `auth` that is not base64")?;
     let bytes = Zeroizing::new(bytes);
-    let text = std::str::from_utf8(&bytes).map_err(|_| "has an 'auth' that is not text")?;
-    let (user, password) = text.split_once(':').ok_or("has an 'auth' without a colon")?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| "has an `auth` that is not text")?;
+    let (user, password) = text.split_once(':').ok_or("has an `auth` without a colon")?;
     // Docker's own encoder once padded with them.
     Credential::of_user(user, password.trim_end_matches('\0'))
 }

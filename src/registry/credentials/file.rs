@@ -79,7 +79,7 @@ impl AuthFile {
         };
         match self.search(text, wanted) {
             Err(error) if matches!(self.place, AuthFileSource::Environment(_)) => {
-                tracing::warn!("{}; it is left out", error.chain());
+                tracing::warn!("{}; ignoring it", error.chain());
                 Ok(AuthLookup::Nothing)
             }
             other => other,
@@ -101,7 +101,7 @@ impl AuthFile {
         let credential = entry
             .unwrap_or_default()
             .credential()
-            .map_err(|why| self.error().with_reason(format!("the entry '{key}' {why}")))?;
+            .map_err(|why| self.error().with_reason(format!("the entry `{key}` {why}")))?;
         Ok(credential.map_or(AuthLookup::Nothing, AuthLookup::Entry))
     }
 
@@ -118,7 +118,7 @@ impl AuthFile {
             Ok(text) => Ok(text),
             // Docker goes on without it too: often it is root's, found because HOME was kept.
             Err(error) if !required && error.kind() == io::ErrorKind::PermissionDenied => {
-                tracing::warn!("{self} cannot be read: {error}; it is left out");
+                tracing::warn!("failed to read {self}: {error}; ignoring it");
                 Ok(None)
             }
             Err(error) => Err(self.error().with_source(error)),
@@ -157,7 +157,10 @@ fn read(path: &Path, required: bool) -> io::Result<Option<SecretText>> {
         return Ok(None);
     }
     if metadata.is_file() && metadata.mode() & 0o044 != 0 {
-        tracing::warn!("{} can be read by other users; `chmod 600` it", path.display());
+        tracing::warn!(
+            "{} is readable by other users; restrict it with `chmod 600`",
+            path.display()
+        );
     }
     read_all(path).map(Some)
 }

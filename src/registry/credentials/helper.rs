@@ -71,11 +71,11 @@ impl Helper {
     pub(super) fn find(name: &str, path: &OsStr) -> Result<Self> {
         let program = format!("docker-credential-{name}");
         if name.contains(['/', '\\']) || name.contains(char::is_control) {
-            return Err(failed(&program, "is no name of a program"));
+            return Err(failed(&program, "invalid program name"));
         }
         match find(&program, path) {
             Some(file) => Ok(Self { program, file }),
-            None => Err(failed(&program, "is not in PATH, or is no program")),
+            None => Err(failed(&program, "not found in PATH, or not executable")),
         }
     }
 
@@ -85,10 +85,10 @@ impl Helper {
             return Ok(None);
         };
         let answer: GetOutput = serde_json::from_slice(&output)
-            .map_err(|_| self.fail("answers something that is not a credential"))?;
+            .map_err(|_| self.fail("returned an invalid credential"))?;
         let (user, secret) = (answer.username, Zeroizing::new(answer.secret));
         Credential::of_user(&user, &secret)
-            .map_err(|why| self.fail(&format!("gives a secret that {why}")))
+            .map_err(|why| self.fail(&format!("returned a secret that {why}")))
     }
 
     /// Hands it a credential to keep.
@@ -96,7 +96,9 @@ impl Helper {
         let (username, secret) = match credential {
             Credential::Basic { user, password } => (user.as_str(), password),
             Credential::IdentityToken { token, .. } => (TOKEN_USER, token),
-            Credential::RegistryToken(_) => return Err(self.fail("keeps no tokens of registries")),
+            Credential::RegistryToken(_) => {
+                return Err(self.fail("does not support registry tokens"));
+            }
         };
         let input = StoreInput { server_url: key, username, secret: secret.expose() };
         let redactor = Redactor::default();
@@ -104,7 +106,7 @@ impl Helper {
         let input = serde_json::to_vec(&input).map_err(|error| self.fail("").with_source(error))?;
         match self.run("store", key, &Zeroizing::new(input), &redactor).await? {
             Some(_) => Ok(()),
-            None => Err(self.fail("did not keep it")),
+            None => Err(self.fail("did not save it")),
         }
     }
 
@@ -127,7 +129,7 @@ impl Helper {
         redactor: &Redactor,
     ) -> Result<Option<HelperOutput>> {
         if key.contains(char::is_control) {
-            return Err(self.fail("cannot be asked for a name with control characters in it"));
+            return Err(self.fail("refusing to send a name with control characters"));
         }
         let asked = Box::pin(run_with_timeout(&self.file, verb, input, PATIENCE)).await;
         let Said { status, output, words } = asked.map_err(|why| self.fail(&why))?;
@@ -214,10 +216,10 @@ async fn run_with_timeout(
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| format!("cannot be run: {error}"))?;
+        .map_err(|error| format!("failed to run: {error}"))?;
     let answer = match tokio::time::timeout(patience, exchange(&mut child, input)).await {
         Ok(answer) => answer,
-        Err(_) => Err(format!("does not answer within {} s", patience.as_secs())),
+        Err(_) => Err(format!("no response within {} s", patience.as_secs())),
     };
     if answer.is_err() {
         // It has ended already, or is killed now; there is nothing more to be done about either.
@@ -227,7 +229,7 @@ async fn run_with_timeout(
 }
 
 async fn exchange(child: &mut Child, input: &[u8]) -> Result<Said, String> {
-    let broken = |error: std::io::Error| format!("cannot be talked to: {error}");
+    let broken = |error: std::io::Error| format!("failed to communicate: {error}");
     let (mut stdin, stdout, stderr) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let mut output = Zeroizing::new(Vec::new());
@@ -243,7 +245,7 @@ async fn exchange(child: &mut Child, input: &[u8]) -> Result<Said, String> {
                 stdout.take(OUTPUT_LIMIT + 1).read_to_end(&mut output).await.map_err(broken)?;
             }
             if output.len() as u64 > OUTPUT_LIMIT {
-                return Err(format!("prints more than {OUTPUT_LIMIT} bytes"));
+                return Err(format!("printed more than {OUTPUT_LIMIT} bytes"));
             }
             child.wait().await.map_err(broken)
         };

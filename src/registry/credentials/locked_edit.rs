@@ -33,7 +33,7 @@ pub(super) fn edit_file(
     lock.lock()?;
     let (old, former) = match std::fs::metadata(&target) {
         Ok(former) if former.is_file() => (read_all(&target)?, Some(former)),
-        Ok(_) => return Err(io::Error::other("is no regular file")),
+        Ok(_) => return Err(io::Error::other("is not a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (SecretText::default(), None),
         Err(error) => return Err(error),
     };

@@ -82,7 +82,7 @@ impl Credential {
     fn of_user(user: &str, secret: &str) -> Result<Option<Self>, &'static str> {
         // They would end a line of a helper's protocol or of a header (git CVE-2020-5260).
         if user.contains(char::is_control) || secret.contains(char::is_control) {
-            return Err("has control characters in it");
+            return Err("contains control characters");
         }
         let token = || Secret::new(secret);
         Ok(match (user, secret) {
@@ -100,9 +100,9 @@ impl Credential {
 pub fn parse_creds(text: &str) -> Result<Credential> {
     let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "--creds").with_reason(why);
     let (user, password) =
-        text.split_once(':').ok_or_else(|| refuse("expected USER:PASS, there is no colon"))?;
+        text.split_once(':').ok_or_else(|| refuse("expected USER:PASS, missing colon"))?;
     if user.is_empty() {
-        return Err(refuse("expected USER:PASS, the user name is empty"));
+        return Err(refuse("expected USER:PASS, empty user name"));
     }
     let credential = Credential::of_user(user, password).map_err(refuse)?;
     credential.ok_or_else(|| refuse("expected USER:PASS"))
@@ -118,7 +118,7 @@ pub fn from_user(user: &str, password: &str) -> Result<Credential> {
         ("", _) => return Err(refuse("the user name is empty")),
         (_, "") => return Err(refuse("the password is empty")),
         // It would end at the colon for everybody who reads it.
-        _ if user.contains(':') => return Err(refuse("a user name has no colon in it")),
+        _ if user.contains(':') => return Err(refuse("a user name cannot contain a colon")),
         _ => {}
     }
     let credential = Credential::of_user(user, password).map_err(refuse)?;
@@ -200,7 +200,7 @@ impl Credentials {
         if registry.contains(char::is_control) || repository.contains(char::is_control) {
             return Err(Error::new(ErrorKind::Denied, "credentials")
                 .at(registry)
-                .with_reason("the name has control characters in it"));
+                .with_reason("the name contains control characters"));
         }
         let wanted = RepositoryKey::new(registry, repository);
         for file in &self.files {
@@ -212,7 +212,7 @@ impl Credentials {
                 AuthLookup::Nothing => None,
             };
             if let Some(credential) = found {
-                tracing::debug!("the credential for {registry} is from {file}");
+                tracing::debug!("using the credential for {registry} from {file}");
                 return Ok(Some(credential));
             }
         }

@@ -81,9 +81,9 @@ impl fmt::Display for AddressClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Public => "a public address",
-            Self::Loopback => "a loopback address, and the registry did not answer from one",
-            Self::Private => "a private address, and the registry did not answer from one",
-            Self::Forbidden => "an address that no registry may lead to",
+            Self::Loopback => "a loopback address, not allowed for a remote registry",
+            Self::Private => "a private address, not allowed for a remote registry",
+            Self::Forbidden => "a link-local or reserved address, never allowed",
         })
     }
 }

@@ -48,7 +48,7 @@ async fn read_encoded(response: Response, limit: u64, what: &str, idle: Duration
     let url = response.url().clone();
     let fail = |kind, why: &str| Error::new(kind, what).at(redact(&url)).with_reason(why);
     let too_large =
-        || fail(ErrorKind::InvalidDocument, &format!("larger than {limit} bytes, the limit"));
+        || fail(ErrorKind::InvalidDocument, &format!("larger than the limit of {limit} bytes"));
     if response.content_length().is_some_and(|length| length > limit) {
         return Err(too_large());
     }
@@ -129,7 +129,7 @@ pub(in crate::registry) async fn blob(
 }
 
 fn is_encoded(name: &str) -> String {
-    format!("is encoded as {name} although identity was asked for")
+    format!("unexpected `Content-Encoding: {name}`")
 }
 
 /// The body as it arrives; an early end is for the reader to notice.
@@ -145,8 +145,9 @@ fn check_length(response: &Response, expected: u64, is_part: bool, what: &str) -
         Some(length) if length > expected || (!is_part && length != expected) => {
             let kind = response.headers().get(CONTENT_TYPE);
             let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("no type");
-            let why =
-                format!("the registry announces {length} bytes of {kind}, the manifest {expected}");
+            let why = format!(
+                "size mismatch: expected {expected} bytes, the registry announced {length} of {kind}"
+            );
             Err(unexpected_response(what, response.url(), &why))
         }
         _ => Ok(()),

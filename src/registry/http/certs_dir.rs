@@ -29,8 +29,8 @@ impl HostCerts {
         // A path that is one plain name cannot leave the directory.
         if registry.is_empty() || registry.contains(['/', '\\', '\0']) || registry.starts_with('.')
         {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("registry '{registry}'"))
-                .with_reason("is no host"));
+            return Err(Error::new(ErrorKind::InvalidInput, format!("registry `{registry}`"))
+                .with_reason("invalid host"));
         }
         for folder in dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name))) {
             match list(&folder) {
@@ -51,7 +51,7 @@ impl HostCerts {
             let lone = of_kind(half).find(|path| !files.contains(&path.with_extension(other)));
             if let Some(path) = lone {
                 let missing = path.with_extension(other);
-                return Err(bad(path).with_reason(format!("there is no {}", missing.display())));
+                return Err(bad(path).with_reason(format!("missing {}", missing.display())));
             }
         }
         let ca: Vec<PathBuf> = of_kind("crt").cloned().collect();

@@ -114,9 +114,9 @@ impl Connection {
     ) -> Result<Url> {
         let refuse =
             |why: String| Error::new(ErrorKind::Transport, what).at(&self.name).with_reason(why);
-        let next = from.join(target).map_err(|error| {
-            refuse("redirected to something that is no URL".into()).with_source(error)
-        })?;
+        let next = from
+            .join(target)
+            .map_err(|error| refuse("redirected to an invalid URL".into()).with_source(error))?;
         self.options.redactor.note_url(&next);
         if from.scheme() == "https" && next.scheme() != "https" {
             return Err(refuse(format!("redirected from https to {}", redact(&next))));

@@ -61,7 +61,7 @@ pub(in crate::registry) fn gunzip(body: Bytes, limit: u64) -> io::Result<Bytes> 
     let bytes = decompress(Compression::Gzip, body.as_ref())?;
     bytes.take(limit.saturating_add(1)).read_to_end(&mut inside)?;
     if inside.len() as u64 > limit {
-        return Err(io::Error::other(format!("larger than {limit} bytes, the limit")));
+        return Err(io::Error::other(format!("larger than the limit of {limit} bytes")));
     }
     Ok(inside.into())
 }

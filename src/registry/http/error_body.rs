@@ -241,7 +241,7 @@ fn plain_text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
     if text.starts_with('<') {
-        return "a web page instead of a registry's answer".to_owned();
+        return "a web page instead of a registry response".to_owned();
     }
     text.to_owned()
 }
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(why(429, "slow down"), "429 too many requests: slow down");
         assert_eq!(
             why(502, "<html>"),
-            "502 bad gateway: a web page instead of a registry's answer"
+            "502 bad gateway: a web page instead of a registry response"
         );
         assert_eq!(why(500, ""), "500 internal server error");
         for odd in [

@@ -61,7 +61,7 @@ impl Connection {
                     let seconds = self.options.timeouts.headers.as_secs_f32();
                     let error = Error::new(ErrorKind::Transport, request.what)
                         .at(redact(url))
-                        .with_reason(format!("no answer within {seconds} s"))
+                        .with_reason(format!("no response within {seconds} s"))
                         .transient(None);
                     return Err(self.health.failed(&origin, error));
                 }
@@ -132,6 +132,6 @@ pub(in crate::registry) fn redirect_target(response: &Response) -> Option<Result
     Some(location.ok_or_else(|| {
         Error::new(ErrorKind::Transport, "redirect")
             .at(redact(response.url()))
-            .with_reason("has no usable Location")
+            .with_reason("missing or invalid `Location`")
     }))
 }

@@ -27,7 +27,7 @@ pub(in crate::registry) fn base_url(
         || tls_files.is_some();
     let url = |scheme: &str| {
         Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|error| {
-            Error::new(ErrorKind::InvalidInput, format!("registry '{registry}'")).with_source(error)
+            Error::new(ErrorKind::InvalidInput, format!("registry `{registry}`")).with_source(error)
         })
     };
     let plain = url("http")?;

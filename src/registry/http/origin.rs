@@ -28,7 +28,7 @@ impl Origin {
                 Ok(Self { https: url.scheme() == "https", host: host.to_owned(), port })
             }
             _ => Err(Error::new(ErrorKind::Transport, redact(url))
-                .with_reason("is neither an http nor an https URL")),
+                .with_reason("not an http or https URL")),
         }
     }
 

@@ -62,25 +62,25 @@ impl ProxySetting {
         let refuse =
             |why: &str| Error::new(ErrorKind::Transport, "proxy").at(variable).with_reason(why);
         let full = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-        let mut url = Url::parse(&full).map_err(|_| refuse("is not the URL of a proxy"))?;
+        let mut url = Url::parse(&full).map_err(|_| refuse("invalid proxy URL"))?;
         match url.scheme() {
             "http" | "https" | "socks4" | "socks4a" | "socks5h" => {}
             // Names are resolved by the proxy, as by all clients written in Go: often only it can.
             "socks5" => {
-                url.set_scheme("socks5h").map_err(|()| refuse("is not the URL of a proxy"))?;
+                url.set_scheme("socks5h").map_err(|()| refuse("invalid proxy URL"))?;
             }
             other => {
                 let why = format!(
-                    "unsupported proxy scheme `{other}`; http, https, socks4, socks4a, socks5 and socks5h are known"
+                    "unsupported proxy scheme `{other}`, expected http, https, socks4, socks4a, socks5 or socks5h"
                 );
                 return Err(refuse(&why));
             }
         }
         if url.host_str().is_none_or(str::is_empty) {
-            return Err(refuse("names no host"));
+            return Err(refuse("missing host"));
         }
         if url.scheme().starts_with("socks") && url.port().is_none() {
-            url.set_port(Some(SOCKS_PORT)).map_err(|()| refuse("is not the URL of a proxy"))?;
+            url.set_port(Some(SOCKS_PORT)).map_err(|()| refuse("invalid proxy URL"))?;
         }
         Ok(Self { url, variable })
     }
@@ -213,12 +213,9 @@ mod tests {
             (&[("http_proxy", "socks5://u:canary@a")], "proxy socks5://a:1080 of http_proxy"),
             (
                 &[("http_proxy", "ftp://u:canary@a")],
-                "proxy: http_proxy: unsupported proxy scheme `ftp`; http, https, socks4, socks4a, socks5 and socks5h are known",
+                "proxy: http_proxy: unsupported proxy scheme `ftp`, expected http, https, socks4, socks4a, socks5 or socks5h",
             ),
-            (
-                &[("http_proxy", "http://u:canary @ a b")],
-                "proxy: http_proxy: is not the URL of a proxy",
-            ),
+            (&[("http_proxy", "http://u:canary @ a b")], "proxy: http_proxy: invalid proxy URL"),
         ] {
             assert_eq!(shown(http, variables), proxy, "{variables:?}");
         }

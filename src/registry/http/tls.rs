@@ -64,11 +64,7 @@ fn system_and(
 pub(in crate::registry) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let all = all.map_err(|error| bad_pem(path).with_source(error))?;
-    if all.is_empty() {
-        Err(bad_pem(path).with_reason("has no certificate in it"))
-    } else {
-        Ok(all)
-    }
+    if all.is_empty() { Err(bad_pem(path).with_reason("contains no certificate")) } else { Ok(all) }
 }
 
 /// The first private key of a PEM file.

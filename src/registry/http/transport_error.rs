@@ -56,7 +56,7 @@ pub(in crate::registry) fn closed_before_answering(error: &reqwest::Error) -> bo
 /// The innermost cause: the layers above only say "error sending request".
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return if error.is_connect() { "no connection in time" } else { "no answer in time" }
+        return if error.is_connect() { "no connection in time" } else { "no response in time" }
             .to_owned();
     }
     causes(error).last().map(ToString::to_string).unwrap_or_default()

@@ -97,20 +97,20 @@ pub(in crate::registry) fn check_server_url(
 ) -> Result<(), Refusal> {
     let refuse = |why: String| Err(Refusal { why, matter: None });
     if url.as_str().len() > LONGEST_URL {
-        return refuse(format!("names a URL of {} bytes", url.as_str().len()));
+        return refuse(format!("sent a URL of {} bytes", url.as_str().len()));
     }
     let named = redact(url);
     let Ok(target) = Origin::of(url) else {
-        return refuse(format!("names {named}, which is neither an http nor an https URL"));
+        return refuse(format!("sent {named}, not an http or https URL"));
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return refuse(format!("names {named} with a user in it"));
+        return refuse(format!("sent {named} with a user name"));
     }
     if target == *registry {
         return Ok(());
     }
     if registry.is_https() && !target.is_https() {
-        return refuse(format!("names {named}, which is not https"));
+        return refuse(format!("sent {named}, not an https URL"));
     }
     // Another port of the registry's own host is no other place.
     let Some(class) =
@@ -123,7 +123,7 @@ pub(in crate::registry) fn check_server_url(
     {
         return Ok(());
     }
-    Err(Refusal { why: format!("names {named}: that is {class}"), matter: internal_matter(class) })
+    Err(Refusal { why: format!("sent {named}: {class}"), matter: internal_matter(class) })
 }
 
 /// What helps against an address of this class.
@@ -191,7 +191,7 @@ impl GuardedResolver {
             }
         });
         if found.is_empty() {
-            let why = format!("resolves to {first}: that is {}", AddressClass::of(first));
+            let why = format!("resolves to {first}: {}", AddressClass::of(first));
             return Err(Error::new(ErrorKind::Transport, name)
                 .with_reason(why)
                 .with_detail(internal_matter(AddressClass::of(first))));

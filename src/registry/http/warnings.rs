@@ -32,7 +32,7 @@ impl SeenWarnings {
             let text = redactor.redact(&text, Text::Foreign).into_owned();
             let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone());
             if new {
-                tracing::warn!("{registry} says: {}", crate::escape(&text));
+                tracing::warn!("{registry}: {}", crate::escape(&text));
             }
         }
     }

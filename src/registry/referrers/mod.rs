@@ -130,7 +130,7 @@ pub(super) async fn list(
     } else {
         match list_from_api(repository, subject, wanted).await {
             Err(error) if may_mean_none(&error) => {
-                tracing::info!("{}; looking for a tag instead", error.chain());
+                tracing::info!("{}; falling back to the referrers tag", error.chain());
                 let is_absent = matches!(error.status(), Some(404 | 405 | 501)) || is_odd(&error);
                 if is_absent && error.detail() != Some(ErrorDetail::RepositoryNotFound) {
                     unlisted.store(true, Ordering::Relaxed);
@@ -164,7 +164,7 @@ async fn list_from_api(
             let refuse =
                 Error::new(ErrorKind::InvalidDocument, &what).at(&repository.transport.http.name);
             return Err(refuse
-                .with_reason("not a list of referrers")
+                .with_reason("not a referrers list")
                 .with_detail(ErrorDetail::NoReferrersApi));
         }
         let entries = page.read::<ReferrerIndex>()?.manifests;
@@ -237,7 +237,7 @@ async fn list_from_tag_schema(
         // Neither has anything; a refusal that says more than that is not to be lost.
         (None, Some(refusal)) if !is_unknown(&refusal) => Err(refusal),
         (None, Some(refusal)) if is_odd(&refusal) => {
-            tracing::warn!("{}; what refers to images there may not be listed", refusal.chain());
+            tracing::warn!("{}; referrers there may be incomplete", refusal.chain());
             Ok(Vec::new())
         }
         (None, _) => Ok(Vec::new()),

@@ -42,7 +42,9 @@ pub(in crate::registry) async fn add(
             Held::List(list) if names(&list, referrer.digest()) => return Ok(()),
             Held::List(list) => Some(*list),
             Held::Nothing | Held::Refused(_) => None,
-            Held::Subject => return Err(no_list(repository, subject, "is the subject itself")),
+            Held::Subject => {
+                return Err(no_list(repository, subject, "its digest is the subject's own"));
+            }
         };
         let list = with_referrer(held.as_ref(), referrer)?;
         manifest::send(repository, &list, &name).await?;
@@ -50,9 +52,9 @@ pub(in crate::registry) async fn add(
             Held::List(list) if names(&list, referrer.digest()) => Ok(()),
             // It took the list, and shows it to others maybe.
             Held::Refused(_) => Ok(()),
-            _ => Err(Error::new(ErrorKind::Registry, format!("list of referrers {name}"))
+            _ => Err(Error::new(ErrorKind::Registry, format!("referrers list {name}"))
                 .at(repository.address())
-                .with_reason("somebody else replaces it all the time")
+                .with_reason("other clients keep changing it, giving up")
                 .transient(None)),
         }
     })
@@ -86,7 +88,7 @@ pub(in crate::registry) async fn remove(
     let Some((held, empty)) = left.await? else { return Ok(()) };
     match repository.untag(&tag, held.digest()).await {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
-            tracing::info!("{}; it stays, without entries", error.chain());
+            tracing::info!("{}; leaving it without entries", error.chain());
             manifest::put(&repository, &empty, &name).await
         }
         other => other,
@@ -106,13 +108,13 @@ pub(super) async fn entries(
         Ok(Held::List(list)) => Ok(listed(&list).map(<[_]>::to_vec)),
         Ok(Held::Nothing | Held::Subject) => Ok(None),
         Ok(Held::Refused(error)) => {
-            tracing::warn!("what refers to {subject} is not listed: {}", error.chain());
+            tracing::warn!("failed to list the referrers of {subject}: {}", error.chain());
             Ok(None)
         }
         Err(error) => match error.kind() {
             // A page, something damaged, an image: whatever it is, it is no list.
             ErrorKind::InvalidDocument | ErrorKind::Mismatch | ErrorKind::Unsupported => {
-                tracing::warn!("what refers to {subject} is not listed: {}", error.chain());
+                tracing::warn!("failed to list the referrers of {subject}: {}", error.chain());
                 Ok(None)
             }
             _ => Err(error),
@@ -128,7 +130,7 @@ async fn read(repository: &Repository, subject: &Digest) -> Result<Held> {
     match manifest::get(repository, &ImageName::Tag(tag(subject))).await {
         Ok(document) if is_subject(&document, subject) => Ok(Held::Subject),
         Ok(document) if listed(&document).is_none() => {
-            Err(no_list(repository, subject, "is no list of referrers"))
+            Err(no_list(repository, subject, "is not a referrers list"))
         }
         Ok(list) => Ok(Held::List(Box::new(list))),
         Err(error) if error.detail() == Some(ErrorDetail::RepositoryNotFound) => Err(error),
@@ -201,7 +203,7 @@ fn with_entries(
         serde_json::to_vec(&whole)
     };
     let bytes = rewrite().map_err(|error| {
-        Error::new(ErrorKind::InvalidDocument, "list of referrers")
+        Error::new(ErrorKind::InvalidDocument, "referrers list")
             .with_reason("malformed")
             .with_source(error)
     })?;

@@ -23,7 +23,7 @@ pub(super) async fn cancel(repository: &Repository, url: Url, what: &str) {
     let cancelling = repository.transport.expect_success(&request);
     match tokio::time::timeout(PATIENCE, cancelling).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::info!("not cancelled: {}", error.chain()),
-        Err(_) => tracing::info!("not cancelled: {what}"),
+        Ok(Err(error)) => tracing::info!("failed to cancel the upload: {}", error.chain()),
+        Err(_) => tracing::info!("failed to cancel the upload: {what}"),
     }
 }

@@ -32,11 +32,11 @@ impl UploadLocation {
         };
         let named = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let named = named.filter(|text| !text.trim().is_empty());
-        let named = named.ok_or_else(|| refuse("the answer does not say where to upload"))?;
+        let named = named.ok_or_else(|| refuse("missing `Location` in the response"))?;
         let asked = response.url();
         let mut url = asked
             .join(named.trim())
-            .map_err(|error| refuse("the upload's place is no URL").with_source(error))?;
+            .map_err(|error| refuse("the upload location is not a URL").with_source(error))?;
         url.set_fragment(None);
         transport.http.options.redactor.note_session(&url);
         // Behind a proxy that ends TLS a registry believes that it speaks http (distribution#2225).

@@ -171,12 +171,14 @@ impl UploadSession {
                 // The request is over before its body was: its answer says why.
                 Ok(Err(_)) => {
                     let response = self.answer(sending).await?;
-                    let why = format!("answered {} before the end", response.status());
+                    let why = format!("responded {} before the upload finished", response.status());
                     return Err(self.connection_error(&why));
                 }
                 Err(_) => {
-                    return Err(self
-                        .connection_error(&format!("took nothing for {} s", idle.as_secs_f32())));
+                    return Err(self.connection_error(&format!(
+                        "accepted no data for {} s",
+                        idle.as_secs_f32()
+                    )));
                 }
             }
             if sending.is_chunk && sending.left == 0 {
@@ -214,7 +216,7 @@ impl UploadSession {
                 Err(self.connection_error("the upload failed").with_source(error).permanent())
             }
             Err(_) => {
-                Err(self.connection_error(&format!("no answer for {} s", patience.as_secs_f32())))
+                Err(self.connection_error(&format!("no response for {} s", patience.as_secs_f32())))
             }
         }
     }
@@ -234,7 +236,7 @@ impl UploadSession {
         };
         self.state.redirect(&self.descriptor.digest, location);
         error
-            .with_reason("is where the registry wants it")
+            .with_reason("is the location that the registry requires")
             .with_detail(ErrorDetail::UploadRedirected)
     }
 
@@ -293,7 +295,7 @@ impl UploadSession {
         let digest = self.descriptor.digest.clone();
         let proven = proof.descriptor();
         if proven.digest != digest || proven.size != self.received() {
-            return Err(self.mismatch("what was verified is not what was sent"));
+            return Err(self.mismatch("internal error: sent bytes differ from verified bytes"));
         }
         let last = self.held_back.take().unwrap_or_default();
         self.send(last).await?;
@@ -306,7 +308,7 @@ impl UploadSession {
         if let Some(announced) = mismatched_digest(response.headers(), &digest) {
             return Err(Error::new(ErrorKind::Mismatch, self.what())
                 .at(redact(response.url()))
-                .with_reason(format!("the registry stored it as {announced}")));
+                .with_reason(format!("digest mismatch: the registry stored it as {announced}")));
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ impl OverlayDirectory {
         serde_json::from_slice(&bytes).map_err(|error| {
             Error::new(ErrorKind::Unpack, "overlay")
                 .at(self.path().join(FILE).display().to_string())
-                .with_reason("is damaged")
+                .with_reason("is corrupt")
                 .with_source(error)
         })
     }

@@ -99,7 +99,7 @@ async fn docker_archive_several_images_requires_name() {
     let archive = Archive::open(&path, Some(ArchiveFormat::Docker)).unwrap();
     let refusal = archive.resolve(&ImageName::Only).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
-    let list = "name one: docker.io/library/app:1, ghcr.io/org/app:2";
+    let list = "contains several images: docker.io/library/app:1, ghcr.io/org/app:2";
     assert!(refusal.to_string().contains(list), "{refusal}");
     for (name, image) in [("app:1", &plain[0]), ("ghcr.io/org/app:2", &plain[1])] {
         let document = archive.resolve(&ImageName::Layout(name.into())).await.unwrap();
@@ -129,29 +129,34 @@ async fn docker_archive_malformed_is_rejected() {
     };
     let store = ErrorKind::Store;
     refused(&[config.clone(), base.clone()], store, "has no manifest.json").await;
-    refused(&[manifest(&json!(null))], store, "is null").await;
+    refused(&[manifest(&json!(null))], store, "is corrupt: null").await;
     refused(&[manifest(&json!([]))], ErrorKind::NotFound, "holds none").await;
-    refused(&[file("manifest.json", "[{")], store, "is damaged").await;
-    refused(&[manifest(&json!([[config_name, [], []]]))], store, "is damaged").await;
-    refused(&with(&["l0/layer.tar"], &[]), store, "names 1 layers, its config 2").await;
+    refused(&[file("manifest.json", "[{")], store, "is corrupt").await;
+    refused(&[manifest(&json!([[config_name, [], []]]))], store, "is corrupt").await;
+    refused(
+        &with(&["l0/layer.tar"], &[]),
+        store,
+        "layer count mismatch: manifest has 1, config has 2",
+    )
+    .await;
     refused(
         &with(&["l1/layer.tar", "l0/layer.tar"], &[]),
         ErrorKind::Mismatch,
-        "the bytes have digest",
+        "digest mismatch: got",
     )
     .await;
     refused(&with(&["l0/layer.tar", "absent"], &[]), store, "is missing").await;
-    refused(&with(&["l0/layer.tar", "../../etc/passwd"], &[]), store, "leads out").await;
+    refused(&with(&["l0/layer.tar", "../../etc/passwd"], &[]), store, "points outside").await;
     let out = [symlink("out", "../../../etc/passwd"), symlink("round", "round")];
-    refused(&with(&["l0/layer.tar", "out"], &out), store, "leads out").await;
-    refused(&with(&["l0/layer.tar", "round"], &out), store, "leads nowhere").await;
-    refused(&[entries.as_slice(), std::slice::from_ref(names)].concat(), store, "is there twice")
+    refused(&with(&["l0/layer.tar", "out"], &out), store, "points outside").await;
+    refused(&with(&["l0/layer.tar", "round"], &out), store, "a link to a missing file").await;
+    refused(&[entries.as_slice(), std::slice::from_ref(names)].concat(), store, "appears twice")
         .await;
-    refused(&[entries.as_slice(), std::slice::from_ref(config)].concat(), store, "is there twice")
+    refused(&[entries.as_slice(), std::slice::from_ref(config)].concat(), store, "appears twice")
         .await;
     let cut = gzip(&uncompressed(&held).layers[1].bytes);
     let cut = [file("cut", &cut[..cut.len() - 4])];
-    refused(&with(&["l0/layer.tar", "cut"], &cut), store, "cannot be read").await;
+    refused(&with(&["l0/layer.tar", "cut"], &cut), store, "unreadable").await;
     let other = ErrorKind::Unsupported;
     refused(&with(&["l0/layer.tar", "xz"], &[file("xz", *b"\xfd7zXZ\0..")]), other, "with xz")
         .await;

@@ -57,7 +57,7 @@ async fn docker_archive_file_with_two_diff_ids_is_rejected() {
     let refusal = archive.resolve(&ImageName::Only).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::Mismatch);
     assert!(refusal.to_string().contains("`l` of the archive"), "{refusal}");
-    assert!(refusal.to_string().contains("cannot be sha256:"), "{refusal}");
+    assert!(refusal.to_string().contains("has conflicting diff_ids sha256:"), "{refusal}");
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ fn archive_over_10000_names_is_rejected() {
         sync: false,
     };
     let refusal = archive::write(ArchiveOutput::File("x.tar".into()), options).err().unwrap();
-    assert!(refusal.to_string().contains("no more than 10000 images"), "{refusal}");
+    assert!(refusal.to_string().contains("at most 10000 images"), "{refusal}");
 }
 
 #[test]

@@ -38,11 +38,11 @@ async fn load_archives_of_other_tools_uses_full_names() {
     cli.run(&["load", "unnamed.tar"]).await.expect(0, "");
     cli.run(&["copy", "oci-archive:unnamed.tar", "store:given:1"]).await.expect(0, "");
     write("odd.tar", &layout(held, Some("No Name")));
-    cli.run(&["load", "odd.tar"]).await.expect(0, "the name No Name is left out");
+    cli.run(&["load", "odd.tar"]).await.expect(0, "skipping the invalid name `No Name`");
 
     cli.run(&["inspect", "oci-archive:docker.tar"])
         .await
-        .expect(7, "hint: if it is what `docker save` wrote");
+        .expect(7, "hint: if `docker save` wrote it");
     cli.run(&["load", "absent.tar"]).await.expect(3, "absent.tar: does not exist");
     cli.run(&["load", "-"]).await.expect(7, "standard input: is empty");
     cli.run(&["load", "."]).await.expect(7, "is a directory");
@@ -52,7 +52,7 @@ async fn load_archives_of_other_tools_uses_full_names() {
     let Entry::File(_, bytes) = &mut wrong[1] else { panic!("a layer") };
     bytes[600] ^= 1;
     write("wrong.tar", &wrong);
-    cli.run(&["--store", "empty", "load", "wrong.tar"]).await.expect(5, "the bytes have digest");
+    cli.run(&["--store", "empty", "load", "wrong.tar"]).await.expect(5, "digest mismatch: got");
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn load_duplicate_name_keeps_last_image() {
     entries.push(file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#));
     std::fs::write(cli.dir().join("twice.tar"), tar(&entries)).unwrap();
     let loaded = cli.run(&["load", "twice.tar"]).await;
-    loaded.expect(0, "warning: twice.tar: several images are called app; the last one is it");
+    loaded.expect(0, "warning: twice.tar: several images are named app; using the last one");
     let name = format!("docker.io/library/app:latest@{}\n", images[1].manifest.digest());
     assert_eq!(loaded.stdout, name);
     let digest = cli.run(&["digest", "oci-archive:twice.tar:app"]).await.stdout;
@@ -85,7 +85,7 @@ async fn load_duplicate_name_keeps_last_image() {
     moved.push(manifest(&json!([items[0], again])));
     std::fs::write(cli.dir().join("moved.tar"), tar(&moved)).unwrap();
     let loaded = cli.run(&["load", "moved.tar"]).await;
-    assert_eq!(loaded.expect(0, "").stderr.matches("several images are called").count(), 1);
+    assert_eq!(loaded.expect(0, "").stderr.matches("several images are named").count(), 1);
     assert_eq!(loaded.stdout.lines().count(), 2, "{}", loaded.stdout);
 }
 
@@ -118,7 +118,7 @@ async fn load_partial_index_keeps_present_platforms() {
     // One: as after a pull of that platform.
     write("one.tar", &[&arm, &held.attestations[1]]);
     let loaded = cli.run(&["load", "--json", "one.tar"]).await;
-    let missing = "linux/amd64, linux/s390x, 2 attestations; what is there is linux/arm64";
+    let missing = "linux/amd64, linux/s390x, 2 attestations; using linux/arm64";
     loaded.expect(0, missing);
     let report: Value = serde_json::from_str(&loaded.stdout).unwrap();
     assert_eq!(report["platforms"], json!(["linux/arm64"]));
@@ -127,8 +127,11 @@ async fn load_partial_index_keeps_present_platforms() {
     cli.run(&["copy", "store:team/app:1", "oci:one"]).await.expect(0, "");
     // `--all-platforms` fails, and the error lists the present platforms.
     let all = cli.run(&["load", "--all-platforms", "one.tar"]).await;
-    all.expect(3, "names what is not there: linux/amd64, linux/s390x, 2 attestations");
-    all.expect(3, "hint: choose what is there with --platform");
+    all.expect(
+        3,
+        "manifests listed by its index are missing: linux/amd64, linux/s390x, 2 attestations",
+    );
+    all.expect(3, "hint: select an available platform");
     // Platforms that were loaded before count as present.
     write("two.tar", &[&amd]);
     let loaded = cli.json(&["load", "--json", "two.tar"]).await;

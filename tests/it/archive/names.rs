@@ -190,8 +190,11 @@ async fn load_invalid_name_keeps_image_by_digest() {
     ]);
     std::fs::write(cli.dir().join("d.tar"), archive).unwrap();
     let loaded = cli.run(&["load", "d.tar"]).await;
-    loaded.expect(0, "warning: d.tar: the name MyApp:V1 is left out: `MyApp` must be lowercase");
-    loaded.expect(0, "the name UPPER is left out");
+    loaded.expect(
+        0,
+        "warning: d.tar: skipping the invalid name `MyApp:V1`: `MyApp` must be lowercase",
+    );
+    loaded.expect(0, "skipping the invalid name `UPPER`");
     let [good, odd, both] =
         [good, odd, both].map(|held| uncompressed(&held).manifest.digest().clone());
     let lines: Vec<&str> = loaded.stdout.lines().collect();
@@ -225,7 +228,7 @@ async fn unnamed_images_are_selected_by_digest() {
         let plain = if form == 'd' { uncompressed(&one) } else { of("amd64", b"1") };
         let (manifest, config) = (plain.manifest.digest(), plain.config.digest());
         let several = cli.run(&["digest", place]).await;
-        several.expect(2, "has several images, name one:");
+        several.expect(2, "contains several images:");
         several
             .expect(2, &format!("@{}", if form == 'd' { config } else { other.manifest.digest() }));
         for chosen in [manifest, config] {
@@ -268,10 +271,12 @@ async fn partial_index_copies_present_platform_with_warning() {
         for form in ["docker-archive", "oci-archive"] {
             let place = format!("{form}:h.tar");
             let copied = cli.run(&["copy", &place, &format!("oci:{form}:x")]).await;
-            copied.expect(0, &format!("what is there is linux/{architecture}"));
+            copied.expect(0, &format!("using linux/{architecture}"));
             let found = cli.run(&["manifest", &format!("oci:{form}:x")]).await;
             assert_eq!(found.expect(0, "").stdout.as_bytes(), present.manifest.bytes);
-            cli.run(&["copy", "--all-platforms", &place, "oci:all:x"]).await.expect(3, "not there");
+            cli.run(&["copy", "--all-platforms", &place, "oci:all:x"])
+                .await
+                .expect(3, "are missing");
         }
     }
 }

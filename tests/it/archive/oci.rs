@@ -27,7 +27,7 @@ async fn oci_archive_malformed_is_rejected() {
     refused(&[file("oci-layout", r#"{"imageLayoutVersion":"2.0.0"}"#)], store, "version 2.0.0")
         .await;
     let twice = [entries.clone(), vec![file("index.json", "{}")]].concat();
-    refused(&twice, store, "is there twice").await;
+    refused(&twice, store, "appears twice").await;
     let index = |text: &str| vec![file("index.json", text), entries.last().unwrap().clone()];
     for bad in [
         "",
@@ -36,14 +36,14 @@ async fn oci_archive_malformed_is_rejected() {
         r#"{"schemaVersion":1,"manifests":[]}"#,
         r#"{"schemaVersion":2,"manifests":[{}]}"#,
     ] {
-        refused(&index(bad), store, "is damaged").await;
+        refused(&index(bad), store, "is corrupt").await;
     }
     let escape = r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"sha256:../../../etc/passwd"}]}"#;
-    refused(&index(escape), store, "is damaged").await;
+    refused(&index(escape), store, "is corrupt").await;
     let mut wrong = entries.clone();
     let Entry::File(_, bytes) = &mut wrong[0] else { panic!("the config") };
     bytes[0] = b' ';
-    refused(&wrong, ErrorKind::Mismatch, "the bytes have digest").await;
+    refused(&wrong, ErrorKind::Mismatch, "digest mismatch: got").await;
     let mut large = entries.clone();
     large[3] =
         file(&format!("blobs/sha256/{}", held.manifest.digest().encoded()), vec![b' '; 5 << 20]);
@@ -60,8 +60,8 @@ fn tar_malformed_is_rejected() {
     let name = [long(5 << 10, b'L'), vec![b'a'; 5 << 10]].concat();
     for (bytes, why) in [
         (Vec::new(), "is empty"),
-        (vec![b'x'; 4096], "is no tar"),
-        (vec![b'x'; 100], "is no tar"),
+        (vec![b'x'; 4096], "is not a tar"),
+        (vec![b'x'; 100], "is not a tar"),
         (good[..good.len() / 2].to_vec(), "is cut off"),
         (damaged, "what should be a header is none"),
         (tar(&[Entry::Raw(huge)]), "a header that is too large"),

@@ -72,7 +72,7 @@ async fn archive_output_reserves_only_received_bytes() {
     let name = registry.repository("app") + ":2";
     let refused = cli.run(&["-o", "oci-archive:a.tar", &name]).await;
     refused.expect(7, "a.tar: No space left on device");
-    refused.expect(7, "hint: free some space there");
+    refused.expect(7, "hint: free disk space there");
     assert_eq!(registry.server.count("/blobs/"), 0);
 }
 

@@ -19,7 +19,7 @@ async fn save_two_images_with_one_name_is_rejected() {
     cli.run(&["pull", &one, &other]).await.expect(0, "");
     cli.run(&["copy", &format!("store:{other}"), &format!("oci:there:{one}")]).await.expect(0, "");
     let two = cli.run(&["save", &one, &format!("oci:there:{one}"), "-o", "a.tar"]).await;
-    two.expect(2, "two images would have it in the archive");
+    two.expect(2, "used by two images in this archive");
     assert!(!cli.dir().join("a.tar").exists());
 }
 
@@ -82,7 +82,10 @@ async fn save_is_reproducible() {
     let read = |name: &str| std::fs::read(cli.dir().join(name)).unwrap();
     assert!(read("a.tar") == read("b.tar") && read("a.tar") == read("c.tar"));
     let dated = Cli::new().env("SOURCE_DATE_EPOCH", "soon");
-    dated.run(&["save", "a", "-o", "x.tar"]).await.expect(2, "expected seconds since 1970");
+    dated
+        .run(&["save", "a", "-o", "x.tar"])
+        .await
+        .expect(2, "expected seconds since the Unix epoch");
     let dated = Cli::new().env("SOURCE_DATE_EPOCH", "86400");
     let from = format!("oci-archive:{}:{}", cli.dir().join("a.tar").display(), names[0]);
     for form in ["oci-archive", "docker-archive"] {
@@ -145,7 +148,7 @@ async fn save_and_load_keep_platforms() {
         [&["--all-platforms"][..], &["--platform", "linux/arm64", "--platform", "linux/amd64"]]
     {
         let copy = ["copy", &store, "docker-archive:x.tar"];
-        cli.run(&[&copy[..], flags].concat()).await.expect(2, "a docker-archive holds one");
+        cli.run(&[&copy[..], flags].concat()).await.expect(2, "a docker-archive can hold only one");
     }
     assert!(!cli.dir().join("x.tar").exists());
 }
@@ -166,18 +169,18 @@ async fn save_failed_leaves_no_archive() {
             _ => vec!["copy", "store:app", "docker-archive:a.tar"],
         };
         cli.run(&["tag", &names[0], "app"]).await.expect(0, "");
-        cli.run(&args).await.expect(5, "the bytes have digest");
+        cli.run(&args).await.expect(5, "digest mismatch: got");
     }
     assert_eq!(std::fs::read(cli.dir().join("a.tar")).unwrap(), b"as it was");
     let piped =
         cli.spawn_in_shell("\"$@\" > half.tar", &["save", &names[0], "-o", "-"]).wait().await;
-    piped.expect(5, "the bytes have digest");
+    piped.expect(5, "digest mismatch: got");
     cli.run(&["load", "half.tar"]).await.expect(7, "");
     cli.run(&["save", &names[1], "-o", "/dev/null"]).await.expect(2, "is not a regular file");
     cli.run(&["save", &names[1], "-o", "absent/a.tar"]).await.expect(7, "absent/a.tar");
     cli.run(&["save", "--json", &names[1], "-o", "-"])
         .await
-        .expect(2, "cannot both go to standard output");
+        .expect(2, "cannot write both the archive and JSON");
     let listed = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(".rpull");
     assert!(
         !std::fs::read_dir(cli.dir()).unwrap().any(|entry| listed(&entry.unwrap().file_name()))
@@ -214,5 +217,5 @@ async fn save_two_names_of_one_image_stores_it_once() {
     assert_eq!(items.as_array().unwrap().len(), 1);
     assert_eq!(items[0]["RepoTags"], json!([names[0], "alpine:3.14"]));
     cli.run(&["digest", "oci-archive:a.tar:alpine:3.14"]).await.expect(0, "");
-    cli.run(&["digest", "oci-archive:a.tar"]).await.expect(2, "name one:");
+    cli.run(&["digest", "oci-archive:a.tar"]).await.expect(2, "contains several images: ");
 }

@@ -32,7 +32,7 @@ async fn save_since_contains_only_missing_blobs() {
     assert_eq!(listed.stdout, "[]");
     let base = images[0].layers[0].digest();
     let refused = cli.run(&["--store", "empty", "load", "update.tar"]).await;
-    refused.expect(3, &format!("update.tar: neither there nor at oci:empty: {base}"));
+    refused.expect(3, &format!("update.tar: missing at the source and at oci:empty: {base}"));
     refused.expect(3, "hint: load the earlier archives first");
     assert_eq!(cli.run(&["--store", "empty", "images", "--json"]).await.stdout, "[]\n");
     let loaded = cli.json(&[&other[..], &["load", "--json", "update.tar"]].concat()).await;
@@ -41,8 +41,8 @@ async fn save_since_contains_only_missing_blobs() {
     // An update lists all blobs of its images, so a store that loaded it has them.
     cli.run(&save("update.tar", "nothing.tar")).await.expect(0, "(100 %)");
     let piped = cli.spawn_in_shell("cat first.tar | \"$@\"", &save("-", "x.tar")).wait().await;
-    piped.expect(2, "an archive must be a file here");
+    piped.expect(2, "an archive must be a file, not a pipe");
     std::fs::write(cli.dir().join("inventory"), "alpine:3.14\n").unwrap();
-    cli.run(&save("inventory", "x.tar")).await.expect(2, "line 1 is no digest");
+    cli.run(&save("inventory", "x.tar")).await.expect(2, "line 1 is not a digest");
     cli.run(&save("absent", "x.tar")).await.expect(3, "absent");
 }

@@ -125,7 +125,7 @@ async fn tar_name_with_several_entries_is_rejected() {
         (
             "the name twice",
             vec![file("index.json", &a[..]), file("./index.json", &b[..])],
-            "is there twice",
+            "appears twice",
         ),
         (
             "a directory in its place",
@@ -133,12 +133,12 @@ async fn tar_name_with_several_entries_is_rejected() {
                 Entry::Raw(header("index.json/", b'5', b"00000000000\0")),
                 file("index.json", &a[..]),
             ],
-            "is there twice",
+            "appears twice",
         ),
         (
             "the end of a link twice",
             vec![symlink("index.json", "i"), file("i", &a[..]), file("i", &b[..])],
-            "is there twice",
+            "appears twice",
         ),
         (
             "a link below a link",
@@ -148,7 +148,7 @@ async fn tar_name_with_several_entries_is_rejected() {
                 file("d/i", &a[..]),
                 file("e/i", &b[..]),
             ],
-            "below what is no directory",
+            "its parent is not a directory",
         ),
         ("a sparse file", vec![Entry::Raw(sparse)], "sparse file"),
         (

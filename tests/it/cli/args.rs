@@ -20,10 +20,10 @@ async fn invalid_arguments_are_usage_errors_before_any_request() {
             "did you mean `history`? to pull an image of that name: rpull pull histroy",
         ),
         (vec!["upper/Case"], "must be lowercase"),
-        (vec!["pull", "https://ghcr.io/a"], "leave `https://` out"),
+        (vec!["pull", "https://ghcr.io/a"], "a reference has no `https://`"),
         (vec!["--platform", "lin ux/amd64", &name], "platform"),
-        (vec!["--limit-rate", "fast", &name], "expected something like 500k"),
-        (vec!["pull", "store:a"], "pull takes images of registries"),
+        (vec!["--limit-rate", "fast", &name], "expected a rate such as 500k"),
+        (vec!["pull", "store:a"], "not an image in a registry"),
         (vec!["--creds", "nocolon", &name], "--creds"),
         (vec!["--jobs", "0", &name], "--jobs"),
         (vec!["--all-tags", &name], "expected a repository without the tag"),
@@ -44,7 +44,7 @@ async fn hint_does_not_follow_server_text() {
     held.publish(&registry, "mystore", Some("1"));
     // The repository name contains words of messages.
     let output = cli.run(&["digest", &registry.repository("mystore:401")]).await;
-    output.expect(3, "hint: `rpull tags REPO` lists the tags");
+    output.expect(3, "hint: run `rpull tags REPO` to list its tags");
     // A login does not help at the target of a redirect.
     let elsewhere =
         FakeRegistry::start_with(Options { blobs_elsewhere: true, ..Options::default() });
@@ -85,7 +85,7 @@ async fn creds_for_two_registries_is_usage_error() {
     ];
     for words in commands {
         let output = cli.run(&[words, &creds].concat()).await;
-        output.expect(2, "error: --creds: is for one registry").expect(2, "--src-creds");
+        output.expect(2, "error: `--creds`: applies to one registry").expect(2, "--src-creds");
     }
     assert!(one.server.requests().is_empty() && two.server.requests().is_empty());
     let sides: [&[&str]; 2] = [
@@ -200,7 +200,9 @@ async fn hostile_arguments_send_no_request() {
     for word in [format!("user:canary@{host}/a"), format!("docker://canary@{host}/a:1")] {
         for verb in ["pull", "tags", "blob"] {
             let output = cli.run(&[verb, &word]).await;
-            output.expect(2, "cannot be part of a name").expect(2, "hint: give them with --creds");
+            output
+                .expect(2, "cannot be part of a name")
+                .expect(2, "hint: pass `--creds USER:PASS`");
             assert!(!output.stderr.contains("canary"), "{}", output.stderr);
         }
     }

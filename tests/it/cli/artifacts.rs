@@ -67,8 +67,8 @@ async fn inspect_artifact_shows_type_and_files_at_every_location() {
         let listed = cli.run(&["layers", place]).await.expect(0, "").stdout.clone();
         assert!(listed.contains("greeting.txt"), "{listed}");
         let history = cli.run(&["history", place]).await;
-        history.expect(1, &format!("is not an image but an artifact of type {THING}"));
-        history.expect(1, "hint: `rpull inspect` shows what it consists of");
+        history.expect(1, &format!("is not an image, but an artifact of type {THING}"));
+        history.expect(1, "hint: run `rpull inspect` to see");
     }
     assert!(cli.run(&["images"]).await.expect(0, "").stdout.contains("x:latest"));
 }

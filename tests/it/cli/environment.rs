@@ -54,8 +54,8 @@ async fn home_unset_fails_only_store_commands() {
             &["unpack", &name, "with-store"],
         ] {
             let output = bare(&cli, home, words).await;
-            output.expect(7, "error: store: neither --store, RPULL_STORE, ");
-            output.expect(7, "hint: give the directory with --store DIR");
+            output.expect(7, "error: store: none of `--store`, RPULL_STORE, ");
+            output.expect(7, "hint: pass the directory with `--store DIR`");
         }
         assert!(!cli.dir().join("relative").exists() && !cli.dir().join(".local").exists());
         for made in ["layout", "root", "from-layout"] {
@@ -113,7 +113,7 @@ async fn signal_ignored_at_start_stays_ignored() {
 #[tokio::test]
 async fn log_level_invalid_warns() {
     let warned = Cli::new().env("RPULL_LOG", "garbage").run(&["images"]).await;
-    warned.expect(0, "warning: RPULL_LOG=garbage is none of off, error");
+    warned.expect(0, "warning: ignoring RPULL_LOG: invalid level `garbage`, expected off, error");
     for level in ["", "warn", "INFO"] {
         assert_eq!(Cli::new().env("RPULL_LOG", level).run(&["images"]).await.stderr, "");
     }

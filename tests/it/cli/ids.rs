@@ -100,9 +100,7 @@ async fn id_not_in_store_sends_no_request() {
     }
     let digest = held.manifest.digest().as_str();
     for words in [&["pull", digest][..], &["digest", digest], &["copy", digest, "oci:layout"]] {
-        cli.run(words)
-            .await
-            .expect(2, &format!("a digest without a name; it is written NAME@{digest}"));
+        cli.run(words).await.expect(2, &format!("hint: write `NAME@{digest}"));
     }
     assert_eq!((proxy.lines(), registry.server.lines()), (vec![], vec![]));
 }
@@ -122,7 +120,7 @@ async fn id_prefix_of_several_images_is_ambiguous() {
         let id = format!("sha256:{start}");
         let words = [verb, &id, "root"];
         let refused = cli.run(if verb == "unpack" { &words[..] } else { &words[..2] }).await;
-        refused.expect(2, &format!("id '{id}': is of several images, name one: "));
+        refused.expect(2, &format!("id `{id}`: ambiguous, matches several images: "));
         for (image, name) in [(&first, &name), (&other, &registry.repository("other:1"))] {
             refused.expect(2, &format!("{name} ({})", image.manifest.digest().short()));
         }
@@ -139,7 +137,7 @@ async fn id_of_image_with_several_names_cannot_be_removed() {
     }
     let refused = cli.run(&["rm", id]).await;
     for name in [&name, "docker.io/library/another:1", "docker.io/library/third:1"] {
-        refused.expect(2, "is of several images, name one: ").expect(2, name);
+        refused.expect(2, "ambiguous, matches several images: ").expect(2, name);
     }
     assert_eq!(cli.json(&["images", "--json"]).await.as_array().unwrap().len(), 4);
 }
@@ -175,7 +173,7 @@ async fn id_of_platform_manifest_selects_platform() {
             assert_eq!(shown["platform"], format!("linux/{architecture}"));
             cli.run(&["history", id]).await.expect(0, "");
             cli.run(&["verify", id]).await.expect(0, "");
-            cli.run(&["rm", id]).await.expect(2, &format!("is one platform of {name}"));
+            cli.run(&["rm", id]).await.expect(2, &format!("refers to one platform of {name}"));
             cli.run(&["tag", id, "one:1"]).await.expect(0, "");
             let digest = cli.run(&["digest", "store:one:1"]).await.stdout;
             assert_eq!(digest.trim_end(), held.manifest.digest().as_str());

@@ -138,7 +138,7 @@ async fn blob_output_is_verified_or_absent() {
     *wrong.last_mut().unwrap() ^= 1;
     registry.blob_as("team/app", layer.digest(), wrong);
     let pinned = format!("{repository}@{}", layer.digest());
-    cli.run(&["blob", "-o", "layer", &pinned]).await.expect(5, "have digest");
+    cli.run(&["blob", "-o", "layer", &pinned]).await.expect(5, "digest mismatch: got");
     assert!(!cli.dir().join("layer").exists());
     // `Cli::run` expects text.
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_rpull"));

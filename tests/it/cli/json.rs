@@ -221,7 +221,10 @@ async fn report_json_of_unusual_blobs_keeps_contract() {
     let again = pull(&registry, &cli, &[&name]).await;
     assert_eq!(outcomes(&again), ["shared", "shared", "skipped", "shared", "shared"]);
     let told = cli.run(&[&name]).await;
-    told.expect(0, "1 foreign layer was skipped; --foreign-layers takes them along");
+    told.expect(
+        0,
+        "1 foreign layer was skipped\nhint: include foreign layers with `--foreign-layers`",
+    );
     registry.blob("odd", held.layers[1].bytes.clone());
     let words = ["copy", "--foreign-layers", &name, "oci:x"];
     assert!(!cli.run(&words).await.expect(0, "").stderr.contains("skipped"));

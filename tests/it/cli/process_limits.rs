@@ -81,7 +81,7 @@ async fn file_descriptor_limit_gives_error_message() {
     }
     let (cli, _, name) = &prepared;
     let refused = cli.spawn_in_shell("ulimit -n 12; exec \"$@\"", &["images"]).wait().await;
-    refused.expect(7, "error: start: the limits of the process are too small: Too many open files");
+    refused.expect(7, "error: start: resource limits are too low: Too many open files");
     refused.expect(7, "hint: raise the limit of open files");
     let line = "ulimit -n 24; exec \"$@\"";
     let demo = cli.spawn_in_shell(line, &["demo"]).wait().await;

@@ -12,10 +12,10 @@ use crate::support::samples::{published, stored};
 
 /// Damage to a blob, the exit code and a part of the message.
 const DAMAGES: [(&str, i32, &str); 5] = [
-    ("cut", 5, "bytes, not"),
-    ("empty", 5, "bytes, not"),
+    ("cut", 5, "is corrupt: expected"),
+    ("empty", 5, "is corrupt: expected"),
     ("longer", 5, "longer than"),
-    ("changed", 5, "the bytes have digest"),
+    ("changed", 5, "digest mismatch: got"),
     ("dir", 7, "is not a regular file"),
 ];
 
@@ -135,7 +135,7 @@ async fn damaged_store_is_reported_if_registry_lacks_image() {
     cli.run(&["tag", &name, &moved]).await.expect(0, "");
     damage(&cli.store().join("blobs/sha256").join(held.config.digest().encoded()), "cut");
     for words in [&["history"][..], &["layers"], &["inspect"], &["export", "-o", "x.tar"]] {
-        cli.run(&[words, &[&moved]].concat()).await.expect(5, "bytes, not");
+        cli.run(&[words, &[&moved]].concat()).await.expect(5, "is corrupt: expected");
     }
-    cli.run(&["unpack", &moved, "root"]).await.expect(5, "bytes, not");
+    cli.run(&["unpack", &moved, "root"]).await.expect(5, "is corrupt: expected");
 }

@@ -33,7 +33,7 @@ async fn disk_full_keeps_partial_for_resume() {
     });
     let ingest = cli.store().join("ingest");
     let output = cli.run(&["--jobs", "1", &name]).await;
-    output.expect(7, "No space left on device").expect(7, "hint: free some space");
+    output.expect(7, "No space left on device").expect(7, "hint: free disk space");
     assert!(cli.run(&["images"]).await.stdout.lines().count() < 2, "no half image has a name");
     let kept: u64 =
         std::fs::read_dir(&ingest).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
@@ -119,14 +119,14 @@ async fn disk_full_leaves_no_archive() {
         let output = cli.run(&args).await;
         output
             .expect(7, "small/a.tar: No space left on device")
-            .expect(7, "hint: free some space there");
+            .expect(7, "hint: free disk space there");
         assert_eq!(std::fs::read_dir(cli.dir().join("small")).unwrap().count(), 0, "{args:?}");
     }
     cli.run(&["save", &name, "-o", "a.tar"]).await.expect(0, "");
     let piped = cli.spawn_in_shell("cat a.tar | \"$@\"", &["load", "-"]).wait().await;
     piped
         .expect(7, "spool the archive: small: No space left on device")
-        .expect(7, "TMPDIR names another");
+        .expect(7, "set `TMPDIR` to a directory");
     cli.run(&["load", "a.tar"]).await.expect(0, "(100 %)");
 }
 

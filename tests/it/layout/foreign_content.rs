@@ -86,7 +86,7 @@ async fn index_damaged_entry_warns_and_hides_no_image() {
     cli.run(&[&name]).await.expect(0, "");
     let leaf = plant(&cli, b"a leaf");
     list(&cli, json!({}));
-    let why = format!("entry 1: {}/index.json: is damaged", cli.store().display());
+    let why = format!("entry 1: {}/index.json: is corrupt", cli.store().display());
     let listed = cli.run(&["images"]).await;
     assert!(listed.expect(0, &format!("warning: {why}")).stdout.contains(&name));
     for command in ["prune", "verify"] {
@@ -130,7 +130,7 @@ async fn verify_of_read_only_store_reports_damage() {
     let unsynced = cli.store().join("unsynced");
     std::fs::set_permissions(&unsynced, Permissions::from_mode(0o500)).unwrap();
     let output = cli.run(&["verify", "--json"]).await;
-    output.expect(5, "still counts as there").expect(5, "Permission denied");
+    output.expect(5, "failed to mark corrupt blobs").expect(5, "Permission denied");
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(report["bad"][0]["digest"], json!(held.layers[0].digest()));
 }
@@ -148,7 +148,7 @@ async fn directory_at_blob_path_is_replaced_if_empty() {
         if full {
             std::fs::write(app.join("somebody's"), "").unwrap();
         }
-        cli.run(&["verify"]).await.expect(5, "1 damaged");
+        cli.run(&["verify"]).await.expect(5, "1 corrupt");
         cli.run(&[&second]).await.expect(0, "");
         cli.run(&[&second]).await.expect(0, "(100 %)");
         let again = cli.run(&[&first]).await;
@@ -173,7 +173,7 @@ async fn prune_symlinked_dir_is_refused() {
         cli.run(&["verify"]).await.expect(0, "");
         cli.run(&["rm", &name]).await.expect(0, "");
         for command in [&["prune"][..], &["prune", "--plan"]] {
-            cli.run(command).await.expect(7, &format!("store/{link}: is a link"));
+            cli.run(command).await.expect(7, &format!("store/{link}: is a symbolic link"));
         }
         cli.run(&[&name]).await.expect(0, "(100 %)");
     }

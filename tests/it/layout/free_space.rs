@@ -27,7 +27,7 @@ async fn disk_too_small_fails_before_any_blob() {
     ] {
         registry.server.forget();
         let refused = cli.run(words).await;
-        refused.expect(7, "are free").expect(7, "hint: free some space");
+        refused.expect(7, " free").expect(7, "hint: free disk space");
         assert_eq!(
             registry.server.count("/blobs/"),
             registry.server.count(first.config.digest().as_str())
@@ -35,7 +35,7 @@ async fn disk_too_small_fails_before_any_blob() {
     }
     // Existing blobs and partials need no further space.
     cli.run(&["pull", "--store", "disk/store", &fits]).await.expect(0, "");
-    cli.run(&["pull", "--store", "disk/store", &large]).await.expect(7, "are free");
+    cli.run(&["pull", "--store", "disk/store", &large]).await.expect(7, " free");
     small.remount("size=6m");
     cli.run(&["pull", "--store", "disk/store", &large]).await.expect(0, "");
 }

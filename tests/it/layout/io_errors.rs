@@ -51,7 +51,7 @@ async fn fail_everywhere(
                         "no path, {point}: {}",
                         output.stderr
                     );
-                    let hint = output.stderr.contains("hint: free some space");
+                    let hint = output.stderr.contains("hint: free disk space");
                     assert_eq!(hint, *error == "ENOSPC", "{point}: {}", output.stderr);
                 }
                 other => panic!("{other:?} after {point}: {}", output.stderr),

@@ -76,7 +76,7 @@ async fn resume_after_manifest_with_wrong_size_keeps_partial() {
     pull.signal(Signal::KILL);
     pull.wait().await;
     for tag in ["small", "large"] {
-        cli.run(&["--retries", "0", &format!("{name}:{tag}")]).await.expect(5, "the manifest");
+        cli.run(&["--retries", "0", &format!("{name}:{tag}")]).await.expect(5, "size mismatch");
     }
     let report = cli.json(&["--json", &format!("{name}:1")]).await;
     assert!(report["bytes"]["resumed"].as_u64().unwrap() >= 10_000, "{}", report["bytes"]);

@@ -25,7 +25,7 @@ async fn images_tag_and_rm_change_the_list() {
         table.stdout.starts_with("IMAGE") && table.stdout.contains(held.manifest.digest().short())
     );
 
-    cli.run(&["tag", &name, "mine"]).await.expect(0, "is also docker.io/library/mine:latest");
+    cli.run(&["tag", &name, "mine"]).await.expect(0, "as docker.io/library/mine:latest");
     assert_eq!(cli.json(&["images", "--json"]).await.as_array().unwrap().len(), 2);
     let removed = cli.run(&["rm", &name, "nobody"]).await;
     assert_eq!(removed.expect(3, "nobody:latest: not in the store").stdout, format!("{name}\n"));
@@ -104,11 +104,11 @@ async fn store_permissions_ignore_umask() {
 #[tokio::test]
 async fn store_unreadable_is_refused_and_unchanged() {
     for (file, text, why) in [
-        ("oci-layout", r#"{"imageLayoutVersion":"2.0.0"}"#, "has version 2.0.0"),
-        ("oci-layout", "", "is damaged"),
+        ("oci-layout", r#"{"imageLayoutVersion":"2.0.0"}"#, "unsupported layout version 2.0.0"),
+        ("oci-layout", "", "is corrupt"),
         ("index.json", "", "is empty"),
-        ("index.json", "garbage", "is damaged"),
-        ("index.json", r#"{"schemaVersion":1,"manifests":[]}"#, "is damaged"),
+        ("index.json", "garbage", "is corrupt"),
+        ("index.json", r#"{"schemaVersion":1,"manifests":[]}"#, "is corrupt"),
     ] {
         let (registry, cli, _, name) = filled().await;
         std::fs::write(cli.store().join(file), text).unwrap();
@@ -147,7 +147,7 @@ async fn store_blob_must_be_regular_file() {
         }
         let output = cli.run(&[&name]).await;
         output.expect(7, "is not a regular file");
-        cli.run(&["verify"]).await.expect(5, "1 damaged");
+        cli.run(&["verify"]).await.expect(5, "1 corrupt");
     }
 }
 

@@ -36,7 +36,7 @@ async fn verify_checks_blobs_at_every_location() {
     std::fs::write(&archive, bytes).unwrap();
     for place in &places[..4] {
         let found = cli.run(&["verify", "--json", place]).await;
-        found.expect(5, "1 damaged or missing blob");
+        found.expect(5, "1 corrupt or missing blob");
         let report: Value = serde_json::from_str(&found.stdout).unwrap();
         assert_eq!(report["bad"][0]["digest"], json!(digest), "{place}");
     }
@@ -59,12 +59,15 @@ async fn verify_damage_is_repaired_by_next_pull() {
     std::fs::remove_file(blob_path(&cli, app.digest())).unwrap();
     let output = cli.run(&["verify", "--json", &name]).await;
     let report: Value =
-        serde_json::from_str(&output.expect(5, "2 damaged or missing").stdout).unwrap();
+        serde_json::from_str(&output.expect(5, "2 corrupt or missing").stdout).unwrap();
     let bad = report["bad"].as_array().unwrap();
     assert_eq!(bad.len(), 2);
     for row in bad {
-        let expected =
-            if row["digest"] == json!(base.digest()) { "have digest" } else { "is missing" };
+        let expected = if row["digest"] == json!(base.digest()) {
+            "digest mismatch: got"
+        } else {
+            "is missing"
+        };
         assert!(row["why"].as_str().unwrap().contains(expected));
         assert_eq!((&row["images"], &row["repaired"]), (&json!([name]), &json!(false)));
     }
@@ -86,7 +89,7 @@ async fn verify_damage_is_repaired_by_next_pull() {
 async fn pull_damaged_manifest_fetches_it_again() {
     let (_registry, cli, held, name) = filled().await;
     overwrite(&blob_path(&cli, held.manifest.digest()), b"{\"schemaVersion\":2}");
-    cli.run(&[&name]).await.expect(0, "it counts as missing");
+    cli.run(&[&name]).await.expect(0, "treating it as missing");
     let bytes = std::fs::read(blob_path(&cli, held.manifest.digest())).unwrap();
     assert_eq!(bytes, held.manifest.bytes);
 }

@@ -177,7 +177,10 @@ async fn credential_over_tls_with_own_ca_is_accepted() {
     let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
 
     let cli = Cli::new();
-    cli.run(&["--insecure", &target]).await.expect(4, "none is stored").expect(4, "hint: log in");
+    cli.run(&["--insecure", &target])
+        .await
+        .expect(4, "no credentials found")
+        .expect(4, "hint: run `rpull login HOST`");
     let wrong = ["--ca-file", &ca, "--creds", "user:wrong", &target];
     cli.run(&wrong).await.expect(4, "unauthorized");
     let unknown = cli.run(&["--creds", "user:pass", "--cert-file", &ca, &target]).await;
@@ -195,13 +198,15 @@ async fn credential_over_tls_with_own_ca_is_accepted() {
     std::fs::create_dir(cli.home().join(".docker")).unwrap();
     std::fs::write(cli.home().join(".docker/config.json"), config).unwrap();
     let output = cli.run(&[&target]).await;
-    output.expect(0, "6 requests").expect(0, "can be read by other users");
+    output.expect(0, "6 requests").expect(0, "is readable by other users");
 
     let cli = Cli::new();
     std::fs::create_dir_all(cli.dir().join("none")).unwrap();
     let untrusting =
         cli.run(&["--ca-file", certs.cert(Certs::CLIENT).to_str().unwrap(), &target]).await;
-    untrusting.expect(6, "invalid peer certificate").expect(6, "hint: give the registry's CA");
+    untrusting
+        .expect(6, "invalid peer certificate")
+        .expect(6, "hint: pass the CA with `--ca-file`");
 }
 
 #[tokio::test]

@@ -209,7 +209,7 @@ async fn check_platforms(registry: &Kind) {
     cli.run(&[&["pull"], &arm[..], &[&name("all")]].concat()).await.expect(0, "");
     cli.run(&["push", &name("all")])
         .await
-        .expect(3, "its index names what is not there: linux/amd64, 2 attestations")
+        .expect(3, "manifests listed by its index are missing: linux/amd64, 2 attestations")
         .expect(3, "--platform");
     let few = name("few");
     let only = [&["push", "--json"], &arm[..], &[&multi, &few]].concat();
@@ -230,7 +230,7 @@ async fn push_with_password_token_or_ca_succeeds() {
     let target = format!("{}/team/real:v1", registry.host());
     let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
     let (source, login) = (layout("v1"), ["--ca-file", &ca, "--creds", "user:pass"]);
-    cli.run(&["push", "--ca-file", &ca, &source, &target]).await.expect(4, "none is stored");
+    cli.run(&["push", "--ca-file", &ca, &source, &target]).await.expect(4, "no credentials found");
     let sent = cli.json(&[&["push", "--json"], &login[..], &[&source, &target]].concat()).await;
     assert_eq!(sent["digest"], json!(image.v1.manifest.digest()));
     assert_eq!(sent["requests"]["total"], 11, "Basic costs one refused request");

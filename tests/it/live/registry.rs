@@ -74,10 +74,10 @@ async fn tag_and_delete_keep_other_tags() {
     cli.run(&["tag", &name("v1"), &format!("docker://{}", name("also"))]).await.expect(0, "");
     assert_eq!(front.requests().len(), 2, "{:?}", front.lines());
 
-    let hint = "hint: give the digest in place of the tag";
+    let hint = "hint: use `REPO@DIGEST` to delete";
     cli.run(&["delete", "--yes", &name("v1")])
         .await
-        .expect(1, "has other tags: also")
+        .expect(1, "also has the tags also")
         .expect(1, hint);
     let tags = cli.run(&["tags", &name("")[..name("").len() - 1]]).await.stdout;
     assert_eq!(tags.lines().count(), 3, "{tags}");
@@ -103,7 +103,7 @@ async fn referrers_tag_is_read_without_api() {
     cli.run(&["push", &layout("v2"), &format!("{host}/real:sbom")]).await.expect(0, "");
     let digest = image.v1.manifest.digest();
     let none = cli.run(&["referrers", &format!("{host}/real:v1")]).await;
-    assert_eq!(none.expect(0, "nothing refers to ").stdout, format!("{digest}\n"));
+    assert_eq!(none.expect(0, "no referrers of ").stdout, format!("{digest}\n"));
 
     let mut entry = serde_json::to_value(&image.v2.manifest.descriptor).unwrap();
     entry["artifactType"] = json!("application/spdx+json");
@@ -141,7 +141,7 @@ async fn delete_tag_of_indexed_manifest_is_refused() {
     }
     // `v1` is the manifest that the index lists for amd64; distribution deletes manifests only.
     let output = cli.run(&["delete", "--yes", &name("v1")]).await;
-    output.expect(1, "cannot delete a tag alone").expect(1, "multi");
+    output.expect(1, "cannot delete a single tag").expect(1, "multi");
     let whole = ["pull", "--platform", "linux/amd64", &name("multi")];
     cli.run(&whole).await.expect(0, "");
 }

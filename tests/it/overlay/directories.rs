@@ -144,7 +144,7 @@ async fn overlay_disk_full_leaves_no_partial_layer() {
     fs::create_dir(&disk).unwrap();
     let _disk = Mounted::by("mount -t tmpfs -o size=600k small /mnt", &disk);
     let output = cli.run(&["unpack", "--overlay", &place, "disk/layers"]).await;
-    output.expect(7, ": big: No space left on device").expect(7, "hint: free some space there");
+    output.expect(7, ": big: No space left on device").expect(7, "hint: free disk space there");
     assert_eq!(listed(disk.join("layers/overlay2")), ["empty", "l"]);
     let more = Command::new("mount").args(["-o", "remount,size=2m"]).arg(&disk).status().unwrap();
     assert!(more.success());

@@ -42,7 +42,7 @@ async fn df_shows_shared_and_unique_size_per_image() {
     assert_eq!((&layers["layers"], &layers["bytes"]), (&json!(3), &json!(26_000)));
     let text = cli.run(&["df"]).await;
     assert!(
-        text.expect(0, "").stdout.contains("26.0 kB in 3 layers, 0 B of them"),
+        text.expect(0, "").stdout.contains("26.0 kB in 3 layers, 0 B unreferenced"),
         "{}",
         text.stdout
     );
@@ -58,10 +58,8 @@ async fn prune_frees_unreferenced_overlay_layers() {
     cli.run(&["rm", "--overlay", "layers", &second]).await.expect(0, "");
     cli.run(&["rm", "--overlay", "layers", &second])
         .await
-        .expect(3, "not in the directory of layers");
-    cli.run(&["rm", "--overlay", "absent", &second])
-        .await
-        .expect(3, "is not a directory of layers");
+        .expect(3, "not in the overlay directory");
+    cli.run(&["rm", "--overlay", "absent", &second]).await.expect(3, "is not an overlay directory");
     let told = cli.json(&["df", "--json"]).await;
     assert_eq!(told["overlays"][0]["unreferenced"], 3_000);
     let plan = cli.json(&["prune", "--plan", "--json"]).await;
@@ -76,7 +74,7 @@ async fn prune_frees_unreferenced_overlay_layers() {
     output.expect(0, "unpacked 0 of 2 layers, 0 files, 0 B, 23.0 kB shared (100 %)");
     // A removed directory is forgotten; one with a damaged list is left unchanged.
     fs::write(cli.dir().join("layers/images.json"), "{").unwrap();
-    cli.run(&["prune"]).await.expect(7, "images.json: is damaged");
+    cli.run(&["prune"]).await.expect(7, "images.json: is corrupt");
     assert_eq!(count(), 2);
     fs::remove_dir_all(cli.dir().join("layers")).unwrap();
     cli.run(&["prune"]).await.expect(0, "");

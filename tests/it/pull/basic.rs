@@ -150,7 +150,7 @@ async fn pull_index_selects_requested_platform() {
     assert_eq!(two["blobs"].as_array().unwrap().len(), 4);
 
     let output = Cli::new().run(&["--platform", "linux/s390x", &name]).await;
-    output.expect(3, "linux/amd64, linux/arm64").expect(3, "hint: choose one with --platform");
+    output.expect(3, "linux/amd64, linux/arm64").expect(3, "hint: select one with `--platform`");
 }
 
 #[tokio::test]
@@ -200,8 +200,8 @@ async fn pull_output_to_layout_leaves_store_untouched() {
         let manifest = cli.run(&["manifest", image]).await;
         assert_eq!(manifest.stdout.as_bytes(), first.manifest.bytes, "{image}");
     }
-    cli.run(&["manifest", "oci:images"]).await.expect(2, "name one: first, ");
-    cli.run(&["-o", "oci:images:x", &name, &name]).await.expect(2, "cannot have one name");
+    cli.run(&["manifest", "oci:images"]).await.expect(2, "contains several images: first, ");
+    cli.run(&["-o", "oci:images:x", &name, &name]).await.expect(2, "the same name");
     cli.run(&["-o", "store:x", &name]).await.expect(2, "expected oci:PATH");
     cli.run(&["-o", "oci:home/..", &name]).await.expect(7, "is not an OCI image layout");
 }

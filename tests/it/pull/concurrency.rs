@@ -77,7 +77,7 @@ async fn concurrent_pulls_keep_all_tags() {
     let tags: Vec<String> = (0..8).map(|n| format!("mine:{n}")).collect();
     let tagging = tags.iter().map(async |new| cli.run(&["tag", &names[0], new]).await);
     for output in join_all(tagging).await {
-        output.expect(0, "is also");
+        output.expect(0, "tagged ");
     }
     assert_eq!(cli.json(&["images", "--json"]).await.as_array().unwrap().len(), 16);
 }
@@ -148,9 +148,9 @@ async fn lock_timeout_names_stopped_holder() {
     let layout = Layout::create(&cli.store(), options).unwrap();
     let error = begin(&layout).await.open_blob(&base, &OpenBlob::default()).await.unwrap_err();
     let name = format!("process {} (rpull)", holder.id());
-    assert!(error.to_string().contains(&format!("held by {name}, which has done nothing for 1 s")));
+    assert!(error.to_string().contains(&format!("locked by {name}, no progress for 1 s")));
     // It keeps waiting and names the holder; no lock file outlives it.
-    let warning = format!("warning: waiting for {name}, which holds blob {}", base.digest);
+    let warning = format!("warning: waiting for {name} to release blob {}", base.digest);
     let log = cli.dir().join("waiter.log");
     let warns = async || std::fs::read_to_string(&log).unwrap().contains(&warning);
     wait_until("the waiter does not say for whom it waits", warns).await;

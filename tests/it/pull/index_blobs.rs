@@ -63,7 +63,7 @@ async fn store_index_of_blobs_is_counted_and_verified() {
     cache.publish(&registry, "ci/cache", "x");
     let name = registry.repository("ci/cache") + ":x";
     cli.run(&[&name]).await.expect(3, "blobs (application/vnd.buildkit.cacheconfig.v0");
-    cli.run(&[&name]).await.expect(3, "pull and copy take all of it with --all-platforms");
+    cli.run(&[&name]).await.expect(3, "`--all-platforms` pulls or copies all of it");
     let plan = cli.json(&["pull", "--all-platforms", "--plan", "--json", &name]).await;
     assert_eq!(plan["bytes"]["missing"], cache.size());
     cli.run(&["pull", "--all-platforms", &name]).await.expect(0, "");
@@ -79,7 +79,7 @@ async fn store_index_of_blobs_is_counted_and_verified() {
     std::fs::remove_file(cli.store().join("blobs/sha256").join(lost.encoded())).unwrap();
     let found = cli.run(&["verify", &name]).await;
     assert!(
-        found.expect(5, "1 damaged or missing").stdout.contains(&format!("{lost}: is missing"))
+        found.expect(5, "1 corrupt or missing").stdout.contains(&format!("{lost}: is missing"))
     );
     cli.run(&again).await.expect(0, "");
     cli.run(&["verify", &name]).await.expect(0, "");
@@ -166,8 +166,8 @@ async fn copy_index_of_unsupported_manifests_fails() {
     let (source, target) = (from.repository("app") + ":1", to.repository("app") + ":1");
     for (kind, code, why) in [
         // A registry keeps manifests of any kind apart from blobs.
-        ("application/vnd.docker.distribution.manifest.v1+prettyjws", 1, "which rpull cannot move"),
-        ("application/vnd.example.manifest.v3+json", 1, "which rpull cannot move"),
+        ("application/vnd.docker.distribution.manifest.v1+prettyjws", 1, "which is unsupported"),
+        ("application/vnd.example.manifest.v3+json", 1, "which is unsupported"),
         ("application/vnd.example.thing", 3, "application/vnd.example.thing"),
     ] {
         let entry = Blob::new(kind.into(), "{}");

@@ -23,7 +23,7 @@ async fn content_length_other_than_descriptor_is_rejected() {
         });
         let error = scenario.pull().await.error.unwrap();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
-        assert!(error.to_string().contains("announces"), "{error}");
+        assert!(error.to_string().contains("size mismatch"), "{error}");
         assert_eq!(scenario.ranges().len(), requests);
         assert_nothing_visible(&scenario.store());
     }

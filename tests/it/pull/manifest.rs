@@ -69,7 +69,7 @@ async fn manifest_digest_mismatch_reports_both_digests() {
     let header = move |reply: Reply| {
         reply.without("docker-content-digest").header("Docker-Content-Digest", lying.clone())
     };
-    twisted(5, &format!("announces {lie}"), false, header).await;
+    twisted(5, &format!("`Docker-Content-Digest` is {lie}"), false, header).await;
 }
 
 #[tokio::test]
@@ -130,12 +130,12 @@ async fn manifest_ambiguous_is_rejected() {
         .await;
     let schema1 = r#"{"schemaVersion":1,"name":"a","fsLayers":[],"history":[]}"#;
     twisted(1, "schema 1", false, body(schema1)).await;
-    twisted(5, "not a registry answer", false, |reply| {
+    twisted(5, "not a registry response", false, |reply| {
         let page = Reply::new(200, "<!DOCTYPE html><title>Log in</title>");
         Reply { headers: reply.headers, ..page }
     })
     .await;
-    twisted(5, "is encoded as br although identity", false, |reply| {
+    twisted(5, "unexpected `Content-Encoding: br`", false, |reply| {
         reply.header("Content-Encoding", "br")
     })
     .await;
@@ -175,7 +175,7 @@ async fn manifest_sizes_overflow_is_rejected() {
     let registry = FakeRegistry::start().await;
     registry.document("app", Some("1"), OCI, manifest.to_string());
     let name = format!("{}:1", registry.repository("app"));
-    Cli::new().run(&["--plan", &name]).await.expect(5, "its sizes cannot be true");
+    Cli::new().run(&["--plan", &name]).await.expect(5, "total size is out of range");
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn index_listed_repeatedly_is_fetched_once() {
         inner = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": vec![entry; 10]});
     }
     let name = format!("{}:1", registry.repository("app"));
-    Cli::new().run(&[&name]).await.expect(3, "nothing that runs");
+    Cli::new().run(&[&name]).await.expect(3, "available: no images");
     assert_eq!(registry.server.requests().len(), 7);
 }
 
@@ -207,7 +207,7 @@ async fn index_without_platforms_is_searched_up_to_limit() {
     registry.document("app", Some("1"), INDEX, index.to_string());
     let name = format!("{}:1", registry.repository("app"));
     let output = Cli::new().run(&["--platform", "linux/amd64", &name]).await;
-    output.expect(5, "more than 64 manifests do not say where they run");
+    output.expect(5, "more than 64 manifests have no platform");
     assert!(registry.server.requests().len() < 140);
 }
 

@@ -83,7 +83,7 @@ async fn read(source: Lazy, attempts: u32) -> (Error, Duration) {
 async fn timeout_silent_config_fails() {
     let silent = Lazy { each: 0, wait: Duration::ZERO, ends: false, ..Lazy::default() };
     let (error, took) = read(silent, 1).await;
-    assert!(error.to_string().contains("nothing came for 30 s"), "{error}");
+    assert!(error.to_string().contains("no data received for 30 s"), "{error}");
     assert_eq!(took.as_secs(), 30);
 }
 

@@ -69,10 +69,10 @@ async fn tag_with_other_digest_is_rejected() {
     let (_registry, cli, name, held, other) = two_images().await;
     let new = |image: &Image| format!("bar@{}", image.manifest.digest());
     cli.run(&["tag", &name, &new(&other)]).await.expect(2, held.manifest.digest().as_str());
-    cli.run(&["tag", &name, &new(&held)]).await.expect(0, "is also docker.io/library/bar@");
+    cli.run(&["tag", &name, &new(&held)]).await.expect(0, "as docker.io/library/bar@");
     for place in ["store:", "oci:x:"] {
         let copy = cli.run(&["copy", &name, &format!("{place}{}", new(&other))]).await;
-        copy.expect(2, "the image decides its digest");
+        copy.expect(2, "a destination cannot contain a digest");
     }
     assert_eq!(cli.json(&["images", "--json"]).await.as_array().unwrap().len(), 2);
 }
@@ -100,7 +100,7 @@ async fn platform_missing_in_store_is_fetched_from_registry() {
         assert_eq!(registry.server.count(arm64.as_str()), 1, "{verb}");
         cli.run(&[verb, "--platform", "linux/arm64", "--offline", &name])
             .await
-            .expect(3, "it is there for linux/amd64 only");
+            .expect(3, "available: linux/amd64");
         registry.server.forget();
         cli.run(&[verb, "--platform", "linux/amd64", &name]).await.expect(0, "");
         cli.run(&[verb, &name]).await.expect(0, "");
@@ -110,9 +110,13 @@ async fn platform_missing_in_store_is_fetched_from_registry() {
     assert_eq!((&shown["platform"], &shown["manifest"]), (&json!("linux/arm64"), &json!(arm64)));
     registry.server.forget();
     let offline = async |words: &[&str]| cli.run(&[&["--offline", &name], words].concat()).await;
-    offline(&["--platform", "linux/arm64"]).await.expect(3, "it is there for linux/amd64 only");
-    offline(&["--platform", "linux/arm64", "--platform", "linux/amd64"]).await.expect(3, "only");
-    offline(&["--all-platforms"]).await.expect(3, "names what is not there: linux/arm64");
+    offline(&["--platform", "linux/arm64"]).await.expect(3, "available: linux/amd64");
+    offline(&["--platform", "linux/arm64", "--platform", "linux/amd64"])
+        .await
+        .expect(3, "available: linux/amd64");
+    offline(&["--all-platforms"])
+        .await
+        .expect(3, "manifests listed by its index are missing: linux/arm64");
     offline(&["--platform", "linux/amd64"]).await.expect(0, "");
     offline(&[]).await.expect(0, "");
     assert!(registry.server.requests().is_empty());
@@ -124,15 +128,15 @@ async fn platform_mismatch_of_single_image_is_not_found() {
     let other = ["--platform", "linux/s390x"];
     for verb in ["digest", "manifest", "config", "pull", "history"] {
         let output = cli.run(&[&[verb], &other[..], &[&format!("docker://{name}")]].concat()).await;
-        assert_eq!(output.expect(3, "it is there for linux/amd64 only").stdout, "");
+        assert_eq!(output.expect(3, "available: linux/amd64").stdout, "");
     }
     let output = cli.run(&["copy", other[0], other[1], &name, "oci:x"]).await;
-    output.expect(3, "it is there for linux/amd64 only");
+    output.expect(3, "available: linux/amd64");
     registry.server.forget();
     cli.run(&["--platform", "linux/amd64", &name]).await.expect(0, "");
     assert_eq!(registry.server.requests().len(), 1, "the store has the config");
     let environment = Cli::new().env("DOCKER_DEFAULT_PLATFORM", other[1]);
-    environment.run(&[&name]).await.expect(3, "it is there for linux/amd64 only");
+    environment.run(&[&name]).await.expect(3, "available: linux/amd64");
     registry.server.forget();
     Cli::new().run(&[&name]).await.expect(0, "");
     assert_eq!(registry.server.requests().len(), 1 + held.blobs().count());
@@ -195,7 +199,7 @@ async fn history_of_stored_artifact_is_not_store_damage() {
     cli.run(&[&name]).await.expect(0, "");
     registry.server.forget();
     let output = cli.run(&["history", &name]).await;
-    assert!(!output.expect(1, "is not an image").stderr.contains("asking the registry"));
+    assert!(!output.expect(1, "is not an image").stderr.contains("falling back to the registry"));
     assert!(registry.server.requests().is_empty());
 }
 
@@ -208,11 +212,11 @@ async fn damaged_store_falls_back_to_registry() {
         std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, text).unwrap();
         for verb in ["inspect", "history", "layers"] {
-            cli.run(&[verb, &name]).await.expect(0, "; asking the registry");
+            cli.run(&[verb, &name]).await.expect(0, "; falling back to the registry");
             let output = cli.run(&[verb, "--offline", &name]).await;
             assert!(matches!(output.code(), Some(5 | 7)), "{}", output.stderr);
         }
     }
     std::fs::write(cli.store().join("oci-layout"), "garbage").unwrap();
-    cli.run(&["blob", &pinned]).await.expect(0, "; asking the registry");
+    cli.run(&["blob", &pinned]).await.expect(0, "; falling back to the registry");
 }

@@ -18,8 +18,7 @@ async fn copy_platform_option_rejects_other_architecture() {
     index(Family::Oci, &[("arm", only("arm"))]).publish(&from, "many", "1");
     only("arm").publish(&from, "one", Some("1"));
     let wanted = ["--platform", "linux/arm64"];
-    for (name, there) in [("many", "the index has linux/arm"), ("one", "it is there for linux/arm")]
-    {
+    for (name, there) in [("many", "available: linux/arm"), ("one", "available: linux/arm")] {
         let source = from.repository(name) + ":1";
         for target in [to.repository("x") + ":1", "oci:l:x".into(), "oci-archive:a.tar:x".into()] {
             cli.run(&[&["copy", &source, &target], &wanted[..]].concat()).await.expect(3, there);
@@ -43,7 +42,7 @@ async fn pull_platform_fallback_to_other_architecture_warns() {
     let wanted = ["--platform", "linux/arm64"];
     for name in ["many", "one"] {
         let source = registry.repository(name) + ":1";
-        let notice = format!("{NOTICE}{source}: not there for linux/arm64; taking linux/arm");
+        let notice = format!("{NOTICE}{source}: no image for linux/arm64; using linux/arm");
         for words in
             [&["pull"][..], &["unpack", "--no-store"], &["history"], &["inspect"], &["config"]]
         {
@@ -66,8 +65,8 @@ async fn host_platform_fallback_warns() {
     index(Family::Oci, &[("386", only("386"))]).publish(&registry, "many", "1");
     only("386").publish(&registry, "one", Some("1"));
     for (name, told) in [
-        ("many", "not there for linux/amd64; taking linux/386"),
-        ("one", "it is linux/386, not linux/amd64"),
+        ("many", "no image for linux/amd64; using linux/386"),
+        ("one", "is a single-platform image for linux/386, not linux/amd64"),
     ] {
         let source = registry.repository(name) + ":1";
         for words in [&["pull", &source][..], &["copy", &source, "docker-archive:d.tar"]] {
@@ -119,8 +118,8 @@ async fn copy_index_with_missing_manifest_hints_at_platform() {
     both.document.publish(&from, "none", Some("1"));
     let target = to.repository("x") + ":1";
     let some = cli.run(&["copy", &(from.repository("some") + ":1"), &target]).await;
-    some.expect(3, "names what is not there: linux/arm64");
-    some.expect(3, "hint: choose what is there with --platform");
+    some.expect(3, "manifests listed by its index are missing: linux/arm64");
+    some.expect(3, "hint: select an available platform");
     assert!(!some.stderr.contains("--all-platforms"), "{}", some.stderr);
     let none = cli.run(&["copy", &(from.repository("none") + ":1"), &target]).await;
     assert!(!none.expect(3, "linux/amd64, linux/arm64").stderr.contains("hint"), "{}", none.stderr);
@@ -135,5 +134,7 @@ async fn copy_index_with_missing_manifest_hints_at_platform() {
     cli.run(&["pull", "--platform", "linux/amd64", "--platform", "linux/amd64", &name])
         .await
         .expect(0, "");
-    cli.run(&["push", &name, &target]).await.expect(3, "pull it with --all-platforms first");
+    cli.run(&["push", &name, &target])
+        .await
+        .expect(3, "pull the others with `--all-platforms` first");
 }

@@ -23,7 +23,9 @@ async fn retry_after_honoured_up_to_one_minute() {
     let (registry, _, name) = published_app().await;
     registry.override_response("/manifests/", 0..9, later("99999"));
     let output = Cli::new().run(&[&name]).await;
-    output.expect(6, "it asks to wait 99999 s").expect(6, "hint: log in to be allowed more");
+    output
+        .expect(6, "the server asks to retry after 99999 s")
+        .expect(6, "hint: run `rpull login HOST` for a higher limit");
     assert_eq!(registry.server.requests().len(), 1, "no second attempt");
     for odd in ["0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT"] {
         let (registry, _, name) = published_app().await;
@@ -38,7 +40,7 @@ async fn pooled_connection_closed_sends_request_again() {
     registry.override_response("/blobs/", 0..1, |reply| reply.fault(Fault::HangUp));
     let output = Cli::new().run(&["--retries", "0", "--jobs", "1", "-v", &name]).await;
     output.expect(0, "");
-    assert!(!output.stderr.contains("trying again"), "{}", output.stderr);
+    assert!(!output.stderr.contains("retrying"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -48,7 +50,7 @@ async fn retry_during_outage_is_announced_once() {
     let output = Cli::new().run(&[&name]).await;
     output.expect(0, "");
     let told = |words: &str| output.stderr.matches(words).count();
-    assert!(told("trying again for up to 120 s") <= 1, "{}", output.stderr);
+    assert!(told("retrying for up to 120 s") <= 1, "{}", output.stderr);
     assert_eq!(told("again in"), 0, "{}", output.stderr);
     let (registry, _, name) = published_app().await;
     registry.fail_requests("/blobs/", 0..99, Reply::new(503, "restarting"));
@@ -71,7 +73,7 @@ async fn retry_after_on_head_sends_no_request_early() {
     let (registry, _, name) = published_app().await;
     let long = Reply::new(429, "").header("Retry-After", "99999999999999999999");
     registry.fail_requests("/manifests/", 0..9, long);
-    Cli::new().run(&["digest", &name]).await.expect(6, "it asks to wait");
+    Cli::new().run(&["digest", &name]).await.expect(6, "the server asks to retry after");
     assert_eq!(registry.server.requests().len(), 1);
 }
 

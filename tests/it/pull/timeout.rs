@@ -23,7 +23,7 @@ async fn timeout_silent_server_fails() {
         let client = Client::new(RegistryOptions { timeouts, retry, ..RegistryOptions::default() });
         let error = client.repository(&reference).unwrap().tags().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Transport);
-        assert!(error.to_string().contains("no answer within 0.2 s"), "{error}");
+        assert!(error.to_string().contains("no response within 0.2 s"), "{error}");
         assert!(error.to_string().contains(&host), "{error}");
     }
 }

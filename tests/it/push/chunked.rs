@@ -25,7 +25,7 @@ async fn chunked_upload_honours_min_chunk_size() {
     cli.run(&["push", "--chunk-size", "400k", &name, &target]).await.expect(0, "");
     assert_eq!(chunks(&to.server), ["0-599999", &format!("600000-{}", size - 1)]);
     assert_arrived(&to, &held);
-    cli.run(&["push", "--chunk-size", "1k", &name, &target]).await.expect(2, "no less than 64k");
+    cli.run(&["push", "--chunk-size", "1k", &name, &target]).await.expect(2, "at least 64k");
 }
 
 #[tokio::test]

@@ -35,8 +35,8 @@ async fn upload_redirect_drops_credential() {
 async fn upload_redirect_loop_or_forbidden_target_fails() {
     for (location, words) in [
         ("/v2/app/blobs/uploads/again", "more than 10 redirects"),
-        ("http://169.254.169.254/", "names http://169.254.169.254/"),
-        ("ftp://127.0.0.1/", "neither an http nor an https URL"),
+        ("http://169.254.169.254/", "sent http://169.254.169.254/"),
+        ("ftp://127.0.0.1/", "not an http or https URL"),
     ] {
         let (cli, name, to, _) = stored(300_000).await;
         to.fail_requests(

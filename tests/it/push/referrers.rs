@@ -91,7 +91,7 @@ async fn copy_referrers_added_later_are_copied() {
     let plan = scene.cli.json(&[&options[..], &[&scene.source(), &there]].concat()).await;
     assert_eq!(plan["referrers"], 2);
     let output = scene.cli.run(&["copy", "--referrers", &scene.source(), &there]).await;
-    output.expect(0, "along with it: 2 referrers");
+    output.expect(0, "included 2 referrers");
     assert!(!output.stderr.contains("digest tag"));
     scene.assert_tree(&there).await;
 }
@@ -151,7 +151,7 @@ async fn copy_referrers_tag_with_false_entries_warns() {
     scene.from.document("team/app", Some(&tag), media_type, list.to_string());
     let there = to.repository("team/app:1");
     let output = scene.cli.run(&["copy", "--referrers", &scene.source(), &there]).await;
-    output.expect(0, "but does not refer to it").expect(0, "but is not there");
+    output.expect(0, "but its subject is another manifest").expect(0, "but is missing");
     scene.assert_tree(&there).await;
 }
 
@@ -160,7 +160,7 @@ async fn copy_referrers_to_docker_archive_is_usage_error() {
     let scene = Scene::new().await;
     for option in ["--referrers", "--digest-tags"] {
         let args = ["copy", option, &scene.source(), "docker-archive:app.tar"];
-        scene.cli.run(&args).await.expect(2, "an oci-archive holds them too");
+        scene.cli.run(&args).await.expect(2, "use an `oci-archive:FILE`");
     }
 }
 

@@ -50,7 +50,7 @@ async fn copy_referrers_refused_by_api_and_tag_copies_image() {
             );
             let target = to.repository("mine:1");
             let copy = ["copy", "--referrers", "--retries", "0", &format!("{name}:1"), &target];
-            Cli::new().run(&copy).await.expect(0, "along with it: 0 referrers");
+            Cli::new().run(&copy).await.expect(0, "included 0 referrers");
             assert!(to.tagged("mine", "1").is_some(), "{api} {tag}");
         }
     }
@@ -78,7 +78,7 @@ async fn copy_referrers_unusable_response_copies_image() {
         from.fail_requests(&format!("/manifests/{}", list_tag(&image.manifest)), 0..9, local(tag));
         let target = to.repository("mine:1");
         let copy = ["copy", "--referrers", "--retries", "0", &format!("{name}:1"), &target];
-        Cli::new().run(&copy).await.expect(0, "along with it: 0 referrers");
+        Cli::new().run(&copy).await.expect(0, "included 0 referrers");
         assert!(to.tagged("mine", "1").is_some());
     }
 }
@@ -96,7 +96,7 @@ async fn copy_referrers_server_error_copies_image_but_fails() {
         let copy = ["copy", "--retries", "0", &format!("{name}:1"), &target];
         cli.run(&copy).await.expect(0, "");
         let with = [&copy[..], &["--referrers"]].concat();
-        cli.run(&with).await.expect(code, "the image is there without some of it");
+        cli.run(&with).await.expect(code, "the image was copied without some of them");
         assert!(to.tagged("mine", "1").is_some());
     }
 }
@@ -150,13 +150,13 @@ async fn copy_referrer_artifact_manifest_includes_blobs() {
     let put = format!("PUT /v2/other/manifests/{}", entry["digest"].as_str().unwrap());
     to.fail_requests(&put, 0..9, Reply::error(400, "MANIFEST_INVALID", "unknown type"));
     let target = to.repository("other:1");
-    cli.run(&["copy", "--referrers", "oci:out", &target]).await.expect(0, "is not kept beside");
+    cli.run(&["copy", "--referrers", "oci:out", &target]).await.expect(0, "failed to store");
     assert!(to.tagged("other", "1").is_some());
     // Alone it is copied like any document, but it has no platform.
     let whole = format!("{name}@{}", entry["digest"].as_str().unwrap());
     cli.run(&["copy", &whole, "oci:alone"]).await.expect(0, "");
     let platform = ["copy", "--platform", "linux/amd64", &whole, "oci:none"];
-    cli.run(&platform).await.expect(3, "it is an artifact");
+    cli.run(&platform).await.expect(3, "an artifact has no platform");
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn copy_referrer_missing_blob_keeps_image() {
     let target = to.repository("mine:1");
     let copy = ["copy", "--json", "--referrers", &format!("{name}:1"), &target];
     let output = cli.run(&copy).await;
-    output.expect(3, "the image is there without some of it");
+    output.expect(3, "the image was copied without some of them");
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(report["error"]["kind"], "not_found");
     assert_eq!(to.tagged("mine", "1").unwrap(), image.manifest.digest().as_str());
@@ -198,7 +198,7 @@ async fn copy_index_where_referrers_tag_is_subject_succeeds() {
     let cli = Cli::new();
     let (source, target) = (from.repository("app:1"), to.repository("app:1"));
     let output = cli.run(&["copy", &source, &target]).await;
-    output.expect(0, "is the subject itself");
+    output.expect(0, "its digest is the subject's own");
     assert!(to.tagged("app", "1").is_some());
     assert!(to.tagged("app", &list_tag(&one.manifest)).is_none(), "it was left alone");
     // The same with an index as the subject: its manifests are no referrers.
@@ -213,6 +213,6 @@ async fn copy_index_where_referrers_tag_is_subject_succeeds() {
     });
     let copy = ["copy", "--referrers", &from.repository("app:2"), &to.repository("app:2")];
     let output = cli.run(&copy).await;
-    output.expect(0, "along with it: 0 referrers");
+    output.expect(0, "included 0 referrers");
     assert!(!output.stderr.contains("is listed as a referrer"), "{}", output.stderr);
 }

@@ -131,7 +131,7 @@ async fn referrers_tag_of_other_content_is_not_overwritten() {
     let tag = tag_of(&subject);
     referrers[0].publish(&to, "team/app", Some(&tag));
     let copy = ["copy", &from.repository("team/app:a"), &to.repository("team/app:a")];
-    Cli::new().run(&copy).await.expect(0, "is no list of referrers");
+    Cli::new().run(&copy).await.expect(0, "is not a referrers list");
     assert_eq!(to.tagged("team/app", &tag), to.tagged("team/app", "a"));
     assert_eq!(to.server.count(&format!("PUT /v2/team/app/manifests/{tag}")), 0);
 }

@@ -27,8 +27,8 @@ async fn catalog_follows_pages_and_lists_names_once() {
 #[tokio::test]
 async fn pagination_link_to_itself_or_other_host_is_refused() {
     for (link, code, words) in [
-        ("<?n=1000>; rel=next", 5, "the list of pages does not end"),
-        ("<https://evil.example/v2/_catalog>; rel=next", 6, "leads to another host"),
+        ("<?n=1000>; rel=next", 5, "the pages of the list never end"),
+        ("<https://evil.example/v2/_catalog>; rel=next", 6, "points to another host"),
     ] {
         let server = Server::start(move |request| {
             let reply = if request.path.contains("/referrers/") {

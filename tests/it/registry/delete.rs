@@ -16,10 +16,10 @@ async fn delete_without_confirmation_or_tag_is_usage_error() {
     let name = registry.repository("team/app");
     let cli = Cli::new();
     cli.run(&["delete", &format!("{name}:1")]).await.expect(2, "--yes");
-    cli.run(&["delete", "--yes", &name]).await.expect(2, "say which tag or digest");
+    cli.run(&["delete", "--yes", &name]).await.expect(2, "missing tag or digest");
     let both = format!("{name}:1@{}", hex('0'));
-    cli.run(&["delete", "--yes", &both]).await.expect(2, "either the tag or the digest");
-    cli.run(&["delete", "--yes", "store:app:1"]).await.expect(2, "an image of a registry");
+    cli.run(&["delete", "--yes", &both]).await.expect(2, "expected a tag or a digest");
+    cli.run(&["delete", "--yes", "store:app:1"]).await.expect(2, "an image in a registry");
     assert!(registry.server.requests().is_empty());
     cli.run(&["delete", "--yes", &format!("{name}:1")]).await.expect(3, "manifest team/app:1");
 }
@@ -38,7 +38,8 @@ async fn delete_on_terminal_asks_with_digest() {
     for (answer, code, deletions) in [("\n", 1, 0), ("nein\n", 1, 0), ("Yes\n", 0, 1)] {
         terminal.type_in(answer);
         let output = cli.spawn_on(terminal.screen(), &["delete", &image]).wait().await;
-        output.expect(code, &format!("delete the tag {image}, which is {}? [y/N]", hex('0')));
+        output
+            .expect(code, &format!("delete the tag {image}, which points to {}? [y/N]", hex('0')));
         assert_eq!(server.count("DELETE"), deletions, "{answer:?}");
     }
     assert_eq!(server.count("DELETE /v2/app/manifests/1"), 1, "the tag and nothing else");
@@ -81,6 +82,6 @@ async fn delete_of_moved_tag_deletes_no_manifest() {
         .await;
     let image = format!("{}/app:1", server.host());
     let output = Cli::new().run(&["delete", "--yes", &image]).await;
-    output.expect(1, "stands for another manifest by now; nothing was deleted");
+    output.expect(1, "now points to a different manifest; nothing was deleted");
     assert_eq!(server.count("DELETE"), 1, "the tag alone");
 }

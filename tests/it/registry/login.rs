@@ -92,7 +92,9 @@ async fn login_authfile_keeps_other_content() {
     let podmans = json!({"auths": {&host: {"auth": STANDARD.encode("user:old")}}});
     std::fs::write(runtime.join("auth.json"), podmans.to_string()).unwrap();
     let cli = cli.env("REGISTRY_AUTH_FILE", "");
-    cli.run_on("pass", &login(&host)).await.expect(0, "auth.json has a credential for 127.0.0.1:");
+    cli.run_on("pass", &login(&host))
+        .await
+        .expect(0, "auth.json also has a credential for 127.0.0.1:");
     std::fs::write(cli.home().join(".docker/config.json"), "{oops").unwrap();
     cli.run_on("pass", &login(&host)).await.expect(4, "config.json: malformed at line 1");
 }
@@ -110,7 +112,7 @@ async fn login_credential_helper_failure_stores_nothing() {
     std::fs::write(&config, text.to_string()).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let cli = cli.env("PATH", path);
-    let missing = "helper docker-credential-broken: is not in PATH";
+    let missing = "helper docker-credential-broken: not found in PATH";
     cli.run_on("pass", &login(&host)).await.expect(4, missing);
     cli.run(&["logout", &host]).await.expect(4, missing);
     assert!(registry.server.requests().is_empty(), "what cannot be kept is not tried");
@@ -173,7 +175,7 @@ async fn login_identity_token_replaces_password() {
     })
     .await;
     let (cli, host) = (Cli::new(), server.host());
-    cli.run_on("pass", &login(&host)).await.expect(0, "an identity token is in");
+    cli.run_on("pass", &login(&host)).await.expect(0, "an identity token saved in");
     let entry = json!({"auth": STANDARD.encode("user:"), "identitytoken": "identity"});
     assert_eq!(read(&cli.home().join(".docker/config.json")), json!({"auths": {&host: entry}}));
     server.forget();
@@ -187,22 +189,22 @@ async fn login_identity_token_replaces_password() {
 async fn login_to_open_registry_says_password_unchecked() {
     let registry = FakeRegistry::start().await;
     let output = Cli::new().run_on("pass", &login(&registry.server.host())).await;
-    output.expect(0, "nothing says that the password is right");
+    output.expect(0, "so the password was not checked");
 }
 
 #[tokio::test]
 async fn login_without_user_or_password_is_usage_error() {
     let (registry, host) = closed().await;
     let cli = Cli::new();
-    cli.run(&["login", &host]).await.expect(2, "no user is given");
-    cli.run(&["login", "-u", "user", &host]).await.expect(2, "no password is given");
+    cli.run(&["login", &host]).await.expect(2, "missing user name");
+    cli.run(&["login", "-u", "user", &host]).await.expect(2, "missing password");
     cli.run(&login(&host)).await.expect(2, "the password is empty");
     cli.run_on("a\nb\n", &login(&host)).await.expect(2, "control characters");
     cli.run(&["login", "--password-stdin", &host]).await.expect(2, "--username");
-    cli.run(&["login", &format!("https://{host}/app")]).await.expect(2, "a registry alone");
+    cli.run(&["login", &format!("https://{host}/app")]).await.expect(2, "a registry only");
     assert!(registry.server.requests().is_empty());
     let typed = ["login", "-u", "user", "-p", "pass", &host];
-    cli.run(&typed).await.expect(0, "--password-stdin keeps it to yourself");
+    cli.run(&typed).await.expect(0, "hint: use `--password-stdin`");
     let shown = cli.run(&["logout", "--json", &host]).await;
     assert_eq!(shown.stdout, "");
 }

@@ -130,7 +130,7 @@ async fn proxy_failure_names_its_variable() {
             "gopher://user:canary@127.0.0.1:1",
             "proxy: http_proxy: unsupported proxy scheme `gopher`",
         ),
-        ("http://canary canary", "proxy: http_proxy: is not the URL of a proxy"),
+        ("http://canary canary", "proxy: http_proxy: invalid proxy URL"),
     ] {
         let cli = Cli::new().env("http_proxy", value);
         let output = cli.run(&["--retries", "0", "--plain-http", "registry.invalid/app:1"]).await;

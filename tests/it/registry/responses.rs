@@ -20,10 +20,10 @@ async fn html_page_is_not_a_registry_response() {
         });
     }
     let cli = Cli::new();
-    cli.run(&[&name]).await.expect(5, "not a registry answer");
+    cli.run(&[&name]).await.expect(5, "not a registry response");
     let repository = registry.repository("app");
-    cli.run(&["tags", &repository]).await.expect(5, "not a registry answer");
-    cli.run(&[&name]).await.expect(5, "bytes of text/html");
+    cli.run(&["tags", &repository]).await.expect(5, "not a registry response");
+    cli.run(&[&name]).await.expect(5, "of text/html");
     cli.run(&[&name]).await.expect(0, "");
     // A token server's page.
     let server = Server::start(move |request| {
@@ -31,7 +31,7 @@ async fn html_page_is_not_a_registry_response() {
     })
     .await;
     let output = cli.run(&[&format!("{}/app:1", server.host())]).await;
-    output.expect(4, "answers something that is not a token");
+    output.expect(4, "invalid token response");
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ async fn credential_is_not_shown_by_failed_pull() {
         loud().run(&[&LOUD[..], &["--creds", "canary-user:canary-wrong", &name]].concat()).await;
     assert_discreet(output.expect(4, "incorrect username or password"));
     let output = loud().run(&["--creds", "canary", &name]).await;
-    assert_discreet(output.expect(2, "there is no colon"));
+    assert_discreet(output.expect(2, "missing colon"));
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn credential_is_not_shown_by_login_or_helper() {
         let words = ["login", "-u", "canary-user", "--password-stdin", host].map(str::to_owned);
         LOUD.map(str::to_owned).into_iter().chain(words).collect::<Vec<_>>()
     };
-    assert_discreet(cli.run_on("canary-pass", &login(&host)).await.expect(0, "not encrypted"));
+    assert_discreet(cli.run_on("canary-pass", &login(&host)).await.expect(0, "unencrypted"));
     assert_discreet(cli.run_on("canary-wrong", &login(&host)).await.expect(4, "401"));
     let docker = cli.home().join(".docker/config.json");
     std::fs::write(&docker, r#"{"credsStore":"nosy"}"#).unwrap();
@@ -210,7 +210,7 @@ async fn credential_is_bound_to_host_and_port() {
         let cli = Cli::new();
         std::fs::write(cli.dir().join("a"), json!({"auths": {&key: entry}}).to_string()).unwrap();
         let output = cli.run(&["--authfile", "a", &format!("{host}/app:1")]).await;
-        let expected = if known { "leaked" } else { "none is stored for it" };
+        let expected = if known { "leaked" } else { "no credentials found" };
         assert!(output.stderr.contains(expected), "{key}: {}", output.stderr);
     }
 }

@@ -14,7 +14,7 @@ async fn tag_at_registry_transfers_no_blob() {
     held.publish(&registry, "team/app", Some("1"));
     let (cli, name) = (Cli::new(), registry.repository("team/app"));
     let new = format!("docker://{name}:stable");
-    cli.run(&["tag", &format!("{name}:1"), &new]).await.expect(0, ":1 is also ");
+    cli.run(&["tag", &format!("{name}:1"), &new]).await.expect(0, "tagged ");
     assert_eq!(
         registry.server.lines(),
         ["GET /v2/team/app/manifests/1", "PUT /v2/team/app/manifests/stable"]
@@ -31,10 +31,10 @@ async fn tag_at_registry_transfers_no_blob() {
         (format!("docker://{name}:1"), "docker://other.example/team/app:1".to_owned()),
         (format!("store:{name}:1"), new.clone()),
     ] {
-        cli.run(&["tag", &source, &target]).await.expect(2, "hint: `rpull copy SRC NAME`");
+        cli.run(&["tag", &source, &target]).await.expect(2, "hint: use `rpull copy SRC DST`");
     }
-    cli.run(&["tag", &by_digest, &by_digest]).await.expect(2, "the new name is a tag");
-    cli.run(&["tag", &by_digest, "mine"]).await.expect(2, "docker:// before the new name");
+    cli.run(&["tag", &by_digest, &by_digest]).await.expect(2, "expected a tag as the new name");
+    cli.run(&["tag", &by_digest, "mine"]).await.expect(2, "before the new name");
     assert!(registry.server.requests().is_empty());
 }
 
@@ -54,14 +54,14 @@ fn page(tags: &Value, next: &str) -> Reply {
 async fn tags_pagination_without_end_is_refused() {
     let itself = |_: &str| page(&json!(["1"]), "/v2/app/tags/list?n=1000");
     let (server, name) = tags_of(itself).await;
-    Cli::new().run(&["tags", &name]).await.expect(5, "does not end");
+    Cli::new().run(&["tags", &name]).await.expect(5, "never end");
     assert_eq!(server.requests().len(), 1);
 
     let circle = |query: &str| {
         page(&json!(["1"]), if query.contains("last=a") { "?last=b" } else { "?last=a" })
     };
     let (server, name) = tags_of(circle).await;
-    Cli::new().run(&["tags", &name]).await.expect(5, "does not end");
+    Cli::new().run(&["tags", &name]).await.expect(5, "never end");
     assert_eq!(server.requests().len(), 3);
 
     let counter = std::sync::atomic::AtomicUsize::new(0);

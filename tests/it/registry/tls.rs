@@ -28,7 +28,7 @@ async fn tls_invalid_certificate_is_refused_without_retry() {
         let (registry, name) = registry(&certs, name, ClientCert::NotAsked).await;
         let output = Cli::new().run(&["-v", "--ca-file", &ca, &name]).await;
         output.expect(6, why);
-        assert!(!output.stderr.contains("trying again"), "{}", output.stderr);
+        assert!(!output.stderr.contains("retrying"), "{}", output.stderr);
         assert!(registry.server.requests().is_empty(), "nothing is sent, not even plainly");
         Cli::new().run(&["--insecure", &name]).await.expect(0, "");
     }
@@ -61,14 +61,14 @@ async fn tls_handshake_failure_never_falls_back_to_http() {
     for (answer, hint) in [
         (
             &b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..],
-            "hint: the registry may speak plain http",
+            "hint: if the registry uses plain HTTP",
         ),
         (b"\x15\x03\x01\x00\x02\x02\x46", "error: manifest app:1"),
     ] {
         let (address, told) = parrot(answer);
         let output = Cli::new().run(&["-v", "--insecure", &format!("{address}/app:1")]).await;
         output.expect(6, hint);
-        assert!(!output.stderr.contains("trying again"), "{}", output.stderr);
+        assert!(!output.stderr.contains("retrying"), "{}", output.stderr);
         // 22 begins a TLS handshake; the G of GET would be 71.
         assert_eq!(told.try_iter().collect::<Vec<_>>(), [22]);
     }
@@ -128,7 +128,7 @@ async fn redirect_from_https_to_http_is_refused() {
     Cli::new()
         .run(&["--ca-file", &ca, "--creds", "u:canary", &name])
         .await
-        .expect(4, "is not https");
+        .expect(4, "not an https URL");
     assert!(plain.requests().is_empty());
 }
 

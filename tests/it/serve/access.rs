@@ -79,7 +79,7 @@ async fn login_push_and_digest_over_tls_succeed() {
     let ca = certs.cert(Certs::CA).to_str().unwrap().to_owned();
     cli.run(&["pull", &format!("{name}:1")]).await.expect(0, "");
     let push = ["push", "--ca-file", &ca, &format!("{name}:1"), &target];
-    cli.run(&push).await.expect(4, "asks for a user name and password");
+    cli.run(&push).await.expect(4, "authentication required");
     let login = ["login", "--ca-file", &ca, "-u", "ann", "--password-stdin", served.host()];
     cli.run_on("wrong", &login).await.expect(4, "");
     cli.run_on("secret", &login).await.expect(0, "");

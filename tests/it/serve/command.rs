@@ -57,7 +57,7 @@ async fn serve_json_prints_address_and_url() {
 #[tokio::test]
 async fn serve_invalid_option_fails_at_start() {
     let cli = Cli::new();
-    cli.run(&["serve", "--read-only", "--addr", ":0"]).await.expect(3, "nothing to serve yet");
+    cli.run(&["serve", "--read-only", "--addr", ":0"]).await.expect(3, "the store does not exist");
     let serving = ServeProcess::start(&cli).await;
     cli.run(&["serve", "--addr", serving.host()]).await.expect(6, "Address already in use");
     for bad in ["127.0.0.1", "127.0.0.1:99999", "5000", ""] {
@@ -67,8 +67,8 @@ async fn serve_invalid_option_fails_at_start() {
     let serve = ["serve", "--addr", ":0"];
     for (flags, words) in [
         (&["--htpasswd", "users"][..], "not bcrypt"),
-        (&["--htpasswd", "missing"], "missing: cannot be read"),
-        (&["--host", "box.example:5000"], "box.example:5000: is not a name of a host"),
+        (&["--htpasswd", "missing"], "missing: unreadable"),
+        (&["--host", "box.example:5000"], "box.example:5000: invalid host name"),
         (&["--tls-cert", "users"], "--tls-key"),
         (&["--tls-cert", "users", "--tls-key", "users"], "certificate: users"),
         (&["--tls-cert", "missing", "--tls-key", "users"], "certificate: missing"),
@@ -82,8 +82,14 @@ async fn serve_on_public_address_warns() {
     let cli = Cli::new();
     cli.run(&["serve", "--addr", "x.invalid:0"]).await.expect(6, "listen: x.invalid:0");
     for (flags, words) in [
-        (&[][..], "whoever reaches it may read, write and delete; --htpasswd"),
-        (&["--read-only"], "whoever reaches it may read; --htpasswd"),
+        (
+            &[][..],
+            "anyone who can reach this address may read, write and delete\nhint: restrict access with `--htpasswd",
+        ),
+        (
+            &["--read-only"],
+            "anyone who can reach this address may read\nhint: restrict access with `--htpasswd",
+        ),
     ] {
         let mut running = cli.spawn(&[&["serve", "--addr", "0.0.0.0:0"], flags].concat());
         running.line().await;

@@ -125,5 +125,5 @@ async fn tag_set_by_other_process_is_served() {
     let digest = cli.run(&["digest", &name]).await;
     assert_eq!(digest.stdout.trim(), held.manifest.digest().as_str());
     server.run(&["rm", "localhost/team/app:2"]).await.expect(0, "");
-    cli.run(&["digest", &name]).await.expect(3, "manifest 2 is not here");
+    cli.run(&["digest", &name]).await.expect(3, "manifest 2 unknown");
 }

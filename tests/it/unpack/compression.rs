@@ -106,7 +106,7 @@ async fn zstd_window_over_limit_is_rejected_everywhere() {
     cli.run(&args).await.expect(1, "a zstd window of 4 GiB, and 2 GiB is the limit");
     for typed in ["3G", "0", "x", "-1"] {
         let args = ["unpack", &format!("--zstd-window={typed}"), &archive, "other"];
-        cli.run(&args).await.expect(2, "no more than 2G");
+        cli.run(&args).await.expect(2, "at most 2G");
     }
     // The same for a compressed archive.
     let plain = fs::read(cli.dir().join("image.tar")).unwrap();

@@ -47,7 +47,7 @@ async fn disk_full_at_any_size_fails_cleanly() {
             let left = names(&small).into_iter().filter(|name| !name.starts_with("store"));
             let left: Vec<_> = left.collect();
             if output.code() != Some(0) {
-                output.expect(7, "No space left on device").expect(7, "hint: free some space");
+                output.expect(7, "No space left on device").expect(7, "hint: free disk space");
                 assert_eq!(left, Vec::<String>::new(), "{way:?}: {size}");
             }
             assert_nothing_beside(cli.dir(), &way, &size);

@@ -161,7 +161,7 @@ async fn resume_wrong_partial_is_refetched_before_unpack_fails() {
     std::fs::write(partial, bytes).unwrap();
     // The mismatch is detected only after the rest has arrived.
     let output = cli.run(&["pull", "--unpack", "root", "--limit-rate", "4M", &name]).await;
-    output.expect(5, &format!("error: layer {}: came wrong at first", upper.digest()));
+    output.expect(5, &format!("error: layer {}: was corrupted in transit", upper.digest()));
     registry.server.forget();
     cli.run(&["pull", "--unpack", "root", &name]).await.expect(0, "unpacked 2 layers");
     assert_eq!(registry.server.count(upper.digest().as_str()), 0, "it was fetched again before");
@@ -218,7 +218,7 @@ async fn unpack_option_with_two_images_is_usage_error() {
     cli.run(&["pull", "--unpack", "root", "a.test/a", "a.test/b"]).await.expect(2, "one image");
     let two = ["pull", "--unpack", "r", "--platform", "linux/arm64", "--platform", "linux/amd64"];
     cli.run(&[&two[..], &["a.test/a"]].concat()).await.expect(2, "one platform");
-    cli.run(&["pull", "--unpack", "root", "oci:x"]).await.expect(2, "images of registries");
+    cli.run(&["pull", "--unpack", "root", "oci:x"]).await.expect(2, "not an image in a registry");
 }
 
 #[tokio::test]

@@ -295,7 +295,7 @@ fn tar_ambiguous_is_rejected() {
 #[test]
 fn tar_malformed_or_over_limit_is_rejected() {
     refused(b"hello", "cut off");
-    refused(&[b'x'; 512], "is no tar");
+    refused(&[b'x'; 512], "is not a tar");
     let whole = tar_without_trailer(&[TarItem::file("a", [b'x'; 600]), TarItem::file("b", "y")]);
     for length in [100, 512, 600, 1111, 1600, 2048] {
         refused(&whole[..length], "cut off");

@@ -123,7 +123,7 @@ async fn export_json_reports_layers_and_totals() {
     assert_eq!(told["left_out"][0]["cause"], "foreign_attribute");
     assert_eq!(told["layers"][1]["digest"], json!(held.layers[1].digest()));
     let both = cli.run(&["export", "--json", &archive]).await;
-    both.expect(2, "the archive and the JSON cannot both go to standard output");
+    both.expect(2, "cannot write both the archive and JSON to stdout");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn export_to_terminal_is_usage_error() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("output '-': an archive is nothing for a terminal"), "{told}");
+    assert!(told.contains("output `-`: refusing to write an archive to the terminal"), "{told}");
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn export_unwritable_output_fails_with_path() {
     let archive = tars::write_to(&cli, &sample());
     fs::create_dir(cli.dir().join("dir")).unwrap();
     for (path, code, words) in [
-        ("dir", 2, "archive: dir: is there already, and is not a regular file"),
+        ("dir", 2, "archive: dir: already exists and is not a regular file"),
         ("gone/a.tar", 7, "error: create the archive: gone/a.tar: No such file"),
         ("image.tar/a.tar", 7, "Not a directory"),
     ] {
@@ -222,7 +222,7 @@ async fn export_unwritable_output_fails_with_path() {
     }
     let full = cli.spawn_in_shell("\"$@\" > /dev/full", &["export", &archive]).wait().await;
     full.expect(7, "error: write the archive: stdout: No space left on device");
-    full.expect(7, "hint: free some space there");
+    full.expect(7, "hint: free disk space there");
 }
 
 /// An image large enough that its export is still running when a test acts.

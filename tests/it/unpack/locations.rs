@@ -17,7 +17,7 @@ async fn target_inside_store_is_refused() {
             for way in [&["pull", "--unpack", dir, &image][..], &["unpack", &image, dir]] {
                 for form in [&[][..], &["--overlay"]] {
                     let output = cli.run(&[way, form].concat()).await;
-                    output.expect(2, &format!("error: directory '{dir}': is in the store"));
+                    output.expect(2, &format!("error: directory `{dir}`: is inside the store"));
                 }
             }
         }
@@ -25,7 +25,7 @@ async fn target_inside_store_is_refused() {
         cli.run(&["pull", &image]).await.expect(0, "");
     }
     symlink("store", cli.dir().join("link")).unwrap();
-    cli.run(&["unpack", &image, "link/new"]).await.expect(2, "is in the store");
+    cli.run(&["unpack", &image, "link/new"]).await.expect(2, "is inside the store");
     cli.run(&["verify"]).await.expect(0, "");
 }
 
@@ -36,7 +36,7 @@ async fn target_around_store_is_refused() {
     let cli = Cli::new();
     let inside = ["--store", "root/store"];
     let output = cli.run(&[&["pull", "--unpack", "root", &image][..], &inside].concat()).await;
-    output.expect(2, "error: directory 'root': is to have the store in it");
+    output.expect(2, "error: directory `root`: contains the store");
     assert!(!cli.dir().join("root").exists());
     let overlay = ["pull", "--overlay", "--unpack", "root", &image];
     fs::create_dir(cli.dir().join("root")).unwrap();
@@ -52,7 +52,9 @@ async fn mount_point_inside_overlay_dir_is_refused() {
     cli.run(&["unpack", "--overlay", &image, "layers"]).await.expect(0, "");
     for point in ["layers", "layers/overlay2"] {
         let mount = ["unpack", "--overlay", &image, "layers", "--mount", point];
-        cli.run(&mount).await.expect(2, &format!("error: directory '{point}': is in the one"));
+        cli.run(&mount)
+            .await
+            .expect(2, &format!("error: directory `{point}`: is inside the overlay directory"));
     }
     symlink("layers", cli.dir().join("link")).unwrap();
     let output = cli.run(&["unpack", "--overlay", &image, "link"]).await;

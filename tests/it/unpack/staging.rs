@@ -41,7 +41,7 @@ async fn disk_full_leaves_no_partial_tree() {
     for options in ["size=400k", "size=2m,nr_inodes=6", "size=12k,nr_inodes=100"] {
         mounted.remount(options);
         let output = cli.run(&["unpack", &archive, "small/root"]).await;
-        output.expect(7, full).expect(7, "hint: free some space");
+        output.expect(7, full).expect(7, "hint: free disk space");
         assert_eq!(names(&small), Vec::<String>::new(), "{options}");
         // A mount point is filled in place.
         let output = cli.run(&["unpack", &archive, "small"]).await;
@@ -68,7 +68,10 @@ async fn mount_point_is_filled_in_place() {
     assert!(names(&small).contains(&".rpull-incomplete".to_owned()));
     let output = cli.run(&["unpack", &archive, "small"]).await;
     output.expect(7, "small: holds what an interrupted unpack has left");
-    output.expect(7, "hint: remove all that is in it, .rpull-incomplete too, and run it again");
+    output.expect(
+        7,
+        "hint: empty the directory, including `.rpull-incomplete`, and run the command again",
+    );
     for name in names(&small).iter().rev().filter(|name| !name.ends_with("found/")) {
         let path = small.join(name);
         if name.ends_with('/') {

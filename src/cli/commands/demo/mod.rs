@@ -33,7 +33,8 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     // Without them the registry could not even refuse the client that it shares the process with.
     check_descriptors(DESCRIPTORS)?;
     let cancel = signals::cancelled_by_signals();
-    let fail = |error| Error::new(ErrorKind::Store, "make a temporary folder").with_source(error);
+    let fail =
+        |error| Error::new(ErrorKind::Store, "create a temporary directory").with_source(error);
     let folder = tempfile::Builder::new().prefix("rpull-demo-").tempdir().map_err(fail)?;
     let code = serve_and_show(folder.path(), settings, &cancel).await;
     remove(folder).await;
@@ -66,7 +67,7 @@ async fn remove(folder: TempDir) {
             return;
         }
     }
-    tracing::warn!("{} could not be removed", path.display());
+    tracing::warn!("failed to remove {}", path.display());
 }
 
 async fn registry(folder: &Path) -> Result<Server> {
@@ -95,10 +96,10 @@ async fn show(
         return command(&[&old, &new], folder, settings).await;
     }
     let steps: [(&str, &[&str]); 4] = [
-        ("An image of a registry on this machine: all of it travels.", &[&old]),
-        ("Its next version: what would travel?", &["--plan", &new]),
-        ("Only the layer that changed, and the config.", &[&new]),
-        ("Both are in the store, which holds what they share once.", &["images"]),
+        ("Pull version 1.0: everything is transferred", &[&old]),
+        ("Show what a pull of version 1.1 would transfer", &["--plan", &new]),
+        ("Pull version 1.1: only the changed layer and the config", &[&new]),
+        ("List the images in the store, which share their layers", &["images"]),
     ];
     for (words, typed) in steps {
         say(&format!("\n# {words}\n$ rpull {}", typed.join(" ")));
@@ -114,10 +115,10 @@ async fn show(
 
 /// One command line, with a store of its own.
 async fn command(typed: &[&str], folder: &Path, settings: &Settings) -> Result<ExitCode> {
-    let refuse = || Error::new(ErrorKind::InvalidInput, "demo");
     let words = ["rpull"].iter().chain(typed).map(OsString::from).collect();
-    let words = with_verb(words, |_| false).map_err(|why| refuse().with_reason(why))?;
-    let cli = Cli::try_parse_from(words).map_err(|error| refuse().with_source(error))?;
+    let words = with_verb(words, |_| false)?;
+    let cli = Cli::try_parse_from(words)
+        .map_err(|error| Error::new(ErrorKind::InvalidInput, "demo").with_source(error))?;
     let mut own = settings.with_store(folder.join("store"));
     // The only registry that is asked is the demo itself.
     own.offline = false;
