@@ -4,6 +4,7 @@ mod archives;
 mod inspect;
 mod registry;
 mod serve;
+mod shared;
 mod store;
 mod transfer;
 mod unpack;
@@ -16,13 +17,12 @@ pub(crate) use self::archives::{Load, Save};
 pub(crate) use self::inspect::{Blob, DocumentArgs, History};
 pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 pub(crate) use self::serve::Serve;
+pub(crate) use self::shared::OnePlatform;
+use self::shared::REGISTRY;
 pub(crate) use self::store::{Prune, Rm, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
 use crate::layer::LARGEST_WINDOW;
-
-/// Heading of the options that say how to reach a registry.
-const REGISTRY: &str = "Registry options";
 
 /// Verbs that never ask a registry.
 const LOCAL: [&str; 12] = [
@@ -200,14 +200,6 @@ fn internal_host(text: &str) -> Result<url::Host<String>, String> {
         return Ok(url::Host::Ipv6(ip));
     }
     url::Host::parse(text).map_err(|_| "expected a host name or address without a port".to_owned())
-}
-
-/// Which platforms of a multi-platform image.
-#[derive(Debug, Args)]
-pub(crate) struct OnePlatform {
-    /// Platform as os/arch[/variant] [default: the host's]
-    #[arg(long, value_name = "PLATFORM")]
-    pub(crate) platform: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,9 +8,8 @@ use hyper::{Method, StatusCode};
 
 use super::range::{ByteRange, wanted};
 use super::response::{
-    ApiError, ApiResponse, DIGEST, is_held, not_modified, set, with_bytes, with_stream,
+    ApiError, ApiResponse, DIGEST, header_text, is_held, not_modified, set, with_bytes, with_stream,
 };
-use super::text;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::layout::Layout;
@@ -33,9 +32,9 @@ pub(super) fn get(
         return Ok(not_modified(digest));
     }
     let (size, tag) = (found.len(), format!("\"{digest}\""));
-    let is_same = text(headers, IF_RANGE).is_none_or(|held| held == tag);
+    let is_same = header_text(headers, IF_RANGE).is_none_or(|held| held == tag);
     // RFC 9110, 14.2: only GET has ranges.
-    let asked = text(headers, RANGE).filter(|_| is_same && method == Method::GET);
+    let asked = header_text(headers, RANGE).filter(|_| is_same && method == Method::GET);
     let wanted = wanted(asked, size);
     let (status, range) = match wanted {
         ByteRange::Whole => (StatusCode::OK, 0..size),

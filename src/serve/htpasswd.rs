@@ -12,8 +12,7 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
 use tokio::sync::Semaphore;
 
-use super::response::ApiError;
-use super::text;
+use super::response::{ApiError, header_text};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
@@ -71,7 +70,7 @@ impl Htpasswd {
         self: &Arc<Self>,
         headers: &HeaderMap,
     ) -> std::result::Result<Admission, ApiError> {
-        let value = text(headers, AUTHORIZATION).ok_or_else(challenge)?;
+        let value = header_text(headers, AUTHORIZATION).ok_or_else(challenge)?;
         let users = self.current().map_err(unreadable)?;
         let key = Digest::sha256(value.as_bytes());
         let (user, password) = basic(value).ok_or_else(challenge)?;

@@ -1,7 +1,6 @@
 //! Takes connections, with or without TLS, and ends them.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +8,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Resource, getrlimit};
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -22,7 +18,6 @@ use super::connections::{Answering, Connection, Connections};
 use super::host::Hosts;
 use super::idle::IdleTimeout;
 use super::{RegistryService, Server};
-use crate::error::{Error, ErrorKind, Result};
 use crate::limits::BUFFER_SIZE;
 
 /// Connections at once; where more come, those without a request give way.
@@ -160,24 +155,4 @@ impl Talk {
             tracing::debug!("a connection ended: {error}");
         }
     }
-}
-
-/// TLS with this certificate.
-pub(super) fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor> {
-    let refuse = |path: &Path| {
-        let failed = Error::new(ErrorKind::InvalidInput, "certificate");
-        failed.at(path.display().to_string())
-    };
-    let certificates = CertificateDer::pem_file_iter(chain)
-        .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
-        .map_err(|error| refuse(chain).with_source(error))?;
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| refuse(key).with_source(error))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, private))
-        .map_err(|error| refuse(chain).with_source(error))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }

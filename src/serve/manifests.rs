@@ -13,9 +13,10 @@ use super::RegistryService;
 use super::body::Arriving;
 use super::name_table::{NameTable, NamedManifest, ServedRepository};
 use super::query::QueryParams;
-use super::response::{ApiError, ApiResponse, DIGEST, is_held, not_modified, set, with_bytes};
+use super::response::{
+    ApiError, ApiResponse, DIGEST, header_text, is_held, not_modified, set, with_bytes,
+};
 use super::route::{ManifestRef, digest};
-use super::text;
 use crate::content::{Role, Source, Target as _, TargetPlan};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -112,7 +113,7 @@ impl RegistryService {
     ) -> Result<ApiResponse, ApiError> {
         let query = QueryParams::of(request.uri());
         let (names, digest) = names_and_digest(wanted, &query)?;
-        let declared = text(request.headers(), CONTENT_TYPE).unwrap_or_default();
+        let declared = header_text(request.headers(), CONTENT_TYPE).unwrap_or_default();
         let declared = MediaType::from_header(declared);
         let bytes = Arriving::new(request, "MANIFEST_INVALID").document().await?;
         let document = Document::from_response(bytes, &declared, digest.as_ref())?;

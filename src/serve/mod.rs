@@ -22,24 +22,25 @@ mod range;
 mod response;
 mod route;
 mod sessions;
+mod tls;
 mod uploads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 
 use self::documents::DocumentCache;
 use self::host::Hosts;
 use self::htpasswd::Htpasswd;
-use self::listen::acceptor;
 use self::name_table::{NameCache, NameTable, path_of};
 use self::query::QueryParams;
 use self::response::{ApiError, ApiResponse, with_json};
 use self::route::{ApiEndpoint, Route, route};
+use self::tls::acceptor;
 use self::uploads::UploadHandler;
 use crate::error::Result;
 use crate::layout::Layout;
@@ -208,9 +209,4 @@ impl RegistryService {
 
 fn method_not_allowed(method: &Method) -> ApiError {
     ApiError::unsupported(format!("method {method} not allowed"))
-}
-
-/// The text of a header, where it has one.
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
 }

@@ -136,3 +136,8 @@ impl From<Error> for ApiError {
         }
     }
 }
+
+/// The text of a header, where it has one.
+pub(super) fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -12,10 +12,9 @@ use hyper::{Method, Request, StatusCode};
 use super::body::Arriving;
 use super::query::QueryParams;
 use super::range::parse_content_range;
-use super::response::{ApiError, ApiResponse, DIGEST, set, with_bytes};
+use super::response::{ApiError, ApiResponse, DIGEST, header_text, set, with_bytes};
 use super::route::{digest, unknown_upload};
 use super::sessions::Sessions;
-use super::text;
 use crate::digest::{Algorithm, Digest};
 use crate::layout::{IngestSession, Layout, ResumeResult, SessionId};
 use crate::verifier::DeferredVerifier;
@@ -235,7 +234,7 @@ fn fits(
     repository: &str,
     writing: &ActiveUpload,
 ) -> Result<(), ApiError> {
-    let Some(header) = text(headers, CONTENT_RANGE) else { return Ok(()) };
+    let Some(header) = header_text(headers, CONTENT_RANGE) else { return Ok(()) };
     let invalid = |why| ApiError::new(StatusCode::BAD_REQUEST, "SIZE_INVALID", why);
     let range = parse_content_range(header)
         .ok_or_else(|| invalid("invalid Content-Range, expected FIRST-LAST"))?;

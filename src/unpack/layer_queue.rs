@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use super::read_ahead::{BATCHES, EntryBatch};
+use super::entry_batch::{BATCHES, EntryBatch};
 use crate::image_layers::LayerBlob;
 
 /// By their numbers, base first; each with where its entries go if it is staged.

@@ -20,6 +20,7 @@ mod changeset;
 mod create_entry;
 mod deferred;
 mod directories;
+mod entry_batch;
 mod layer_paths;
 mod layer_queue;
 pub mod overlay;

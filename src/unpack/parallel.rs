@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use super::entry_batch::EntryBatch;
 use super::layer_queue::LayerQueue;
-use super::read_ahead::{self, EntryBatch, ReadAheadLayer};
+use super::read_ahead::{self, ReadAheadLayer};
 use super::read_ahead_dir::ReadAheadDir;
 use super::unpacker::Unpacker;
 #[cfg(doc)]

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::changeset::Changeset;
 use super::directories::OpenDir;
+use super::entry_batch::{BatchItem, EntryBatch};
 use super::layer_queue::LayerQueue;
 use super::read_ahead_dir::ReadAheadDir;
 use super::unpacker::{UnpackOptions, Unpacker};
@@ -16,27 +17,8 @@ use crate::image_layers::read::read_layer;
 use crate::image_layers::skipped::SkipLog;
 use crate::layer::{EntryKind, LayerEntry};
 
-/// Batches of one layer that may wait.
-pub(super) const BATCHES: usize = 64;
-
 /// About as many bytes of entries are handed over at once.
 const BATCH: usize = 128 << 10;
-
-/// Entries of a layer, or its end.
-pub(super) struct EntryBatch {
-    entries: Vec<BatchItem>,
-    bytes: usize,
-}
-
-enum BatchItem {
-    Entry {
-        entry: LayerEntry,
-        file: u64,
-        left_out: SkipLog,
-    },
-    /// The uncompressed size, where the layer is what it should be.
-    End(Result<u64>),
-}
 
 fn weight(entry: &LayerEntry) -> usize {
     let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 64);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::TransferArgs;
+use super::transfer::TransferArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Save {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OnePlatform;
+use super::shared::OnePlatform;
 
 #[derive(Debug, Args)]
 pub(crate) struct DocumentArgs {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::REGISTRY;
+use super::shared::REGISTRY;
 
 #[derive(Debug, Args)]
 pub(crate) struct Pull {

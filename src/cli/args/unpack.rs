@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{OnePlatform, TransferArgs};
+use super::shared::OnePlatform;
+use super::transfer::TransferArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Unpack {

@@ -2,25 +2,12 @@
 
 use std::sync::Arc;
 
-use super::open::OpenedLocation;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::{Identified, Layout};
 use crate::name::ImageName;
 use crate::reference::Reference;
-
-/// The image with this id, opened; where the store has an image of that name, it is meant.
-pub(in crate::cli) fn open(
-    id: &ImageId,
-    name: Option<&Reference>,
-    settings: &Settings,
-) -> Result<OpenedLocation> {
-    let (store, image) = find(id, name, settings)?;
-    let full_name = image.names.first().cloned().unwrap_or_default();
-    let reference = if full_name.is_empty() { image.digest.to_string() } else { full_name.clone() };
-    Ok(OpenedLocation::in_layout(store, image.name, reference, full_name))
-}
 
 /// The only image with this id, and the store that has it.
 ///

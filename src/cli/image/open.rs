@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::ids;
 use super::image_download::ImageDownload;
 use crate::archive::{Archive, ArchiveFormat};
 use crate::cli::settings::{Settings, platform};
@@ -57,7 +58,7 @@ pub(in crate::cli) async fn open_place(
 ) -> Result<OpenedLocation> {
     match place {
         Location::Store(reference) => store(reference, settings),
-        Location::Id { id, name } => super::ids::open(id, name.as_ref(), settings),
+        Location::Id { id, name } => open_by_id(id, name.as_ref(), settings),
         Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
             registry(reference, settings)
         }
@@ -166,6 +167,18 @@ pub(in crate::cli) fn registry(
         full_name: reference.store_name(),
         layout: None,
     })
+}
+
+/// The image with this id, opened; where the store has an image of that name, it is meant.
+fn open_by_id(
+    id: &ImageId,
+    name: Option<&Reference>,
+    settings: &Settings,
+) -> Result<OpenedLocation> {
+    let (store, image) = ids::find(id, name, settings)?;
+    let full_name = image.names.first().cloned().unwrap_or_default();
+    let reference = if full_name.is_empty() { image.digest.to_string() } else { full_name.clone() };
+    Ok(OpenedLocation::in_layout(store, image.name, reference, full_name))
 }
 
 fn store(reference: &Reference, settings: &Settings) -> Result<OpenedLocation> {

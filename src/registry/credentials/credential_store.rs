@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::config::AuthConfig;
+use super::credential::Credential;
 use super::edit;
 use super::entry::AuthEntry;
+use super::environment::Environment;
 use super::file::{read_all, where_malformed};
 use super::helper::Helper;
 use super::key::RepositoryKey;
-use super::{Credential, Environment};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What `{}` says: the secret is with a helper.

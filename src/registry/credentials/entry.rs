@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::Credential;
+use super::credential::Credential;
 use crate::secret::Secret;
 
 /// Some tools leave the padding away.

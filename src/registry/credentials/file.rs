@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use super::Credential;
 use super::config::AuthConfig;
+use super::credential::Credential;
 use super::entry::AuthEntry;
 use super::key::RepositoryKey;
 use crate::error::{Error, ErrorKind, Result};

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, Command};
 use zeroize::Zeroizing;
 
-use super::{Credential, TOKEN_USER};
+use super::credential::{Credential, TOKEN_USER};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::redactor::{Redactor, Text};
 

@@ -5,6 +5,7 @@
 //! the host. A file that has nothing leaves the question to the next file; a helper that fails ends it.
 
 mod config;
+mod credential;
 mod credential_store;
 mod edit;
 mod entry;
@@ -18,112 +19,14 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
-
+pub(super) use self::credential::pair;
+pub use self::credential::{Credential, from_user, parse_creds};
 pub use self::credential_store::CredentialStore;
 pub use self::environment::Environment;
 use self::file::{AuthFile, AuthFileSource, AuthLookup};
 use self::helper::Helper;
 use self::key::RepositoryKey;
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::Secret;
-
-/// Says that the secret beside it is an identity token.
-const TOKEN_USER: &str = "<token>";
-
-/// What one registry knows a user by.
-#[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
-pub enum Credential {
-    /// A user name and password.
-    Basic {
-        /// May contain anything but colons and control characters.
-        user: String,
-        /// May be empty.
-        password: Secret,
-    },
-    /// A refresh token, which a token server changes for others.
-    IdentityToken {
-        /// The refresh token.
-        token: Secret,
-        /// User and password of the same entry, for servers that do not take the token.
-        basic: Option<(String, Secret)>,
-    },
-    /// A token that the registry itself takes, as it is.
-    RegistryToken(Secret),
-}
-
-/// User and password as Basic sends them. Spec: RFC 7617.
-pub(super) fn pair(user: &str, password: &Secret) -> Secret {
-    let plain = Zeroizing::new(format!("{user}:{}", password.expose()));
-    Secret::new(STANDARD.encode(&*plain))
-}
-
-impl Credential {
-    /// Everything in it that must not be shown, also in the form in which Basic sends it.
-    pub(super) fn secrets(&self) -> Vec<Secret> {
-        let of_user = |user: &str, password: &Secret| [password.clone(), pair(user, password)];
-        match self {
-            Self::Basic { user, password } => of_user(user, password).into(),
-            Self::RegistryToken(token) => vec![token.clone()],
-            Self::IdentityToken { token, basic } => {
-                let basic = basic.iter().flat_map(|(user, password)| of_user(user, password));
-                basic.chain([token.clone()]).collect()
-            }
-        }
-    }
-
-    /// What a user name and a secret stand for; nothing where both are empty.
-    ///
-    /// # Errors
-    /// Says why not, without quoting.
-    fn of_user(user: &str, secret: &str) -> Result<Option<Self>, &'static str> {
-        // They would end a line of a helper's protocol or of a header (git CVE-2020-5260).
-        if user.contains(char::is_control) || secret.contains(char::is_control) {
-            return Err("contains control characters");
-        }
-        let token = || Secret::new(secret);
-        Ok(match (user, secret) {
-            ("", "") => None,
-            (TOKEN_USER, _) => Some(Self::IdentityToken { token: token(), basic: None }),
-            _ => Some(Self::Basic { user: user.to_owned(), password: token() }),
-        })
-    }
-}
-
-/// Reads `USER:PASS`; the password may contain colons.
-///
-/// # Errors
-/// [`ErrorKind::InvalidInput`], without repeating the text.
-pub fn parse_creds(text: &str) -> Result<Credential> {
-    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "--creds").with_reason(why);
-    let (user, password) =
-        text.split_once(':').ok_or_else(|| refuse("expected USER:PASS, missing colon"))?;
-    if user.is_empty() {
-        return Err(refuse("expected USER:PASS, empty user name"));
-    }
-    let credential = Credential::of_user(user, password).map_err(refuse)?;
-    credential.ok_or_else(|| refuse("expected USER:PASS"))
-}
-
-/// What was typed at a login; neither may be empty.
-///
-/// # Errors
-/// [`ErrorKind::InvalidInput`], without repeating either.
-pub fn from_user(user: &str, password: &str) -> Result<Credential> {
-    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "credential").with_reason(why);
-    match (user, password) {
-        ("", _) => return Err(refuse("the user name is empty")),
-        (_, "") => return Err(refuse("the password is empty")),
-        // It would end at the colon for everybody who reads it.
-        _ if user.contains(':') => return Err(refuse("a user name cannot contain a colon")),
-        _ => {}
-    }
-    let credential = Credential::of_user(user, password).map_err(refuse)?;
-    credential.ok_or_else(|| refuse("is empty"))
-}
 
 /// What decides where to look.
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
@@ -242,6 +145,7 @@ impl fmt::Debug for Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     fn user_of(credential: Option<Credential>) -> String {
         match credential {

@@ -27,26 +27,6 @@ const HIDDEN: &str = "***";
 /// Shorter secrets cannot be told from words.
 const MIN_LENGTH: usize = 4;
 
-/// The shortest query value that can be a secret: signatures and session keys are longer.
-const MIN_QUERY_VALUE: usize = 8;
-
-/// Query parameters whose values are public, and occur in messages on their own.
-const PUBLIC_PARAMETERS: [&str; 13] = [
-    "account",
-    "artifacttype",
-    "client_id",
-    "digest",
-    "digest-algorithm",
-    "from",
-    "last",
-    "mount",
-    "n",
-    "ns",
-    "scope",
-    "service",
-    "tag",
-];
-
 /// Bytes of a part of a long secret that are recognised; any part of twice this length has one.
 const PART: usize = 16;
 
@@ -85,7 +65,8 @@ impl Redactor {
             return;
         }
         let mut needles = self.lock();
-        let pairs = url.query_pairs().filter(|(key, value)| is_secret_parameter(key, value));
+        let pairs =
+            url.query_pairs().filter(|(key, value)| patterns::is_secret_parameter(key, value));
         pairs.for_each(|(_, value)| needles.add(&value, Text::Message, false));
     }
 
@@ -245,12 +226,6 @@ impl Needles {
             }
         }
     }
-}
-
-/// Whether a query parameter of a URL may be a signature, or a key to something.
-fn is_secret_parameter(key: &str, value: &str) -> bool {
-    value.len() >= MIN_QUERY_VALUE
-        && !PUBLIC_PARAMETERS.contains(&key.to_ascii_lowercase().as_str())
 }
 
 /// The ranges in order, those that touch as one.

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use super::is_secret_parameter;
-
 /// The shortest text behind `Basic` or `Bearer` that is no word.
 const MIN_TOKEN: usize = 8;
 
@@ -18,6 +16,26 @@ const SECRET_NAMES: [&str; 9] = [
     "secret",
     "token",
     "_state",
+];
+
+/// The shortest query value that can be a secret: signatures and session keys are longer.
+const MIN_QUERY_VALUE: usize = 8;
+
+/// Query parameters whose values are public, and occur in messages on their own.
+const PUBLIC_PARAMETERS: [&str; 13] = [
+    "account",
+    "artifacttype",
+    "client_id",
+    "digest",
+    "digest-algorithm",
+    "from",
+    "last",
+    "mount",
+    "n",
+    "ns",
+    "scope",
+    "service",
+    "tag",
 ];
 
 /// The ranges of such secrets, in any order.
@@ -99,4 +117,10 @@ fn query_values(word: &str) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// Whether a query parameter of a URL may be a signature, or a key to something.
+pub(super) fn is_secret_parameter(key: &str, value: &str) -> bool {
+    value.len() >= MIN_QUERY_VALUE
+        && !PUBLIC_PARAMETERS.contains(&key.to_ascii_lowercase().as_str())
 }

@@ -1,0 +1,103 @@
+//! What one registry knows a user by, as it is typed, stored and sent.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
+
+/// Says that the secret beside it is an identity token.
+pub(super) const TOKEN_USER: &str = "<token>";
+
+/// What one registry knows a user by.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
+pub enum Credential {
+    /// A user name and password.
+    Basic {
+        /// May contain anything but colons and control characters.
+        user: String,
+        /// May be empty.
+        password: Secret,
+    },
+    /// A refresh token, which a token server changes for others.
+    IdentityToken {
+        /// The refresh token.
+        token: Secret,
+        /// User and password of the same entry, for servers that do not take the token.
+        basic: Option<(String, Secret)>,
+    },
+    /// A token that the registry itself takes, as it is.
+    RegistryToken(Secret),
+}
+
+/// User and password as Basic sends them. Spec: RFC 7617.
+pub(in crate::registry) fn pair(user: &str, password: &Secret) -> Secret {
+    let plain = Zeroizing::new(format!("{user}:{}", password.expose()));
+    Secret::new(STANDARD.encode(&*plain))
+}
+
+impl Credential {
+    /// Everything in it that must not be shown, also in the form in which Basic sends it.
+    pub(in crate::registry) fn secrets(&self) -> Vec<Secret> {
+        let of_user = |user: &str, password: &Secret| [password.clone(), pair(user, password)];
+        match self {
+            Self::Basic { user, password } => of_user(user, password).into(),
+            Self::RegistryToken(token) => vec![token.clone()],
+            Self::IdentityToken { token, basic } => {
+                let basic = basic.iter().flat_map(|(user, password)| of_user(user, password));
+                basic.chain([token.clone()]).collect()
+            }
+        }
+    }
+
+    /// What a user name and a secret stand for; nothing where both are empty.
+    ///
+    /// # Errors
+    /// Says why not, without quoting.
+    pub(super) fn of_user(user: &str, secret: &str) -> Result<Option<Self>, &'static str> {
+        // They would end a line of a helper's protocol or of a header (git CVE-2020-5260).
+        if user.contains(char::is_control) || secret.contains(char::is_control) {
+            return Err("contains control characters");
+        }
+        let token = || Secret::new(secret);
+        Ok(match (user, secret) {
+            ("", "") => None,
+            (TOKEN_USER, _) => Some(Self::IdentityToken { token: token(), basic: None }),
+            _ => Some(Self::Basic { user: user.to_owned(), password: token() }),
+        })
+    }
+}
+
+/// Reads `USER:PASS`; the password may contain colons.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`], without repeating the text.
+pub fn parse_creds(text: &str) -> Result<Credential> {
+    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "--creds").with_reason(why);
+    let (user, password) =
+        text.split_once(':').ok_or_else(|| refuse("expected USER:PASS, missing colon"))?;
+    if user.is_empty() {
+        return Err(refuse("expected USER:PASS, empty user name"));
+    }
+    let credential = Credential::of_user(user, password).map_err(refuse)?;
+    credential.ok_or_else(|| refuse("expected USER:PASS"))
+}
+
+/// What was typed at a login; neither may be empty.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`], without repeating either.
+pub fn from_user(user: &str, password: &str) -> Result<Credential> {
+    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "credential").with_reason(why);
+    match (user, password) {
+        ("", _) => return Err(refuse("the user name is empty")),
+        (_, "") => return Err(refuse("the password is empty")),
+        // It would end at the colon for everybody who reads it.
+        _ if user.contains(':') => return Err(refuse("a user name cannot contain a colon")),
+        _ => {}
+    }
+    let credential = Credential::of_user(user, password).map_err(refuse)?;
+    credential.ok_or_else(|| refuse("is empty"))
+}
