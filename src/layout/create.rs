@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 use serde::Deserialize;
 
-use super::prune::files;
+use super::io::files;
 use super::{LayoutOptions, blobs, index, io_error, sync_dir};
 use crate::document::EMPTY_INDEX;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use super::prune::files;
+use super::io::files;
 use super::{blobs, io_error};
 use crate::annotation::{self, REF_ANNOTATION};
 use crate::descriptor::Descriptor;

@@ -22,8 +22,10 @@ mod full_disk;
 mod index;
 mod ingest;
 mod inventory;
+mod io;
 mod journal;
 mod links;
+mod options;
 mod origins;
 mod overlays;
 mod prune;
@@ -42,13 +44,14 @@ mod writer;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 pub use self::by_id::Identified;
 pub use self::edit::NameEdit;
 use self::index::IndexFile;
 pub use self::index::{INDEX_ANNOTATION, IndexEntry, ORIGIN_ANNOTATION};
+use self::io::{io_error, sync_dir};
 use self::journal::Journal;
+pub use self::options::LayoutOptions;
 use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
 pub use self::referrers::SUBJECT_ANNOTATION;
@@ -60,23 +63,6 @@ use crate::content::{Endpoint, EndpointKind};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
-
-/// How a layout that is written to is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct LayoutOptions {
-    /// For its owner only: folders 0700, blobs 0444. Otherwise the umask decides.
-    pub private: bool,
-    /// What was reported survives a power failure; costs one fsync per blob.
-    pub sync: bool,
-    /// How long to wait for another process that holds a lock and does nothing.
-    pub lock_timeout: Duration,
-}
-
-impl Default for LayoutOptions {
-    fn default() -> Self {
-        Self { private: false, sync: false, lock_timeout: Duration::from_secs(120) }
-    }
-}
 
 /// An open layout; while it is open, nothing in it is pruned by others.
 #[derive(Clone, Debug)]
@@ -289,18 +275,4 @@ impl LayoutInner {
             .with_reason("not in the store")
             .with_detail(ErrorDetail::NotInStore)
     }
-}
-
-/// The error of a file operation that the layout needed.
-fn io_error(verb: &str, path: &Path, error: std::io::Error) -> Error {
-    let full = error.kind() == std::io::ErrorKind::StorageFull;
-    let failed = Error::new(ErrorKind::Store, verb).at(path.display().to_string());
-    failed.with_detail(full.then_some(ErrorDetail::StoreDiskFull)).with_source(error)
-}
-
-/// Makes renames into this folder survive a power failure.
-fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| io_error("sync", path, error))
 }

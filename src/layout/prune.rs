@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::io::files;
 use super::reach::Reachable;
 use super::{IndexEntry, Layout, blobs, io_error, links};
 use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
@@ -154,23 +155,6 @@ fn check_not_symlink(folder: &Path) -> Result<()> {
     Err(Error::new(ErrorKind::Store, "prune").at(folder.display().to_string()).with_reason(
         "is a symbolic link and may be shared with other layouts; nothing was deleted",
     ))
-}
-
-/// The regular files of a directory, with their sizes.
-pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|error| io_error("read", folder, error))?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| io_error("read", folder, error))?;
-        match entry.metadata() {
-            Ok(known) if known.is_file() => found.push((entry.path(), known.len())),
-            _ => {}
-        }
-    }
-    Ok(found)
 }
 
 fn is_old(path: &Path) -> bool {

@@ -11,7 +11,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::prune::{PARTIAL_AGE, files, is_older};
+use super::io::files;
+use super::prune::{PARTIAL_AGE, is_older};
 use super::{Layout, LayoutInner, blobs, create, ingest, io_error};
 use crate::content::ByteStream;
 use crate::error::{Error, ErrorKind, Result};

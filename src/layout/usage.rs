@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::Layout;
-use super::prune::files;
+use super::io::files;
 use super::reach::Reachable;
 use crate::digest::Digest;
 use crate::error::Result;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::prune::files;
+use super::io::files;
 use super::reach::Reachable;
 use super::rehash::{ByteProgress, RehashResult, rehash};
 use super::{IndexEntry, Layout, journal};

@@ -1,0 +1,37 @@
+//! Directories of a layout, and the error of a file operation that it needed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+
+/// The error of a file operation that the layout needed.
+pub(super) fn io_error(verb: &str, path: &Path, error: std::io::Error) -> Error {
+    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    let failed = Error::new(ErrorKind::Store, verb).at(path.display().to_string());
+    failed.with_detail(full.then_some(ErrorDetail::StoreDiskFull)).with_source(error)
+}
+
+/// Makes renames into this folder survive a power failure.
+pub(super) fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| io_error("sync", path, error))
+}
+
+/// The regular files of a directory, with their sizes.
+pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|error| io_error("read", folder, error))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| io_error("read", folder, error))?;
+        match entry.metadata() {
+            Ok(known) if known.is_file() => found.push((entry.path(), known.len())),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
