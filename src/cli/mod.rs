@@ -2,7 +2,6 @@
 
 mod age;
 mod args;
-mod bars;
 mod commands;
 mod exit;
 mod hint;
@@ -12,6 +11,7 @@ mod meter;
 mod output;
 mod peers;
 mod plain_progress;
+mod progress_bars;
 mod prompt;
 mod rate;
 mod run;

@@ -33,6 +33,7 @@ mod root_builder;
 mod staging_dir;
 mod unpacker;
 mod user;
+mod whiteout;
 mod xattrs;
 
 pub use self::root::RootDir;

@@ -70,10 +70,10 @@ pub struct Unpacker {
     pub(super) root: RootDir,
     pub(super) options: UnpackOptions,
     pub(super) user: ProcessUser,
-    directories: OpenDirCache,
+    pub(super) directories: OpenDirCache,
     pub(super) later: DeferredDirs,
     /// What the present layer made; nothing where there is no lower one whose files it could hide.
-    made: Option<LayerPaths>,
+    pub(super) made: Option<LayerPaths>,
     /// Devices that could not be made.
     pub(super) missing_devices: LayerPaths,
     /// Whether the root is another user's, who lets all write to it: a mount point, as a rule.
@@ -259,53 +259,6 @@ impl Unpacker {
             };
         }
         Ok(handle)
-    }
-
-    /// Removes what lower layers have at this path.
-    fn apply_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
-        let (parent, name) = split(path);
-        let Some(parent) = self.find(parent, false)? else { return Ok(()) };
-        let mut path = parent.path.clone();
-        push(&mut path, name);
-        let Some(made) = &self.made else { return Ok(()) };
-        if made.has(&path) && !parent.has_directory(name) {
-            return Ok(());
-        }
-        match unlinkat(&parent.handle, name, AtFlags::empty()) {
-            Err(Errno::ISDIR) => self.remove_lower(&path)?,
-            Err(Errno::NOENT) | Ok(()) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.directories.forget(&path);
-        self.mark_whiteout(&path)
-    }
-
-    /// Removes what lower layers have in this directory, which there is from now on unless something else is there.
-    fn apply_opaque(&mut self, path: &[u8]) -> io::Result<()> {
-        let directory = match self.parent(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
-            other => other?,
-        };
-        if let Some(made) = &mut self.made {
-            made.note_all(&directory.path);
-            self.remove_lower(&directory.path)?;
-        }
-        self.mark_whiteout(&directory.path)
-    }
-
-    /// Removes what this layer did not make, the directory too unless it did.
-    fn remove_lower(&mut self, path: &[u8]) -> io::Result<()> {
-        let (made, later) = (&self.made, &mut self.later);
-        let stages = [self.stage.as_deref(), self.aside.as_ref().map(Aside::stage)];
-        let stays = |path: &[u8]| {
-            path == MARKER
-                || path.is_empty()
-                || made.as_ref().is_some_and(|made| made.has(path))
-                || stages.iter().flatten().any(|stage| stage.has(path))
-        };
-        clear(&self.root, path, &stays, &mut |gone| later.forget(gone))?;
-        self.directories.clear();
-        Ok(())
     }
 
     /// Removes whatever is in the way of something new.

@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::destination::Destination;
 use crate::cli::args::TransferArgs;
 use crate::cli::labels::ProgressLabels;
+use crate::cli::plain_progress::PlainProgress;
+use crate::cli::progress_bars::ProgressBars;
 use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::signals::or_cancelled;
 use crate::cli::size::parse_rate;
-use crate::cli::{bars::ProgressBars, plain_progress::PlainProgress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::transfer::{

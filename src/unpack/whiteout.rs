@@ -1,0 +1,62 @@
+//! Whiteouts and opaque markers: what a layer removes of the layers below. Spec: image-spec `layer.md`, "Whiteouts".
+
+use std::io;
+
+use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
+
+use super::MARKER;
+use super::aside::Aside;
+use super::remove::clear;
+use super::unpacker::Unpacker;
+use crate::image_layers::resolve::push;
+use crate::layer::split;
+
+impl Unpacker {
+    /// Removes what lower layers have at this path.
+    pub(super) fn apply_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
+        let (parent, name) = split(path);
+        let Some(parent) = self.find(parent, false)? else { return Ok(()) };
+        let mut path = parent.path.clone();
+        push(&mut path, name);
+        let Some(made) = &self.made else { return Ok(()) };
+        if made.has(&path) && !parent.has_directory(name) {
+            return Ok(());
+        }
+        match unlinkat(&parent.handle, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => self.remove_lower(&path)?,
+            Err(Errno::NOENT) | Ok(()) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.directories.forget(&path);
+        self.mark_whiteout(&path)
+    }
+
+    /// Removes what lower layers have in this directory, which there is from now on unless something else is there.
+    pub(super) fn apply_opaque(&mut self, path: &[u8]) -> io::Result<()> {
+        let directory = match self.parent(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+            other => other?,
+        };
+        if let Some(made) = &mut self.made {
+            made.note_all(&directory.path);
+            self.remove_lower(&directory.path)?;
+        }
+        self.mark_whiteout(&directory.path)
+    }
+
+    /// Removes what this layer did not make, the directory too unless it did.
+    fn remove_lower(&mut self, path: &[u8]) -> io::Result<()> {
+        let (made, later) = (&self.made, &mut self.later);
+        let stages = [self.stage.as_deref(), self.aside.as_ref().map(Aside::stage)];
+        let stays = |path: &[u8]| {
+            path == MARKER
+                || path.is_empty()
+                || made.as_ref().is_some_and(|made| made.has(path))
+                || stages.iter().flatten().any(|stage| stage.has(path))
+        };
+        clear(&self.root, path, &stays, &mut |gone| later.forget(gone))?;
+        self.directories.clear();
+        Ok(())
+    }
+}
