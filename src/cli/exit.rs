@@ -36,7 +36,9 @@ pub(super) fn report(error: &Error) -> ExitCode {
     // They know.
     if error.detail() != Some(ErrorDetail::BrokenPipe) {
         output::error_line(&error.chain());
-        if let Some(hint) = hint(error) {
+        if lacks_descriptors(error) {
+            output::hint_line("raise the limit of open files with `ulimit -n 1024`");
+        } else if let Some(hint) = hint(error) {
             output::hint_line(hint);
         }
     }
@@ -44,7 +46,7 @@ pub(super) fn report(error: &Error) -> ExitCode {
 }
 
 /// Whether the process, or the system, had as many files open as it may.
-pub(super) fn lacks_descriptors(error: &Error) -> bool {
+fn lacks_descriptors(error: &Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);

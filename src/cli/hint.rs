@@ -3,7 +3,6 @@
 //! A hint that belongs to one message stands with the message ([`Error::with_hint`]); those of conditions that several
 //! places report are here, by [`ErrorDetail`].
 
-use super::exit::lacks_descriptors;
 use crate::error::{Error, ErrorDetail};
 
 /// Details without a line have no hint.
@@ -91,9 +90,6 @@ const HINTS: &[(ErrorDetail, &str)] = &[
 
 /// What the user can do next, if anything is known to help.
 pub(super) fn hint(error: &Error) -> Option<&str> {
-    if lacks_descriptors(error) {
-        return Some("raise the limit of open files with `ulimit -n 1024`");
-    }
     if let Some(hint) = error.hint() {
         return Some(hint);
     }
