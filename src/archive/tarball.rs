@@ -306,7 +306,7 @@ mod tests {
             (&b""[..], 0, "a tar without entries"),
             (b"", b'x', "is not a tar"),
             (b"<!DOCTYPE html>", b' ', "is not a tar"),
-            (&tar, b'x', "what should be a header is none"),
+            (&tar, b'x', "invalid tar header"),
         ] {
             let (spooled, read) = spooled(first, then);
             let refusal = spooled.unwrap_err();

@@ -239,7 +239,7 @@ impl TreeBuilder {
 }
 
 fn missing() -> io::Error {
-    io::Error::other("is a hard link to what is not there")
+    io::Error::other("is a hard link to a file that does not exist")
 }
 
 /// A directory that no layer has an entry for.

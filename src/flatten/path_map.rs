@@ -133,7 +133,7 @@ impl PathMap {
 
     fn check(&self) -> io::Result<()> {
         if self.size > MAX_TREE_BYTES {
-            return Err(io::Error::other("makes a tree of more names than are held in memory"));
+            return Err(io::Error::other("has more names than fit in memory"));
         }
         Ok(())
     }
@@ -266,6 +266,6 @@ mod tests {
             Arc::new(node(EntryKind::File, 0, "")),
             EntryPosition::default(),
         );
-        assert!(error.unwrap_err().to_string().contains("more names than are held"));
+        assert!(error.unwrap_err().to_string().contains("more names than fit in memory"));
     }
 }

@@ -54,7 +54,7 @@ impl Tree {
         let sizes = read_all(&BombGuard::default(), layers, &Stop::default(), watch, take)?;
         let shown = shown(&applier.names);
         if shown.bytes.saturating_sub(sizes.iter().sum()) > MAX_HOLE_BYTES {
-            return Err(fail(io::Error::other("have files whose holes are too large")));
+            return Err(fail(io::Error::other("have sparse files whose holes are too large")));
         }
         let TreeBuilder { names, left_out, .. } = applier;
         Ok(Self { names, shown, sizes, skipped: left_out.into_list() })

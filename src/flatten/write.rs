@@ -34,7 +34,7 @@ impl Tree {
         output: &mut TarSink<'_>,
     ) -> Result<()> {
         if layers.len() != self.sizes.len() {
-            let why = "are others than were read";
+            let why = "differ from the layers that were read";
             return Err(Error::new(ErrorKind::Unpack, "layers").with_reason(why));
         }
         let items = items(&self.names);

@@ -155,7 +155,7 @@ impl BufRead for InflatedReader {
                 }
                 // A layer begins when the one before it has ended.
                 Ok(Message::Begin(_)) | Err(_) => {
-                    return Err(io::Error::other("whoever inflates is gone"));
+                    return Err(io::Error::other("decompression thread exited unexpectedly"));
                 }
             }
         }

@@ -79,11 +79,11 @@ pub(crate) fn read_layer(
     if found == *diff_id {
         return Ok(size);
     }
-    let why = format!("uncompressed it has digest {found}, the config says {diff_id}");
+    let why = format!("diff_id mismatch: expected {diff_id}, got {found}");
     Err(Error::new(ErrorKind::Mismatch, name).with_reason(why))
 }
 
 /// The thread that was to read a layer has ended without a word.
 pub(crate) fn worker_exited(name: &str) -> Error {
-    failed(name, "", io::Error::other("whoever inflates it is gone"))
+    failed(name, "", io::Error::other("decompression thread exited unexpectedly"))
 }

@@ -30,7 +30,7 @@ pub(crate) fn resolve(
             }
             // Entries of such names are never made; only a link can lead there.
             part if is_leftover(part) => {
-                return Err(io::Error::other("leads to a name that AUFS keeps for itself"));
+                return Err(io::Error::other("resolves to a name reserved by AUFS"));
             }
             _ => {}
         }

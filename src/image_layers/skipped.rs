@@ -37,25 +37,27 @@ pub enum SkipReason {
 impl SkipReason {
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Owner => ("owners", "only root gives files away"),
-            Self::UnmappedOwner => ("owners", "this user namespace has no such ids"),
+            Self::Owner => ("owners", "only root can change owners"),
+            Self::UnmappedOwner => ("owners", "this user namespace does not map these ids"),
             Self::ForeignRoot => {
-                ("mode, time, owner and attributes", "the directory is another user's")
+                ("mode, time, owner and attributes", "the directory belongs to another user")
             }
             Self::ClosedDirectory => (
                 "closed modes",
                 "an overlay's directories stay open to their owner, who is not root",
             ),
-            Self::SetId => ("set-user-id and set-group-id bits", "--preserve keeps them"),
-            Self::Device => ("devices", "only root makes them"),
-            Self::WhiteoutDevice => ("devices 0:0", "in an overlay they hide what is below"),
-            Self::Capability => ("capabilities", "only root gives them to programs"),
+            Self::SetId => ("set-user-id and set-group-id bits", "`--preserve` keeps them"),
+            Self::Device => ("devices", "only root can create them"),
+            Self::WhiteoutDevice => ("devices 0:0", "overlayfs would take them for whiteouts"),
+            Self::Capability => ("capabilities", "only root can set them"),
             Self::ForeignAttribute => {
-                ("extended attributes", "none but user.* and security.capability are taken over")
+                ("extended attributes", "only user.* and security.capability are kept")
             }
-            Self::UnsupportedAttribute => ("extended attributes", "the file system has none"),
+            Self::UnsupportedAttribute => {
+                ("extended attributes", "the file system does not support them")
+            }
             Self::LargeAttribute => {
-                ("extended attributes", "they are larger than the file system takes")
+                ("extended attributes", "the file system does not support ones this large")
             }
         }
     }
@@ -119,8 +121,8 @@ mod tests {
         }
         let told: Vec<_> = ledger.into_list().iter().map(ToString::to_string).collect();
         let wanted = [
-            "left out the owners of 2 entries (bin/a, …): only root gives files away",
-            "left out the set-user-id and set-group-id bits of 1 entry (bin/su): --preserve keeps them",
+            "left out the owners of 2 entries (bin/a, …): only root can change owners",
+            "left out the set-user-id and set-group-id bits of 1 entry (bin/su): `--preserve` keeps them",
         ];
         assert_eq!(told, wanted);
     }

@@ -94,7 +94,7 @@ impl BombGuard {
         if went_out <= came_in.saturating_mul(MAX_RATIO).max(self.0.harmless) {
             return Ok(());
         }
-        let why = format!("more than {MAX_RATIO} bytes come out of each that is in it");
+        let why = format!("expands more than {MAX_RATIO} times, likely a decompression bomb");
         Err(io::Error::new(io::ErrorKind::InvalidData, why))
     }
 }
@@ -219,7 +219,7 @@ mod tests {
                 GuardedReader::new(BombGuard::with_allowance(1000), compression, &bomb[..])
                     .unwrap();
             let error = guarded.read_to_end(&mut inside).unwrap_err();
-            assert!(error.to_string().contains("come out of each"), "{error}");
+            assert!(error.to_string().contains("likely a decompression bomb"), "{error}");
             assert!(inside.len() as u64 <= size * MAX_RATIO);
         }
     }
@@ -237,7 +237,7 @@ mod tests {
             }
         };
         assert_eq!(gone_off, 200_000);
-        assert!(error.to_string().contains("come out of each"), "{error}");
+        assert!(error.to_string().contains("likely a decompression bomb"), "{error}");
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl<R: BufRead> Entries<R> {
                 if entry.is_leftover() {
                     self.leftovers += entry.path.len() + entry.link.len();
                     if self.leftovers > LEFTOVERS {
-                        return Err(invalid("has more leftovers of AUFS than are unpacked"));
+                        return Err(invalid("has too many AUFS entries"));
                     }
                 }
                 // A marker is stored as a file, which may have bytes; they say nothing.
@@ -184,15 +184,15 @@ impl<R: BufRead> Entries<R> {
                     return if is_end {
                         end(&ahead)
                     } else {
-                        Err(invalid("goes on after its end"))
+                        Err(invalid("has data after the end-of-archive marker"))
                     };
                 }
                 HeaderBlock::Invalid if first => return Err(invalid("is not a tar")),
                 HeaderBlock::Invalid => {
-                    return Err(invalid("is damaged: what should be a header is none"));
+                    return Err(invalid("is corrupt: invalid tar header"));
                 }
             };
-            let own = header.size().ok_or_else(|| invalid("has an entry of an impossible size"))?;
+            let own = header.size().ok_or_else(|| invalid("has an entry with an invalid size"))?;
             if let kind @ (b'L' | b'K' | b'x' | b'g') = header.kind() {
                 let bytes = self.extension(own)?;
                 match kind {
@@ -206,7 +206,7 @@ impl<R: BufRead> Entries<R> {
             self.body = self.body_of(&mut raw)?;
             self.count += 1;
             if self.count > self.limits.entries {
-                return Err(invalid("has more entries than are read"));
+                return Err(invalid("has too many entries"));
             }
             return Ok(Some(raw));
         }
@@ -231,7 +231,7 @@ impl<R: BufRead> Entries<R> {
     }
 
     fn body_of(&mut self, raw: &mut RawEntry) -> io::Result<EntryBody> {
-        let impossible = || invalid("has a file with impossible holes");
+        let invalid_map = || invalid("has a sparse file with an invalid map");
         let mut stored = raw.stored;
         let padding = padding(stored);
         let Some(mut map) = raw.map.take() else {
@@ -243,14 +243,14 @@ impl<R: BufRead> Entries<R> {
                 SparseMapLocation::Nothing => break,
                 SparseMapLocation::Blocks => {
                     let next = more_extents(self.input.read_exact(BLOCK)?);
-                    let (extents, again) = next.ok_or_else(impossible)?;
+                    let (extents, again) = next.ok_or_else(invalid_map)?;
                     map.extend(extents)?;
                     if !again {
                         break;
                     }
                 }
                 SparseMapLocation::Lines => {
-                    stored = stored.checked_sub(BLOCK as u64).ok_or_else(impossible)?;
+                    stored = stored.checked_sub(BLOCK as u64).ok_or_else(invalid_map)?;
                     if let Some(extents) = lines.read(self.input.read_exact(BLOCK)?)? {
                         map.extend(extents)?;
                         break;
@@ -271,7 +271,7 @@ fn read(header: Header<'_>, own: u64, ahead: &mut Extensions) -> io::Result<RawE
     // These have no bytes, whatever the header says; Go's reader, which made most images, sees it so too.
     let stored = if matches!(kind, b'1'..=b'6') { 0 } else { ahead.size(own)? };
     if stored > i64::MAX.unsigned_abs() - BLOCK as u64 {
-        return Err(invalid("has an entry of an impossible size"));
+        return Err(invalid("has an entry with an invalid size"));
     }
     let (map, follows) = map(header, ahead)?;
     let mode = header.mode().ok_or_else(odd("has a malformed mode"))?;
@@ -308,10 +308,10 @@ fn map(
     header: Header<'_>,
     ahead: &mut Extensions,
 ) -> io::Result<(Option<SparseMap>, SparseMapLocation)> {
-    let impossible = || invalid("has a file with impossible holes");
+    let invalid_map = || invalid("has a sparse file with an invalid map");
     let (size, extents, follows) = match (header.kind(), ahead.take_sparse()?) {
         (b'S', None) => {
-            let (extents, more, size) = header.sparse().ok_or_else(impossible)?;
+            let (extents, more, size) = header.sparse().ok_or_else(invalid_map)?;
             (
                 size,
                 extents,
@@ -326,7 +326,7 @@ fn map(
         }
         (_, None) => return Ok((None, SparseMapLocation::Nothing)),
         // Something that has no bytes, or says it twice.
-        (_, Some(_)) => return Err(impossible()),
+        (_, Some(_)) => return Err(invalid_map()),
     };
     let mut map = SparseMap::new(size);
     map.extend(extents)?;
@@ -366,7 +366,7 @@ fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
     entry.kind = kind_of(kind, slash && entry.size == 0)?;
     match marker(split(&entry.path).1) {
         MarkerName::None | MarkerName::AufsMetadata => {}
-        MarkerName::Invalid => return Err(invalid("has a whiteout of nothing")),
+        MarkerName::Invalid => return Err(invalid("has a whiteout without a name")),
         MarkerName::Whiteout => {
             entry.kind = EntryKind::Whiteout;
             entry.path = whiteout_target(&entry.path);
@@ -383,7 +383,9 @@ fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
     }
     match entry.kind {
         EntryKind::Directory | EntryKind::Opaque => {}
-        _ if entry.path.is_empty() => return Err(invalid("has a root that is no directory")),
+        _ if entry.path.is_empty() => {
+            return Err(invalid("has a root entry that is not a directory"));
+        }
         EntryKind::Hardlink => {
             entry.link = clean(&entry.link);
             if entry.link.is_empty() {
@@ -391,7 +393,7 @@ fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
             }
         }
         EntryKind::Symlink if entry.link.is_empty() => {
-            return Err(invalid("has a link to nothing"));
+            return Err(invalid("has a link with an empty target"));
         }
         _ => {}
     }
@@ -407,7 +409,7 @@ fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
 fn owner(id: Option<i64>) -> io::Result<u32> {
     // The largest number means "do not change" to the kernel.
     let id = id.and_then(|id| u32::try_from(id).ok()).filter(|id| *id != u32::MAX);
-    id.ok_or_else(|| invalid("has an owner that no system has"))
+    id.ok_or_else(|| invalid("has an entry with an invalid uid or gid"))
 }
 
 fn device(raw: &RawEntry) -> io::Result<Device> {
@@ -418,13 +420,17 @@ fn device(raw: &RawEntry) -> io::Result<Device> {
     let number = |number: i64, end: u32| {
         let number = u32::try_from(number).map_err(|_| invalid("has a malformed device"))?;
         // The kernel would take other bits for them, and make another device.
-        if number < end { Ok(number) } else { Err(invalid("has a device that Linux cannot have")) }
+        if number < end { Ok(number) } else { Err(invalid("has a device number out of range")) }
     };
     Ok(Device { major: number(major, MAJORS)?, minor: number(minor, MINORS)? })
 }
 
 fn end(ahead: &Extensions) -> io::Result<Option<RawEntry>> {
-    if ahead.is_empty() { Ok(None) } else { Err(invalid("ends after a header about nothing")) }
+    if ahead.is_empty() {
+        Ok(None)
+    } else {
+        Err(invalid("ends with an extension header that has no entry"))
+    }
 }
 
 /// Bytes from the end of an entry of this size to the next one.

@@ -52,7 +52,7 @@ impl Extensions {
         let long = if kind == b'L' { &mut self.long_name } else { &mut self.long_link };
         match long.replace(text(bytes).to_vec()) {
             None => Ok(()),
-            Some(_) => Err(invalid("gives one entry two names")),
+            Some(_) => Err(invalid("has conflicting names for one entry")),
         }
     }
 
@@ -97,7 +97,7 @@ impl Extensions {
     pub(super) fn size(&self, own: u64) -> io::Result<u64> {
         match self.size {
             Some(size) if size != own && size < BEYOND_OCTAL => {
-                Err(invalid("says two sizes of one entry"))
+                Err(invalid("has conflicting sizes for one entry"))
             }
             Some(size) => Ok(size),
             None => Ok(own),
@@ -131,7 +131,7 @@ impl Extensions {
 /// by Go's reader, which made most images.
 pub(super) fn check_global(bytes: &[u8]) -> io::Result<()> {
     if records(bytes)?.iter().any(|(key, _)| *key == b"size" || key.starts_with(SPARSE)) {
-        return Err(invalid("gives many entries one size"));
+        return Err(invalid("sets a size in a global PAX header"));
     }
     Ok(())
 }
@@ -142,7 +142,7 @@ fn records(bytes: &[u8]) -> io::Result<Vec<(&[u8], &[u8])>> {
 
 fn merge_pax_and_gnu(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
     match (pax, gnu) {
-        (Some(pax), Some(gnu)) if pax != gnu => Err(invalid("gives one entry two names")),
+        (Some(pax), Some(gnu)) if pax != gnu => Err(invalid("has conflicting names for one entry")),
         (pax, gnu) => Ok(pax.or(gnu)),
     }
 }
@@ -197,7 +197,7 @@ mod tests {
     fn pax_and_gnu_conflict_is_rejected() {
         let ahead = pax(&[("size", "10"), ("path", "a"), ("linkpath", "l")]).unwrap();
         assert_eq!(ahead.size(10).unwrap(), 10);
-        assert!(ahead.size(0).unwrap_err().to_string().contains("two sizes"));
+        assert!(ahead.size(0).unwrap_err().to_string().contains("conflicting sizes"));
         assert_eq!(pax(&[("size", "8589934592")]).unwrap().size(0).unwrap(), 8 << 30);
         let mut both = ahead;
         both.read_long(b'L', b"b\0").unwrap();

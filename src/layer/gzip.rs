@@ -42,7 +42,7 @@ fn next<R: BufRead>(mut bytes: R) -> io::Result<Option<R>> {
         match buffer.iter().position(|&byte| byte != 0) {
             Some(0) if !zeros => return Ok(Some(bytes)),
             Some(_) => {
-                let why = "something else follows the zeros behind the gzip data";
+                let why = "unexpected data after the zeros that follow the gzip data";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
             None if length == 0 => return Ok(None),

@@ -156,7 +156,7 @@ fn read_over<R: BufRead>(reader: &mut R, length: u64) -> io::Result<u64> {
 }
 
 fn cut_off() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the tar is cut off")
+    io::Error::new(io::ErrorKind::InvalidData, "unexpected end of tar")
 }
 
 #[cfg(test)]

@@ -60,13 +60,13 @@ impl SparseRecords {
                 let numbers = value.split(|&byte| byte == b',').filter(|_| !value.is_empty());
                 numbers.take(2 * MOST + 1).try_for_each(|number| self.push(number))
             }
-            _ => Err(impossible()),
+            _ => Err(invalid_map()),
         }
     }
 
     fn one(&mut self, value: &[u8]) -> io::Result<()> {
         if *self.form.get_or_insert(SparseFormat::V0_0) != SparseFormat::V0_0 {
-            return Err(impossible());
+            return Err(invalid_map());
         }
         self.push(value)
     }
@@ -74,7 +74,7 @@ impl SparseRecords {
     fn push(&mut self, value: &[u8]) -> io::Result<()> {
         self.numbers.push(unsigned(value)?);
         if self.numbers.len() > 2 * MOST {
-            return Err(invalid("has a file with too many holes"));
+            return Err(invalid("has a sparse file with too many holes"));
         }
         Ok(())
     }
@@ -89,17 +89,17 @@ impl SparseRecords {
             | (Some(0), Some(1), Some(SparseFormat::V0_1)) => false,
             // Without any stretch there is no record of one.
             (None, None, None) if count == Some(0) => false,
-            _ => return Err(invalid("has a file with holes in a form that is not known")),
+            _ => return Err(invalid("has a sparse file in an unknown format")),
         };
-        let size = size.ok_or_else(impossible)?;
+        let size = size.ok_or_else(invalid_map)?;
         if in_front {
             return match count {
                 None => Ok(PaxSparse { name, size, extents: None }),
-                Some(_) => Err(impossible()),
+                Some(_) => Err(invalid_map()),
             };
         }
         if count.and_then(|count| count.checked_mul(2)) != Some(numbers.len() as u64) {
-            return Err(impossible());
+            return Err(invalid_map());
         }
         Ok(PaxSparse { name, size, extents: Some(pairs(&numbers)) })
     }
@@ -129,14 +129,14 @@ impl SparseMapParser {
                     self.digits = 0;
                     if let Some((count, numbers)) = self.numbers.split_first() {
                         if *count > MOST as u64 {
-                            return Err(invalid("has a file with too many holes"));
+                            return Err(invalid("has a sparse file with too many holes"));
                         }
                         if 2 * *count == numbers.len() as u64 {
                             return Ok(Some(pairs(numbers)));
                         }
                     }
                 }
-                _ => return Err(impossible()),
+                _ => return Err(invalid_map()),
             }
         }
         Ok(None)
@@ -154,7 +154,7 @@ fn pairs(numbers: &[u64]) -> Vec<Extent> {
 /// Two records that say one thing twice may be read in two ways.
 fn once<T: PartialEq>(known: &mut Option<T>, value: T) -> io::Result<()> {
     match known {
-        Some(known) if *known != value => Err(impossible()),
+        Some(known) if *known != value => Err(invalid_map()),
         _ => {
             *known = Some(value);
             Ok(())
@@ -163,11 +163,11 @@ fn once<T: PartialEq>(known: &mut Option<T>, value: T) -> io::Result<()> {
 }
 
 fn unsigned(value: &[u8]) -> io::Result<u64> {
-    u64::try_from(number(value)?).map_err(|_| impossible())
+    u64::try_from(number(value)?).map_err(|_| invalid_map())
 }
 
-fn impossible() -> io::Error {
-    invalid("has a file with impossible holes")
+fn invalid_map() -> io::Error {
+    invalid("has a sparse file with an invalid map")
 }
 
 #[cfg(test)]
@@ -273,7 +273,7 @@ mod tests {
         for text in ["\n", "1\n0\n", "1\n0\n5", "1\n\n5\n", "-1\n", "1,0,5\n", "x", " 1\n"] {
             assert!(read(text).is_err(), "{text:?}");
         }
-        assert!(read(&format!("{}\n", "1".repeat(20))).unwrap_err().contains("impossible"));
+        assert!(read(&format!("{}\n", "1".repeat(20))).unwrap_err().contains("invalid map"));
         assert!(read(&format!("{}\n", MOST + 1)).unwrap_err().contains("too many"));
     }
 }

@@ -6,11 +6,7 @@ use super::entry::Timestamp;
 use super::invalid::invalid;
 
 pub(super) fn name(value: &[u8]) -> io::Result<Vec<u8>> {
-    if value.contains(&0) {
-        Err(invalid("has a name with a zero byte"))
-    } else {
-        Ok(value.to_vec())
-    }
+    if value.contains(&0) { Err(invalid("has a name with a NUL byte")) } else { Ok(value.to_vec()) }
 }
 
 pub(super) fn number(value: &[u8]) -> io::Result<i64> {

@@ -33,7 +33,7 @@ impl SparseMap {
     pub(super) fn extend(&mut self, more: Vec<Extent>) -> io::Result<()> {
         self.extents.extend(more);
         if self.extents.len() > MOST {
-            Err(invalid("has a file with too many holes"))
+            Err(invalid("has a sparse file with too many holes"))
         } else {
             Ok(())
         }
@@ -42,19 +42,19 @@ impl SparseMap {
     /// Holds it against itself and what is stored.
     pub(super) fn judge(&self, stored: u64) -> io::Result<()> {
         if self.size > LARGEST {
-            return Err(invalid("has a file whose holes are too large"));
+            return Err(invalid("has a sparse file whose holes are too large"));
         }
         let mut end = 0;
         let mut sum = 0_u64;
         for extent in &self.extents {
             let next = extent.offset.checked_add(extent.length).filter(|next| *next <= self.size);
             let Some(next) = next.filter(|_| extent.offset >= end) else {
-                return Err(invalid("has a file with impossible holes"));
+                return Err(invalid("has a sparse file with an invalid map"));
             };
             end = next;
             sum += extent.length;
         }
-        if sum == stored { Ok(()) } else { Err(invalid("has a file with impossible holes")) }
+        if sum == stored { Ok(()) } else { Err(invalid("has a sparse file with an invalid map")) }
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
             (&[(u64::MAX, 2)], u64::MAX, 2),
             (&[(0, 1)], 1 << 40, 1),
         ] {
-            assert!(judge(extents, size, stored).unwrap_err().contains("holes"), "{extents:?}");
+            assert!(judge(extents, size, stored).unwrap_err().contains("sparse"), "{extents:?}");
         }
         assert!(judge(&vec![(0, 0); MOST + 1], 0, 0).unwrap_err().contains("too many"));
     }

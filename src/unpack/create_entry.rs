@@ -357,5 +357,5 @@ fn set_time(parent: &OpenDir, name: &[u8], entry: &LayerEntry) -> io::Result<()>
 }
 
 fn missing() -> io::Error {
-    io::Error::other("is a hard link to what is not there")
+    io::Error::other("is a hard link to a file that does not exist")
 }

@@ -140,7 +140,8 @@ impl Changeset for ReadAheadLayer {
                 }
                 None => {
                     let batch = self.batches.recv();
-                    let batch = batch.map_err(|_| io::Error::other("whoever reads it is gone"))?;
+                    let batch = batch
+                        .map_err(|_| io::Error::other("read-ahead thread exited unexpectedly"))?;
                     self.stage.remove_pending(batch.bytes);
                     self.batch = batch.entries.into_iter();
                 }

@@ -102,7 +102,7 @@ impl RootBuilder {
         match &self.site {
             BuildSite::InPlace => unlinkat(&self.root, MARKER, AtFlags::empty())?,
             BuildSite::Staged { own, .. } if !self.is_at(own)? => {
-                return Err(io::Error::other("was replaced while it was made"));
+                return Err(io::Error::other("was replaced by another process during the unpack"));
             }
             BuildSite::Staged { parent, name, own, replaces } => {
                 let (folder, tree) = own.rename_source();
@@ -166,7 +166,7 @@ impl RootBuilder {
                 Ok(())
             }
             BuildSite::Staged { own, .. } if !self.is_at(own)? => {
-                Err(io::Error::other("was moved away"))
+                Err(io::Error::other("was moved by another process during the unpack"))
             }
             BuildSite::Staged { parent, own, .. } => own.remove(parent),
         }
@@ -181,7 +181,7 @@ impl std::error::Error for IncompleteRootError {}
 
 impl std::fmt::Display for IncompleteRootError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("holds what an interrupted unpack has left")
+        f.write_str("contains an incomplete unpack")
     }
 }
 
@@ -197,7 +197,10 @@ impl Drop for RootBuilder {
         if !self.published
             && let Err(error) = self.discard()
         {
-            tracing::warn!("what was unpacked beside {} is left: {error}", self.path.display());
+            tracing::warn!(
+                "failed to remove what was unpacked beside {}: {error}",
+                self.path.display()
+            );
         }
     }
 }
@@ -218,7 +221,7 @@ fn site(path: &Path) -> io::Result<(OwnedFd, BuildSite)> {
         if in_place
             && flock(&here, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
         {
-            return Err(io::Error::other("another process unpacks to it"));
+            return Err(io::Error::other("another process is unpacking into it"));
         }
         check_empty(&here, is_mounted)?;
         if in_place {

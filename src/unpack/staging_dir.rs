@@ -78,9 +78,11 @@ pub(super) fn remove_stale(parent: &RootDir) -> io::Result<()> {
         let text = String::from_utf8_lossy(&name);
         let swept = if mounts.contains(&*text) { Ok(false) } else { sweep_one(parent, &name) };
         match swept {
-            Ok(true) => tracing::info!("removed {text}, which an interrupted unpack had left"),
+            Ok(true) => tracing::info!("removed {text}, left by an interrupted unpack"),
             Ok(false) => {}
-            Err(error) => tracing::warn!("{text}, which an interrupted unpack has left: {error}"),
+            Err(error) => {
+                tracing::warn!("failed to remove {text}, left by an interrupted unpack: {error}");
+            }
         }
     }
     Ok(())

@@ -88,7 +88,7 @@ impl OverlayState {
         if !matches!(self.below, LowerLayers::Nothing) && self.whiteouts.insert(path.to_vec()) {
             self.size += path.len();
             if self.size > MOST {
-                return Err(io::Error::other("hides more than is unpacked"));
+                return Err(io::Error::other("has too many whiteouts"));
             }
         }
         Ok(())
@@ -274,7 +274,7 @@ fn directories_to(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn refused(error: Errno) -> io::Error {
     match error {
         Errno::PERM => io::Error::other(
-            "its whiteout cannot be made: a device 0:0, which this kernel or sandbox refuses",
+            "cannot create its whiteout: this kernel or sandbox refuses device 0:0",
         ),
         error => error.into(),
     }

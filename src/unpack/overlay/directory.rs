@@ -135,7 +135,11 @@ impl OverlayDirectory {
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Unpack, "overlay").at(path.display().to_string()).with_source(error)
+    let error = match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::new(ErrorKind::Unpack, "overlay").with_source(error),
+    };
+    error.at(path.display().to_string())
 }
 
 /// Whether it is a directory of layers, or can become one.

@@ -12,6 +12,7 @@ use super::files;
 use super::layer_dir::{COMMITTED, place};
 use crate::boot::boot_id;
 use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
 
 /// In place of a boot: whatever happens, the layer is there.
 const ON_DISK: &str = "on disk";
@@ -40,11 +41,12 @@ impl OverlayDirectory {
         }
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         if Self::is_mounted(&mounts, chain) {
-            let why = format!(
-                "layer {} was not on disk for certain when the machine stopped: unmount it, so that it can be made again",
+            let reason = format!(
+                "layer {} may be incomplete after the last shutdown and is mounted",
                 chain.encoded()
             );
-            return Err(io::Error::other(why));
+            let error = Error::new(ErrorKind::Unpack, "overlay").with_reason(reason);
+            return Err(io::Error::other(error.with_hint("unmount it and run the command again")));
         }
         Ok(None)
     }

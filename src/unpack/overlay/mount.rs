@@ -76,9 +76,9 @@ impl OverlayDirectory {
         let refuse =
             |why| Err(io::Error::other(format!("the image has {} layers, {why}", layers.len())));
         if layers.len() > MOST {
-            return refuse("and one mount takes 500");
+            return refuse("more than the 500 of one mount");
         }
-        let too_old = "more than one mount takes before Linux 6.5";
+        let too_old = "more than one mount supports before Linux 6.5";
         let overlay = match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
             Err(Errno::NOSYS) => return refuse(too_old),
             other => other?,

@@ -47,7 +47,7 @@ impl LayerStack {
             let below = layers.get(..number).unwrap_or_default();
             if below.iter().any(|layer| matches!(layer, LayerState::Failed)) {
                 let error = Error::new(ErrorKind::Interrupted, "unpack");
-                return Err(io::Error::other(error.with_reason("a layer below has failed")));
+                return Err(io::Error::other(error.with_reason("a lower layer failed")));
             }
             let done: Option<Vec<_>> = below
                 .iter()

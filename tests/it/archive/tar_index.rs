@@ -83,9 +83,13 @@ async fn tar_entry_with_conflicting_headers_is_rejected() {
                 named(vec![long_name(b"index.json"), pax("path", "unused")], &b),
             ]
             .concat(),
-            "two names",
+            "conflicting names",
         ),
-        ("two long names", named(vec![long_name(b"x"), long_name(b"index.json")], &a), "two names"),
+        (
+            "two long names",
+            named(vec![long_name(b"x"), long_name(b"index.json")], &a),
+            "conflicting names",
+        ),
         (
             "two PAX headers",
             named(vec![pax("path", "index.json"), pax("path", "x")], &a),
@@ -94,12 +98,12 @@ async fn tar_entry_with_conflicting_headers_is_rejected() {
         (
             "a PAX size and the header's",
             vec![pax("size", "0"), file("index.json", &a[..]), Entry::Raw(hidden.clone())],
-            "two sizes",
+            "conflicting sizes",
         ),
         (
             "a size for all entries",
             [vec![global("size=0")], named(vec![], &a)].concat(),
-            "one size",
+            "global PAX header",
         ),
         ("a PAX size below zero", named(vec![pax("size", "-1")], &a), "malformed number"),
         (
@@ -109,9 +113,9 @@ async fn tar_entry_with_conflicting_headers_is_rejected() {
                 b'0',
                 b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe\x00",
             ))],
-            "impossible size",
+            "invalid size",
         ),
-        ("a name with a zero byte", named(vec![pax("path", "index.json\0x")], &a), "zero byte"),
+        ("a name with a zero byte", named(vec![pax("path", "index.json\0x")], &a), "NUL byte"),
     ] {
         refused(what, entries, why).await;
     }
@@ -154,7 +158,7 @@ async fn tar_name_with_several_entries_is_rejected() {
         (
             "an end within",
             vec![file("index.json", &a[..]), Entry::Raw(vec![0; 512])],
-            "after its end",
+            "after the end-of-archive marker",
         ),
     ] {
         refused(what, entries, why).await;

@@ -44,8 +44,8 @@ pub(super) fn base() -> Vec<TarItem> {
 #[test]
 fn overlay_invalid_entry_fails_as_in_unpack() {
     for (items, why) in [
-        (&[TarItem::hardlink("n", "absent")][..], "not there"),
-        (&[TarItem::whiteout("f"), TarItem::hardlink("n", "f")], "not there"),
+        (&[TarItem::hardlink("n", "absent")][..], "does not exist"),
+        (&[TarItem::whiteout("f"), TarItem::hardlink("n", "f")], "does not exist"),
         (&[TarItem::hardlink("n", "a/b")], "hard link to a directory"),
         (&[TarItem::file("f/x", "")], "Not a directory"),
         (&[TarItem::file("f/y/x", "")], "Not a directory"),

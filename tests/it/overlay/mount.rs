@@ -161,7 +161,9 @@ async fn mount_of_more_layers_than_a_page_succeeds() {
     // `prune` keeps layers mounted this way too.
     cli.run(&["rm", "--overlay", "layers", "example.com/app200:1"]).await.expect(0, "");
     assert_eq!(cli.json(&["prune", "--json"]).await["layers"], 0);
-    mounted(&cli, 501, &[]).await.expect(7, "the image has 501 layers, and one mount takes 500");
+    mounted(&cli, 501, &[])
+        .await
+        .expect(7, "the image has 501 layers, more than the 500 of one mount");
 }
 
 #[tokio::test]
@@ -177,7 +179,7 @@ async fn mount_of_many_layers_on_old_kernel_fails() {
         let above =
             ["strace", "-f", "-o", "/dev/null", "-e", &format!("trace={trace}"), "-e", &inject];
         let output = mounted(&cli, 200, &above).await;
-        output.expect(7, "the image has 200 layers, more than one mount takes before Linux 6.5");
+        output.expect(7, "the image has 200 layers, more than one mount supports before Linux 6.5");
     }
 }
 

@@ -16,8 +16,8 @@ pub(crate) fn wrong_layers(good: &Layer) -> [(Layer, i32, &'static str); 4] {
     let zeros = TarItem::file("zeros", vec![0; 2 << 20]).size(9 << 40);
     [
         (cut, 7, "error: layer sha256:"),
-        (other, 5, "uncompressed it has digest sha256:"),
-        (hostile, 7, ": bad: is a hard link to what is not there"),
-        (gzip(&tar(&[TarItem::file("a", ""), zeros])), 7, ": zeros: the tar is cut off"),
+        (other, 5, "diff_id mismatch: expected sha256:"),
+        (hostile, 7, ": bad: is a hard link to a file that does not exist"),
+        (gzip(&tar(&[TarItem::file("a", ""), zeros])), 7, ": zeros: unexpected end of tar"),
     ]
 }

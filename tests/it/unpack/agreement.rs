@@ -187,7 +187,8 @@ fn aufs_leftover_hardlink_to_lower_layer_is_rejected() {
             words(&Stack::try_of(layers)),
         ];
         let number = layers.len() - 1;
-        let refused = format!("layer {number}: stale: is a hard link to what is not there");
+        let refused =
+            format!("layer {number}: stale: is a hard link to a file that does not exist");
         assert!(found.iter().all(|words| words.as_deref() == Some(&refused)), "{found:?}");
     }
 }

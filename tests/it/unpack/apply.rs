@@ -191,9 +191,9 @@ fn invalid_entry_fails_with_layer_and_path() {
     let many: Vec<TarItem> =
         (0..50).map(|n| TarItem::symlink(format!("l{n}"), format!("l{}", n + 1))).collect();
     for (items, path, why) in [
-        (&[TarItem::hardlink("a", "missing")][..], "a", "hard link to what is not there"),
-        (&[TarItem::hardlink("a", "b"), TarItem::hardlink("b", "a")], "a", "not there"),
-        (&[TarItem::hardlink("a", "a")], "a", "not there"),
+        (&[TarItem::hardlink("a", "missing")][..], "a", "hard link to a file that does not exist"),
+        (&[TarItem::hardlink("a", "b"), TarItem::hardlink("b", "a")], "a", "does not exist"),
+        (&[TarItem::hardlink("a", "a")], "a", "does not exist"),
         (&[TarItem::dir("d"), TarItem::hardlink("a", "d")], "a", "hard link to a directory"),
         (&[TarItem::file("f", ""), TarItem::file("f/x", "")], "f/x", "Not a directory"),
         (&[TarItem::file("n".repeat(256), "")], "nnnn", "File name too long"),

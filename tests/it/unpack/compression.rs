@@ -144,5 +144,5 @@ async fn gzip_trailing_zeros_are_accepted() {
     let behind = [&padded.bytes[..], &good.bytes].concat();
     let archive = tars::write_to(&cli, &of_layer(&Layer { bytes: behind.into(), ..good }));
     let output = cli.run(&["unpack", &archive, "other"]).await;
-    output.expect(7, "something else follows the zeros behind the gzip data");
+    output.expect(7, "unexpected data after the zeros that follow the gzip data");
 }

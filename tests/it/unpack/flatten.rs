@@ -207,7 +207,7 @@ fn flatten_layer_changed_between_reads_is_rejected() {
     let longer = tars(&[&[TarItem::file("a", "123456")]]);
     let tree = Tree::read(blobs(&first), &|_| true).unwrap();
     for (changed, kind, why) in [
-        (&other, ErrorKind::Mismatch, "uncompressed it has digest"),
+        (&other, ErrorKind::Mismatch, "diff_id mismatch: expected"),
         (&longer, ErrorKind::Unpack, "a: has changed since it was read"),
     ] {
         let mut again = blobs(changed);
@@ -217,7 +217,7 @@ fn flatten_layer_changed_between_reads_is_rejected() {
         assert!(error.chain().contains(why), "{}", error.chain());
     }
     let error = tree.write(Vec::new(), &|_| true, &mut |_| panic!("it writes")).unwrap_err();
-    assert_eq!(error.chain(), "layers: are others than were read");
+    assert_eq!(error.chain(), "layers: differ from the layers that were read");
 }
 
 #[test]
@@ -227,12 +227,12 @@ fn flatten_invalid_layer_reports_layer_and_path() {
     let long = "n".repeat(256);
     let deep = format!("{}/x", vec!["n".repeat(250); 17].join("/"));
     for (items, path, why) in [
-        (&[TarItem::hardlink("a", "missing")][..], "a", "hard link to what is not there"),
-        (&[TarItem::hardlink("a", "b"), TarItem::hardlink("b", "a")], "a", "not there"),
-        (&[TarItem::hardlink("a", "a")], "a", "not there"),
-        (&[TarItem::hardlink("a", "f/x/y")], "a", "not there"),
+        (&[TarItem::hardlink("a", "missing")][..], "a", "hard link to a file that does not exist"),
+        (&[TarItem::hardlink("a", "b"), TarItem::hardlink("b", "a")], "a", "does not exist"),
+        (&[TarItem::hardlink("a", "a")], "a", "does not exist"),
+        (&[TarItem::hardlink("a", "f/x/y")], "a", "does not exist"),
         (&[TarItem::dir("d"), TarItem::hardlink("a", "d")], "a", "hard link to a directory"),
-        (&[TarItem::file("d/x", ""), TarItem::hardlink("d", "d/x")], "d", "not there"),
+        (&[TarItem::file("d/x", ""), TarItem::hardlink("d", "d/x")], "d", "does not exist"),
         (&[TarItem::file("f", ""), TarItem::file("f/x", "")], "f/x", "Not a directory"),
         (&[TarItem::file("f", ""), TarItem::file("f/x/y", "")], "f/x/y", "Not a directory"),
         (&[TarItem::file(&long, "")], "nnnn", "File name too long"),

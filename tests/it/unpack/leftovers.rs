@@ -62,7 +62,7 @@ async fn running_unpack_in_place_is_not_a_leftover() {
     let running = cli.spawn_in_shell(here, &["pull", "--unpack", ".", &name]);
     running.wait_for_partials(1, 500_000).await;
     let output = cli.spawn_in_shell(here, &["unpack", &archive, "."]).wait().await;
-    output.expect(7, "error: unpack: .: another process unpacks to it");
+    output.expect(7, "error: unpack: .: another process is unpacking into it");
     running.signal(rustix::process::Signal::INT);
     running.wait().await.expect(130, "interrupted");
     cli.spawn_in_shell(here, &["unpack", &archive, "."]).wait().await.expect(0, "");

@@ -106,7 +106,7 @@ fn read_ahead_fault_is_reported_as_usual() {
     for (last, kind, why) in [
         (blob(2, whole[..100_000].to_vec()), ErrorKind::Unpack, "layer 2: large/file: "),
         (blob(2, [7; 3000].to_vec()), ErrorKind::Unpack, "layer 2: "),
-        (wrong, ErrorKind::Mismatch, "layer 2: uncompressed it has digest"),
+        (wrong, ErrorKind::Mismatch, "layer 2: diff_id mismatch: expected"),
         (gone, ErrorKind::Unpack, "layer 2: "),
     ] {
         let root = tempfile::tempdir().unwrap();

@@ -104,7 +104,7 @@ fn sparse_impossible_or_ambiguous_map_is_rejected() {
     let text = |map: &str, bytes: &str| [lines(map), bytes.as_bytes().to_vec()].concat();
     let map = |size, count, map| [("size", size), ("numblocks", count), ("map", map)];
     let many = format!("70000\n{}", "0\n".repeat(140_000));
-    let holes = "impossible holes";
+    let holes = "invalid map";
     for (number, (tar, why)) in [
         (with("abc", &map("9", "1", "0,4")), holes),
         (with("abc", &map("9", "1", "0,2")), holes),
@@ -125,12 +125,12 @@ fn sparse_impossible_or_ambiguous_map_is_rejected() {
         (with("", &one("9")), holes),
         (with(text(&many, ""), &one("9")), "too many holes"),
         (with("abc", &NEWEST), holes),
-        (with("abc", &[("name", "x")]), "form that is not known"),
-        (with("abc", &[("major", "3"), ("minor", "0"), ("size", "9")]), "form that is not known"),
+        (with("abc", &[("name", "x")]), "in an unknown format"),
+        (with("abc", &[("major", "3"), ("minor", "0"), ("size", "9")]), "in an unknown format"),
         // The stored size is that of the header; a record must agree.
         (
             with("abc", &[&map("9", "1", "0,3")[..], &[("size-of-entry", "2")]].concat()),
-            "two sizes",
+            "conflicting sizes",
         ),
     ]
     .into_iter()

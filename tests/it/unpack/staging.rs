@@ -67,7 +67,7 @@ async fn mount_point_is_filled_in_place() {
     killed(&cli, &archive, "small").await;
     assert!(names(&small).contains(&".rpull-incomplete".to_owned()));
     let output = cli.run(&["unpack", &archive, "small"]).await;
-    output.expect(7, "small: holds what an interrupted unpack has left");
+    output.expect(7, "small: contains an incomplete unpack");
     output.expect(
         7,
         "hint: empty the directory, including `.rpull-incomplete`, and run the command again",
