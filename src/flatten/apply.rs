@@ -1,5 +1,6 @@
-//! What the entries of layers do to a tree; the counterpart of what [`crate::unpack`] does to a disk. What a kernel
-//! would refuse is refused here too.
+//! Applies the entries of layers to a tree in memory, as [`crate::unpack`] applies them to a directory.
+//!
+//! What a kernel would reject is an error here too.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ const LONGEST_NAME: usize = 255;
 pub(super) struct TreeBuilder {
     pub(super) names: PathMap,
     pub(super) left_out: SkipLog,
-    /// What the present layer has that is not shown.
+    /// Files of the current layer under names reserved by AUFS.
     aside: Leftovers<Arc<Inode>>,
     /// The entry that comes next.
     at: EntryPosition,
@@ -41,7 +42,7 @@ impl TreeBuilder {
         Ok(Self { names, left_out: SkipLog::default(), aside, at: EntryPosition::default() })
     }
 
-    /// Goes on with the layer above.
+    /// Continues with the next layer above.
     pub(super) fn next_layer(&mut self) {
         for gone in std::mem::take(&mut self.aside).into_all() {
             self.release(gone);
@@ -78,7 +79,7 @@ impl TreeBuilder {
         });
     }
 
-    /// Keeps what AUFS kept for itself until the layer ends, for hard links to it.
+    /// Keeps an AUFS file until the layer ends, for hard links to it.
     fn put_aside(&mut self, path: &[u8], entry: LayerEntry) -> io::Result<()> {
         let old = if entry.kind == EntryKind::Hardlink {
             self.aside.keep_link(path, &entry.link)

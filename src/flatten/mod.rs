@@ -1,8 +1,7 @@
-//! Layers as one tree of names, and that tree as one tar: what unpacking makes, without a disk. Nothing of it knows where
-//! layers come from.
+//! Flattens layers to one tree in memory, and writes that tree as one tar. Knows nothing about where layers come from.
 //!
-//! They are read twice: first for the tree, which is as large as its names and no larger than [`MAX_TREE_BYTES`] bytes, then for the
-//! bytes of the files that it shows. Rules: image-spec `layer.md`, "Applying Changesets".
+//! Layers are read twice: first for the names, which take at most [`MAX_TREE_BYTES`] bytes, then for the bytes of the
+//! visible files. Spec: image-spec `layer.md`, "Applying Changesets".
 //!
 //! ```no_run
 //! use std::io::Write as _;
@@ -10,7 +9,7 @@
 //! use rpull::flatten::Tree;
 //! use rpull::image_layers::LayerBlob;
 //!
-//! # fn example(blobs: &dyn Fn() -> Vec<LayerBlob<'static>>) -> Result<(), (usize, rpull::error::Error)> {
+//! # fn example(blobs: &dyn Fn() -> Vec<LayerBlob<'static>>) -> rpull::error::Result<()> {
 //! let tree = Tree::read(blobs(), &|_| true)?;
 //! let mut tar = Vec::new();
 //! tree.write(blobs(), &|_| true, &mut |bytes| {

@@ -10,10 +10,10 @@ use crate::layer::{EntryKind, LayerEntry, split};
 /// Bytes that the names of a tree and what is known of them may take: over a million files of ordinary names.
 pub const MAX_TREE_BYTES: usize = 512 << 20;
 
-/// Bytes that a name takes beside those of its path.
+/// Memory of a name without its path.
 const NAME: usize = size_of::<(Vec<u8>, PathEntry)>() * 3 / 2;
 
-/// Bytes that something takes beside those of its link and its attributes.
+/// Memory of a file without its link target and attributes.
 const NODE: usize = size_of::<Inode>() + 2 * size_of::<usize>();
 
 /// An entry of a layer: the number of the layer, and its number there.
@@ -23,31 +23,31 @@ pub(super) struct EntryPosition {
     pub(super) entry: u32,
 }
 
-/// Something that has one name or several.
+/// A file with one or more names.
 #[derive(Debug)]
 pub(super) struct Inode {
-    /// What is said about it; its names stand elsewhere.
+    /// Its metadata; the path in it is empty, the names are in [`PathMap`].
     pub(super) entry: LayerEntry,
-    /// The entry that made it, whose bytes it has.
+    /// The entry that created it and has its bytes.
     pub(super) made: EntryPosition,
 }
 
-/// A name.
+/// One name of a file.
 #[derive(Debug)]
 pub(super) struct PathEntry {
     pub(super) node: Arc<Inode>,
-    /// The entry that made it.
+    /// The entry that created the name.
     pub(super) made: EntryPosition,
-    /// The last layer that made it or something below it.
+    /// The last layer that created it or something below it.
     pub(super) modified_in: u32,
-    /// The last layer that hid what those below it have in this directory; 0 where none did, as the base cannot.
+    /// The last layer that made this directory opaque; 0 if none did, because the base cannot.
     pub(super) opaque_in: u32,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct PathMap {
     map: BTreeMap<Vec<u8>, PathEntry>,
-    /// Bytes that they take.
+    /// Memory of all of them, in bytes.
     size: usize,
 }
 
@@ -118,13 +118,13 @@ impl PathMap {
         self.check()
     }
 
-    /// Counts something that has no name, while somebody holds it.
+    /// Counts the memory of a file that is kept without a name.
     pub(super) fn hold(&mut self, node: &Inode) -> io::Result<()> {
         self.size += node.size();
         self.check()
     }
 
-    /// It is held no more; with names it counts further.
+    /// Ends [`hold`](Self::hold). A file with names still counts.
     pub(super) fn release(&mut self, node: &Arc<Inode>) {
         if Arc::strong_count(node) == 1 {
             self.size -= node.size();

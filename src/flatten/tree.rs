@@ -17,15 +17,15 @@ const MAX_HOLE_BYTES: u64 = 64 << 30;
 #[derive(Debug)]
 pub struct Tree {
     pub(super) names: PathMap,
-    /// What it shows.
+    /// Totals of the visible files.
     pub shown: TreeTotals,
     /// Uncompressed bytes of each layer.
     pub sizes: Vec<u64>,
-    /// What is not taken over, once for each cause.
+    /// Metadata that is not kept, once for each reason.
     pub skipped: Vec<Skipped>,
 }
 
-/// What a tree shows.
+/// Totals of the visible files of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeTotals {
     /// Names, that of the root too.

@@ -10,10 +10,10 @@ use crate::image_layers::read::read_all;
 use crate::image_layers::{LayerBlob, Stop, failed};
 use crate::layer::{BombGuard, Entries, EntryKind, LayerEntry, header};
 
-/// What entries are padded to.
+/// Entries are padded to a multiple of this many bytes.
 const BLOCK: u64 = 512;
 
-/// What is written in place of holes, piece by piece, and at the end of a tar.
+/// Written in place of holes, and at the end of the tar.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Takes the bytes of a tar, in pieces that may be small.
@@ -21,12 +21,13 @@ pub type TarSink<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
 impl Tree {
     /// Writes it as one tar that every reader of tars unpacks: each name once, files before their other names,
-    /// directories right before what is in them, or after it where something else comes between, so that their times stay.
-    /// The same layers give the same bytes. Layers are given once more as they were for [`Tree::read`]; those are not
-    /// read of whose files nothing is left.
+    /// directories right before what is in them, or after it where something else comes between, so that their times
+    /// stay. The same layers give the same bytes. Layers are given once more as they were for [`Tree::read`]; those are
+    /// not read of whose files nothing is left.
     ///
     /// # Errors
-    /// With [the position](Error::layer) of the layer: what `output` says, or as [`Tree::read`]. What was written then is not to be used.
+    /// With [the position](Error::layer) of the layer: what `output` says, or as [`Tree::read`]. What was written then
+    /// is not to be used.
     pub fn write(
         &self,
         layers: Vec<LayerBlob<'_>>,
@@ -52,7 +53,7 @@ impl Tree {
                 let number = left.next().copied().unwrap_or_default();
                 writer.layer(number, name, layer)
             });
-        // Of the layers that were read, the reader counts only those.
+        // The reader counts only the layers that it was given.
         written.map_err(|error| match error.layer().and_then(|at| numbers.get(at)) {
             Some(number) => error.with_layer(*number),
             None => error,
@@ -63,7 +64,7 @@ impl Tree {
 
 struct TreeWriter<'a, 'b> {
     output: &'b mut TarSink<'b>,
-    /// What is to be written still.
+    /// The items that are not written yet.
     items: &'a [TarItem<'a>],
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::layer::{BombGuard, Compression, decompress_with_guard};
 use crate::limits::BUFFER_SIZE;
 
-/// What whoever reads a layer must know of it.
+/// What the reader of a layer must know about it.
 pub(crate) struct LayerStart {
     pub(crate) number: usize,
     pub(crate) name: String,
@@ -68,7 +68,7 @@ pub(crate) fn connect(waiting: usize, watch: Watch<'_>) -> (InflateWorker<'_>, I
 }
 
 impl InflateWorker<'_> {
-    /// Inflates layers until there is none left, one fails or nobody wants more.
+    /// Inflates layers until none is left, one fails or the reader is gone.
     pub(crate) fn run<'b>(
         self,
         all: &BombGuard,
@@ -105,7 +105,7 @@ impl InflateWorker<'_> {
             let (length, end) = fill(&mut *inside, &mut piece);
             piece.truncate(length);
             if length > 0 && self.pieces.send(Message::Piece(piece)).is_err() {
-                // Whoever reads has failed, and tells.
+                // The reader has failed and reports its own error.
                 return Ok(());
             }
             if let Some(end) = end {

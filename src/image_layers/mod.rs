@@ -17,7 +17,7 @@ pub use self::stop::Stop;
 use crate::error::{Error, ErrorDetail, ErrorKind};
 use crate::layer::is_unsupported;
 
-/// What went wrong with an entry of a layer; errors of whoever gave the bytes stay what they are.
+/// Creates the error for an entry of a layer. Errors of the reader that supplied the bytes keep their kind.
 pub(crate) fn failed(layer: &str, entry: &str, error: io::Error) -> Error {
     let error = match error.downcast::<Error>() {
         Ok(error) if error.kind() == ErrorKind::Interrupted => return error,

@@ -17,7 +17,7 @@ pub(crate) const PIECES: usize = 64;
 /// Layers that are read at once: each has megabytes on their way from one thread to another.
 const AT_ONCE: usize = 4;
 
-/// How many of so many layers are read at once on this machine.
+/// Returns how many of `layers` layers are read concurrently on this machine.
 pub(crate) fn concurrency(layers: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     cores.min(AT_ONCE).min(layers)
@@ -45,7 +45,7 @@ pub(crate) fn read_all(
     let count = layers.len();
     let stop = &outer.inner();
     std::thread::scope(|scope| {
-        // Made in here: where a layer fails, the thread must hear of it before it is waited for.
+        // Created in this scope: the thread must be stopped before the scope waits for it.
         let _stopped = stop.at_end();
         let (inflater, mut bytes) = connect(PIECES, Watch { hear: watch, stop });
         let mut layers = layers.into_iter().enumerate();

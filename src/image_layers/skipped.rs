@@ -1,4 +1,4 @@
-//! What could not be kept, told once for each cause.
+//! Metadata that could not be kept, reported once for each reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,12 +63,12 @@ impl SkipReason {
     }
 }
 
-/// What was left out for one cause.
+/// Metadata that was left out for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skipped {
     /// Why.
     pub cause: SkipReason,
-    /// Of how many entries.
+    /// The number of entries.
     pub entries: u64,
     /// The path of the first one; what is no text in it is replaced.
     pub first: String,

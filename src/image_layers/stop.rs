@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Wake = Box<dyn FnOnce() + Send>;
 
-/// Tells the readers of an image's blobs that nothing more is wanted of them: one that waits for bytes must not keep the
-/// thread that waits for it.
+/// Stops the readers of an image's blobs. A reader that waits for bytes is woken, so that no thread waits for it.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<Mutex<State>>);
 
@@ -23,7 +22,7 @@ impl fmt::Debug for Stop {
 }
 
 impl Stop {
-    /// Calls this once, as soon as nothing more is wanted. It must not block.
+    /// Calls `wake` once, when stopped. It must not block.
     pub fn on_stop(&self, wake: impl FnOnce() + Send + 'static) {
         let mut state = self.state();
         if state.stopped {
@@ -34,7 +33,7 @@ impl Stop {
         }
     }
 
-    /// Another one, which can be stopped alone and is stopped with this one.
+    /// Creates one that can be stopped alone and is stopped with this one.
     pub(crate) fn inner(&self) -> Self {
         let inner = Self::default();
         let both = inner.clone();
@@ -57,7 +56,7 @@ impl Stop {
         }
     }
 
-    /// Stops when it is dropped, on the way of a panic too.
+    /// Returns a guard that stops when dropped, also by a panic.
     pub(crate) fn at_end(&self) -> StopAtEnd {
         StopAtEnd(self.clone())
     }

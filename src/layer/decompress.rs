@@ -1,4 +1,4 @@
-//! What a layer or an archive is compressed with, and the bytes inside.
+//! Detects the compression of a layer or an archive, and decompresses it with a limit on the ratio.
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use super::input::BLOCK;
 use super::unread::{self, Unread};
 use super::zstd_frames::Frames;
 
-/// What is read from the compressed side at once, in bytes.
+/// Bytes that are read from the compressed side at once.
 const PIECE: usize = 64 << 10;
 
-/// Bytes that may come out of any blob, or of all that belong together.
+/// Output bytes that are always allowed, for one blob or for all blobs that share a guard.
 const FREE_ALLOWANCE: u64 = 1 << 30;
 
-/// How many times more than that may come out than went in. Tars of programs compress by 2 to 10.
+/// The highest ratio of output to input beyond [`FREE_ALLOWANCE`]. Tars of programs compress by 2 to 10.
 const MAX_RATIO: u64 = 200;
 
 /// A compression that rpull reads.
@@ -34,20 +34,20 @@ impl Compression {
     /// Bytes from the start that [`Compression::detect`] wants to see.
     pub const DETECT_LEN: usize = unread::LOOK_AT;
 
-    /// Recognises it by the first bytes: what a name or media type says is often wrong.
+    /// Detects the compression by the first bytes: names and media types are often wrong.
     ///
     /// # Errors
-    /// What is known but not read.
+    /// A known format that is not supported.
     pub fn detect(start: &[u8]) -> Result<Self, Unread> {
         match start {
             [0x1f, 0x8b, ..] => return Ok(Self::Gzip),
-            // A frame, or one that is to be skipped (zstd:chunked begins so at times).
+            // A frame, or a skippable one (zstd:chunked can begin with one).
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 return Ok(Self::Zstd);
             }
             _ => {}
         }
-        // A tar begins with the name of a file, which may be any.
+        // A tar begins with a file name, which may look like any magic bytes.
         let is_tar = start
             .get(..BLOCK)
             .is_some_and(|block| matches!(Header::parse(block), HeaderBlock::Header(_)));
@@ -58,12 +58,12 @@ impl Compression {
     }
 }
 
-/// Whether reading failed because of something that is right and not supported, as a window beyond the limit.
+/// Whether reading failed because of something valid but not supported, such as a zstd window over the limit.
 pub(crate) fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported && error.get_ref().is_some()
 }
 
-/// How much came out of blobs for how much that went in: of one, or of all that belong together.
+/// Limits the decompression ratio of one blob, or of all blobs that share the guard.
 #[derive(Clone, Debug)]
 pub struct BombGuard(Arc<GuardCounters>);
 
@@ -81,7 +81,8 @@ impl Default for BombGuard {
 }
 
 impl BombGuard {
-    /// So many bytes may come out however few go in.
+    /// Creates a guard that always allows this many output bytes. Beyond them, output may exceed input [`MAX_RATIO`]
+    /// times.
     pub fn with_allowance(harmless: u64) -> Self {
         let counts =
             GuardCounters { came_in: AtomicU64::new(0), went_out: AtomicU64::new(0), harmless };
@@ -101,7 +102,7 @@ impl BombGuard {
 
 /// The bytes inside, all members and frames of them.
 ///
-/// Reading fails where so many come out of so few that somebody wants to fill a disk.
+/// Reading fails at a decompression bomb.
 pub fn decompress<'a>(
     compression: Compression,
     bytes: impl Read + Send + 'a,

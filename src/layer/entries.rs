@@ -1,4 +1,4 @@
-//! The tar inside a layer, entry by entry, in one pass. Nothing that it says is believed before it is judged here.
+//! Reads the tar inside a layer, entry by entry, in one pass. Every entry is validated here before it is returned.
 
 use std::io::{self, BufRead};
 
@@ -16,14 +16,14 @@ use super::sparse::{Extent, SparseMap};
 /// Bytes of a path; the kernel takes no more at once.
 const LONGEST_PATH: usize = 4095;
 
-/// Bytes of the paths that AUFS keeps for itself: who applies a layer remembers them to its end.
+/// The most bytes of paths reserved by AUFS: they are kept in memory until the layer ends.
 const LEFTOVERS: usize = 64 << 20;
 
 /// Device numbers that the kernel has: 12 bits for the driver, 20 for its devices.
 const MAJORS: u32 = 1 << 12;
 const MINORS: u32 = 1 << 20;
 
-/// How much is taken from one layer, whatever it says.
+/// Limits for one layer.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryLimits {
     /// Entries.
@@ -47,40 +47,40 @@ pub struct Entries<R> {
     body: EntryBody,
 }
 
-/// What is left of the bytes of the present entry.
+/// The bytes of the current entry that were not read yet.
 #[derive(Debug, Default)]
 struct EntryBody {
-    /// Where in the file the next bytes belong.
+    /// Offset in the file of the next bytes.
     offset: u64,
-    /// Bytes that are stored from there on without a hole.
+    /// Stored bytes from there to the next hole.
     run: u64,
-    /// Stretches that come then, the next one last.
+    /// The extents after that in reverse order.
     extents: Vec<Extent>,
-    /// Bytes that fill up the last block.
+    /// Bytes of padding after the last extent.
     padding: u64,
 }
 
-/// A header and what stood in front of it.
+/// A header with the extensions in front of it, before it is validated.
 pub(super) struct RawEntry {
     pub(super) kind: u8,
-    /// Its owner and device are judged later.
+    /// Owner and device are set by [`validate`].
     pub(super) entry: LayerEntry,
     owner: Option<i64>,
     group: Option<i64>,
     device: Option<(i64, i64)>,
-    /// Bytes that are stored, and where they belong.
+    /// Stored bytes, and the extents they belong to.
     pub(super) stored: u64,
     map: Option<SparseMap>,
     pub(super) has_holes: bool,
-    /// What follows of the map, in front of the bytes.
+    /// The rest of the map, between the header and the bytes.
     follows: SparseMapLocation,
 }
 
 pub(super) enum SparseMapLocation {
     Nothing,
-    /// Blocks as old GNU tar has them.
+    /// Extension blocks of the old GNU format.
     Blocks,
-    /// Lines of text, in blocks that count as stored.
+    /// Lines of text (PAX format 1.0), in blocks that count as stored bytes.
     Lines,
 }
 
@@ -102,10 +102,10 @@ impl<R: BufRead> Entries<R> {
         Self { input, limits, count: 0, leftovers: 0, body: EntryBody::default() }
     }
 
-    /// The next entry; what was not read of the bytes of the last one is skipped.
+    /// Returns the next entry; `None` at the end. Skips what was not read of the entry before.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] for what is no tar, is beyond the limits, or could be read in two ways.
+    /// [`io::ErrorKind::InvalidData`] if it is not a tar, exceeds the limits, or could be read in two ways.
     pub fn next_entry(&mut self) -> io::Result<Option<LayerEntry>> {
         loop {
             let Some(raw) = self.next_raw()? else { return Ok(None) };
@@ -116,7 +116,7 @@ impl<R: BufRead> Entries<R> {
                         return Err(invalid("has too many AUFS entries"));
                     }
                 }
-                // A marker is stored as a file, which may have bytes; they say nothing.
+                // Markers are stored as files. Their bytes have no meaning.
                 if entry.kind != EntryKind::File {
                     self.skip_body()?;
                 }
@@ -125,7 +125,8 @@ impl<R: BufRead> Entries<R> {
         }
     }
 
-    /// The next bytes of the present entry, and where in the file they belong; between pieces there may be holes.
+    /// Returns the next bytes of the current entry with their offset in the file; `None` at its end. Offsets skip
+    /// holes.
     pub fn next_data(&mut self) -> io::Result<Option<(u64, &[u8])>> {
         while self.body.run == 0 {
             let Some(next) = self.body.extents.pop() else { return Ok(None) };
@@ -138,7 +139,7 @@ impl<R: BufRead> Entries<R> {
         Ok(Some((offset, piece)))
     }
 
-    /// Reads to the very end of the stream, beyond that of the tar: the digest is of all of it.
+    /// Reads to the end of the stream, beyond the end of the tar: the `diff_id` covers all of it.
     pub fn drain(mut self) -> io::Result<R> {
         self.input.drain()?;
         Ok(self.input.into_reader())
@@ -158,17 +159,17 @@ impl<R: BufRead> Entries<R> {
         let body = std::mem::take(&mut self.body);
         let extents = body.extents.iter().map(|extent| extent.length).sum::<u64>();
         self.input.skip(body.run + extents)?;
-        // Behind the last file some writers leave it out (umoci); the digest tells whether more is missing.
+        // Some writers omit the padding of the last file (umoci). The digest shows whether more is missing.
         self.input.skip_what_is_there(body.padding)
     }
 
-    /// The next header that is about an entry and not about others, with all that stood in front of it.
+    /// Reads the next header of an entry, with the extension headers in front of it.
     pub(super) fn next_raw(&mut self) -> io::Result<Option<RawEntry>> {
         self.skip_body()?;
         let mut ahead = Extensions::default();
         loop {
             let first = self.count == 0 && ahead.is_empty();
-            // Without the two empty blocks at its end a tar is as good (quay/claircore#683).
+            // The two empty blocks at the end are optional in practice (quay/claircore#683).
             if self.input.is_at_end()? {
                 return end(&ahead);
             }
@@ -212,9 +213,9 @@ impl<R: BufRead> Entries<R> {
         }
     }
 
-    /// The bytes of an entry that is about others.
+    /// Reads the bytes of an extension header.
     fn extension(&mut self, size: u64) -> io::Result<Vec<u8>> {
-        // Of many in a row each is an entry that costs time.
+        // Extension headers count as entries: each costs time, and there may be many in a row.
         self.count += 1;
         if size > LONGEST || self.count > self.limits.entries {
             return Err(invalid("has a header that is too large"));
@@ -264,11 +265,11 @@ impl<R: BufRead> Entries<R> {
     }
 }
 
-/// What a header and all in front of it say.
+/// Combines a header with the extensions in front of it.
 fn read(header: Header<'_>, own: u64, ahead: &mut Extensions) -> io::Result<RawEntry> {
     let odd = |what: &'static str| move || invalid(what);
     let kind = header.kind();
-    // These have no bytes, whatever the header says; Go's reader, which made most images, sees it so too.
+    // These types have no bytes, whatever the header says. Go's `archive/tar`, which wrote most images, agrees.
     let stored = if matches!(kind, b'1'..=b'6') { 0 } else { ahead.size(own)? };
     if stored > i64::MAX.unsigned_abs() - BLOCK as u64 {
         return Err(invalid("has an entry with an invalid size"));
@@ -303,7 +304,7 @@ fn read(header: Header<'_>, own: u64, ahead: &mut Extensions) -> io::Result<RawE
     })
 }
 
-/// What a header and all in front of it say about holes.
+/// Returns the sparse map of an entry, and where the rest of the map is.
 fn map(
     header: Header<'_>,
     ahead: &mut Extensions,
@@ -325,7 +326,7 @@ fn map(
             (size, Vec::new(), SparseMapLocation::Lines)
         }
         (_, None) => return Ok((None, SparseMapLocation::Nothing)),
-        // Something that has no bytes, or says it twice.
+        // A type without bytes, or two maps.
         (_, Some(_)) => return Err(invalid_map()),
     };
     let mut map = SparseMap::new(size);
@@ -352,7 +353,7 @@ fn kind_of(type_flag: u8, is_old_directory: bool) -> io::Result<EntryKind> {
     })
 }
 
-/// Gives an entry its kind, owner and clean names; `None` for what AUFS keeps for itself and nothing can be linked to.
+/// Checks an entry and sets its type, owner and normalized names; `None` for AUFS metadata that no hard link can name.
 fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
     let (uid, gid) = (owner(raw.owner)?, owner(raw.group)?);
     let device = device(&raw)?;

@@ -1,6 +1,6 @@
-//! What one entry of a layer says. Spec: image-spec `layer.md`.
+//! One entry of a layer, and the names that mark whiteouts. Spec: image-spec `layer.md`.
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file; its bytes follow.
@@ -17,9 +17,9 @@ pub enum EntryKind {
     Block,
     /// A named pipe.
     Fifo,
-    /// What lower layers have under this path is gone.
+    /// A whiteout: removes this path of lower layers.
     Whiteout,
-    /// What lower layers have in this directory is gone.
+    /// An opaque marker: removes everything that lower layers have in this directory.
     Opaque,
 }
 
@@ -35,23 +35,23 @@ pub struct Timestamp {
 /// The number of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Device {
-    /// Which driver; 12 bits, as the kernel has it.
+    /// The driver; 12 bits as in the kernel.
     pub major: u32,
-    /// Which of its devices; 20 bits.
+    /// The device of that driver; 20 bits.
     pub minor: u32,
 }
 
 /// One entry. Names are bytes, as on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerEntry {
-    /// Where it is, from the root: neither a slash in front or at the end nor `.` or `..` are in it. Empty for the root.
-    /// Of a whiteout what it hides, of an opaque marker the directory.
+    /// The path from the root, without leading or trailing slashes, `.` or `..`. Empty for the root. For a whiteout the
+    /// path that it removes, for an opaque marker the directory.
     pub path: Vec<u8>,
-    /// What it is.
+    /// The type.
     pub kind: EntryKind,
     /// Permissions with set-id and sticky bits, nothing else.
     pub mode: u32,
-    /// Owner; never the number that means "nobody is to be changed".
+    /// Owner; never `u32::MAX`, which means "no change" to the kernel.
     pub uid: u32,
     /// Group; likewise.
     pub gid: u32,
@@ -59,22 +59,22 @@ pub struct LayerEntry {
     pub mtime: Timestamp,
     /// Bytes of the file, holes included; 0 for all else.
     pub size: u64,
-    /// Of a symbolic link what it says, of a hard link the path of the other name, from the root.
+    /// The target of a symbolic link, or the path from the root that a hard link names; empty for other types.
     pub link: Vec<u8>,
-    /// Which device.
+    /// The device number; 0:0 if the entry is not a device.
     pub device: Device,
     /// Extended attributes, each name once.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl LayerEntry {
-    /// Whether AUFS kept it for itself: it is not shown, and only hard links of its own layer can lead to it.
+    /// Whether it is a file that AUFS kept for itself. It is not shown; only hard links of the same layer can name it.
     pub fn is_leftover(&self) -> bool {
         is_leftover(&self.path)
     }
 }
 
-/// What the last part of a path means in a layer.
+/// The meaning of a path's last component in a layer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum MarkerName {
     /// Nothing but itself.
@@ -83,7 +83,7 @@ pub(super) enum MarkerName {
     Whiteout,
     /// It hides all of its siblings.
     Opaque,
-    /// Something that AUFS keeps for itself, as [`is_leftover`] says.
+    /// A name reserved by AUFS, see [`is_leftover`].
     AufsMetadata,
     /// It would hide the directory that it is in, or the one above.
     Invalid,
@@ -91,7 +91,7 @@ pub(super) enum MarkerName {
 
 const WHITEOUT: &[u8] = b".wh.";
 
-/// In front of the names that AUFS keeps for itself.
+/// Prefix of the names reserved by AUFS.
 const AUFS: &[u8] = b".wh..wh.";
 
 pub(super) fn marker(name: &[u8]) -> MarkerName {
@@ -104,12 +104,12 @@ pub(super) fn marker(name: &[u8]) -> MarkerName {
     }
 }
 
-/// Whether a path is a name that AUFS keeps for itself, or below one (`.wh..wh.plnk/1.2`).
+/// Whether a path is a name reserved by AUFS, or below one (`.wh..wh.plnk/1.2`).
 pub(crate) fn is_leftover(path: &[u8]) -> bool {
     path.split(|&byte| byte == b'/').any(|part| part.starts_with(AUFS))
 }
 
-/// The path without what says nothing: `./a//b/` is `a/b`. As in a chroot, there is nothing above the root.
+/// Normalizes a path: `./a//b/` becomes `a/b`. As in a chroot, `..` in the root is the root.
 pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     let mut clean = Vec::with_capacity(path.len());
     for part in path.split(|&byte| byte == b'/') {
@@ -141,7 +141,7 @@ pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// What a marker of this clean path is about.
+/// Returns the path that a whiteout with this clean path removes.
 pub(super) fn whiteout_target(path: &[u8]) -> Vec<u8> {
     let (parent, name) = split(path);
     let mut hidden = parent.to_vec();

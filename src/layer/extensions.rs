@@ -1,7 +1,7 @@
-//! What stands in front of an entry about it: PAX records and GNU's long names. Spec: POSIX `pax`, "Extended Header".
+//! Extension headers in front of an entry: PAX records and GNU long names. Spec: POSIX `pax`, "Extended Header".
 //!
-//! Where two of them, or one and the header, disagree, so that two readers would see different entries, the layer is
-//! refused (CVE-2025-62518).
+//! A layer is rejected if two of them, or one and the header, disagree: two readers would see different entries
+//! (CVE-2025-62518).
 
 use std::collections::HashMap;
 use std::io;
@@ -13,19 +13,19 @@ use super::pax;
 use super::pax_sparse::{PaxSparse, SparseRecords};
 use super::pax_value::{name, number, time};
 
-/// Bytes of one entry that only says something about the next.
+/// The most bytes of one extension header.
 pub(super) const LONGEST: u64 = 1 << 20;
 
-/// What the kernel takes for the name and for the value of an extended attribute.
+/// The kernel's limits for name and value of an extended attribute, in bytes.
 const LONGEST_XATTR: (usize, usize) = (255, 64 << 10);
 
-/// From here on a size does not fit into a header of the oldest kind, and a PAX record has it alone.
+/// Sizes from here on do not fit into the octal field of a header: only the PAX record has them.
 const BEYOND_OCTAL: u64 = 8 << 30;
 
-/// In front of the keys of records about holes.
+/// Prefix of the keys of sparse-file records.
 const SPARSE: &[u8] = b"GNU.sparse.";
 
-/// What was read so far about the entry that comes next.
+/// The extensions read so far for the next entry.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
     long_name: Option<Vec<u8>>,
@@ -42,12 +42,12 @@ pub(super) struct Extensions {
 }
 
 impl Extensions {
-    /// Whether anything was said.
+    /// Whether there was no extension header.
     pub(super) fn is_empty(&self) -> bool {
         self.long_name.is_none() && self.long_link.is_none() && !self.has_pax
     }
 
-    /// The bytes of an entry of type `L` or `K`.
+    /// Reads the bytes of a header of type `L` (long name) or `K` (long link).
     pub(super) fn read_long(&mut self, kind: u8, bytes: &[u8]) -> io::Result<()> {
         let long = if kind == b'L' { &mut self.long_name } else { &mut self.long_link };
         match long.replace(text(bytes).to_vec()) {
@@ -56,15 +56,15 @@ impl Extensions {
         }
     }
 
-    /// The records of an entry of type `x`.
+    /// Reads the records of a header of type `x`.
     pub(super) fn read_pax(&mut self, bytes: &[u8]) -> io::Result<()> {
         if std::mem::replace(&mut self.has_pax, true) {
             return Err(invalid("has two PAX headers for one entry"));
         }
-        // Of several records with one key the last counts.
+        // The last of several records with one key wins.
         let mut xattrs = HashMap::new();
         for (key, value) in records(bytes)? {
-            // An empty value takes the record back.
+            // An empty value unsets an earlier record.
             let there = !value.is_empty();
             match key {
                 b"path" => self.path = there.then(|| name(value)).transpose()?,
@@ -93,7 +93,7 @@ impl Extensions {
         Ok(())
     }
 
-    /// Bytes that are stored for an entry whose header says `own`.
+    /// Returns the stored bytes of an entry with the size `own` in its header.
     pub(super) fn size(&self, own: u64) -> io::Result<u64> {
         match self.size {
             Some(size) if size != own && size < BEYOND_OCTAL => {
@@ -104,7 +104,7 @@ impl Extensions {
         }
     }
 
-    /// What is said about holes; the name that is said there is the name then.
+    /// Returns the sparse-file records. A name in them becomes the name of the entry.
     pub(super) fn take_sparse(&mut self) -> io::Result<Option<PaxSparse>> {
         let Some(records) = self.sparse.take() else { return Ok(None) };
         let mut sparse = records.judge()?;
@@ -114,13 +114,13 @@ impl Extensions {
         Ok(Some(sparse))
     }
 
-    /// The name, which is `own` in the header.
+    /// Returns the name; `own` is the one in the header.
     pub(super) fn take_name(&mut self, own: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
         merge_pax_and_gnu(self.path.take(), self.long_name.take())
             .map(|name| name.unwrap_or_else(own))
     }
 
-    /// What the link says, which is `own` in the header.
+    /// Returns the link target; `own` is the one in the header.
     pub(super) fn take_link(&mut self, own: &[u8]) -> io::Result<Vec<u8>> {
         merge_pax_and_gnu(self.link.take(), self.long_link.take())
             .map(|link| link.unwrap_or_else(|| own.to_vec()))

@@ -1,12 +1,14 @@
-//! Gzip as it is written: members one after the other, and zeros behind the last where a tape or a block device had more
-//! room. `gzip` takes them too; anything else there is refused.
+//! Decompresses gzip data of several members.
+//!
+//! Zeros after the last member are accepted, as by `gzip`: tapes and block devices pad with them. Other data is an
+//! error.
 
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
 pub(super) struct Members<R> {
-    /// Nothing where all is read.
+    /// `None` at the end.
     member: Option<GzDecoder<R>>,
 }
 
@@ -30,7 +32,7 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
-/// What follows a member, where that is not the end.
+/// Returns the reader if another member follows, `None` at the end.
 fn next<R: BufRead>(mut bytes: R) -> io::Result<Option<R>> {
     let mut zeros = false;
     loop {

@@ -1,5 +1,5 @@
-//! The 512 bytes in front of an entry: V7, ustar, GNU and star's form of them. Spec: POSIX `pax`, "ustar Interchange
-//! Format"; GNU tar manual, "Basic Tar Format".
+//! Parses the 512 bytes in front of an entry: the V7, ustar, GNU and star formats. Spec: POSIX `pax`, "ustar
+//! Interchange Format"; GNU tar manual, "Basic Tar Format".
 //!
 //! Not the `tar` crate's reader: that keeps names and PAX records of any length in memory, takes a PAX size and a
 //! header's that disagree, and costs several times as much for each entry.
@@ -15,12 +15,12 @@ const CHECKSUM: Range<usize> = 148..156;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header<'a>(&'a [u8]);
 
-/// What stands where a header should be.
+/// A block at the position of a header.
 pub(super) enum HeaderBlock<'a> {
     Header(Header<'a>),
     /// The empty block that ends a tar.
     EndOfArchive,
-    /// Something else.
+    /// A block whose checksum is wrong.
     Invalid,
 }
 

@@ -1,14 +1,14 @@
-//! Reads a tar's blocks and pieces without copying what lies in the reader's buffer already.
+//! Reads blocks and bytes of a tar without copying them out of the reader's buffer.
 
 use std::io::{self, BufRead};
 
 /// Bytes of a header, and what every entry is padded to.
 pub(super) const BLOCK: usize = 512;
 
-/// What is handed out in one piece even where the reader's buffer ends within.
+/// The most bytes that [`BlockReader::read_exact`] returns in one slice, across the end of the reader's buffer too.
 pub(super) const MAX_EXACT: usize = 64 << 10;
 
-/// How a reader passes over bytes that are not wanted; gives how many of them it passed, 0 only at its end.
+/// Skips up to that many bytes of a reader. Returns how many were skipped, 0 only at the end.
 pub(crate) type Pass<R> = fn(&mut R, u64) -> io::Result<u64>;
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct BlockReader<R> {
     pass: Pass<R>,
     /// Bytes that were consumed.
     consumed: u64,
-    /// What was handed out from the reader's buffer and is to be consumed before anything else is read.
+    /// Bytes returned from the reader's buffer. They are consumed before the next read.
     lent: usize,
     /// Pieces that lay across the end of a buffer.
     carry: Vec<u8>,
@@ -68,7 +68,7 @@ impl<R: BufRead> BlockReader<R> {
         Ok(self.buffer()?.is_empty())
     }
 
-    /// Exactly so many bytes, at most [`MAX_EXACT`].
+    /// Reads exactly `length` bytes, at most [`MAX_EXACT`].
     pub(super) fn read_exact(&mut self, length: usize) -> io::Result<&[u8]> {
         if self.buffer()?.len() >= length {
             self.lent = length;
@@ -90,7 +90,7 @@ impl<R: BufRead> BlockReader<R> {
         Ok(&self.carry)
     }
 
-    /// The next bytes of `length`: all where that is little, else what comes at once.
+    /// Reads up to `length` bytes: all of them if they are at most [`MAX_EXACT`], else what the buffer has.
     pub(super) fn piece(&mut self, length: u64) -> io::Result<&[u8]> {
         match usize::try_from(length) {
             Ok(length) if length <= MAX_EXACT => self.read_exact(length),
@@ -110,12 +110,12 @@ impl<R: BufRead> BlockReader<R> {
         if self.skipped(length)? == length { Ok(()) } else { Err(cut_off()) }
     }
 
-    /// The same where the end may come first.
+    /// Skips `length` bytes, or up to the end of the tar.
     pub(super) fn skip_what_is_there(&mut self, length: u64) -> io::Result<()> {
         self.skipped(length).map(drop)
     }
 
-    /// Skips so many bytes, or all that are left; tells how many.
+    /// Skips `length` bytes, or all that are left. Returns how many were skipped.
     fn skipped(&mut self, length: u64) -> io::Result<u64> {
         self.release();
         let mut left = length;

@@ -1,8 +1,8 @@
-//! Why a layer is refused.
+//! The error for a layer that is malformed.
 
 use std::io;
 
-/// Continues "the layer".
+/// Creates an error whose text continues the name of the layer: "has too many entries".
 pub(super) fn invalid(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }

@@ -1,17 +1,18 @@
-//! What a layer has under the names that AUFS keeps for itself, while the layer is applied. AUFS linked files that had
-//! several names to `.wh..wh.plnk/`, and other names of them are hard links to there.
+//! Files of a layer under names reserved by AUFS, kept while the layer is applied.
+//!
+//! AUFS linked files with several names into `.wh..wh.plnk/`; their other names are hard links to there.
 
 use std::collections::HashMap;
 
-/// By their paths; the reader of layers limits how many bytes these have.
+/// The files by path. [`Entries`](super::Entries) limits the bytes of the paths.
 #[derive(Debug)]
 pub(crate) struct Leftovers<T>(HashMap<Vec<u8>, Leftover<T>>);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Leftover<T> {
-    /// It has bytes of its own.
+    /// A file with content of its own.
     Own(T),
-    /// It is another name of what has this path.
+    /// Another name of the file at this path.
     NameOf(Vec<u8>),
 }
 
@@ -26,7 +27,7 @@ impl<T: Clone> Leftovers<T> {
         self.0.insert(path.to_vec(), Leftover::Own(own))
     }
 
-    /// Keeps a hard link. Whether it leads to anything does not matter until something else is linked to it.
+    /// Keeps a hard link. Its target is checked only when another entry links to it.
     pub(crate) fn keep_link(&mut self, path: &[u8], link: &[u8]) -> Option<Leftover<T>> {
         let other = match self.0.get(link) {
             Some(known) => known.clone(),
@@ -35,7 +36,7 @@ impl<T: Clone> Leftovers<T> {
         self.0.insert(path.to_vec(), other)
     }
 
-    /// What a hard link to this path leads to.
+    /// Returns the target of a hard link to this path.
     pub(crate) fn get_mut(&mut self, path: &[u8]) -> Option<&mut Leftover<T>> {
         self.0.get_mut(path)
     }

@@ -1,38 +1,38 @@
-//! Where in a tar the bytes of its entries are, for archives of images, which are read in place.
+//! Finds the bytes of entries inside a tar, for image archives, which are read in place.
 //!
-//! The same reader as for layers, so that both take, refuse and see the same entries.
+//! Layers and archives have one reader, so that both accept, reject and see the same entries.
 
 use std::io::{self, BufRead};
 use std::ops::Range;
 
 use super::entries::{Entries, RawEntry};
 
-/// An entry of a tar that is not extracted.
+/// An entry of a tar that is read in place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Located {
-    /// Its name as it is written.
+    /// The name as written, not normalized.
     pub(crate) name: Vec<u8>,
     pub(crate) content: Content,
 }
 
-/// What an entry has.
+/// The content of an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// A file, and where in the tar its bytes are.
+    /// A file, and the range of its bytes in the tar.
     File(Range<u64>),
     Directory,
-    /// A symbolic link, as it is written.
+    /// A symbolic link with its target as written.
     Symlink(Vec<u8>),
-    /// The name of another entry.
+    /// A hard link with the name of the other entry.
     Hardlink(Vec<u8>),
-    /// A file with holes: its bytes are not in one run.
+    /// A sparse file, whose bytes are not contiguous.
     Sparse,
-    /// A device, or something of an unknown type.
+    /// A device, or an unknown type.
     Other,
 }
 
 impl<R: BufRead> Entries<R> {
-    /// The next entry, whatever its name would mean in a layer; its bytes are passed over.
+    /// Returns the next entry and skips its bytes. Names that mark whiteouts in layers have no meaning here.
     ///
     /// # Errors
     /// As [`Entries::next_entry`].

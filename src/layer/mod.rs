@@ -1,12 +1,12 @@
 //! A layer blob as a stream: what it is compressed with, and the entries of the tar inside. Nothing here writes.
 //!
 //! ```no_run
-//! use rpull::layer::{DiffId, Entries, Limits, Compression, decompress};
+//! use rpull::layer::{Compression, DiffIdReader, Entries, EntryLimits, decompress};
 //!
 //! # fn example(blob: std::fs::File) -> std::io::Result<()> {
 //! let tar = decompress(Compression::Gzip, blob)?;
 //! let tar = std::io::BufReader::new(tar);
-//! let mut entries = Entries::new(DiffId::new(tar), Limits::default());
+//! let mut entries = Entries::new(DiffIdReader::new(tar), EntryLimits::default());
 //! while let Some(entry) = entries.next_entry()? {
 //!     println!("{} {}", entry.size, String::from_utf8_lossy(&entry.path));
 //! }

@@ -10,7 +10,7 @@ use super::sparse::{Extent, MOST};
 /// Digits of a number in a map; each stretch has two of them.
 const DIGITS: u32 = 19;
 
-/// What the records of one entry say, as it is read.
+/// The sparse-file records of one entry as they were read.
 #[derive(Debug, Default)]
 pub(super) struct SparseRecords {
     major: Option<u64>,
@@ -79,7 +79,7 @@ impl SparseRecords {
         Ok(())
     }
 
-    /// What all of them say together.
+    /// Checks the records against each other and combines them.
     pub(super) fn judge(self) -> io::Result<PaxSparse> {
         let Self { major, minor, name, size, count, numbers, form } = self;
         let in_front = match (major, minor, form) {

@@ -1,4 +1,4 @@
-//! What values of PAX records may be. Spec: POSIX `pax`, "pax Extended Header Keywords".
+//! Parses values of PAX records. Spec: POSIX `pax`, "pax Extended Header Keywords".
 
 use std::io;
 
@@ -16,7 +16,7 @@ pub(super) fn number(value: &[u8]) -> io::Result<i64> {
     number.ok_or_else(|| invalid("has a malformed number in a PAX header"))
 }
 
-/// `1700000000.25`; what is before 1970 is 1970.
+/// Parses a time like `1700000000.25`. Times before 1970 become 1970.
 pub(super) fn time(value: &[u8]) -> io::Result<Timestamp> {
     let (value, before_1970) = match value.strip_prefix(b"-") {
         Some(value) => (value, true),

@@ -7,7 +7,7 @@ use super::invalid::invalid;
 /// The most stretches of bytes that one file has.
 pub(super) const MOST: usize = 1 << 16;
 
-/// The largest file with holes: it may have few bytes and still be too much for whoever copies it.
+/// The largest size of a file with holes. Few stored bytes can still fill the disk of a program that copies the file.
 const LARGEST: u64 = 64 << 30;
 
 /// Bytes of a file that are stored.
@@ -17,7 +17,7 @@ pub(super) struct Extent {
     pub(super) length: u64,
 }
 
-/// How a sparse file is stored, read and judged.
+/// The stored extents of a sparse file.
 #[derive(Debug)]
 pub(super) struct SparseMap {
     pub(super) extents: Vec<Extent>,
@@ -39,7 +39,7 @@ impl SparseMap {
         }
     }
 
-    /// Holds it against itself and what is stored.
+    /// Checks that the extents are in order, inside the file, and together as long as the `stored` bytes.
     pub(super) fn judge(&self, stored: u64) -> io::Result<()> {
         if self.size > LARGEST {
             return Err(invalid("has a sparse file whose holes are too large"));

@@ -1,8 +1,8 @@
-//! What layers are that other programs read and rpull does not, by their first bytes and by what manifests call them.
+//! Formats of layers that are known and not supported, recognized by their first bytes or their media type.
 
 use std::fmt;
 
-/// Something that is known and not read.
+/// A known format that rpull does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
     /// A compression, by the name of its program.
@@ -17,7 +17,7 @@ const SQUASHFS: Unread = Content("a squashfs file system");
 const EROFS: Unread = Content("an erofs file system");
 const WASM: Unread = Content("a WebAssembly module");
 
-/// By the bytes at their start.
+/// Formats by their magic bytes.
 const STARTS: [(&[u8], Unread); 12] = [
     (b"\xfd7zXZ\0", Compression("xz")),
     (b"BZh", Compression("bzip2")),
@@ -33,14 +33,14 @@ const STARTS: [(&[u8], Unread); 12] = [
     (b"7z\xbc\xaf\x27\x1c", Content("a 7z archive")),
 ];
 
-/// Where an erofs has its mark, and what it is.
+/// Offset of the magic bytes of erofs, and these bytes.
 const EROFS_AT: usize = 1024;
 const EROFS_MARK: &[u8] = b"\xe2\xe1\xf5\xe0";
 
-/// Bytes from the start that tell.
+/// Bytes at the start of a blob that [`Unread::of_start`] needs.
 pub(super) const LOOK_AT: usize = EROFS_AT + EROFS_MARK.len();
 
-/// By what stands in a media type behind its last `+`, `.` or `-`.
+/// Formats by the part of a media type after its last `+`, `.` or `-`.
 const TYPES: [(&str, Unread); 14] = [
     ("xz", Compression("xz")),
     ("bzip2", Compression("bzip2")),
@@ -54,13 +54,13 @@ const TYPES: [(&str, Unread); 14] = [
     ("squashfs", SQUASHFS),
     ("erofs", EROFS),
     ("wasm", WASM),
-    // Signatures, attestations and SBOMs have the config of an image at times.
+    // Signatures, attestations and SBOMs sometimes have the config of an image.
     ("json", Content("a JSON document")),
     ("xml", Content("an XML document")),
 ];
 
 impl Unread {
-    /// By the first bytes of what is no tar.
+    /// Recognizes a format by the first bytes of a blob that is not a tar.
     pub(super) fn of_start(start: &[u8]) -> Option<Self> {
         if start.get(EROFS_AT..).is_some_and(|rest| rest.starts_with(EROFS_MARK)) {
             return Some(EROFS);
@@ -68,7 +68,7 @@ impl Unread {
         STARTS.iter().find(|(mark, _)| start.starts_with(mark)).map(|(_, unread)| *unread)
     }
 
-    /// By the media type of a layer.
+    /// Recognizes a format by the media type of a layer.
     pub(crate) fn of_type(media_type: &str) -> Option<Self> {
         if media_type.contains(".helm.") {
             return Some(Content("a Helm chart"));
@@ -79,7 +79,7 @@ impl Unread {
         parts.rev().find_map(known)
     }
 
-    /// The program that takes a compression off.
+    /// The program that decompresses it; `None` if it is not a compression.
     pub(crate) fn program(self) -> Option<&'static str> {
         match self {
             Compression(name) => Some(name),

@@ -1,15 +1,15 @@
-//! Zstandard frames one after the other, each with no larger window than is allowed: a window is memory that is taken for
-//! as long as its frame is read. Format: RFC 8878, section 3.1.1.
+//! Decompresses Zstandard data of several frames, with a limit on the window of each: a window takes memory for as long
+//! as its frame is read. Format: RFC 8878, section 3.1.1.
 
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
 
-/// The largest window that any frame may ask for: the decoder has no more.
+/// The largest window that the decoder supports.
 pub const LARGEST_WINDOW: u64 = 2 << 30;
 
-/// What it may ask for unless more is allowed: `zstd --long=29`.
+/// The default limit: `zstd --long=29`.
 pub const WINDOW: u64 = 512 << 20;
 
 /// Bytes of the longest header of a frame.
@@ -17,11 +17,11 @@ const HEADER: usize = 18;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// It is memory of the process, and so is the limit.
+/// Windows are memory of the process, so the limit is one for the process.
 static LIMIT: AtomicU64 = AtomicU64::new(WINDOW);
 
-/// Lets zstd frames have windows of so many bytes, at most [`LARGEST_WINDOW`], in all that this process reads from now on.
-/// Layers that are read at once have one each.
+/// Sets the limit for zstd windows in bytes, at most [`LARGEST_WINDOW`], for everything that this process reads from
+/// now on. Layers that are read concurrently have one window each.
 pub fn limit_zstd_window(bytes: u64) {
     LIMIT.store(bytes.min(LARGEST_WINDOW), Ordering::Relaxed);
 }
@@ -39,12 +39,12 @@ pub(super) struct Frames<R> {
 impl<R: BufRead> Frames<R> {
     pub(super) fn new(bytes: R) -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
-        // What is allowed is looked at here, where it can be named.
+        // `begin` checks the limit, so that the error can name it.
         decoder.set_parameter(DParameter::WindowLogMax(LARGEST_WINDOW.ilog2()))?;
         Ok(Self { bytes, decoder, start: Vec::new(), at: 0, within: false })
     }
 
-    /// Looks at the next header; tells whether there is one.
+    /// Reads the next frame header and checks its window. Returns whether there is one.
     fn begin(&mut self) -> io::Result<bool> {
         self.start.drain(..self.at);
         self.at = 0;
@@ -102,11 +102,11 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-/// Bytes that have to be held to read the frame that begins so: its window, or all of it where that is less.
+/// Returns the memory needed to read a frame with this start: its window, or its content if that is smaller.
 fn window(start: &[u8]) -> Option<u64> {
     let (descriptor, rest) = start.strip_prefix(&MAGIC)?.split_first()?;
     let single = descriptor & 0x20 != 0;
-    // Of 3 it is 4.
+    // The value 3 stands for 4 bytes.
     let dictionary = usize::from(descriptor & 3);
     let dictionary = dictionary + usize::from(dictionary == 3);
     let (window, rest) = if single {

@@ -1,4 +1,5 @@
-//! What AUFS kept for itself in a layer: its files wait out of sight until the layer ends, for hard links to them.
+//! Files of a layer under names reserved by AUFS. They are kept in a hidden directory until the layer ends, for hard
+//! links to them.
 
 use std::io;
 
@@ -11,7 +12,7 @@ use super::read_ahead_dir::ReadAheadDir;
 use super::unpacker::Unpacker;
 use crate::layer::{EntryKind, LayerEntry, Leftover, Leftovers, is_leftover};
 
-/// Where they are.
+/// The hidden directory and its files.
 #[derive(Debug)]
 pub(super) struct Aside {
     stage: ReadAheadDir,
@@ -22,7 +23,7 @@ pub(super) struct Aside {
 #[derive(Clone, Debug)]
 struct File {
     number: u64,
-    /// Of a regular file that has no name that is shown yet.
+    /// The size of a regular file that has no visible name yet.
     uncounted: Option<u64>,
 }
 
@@ -33,7 +34,7 @@ impl Aside {
 }
 
 impl Unpacker {
-    /// Keeps a leftover until the layer ends.
+    /// Keeps an AUFS file until the layer ends.
     pub(super) fn put_aside(
         &mut self,
         entry: &LayerEntry,
@@ -71,7 +72,7 @@ impl Unpacker {
         Ok(Aside { stage, directory, files: Leftovers::default() })
     }
 
-    /// Links to a leftover, or tells what path stands for it; nothing where it is not there.
+    /// Links to a kept AUFS file, or returns the path that it is another name of; `None` if there is no such file.
     pub(super) fn link_to_leftover(
         &mut self,
         parent: &OpenDir,

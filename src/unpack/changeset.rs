@@ -1,4 +1,4 @@
-//! A layer as whoever applies it wants it.
+//! A layer as [`Unpacker`](super::Unpacker) applies it.
 
 use std::io::{self, BufRead};
 

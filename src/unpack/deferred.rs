@@ -12,7 +12,7 @@ use crate::layer::Timestamp;
 /// Directories that are remembered; beyond that all get what is theirs at once, and some of them once more.
 const MOST: usize = 100_000;
 
-/// What one directory gets.
+/// Metadata of one directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DirMetadata {
     pub(super) mtime: Timespec,

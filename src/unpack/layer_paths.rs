@@ -1,10 +1,12 @@
-//! What the present layer has made itself, which its whiteouts do not hide, wherever they stand in it.
+//! Paths that the current layer created.
+//!
+//! Its whiteouts never remove them, whatever their position in the tar. Spec: image-spec `layer.md`, "Whiteouts".
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 
-/// Paths, by hashes that nobody can aim at: a layer may have millions.
+/// Hashes of the paths, with a random key: a layer may have millions of paths, and must not choose collisions.
 #[derive(Debug, Default)]
 pub(super) struct LayerPaths {
     state: RandomState,

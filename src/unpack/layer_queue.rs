@@ -1,4 +1,4 @@
-//! The layers of an image that nobody has begun with.
+//! The layers of an image that no thread has started yet.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -38,7 +38,7 @@ impl<'a> LayerQueue<'a> {
         })
     }
 
-    /// Whether nobody has taken this one.
+    /// Whether no thread has taken this one.
     pub(super) fn has(&self, number: usize) -> bool {
         self.with(|layers| layers.contains_key(&number))
     }

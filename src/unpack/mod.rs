@@ -42,5 +42,5 @@ pub use self::unpacker::{UnpackOptions, Unpacked, Unpacker};
 use crate::image_layers::failed;
 pub use crate::image_layers::{LayerBlob, OpenBlob, SkipReason, Skipped, Stop};
 
-/// In the root of a tree that is not whole, where it is made in its place.
+/// Marks the root of an incomplete tree that is built in place.
 const MARKER: &[u8] = b".rpull-incomplete";

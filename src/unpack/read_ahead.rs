@@ -25,7 +25,7 @@ fn weight(entry: &LayerEntry) -> usize {
     size_of::<BatchItem>() + entry.path.len() + entry.link.len() + xattrs.sum::<usize>()
 }
 
-/// Reads layers into the stage until one fails or nobody wants them.
+/// Reads layers into the stage until one fails or the unpacker is gone.
 ///
 /// A layer is taken only when the one before is done: while its entries wait, those of a lower one must not.
 pub(super) fn fill<'a>(

@@ -20,7 +20,7 @@ use crate::error::ErrorKind;
 use crate::error::{Error, ErrorDetail, Result};
 use crate::image_layers::LayerBlob;
 
-/// What `mkfs` leaves in an empty file system.
+/// The directory that `mkfs` creates in an empty file system.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// How the layers of an image become files.
@@ -119,7 +119,7 @@ impl RootBuilder {
                         fsync(&self.root)?;
                     }
                 }
-                // Of no use to anybody, and gone with the next run.
+                // Useless, and removed by the next run.
                 _ = own.remove(parent).is_ok();
             }
         }
@@ -133,8 +133,8 @@ impl RootBuilder {
         Ok(())
     }
 
-    /// Lets the owner write to the root where its mode forbids that: a directory gets no other parent without, unless root
-    /// moves it. Gives the mode that it is to have.
+    /// Lets the owner write to the root where its mode forbids that: a directory gets no other parent without, unless
+    /// root moves it. Gives the mode that it is to have.
     fn open_up(&self) -> io::Result<Option<Mode>> {
         let mode = fstat(&self.root)?.st_mode & 0o7777;
         if mode & 0o200 != 0 || rustix::process::geteuid().is_root() {
@@ -173,7 +173,7 @@ impl RootBuilder {
     }
 }
 
-/// There is a tree that is not whole, and whoever made it is gone.
+/// The directory has an incomplete tree of a process that no longer runs.
 #[derive(Debug)]
 struct IncompleteRootError;
 

@@ -36,7 +36,7 @@ pub struct UnpackOptions {
     pub new_root: bool,
 }
 
-/// What was unpacked.
+/// Totals of what was unpacked.
 #[derive(Clone, Debug, Default)]
 pub struct Unpacked {
     /// Entries of all layers, whiteouts too.
@@ -45,7 +45,7 @@ pub struct Unpacked {
     pub files: u64,
     /// Bytes of these files.
     pub bytes: u64,
-    /// What could not be kept, once for each cause.
+    /// Metadata that could not be kept, once for each reason.
     pub left_out: Vec<Skipped>,
 }
 

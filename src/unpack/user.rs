@@ -1,4 +1,4 @@
-//! Who is unpacking, and what the kernel gives to what this user makes.
+//! The user of this process, and the owner and mode that the kernel gives to its new files.
 
 use rustix::fd::AsFd;
 use rustix::fs::{Gid, Mode, Uid, fchmod, fstat};
@@ -33,7 +33,7 @@ impl ProcessUser {
         if found.st_uid == self.uid {
             return Ok(false);
         }
-        // Root can, unless the directory is nobody's in its user namespace.
+        // Root can, unless the owner has no id in this user namespace.
         match fchmod(&directory, Mode::from_raw_mode(found.st_mode & 0o7777)) {
             Ok(()) => Ok(false),
             Err(Errno::PERM) => Ok(true),

@@ -25,7 +25,7 @@ use crate::unpack::unpacker::Unpacker;
 /// Bytes of the paths that one layer hides.
 const MOST: usize = 64 << 20;
 
-/// What a layer knows of those below it.
+/// The lower layers as far as a layer knows them.
 #[derive(Debug)]
 pub(in crate::unpack) struct OverlayState {
     below: LowerLayers,
@@ -46,7 +46,7 @@ enum LowerLayers {
 }
 
 impl OverlayState {
-    /// Of the layer of this number in the stack.
+    /// Creates the state of the layer at this position of the stack.
     pub(super) fn new(stack: &Arc<LayerStack>, number: usize, form: OverlayXattr) -> Self {
         let below = match number {
             0 => LowerLayers::Nothing,
@@ -67,7 +67,7 @@ impl OverlayState {
         }
     }
 
-    /// What lower layers have at this path, unless this one hides it.
+    /// Returns what the lower layers have at this path, unless this layer hides it.
     fn find(&mut self, path: &[u8]) -> io::Result<Option<MergedEntry>> {
         if self.is_whited_out(path) {
             return Ok(None);

@@ -16,7 +16,7 @@ const FILE: &str = "images.json";
 pub struct OverlayImage {
     /// Digest of the platform's manifest.
     pub manifest: Digest,
-    /// Of each layer the chain that it ends, base first.
+    /// The chain id of each layer, base first.
     pub chains: Vec<Digest>,
 }
 
@@ -45,7 +45,7 @@ impl OverlayDirectory {
         self.write_images(&images)
     }
 
-    /// Keeps the layers of an image no longer; tells whether it was there. [`OverlayDirectory::prune`] frees the space.
+    /// Removes an image. Returns whether it existed. [`OverlayDirectory::prune`] frees the space of its layers.
     pub fn remove_image(&self, _lock: &OverlayLock, name: &str) -> Result<bool> {
         let mut images = self.images()?;
         if images.remove(name).is_none() {

@@ -104,7 +104,7 @@ impl OverlayDirectory {
         Ok(())
     }
 
-    /// Removes what runs that were killed have left; nobody else may be at work.
+    /// Removes leftovers of killed runs. The caller holds the lock of the directory.
     pub(super) fn sweep(&self) -> io::Result<()> {
         for folder in ["overlay2", "layerdb/sha256", "layerdb/sha512"] {
             for name in files::names(self.handle(), folder.as_bytes())? {

@@ -1,4 +1,4 @@
-//! Unpacks the layers of an image that are not there yet, several at once.
+//! Unpacks the missing layers of an image, several concurrently.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,29 +25,29 @@ pub struct OverlayLayer<'a> {
     pub chain: Digest,
 }
 
-/// What became of an image's layers.
+/// What was done with an image's layers.
 #[derive(Debug, Default)]
 pub struct OverlayResult {
-    /// What was unpacked now.
+    /// Totals of the layers that were unpacked now.
     pub unpacked: Unpacked,
-    /// Of each layer, base first, its uncompressed bytes, where it was unpacked now.
+    /// Uncompressed bytes of each layer, base first; `None` if it existed already.
     pub sizes: Vec<Option<u64>>,
-    /// Layers that were there.
+    /// Layers that existed already.
     pub shared: u64,
     /// Bytes of their files.
     pub shared_bytes: u64,
 }
 
-/// What all threads know.
+/// Shared by all threads.
 struct OverlayRun<'a> {
     directory: &'a OverlayDirectory,
     stack: Arc<LayerStack>,
     chains: &'a [Digest],
     preserve: bool,
     watch: &'a (dyn Fn(u64) -> bool + Sync),
-    /// Of all layers together.
+    /// One guard for all layers.
     inflation: BombGuard,
-    /// Where one has failed the others need not go on.
+    /// Stops the other layers after one failed.
     stop: Stop,
 }
 
@@ -56,7 +56,7 @@ struct LayerTask<'a> {
     blob: LayerBlob<'a>,
 }
 
-/// Tells the others of a layer that has failed, on the way of a panic too: they would wait for it.
+/// Reports a failed layer to the others, also by a panic: they would wait for it.
 struct Guard<'a> {
     run: &'a OverlayRun<'a>,
     number: usize,
@@ -77,7 +77,7 @@ type LayerOutcome = (usize, Result<(u64, Unpacked)>);
 impl OverlayDirectory {
     /// Unpacks what is not there; `watch` hears of compressed bytes as they are read and tells whether to go on.
     ///
-    /// Layers that were whole before one failed stay, and need not be unpacked again.
+    /// Layers that were complete before one failed are kept.
     ///
     /// # Errors
     /// As [`Unpacker::apply_parallel`].
@@ -121,7 +121,7 @@ impl OverlayDirectory {
             }
             done.unpacked.add(unpacked);
         }
-        // Once is enough: the next boot finds them on disk.
+        // Once per run is enough: the next boot finds them on disk.
         if options.sync || doubtful {
             self.make_durable(&chains).map_err(early)?;
         }
@@ -130,13 +130,13 @@ impl OverlayDirectory {
 }
 
 impl OverlayRun<'_> {
-    /// What became of each, in their order; first of all the error that is to be told.
+    /// Returns the outcomes in the order of the layers, but the error to report first.
     fn all(&self, missing: Vec<LayerTask<'_>>) -> Vec<LayerOutcome> {
         let threads = concurrency(missing.len());
         let missing: Vec<_> = missing.into_iter().map(|one| Mutex::new(Some(one))).collect();
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
-            // Base first: who waits for the layers below waits for threads that are at work.
+            // Base first: a layer that waits for lower ones waits for threads that are running.
             while let Some(one) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let one = one.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(LayerTask { number, blob }) = one {
@@ -181,7 +181,7 @@ impl OverlayRun<'_> {
         });
         let sizes = read?;
         let receipt = unpacker.finish()?;
-        // What was taken from layers below is as good as they are.
+        // Files copied up from lower layers are only valid if these are.
         self.stack.wait_for_lower(number).map_err(failed)?;
         let (below, chain) = self.chains.split_at(number);
         if let Some(chain) = chain.first() {

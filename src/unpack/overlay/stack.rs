@@ -1,4 +1,4 @@
-//! The layers of one image while they are unpacked at once: who needs the ones below waits for them.
+//! The layers of one image while they are unpacked concurrently. A layer that needs the lower ones waits for them.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, ErrorKind};
 use crate::unpack::root::RootDir;
 
-/// What became of each layer so far, base first.
+/// The state of each layer, base first.
 #[derive(Debug)]
 pub(super) struct LayerStack {
     layers: Mutex<Vec<LayerState>>,
@@ -40,7 +40,7 @@ impl LayerStack {
     /// The layers below this one, the top one first, when all of them are done.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] where one of them failed, which tells why itself.
+    /// [`ErrorKind::Interrupted`] if one of them failed: that layer reports the reason.
     pub(super) fn wait_for_lower(&self, number: usize) -> io::Result<Vec<Arc<RootDir>>> {
         let mut layers = self.layers();
         loop {

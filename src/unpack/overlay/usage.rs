@@ -1,4 +1,4 @@
-//! What a directory of layers takes, and what of it no image needs.
+//! Disk usage of an overlay directory, and pruning of unreferenced layers.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::sharing::{ImageSize, SharedSizes};
 
-/// What an image takes in a directory of layers.
+/// Disk usage of an image in an overlay directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OverlayImageUsage {
     /// The image's name there.
@@ -25,7 +25,7 @@ pub struct OverlayImageUsage {
     pub unique: u64,
 }
 
-/// What a directory of layers takes.
+/// Disk usage of an overlay directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OverlayUsage {
     /// Each image.
@@ -38,7 +38,7 @@ pub struct OverlayUsage {
     pub unreferenced: u64,
 }
 
-/// What was freed, or would be.
+/// What pruning freed, or would free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OverlayPruneReport {
     /// Layers that no image needs.
