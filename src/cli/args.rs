@@ -22,7 +22,7 @@ use self::shared::REGISTRY;
 pub(crate) use self::store::{Prune, Rm, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
-use crate::layer::LARGEST_WINDOW;
+use crate::layer::MAX_WINDOW_BYTES;
 
 /// Verbs that never ask a registry.
 const LOCAL: [&str; 12] = [
@@ -138,7 +138,7 @@ fn zstd_window(text: &str) -> Result<u64, String> {
     let digits = number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
     let bytes = digits.and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(1 << shift));
     match bytes {
-        Some(bytes @ 1..=LARGEST_WINDOW) => Ok(bytes),
+        Some(bytes @ 1..=MAX_WINDOW_BYTES) => Ok(bytes),
         _ => Err("expected a size such as 1G, at most 2G".to_owned()),
     }
 }

@@ -16,7 +16,7 @@ use crate::layer::{
 };
 
 /// Bytes of a name in a directory.
-const LONGEST_NAME: usize = 255;
+const NAME_MAX: usize = 255;
 
 /// Applies layers, base first.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl TreeBuilder {
         let (parent, name) = split(path);
         let mut path = self.find_or_create(parent)?;
         push(&mut path, name);
-        if path.len() > PATH_MAX || name.len() > LONGEST_NAME {
+        if path.len() > PATH_MAX || name.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
         match entry.kind {
@@ -137,7 +137,7 @@ impl TreeBuilder {
         let (parent, name) = split(other);
         let mut other = self.find(parent)?.ok_or_else(missing)?;
         push(&mut other, name);
-        if name.len() > LONGEST_NAME {
+        if name.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
         if self.names.get(&other).is_none() {
@@ -163,7 +163,7 @@ impl TreeBuilder {
         let (parent, name) = split(path);
         let Some(mut path) = self.find(parent)?.filter(|_| layer > 0) else { return Ok(()) };
         push(&mut path, name);
-        if name.len() > LONGEST_NAME {
+        if name.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
         match self.names.get(&path) {
@@ -209,7 +209,7 @@ impl TreeBuilder {
             match self.names.get(directory) {
                 Some(found) if found.is_directory() => {}
                 Some(_) => return Err(Errno::NOTDIR.into()),
-                None if split(directory).1.len() > LONGEST_NAME => {
+                None if split(directory).1.len() > NAME_MAX => {
                     return Err(Errno::NAMETOOLONG.into());
                 }
                 None => {
@@ -232,7 +232,7 @@ impl TreeBuilder {
             let (parent, name) = split(path);
             match self.names.get(parent) {
                 Some(found) if !found.is_directory() => Err(Errno::NOTDIR.into()),
-                Some(_) if name.len() > LONGEST_NAME => Err(Errno::NAMETOOLONG.into()),
+                Some(_) if name.len() > NAME_MAX => Err(Errno::NAMETOOLONG.into()),
                 _ => Ok(None),
             }
         })

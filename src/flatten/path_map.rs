@@ -11,10 +11,10 @@ use crate::layer::{EntryKind, LayerEntry, split};
 pub const MAX_TREE_BYTES: usize = 512 << 20;
 
 /// Memory of a name without its path.
-const NAME: usize = size_of::<(Vec<u8>, PathEntry)>() * 3 / 2;
+const NAME_BYTES: usize = size_of::<(Vec<u8>, PathEntry)>() * 3 / 2;
 
 /// Memory of a file without its link target and attributes.
-const NODE: usize = size_of::<Inode>() + 2 * size_of::<usize>();
+const INODE_BYTES: usize = size_of::<Inode>() + 2 * size_of::<usize>();
 
 /// An entry of a layer: the number of the layer, and its number there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +63,7 @@ impl Inode {
         let pair = |(name, value): &(Vec<u8>, Vec<u8>)| {
             size_of::<(Vec<u8>, Vec<u8>)>() + name.len() + value.len()
         };
-        NODE + link.len() + xattrs.iter().map(pair).sum::<usize>()
+        INODE_BYTES + link.len() + xattrs.iter().map(pair).sum::<usize>()
     }
 }
 
@@ -103,7 +103,7 @@ impl PathMap {
         if Arc::strong_count(&node) == 1 {
             self.size += node.size();
         }
-        self.size += path.len() + NAME;
+        self.size += path.len() + NAME_BYTES;
         self.map.insert(path, PathEntry { node, made, modified_in: made.layer, opaque_in: 0 });
         self.check()
     }
@@ -184,7 +184,7 @@ impl PathMap {
 
     fn take(&mut self, path: &[u8]) {
         if let Some(name) = self.map.remove(path) {
-            self.size -= path.len() + NAME;
+            self.size -= path.len() + NAME_BYTES;
             if Arc::strong_count(&name.node) == 1 {
                 self.size -= name.node.size();
             }
@@ -260,7 +260,8 @@ mod tests {
 
     #[test]
     fn tree_over_memory_limit_fails() {
-        let mut names = PathMap { size: MAX_TREE_BYTES - NAME - NODE, ..PathMap::default() };
+        let mut names =
+            PathMap { size: MAX_TREE_BYTES - NAME_BYTES - INODE_BYTES, ..PathMap::default() };
         let error = names.add(
             b"path".to_vec(),
             Arc::new(node(EntryKind::File, 0, "")),

@@ -37,13 +37,17 @@ pub struct TreeTotals {
 }
 
 impl Tree {
-    /// Reads layers, base first. `watch` hears of compressed bytes as they are read and tells whether to go on.
+    /// Reads layers, base first. `progress` receives the number of compressed bytes that were read, and returns whether
+    /// to continue.
     ///
     /// # Errors
     /// With [the position](crate::error::Error::layer) of the layer:
     /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for another `diff_id`,
     /// else as unpacking them, and for a tree that is too large.
-    pub fn read(layers: Vec<LayerBlob<'_>>, watch: &(dyn Fn(u64) -> bool + Sync)) -> Result<Self> {
+    pub fn read(
+        layers: Vec<LayerBlob<'_>>,
+        progress: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Self> {
         let fail = |error| failed("layers", "", error);
         let mut applier = TreeBuilder::new().map_err(fail)?;
         let take = |name: &str, layer: &mut BlobEntries<'_>| {
@@ -51,7 +55,7 @@ impl Tree {
             applier.next_layer();
             Ok(())
         };
-        let sizes = read_all(&BombGuard::default(), layers, &Stop::default(), watch, take)?;
+        let sizes = read_all(&BombGuard::default(), layers, &Stop::default(), progress, take)?;
         let shown = shown(&applier.names);
         if shown.bytes.saturating_sub(sizes.iter().sum()) > MAX_HOLE_BYTES {
             return Err(fail(io::Error::other("have sparse files whose holes are too large")));

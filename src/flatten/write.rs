@@ -31,7 +31,7 @@ impl Tree {
     pub fn write(
         &self,
         layers: Vec<LayerBlob<'_>>,
-        watch: &(dyn Fn(u64) -> bool + Sync),
+        progress: &(dyn Fn(u64) -> bool + Sync),
         output: &mut TarSink<'_>,
     ) -> Result<()> {
         if layers.len() != self.sizes.len() {
@@ -49,7 +49,7 @@ impl Tree {
         let mut writer = TreeWriter { output, items: &items };
         let mut left = numbers.iter();
         let written =
-            read_all(&BombGuard::default(), layers, &Stop::default(), watch, |name, layer| {
+            read_all(&BombGuard::default(), layers, &Stop::default(), progress, |name, layer| {
                 let number = left.next().copied().unwrap_or_default();
                 writer.layer(number, name, layer)
             });

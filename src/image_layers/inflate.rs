@@ -35,13 +35,13 @@ pub(crate) struct InflateWorker<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Watch<'a> {
     /// Hears of compressed bytes; tells whether to go on.
-    pub(crate) hear: &'a (dyn Fn(u64) -> bool + Sync),
+    pub(crate) progress: &'a (dyn Fn(u64) -> bool + Sync),
     pub(crate) stop: &'a Stop,
 }
 
 impl Watch<'_> {
     fn go_on(self, bytes: u64) -> io::Result<()> {
-        if !self.stop.is_stopped() && (self.hear)(bytes) {
+        if !self.stop.is_stopped() && (self.progress)(bytes) {
             return Ok(());
         }
         let stopped = Error::new(ErrorKind::Interrupted, "unpack").with_reason("interrupted");

@@ -27,7 +27,8 @@ pub(crate) fn concurrency(layers: usize) -> usize {
 pub(crate) type BlobEntries<'a> = Entries<DiffIdReader<&'a mut InflatedReader>>;
 
 /// Hands the entries of each layer to `take`, base first, with what errors call it, and gives the uncompressed size of
-/// each. `watch` hears of compressed bytes as they are read and tells whether to go on; `outer` stops it too.
+/// each. `progress` receives the number of compressed bytes that were read, and returns whether to continue; `outer`
+/// stops it too.
 ///
 /// What `take` did not read counts too, but nothing that it read can be trusted before this succeeded.
 ///
@@ -39,7 +40,7 @@ pub(crate) fn read_all(
     all: &BombGuard,
     layers: Vec<LayerBlob<'_>>,
     outer: &Stop,
-    watch: &(dyn Fn(u64) -> bool + Sync),
+    progress: &(dyn Fn(u64) -> bool + Sync),
     mut take: impl FnMut(&str, &mut BlobEntries<'_>) -> Result<()>,
 ) -> Result<Vec<u64>> {
     let count = layers.len();
@@ -47,7 +48,7 @@ pub(crate) fn read_all(
     std::thread::scope(|scope| {
         // Created in this scope: the thread must be stopped before the scope waits for it.
         let _stopped = stop.at_end();
-        let (inflater, mut bytes) = connect(PIECES, Watch { hear: watch, stop });
+        let (inflater, mut bytes) = connect(PIECES, Watch { progress, stop });
         let mut layers = layers.into_iter().enumerate();
         scope.spawn(move || inflater.run(all, || layers.next()));
         let mut sizes = Vec::new();

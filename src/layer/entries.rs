@@ -6,7 +6,7 @@ use super::entry::{
     Device, EntryKind, LayerEntry, MarkerName, Timestamp, clean, is_leftover, marker, split,
     whiteout_target,
 };
-use super::extensions::{Extensions, LONGEST, check_global};
+use super::extensions::{Extensions, MAX_EXTENSION_BYTES, check_global};
 use super::header::{Header, HeaderBlock, more_extents};
 use super::input::{BLOCK, BlockReader, MAX_EXACT, Pass};
 use super::invalid::invalid;
@@ -14,10 +14,10 @@ use super::pax_sparse::{PaxSparse, SparseMapParser};
 use super::sparse::{Extent, SparseMap};
 
 /// Bytes of a path; the kernel takes no more at once.
-const LONGEST_PATH: usize = 4095;
+const MAX_PATH_BYTES: usize = 4095;
 
 /// The most bytes of paths reserved by AUFS: they are kept in memory until the layer ends.
-const LEFTOVERS: usize = 64 << 20;
+const MAX_AUFS_PATH_BYTES: usize = 64 << 20;
 
 /// Device numbers that the kernel has: 12 bits for the driver, 20 for its devices.
 const MAJORS: u32 = 1 << 12;
@@ -112,7 +112,7 @@ impl<R: BufRead> Entries<R> {
             if let Some(entry) = validate(raw)? {
                 if entry.is_leftover() {
                     self.leftovers += entry.path.len() + entry.link.len();
-                    if self.leftovers > LEFTOVERS {
+                    if self.leftovers > MAX_AUFS_PATH_BYTES {
                         return Err(invalid("has too many AUFS entries"));
                     }
                 }
@@ -160,7 +160,7 @@ impl<R: BufRead> Entries<R> {
         let extents = body.extents.iter().map(|extent| extent.length).sum::<u64>();
         self.input.skip(body.run + extents)?;
         // Some writers omit the padding of the last file (umoci). The digest shows whether more is missing.
-        self.input.skip_what_is_there(body.padding)
+        self.input.skip_available(body.padding)
     }
 
     /// Reads the next header of an entry, with the extension headers in front of it.
@@ -217,7 +217,7 @@ impl<R: BufRead> Entries<R> {
     fn extension(&mut self, size: u64) -> io::Result<Vec<u8>> {
         // Extension headers count as entries: each costs time, and there may be many in a row.
         self.count += 1;
-        if size > LONGEST || self.count > self.limits.entries {
+        if size > MAX_EXTENSION_BYTES || self.count > self.limits.entries {
             return Err(invalid("has a header that is too large"));
         }
         let mut bytes = Vec::new();
@@ -259,7 +259,7 @@ impl<R: BufRead> Entries<R> {
                 }
             }
         }
-        map.judge(stored)?;
+        map.check(stored)?;
         map.extents.reverse();
         Ok(EntryBody { extents: map.extents, padding, ..EntryBody::default() })
     }
@@ -360,7 +360,7 @@ fn validate(raw: RawEntry) -> io::Result<Option<LayerEntry>> {
     let RawEntry { kind, entry, .. } = raw;
     let mut entry = LayerEntry { uid, gid, device, ..entry };
     let slash = entry.path.ends_with(b"/");
-    if entry.path.len() > LONGEST_PATH || entry.link.len() > LONGEST_PATH {
+    if entry.path.len() > MAX_PATH_BYTES || entry.link.len() > MAX_PATH_BYTES {
         return Err(invalid("has a name that is too long"));
     }
     entry.path = clean(&entry.path);

@@ -14,16 +14,16 @@ use super::pax_sparse::{PaxSparse, SparseRecords};
 use super::pax_value::{name, number, time};
 
 /// The most bytes of one extension header.
-pub(super) const LONGEST: u64 = 1 << 20;
+pub(super) const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// The kernel's limits for name and value of an extended attribute, in bytes.
-const LONGEST_XATTR: (usize, usize) = (255, 64 << 10);
+const MAX_XATTR_BYTES: (usize, usize) = (255, 64 << 10);
 
 /// Sizes from here on do not fit into the octal field of a header: only the PAX record has them.
 const BEYOND_OCTAL: u64 = 8 << 30;
 
 /// Prefix of the keys of sparse-file records.
-const SPARSE: &[u8] = b"GNU.sparse.";
+const SPARSE_PREFIX: &[u8] = b"GNU.sparse.";
 
 /// The extensions read so far for the next entry.
 #[derive(Debug, Default)]
@@ -77,10 +77,10 @@ impl Extensions {
                 b"gid" => self.gid = there.then(|| number(value)).transpose()?,
                 b"mtime" => self.mtime = there.then(|| time(value)).transpose()?,
                 key => {
-                    if let Some(key) = key.strip_prefix(SPARSE) {
+                    if let Some(key) = key.strip_prefix(SPARSE_PREFIX) {
                         self.sparse.get_or_insert_default().read(key, value)?;
                     } else if let Some(key) = key.strip_prefix(b"SCHILY.xattr.") {
-                        if key.len() > LONGEST_XATTR.0 || value.len() > LONGEST_XATTR.1 {
+                        if key.len() > MAX_XATTR_BYTES.0 || value.len() > MAX_XATTR_BYTES.1 {
                             return Err(invalid("has an extended attribute that is too large"));
                         }
                         xattrs.insert(name(key)?, value.to_vec());
@@ -107,7 +107,7 @@ impl Extensions {
     /// Returns the sparse-file records. A name in them becomes the name of the entry.
     pub(super) fn take_sparse(&mut self) -> io::Result<Option<PaxSparse>> {
         let Some(records) = self.sparse.take() else { return Ok(None) };
-        let mut sparse = records.judge()?;
+        let mut sparse = records.validate()?;
         if let Some(name) = sparse.name.take() {
             self.path = Some(name);
         }
@@ -130,7 +130,7 @@ impl Extensions {
 /// Sees to it that a header about all entries says nothing that changes where they are; all else of it is ignored, as
 /// by Go's reader, which made most images.
 pub(super) fn check_global(bytes: &[u8]) -> io::Result<()> {
-    if records(bytes)?.iter().any(|(key, _)| *key == b"size" || key.starts_with(SPARSE)) {
+    if records(bytes)?.iter().any(|(key, _)| *key == b"size" || key.starts_with(SPARSE_PREFIX)) {
         return Err(invalid("sets a size in a global PAX header"));
     }
     Ok(())

@@ -18,7 +18,7 @@ pub(super) struct BlockReader<R> {
     /// Bytes that were consumed.
     consumed: u64,
     /// Bytes returned from the reader's buffer. They are consumed before the next read.
-    lent: usize,
+    borrowed: usize,
     /// Pieces that lay across the end of a buffer.
     carry: Vec<u8>,
 }
@@ -30,12 +30,12 @@ impl<R: BufRead> BlockReader<R> {
 
     /// As [`BlockReader::new`], for a reader with a cheaper way to pass over bytes than reading them.
     pub(super) fn passing(reader: R, pass: Pass<R>) -> Self {
-        Self { reader, pass, consumed: 0, lent: 0, carry: Vec::new() }
+        Self { reader, pass, consumed: 0, borrowed: 0, carry: Vec::new() }
     }
 
     /// Where the next byte is, from the first one on.
     pub(super) fn position(&self) -> u64 {
-        self.consumed + self.lent as u64
+        self.consumed + self.borrowed as u64
     }
 
     pub(super) fn into_reader(mut self) -> R {
@@ -44,9 +44,9 @@ impl<R: BufRead> BlockReader<R> {
     }
 
     fn release(&mut self) {
-        let lent = std::mem::take(&mut self.lent);
-        self.reader.consume(lent);
-        self.consumed += lent as u64;
+        let borrowed = std::mem::take(&mut self.borrowed);
+        self.reader.consume(borrowed);
+        self.consumed += borrowed as u64;
     }
 
     /// The reader's buffer, not empty unless all is read.
@@ -71,7 +71,7 @@ impl<R: BufRead> BlockReader<R> {
     /// Reads exactly `length` bytes, at most [`MAX_EXACT`].
     pub(super) fn read_exact(&mut self, length: usize) -> io::Result<&[u8]> {
         if self.buffer()?.len() >= length {
-            self.lent = length;
+            self.borrowed = length;
             return Ok(self.reader.fill_buf()?.get(..length).unwrap_or_default());
         }
         let mut carry = std::mem::take(&mut self.carry);
@@ -79,11 +79,11 @@ impl<R: BufRead> BlockReader<R> {
         while carry.len() < length {
             let buffer = self.buffer()?;
             if buffer.is_empty() {
-                return Err(cut_off());
+                return Err(unexpected_end());
             }
             let part = buffer.get(..length - carry.len()).unwrap_or(buffer);
             carry.extend_from_slice(part);
-            self.lent = part.len();
+            self.borrowed = part.len();
         }
         self.release();
         self.carry = carry;
@@ -98,25 +98,25 @@ impl<R: BufRead> BlockReader<R> {
                 let length = length.unwrap_or(usize::MAX);
                 let available = self.buffer()?.len().min(length);
                 if available == 0 {
-                    return Err(cut_off());
+                    return Err(unexpected_end());
                 }
-                self.lent = available;
+                self.borrowed = available;
                 Ok(self.reader.fill_buf()?.get(..available).unwrap_or_default())
             }
         }
     }
 
     pub(super) fn skip(&mut self, length: u64) -> io::Result<()> {
-        if self.skipped(length)? == length { Ok(()) } else { Err(cut_off()) }
+        if self.skip_up_to(length)? == length { Ok(()) } else { Err(unexpected_end()) }
     }
 
     /// Skips `length` bytes, or up to the end of the tar.
-    pub(super) fn skip_what_is_there(&mut self, length: u64) -> io::Result<()> {
-        self.skipped(length).map(drop)
+    pub(super) fn skip_available(&mut self, length: u64) -> io::Result<()> {
+        self.skip_up_to(length).map(drop)
     }
 
     /// Skips `length` bytes, or all that are left. Returns how many were skipped.
-    fn skipped(&mut self, length: u64) -> io::Result<u64> {
+    fn skip_up_to(&mut self, length: u64) -> io::Result<u64> {
         self.release();
         let mut left = length;
         while left > 0 {
@@ -133,8 +133,8 @@ impl<R: BufRead> BlockReader<R> {
     /// Reads to the very end.
     pub(super) fn drain(&mut self) -> io::Result<()> {
         loop {
-            self.lent = self.buffer()?.len();
-            if self.lent == 0 {
+            self.borrowed = self.buffer()?.len();
+            if self.borrowed == 0 {
                 return Ok(());
             }
         }
@@ -155,7 +155,7 @@ fn read_over<R: BufRead>(reader: &mut R, length: u64) -> io::Result<u64> {
     }
 }
 
-fn cut_off() -> io::Error {
+fn unexpected_end() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "unexpected end of tar")
 }
 

@@ -44,4 +44,4 @@ pub(crate) use self::leftovers::{Leftover, Leftovers};
 pub(crate) use self::located::{Content, Located};
 pub use self::unread::Unread;
 pub use self::write::header;
-pub use self::zstd_frames::{LARGEST_WINDOW, WINDOW, limit_zstd_window};
+pub use self::zstd_frames::{DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES, limit_zstd_window};

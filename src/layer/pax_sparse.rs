@@ -5,7 +5,7 @@ use std::io;
 
 use super::invalid::invalid;
 use super::pax_value::{name, number};
-use super::sparse::{Extent, MOST};
+use super::sparse::{Extent, MAX_EXTENTS};
 
 /// Digits of a number in a map; each stretch has two of them.
 const DIGITS: u32 = 19;
@@ -58,7 +58,7 @@ impl SparseRecords {
             b"map" if self.form.is_none() => {
                 self.form = Some(SparseFormat::V0_1);
                 let numbers = value.split(|&byte| byte == b',').filter(|_| !value.is_empty());
-                numbers.take(2 * MOST + 1).try_for_each(|number| self.push(number))
+                numbers.take(2 * MAX_EXTENTS + 1).try_for_each(|number| self.push(number))
             }
             _ => Err(invalid_map()),
         }
@@ -73,14 +73,14 @@ impl SparseRecords {
 
     fn push(&mut self, value: &[u8]) -> io::Result<()> {
         self.numbers.push(unsigned(value)?);
-        if self.numbers.len() > 2 * MOST {
+        if self.numbers.len() > 2 * MAX_EXTENTS {
             return Err(invalid("has a sparse file with too many holes"));
         }
         Ok(())
     }
 
     /// Checks the records against each other and combines them.
-    pub(super) fn judge(self) -> io::Result<PaxSparse> {
+    pub(super) fn validate(self) -> io::Result<PaxSparse> {
         let Self { major, minor, name, size, count, numbers, form } = self;
         let in_front = match (major, minor, form) {
             (Some(1), Some(0), None) => true,
@@ -128,7 +128,7 @@ impl SparseMapParser {
                     self.numbers.push(std::mem::take(&mut self.number));
                     self.digits = 0;
                     if let Some((count, numbers)) = self.numbers.split_first() {
-                        if *count > MOST as u64 {
+                        if *count > MAX_EXTENTS as u64 {
                             return Err(invalid("has a sparse file with too many holes"));
                         }
                         if 2 * *count == numbers.len() as u64 {
@@ -174,13 +174,13 @@ fn invalid_map() -> io::Error {
 mod tests {
     use super::*;
 
-    fn judge(records: &str) -> Result<PaxSparse, String> {
+    fn validate(records: &str) -> Result<PaxSparse, String> {
         let mut read = SparseRecords::default();
         for record in records.split_whitespace() {
             let (key, value) = record.split_once('=').unwrap();
             read.read(key.as_bytes(), value.as_bytes()).map_err(|error| error.to_string())?;
         }
-        read.judge().map_err(|error| error.to_string())
+        read.validate().map_err(|error| error.to_string())
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
             ("major=1 minor=0 realsize=9 name=a", 9, None),
             ("major=1 minor=0 realsize=9 size=9", 9, None),
         ] {
-            let sparse = judge(records).unwrap_or_else(|error| panic!("{records}: {error}"));
+            let sparse = validate(records).unwrap_or_else(|error| panic!("{records}: {error}"));
             assert_eq!((sparse.size, sparse.extents), (size, wanted), "{records}");
             assert_eq!(sparse.name.is_some(), records.contains("name=a"), "{records}");
         }
@@ -245,10 +245,11 @@ mod tests {
             "size=9 numblocks=0 name=a name=b",
             "size=9 numblocks=0 unknown=1",
         ] {
-            assert!(judge(records).is_err(), "{records}");
+            assert!(validate(records).is_err(), "{records}");
         }
-        let many = format!("size=9 numblocks={0} map={1}0,0", MOST + 1, "0,0,".repeat(MOST));
-        assert!(judge(&many).unwrap_err().contains("too many holes"));
+        let many =
+            format!("size=9 numblocks={0} map={1}0,0", MAX_EXTENTS + 1, "0,0,".repeat(MAX_EXTENTS));
+        assert!(validate(&many).unwrap_err().contains("too many holes"));
     }
 
     fn read(text: &str) -> Result<Option<Vec<Extent>>, String> {
@@ -274,6 +275,6 @@ mod tests {
             assert!(read(text).is_err(), "{text:?}");
         }
         assert!(read(&format!("{}\n", "1".repeat(20))).unwrap_err().contains("invalid map"));
-        assert!(read(&format!("{}\n", MOST + 1)).unwrap_err().contains("too many"));
+        assert!(read(&format!("{}\n", MAX_EXTENTS + 1)).unwrap_err().contains("too many"));
     }
 }

@@ -5,10 +5,10 @@ use std::io;
 use super::invalid::invalid;
 
 /// The most stretches of bytes that one file has.
-pub(super) const MOST: usize = 1 << 16;
+pub(super) const MAX_EXTENTS: usize = 1 << 16;
 
 /// The largest size of a file with holes. Few stored bytes can still fill the disk of a program that copies the file.
-const LARGEST: u64 = 64 << 30;
+const MAX_FILE_BYTES: u64 = 64 << 30;
 
 /// Bytes of a file that are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl SparseMap {
 
     pub(super) fn extend(&mut self, more: Vec<Extent>) -> io::Result<()> {
         self.extents.extend(more);
-        if self.extents.len() > MOST {
+        if self.extents.len() > MAX_EXTENTS {
             Err(invalid("has a sparse file with too many holes"))
         } else {
             Ok(())
@@ -40,8 +40,8 @@ impl SparseMap {
     }
 
     /// Checks that the extents are in order, inside the file, and together as long as the `stored` bytes.
-    pub(super) fn judge(&self, stored: u64) -> io::Result<()> {
-        if self.size > LARGEST {
+    pub(super) fn check(&self, stored: u64) -> io::Result<()> {
+        if self.size > MAX_FILE_BYTES {
             return Err(invalid("has a sparse file whose holes are too large"));
         }
         let mut end = 0;
@@ -62,16 +62,16 @@ impl SparseMap {
 mod tests {
     use super::*;
 
-    fn judge(extents: &[(u64, u64)], size: u64, stored: u64) -> Result<(), String> {
+    fn check(extents: &[(u64, u64)], size: u64, stored: u64) -> Result<(), String> {
         let mut map = SparseMap::new(size);
         let extents = extents.iter().map(|&(offset, length)| Extent { offset, length }).collect();
-        map.extend(extents).and_then(|()| map.judge(stored)).map_err(|error| error.to_string())
+        map.extend(extents).and_then(|()| map.check(stored)).map_err(|error| error.to_string())
     }
 
     #[test]
     fn sparse_map_overlapping_or_oversized_is_rejected() {
-        judge(&[], 10, 0).unwrap();
-        judge(&[(0, 4), (4, 0), (8, 2), (10, 0)], 10, 6).unwrap();
+        check(&[], 10, 0).unwrap();
+        check(&[(0, 4), (4, 0), (8, 2), (10, 0)], 10, 6).unwrap();
         for (extents, size, stored) in [
             (&[(0, 4)][..], 10, 5),
             (&[(0, 4)], 3, 4),
@@ -80,8 +80,8 @@ mod tests {
             (&[(u64::MAX, 2)], u64::MAX, 2),
             (&[(0, 1)], 1 << 40, 1),
         ] {
-            assert!(judge(extents, size, stored).unwrap_err().contains("sparse"), "{extents:?}");
+            assert!(check(extents, size, stored).unwrap_err().contains("sparse"), "{extents:?}");
         }
-        assert!(judge(&vec![(0, 0); MOST + 1], 0, 0).unwrap_err().contains("too many"));
+        assert!(check(&vec![(0, 0); MAX_EXTENTS + 1], 0, 0).unwrap_err().contains("too many"));
     }
 }

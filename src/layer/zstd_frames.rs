@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
 
 /// The largest window that the decoder supports.
-pub const LARGEST_WINDOW: u64 = 2 << 30;
+pub const MAX_WINDOW_BYTES: u64 = 2 << 30;
 
 /// The default limit: `zstd --long=29`.
-pub const WINDOW: u64 = 512 << 20;
+pub const DEFAULT_WINDOW_BYTES: u64 = 512 << 20;
 
 /// Bytes of the longest header of a frame.
 const HEADER: usize = 18;
@@ -18,12 +18,12 @@ const HEADER: usize = 18;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Windows are memory of the process, so the limit is one for the process.
-static LIMIT: AtomicU64 = AtomicU64::new(WINDOW);
+static LIMIT: AtomicU64 = AtomicU64::new(DEFAULT_WINDOW_BYTES);
 
-/// Sets the limit for zstd windows in bytes, at most [`LARGEST_WINDOW`], for everything that this process reads from
+/// Sets the limit for zstd windows in bytes, at most [`MAX_WINDOW_BYTES`], for everything that this process reads from
 /// now on. Layers that are read concurrently have one window each.
 pub fn limit_zstd_window(bytes: u64) {
-    LIMIT.store(bytes.min(LARGEST_WINDOW), Ordering::Relaxed);
+    LIMIT.store(bytes.min(MAX_WINDOW_BYTES), Ordering::Relaxed);
 }
 
 pub(super) struct Frames<R> {
@@ -40,7 +40,7 @@ impl<R: BufRead> Frames<R> {
     pub(super) fn new(bytes: R) -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
         // `begin` checks the limit, so that the error can name it.
-        decoder.set_parameter(DParameter::WindowLogMax(LARGEST_WINDOW.ilog2()))?;
+        decoder.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_BYTES.ilog2()))?;
         Ok(Self { bytes, decoder, start: Vec::new(), at: 0, within: false })
     }
 
@@ -58,7 +58,7 @@ impl<R: BufRead> Frames<R> {
                     "asks for a zstd window of {}, and {} is the limit (--zstd-window, to {})",
                     words(window),
                     words(limit),
-                    words(LARGEST_WINDOW)
+                    words(MAX_WINDOW_BYTES)
                 );
                 Err(io::Error::new(io::ErrorKind::Unsupported, why))
             }

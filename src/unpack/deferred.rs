@@ -10,7 +10,7 @@ use super::root::RootDir;
 use crate::layer::Timestamp;
 
 /// Directories that are remembered; beyond that all get what is theirs at once, and some of them once more.
-const MOST: usize = 100_000;
+const MAX_DIRECTORIES: usize = 100_000;
 
 /// Metadata of one directory.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl DeferredDirs {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.0.len() >= MOST
+        self.0.len() >= MAX_DIRECTORIES
     }
 
     /// Gives all of them what is theirs, the deepest first: a mode may close the way. Tells where it failed.

@@ -9,7 +9,7 @@ use super::root::open_below;
 use crate::image_layers::resolve::push;
 
 /// Directories that are kept open; tars go back and forth between few.
-const MOST: usize = 16;
+const MAX_DIRECTORIES: usize = 16;
 
 /// An open directory.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl OpenDirCache {
     }
 
     pub(super) fn keep(&mut self, path: &[u8], directory: &Arc<OpenDir>) {
-        if self.0.len() == MOST {
+        if self.0.len() == MAX_DIRECTORIES {
             self.0.remove(0);
         }
         self.0.push((path.to_vec(), Arc::clone(directory)));
@@ -93,9 +93,9 @@ mod tests {
         directories.forget(b"a/b");
         assert!(directories.get(b"a/b").is_none() && directories.get(b"l").is_none());
         assert!(directories.get(b"a").is_some() && directories.get(b"ab").is_some());
-        for number in 0..MOST {
+        for number in 0..MAX_DIRECTORIES {
             directories.keep(number.to_string().as_bytes(), &open("x"));
         }
-        assert!(directories.get(b"a").is_none() && directories.0.len() == MOST);
+        assert!(directories.get(b"a").is_none() && directories.0.len() == MAX_DIRECTORIES);
     }
 }

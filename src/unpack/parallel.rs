@@ -22,19 +22,19 @@ use crate::layer::BombGuard;
 const PIECES_AHEAD: usize = 32;
 
 impl Unpacker {
-    /// Applies layers, base first, and gives the uncompressed size of each. `watch` hears of compressed bytes as they
-    /// are read and tells whether to go on.
+    /// Applies layers, base first, and gives the uncompressed size of each. `progress` receives the number of
+    /// compressed bytes that were read, and returns whether to continue.
     ///
     /// Nothing that was unpacked can be trusted before this succeeded.
     ///
     /// # Errors
-    /// With [the position](crate::error::Error::layer) of the layer: [`ErrorKind::Mismatch`] for another `diff_id`, [`ErrorKind::Unsupported`] for a
-    /// compression that is not read, [`ErrorKind::Interrupted`], else [`ErrorKind::Unpack`], or what the blob's reader
-    /// says.
+    /// With [the position](crate::error::Error::layer) of the layer: [`ErrorKind::Mismatch`] for another `diff_id`,
+    /// [`ErrorKind::Unsupported`] for a compression that is not read, [`ErrorKind::Interrupted`], else
+    /// [`ErrorKind::Unpack`], or what the blob's reader says.
     pub fn apply_parallel(
         &mut self,
         layers: Vec<LayerBlob<'_>>,
-        watch: &(dyn Fn(u64) -> bool + Sync),
+        progress: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Vec<u64>> {
         let all = &BombGuard::default();
         let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
@@ -48,9 +48,9 @@ impl Unpacker {
         let (stage, options) = (self.stage.clone(), self.options);
         let (waiting, staged) = LayerQueue::new(layers);
         let stop = &Stop::default();
-        let watch = Watch { hear: watch, stop };
+        let watch = Watch { progress, stop };
         let outcome = std::thread::scope(|scope| {
-            // Made in here: where a layer fails, the threads must hear of it before they are waited for.
+            // Created in this scope: the threads must be stopped before the scope waits for them.
             let _stopped = stop.at_end();
             let (inflater, bytes) = connect(PIECES, watch);
             scope.spawn(|| inflater.run(all, || waiting.take_lowest()));

@@ -71,13 +71,13 @@ impl RootBuilder {
         mut self,
         layers: Vec<LayerBlob<'_>>,
         options: BuildOptions,
-        watch: &(dyn Fn(u64) -> bool + Sync),
+        progress: &(dyn Fn(u64) -> bool + Sync),
         settled: impl FnOnce() -> Result<()>,
     ) -> Result<(Unpacked, Vec<u64>)> {
         let BuildOptions { preserve, sync } = options;
         let options = UnpackOptions { preserve, new_root: self.is_new() };
         let mut unpacker = Unpacker::new(self.root()?, options)?;
-        let sizes = unpacker.apply_parallel(layers, watch)?;
+        let sizes = unpacker.apply_parallel(layers, progress)?;
         let receipt = unpacker.finish()?;
         settled()?;
         let published = self.publish(sync);

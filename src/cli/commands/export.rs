@@ -83,11 +83,11 @@ async fn read(
     }
     let cancelled = cancel.clone();
     let work = move |meter: &DeferredMeter| {
-        let watch = |bytes| {
+        let progress = |bytes| {
             meter.add(bytes);
             !cancelled.is_cancelled()
         };
-        Tree::read(layers, &watch).map_err(named)
+        Tree::read(layers, &progress).map_err(named)
     };
     run_with_progress(image, settings, cancel, DeferredMeter::new("reading", total), work).await
 }

@@ -1,4 +1,5 @@
-//! `unpack --overlay`: an image's layers as directories that are mounted one over the other; and those directories later.
+//! `unpack --overlay`: an image's layers as directories that are mounted one over the other; and those directories
+//! later.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -133,11 +134,11 @@ impl OverlayJob {
             }
         }
         meter.set_total(to_read);
-        let watch = |bytes| {
+        let progress = |bytes| {
             meter.add(bytes);
             !cancel.is_cancelled()
         };
-        let done = directory.unpack(&lock, layers, options, &watch)?;
+        let done = directory.unpack(&lock, layers, options, &progress)?;
         settled()?;
         directory.set_image(&lock, &name, image)?;
         drop(lock);

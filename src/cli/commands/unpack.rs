@@ -43,11 +43,11 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
         let start = Instant::now();
         // Every mode comes through, and needs no further call.
         rustix::process::umask(Mode::empty());
-        let watch = |bytes| {
+        let progress = |bytes| {
             meter.add(bytes);
             !cancelled.is_cancelled()
         };
-        let (receipt, sizes) = building.apply(layers, options, &watch, settled)?;
+        let (receipt, sizes) = building.apply(layers, options, &progress, settled)?;
         Ok(UnpackResult { receipt, sizes, took: start.elapsed() })
     };
     let done = run_with_progress(

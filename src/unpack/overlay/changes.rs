@@ -23,7 +23,7 @@ use crate::unpack::root::open_below;
 use crate::unpack::unpacker::Unpacker;
 
 /// Bytes of the paths that one layer hides.
-const MOST: usize = 64 << 20;
+const MAX_WHITEOUT_BYTES: usize = 64 << 20;
 
 /// The lower layers as far as a layer knows them.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl OverlayState {
     fn add_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
         if !matches!(self.below, LowerLayers::Nothing) && self.whiteouts.insert(path.to_vec()) {
             self.size += path.len();
-            if self.size > MOST {
+            if self.size > MAX_WHITEOUT_BYTES {
                 return Err(io::Error::other("has too many whiteouts"));
             }
         }

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 const PAGE: usize = 4096;
 
 /// Layers that the kernel puts one over the other.
-const MOST: usize = 500;
+const MAX_LAYERS: usize = 500;
 
 impl OverlayDirectory {
     /// The line that mounts these layers, base first, at `/mnt`; `None` of an image without layers.
@@ -75,7 +75,7 @@ impl OverlayDirectory {
     fn mount_one_by_one(&self, layers: &[String], point: &Path) -> io::Result<()> {
         let refuse =
             |why| Err(io::Error::other(format!("the image has {} layers, {why}", layers.len())));
-        if layers.len() > MOST {
+        if layers.len() > MAX_LAYERS {
             return refuse("more than the 500 of one mount");
         }
         let too_old = "more than one mount supports before Linux 6.5";

@@ -44,7 +44,7 @@ struct OverlayRun<'a> {
     stack: Arc<LayerStack>,
     chains: &'a [Digest],
     preserve: bool,
-    watch: &'a (dyn Fn(u64) -> bool + Sync),
+    progress: &'a (dyn Fn(u64) -> bool + Sync),
     /// One guard for all layers.
     inflation: BombGuard,
     /// Stops the other layers after one failed.
@@ -75,7 +75,8 @@ impl Drop for Guard<'_> {
 type LayerOutcome = (usize, Result<(u64, Unpacked)>);
 
 impl OverlayDirectory {
-    /// Unpacks what is not there; `watch` hears of compressed bytes as they are read and tells whether to go on.
+    /// Unpacks what is not there; `progress` receives the number of compressed bytes that were read, and returns
+    /// whether to continue.
     ///
     /// Layers that were complete before one failed are kept.
     ///
@@ -86,7 +87,7 @@ impl OverlayDirectory {
         _lock: &OverlayLock,
         layers: Vec<OverlayLayer<'_>>,
         options: BuildOptions,
-        watch: &(dyn Fn(u64) -> bool + Sync),
+        progress: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<OverlayResult> {
         let early = |error| self.failed(error);
         self.sweep().map_err(early)?;
@@ -110,7 +111,7 @@ impl OverlayDirectory {
             stack: Arc::new(LayerStack::new(stack)),
             chains: &chains,
             preserve: options.preserve,
-            watch,
+            progress,
             inflation: BombGuard::default(),
             stop: Stop::default(),
         };
@@ -175,8 +176,8 @@ impl OverlayRun<'_> {
         let options = UnpackOptions { preserve: self.preserve, new_root: number == 0 };
         let mut unpacker = Unpacker::new(making.diff().map_err(failed)?, options)?;
         unpacker.overlay = Some(OverlayState::new(&self.stack, number, self.directory.form()));
-        let (stop, watch) = (&self.stop, self.watch);
-        let read = read_all(&self.inflation, vec![blob], stop, watch, |name, layer| {
+        let (stop, progress) = (&self.stop, self.progress);
+        let read = read_all(&self.inflation, vec![blob], stop, progress, |name, layer| {
             unpacker.apply(name, layer)
         });
         let sizes = read?;
