@@ -31,10 +31,10 @@ pub(crate) struct InflateWorker<'a> {
     watch: Watch<'a>,
 }
 
-/// What goes on, and whether it is to go on.
+/// Reports progress, and asks whether to continue.
 #[derive(Clone, Copy)]
 pub(crate) struct Watch<'a> {
-    /// Hears of compressed bytes; tells whether to go on.
+    /// Receives the number of compressed bytes that were read. Returns whether to continue.
     pub(crate) progress: &'a (dyn Fn(u64) -> bool + Sync),
     pub(crate) stop: &'a Stop,
 }

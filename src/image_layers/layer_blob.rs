@@ -16,14 +16,14 @@ pub type OpenBlob<'a> = Box<dyn FnOnce(&Stop) -> io::Result<Box<dyn Read + Send>
 
 /// A layer that is to be read.
 pub struct LayerBlob<'a> {
-    /// What errors call it.
+    /// The name for errors.
     pub name: String,
     /// The digest that it must have when it is uncompressed.
     pub diff_id: Digest,
     /// About how much work it is, in bytes of the blob: large layers are begun with early.
     pub size: u64,
-    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are read and while
-    /// others are. A reader that may have to wait for its bytes ends its wait when it hears of the stop.
+    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are read and
+    /// while others are. A reader that may wait for bytes must end its wait when stopped.
     pub open: OpenBlob<'a>,
 }
 
@@ -37,8 +37,8 @@ impl<'a> LayerBlob<'a> {
     /// The layers of an image, base first, with what opens each; `image` is for errors.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`] for an
-    /// encrypted one, and of an image for Windows.
+    /// [`ErrorKind::InvalidDocument`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`]
+    /// for an encrypted one, and of an image for Windows.
     pub fn from_image(
         image: &str,
         manifest: &ImageManifest,

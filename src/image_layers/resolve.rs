@@ -1,4 +1,4 @@
-//! Where a path of names leads, as in a chroot, whatever tells what its links say.
+//! Resolves symbolic links in a path as in a chroot. The caller supplies the links.
 
 use std::io;
 

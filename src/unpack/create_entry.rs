@@ -1,5 +1,5 @@
-//! Makes one entry in a directory that is open, with as few calls as it takes: a small regular file costs `openat2`,
-//! `write`, `futimens` and `close`, and a `renameat2` where it had to wait for lower layers.
+//! Creates one entry in an open directory, with as few system calls as possible: a small regular file costs `openat2`,
+//! `write`, `futimens` and `close`, and a `renameat2` if it was written ahead.
 
 use std::fs::File;
 use std::io::{self, BufRead, Seek as _, SeekFrom, Write as _};
@@ -45,7 +45,7 @@ impl Unpacker {
             EntryKind::Character | EntryKind::Block | EntryKind::Fifo => {
                 self.special_file(parent, name, entry)
             }
-            // They make nothing.
+            // They create nothing.
             EntryKind::Whiteout | EntryKind::Opaque => Ok(()),
         }
     }
@@ -74,7 +74,7 @@ impl Unpacker {
         if end != entry.size {
             file.set_len(entry.size)?;
         }
-        // Owners first: giving a file away takes its set-id bits and capabilities, as writing does.
+        // Owners first: `chown` clears set-id bits and capabilities, as writing does.
         let change = self.user.ownership_change((entry.uid, entry.gid), parent.group);
         let mode = self.give(change, mode, entry, |uid, gid| fchown(&file, uid, gid))?;
         for (name, value) in &entry.xattrs {
@@ -91,7 +91,7 @@ impl Unpacker {
 
     fn directory(&mut self, parent: &OpenDir, name: &[u8], entry: &LayerEntry) -> io::Result<()> {
         let mode = self.mode(entry);
-        // Its owner must be able to make entries in it.
+        // The owner must be able to create entries in it.
         let at_first = Mode::from_raw_mode((mode & 0o777) | 0o700);
         let mut existed = false;
         let mut path = parent.path.clone();
@@ -103,7 +103,7 @@ impl Unpacker {
                 if !existed {
                     self.remove(parent, name)?;
                     mkdirat(&parent.handle, name, at_first)?;
-                    // What was removed hid a directory that a lower layer may have.
+                    // The removed file hid a directory that a lower layer may have.
                     self.mark_whiteout(&path)?;
                 }
             }
@@ -140,7 +140,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Gives a directory that was there the owner and attributes of the entry, and no others. Tells the mode it may have.
+    /// Sets owner and attributes of an existing directory to those of the entry. Returns the mode that it may get.
     fn set_dir_metadata(
         &mut self,
         directory: &OwnedFd,
@@ -196,7 +196,7 @@ impl Unpacker {
             return self.do_without(parent, name, entry);
         }
         if (&other.path, other_name) == (&parent.path, name) {
-            // Making it anew would remove it.
+            // Creating it again would remove it.
             return if self.exists_in_merged(&other, other_name)? {
                 Ok(())
             } else {
@@ -310,8 +310,8 @@ impl Unpacker {
         mode | 0o500
     }
 
-    /// Changes owners as far as this process can, by `chown`. Tells the mode that is left: a program of another user must
-    /// not become one of this user that runs with this user's rights.
+    /// Changes owners as far as this process can, by `chown`. Tells the mode that is left: a program of another user
+    /// must not become one of this user that runs with this user's rights.
     fn give(
         &mut self,
         change: Option<(Option<Uid>, Option<Gid>)>,

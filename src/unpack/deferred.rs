@@ -1,5 +1,5 @@
-//! What directories get when everything else is done: making entries in them changes their times, and a mode may forbid
-//! it.
+//! Times and modes of directories, which are set last: creating entries in a directory changes its time, and its mode
+//! may forbid it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,14 +9,14 @@ use rustix::fs::{Mode, Timespec, Timestamps, fchmod, futimens};
 use super::root::RootDir;
 use crate::layer::Timestamp;
 
-/// Directories that are remembered; beyond that all get what is theirs at once, and some of them once more.
+/// The most directories that are remembered. Beyond that all are applied at once, and some of them again later.
 const MAX_DIRECTORIES: usize = 100_000;
 
 /// Metadata of one directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DirMetadata {
     pub(super) mtime: Timespec,
-    /// Where it has not got it yet.
+    /// `None` if it is set already.
     pub(super) mode: Option<u32>,
 }
 
@@ -25,26 +25,26 @@ pub(super) struct DirMetadata {
 pub(super) struct DeferredDirs(BTreeMap<Vec<u8>, DirMetadata>);
 
 impl DeferredDirs {
-    /// What an entry says about it.
+    /// Sets the metadata that an entry has.
     pub(super) fn set(&mut self, path: &[u8], last: DirMetadata) {
         self.0.insert(path.to_vec(), last);
     }
 
-    /// What it has now, unless an entry said otherwise.
+    /// Keeps the current time, unless an entry has set one.
     pub(super) fn keep(&mut self, path: &[u8], mtime: Timespec) {
         if !self.0.contains_key(path) {
             self.set(path, DirMetadata { mtime, mode: None });
         }
     }
 
-    /// The mode that it had before it was opened for changes.
+    /// Keeps the mode that it had before it was made writable.
     pub(super) fn keep_mode(&mut self, path: &[u8], mode: u32) {
         if let Some(last) = self.0.get_mut(path) {
             last.mode.get_or_insert(mode);
         }
     }
 
-    /// The directory is no longer there.
+    /// Forgets a removed directory.
     pub(super) fn forget(&mut self, path: &[u8]) {
         self.0.remove(path);
     }
@@ -53,7 +53,7 @@ impl DeferredDirs {
         self.0.len() >= MAX_DIRECTORIES
     }
 
-    /// Gives all of them what is theirs, the deepest first: a mode may close the way. Tells where it failed.
+    /// Applies all of them, the deepest first, because a mode may block access. An error has the path.
     pub(super) fn apply(&mut self, root: &RootDir) -> Result<(), (Vec<u8>, io::Error)> {
         while let Some((path, last)) = self.0.pop_last() {
             let apply = || {

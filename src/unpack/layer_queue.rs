@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::entry_batch::{BATCHES, EntryBatch};
 use crate::image_layers::LayerBlob;
 
-/// By their numbers, base first; each with where its entries go if it is staged.
+/// The layers by position, base first, each with the channel for its entries if it is read ahead.
 type PendingLayers<'a> = BTreeMap<usize, (LayerBlob<'a>, SyncSender<EntryBatch>)>;
 
 pub(super) struct LayerQueue<'a>(Mutex<PendingLayers<'a>>);

@@ -120,7 +120,7 @@ impl ReadAheadLayer {
         Self { stage, batches, batch, file: 0, left_out: SkipLog::default(), end: None }
     }
 
-    /// What became of it, once all its entries were taken.
+    /// Returns the outcome of the layer, once all its entries were taken.
     pub(super) fn end(self) -> Result<u64> {
         self.end.unwrap_or_else(|| Ok(0))
     }

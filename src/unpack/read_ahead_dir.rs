@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::remove::clear;
 use super::root::{RootDir, open_below};
 
-/// With so many bytes of entries waiting no further layer is begun with.
+/// No further layer is started while entries of this many bytes are waiting.
 const MAX_PENDING_BYTES: usize = 8 << 20;
 
 /// The directory. Files in it have numbers for names; dropping it removes them.
@@ -75,7 +75,7 @@ impl ReadAheadDir {
     pub(super) fn move_out(&self, file: u64, to: impl AsFd, name: &[u8]) -> Result<(), Errno> {
         let (file, to) = (file.to_string(), to.as_fd());
         match renameat_with(&self.directory, &file, to, name, RenameFlags::NOREPLACE) {
-            // Not every file system has this; nobody else makes anything there.
+            // Not every file system supports this, and no other process creates files here.
             Err(Errno::INVAL) => match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(_) => Err(Errno::EXIST),
                 Err(Errno::NOENT) => renameat(&self.directory, &file, to, name),

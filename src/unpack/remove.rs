@@ -10,7 +10,7 @@ use super::root::{RootDir, open_below};
 use crate::image_layers::resolve::push;
 use crate::layer::split;
 
-/// Removes a directory and all below it, except for what is to stay; `gone` hears of each directory that went.
+/// Removes a directory and everything below it except what `stays`. Calls `gone` with each removed directory.
 pub(super) fn clear(
     root: &RootDir,
     path: &[u8],
@@ -49,7 +49,7 @@ pub(super) fn clear(
                 FileType::Directory => below.push((path, false)),
                 _ if stays(&path) => {}
                 _ => match unlinkat(&directory, name, AtFlags::empty()) {
-                    // Not every file system tells the type.
+                    // Not every file system reports the type.
                     Err(Errno::ISDIR) => below.push((path, false)),
                     other => other?,
                 },
@@ -80,7 +80,8 @@ pub(super) fn allow(directory: &OwnedFd) -> Result<(), Errno> {
     set_mode(directory, 0o700)
 }
 
-/// Changes the mode of what is open in whatever way: the kernel does so by a path only, which leads to the handle itself.
+/// Changes the mode of what is open in whatever way: the kernel does so by a path only, which leads to the handle
+/// itself.
 pub(super) fn set_mode(handle: &OwnedFd, mode: u32) -> Result<(), Errno> {
     chmod(format!("/proc/self/fd/{}", handle.as_raw_fd()), Mode::from_raw_mode(mode))
 }

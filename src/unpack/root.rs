@@ -1,5 +1,5 @@
-//! The directory that a tree is made in, and everything below it by handles: no path is ever joined to the root's, and
-//! nothing that changes under rpull's feet leads outside.
+//! The root directory, with everything below it opened by handle. No path is ever joined to the root's path, so no
+//! change by another process leads outside.
 
 use std::ffi::CString;
 use std::io;
@@ -13,18 +13,18 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::resolve::resolve;
 
-/// Not even a link that was planted a moment ago is followed.
+/// Follows no symbolic link, not even one that another process has just created.
 const NO_SYMLINKS: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
-/// What links say that are in no root that is open: the text of the one at this path, where there is one.
+/// Reads symbolic links that are not in an open root: the target of the link at this path, if there is one.
 pub(super) type ReadLink<'a> = dyn FnMut(&[u8]) -> io::Result<Option<Vec<u8>>> + 'a;
 
-/// An open directory that is taken for `/`.
+/// An open directory that serves as `/`.
 #[derive(Debug)]
 pub struct RootDir(OwnedFd);
 
 impl RootDir {
-    /// Opens a directory; a link to one is refused.
+    /// Opens a directory. A symbolic link to one is an error.
     ///
     /// # Errors
     /// [`ErrorKind::Unpack`] with the path.
@@ -47,22 +47,22 @@ impl RootDir {
         Self(directory)
     }
 
-    /// A directory below, to make things in. The path has neither links nor dots in it; empty is the root.
+    /// Opens a directory below the root for creating entries. The path has no symbolic links and no dots; empty is the
+    /// root.
     pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         open_below(self.0.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)
     }
 
-    /// The same to be read.
+    /// Opens a directory below the root for reading.
     pub(super) fn readable(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         open_below(self.0.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
-    /// The path of the directory that `path` leads to, as in a chroot: links are followed, and none leads above the
-    /// root. What is not there stands for itself, so the directory need not exist; `below` tells of links that are not
-    /// in this root but under it.
+    /// Resolves the symbolic links in a path, as in a chroot: none leads above the root. Missing parts stand for
+    /// themselves, so the directory need not exist. `below` supplies links of lower layers.
     pub(super) fn resolve(&self, path: &[u8], below: &mut ReadLink<'_>) -> io::Result<Vec<u8>> {
         resolve(path, |path| match open_below(self.0.as_fd(), path, OFlags::PATH) {
-            // Of anything but a link this fails, and whoever opens the directory sees what it is.
+            // Fails for anything but a link. Opening the directory then reports what it is.
             Ok(here) => Ok(readlinkat(&here, "", Vec::new()).ok().map(CString::into_bytes)),
             Err(Errno::NOENT) => below(path),
             Err(error) => Err(error.into()),

@@ -1,4 +1,4 @@
-//! Where a tree is made: beside its place until it is whole, or in it where that is a mount point.
+//! Builds a root: beside its final path until it is complete, or in place if that is a mount point.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct BuildOptions {
     pub sync: bool,
 }
 
-/// A tree that is not whole yet; dropping it removes what there is of it.
+/// A root that is being built. Dropping it removes what was built so far.
 #[derive(Debug)]
 pub struct RootBuilder {
     path: PathBuf,
@@ -48,8 +48,8 @@ enum BuildSite {
 }
 
 impl RootBuilder {
-    /// Begins a tree that is to be at this path, where there must be nothing or an empty directory. Trees that killed
-    /// processes have left beside it are removed.
+    /// Starts building a root at this path, which must be missing or an empty directory. Removes what killed processes
+    /// left beside it.
     ///
     /// # Errors
     /// [`ErrorKind::Unpack`] with the path.
@@ -62,8 +62,8 @@ impl RootBuilder {
         Ok(Self { root, site, published: false, path })
     }
 
-    /// Applies layers to it, base first, and lets it be seen when all of it is there and `settled` says that the layers
-    /// are what they were taken for; gives the uncompressed size of each.
+    /// Applies layers, base first, and makes the root visible once it is complete and `settled` has confirmed the
+    /// layers. Returns the uncompressed size of each.
     ///
     /// # Errors
     /// As [`Unpacker::apply_parallel`], and what `settled` says.
@@ -89,7 +89,7 @@ impl RootBuilder {
         self.root.try_clone().map(RootDir::from_handle).map_err(|error| fail(&self.path, error))
     }
 
-    /// Whether the root is new; where not, it keeps its mode unless a layer says something about it.
+    /// Whether the root is new. If not, it keeps its mode unless a layer has an entry for it.
     fn is_new(&self) -> bool {
         matches!(self.site, BuildSite::Staged { .. })
     }
@@ -133,8 +133,8 @@ impl RootBuilder {
         Ok(())
     }
 
-    /// Lets the owner write to the root where its mode forbids that: a directory gets no other parent without, unless
-    /// root moves it. Gives the mode that it is to have.
+    /// Makes the root writable for its owner: without that, only root can move a directory to another parent. Returns
+    /// the mode to restore afterwards.
     fn open_up(&self) -> io::Result<Option<Mode>> {
         let mode = fstat(&self.root)?.st_mode & 0o7777;
         if mode & 0o200 != 0 || rustix::process::geteuid().is_root() {

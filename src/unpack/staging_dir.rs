@@ -1,7 +1,8 @@
-//! Trees that are made beside their place, told apart by a lock from those that killed processes have left.
+//! Directories in which a tree is built before it is renamed into place. A lock tells them from leftovers of killed
+//! processes.
 //!
-//! `.rpull-unpack-<id>/.rpull-unpack-<id>` is the tree: only a process of the same user can have made a directory of its
-//! own name in another one, so what is called so and is something else is nobody's leftover.
+//! The tree is `.rpull-unpack-<id>/.rpull-unpack-<id>`. Only a process of the same user can have created a directory
+//! inside another one of the same name, so anything else with such a name is not a leftover.
 
 use std::io;
 
@@ -14,21 +15,21 @@ use super::root::RootDir;
 
 const PREFIX: &str = ".rpull-unpack-";
 
-/// Where a tree is made.
+/// A directory in which a tree is built.
 #[derive(Debug)]
 pub(super) struct StagingDir {
-    /// Of the folder, and of the tree in it.
+    /// The name of the directory, and of the tree in it.
     name: String,
     folder: RootDir,
 }
 
 impl StagingDir {
-    /// Makes a folder and an empty tree in it.
+    /// Creates a directory with an empty tree in it.
     pub(super) fn make(parent: &RootDir) -> io::Result<Self> {
         loop {
             let name = format!("{PREFIX}{:016x}", fastrand::u64(..));
             mkdirat(parent, &name, Mode::RWXU)?;
-            // Before it is locked others may take it for a leftover.
+            // Until it is locked, another process may remove it as a leftover.
             match open_locked(parent, name.as_bytes(), true) {
                 Ok(Some(folder)) => {
                     let made = Self { name, folder: RootDir::from_handle(folder) };
@@ -49,18 +50,18 @@ impl StagingDir {
         Ok(self.folder.readable(self.name.as_bytes())?)
     }
 
-    /// What there is to be renamed, and the folder that it is in.
+    /// The entry to rename, and the directory that has it.
     pub(super) fn rename_source(&self) -> (BorrowedFd<'_>, &str) {
         (self.folder.as_fd(), &self.name)
     }
 
-    /// Removes the folder, and the tree where it is in it.
+    /// Removes the directory, and the tree if it is still in it.
     pub(super) fn remove(&self, parent: &RootDir) -> io::Result<()> {
         remove(parent, &self.folder, self.name.as_bytes())
     }
 }
 
-/// Removes what killed processes of this user have left in a directory.
+/// Removes leftovers of killed processes of this user from a directory.
 pub(super) fn remove_stale(parent: &RootDir) -> io::Result<()> {
     let mut found = Vec::new();
     for child in Dir::read_from(parent.as_fd())? {
@@ -92,7 +93,7 @@ pub(super) fn remove_stale(parent: &RootDir) -> io::Result<()> {
 fn sweep_one(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
     let folder = match open_locked(parent, name, false) {
         Ok(Some(folder)) => RootDir::from_handle(folder),
-        // Somebody's, or no directory that this user can read.
+        // In use, or not a directory that this user can read.
         Ok(None) | Err(_) => return Ok(false),
     };
     if fstat(&folder)?.st_uid != rustix::process::geteuid().as_raw() {
@@ -109,8 +110,8 @@ fn sweep_one(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Opens a folder unless another process has it, or it is gone; `own` also where the file system has no locks, and nobody
-/// can tell what is left.
+/// Opens a folder unless another process has it, or it is gone; `own` also where the file system has no locks, and
+/// nobody can tell what is left.
 fn open_locked(parent: &RootDir, name: &[u8], own: bool) -> Result<Option<OwnedFd>, Errno> {
     let folder = parent.readable(name)?;
     match flock(&folder, FlockOperation::NonBlockingLockExclusive) {

@@ -1,5 +1,5 @@
-//! Applies layers to a root, one after the other: where entries go, and what has to go first. Spec: image-spec
-//! `layer.md`, "Applying Changesets".
+//! Applies layers to a root, one after the other: finds the directory of each entry, and removes what it replaces.
+//! Spec: image-spec `layer.md`, "Applying Changesets".
 
 use std::io::{self, BufRead};
 use std::sync::Arc;
@@ -30,9 +30,9 @@ const IMPLICIT_DIR_MODE: u32 = 0o755;
 /// How layers are applied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UnpackOptions {
-    /// Keeps set-id bits where the user is not root: they then lend the rights of this user.
+    /// Keep set-user-ID and set-group-ID bits even if not root. Such files then run with the rights of this user.
     pub preserve: bool,
-    /// Gives the root the mode and time that a directory has which no layer has an entry for, unless one has.
+    /// Give the root the mode and time of an implicit directory, unless a layer has an entry for it.
     pub new_root: bool,
 }
 
@@ -50,7 +50,7 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// Takes another one into account.
+    /// Adds the totals of another layer.
     pub(super) fn add(&mut self, other: Self) {
         self.entries += other.entries;
         self.files += other.files;
@@ -72,29 +72,29 @@ pub struct Unpacker {
     pub(super) user: ProcessUser,
     pub(super) directories: OpenDirCache,
     pub(super) later: DeferredDirs,
-    /// What the present layer made; nothing where there is no lower one whose files it could hide.
-    pub(super) made: Option<LayerPaths>,
-    /// Devices that could not be made.
+    /// Paths that the current layer created; `None` if there is no lower layer whose files it could hide.
+    pub(super) layer_paths: Option<LayerPaths>,
+    /// Devices that could not be created.
     pub(super) missing_devices: LayerPaths,
-    /// Whether the root is another user's, who lets all write to it: a mount point, as a rule.
+    /// Whether the root belongs to another user and is writable for all: usually a mount point.
     pub(super) foreign: bool,
-    /// Whether nothing was in the root.
+    /// Whether the root was empty.
     pub(super) root_was_empty: bool,
-    /// Where files of layers wait that are applied later.
+    /// Files of upper layers that were written ahead.
     pub(super) stage: Option<Arc<ReadAheadDir>>,
-    /// What the present layer has that is not shown, where it has anything of that kind.
+    /// Files of the current layer under names reserved by AUFS.
     pub(super) aside: Option<Aside>,
-    /// The layers below, where they have roots of their own.
+    /// The lower layers, if each has a directory of its own.
     pub(super) overlay: Option<OverlayState>,
     pub(super) done: Unpacked,
     pub(super) left_out: SkipLog,
 }
 
 impl Unpacker {
-    /// Whatever is in the root counts as a lower layer.
+    /// Creates an unpacker. Existing files in the root count as a lower layer.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Unpack`] where the root cannot be read.
+    /// [`crate::error::ErrorKind::Unpack`] if the root cannot be read.
     pub fn new(root: RootDir, options: UnpackOptions) -> Result<Self> {
         let bare = is_empty(&root).map_err(|error| failed("unpack", "root", error))?;
         let user = ProcessUser::of_process();
@@ -109,7 +109,7 @@ impl Unpacker {
             user,
             directories: OpenDirCache::default(),
             later,
-            made: None,
+            layer_paths: None,
             missing_devices: LayerPaths::default(),
             foreign,
             root_was_empty: bare,
@@ -130,7 +130,8 @@ impl Unpacker {
     }
 
     pub(super) fn apply_changes(&mut self, name: &str, layer: &mut impl Changeset) -> Result<()> {
-        self.made = (!self.root_was_empty || self.overlay.is_some()).then(LayerPaths::default);
+        self.layer_paths =
+            (!self.root_was_empty || self.overlay.is_some()).then(LayerPaths::default);
         let mut last = String::new();
         loop {
             let entry = match layer.next_entry() {
@@ -150,7 +151,7 @@ impl Unpacker {
         self.write_whiteouts(name)
     }
 
-    /// Gives directories their times and modes; nothing may be applied afterwards.
+    /// Sets the times and modes of directories, and returns the totals.
     pub fn finish(mut self) -> Result<Unpacked> {
         self.apply_deferred("unpack")?;
         self.done.left_out = self.left_out.into_list();
@@ -176,7 +177,7 @@ impl Unpacker {
         }
         let (parent, name) = split(&entry.path);
         let parent = self.parent(parent)?;
-        if let Some(made) = &mut self.made {
+        if let Some(made) = &mut self.layer_paths {
             let mut path = parent.path.clone();
             push(&mut path, name);
             made.note(&path);
@@ -188,7 +189,7 @@ impl Unpacker {
         self.create(&parent, name, entry, layer)
     }
 
-    /// The directory that a path leads to, made where there is none.
+    /// Opens the directory at a path. Creates missing ones.
     pub(super) fn parent(&mut self, path: &[u8]) -> io::Result<Arc<OpenDir>> {
         match self.directories.get(path) {
             Some(directory) => Ok(directory),
@@ -196,7 +197,7 @@ impl Unpacker {
         }
     }
 
-    /// The directory that a path leads to; where there is none, it is made or there is nothing.
+    /// Opens the directory at a path. If it is missing, creates it with `make`, else returns `None`.
     pub(super) fn find(&mut self, path: &[u8], make: bool) -> io::Result<Option<Arc<OpenDir>>> {
         if let Some(directory) = self.directories.get(path) {
             return Ok(Some(directory));
@@ -218,14 +219,14 @@ impl Unpacker {
         Ok(Some(directory))
     }
 
-    /// Opens a directory, and tells its path without links.
+    /// Opens a directory. Returns its path without symbolic links, too.
     fn open(&mut self, path: &[u8], make: bool) -> io::Result<Option<(Vec<u8>, OwnedFd)>> {
-        // Links are rare, and only where this fails is it worth looking for them.
+        // Links are rare: look for them only if this fails.
         if let Ok(handle) = self.root.directory(path) {
             return Ok(Some((path.to_vec(), handle)));
         }
         let resolved = match self.resolve(path) {
-            // As below a directory that is not there.
+            // The same as below a missing directory.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory && !make => return Ok(None),
             other => other?,
         };
@@ -239,7 +240,7 @@ impl Unpacker {
         Ok(Some((resolved, handle)))
     }
 
-    /// Makes a directory and all that are missing above it.
+    /// Creates a directory and its missing parents.
     fn make_all(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
         let mut handle = self.root.directory(b"")?;
         let mut made = Vec::new();
@@ -261,7 +262,7 @@ impl Unpacker {
         Ok(handle)
     }
 
-    /// Removes whatever is in the way of something new.
+    /// Removes what is in the way of a new entry.
     pub(super) fn remove(&mut self, parent: &OpenDir, name: &[u8]) -> io::Result<()> {
         let mut path = parent.path.clone();
         push(&mut path, name);
@@ -276,7 +277,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Forgets what could not be kept of an entry, and tells.
+    /// Takes the log of what could not be kept of an entry.
     pub(super) fn take_left_out(&mut self) -> SkipLog {
         std::mem::take(&mut self.left_out)
     }
@@ -290,7 +291,7 @@ fn implicit_dir() -> DirMetadata {
     DirMetadata { mtime: Timespec { tv_sec: 0, tv_nsec: 0 }, mode: Some(IMPLICIT_DIR_MODE) }
 }
 
-/// Whether there is nothing in it but what says that it is not whole.
+/// Whether a root has no entry but the marker of an incomplete tree.
 fn is_empty(root: &RootDir) -> io::Result<bool> {
     for child in Dir::read_from(root.as_fd())? {
         let child = child?;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 pub(super) struct ProcessUser {
     uid: u32,
     gid: u32,
-    /// Bits that the kernel takes out of every new mode.
+    /// Bits that the kernel clears in the mode of new files.
     umask: u32,
 }
 
@@ -22,12 +22,12 @@ impl ProcessUser {
         }
     }
 
-    /// Whether owners and devices can be made.
+    /// Whether this user can set owners and create devices.
     pub(super) fn is_root(self) -> bool {
         self.uid == 0
     }
 
-    /// Whether a directory is another user's, so that this one cannot say what it is.
+    /// Whether a directory belongs to another user, so that this one cannot change its metadata.
     pub(super) fn lacks(self, directory: impl AsFd) -> Result<bool, Errno> {
         let found = fstat(&directory)?;
         if found.st_uid == self.uid {
@@ -41,12 +41,12 @@ impl ProcessUser {
         }
     }
 
-    /// The mode without what would not come through when something is made.
+    /// Returns the mode that a new file gets when this one is asked for.
     pub(super) fn creation_mode(self, mode: u32) -> u32 {
         mode & 0o777 & !self.umask
     }
 
-    /// What must change about the owner of something new, where its directory gives it this group.
+    /// Returns the change that a new file's owner needs; `group` is what a set-group-ID directory gives it.
     pub(super) fn ownership_change(
         self,
         (uid, gid): (u32, u32),
@@ -57,16 +57,16 @@ impl ProcessUser {
         (uid.is_some() || gid.is_some()).then_some((uid, gid))
     }
 
-    /// Whether it is theirs.
+    /// Whether this is the owner and group of the process.
     pub(super) fn is(self, owner: (u32, u32)) -> bool {
         owner == (self.uid, self.gid)
     }
 }
 
-/// The process's umask, read where reading it does not change it for other threads.
+/// Returns the umask of the process, from a file: the system call would change it for other threads.
 fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    // Where it cannot be read, any bit may be taken out.
+    // If the umask cannot be read, it may clear any bit.
     line.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o777)
 }

@@ -19,7 +19,7 @@ impl Unpacker {
         let Some(parent) = self.find(parent, false)? else { return Ok(()) };
         let mut path = parent.path.clone();
         push(&mut path, name);
-        let Some(made) = &self.made else { return Ok(()) };
+        let Some(made) = &self.layer_paths else { return Ok(()) };
         if made.has(&path) && !parent.has_directory(name) {
             return Ok(());
         }
@@ -32,22 +32,22 @@ impl Unpacker {
         self.mark_whiteout(&path)
     }
 
-    /// Removes what lower layers have in this directory, which there is from now on unless something else is there.
+    /// Removes what lower layers have in this directory, and creates the directory unless another file is there.
     pub(super) fn apply_opaque(&mut self, path: &[u8]) -> io::Result<()> {
         let directory = match self.parent(path) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
             other => other?,
         };
-        if let Some(made) = &mut self.made {
+        if let Some(made) = &mut self.layer_paths {
             made.note_all(&directory.path);
             self.remove_lower(&directory.path)?;
         }
         self.mark_whiteout(&directory.path)
     }
 
-    /// Removes what this layer did not make, the directory too unless it did.
+    /// Removes a directory and everything below it that the current layer did not create.
     fn remove_lower(&mut self, path: &[u8]) -> io::Result<()> {
-        let (made, later) = (&self.made, &mut self.later);
+        let (made, later) = (&self.layer_paths, &mut self.later);
         let stages = [self.stage.as_deref(), self.aside.as_ref().map(Aside::stage)];
         let stays = |path: &[u8]| {
             path == MARKER

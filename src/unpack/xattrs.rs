@@ -10,7 +10,7 @@ use crate::image_layers::xattr_filter::{CAPABILITY, is_allowed};
 /// Bytes of the names of all attributes of one file, which the kernel limits so.
 const NAMES: usize = 64 << 10;
 
-/// Sets one, or tells why not.
+/// Sets an attribute. Returns the reason if it cannot be kept.
 pub(super) fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<Option<SkipReason>, Errno> {
     if !is_allowed(name) {
         return Ok(Some(SkipReason::ForeignAttribute));
@@ -20,7 +20,8 @@ pub(super) fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<Option<S
         Err(Errno::PERM) if name == CAPABILITY => Ok(Some(SkipReason::Capability)),
         // Directories with a sticky bit take them from their owner only.
         Err(Errno::NOTSUP | Errno::PERM) => Ok(Some(SkipReason::UnsupportedAttribute)),
-        // Not for want of a disk: attributes have a block or a share of their own. A disk that is full is so for bytes too.
+        // Not for want of a disk: attributes have a block or a share of their own. A disk that is full is so for bytes
+        // too.
         Err(Errno::NOSPC | Errno::TOOBIG | Errno::RANGE) => Ok(Some(SkipReason::LargeAttribute)),
         Err(error) => Err(error),
     }

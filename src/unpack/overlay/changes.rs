@@ -132,7 +132,7 @@ impl Unpacker {
         }
     }
 
-    /// Gives a new directory what the one has that it stands in for, and tells its mode and time.
+    /// Copies the metadata of the lower directory to a new one that replaces it. Returns its mode and time.
     pub(in crate::unpack) fn copy_dir_metadata(
         &self,
         path: &[u8],

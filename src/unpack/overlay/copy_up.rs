@@ -1,5 +1,5 @@
-//! Copies from a lower layer what an upper one changes a little: a file that gets another name, a directory that gets
-//! another entry.
+//! Copies files up from a lower layer that the upper layer changes: a file that gets another name, a directory that
+//! gets another entry.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -19,7 +19,7 @@ use crate::unpack::root::{create, open_below};
 use crate::unpack::user::ProcessUser;
 use crate::unpack::xattrs;
 
-/// Copies anything but a directory; tells the bytes of it.
+/// Copies a file that is not a directory. Returns the number of bytes.
 pub(super) fn copy(
     seen: &MergedEntry,
     path: &[u8],
@@ -54,7 +54,7 @@ fn copy_file(
 ) -> io::Result<u64> {
     let stat = &seen.stat;
     let mut from = match open_below(seen.layer.as_fd(), path, OFlags::RDONLY) {
-        // Not even its owner reads it, and nobody writes to layers: it can be in both.
+        // Not readable even for its owner. Layers are never written to, so a hard link can serve both.
         Err(Errno::ACCESS) => {
             let parent = seen.layer.directory(split(path).0)?;
             linkat(&parent, split(path).1, to, name, AtFlags::empty())?;

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait, WaitTimer};
 use crate::unpack::root::RootDir;
 
-/// All that may be in it; anything else in a directory without layers is somebody else's.
+/// All names that an overlay directory may have. Other names in a directory without layers belong to another program.
 const ALLOWED_NAMES: [&[u8]; 5] =
     [b"overlay2", b"layerdb", b"images.json", b"images.json.new", b"lost+found"];
 
@@ -86,7 +86,7 @@ impl OverlayDirectory {
         Self { path, root, form: if user { OverlayXattr::User } else { OverlayXattr::Trusted } }
     }
 
-    /// Where it is.
+    /// The path.
     pub fn path(&self) -> &Path {
         &self.path
     }

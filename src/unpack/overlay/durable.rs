@@ -14,7 +14,7 @@ use crate::boot::boot_id;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 
-/// In place of a boot: whatever happens, the layer is there.
+/// Stands in place of a boot id: the layer is on disk.
 const ON_DISK: &str = "on disk";
 
 const NEW: &str = "committed.new";
@@ -30,10 +30,10 @@ enum Durability {
 }
 
 impl OverlayDirectory {
-    /// The size of a layer that need not be unpacked again.
+    /// Returns the size of a layer that need not be unpacked again.
     ///
     /// # Errors
-    /// Where it should be and cannot, because a mount shows it.
+    /// If it must be unpacked again, and cannot because it is mounted.
     pub(super) fn trusted_size(&self, chain: &Digest) -> io::Result<Option<u64>> {
         let size = self.size_of(chain)?;
         if size.is_none() || self.trust(chain)? != Durability::Unsynced {

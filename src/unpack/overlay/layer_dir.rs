@@ -1,4 +1,4 @@
-//! Where one layer is: its folder, its short name, and what is said about it.
+//! The directory of one layer: its files, its short name, and its recorded metadata.
 
 use std::io;
 
@@ -12,27 +12,27 @@ use crate::boot::boot_id;
 use crate::digest::Digest;
 use crate::unpack::root::RootDir;
 
-/// What is being made or removed is called so, and goes with the next run.
+/// Prefix of directories that are being created or removed. The next run removes leftovers.
 const UNFINISHED: &str = ".rpull-";
 
-/// Letters of a short name: few enough for a hundred of them in the page that a mount's options have.
+/// Length of a short name: a hundred of them fit into one page, the limit for mount options.
 const SHORT: usize = 26;
 
-/// In a layer's folder when all of it is there.
+/// Marks the directory of a complete layer.
 pub(super) const COMMITTED: &str = "committed";
 
-/// A layer that is being made.
+/// A layer directory that is being created.
 pub(super) struct NewLayerDir<'a> {
     directory: &'a OverlayDirectory,
     own: String,
     kept: bool,
 }
 
-/// What is said about a layer when it is whole.
+/// The recorded metadata of a complete layer.
 pub(super) struct LayerMetadata<'a> {
     pub(super) chain: &'a Digest,
     pub(super) diff_id: &'a Digest,
-    /// The chains below, base first.
+    /// The chain ids below, base first.
     pub(super) below: &'a [Digest],
     /// Bytes of its files.
     pub(super) size: u64,
@@ -46,7 +46,7 @@ fn entry(chain: &Digest) -> String {
     format!("layerdb/{}/{}", chain.algorithm_name(), chain.encoded())
 }
 
-/// The short name of a layer, always the same.
+/// Returns the short name of a layer, derived from its chain id.
 pub(super) fn short_name(chain: &Digest) -> String {
     const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let digits = chain.encoded().bytes().map(|digit| char::from(digit).to_digit(16).unwrap_or(0));
@@ -57,7 +57,7 @@ pub(super) fn short_name(chain: &Digest) -> String {
 }
 
 impl OverlayDirectory {
-    /// The size of a layer that is whole.
+    /// Returns the size of a complete layer.
     pub(super) fn size_of(&self, chain: &Digest) -> io::Result<Option<u64>> {
         let committed = format!("{}/{COMMITTED}", place(chain));
         let short = format!("overlay2/l/{}", short_name(chain));
@@ -68,7 +68,7 @@ impl OverlayDirectory {
         Ok(size.and_then(|text| String::from_utf8(text).ok()?.parse().ok()))
     }
 
-    /// The files of a layer that is whole.
+    /// Opens the files of a complete layer.
     pub(super) fn diff_of(&self, chain: &Digest) -> io::Result<RootDir> {
         let diff = self.root().readable(format!("{}/diff", place(chain)).as_bytes())?;
         Ok(RootDir::from_handle(diff))
@@ -140,7 +140,7 @@ impl NewLayerDir<'_> {
         }
         self.directory.link(&short, &format!("../{}/diff", about.chain.encoded()))?;
         self.directory.describe(about)?;
-        // What is not whole may be there.
+        // An incomplete one may exist.
         files::remove(root, place.as_bytes())?;
         files::rename(root, self.own.as_bytes(), place.as_bytes())?;
         self.kept = true;

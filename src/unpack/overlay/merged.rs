@@ -38,7 +38,7 @@ impl MergedView {
         Self { layers, form, dir_cache: Vec::new() }
     }
 
-    /// What is at this path, which has neither links nor dots in it.
+    /// Returns what is at this path, which has no symbolic links and no dots.
     pub(super) fn find(&mut self, path: &[u8]) -> io::Result<Option<MergedEntry>> {
         let parts = self.layers_of(split(path).0)?;
         for at in parts {
@@ -123,7 +123,7 @@ fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-/// What one layer has at this path.
+/// Returns what one layer has at this path.
 fn stat(layer: &RootDir, path: &[u8]) -> io::Result<Option<Stat>> {
     match open_below(layer.as_fd(), path, OFlags::PATH) {
         Ok(found) => Ok(Some(fstat(&found)?)),

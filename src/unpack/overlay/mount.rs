@@ -38,7 +38,7 @@ impl OverlayDirectory {
         let near = lowers(chains, "")?;
         let mut options = self.options(&near);
         if options.len() >= PAGE {
-            // For a mount(8) that tells the kernel one by one.
+            // For a mount(8) that passes the layers to the kernel one by one.
             options = format!("{}lowerdir+={}", self.form().option(), near.join(",lowerdir+="));
         }
         Some(format!("(cd {quoted} && mount -t overlay overlay -o ro,{options} /mnt)"))
@@ -99,7 +99,7 @@ impl OverlayDirectory {
         Ok(move_mount(&made, "", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
     }
 
-    /// What tells the kernel which layers, the top one first.
+    /// Returns the mount options that name the layers, the top one first.
     fn options(&self, layers: &[String]) -> String {
         format!("{}lowerdir={}", self.form().option(), layers.join(":"))
     }

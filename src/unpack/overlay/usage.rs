@@ -48,7 +48,7 @@ pub struct OverlayPruneReport {
 }
 
 impl OverlayDirectory {
-    /// What its images take, together and each alone.
+    /// Disk usage of its images, together and each alone.
     pub fn usage(&self) -> Result<OverlayUsage> {
         let sizes = self.sizes()?;
         let images = self.images()?;
@@ -66,7 +66,7 @@ impl OverlayDirectory {
         })
     }
 
-    /// Removes layers that no image needs and no mount shows; without a lock it only tells what it would be.
+    /// Removes layers that are unreferenced and not mounted. Without a lock it only reports what it would remove.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Unpack`] where it cannot be told what is needed: nothing is removed then.

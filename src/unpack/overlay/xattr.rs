@@ -1,5 +1,5 @@
-//! How a layer's directory says that it hides what is below. Kernel documentation: `overlayfs.rst`, "whiteouts and opaque
-//! directories".
+//! Whiteouts and opaque markers in the format of overlayfs. Kernel documentation: `overlayfs.rst`, "whiteouts and
+//! opaque directories".
 
 use rustix::fd::AsFd;
 use rustix::fs::{
@@ -9,24 +9,24 @@ use rustix::io::Errno;
 
 use crate::unpack::deferred::times;
 
-/// Whose attributes say it.
+/// The namespace of the extended attributes that overlayfs reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverlayXattr {
-    /// `trusted.overlay.*`, which only root sets and every overlay obeys.
+    /// `trusted.overlay.*`: only root can set them, every mount reads them.
     Trusted,
-    /// `user.overlay.*`, which an overlay obeys that is mounted with `userxattr`.
+    /// `user.overlay.*`: only mounts with `userxattr` read them.
     User,
 }
 
 impl OverlayXattr {
-    /// The form that a mount understands without options, where this process may use it: in a user namespace not even
+    /// Returns the namespace that works without mount options, if this process may use it. In a user namespace not even
     /// root may.
     pub(super) fn of_process(directory: impl AsFd) -> Self {
         let probe = fsetxattr(directory, "trusted.rpull.overlay", b"y", XattrFlags::empty());
         if probe.is_ok() { Self::Trusted } else { Self::User }
     }
 
-    /// What a mount must be told to obey it.
+    /// The mount option that makes overlayfs use this prefix.
     pub(super) fn option(self) -> &'static str {
         match self {
             Self::Trusted => "",
@@ -57,7 +57,7 @@ impl OverlayXattr {
     }
 }
 
-/// Hides what lower layers have under this name. Nobody needs to be root for this device.
+/// Creates a whiteout for this name. Device 0:0 needs no privileges.
 pub(super) fn make_whiteout(directory: impl AsFd, name: &[u8]) -> Result<(), Errno> {
     let directory = directory.as_fd();
     mknodat(directory, name, FileType::CharacterDevice, Mode::empty(), 0)?;
