@@ -59,7 +59,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn header_equals_that_of_tar_crate(
+        fn header_equals_header_of_tar_crate(
             name in "[a-z0-9/]{0,5}[a-z]{1,160}",
             size in any::<u64>(),
             modified in any::<u64>(),
