@@ -133,7 +133,7 @@ mod tests {
         amd.annotations.insert("x".into(), "y".into());
         annotation::rename(&mut amd, "reg/a:1");
         let made = index(&[amd, entry("b", Some("linux/arm64"))]).unwrap();
-        let crate::document::ParsedDocument::Index(index) = made.content() else {
+        let crate::document::ParsedDocument::Index(index) = made.parsed() else {
             panic!("an index")
         };
         assert_eq!(platform::available_platforms(&index.manifests), ["linux/amd64", "linux/arm64"]);

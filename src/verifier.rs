@@ -38,7 +38,7 @@ impl Verifier {
     }
 
     /// Bytes fed so far.
-    pub fn seen(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.position
     }
 
@@ -107,7 +107,7 @@ impl DeferredVerifier {
     }
 
     /// Bytes taken so far.
-    pub fn seen(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.seen
     }
 

@@ -74,7 +74,7 @@ async fn seen(archive: &Archive) -> Vec<String> {
         let found = archive.resolve(&name).await;
         let Some(document) = note(&mut seen, found) else { continue };
         blobs.extend(children(&document));
-        if let ParsedDocument::Index(index) = document.content() {
+        if let ParsedDocument::Index(index) = document.parsed() {
             for child in index.manifests.iter().take(MOST) {
                 let found = archive.resolve(&ImageName::Digest(child.digest.clone())).await;
                 blobs.extend(note(&mut seen, found).iter().flat_map(children));

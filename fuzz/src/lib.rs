@@ -22,7 +22,7 @@ use rpull::layer::{
     decompress_with_guard,
 };
 use rpull::unpack::overlay::{OverlayDirectory, OverlayLayer};
-use rpull::unpack::{LayerBlob, OpenBlob, RootDir, UnpackOptions, Unpacker};
+use rpull::unpack::{BuildOptions, LayerBlob, OpenBlob, RootDir, UnpackOptions, Unpacker};
 
 pub use self::archive::archive;
 use self::mutate::layers;
@@ -67,9 +67,7 @@ pub fn overlay(tars: &[u8]) {
         let open: OpenBlob<'static> = Box::new(move |_| Ok(Box::new(Cursor::new(tar))));
         OverlayLayer { blob: LayerBlob { name: "layer".to_owned(), diff_id, size, open }, chain }
     });
-    _ = directory
-        .unpack(&lock, blobs.collect(), UnpackOptions::default(), false, &|_| true)
-        .is_ok();
+    _ = directory.unpack(&lock, blobs.collect(), BuildOptions::default(), &|_| true).is_ok();
     guard.assert_unharmed("overlay");
 }
 

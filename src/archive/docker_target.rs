@@ -91,7 +91,7 @@ impl DockerTargetInner {
         let refuse = |why: String| {
             Err(Error::new(ErrorKind::Unsupported, "image").at(self.place()).with_reason(why))
         };
-        match document.content() {
+        match document.parsed() {
             ParsedDocument::Index(_) => {
                 refuse("a docker-archive can hold only one platform of an image".to_owned())
             }

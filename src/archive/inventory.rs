@@ -59,7 +59,7 @@ impl DigestWalk {
         // A foreign layer is not in the archive unless it was requested.
         let comes = |blob: &&Descriptor| !blob.is_foreign() || archive.has(&blob.digest);
         self.digests.extend(document.blobs().filter(comes).map(|blob| blob.digest.clone()));
-        if let ParsedDocument::Index(index) = document.content() {
+        if let ParsedDocument::Index(index) = document.parsed() {
             self.visit_all(index.manifests.iter());
         }
     }

@@ -271,7 +271,7 @@ fn runnable<'a>(
     document: &'a Document,
     stored: &'a HashMap<Digest, Document>,
 ) -> Option<&'a ImageManifest> {
-    match document.content() {
+    match document.parsed() {
         ParsedDocument::Manifest(manifest) => Some(manifest),
         ParsedDocument::Artifact(_) => None,
         ParsedDocument::Index(index) => {

@@ -202,7 +202,7 @@ impl ArchiveInner {
             if is_it(&root) {
                 return Ok(Some(root));
             }
-            let ParsedDocument::Index(index) = root.content() else { continue };
+            let ParsedDocument::Index(index) = root.parsed() else { continue };
             let children = index.manifests.iter().filter(|child| child.media_type.is_document());
             let mut children = children.filter_map(|child| self.read_document(child, stop).ok());
             if let Some(found) = children.find(is_it) {

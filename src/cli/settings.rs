@@ -251,7 +251,7 @@ pub(super) fn platform(typed: Option<&str>) -> Result<PlatformRequest> {
     let of_environment =
         std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
     match typed.or(of_environment.as_deref()) {
-        Some(text) => text.parse().map(PlatformRequest::demanded),
+        Some(text) => text.parse().map(PlatformRequest::explicit),
         None => Ok(PlatformRequest::implicit(Platform::host())),
     }
 }

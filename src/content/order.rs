@@ -17,7 +17,7 @@ pub fn missing_content(
     is_there: impl Fn(&Descriptor) -> Result<bool>,
 ) -> Result<Vec<Digest>> {
     let mut missing = Vec::new();
-    if let ParsedDocument::Index(index) = document.content() {
+    if let ParsedDocument::Index(index) = document.parsed() {
         for child in index.manifests.iter().filter(|child| child.media_type.is_document()) {
             if is_there(child)? {
                 return Ok(Vec::new());

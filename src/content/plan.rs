@@ -32,7 +32,7 @@ impl<'a> TargetPlan<'a> {
             if !named.contains(document.digest()) {
                 continue;
             }
-            if let ParsedDocument::Index(index) = document.content() {
+            if let ParsedDocument::Index(index) = document.parsed() {
                 named.extend(index.manifests.iter().map(|child| &child.digest));
             }
             documents.push(document);

@@ -140,7 +140,7 @@ impl Document {
     }
 
     /// What it says.
-    pub fn content(&self) -> &ParsedDocument {
+    pub fn parsed(&self) -> &ParsedDocument {
         &self.parsed
     }
 

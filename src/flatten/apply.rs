@@ -1,4 +1,4 @@
-//! Applies the entries of layers to a tree in memory, as [`crate::unpack`] applies them to a directory.
+//! Applies the entries of layers to a tree in memory, as [`mod@crate::unpack`] applies them to a directory.
 //!
 //! What a kernel would reject is an error here too.
 

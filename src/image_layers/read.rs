@@ -76,7 +76,7 @@ pub(crate) fn read_layer(
     );
     read(&mut entries)?;
     let hashed = entries.drain().map_err(|error| failed(name, "", error))?;
-    let (size, found) = (hashed.seen(), hashed.finish());
+    let (size, found) = (hashed.position(), hashed.finish());
     if found == *diff_id {
         return Ok(size);
     }

@@ -81,7 +81,7 @@ impl Default for BombGuard {
 }
 
 impl BombGuard {
-    /// Creates a guard that always allows this many output bytes. Beyond them, output may exceed input [`MAX_RATIO`]
+    /// Creates a guard that always allows this many output bytes. Beyond them, output may exceed input `MAX_RATIO`
     /// times.
     pub fn with_allowance(harmless: u64) -> Self {
         let counts =

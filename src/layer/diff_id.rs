@@ -26,7 +26,7 @@ impl<R: BufRead> DiffIdReader<R> {
     }
 
     /// Bytes that were read.
-    pub fn seen(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.position
     }
 
@@ -78,7 +78,7 @@ mod tests {
             while reader.fill_buf().unwrap().len().min(reader.fill_buf().unwrap().len()) > 0 {
                 assert!(reader.read(&mut into).unwrap() > 0);
             }
-            assert_eq!(reader.seen(), 5000);
+            assert_eq!(reader.position(), 5000);
             assert_eq!(reader.finish(), Digest::sha256(&bytes));
         }
     }

@@ -82,14 +82,14 @@ fn add(found: &mut Vec<Identified>, new: Identified) {
 }
 
 fn has_config(document: &Document, id: &ImageId) -> bool {
-    match document.content() {
+    match document.parsed() {
         ParsedDocument::Manifest(manifest) => id.is_of(&manifest.config.digest),
         _ => false,
     }
 }
 
 fn children(document: &Document) -> &[Descriptor] {
-    match document.content() {
+    match document.parsed() {
         ParsedDocument::Index(index) => &index.manifests,
         _ => &[],
     }

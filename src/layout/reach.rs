@@ -93,7 +93,7 @@ impl Reachable {
     }
 
     fn visit_children(&mut self, root: &Path, document: &Document, depth: usize) -> Result<()> {
-        match document.content() {
+        match document.parsed() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
                 document.blobs().for_each(|blob| self.blob(blob));
             }

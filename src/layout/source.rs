@@ -142,7 +142,7 @@ impl Layout {
     /// The index of this digest, where it is there and lists the manifest: an annotation alone proves nothing.
     pub(super) fn index_listing(&self, index: &Digest, manifest: &Digest) -> Option<Document> {
         let document = self.by_digest(index).ok()?;
-        let ParsedDocument::Index(view) = document.content() else { return None };
+        let ParsedDocument::Index(view) = document.parsed() else { return None };
         let lists = view.manifests.iter().any(|entry| entry.digest == *manifest);
         lists.then_some(document)
     }

@@ -180,7 +180,7 @@ impl Repository {
         depth: usize,
     ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
-            let ParsedDocument::Index(index) = document.content() else { return Ok(false) };
+            let ParsedDocument::Index(index) = document.parsed() else { return Ok(false) };
             if index.manifests.iter().any(|child| child.digest == *digest) {
                 return Ok(true);
             }

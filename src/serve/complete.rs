@@ -22,7 +22,7 @@ impl RegistryService {
         for blob in document.blobs().filter(|blob| !blob.is_foreign()) {
             self.check_blob(repository, blob).await?;
         }
-        let ParsedDocument::Index(index) = document.content() else { return Ok(()) };
+        let ParsedDocument::Index(index) = document.parsed() else { return Ok(()) };
         let children = index.manifests.iter().filter(|child| child.media_type.is_document());
         let children: Vec<&Descriptor> = children.collect();
         if children.is_empty() {

@@ -87,7 +87,7 @@ impl DocumentCache {
 
 impl DocumentInfo {
     fn of(document: &Document) -> Self {
-        let children = match document.content() {
+        let children = match document.parsed() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => Vec::new(),
             ParsedDocument::Index(index) => index.manifests.clone(),
         };

@@ -78,7 +78,7 @@ fn put(
 ) -> Vec<NameEdit> {
     let images = || held.into_iter().flat_map(ServedRepository::images);
     let untagged = || held.into_iter().flat_map(|held| &held.untagged);
-    let listed: HashSet<&Digest> = match document.content() {
+    let listed: HashSet<&Digest> = match document.parsed() {
         ParsedDocument::Index(index) => index.manifests.iter().map(|child| &child.digest).collect(),
         ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => HashSet::new(),
     };

@@ -151,7 +151,7 @@ impl UploadHandler {
         let told = known.as_ref().map(|(told, _)| *told);
         let algorithm = algorithm.or(told).unwrap_or(Algorithm::Sha256);
         let hash = match known {
-            Some((of, hash)) if of == algorithm && hash.seen() == session.offset() => hash,
+            Some((of, hash)) if of == algorithm && hash.position() == session.offset() => hash,
             _ => {
                 let mut hash = DeferredVerifier::new(algorithm);
                 let mut bytes = session.read()?;

@@ -158,7 +158,7 @@ async fn fill(
     // Of an empty blob nothing needs to be asked, and some registries cannot answer (image-spec#1025).
     if kept < job.descriptor.size {
         while let Some(piece) = reader.next().await? {
-            if from_start && checked.seen() == 0 {
+            if from_start && checked.position() == 0 {
                 // Not before there is something better.
                 writer.truncate().await?;
             }

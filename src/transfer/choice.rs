@@ -15,7 +15,7 @@ pub struct PlatformRequest {
 
 impl PlatformRequest {
     /// What somebody asked for.
-    pub fn demanded(platform: Platform) -> Self {
+    pub fn explicit(platform: Platform) -> Self {
         Self { platform, explicit: true, exact: false }
     }
 
@@ -59,7 +59,7 @@ mod tests {
                 "{wanted} {own}"
             );
             assert_eq!(
-                takes(PlatformRequest::demanded(platform(wanted))),
+                takes(PlatformRequest::explicit(platform(wanted))),
                 by_default,
                 "{wanted} {own}"
             );

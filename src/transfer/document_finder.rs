@@ -57,7 +57,7 @@ pub async fn resolve_image(
         None => source.resolve(name).await?,
     };
     let finder = DocumentFinder::new(source, reference, None, retry);
-    let chosen = match (root.content(), choice) {
+    let chosen = match (root.parsed(), choice) {
         (ParsedDocument::Index(index), Some(choice)) => {
             let (document, platform) = finder.select_manifest(index, choice, 0).await?;
             document.with_platform(platform)
@@ -140,7 +140,7 @@ impl<'f> DocumentFinder<'f> {
                     continue;
                 }
                 let document = self.document(entry).await?;
-                match document.content() {
+                match document.parsed() {
                     ParsedDocument::Index(nested) => {
                         match self.select_manifest(nested, choice, depth + 1).await {
                             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -219,7 +219,7 @@ impl<'f> DocumentFinder<'f> {
         }
         let digests = chosen.iter().map(Document::digest).collect();
         let nested = self.listing(index, &digests).await?;
-        let indexes = nested.iter().filter_map(|document| match document.content() {
+        let indexes = nested.iter().filter_map(|document| match document.parsed() {
             ParsedDocument::Index(nested) => Some(&**nested),
             _ => None,
         });
@@ -297,7 +297,7 @@ impl<'f> DocumentFinder<'f> {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.check_depth(depth)?;
-            if let ParsedDocument::Index(index) = document.content() {
+            if let ParsedDocument::Index(index) = document.parsed() {
                 let new = |entry: &&Descriptor| {
                     entry.media_type.is_document() && seen.insert(entry.digest.clone())
                 };

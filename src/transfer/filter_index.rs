@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn subset_index_keeps_attestations_and_unknown_fields() {
         let root = index(&[("a", ""), ("b", ""), ("c", "a"), ("d", "b")]);
-        let ParsedDocument::Index(view) = root.content() else { panic!("an index") };
+        let ParsedDocument::Index(view) = root.parsed() else { panic!("an index") };
         let chosen: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
         let kept_entries = kept_entries(view, &HashSet::from([&chosen]), &[]);
         let rewritten = rewrite(&root, &[], &kept_entries).unwrap();

@@ -50,7 +50,7 @@ impl PlatformSelection {
         };
         match self {
             Self::Single(choice) if choice.explicit => vec![choice.clone()],
-            Self::SparseIndex(platforms) => all(platforms, PlatformRequest::demanded),
+            Self::SparseIndex(platforms) => all(platforms, PlatformRequest::explicit),
             Self::FilteredIndex(platforms) => all(platforms, PlatformRequest::exact),
             Self::Single(_) | Self::All | Self::Available | Self::OriginalIndex => Vec::new(),
         }
@@ -87,7 +87,7 @@ pub struct ImageRequest {
 
 impl std::fmt::Debug for ImageRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wanted")
+        f.debug_struct("ImageRequest")
             .field("name", &self.name)
             .field("reference", &self.reference)
             .finish_non_exhaustive()
@@ -133,7 +133,7 @@ impl ImageGraph {
     /// Why one of its blobs did not arrive. What an index lists and is no manifest may be no blob either.
     pub(super) fn told(&self, blob: &Descriptor, error: &Error) -> Error {
         let lists = |document: &Document| {
-            matches!(document.content(), ParsedDocument::Index(_))
+            matches!(document.parsed(), ParsedDocument::Index(_))
                 && document.blobs().any(|listed| listed.digest == blob.digest)
         };
         if error.kind() != ErrorKind::NotFound || !self.all_documents().any(lists) {
@@ -187,7 +187,7 @@ impl ImageGraph {
         let mut seen = HashSet::new();
         let mut blobs = Vec::new();
         for document in self.all_documents() {
-            let is_index = matches!(document.content(), ParsedDocument::Index(_));
+            let is_index = matches!(document.parsed(), ParsedDocument::Index(_));
             for blob in document.blobs().filter(|blob| !is_index || wanted.platforms.take(blob)) {
                 if is_index && blob.media_type.is_unknown_manifest() {
                     let why =
@@ -209,7 +209,7 @@ impl ImageGraph {
     pub(super) async fn learn_platforms(&mut self, source: &dyn Source, target: &TargetState<'_>) {
         for (descriptor, platform) in self.manifests.iter_mut().filter(|entry| entry.1.is_none()) {
             let document = self.documents.iter().find(|known| known.digest() == &descriptor.digest);
-            let Some(ParsedDocument::Manifest(manifest)) = document.map(Document::content) else {
+            let Some(ParsedDocument::Manifest(manifest)) = document.map(Document::parsed) else {
                 continue;
             };
             if !manifest.config.media_type.is_image_config() {
@@ -285,7 +285,7 @@ async fn resolve_for(
     let Provenance { repositories, parent_index } = wanted.source.provenance(&found).await;
     let finder = DocumentFinder::new(&*wanted.source, &wanted.reference, Some(target), retry);
     let mut root = found.descriptor().clone();
-    if matches!(found.content(), ParsedDocument::Index(_))
+    if matches!(found.parsed(), ParsedDocument::Index(_))
         && !matches!(wanted.platforms, PlatformSelection::Single(_))
         // Of a source on this machine nothing needs to be spared.
         && !wanted.source.endpoint().kind.is_local()
@@ -345,7 +345,7 @@ async fn documents(
         PlatformSelection::OriginalIndex => chosen_from.take().unwrap_or(root),
         _ => root,
     };
-    match (platforms, root.content()) {
+    match (platforms, root.parsed()) {
         (platforms, ParsedDocument::Artifact(_)) => {
             if let Some(choice) = platforms.explicit().first() {
                 return Err(finder.no_platform(&choice.platform, "an artifact has no platform"));
@@ -364,7 +364,7 @@ async fn documents(
         }
         (PlatformSelection::SparseIndex(platforms), ParsedDocument::Index(index)) => {
             for platform in platforms {
-                let choice = PlatformRequest::demanded(platform.clone());
+                let choice = PlatformRequest::explicit(platform.clone());
                 let (document, platform) = finder.select_manifest(index, &choice, 0).await?;
                 if !found.iter().any(|known: &Document| known.digest() == document.digest()) {
                     found.push(document.with_platform(platform));

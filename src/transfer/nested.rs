@@ -42,7 +42,7 @@ impl DocumentFinder<'_> {
                     continue;
                 }
                 let document = self.document(entry).await?;
-                let ParsedDocument::Index(nested) = document.content() else { continue };
+                let ParsedDocument::Index(nested) = document.parsed() else { continue };
                 let below = self.look_below(nested, chosen, depth + 1, seen, found).await?;
                 let lists = nested.manifests.iter().any(|entry| chosen.contains(&entry.digest));
                 if below || lists {

@@ -67,6 +67,6 @@ impl TransferOptions {
 
 impl std::fmt::Debug for TransferOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("jobs", &self.jobs).finish_non_exhaustive()
+        f.debug_struct("TransferOptions").field("jobs", &self.jobs).finish_non_exhaustive()
     }
 }

@@ -156,9 +156,9 @@ impl<'a> TargetState<'a> {
     async fn compare(&self, image: IncomingImage<'_>, current: &Descriptor) {
         let Some(current) = self.current(image, current).await else { return };
         self.known().imply(&current);
-        let ParsedDocument::Index(index) = current.content() else { return };
+        let ParsedDocument::Index(index) = current.parsed() else { return };
         for document in image.documents {
-            let ParsedDocument::Manifest(_) = document.content() else { continue };
+            let ParsedDocument::Manifest(_) = document.parsed() else { continue };
             if self.known().is_present(document.digest()) {
                 self.known().imply(document);
                 continue;

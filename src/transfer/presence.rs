@@ -72,7 +72,7 @@ impl KnownContent {
     /// Without layers of a foreign type: a registry need not hold those with `urls`, and not all check the others. And
     /// without the blobs that an index lists: many registries check only its manifests.
     pub(super) fn imply(&mut self, document: &Document) {
-        let named: Vec<&Descriptor> = match document.content() {
+        let named: Vec<&Descriptor> = match document.parsed() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
                 document.blobs().filter(|blob| !blob.media_type.is_foreign()).collect()
             }

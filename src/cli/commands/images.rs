@@ -58,7 +58,7 @@ impl ImageRow {
     async fn read(&mut self, store: &Layout) -> Result<()> {
         let root = store.read_document(&self.entry.descriptor)?;
         let (mut manifests, mut counted) = (Vec::new(), HashSet::new());
-        match root.content() {
+        match root.parsed() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => manifests.push(root),
             ParsedDocument::Index(index) => {
                 let documents =
@@ -90,7 +90,7 @@ impl ImageRow {
     ) -> Result<()> {
         let new = document.blobs().filter(|blob| counted.insert(blob.digest.clone()));
         self.size += new.map(|blob| blob.size).sum::<u64>();
-        let ParsedDocument::Manifest(manifest) = document.content() else { return Ok(()) };
+        let ParsedDocument::Manifest(manifest) = document.parsed() else { return Ok(()) };
         if manifest.config.media_type.is_image_config() {
             let bytes =
                 read_small(store, &manifest.config, CONFIG_LIMIT, RetryPolicy::default()).await?;

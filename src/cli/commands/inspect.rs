@@ -47,13 +47,13 @@ impl<'a> Inspection<'a> {
             Ok(config) => Some(config),
             Err(_) if seen.is_artifact() => None,
             Err(error) => {
-                if !matches!(seen.chosen.content(), ParsedDocument::Index(_)) {
+                if !matches!(seen.chosen.parsed(), ParsedDocument::Index(_)) {
                     tracing::warn!("{}", error.chain());
                 }
                 None
             }
         };
-        let platforms = match seen.root.content() {
+        let platforms = match seen.root.parsed() {
             ParsedDocument::Index(index) => available_platforms(&index.manifests),
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
                 config.map(|config| config.platform().to_string()).into_iter().collect()
@@ -72,7 +72,7 @@ impl<'a> Inspection<'a> {
 
     fn json(&self) -> Value {
         let (seen, config) = (self.seen, self.config);
-        let layers = match seen.chosen.content() {
+        let layers = match seen.chosen.parsed() {
             ParsedDocument::Manifest(manifest) => manifest.layers.as_slice(),
             ParsedDocument::Index(_) | ParsedDocument::Artifact(_) => &[],
         };
@@ -91,7 +91,7 @@ impl<'a> Inspection<'a> {
             "config": config.and_then(|config| config.config.as_ref()),
         });
         if let (None, Some(object)) = (config, value.as_object_mut()) {
-            let key = match seen.chosen.content() {
+            let key = match seen.chosen.parsed() {
                 ParsedDocument::Index(_) => "entries",
                 ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => "files",
             };
@@ -130,7 +130,7 @@ impl<'a> Inspection<'a> {
             for (key, value) in &self.own.annotations {
                 row("annotation", &format!("{key}={value}"));
             }
-            let what = match seen.chosen.content() {
+            let what = match seen.chosen.parsed() {
                 ParsedDocument::Index(_) => "entry",
                 ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => "file",
             };

@@ -59,7 +59,7 @@ fn typed(args: &DocumentArgs) -> Result<Option<PlatformRequest>> {
     args.platform
         .platform
         .as_deref()
-        .map(|text| text.parse().map(PlatformRequest::demanded))
+        .map(|text| text.parse().map(PlatformRequest::explicit))
         .transpose()
 }
 

@@ -362,7 +362,7 @@ impl OpenedImage {
 }
 
 fn config_of<'a>(manifest: &'a Document, opened: &OpenedLocation) -> Result<&'a Descriptor> {
-    match manifest.content() {
+    match manifest.parsed() {
         ParsedDocument::Manifest(own) if own.config.media_type.is_image_config() => Ok(&own.config),
         _ => Err(not_an_image(manifest, &opened.reference)),
     }

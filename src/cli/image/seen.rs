@@ -53,7 +53,7 @@ impl Seen {
             }
             picked => picked?,
         };
-        let config = match chosen.content() {
+        let config = match chosen.parsed() {
             ParsedDocument::Manifest(manifest) if manifest.config.media_type.is_image_config() => {
                 match read_config(&manifest.config, &opened, settings).await {
                     // Some clients write whatever they have under the type of an image's config.
@@ -69,13 +69,13 @@ impl Seen {
     /// Whether it never claimed to be an image.
     pub(in crate::cli) fn is_artifact(&self) -> bool {
         let is_other = |error: &Error| error.detail() == Some(ErrorDetail::NotAnImage);
-        !matches!(self.chosen.content(), ParsedDocument::Index(_))
+        !matches!(self.chosen.parsed(), ParsedDocument::Index(_))
             && self.config.as_ref().is_err_and(is_other)
     }
 
     /// What it consists of: the layers of a manifest, the blobs of an artifact, the entries of an index.
     pub(in crate::cli) fn parts(&self) -> &[Descriptor] {
-        match self.chosen.content() {
+        match self.chosen.parsed() {
             ParsedDocument::Manifest(manifest) => &manifest.layers,
             ParsedDocument::Artifact(artifact) => &artifact.blobs,
             ParsedDocument::Index(index) => &index.manifests,

@@ -79,7 +79,7 @@ fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>>
         match store.read_document(&descriptor) {
             Ok(document) => {
                 held.extend(document.blobs().map(|blob| blob.digest.clone()));
-                if let ParsedDocument::Index(index) = document.content() {
+                if let ParsedDocument::Index(index) = document.parsed() {
                     let documents =
                         index.manifests.iter().filter(|one| one.media_type.is_document());
                     left.extend(documents.cloned());

@@ -104,7 +104,7 @@ pub(in crate::cli) fn named_to_keep(
     moving: &TransferArgs,
     several: fn(Vec<Platform>) -> PlatformSelection,
 ) -> Result<Option<PlatformSelection>> {
-    named(moving, PlatformRequest::demanded, several)
+    named(moving, PlatformRequest::explicit, several)
 }
 
 /// The platforms that were named of images that are passed on: what arrives is exactly that.

@@ -154,7 +154,7 @@ fn is_subject(document: &Document, subject: &Digest) -> bool {
 }
 
 fn listed(list: &Document) -> Option<&[Descriptor]> {
-    match list.content() {
+    match list.parsed() {
         ParsedDocument::Index(index) => Some(&index.manifests),
         ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => None,
     }

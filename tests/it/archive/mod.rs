@@ -43,7 +43,7 @@ fn written(bytes: &[u8]) -> (TempDir, PathBuf) {
 /// Reads and verifies the only image. Returns the digest of its manifest.
 async fn read_all(archive: &Archive) -> Result<String, Error> {
     let document = archive.resolve(&ImageName::Only).await?;
-    let ParsedDocument::Manifest(manifest) = document.content() else { panic!("one platform") };
+    let ParsedDocument::Manifest(manifest) = document.parsed() else { panic!("one platform") };
     for blob in manifest.blobs() {
         let body = archive.open_blob(BlobRequest::from(blob, 0)).await?;
         let bytes = body.stream.try_collect::<BytesMut>().await?;

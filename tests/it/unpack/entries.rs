@@ -30,7 +30,7 @@ fn list_with(tar: &[u8], limits: EntryLimits, buffer: usize) -> io::Result<Liste
         listed.push((entry, pieces));
     }
     let hashed = entries.drain()?;
-    assert_eq!(hashed.seen(), tar.len() as u64);
+    assert_eq!(hashed.position(), tar.len() as u64);
     assert_eq!(hashed.finish(), Digest::sha256(tar));
     Ok(listed)
 }
