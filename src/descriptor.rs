@@ -73,7 +73,7 @@ fn platform<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Platfor
 
 impl Descriptor {
     /// Whether it is a layer that a registry need not hold, because it names other places to fetch it from. Without
-    /// those the type alone means nothing: nobody but the registry has it.
+    /// those the type alone means nothing: only the registry has it.
     pub fn is_foreign(&self) -> bool {
         self.media_type.is_foreign() && !self.urls.is_empty()
     }

@@ -29,7 +29,7 @@ pub(crate) fn registered_algorithm(name: &str) -> Option<&'static str> {
 /// An algorithm that rpull can compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// SHA-256, the one everybody uses.
+    /// SHA-256, the usual one.
     Sha256,
     /// SHA-512, registered by the image-spec.
     Sha512,

@@ -19,7 +19,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A reference, digest, platform or option that cannot be what it should be; nothing was asked of anybody.
+    /// An invalid reference, digest, platform or option; no request was sent.
     InvalidInput,
     /// The registry or store does not have it, or not for the wanted platform.
     NotFound,
@@ -93,7 +93,7 @@ pub enum ErrorDetail {
     CredentialRequired,
     /// The credential was good once.
     ExpiredCredential,
-    /// The registry refuses, whoever asks.
+    /// The registry refuses it for every user.
     Forbidden,
     /// A secret would be sent where others can read it.
     SecretOverHttp,
@@ -123,13 +123,13 @@ pub enum ErrorDetail {
     ArchiveDiskFull,
     /// The disk that a pipe or a compressed archive is unpacked to is full.
     SpoolDiskFull,
-    /// Whoever read standard output has had enough.
+    /// The reader of standard output closed it.
     BrokenPipe,
     /// The disk that layers are unpacked to is full.
     UnpackDiskFull,
     /// An unpack that was killed has left a part of an image where it is made in its place.
     IncompleteRoot,
-    /// An archive was made for somebody who has more.
+    /// The archive omits blobs that its recipient was expected to have.
     BlobOmitted,
     /// An archive is no tar of an image layout.
     NotOciArchive,
@@ -146,7 +146,7 @@ pub enum ErrorDetail {
 /// The failure of a host that has answered before in this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// Since its first failure in a row, whoever met that.
+    /// Since the first of its failures in a row, in any task.
     pub lasted: Duration,
     /// Whether it is time to say so: once, and not for a blink.
     pub is_news: bool,
@@ -314,7 +314,7 @@ impl Error {
         self
     }
 
-    /// The same failure for somebody else whom it concerns: kind and words, without the error underneath.
+    /// The same failure for another image: kind, text and data, without the source.
     #[must_use]
     pub fn clone_for(&self) -> Self {
         Self::new(self.kind(), self.chain()).with_data_of(self)

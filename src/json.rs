@@ -1,4 +1,4 @@
-//! How foreign JSON is read: as Go clients read it, so that nobody sees something else in the same bytes.
+//! Reads foreign JSON as Go clients do, so that no client sees something else in the same bytes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;

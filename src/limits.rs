@@ -1,4 +1,4 @@
-//! How much a server, or whoever wrote a document, can make rpull ask for, keep and follow.
+//! Limits on what a server, or the author of a document, can make rpull request, store and follow.
 //!
 //! One budget for every kind of list: it ends with an error that names the limit, never with a shorter list.
 

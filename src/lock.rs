@@ -38,7 +38,7 @@ pub(crate) struct LockWait<'a> {
     pub(crate) patience: Duration,
 }
 
-/// Takes the lock where nobody else has it.
+/// Takes the lock if it is free.
 pub(crate) fn try_lock(file: &File, mode: LockMode, place: &Path) -> Result<bool> {
     let taken = match mode {
         LockMode::Shared => file.try_lock_shared(),

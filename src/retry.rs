@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Outage, Result};
 
-/// Tries in all where nobody says how many; at a host that has answered before, the fewest.
+/// Default number of attempts; for a host that has answered before, the minimum.
 const USUAL_ATTEMPTS: u32 = 5;
 
 /// No wait for a host that has answered before is longer: it is to be found soon after it is back.

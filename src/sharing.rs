@@ -16,7 +16,7 @@ pub(crate) struct SharedSizes<'a> {
 pub(crate) struct ImageSize {
     /// Bytes of all that is there.
     pub(crate) size: u64,
-    /// Those that nobody else needs.
+    /// Bytes that only this image references.
     pub(crate) unique: u64,
 }
 
@@ -42,7 +42,7 @@ impl<'a> SharedSizes<'a> {
         self.sizes.values().sum()
     }
 
-    /// Bytes of what is there and somebody needs.
+    /// Referenced bytes that exist.
     pub(crate) fn referenced(&self) -> u64 {
         self.users.keys().map(|digest| self.size_of(digest)).sum()
     }

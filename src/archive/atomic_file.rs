@@ -47,7 +47,7 @@ impl AtomicFile {
                     .at(path.display().to_string())
                     .with_reason("already exists and is not a regular file"));
             }
-            // A link, too, that the system does not follow: somebody else's in a folder that all may write to.
+            // This includes a link that the system refuses to follow: another user's in a directory that is writable for all.
             Err(error) if error.kind() == Io::PermissionDenied => {
                 return Err(io_error("write", path, error));
             }
@@ -98,7 +98,7 @@ impl AtomicFile {
     }
 }
 
-/// Gives a file without a name one that nobody else has: a link cannot replace what is there, a rename can.
+/// Links an unnamed file under a new name: a link cannot replace an existing file, a rename can.
 fn link(file: &File, folder: &Path) -> std::io::Result<TempPath> {
     let open = format!("/proc/self/fd/{}", file.as_raw_fd());
     let linked = tempfile::Builder::new().prefix(".rpull-").make_in(folder, |path| {

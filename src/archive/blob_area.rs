@@ -117,7 +117,7 @@ impl BlobArea {
         }
     }
 
-    /// Opens the blob's place for writing; waits while somebody else writes there.
+    /// Opens the slot of the blob for writing. Waits while another task writes to it.
     pub(super) async fn open(&self, descriptor: &Descriptor, header: Vec<u8>) -> Result<Opened> {
         let slot = self.reserve(&descriptor.digest, descriptor.size, header)?;
         let guard = Arc::clone(&slot.writer).lock_owned().await;

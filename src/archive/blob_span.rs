@@ -45,7 +45,7 @@ impl BlobSpan {
     }
 }
 
-/// Reads to the end to learn how many bytes there are, unless nobody wants to know it any more.
+/// Reads to the end to count the bytes, unless the caller stops waiting.
 pub(super) fn count(mut bytes: impl Read, stop: &CancellationToken) -> io::Result<u64> {
     let mut piece = vec![0; PIECE];
     let mut count = 0;

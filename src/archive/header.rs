@@ -1,4 +1,4 @@
-//! Headers of entries as they are written: the same for the same content, whoever writes it and when.
+//! Headers of archive entries: the same for the same content, independent of user and time.
 
 use crate::tar_block::{BLOCK_BYTES, Dialect, NAME_BYTES, TarBlock, octal_or_binary};
 

@@ -1,4 +1,4 @@
-//! What whoever loaded an archive has.
+//! Blobs that a store has after loading an archive.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::document::{Document, ParsedDocument};
 use crate::error::{ErrorKind, Result};
 
 impl Archive {
-    /// Every document and blob that its images name: whoever loaded it has them all.
+    /// Every document and blob that its images reference: a store that loaded it has them all.
     ///
     /// May have to decompress layers to learn what they are.
     pub fn digests(&self) -> Result<BTreeSet<Digest>> {

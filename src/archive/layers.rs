@@ -45,7 +45,7 @@ impl LayerFiles {
     ) -> Result<BlobSpan> {
         diff_id.algorithm()?;
         let span = tar.find(name).map_err(|lack| missing_file(name, lack))?;
-        // Held while a layer is read: whoever wants the same one waits for it.
+        // Locked while a layer is read: other requests for the same layer wait.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.get(&span.start) {
             let other = &known.diff_id;

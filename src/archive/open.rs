@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path, place: &str) -> Result<TarIndex> {
             None => error,
         }
     })?;
-    // Standard input may be a file too, and may have been read by somebody else before.
+    // Standard input may be a file too, and another process may have read from it before.
     if compression == Compression::Plain
         && found.is_file()
         && file.stream_position().ok() == Some(start.len() as u64)

@@ -24,7 +24,7 @@ pub struct WriteOptions {
     pub with_docker_manifest: bool,
     /// Images that it must hold: with fewer it does not come to be.
     pub expected_images: usize,
-    /// Blobs that are left out, because whoever gets the archive has them.
+    /// Blobs that are omitted because the recipient of the archive has them.
     pub omitted: HashSet<Digest>,
     /// When its entries were modified, in seconds since 1970.
     pub modified: u64,

@@ -49,7 +49,7 @@ impl ArchiveSink {
         };
         match self.to {
             SinkKind::File(_) => write(),
-            // Whoever reads the pipe may take their time; signals must be heard meanwhile.
+            // The reader of the pipe may be slow; signals must be handled meanwhile.
             SinkKind::Pipe(_) => tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| {
                 Err(Error::new(ErrorKind::Store, "write the archive").with_source(error))
             }),

@@ -107,7 +107,7 @@ impl Write for LogLine {
     }
 }
 
-/// Writes text to stderr as it is; where stderr is gone there is nobody to tell.
+/// Writes text to stderr as it is. Errors of a closed stderr are ignored.
 pub(super) fn stderr_text(text: &str) {
     let text = REDACTOR.redact(text, Text::Message);
     let write = || drop(anstream::stderr().write_all(text.as_bytes()));

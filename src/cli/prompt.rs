@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The most that is read of stdin for one answer, in bytes.
 const LIMIT: u64 = 64 << 10;
 
-/// Whether somebody is there to be asked.
+/// Whether there is a terminal to ask at.
 pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal()
 }

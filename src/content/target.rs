@@ -29,7 +29,7 @@ pub trait Target: Lookup {
     /// Constant facts about how this target is written to.
     fn properties(&self) -> TargetProperties;
 
-    /// Refuses a document that this target has no form for. Asks nobody, so that a plan can do it too.
+    /// Refuses a document that this target cannot represent. Sends no request, so that a plan can do it too.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`].

@@ -97,7 +97,7 @@ pub trait UploadStore: Send + Sync {
     /// The URL where the upload of this blob to `registry/repository` goes on.
     fn load(&self, target: &str, digest: &Digest) -> Option<Secret>;
 
-    /// Keeps the URL, which lets whoever knows it write.
+    /// Stores the URL. It permits writing, so it is a secret.
     fn save(&self, target: &str, digest: &Digest, url: &Secret);
 
     /// Forgets it: the upload ended.

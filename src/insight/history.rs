@@ -18,7 +18,7 @@ pub struct HistoryRow {
     pub created_by: String,
     /// Bytes of the layer as it travels, compressed; 0 for a step that left none.
     ///
-    /// `docker history` shows the unpacked size, which nobody knows without the layer.
+    /// `docker history` shows the unpacked size, which is unknown without the layer.
     pub size: u64,
     /// What the builder had to say.
     pub comment: String,

@@ -36,7 +36,7 @@ fn steps<'a>(manifest: &'a ImageManifest, config: &'a ImageConfig) -> Vec<Histor
     steps
 }
 
-/// Digests of the uncompressed layers; none where there is not one for each, because then nobody knows which is whose.
+/// Digests of the uncompressed layers; empty unless there is one for each layer, because they could not be matched.
 fn diff_ids<'a>(manifest: &ImageManifest, config: &'a ImageConfig) -> &'a [Digest] {
     let diff_ids = &config.rootfs.diff_ids;
     if diff_ids.len() == manifest.layers.len() { diff_ids } else { &[] }

@@ -41,7 +41,7 @@ pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> R
             continue;
         }
         if !is_same_file(&file, &path).map_err(|error| io_error("read", &path, error))? {
-            // Whoever had the lock has renamed this file away; what it left is under another name.
+            // The former owner of the lock has renamed this file; its bytes are under another name.
             continue;
         }
         let mut partial = PartialBlob {
@@ -58,7 +58,7 @@ pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> R
         partial.kept = partial.length()?;
         if partial.kept > descriptor.size {
             if path != own_path {
-                // Somebody is wrong about the size. Only the bytes will tell who; until then both are kept.
+                // Two descriptors disagree about the size. Only the bytes can tell which is right; until then both are kept.
                 path.clone_from(&own_path);
                 continue;
             }
@@ -170,7 +170,7 @@ impl BlobWriter for PartialBlob {
     }
 
     fn file(&self) -> Result<Option<File>> {
-        // Opened once more: a copy of the handle would keep the lock for as long as somebody reads.
+        // Opened again: a copy of the handle would keep the lock as long as a reader exists.
         let found = blobs::open_regular(&self.path).and_then(|file| {
             let own = self.file.metadata()?;
             let found = file.metadata()?;
@@ -194,7 +194,7 @@ impl BlobWriter for PartialBlob {
 
 impl Drop for PartialBlob {
     fn drop(&mut self) {
-        // Nothing arrived: there is nothing to continue. Still under the lock, so it is nobody else's file.
+        // Nothing was received, so there is nothing to resume. The lock is still held, so no other process uses the file.
         if self.kept == 0 && is_same_file(&self.file, &self.path).unwrap_or(false) {
             drop(std::fs::remove_file(&self.path));
         }

@@ -1,11 +1,11 @@
 //! An OCI image layout on disk, which is also the local store. Spec: image-spec `image-layout.md`.
 //!
 //! ```text
-//! oci-layout            {"imageLayoutVersion":"1.0.0"}; whoever changes index.json holds a lock on it
+//! oci-layout            {"imageLayoutVersion":"1.0.0"}; a process that changes index.json holds a lock on it
 //! index.json            what has a name
 //! blobs/sha256/<hex>    verified bytes, renamed here when they are whole
 //! ingest/sha256-<hex>   what has arrived of a blob; its writer holds a lock on it
-//! sessions/<hex>        what has arrived of a blob that nobody has named yet (see `session`)
+//! sessions/<hex>        received bytes of a blob whose digest is not known yet (see `session`)
 //! served/               which repositories have which blobs, where it is served (see `links`)
 //! overlays.json         directories of layers that images were unpacked to
 //! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)

@@ -11,7 +11,7 @@ use crate::secret::Secret;
 /// What came of showing a credential.
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
 pub struct LoginResult {
-    /// Whether the registry wanted to see it; one that lets everybody in proves nothing.
+    /// Whether the registry asked for it. One with anonymous access proves nothing.
     pub challenged: bool,
     /// What the token server gives to be kept in place of the password.
     pub identity_token: Option<Secret>,

@@ -68,7 +68,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has asked nobody yet.
+    /// A client that has not sent a request yet.
     pub fn new(options: RegistryOptions) -> Self {
         Self {
             options: Arc::new(options),

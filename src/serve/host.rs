@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The names that a server answers to.
 #[derive(Clone, Debug)]
 pub(super) enum Hosts {
-    /// Whoever reaches it may call it as he likes.
+    /// Any name is accepted.
     Any,
     /// Those of loopback, and these.
     Loopback(Vec<String>),

@@ -65,7 +65,7 @@ impl Htpasswd {
     }
 
     /// # Errors
-    /// The challenge, for whoever did not say who he is, and whoever lied.
+    /// The challenge, for missing and for wrong credentials.
     pub(super) async fn authenticate(
         self: &Arc<Self>,
         headers: &HeaderMap,

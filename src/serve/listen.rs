@@ -35,7 +35,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests under way may still take when the server stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// How often uploads that nobody continued are looked for.
+/// Interval between searches for expired uploads.
 const SWEEP: Duration = Duration::from_secs(3600);
 
 impl Server {
@@ -73,7 +73,7 @@ impl Server {
                 cut.run_until_cancelled(talk).await;
             });
         }
-        // Whoever comes now is told at once that nobody is here.
+        // New connections are refused at once.
         drop(listener);
         tracker.close();
         if tokio::time::timeout(SHUTDOWN_GRACE, tracker.wait()).await.is_err() {
@@ -91,7 +91,7 @@ fn most_connections() -> usize {
     enough.map_or(MAX_CONNECTIONS, |enough| enough.clamp(8, MAX_CONNECTIONS))
 }
 
-/// Forgets uploads that nobody continued for their lifetime.
+/// Deletes expired uploads.
 async fn sweep(registry: Arc<RegistryService>, cancel: CancellationToken) {
     while cancel.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
         let registry = Arc::clone(&registry);

@@ -87,7 +87,7 @@ impl RegistryService {
         Ok(answer)
     }
 
-    /// `referrers`: of what nobody refers to, or nobody knows, an empty list.
+    /// `referrers`: an empty list for a subject without referrers, and for an unknown one.
     pub(super) async fn referrers(
         &self,
         repository: &str,

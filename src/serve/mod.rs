@@ -58,7 +58,7 @@ pub struct ServeOptions {
     pub read_only: bool,
     /// Manifests and indexes are taken though some of what they name is not there.
     pub sparse: bool,
-    /// Users and bcrypt hashes, as `htpasswd -B` writes them; without it everybody may do everything.
+    /// Users and bcrypt hashes, as `htpasswd -B` writes them. Without it no authentication is required.
     pub htpasswd: Option<PathBuf>,
     /// PEM files with the certificate chain and its key; without them it is plain http.
     pub tls: Option<(PathBuf, PathBuf)>,
@@ -148,7 +148,7 @@ impl RegistryService {
         mut request: Request<Incoming>,
     ) -> Result<ApiResponse, ApiError> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        // Clients of registries never send it. A page in somebody's browser does, and must not reach a local registry.
+        // Registry clients never send it. A web page in a browser does, and must not reach a local registry.
         if request.headers().contains_key(ORIGIN) {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
@@ -172,7 +172,7 @@ impl RegistryService {
             Route::Base => return Ok(with_json(&json!({}))),
             Route::Catalog => return self.catalog(&query),
         };
-        // Whoever has this registry for a mirror says whose repository is meant.
+        // A client that uses this registry as a mirror says which registry it means.
         let mirrored =
             query.get("ns").filter(|_| reads).map(|registry| path_of(registry, repository));
         let repository = mirrored.as_deref().unwrap_or(repository);

@@ -32,7 +32,7 @@ pub(super) struct ServedRepository {
     pub(super) tags: BTreeMap<String, NamedManifest>,
     /// Those that were put by digest.
     pub(super) untagged: Vec<NamedManifest>,
-    /// What their documents name, when somebody has asked.
+    /// Blobs that their documents reference, computed on the first request.
     pub(super) blobs: OnceCell<HashSet<Digest>>,
 }
 
@@ -85,7 +85,7 @@ impl NameTable {
 /// Repository and tag or digest of a name; `None` where no client could ask for it.
 fn served(name: &str) -> Option<(String, ManifestRef)> {
     let reference: Reference = name.parse().ok()?;
-    // A short name is nobody's but the layout's.
+    // A short name is only known in the layout.
     if reference.to_string() != name {
         return None;
     }
@@ -113,7 +113,7 @@ pub(super) fn layout_name(repository: &str, named: &ManifestRef) -> String {
         ManifestRef::Digest(digest) => format!("{path}@{digest}"),
     };
     let foreign = foreign(repository).map(|path| of(&path));
-    // Not `docker.io/alpine`, for example, which nobody would find: its name is `docker.io/library/alpine`.
+    // Not `docker.io/alpine`, for example, which clients never request: its name is `docker.io/library/alpine`.
     let found = foreign.filter(|name| served(name).is_some_and(|(path, _)| path == repository));
     found.unwrap_or_else(|| of(&format!("{LOCAL_REGISTRY}/{repository}")))
 }
@@ -128,7 +128,7 @@ fn foreign(repository: &str) -> Option<String> {
     }
 }
 
-/// The names of a layout, read again when somebody changed them.
+/// The names of a layout, read again after a change.
 #[derive(Debug, Default)]
 pub(super) struct NameCache(Mutex<Option<(IndexVersion, Arc<NameTable>)>>);
 

@@ -68,7 +68,7 @@ impl RegistryService {
     }
 }
 
-/// Gives the document its names. What a moved tag stood for is kept by its digest, because somebody may have pinned it;
+/// Gives the document its names. The former manifest of a moved tag stays by its digest, because a user may have pinned it;
 /// children that had no name but their digest are kept by the index from here on.
 fn put(
     repository: &str,

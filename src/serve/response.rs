@@ -88,7 +88,7 @@ impl ApiError {
         Self { status, code, message: message.into(), headers: Vec::new() }
     }
 
-    /// What is not allowed here, whoever asks.
+    /// Not allowed here, for any user.
     pub(super) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
     }

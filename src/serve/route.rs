@@ -84,7 +84,7 @@ pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, Api
     Ok(Route::Repository(name, endpoint))
 }
 
-/// Whoever asks for what cannot be learns that it is not there: these endpoints have no other failure.
+/// A malformed request gets "not found": these endpoints have no other failure.
 fn nothing(fault: ApiError, method: &Method) -> ApiError {
     match *method {
         Method::GET | Method::HEAD | Method::DELETE => fault.with_status(StatusCode::NOT_FOUND),

@@ -119,7 +119,7 @@ mod tests {
         for _ in 0..50 {
             assert_eq!(open().unwrap_err().status, StatusCode::TOO_MANY_REQUESTS);
         }
-        // Within a day somebody may go on with it.
+        // A client may resume it within a day.
         for &id in &ids {
             age(id, 20 * 3600);
         }

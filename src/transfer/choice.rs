@@ -7,24 +7,24 @@ use crate::platform::{self, Platform};
 pub struct PlatformRequest {
     /// Which one.
     pub platform: Platform,
-    /// Whether somebody asked for it: then an image that leaves no choice must be for it too.
+    /// Whether the user requested it: then a single-platform image must match it, too.
     pub explicit: bool,
     /// Whether nothing else will do: another architecture is never taken in its place, though its machines run it.
     pub exact: bool,
 }
 
 impl PlatformRequest {
-    /// What somebody asked for.
+    /// A platform that the user requested.
     pub fn explicit(platform: Platform) -> Self {
         Self { platform, explicit: true, exact: false }
     }
 
-    /// What somebody asked for, to be passed on under its name.
+    /// A requested platform, to be passed on by name.
     pub fn exact(platform: Platform) -> Self {
         Self { platform, explicit: true, exact: true }
     }
 
-    /// What fits best where nobody asked for anything.
+    /// The best match for the host, without a request.
     pub fn implicit(platform: Platform) -> Self {
         Self { platform, explicit: false, exact: false }
     }

@@ -34,7 +34,7 @@ impl Feed {
         });
     }
 
-    /// Whether anybody may read, so that an attempt must say where its bytes are.
+    /// Whether there may be readers, so that an attempt must provide its bytes.
     pub(super) fn is_used(&self) -> bool {
         self.0.is_some()
     }
@@ -94,7 +94,7 @@ pub(super) struct State {
     recent: Recent,
     end: Option<Result<()>>,
     readers: usize,
-    /// Readers that wait: a wake-up that nobody needs costs a system call.
+    /// Number of waiting readers: a wake-up without one costs a system call.
     waiting: usize,
 }
 

@@ -43,7 +43,7 @@ pub enum PlatformSelection {
 }
 
 impl PlatformSelection {
-    /// Those that somebody asked for.
+    /// The requested platforms.
     fn explicit(&self) -> Vec<PlatformRequest> {
         let all = |platforms: &[Platform], choice: fn(Platform) -> PlatformRequest| {
             platforms.iter().cloned().map(choice).collect()

@@ -16,7 +16,7 @@ use crate::retry::{RetryPolicy, Timeouts};
 pub struct TransferOptions {
     /// Blobs on their way at once.
     pub jobs: usize,
-    /// Blobs in the order in which images list them, for whoever uses them on the way; else the largest first.
+    /// Transfer blobs in the order of the manifests, for readers that use them meanwhile; otherwise the largest first.
     pub as_listed: bool,
     /// How often a body is continued.
     pub retry: RetryPolicy,

@@ -160,7 +160,7 @@ impl Plan {
         stream::iter(asking.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    /// Refuses to begin where a blob is known to be at neither end: an archive may be made for somebody who has more.
+    /// Refuses to begin if a blob is missing at both ends: an archive may omit blobs that its recipient should have.
     pub(super) async fn check_sources(
         &self,
         wanted: &[ImageRequest],

@@ -1,4 +1,4 @@
-//! The feeds of a run that nobody may be listening to.
+//! The feeds of a run, which may have no readers.
 
 use super::document_finder::ResolvedImage;
 use super::feed::Feed;

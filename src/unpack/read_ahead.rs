@@ -90,7 +90,7 @@ struct BatchSender<'a> {
 }
 
 impl BatchSender<'_> {
-    /// Whether anybody wants more.
+    /// Whether the receiver still exists.
     fn push(&mut self, entry: LayerEntry, file: u64, left_out: SkipLog) -> bool {
         self.bytes += weight(&entry);
         self.entries.push(BatchItem::Entry { entry, file, left_out });

@@ -48,7 +48,7 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     let path = args.output.as_deref().filter(|path| !is_stdout(path)).unwrap_or(Path::new("-"));
     let output = super::save::output(path, false, settings)?;
     let cancel = signals::cancelled_by_signals();
-    // What was typed is judged before anything is asked of anybody.
+    // Check the arguments before the first request.
     let target = ExportFile::open(output)?;
     let bring = EnsureLocal {
         verb: "export",
@@ -110,7 +110,7 @@ async fn write(
         // What is there of it goes before this ends.
         work.await
     } else {
-        // Whoever reads may take their time; signals must be heard meanwhile.
+        // The reader may be slow; signals must be handled meanwhile.
         or_cancelled(cancel, "export", work).await?
     };
     let written = written.map_err(stopped)?;

@@ -1,4 +1,4 @@
-//! `inventory`: what the store has, for somebody else's `save --since`.
+//! `inventory`: lists the blobs of the store, for `save --since` on another machine.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

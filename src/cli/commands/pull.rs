@@ -32,7 +32,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         )?;
         return super::unpack::run(args, settings).await;
     }
-    // Everything that was typed is judged before anything is asked of anybody.
+    // Check all arguments before the first request.
     let references = args
         .images
         .iter()
@@ -99,7 +99,7 @@ fn reference(text: &str, all_tags: bool) -> Result<Reference> {
     }
 }
 
-/// The images to pull from the store, which asks nobody.
+/// Looks the images up in the store, without a request.
 async fn in_store(
     references: &[Reference],
     platforms: &PlatformSelection,

@@ -26,7 +26,7 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     let places = args.images.iter().map(parse).collect::<Result<Vec<_>>>()?;
     let output = output(&args.output, args.moving.plan, settings)?;
     let platforms = named_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
-    // Before signals are caught: whoever writes the inventory into a pipe may never come.
+    // Before signals are caught: the writer of a pipe may never open it.
     let left_out = match &args.since {
         Some(path) => omit_list::omitted_digests(path, settings).await?,
         None => HashSet::new(),

@@ -21,7 +21,7 @@ use crate::serve::{ServeOptions, Server};
 /// Files that a server may have open.
 const MOST_FILES: u64 = 4096;
 
-/// Serves until somebody ends it, which is how it should end.
+/// Serves until a signal ends it, which is success.
 pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<ExitCode> {
     let cancel = signals::drained_by_signals();
     let options = ServeOptions {

@@ -32,7 +32,7 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
         return super::overlay::unpack(args, settings).await;
     }
     let cancel = signals::cancelled_by_signals();
-    // What was typed is judged before anything is asked of anybody.
+    // Check the arguments before the first request.
     let building = RootBuilder::begin(&args.dir)?;
     let mut image = EnsureLocal::to_unpack(&args).open(settings, &cancel).await?;
     let layers = layer_blobs(&image, settings.retry, &cancel)?;

@@ -25,7 +25,7 @@ pub(in crate::cli) struct OpenedLocation {
     pub(in crate::cli) source: Arc<dyn Source>,
     pub(in crate::cli) name: ImageName,
     pub(in crate::cli) reference: String,
-    /// What it is called in a layout where nobody says otherwise; empty where it has no name.
+    /// Its default name in a layout; empty without one.
     pub(in crate::cli) full_name: String,
     /// The source, where it is one.
     pub(in crate::cli) layout: Option<Arc<Layout>>,

@@ -1,4 +1,4 @@
-//! `save --since`: what whoever gets the archive has already.
+//! `save --since`: blobs that the recipient of the archive already has.
 
 use std::collections::HashSet;
 use std::fs::File;

@@ -128,7 +128,7 @@ impl Auth {
         match header {
             Ok(header) => Ok(Some(&header) != refused),
             Err(error) => {
-                // Some challenge for what they do not have, and give the rest to everybody.
+                // Some challenge for missing content, and serve the rest anonymously.
                 if !error.is_transient() {
                     *lock() = former;
                 }

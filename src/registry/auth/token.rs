@@ -189,7 +189,7 @@ impl TokenRequest<'_> {
         let (what, idle) = (self.request.what, self.http.options.timeouts.idle);
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
-            // Following it would carry the credential to a place that nobody vouched for.
+            // Following it would carry the credential to an unchecked host.
             return Err(self.refused("unexpected redirect"));
         }
         if status != StatusCode::OK {

@@ -94,7 +94,7 @@ pub fn from_user(user: &str, password: &str) -> Result<Credential> {
     match (user, password) {
         ("", _) => return Err(refuse("the user name is empty")),
         (_, "") => return Err(refuse("the password is empty")),
-        // It would end at the colon for everybody who reads it.
+        // Every reader would end it at the colon.
         _ if user.contains(':') => return Err(refuse("a user name cannot contain a colon")),
         _ => {}
     }

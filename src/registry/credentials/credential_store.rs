@@ -103,7 +103,7 @@ impl CredentialStore {
         &self.path
     }
 
-    /// Whether whoever can read the file has the secret.
+    /// Whether the secret is readable in the file.
     pub fn is_plaintext(&self) -> bool {
         self.helper.is_none()
     }

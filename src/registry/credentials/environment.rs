@@ -41,7 +41,7 @@ impl Environment {
                 .and_then(|value| value.into_string().ok())
                 .map(Secret::new),
             docker_config: path("DOCKER_CONFIG"),
-            // Whoever can write to the current directory must not choose the credentials.
+            // Users who can write to the current directory must not choose the credentials.
             home: absolute("HOME"),
             xdg_runtime_dir: absolute("XDG_RUNTIME_DIR"),
             xdg_config_home: absolute("XDG_CONFIG_HOME"),

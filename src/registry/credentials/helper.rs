@@ -158,7 +158,7 @@ fn failed(program: &str, why: &str) -> Error {
     Error::new(ErrorKind::Denied, "credentials").at(format!("helper {program}")).with_reason(why)
 }
 
-/// The first program of this name in a list of directories. Relative ones are left out: they are somebody else's.
+/// The first program of this name in a list of directories. Relative ones are skipped: others may control them.
 fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(program)).find(
         |file| {
@@ -202,7 +202,7 @@ fn shown_words(output: &[u8], words: &[u8], redactor: &Redactor) -> String {
 }
 
 /// Runs a program with this on its standard input, and kills it where it goes on for too long or for ever. What is secret
-/// is never an argument: those can be seen by everybody.
+/// is never an argument: all users can see those.
 async fn run_with_timeout(
     program: &Path,
     verb: &str,

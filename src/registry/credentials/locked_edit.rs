@@ -1,4 +1,4 @@
-//! Changes a file of secrets: nobody else can read it, nobody sees half of it, and no change of another process is lost.
+//! Changes a file of secrets: readable only by its owner, never visible half written, and without losing concurrent changes.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
@@ -28,7 +28,7 @@ pub(super) fn edit_file(
         None => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
     };
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    // The directory's lock, because the file itself is replaced: whoever waits for the old one would then hold nothing.
+    // Lock the directory, because the file itself is replaced: a process that waits for the old file would lock nothing.
     let lock = File::open(dir)?;
     lock.lock()?;
     let (old, former) = match std::fs::metadata(&target) {

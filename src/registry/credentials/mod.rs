@@ -49,7 +49,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Knows nobody.
+    /// Has no credentials.
     pub fn anonymous() -> Self {
         Self { explicit: None, on_trial: false, files: Vec::new(), path: OsString::new() }
     }

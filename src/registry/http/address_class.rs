@@ -11,7 +11,7 @@ pub(in crate::registry) enum AddressClass {
     Public,
     /// This machine.
     Loopback,
-    /// A network behind some router, where servers trust whoever can reach them.
+    /// A private network, whose servers may trust every client that reaches them.
     Private,
     /// Nothing that an image can be pulled from: link-local (cloud metadata), multicast, reserved.
     Forbidden,

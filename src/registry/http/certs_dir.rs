@@ -20,7 +20,7 @@ impl HostCerts {
     /// Looks into `<dir>/<host[:port]>/`; the first of these folders that exists counts, as for podman.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] where one half of a pair is missing, because without it the server would see nobody.
+    /// [`ErrorKind::Denied`] if one half of a pair is missing: the server would see no client certificate.
     pub(in crate::registry) fn for_host(registry: &str, dirs: &[PathBuf]) -> Result<Option<Self>> {
         let names = match registry {
             HUB => [HUB, HUB_API_HOST].as_slice(),

@@ -79,7 +79,7 @@ fn bad_pem(path: &Path) -> Error {
 /// The system's judgement, and that of the user who named a server's own certificate as a root.
 #[derive(Debug)]
 struct CertVerifier {
-    /// `None` accepts everybody.
+    /// `None` accepts every certificate.
     verifier: Option<Verifier>,
     by_hand: Vec<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,

@@ -39,7 +39,7 @@ impl UrlPolicy {
     /// Learns from an answer of the registry who it came from.
     ///
     /// Only an address that the registry's own name has counts, so that a proxy in a private network does not make a
-    /// public registry private; and only an answer counts, because anybody can let a name point anywhere.
+    /// public registry private; and only a response counts, because any name can be made to point anywhere.
     pub(in crate::registry) fn record_peer(&self, peer: Option<SocketAddr>) {
         let Some(ip) = peer.map(|peer| peer.ip()) else { return };
         if self.resolved.lock().unwrap_or_else(PoisonError::into_inner).contains(&ip) {

@@ -70,7 +70,7 @@ impl Redactor {
         pairs.for_each(|(_, value)| needles.add(&value, Text::Message, false));
     }
 
-    /// Remembers the key of an upload session; whoever has it can write to it.
+    /// Adds the key of an upload session, which permits writing to it.
     pub(super) fn note_session(&self, url: &Url) {
         self.note_url(url);
         let key = url.path_segments().and_then(|mut segments| segments.next_back());

@@ -12,7 +12,7 @@ use crate::registry::scope::ScopeSet;
 /// How long the answer is worth waiting for: the registry clears up by itself, some day.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Cancels the upload that goes on at this URL; that it cannot be cancelled is nobody's trouble.
+/// Cancels the upload session at this URL. Errors are ignored.
 pub(super) async fn cancel(repository: &Repository, url: Url, what: &str) {
     // distribution wants the right to delete.
     let request = Request {

@@ -107,7 +107,7 @@ async fn show(
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
-        // A signal that came while nobody else listened to it.
+        // A signal that came before a handler was installed.
         or_cancelled(cancel, "demo", std::future::ready(())).await?;
     }
     Ok(ExitCode::SUCCESS)
