@@ -153,7 +153,7 @@ where
     }
 }
 
-/// Limits on waiting. There is none on a whole blob.
+/// Limits on waiting. A whole blob may take any time.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     /// For a connection to stand, TLS included.

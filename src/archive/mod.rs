@@ -193,7 +193,7 @@ fn full(name: &str) -> String {
 /// What an index.json lists.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidDocument`] where it is none.
+/// [`ErrorKind::InvalidDocument`] if it is not an index.
 pub fn entries_of_index(index: &[u8]) -> Result<Vec<Descriptor>> {
     oci::entries(index).map_err(|error| {
         Error::new(ErrorKind::InvalidDocument, oci::INDEX)

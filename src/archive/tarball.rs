@@ -65,7 +65,7 @@ enum TarEntryKind {
 /// Why an entry cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryError {
-    /// There is none of that name.
+    /// The archive has no entry of that name.
     Missing,
     /// What is there cannot be used.
     Unusable(&'static str),

@@ -237,7 +237,7 @@ pub(super) fn not_in_store(name: &str) -> Error {
         .with_detail(ErrorDetail::NotInStore)
 }
 
-/// The layout at this path; `None` where there is none.
+/// The layout at this path; `None` if there is no layout.
 pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
     match Layout::open(path) {
         Ok(layout) => Ok(Some(Arc::new(layout))),

@@ -187,7 +187,7 @@ impl TreeBuilder {
         Ok(())
     }
 
-    /// The directory that a path leads to, without links; nothing where there is none.
+    /// The directory that a path leads to, without links; `None` if it does not exist.
     fn find(&self, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
         match self.resolve(path) {
             // As below a directory that is not there.

@@ -92,7 +92,7 @@ impl PathMap {
         }
     }
 
-    /// Adds a name where there is none.
+    /// Adds a name that does not exist yet.
     pub(super) fn add(
         &mut self,
         path: Vec<u8>,

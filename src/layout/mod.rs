@@ -83,7 +83,7 @@ impl Layout {
     /// Opens a layout that exists, to read it or to change its names.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Store`] where it is damaged or of another version.
+    /// [`ErrorKind::NotFound`] if there is no layout, [`ErrorKind::Store`] if it is damaged or of another version.
     pub fn open(root: &Path) -> Result<Self> {
         create::check(root)?;
         let inner = LayoutInner::new(root, LayoutOptions::default())?;

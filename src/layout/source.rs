@@ -78,7 +78,7 @@ impl Layout {
     /// The only entry, those left out that belong to it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::InvalidInput`] where there are several.
+    /// [`ErrorKind::NotFound`] if the layout has no entry, [`ErrorKind::InvalidInput`] if it has several.
     pub fn only_entry(&self) -> Result<IndexEntry> {
         let mut entries = self.images()?;
         let place = self.0.place();

@@ -42,7 +42,7 @@ pub struct BadBlob {
 type ImagesByDigest = BTreeMap<Digest, BTreeSet<String>>;
 
 impl Layout {
-    /// Number of bytes that [`Layout::verify`] reads for these names; for all blobs if there are none.
+    /// Number of bytes that [`Layout::verify`] reads for these names, or for all blobs without names.
     pub fn verify_size(&self, names: &[String]) -> Result<u64> {
         let (all, _) = self.to_verify(names)?;
         let mut sum = 0;

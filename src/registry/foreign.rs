@@ -17,7 +17,7 @@ use crate::registry::http::{body, error_body};
 /// The most of a descriptor's `urls` that are tried: a manifest must not make its reader knock on a thousand doors.
 const MAX_URLS: usize = 8;
 
-/// Opens the first of the descriptor's `urls` that answers 200; gives `missing` back where there is none.
+/// Opens the first of the descriptor's `urls` that answers 200; returns `missing` if no URL does.
 pub(super) async fn open(
     repository: &Repository,
     descriptor: &Descriptor,

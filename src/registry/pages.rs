@@ -109,7 +109,7 @@ impl Page<'_> {
     /// What the page says.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] where it is none.
+    /// [`ErrorKind::InvalidDocument`] if it is not a list.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let why = if self.body.trim_ascii_start().starts_with(b"<") {

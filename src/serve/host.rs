@@ -82,7 +82,7 @@ fn host_of(text: &str) -> Option<&str> {
 /// A further name that a server is to answer to.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] where it is none, or has a port: any port will do.
+/// [`ErrorKind::InvalidInput`] if it is not a host name, or has a port: every port is accepted.
 pub(super) fn checked_name(name: &str) -> Result<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if host_of(name) == Some(name) && !name.starts_with('[') {

@@ -137,7 +137,7 @@ impl<'a> ResumingReader<'a> {
         }
     }
 
-    /// The next piece of the current body, which is opened where there is none; `None` at the blob's end.
+    /// The next bytes of the current body, which is opened first if necessary; `None` at the end of the blob.
     async fn try_next(&mut self) -> Result<Option<Bytes>> {
         if self.body.is_none() {
             if self.position == self.descriptor.size && self.openings > 0 {

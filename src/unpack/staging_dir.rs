@@ -111,7 +111,7 @@ fn sweep_one(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
 }
 
 /// Opens a folder unless another process has it, or it is gone; `own` also where the file system has no locks, and
-/// nobody can tell what is left.
+/// leftovers cannot be told from live builds.
 fn open_locked(parent: &RootDir, name: &[u8], own: bool) -> Result<Option<OwnedFd>, Errno> {
     let folder = parent.readable(name)?;
     match flock(&folder, FlockOperation::NonBlockingLockExclusive) {

@@ -102,7 +102,7 @@ impl Destination {
     /// What belongs to an image needs a place of its own.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where there is none.
+    /// [`ErrorKind::InvalidInput`] without one.
     pub(in crate::cli) fn check_artifacts(&self, along: ArtifactOptions) -> Result<()> {
         match self {
             Self::Archive(archive, _)
@@ -254,7 +254,7 @@ impl Destination {
     }
 }
 
-/// The layout at this path, made where there is none; Ctrl-C ends waiting for others, and the check after a restart.
+/// The layout at this path, created if missing. Ctrl-C ends waiting for other processes, and the check after a restart.
 pub(in crate::cli) async fn open_to_write(
     path: PathBuf,
     options: LayoutOptions,

@@ -67,7 +67,7 @@ impl Helper {
     /// `docker-credential-<name>`, found in `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] where there is none, or the name is no program's.
+    /// [`ErrorKind::Denied`] if it is missing, or the name cannot be that of a program.
     pub(super) fn find(name: &str, path: &OsStr) -> Result<Self> {
         let program = format!("docker-credential-{name}");
         if name.contains(['/', '\\']) || name.contains(char::is_control) {

@@ -46,7 +46,7 @@ pub(super) fn edit_file(
         if target != path {
             file.as_file().set_permissions(Permissions::from_mode(former.mode() & 0o777))?;
         }
-        // Root that was somebody else before must not take the file away from them; nobody else could.
+        // A process that became root must leave the file to its owner; only root could take it away.
         drop(fchown(file.as_file(), Some(former.uid()), Some(former.gid())));
     }
     file.as_file().sync_all()?;

@@ -73,7 +73,7 @@ impl OverlayDirectory {
         }
     }
 
-    /// Opens one that is there; `None` where there is none, or something else.
+    /// Opens an existing overlay directory; `None` if the path is missing or something else.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         if !path.join("overlay2/l").is_dir() || !path.join("layerdb").is_dir() {
             return Ok(None);

@@ -43,7 +43,7 @@ pub(super) fn replace(directory: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io
     Ok(fsync(directory)?)
 }
 
-/// The content of a regular file; `None` where there is none.
+/// The content of a regular file; `None` if there is no such file.
 pub(super) fn read(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let file = match open_below(directory, path, OFlags::RDONLY | OFlags::NONBLOCK) {
         Ok(file) => File::from(file),

@@ -198,7 +198,7 @@ async fn save_to_closed_pipe_ends_quietly() {
     let output = cli.spawn_in_shell("\"$@\" | head -c 10 > out", &save).wait().await;
     assert_eq!((output.code(), output.stderr.as_str()), (Some(0), ""));
 
-    // A signal ends a writer whose output nobody reads.
+    // A signal ends a writer whose output is not read.
     let running = cli.spawn(&["save", &name, "-o", "-"]);
     running.wait_for_output().await;
     running.signal(Signal::INT);

@@ -72,7 +72,7 @@ async fn stdout_full_fails_and_closed_pipe_succeeds() {
         assert!(!closed.expect(0, "").stderr.contains("error"), "{words:?}");
         assert_eq!(std::fs::read_to_string(cli.dir().join("code")).unwrap(), "0\n", "{words:?}");
     }
-    // A run continues if nobody reads its progress.
+    // A run continues without a reader of its progress.
     let line = "{ \"$@\" 2>&1 > /dev/null; echo $? > code; } | true";
     cli.spawn_in_shell(line, &[&format!("{name}:2")]).wait().await.expect(0, "");
     assert_eq!(std::fs::read_to_string(cli.dir().join("code")).unwrap(), "0\n");

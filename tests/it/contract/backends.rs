@@ -53,11 +53,11 @@ async fn check_source(source: &dyn Source, name: &ImageName, image: &Image) {
         assert_eq!(read(source, &blob.descriptor, from).await, expected, "from {from}");
     }
 
-    let nobody = Digest::sha256(b"nobody has this");
-    let missing = Descriptor::new(MediaType::OCI_MANIFEST, nobody.clone(), 15);
+    let missing_digest = Digest::sha256(b"nobody has this");
+    let missing = Descriptor::new(MediaType::OCI_MANIFEST, missing_digest.clone(), 15);
     let kinds = [
         source.resolve(&ImageName::Tag("missing".into())).await.unwrap_err().kind(),
-        source.resolve(&ImageName::Digest(nobody.clone())).await.unwrap_err().kind(),
+        source.resolve(&ImageName::Digest(missing_digest.clone())).await.unwrap_err().kind(),
         content::document(source, &missing).await.unwrap_err().kind(),
         source.open_blob(BlobRequest::from(&missing, 0)).await.unwrap_err().kind(),
     ];

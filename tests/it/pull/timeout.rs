@@ -14,7 +14,7 @@ use crate::support::http::{Fault, Reply, Server};
 #[tokio::test]
 async fn timeout_silent_server_fails() {
     let silent = Server::start(|_| Reply::new(200, "").fault(Fault::Silence)).await;
-    // Its backlog takes the connection, which nobody accepts.
+    // Its backlog takes the connection, which is never accepted.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for host in [silent.host(), listener.local_addr().unwrap().to_string()] {
         let reference: Reference = format!("{host}/app:1").parse().unwrap();

@@ -146,7 +146,7 @@ async fn htpasswd_change_applies_to_next_request() {
     as_user(&served, "GET /v2/", &good).await.expect(401, "UNAUTHORIZED");
     let bob = format!("Basic {}", STANDARD.encode("bob:secret"));
     as_user(&served, "GET /v2/", &bob).await.expect(200, "");
-    // With an unreadable file nobody is admitted.
+    // With an unreadable file every user is refused.
     for broken in ["", "bob:plain\n"] {
         std::fs::write(file.path(), broken).unwrap();
         as_user(&served, "GET /v2/", &bob).await.expect(503, "UNKNOWN");
