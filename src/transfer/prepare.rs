@@ -8,7 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::presence::KnownContent;
-use crate::content::{self, BlobPresence, Effort, Presence, Role, Source, Target, TargetWriter};
+use crate::content::{
+    self, BlobPresence, Effort, Lookup, Presence, Role, Source, Target, TargetWriter,
+};
 use crate::descriptor::Descriptor;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
 use crate::error::{ErrorKind, Result};
@@ -54,7 +56,7 @@ impl<'a> TargetState<'a> {
             found => found?,
         };
         match found {
-            Presence::Present(descriptor) => Ok(self.read_local(&descriptor).await),
+            Presence::Present(descriptor) => Ok(self.existing_local(&descriptor).await),
             Presence::Absent | Presence::Unknown => Ok(None),
         }
     }
@@ -65,15 +67,11 @@ impl<'a> TargetState<'a> {
         if self.known().is_present(&descriptor.digest) {
             return content::document(self.inner, descriptor).await.ok();
         }
-        self.read_local(descriptor).await
+        self.existing_local(descriptor).await
     }
 
-    async fn read_local(&self, descriptor: &Descriptor) -> Option<Document> {
-        let read = self.inner.read(descriptor, DOCUMENT_LIMIT, Effort::Local).await;
-        let document = read.and_then(|read| {
-            read.present().map(|bytes| Document::from_descriptor(bytes, descriptor)).transpose()
-        });
-        document.unwrap_or_else(|error| {
+    async fn existing_local(&self, descriptor: &Descriptor) -> Option<Document> {
+        read_local(self.inner, descriptor).await.unwrap_or_else(|error| {
             tracing::warn!("{}; treating it as missing", error.chain());
             None
         })
@@ -174,11 +172,9 @@ impl<'a> TargetState<'a> {
 
     /// A document of the target; read at the source if it once came from there. One that cannot be read implies nothing.
     async fn current(&self, image: IncomingImage<'_>, descriptor: &Descriptor) -> Option<Document> {
-        let read = image.source.read(descriptor, DOCUMENT_LIMIT, Effort::Local).await;
-        let bytes = read.ok().and_then(Presence::present);
-        match bytes.and_then(|bytes| Document::from_descriptor(bytes, descriptor).ok()) {
-            Some(document) => Some(document),
-            None => content::document(self.inner, descriptor).await.ok(),
+        match read_local(image.source, descriptor).await {
+            Ok(Some(document)) => Some(document),
+            Ok(None) | Err(_) => content::document(self.inner, descriptor).await.ok(),
         }
     }
 
@@ -198,6 +194,12 @@ impl<'a> TargetState<'a> {
             self.known().mountable(blobs, nearest);
         }
     }
+}
+
+/// The document of this descriptor, if reading it costs no request.
+async fn read_local(from: &dyn Lookup, descriptor: &Descriptor) -> Result<Option<Document>> {
+    let read = from.read(descriptor, DOCUMENT_LIMIT, Effort::Local).await?;
+    read.present().map(|bytes| Document::from_descriptor(bytes, descriptor)).transpose()
 }
 
 fn is_document(found: &Presence<Descriptor>, document: &Document) -> bool {
