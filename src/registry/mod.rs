@@ -171,13 +171,13 @@ impl Repository {
 
     fn keep_upload(&self, descriptor: &Descriptor, url: &Url) {
         if let Some(uploads) = self.upload_store_for(descriptor) {
-            uploads.save(&self.address(), &descriptor.digest, &Secret::new(url.as_str()));
+            uploads.save(self.address(), &descriptor.digest, &Secret::new(url.as_str()));
         }
     }
 
     fn forget_upload(&self, descriptor: &Descriptor) {
         if let Some(uploads) = self.upload_store_for(descriptor) {
-            uploads.remove(&self.address(), &descriptor.digest);
+            uploads.remove(self.address(), &descriptor.digest);
         }
     }
 
@@ -187,13 +187,13 @@ impl Repository {
     }
 
     /// `registry/repository`
-    fn address(&self) -> String {
-        format!("{}/{}", self.transport.http.name, self.name)
+    fn address(&self) -> &str {
+        &self.endpoint.location
     }
 
     fn location_of(&self, path: &str) -> String {
         let separator = if path.contains(':') { '@' } else { ':' };
-        format!("{}/{}{separator}{path}", self.transport.http.name, self.name)
+        format!("{}{separator}{path}", self.address())
     }
 }
 
@@ -267,7 +267,9 @@ impl Source for Repository {
     }
 
     fn provenance<'a>(&'a self, _: &'a Document) -> BoxFuture<'a, Provenance> {
-        Box::pin(async { Provenance { repositories: vec![self.address()], parent_index: None } })
+        Box::pin(async {
+            Provenance { repositories: vec![self.address().to_owned()], parent_index: None }
+        })
     }
 }
 

@@ -81,7 +81,7 @@ impl RepositoryWriter {
     }
 
     async fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
-        self.finished.check(&self.repository.address())?;
+        self.finished.check(self.repository.address())?;
         let digest = document.digest();
         let names = match role {
             Role::Child => &[],
@@ -168,7 +168,7 @@ impl TargetWriter for RepositoryWriter {
         options: &'a OpenBlob,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            self.finished.check(&self.repository.address())?;
+            self.finished.check(self.repository.address())?;
             upload::open_blob(&self.repository, &self.uploads, descriptor, options).await
         })
     }
@@ -182,6 +182,6 @@ impl TargetWriter for RepositoryWriter {
     }
 
     fn finish(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async { self.finished.finish(&self.repository.address()) })
+        Box::pin(async { self.finished.finish(self.repository.address()) })
     }
 }

@@ -111,7 +111,7 @@ async fn resume_session(
     descriptor: &Descriptor,
 ) -> Result<Option<UploadLocation>> {
     let digest = &descriptor.digest;
-    let recall = |uploads: &dyn UploadStore| uploads.load(&repository.address(), digest);
+    let recall = |uploads: &dyn UploadStore| uploads.load(repository.address(), digest);
     let Some(url) = repository.upload_store_for(descriptor).and_then(recall) else {
         return Ok(None);
     };
