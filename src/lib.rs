@@ -32,6 +32,7 @@
 mod alike;
 pub mod annotation;
 pub mod archive;
+mod blocking;
 mod boot;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -74,6 +75,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use blocking::run_blocking;
 use config::{CONFIG_LIMIT, ImageConfig};
 #[cfg(doc)]
 use content::Source;
@@ -100,10 +102,8 @@ pub async fn pull(reference: &str, store: &Path, options: RegistryOptions) -> Re
     let reference: Reference = reference.parse()?;
     let store = store.to_owned();
     // Opening it may wait for other processes, and hash much after a restart.
-    let open =
-        tokio::task::spawn_blocking(move || Layout::create(&store, LayoutOptions::default()));
-    let failed = |error| Error::new(ErrorKind::Store, "open").with_source(error);
-    let target: Arc<dyn Target> = Arc::new(open.await.map_err(failed)??);
+    let open = move || Layout::create(&store, LayoutOptions::default());
+    let target: Arc<dyn Target> = Arc::new(run_blocking("open", open).await?);
     let wanted = ImageRequest {
         source: Arc::new(Client::new(options).repository(&reference)?),
         name: reference.name(),

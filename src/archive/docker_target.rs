@@ -26,6 +26,7 @@ use super::named::ImageNames;
 use super::options::WriteOptions;
 use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
+use crate::blocking::run_blocking;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{
     BlobPresence, Effort, Endpoint, EndpointKind, FinishGuard, Lookup, OpenBlob, Opened, Presence,
@@ -368,9 +369,7 @@ impl TargetWriter for DockerWriter {
         Box::pin(async {
             self.0.finished.finish(self.0.place())?;
             let inner = Arc::clone(&self.0);
-            tokio::task::spawn_blocking(move || inner.write_archive()).await.unwrap_or_else(
-                |error| Err(Error::new(ErrorKind::Store, "write the archive").with_source(error)),
-            )
+            run_blocking("write the archive", move || inner.write_archive()).await
         })
     }
 }

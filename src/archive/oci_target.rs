@@ -25,6 +25,7 @@ use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use super::{docker, oci};
 use crate::annotation;
+use crate::blocking::run_blocking;
 use crate::content::{
     BlobPresence, Effort, Endpoint, EndpointKind, FinishGuard, Lookup, OpenBlob, Opened, Presence,
     Role, Target, TargetPlan, TargetProperties, TargetWriter, check_content,
@@ -207,9 +208,7 @@ impl OciArchive {
         let draft = open.draft.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(draft) = draft else { return Ok(()) };
         let sync = self.options.sync;
-        tokio::task::spawn_blocking(move || draft.publish(sync)).await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Store, "write the archive").with_source(error))
-        })
+        run_blocking("write the archive", move || draft.publish(sync)).await
     }
 
     /// The files that name the images, in order.

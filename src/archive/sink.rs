@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use super::atomic_file::io_error;
 use super::tarball::BLOCK;
-use crate::error::{Error, ErrorKind, Result};
+use crate::blocking::run_blocking;
+use crate::error::Result;
 use crate::free_space::too_little;
 
 /// An output, and what it is called in errors.
@@ -50,9 +51,7 @@ impl ArchiveSink {
         match self.to {
             SinkKind::File(_) => write(),
             // The reader of the pipe may be slow; signals must be handled meanwhile.
-            SinkKind::Pipe(_) => tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| {
-                Err(Error::new(ErrorKind::Store, "write the archive").with_source(error))
-            }),
+            SinkKind::Pipe(_) => run_blocking("write the archive", write).await,
         }
     }
 

@@ -12,6 +12,7 @@ use super::blob_span::BlobSpan;
 use super::docker::{ConvertedImage, DockerImage};
 use super::tarball::EntryError;
 use super::{Archive, ArchiveImage, ArchiveInner, ImageContent, oci, unusable};
+use crate::blocking::run_blocking;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, ByteStream, Effort, Endpoint, Lookup, Presence, Source,
 };
@@ -239,7 +240,7 @@ impl Archive {
     /// [`ErrorKind::NotFound`] if it is not there.
     pub async fn stat_blob(&self, digest: &Digest) -> Result<Descriptor> {
         let digest = digest.clone();
-        self.run_blocking(move |inner, stop| {
+        self.look(move |inner, stop| {
             let size = inner.piece(&digest, stop)?.size;
             Ok(Descriptor::new("application/octet-stream".into(), digest, size))
         })
@@ -249,7 +250,7 @@ impl Archive {
     /// The digest of each image without a name, in their order; an error stands for one that cannot be read. What only
     /// belongs to another image is left out.
     pub async fn nameless(&self) -> Result<Vec<Result<Digest>>> {
-        self.run_blocking(|inner, stop| {
+        self.look(|inner, stop| {
             let nameless = inner.images.iter().filter(|image| image.own_names().is_empty());
             let alone = inner.images.len() == 1;
             let images = nameless.filter(|image| alone || !inner.is_attached(image));
@@ -261,15 +262,13 @@ impl Archive {
 
     /// Looks on a thread that may be kept: a compressed layer is read to its end to learn its size. Whoever stops
     /// waiting for the answer stops that, too.
-    async fn run_blocking<T: Send + 'static>(
+    async fn look<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&ArchiveInner, &CancellationToken) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&ArchiveInner, &CancellationToken) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (inner, stop) = (Arc::clone(&self.0), CancellationToken::new());
         let _stops = stop.clone().drop_guard();
-        tokio::task::spawn_blocking(move || look(&inner, &stop)).await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Store, "read the archive").with_source(error))
-        })
+        run_blocking("read the archive", move || work(&inner, &stop)).await
     }
 }
 
@@ -284,7 +283,7 @@ impl Lookup for Archive {
         _: Effort,
     ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
         let name = name.clone();
-        Box::pin(self.run_blocking(move |inner, stop| {
+        Box::pin(self.look(move |inner, stop| {
             let document = inner.resolve(&name, stop);
             Presence::from_result(document.map(|document| document.descriptor().clone()))
         }))
@@ -297,7 +296,7 @@ impl Lookup for Archive {
         _: Effort,
     ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
         let descriptor = descriptor.clone();
-        Box::pin(self.run_blocking(move |inner, stop| {
+        Box::pin(self.look(move |inner, stop| {
             Presence::from_result(inner.read_verified(&descriptor, limit, stop))
         }))
     }
@@ -314,12 +313,12 @@ impl Lookup for Archive {
 impl Source for Archive {
     fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         let name = name.clone();
-        Box::pin(self.run_blocking(move |inner, stop| inner.resolve(&name, stop)))
+        Box::pin(self.look(move |inner, stop| inner.resolve(&name, stop)))
     }
 
     fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
         let (digest, range) = (request.descriptor.digest.clone(), request.range_to_read());
-        Box::pin(self.run_blocking(move |inner, stop| {
+        Box::pin(self.look(move |inner, stop| {
             let piece = inner.piece(&digest, stop)?;
             let length = range.end.saturating_sub(range.start);
             let reader = piece.read(&inner.tar, range.start, length, stop).map_err(|error| {
@@ -337,9 +336,11 @@ impl Source for Archive {
         subject: &'a Digest,
     ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
         let subject = subject.clone();
-        Box::pin(self.run_blocking(move |inner, stop| {
-            Ok(Presence::Present(inner.referrers_of(&subject, stop)?))
-        }))
+        Box::pin(
+            self.look(move |inner, stop| {
+                Ok(Presence::Present(inner.referrers_of(&subject, stop)?))
+            }),
+        )
     }
 
     fn platform_entries<'a>(
@@ -347,7 +348,7 @@ impl Source for Archive {
         name: &'a ImageName,
     ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
         let name = name.clone();
-        Box::pin(self.run_blocking(move |inner, _| {
+        Box::pin(self.look(move |inner, _| {
             let own = match &name {
                 ImageName::Tag(text) | ImageName::Layout(text) => Some(text),
                 ImageName::Only => inner.only_image()?.own_names().first(),

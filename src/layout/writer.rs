@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::origins::with_origins;
 use super::{INDEX_ANNOTATION, Layout, LayoutInner, SUBJECT_ANNOTATION, blobs, ingest};
+use crate::blocking::run_blocking;
 use crate::content::{
     FinishGuard, OpenBlob, Opened, Provenance, Role, TargetPlan, TargetWriter, check_content,
 };
@@ -188,14 +189,4 @@ fn named_descriptor(document: &Document, provenance: &Provenance) -> Descriptor 
 
 fn is_file(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|found| found.is_file())
-}
-
-/// Does what waits for the disk or for other processes on a thread of its own.
-async fn run_blocking(
-    what: &str,
-    work: impl FnOnce() -> Result<()> + Send + 'static,
-) -> Result<()> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, what).with_source(error)))
 }

@@ -8,6 +8,7 @@ use super::RegistryService;
 use super::name_table::{NameTable, NamedManifest, ServedRepository, layout_name};
 use super::response::ApiError;
 use super::route::ManifestRef;
+use crate::blocking::run_blocking;
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorKind};
@@ -62,8 +63,7 @@ impl RegistryService {
             drop(turn);
             changed.map(|()| outcome)
         };
-        let failed = |error| Error::new(ErrorKind::Store, "change names").with_source(error);
-        let done = tokio::task::spawn_blocking(work).await.map_err(failed)??;
+        let done = run_blocking("change names", work).await?;
         done.ok_or_else(|| Error::new(ErrorKind::Store, "change names").into())
     }
 }

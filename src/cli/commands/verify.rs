@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::store::Word;
+use crate::blocking::run_blocking;
 use crate::cli::args::Verify;
 use crate::cli::image::open::{OpenedLocation, open_place};
 use crate::cli::meter::ByteMeter;
@@ -130,8 +131,7 @@ async fn hash(store: Arc<Layout>, names: Vec<String>, settings: &Settings) -> Re
             !cancel.is_cancelled()
         })
     };
-    let finished = tokio::task::spawn_blocking(work).await;
-    finished.unwrap_or_else(|error| Err(Error::new(ErrorKind::Store, "verify").with_source(error)))
+    run_blocking("verify", work).await
 }
 
 fn tell(report: &VerifyReport, settings: &Settings) -> Result<()> {

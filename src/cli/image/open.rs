@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::ids;
 use super::image_download::ImageDownload;
 use crate::archive::{Archive, ArchiveFormat};
+use crate::blocking::run_blocking;
 use crate::cli::settings::{Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Lookup as _, Source};
@@ -95,9 +96,7 @@ pub(in crate::cli) async fn open_archive(
     path: PathBuf,
     form: Option<ArchiveFormat>,
 ) -> Result<Archive> {
-    tokio::task::spawn_blocking(move || Archive::open(&path, form)).await.unwrap_or_else(|error| {
-        Err(Error::new(ErrorKind::Store, "read the archive").with_source(error))
-    })
+    run_blocking("read the archive", move || Archive::open(&path, form)).await
 }
 
 /// What to ask the layout for, and what the image is called there; an entry may have no name.

@@ -1,0 +1,15 @@
+//! Work that waits for the disk or for other processes, on a thread that may be kept.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Runs `work` on a blocking thread. Dropping the future does not stop it.
+///
+/// # Errors
+/// Those of `work`; [`ErrorKind::Store`] about `what` if it panicked, or the runtime shuts down.
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let failed = |error| Err(Error::new(ErrorKind::Store, what).with_source(error));
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
+}
