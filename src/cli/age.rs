@@ -1,8 +1,8 @@
-//! How long ago something was, in docker's words.
+//! Formats how long ago something happened, in docker's words.
 
 use jiff::Timestamp;
 
-/// `3 weeks ago`; the day itself where it is before all computers' clocks, the text itself where it is no date.
+/// Returns for example `3 weeks ago`; the date itself if it precedes 1970, and the text unchanged if it is not a date.
 pub(super) fn age(rfc3339: &str) -> String {
     match rfc3339.parse::<Timestamp>() {
         Ok(then) if then < Timestamp::UNIX_EPOCH => then.strftime("%Y-%m-%d").to_string(),

@@ -1,4 +1,4 @@
-//! What can be typed. Meaning is given to it in [`super::settings`] and the commands.
+//! The command line as clap parses it. [`super::settings`] and the commands interpret it.
 
 mod archives;
 mod inspect;
@@ -24,7 +24,7 @@ pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
 use crate::layer::MAX_WINDOW_BYTES;
 
-/// Verbs that never ask a registry.
+/// Commands that never contact a registry.
 const LOCAL: [&str; 12] = [
     "images",
     "inventory",
@@ -40,14 +40,14 @@ const LOCAL: [&str; 12] = [
     "help",
 ];
 
-/// Verbs that read what is inside layers or compressed archives.
+/// Commands that decompress layers or archives.
 const INFLATING: [&str; 7] = ["pull", "push", "copy", "save", "load", "unpack", "export"];
 
-/// The command line. Options for registries are taken everywhere, so that an alias may hold them, and shown where they
-/// matter.
+/// Returns the command line for clap. Every command accepts the registry options, so that an alias can contain them,
+/// but its help lists them only if they have an effect.
 pub(crate) fn command() -> Command {
     let mut command = Cli::command();
-    // Only then do the verbs know the options that all have.
+    // `build` propagates the global options to the subcommands.
     command.build();
     for verb in command.get_subcommands_mut() {
         if !INFLATING.contains(&verb.get_name()) {
@@ -88,7 +88,7 @@ pub(crate) struct Cli {
     pub(crate) common: CommonArgs,
 }
 
-/// Options that every verb takes.
+/// Options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct CommonArgs {
@@ -126,7 +126,7 @@ pub(crate) struct CommonArgs {
     pub(crate) registry: RegistryArgs,
 }
 
-/// As zstd counts them: `1G` is 1 GiB.
+/// Parses a window size in zstd's units: `1G` is 1 GiB.
 fn zstd_window(text: &str) -> Result<u64, String> {
     let bare = text.trim_end_matches(['b', 'B']).trim_end_matches(['i', 'I']);
     let (number, shift) = match bare.chars().last() {
@@ -158,7 +158,7 @@ pub(crate) enum ProgressKind {
     None,
 }
 
-/// How to reach a registry.
+/// Options for connecting to a registry.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = REGISTRY)]
 pub(crate) struct RegistryArgs {
@@ -194,7 +194,7 @@ pub(crate) struct RegistryArgs {
     pub(crate) retry_for: u32,
 }
 
-/// A host alone: what it is trusted with does not depend on a port.
+/// Accepts a host without a port: trust in a host does not depend on the port.
 fn internal_host(text: &str) -> Result<url::Host<String>, String> {
     if let Ok(ip) = text.parse::<std::net::Ipv6Addr>() {
         return Ok(url::Host::Ipv6(ip));

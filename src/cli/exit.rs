@@ -1,4 +1,4 @@
-//! Exit codes: the only place that knows them.
+//! Maps errors to exit codes.
 
 use std::process::ExitCode;
 
@@ -8,16 +8,15 @@ use super::hint::hint;
 use super::output;
 use crate::error::{Error, ErrorDetail, ErrorKind};
 
-/// Usage, invalid reference, platform or digest.
+/// Invalid command line, reference, platform or digest.
 pub(super) const USAGE: u8 = 2;
 
-/// The store, an archive or unpacking failed, or this machine otherwise.
+/// Failure of the store, an archive, unpacking or this machine.
 const STORE: u8 = 7;
 
-/// The exit code of an error.
 pub(super) fn code(error: &Error) -> u8 {
     match error.kind() {
-        // Whatever wanted to open the file or the connection, this machine is the cause.
+        // A lack of descriptors is a fault of this machine, even if a registry connection failed by it.
         _ if lacks_descriptors(error) => STORE,
 
         ErrorKind::InvalidInput => USAGE,
@@ -31,9 +30,9 @@ pub(super) fn code(error: &Error) -> u8 {
     }
 }
 
-/// Prints the error and its hint; returns its code.
+/// Prints the error and its hint; returns its exit code.
 pub(super) fn report(error: &Error) -> ExitCode {
-    // They know.
+    // Whoever closed the pipe needs no message.
     if error.detail() != Some(ErrorDetail::BrokenPipe) {
         output::error_line(&error.chain());
         if lacks_descriptors(error) {
@@ -45,7 +44,7 @@ pub(super) fn report(error: &Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
-/// Whether the process, or the system, had as many files open as it may.
+/// Returns whether the process or the system has reached its limit of open files.
 fn lacks_descriptors(error: &Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

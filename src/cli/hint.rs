@@ -1,11 +1,11 @@
 //! Hints: what the user can type after an error.
 //!
-//! A hint that belongs to one message stands with the message ([`Error::with_hint`]); those of conditions that several
-//! places report are here, by [`ErrorDetail`].
+//! A hint for a single message is set with it ([`Error::with_hint`]). This table has the hints for conditions that
+//! several messages share, by [`ErrorDetail`].
 
 use crate::error::{Error, ErrorDetail};
 
-/// Details without a line have no hint.
+/// Details that are not listed have no hint.
 const HINTS: &[(ErrorDetail, &str)] = &[
     // Credentials.
     (ErrorDetail::CredentialInReference, "pass `--creds USER:PASS`, or run `rpull login HOST`"),
@@ -88,7 +88,7 @@ const HINTS: &[(ErrorDetail, &str)] = &[
     ),
 ];
 
-/// What the user can do next, if anything is known to help.
+/// Returns the error's hint, if any.
 pub(super) fn hint(error: &Error) -> Option<&str> {
     if let Some(hint) = error.hint() {
         return Some(hint);

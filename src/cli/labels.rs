@@ -1,17 +1,16 @@
-//! What a run is called while it goes on, so that pulling, pushing and copying can be told in one way.
+//! Progress texts that differ between pull, push and copy.
 
-/// The words for one kind of run.
+/// The texts of one kind of run.
 #[derive(Debug)]
 pub(super) struct ProgressLabels {
-    /// What happens to the image: `alpine:3.14: pulling`.
+    /// State of the image: `alpine:3.14: pulling`.
     pub(super) running: &'static str,
-    /// What is to happen to the missing blobs: `3 of 7 blobs to fetch`.
+    /// Plan for the missing blobs: `3 of 7 blobs to fetch`.
     pub(super) to_do: &'static str,
-    /// A blob while its bytes move.
+    /// A blob whose bytes are being transferred.
     pub(super) moving: &'static str,
-    /// A blob whose bytes have all moved.
+    /// A blob whose bytes have all been transferred, before it is verified and committed.
     pub(super) ending: &'static str,
-    /// A blob that is done.
     pub(super) done: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Progress of one long work that is counted in bytes: a bar on a terminal, a line now and then elsewhere.
+//! Progress of one task that is counted in bytes: a bar on a terminal, otherwise a line every ten seconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -11,10 +11,9 @@ use super::rate::Rate;
 use super::settings::ProgressMode;
 use super::size::{percent, size};
 
-/// Between two lines.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Tells how far one work is; cleared when dropped.
+/// Shows the progress of one task; removes its bar when dropped.
 pub(super) struct ByteMeter {
     words: &'static str,
     total: u64,
@@ -43,7 +42,7 @@ impl ByteMeter {
         }
     }
 
-    /// As if begun when so many bytes were done already.
+    /// Sets the starting position for a task whose first `done` bytes are not part of the rate.
     fn at(self, done: u64) -> Self {
         if let Some((bar, _)) = &self.bar {
             bar.set_position(done);
@@ -51,7 +50,7 @@ impl ByteMeter {
         self
     }
 
-    /// The work has done so many bytes.
+    /// Sets the number of bytes done.
     pub(super) fn set(&self, done: u64) {
         if let Some((bar, rate)) = &self.bar {
             rate.add(done.saturating_sub(bar.position()));
@@ -82,7 +81,8 @@ impl Drop for ByteMeter {
     }
 }
 
-/// As [`ByteMeter`], of a work that goes on for a while beside something else, which has the screen.
+/// A [`ByteMeter`] for a task that starts while another one uses the screen. It stays hidden until
+/// [`DeferredMeter::show`].
 pub(super) struct DeferredMeter {
     words: &'static str,
     total: AtomicU64,
@@ -102,17 +102,17 @@ impl DeferredMeter {
         }
     }
 
-    /// There is less to do than was thought; told before anything was done.
+    /// Corrects the total. Call it before the first [`DeferredMeter::add`].
     pub(super) fn set_total(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// From now on the screen is free.
+    /// Shows the meter from now on.
     pub(super) fn show(&self, show: ProgressMode) {
         _ = self.show.set(show).is_ok();
     }
 
-    /// The work has done so many bytes more.
+    /// Adds to the number of bytes done.
     pub(super) fn add(&self, bytes: u64) {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if let Some(show) = self.show.get() {

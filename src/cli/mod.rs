@@ -1,4 +1,4 @@
-//! The command line: arguments in, text and exit codes out. Everything it does, the library does.
+//! The command line: parses arguments, calls the library, prints results and returns exit codes.
 
 mod age;
 mod args;
@@ -29,7 +29,7 @@ use clap::FromArgMatches as _;
 use self::args::{Cli, Verb};
 use self::settings::Settings;
 
-/// Runs the command that the process was started with.
+/// Runs the command that the process was started with and returns its exit code.
 pub fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     let store = verb::typed_store(&words);
@@ -108,7 +108,7 @@ fn run(cli: Cli) -> crate::error::Result<ExitCode> {
             Verb::Completions { .. } | Verb::Man => Ok(ExitCode::SUCCESS),
         }
     });
-    // A helper program or a name look-up that still runs must not keep the user waiting.
+    // A helper program or a DNS lookup that is still running must not delay the exit.
     runtime.shutdown_background();
     code
 }

@@ -1,4 +1,4 @@
-//! Results to stdout, everything else to stderr, above the progress bars where there are any.
+//! Writes results to stdout and everything else to stderr, above any progress bars.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
@@ -19,28 +19,28 @@ use super::args::When;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::{Redactor, Text};
 
-/// The bars on the screen, which other lines must stay above.
+/// The active progress bars. Other lines are printed above them.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
-/// What no registry may make this program print.
+/// Removes secrets from everything that this program prints.
 static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
 
-/// Removes from all output what is noted with it.
+/// Returns the redactor of all output. Secrets that are registered with it are never printed.
 pub(super) fn redactor() -> Redactor {
     REDACTOR.clone()
 }
 
-/// Takes the screen's bars into account from now on.
+/// Prints further lines above these bars.
 pub(super) fn set_bars(bars: MultiProgress) {
     *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars);
 }
 
-/// From now on lines come below the bars, which stay as they are.
+/// Prints further lines below the bars, which stay as they are.
 pub(super) fn leave_bars() {
     *BARS.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// Obeys `--color`; `auto` obeys `NO_COLOR` and what stderr is.
+/// Applies `--color`. `auto` respects `NO_COLOR` and whether stderr is a terminal.
 pub(super) fn set_color(when: When) {
     match when {
         When::Auto => {}
@@ -49,7 +49,7 @@ pub(super) fn set_color(when: When) {
     }
 }
 
-/// Sends the library's log to stderr: warnings, with `-v` what heals, with `-vv` every request.
+/// Sends the library's log to stderr: warnings, with `-v` also retries, with `-vv` every request.
 pub(super) fn start_log(verbose: u8, quiet: bool) {
     let level = match (quiet, verbose) {
         (true, 0) => LevelFilter::ERROR,
@@ -57,7 +57,7 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
         (_, 1) => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    // Only our own crate: what the HTTP and TLS libraries log may hold headers.
+    // Only this crate: the logs of HTTP and TLS libraries may contain headers with secrets.
     let typed = std::env::var("RPULL_LOG").ok().filter(|text| !text.is_empty());
     let wanted = typed.as_ref().and_then(|text| text.parse::<LevelFilter>().ok());
     let targets = Targets::new().with_target("rpull", wanted.unwrap_or(level));
@@ -72,7 +72,7 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
     }
 }
 
-/// Messages as people read them: no time, no module, a word only in front of warnings.
+/// Formats log events without time and module; only warnings have a prefix.
 struct MessageFormat;
 
 impl<S, N> FormatEvent<S, N> for MessageFormat
@@ -107,7 +107,7 @@ impl Write for LogLine {
     }
 }
 
-/// Writes text to stderr as it is. Errors of a closed stderr are ignored.
+/// Writes text to stderr, redacted. Errors of a closed stderr are ignored.
 pub(super) fn stderr_text(text: &str) {
     let text = REDACTOR.redact(text, Text::Message);
     let write = || drop(anstream::stderr().write_all(text.as_bytes()));
@@ -117,56 +117,53 @@ pub(super) fn stderr_text(text: &str) {
     }
 }
 
-/// One line to stderr.
+/// Writes one line to stderr.
 pub(super) fn note(line: &str) {
     stderr_text(&format!("{line}\n"));
 }
 
-/// An error, as the contract words it.
 pub(super) fn error_line(text: &str) {
     note(&format!("\u{1b}[1;31merror:\u{1b}[0m {text}"));
 }
 
-/// What to do next.
 pub(super) fn hint_line(text: &str) {
     note(&format!("\u{1b}[1;36mhint:\u{1b}[0m {text}"));
 }
 
-/// What to do about a warning, at the level of warnings: `--quiet` hides both.
+/// Prints the hint of a warning. `--quiet` hides it with the warning.
 pub(super) fn warning_hint(text: &str) {
     if tracing::enabled!(target: "rpull", Level::WARN) {
         hint_line(text);
     }
 }
 
-/// Whether people watch stderr.
 pub(super) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// One line for people or scripts on stdout.
+/// Prints one line on stdout.
 pub(super) fn line(line: &str) -> Result<()> {
     text(&format!("{line}\n"))
 }
 
-/// A message that stands among results, without any secret.
+/// Returns the message without secrets, for use in a result.
 pub(super) fn redacted(message: &str) -> String {
     REDACTOR.redact(message, Text::Message).into_owned()
 }
 
-/// One JSON value on stdout.
+/// Prints one JSON value on stdout.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").with_source(error))?;
     line(&crate::escape::escape_json(&text))
 }
 
-/// Text on stdout, without colours where they are not wanted.
+/// Prints text on stdout, redacted; without colors unless they are enabled.
 pub(super) fn text(text: &str) -> Result<()> {
     write(&mut anstream::stdout(), REDACTOR.redact(text, Text::Result).as_bytes())
 }
 
-/// These bytes on stdout unchanged, whatever terminal sequences they hold.
+/// Writes these bytes to stdout unchanged, including any terminal escape sequences.
 pub(super) fn raw(bytes: &[u8]) -> Result<()> {
     write(&mut io::stdout(), bytes)
 }
@@ -175,10 +172,11 @@ fn write(stdout: &mut impl Write, bytes: &[u8]) -> Result<()> {
     check_write(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }
 
-/// What it means that a result could be printed or not.
+/// Converts the result of a write to stdout.
 pub(super) fn check_write(result: io::Result<()>) -> Result<()> {
     match result {
-        // `rpull history … | head` is no failure.
+        // A closed pipe is not an error: `rpull history …
+        // head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").with_source(error)),
     }

@@ -1,6 +1,6 @@
-//! Words of other tools for what rpull has under another name.
+//! Maps command names of other tools to rpull's.
 
-/// The verb that does what docker, podman, crane, skopeo, regctl, oras, ctr or umoci do under this word.
+/// Returns the rpull command for what docker, podman, crane, skopeo, regctl, oras, ctr or umoci call `word`.
 pub(super) fn counterpart(word: &str) -> Option<&'static str> {
     Some(match word {
         "version" => "rpull --version",

@@ -1,4 +1,4 @@
-//! Progress without a terminal: a line when a blob is done, and one now and then while it is long.
+//! Progress without a terminal: a line when a blob is done, and a total every ten seconds.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use super::output::note;
 use super::size::{percent, size};
 use crate::transfer::{Completion, Event, Progress};
 
-/// Between two lines that only say how far it is.
+/// Time between two lines with the total.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Tells a run line by line.
+/// Prints the progress of a run line by line.
 #[derive(Debug)]
 pub(super) struct PlainProgress {
     words: &'static ProgressLabels,
@@ -59,7 +59,7 @@ impl Progress for PlainProgress {
                 };
                 note(&format!("{}: {end}", digest.short()));
             }
-            // An outage is told once, not for each blob that waits for its end.
+            // An outage is reported once for the host, not for each blob that waits for it.
             Event::Retrying { digest, delay, error } if error.outage().is_none() => {
                 note(&format!(
                     "{}: {}; retrying in {:.1} s",

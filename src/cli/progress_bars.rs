@@ -1,4 +1,4 @@
-//! Progress on a terminal: a line per layer as docker draws it, and a total with rate and time left.
+//! Progress on a terminal: a line per layer as docker draws it, and a total with rate and remaining time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,13 +14,13 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::transfer::{Completion, Event, Progress};
 
-/// With more blobs than this only those at work have a line.
+/// With more blobs than this, only those in transfer have a line.
 const LINES: usize = 24;
 
-/// Between two looks at the clock while nothing arrives.
+/// Redraw interval of the total while nothing arrives.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Draws a run.
+/// Draws the progress of a run.
 #[derive(Debug)]
 pub(super) struct ProgressBars {
     words: &'static ProgressLabels,
@@ -83,7 +83,8 @@ impl ProgressBars {
         state.total = Some(Total { bar, rate });
     }
 
-    /// A blob stands at `position`; `arrived` where the bytes up to it have moved now.
+    /// Moves the bar of a blob to `position`. `arrived` tells whether the bytes before it were transferred just now and
+    /// count for the rate.
     fn advance(&self, state: &mut BarState, digest: &Digest, position: u64, arrived: bool) {
         let crowded = state.crowded;
         let Some(line) = state.blobs.get_mut(digest) else { return };
@@ -172,7 +173,7 @@ impl Progress for ProgressBars {
     }
 }
 
-/// A line of words, without a bar.
+/// Shows a text in place of the bar.
 fn say(bar: &ProgressBar, digest: &Digest, words: &str) {
     bar.set_style(style("{prefix}: {msg}"));
     bar.set_prefix(digest.short().to_owned());
@@ -189,6 +190,6 @@ fn total_style() -> ProgressStyle {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // The templates are literals of this file; a wrong one falls back to a plain bar.
+    // The templates are literals in this file; an invalid one falls back to a plain bar.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -1,4 +1,4 @@
-//! Asks at the terminal. What is asked goes to stderr; a future that is dropped while it waits leaves the terminal as it was.
+//! Asks for input on the terminal. Questions go to stderr. A dropped future restores the terminal.
 
 use std::io::{self, IsTerminal as _, Read as _};
 
@@ -8,15 +8,15 @@ use zeroize::Zeroizing;
 use super::output::stderr_text;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most that is read of stdin for one answer, in bytes.
+/// Maximum bytes read from stdin for one answer.
 const LIMIT: u64 = 64 << 10;
 
-/// Whether there is a terminal to ask at.
+/// Returns whether stdin is a terminal.
 pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal()
 }
 
-/// One line that may be seen.
+/// Reads a line, with echo.
 pub(super) async fn line(question: &str) -> Result<Zeroizing<String>> {
     stderr_text(question);
     let unanswered = NewlineOnDrop;
@@ -25,13 +25,13 @@ pub(super) async fn line(question: &str) -> Result<Zeroizing<String>> {
     answer
 }
 
-/// One line that is not shown while it is typed.
+/// Reads a line without echo.
 pub(super) async fn secret(question: &str) -> Result<Zeroizing<String>> {
     let _hidden = EchoOff::start().map_err(failed)?;
     line(question).await
 }
 
-/// All of stdin, which is one line.
+/// Reads all of stdin, which is expected to be one line.
 pub(super) async fn read_stdin_line() -> Result<Zeroizing<String>> {
     let text = read(|text| io::stdin().take(LIMIT + 1).read_to_string(text)).await?;
     if text.len() as u64 > LIMIT {
@@ -40,13 +40,13 @@ pub(super) async fn read_stdin_line() -> Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// Whether the answer is yes.
+/// Asks a yes/no question; the default is no.
 pub(super) async fn confirm(question: &str) -> Result<bool> {
     let answer = line(&format!("{question} [y/N] ")).await?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// On a thread that the process does not wait for.
+/// Reads on a thread that does not keep the process from exiting.
 async fn read(
     how: impl FnOnce(&mut String) -> io::Result<usize> + Send + 'static,
 ) -> Result<Zeroizing<String>> {
@@ -64,7 +64,7 @@ fn failed(error: impl Into<io::Error>) -> Error {
     Error::new(ErrorKind::InvalidInput, "stdin").with_source(error.into())
 }
 
-/// What comes after a question that was interrupted stands on a line of its own.
+/// Ends the line of an interrupted question, so that further messages start on their own.
 struct NewlineOnDrop;
 
 impl Drop for NewlineOnDrop {
@@ -73,7 +73,7 @@ impl Drop for NewlineOnDrop {
     }
 }
 
-/// The terminal while it shows nothing but the end of the line.
+/// Disables the terminal's echo, except for the end of the line. Restores it when dropped.
 struct EchoOff(Termios);
 
 impl EchoOff {
@@ -89,7 +89,7 @@ impl EchoOff {
 
 impl Drop for EchoOff {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing.
+        // A closed terminal has nothing to restore.
         _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.0).is_ok();
     }
 }

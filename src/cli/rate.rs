@@ -1,5 +1,5 @@
-//! How fast bytes arrive, and how long the rest takes. Only what moves in this run counts: not what an earlier run kept,
-//! nor what turned out to be there.
+//! Computes the transfer rate and the remaining time. Only bytes moved in this run count: neither those of an earlier
+//! run nor blobs that already exist.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -10,13 +10,13 @@ use indicatif::{ProgressState, ProgressStyle};
 
 use super::size::size;
 
-/// The rate is that of so long.
+/// The rate is the average of this time.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Before that one packet would decide.
+/// No rate is shown before this time: the first packets would dominate it.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// Between two marks.
+/// Minimum time between two marks.
 const STEP: Duration = Duration::from_millis(250);
 
 /// Counts bytes as they arrive.
@@ -27,28 +27,27 @@ pub(super) struct Rate(Arc<Mutex<Counted>>);
 struct Counted {
     start: Instant,
     bytes: u64,
-    /// When so many bytes had arrived, oldest first.
+    /// Total bytes at each of these times, oldest first.
     marks: VecDeque<(Instant, u64)>,
 }
 
 impl Rate {
-    /// Begins to count.
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(Counted::new(Instant::now()))))
     }
 
-    /// So many more bytes have arrived.
+    /// Adds to the number of bytes.
     pub(super) fn add(&self, bytes: u64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).add(bytes, Instant::now());
     }
 
-    /// Gives the style a key `{rate}`: ` 600.0 kB/s  12s left`, or nothing while it cannot be known.
+    /// Adds the key `{rate}` to the style: ` 600.0 kB/s  12s left`, or nothing while the rate is unknown.
     pub(super) fn show_in(&self, style: ProgressStyle) -> ProgressStyle {
         let counted = Arc::clone(&self.0);
         style.with_key("rate", move |state: &ProgressState, text: &mut dyn Write| {
             let counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
             let rest = state.len().unwrap_or_default().saturating_sub(state.pos());
-            // Writing to a line of the screen's buffer cannot fail.
+            // Writing to the progress bar's buffer cannot fail.
             _ = write!(text, "{}", counted.words(rest, Instant::now()));
         })
     }
@@ -71,7 +70,7 @@ impl Counted {
         }
     }
 
-    /// Bytes a second.
+    /// Returns the rate in bytes per second.
     fn per_second(&self, now: Instant) -> Option<u64> {
         let (at, before) = self.marks.front()?;
         if now.duration_since(self.start) < SETTLED {

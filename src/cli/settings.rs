@@ -1,4 +1,4 @@
-//! What was typed and what the environment says, turned into what the library takes.
+//! Turns options and environment variables into the library's options.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::registry::{Client, RegistryOptions, certs_dirs};
 use crate::retry::RetryPolicy;
 use crate::transfer::PlatformRequest;
 
-/// How progress is told.
+/// How to show progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProgressMode {
     Bars,
@@ -26,14 +26,14 @@ pub(super) enum ProgressMode {
     Nothing,
 }
 
-/// What all commands need.
+/// Options that all commands share.
 #[derive(Clone)]
 pub(super) struct Settings {
-    /// `--store`, where it was typed; see [`Settings::store`].
+    /// `--store`, if given; see [`Settings::store`].
     store: Option<PathBuf>,
     pub(super) offline: bool,
     pub(super) json: bool,
-    /// Results only.
+    /// Print results only.
     pub(super) quiet: bool,
     pub(super) show: ProgressMode,
     pub(super) retry: RetryPolicy,
@@ -58,7 +58,7 @@ impl Settings {
         }
     }
 
-    /// The same for one side of a copy, where that has ways of its own.
+    /// Returns these settings for one side of a copy, with the options given for that side.
     pub(super) fn for_side(
         &self,
         creds: Option<String>,
@@ -74,18 +74,19 @@ impl Settings {
         side
     }
 
-    /// The same with another store.
+    /// Returns these settings with another store.
     pub(super) fn with_store(&self, store: PathBuf) -> Self {
         Self { store: Some(store), ..self.clone() }
     }
 
-    /// Whether both would show the same `--creds`.
+    /// Returns whether both have the same `--creds`.
     pub(super) fn has_creds_of(&self, other: &Self) -> bool {
         self.registry.creds.is_some() && self.registry.creds == other.registry.creds
     }
 
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where `--creds` would go to several registries: none may see the password of another.
+    /// [`ErrorKind::InvalidInput`] if `--creds` would be sent to several registries: none may see the password for
+    /// another.
     pub(super) fn check_creds<'a>(
         &self,
         images: impl IntoIterator<Item = &'a Reference>,
@@ -112,15 +113,15 @@ impl Settings {
             .with_detail(ErrorDetail::NotInStore))
     }
 
-    /// A client for registries.
+    /// Returns a client for registries.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] with `--offline`: a registry would have to be asked for `what`.
+    /// [`ErrorKind::NotFound`] with `--offline`: `what` would need a registry.
     pub(super) fn client(&self, what: &str, foreign_layers: bool) -> Result<Client> {
         self.registry_options(what, foreign_layers).map(Client::new)
     }
 
-    /// How to reach registries; errors as for [`Settings::client`].
+    /// Returns the options of a client; errors as for [`Settings::client`].
     pub(super) fn registry_options(
         &self,
         what: &str,
@@ -131,7 +132,7 @@ impl Settings {
         Ok(RegistryOptions { foreign_layers, ..self.options(credentials)? })
     }
 
-    /// A client that shows this credential and no other, to log in with it.
+    /// Returns a client that uses only this credential, to log in with it.
     pub(super) fn client_with(&self, what: &str, credential: Credential) -> Result<Client> {
         self.check_online(what)?;
         Ok(Client::new(self.options(Credentials::for_login(credential))?))
@@ -175,12 +176,12 @@ impl Settings {
         })
     }
 
-    /// `--creds`.
+    /// Parses `--creds`.
     pub(super) fn creds(&self) -> Result<Option<Credential>> {
         self.registry.creds.as_deref().map(parse_creds).transpose()
     }
 
-    /// Where the credential for a registry is kept.
+    /// Returns the file or helper that stores the credential for a registry.
     pub(super) async fn credential_store(
         &self,
         registry: &str,
@@ -190,7 +191,7 @@ impl Settings {
         CredentialStore::locate(registry, namespace, authfile, &Environment::from_process()).await
     }
 
-    /// The first place that has a word about a registry for the commands to come.
+    /// Returns the source from which later commands will read the credential for a registry.
     pub(super) async fn credential_source(
         &self,
         registry: &str,
@@ -200,10 +201,10 @@ impl Settings {
         Credentials::new(options).ok()?.first_source(registry, namespace).await
     }
 
-    /// Directory of the local store, for commands that cannot do without it.
+    /// Returns the directory of the local store.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] where neither an option nor the environment says where it is.
+    /// [`ErrorKind::Store`] if neither an option nor the environment sets it.
     pub(super) fn store(&self) -> Result<PathBuf> {
         store_path(self.store.clone(), process_variable).ok_or_else(|| {
             Error::new(ErrorKind::Store, "store")
@@ -214,30 +215,30 @@ impl Settings {
         })
     }
 
-    /// The local store, to look at; `None` where nothing was ever pulled.
+    /// Opens the local store for reading; `None` if it does not exist.
     pub(super) fn existing_store(&self) -> Result<Option<Arc<Layout>>> {
         existing_layout(&self.store()?)
     }
 
-    /// The local store, where it is no more than the first place to look at.
+    /// Opens the local store if it is set and exists. For commands that can also read from a registry.
     pub(super) fn store_if_any(&self) -> Result<Option<Arc<Layout>>> {
         self.store().map_or(Ok(None), |path| existing_layout(&path))
     }
 
-    /// The local store, which must hold `name`.
+    /// Opens the local store for a command that needs the image `name` in it.
     pub(super) fn store_with(&self, name: &str) -> Result<Arc<Layout>> {
         self.existing_store()?.ok_or_else(|| not_in_store(name))
     }
 }
 
-/// The error for a name that the store lacks.
+/// Returns the error for a name that is not in the store.
 pub(super) fn not_in_store(name: &str) -> Error {
     Error::new(ErrorKind::NotFound, name)
         .with_reason("not in the store")
         .with_detail(ErrorDetail::NotInStore)
 }
 
-/// The layout at this path; `None` if there is no layout.
+/// Opens the layout at this path; `None` if there is none.
 pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
     match Layout::open(path) {
         Ok(layout) => Ok(Some(Arc::new(layout))),
@@ -246,7 +247,7 @@ pub(super) fn existing_layout(path: &Path) -> Result<Option<Arc<Layout>>> {
     }
 }
 
-/// The platform that was asked for, by `DOCKER_DEFAULT_PLATFORM` too, else the host's.
+/// Returns the requested platform: the option, else `DOCKER_DEFAULT_PLATFORM`, else the host's.
 pub(super) fn platform(typed: Option<&str>) -> Result<PlatformRequest> {
     let of_environment =
         std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
@@ -256,8 +257,8 @@ pub(super) fn platform(typed: Option<&str>) -> Result<PlatformRequest> {
     }
 }
 
-/// Whether the store in this directory, or where the environment says, has an image of this name. A damaged one has
-/// none: no command that needs it is known yet.
+/// Returns whether the store has an image of this name. A store that cannot be read has none: this runs before the
+/// command, and so before it is known whether it needs the store.
 pub(super) fn stored(typed: Option<PathBuf>, image: &Reference) -> bool {
     let store = store_path(typed, process_variable).and_then(|path| Layout::open(&path).ok());
     let entry = store.and_then(|store| store.entry(&image.to_string()).ok());
@@ -268,8 +269,8 @@ fn process_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// The directory that was typed, else what the environment says. A relative `HOME` or `XDG_DATA_HOME` says nothing:
-/// the store would be another one in each directory.
+/// Returns the store's directory: the option, else the one from the environment. A relative `HOME` or `XDG_DATA_HOME`
+/// is ignored, because it would mean a different store in each directory.
 fn store_path(
     typed: Option<PathBuf>,
     variable: impl Fn(&str) -> Option<OsString>,
@@ -282,7 +283,7 @@ fn store_path(
     })
 }
 
-/// How progress is told; bars need a screen that can move its cursor.
+/// Chooses the progress display; bars need a terminal with cursor control (`screen`).
 fn show(kind: ProgressKind, quiet: bool, screen: bool) -> ProgressMode {
     match kind {
         _ if quiet => ProgressMode::Nothing,
@@ -292,7 +293,7 @@ fn show(kind: ProgressKind, quiet: bool, screen: bool) -> ProgressMode {
     }
 }
 
-/// Whether a terminal of this `TERM` can move its cursor.
+/// Returns whether a terminal of this `TERM` has cursor control.
 fn has_cursor(term: Option<OsString>) -> bool {
     term.is_some_and(|term| !term.is_empty() && term != "dumb")
 }

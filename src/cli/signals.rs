@@ -1,5 +1,5 @@
-//! Ctrl-C, SIGTERM and a terminal that is gone (SIGHUP): once to stop with what is there, twice to stop at once. A signal that the parent process has
-//! set to be ignored stays ignored, as POSIX shells do it for `rpull … &` in a script.
+//! Handles Ctrl-C, SIGTERM and SIGHUP: the first signal stops gracefully, the second one at once. A signal that the
+//! parent process set to be ignored stays ignored, as POSIX shells do for `rpull … &` in a script.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -8,36 +8,37 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The code of the signal that came: 128 + its number.
+/// Exit code for the received signal: 128 + its number.
 static CODE: AtomicU8 = AtomicU8::new(INTERRUPTED);
 
-/// SIGINT's.
+/// Exit code for SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// SIGTERM's.
+/// Exit code for SIGTERM.
 const TERMINATED: u8 = 143;
 
-/// SIGHUP's.
+/// Exit code for SIGHUP.
 const HUNG_UP: u8 = 129;
 
-/// The exit code of an interrupted run.
+/// Returns the exit code of an interrupted run.
 pub(super) fn exit_code() -> u8 {
     CODE.load(Ordering::Relaxed)
 }
 
-/// Has writes beyond a limit on the size of files fail, as other writes do: the signal would end the process before it has
-/// tidied up.
+/// Makes writes beyond the file size limit (`ulimit -f`) fail with an error. By default SIGXFSZ would kill the process
+/// before it cleans up.
 pub(super) fn survive_file_size_limit() {
-    // Once it has a handler it keeps it. Without one it is as it was.
+    // tokio keeps the handler installed after the stream is dropped. If it cannot be installed, the default remains.
     _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).is_ok();
 }
 
-/// A token that the first signal cancels, with all waits for locks; the second one ends the process.
+/// Returns a token that the first signal cancels, together with all waits for locks. The second signal ends the
+/// process.
 pub(super) fn cancelled_by_signals() -> CancellationToken {
     watched(crate::lock::end_all_waits)
 }
 
-/// As [`cancelled_by_signals`], for what has others' work to finish first: their waits go on.
+/// As [`cancelled_by_signals`], but waits for locks continue: the caller finishes requests of other processes first.
 pub(super) fn drained_by_signals() -> CancellationToken {
     watched(|| {})
 }
@@ -49,7 +50,7 @@ fn watched(at_first: fn()) -> CancellationToken {
         if is_ignored(&status, kind) {
             return None;
         }
-        // Without a handler a signal ends the process at once, which loses nothing either.
+        // Without a handler a signal ends the process at once, which loses no data.
         signal(kind).ok()
     };
     let interrupt = listen(SignalKind::interrupt());
@@ -59,7 +60,8 @@ fn watched(at_first: fn()) -> CancellationToken {
     token
 }
 
-/// Whether the process ignores the signal, by its `/proc/self/status`. Nothing but the parent process makes it so.
+/// Returns whether the process ignores the signal, from its `/proc/self/status`. Only the parent process can have set
+/// that.
 fn is_ignored(status: &str, kind: SignalKind) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
@@ -67,7 +69,7 @@ fn is_ignored(status: &str, kind: SignalKind) -> bool {
     (mask >> (kind.as_raw_value() - 1)) & 1 == 1
 }
 
-/// Waits for the work unless a signal comes first.
+/// Runs the work until a signal arrives.
 pub(super) async fn or_cancelled<T>(
     cancel: &CancellationToken,
     what: &str,
@@ -77,7 +79,7 @@ pub(super) async fn or_cancelled<T>(
     cancel.run_until_cancelled(work).await.ok_or_else(interrupted)
 }
 
-/// As [`or_cancelled`], for work that keeps its thread: opening a store may have to wait for other processes.
+/// As [`or_cancelled`], for blocking work: opening a store may wait for other processes.
 pub(super) async fn opened_unless_cancelled<T: Send + 'static>(
     cancel: &CancellationToken,
     what: &str,
@@ -106,7 +108,7 @@ async fn watch(signals: [Option<Signal>; 3], token: CancellationToken, at_first:
     }
 }
 
-/// Waits for the signal; for ever where there is no handler for it.
+/// Waits for the signal; forever if there is no handler for it.
 async fn arrival(signal: &mut Option<Signal>) {
     let arrived = match signal {
         Some(signal) => signal.recv().await,

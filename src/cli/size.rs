@@ -1,6 +1,6 @@
-//! Sizes, rates, times and counts for people; decimal units.
+//! Formats sizes, percentages and counts, in decimal units.
 
-/// `12.3 MB`; bytes below 1 kB are exact.
+/// Returns for example `12.3 MB`; below 1 kB the exact number of bytes.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {
@@ -10,7 +10,7 @@ pub(super) fn size(bytes: u64) -> String {
     let mut shown = (bytes, "B");
     for unit in UNITS {
         divisor = divisor.saturating_mul(1000);
-        // In tenths of the unit, rounded.
+        // Tenths of the unit, rounded.
         let tenths = bytes / (divisor / 10) + u64::from(bytes % (divisor / 10) >= divisor / 20);
         shown = (tenths, unit);
         if tenths < 10_000 {
@@ -21,7 +21,7 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
-/// `95 %`; never 100 where something is missing, never 0 where something is there.
+/// Returns for example `95 %`. Only all is 100 %, only nothing is 0 %.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     let rounded = match (part, whole) {
         (_, 0) => 100,
@@ -35,7 +35,7 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     format!("{rounded} %")
 }
 
-/// Parses a rate in bytes a second: `500k`, `2M`, `1.5MB/s`, `800000`.
+/// Parses a rate in bytes per second: `500k`, `2M`, `1.5MB/s`, `800000`.
 pub(super) fn parse_rate(text: &str) -> Option<u64> {
     let text = text.trim().trim_end_matches("/s").trim_end_matches(['B', 'b']);
     let (number, factor) = match text.chars().last()? {
@@ -52,7 +52,7 @@ pub(super) fn parse_rate(text: &str) -> Option<u64> {
     (rate > 0).then_some(rate)
 }
 
-/// `1 layer`, `2 layers`.
+/// Returns for example `1 layer`, `2 layers`.
 pub(super) fn plural(count: u64, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }

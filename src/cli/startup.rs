@@ -1,5 +1,5 @@
-//! The runtime that commands run on, and what it takes for granted: threads, descriptors and memory. Where limits
-//! (`ulimit`, a cgroup) leave too little, that is an error here; later the libraries underneath would panic.
+//! Starts the async runtime. If limits (`ulimit`, a cgroup) leave too few threads, descriptors or memory, starting
+//! fails with an error; later, libraries would panic.
 
 use std::fs::File;
 use std::io;
@@ -14,19 +14,19 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Most threads that run tasks.
+/// Maximum threads that run tasks.
 const MAX_WORKERS: usize = 8;
 
-/// Threads for what blocks: opening the store, hashing, decompressing.
+/// Threads for blocking work: opening the store, hashing, decompressing.
 const BLOCKING: usize = 8;
 
-/// Files and sockets that the smallest command has open at once.
+/// Files and sockets that the smallest command keeps open.
 const DESCRIPTORS: usize = 16;
 
 /// Bytes of memory that the smallest command needs.
 const MEMORY: usize = 32 << 20;
 
-/// glibc's variable for how many arenas its allocator has; each reserves 64 MiB of addresses for one thread.
+/// glibc's variable for the number of malloc arenas. Each reserves 64 MiB of address space per thread.
 const ARENAS: &str = "MALLOC_ARENA_MAX";
 
 /// Starts a runtime.
@@ -45,8 +45,8 @@ pub(super) fn runtime() -> Result<Runtime> {
         .map_err(start_failed)
 }
 
-/// Starts the program anew where its address space is limited (`ulimit -v`): a few threads' arenas would fill it, and an
-/// allocation that fails ends the process. The allocator reads the variable at its own start only.
+/// Restarts the program with one malloc arena if its address space is limited (`ulimit -v`). The arenas of a few
+/// threads would exhaust it, and a failed allocation aborts the process. glibc reads the variable only at start.
 fn share_one_arena() {
     if getrlimit(Resource::As).current.is_none() || std::env::var_os(ARENAS).is_some() {
         return;
@@ -58,13 +58,13 @@ fn share_one_arena() {
 }
 
 /// # Errors
-/// [`ErrorKind::Store`] where so many files cannot be open at once.
+/// [`ErrorKind::Store`] if `count` files cannot be open at the same time.
 pub(super) fn check_descriptors(count: usize) -> Result<()> {
     let opened: io::Result<Vec<File>> = (0..count).map(|_| File::open("/dev/null")).collect();
     opened.map(drop).map_err(start_failed)
 }
 
-/// How many of these threads can run at once; one more than [`BLOCKING`] at least.
+/// Returns how many of `wanted` threads can be started; at least [`BLOCKING`] + 1.
 fn startable_threads(wanted: usize) -> Result<usize> {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
-//! Columns for people: aligned, foreign text escaped.
+//! Formats tables: columns aligned, control characters escaped.
 
-/// Rows under a heading; the last column is not padded.
+/// Formats rows under a heading. The last column is not padded.
 pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     let escaped: Vec<[String; N]> = rows
         .iter()
@@ -26,7 +26,7 @@ fn line(cells: &[&str], widths: &[usize]) -> String {
     format!("{}\n", joined.trim_end())
 }
 
-/// Cuts text to so many characters, with an ellipsis.
+/// Cuts text to `width` characters, with an ellipsis.
 pub(super) fn truncate(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Finds the verb among the words, because `rpull alpine:3.14` has none and options may stand before it.
+//! Finds the command among the arguments. `rpull alpine:3.14` has none, and options may precede it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,16 +11,16 @@ use super::peers::counterpart;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Reference;
 
-/// Verbs that have a meaning already and no code yet: taken for images they would be pulled from Docker Hub.
+/// Commands planned for later versions. As image names they would be pulled from Docker Hub.
 const RESERVED_VERBS: [&str; 6] = ["analyze", "cat", "diff", "files", "mirror", "stats"];
 
-/// The words with a verb in front, so that each option is read by the verb it belongs to.
+/// Returns the arguments with the command in front, so that clap parses each option with its command.
 ///
-/// A bare word, one without `/ : @ .`, is an image only where `in_store` says so: a verb of another tool, or a typing
-/// slip, must not become a request to Docker Hub.
+/// A word without any of `/ : @ .` is an image only if `in_store` returns true: a command of another tool, or a typing
+/// error, must not become a request to Docker Hub.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] if the first word is neither a verb nor such an image.
+/// [`ErrorKind::InvalidInput`] if the first word is neither a command nor such an image.
 pub(super) fn with_verb(
     words: Vec<OsString>,
     in_store: impl FnOnce(&Reference) -> bool,
@@ -47,7 +47,7 @@ pub(super) fn with_verb(
     Ok(arranged)
 }
 
-/// The error of a word that is no verb and is not taken for an image either.
+/// Returns the error for a word that is neither a command nor an image.
 fn not_an_image(
     command: &Command,
     word: &str,
@@ -60,7 +60,7 @@ fn not_an_image(
     if RESERVED_VERBS.contains(&word) {
         return error(format!("command `{word}` is not implemented yet"), pull);
     }
-    // Any other text that is no valid name is rejected as an invalid reference.
+    // Other texts that are not valid names are rejected as invalid references.
     let reference = word.parse().ok().filter(|_| !word.contains(['/', ':', '@', '.']))?;
     let (peer, near) = (counterpart(word), nearest(command, word));
     if near.is_none() && in_store(&reference) {
@@ -75,7 +75,7 @@ fn not_an_image(
     }
 }
 
-/// `--store`, where it was typed, wherever that stands.
+/// Returns the value of `--store`, at any position.
 pub(super) fn typed_store(words: &[OsString]) -> Option<PathBuf> {
     let mut words = words.iter().take_while(|word| *word != "--");
     while let Some(word) = words.next() {
@@ -89,7 +89,7 @@ pub(super) fn typed_store(words: &[OsString]) -> Option<PathBuf> {
     None
 }
 
-/// Position of the first word that is neither an option nor an option's value.
+/// Returns the position of the first word that is neither an option nor an option's value.
 fn first_word(words: &[OsString], command: &Command) -> Option<usize> {
     let mut value_follows = false;
     for (at, word) in words.iter().enumerate().skip(1) {
@@ -121,7 +121,7 @@ fn takes_value(command: &Command, option: &str) -> bool {
         let matches = if long {
             argument.get_long() == Some(name)
         } else {
-            // `-qo PLACE`: only the last letter of a bundle can take the next word.
+            // `-qo FILE`: only the last letter of a bundle can take a value.
             argument.get_short() == name.chars().last()
         };
         matches && argument.get_action().takes_values()
@@ -132,7 +132,7 @@ fn is_verb(command: &Command, word: &str) -> bool {
     let is = |verb: &Command| {
         verb.get_name() == word || verb.get_all_aliases().any(|alias| alias == word)
     };
-    // clap itself adds `help`, and late.
+    // clap adds the command `help` only when it parses.
     word == "help" || command.get_subcommands().any(is)
 }
 
@@ -142,13 +142,13 @@ fn nearest(command: &Command, word: &str) -> Option<String> {
         .flat_map(|verb| std::iter::once(verb.get_name()).chain(verb.get_all_aliases()));
     let verbs = here.chain(RESERVED_VERBS).chain(["help"]);
     let near = verbs.map(|verb| (edit_distance(verb, word), verb)).filter(|&(edits, verb)| {
-        // Of a very short word nearly everything is two edits away.
+        // For very short words nearly every command is within two edits.
         edits <= 2 && edits < word.chars().count().min(verb.len())
     });
     near.min().map(|(_, verb)| verb.to_owned())
 }
 
-/// Edits (insert, delete, replace) between two words.
+/// Returns the number of edits (insert, delete, replace) between two words.
 fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, x) in a.chars().enumerate() {

@@ -1,4 +1,4 @@
-//! What `save` and `load` take.
+//! Arguments of `save` and `load`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What the verbs take that look at images without moving them.
+//! Arguments of the commands that inspect images.
 
 use std::path::PathBuf;
 

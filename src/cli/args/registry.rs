@@ -1,4 +1,4 @@
-//! What the verbs take that ask or change nothing but a registry.
+//! Arguments of the commands that work on a registry alone.
 
 use clap::Args;
 

@@ -1,11 +1,11 @@
-//! What several verbs take.
+//! Arguments of several commands.
 
 use clap::Args;
 
-/// Heading of the options that say how to reach a registry.
+/// Help heading of the options for connecting to a registry.
 pub(super) const REGISTRY: &str = "Registry options";
 
-/// Which platforms of a multi-platform image.
+/// The platform option of commands that use one platform.
 #[derive(Debug, Args)]
 pub(crate) struct OnePlatform {
     /// Platform as os/arch[/variant] [default: the host's]

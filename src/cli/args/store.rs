@@ -1,4 +1,4 @@
-//! What the verbs take that keep the store in order.
+//! Arguments of the commands that manage the store.
 
 use std::path::PathBuf;
 

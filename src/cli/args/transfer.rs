@@ -1,4 +1,4 @@
-//! What `pull`, `push` and `copy` take, and what they have in common.
+//! Arguments of `pull`, `push` and `copy`.
 
 use std::path::PathBuf;
 
@@ -68,7 +68,7 @@ pub(crate) struct Copy {
     pub(crate) sides: SideArgs,
 }
 
-/// How content is moved.
+/// Options of every transfer.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch that can be typed")]
 pub(crate) struct TransferArgs {
@@ -95,7 +95,7 @@ pub(crate) struct TransferArgs {
     pub(crate) sync: bool,
 }
 
-/// How to reach the registries of two sides, where they differ.
+/// Connection options for one side of a copy.
 #[derive(Debug, Args)]
 #[command(next_help_heading = REGISTRY)]
 pub(crate) struct SideArgs {

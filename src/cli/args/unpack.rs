@@ -1,4 +1,4 @@
-//! What `unpack` and `export` take.
+//! Arguments of `unpack` and `export`.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(crate) struct Unpack {
     /// Sync all data to disk before exiting
     #[arg(long)]
     pub(crate) sync: bool,
-    /// How a pull is to bring it, whatever the store has under its name.
+    /// Set by `pull --unpack`: options of a pull that runs even if the store has the image.
     #[arg(skip)]
     pub(crate) pull: Option<TransferArgs>,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Export {
     pub(crate) sync: bool,
 }
 
-/// Whether layers stay apart.
+/// Options for unpacking into overlay directories.
 #[derive(Debug, Args)]
 pub(crate) struct OverlayArgs {
     /// Unpack into one directory per layer, ready for overlayfs; images can share DIR

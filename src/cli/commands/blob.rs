@@ -41,7 +41,7 @@ pub(in crate::cli) async fn run(args: Blob, settings: &Settings) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file appears when it is whole and verified.
+/// Writes to a file, which appears when it is complete and verified.
 async fn to_file(
     source: &dyn Source,
     blob: &Descriptor,
@@ -59,16 +59,18 @@ async fn to_file(
     Ok(())
 }
 
-/// Devices, pipes and their like are written to, never replaced; opening a pipe waits for its reader.
+/// Opens devices and pipes, which are written to and never replaced. Opening a pipe waits for its reader.
 async fn open_special(path: &Path) -> Result<io::Result<File>> {
     let path = path.to_owned();
     let opening = tokio::task::spawn_blocking(move || File::options().write(true).open(path));
     opening.await.map_err(|error| Error::new(ErrorKind::Store, "write").with_source(error))
 }
 
-/// What a pipe got cannot be taken back, so the last piece is withheld until the digest agrees.
+/// Writes to a stream. Output to a pipe cannot be taken back, so the last chunk is withheld until the digest is
+/// verified.
 ///
-/// A reader that has enough (`… | head`) ends it, and that is no failure.
+/// A reader that closes the pipe (`…
+/// head`) ends the transfer without an error.
 async fn to_stream(
     source: &dyn Source,
     blob: &Descriptor,
@@ -89,7 +91,7 @@ async fn to_stream(
     if closed { Ok(()) } else { read }
 }
 
-/// Where the blob is, and its size: the store, else the registry, unless the location says which.
+/// Finds the blob and its size: in the given location, else in the store, else in the registry.
 async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descriptor)> {
     let (reference, stored) = match Location::parse(text, DefaultLocation::StoreOrRegistry)? {
         Location::Layout { path, name: ImageName::Digest(digest) } => {

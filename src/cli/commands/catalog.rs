@@ -1,4 +1,4 @@
-//! `catalog`: what repositories a registry has.
+//! `catalog`: lists the repositories of a registry.
 
 use std::process::ExitCode;
 

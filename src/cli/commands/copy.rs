@@ -1,4 +1,4 @@
-//! `copy`: an image from any place to any place.
+//! `copy`: copies an image between any two locations.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     destination.check_artifacts(along)?;
     let named = named_to_pass_on(&args.moving)?;
     let usual = match place {
-        // docker saves the whole index of an image, and of its platforms those that it has.
+        // `docker save` writes the whole index of an image, but only the platforms that it has.
         Location::Archive { .. } => PlatformSelection::Available,
         _ => PlatformSelection::All,
     };
@@ -57,7 +57,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     Ok(code)
 }
 
-/// A registry's repository, named without a tag.
+/// Parses a repository in a registry, without a tag.
 fn repository(text: &str) -> Result<Reference> {
     Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
 }
@@ -79,7 +79,7 @@ async fn one(
     })
 }
 
-/// Every tag of the repository, each under its own name there.
+/// Returns a request for every tag of the repository; each keeps its name.
 async fn tags(
     repository: &Reference,
     destination: &Destination,

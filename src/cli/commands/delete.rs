@@ -1,4 +1,4 @@
-//! `delete`: a tag, or a manifest with all its tags, at a registry.
+//! `delete`: deletes a tag, or a manifest with all its tags, from a registry.
 
 use std::process::ExitCode;
 

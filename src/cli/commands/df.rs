@@ -1,4 +1,4 @@
-//! `df`: what the store and the directories of layers take.
+//! `df`: disk usage of the store and the overlay directories.
 
 use std::process::ExitCode;
 

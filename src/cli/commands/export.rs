@@ -1,4 +1,4 @@
-//! `export`: an image's files as one tar, in a file or on standard output; nothing else is written.
+//! `export`: writes an image's file system as one tar, to a file or stdout.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -30,7 +30,7 @@ use crate::image_layers::LayerBlob;
 use crate::limits::BUFFER_SIZE;
 use crate::unpack::Unpacked;
 
-/// Where the tar goes.
+/// The destination of the tar.
 struct ExportFile {
     path: PathBuf,
     to: Sink,
@@ -38,9 +38,9 @@ struct ExportFile {
 
 enum Sink {
     Stdout(File),
-    /// A device or a pipe with a name, which is opened when there is something to write: a pipe may have no reader yet.
+    /// A device or a named pipe. It is opened for the first write: a pipe may have no reader yet.
     Special,
-    /// What gets its name when all is written.
+    /// A file that is renamed into place when it is complete.
     Draft(AtomicFile),
 }
 
@@ -55,7 +55,7 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
         image: &args.image,
         platform: args.platform.platform.as_deref(),
         pull: None,
-        // Its layers are read twice.
+        // The layers are read twice.
         keep: StorePolicy::Always,
         sync: args.sync,
     };
@@ -69,7 +69,7 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     tell(&image, &tree, path, start.elapsed(), settings).await
 }
 
-/// Learns what the image shows; nothing is written before that is known.
+/// Reads the layers into a tree; the output is written afterwards.
 async fn read(
     image: &mut OpenedImage,
     settings: &Settings,
@@ -78,7 +78,7 @@ async fn read(
     let layers = layer_blobs(image, settings.retry, cancel)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
     if let Some(arriving) = &image.arriving {
-        // It has all of the image when that was read.
+        // After the download the layout has the whole image.
         image.opened.layout = Some(arriving.layout());
     }
     let cancelled = cancel.clone();
@@ -107,7 +107,7 @@ async fn write(
     let work = move || target.write_tree(&tree, layers, sync, &meter, &cancelled);
     let work = tokio::task::spawn_blocking(work);
     let written = if is_file {
-        // What is there of it goes before this ends.
+        // Wait for the removal of the incomplete file.
         work.await
     } else {
         // The reader may be slow; signals must be handled meanwhile.
@@ -162,13 +162,13 @@ impl ExportFile {
     }
 }
 
-/// Whether a path leads to what standard output is: `/dev/stdout`.
+/// Whether the path is the same file as stdout: `/dev/stdout`.
 fn is_stdout(path: &Path) -> bool {
     let (Ok(found), Ok(own)) = (path.metadata(), fstat(io::stdout())) else { return false };
     (found.dev(), found.ino()) == (own.st_dev, own.st_ino)
 }
 
-/// Whether a path leads to what is written to and not replaced: `/dev/null`, a pipe with a name.
+/// Whether the path is written to and not replaced: `/dev/null`, a named pipe.
 fn is_special(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|found| found.file_type().is_char_device() || found.file_type().is_fifo())
@@ -178,7 +178,7 @@ fn stopped(error: tokio::task::JoinError) -> Error {
     Error::new(ErrorKind::Unpack, "export").with_source(error)
 }
 
-/// Whoever reads layers does not know for what.
+/// Adds the command to an interruption: the layer reader does not know it.
 fn named(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Interrupted => Error::new(error.kind(), "export").with_reason("interrupted"),

@@ -1,4 +1,4 @@
-//! `history`: how an image was made, from its manifest and config alone.
+//! `history`: the build history of an image, from its manifest and config alone.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use crate::cli::table::{table, truncate};
 use crate::error::Result;
 use crate::insight::history::{HistoryRow, history};
 
-/// Docker's width of CREATED BY.
+/// Width of the column CREATED BY, as in docker.
 const COMMAND_WIDTH: usize = 45;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {

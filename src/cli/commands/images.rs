@@ -1,4 +1,4 @@
-//! `images`: what the local store holds.
+//! `images`: lists the images in the local store.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -45,7 +45,7 @@ struct ImageRow {
 }
 
 impl ImageRow {
-    /// What can be read of the entry; a damaged one is listed all the same.
+    /// Reads the entry's documents as far as possible; a damaged entry is listed too.
     async fn of(store: &Layout, entry: IndexEntry) -> Self {
         let name = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
         let mut row = Self { name, platforms: Vec::new(), size: 0, created: None, entry };
@@ -64,7 +64,7 @@ impl ImageRow {
                 let documents =
                     index.manifests.iter().filter(|child| child.media_type.is_document());
                 for child in documents.filter(|child| !child.is_attestation()) {
-                    // A platform that was not pulled is no fault.
+                    // An index may list platforms that were not pulled.
                     manifests.extend(store.read_document(child).ok());
                 }
                 for blob in index.blobs() {
@@ -81,7 +81,7 @@ impl ImageRow {
         Ok(())
     }
 
-    /// Adds what a manifest says; blobs count once, however often they are listed.
+    /// Adds a manifest. A blob counts once, however often it is listed.
     async fn add(
         &mut self,
         store: &Layout,

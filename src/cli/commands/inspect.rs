@@ -1,4 +1,4 @@
-//! `inspect`: what an image is, or an artifact, in one look.
+//! `inspect`: summarizes an image or artifact.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -31,13 +31,13 @@ pub(in crate::cli) async fn run(args: DocumentArgs, settings: &Settings) -> Resu
 
 struct Inspection<'a> {
     seen: &'a Seen,
-    /// What the name stands for.
+    /// The document that the name resolves to.
     root: &'a Document,
     config: Option<&'a ImageConfig>,
     platforms: Vec<String>,
     /// Bytes of all blobs, each counted once.
     total: u64,
-    /// The chosen document, with its own artifact type and annotations.
+    /// Descriptor of the chosen document, with its own artifact type and annotations.
     own: Descriptor,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Inspection<'a> {
         Self { seen, root, config, platforms, total, own: seen.chosen.as_referrer() }
     }
 
-    /// The type of what is no image.
+    /// The artifact type; `None` for an image.
     fn artifact_type(&self) -> Option<&str> {
         self.own.artifact_type.as_deref().filter(|_| self.config.is_none())
     }
@@ -108,7 +108,7 @@ impl<'a> Inspection<'a> {
         let mut row = |name: &str, value: &str| {
             if !value.is_empty() {
                 let (name, value) = (crate::escape(name), crate::escape(value));
-                // Writing to a String cannot fail.
+                // Writing to a `String` cannot fail.
                 _ = writeln!(text, "{name:<12}{value}");
             }
         };

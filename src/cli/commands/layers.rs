@@ -1,4 +1,4 @@
-//! `layers`: what an image is made of, base first; the files of an artifact.
+//! `layers`: lists the layers of an image, base first, or the files of an artifact.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::insight::command::display_command;
 use crate::insight::layers::{LayerRow, layers};
 
-/// Width of a command in the table.
+/// Width of the column with commands.
 const COMMAND_WIDTH: usize = 50;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! `load`: the images of an archive into the store.
+//! `load`: loads the images of an archive into the store.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -40,15 +40,15 @@ pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitC
     Ok(unread.into_iter().next().filter(|_| code == ExitCode::SUCCESS).unwrap_or(code))
 }
 
-/// What of an archive can be loaded.
+/// The images of an archive.
 #[derive(Default)]
 struct Images {
     image_requests: Vec<ImageRequest>,
-    /// Why others have no digest that they could be called by.
+    /// Errors of images without a usable name whose digest cannot be read.
     failed: Vec<Error>,
 }
 
-/// Every image of the archive, once under each of its names; without one that the store can have, under its digest.
+/// Lists every image of the archive once under each of its names; without a usable name, under its digest.
 async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result<Images> {
     let wanted = |name, reference, target_name| ImageRequest {
         source: Arc::clone(archive) as Arc<dyn Source>,

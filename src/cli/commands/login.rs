@@ -1,4 +1,4 @@
-//! `login` and `logout`: what is kept for a registry.
+//! `login` and `logout`: the stored credential for a registry.
 
 use std::process::ExitCode;
 
@@ -54,12 +54,11 @@ pub(in crate::cli) async fn log_out(args: Logout, settings: &Settings) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// The registry and its namespace, as they were typed.
 fn full_name(registry: &str, namespace: Option<&str>) -> String {
     namespace.map_or(registry.to_owned(), |namespace| format!("{registry}/{namespace}"))
 }
 
-/// What was typed, here or at the terminal.
+/// Returns the credential from the options, stdin or the terminal.
 async fn credential(args: &Login, registry: &str, settings: &Settings) -> Result<Credential> {
     if args.password.is_some() {
         tracing::warn!("`--password` is visible to other users in the process list");
@@ -93,7 +92,7 @@ async fn credential(args: &Login, registry: &str, settings: &Settings) -> Result
     from_user(&user, &password)
 }
 
-/// An identity token is kept in place of the password, as docker does.
+/// Stores an identity token instead of the password, as docker does.
 fn stored_credential(credential: Credential, identity: Option<Secret>) -> Credential {
     match (credential, identity) {
         (Credential::Basic { user, .. }, Some(token)) => {
@@ -112,7 +111,7 @@ fn stored_message(keeper: &CredentialStore, credential: &Credential) -> String {
     format!("{what} saved in {keeper}{how}")
 }
 
-/// Another place that has a word about the registry before the one that was changed.
+/// Returns the source whose credential takes precedence over `keeper`, if there is one.
 async fn shadowing_source(
     keeper: &CredentialStore,
     registry: &str,

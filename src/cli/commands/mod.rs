@@ -1,4 +1,4 @@
-//! One file per verb: read the arguments, call the library, show what came back.
+//! One file per command: reads the arguments, calls the library, prints the result.
 
 pub(super) mod blob;
 pub(super) mod catalog;

@@ -1,5 +1,5 @@
-//! `unpack --overlay`: an image's layers as directories that are mounted one over the other; and those directories
-//! later.
+//! `unpack --overlay`: unpacks layers into an overlay directory. Also opens existing overlay directories for other
+//! commands.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,11 +27,11 @@ use crate::layout::{Layout, LayoutOptions};
 use crate::unpack::BuildOptions;
 use crate::unpack::overlay::{OverlayDirectory, OverlayImage, OverlayLayer, OverlayResult};
 
-/// What is to be done with an image.
+/// An image to unpack into an overlay directory.
 struct OverlayJob {
     directory: OverlayDirectory,
     layers: Vec<OverlayLayer<'static>>,
-    /// Bytes of each layer's blob.
+    /// Size of each layer's blob, in bytes.
     compressed: Vec<u64>,
     name: String,
     image: OverlayImage,
@@ -61,7 +61,7 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
         note(&receipt(&done, took));
     }
     let line = directory.mount_line(&chains);
-    // The last that is done with paths: it goes into the directory.
+    // Mount last: the mount may hide the directory, so no path is used afterwards.
     if let Some(point) = &args.layers.mount {
         directory.mount(&chains, point)?;
     }
@@ -125,7 +125,7 @@ impl OverlayJob {
         let Self { directory, layers, compressed, name, image, options } = self;
         let lock = directory.lock(&|| !cancel.is_cancelled())?;
         let start = Instant::now();
-        // Every mode comes through, and needs no further call.
+        // With umask 0 files are created with their final mode, without a `chmod`.
         rustix::process::umask(Mode::empty());
         let mut to_read = 0;
         for (layer, size) in layers.iter().zip(compressed) {
@@ -146,7 +146,7 @@ impl OverlayJob {
     }
 }
 
-/// Lets the store know of the directory. What was unpacked is good without that.
+/// Records the overlay directory in the store. A failure is only a warning: the directory itself is complete.
 fn register_in_store(directory: &Path, settings: &Settings) {
     let options = LayoutOptions { private: true, ..LayoutOptions::default() };
     let failed =
@@ -173,7 +173,7 @@ fn receipt(done: &OverlayResult, took: Duration) -> String {
     )
 }
 
-/// What became of each layer.
+/// The JSON objects for the layers.
 fn rows(image: &OpenedImage, chains: &[Digest], done: &OverlayResult) -> Result<Vec<Value>> {
     let diff_ids = &image.config.rootfs.diff_ids;
     let rows = image.manifest()?.layers.iter().zip(diff_ids).zip(chains).zip(&done.sizes);
@@ -186,7 +186,7 @@ fn rows(image: &OpenedImage, chains: &[Digest], done: &OverlayResult) -> Result<
     Ok(told.collect())
 }
 
-/// The directories of layers that the store knows and that are there.
+/// Opens the overlay directories that are recorded in the store and still exist.
 pub(super) fn known_directories(store: &Arc<Layout>) -> Result<Vec<OverlayDirectory>> {
     let mut found = Vec::new();
     for path in store.overlays()? {
@@ -198,7 +198,7 @@ pub(super) fn known_directories(store: &Arc<Layout>) -> Result<Vec<OverlayDirect
     Ok(found)
 }
 
-/// The directory of layers that was typed.
+/// Opens the overlay directory that was given as an argument.
 pub(super) fn typed_directory(path: &Path) -> Result<OverlayDirectory> {
     OverlayDirectory::open(path)?.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "overlay")

@@ -1,4 +1,4 @@
-//! `pull`: images from registries into the store or another layout.
+//! `pull`: pulls images from registries into the store or to `--output`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,7 +56,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     Ok(code)
 }
 
-/// One image and one platform make one root.
+/// Converts the arguments of `pull --unpack` to those of `unpack`, which takes one image and one platform.
 fn unpacking(
     images: &[String],
     dir: PathBuf,
@@ -117,7 +117,7 @@ async fn in_store(
     wanted.collect()
 }
 
-/// The images to pull, each with an end to read it from; `--all-tags` lists them first.
+/// Returns a request for each image; `--all-tags` lists the tags first.
 async fn at_registries(
     args: &Pull,
     references: &[Reference],

@@ -1,4 +1,4 @@
-//! `push`: an image of the store, or of another place, to a registry.
+//! `push`: pushes an image from the store or another location to a registry.
 
 use std::process::ExitCode;
 
@@ -64,11 +64,12 @@ fn at_registry(text: &str) -> Result<Reference> {
     }
 }
 
-/// Where the image is by now, so that the next push of it under another tag sends nothing. The store may not be ours to
+/// Records in the store where the image was pushed, so that a push of another tag needs no upload. Failures are
+/// ignored: the store may be read-only.
 /// write.
 fn remember(layout: &Layout, name: &ImageName, sent: &ImageSummary) {
     let (ImageName::Layout(name), Some(manifest)) = (name, &sent.manifest) else { return };
-    // Of an index from which one platform was sent the registry has not all.
+    // If only one platform of an index was pushed, the registry does not have the whole index.
     if let Err(error) = layout.add_origin(name, manifest, &sent.target) {
         tracing::info!("{}", error.chain());
     }

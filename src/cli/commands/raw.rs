@@ -1,4 +1,4 @@
-//! `digest`, `manifest`, `config`: what a registry says, byte for byte.
+//! `digest`, `manifest`, `config`: prints what a registry returns, byte for byte.
 
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ pub(in crate::cli) async fn digest(args: DocumentArgs, settings: &Settings) -> R
     let digest = match &wanted {
         // HEAD is enough, and Docker Hub does not count it as a pull.
         None => match opened.source.name(&opened.name, Effort::Request).await?.present() {
-            // Of the store's images it is the one that `pull` and `images` tell.
+            // For an image in the store, print the digest that `pull` and `images` print.
             Some(descriptor) if opened.layout.is_some() => {
                 IndexEntry::from_descriptor(descriptor).digest()
             }

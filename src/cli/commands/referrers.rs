@@ -1,4 +1,4 @@
-//! `referrers`: signatures, SBOMs and whatever else refers to an image.
+//! `referrers`: lists signatures, SBOMs and other referrers of an image.
 
 use std::process::ExitCode;
 
@@ -51,7 +51,7 @@ fn value(referrer: &Referrer) -> Value {
     })
 }
 
-/// A line for each, those that refer to it below it.
+/// Formats one line per referrer, with its own referrers indented below it.
 fn tree(referrers: &[Referrer], indent: &str) -> String {
     let last = referrers.len().saturating_sub(1);
     let branch = |(at, Referrer { descriptor, referrers }): (usize, &Referrer)| {

@@ -1,4 +1,4 @@
-//! `save`: images into an archive that `rpull load`, `docker load` and readers of image layouts take.
+//! `save`: writes images to an archive for `rpull load`, `docker load` and readers of image layouts.
 
 use std::collections::HashSet;
 use std::io::IsTerminal as _;
@@ -26,7 +26,7 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     let places = args.images.iter().map(parse).collect::<Result<Vec<_>>>()?;
     let output = output(&args.output, args.moving.plan, settings)?;
     let platforms = named_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
-    // Before signals are caught: the writer of a pipe may never open it.
+    // Before signals are caught: opening a pipe without a writer blocks.
     let left_out = match &args.since {
         Some(path) => omit_list::omitted_digests(path, settings).await?,
         None => HashSet::new(),
@@ -41,7 +41,7 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     Ok(code)
 }
 
-/// The images, each with a name of its own.
+/// Returns a request for each image, with a unique name in the archive.
 async fn find(
     places: &[Location],
     destination: &Destination,
@@ -52,7 +52,7 @@ async fn find(
     for place in places {
         let OpenedLocation { source, name, reference, full_name, .. } =
             open_place(place, settings).await?;
-        // An archive holds all of its images or does not come to be: what is missing is told before anything moves.
+        // An archive is written completely or not at all, so missing images are reported before the transfer.
         if !matches!(source.name(&name, Effort::Request).await?, Presence::Present(_)) {
             source.resolve(&name).await?;
         }
@@ -73,7 +73,7 @@ async fn find(
     Ok(wanted)
 }
 
-/// Where an archive goes that is to be at this path; `-` is standard output.
+/// Returns the output for this path; `-` is stdout.
 pub(super) fn output(path: &Path, plan: bool, settings: &Settings) -> Result<ArchiveOutput> {
     let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "output `-`").with_reason(why);
     if path.as_os_str() != "-" {

@@ -1,4 +1,4 @@
-//! `serve`: the store as a registry.
+//! `serve`: serves the store as a registry.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::serve::{ServeOptions, Server};
 
-/// Files that a server may have open.
+/// Maximum open files of the server.
 const MOST_FILES: u64 = 4096;
 
 /// Serves until a signal ends it, which is success.
@@ -40,7 +40,7 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// Each connection is a file, and the usual limit of 1024 is one for programs that cannot have more.
+/// Raises the soft limit of open files: each connection is a file, and the usual limit is 1024.
 fn allow_more_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
@@ -65,7 +65,7 @@ async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) 
     Ok((*layout).clone())
 }
 
-/// Without a host it is loopback: others come in when they are named.
+/// Listens on the address. Without a host it is loopback, so that other machines cannot connect by default.
 pub(super) async fn listen(typed: &str) -> Result<(TcpListener, SocketAddr)> {
     let fail = |error: io::Error| {
         let kind = match error.kind() {

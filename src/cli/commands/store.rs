@@ -1,4 +1,4 @@
-//! `rm`, `prune`: names in the local store, and the space that no name needs.
+//! `rm` and `prune`: removes image names from the local store, and unreferenced content.
 
 use std::fmt;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::name::ImageName;
 use crate::reference::Reference;
 use crate::unpack::overlay::OverlayPruneReport;
 
-/// The image of the store that a word means.
+/// Parses the name of an image in the store.
 pub(super) fn named(text: &str) -> Result<Reference> {
     match Location::parse(text, DefaultLocation::Store)? {
         Location::Store(reference) | Location::Id { name: Some(reference), .. } => Ok(reference),
@@ -31,9 +31,9 @@ pub(super) fn named(text: &str) -> Result<Reference> {
     }
 }
 
-/// A word that means an image of the store: a name, or an id, for which the store must be asked.
+/// An argument for an image in the store. An id is looked up in the store.
 pub(super) enum Word {
-    /// What to ask the store for; a digest that was typed is a part of it.
+    /// The name, with the digest if one was given.
     Name(String),
     Id(ImageId, Option<Reference>),
 }
@@ -46,7 +46,7 @@ impl Word {
         }
     }
 
-    /// The one name that is meant.
+    /// Returns the image's name, if it has exactly one.
     fn only_name(&self, settings: &Settings) -> Result<String> {
         match self {
             Self::Name(name) => Ok(name.clone()),
@@ -54,7 +54,7 @@ impl Word {
         }
     }
 
-    /// The name of what is meant, or of what it is a part of.
+    /// Returns a name of the image, or of the index that it is a part of.
     pub(super) fn a_name(&self, settings: &Settings) -> Result<String> {
         let (id, name) = match self {
             Self::Name(name) => return Ok(name.clone()),
@@ -77,7 +77,7 @@ impl fmt::Display for Word {
     }
 }
 
-/// Removes what is there; the first failure in the order asked decides the exit code.
+/// Removes the images. The first failure in the order of the arguments decides the exit code.
 pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     let word = |text: &String| match args.overlay {
         Some(_) => Ok(Word::Name(overlay_name(text))),
@@ -111,12 +111,12 @@ pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
     Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
 }
 
-/// What an image is called in a directory of layers: the full name, or the place that it was read from.
+/// Returns the image's name in an overlay directory: its full name, or the location that it was read from.
 fn overlay_name(text: &str) -> String {
     named(text).map_or_else(|_| text.to_owned(), |reference| reference.store_name())
 }
 
-/// Takes an image from a directory of layers.
+/// Removes an image from an overlay directory.
 fn remove_unpacked(path: &Path, name: &str) -> Result<bool> {
     let directory = typed_directory(path)?;
     let lock = directory.lock(&|| true)?;
@@ -162,7 +162,7 @@ pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// Frees what no image needs in the directories of layers; those that are gone are forgotten.
+/// Deletes unreferenced layers in the overlay directories, and forgets directories that no longer exist.
 fn prune_directories(store: &Arc<Layout>, plan: bool) -> Result<OverlayPruneReport> {
     let mut freed = OverlayPruneReport::default();
     let mut lost = store.overlays()?;

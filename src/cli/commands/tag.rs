@@ -1,4 +1,4 @@
-//! `tag`: a further name for an image, in the store or at its registry.
+//! `tag`: adds a name to an image, in the store or in its repository.
 
 use std::process::ExitCode;
 
@@ -32,7 +32,7 @@ pub(in crate::cli) async fn run(args: Tag, settings: &Settings) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// What got a further name.
+/// The image with its new name.
 struct Tagged {
     source: String,
     name: String,
@@ -67,7 +67,7 @@ async fn in_store(args: &Tag, settings: &Settings) -> Result<Tagged> {
     Ok(Tagged { source, name: new, digest: entry.digest() })
 }
 
-/// Names a manifest that the store has as a part of an index only.
+/// Names a manifest that the store has only as a part of an index.
 async fn platform_of_another(store: &Layout, child: Digest, new: &Reference) -> Result<Tagged> {
     if new.digest().is_some_and(|digest| *digest != child) {
         return Err(other_digest(new, child.as_str(), &child));
@@ -78,7 +78,7 @@ async fn platform_of_another(store: &Layout, child: Digest, new: &Reference) -> 
     Ok(Tagged { source: child.to_string(), name, digest: child })
 }
 
-/// Gives a document whose content is there another name.
+/// Adds a name to a document whose content the target has.
 async fn give_name(target: &dyn Target, document: &Document, name: ImageName) -> Result<()> {
     let writer = target.begin(&TargetPlan::default()).await?;
     let (names, provenance) = (&[name], &Provenance::default());
@@ -91,7 +91,7 @@ fn other_digest(new: &Reference, source: &str, digest: &Digest) -> Error {
         .with_reason(format!("digest mismatch: {source} has {digest}"))
 }
 
-/// Gives the manifest another tag, in the repository that has its layers.
+/// Adds a tag to the manifest, within its repository.
 async fn at_registry(source: &str, new: Reference, settings: &Settings) -> Result<Tagged> {
     let refuse = |why: &str| {
         Error::new(ErrorKind::InvalidInput, format!("tag `{source}` as `{new}`")).with_reason(why)

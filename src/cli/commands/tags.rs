@@ -1,4 +1,4 @@
-//! `tags`: what a repository has.
+//! `tags`: lists the tags of a repository.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `unpack`: an image's layers as files in a directory.
+//! `unpack`: unpacks an image's layers into a directory.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,10 +18,10 @@ use crate::cli::{output, signals};
 use crate::error::Result;
 use crate::unpack::{BuildOptions, RootBuilder, Unpacked};
 
-/// What became of an image.
+/// The result of an unpacked image.
 struct UnpackResult {
     receipt: Unpacked,
-    /// Uncompressed bytes of each layer.
+    /// Uncompressed size of each layer, in bytes.
     sizes: Vec<u64>,
     took: Duration,
 }
@@ -41,7 +41,7 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     let options = BuildOptions { preserve: args.preserve, sync: args.sync };
     let work = move |meter: &DeferredMeter| {
         let start = Instant::now();
-        // Every mode comes through, and needs no further call.
+        // With umask 0 files are created with their final mode, without a `chmod`.
         rustix::process::umask(Mode::empty());
         let progress = |bytes| {
             meter.add(bytes);

@@ -1,4 +1,4 @@
-//! `verify`: hashes the local store again, or what is at another place.
+//! `verify`: hashes the blobs in the local store or in another location.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     Err(Error::new(ErrorKind::Mismatch, place).with_reason(why))
 }
 
-/// Places outside the store, and names of images in it.
+/// Separates locations outside the store from names of images in it.
 fn sorted(words: &[String], settings: &Settings) -> Result<(Vec<Location>, Vec<String>)> {
     let (mut places, mut names) = (Vec::new(), Vec::new());
     for text in words {
@@ -64,7 +64,7 @@ fn sorted(words: &[String], settings: &Settings) -> Result<(Vec<Location>, Vec<S
     Ok((places, names))
 }
 
-/// A layout is hashed where it lies; of everything else all blobs are read.
+/// Hashes a layout in place; of other locations it reads all blobs.
 async fn check_place(place: &Location, settings: &Settings) -> Result<VerifyReport> {
     if let Location::Layout { path, name: ImageName::Only } = place {
         return hash(Arc::new(Layout::open(path)?), Vec::new(), settings).await;
@@ -116,7 +116,7 @@ async fn check_place(place: &Location, settings: &Settings) -> Result<VerifyRepo
     Ok(report)
 }
 
-/// Whether the blob is missing or damaged, so that others can be looked at all the same.
+/// Whether the blob is missing or damaged. The other blobs can still be checked.
 fn is_of_the_blob(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Mismatch)
 }

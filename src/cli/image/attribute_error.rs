@@ -1,4 +1,4 @@
-//! Whose fault it is that a layer could not be applied: its own, or that of bytes which are not its.
+//! Decides why a layer could not be applied: the layer is malformed, or its bytes do not match its digest.
 
 use crate::content::Source;
 use crate::descriptor::Descriptor;
@@ -15,8 +15,8 @@ pub(in crate::cli) fn may_be_corruption(error: &Error) -> bool {
     }
 }
 
-/// Tells a layer that is malformed from one whose bytes are not those that the manifest names, of an error that
-/// [may be by them](may_be_corruption).
+/// Checks the layer's digest after an error that [may be caused by wrong bytes](may_be_corruption), and returns the
+/// error to report: a mismatch, or the original one.
 pub(in crate::cli) async fn attribute_error(
     source: &dyn Source,
     layer: &Descriptor,

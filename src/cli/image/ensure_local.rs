@@ -1,4 +1,4 @@
-//! Images whose layers become files: opened where they are, and brought into the store where that lacks them.
+//! Opens images for unpacking. Images that are not in the store are pulled into it.
 
 use std::sync::Arc;
 
@@ -16,30 +16,30 @@ use crate::layout::LayoutOptions;
 use crate::location::{DefaultLocation, Location};
 use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions};
 
-/// An image that is wanted, and how it may come.
+/// A request for an image to unpack.
 pub(in crate::cli) struct EnsureLocal<'a> {
     pub(in crate::cli) verb: &'static str,
     pub(in crate::cli) image: &'a str,
     pub(in crate::cli) platform: Option<&'a str>,
-    /// How a pull is to bring it, whatever the store has under its name.
+    /// Options of a pull that runs even if the store has the image.
     pub(in crate::cli) pull: Option<&'a TransferArgs>,
     pub(in crate::cli) keep: StorePolicy,
     pub(in crate::cli) sync: bool,
 }
 
-/// What of registries the store is to keep.
+/// Which images from registries are kept in the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum StorePolicy {
     Never,
-    /// What it lacks itself, but nothing that is asked of a registry by `docker://`.
+    /// Images that are missing in the store, except for those requested with `docker://`.
     IfMissing,
     Always,
 }
 
-/// Where an image is.
+/// Where an image was found.
 enum Located {
     Available(Box<OpenedImage>),
-    /// At the registry; the store may have it damaged.
+    /// In a registry. The error is set if the store has a damaged copy.
     MustPull(OpenedLocation, Option<Error>),
 }
 
@@ -60,7 +60,7 @@ impl<'a> EnsureLocal<'a> {
         }
     }
 
-    /// Opens the image; what the store lacks begins to come into it.
+    /// Opens the image. A missing one is opened as soon as its config has been pulled.
     pub(in crate::cli) async fn open(
         &self,
         settings: &Settings,
@@ -107,7 +107,7 @@ impl<'a> EnsureLocal<'a> {
         Ok(Located::Available(Box::new(image)))
     }
 
-    /// Begins to pull the image into the store.
+    /// Starts to pull the image into the store.
     async fn pull(
         &self,
         opened: OpenedLocation,
@@ -130,7 +130,7 @@ impl<'a> EnsureLocal<'a> {
                 ..TransferOptions::default()
             },
         };
-        // No layer can be missing from the files.
+        // Unpacking needs every layer.
         let options = TransferOptions { foreign_layers: true, ..options };
         let private = LayoutOptions { private: true, sync: self.sync, ..LayoutOptions::default() };
         let store = open_to_write(settings.store()?, private, settings, cancel).await?;

@@ -1,4 +1,4 @@
-//! Images of the store by their ids: what `images`, `history` and `inspect` print is taken where a name is.
+//! Looks up images in the store by id, as printed by `images`, `history` and `inspect`.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::layout::{Identified, Layout};
 use crate::name::ImageName;
 use crate::reference::Reference;
 
-/// The only image with this id, and the store that has it.
+/// Finds the only image with this id, and the store that contains it. An image of the same name takes precedence.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] if no image has it: registries do not know ids. [`ErrorKind::InvalidInput`] if several have it.
+/// [`ErrorKind::NotFound`] if there is none: registries have no ids. [`ErrorKind::InvalidInput`] if there are several.
 pub(in crate::cli) fn find(
     id: &ImageId,
     name: Option<&Reference>,
@@ -39,10 +39,10 @@ pub(in crate::cli) fn find(
     }
 }
 
-/// The only name of the image with this id, where the name and not its content is meant.
+/// Returns the only name of the image with this id, for commands that change names.
 ///
 /// # Errors
-/// As [`find`]; [`ErrorKind::InvalidInput`] too where it has several names, or is a part of what has one.
+/// As [`find`]; [`ErrorKind::InvalidInput`] also if the image has several names, or is only part of an index.
 pub(in crate::cli) fn only_name(
     id: &ImageId,
     name: Option<&Reference>,

@@ -1,4 +1,4 @@
-//! A pull that goes on while what it brings is unpacked.
+//! A pull whose layers are unpacked while they arrive.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::transfer::{
     read_small, transfer,
 };
 
-/// An image on its way into a layout.
+/// A running pull of one image into a layout.
 pub(in crate::cli) struct ImageDownload {
     layout: Layout,
     feeds: Feeds,
@@ -26,7 +26,7 @@ pub(in crate::cli) struct ImageDownload {
 }
 
 impl ImageDownload {
-    /// Begins the pull, base layers first.
+    /// Starts the pull, base layers first.
     pub(in crate::cli) fn begin(
         wanted: ImageRequest,
         layout: Layout,
@@ -44,23 +44,23 @@ impl ImageDownload {
     /// Waits for the image's documents.
     ///
     /// # Errors
-    /// The pull's; [`ImageDownload::stop_with`] has all of it.
+    /// A short form of the pull's error; [`ImageDownload::stop_with`] returns all of it.
     pub(in crate::cli) async fn picked(&self) -> Result<ResolvedImage> {
         self.feeds.picked().await
     }
 
-    /// Waits for the image's config.
+    /// Waits for the image's config, and reads it.
     pub(in crate::cli) async fn config(&self, config: &Descriptor) -> Result<bytes::Bytes> {
         self.feeds.verified(config).await?;
         read_small(&self.layout, config, CONFIG_LIMIT, self.retry).await
     }
 
-    /// Where it arrives.
+    /// The layout that the image is pulled into.
     pub(in crate::cli) fn layout(&self) -> Arc<Layout> {
         Arc::new(self.layout.clone())
     }
 
-    /// Opens a layer, to be read as it arrives.
+    /// Returns a function that opens a layer for reading while it arrives.
     pub(in crate::cli) fn opener(
         &self,
         layer: Descriptor,
@@ -71,23 +71,23 @@ impl ImageDownload {
         move || feeds.read(layer, open)
     }
 
-    /// Waits, on a thread, for the pull's end.
+    /// Returns a function that blocks until the pull has ended.
     pub(in crate::cli) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
         let feeds = self.feeds.clone();
         move || feeds.wait_for_run()
     }
 
-    /// Stops the pull because of this; where it was the pull that failed, its error is the one to tell.
+    /// Stops the pull because of `error`. Returns the pull's own error if that is the cause, else `error`.
     pub(in crate::cli) async fn stop_with(self, error: Error) -> Error {
         self.stop.cancel();
         first_of(error, join_pull(self.pull).await.error)
     }
 
-    /// Waits for the work on these layers, and for the pull, whose end `pulled` hears of. When the work fails the pull
-    /// is stopped: what arrived stays for the next one.
+    /// Waits for `work` on these layers and for the pull, and passes the pull's result to `pulled`. If the work fails
+    /// the pull is stopped; partial blobs are kept.
     ///
     /// # Errors
-    /// The pull's, where the work failed because bytes did not come: it knows why.
+    /// The pull's error if the work failed because of missing bytes.
     pub(in crate::cli) async fn run_alongside<T>(
         self,
         layers: &[Descriptor],
@@ -100,7 +100,8 @@ impl ImageDownload {
                 Ok(done) => return Ok(done),
                 Err(failed) => failed,
             };
-            // Whose fault it is can only be told when all bytes are there: if they were wrong, the pull mends them.
+            // Decide only when all bytes have arrived: a corrupt transfer is detected at its end, and the pull repeats
+            // it.
             let layer = error.layer().and_then(|number| layers.get(number));
             if let Some(layer) = layer.filter(|_| may_be_corruption(&error)) {
                 match feeds.verified(layer).await {
@@ -130,7 +131,7 @@ impl ImageDownload {
     }
 }
 
-/// The error of the work, unless it is the pull that has failed, which may be all that the work's error says.
+/// Returns the pull's error, unless it was only stopped because of the work's error.
 fn first_of(error: Error, of_pull: Option<Error>) -> Error {
     let was_stopped = |why: &Error| why.kind() == ErrorKind::Interrupted;
     match of_pull {
@@ -139,7 +140,7 @@ fn first_of(error: Error, of_pull: Option<Error>) -> Error {
     }
 }
 
-/// What became of the pull.
+/// Waits for the pull's result.
 async fn join_pull(pull: JoinHandle<Vec<ImageResult>>) -> ImageResult {
     let fail = || Error::new(ErrorKind::Interrupted, "pull");
     let finished = pull.await.map_err(|error| fail().with_source(error));

@@ -1,4 +1,4 @@
-//! An image's layers as readers for the threads that inflate them: files of a layout, or what is on its way.
+//! An image's layers as readers for decompression: files of a layout, or blobs that are still arriving.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::layout::Layout;
 use crate::retry::RetryPolicy;
 use crate::transfer::{ReceivedBlob, TransferOptions};
 
-/// The layers of an image, base first.
+/// Returns the layers of an image, base first.
 ///
 /// # Errors
 /// As [`LayerBlob::from_image`].
@@ -53,7 +53,7 @@ fn open_layer(
     })
 }
 
-/// The `diff_id` proves the bytes of a file as well as the digest would, so they are hashed once.
+/// Opens the file without verifying its digest: the `diff_id` is verified anyway, so the bytes are hashed once.
 fn open_file(layout: &Layout, layer: &Descriptor) -> io::Result<Box<dyn Read + Send>> {
     let file = layout.blob_file(&layer.digest).map_err(io::Error::other)?;
     Ok(Box::new(file))

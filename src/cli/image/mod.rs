@@ -1,4 +1,4 @@
-//! Images that a verb looks at or makes files of: opened where they are, brought where they are not, read while they arrive.
+//! Opens images for commands that inspect or unpack them, and pulls them if needed.
 
 pub(super) mod attribute_error;
 pub(super) mod ensure_local;

@@ -1,4 +1,4 @@
-//! Opens the place that a word names, for the commands that look.
+//! Opens the location that an argument names, for commands that read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::name::{ImageName, several_images};
 use crate::reference::Reference;
 use crate::transfer::{PlatformRequest, ResolvedImage, read_small, resolve_image};
 
-/// A place, opened for reading.
+/// A location opened for reading.
 pub(in crate::cli) struct OpenedLocation {
     pub(in crate::cli) source: Arc<dyn Source>,
     pub(in crate::cli) name: ImageName,
     pub(in crate::cli) reference: String,
-    /// Its default name in a layout; empty without one.
+    /// Default name of the image in a layout; empty if it has none.
     pub(in crate::cli) full_name: String,
-    /// The source, where it is one.
+    /// The source, if it is a layout.
     pub(in crate::cli) layout: Option<Arc<Layout>>,
 }
 
@@ -44,7 +44,7 @@ impl OpenedLocation {
     }
 }
 
-/// Opens the place; `plain` says what a reference without a prefix means here.
+/// Opens the location. `plain` is the meaning of a reference without a prefix.
 pub(in crate::cli) async fn open(
     text: &str,
     plain: DefaultLocation,
@@ -91,7 +91,7 @@ pub(in crate::cli) async fn open_place(
     }
 }
 
-/// Opens an archive; a pipe may take its time, and a large one is looked through first.
+/// Opens an archive on a blocking thread: a pipe may be slow, and a large archive is scanned first.
 pub(in crate::cli) async fn open_archive(
     path: PathBuf,
     form: Option<ArchiveFormat>,
@@ -99,7 +99,7 @@ pub(in crate::cli) async fn open_archive(
     run_blocking("read the archive", move || Archive::open(&path, form)).await
 }
 
-/// What to ask the layout for, and what the image is called there; an entry may have no name.
+/// Returns the name to resolve in the layout, and the image's own name, which is empty for an entry without one.
 fn named(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> {
     let wanted = match name {
         ImageName::Digest(digest) => return Ok((by_digest(layout, digest)?, String::new())),
@@ -111,7 +111,7 @@ fn named(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> {
         }
         ImageName::Layout(text) | ImageName::Tag(text) => text,
     };
-    // `oci:PATH:alpine` also finds what a pull wrote there under its full name.
+    // `oci:PATH:alpine` also finds what a pull stored under the full name.
     let written_out = wanted.parse::<Reference>().ok().map(|reference| reference.to_string());
     for wanted in [Some(wanted), written_out.as_ref()].into_iter().flatten() {
         if let Some(entry) = layout.entry(wanted)?
@@ -125,7 +125,7 @@ fn named(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> {
         .with_reason("not in the layout"))
 }
 
-/// What to ask the layout for, where the digest may be that of a config, which docker calls the image's id.
+/// Returns the name to resolve for a digest, which may be that of a config: docker uses it as the image's id.
 fn by_digest(layout: &Layout, digest: &Digest) -> Result<ImageName> {
     let own = || ImageName::Digest(digest.clone());
     if layout.entries()?.iter().any(|entry| entry.has_digest(digest)) {
@@ -145,7 +145,7 @@ fn by_digest(layout: &Layout, digest: &Digest) -> Result<ImageName> {
     }
 }
 
-/// The image of a registry that a word means, for verbs that only a registry can serve.
+/// Parses an image in a registry, for commands that need one.
 pub(in crate::cli) fn registry_reference(text: &str) -> Result<Reference> {
     match Location::parse(text, DefaultLocation::Registry)? {
         Location::Registry(reference) => Ok(reference),
@@ -168,7 +168,7 @@ pub(in crate::cli) fn registry(
     })
 }
 
-/// The image with this id, opened; where the store has an image of that name, it is meant.
+/// Opens the image with this id. An image in the store with that name takes precedence.
 fn open_by_id(
     id: &ImageId,
     name: Option<&Reference>,
@@ -197,16 +197,16 @@ fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<OpenedL
     held.map(|_| self::store(reference, settings)).transpose()
 }
 
-/// What the store has of something that a registry may have as well.
+/// Result of looking something up in the store before the registry.
 pub(in crate::cli) enum Stored<T> {
     There(T),
     Absent,
-    /// It is told of already; the registry may be asked instead.
+    /// Damaged, and reported with a warning. The caller falls back to the registry.
     Damaged(Error),
 }
 
 impl<T> Stored<T> {
-    /// Checks what was found. Damage is a warning, and an error where no registry may be asked instead.
+    /// Checks the result of a lookup. Damage is a warning, or an error with `--offline`.
     pub(in crate::cli) fn of(found: Result<Option<T>>, settings: &Settings) -> Result<Self> {
         let error = match found {
             Ok(found) => return Ok(found.map_or(Self::Absent, Self::There)),
@@ -224,7 +224,7 @@ impl<T> Stored<T> {
     }
 }
 
-/// Reads what the text names: a plain reference is of the store, else of a registry.
+/// Reads what `text` names. A plain reference is read from the store if it is there, else from the registry.
 pub(in crate::cli) async fn store_else_registry<T>(
     text: &str,
     settings: &Settings,
@@ -251,7 +251,8 @@ pub(in crate::cli) async fn store_else_registry<T>(
     elsewhere.map_err(|error| reason(damage, error))
 }
 
-/// The error of a registry that was asked instead: where it is no help, the damage here is the reason.
+/// Returns the error to report after falling back to a registry: the damage in the store if the registry could not
+/// help.
 pub(in crate::cli) fn reason(damage: Option<Error>, of_registry: Error) -> Error {
     let no_help = matches!(
         of_registry.kind(),
@@ -262,18 +263,19 @@ pub(in crate::cli) fn reason(damage: Option<Error>, of_registry: Error) -> Error
     damage
 }
 
-/// One platform's image: its documents, and its config read.
+/// One platform's image: its documents and its parsed config.
 pub(in crate::cli) struct OpenedImage {
     pub(in crate::cli) opened: OpenedLocation,
     pub(in crate::cli) root: Document,
     pub(in crate::cli) manifest_document: Document,
     pub(in crate::cli) config: ImageConfig,
-    /// The pull that brings its layers, where they are on their way.
+    /// The pull that provides its layers, if it is still running.
     pub(in crate::cli) arriving: Option<ImageDownload>,
 }
 
 impl OpenedImage {
-    /// Fetches manifest and config, nothing else. A plain reference is an image of the store, else of a registry.
+    /// Opens the image, reading only manifest and config. A plain reference is read from the store if it is there, else
+    /// from the registry.
     pub(in crate::cli) async fn open(
         text: &str,
         typed: Option<&str>,
@@ -284,7 +286,7 @@ impl OpenedImage {
         store_else_registry(text, settings, read).await
     }
 
-    /// What the store has of an image that may be there or at a registry.
+    /// Opens the image if the location is a plain reference and the store has it.
     pub(in crate::cli) async fn in_store(
         place: &Location,
         typed: Option<&str>,
@@ -294,7 +296,7 @@ impl OpenedImage {
         Stored::of(Self::stored(reference, &platform(typed)?, settings).await, settings)
     }
 
-    /// The image that a pull brings, as soon as its config is there.
+    /// Opens the image of a pull as soon as its config has arrived.
     pub(in crate::cli) async fn download(
         opened: OpenedLocation,
         arriving: ImageDownload,
@@ -317,13 +319,13 @@ impl OpenedImage {
         }
     }
 
-    /// Waits, on a thread, until all of it is where it is brought to: then what was made of its layers may be seen.
+    /// Returns a function that blocks until the pull has ended. Only then may the unpacked files become visible.
     pub(in crate::cli) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
         let settled = self.arriving.as_ref().map(ImageDownload::settled);
         move || settled.map_or(Ok(()), |settled| settled())
     }
 
-    /// As [`OpenedImage::open`], where the store was looked at before.
+    /// As [`OpenedImage::open`], without looking in the store first.
     pub(in crate::cli) async fn at(
         place: &Location,
         typed: Option<&str>,
@@ -367,7 +369,7 @@ fn config_of<'a>(manifest: &'a Document, opened: &OpenedLocation) -> Result<&'a 
     }
 }
 
-/// The error for something that has no config of an image.
+/// Returns the error for a document without an image config.
 pub(in crate::cli) fn not_an_image(document: &Document, reference: &str) -> Error {
     let why = match document.as_referrer().artifact_type {
         Some(kind) => format!("is not an image, but an artifact of type {kind}"),
@@ -378,7 +380,7 @@ pub(in crate::cli) fn not_an_image(document: &Document, reference: &str) -> Erro
         .with_detail(ErrorDetail::NotAnImage)
 }
 
-/// The config of an image; what is wrong with it is told under the image's name.
+/// Reads the config of an image. Its errors name the image.
 pub(in crate::cli) async fn read_config(
     config: &Descriptor,
     opened: &OpenedLocation,
@@ -390,7 +392,7 @@ pub(in crate::cli) async fn read_config(
         .map_err(|error| under(&opened.reference, &error))
 }
 
-/// The same error, under the name of the image that it is about.
+/// Returns the same error with the image's name as its subject.
 pub(in crate::cli) fn under(reference: &str, error: &Error) -> Error {
     Error::new(error.kind(), reference).with_reason(error.chain()).with_data_of(error)
 }

@@ -1,4 +1,4 @@
-//! Whatever a name stands for, opened to be looked at: an image, an artifact, or an index that has nothing for this host.
+//! Opens anything that can be inspected: an image, an artifact, or an index without an image for this host.
 
 use serde_json::{Value, json};
 
@@ -12,21 +12,22 @@ use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::transfer::{PlatformRequest, ResolvedImage, resolve_image};
 
-/// What artifacts call a file.
+/// Annotation with the file name of an artifact's blob.
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// Its documents, and its config where it is an image.
+/// The documents, and the config of an image.
 pub(in crate::cli) struct Seen {
     pub(in crate::cli) opened: OpenedLocation,
     pub(in crate::cli) root: Document,
     /// The manifest of the platform; the root if an index has none for this host and no platform was requested.
     pub(in crate::cli) chosen: Document,
-    /// The config of an image, or why it cannot be read.
+    /// The config of an image, or the reason why there is none.
     pub(in crate::cli) config: Result<ImageConfig>,
 }
 
 impl Seen {
-    /// Fetches documents and a config, nothing else. A plain reference is of the store, else of a registry.
+    /// Reads only the documents and the config. A plain reference is read from the store if it is there, else from the
+    /// registry.
     pub(in crate::cli) async fn open(
         text: &str,
         typed: Option<&str>,
@@ -56,7 +57,7 @@ impl Seen {
         let config = match chosen.parsed() {
             ParsedDocument::Manifest(manifest) if manifest.config.media_type.is_image_config() => {
                 match read_config(&manifest.config, &opened, settings).await {
-                    // Some clients write whatever they have under the type of an image's config.
+                    // Some clients store other content with the media type of an image config.
                     Err(error) if error.kind() != ErrorKind::InvalidDocument => return Err(error),
                     config => config,
                 }
@@ -66,14 +67,14 @@ impl Seen {
         Ok(Self { opened, root, chosen, config })
     }
 
-    /// Whether it never claimed to be an image.
+    /// Whether the media type of its config says that it is not an image.
     pub(in crate::cli) fn is_artifact(&self) -> bool {
         let is_other = |error: &Error| error.detail() == Some(ErrorDetail::NotAnImage);
         !matches!(self.chosen.parsed(), ParsedDocument::Index(_))
             && self.config.as_ref().is_err_and(is_other)
     }
 
-    /// What it consists of: the layers of a manifest, the blobs of an artifact, the entries of an index.
+    /// The layers of a manifest, the blobs of an artifact, or the entries of an index.
     pub(in crate::cli) fn parts(&self) -> &[Descriptor] {
         match self.chosen.parsed() {
             ParsedDocument::Manifest(manifest) => &manifest.layers,
@@ -87,7 +88,7 @@ fn has_nothing_for_host(error: &Error) -> bool {
     matches!(error.detail(), Some(ErrorDetail::PlatformNotFound | ErrorDetail::NothingRuns))
 }
 
-/// Files of an artifact, or entries of an index, for people.
+/// Formats the files of an artifact or the entries of an index as a table.
 pub(in crate::cli) fn parts_table(parts: &[Descriptor]) -> String {
     let cells = |part: &Descriptor| {
         let platform = part.platform.as_ref().map(ToString::to_string);
@@ -98,7 +99,7 @@ pub(in crate::cli) fn parts_table(parts: &[Descriptor]) -> String {
     table(["NAME", "TYPE", "DIGEST", "SIZE"], &rows)
 }
 
-/// The same for scripts.
+/// The same as JSON.
 pub(in crate::cli) fn parts_json(parts: &[Descriptor]) -> Vec<Value> {
     let value = |part: &Descriptor| {
         json!({

@@ -1,4 +1,4 @@
-//! Making files of an image in whatever form: what goes on beside it, and what is told of it.
+//! Progress and results of unpacking and exporting.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::ImageResult;
 use crate::unpack::Unpacked;
 
-/// Does the work on an image's layers, on a thread of its own; an error says which layer it is about. While the image
-/// arrives the bars are the pull's, afterwards the work's.
+/// Runs `work` on the image's layers on a blocking thread, and adds the affected layer to its error. While the image is
+/// being pulled the screen shows the pull's progress, afterwards `meter`.
 pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     image: &mut OpenedImage,
     settings: &Settings,
@@ -56,7 +56,7 @@ pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     }
 }
 
-/// Returns the error to report for work on layers that failed, which may be about one of them.
+/// Returns the error to report for failed work on layers, which may be caused by one of them.
 pub(in crate::cli) async fn with_layer(
     image: &OpenedImage,
     settings: &Settings,
@@ -74,7 +74,7 @@ pub(in crate::cli) async fn with_layer(
     }
 }
 
-/// Notes what was `done` with so many layers, and what could not be kept.
+/// Prints warnings and the summary; `done` is its verb.
 pub(in crate::cli) fn print_summary(
     done: &str,
     layers: usize,
@@ -94,7 +94,7 @@ pub(in crate::cli) fn print_summary(
     }
 }
 
-/// What became of each layer, by its uncompressed size.
+/// The JSON objects for the layers.
 pub(in crate::cli) fn layer_rows(image: &OpenedImage, sizes: &[u64]) -> Result<Vec<Value>> {
     let rows = image.manifest()?.layers.iter().zip(&image.config.rootfs.diff_ids).zip(sizes);
     let told = rows.map(|((layer, diff_id), size)| {
@@ -105,7 +105,7 @@ pub(in crate::cli) fn layer_rows(image: &OpenedImage, sizes: &[u64]) -> Result<V
     Ok(told.collect())
 }
 
-/// What scripts are told of an image whose files were written, in whatever form.
+/// The JSON value for an unpacked or exported image. `kind` is the key of `place`.
 pub(in crate::cli) async fn json_of(
     image: &OpenedImage,
     (kind, place): (&str, &Path),

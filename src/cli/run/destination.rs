@@ -1,4 +1,4 @@
-//! Where images go: a registry, the store, another layout, or an archive.
+//! Destinations of images: a registry, the store, another layout, or an archive.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -25,21 +25,21 @@ pub(in crate::cli) enum Destination {
     Registry {
         reference: Reference,
         chunk_size: Option<u64>,
-        /// Whether the store remembers uploads that another run can continue.
+        /// Whether the store records upload sessions, so that a later run can resume them.
         remember: bool,
     },
-    /// Under this name, or each under its own.
+    /// With this name, or each image with its own.
     Store(Option<Reference>),
     Layout {
         path: PathBuf,
         name: ImageName,
     },
-    /// Under this name, or each under its own.
+    /// With this name, or each image with its own.
     Archive(NewArchive, ImageName),
 }
 
 impl Destination {
-    /// A place; one without a prefix is a registry's.
+    /// Parses a location. Without a prefix it is in a registry.
     pub(in crate::cli) fn parse(text: &str, chunk_size: Option<u64>) -> Result<Self> {
         match Location::parse(text, DefaultLocation::Registry)? {
             Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
@@ -49,7 +49,7 @@ impl Destination {
                 Some(digest) => Err(decides(digest.as_str())),
                 None => Ok(Self::Store(Some(reference))),
             },
-            // What is new cannot be named by an id yet, and the text may be a name all the same.
+            // An id cannot name a new image, so a text that may be either is a name.
             Location::Id { name: Some(reference), .. } => Ok(Self::Store(Some(reference))),
             Location::Id { id, name: None } => Err(decides(&id.to_string())),
             Location::Layout { path, name } => {
@@ -74,7 +74,7 @@ impl Destination {
         }
     }
 
-    /// `-o` of a pull, which keeps images on this machine.
+    /// Parses `--output` of a pull, which must be a local location.
     pub(in crate::cli) fn for_pull(typed: Option<&str>) -> Result<Self> {
         let Some(text) = typed else { return Ok(Self::Store(None)) };
         match Self::parse(text, None)? {
@@ -84,7 +84,8 @@ impl Destination {
         }
     }
 
-    /// One name cannot stand for several images.
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if several images would get the same name.
     pub(in crate::cli) fn check_name(&self, several: bool) -> Result<()> {
         match self {
             Self::Layout { name: ImageName::Layout(name), .. }
@@ -99,10 +100,8 @@ impl Destination {
         }
     }
 
-    /// What belongs to an image needs a place of its own.
-    ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] without one.
+    /// [`ErrorKind::InvalidInput`] if the destination cannot contain referrers and digest tags.
     pub(in crate::cli) fn check_artifacts(&self, along: ArtifactOptions) -> Result<()> {
         match self {
             Self::Archive(archive, _)
@@ -116,10 +115,10 @@ impl Destination {
         }
     }
 
-    /// The platforms of an image that go there: those that were named, else these.
+    /// Returns the platforms to transfer: the `named` ones, else `usual`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where it takes no more than one.
+    /// [`ErrorKind::InvalidInput`] if several are named and the destination can contain only one.
     pub(in crate::cli) fn platforms(
         &self,
         named: Option<PlatformSelection>,
@@ -136,12 +135,12 @@ impl Destination {
         }
     }
 
-    /// Whether the images themselves go to standard output.
+    /// Whether the images are written to stdout.
     pub(in crate::cli) fn is_stdout(&self) -> bool {
         matches!(self, Self::Archive(archive, _) if archive.is_stdout())
     }
 
-    /// Opens it for so many images, making it where it can be made and does not exist.
+    /// Opens the destination for this number of images. A missing directory or file is created.
     pub(in crate::cli) async fn open(
         &self,
         settings: &Settings,
@@ -161,7 +160,7 @@ impl Destination {
         Ok(Arc::new(open_to_write(path, options, settings, cancel).await?))
     }
 
-    /// Opens it for a plan, which must not even make a directory: what does not exist is looked at as if it were empty.
+    /// Opens the destination without changing anything; a missing one is treated as empty.
     pub(in crate::cli) async fn open_for_plan(
         &self,
         settings: &Settings,
@@ -182,10 +181,10 @@ impl Destination {
         }
     }
 
-    /// What an image of this full name is called there.
+    /// Returns the name that an image with this full name gets at the destination.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where neither end has a name for it.
+    /// [`ErrorKind::InvalidInput`] if neither side names it.
     pub(in crate::cli) fn name(&self, full: &str) -> Result<ImageName> {
         match self {
             Self::Registry { reference, .. } => Ok(reference.name()),
@@ -208,7 +207,7 @@ impl Destination {
         let options = settings.registry_options(&reference.to_string(), false)?;
         let repository = Client::new(RegistryOptions { chunk_size, ..options })
             .repository_for_push(reference)?;
-        // A copy that needs no store must not wait for its lock.
+        // A copy does not use the store and must not wait for its lock.
         let store = if remember { settings.existing_store().ok().flatten() } else { None };
         Ok(Arc::new(match store {
             Some(store) => repository.with_upload_store(store),
@@ -216,7 +215,8 @@ impl Destination {
         }))
     }
 
-    /// What one of several images is called there: the tag, where the destination is a repository, else its own name.
+    /// Returns the name of one of several tags: the same tag if the destination is a repository, else the image's own
+    /// name.
     pub(in crate::cli) fn name_of_tag(
         &self,
         image: &Reference,
@@ -235,7 +235,7 @@ impl Destination {
         }
     }
 
-    /// The image of a registry, where it is one.
+    /// Returns the reference of a registry destination.
     pub(in crate::cli) fn image(&self) -> Option<&Reference> {
         match self {
             Self::Registry { reference, .. } => Some(reference),
@@ -243,7 +243,7 @@ impl Destination {
         }
     }
 
-    /// The full name for people, where the destination gives one.
+    /// Returns the full name to print, if the destination sets it.
     pub(in crate::cli) fn reference(&self) -> Option<String> {
         match self {
             Self::Registry { reference, .. } | Self::Store(Some(reference)) => {
@@ -254,7 +254,8 @@ impl Destination {
     }
 }
 
-/// The layout at this path, created if missing. Ctrl-C ends waiting for other processes, and the check after a restart.
+/// Opens the layout at this path and creates it if it is missing. Ctrl-C ends a wait for its lock and the check after a
+/// restart.
 pub(in crate::cli) async fn open_to_write(
     path: PathBuf,
     options: LayoutOptions,
@@ -266,7 +267,7 @@ pub(in crate::cli) async fn open_to_write(
     opened_unless_cancelled(cancel, "open", make).await
 }
 
-/// Tells how far the check of what a restart left in doubt is, from its first byte on.
+/// Returns a callback that shows progress of the check after a restart, beginning with its first byte.
 fn recheck_progress(show: ProgressMode, cancel: CancellationToken) -> impl Fn(u64, u64) -> bool {
     let meter = OnceLock::new();
     move |done, total| {
@@ -276,7 +277,7 @@ fn recheck_progress(show: ProgressMode, cancel: CancellationToken) -> impl Fn(u6
     }
 }
 
-/// A name that ends in a digest would be a lie about what comes there.
+/// Rejects a name with a digest, which the content may not match.
 fn check_no_digest(name: &ImageName) -> Result<()> {
     let text = name.to_string();
     match (name, text.rsplit_once('@')) {

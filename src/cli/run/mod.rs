@@ -1,4 +1,4 @@
-//! What the verbs that move images have in common: where they go, the run, its plan and its report.
+//! Common parts of the commands that move images: destination, run, plan and report.
 
 pub(super) mod destination;
 pub(super) mod new_archive;

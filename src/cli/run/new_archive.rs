@@ -1,4 +1,4 @@
-//! An archive that is to be written, described before it is.
+//! Options of an archive that is to be written.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ pub(in crate::cli) struct NewArchive {
 }
 
 impl NewArchive {
-    /// One of a single form.
+    /// An archive in one format.
     pub(in crate::cli) fn new(form: ArchiveFormat, output: ArchiveOutput) -> Result<Self> {
         let modified = modified()?;
         Ok(Self { output, form, hybrid: false, left_out: HashSet::new(), modified })
     }
 
-    /// One that readers of layouts and docker take, without these blobs.
+    /// An archive that both docker and readers of image layouts accept, without the blobs in `left_out`.
     pub(in crate::cli) fn hybrid(output: ArchiveOutput, left_out: HashSet<Digest>) -> Result<Self> {
         Ok(Self { hybrid: true, left_out, ..Self::new(ArchiveFormat::Oci, output)? })
     }
@@ -37,7 +37,7 @@ impl NewArchive {
         self.output == ArchiveOutput::Stdout
     }
 
-    /// Opens it for so many images.
+    /// Opens the archive for this number of images.
     pub(in crate::cli) fn write(&self, images: usize, sync: bool) -> Result<Arc<dyn Target>> {
         let Self { form, hybrid, modified, .. } = *self;
         let left_out = self.left_out.clone();
@@ -53,7 +53,7 @@ impl NewArchive {
     }
 }
 
-/// When its entries were modified: always the same, unless `SOURCE_DATE_EPOCH` says otherwise.
+/// Returns the modification time of the archive's entries: constant, or `SOURCE_DATE_EPOCH`.
 fn modified() -> Result<u64> {
     let Some(text) = std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()) else {
         return Ok(0);

@@ -13,13 +13,14 @@ use crate::digest::Digest;
 use crate::document::ParsedDocument;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most that is read of an inventory or index.json, in bytes.
+/// Maximum bytes read of an inventory or index.json.
 const LIMIT: u64 = 256 << 20;
 
-/// Bytes that tell text from an archive.
+/// Bytes that are read to distinguish text from an archive.
 const LOOK_AT: usize = 512;
 
-/// Blobs that an inventory lists, that an archive's images name, or that the images of an index.json name here.
+/// Returns the blobs listed in an inventory, in the images of an archive, or in those images of an index.json that the
+/// store has.
 pub(in crate::cli) async fn omitted_digests(
     path: &Path,
     settings: &Settings,
@@ -67,7 +68,7 @@ fn inventory(text: &[u8]) -> Result<HashSet<Digest>> {
         .collect()
 }
 
-/// The blobs of these images, as far as the store here knows them.
+/// Returns the blobs of these images, as far as the store has their documents.
 fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>> {
     let mut held = HashSet::new();
     let Some(store) = settings.store_if_any()? else { return Ok(held) };

@@ -1,4 +1,4 @@
-//! Directories that must not lie in each other: what is unpacked into the store would be taken for a part of it.
+//! Checks that directories are not inside each other: files unpacked into the store would be taken for a part of it.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,8 @@ use crate::cli::args::Unpack;
 use crate::cli::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Judges where an image is to be unpacked, before anything is done.
-///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] where it cannot be there.
+/// [`ErrorKind::InvalidInput`] if the image cannot be unpacked there.
 pub(in crate::cli) fn check_paths_disjoint(args: &Unpack, settings: &Settings) -> Result<()> {
     let dir = resolved_path(&args.dir);
     let store = settings.store().ok().map(|store| resolved_path(&store));
@@ -20,7 +18,7 @@ pub(in crate::cli) fn check_paths_disjoint(args: &Unpack, settings: &Settings) -
     if store.as_ref().is_some_and(|store| dir.starts_with(store)) {
         return refuse(&args.dir, "is inside the store");
     }
-    // What is in the directory already is told later; layers may lie beside anything.
+    // Other content in the directory is reported later. Overlay layers may be next to other files.
     let is_empty = || std::fs::read_dir(&dir).map_or(true, |mut names| names.next().is_none());
     if store.is_some_and(|store| store.starts_with(&dir)) && !args.layers.overlay && is_empty() {
         return refuse(&args.dir, "contains the store");
@@ -33,7 +31,7 @@ pub(in crate::cli) fn check_paths_disjoint(args: &Unpack, settings: &Settings) -
     }
 }
 
-/// Where it is, or will be, without links.
+/// Returns the path without symbolic links, also for a path that does not exist yet.
 fn resolved_path(path: &Path) -> PathBuf {
     if let Ok(place) = std::fs::canonicalize(path) {
         return place;

@@ -1,4 +1,4 @@
-//! `--plan`: what would travel, before anything does.
+//! `--plan`: prints what would be transferred.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use crate::cli::{exit, output};
 use crate::error::Result;
 use crate::transfer::{BlobState, PlanReport, PlannedImage};
 
-/// Shows the plans, in the order asked.
+/// Prints the plans, in the order of the arguments.
 pub(in crate::cli) fn show(
     plans: &[PlannedImage],
     several: bool,
@@ -47,7 +47,7 @@ fn text(plan: &PlanReport) -> String {
     let bytes = &plan.bytes;
     let shared = percent(bytes.shared, bytes.total);
     let mut text = table(["BLOB", "SIZE", "STATE", "TYPE"], &rows);
-    // Writing to a String cannot fail.
+    // Writing to a `String` cannot fail.
     _ = writeln!(
         text,
         "{}: would transfer {} of {}, {} shared ({shared})",

@@ -1,4 +1,4 @@
-//! What a pull did: the receipt for people, the name for pipes, JSON for scripts.
+//! Results of a run: the receipt on stderr, names on stdout, or JSON.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{BlobOutcome, ImageResult, Report};
 
-/// Tells it, failures too; `names` are for standard output, unless that has something else.
+/// Prints the results and errors. Names go to stdout unless the archive does.
 pub(in crate::cli) fn print_reports(
     finished: &[ImageResult],
     several: bool,
@@ -47,12 +47,12 @@ pub(in crate::cli) fn print_reports(
     Ok(exit_error(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
 }
 
-/// Why it was no full success: the image is not there, or something that belongs to it.
+/// Returns the error of the image, or else of its referrers.
 fn why(finished: &ImageResult) -> Option<&Error> {
     finished.error.as_ref().or(finished.beside.as_ref())
 }
 
-/// An image without its foreign layers does not run.
+/// Warns about foreign layers, because an image without them does not run.
 fn warn_of_skipped(report: &Report) {
     let skipped = report.blobs.iter().filter(|blob| blob.outcome == BlobOutcome::Skipped).count();
     if skipped > 0 {
@@ -62,17 +62,17 @@ fn warn_of_skipped(report: &Report) {
     }
 }
 
-/// The failure that decides the exit code: that the user stopped it, else the first one in the order asked.
+/// Returns the error that decides the exit code: an interruption, else the first one in the order of the arguments.
 fn exit_error(finished: &[ImageResult]) -> Option<&Error> {
     let failures = || finished.iter().filter_map(why);
     failures().find(|error| error.kind() == ErrorKind::Interrupted).or_else(|| failures().next())
 }
 
-/// `registry/repo:tag@digest`, the digest always there.
+/// Returns `registry/repo:tag@digest`.
 fn full_name(report: &Report) -> String {
     let name = report.head.reference.split('@').next().unwrap_or_default();
     match &report.head.digest {
-        // One without a name is called by its digest.
+        // A name that is a digest needs no second one.
         Some(digest) if name.parse::<Digest>().is_ok_and(|name| name.algorithm().is_ok()) => {
             digest.to_string()
         }
@@ -81,7 +81,7 @@ fn full_name(report: &Report) -> String {
     }
 }
 
-/// What is known of an image, and why it is not more.
+/// Returns the JSON value with the error added.
 pub(in crate::cli) fn json_of(known: &impl Serialize, error: Option<&Error>) -> Result<Value> {
     let mut value = serde_json::to_value(known)
         .map_err(|error| Error::new(ErrorKind::Unsupported, "print JSON").with_source(error))?;
@@ -93,7 +93,7 @@ pub(in crate::cli) fn json_of(known: &impl Serialize, error: Option<&Error>) -> 
     Ok(value)
 }
 
-/// One value for one image, a list where several were asked for.
+/// Prints one value for one image, or a list if several were requested.
 pub(in crate::cli) fn print_values(values: &[Value], several: bool) -> Result<()> {
     match values {
         [one] if !several => output::json(one),

@@ -1,5 +1,4 @@
-//! What pulling, pushing and copying have in common: options that are judged before anything is asked of anybody, and
-//! the run itself.
+//! Common parts of pull, push and copy: options, which are checked before the first request, and the run.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,10 +20,10 @@ use crate::transfer::{
     PlatformSelection, Progress, Throttle, TransferOptions, plan, transfer,
 };
 
-/// The least that is worth a request, in bytes.
+/// Minimum chunk size in bytes; smaller ones cost more requests than they help.
 const SMALLEST_CHUNK: u64 = 64_000;
 
-/// A run as it was asked for.
+/// A run with its options.
 pub(in crate::cli) struct TransferRun {
     options: TransferOptions,
     only_plan: bool,
@@ -42,13 +41,13 @@ impl TransferRun {
         Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
     }
 
-    /// Takes along what belongs to the images.
+    /// Includes referrers and digest tags.
     pub(in crate::cli) fn with_artifacts(mut self, along: ArtifactOptions) -> Self {
         self.options.along = along;
         self
     }
 
-    /// What would move; touches nothing.
+    /// Plans the run without changing anything.
     async fn plan(
         &self,
         wanted: &[ImageRequest],
@@ -60,7 +59,7 @@ impl TransferRun {
         or_cancelled(cancel, "plan", plan(wanted, &*target, &self.options)).await
     }
 
-    /// Moves the images, or tells what would move; gives the code, and what became of the images where they moved.
+    /// Transfers the images or prints the plan. Returns the exit code and the results, which are empty for a plan.
     pub(in crate::cli) async fn execute(
         self,
         wanted: &[ImageRequest],
@@ -80,7 +79,7 @@ impl TransferRun {
     }
 }
 
-/// How a run goes, as it was typed.
+/// Returns the transfer options from the command line.
 pub(in crate::cli) fn options(
     moving: &TransferArgs,
     words: &'static ProgressLabels,
@@ -99,7 +98,8 @@ pub(in crate::cli) fn options(
     })
 }
 
-/// The platforms that were named for a place that keeps images: of an index it keeps the rest in mind.
+/// Returns the platforms from the command line for a destination that keeps images: a selected manifest keeps its index
+/// for later pulls.
 pub(in crate::cli) fn named_to_keep(
     moving: &TransferArgs,
     several: fn(Vec<Platform>) -> PlatformSelection,
@@ -107,7 +107,7 @@ pub(in crate::cli) fn named_to_keep(
     named(moving, PlatformRequest::explicit, several)
 }
 
-/// The platforms that were named of images that are passed on: what arrives is exactly that.
+/// Returns the platforms from the command line for images that are passed on: exactly these arrive.
 pub(in crate::cli) fn named_to_pass_on(moving: &TransferArgs) -> Result<Option<PlatformSelection>> {
     named(moving, PlatformRequest::exact, PlatformSelection::FilteredIndex)
 }
@@ -134,7 +134,7 @@ fn rate(text: &str) -> Result<u64> {
     })
 }
 
-/// The size of chunks that was asked for.
+/// Parses `--chunk-size`.
 pub(in crate::cli) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
     let Some(text) = typed else { return Ok(None) };
     match parse_rate(text) {

@@ -1,4 +1,4 @@
-//! Two versions of an image, made from nothing: four layers, of which the last one changes.
+//! Generates two versions of an image with four layers. Only the last layer differs.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const CREATED: &str = "2026-01-01T00:00:00Z";
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// One layer: what made it, its only file, and how many bytes of what.
+/// One layer: its history entry, its only file, and the file's size and seed.
 struct Layer {
     command: String,
     path: String,
@@ -41,7 +41,7 @@ fn layers(version: &str) -> Vec<Layer> {
     ]
 }
 
-/// Puts this version of the image into a target.
+/// Writes this version of the image to a target.
 pub(super) async fn build(target: &dyn Target, name: &str, version: &str) -> Result<()> {
     let writer = target.begin(&TargetPlan::default()).await?;
     let (mut descriptors, mut diff_ids, mut history) = (Vec::new(), Vec::new(), Vec::new());
@@ -78,7 +78,7 @@ fn text(value: &Value) -> Bytes {
     value.to_string().into()
 }
 
-/// A tar with one file of bytes that nothing makes smaller, the same for the same seed.
+/// Returns a tar with one file of incompressible bytes, which are the same for the same seed.
 fn tar(layer: &Layer) -> Bytes {
     let mut content = vec![0; layer.size];
     fastrand::Rng::with_seed(layer.seed).fill(&mut content);
@@ -95,7 +95,7 @@ fn tar(layer: &Layer) -> Bytes {
         xattrs: Vec::new(),
     });
     tar.extend_from_slice(&content);
-    // What fills up the last block, and the two that end a tar.
+    // Pad the last block, and append the two blocks that end a tar.
     tar.resize(tar.len().next_multiple_of(BLOCK_BYTES) + 2 * BLOCK_BYTES, 0);
     tar.into()
 }

@@ -1,4 +1,4 @@
-//! `demo`: what the program is for, in ten seconds and without a network.
+//! `demo`: shows layer sharing in ten seconds and without a network.
 
 mod image;
 
@@ -22,15 +22,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::serve::{ServeOptions, Server};
 
-/// So slow that bars can be watched.
+/// Slow enough to watch the progress bars.
 const RATE: &str = "6M";
 
-/// Files and sockets that both ends have open at once.
+/// Files and sockets that server and client have open at once.
 const DESCRIPTORS: usize = 96;
 
-/// Serves two versions of an image to itself, pulls one and then the other; the temporary folder goes with it.
+/// Serves two versions of an image from a temporary directory and pulls both.
 pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
-    // Without them the registry could not even refuse the client that it shares the process with.
+    // Server and client share the limit. Without descriptors the server cannot even reject a connection.
     check_descriptors(DESCRIPTORS)?;
     let cancel = signals::cancelled_by_signals();
     let fail =
@@ -52,12 +52,12 @@ async fn serve_and_show(
     let serving = tokio::spawn(server.run(listener, stop.clone()));
     let code = show(&format!("{address}/team/app"), folder, settings, cancel).await;
     stop.cancel();
-    // It has nothing left to say; its layout goes with the folder.
+    // The server's result does not matter; its layout is removed with the directory.
     drop(serving.await);
     code
 }
 
-/// Removes the folder, although a thread of what was stopped may still be writing there.
+/// Removes the directory. Retries, because a thread that was stopped may still be writing there.
 async fn remove(folder: TempDir) {
     let path = folder.keep();
     for _ in 0..100 {
@@ -78,7 +78,7 @@ async fn registry(folder: &Path) -> Result<Server> {
     Server::new(layout, &ServeOptions { read_only: true, ..ServeOptions::default() })
 }
 
-/// Runs what a user would type, and shows it as he would see it.
+/// Runs the commands of the demo and prints them as a user would type them.
 async fn show(
     repository: &str,
     folder: &Path,
@@ -92,7 +92,7 @@ async fn show(
     };
     let (old, new) = (format!("{repository}:1.0"), format!("{repository}:1.1"));
     if settings.json {
-        // One value: both reports, of which the second tells what it shares with the first.
+        // One JSON value with both reports; the second one shows what is shared.
         return command(&[&old, &new], folder, settings).await;
     }
     let steps: [(&str, &[&str]); 4] = [
@@ -107,24 +107,24 @@ async fn show(
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
-        // A signal that came before a handler was installed.
+        // Check for a signal that arrived before its handler was installed.
         or_cancelled(cancel, "demo", std::future::ready(())).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// One command line, with a store of its own.
+/// Runs one command line with the demo's store.
 async fn command(typed: &[&str], folder: &Path, settings: &Settings) -> Result<ExitCode> {
     let words = ["rpull"].iter().chain(typed).map(OsString::from).collect();
     let words = with_verb(words, |_| false)?;
     let cli = Cli::try_parse_from(words)
         .map_err(|error| Error::new(ErrorKind::InvalidInput, "demo").with_source(error))?;
     let mut own = settings.with_store(folder.join("store"));
-    // The only registry that is asked is the demo itself.
+    // The registry is the demo itself.
     own.offline = false;
     match cli.verb {
         Verb::Pull(mut args) => {
-            // Scripts have nothing to watch.
+            // Scripts do not watch the progress.
             args.moving.limit_rate = (!settings.json).then(|| RATE.to_owned());
             super::pull::run(args, &own).await
         }
