@@ -1,4 +1,4 @@
-//! Sends blobs, whole or in part.
+//! Serves blobs, complete or in part.
 
 use hyper::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::layout::Layout;
 
-/// `GET` and `HEAD`, of a repository that has it.
+/// Answers `GET` and `HEAD`. The caller has checked that the repository has the blob.
 pub(super) fn get(
     layout: &Layout,
     digest: &Digest,
@@ -33,7 +33,7 @@ pub(super) fn get(
     }
     let (size, tag) = (found.len(), format!("\"{digest}\""));
     let is_same = header_text(headers, IF_RANGE).is_none_or(|held| held == tag);
-    // RFC 9110, 14.2: only GET has ranges.
+    // RFC 9110, 14.2: only GET supports ranges.
     let asked = header_text(headers, RANGE).filter(|_| is_same && method == Method::GET);
     let wanted = wanted(asked, size);
     let (status, range) = match wanted {

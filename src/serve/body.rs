@@ -1,4 +1,4 @@
-//! The body of a request as it comes: not too slow, and of a document not too long.
+//! Reads request bodies, with a minimum rate and a size limit for documents.
 
 use std::time::Duration;
 
@@ -14,16 +14,17 @@ use super::response::ApiError;
 use crate::document::DOCUMENT_LIMIT;
 use crate::min_rate::MinimumRate;
 
-/// In each span of this length a body brings at least 1 KiB a second.
+/// Over each window a body must average at least 1 KiB/s.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// A body on its way in.
+/// A request body being received.
 pub(super) struct Arriving {
     body: Incoming,
     pace: MinimumRate,
-    /// Who sends it, where that matters: one that is removed meanwhile is out.
+    /// The authenticated user, if authentication is required. It is checked again for each chunk: the user may be
+    /// removed meanwhile.
     admission: Option<Admission>,
-    /// The code of faults, as the endpoint has it.
+    /// The endpoint's code for errors.
     code: &'static str,
 }
 
@@ -34,10 +35,10 @@ impl Arriving {
         Self { body, pace: MinimumRate::over(WINDOW), admission, code }
     }
 
-    /// The next bytes; `None` at the end.
+    /// Returns the next bytes; `None` at the end.
     ///
     /// # Errors
-    /// Of a body that ends early or comes too slowly, or whose sender may no longer send it.
+    /// If the body ends early or is too slow, or the user has lost access.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
             let began = Instant::now();
@@ -62,10 +63,10 @@ impl Arriving {
         }
     }
 
-    /// All of a document.
+    /// Reads a complete document.
     ///
     /// # Errors
-    /// As [`Arriving::next`], and of one that is longer than any may be.
+    /// As [`Arriving::next`], and if the document exceeds the size limit.
     pub(super) async fn document(mut self) -> Result<Bytes, ApiError> {
         let mut whole = BytesMut::new();
         while let Some(piece) = self.next().await? {

@@ -1,4 +1,4 @@
-//! Whether a manifest that is put has all that it needs, so that a name never stands for half an image.
+//! Checks that a manifest's content exists before it is stored, so that no name refers to an incomplete image.
 
 use std::collections::HashSet;
 
@@ -12,8 +12,8 @@ use crate::document::{Document, ParsedDocument};
 
 impl RegistryService {
     /// # Errors
-    /// The fault that names the first blob or manifest which the repository does not have. A sparse registry takes what
-    /// is not all there, but nothing that says wrong things of what is.
+    /// The first blob or manifest that the repository does not have. A sparse registry accepts missing content, but no
+    /// descriptor that contradicts existing content.
     pub(super) async fn check_complete(
         &self,
         repository: &str,
@@ -49,7 +49,7 @@ impl RegistryService {
         }
     }
 
-    /// Digests of all documents that the repository has.
+    /// Returns the digests of all documents in the repository.
     async fn documents_of(&self, repository: &str) -> Result<HashSet<Digest>, ApiError> {
         let names = self.names()?;
         let Some(held) = names.repositories.get(repository) else { return Ok(HashSet::new()) };

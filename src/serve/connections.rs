@@ -1,7 +1,7 @@
-//! The connections that are open, and which one gives way when there are too many.
+//! Tracks open connections, and closes idle ones when there are too many.
 //!
-//! A connection that has said half of a request, or nothing, costs its client nothing; so the one that has been so for
-//! longest ends where another wants in. A whole request is never refused, wherever it comes from.
+//! An idle connection, or one with half a request, costs its client nothing. So the one that has been idle for longest
+//! is closed to accept a new one. Complete requests are always served.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::min_rate::MIN_BYTES_PER_WINDOW;
 
-/// A connection may be without a request for so long before it gives way: what it says may be on its way.
+/// Minimum idle time before a connection may be closed: its request may be on the way.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A request on whose connection nothing has moved for so long gives way too, where nothing else does.
+/// A request without any traffic for this time may be closed too, if no connection is idle.
 const STALLED: Duration = Duration::from_secs(10);
 
 /// All open connections of a server.
@@ -28,7 +28,7 @@ pub(super) struct Connections {
     changed: Notify,
 }
 
-/// One of them.
+/// An open connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     state: Mutex<State>,
@@ -38,12 +38,12 @@ pub(super) struct Connection {
 #[derive(Clone, Copy, Debug)]
 struct State {
     is_busy: bool,
-    /// Whether all that was said has been heard.
+    /// Whether all received bytes have been read.
     waits: bool,
-    /// When it was last of use: its begin, its last answer, and while a request is under way the last time that its bytes
-    /// came at the least rate.
+    /// Last useful activity: its start, its last response, and during a request the last time that bytes arrived at the
+    /// minimum rate.
     used: Instant,
-    /// Bytes that came since then.
+    /// Bytes received since then.
     bytes: u64,
 }
 
@@ -52,7 +52,7 @@ impl Connections {
         Arc::new(Self { most, open: Mutex::default(), changed: Notify::new() })
     }
 
-    /// Counts one more, when there is room for it.
+    /// Waits until there is room for one more connection, and registers it.
     pub(super) async fn admit(self: &Arc<Self>, number: u64) -> Place {
         let mut asked = None;
         loop {
@@ -63,17 +63,17 @@ impl Connections {
                     open.insert(number, Arc::clone(&connection));
                     return Place { number, connection, all: Arc::clone(self) };
                 }
-                // One at a time: where that one has not ended yet, no other need.
+                // Close one at a time: its end makes enough room.
                 if asked.is_none_or(|asked| !open.contains_key(&asked)) {
                     asked = end_one(&open);
                 }
             }
-            // Some begin to be of no use just by waiting.
+            // Connections become closable with time, without any event.
             let _tick = timeout(GRACE / 4, self.changed.notified()).await;
         }
     }
 
-    /// Ends one that is of no use, where there is any.
+    /// Closes an idle connection, if there is one.
     pub(super) fn relieve(&self) {
         end_one(&self.lock());
     }
@@ -83,7 +83,7 @@ impl Connections {
     }
 }
 
-/// Ends the one that has waited longest, and tells which.
+/// Closes the connection that has been idle for longest, and returns its number.
 fn end_one(open: &HashMap<u64, Arc<Connection>>) -> Option<u64> {
     let now = Instant::now();
     let states = open.iter().map(|(number, connection)| (*number, connection.state()));
@@ -111,7 +111,8 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes came. Those of a request's head are of no use before it is whole, and a body that drips is of none.
+    /// Records received bytes. They count as activity only during a request, and only at the minimum rate: clients may
+    /// send a head or body very slowly to stay connected.
     pub(super) fn heard(&self, bytes: usize) {
         let mut state = self.lock();
         state.waits = false;
@@ -122,18 +123,18 @@ impl Connection {
         }
     }
 
-    /// All bytes that came are heard.
+    /// Records that all received bytes have been read.
     pub(super) fn listens(&self) {
         self.lock().waits = true;
     }
 
-    /// Bytes went.
+    /// Records sent bytes.
     pub(super) fn said(&self) {
         let mut state = self.lock();
         (state.used, state.bytes) = (Instant::now(), 0);
     }
 
-    /// A request is under way until the value is dropped.
+    /// Marks the connection as serving a request until the returned value is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
         self.set_busy(true);
         UnderWay(Arc::clone(self))
@@ -145,7 +146,7 @@ impl Connection {
     }
 }
 
-/// A connection that is counted until it is dropped.
+/// A registered connection; it is removed when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     number: u64,
@@ -154,7 +155,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Does this unless it must give way before.
+    /// Runs `work` until the connection is chosen to be closed.
     pub(super) async fn run(&self, work: impl Future<Output = ()>) {
         self.connection.end.run_until_cancelled(work).await;
     }
@@ -167,7 +168,7 @@ impl Drop for Place {
     }
 }
 
-/// A request under way.
+/// A request being served.
 #[derive(Debug)]
 pub(super) struct UnderWay(Arc<Connection>);
 
@@ -177,7 +178,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// The body of an answer: as long as it goes out, its request is under way.
+/// A response body that keeps its request marked as being served until it is sent.
 pub(super) struct Answering<B> {
     body: B,
     _request: UnderWay,
@@ -225,7 +226,7 @@ mod tests {
         new.connection.listens();
         let began = Instant::now();
         let ended = async {
-            // Heads that drip are no better.
+            // A slowly sent head does not count as activity.
             old.connection.heard(1);
             old.connection.listens();
             old.connection.end.cancelled().await;

@@ -1,4 +1,4 @@
-//! What the documents of a repository say: who is below whom, and who refers to whom.
+//! Caches the relations between the documents of a repository: children, blobs and subjects.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,26 +11,26 @@ use crate::document::{Document, ParsedDocument};
 use crate::error::{ErrorKind, Result};
 use crate::layout::Layout;
 
-/// Documents that are remembered; beyond that it starts over.
+/// Maximum cached documents. When it is reached the cache is cleared.
 const REMEMBERED: usize = 20_000;
 
-/// What is remembered of a document: its bytes never change.
+/// Cached data of a document, which is immutable.
 #[derive(Debug)]
 pub(super) struct DocumentInfo {
-    /// As a list of referrers would name it.
+    /// The descriptor as it appears in a list of referrers.
     pub(super) descriptor: Descriptor,
     pub(super) subject: Option<Digest>,
-    /// What it names that is no document.
+    /// Referenced content that is not a document.
     blobs: Vec<Digest>,
     children: Vec<Descriptor>,
 }
 
-/// Facts of the documents that were read so far.
+/// Cache of documents by digest.
 #[derive(Debug, Default)]
 pub(super) struct DocumentCache(Mutex<HashMap<Digest, Arc<DocumentInfo>>>);
 
 impl DocumentCache {
-    /// Every document of a repository, those that its indexes list included, each once.
+    /// Returns every document of a repository once, including those listed in its indexes.
     pub(super) async fn of(
         &self,
         layout: &Layout,
@@ -49,7 +49,7 @@ impl DocumentCache {
                     open.extend(facts.children.iter().cloned());
                     found.push(facts);
                 }
-                // A platform that was not pulled.
+                // An index may list platforms that were not pulled.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!("{}", error.chain()),
             }
@@ -57,7 +57,7 @@ impl DocumentCache {
         found
     }
 
-    /// Every blob that the documents of a repository name.
+    /// Returns every blob that the repository's documents reference.
     pub(super) async fn blobs<'a>(
         &self,
         layout: &Layout,

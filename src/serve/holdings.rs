@@ -1,5 +1,5 @@
-//! Which blobs a repository has: those that were pushed or mounted there, and those that its manifests name. What only
-//! others have is not there, though all are kept once.
+//! Decides which blobs a repository has: those pushed or mounted there, and those that its manifests reference. The
+//! store keeps each blob once, but a blob of another repository is not visible.
 
 use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
@@ -13,7 +13,7 @@ use super::uploads::stored;
 use crate::digest::Digest;
 
 impl RegistryService {
-    /// Whether the repository may give this blob, if it is still there.
+    /// Whether the repository has this blob. The caller checks that it still exists in the store.
     pub(super) async fn has_blob(
         &self,
         repository: &str,
@@ -22,7 +22,7 @@ impl RegistryService {
         Ok(self.layout.is_linked(repository, digest)? || self.is_named(repository, digest).await?)
     }
 
-    /// Whether a manifest of the repository names this blob.
+    /// Whether a manifest of the repository references this blob.
     async fn is_named(&self, repository: &str, digest: &Digest) -> Result<bool, ApiError> {
         let names = self.names()?;
         let Some(held) = names.repositories.get(repository) else { return Ok(false) };
@@ -55,7 +55,7 @@ impl RegistryService {
         blobs::get(&self.layout, digest, method, headers)
     }
 
-    /// `DELETE`: the repository has it no longer. Its bytes go with the next `prune`, where no other needs them.
+    /// `DELETE`: removes the blob from the repository. `prune` deletes its bytes if no other repository has it.
     pub(super) async fn delete_blob(
         &self,
         repository: &str,
@@ -73,8 +73,8 @@ impl RegistryService {
         Ok(with_bytes(StatusCode::ACCEPTED, ""))
     }
 
-    /// `POST ...?mount=`: gives a blob of another repository to this one; `None` where that does not have it. Without
-    /// `from` any other will do.
+    /// `POST ...?mount=`: links a blob of another repository into this one. Without `from` it may be any repository.
+    /// Returns `None` if the blob is not there.
     pub(super) async fn mount(
         &self,
         repository: &str,

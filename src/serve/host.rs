@@ -1,5 +1,5 @@
-//! Which `Host` a request may name. A page in a browser can give its own name this machine's address, and then ask a
-//! server here in its own name (DNS rebinding); what listens on loopback only answers to names of loopback.
+//! Checks the `Host` header against DNS rebinding: a web page can let its own domain resolve to this machine and then
+//! send requests to a local server. A server on loopback therefore accepts only loopback names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,12 +9,12 @@ use hyper::{Request, StatusCode, Version};
 use super::response::ApiError;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The names that a server answers to.
+/// The host names that a server accepts.
 #[derive(Clone, Debug)]
 pub(super) enum Hosts {
     /// Any name is accepted.
     Any,
-    /// Those of loopback, and these.
+    /// Loopback names, and these.
     Loopback(Vec<String>),
 }
 
@@ -27,7 +27,7 @@ impl Hosts {
     }
 
     /// # Errors
-    /// The fault to answer with: of a request that names no host or two, or one that this server is not.
+    /// The response for a request with a missing, duplicate or unexpected host.
     pub(super) fn check<B>(&self, request: &Request<B>) -> std::result::Result<(), ApiError> {
         let bad = |why| ApiError::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", why);
         let mut named = request.headers().get_all(HOST).iter();
@@ -40,7 +40,7 @@ impl Hosts {
                 Some(host.ok_or_else(|| bad("invalid Host, expected HOST or HOST:PORT"))?)
             }
         };
-        // RFC 9112, 3.2.2: what the target names goes before it, so neither may be another's.
+        // RFC 9112, 3.2.2: the host of the request target takes precedence, so both must be acceptable.
         let target = request.uri().authority().map(|authority| host_of(authority.as_str()));
         let target = target.map(|host| host.ok_or_else(|| bad("the request target has no host")));
         for host in host.into_iter().chain(target.transpose()?) {
@@ -64,7 +64,7 @@ impl Hosts {
     }
 }
 
-/// The host of `HOST` or `HOST:PORT`.
+/// Returns the host of `HOST` or `HOST:PORT`.
 fn host_of(text: &str) -> Option<&str> {
     let end = if text.starts_with('[') {
         text.find(']')? + 1
@@ -79,7 +79,7 @@ fn host_of(text: &str) -> Option<&str> {
     (fits && !host.is_empty() && host.bytes().all(is_named)).then_some(host)
 }
 
-/// A further name that a server is to answer to.
+/// Checks an additional host name of the server.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if it is not a host name, or has a port: every port is accepted.
@@ -169,7 +169,7 @@ mod tests {
             ] {
                 assert_eq!(status(&hosts, headers, "/v2/", Version::HTTP_11), 400, "{headers:?}");
             }
-            // RFC 9112, 3.2: older clients name none.
+            // RFC 9112, 3.2: HTTP/1.0 clients need not send a host.
             assert_eq!(status(&hosts, &[], "/v2/", Version::HTTP_10), 200);
         }
     }

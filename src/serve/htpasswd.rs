@@ -1,4 +1,4 @@
-//! Who may come in: users and bcrypt hashes, as `htpasswd -B` writes them.
+//! Authenticates users against a file of bcrypt hashes, as `htpasswd -B` writes it.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::{Range, RangeInclusive};
@@ -17,34 +17,34 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
-/// Credentials that are remembered as good, so that not every request costs a bcrypt.
+/// Maximum cached credentials. The cache avoids a bcrypt computation per request.
 const REMEMBERED: usize = 1024;
 
-/// Credentials that are checked at once: each keeps a processor busy, and others need the threads too.
+/// Concurrent bcrypt computations. Each occupies a processor and a thread of the shared pool.
 const CHECKS: usize = 4;
 
-/// The most of a password that bcrypt sees, in bytes.
+/// Bytes of a password that bcrypt uses; it ignores the rest.
 const LONGEST: usize = 72;
 
-/// The costs that bcrypt has.
+/// Costs that bcrypt supports.
 const COSTS: RangeInclusive<u32> = 4..=31;
 
-/// The users of a file.
+/// An htpasswd file with its users.
 pub(super) struct Htpasswd {
     path: PathBuf,
-    /// What it says can be read once only.
+    /// A pipe can be read only once.
     is_pipe: bool,
     users: Mutex<Arc<Users>>,
     checks: Semaphore,
 }
 
-/// What the file says.
+/// The parsed file.
 struct Users {
     text: Secret,
     hashes: HashMap<String, Hash>,
-    /// The most that any of the hashes costs.
+    /// The highest cost of all hashes.
     cost: u32,
-    /// Digests of `Authorization` values that were good.
+    /// Digests of `Authorization` values that were verified.
     good: Mutex<HashSet<Digest>>,
 }
 
@@ -56,7 +56,7 @@ struct Hash {
 
 impl Htpasswd {
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where it cannot be read, has no user, or a hash of a kind that is too weak.
+    /// [`ErrorKind::InvalidInput`] if the file cannot be read, has no user, or has a hash that is not bcrypt.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let users = Users::parse(path, text_of(path)?)?;
         let is_pipe = path.metadata().is_ok_and(|found| found.file_type().is_fifo());
@@ -65,7 +65,7 @@ impl Htpasswd {
     }
 
     /// # Errors
-    /// The challenge, for missing and for wrong credentials.
+    /// A challenge for missing or wrong credentials.
     pub(super) async fn authenticate(
         self: &Arc<Self>,
         headers: &HeaderMap,
@@ -95,7 +95,7 @@ impl Htpasswd {
         Ok(admission)
     }
 
-    /// The users that the file has at this moment: one that was removed is out with the next request.
+    /// Returns the users, reading the file again: a removed user loses access with the next request.
     fn current(&self) -> Result<Arc<Users>> {
         let known = Arc::clone(&self.lock());
         if self.is_pipe {
@@ -115,7 +115,7 @@ impl Htpasswd {
     }
 }
 
-/// Who was let in for a request.
+/// An authenticated user.
 #[derive(Clone)]
 pub(super) struct Admission {
     htpasswd: Arc<Htpasswd>,
@@ -125,7 +125,7 @@ pub(super) struct Admission {
 
 impl Admission {
     /// # Errors
-    /// The challenge, where the user has been removed since, or has another password.
+    /// A challenge if the user was removed, or the password was changed.
     pub(super) fn check(&self) -> std::result::Result<(), ApiError> {
         let users = self.htpasswd.current().map_err(unreadable)?;
         let hash = users.hashes.get(&self.user).map(|hash| &hash.text);
@@ -138,7 +138,7 @@ fn challenge() -> ApiError {
         .with(WWW_AUTHENTICATE, "Basic realm=\"rpull\"")
 }
 
-/// The log says why; it is none of the clients' business.
+/// Logs the error. The response does not contain it: it has paths of the server.
 #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
 fn unreadable(error: Error) -> ApiError {
     tracing::warn!("{}", error.chain());
@@ -172,10 +172,11 @@ impl Users {
         Ok(Self { text, hashes, cost, good: Mutex::default() })
     }
 
-    /// Whether this is the user's password. A wrong one takes as long whoever is meant, so that nobody learns who there
-    /// is: as long as the costliest hash.
+    /// Whether this is the user's password. Any failure takes as long as the costliest hash: the response time must not
+    /// reveal which users exist.
     fn check(&self, user: &str, password: &Secret) -> bool {
-        // bcrypt reads its input in a circle, up to a limit: behind a NUL, or behind the limit, anything would do.
+        // bcrypt repeats the password with its NUL up to 72 bytes, and ignores what follows. Other passwords with a
+        // NUL, or beyond the limit, could match.
         let password = password.expose();
         if password.len() > LONGEST || password.contains('\0') {
             return false;
@@ -195,12 +196,13 @@ impl Users {
     }
 }
 
-/// The costs that together with the one already paid are as much as the highest: each is twice the one before.
+/// Returns the costs which, with the one already paid, add up to the highest. Each cost takes twice the time of the one
+/// before.
 fn rest(paid: Option<u32>, highest: u32) -> Range<u32> {
     paid.map_or(highest..highest + 1, |paid| paid..highest)
 }
 
-/// What a bcrypt hash costs; `None` where it is no such hash.
+/// Returns the cost of a bcrypt hash; `None` if it is not one.
 fn cost_of(hash: &str) -> Option<u32> {
     let is_known = ["$2a$", "$2b$", "$2y$", "$2x$"].iter().any(|start| hash.starts_with(start));
     let cost = hash.parse::<bcrypt::HashParts>().ok()?.get_cost();
@@ -210,7 +212,7 @@ fn cost_of(hash: &str) -> Option<u32> {
     (is_known && is_base64 && COSTS.contains(&cost)).then_some(cost)
 }
 
-/// User and password of a `Basic` header.
+/// Parses user and password from a `Basic` header.
 fn basic(value: &str) -> Option<(String, Secret)> {
     let (scheme, encoded) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -227,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    /// `htpasswd -nbB ann secret`, with the lowest cost there is.
+    /// `htpasswd -nbB ann secret`, with the lowest cost.
     const ANN: &str = "ann:$2y$04$X6QQyO7f6MrWZIpB1oKMe.J2a594tVU1B2aCY0eIuSm9A8inhvlq.";
 
     fn read(text: &str) -> Result<Htpasswd> {
@@ -236,7 +238,7 @@ mod tests {
         Htpasswd::read(file.path())
     }
 
-    /// Of 72 times `a`, at the lowest cost.
+    /// The hash of 72 times `a`, with the lowest cost.
     const LONG: &str = "$2b$04$abcdefghijklmnopqrstuuBzzIgyKkz7xMWYSzkIjUSnxEQFQ0WNe";
 
     #[test]
@@ -274,7 +276,7 @@ mod tests {
             assert!(!is_right("long", &format!("{long}{more}")), "{more:?}");
         }
         assert!(!is_right("long", &long[1..]));
-        // To bcrypt this looks like one `secret` after the other, as the right one does.
+        // For bcrypt these repeat to the same input as the right password.
         for more in ["\0secret", "\0", "\0secret\0secret"] {
             assert!(!is_right("ann", &format!("secret{more}")), "{more:?}");
         }

@@ -1,4 +1,4 @@
-//! Ends connections on which nothing moves: a client that went away in silence, or never meant to come.
+//! Closes connections without traffic, such as those of clients that disappeared.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::connections::Connection;
 
-/// A stream that fails when no byte went either way for a while, and tells its connection what moves.
+/// A stream that fails after a time without traffic, and records traffic in its connection.
 pub(super) struct IdleTimeout<S> {
     stream: S,
     connection: Arc<Connection>,
@@ -26,7 +26,7 @@ impl<S> IdleTimeout<S> {
         Self { stream, connection, patience, moved: Instant::now(), timer }
     }
 
-    /// Passes an outcome on; one that is pending is an error when patience has ended.
+    /// Returns the outcome; if it is pending and the timeout has passed, an error.
     fn check_deadline<T>(
         &mut self,
         outcome: Poll<io::Result<T>>,

@@ -1,4 +1,4 @@
-//! Takes connections, with or without TLS, and ends them.
+//! Accepts connections, with or without TLS, and closes them.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,26 +20,26 @@ use super::idle::IdleTimeout;
 use super::{RegistryService, Server};
 use crate::limits::BUFFER_SIZE;
 
-/// Connections at once; where more come, those without a request give way.
+/// Maximum concurrent connections. Beyond it, idle ones are closed.
 const MAX_CONNECTIONS: usize = 512;
 
-/// Files that are open besides those of connections.
+/// Descriptors reserved for files other than connections.
 const FILES: u64 = 32;
 
-/// Silence after which a connection ends.
+/// Time without traffic after which a connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long the head of a request, or a TLS handshake, may take.
+/// Timeout for the head of a request, and for a TLS handshake.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long requests under way may still take when the server stops.
+/// Time that running requests may still take when the server stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Interval between searches for expired uploads.
 const SWEEP: Duration = Duration::from_secs(3600);
 
 impl Server {
-    /// Answers until it is cancelled; then requests under way are given a few seconds, and cut.
+    /// Serves until it is cancelled. Running requests then have a few seconds to finish.
     pub async fn run(self, listener: TcpListener, cancel: CancellationToken) {
         let address = listener.local_addr().ok().map(|address| address.ip());
         let talk = Talk {
@@ -56,7 +56,7 @@ impl Server {
                 match listener.accept().await {
                     Ok((stream, _)) => Some((connections.admit(number).await, stream)),
                     Err(error) => {
-                        // No more files, most likely: others must end first.
+                        // The usual reason is too many open files, so close one first.
                         tracing::warn!("failed to accept a connection: {error}");
                         connections.relieve();
                         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -73,7 +73,7 @@ impl Server {
                 cut.run_until_cancelled(talk).await;
             });
         }
-        // New connections are refused at once.
+        // Refuse new connections at once.
         drop(listener);
         tracker.close();
         if tokio::time::timeout(SHUTDOWN_GRACE, tracker.wait()).await.is_err() {
@@ -84,7 +84,7 @@ impl Server {
     }
 }
 
-/// As many as there are files for: a request opens one or two besides its connection.
+/// Limits connections by the available descriptors: a request opens one or two files besides its connection.
 fn most_connections() -> usize {
     let files = getrlimit(Resource::Nofile).current;
     let enough = files.and_then(|files| usize::try_from(files.saturating_sub(FILES) / 3).ok());
@@ -102,7 +102,7 @@ async fn sweep(registry: Arc<RegistryService>, cancel: CancellationToken) {
     }
 }
 
-/// What all connections have in common.
+/// The parameters of all connections.
 #[derive(Clone)]
 struct Talk {
     registry: Arc<RegistryService>,

@@ -1,4 +1,4 @@
-//! Lists in pages: tags, repositories, referrers. Spec: distribution-spec "Content Discovery".
+//! Paginated lists: tags, repositories, referrers. Spec: distribution-spec "Content Discovery".
 
 use hyper::header::{CONTENT_TYPE, HeaderName, LINK};
 use serde_json::json;
@@ -12,19 +12,19 @@ use crate::digest::Digest;
 use crate::document::DOCUMENT_LIMIT;
 use crate::media::MediaType;
 
-/// Says which filter was applied.
+/// Names the filters that were applied to a list of referrers.
 const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 
-/// Entries of a page where the client names no number, and the most that it gets.
+/// Default and maximum number of entries in a page.
 const PAGE: usize = 1000;
 
-/// One page of a sorted list, and where the next one starts.
+/// One page of a sorted list, and the start of the next one.
 struct ListPage<T> {
     entries: Vec<T>,
     next: Option<String>,
 }
 
-/// The entries after `last`, as many as asked for.
+/// Returns up to the requested number of entries after `last`.
 fn page<T>(
     entries: impl Iterator<Item = T>,
     key: impl Fn(&T) -> &str,
@@ -40,7 +40,7 @@ fn page<T>(
     Ok(ListPage { entries, next })
 }
 
-/// Says where the list goes on: at the same path, asked for in the same way.
+/// Sets the `Link` header to the next page, with the same path and parameters.
 fn set_next_link(answer: &mut ApiResponse, path: &str, next: Option<String>, query: &QueryParams) {
     let Some(next) = next else { return };
     let asked = ["artifactType", "n"].into_iter().filter_map(|key| Some((key, query.get(key)?)));
@@ -49,7 +49,7 @@ fn set_next_link(answer: &mut ApiResponse, path: &str, next: Option<String>, que
     set(answer, LINK, format!("<{path}?{words}>; rel=\"next\""));
 }
 
-/// Shortens a page so that clients, which read as much as of a manifest, read it to its end.
+/// Shortens a page to the size of a manifest, because clients read no more than that.
 fn shorten(page: &mut ListPage<&Descriptor>) {
     let mut bytes = 0;
     let fits = |one: &&&Descriptor| {

@@ -1,4 +1,4 @@
-//! Gives, takes and deletes manifests and indexes. Spec: distribution-spec "Pushing Manifests", "Deleting".
+//! Serves, stores and deletes manifests and indexes. Spec: distribution-spec "Pushing Manifests", "Deleting".
 
 use std::sync::Arc;
 
@@ -26,10 +26,10 @@ use crate::media::MediaType;
 use crate::name::ImageName;
 use crate::reference::is_tag;
 
-/// Says that the subject of a manifest was understood, so that its pusher need not keep a list.
+/// Tells the client that the referrers API includes the manifest, so that it need not update the referrers tag.
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 
-/// Each tag that a manifest got which was put by its digest.
+/// Lists the tags that a manifest pushed by digest was given.
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 impl RegistryService {
@@ -69,7 +69,7 @@ impl RegistryService {
                 let has = |image: &&NamedManifest| image.entry.has_digest(digest);
                 match held.images().find(has).map(|image| &image.entry.descriptor) {
                     Some(own) if own.digest == *digest => Some(own.clone()),
-                    // The index that a manifest was chosen from is no entry of its own.
+                    // The original index of a selected manifest has no entry of its own.
                     Some(_) => {
                         let name = ImageName::Digest(digest.clone());
                         let found = Source::resolve(&self.layout, &name).await;
@@ -83,7 +83,7 @@ impl RegistryService {
         self.layout.read_document(&descriptor).map_err(|error| missing(wanted, error))
     }
 
-    /// The named images of a repository; `None` where it has none but was given something.
+    /// Returns the named images of a repository; `None` if it has only blobs.
     pub(super) fn held<'a>(
         &self,
         names: &'a NameTable,
@@ -96,7 +96,7 @@ impl RegistryService {
         Ok(held)
     }
 
-    /// The document of this digest among those that the images of a repository lead to.
+    /// Finds the document with this digest among those reachable from the repository's images.
     async fn find_child(&self, held: &ServedRepository, digest: &Digest) -> Option<Descriptor> {
         let documents = self.documents.of(&self.layout, held).await;
         let found = documents.iter().find(|facts| facts.descriptor.digest == *digest)?;
@@ -104,7 +104,7 @@ impl RegistryService {
         Some(Descriptor::new(media_type.clone(), digest.clone(), *size))
     }
 
-    /// `PUT`: blobs and children must be there, so that a name never stands for half an image.
+    /// `PUT`: stores the manifest if its blobs and children exist.
     pub(super) async fn put_manifest(
         self: &Arc<Self>,
         repository: &str,
@@ -140,12 +140,12 @@ impl RegistryService {
     }
 
     async fn write(&self, document: &Document) -> Result<(), ApiError> {
-        // What has to be there was checked, against what this repository may see.
+        // `check_complete` has checked the content, with what this repository may see.
         let plan = TargetPlan { sparse: true, ..TargetPlan::default() };
         Ok(self.layout.begin(&plan).await?.put_manifest(document, Role::Child).await?)
     }
 
-    /// `DELETE`: of a tag the tag alone, of a digest all names that it has in the repository.
+    /// `DELETE`: removes a tag, or all names of a digest in the repository.
     pub(super) async fn delete_manifest(
         self: &Arc<Self>,
         repository: &str,
@@ -167,7 +167,7 @@ impl RegistryService {
     }
 }
 
-/// What a manifest that is put is to be called, and the digest that it must have where the client says it.
+/// Returns the names for a pushed manifest, and the expected digest if the client sent it.
 fn names_and_digest(
     wanted: &ManifestRef,
     query: &QueryParams,
@@ -205,7 +205,7 @@ fn unknown(wanted: &ManifestRef) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("manifest {what} unknown"))
 }
 
-/// A name whose document is gone stands for nothing; one that is damaged is the server's trouble, not the client's.
+/// A missing document is "not found"; a damaged one is an error of the server.
 fn missing(wanted: &ManifestRef, error: Error) -> ApiError {
     match error.kind() {
         ErrorKind::NotFound => unknown(wanted),

@@ -1,7 +1,7 @@
 //! An image layout as a registry: pull, push, lists, referrers, delete. Spec: distribution-spec 1.1.
 //!
-//! A small one, for a laptop, a CI job or a room without a network. A blob is kept once and given by the repositories that
-//! have it; rights are all or nothing; space is freed by `prune`.
+//! Intended for a laptop, a CI job or an isolated network. A blob is stored once and served by the repositories that
+//! have it. A user may do everything or nothing. `prune` frees space.
 
 mod blobs;
 mod body;
@@ -45,25 +45,25 @@ use self::uploads::UploadHandler;
 use crate::error::Result;
 use crate::layout::Layout;
 
-/// Tells docker that it speaks with a registry.
+/// Identifies a registry to docker.
 const VERSION: (HeaderName, HeaderValue) = (
     HeaderName::from_static("docker-distribution-api-version"),
     HeaderValue::from_static("registry/2.0"),
 );
 
-/// Who is let in, and to what.
+/// Options of a server: access and connections.
 #[derive(Clone, Debug, Default)]
 pub struct ServeOptions {
-    /// Nothing is taken and nothing deleted.
+    /// Reject pushes and deletes.
     pub read_only: bool,
-    /// Manifests and indexes are taken though some of what they name is not there.
+    /// Accept manifests and indexes with missing content.
     pub sparse: bool,
-    /// Users and bcrypt hashes, as `htpasswd -B` writes them. Without it no authentication is required.
+    /// File with users and bcrypt hashes, as `htpasswd -B` writes it. Without it no authentication is required.
     pub htpasswd: Option<PathBuf>,
-    /// PEM files with the certificate chain and its key; without them it is plain http.
+    /// PEM files with the certificate chain and its key. Without them the server uses plain HTTP.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Further names that it answers to while it listens on loopback only. There a page in a browser must not reach it
-    /// by a name of its own; elsewhere any name will do.
+    /// Additional host names to accept while listening on loopback only, where `Host` is checked against DNS rebinding.
+    /// On other addresses any name is accepted.
     pub hosts: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// # Errors
-    /// [`crate::error::ErrorKind::InvalidInput`] where a file of the options cannot be used.
+    /// [`crate::error::ErrorKind::InvalidInput`] if a file or name in the options is invalid.
     pub fn new(layout: Layout, options: &ServeOptions) -> Result<Self> {
         let users = options.htpasswd.as_deref().map(Htpasswd::read).transpose()?.map(Arc::new);
         let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
@@ -102,7 +102,7 @@ impl Server {
         Ok(Self { registry: Arc::new(registry), tls, hosts })
     }
 
-    /// How many tags can be asked for, and how many names of the layout cannot.
+    /// Returns the number of tags that are served, and of names in the layout that are not.
     pub fn count(&self) -> Result<(usize, usize)> {
         let names = self.registry.names()?;
         let tags = names.repositories.values().map(|repository| repository.tags.len()).sum();
@@ -116,7 +116,7 @@ struct RegistryService {
     sparse: bool,
     users: Option<Arc<Htpasswd>>,
     names: NameCache,
-    /// Changes of names wait here for each other: first come, first served.
+    /// Serializes changes of names, first come, first served.
     turn: Arc<tokio::sync::Mutex<()>>,
     documents: DocumentCache,
     uploads: UploadHandler,
@@ -148,7 +148,7 @@ impl RegistryService {
         mut request: Request<Incoming>,
     ) -> Result<ApiResponse, ApiError> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        // Registry clients never send it. A web page in a browser does, and must not reach a local registry.
+        // Registry clients never send `Origin`. Web pages in a browser do, and must not reach a local registry.
         if request.headers().contains_key(ORIGIN) {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
@@ -172,7 +172,7 @@ impl RegistryService {
             Route::Base => return Ok(with_json(&json!({}))),
             Route::Catalog => return self.catalog(&query),
         };
-        // A client that uses this registry as a mirror says which registry it means.
+        // A client that uses this server as a mirror names the original registry in `ns`.
         let mirrored =
             query.get("ns").filter(|_| reads).map(|registry| path_of(registry, repository));
         let repository = mirrored.as_deref().unwrap_or(repository);

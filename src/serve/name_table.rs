@@ -1,7 +1,8 @@
-//! Names of the layout as repositories with tags.
+//! Maps names of the layout to repositories with tags.
 //!
-//! `localhost/team/app:1` is tag `1` of `team/app`: so what is pushed here is kept, and podman calls local images alike.
-//! Images of other registries have the registry in front: `docker.io/library/alpine`, `reg.local_5000/team/app`.
+//! `localhost/team/app:1` is tag `1` of `team/app`: images pushed here are stored under that registry, as podman names
+//! local images. Images of other registries are served below their registry: `docker.io/library/alpine`,
+//! `reg.local_5000/team/app`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -15,14 +16,14 @@ use crate::error::Result;
 use crate::layout::{IndexEntry, IndexVersion, Layout};
 use crate::reference::Reference;
 
-/// The registry of names that were pushed here.
+/// Registry in the names of images that were pushed here.
 const LOCAL_REGISTRY: &str = "localhost";
 
-/// What has a name, and can be asked for.
+/// Names of the layout by repository.
 #[derive(Debug, Default)]
 pub(super) struct NameTable {
     pub(super) repositories: BTreeMap<String, ServedRepository>,
-    /// Names that no path can be made of.
+    /// Number of names that are not valid as a repository with a tag or digest.
     pub(super) left_out: usize,
 }
 
@@ -30,13 +31,13 @@ pub(super) struct NameTable {
 #[derive(Debug, Default)]
 pub(super) struct ServedRepository {
     pub(super) tags: BTreeMap<String, NamedManifest>,
-    /// Those that were put by digest.
+    /// Manifests without a tag, pushed by digest.
     pub(super) untagged: Vec<NamedManifest>,
     /// Blobs that their documents reference, computed on the first request.
     pub(super) blobs: OnceCell<HashSet<Digest>>,
 }
 
-/// An image, and what the layout calls it.
+/// An image with its name in the layout.
 #[derive(Debug)]
 pub(super) struct NamedManifest {
     pub(super) name: String,
@@ -44,7 +45,7 @@ pub(super) struct NamedManifest {
 }
 
 impl NamedManifest {
-    /// Whether it is the document of this digest, and stays whatever becomes of what it refers to.
+    /// Whether this is the document of that digest, and not only stored as a referrer that is deleted with its subject.
     pub(super) fn is_for_itself(&self, digest: &Digest) -> bool {
         self.entry.descriptor.digest == *digest && self.entry.attached_to().is_none()
     }
@@ -68,7 +69,7 @@ impl NameTable {
             let repository = names.repositories.entry(path).or_default();
             let image = NamedManifest { name, entry };
             match part {
-                // What was pushed here goes before what another registry's name looks like.
+                // An image pushed here takes precedence over one of another registry with the same path.
                 ManifestRef::Tag(tag) if image.name.starts_with("localhost/") => {
                     repository.tags.insert(tag, image);
                 }
@@ -82,10 +83,10 @@ impl NameTable {
     }
 }
 
-/// Repository and tag or digest of a name; `None` where no client could ask for it.
+/// Returns the repository and the tag or digest of a name; `None` if no client could request it.
 fn served(name: &str) -> Option<(String, ManifestRef)> {
     let reference: Reference = name.parse().ok()?;
-    // A short name is only known in the layout.
+    // Short names exist only in the layout.
     if reference.to_string() != name {
         return None;
     }
@@ -98,7 +99,7 @@ fn served(name: &str) -> Option<(String, ManifestRef)> {
     crate::reference::is_repository(&path).then(|| (path.into_owned(), named))
 }
 
-/// Where the repository of a registry is served.
+/// Returns the path under which a registry's repository is served.
 pub(super) fn path_of<'a>(registry: &str, repository: &'a str) -> Cow<'a, str> {
     match registry {
         LOCAL_REGISTRY => repository.into(),
@@ -106,19 +107,19 @@ pub(super) fn path_of<'a>(registry: &str, repository: &'a str) -> Cow<'a, str> {
     }
 }
 
-/// What the layout is to call an image that comes to this repository: as another registry's where it looks like that.
+/// Returns the layout's name for an image of this repository. If the path begins with a registry, so does the name.
 pub(super) fn layout_name(repository: &str, named: &ManifestRef) -> String {
     let of = |path: &str| match named {
         ManifestRef::Tag(tag) => format!("{path}:{tag}"),
         ManifestRef::Digest(digest) => format!("{path}@{digest}"),
     };
     let foreign = foreign(repository).map(|path| of(&path));
-    // Not `docker.io/alpine`, for example, which clients never request: its name is `docker.io/library/alpine`.
+    // Not for `docker.io/alpine`: its full name is `docker.io/library/alpine`, which is served under another path.
     let found = foreign.filter(|name| served(name).is_some_and(|(path, _)| path == repository));
     found.unwrap_or_else(|| of(&format!("{LOCAL_REGISTRY}/{repository}")))
 }
 
-/// `docker.io/library/alpine`, `reg.local:5000/team/app`: the path as a name with a registry.
+/// Returns the path as a name with a registry: `docker.io/library/alpine`, `reg.local:5000/team/app`.
 fn foreign(repository: &str) -> Option<String> {
     let (host, path) = repository.split_once('/').filter(|(host, _)| host.contains('.'))?;
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -128,14 +129,14 @@ fn foreign(repository: &str) -> Option<String> {
     }
 }
 
-/// The names of a layout, read again after a change.
+/// Cache of a layout's names. It is read again after a change.
 #[derive(Debug, Default)]
 pub(super) struct NameCache(Mutex<Option<(IndexVersion, Arc<NameTable>)>>);
 
 impl NameCache {
     pub(super) fn of(&self, layout: &Layout) -> Result<Arc<NameTable>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before reading: a change in between is seen by the next request.
+        // Take the version first: a change during the read is then noticed by the next request.
         let version = layout.version()?;
         if let Some((of, names)) = known.as_ref()
             && *of == version
@@ -147,7 +148,8 @@ impl NameCache {
         Ok(names)
     }
 
-    /// After a change of this process: two files that follow each other within a tick of the clock can look alike.
+    /// Discards the cache after a change by this process: two files written within a clock tick can have the same
+    /// version.
     pub(super) fn forget(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

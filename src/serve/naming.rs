@@ -1,5 +1,5 @@
-//! What names become when a manifest is put or deleted. Both are decided by the names of that moment, while no other
-//! request and no other process changes one: else two that move one tag would lose a manifest.
+//! Changes names when a manifest is pushed or deleted. The changes are computed and written under a lock: otherwise two
+//! concurrent pushes of one tag could lose a manifest.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::NameEdit;
 
 impl RegistryService {
-    /// Names a document that is stored, all at once.
+    /// Adds names to a stored document, all at once.
     pub(super) async fn give_names(
         self: &Arc<Self>,
         repository: &str,
@@ -30,7 +30,7 @@ impl RegistryService {
         self.change_names(plan).await
     }
 
-    /// Takes the names of a tag or digest away; tells whether there was any.
+    /// Removes the names of a tag or digest. Returns whether there was one.
     pub(super) async fn take_names(
         self: &Arc<Self>,
         repository: &str,
@@ -68,8 +68,8 @@ impl RegistryService {
     }
 }
 
-/// Gives the document its names. The former manifest of a moved tag stays by its digest, because a user may have pinned it;
-/// children that had no name but their digest are kept by the index from here on.
+/// Returns the changes for a push. The former manifest of a moved tag stays available by digest, because a user may
+/// have pinned it. Children without a tag need no name of their own: the index refers to them.
 fn put(
     repository: &str,
     held: Option<&ServedRepository>,
@@ -87,8 +87,8 @@ fn put(
     for named in wanted {
         let former = match named {
             ManifestRef::Tag(tag) => held.and_then(|held| held.tags.get(tag)),
-            // It has that name already, unless it is here for what it refers to only. A tag is no such name: it may move
-            // or go, and what was put by digest stays until that is deleted.
+            // The document already has a name by digest that is independent of other documents. A tag is not enough: it
+            // may move or be deleted, and what was pushed by digest stays until that is deleted.
             ManifestRef::Digest(_)
                 if untagged().any(|image| image.is_for_itself(document.digest())) =>
             {
@@ -119,7 +119,7 @@ fn put(
     edits
 }
 
-/// Takes a tag alone, and a digest with all names that it has.
+/// Returns the changes for a delete: of one tag, or of all names of a digest.
 fn delete(held: &ServedRepository, wanted: &ManifestRef) -> Vec<NameEdit> {
     let meant: Vec<&NamedManifest> = match wanted {
         ManifestRef::Tag(tag) => held.tags.get(tag).into_iter().collect(),

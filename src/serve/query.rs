@@ -1,11 +1,11 @@
-//! The words behind the question mark.
+//! Parses the query string of a request.
 
 use hyper::{StatusCode, Uri};
 use url::form_urlencoded;
 
 use super::response::ApiError;
 
-/// What a request asks for in detail. Of a word that comes twice the first counts, unless it may come several times.
+/// Query parameters. The first of several with the same name wins, except in [`QueryParams::values`].
 #[derive(Debug)]
 pub(super) struct QueryParams(Vec<(String, String)>);
 
@@ -15,17 +15,17 @@ impl QueryParams {
         Self(words.into_owned().collect())
     }
 
-    /// The value, where it says anything.
+    /// Returns the value if it is not empty.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.values(key).next().filter(|value| !value.is_empty())
     }
 
-    /// Each of the values, where the word may come several times.
+    /// Returns all values of a parameter that may be repeated.
     pub(super) fn values(&self, key: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(own, _)| own == key).map(|(_, value)| value.as_str())
     }
 
-    /// `n`: how many entries of a list are wanted.
+    /// Returns `n`, the requested number of entries.
     pub(super) fn limit(&self) -> Result<Option<usize>, ApiError> {
         let invalid = |_| {
             ApiError::new(

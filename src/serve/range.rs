@@ -1,4 +1,4 @@
-//! The part of a blob that a request wants. Spec: RFC 9110, "Range"; distribution-spec "Pulling blobs".
+//! Parses the requested range of a blob. Spec: RFC 9110, "Range"; distribution-spec "Pulling blobs".
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use std::ops::Range;
 pub(super) enum ByteRange {
     Whole,
     Part(Range<u64>),
-    /// Bytes that the blob does not have.
+    /// The range begins after the end of the blob.
     Unsatisfiable,
 }
 
-/// Reads a `Range` header. What is malformed, of another unit or of several parts does not count, as the RFC allows.
+/// Parses a `Range` header. As the RFC allows, invalid ranges, other units and multiple ranges are ignored.
 pub(super) fn wanted(header: Option<&str>, size: u64) -> ByteRange {
     let Some((first, last)) = header
         .and_then(|text| text.trim().strip_prefix("bytes="))
@@ -25,18 +25,19 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> ByteRange {
         (None, Some(suffix)) if first.is_empty() => size.saturating_sub(suffix)..size,
         _ => return ByteRange::Whole,
     };
-    // One that ends before it begins could be ignored as well; the suite of the specification wants it refused.
+    // The RFC also allows to ignore a range that ends before it begins; the conformance suite of the specification
+    // expects an error.
     if range.is_empty() { ByteRange::Unsatisfiable } else { ByteRange::Part(range) }
 }
 
-/// Where the body of a chunk belongs, by its `Content-Range: FIRST-LAST`.
+/// Parses the position of a chunk from `Content-Range: FIRST-LAST`.
 pub(super) fn parse_content_range(header: &str) -> Option<Range<u64>> {
     let (first, last) = header.split_once('-')?;
     let (first, last) = (number(first)?, number(last)?);
     (first <= last && last < u64::MAX).then(|| first..last + 1)
 }
 
-/// Digits only: no sign, no blanks.
+/// Parses digits only, without sign or space.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }

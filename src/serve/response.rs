@@ -1,4 +1,4 @@
-//! Answers, and the errors among them. Spec: distribution-spec "Error Codes".
+//! Responses and errors. Spec: distribution-spec "Error Codes".
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -15,13 +15,12 @@ use crate::content::ByteStream;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind};
 
-/// An answer on its way; its body streams.
+/// A response with a streaming body.
 pub(super) type ApiResponse = Response<UnsyncBoxBody<Bytes, Error>>;
 
-/// Digest of what a manifest or blob request is about.
+/// Digest of the requested manifest or blob.
 pub(super) const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// An answer with these bytes.
 pub(super) fn with_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> ApiResponse {
     let mut answer =
         Response::new(Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync());
@@ -29,7 +28,7 @@ pub(super) fn with_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> ApiResp
     answer
 }
 
-/// An answer with this much of a stream.
+/// Returns a response with a stream of `length` bytes.
 pub(super) fn with_stream(
     status: StatusCode,
     length: u64,
@@ -42,21 +41,20 @@ pub(super) fn with_stream(
     answer
 }
 
-/// An answer of JSON.
 pub(super) fn with_json(value: &serde_json::Value) -> ApiResponse {
     let mut answer = with_bytes(StatusCode::OK, value.to_string());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 
-/// Adds a header; a value that can be none is left out, because what is in it came from a client.
+/// Sets a header. An invalid value is omitted, because it contains a client's text.
 pub(super) fn set(answer: &mut ApiResponse, name: HeaderName, value: impl AsRef<str>) {
     if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
         answer.headers_mut().insert(name, value);
     }
 }
 
-/// Whether the client says that it has this already (RFC 9110, 13.1.2). Old clients send a digest without quotes.
+/// Whether `If-None-Match` has this digest (RFC 9110, 13.1.2). Old clients send it without quotes.
 pub(super) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| {
@@ -66,7 +64,7 @@ pub(super) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
     })
 }
 
-/// What says that a blob or document is as the client has it.
+/// Returns the response for content that the client already has.
 pub(super) fn not_modified(digest: &Digest) -> ApiResponse {
     let mut answer = with_bytes(StatusCode::NOT_MODIFIED, "");
     set(&mut answer, DIGEST, digest.as_str());
@@ -74,7 +72,7 @@ pub(super) fn not_modified(digest: &Digest) -> ApiResponse {
     answer
 }
 
-/// A request that cannot be met: status, code of the specification, and words.
+/// An error response: status, error code of the specification, and message.
 #[derive(Debug)]
 pub(super) struct ApiError {
     pub(super) status: StatusCode,
@@ -88,7 +86,7 @@ impl ApiError {
         Self { status, code, message: message.into(), headers: Vec::new() }
     }
 
-    /// Not allowed here, for any user.
+    /// The method or operation is not supported, for any user.
     pub(super) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
     }
@@ -113,7 +111,7 @@ impl ApiError {
     }
 }
 
-/// What went wrong in the layout. The client learns the kind only: paths of the server are none of its business.
+/// Converts an error of the layout. The response has only its kind, because the text may contain paths of the server.
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         tracing::warn!("{}", error.chain());
@@ -137,7 +135,7 @@ impl From<Error> for ApiError {
     }
 }
 
-/// The text of a header, where it has one.
+/// Returns the header's value if it is text.
 pub(super) fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }

@@ -1,6 +1,6 @@
-//! What a path means. Spec: distribution-spec "Endpoints".
+//! Parses request paths. Spec: distribution-spec "Endpoints".
 //!
-//! Repositories have slashes in their names and may be called as endpoints are, so paths are read from their end.
+//! Repository names contain slashes and may look like endpoints, so paths are parsed from their end.
 
 use hyper::{Method, StatusCode};
 
@@ -9,14 +9,14 @@ use crate::digest::Digest;
 use crate::layout::SessionId;
 use crate::reference::{is_repository, is_tag};
 
-/// An endpoint, and what it is about.
+/// A parsed path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
     /// `/v2/`
     Base,
     /// `/v2/_catalog`
     Catalog,
-    /// Anything below `/v2/<name>/`.
+    /// An endpoint below `/v2/<name>/`.
     Repository(&'a str, ApiEndpoint),
 }
 
@@ -37,7 +37,7 @@ pub(super) enum ApiEndpoint {
     Upload(SessionId),
 }
 
-/// What a manifest is asked for by.
+/// A tag or digest in a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ManifestRef {
     Tag(String),
@@ -45,7 +45,7 @@ pub(super) enum ManifestRef {
 }
 
 /// # Errors
-/// The fault to answer with: of a path that is no endpoint, or of a name, digest or session that cannot be.
+/// The response for an unknown endpoint, or an invalid name, digest or session.
 pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, ApiError> {
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such endpoint");
     let rest = match path.strip_prefix("/v2").ok_or_else(unknown)? {
@@ -84,7 +84,7 @@ pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, Api
     Ok(Route::Repository(name, endpoint))
 }
 
-/// A malformed request gets "not found": these endpoints have no other failure.
+/// Converts an error to "not found" for methods whose endpoints define no other error.
 fn nothing(fault: ApiError, method: &Method) -> ApiError {
     match *method {
         Method::GET | Method::HEAD | Method::DELETE => fault.with_status(StatusCode::NOT_FOUND),
@@ -102,10 +102,10 @@ fn named(text: &str) -> Result<ManifestRef, ApiError> {
     Err(ApiError::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "expected a tag or digest"))
 }
 
-/// Of an algorithm that can be verified: nothing else is kept here.
+/// Parses a digest whose algorithm can be verified. Other digests cannot be stored.
 pub(super) fn digest(text: &str) -> Result<Digest, ApiError> {
     let fault = |why| ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why);
-    // Some clients write the colon so.
+    // Some clients encode the colon.
     let text = text.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
     let digest: Digest = text.parse().map_err(|_| fault("malformed digest"))?;
     digest
@@ -118,7 +118,7 @@ fn session(text: &str) -> Result<SessionId, ApiError> {
     text.parse().map_err(|_| unknown_upload())
 }
 
-/// The fault of an upload that ended, or never was.
+/// Returns the error for a session that ended or never existed.
 pub(super) fn unknown_upload() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,

@@ -1,5 +1,5 @@
-//! How many uploads may be open. Each is a file of the layout, so a client that opens one after the other and never
-//! sends anything must not fill the disk with them, nor make the next one cost more.
+//! Limits open upload sessions. Each is a file of the layout: a client that opens many without sending anything must
+//! not fill the disk or slow down other requests.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -11,25 +11,25 @@ use super::response::ApiError;
 use crate::error::Result;
 use crate::layout::{Layout, SessionId};
 
-/// Uploads that may be open at once.
+/// Maximum open sessions.
 const MOST: usize = 4096;
 
-/// How many of those open are looked at for one to give way.
+/// Number of sessions that one attempt checks for expiry.
 const LOOKS: usize = 16;
 
-/// The sessions that are open.
+/// The open sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(Mutex<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
     ids: HashSet<SessionId>,
-    /// In the order in which they were opened or last looked at; some have ended.
+    /// Sessions in the order in which they were opened or last checked. Some have already ended.
     queue: VecDeque<SessionId>,
 }
 
 impl Sessions {
-    /// Counts again what is there, and forgets what is too old.
+    /// Reads the sessions from the layout, and deletes expired ones.
     pub(super) fn count(&self, layout: &Layout) -> Result<()> {
         let found = layout.sweep_sessions()?;
         let mut open = self.lock();
@@ -38,10 +38,10 @@ impl Sessions {
         Ok(())
     }
 
-    /// Sees that there is room for one more; one that was idle for its lifetime gives way.
+    /// Ensures room for another session by expiring idle ones.
     ///
     /// # Errors
-    /// Of too many.
+    /// If the limit is still reached.
     pub(super) fn make_room(&self, layout: &Layout) -> std::result::Result<(), ApiError> {
         self.make_room_below(layout, MOST)
     }
@@ -129,7 +129,7 @@ mod tests {
         assert!(open().is_err());
         sessions.ended(ids[0]);
         assert!(open().is_ok());
-        // Where nothing came there is nothing to go on with.
+        // An empty session has nothing to resume, and expires earlier.
         let path = layout.root().join("sessions").join(ids[1].to_string());
         std::fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap();
         age(ids[1], 3700);

@@ -1,4 +1,4 @@
-//! The certificate that the server shows.
+//! TLS of the server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// TLS with this certificate.
+/// Returns an acceptor for this certificate chain and key.
 pub(super) fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor> {
     let refuse = |path: &Path| {
         let failed = Error::new(ErrorKind::InvalidInput, "certificate");

@@ -1,4 +1,4 @@
-//! Takes blobs: in one request, or in as many as the client likes. Spec: distribution-spec "Pushing blobs".
+//! Receives blobs, in one request or in chunks. Spec: distribution-spec "Pushing blobs".
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,24 +19,24 @@ use crate::digest::{Algorithm, Digest};
 use crate::layout::{IngestSession, Layout, ResumeResult, SessionId};
 use crate::verifier::DeferredVerifier;
 
-/// How docker names a session.
+/// docker's header for the session id.
 const UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
-/// How long a request waits for another one that writes to the same session: its client may be gone already.
+/// Timeout of a request while another one writes to the same session: the other client may already have disconnected.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Sessions whose hash is remembered; others are read again when they end.
+/// Maximum sessions with a cached hash state. Other sessions are hashed again when they continue.
 const REMEMBERED: usize = 1024;
 
-/// Takes blobs into a layout.
+/// Receives blobs into a layout.
 #[derive(Debug, Default)]
 pub(super) struct UploadHandler {
     pub(super) sessions: Sessions,
-    /// The hash so far of each session that this process has written to.
+    /// Hash state of each session that this process has written to.
     hashes: Mutex<HashMap<SessionId, (Algorithm, DeferredVerifier)>>,
 }
 
-/// A session that a request writes to.
+/// A session being written by a request.
 struct ActiveUpload {
     id: SessionId,
     session: IngestSession,
@@ -45,7 +45,7 @@ struct ActiveUpload {
 }
 
 impl UploadHandler {
-    /// `POST`: takes a whole blob, or opens a session.
+    /// `POST`: receives a complete blob, or opens a session.
     pub(super) async fn open(
         &self,
         layout: &Layout,
@@ -72,7 +72,7 @@ impl UploadHandler {
         writing.commit(layout, repository, &whole)
     }
 
-    /// A request about an open session.
+    /// Handles a request for an open session.
     pub(super) async fn handle_session(
         &self,
         layout: &Layout,
@@ -139,7 +139,7 @@ impl UploadHandler {
         tokio::time::timeout(PATIENCE, resume).await.unwrap_or_else(busy)
     }
 
-    /// The session, with the hash of what it has: remembered, or computed where another process wrote it.
+    /// Resumes the session with its hash state: from the cache, or by reading its bytes again.
     async fn writing(
         &self,
         layout: &Layout,
@@ -164,7 +164,7 @@ impl UploadHandler {
         Ok(ActiveUpload { id, session, algorithm, hash })
     }
 
-    /// Remembers the hash for the next request, and tells how many bytes are there.
+    /// Caches the hash state for the next request, and returns the session's offset.
     fn suspend(&self, writing: ActiveUpload) -> u64 {
         self.remember(writing.id, writing.algorithm, writing.hash);
         writing.session.offset()
@@ -184,7 +184,7 @@ impl UploadHandler {
 }
 
 impl ActiveUpload {
-    /// What came before the client went away stays.
+    /// Writes the body to the session. If the client disconnects, the bytes received so far are kept.
     async fn receive(&mut self, request: Request<Incoming>) -> Result<(), ApiError> {
         let mut body = Arriving::new(request, "BLOB_UPLOAD_INVALID");
         while let Some(piece) = body.next().await? {
@@ -207,7 +207,7 @@ impl ActiveUpload {
                 Ok(stored(repository, digest))
             }
             Err(error) => {
-                // More bytes would not make it right.
+                // A digest mismatch cannot be corrected by further chunks.
                 self.session.cancel()?;
                 Err(error.into())
             }
@@ -215,7 +215,7 @@ impl ActiveUpload {
     }
 }
 
-/// What the client says it will name the blob by, so that it is hashed once.
+/// Parses the digest algorithm that the client announced, which saves hashing the blob again at the end.
 fn algorithm_called(name: &str) -> Result<Algorithm, ApiError> {
     Algorithm::from_name(name).ok_or_else(|| {
         let why = "unsupported digest algorithm, expected sha256 or sha512";
@@ -227,7 +227,7 @@ fn algorithm_of(digest: &Digest) -> Algorithm {
     digest.algorithm().unwrap_or(Algorithm::Sha256)
 }
 
-/// Refuses a body that does not go on where the session ends. Without a `Content-Range` it always does.
+/// Rejects a chunk that does not begin at the session's offset. Without `Content-Range` it does.
 fn fits(
     headers: &HeaderMap,
     length: Option<u64>,
@@ -252,7 +252,7 @@ fn fits(
         .with(LOCATION, location(repository, writing.id)))
 }
 
-/// As distribution writes it: nothing and one byte look alike.
+/// Formats the range as distribution does: 0 bytes and 1 byte give the same value.
 fn range_header(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
 }
@@ -269,7 +269,7 @@ fn progress(status: StatusCode, repository: &str, id: SessionId, offset: u64) ->
     answer
 }
 
-/// Says where a blob is that was taken or mounted.
+/// Returns the response with the location of a stored or mounted blob.
 pub(super) fn stored(repository: &str, digest: &Digest) -> ApiResponse {
     let mut answer = with_bytes(StatusCode::CREATED, "");
     set(&mut answer, LOCATION, format!("/v2/{repository}/blobs/{digest}"));
