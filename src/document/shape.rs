@@ -9,10 +9,13 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::{DOCUMENT_LIMIT, ParsedDocument};
+use super::parsed::ParsedDocument;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::folded;
 use crate::media::MediaType;
+
+/// The largest manifest or index that is read, in bytes; registries agree on about this.
+pub const DOCUMENT_LIMIT: u64 = 4 << 20;
 
 const KNOWN_KEYS: [&str; 11] = [
     "schemaVersion",

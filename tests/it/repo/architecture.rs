@@ -118,7 +118,6 @@ const RESERVED: &[(&str, &[&str])] = &[
 const CIRCLES: &[&str] = &[
     "archive/docker.rs archive/layers.rs archive/mod.rs archive/oci.rs",
     "digest.rs error.rs",
-    "document/mod.rs document/shape.rs",
     "layout/full_disk.rs layout/journal.rs layout/mod.rs",
     "platform/host.rs platform/mod.rs platform/parse.rs",
     "reference/mod.rs reference/parse.rs",
