@@ -1,7 +1,7 @@
 //! A registry alone, as people name it where no repository matters: `ghcr.io`, `localhost:5000`, `https://h.example/v2/`.
 
 use super::docker_hub::{HUB, HUB_HOSTS};
-use super::parse::{check_host, check_path};
+use super::grammar::{check_host, check_path};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Reads the name of a registry, as it stands in references: `docker.io` for everything that Docker Hub goes by.

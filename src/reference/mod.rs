@@ -4,17 +4,18 @@
 
 mod digest_tag;
 pub(crate) mod docker_hub;
+mod grammar;
 mod host;
 mod parse;
 
 use std::fmt;
-use std::str::FromStr;
 
 pub use self::digest_tag::{digest_tags, is_digest_tag, is_pinned};
+use self::grammar::check_tag;
+pub use self::grammar::{is_repository, is_tag};
 pub use self::host::{registry_and_namespace, registry_only};
-use self::parse::{Invalid, check_path, check_tag, parse, without_user};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 
 const DEFAULT_TAG: &str = "latest";
@@ -31,26 +32,6 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Reads the name of a repository: a reference without tag and digest, and without the default tag.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`], also for a tag or digest: silently dropping it would answer another question.
-    pub fn repository_only(text: &str) -> Result<Self> {
-        let invalid = |cause: Invalid| refused("repository", text, cause);
-        let reference = parse(text).map_err(invalid)?;
-        let extra = match (&reference.tag, &reference.digest) {
-            (None, None) => return Ok(reference),
-            (Some(tag), _) => format!("tag `{tag}`"),
-            (None, Some(_)) => "digest".to_owned(),
-        };
-        let name = text.split('@').next().unwrap_or_default();
-        let bare = match &reference.tag {
-            Some(tag) => name.strip_suffix(&format!(":{tag}")).unwrap_or(name),
-            None => name,
-        };
-        Err(invalid(format!("expected a repository without the {extra}: `{bare}`").into()))
-    }
-
     /// The registry's host, with its port where one is given: `docker.io`, `localhost:5000`, `[::1]:5000`.
     pub fn registry(&self) -> &str {
         &self.registry
@@ -101,18 +82,6 @@ impl Reference {
     }
 }
 
-impl FromStr for Reference {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let mut reference = parse(text).map_err(|cause| refused("reference", text, cause))?;
-        if reference.tag.is_none() && reference.digest.is_none() {
-            reference.tag = Some(DEFAULT_TAG.to_owned());
-        }
-        Ok(reference)
-    }
-}
-
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;
@@ -124,30 +93,6 @@ impl fmt::Display for Reference {
         }
         Ok(())
     }
-}
-
-/// The refusal of this text, without the user and password that may stand in it.
-fn refused(what: &str, text: &str, cause: Invalid) -> Error {
-    let without = without_user(text);
-    let shown = without.as_deref().unwrap_or(text);
-    let matter = without.is_some().then_some(ErrorDetail::CredentialInReference);
-    let error = Error::new(ErrorKind::InvalidInput, format!("{what} `{shown}`"))
-        .with_reason(cause.reason)
-        .with_detail(matter);
-    match cause.hint {
-        Some(hint) => error.with_hint(hint),
-        None => error,
-    }
-}
-
-/// Whether this can be a tag: letters, digits and `_ . -`, at most 128, neither `.` nor `-` first.
-pub fn is_tag(text: &str) -> bool {
-    check_tag(text).is_ok()
-}
-
-/// Whether this can be the path of a repository: `library/alpine`.
-pub fn is_repository(path: &str) -> bool {
-    check_path(path).is_ok()
 }
 
 #[cfg(test)]

@@ -1,24 +1,19 @@
-//! The grammar of references, with a reason for every refusal.
+//! Reads references as people write them, and says what is wrong with those that are none.
 
-use std::net::Ipv6Addr;
+use std::str::FromStr;
 
-use super::Reference;
 use super::docker_hub::{HUB, OFFICIAL_NAMESPACE, OLD_HUB};
+use super::grammar::{check_host, check_path, check_tag};
+use super::{DEFAULT_TAG, Reference};
 use crate::digest::{Digest, registered_algorithm};
-use crate::error::Error;
-
-/// Characters of a repository's path, the registry not counted.
-const MAX_PATH: usize = 255;
-
-/// Characters of a tag.
-const MAX_TAG: usize = 128;
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
 /// Why a text is no reference.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Invalid {
-    pub(super) reason: String,
+struct Invalid {
+    reason: String,
     /// What to type instead, if the text tells.
-    pub(super) hint: Option<String>,
+    hint: Option<String>,
 }
 
 impl<T: Into<String>> From<T> for Invalid {
@@ -31,8 +26,56 @@ fn invalid(reason: impl Into<String>, hint: String) -> Invalid {
     Invalid { reason: reason.into(), hint: Some(hint) }
 }
 
+impl FromStr for Reference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut reference = parse(text).map_err(|cause| refused("reference", text, cause))?;
+        if reference.tag.is_none() && reference.digest.is_none() {
+            reference.tag = Some(DEFAULT_TAG.to_owned());
+        }
+        Ok(reference)
+    }
+}
+
+impl Reference {
+    /// Reads the name of a repository: a reference without tag and digest, and without the default tag.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`], also for a tag or digest: silently dropping it would answer another question.
+    pub fn repository_only(text: &str) -> Result<Self> {
+        let invalid = |cause: Invalid| refused("repository", text, cause);
+        let reference = parse(text).map_err(invalid)?;
+        let extra = match (&reference.tag, &reference.digest) {
+            (None, None) => return Ok(reference),
+            (Some(tag), _) => format!("tag `{tag}`"),
+            (None, Some(_)) => "digest".to_owned(),
+        };
+        let name = text.split('@').next().unwrap_or_default();
+        let bare = match &reference.tag {
+            Some(tag) => name.strip_suffix(&format!(":{tag}")).unwrap_or(name),
+            None => name,
+        };
+        Err(invalid(format!("expected a repository without the {extra}: `{bare}`").into()))
+    }
+}
+
+/// The refusal of this text, without the user and password that may stand in it.
+fn refused(what: &str, text: &str, cause: Invalid) -> Error {
+    let without = without_user(text);
+    let shown = without.as_deref().unwrap_or(text);
+    let matter = without.is_some().then_some(ErrorDetail::CredentialInReference);
+    let error = Error::new(ErrorKind::InvalidInput, format!("{what} `{shown}`"))
+        .with_reason(cause.reason)
+        .with_detail(matter);
+    match cause.hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
 /// Parses a reference without adding a default tag.
-pub(super) fn parse(text: &str) -> Result<Reference, Invalid> {
+fn parse(text: &str) -> Result<Reference, Invalid> {
     if text.is_empty() {
         return Err("empty, expected a name such as alpine:3.14".into());
     }
@@ -70,7 +113,7 @@ pub(super) fn parse(text: &str) -> Result<Reference, Invalid> {
 }
 
 /// What was typed with a user in it, as in a URL, without that user: a message must not show the password.
-pub(super) fn without_user(text: &str) -> Option<String> {
+fn without_user(text: &str) -> Option<String> {
     // What follows the @ of a digest has no slash.
     let slash = text.rfind('/')?;
     let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));
@@ -95,111 +138,6 @@ fn split_host(name: &str) -> Result<(&str, &str), String> {
         }
         _ => Ok((HUB, name)),
     }
-}
-
-pub(super) fn check_host(host: &str) -> Result<(), String> {
-    if let Some(rest) = host.strip_prefix('[') {
-        let (address, port) = rest.split_once(']').ok_or("missing closing bracket")?;
-        check_ipv6(address)?;
-        return match port.strip_prefix(':') {
-            Some(port) => check_port(port),
-            None if port.is_empty() => Ok(()),
-            None => Err(format!("invalid port `{port}` after the bracket")),
-        };
-    }
-    let (name, port) = match host.split_once(':') {
-        Some((_, port)) if port.contains(':') => {
-            return Err("an IPv6 address must be in brackets: `[::1]:5000`".to_owned());
-        }
-        Some((name, port)) => (name, Some(port)),
-        None => (host, None),
-    };
-    port.map_or(Ok(()), check_port)?;
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if name.split('.').all(is_label) {
-        return Ok(());
-    }
-    Err("invalid host, expected letters, digits and inner hyphens, joined by single dots"
-        .to_owned())
-}
-
-fn check_port(port: &str) -> Result<(), String> {
-    // A sign would pass the number parser.
-    let digits = port.bytes().all(|b| b.is_ascii_digit());
-    if digits && port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return Ok(());
-    }
-    Err(format!("invalid port `{port}`, expected 1 to 65535"))
-}
-
-fn check_ipv6(address: &str) -> Result<(), String> {
-    if address.contains('%') {
-        return Err("an IPv6 zone cannot be part of a reference".to_owned());
-    }
-    // The grammar has no embedded IPv4 address, which Ipv6Addr would take.
-    if address.contains('.') || address.parse::<Ipv6Addr>().is_err() {
-        return Err(format!("invalid IPv6 address `{address}`, expected hex digits and colons"));
-    }
-    Ok(())
-}
-
-pub(super) fn check_path(path: &str) -> Result<(), String> {
-    if path.is_empty() {
-        return Err("missing repository name".to_owned());
-    }
-    if path.len() > MAX_PATH {
-        return Err(format!(
-            "the repository path has {} characters, more than {MAX_PATH}",
-            path.len()
-        ));
-    }
-    let Some(odd) = path.split('/').find(|component| !is_component(component)) else {
-        return Ok(());
-    };
-    Err(match odd {
-        "" => "empty path component between slashes".to_owned(),
-        _ if odd.chars().any(char::is_whitespace) => "white space in the name".to_owned(),
-        _ if is_component(&odd.to_lowercase()) => {
-            format!("`{odd}` must be lowercase: `{}`", odd.to_lowercase())
-        }
-        _ => format!(
-            "invalid name component `{odd}`, expected a-z and 0-9, joined by one `.`, one or two `_` or any number of `-`"
-        ),
-    })
-}
-
-/// Letters and digits with a separator between, never at the ends.
-fn is_component(text: &str) -> bool {
-    let mut between = text.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    between.next() == Some("")
-        && between.next_back() == Some("")
-        && between
-            .all(|gap| matches!(gap, "" | "." | "_" | "__") || gap.bytes().all(|byte| byte == b'-'))
-}
-
-pub(super) fn check_tag(tag: &str) -> Result<(), String> {
-    if tag.is_empty() {
-        return Err("missing tag after the colon".to_owned());
-    }
-    if tag.contains('/') {
-        return Err(format!("invalid tag `{tag}`; a port belongs before the first slash"));
-    }
-    if tag.len() > MAX_TAG {
-        return Err(format!("the tag has {} characters, more than {MAX_TAG}", tag.len()));
-    }
-    let is_tag = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-        && !tag.starts_with(['.', '-']);
-    if is_tag {
-        return Ok(());
-    }
-    Err(format!(
-        "invalid tag `{tag}`, expected letters, digits, `_`, `.` and `-`, the last two not first"
-    ))
 }
 
 /// It would read as a tag of a repository named like the algorithm.
