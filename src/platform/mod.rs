@@ -2,8 +2,10 @@
 //!
 //! The rules are those of containerd's platforms package, which docker and nerdctl follow.
 
+mod architecture;
 mod host;
 mod parse;
+mod percent;
 mod select;
 mod windows;
 
@@ -11,6 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use self::architecture::architecture;
 pub use self::select::{available_platforms, matches, same_architecture, select};
 use crate::json::null_is_default;
 
@@ -42,6 +45,12 @@ pub struct Platform {
 }
 
 impl Platform {
+    /// The host's platform, with the CPU variant where the architecture has any worth telling.
+    pub fn host() -> Self {
+        let (architecture, variant) = host::cpu();
+        Self { architecture, os: host::os().to_owned(), variant, ..Self::default() }
+    }
+
     /// The same platform with one spelling for what has several: `x86_64` is `amd64`, `arm64/v8` is `arm64`.
     #[must_use]
     pub fn normalized(&self) -> Self {
@@ -71,25 +80,6 @@ impl Platform {
     }
 }
 
-/// Architecture and variant in their usual spelling; the variant that is meant by none is left out, but for `arm`.
-fn architecture(architecture: &str, variant: &str) -> (String, Option<String>) {
-    let (architecture, variant) = (architecture.to_ascii_lowercase(), variant.to_ascii_lowercase());
-    let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
-        ("i386", _) => ("386", ""),
-        ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
-        ("x86_64" | "x86-64" | "amd64", other) => ("amd64", other),
-        ("aarch64" | "arm64", "8" | "v8" | "v8.0") => ("arm64", ""),
-        ("aarch64" | "arm64", "9" | "9.0" | "v9.0") => ("arm64", "v9"),
-        ("aarch64" | "arm64", other) => ("arm64", other),
-        ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
-        ("armel", _) | ("arm", "6") => ("arm", "v6"),
-        ("arm", "5") => ("arm", "v5"),
-        ("arm", "8") => ("arm", "v8"),
-        (architecture, variant) => (architecture, variant),
-    };
-    (architecture.to_owned(), Some(variant.to_owned()).filter(|variant| !variant.is_empty()))
-}
-
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.os.is_empty() {
@@ -101,8 +91,8 @@ impl fmt::Display for Platform {
         features.sort();
         let version = self.os_version.as_deref().unwrap_or_default();
         if !version.is_empty() || !features.is_empty() {
-            write!(f, "({}", parse::encode(version))?;
-            features.iter().try_for_each(|feature| write!(f, "+{}", parse::encode(feature)))?;
+            write!(f, "({}", percent::encode(version))?;
+            features.iter().try_for_each(|feature| write!(f, "+{}", percent::encode(feature)))?;
             f.write_str(")")?;
         }
         let further = [Some(&self.architecture), self.variant.as_ref()];
@@ -146,6 +136,13 @@ mod tests {
             assert_eq!(normal.to_string(), wanted);
             assert_eq!(normal.normalized(), normal);
         }
+    }
+
+    #[test]
+    fn host_platform_round_trips() {
+        let host = Platform::host();
+        assert_eq!(host.to_string().parse::<Platform>().unwrap().normalized(), host.normalized());
+        assert_eq!(host.normalized().to_string(), host.to_string());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Reads what people type: `linux/arm64/v8`, `arm64`, `windows(10.0.17763+win32k)/amd64`.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
-use super::{Platform, architecture, host};
+use super::architecture::architecture;
+use super::percent::{decode, is_plain};
+use super::{Platform, host};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Operating systems that Go knows; a single word is one of these or an architecture.
@@ -134,42 +135,8 @@ fn system(text: &str) -> Result<Platform, &'static str> {
     })
 }
 
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)
-}
-
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_plain)
-}
-
-/// A version or feature as it stands in the text of a platform.
-pub(super) fn encode(option: &str) -> Cow<'_, str> {
-    if option.bytes().all(is_plain) {
-        return Cow::Borrowed(option);
-    }
-    let encoded = option.bytes().map(|byte| {
-        if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    });
-    Cow::Owned(encoded.collect())
-}
-
-fn decode(option: &str) -> Result<String, &'static str> {
-    let malformed = "malformed % escape";
-    let mut bytes = Vec::with_capacity(option.len());
-    let mut rest = option.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || {
-            let digit = char::from(rest.next().unwrap_or_default()).to_digit(16);
-            digit.and_then(|digit| u8::try_from(digit).ok()).ok_or(malformed)
-        };
-        let high = digit()?;
-        bytes.push(high << 4 | digit()?);
-    }
-    String::from_utf8(bytes).map_err(|_| malformed)
 }
 
 #[cfg(test)]

@@ -119,7 +119,6 @@ const CIRCLES: &[&str] = &[
     "archive/docker.rs archive/layers.rs archive/mod.rs archive/oci.rs",
     "digest.rs error.rs",
     "layout/full_disk.rs layout/journal.rs layout/mod.rs",
-    "platform/host.rs platform/mod.rs platform/parse.rs",
     "registry/blob.rs registry/foreign.rs registry/manifest.rs registry/mod.rs registry/referrers/mod.rs \
      registry/referrers/tag_schema.rs registry/tags.rs",
     "transfer/alike.rs transfer/artifacts.rs transfer/document_finder.rs transfer/feeds.rs transfer/graph.rs \
