@@ -20,6 +20,7 @@
 //! - [`registry`]: a registry over HTTP, with complete authentication, as both;
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
 //! - [`archive`]: a tar of a layout, or what `docker save` writes, as both;
+//! - [`memory`]: content in memory, as both;
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers;
 //! - [`layer`]: the entries of a layer, read without writing anything;
@@ -55,6 +56,7 @@ mod limits;
 pub mod location;
 mod lock;
 pub mod media;
+pub mod memory;
 mod min_rate;
 pub mod name;
 pub mod platform;

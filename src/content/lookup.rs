@@ -91,6 +91,7 @@ pub struct Endpoint {
 
 /// What kind of location content is at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EndpointKind {
     /// Reached over a network, so that the next attempt may succeed.
     #[default]
@@ -99,6 +100,8 @@ pub enum EndpointKind {
     Layout,
     /// An archive on this machine.
     Archive,
+    /// The memory of this process.
+    Memory,
 }
 
 impl EndpointKind {

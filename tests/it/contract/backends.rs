@@ -9,13 +9,14 @@ use rpull::digest::Digest;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
+use rpull::memory::Memory;
 use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
 
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
 use crate::support::live::{Access, Live, needs};
-use crate::support::memory::Memory;
+use crate::support::memory::WithImage as _;
 use crate::support::real::RealImage;
 use crate::support::served_store::ServedStore;
 use crate::support::writing::{new_archive, write};

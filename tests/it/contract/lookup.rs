@@ -14,6 +14,7 @@ use rpull::descriptor::Descriptor;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::media::MediaType;
+use rpull::memory::Memory;
 use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions, Repository};
 use rpull::retry::RetryPolicy;
@@ -24,7 +25,7 @@ use crate::support::fake_registry::FakeRegistry;
 use crate::support::http::Reply;
 use crate::support::images::{Family, Image, image, layer, random_blob, uncompressed};
 use crate::support::live::{Access, Live, needs};
-use crate::support::memory::Memory;
+use crate::support::memory::WithImage as _;
 use crate::support::served_store::ServedStore;
 
 /// One that holds an image under a name.

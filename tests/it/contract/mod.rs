@@ -2,6 +2,7 @@
 
 mod backends;
 mod lookup;
+mod memory;
 mod writing;
 
 /// The example of a backend that was written from the documentation of the traits.

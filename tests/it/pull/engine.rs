@@ -13,6 +13,7 @@ use rpull::content::{
 use rpull::descriptor::Descriptor;
 use rpull::document::Document;
 use rpull::error::{ErrorKind, Result, Side};
+use rpull::memory::Memory;
 use rpull::name::ImageName;
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::faulty_source::{FaultySource, SourceFault};
 use crate::support::images::{Family, Image, Layer, image, layer, random_blob};
-use crate::support::memory::{Memory, look_through};
+use crate::support::memory::{WithImage as _, look_through};
 use crate::support::writing::begin;
 
 fn options() -> TransferOptions {
@@ -318,7 +319,7 @@ impl Target for Pruned {
         &'a self,
         plan: &'a TargetPlan<'a>,
     ) -> BoxFuture<'a, Result<Arc<dyn TargetWriter>>> {
-        self.inner.lose(&self.lost.digest);
+        self.inner.remove(&self.lost.digest);
         self.inner.begin(plan)
     }
 }

@@ -11,9 +11,10 @@ use futures_util::{StreamExt as _, stream};
 use rpull::content::{BlobRequest, BlobStream, Endpoint, Source};
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
+use rpull::memory::Memory;
 use rpull::name::ImageName;
 
-use super::memory::{Memory, look_through};
+use super::memory::look_through;
 
 /// Fault of one opening of a blob.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +88,12 @@ impl Source for FaultySource {
             }
             assert!(!matches!(fault, SourceFault::Bug), "a bug");
             let whole = self.inner.open_blob(request).await?.stream;
-            let mut pieces: Vec<Bytes> = whole.map(Result::unwrap).collect().await;
+            let bytes: Vec<Bytes> = whole.map(Result::unwrap).collect().await;
+            // Small ones, as a network gives them, so that a fault can be between them.
+            let small = |bytes: &Bytes| {
+                bytes.chunks(1000).map(|piece| bytes.slice_ref(piece)).collect::<Vec<_>>()
+            };
+            let mut pieces: Vec<Bytes> = bytes.iter().flat_map(small).collect();
             let mut end = Ok(Bytes::new());
             match fault {
                 SourceFault::Ends(bytes) => pieces = cut(pieces, usize::try_from(bytes).unwrap()),

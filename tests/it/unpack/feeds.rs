@@ -13,6 +13,7 @@ use rpull::digest::Digest;
 use rpull::document::Document;
 use rpull::error::{Error, ErrorKind, Result};
 use rpull::layout::{Layout, LayoutOptions};
+use rpull::memory::Memory;
 use rpull::name::ImageName;
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
@@ -24,7 +25,7 @@ use rpull::unpack::{BuildOptions, LayerBlob, OpenBlob, RootBuilder, Unpacked};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::memory::{Memory, look_through};
+use crate::support::memory::{WithImage as _, look_through};
 use crate::support::tree::names;
 use crate::support::wait::wait_until;
 use crate::unpack::faults::sample;

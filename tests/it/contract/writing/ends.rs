@@ -7,13 +7,13 @@ use std::sync::Arc;
 use rpull::archive::{Archive, ArchiveFormat};
 use rpull::content::{Source, Target};
 use rpull::layout::{Layout, LayoutOptions};
+use rpull::memory::Memory;
 use rpull::name::ImageName;
 use rpull::registry::{Client, RegistryOptions};
 
 use crate::contract::own_backend::Directory;
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::live::{Access, Live, needs};
-use crate::support::memory::Memory;
 use crate::support::served_store::ServedStore;
 use crate::support::writing::new_archive;
 
