@@ -19,7 +19,7 @@ use crate::media::MediaType;
 use crate::registry::http::body;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::encoding::Encoding;
-use crate::registry::http::error_body::asks_to_wait;
+use crate::registry::http::error_body::requests_backoff;
 use crate::retry::retry;
 use crate::verifier::verify;
 
@@ -98,8 +98,8 @@ pub(super) async fn read(
     let fail =
         |kind| Error::new(kind, format!("blob {}", descriptor.digest)).at(repository.address());
     if descriptor.size > limit {
-        let why = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
-        return Err(fail(ErrorKind::InvalidDocument).with_reason(why));
+        let reason = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
+        return Err(fail(ErrorKind::InvalidDocument).with_reason(reason));
     }
     let idle = repository.transport.http.options.timeouts.idle;
     retry(&repository.transport.http.options.retry, || async {
@@ -149,7 +149,7 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
     let policy = &transport.http.options.retry;
     let response = retry(policy, || async {
         let response = transport.send(&request).await?;
-        if asks_to_wait(&response) {
+        if requests_backoff(&response) {
             return Err(Box::pin(transport.http.failure(&request, response)).await);
         }
         Ok(response)

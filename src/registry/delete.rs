@@ -99,10 +99,10 @@ impl Repository {
             Err(error) if is_unsupported(&error) => tracing::info!("{}", error.chain()),
             other => return other.map(|()| true),
         }
-        let refuse = |why: &str| {
+        let refuse = |reason: &str| {
             Error::new(ErrorKind::Unsupported, format!("tag {}:{tag}", self.name))
                 .at(&self.transport.http.name)
-                .with_reason(why)
+                .with_reason(reason)
         };
         if !self.resolves_to(tag, digest).await? {
             return Err(refuse("now points to a different manifest; nothing was deleted"));
@@ -112,10 +112,10 @@ impl Repository {
             return Ok(false);
         }
         let others = siblings.join(", ");
-        let why = format!(
+        let reason = format!(
             "this registry cannot delete a single tag, and {digest} also has the tags {others}"
         );
-        Err(refuse(&why).with_detail(ErrorDetail::TagDeleteUnsupported))
+        Err(refuse(&reason).with_detail(ErrorDetail::TagDeleteUnsupported))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {

@@ -42,8 +42,8 @@ async fn open_one(
     let what = format!("foreign layer {}", descriptor.digest);
     let mut url = Url::parse(url)
         .map_err(|error| Error::new(ErrorKind::Transport, &what).with_source(error))?;
-    let refuse = |url: &Url, why: &str| {
-        Error::new(ErrorKind::Transport, &what).at(redact(url)).with_reason(why)
+    let refuse = |url: &Url, reason: &str| {
+        Error::new(ErrorKind::Transport, &what).at(redact(url)).with_reason(reason)
     };
     if Origin::of(&url)? == transport.http.origin()? {
         return Err(refuse(&url, "points to the registry itself, which does not have it"));
@@ -53,7 +53,7 @@ async fn open_one(
         let request = repository.get(RequestKind::Blob, url.clone(), &what);
         let response = transport.http.exchange(&request, &url, None).await?;
         if let Some(target) = redirect_target(&response) {
-            url = transport.http.next_hop(&url, target?, &what)?;
+            url = transport.http.redirect_url(&url, target?, &what)?;
             continue;
         }
         match response.status() {

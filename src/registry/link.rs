@@ -18,7 +18,7 @@ pub(super) fn next<'a>(
     headers: impl Iterator<Item = &'a HeaderValue>,
     asked: &Url,
 ) -> Result<Option<Url>> {
-    let refuse = |why: String| Error::new(ErrorKind::Transport, "next page").with_reason(why);
+    let refuse = |reason: String| Error::new(ErrorKind::Transport, "next page").with_reason(reason);
     let unreadable = || refuse("invalid `Link` header".into());
     let mut unnamed = None;
     let mut found = None;

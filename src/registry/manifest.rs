@@ -17,7 +17,7 @@ use crate::name::ImageName;
 use crate::registry::http::body::read_up_to;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::encoding::Encoding;
-use crate::registry::http::error_body::asks_to_wait;
+use crate::registry::http::error_body::requests_backoff;
 use crate::registry::http::request::Request;
 use crate::retry::retry;
 use crate::verifier::{verified_inline_data, verify};
@@ -79,7 +79,7 @@ pub(super) async fn head(
     retry(&repository.transport.http.options.retry, || async {
         let request = request_of(repository, Method::HEAD, &path, &what)?;
         let response = repository.transport.send(&request).await?;
-        if asks_to_wait(&response) {
+        if requests_backoff(&response) {
             return Err(Box::pin(repository.transport.http.failure(&request, response)).await);
         }
         // Another error of HEAD has no body: let GET find out, and tell (ECR and others refuse HEAD as such).
@@ -218,8 +218,10 @@ async fn check_stored(
     what: &str,
 ) -> Result<()> {
     let (digest, announced) = (document.digest(), header_digest(headers));
-    let fail = |why: String| {
-        Error::new(ErrorKind::Mismatch, what).at(&repository.transport.http.name).with_reason(why)
+    let fail = |reason: String| {
+        Error::new(ErrorKind::Mismatch, what)
+            .at(&repository.transport.http.name)
+            .with_reason(reason)
     };
     if let Some(other) = mismatched_digest(headers, digest) {
         return Err(fail(format!(
@@ -240,8 +242,9 @@ async fn check_stored(
         Err(error) => {
             let name =
                 announced.map_or_else(|| "another name".to_owned(), |other| other.to_string());
-            let why = format!("the registry stored it as {name} and does not serve it as {digest}");
-            Err(fail(why).with_source(error))
+            let reason =
+                format!("the registry stored it as {name} and does not serve it as {digest}");
+            Err(fail(reason).with_source(error))
         }
     }
 }
@@ -260,11 +263,13 @@ pub(super) async fn get(repository: &Repository, name: &ImageName) -> Result<Doc
     let Some(announced) = mismatched_digest(&headers, document.digest()) else {
         return Ok(document);
     };
-    let why = format!(
+    let reason = format!(
         "digest mismatch: `Docker-Content-Digest` is {announced}, content is {}",
         document.digest()
     );
-    Err(Error::new(ErrorKind::Mismatch, &what).at(&repository.transport.http.name).with_reason(why))
+    Err(Error::new(ErrorKind::Mismatch, &what)
+        .at(&repository.transport.http.name)
+        .with_reason(reason))
 }
 
 async fn request(

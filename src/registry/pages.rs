@@ -71,10 +71,10 @@ impl<'a> Paginator<'a> {
     }
 
     /// The error of a listing that is too long to be one.
-    pub(super) fn too_many_pages(&self, why: &str) -> Error {
+    pub(super) fn too_many_pages(&self, reason: &str) -> Error {
         Error::new(ErrorKind::InvalidDocument, self.request.what)
             .at(&self.transport.http.name)
-            .with_reason(why)
+            .with_reason(reason)
     }
 }
 
@@ -112,14 +112,14 @@ impl Page<'_> {
     /// [`ErrorKind::InvalidDocument`] if it is not a list.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let why = if self.body.trim_ascii_start().starts_with(b"<") {
+            let reason = if self.body.trim_ascii_start().starts_with(b"<") {
                 "not a registry response, but a web page"
             } else {
                 "malformed"
             };
             Error::new(ErrorKind::InvalidDocument, self.what)
                 .at(self.place)
-                .with_reason(why)
+                .with_reason(reason)
                 .with_source(error)
         })
     }

@@ -129,7 +129,7 @@ impl Transport {
         if matches!(response.status().as_u16(), 307 | 308)
             && let Some(target) = redirect_target(&response)
         {
-            return Ok(UploadResponse::Redirected(self.http.next_hop(
+            return Ok(UploadResponse::Redirected(self.http.redirect_url(
                 &url,
                 target?,
                 request.what,
@@ -221,7 +221,7 @@ impl RedirectChain {
                 .at(&http.name)
                 .with_reason(format!("more than {MAX_HOPS} redirects")));
         }
-        self.url = http.next_hop(&self.url, target, request.what)?;
+        self.url = http.redirect_url(&self.url, target, request.what)?;
         Ok(())
     }
 }

@@ -78,9 +78,9 @@ async fn collect(
         let before = names.entries.len();
         for entry in page.read::<TagPage>()?.tags.unwrap_or_default().into_iter().flatten() {
             if entry.len() > MAX_NAME_BYTES {
-                let why =
+                let reason =
                     format!("has a name of {} bytes, more than {MAX_NAME_BYTES}", entry.len());
-                return Err(pages.too_many_pages(&why));
+                return Err(pages.too_many_pages(&reason));
             }
             let length = entry.len();
             if is_wanted(&entry) && names.add(entry) {

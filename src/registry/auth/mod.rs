@@ -253,6 +253,6 @@ fn unsupported_schemes(challenges: &[Challenge]) -> String {
     format!("unsupported authentication scheme {}", offered.join(" or "))
 }
 
-fn denied(request: &Request<'_>, registry: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Denied, request.what).at(registry).with_reason(why)
+fn denied(request: &Request<'_>, registry: &str, reason: &str) -> Error {
+    Error::new(ErrorKind::Denied, request.what).at(registry).with_reason(reason)
 }

@@ -13,7 +13,7 @@ use crate::registry::http::body::{read_error_body, read_up_to};
 use crate::registry::http::connection::Connection;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::error_body::{self, ERROR_BODY_LIMIT};
-use crate::registry::http::hosts::on_the_way;
+use crate::registry::http::hosts::with_proxy;
 use crate::registry::http::origin::{Origin, redact};
 use crate::registry::http::request::Request;
 use crate::registry::http::transport_error::{policy_refusal, request_failed};
@@ -65,8 +65,9 @@ impl TokenService {
         base: &Url,
     ) -> Result<Self> {
         let realm = challenge.param("realm").unwrap_or_default();
-        let refuse =
-            |why: &str| Error::new(ErrorKind::Denied, request.what).at(&http.name).with_reason(why);
+        let refuse = |reason: &str| {
+            Error::new(ErrorKind::Denied, request.what).at(&http.name).with_reason(reason)
+        };
         let realm = base.join(realm.trim());
         let realm = realm.map_err(|_| refuse("the token server is not a URL"))?;
         if realm.fragment().is_some() {
@@ -166,21 +167,21 @@ impl TokenRequest<'_> {
         let (health, host) = (&self.http.health, Origin::of(&self.service.realm)?);
         match sending.await {
             Ok(Ok(response)) => {
-                health.heard(&host, response.status());
+                health.record_response(&host, response.status());
                 Ok(response)
             }
             Ok(Err(error)) => Err(if let Some(words) = policy_refusal(&error) {
                 self.refused(&words.to_string()).with_detail(words.detail())
             } else {
                 let error = request_failed("token", &self.service.realm, error);
-                health.failed(&host, on_the_way(&host, error))
+                health.record_failure(&host, with_proxy(&host, error))
             }),
             Err(_) => {
                 let error = Error::new(ErrorKind::Transport, "token")
                     .at(redact(&self.service.realm))
                     .with_reason("no response in time")
                     .transient(None);
-                Err(health.failed(&host, error))
+                Err(health.record_failure(&host, error))
             }
         }
     }
@@ -206,7 +207,11 @@ impl TokenRequest<'_> {
             if error.is_transient() {
                 let is_down = status.is_server_error();
                 let host = Origin::of(&self.service.realm)?;
-                return Err(if is_down { self.http.health.failed(&host, error) } else { error });
+                return Err(if is_down {
+                    self.http.health.record_failure(&host, error)
+                } else {
+                    error
+                });
             }
             let matter = error_body::detail(status, &body);
             return Err(Error::new(ErrorKind::Denied, what)
@@ -220,10 +225,10 @@ impl TokenRequest<'_> {
         answer.into_token(posted).ok_or_else(|| self.refused("token response without a token"))
     }
 
-    fn refused(&self, why: &str) -> Error {
+    fn refused(&self, reason: &str) -> Error {
         Error::new(ErrorKind::Denied, self.request.what)
             .at(format!("token server {}", redact(&self.service.realm)))
-            .with_reason(why)
+            .with_reason(reason)
     }
 }
 

@@ -75,7 +75,7 @@ impl Credential {
 /// # Errors
 /// [`ErrorKind::InvalidInput`], without repeating the text.
 pub fn parse_creds(text: &str) -> Result<Credential> {
-    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "--creds").with_reason(why);
+    let refuse = |reason: &str| Error::new(ErrorKind::InvalidInput, "--creds").with_reason(reason);
     let (user, password) =
         text.split_once(':').ok_or_else(|| refuse("expected USER:PASS, missing colon"))?;
     if user.is_empty() {
@@ -90,7 +90,8 @@ pub fn parse_creds(text: &str) -> Result<Credential> {
 /// # Errors
 /// [`ErrorKind::InvalidInput`], without repeating either.
 pub fn from_user(user: &str, password: &str) -> Result<Credential> {
-    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "credential").with_reason(why);
+    let refuse =
+        |reason: &str| Error::new(ErrorKind::InvalidInput, "credential").with_reason(reason);
     match (user, password) {
         ("", _) => return Err(refuse("the user name is empty")),
         (_, "") => return Err(refuse("the password is empty")),

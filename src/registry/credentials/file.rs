@@ -101,7 +101,7 @@ impl AuthFile {
         let credential = entry
             .unwrap_or_default()
             .credential()
-            .map_err(|why| self.error().with_reason(format!("the entry `{key}` {why}")))?;
+            .map_err(|reason| self.error().with_reason(format!("the entry `{key}` {reason}")))?;
         Ok(credential.map_or(AuthLookup::Nothing, AuthLookup::Entry))
     }
 

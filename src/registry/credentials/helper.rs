@@ -88,7 +88,7 @@ impl Helper {
             .map_err(|_| self.fail("returned an invalid credential"))?;
         let (user, secret) = (answer.username, Zeroizing::new(answer.secret));
         Credential::of_user(&user, &secret)
-            .map_err(|why| self.fail(&format!("returned a secret that {why}")))
+            .map_err(|reason| self.fail(&format!("returned a secret that {reason}")))
     }
 
     /// Hands it a credential to keep.
@@ -132,7 +132,7 @@ impl Helper {
             return Err(self.fail("refusing to send a name with control characters"));
         }
         let asked = Box::pin(run_with_timeout(&self.file, verb, input, PATIENCE)).await;
-        let Said { status, output, words } = asked.map_err(|why| self.fail(&why))?;
+        let Said { status, output, words } = asked.map_err(|reason| self.fail(&reason))?;
         if status.success() {
             return Ok(Some(output));
         }
@@ -143,8 +143,8 @@ impl Helper {
         Err(self.fail(&format!("failed ({status}){words}")))
     }
 
-    fn fail(&self, why: &str) -> Error {
-        failed(&self.program, why)
+    fn fail(&self, reason: &str) -> Error {
+        failed(&self.program, reason)
     }
 }
 
@@ -154,8 +154,8 @@ impl fmt::Display for Helper {
     }
 }
 
-fn failed(program: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Denied, "credentials").at(format!("helper {program}")).with_reason(why)
+fn failed(program: &str, reason: &str) -> Error {
+    Error::new(ErrorKind::Denied, "credentials").at(format!("helper {program}")).with_reason(reason)
 }
 
 /// The first program of this name in a list of directories. Relative ones are skipped: others may control them.

@@ -1,11 +1,11 @@
-//! What kinds of addresses there are, as far as it matters to where a client may be led.
+//! Classes of IP addresses, for the policy on server-supplied URLs.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::Host;
 
-/// What an address is good for.
+/// Where an address leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum AddressClass {
     Public,
@@ -13,7 +13,7 @@ pub(in crate::registry) enum AddressClass {
     Loopback,
     /// A private network, whose servers may trust every client that reaches them.
     Private,
-    /// Nothing that an image can be pulled from: link-local (cloud metadata), multicast, reserved.
+    /// Never the address of a registry: link-local (cloud metadata), multicast, reserved.
     Forbidden,
 }
 
@@ -43,7 +43,7 @@ impl AddressClass {
         }
     }
 
-    /// Addresses that only wrap an IPv4 address lead where that leads.
+    /// IPv6 addresses that embed an IPv4 address have its class.
     fn of_v6(ip: Ipv6Addr) -> Self {
         let wrapped = |high: u16, low: u16| {
             let [[a, b], [c, d]] = [high, low].map(u16::to_be_bytes);
@@ -56,14 +56,14 @@ impl AddressClass {
             | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
             | [0x2002, high, low, ..] => wrapped(high, low),
             [0xfc00..=0xfdff, ..] | [0x64, 0xff9b, 1, ..] => Self::Private,
-            // Documentation, and what tunnels and other protocols keep for themselves.
+            // Documentation ranges, and ranges reserved for tunnels and other protocols.
             [0x2001, 0xdb8 | 0..=0x1ff, ..] | [0x3fff, 0..=0xfff, ..] => Self::Forbidden,
             [0x2000..=0x3fff, ..] => Self::Public,
             _ => Self::Forbidden,
         }
     }
 
-    /// The class of a host that needs no lookup; `localhost` needs none to be this machine (RFC 6761).
+    /// The class of a host that needs no lookup. `localhost` is always loopback (RFC 6761).
     pub(in crate::registry) fn of_literal(host: &Host<String>) -> Option<Self> {
         match host {
             Host::Ipv4(ip) => Some(Self::of_v4(*ip)),

@@ -1,4 +1,4 @@
-//! Bodies of answers: small ones into memory up to a limit, large ones as they arrive.
+//! Response bodies: small ones read into memory up to a limit, large ones streamed.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::min_rate::{MinimumRate, TOO_SLOW};
 use crate::verifier::verify;
 
-/// Reads a body that must not be larger than `limit` bytes, encoded or not; gives it decoded.
+/// Reads a body of at most `limit` bytes and decodes it; the limit applies before and after decoding.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidDocument`] where it is larger, after reading at most one piece more; [`ErrorKind::Transport`] where it
-/// stops; [`ErrorKind::Mismatch`] where its encoding cannot be undone.
+/// [`ErrorKind::InvalidDocument`] if it is larger, after reading at most one buffer more; [`ErrorKind::Transport`] if
+/// it stalls; [`ErrorKind::Mismatch`] if it cannot be decoded.
 pub(in crate::registry) async fn read_up_to(
     response: Response,
     limit: u64,
@@ -46,9 +46,9 @@ pub(in crate::registry) async fn read_up_to(
 
 async fn read_encoded(response: Response, limit: u64, what: &str, idle: Duration) -> Result<Bytes> {
     let url = response.url().clone();
-    let fail = |kind, why: &str| Error::new(kind, what).at(redact(&url)).with_reason(why);
+    let error_of = |kind, reason: &str| Error::new(kind, what).at(redact(&url)).with_reason(reason);
     let too_large =
-        || fail(ErrorKind::InvalidDocument, &format!("larger than the limit of {limit} bytes"));
+        || error_of(ErrorKind::InvalidDocument, &format!("larger than the limit of {limit} bytes"));
     if response.content_length().is_some_and(|length| length > limit) {
         return Err(too_large());
     }
@@ -56,49 +56,50 @@ async fn read_encoded(response: Response, limit: u64, what: &str, idle: Duration
     let mut pace = MinimumRate::default();
     let mut stream = response.bytes_stream();
     loop {
-        let asked = Instant::now();
-        let piece = match tokio::time::timeout(idle, stream.next()).await {
-            Err(_) => return Err(fail(ErrorKind::Transport, "stalled").transient(None)),
+        let started = Instant::now();
+        let chunk = match tokio::time::timeout(idle, stream.next()).await {
+            Err(_) => return Err(error_of(ErrorKind::Transport, "stalled").transient(None)),
             Ok(None) => return Ok(body.freeze()),
             Ok(Some(Err(error))) => return Err(request_failed(what, &url, error)),
-            Ok(Some(Ok(piece))) => piece,
+            Ok(Some(Ok(chunk))) => chunk,
         };
-        if (body.len() + piece.len()) as u64 > limit {
+        if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_large());
         }
-        if pace.record(piece.len() as u64, asked.elapsed()) == Some(false) {
-            return Err(fail(ErrorKind::Transport, TOO_SLOW).transient(None));
+        if pace.record(chunk.len() as u64, started.elapsed()) == Some(false) {
+            return Err(error_of(ErrorKind::Transport, TOO_SLOW).transient(None));
         }
-        body.extend_from_slice(&piece);
+        body.extend_from_slice(&chunk);
     }
 }
 
-/// How long the words of an error are worth waiting for.
+/// Longest wait for the body of an error response.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The first `limit` bytes of a body that is only looked at for its words; what came before anything went wrong.
+/// Returns the first `limit` bytes of an error body, or what arrived before reading failed.
 pub(in crate::registry) async fn read_error_body(response: Response, limit: usize) -> Bytes {
     let is_gzip = Encoding::of(response.headers()) == Encoding::Gzip;
     let mut body = BytesMut::new();
     let mut stream = response.bytes_stream();
     let end = Instant::now() + ERROR_BODY_TIMEOUT;
     while body.len() < limit
-        && let Ok(Some(Ok(piece))) = tokio::time::timeout_at(end, stream.next()).await
+        && let Ok(Some(Ok(chunk))) = tokio::time::timeout_at(end, stream.next()).await
     {
-        body.extend_from_slice(&piece);
+        body.extend_from_slice(&chunk);
     }
     body.truncate(limit);
     let body = body.freeze();
     if is_gzip { gunzip(body.clone(), limit as u64).unwrap_or(body) } else { body }
 }
 
-/// These bytes of a blob as they arrive.
+/// Streams the given bytes of a blob.
 ///
-/// Objects in a storage may be marked as gzip because the layer itself is; what is not of the blob's length may have been
-/// encoded on the way, which is undone for what is as small as a config, where the digest agrees.
+/// Object storage may mark a blob as gzip because the layer itself is gzip. A body whose length differs from the blob's
+/// may have been encoded in transit; it is decoded only if the blob is as small as a config and the digest then
+/// matches.
 ///
 /// # Errors
-/// [`ErrorKind::Mismatch`] where the body cannot be the blob, before a byte of it is read.
+/// [`ErrorKind::Mismatch`] if the body cannot be the blob, before a byte of it is read.
 pub(in crate::registry) async fn blob(
     response: Response,
     descriptor: &Descriptor,
@@ -132,29 +133,29 @@ fn is_encoded(name: &str) -> String {
     format!("unexpected `Content-Encoding: {name}`")
 }
 
-/// The body as it arrives; an early end is for the reader to notice.
+/// Streams the body. The reader checks its length.
 fn stream(response: Response, what: String) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     let url = response.url().clone();
     response.bytes_stream().map_err(move |error| request_failed(&what, &url, error))
 }
 
-/// Refuses a body that cannot be these bytes of the blob, before a byte of it is read.
+/// Rejects a body whose length cannot be right, before a byte of it is read.
 fn check_length(response: &Response, expected: u64, is_part: bool, what: &str) -> Result<()> {
     match response.content_length() {
-        // A part may be shorter than asked for; the reader asks again from there.
+        // A partial response may be shorter than requested; the reader requests the rest.
         Some(length) if length > expected || (!is_part && length != expected) => {
             let kind = response.headers().get(CONTENT_TYPE);
             let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("no type");
-            let why = format!(
+            let reason = format!(
                 "size mismatch: expected {expected} bytes, the registry announced {length} of {kind}"
             );
-            Err(unexpected_response(what, response.url(), &why))
+            Err(unexpected_response(what, response.url(), &reason))
         }
         _ => Ok(()),
     }
 }
 
-/// An answer that is not the content that was asked for.
-pub(in crate::registry) fn unexpected_response(what: &str, url: &Url, why: &str) -> Error {
-    Error::new(ErrorKind::Mismatch, what).at(redact(url)).with_reason(why)
+/// The error for a response that is not the requested content.
+pub(in crate::registry) fn unexpected_response(what: &str, url: &Url, reason: &str) -> Error {
+    Error::new(ErrorKind::Mismatch, what).at(redact(url)).with_reason(reason)
 }

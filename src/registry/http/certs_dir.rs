@@ -1,4 +1,4 @@
-//! Certificates that docker and the containers tools keep per registry, in folders named after it.
+//! Certificates per registry in `certs.d`, one directory for each host, as docker and podman use them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,36 +7,37 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reference::docker_hub::{HUB, HUB_API_HOST};
 use crate::registry::credentials::Environment;
 
-/// What a registry's folder has.
+/// The certificates of one registry.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::registry) struct HostCerts {
-    /// Roots to trust beside the system's.
+    /// Trusted in addition to the system's roots.
     pub(in crate::registry) ca: Vec<PathBuf>,
     /// The client's certificate and its key; the first pair by name.
     pub(in crate::registry) client: Option<(PathBuf, PathBuf)>,
 }
 
 impl HostCerts {
-    /// Looks into `<dir>/<host[:port]>/`; the first of these folders that exists counts, as for podman.
+    /// Reads `<dir>/<host[:port]>/` of the first of `dirs` that has it, as podman does.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] if one half of a pair is missing: the server would see no client certificate.
+    /// [`ErrorKind::Denied`] if a certificate has no key or a key no certificate: the server would get no client
+    /// certificate.
     pub(in crate::registry) fn for_host(registry: &str, dirs: &[PathBuf]) -> Result<Option<Self>> {
         let names = match registry {
             HUB => [HUB, HUB_API_HOST].as_slice(),
             other => &[other],
         };
-        // A path that is one plain name cannot leave the directory.
+        // A single plain path component cannot escape the directory.
         if registry.is_empty() || registry.contains(['/', '\\', '\0']) || registry.starts_with('.')
         {
             return Err(Error::new(ErrorKind::InvalidInput, format!("registry `{registry}`"))
                 .with_reason("invalid host"));
         }
-        for folder in dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name))) {
-            match list(&folder) {
+        for dir in dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name))) {
+            match list(&dir) {
                 Ok(files) => return Self::of(&files),
                 Err(error) if is_absent(&error) => {}
-                Err(error) => return Err(bad(&folder).with_source(error)),
+                Err(error) => return Err(invalid_pem(&dir).with_source(error)),
             }
         }
         Ok(None)
@@ -51,7 +52,7 @@ impl HostCerts {
             let lone = of_kind(half).find(|path| !files.contains(&path.with_extension(other)));
             if let Some(path) = lone {
                 let missing = path.with_extension(other);
-                return Err(bad(path).with_reason(format!("missing {}", missing.display())));
+                return Err(invalid_pem(path).with_reason(format!("missing {}", missing.display())));
             }
         }
         let ca: Vec<PathBuf> = of_kind("crt").cloned().collect();
@@ -60,29 +61,29 @@ impl HostCerts {
     }
 }
 
-/// The directories with such folders: the user's, the system's, docker's.
+/// The `certs.d` directories, in order of precedence: the user's, the system's, docker's.
 pub fn certs_dirs(environment: &Environment) -> Vec<PathBuf> {
-    let own = environment.config_home().map(|dir| dir.join("containers/certs.d"));
+    let user = environment.config_home().map(|dir| dir.join("containers/certs.d"));
     let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
-    own.into_iter().chain(system).collect()
+    user.into_iter().chain(system).collect()
 }
 
-/// What is in a folder, sorted.
-fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = std::fs::read_dir(folder)?
+/// The paths in a directory, sorted.
+fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = std::fs::read_dir(dir)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<Vec<_>>>()?;
     files.sort();
     Ok(files)
 }
 
-/// A folder that the user may not look into was not made for the user.
+/// A directory that the user may not read counts as absent: it was made for another user.
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
 }
 
-fn bad(path: &Path) -> Error {
+fn invalid_pem(path: &Path) -> Error {
     Error::new(ErrorKind::Denied, "certificate or key").at(path.display().to_string())
 }
 
@@ -90,7 +91,7 @@ fn bad(path: &Path) -> Error {
 mod tests {
     use super::*;
 
-    fn folder(root: &Path, name: &str, files: &[&str]) {
+    fn write_dir(root: &Path, name: &str, files: &[&str]) {
         std::fs::create_dir_all(root.join(name)).unwrap();
         for file in files {
             std::fs::write(root.join(name).join(file), "").unwrap();
@@ -102,23 +103,23 @@ mod tests {
         let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let dirs = [first.path().join("absent"), first.path().into(), second.path().into()];
         let of = |registry: &str| HostCerts::for_host(registry, &dirs).unwrap();
-        folder(first.path(), "h:5000", &["b.crt", "a.crt", "c.cert", "c.key", "readme.txt"]);
-        folder(second.path(), "h:5000", &["other.crt"]);
-        folder(second.path(), "h", &["other.crt"]);
+        write_dir(first.path(), "h:5000", &["b.crt", "a.crt", "c.cert", "c.key", "readme.txt"]);
+        write_dir(second.path(), "h:5000", &["other.crt"]);
+        write_dir(second.path(), "h", &["other.crt"]);
         let found = of("h:5000").unwrap();
         let here = first.path().join("h:5000");
         assert_eq!(found.ca, [here.join("a.crt"), here.join("b.crt")]);
         assert_eq!(found.client, Some((here.join("c.cert"), here.join("c.key"))));
         assert_eq!(of("h").unwrap().ca, [second.path().join("h/other.crt")]);
         assert_eq!(of("h:5001"), None);
-        folder(first.path(), "empty", &[]);
+        write_dir(first.path(), "empty", &[]);
         assert_eq!(of("empty"), None);
     }
 
     #[test]
     fn certs_d_docker_hub_alias_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        folder(dir.path(), "registry-1.docker.io", &["a.crt"]);
+        write_dir(dir.path(), "registry-1.docker.io", &["a.crt"]);
         let found = HostCerts::for_host("docker.io", &[dir.path().into()]).unwrap();
         assert_eq!(found.unwrap().ca, [dir.path().join("registry-1.docker.io/a.crt")]);
     }
@@ -127,7 +128,7 @@ mod tests {
     fn certs_d_cert_without_key_is_error() {
         for half in ["client.cert", "client.key"] {
             let dir = tempfile::tempdir().unwrap();
-            folder(dir.path(), "h", &["ca.crt", half]);
+            write_dir(dir.path(), "h", &["ca.crt", half]);
             let error = HostCerts::for_host("h", &[dir.path().into()]).unwrap_err();
             assert!(error.kind() == ErrorKind::Denied && error.to_string().contains(half));
         }
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn certs_d_host_cannot_escape_dir() {
         let dir = tempfile::tempdir().unwrap();
-        folder(dir.path(), "outside", &["a.crt"]);
+        write_dir(dir.path(), "outside", &["a.crt"]);
         std::fs::create_dir(dir.path().join("certs.d")).unwrap();
         for name in ["../outside", "..", ".", "", "/etc", "a/../../outside", "a\0b"] {
             assert!(HostCerts::for_host(name, &[dir.path().join("certs.d")]).is_err(), "{name:?}");

@@ -1,4 +1,4 @@
-//! The connection to one registry: where it answers, the clients that reach it and the hosts that it names.
+//! The connection to one registry: its base URL, its HTTP clients and the hosts it redirects to.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::registry::options::RegistryOptions;
 use crate::registry::redactor::Text;
 
-/// The connection to one registry, shared by its repositories. It knows no credentials.
+/// The connection to one registry, shared by its repositories. It holds no credentials.
 pub(in crate::registry) struct Connection {
     pub(in crate::registry) options: Arc<RegistryOptions>,
     pub(in crate::registry) name: String,
@@ -53,7 +53,7 @@ impl Connection {
         self.base.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A URL of the registry that was made before it turned out to speak https.
+    /// Returns the URL with https if the registry has since turned out to require it.
     pub(in crate::registry) fn with_current_scheme(&self, url: &Url) -> Url {
         let mut url = url.clone();
         if self.base().scheme() == "https" {
@@ -67,10 +67,11 @@ impl Connection {
         _ = base.set_scheme("https");
     }
 
-    /// Whether this is how Go (nothing but a status line of HTTP/1.0) or nginx (a web page) answers http at a TLS port.
+    /// Whether the response is how Go (a bare HTTP/1.0 status line) or nginx (an HTML page) answers plain http on a TLS
+    /// port.
     ///
-    /// Strict, because a 400 of a registry that does speak http must keep its own words.
-    pub(in crate::registry) fn requires_tls(&self, asked: &Url, response: &Response) -> bool {
+    /// Strict, because a 400 of a registry that does speak http must keep its own message.
+    pub(in crate::registry) fn requires_tls(&self, requested: &Url, response: &Response) -> bool {
         let headers = response.headers();
         let is_gos = response.version() == Version::HTTP_10
             && !headers.contains_key(CONTENT_TYPE)
@@ -79,18 +80,18 @@ impl Connection {
             .get(CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
         response.status() == StatusCode::BAD_REQUEST
-            && asked.scheme() == "http"
+            && requested.scheme() == "http"
             && !self.options.plain_http
-            && Origin::of(asked).is_ok_and(|origin| origin.is_local())
+            && Origin::of(requested).is_ok_and(|origin| origin.is_local())
             && (is_gos || is_page)
     }
 
-    /// The HTTP client for a host: the registry's own, or one that it named.
+    /// The HTTP client for an origin: the registry's own or a server-supplied one.
     pub(in crate::registry) fn client_for(&self, origin: &Origin) -> Result<reqwest::Client> {
         self.clients.get(origin, &self.origin()?)
     }
 
-    /// Judges a URL that the registry named, before anything is sent there.
+    /// Checks a server-supplied URL before anything is sent to it.
     pub(in crate::registry) fn check_server_url(
         &self,
         url: &Url,
@@ -99,33 +100,37 @@ impl Connection {
     ) -> Result<()> {
         url_policy::check_server_url(url, &self.origin()?, &self.clients.url_policy).map_err(
             |refusal| {
-                let why = self.options.redactor.redact(&refusal.why, Text::Foreign);
-                Error::new(kind, what).at(&self.name).with_reason(why).with_detail(refusal.matter)
+                let reason = self.options.redactor.redact(&refusal.reason, Text::Foreign);
+                Error::new(kind, what)
+                    .at(&self.name)
+                    .with_reason(reason)
+                    .with_detail(refusal.detail)
             },
         )
     }
 
-    /// Where a redirect from `from` leads, if that may be followed.
-    pub(in crate::registry) fn next_hop(
+    /// Resolves and checks the target of a redirect from `from`.
+    pub(in crate::registry) fn redirect_url(
         &self,
         from: &Url,
         target: &str,
         what: &str,
     ) -> Result<Url> {
-        let refuse =
-            |why: String| Error::new(ErrorKind::Transport, what).at(&self.name).with_reason(why);
-        let next = from
-            .join(target)
-            .map_err(|error| refuse("redirected to an invalid URL".into()).with_source(error))?;
+        let invalid_redirect = |reason: String| {
+            Error::new(ErrorKind::Transport, what).at(&self.name).with_reason(reason)
+        };
+        let next = from.join(target).map_err(|error| {
+            invalid_redirect("redirected to an invalid URL".into()).with_source(error)
+        })?;
         self.options.redactor.note_url(&next);
         if from.scheme() == "https" && next.scheme() != "https" {
-            return Err(refuse(format!("redirected from https to {}", redact(&next))));
+            return Err(invalid_redirect(format!("redirected from https to {}", redact(&next))));
         }
         self.check_server_url(&next, what, ErrorKind::Transport)?;
         Ok(next)
     }
 
-    /// The base URL's origin, which credentials are bound to.
+    /// The origin of the base URL. Credentials are bound to it.
     pub(in crate::registry) fn origin(&self) -> Result<Origin> {
         Origin::of(&self.base())
     }

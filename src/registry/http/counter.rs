@@ -14,7 +14,7 @@ pub(in crate::registry) enum RequestKind {
     Other,
 }
 
-/// Requests sent so far; answered 401, redirect hops and repeats included.
+/// Requests sent so far, including challenges, redirects and retries.
 #[derive(Debug, Default)]
 pub(in crate::registry) struct RequestCounter {
     manifest: AtomicU64,

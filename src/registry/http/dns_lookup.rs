@@ -1,16 +1,16 @@
-//! Looks up the addresses of a host as the system does, and says by its kind what went wrong.
+//! Looks up the addresses of a host with the system's resolver and classifies failures.
 
 use std::net::SocketAddr;
 use std::{fmt, io};
 
 use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
 
-/// Why a name has no address.
+/// Why a name could not be resolved.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::registry) enum LookupFailure {
-    /// There is no such host, or it has no address.
+    /// The host does not exist or has no address.
     NotFound,
-    /// No name server gave an answer.
+    /// No name server answered.
     Temporary,
     Other,
 }
@@ -27,7 +27,7 @@ impl fmt::Display for LookupFailure {
 
 impl std::error::Error for LookupFailure {}
 
-/// The addresses of a host, each once.
+/// The addresses of a host, without duplicates.
 pub(in crate::registry) async fn lookup(host: &str) -> io::Result<Vec<SocketAddr>> {
     let host = host.to_owned();
     tokio::task::spawn_blocking(move || addresses(&host)).await.map_err(io::Error::other)?
@@ -40,7 +40,7 @@ fn addresses(host: &str) -> io::Result<Vec<SocketAddr>> {
             io::Error::new(io::ErrorKind::NotFound, LookupFailure::NotFound)
         }
         LookupErrorKind::Again => io::Error::other(LookupFailure::Temporary),
-        // Then it is the system's own error, and not about names: no descriptor is left, for instance.
+        // An error of the system and not of the name, e.g. no free file descriptor.
         LookupErrorKind::System => io::Error::from(error),
         _ => io::Error::other(LookupFailure::Other),
     })?;

@@ -1,7 +1,7 @@
-//! `Content-Encoding`: requests ask for none, and some servers and proxies apply or name one all the same.
+//! `Content-Encoding` of responses. Requests ask for none, but some servers and proxies still apply or declare one.
 //!
-//! `identity` says that nothing was encoded (RFC 9110 section 8.4.1). Gzip is undone where what is inside can be held
-//! against a digest or a limit.
+//! `identity` means not encoded (RFC 9110 section 8.4.1). Gzip is decoded where the result can be checked against a
+//! digest or a limit.
 
 use std::io::{self, Read as _};
 
@@ -10,11 +10,11 @@ use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
 use crate::layer::{Compression, decompress};
 
-/// The longest name of an encoding that is repeated, in characters.
-const SHOWN_NAME: usize = 40;
+/// Longest encoding name that is shown, in characters.
+const MAX_NAME_CHARS: usize = 40;
 
-/// Values that name no coding of the content: S3's way to sign uploads, which stays with the object, character sets, and
-/// words for nothing. The digest decides what the bytes are.
+/// Values that are no content coding: S3's marker for signed uploads, which stays with the object, character sets, and
+/// words for "none". The digest decides whether the bytes are right.
 const NO_CODINGS: [&str; 6] = ["identity", "aws-chunked", "utf-8", "none", "binary", "8bit"];
 
 /// How a body is encoded.
@@ -22,12 +22,12 @@ const NO_CODINGS: [&str; 6] = ["identity", "aws-chunked", "utf-8", "none", "bina
 pub(in crate::registry) enum Encoding {
     Identity,
     Gzip,
-    /// What cannot be undone, as the server calls it.
+    /// An encoding that is not supported, as the server spells it.
     Other(String),
 }
 
 impl Encoding {
-    /// What all `Content-Encoding` headers say together.
+    /// Combines all `Content-Encoding` headers.
     pub(in crate::registry) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(CONTENT_ENCODING).iter();
         let texts: Vec<String> =
@@ -44,26 +44,26 @@ impl Encoding {
             [one] if one.eq_ignore_ascii_case("gzip") || one.eq_ignore_ascii_case("x-gzip") => {
                 Self::Gzip
             }
-            all => Self::Other(all.join(", ").chars().take(SHOWN_NAME).collect()),
+            all => Self::Other(all.join(", ").chars().take(MAX_NAME_CHARS).collect()),
         }
     }
 }
 
-/// What is inside a body that a server calls gzip; the body itself where it is not that.
+/// Decodes a body that a server declares as gzip. Returns it unchanged if it is not gzip.
 ///
 /// # Errors
-/// Where it is damaged, or more than `limit` bytes are inside.
+/// If it is corrupt or holds more than `limit` bytes.
 pub(in crate::registry) fn gunzip(body: Bytes, limit: u64) -> io::Result<Bytes> {
     if !matches!(Compression::detect(&body), Ok(Compression::Gzip)) {
         return Ok(body);
     }
-    let mut inside = Vec::new();
+    let mut decoded = Vec::new();
     let bytes = decompress(Compression::Gzip, body.as_ref())?;
-    bytes.take(limit.saturating_add(1)).read_to_end(&mut inside)?;
-    if inside.len() as u64 > limit {
+    bytes.take(limit.saturating_add(1)).read_to_end(&mut decoded)?;
+    if decoded.len() as u64 > limit {
         return Err(io::Error::other(format!("larger than the limit of {limit} bytes")));
     }
-    Ok(inside.into())
+    Ok(decoded.into())
 }
 
 #[cfg(test)]

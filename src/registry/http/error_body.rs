@@ -1,7 +1,7 @@
-//! What a registry's error answer says, in whatever form it says it.
+//! Turns a registry's error response into an [`Error`], whatever its format.
 //!
-//! The status decides what an error means; codes and bodies only lend their words (distribution-spec "Error Codes",
-//! Docker Hub's legacy `details`, OAuth's `error`, plain text, HTML, nothing at all).
+//! The status decides what an error means; codes and bodies only contribute text (distribution-spec "Error Codes",
+//! Docker Hub's legacy `details`, OAuth's `error`, plain text, HTML, an empty body).
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::error::{Error, ErrorDetail, ErrorKind, RegistryCode};
 use crate::escape::escape;
 use crate::registry::redactor::{Redactor, Text};
 
-/// The most that is read of an error's body, in bytes.
+/// Most bytes read of an error body.
 pub(in crate::registry) const ERROR_BODY_LIMIT: usize = 64 << 10;
 
-/// The most of a body's words that is repeated, in characters.
-const WORDS_LIMIT: usize = 400;
+/// Most characters of a body that are repeated in a message.
+const MAX_MESSAGE_CHARS: usize = 400;
 
-/// The code of a manifest that names content which the registry lacks.
+/// The code of a manifest that references content missing in the registry.
 const MISSING_BLOB_CODE: &str = "MANIFEST_BLOB_UNKNOWN";
 
 #[derive(Deserialize)]
@@ -46,19 +46,19 @@ struct ErrorItem {
     detail: Value,
 }
 
-/// Builds the error that this answer stands for.
+/// Builds the error for this response.
 pub(in crate::registry) fn error(
     what: &str,
-    place: &str,
+    location: &str,
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
     redactor: &Redactor,
 ) -> Error {
     let kind = match status {
-        _ if lacks_blobs(body) => ErrorKind::MissingBlobs,
+        _ if reports_missing_blobs(body) => ErrorKind::MissingBlobs,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
-        // What some say of a quota, a policy or an immutable tag.
+        // Some registries answer so for a quota, a policy or an immutable tag.
         _ if status.is_client_error() && !is_transient(status) && has_code(body, "DENIED") => {
             ErrorKind::Denied
         }
@@ -68,18 +68,18 @@ pub(in crate::registry) fn error(
     let parsed = serde_json::from_slice::<ErrorBody>(body).ok();
     let codes = parsed.iter().flat_map(|body| body.codes(redactor)).collect();
     let error = Error::new(kind, what)
-        .at(place)
-        .with_reason(format!("{}{}", status_text(status), words(body, redactor)))
+        .at(location)
+        .with_reason(format!("{}{}", status_text(status), message(body, redactor)))
         .with_status(status.as_u16())
         .with_codes(codes)
         .with_missing(parsed.map(|body| body.missing()).unwrap_or_default());
     if is_transient(status) { error.transient(retry_after(headers)) } else { error }
 }
 
-/// What would help against this answer of a registry or its token server, where anything would.
+/// What the user can do about this response of a registry or its token server, if known.
 pub(in crate::registry) fn detail(status: StatusCode, body: &[u8]) -> Option<ErrorDetail> {
     match status {
-        // ECR's passwords live for 12 hours, and only its words tell.
+        // ECR's passwords expire after 12 hours, and only the message says so.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
             if String::from_utf8_lossy(body).contains("authorization token has expired") =>
         {
@@ -95,8 +95,8 @@ pub(in crate::registry) fn detail(status: StatusCode, body: &[u8]) -> Option<Err
     }
 }
 
-/// Whether the answer says that a manifest names blobs that are not there; registries choose various statuses for it.
-fn lacks_blobs(body: &[u8]) -> bool {
+/// Whether the response says that a manifest references missing blobs; registries use various statuses for it.
+fn reports_missing_blobs(body: &[u8]) -> bool {
     has_code(body, MISSING_BLOB_CODE)
 }
 
@@ -113,26 +113,26 @@ fn status_text(status: StatusCode) -> String {
     }
 }
 
-/// Whether the same request may succeed later. 499 and 522 come from proxies whose backend went away.
+/// Whether the same request may succeed later. 499 and 522 come from proxies whose backend disconnected.
 fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
 }
 
-/// Whether the registry wants to be left alone for a while: then nothing else may be asked in place of the request.
-pub(in crate::registry) fn asks_to_wait(response: &Response) -> bool {
+/// Whether the registry asks for a pause. No other request may then replace this one.
+pub(in crate::registry) fn requests_backoff(response: &Response) -> bool {
     let status = response.status();
     status == StatusCode::TOO_MANY_REQUESTS
         || (is_transient(status) && retry_after(response.headers()).is_some())
 }
 
-/// `Retry-After` as seconds from now; a date in the past or nonsense is no wish at all. What no number or date can hold is
-/// the longest wait there is.
+/// `Retry-After` as a duration from now. `None` for a past date or an invalid value; the maximum for a value that no
+/// number or date can represent.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    // Some give fractions.
-    let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
-    if !whole.is_empty() && whole.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(whole.parse().map_or(Duration::MAX, Duration::from_secs));
+    // Some servers send fractions.
+    let seconds = text.split_once('.').map_or(text, |(seconds, _)| seconds);
+    if !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(seconds.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     if text.ends_with(" GMT") && text.split([' ', '-']).any(is_year_beyond_dates) {
         return Some(Duration::MAX);
@@ -140,33 +140,33 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     httpdate::parse_http_date(text).ok()?.duration_since(std::time::SystemTime::now()).ok()
 }
 
-/// HTTP dates have four digits for it.
+/// HTTP dates have four-digit years.
 fn is_year_beyond_dates(word: &str) -> bool {
     word.len() > 4 && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn words(body: &[u8], redactor: &Redactor) -> String {
-    let parsed = serde_json::from_slice::<ErrorBody>(body).map(|body| body.words(redactor));
+fn message(body: &[u8], redactor: &Redactor) -> String {
+    let parsed = serde_json::from_slice::<ErrorBody>(body).map(|body| body.message(redactor));
     let parsed = parsed.unwrap_or_default();
-    let words = if parsed.is_empty() { plain_text(body) } else { parsed };
-    let words = redactor.redact(&words, Text::Foreign);
-    if words.is_empty() {
+    let message = if parsed.is_empty() { plain_text(body) } else { parsed };
+    let message = redactor.redact(&message, Text::Foreign);
+    if message.is_empty() {
         return String::new();
     }
-    let mut short: String = words.chars().take(WORDS_LIMIT).collect();
-    if short.len() < words.len() {
+    let mut short: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+    if short.len() < message.len() {
         short.push('…');
     }
     format!(": {short}")
 }
 
 impl ErrorBody {
-    fn words(&self, redactor: &Redactor) -> String {
-        let items = self.errors.iter().flatten().map(|item| item.words(redactor));
-        let items = items.filter(|words| !words.is_empty());
+    fn message(&self, redactor: &Redactor) -> String {
+        let items = self.errors.iter().flatten().map(|item| item.message(redactor));
+        let items = items.filter(|message| !message.is_empty());
         let flat = [&self.details, &self.error, &self.error_description].map(text);
         items
-            .chain(flat.into_iter().filter(|words| !words.is_empty()))
+            .chain(flat.into_iter().filter(|message| !message.is_empty()))
             .collect::<Vec<_>>()
             .join("; ")
     }
@@ -182,13 +182,14 @@ impl ErrorBody {
         self.errors.iter().flatten().map(code).collect()
     }
 
-    /// The digests that the registry lacks. Some name them in `detail`, a string or an object, some in the message.
+    /// The digests that the registry misses. Some registries put them into `detail`, a string or an object, others into
+    /// the message.
     fn missing(&self) -> Vec<Digest> {
         let mut missing = Vec::new();
         for item in self.errors.iter().flatten().filter(|item| item.code == MISSING_BLOB_CODE) {
-            for words in [&item.message, &item.detail].map(text) {
+            for message in [&item.message, &item.detail].map(text) {
                 missing.extend(
-                    digests_in(&words)
+                    digests_in(&message)
                         .filter(|digest| !missing.contains(digest))
                         .collect::<Vec<_>>(),
                 );
@@ -198,11 +199,11 @@ impl ErrorBody {
     }
 }
 
-/// The digests that stand somewhere in a text.
-fn digests_in(words: &str) -> impl Iterator<Item = Digest> {
+/// The digests in a text.
+fn digests_in(message: &str) -> impl Iterator<Item = Digest> {
     ["sha256:", "sha512:"].into_iter().flat_map(move |algorithm| {
-        words.match_indices(algorithm).filter_map(move |(start, _)| {
-            let digest = words.get(start..)?;
+        message.match_indices(algorithm).filter_map(move |(start, _)| {
+            let digest = message.get(start..)?;
             let hex = digest.get(algorithm.len()..)?;
             let end = hex.find(|next: char| !next.is_ascii_hexdigit()).unwrap_or(hex.len());
             digest.get(..algorithm.len() + end)?.parse().ok()
@@ -211,12 +212,12 @@ fn digests_in(words: &str) -> impl Iterator<Item = Digest> {
 }
 
 impl ErrorItem {
-    fn words(&self, redactor: &Redactor) -> String {
+    fn message(&self, redactor: &Redactor) -> String {
         let detail = match &self.detail {
             Value::String(text) => text.clone(),
             _ => String::new(),
         };
-        // Before it is spelled otherwise.
+        // Redact before the spelling is changed.
         let code = text(&self.code);
         let code = redactor.redact(&code, Text::Foreign).to_ascii_lowercase().replace('_', " ");
         let message = text(&self.message);
@@ -252,7 +253,7 @@ mod tests {
 
     use super::*;
 
-    fn why(status: u16, body: &str) -> String {
+    fn reason(status: u16, body: &str) -> String {
         let status = StatusCode::from_u16(status).unwrap();
         error(
             "manifest a:1",
@@ -269,28 +270,28 @@ mod tests {
     #[test]
     fn error_body_formats_give_reason() {
         let spec = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Tag":"x"}}]}"#;
-        assert_eq!(why(404, spec), "404 not found: manifest unknown");
-        assert_eq!(why(403, r#"{"errors":[{"code":"DENIED"}]}"#), "403 forbidden: denied");
+        assert_eq!(reason(404, spec), "404 not found: manifest unknown");
+        assert_eq!(reason(403, r#"{"errors":[{"code":"DENIED"}]}"#), "403 forbidden: denied");
         assert_eq!(
-            why(403, r#"{"details":"more rights needed"}"#),
+            reason(403, r#"{"details":"more rights needed"}"#),
             "403 forbidden: more rights needed"
         );
-        assert_eq!(why(401, r#"{"error":"invalid_grant"}"#), "401 unauthorized: invalid_grant");
-        assert_eq!(why(429, "slow down"), "429 too many requests: slow down");
+        assert_eq!(reason(401, r#"{"error":"invalid_grant"}"#), "401 unauthorized: invalid_grant");
+        assert_eq!(reason(429, "slow down"), "429 too many requests: slow down");
         assert_eq!(
-            why(502, "<html>"),
+            reason(502, "<html>"),
             "502 bad gateway: a web page instead of a registry response"
         );
-        assert_eq!(why(500, ""), "500 internal server error");
+        assert_eq!(reason(500, ""), "500 internal server error");
         for odd in [
             r#"{"errors":null}"#,
             r#"{"errors":[{"code":7,"message":null,"detail":[1]}]}"#,
             "[1,2",
             "{invalid json}",
         ] {
-            assert!(why(400, odd).starts_with("400 bad request"), "{odd}");
+            assert!(reason(400, odd).starts_with("400 bad request"), "{odd}");
         }
-        assert!(why(500, &"x".repeat(1 << 20)).chars().count() < WORDS_LIMIT + 40);
+        assert!(reason(500, &"x".repeat(1 << 20)).chars().count() < MAX_MESSAGE_CHARS + 40);
     }
 
     #[test]
@@ -370,7 +371,7 @@ mod tests {
         fn error_body_arbitrary_bytes_are_limited(body in proptest::collection::vec(any::<u8>(), 0..600), status in 100_u16..600) {
             let status = StatusCode::from_u16(status).unwrap();
             let error = error("x", "y", status, &HeaderMap::new(), &body, &Redactor::default());
-            prop_assert!(error.reason().chars().count() < 8 * WORDS_LIMIT);
+            prop_assert!(error.reason().chars().count() < 8 * MAX_MESSAGE_CHARS);
         }
     }
 }

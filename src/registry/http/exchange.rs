@@ -1,6 +1,6 @@
-//! Sends one request and takes one answer: counts it, waits no longer than allowed, and says what a failure stands for.
+//! Sends one request and receives its response, with request counting, timeouts and errors.
 //!
-//! Nothing is attached, followed or tried again here; [`crate::registry::send`] does that.
+//! It does not authenticate, follow redirects or retry; [`crate::registry::send`] does.
 
 use std::time::Instant;
 
@@ -10,14 +10,14 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::body::read_error_body;
 use super::connection::Connection;
 use super::error_body::{self, ERROR_BODY_LIMIT};
-use super::hosts::on_the_way;
+use super::hosts::with_proxy;
 use super::origin::{Origin, redact};
 use super::request::Request;
 use super::transport_error::{closed_before_answering, request_failed};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Connection {
-    /// One request and its response headers, no more.
+    /// Sends one request and returns when the response headers are there.
     pub(in crate::registry) async fn exchange(
         &self,
         request: &Request<'_>,
@@ -28,7 +28,7 @@ impl Connection {
         self.options.redactor.note_url(url);
         let client = self.client_for(&origin)?;
         let headers = request.headers(authorization)?;
-        let mut repeated = request.method != Method::GET && request.method != Method::HEAD;
+        let mut is_last_attempt = request.method != Method::GET && request.method != Method::HEAD;
         let body = request.content.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         loop {
             request.counter.add(request.endpoint);
@@ -45,16 +45,18 @@ impl Connection {
                     if origin == self.origin()? {
                         self.clients.url_policy.record_peer(response.remote_addr());
                     }
-                    self.health.heard(&origin, response.status());
+                    self.health.record_response(&origin, response.status());
                     request.log(url, &response, elapsed);
                     return Ok(response);
                 }
                 // The server closed a pooled connection just as it was reused; that says nothing about the request.
-                Ok(Err(error)) if !repeated && closed_before_answering(&error) => repeated = true,
+                Ok(Err(error)) if !is_last_attempt && closed_before_answering(&error) => {
+                    is_last_attempt = true
+                }
                 Ok(Err(error)) => {
-                    return Err(self.health.failed(
+                    return Err(self.health.record_failure(
                         &origin,
-                        on_the_way(&origin, request_failed(request.what, url, error)),
+                        with_proxy(&origin, request_failed(request.what, url, error)),
                     ));
                 }
                 Err(_) => {
@@ -63,13 +65,13 @@ impl Connection {
                         .at(redact(url))
                         .with_reason(format!("no response within {seconds} s"))
                         .transient(None);
-                    return Err(self.health.failed(&origin, error));
+                    return Err(self.health.record_failure(&origin, error));
                 }
             }
         }
     }
 
-    /// One request with a long body, which can be sent only once, and its response headers.
+    /// Sends one request with a streamed body, which cannot be repeated, and returns the response headers.
     pub(in crate::registry) async fn exchange_stream(
         &self,
         request: &Request<'_>,
@@ -82,40 +84,48 @@ impl Connection {
         let started = Instant::now();
         let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
         let response = sending.headers(headers).body(body).send().await.map_err(|error| {
-            self.health
-                .failed(&origin, on_the_way(&origin, request_failed(request.what, url, error)))
+            self.health.record_failure(
+                &origin,
+                with_proxy(&origin, request_failed(request.what, url, error)),
+            )
         })?;
-        self.health.heard(&origin, response.status());
+        self.health.record_response(&origin, response.status());
         request.log(url, &response, started.elapsed());
         Ok(response)
     }
 
-    /// The error that this answer stands for, with the registry's words.
+    /// The error for this response, with the registry's message.
     pub(in crate::registry) async fn failure(
         &self,
         request: &Request<'_>,
         response: Response,
     ) -> Error {
         let (status, headers) = (response.status(), response.headers().clone());
-        let elsewhere = match (Origin::of(response.url()), self.origin()) {
+        let redirected_to = match (Origin::of(response.url()), self.origin()) {
             (Ok(answered), Ok(registry)) if answered != registry => Some(redact(response.url())),
             _ => None,
         };
         let url = response.url().clone();
         let body = read_error_body(response, ERROR_BODY_LIMIT).await;
-        let place = elsewhere.as_ref().unwrap_or(&self.name);
-        let error =
-            error_body::error(request.what, place, status, &headers, &body, &self.options.redactor);
-        // It takes no blobs and manifests at all: a mirror, or read-only.
-        let refuses_writes = status == StatusCode::METHOD_NOT_ALLOWED
+        let location = redirected_to.as_ref().unwrap_or(&self.name);
+        let error = error_body::error(
+            request.what,
+            location,
+            status,
+            &headers,
+            &body,
+            &self.options.redactor,
+        );
+        // The registry accepts no blobs and manifests at all: a mirror, or read-only.
+        let is_read_only = status == StatusCode::METHOD_NOT_ALLOWED
             && [Method::POST, Method::PUT, Method::PATCH].contains(&request.method);
-        let error = if refuses_writes { error.denied() } else { error };
+        let error = if is_read_only { error.denied() } else { error };
         let error = match Origin::of(&url) {
-            Ok(host) if status.is_server_error() => self.health.failed(&host, error),
+            Ok(host) if status.is_server_error() => self.health.record_failure(&host, error),
             _ => error,
         };
-        // Of names and credentials only the registry itself knows.
-        if elsewhere.is_none() {
+        // Only the registry itself can tell that a name or credential is wrong.
+        if redirected_to.is_none() {
             error.with_detail(error_body::detail(status, &body))
         } else {
             error
@@ -123,7 +133,7 @@ impl Connection {
     }
 }
 
-/// Where this answer redirects to, if it does.
+/// The `Location` of a redirect; `None` for any other response.
 pub(in crate::registry) fn redirect_target(response: &Response) -> Option<Result<&str>> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;

@@ -1,4 +1,4 @@
-//! Which hosts have answered in this run, and since when one of them does not any more.
+//! Tracks which hosts have responded in this run, and since when a host no longer does.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use super::origin::Origin;
 use crate::error::{Error, Outage};
 
-/// Failures further apart belong to two outages: no wait between two tries is so long, timeouts included.
+/// Failures further apart are separate outages. Longer than any wait between two attempts, timeouts included.
 const MAX_GAP: Duration = Duration::from_secs(60);
 
-/// An outage shorter than this is not worth a word.
-const BLINK: Duration = Duration::from_secs(1);
+/// Outages shorter than this are not reported.
+const MIN_OUTAGE: Duration = Duration::from_secs(1);
 
-/// What is known of each host that has answered.
+/// The outage of each host that has responded before, if any.
 #[derive(Debug, Default)]
 pub(in crate::registry) struct Health(Mutex<HashMap<Origin, Option<Down>>>);
 
@@ -24,32 +24,32 @@ pub(in crate::registry) struct Health(Mutex<HashMap<Origin, Option<Down>>>);
 struct Down {
     since: Instant,
     last_failure: Instant,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl Health {
-    /// Notes an answer. One that only says that the host cannot answer is none.
-    pub(in crate::registry) fn heard(&self, host: &Origin, status: StatusCode) {
+    /// Records a response. A response that only reports an unavailable server does not count.
+    pub(in crate::registry) fn record_response(&self, host: &Origin, status: StatusCode) {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return;
         }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone(), None);
     }
 
-    /// The error with the outage that it belongs to, where the host has answered before.
-    pub(in crate::registry) fn failed(&self, host: &Origin, error: Error) -> Error {
+    /// Adds the outage to the error, if the host has responded before.
+    pub(in crate::registry) fn record_failure(&self, host: &Origin, error: Error) -> Error {
         if !error.is_transient() {
             return error;
         }
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = hosts.get_mut(host) else { return error };
         let now = Instant::now();
-        let known = state.filter(|down| now - down.last_failure < MAX_GAP);
-        let lasted = now - known.map_or(now, |down| down.since);
-        let was_told = known.is_some_and(|down| down.is_told);
-        let is_told = was_told || lasted >= BLINK;
-        *state = Some(Down { since: now - lasted, last_failure: now, is_told });
-        error.in_outage(Outage { lasted, is_news: is_told && !was_told })
+        let current = state.filter(|down| now - down.last_failure < MAX_GAP);
+        let lasted = now - current.map_or(now, |down| down.since);
+        let was_reported = current.is_some_and(|down| down.is_reported);
+        let is_reported = was_reported || lasted >= MIN_OUTAGE;
+        *state = Some(Down { since: now - lasted, last_failure: now, is_reported });
+        error.in_outage(Outage { lasted, is_news: is_reported && !was_reported })
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
 
     fn outage(health: &Health, host: &Origin) -> Option<Outage> {
         let error = Error::new(ErrorKind::Transport, "blob").transient(None);
-        health.failed(host, error).outage()
+        health.record_failure(host, error).outage()
     }
 
     #[tokio::test(start_paused = true)]
@@ -68,21 +68,21 @@ mod tests {
         let health = Health::default();
         let host = Origin::of(&"http://localhost:5000/v2/".parse().unwrap()).unwrap();
         assert_eq!(outage(&health, &host), None);
-        health.heard(&host, StatusCode::SERVICE_UNAVAILABLE);
+        health.record_response(&host, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(outage(&health, &host), None, "it has not answered yet");
-        health.heard(&host, StatusCode::UNAUTHORIZED);
+        health.record_response(&host, StatusCode::UNAUTHORIZED);
         let new = Outage { lasted: Duration::ZERO, is_news: false };
         assert_eq!(outage(&health, &host), Some(new));
         tokio::time::advance(Duration::from_secs(50)).await;
-        health.heard(&host, StatusCode::BAD_GATEWAY);
+        health.record_response(&host, StatusCode::BAD_GATEWAY);
         let later = Outage { lasted: Duration::from_secs(50), is_news: true };
         assert_eq!(outage(&health, &host), Some(later));
         assert_eq!(outage(&health, &host), Some(Outage { is_news: false, ..later }));
         tokio::time::advance(MAX_GAP).await;
         assert_eq!(outage(&health, &host), Some(new), "nobody has asked for a while");
-        health.heard(&host, StatusCode::OK);
+        health.record_response(&host, StatusCode::OK);
         assert_eq!(outage(&health, &host), Some(new));
-        let lasting = health.failed(&host, Error::new(ErrorKind::Denied, "blob"));
+        let lasting = health.record_failure(&host, Error::new(ErrorKind::Denied, "blob"));
         assert_eq!(lasting.outage(), None);
     }
 }

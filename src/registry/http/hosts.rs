@@ -1,4 +1,4 @@
-//! From a registry's name to the base URL it answers at, and the HTTP clients that reach it.
+//! The base URL of a registry and the HTTP clients for its hosts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reference::docker_hub::{HUB, HUB_API_HOST};
 use crate::registry::options::RegistryOptions;
 
-/// The base URL of a registry: Docker Hub's host differs from its name, loopback speaks http.
+/// The base URL of a registry. Docker Hub's host differs from its name; loopback hosts use http.
 pub(in crate::registry) fn base_url(
     registry: &str,
     options: &RegistryOptions,
@@ -39,7 +39,7 @@ pub(in crate::registry) fn base_url(
 
 /// The HTTP clients of one registry, one per origin, built on first use.
 ///
-/// Client certificates belong to the registry's own origin; hosts that it names get none.
+/// Client certificates are for the registry's own origin only, never for server-supplied hosts.
 pub(in crate::registry) struct HttpClients {
     options: Arc<RegistryOptions>,
     tls_files: Option<HostCerts>,
@@ -52,11 +52,11 @@ impl HttpClients {
         options: Arc<RegistryOptions>,
         tls_files: Option<HostCerts>,
     ) -> Self {
-        let vicinity = Arc::new(UrlPolicy::new(&options.internal_hosts));
-        Self { options, tls_files, url_policy: vicinity, built: Mutex::default() }
+        let policy = Arc::new(UrlPolicy::new(&options.internal_hosts));
+        Self { options, tls_files, url_policy: policy, built: Mutex::default() }
     }
 
-    /// The client for `origin`, which is the registry's own or one that the registry named.
+    /// The client for `origin`: the registry's own or a server-supplied one.
     pub(in crate::registry) fn get(
         &self,
         origin: &Origin,
@@ -72,16 +72,17 @@ impl HttpClients {
     }
 
     fn build(&self, origin: &Origin, registry: &Origin) -> Result<reqwest::Client> {
-        let own = origin == registry;
-        let vicinity = Arc::clone(&self.url_policy);
-        let resolver = if own {
-            GuardedResolver::for_registry(registry, vicinity)
+        let is_registry = origin == registry;
+        let policy = Arc::clone(&self.url_policy);
+        let resolver = if is_registry {
+            GuardedResolver::for_registry(registry, policy)
         } else {
-            GuardedResolver::for_server_url(origin, registry, vicinity)
+            GuardedResolver::for_server_url(origin, registry, policy)
         };
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("rpull/", env!("CARGO_PKG_VERSION")))
-            // Hops are walked by hand: each decides anew what may be sent (reqwest strips only its own headers).
+            // Redirects are followed by `send`, which decides for each what may be sent (reqwest strips only its own
+            // headers).
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
@@ -98,14 +99,14 @@ impl HttpClients {
         }
         let has_tls = origin.is_https() || proxy.is_some_and(|proxy| proxy.url.scheme() == "https");
         builder = if has_tls {
-            let config = tls::config(self.tls_options(own)?).map_err(|error| {
+            let config = tls::config(self.tls_options(is_registry)?).map_err(|error| {
                 Error::new(ErrorKind::Denied, "certificate or key")
                     .at(origin.to_string())
                     .with_source(error)
             })?;
             builder.tls_backend_preconfigured(config)
         } else {
-            // Without this, a system that has no CA certificates could not even reach a plain registry.
+            // Without this, a system that has no CA certificates could not even use a plain http registry.
             builder.tls_certs_only([])
         };
         builder.build().map_err(|error| {
@@ -115,13 +116,13 @@ impl HttpClients {
         })
     }
 
-    /// Roots that the user gave go for every host; the rest is bound to the registry's own origin.
-    fn tls_options(&self, own: bool) -> Result<TlsOptions> {
+    /// The user's roots apply to every host; the rest only to the registry's own origin.
+    fn tls_options(&self, is_registry: bool) -> Result<TlsOptions> {
         let options = &self.options;
-        let of_host = self.tls_files.as_ref().filter(|_| own);
+        let of_host = self.tls_files.as_ref().filter(|_| is_registry);
         let files = options.ca_file.iter().chain(of_host.iter().flat_map(|files| &files.ca));
         let roots = files.map(|path| tls::certificates(path)).collect::<Result<Vec<_>>>()?.concat();
-        if !own {
+        if !is_registry {
             return Ok(TlsOptions { roots, client: None, insecure: options.insecure });
         }
         let typed = options.cert_file.as_ref();
@@ -135,18 +136,18 @@ impl HttpClients {
     }
 }
 
-/// The error with the proxy that the request went through, if any.
-pub(in crate::registry) fn on_the_way(origin: &Origin, error: Error) -> Error {
+/// Adds the proxy that the request used to the error.
+pub(in crate::registry) fn with_proxy(origin: &Origin, error: Error) -> Error {
     match proxy_of(origin) {
         Ok(Some(proxy)) => {
-            let why = format!("{} (through the {proxy})", error.reason());
-            error.with_reason(why)
+            let reason = format!("{} (through the {proxy})", error.reason());
+            error.with_reason(reason)
         }
         _ => error,
     }
 }
 
-/// The proxy that the environment sets for this origin.
+/// The environment's proxy for this origin.
 fn proxy_of(origin: &Origin) -> Result<Option<ProxySetting>> {
     ProxySetting::for_origin(origin, &|name| std::env::var(name).ok())
 }

@@ -1,6 +1,6 @@
-//! One request over HTTP and its answer: hosts, TLS, proxies, what may be sent where, bodies and errors.
+//! HTTP requests and responses: hosts, TLS, proxies, URL policy, bodies and errors.
 //!
-//! Nothing here knows credentials, nor what the registry API has; that is in `auth`, `send` and the files beside them.
+//! Credentials and the registry API are not known here; see `auth`, `send` and the modules beside it.
 
 pub(super) mod address_class;
 pub(super) mod body;

@@ -1,4 +1,4 @@
-//! Who a URL belongs to. A credential, a client certificate and a trusted link are bound to one [`Origin`].
+//! Scheme, host and port of a URL. Credentials, client certificates and trusted links are bound to one [`Origin`].
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use url::{Host, Url};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most that is shown of a URL's path, in characters: a server decides how long its URLs are.
-const SHOWN_PATH: usize = 400;
+/// Most characters shown of a URL's path: the server decides how long its URLs are.
+const MAX_PATH_CHARS: usize = 400;
 
-/// Scheme, host and port; `https://host` and `https://host:443` are the same one.
+/// Scheme, host and port; `https://host` and `https://host:443` are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::registry) struct Origin {
     https: bool,
@@ -21,7 +21,7 @@ impl Origin {
     /// The origin of a URL.
     ///
     /// # Errors
-    /// [`ErrorKind::Transport`] where the URL is not of http or https, which are all that is ever spoken.
+    /// [`ErrorKind::Transport`] if the scheme is neither http nor https.
     pub(in crate::registry) fn of(url: &Url) -> Result<Self> {
         match (url.scheme(), url.host(), url.port_or_known_default()) {
             ("http" | "https", Some(host), Some(port)) => {
@@ -44,12 +44,12 @@ impl Origin {
         self.port
     }
 
-    /// Host and port, the port always there, an IPv6 address in brackets.
+    /// Host and port, with the default port spelled out and an IPv6 address in brackets.
     pub(in crate::registry) fn host_port(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Whether the host is this machine by its very spelling; what a name resolves to does not count.
+    /// Whether the host as written is this machine. Names are not resolved.
     pub(in crate::registry) fn is_local(&self) -> bool {
         match &self.host {
             Host::Domain(name) => name == "localhost",
@@ -67,11 +67,11 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The URL as it may be shown: user-info, query and fragment can be secrets (signed URLs are).
+/// The URL as it may be shown: without user info, query and fragment, which can be secrets (signed URLs are).
 pub(in crate::registry) fn redact(url: &Url) -> String {
     let Some(host) = url.host_str() else { return format!("{}:…", url.scheme()) };
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let mut path: String = url.path().chars().take(SHOWN_PATH).collect();
+    let mut path: String = url.path().chars().take(MAX_PATH_CHARS).collect();
     if path.len() < url.path().len() {
         path.push('…');
     }

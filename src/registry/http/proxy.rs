@@ -1,7 +1,8 @@
-//! Which proxy the environment sets for a host: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case.
+//! The proxy for a host from the environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, in upper or lower
+//! case.
 //!
-//! Read here and not by the HTTP client, so that `NO_PROXY` means what the clients of other registry tools take it for
-//! (curl's manual, Go's `httpproxy`), an empty variable is none, and errors can name the setting.
+//! Read here and not by the HTTP client, so that `NO_PROXY` works as in other registry clients (curl's manual, Go's
+//! `httpproxy`), an empty variable counts as unset, and errors can name the setting.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,10 +14,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::registry::redactor::Redactor;
 use crate::secret::Secret;
 
-/// The port of a SOCKS proxy that is given without one.
+/// Default port of a SOCKS proxy.
 const SOCKS_PORT: u16 = 1080;
 
-/// A proxy, and the variable that names it.
+/// A proxy and the variable that configures it.
 #[derive(Clone)]
 pub(in crate::registry) struct ProxySetting {
     pub(in crate::registry) url: Url,
@@ -24,11 +25,11 @@ pub(in crate::registry) struct ProxySetting {
 }
 
 impl ProxySetting {
-    /// The proxy for this origin; none for this machine itself.
+    /// The proxy for this origin; `None` for this machine itself.
     ///
     /// # Errors
-    /// [`ErrorKind::Transport`] where the variable names no proxy that can be used; its value may hold a password, and is not
-    /// repeated.
+    /// [`ErrorKind::Transport`] if the variable holds no usable proxy URL. The value is not repeated: it may contain a
+    /// password.
     pub(in crate::registry) fn for_origin(
         origin: &Origin,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -59,33 +60,34 @@ impl ProxySetting {
     }
 
     fn parse(variable: &'static str, value: &str) -> Result<Self> {
-        let refuse =
-            |why: &str| Error::new(ErrorKind::Transport, "proxy").at(variable).with_reason(why);
+        let invalid = |reason: &str| {
+            Error::new(ErrorKind::Transport, "proxy").at(variable).with_reason(reason)
+        };
         let full = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-        let mut url = Url::parse(&full).map_err(|_| refuse("invalid proxy URL"))?;
+        let mut url = Url::parse(&full).map_err(|_| invalid("invalid proxy URL"))?;
         match url.scheme() {
             "http" | "https" | "socks4" | "socks4a" | "socks5h" => {}
-            // Names are resolved by the proxy, as by all clients written in Go: often only it can.
+            // The proxy resolves names, as in all clients written in Go: often only it can.
             "socks5" => {
-                url.set_scheme("socks5h").map_err(|()| refuse("invalid proxy URL"))?;
+                url.set_scheme("socks5h").map_err(|()| invalid("invalid proxy URL"))?;
             }
             other => {
-                let why = format!(
+                let reason = format!(
                     "unsupported proxy scheme `{other}`, expected http, https, socks4, socks4a, socks5 or socks5h"
                 );
-                return Err(refuse(&why));
+                return Err(invalid(&reason));
             }
         }
         if url.host_str().is_none_or(str::is_empty) {
-            return Err(refuse("missing host"));
+            return Err(invalid("missing host"));
         }
         if url.scheme().starts_with("socks") && url.port().is_none() {
-            url.set_port(Some(SOCKS_PORT)).map_err(|()| refuse("invalid proxy URL"))?;
+            url.set_port(Some(SOCKS_PORT)).map_err(|()| invalid("invalid proxy URL"))?;
         }
         Ok(Self { url, variable })
     }
 
-    /// Remembers the proxy's password, which the proxy may repeat.
+    /// Adds the password to the redactor: the proxy may repeat it.
     pub(in crate::registry) fn note_secrets(&self, redactor: &Redactor) {
         let Some(password) = self.url.password() else { return };
         let decoded = |text: &str| {
@@ -99,7 +101,7 @@ impl ProxySetting {
     }
 }
 
-/// Without its user and password.
+/// Omits user and password.
 impl fmt::Display for ProxySetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.url.scheme() == "socks5h" { "socks5" } else { self.url.scheme() };
@@ -109,8 +111,8 @@ impl fmt::Display for ProxySetting {
     }
 }
 
-/// Whether `NO_PROXY` has the host: `*`, a host or domain with all below it, `*.domain` and `.domain`, an address, a network
-/// in CIDR notation; each but the network perhaps with a port.
+/// Whether `NO_PROXY` lists the host: `*`, a host or domain with everything below it, `*.domain` and `.domain`, an
+/// address, or a network in CIDR notation. All but networks may have a port.
 fn is_excluded(list: &str, host: &Host<String>, port: u16) -> bool {
     list.split([',', ' ', '\t', ';']).filter(|entry| !entry.is_empty()).any(|entry| {
         if entry == "*" {
@@ -128,8 +130,8 @@ fn is_excluded(list: &str, host: &Host<String>, port: u16) -> bool {
                 _ => false,
             };
         }
-        let (name, wanted_port) = split_port(entry);
-        if wanted_port.is_some_and(|wanted| wanted != port) {
+        let (name, entry_port) = split_port(entry);
+        if entry_port.is_some_and(|entry_port| entry_port != port) {
             return false;
         }
         match host {
@@ -139,7 +141,7 @@ fn is_excluded(list: &str, host: &Host<String>, port: u16) -> bool {
     })
 }
 
-/// Takes `name:port`, `[address]:port` or either alone apart; an IPv6 address without brackets has no port.
+/// Splits `name:port`, `[address]:port` or either without a port. An IPv6 address without brackets has no port.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if let Some(bracketed) = entry.strip_prefix('[') {
         let (name, rest) = bracketed.split_once(']').unwrap_or((bracketed, ""));

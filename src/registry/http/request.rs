@@ -1,4 +1,4 @@
-//! What is sent to a registry: a request, and the headers that it may have.
+//! A request to a registry and its headers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::origin::redact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::scope::ScopeSet;
 
-/// A request as its endpoint wants it; what is attached to it on the way is decided per hop.
+/// A request of one endpoint. Authorization is added per redirect.
 pub(in crate::registry) struct Request<'a> {
     pub(in crate::registry) method: Method,
     pub(in crate::registry) url: Url,
@@ -21,7 +21,7 @@ pub(in crate::registry) struct Request<'a> {
     pub(in crate::registry) scopes: &'a ScopeSet,
     pub(in crate::registry) accept: Option<HeaderValue>,
     pub(in crate::registry) range: Option<(u64, u64)>,
-    /// What is sent along, and its type.
+    /// The body and its media type.
     pub(in crate::registry) content: Option<(HeaderValue, Bytes)>,
     /// For error texts: `manifest library/alpine:3.14`.
     pub(in crate::registry) what: &'a str,
@@ -29,7 +29,7 @@ pub(in crate::registry) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The plainest one: GET, nothing sent along.
+    /// A GET without a body.
     pub(in crate::registry) fn get(
         endpoint: RequestKind,
         url: Url,
@@ -50,13 +50,13 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// All that is ever sent, from an allow-list: nothing of one hop reaches the next by itself.
+    /// All headers of the request, from an allow-list: nothing carries over from one redirect to the next.
     pub(in crate::registry) fn headers(
         &self,
         authorization: Option<&HeaderValue>,
     ) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
-        // An encoding applied on the way would change the bytes that the digest is of.
+        // An encoding applied in transit would change the bytes that the digest covers.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(accept) = &self.accept {
             headers.insert(ACCEPT, accept.clone());
@@ -75,7 +75,7 @@ impl<'a> Request<'a> {
         Ok(headers)
     }
 
-    /// One line for `-vv`.
+    /// Logs one line for `-vv`.
     pub(in crate::registry) fn log(&self, url: &Url, response: &Response, elapsed: Duration) {
         let (method, status) = (&self.method, response.status().as_u16());
         let range = self.range.map(|(first, last)| format!(" bytes={first}-{last}"));

@@ -1,4 +1,4 @@
-//! Whom a TLS connection trusts, and what it shows of itself.
+//! TLS trust and client certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use rustls_platform_verifier::Verifier;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a connection to one host is told.
+/// TLS settings for one host.
 #[derive(Default)]
 pub(in crate::registry) struct TlsOptions {
-    /// Trusted beside the system's roots.
+    /// Trusted in addition to the system's roots.
     pub(in crate::registry) roots: Vec<CertificateDer<'static>>,
     /// The client's chain and key.
     pub(in crate::registry) client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
@@ -28,10 +28,10 @@ pub(in crate::registry) struct TlsOptions {
     pub(in crate::registry) insecure: bool,
 }
 
-/// Builds the configuration.
+/// Builds the client configuration.
 ///
 /// # Errors
-/// Where a root or the client's pair cannot be used, or the system has no roots and none were given.
+/// If a root or the client's pair is unusable, or if the system has no roots and none were given.
 pub(in crate::registry) fn config(options: TlsOptions) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let trust = CertVerifier {
@@ -41,7 +41,7 @@ pub(in crate::registry) fn config(options: TlsOptions) -> Result<ClientConfig, r
         } else {
             Some(system_and(&options.roots, &provider)?)
         },
-        by_hand: options.roots,
+        user_roots: options.roots,
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -63,25 +63,29 @@ fn system_and(
 /// Every certificate of a PEM file.
 pub(in crate::registry) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let all = all.map_err(|error| bad_pem(path).with_source(error))?;
-    if all.is_empty() { Err(bad_pem(path).with_reason("contains no certificate")) } else { Ok(all) }
+    let all = all.map_err(|error| invalid_pem(path).with_source(error))?;
+    if all.is_empty() {
+        Err(invalid_pem(path).with_reason("contains no certificate"))
+    } else {
+        Ok(all)
+    }
 }
 
 /// The first private key of a PEM file.
 pub(in crate::registry) fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| bad_pem(path).with_source(error))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| invalid_pem(path).with_source(error))
 }
 
-fn bad_pem(path: &Path) -> Error {
+fn invalid_pem(path: &Path) -> Error {
     Error::new(ErrorKind::Denied, "certificate or key").at(path.display().to_string())
 }
 
-/// The system's judgement, and that of the user who named a server's own certificate as a root.
+/// Verifies with the system's verifier, but also accepts a server certificate that the user listed as a root.
 #[derive(Debug)]
 struct CertVerifier {
     /// `None` accepts every certificate.
     verifier: Option<Verifier>,
-    by_hand: Vec<CertificateDer<'static>>,
+    user_roots: Vec<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -98,9 +102,12 @@ impl ServerCertVerifier for CertVerifier {
         let judged =
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match judged {
-            // The self-signed certificate of Docker's own instructions (`openssl req -x509`) is its own authority, which
-            // webpki refuses after it has found the dates to be right; the name is still to be compared.
-            Err(error) if is_ca(&error) && self.by_hand.iter().any(|own| own == end_entity) => {
+            // The self-signed certificate of Docker's own instructions (`openssl req -x509`) is its own authority.
+            // webpki rejects it after checking the dates; the name is still to be compared.
+            Err(error)
+                if is_ca(&error)
+                    && self.user_roots.iter().any(|user_root| user_root == end_entity) =>
+            {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -131,8 +138,8 @@ impl ServerCertVerifier for CertVerifier {
     }
 }
 
-/// Whether the one thing wrong is that an authority stands where a server should. Only the text tells: the error is
-/// webpki's, whose type rustls does not show.
+/// Whether the only fault is a CA certificate used as a server certificate. Only the text tells: the error is webpki's,
+/// whose type rustls does not expose.
 fn is_ca(error: &rustls::Error) -> bool {
     matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(inner))
         if inner.to_string() == "CaUsedAsEndEntity")
@@ -145,7 +152,7 @@ mod tests {
     use super::*;
 
     /// A self-signed certificate that is its own authority.
-    fn own(until: i32) -> CertificateDer<'static> {
+    fn user_root(until: i32) -> CertificateDer<'static> {
         let mut params = CertificateParams::new(vec!["registry.test".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.not_before = date_time_ymd(2000, 1, 1);
@@ -155,11 +162,11 @@ mod tests {
 
     fn judge(trusted: &CertificateDer<'static>, shown: &CertificateDer<'_>, host: &str) -> bool {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let by_hand = vec![trusted.clone()];
+        let user_roots = vec![trusted.clone()];
         let trust = CertVerifier {
             algorithms: provider.signature_verification_algorithms,
-            verifier: Some(system_and(&by_hand, &provider).unwrap()),
-            by_hand,
+            verifier: Some(system_and(&user_roots, &provider).unwrap()),
+            user_roots,
         };
         let name = ServerName::try_from(host.to_owned()).unwrap();
         trust.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).is_ok()
@@ -167,7 +174,7 @@ mod tests {
 
     #[test]
     fn tls_self_signed_ca_is_trusted_for_its_name_only() {
-        let (good, other, expired) = (own(2100), own(2100), own(2001));
+        let (good, other, expired) = (user_root(2100), user_root(2100), user_root(2001));
         assert!(judge(&good, &good, "registry.test"));
         assert!(!judge(&good, &good, "elsewhere.test"));
         assert!(!judge(&good, &other, "registry.test"));

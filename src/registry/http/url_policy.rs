@@ -1,8 +1,8 @@
-//! Where a registry may send its client: every URL that a server names is judged here, the addresses of names when the
-//! connection is made, so that no second lookup can answer differently (google/go-containerregistry#2193, #2440).
+//! The policy for server-supplied URLs (SSRF). URLs are checked here, the addresses of names when the connection is
+//! made, so that a second lookup cannot answer differently (google/go-containerregistry#2193, #2440).
 //!
-//! A registry may lead to the public and to neighbours of its own kind. Behind a proxy, names are resolved by the proxy
-//! and only what the URL itself says is judged.
+//! A registry may send its client to public addresses and to those of its own class. Behind a proxy, the proxy resolves
+//! names, and only the URL itself is checked.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -16,60 +16,60 @@ use super::dns_lookup::lookup;
 use super::origin::{Origin, redact};
 use crate::error::{Error, ErrorDetail, ErrorKind};
 
-/// The longest URL that is taken from a server, in bytes; signed ones have two to four thousand.
-const LONGEST_URL: usize = 16 << 10;
+/// Longest accepted server-supplied URL, in bytes; signed URLs have two to four thousand.
+const MAX_URL_BYTES: usize = 16 << 10;
 
-/// What is known about where the registry itself is.
+/// The network location of the registry itself.
 #[derive(Debug, Default)]
 pub(in crate::registry) struct UrlPolicy {
-    /// Addresses that are not public and that the registry's name was resolved to here.
+    /// Non-public addresses that the registry's name resolved to.
     resolved: Mutex<HashSet<IpAddr>>,
-    /// Those of them that it answered from.
-    answered: Mutex<HashSet<IpAddr>>,
-    /// Hosts that the user vouches for.
+    /// Those of `resolved` that a response came from.
+    peers: Mutex<HashSet<IpAddr>>,
+    /// Hosts that the user allows in internal networks.
     internal_hosts: Vec<Host<String>>,
 }
 
 impl UrlPolicy {
-    /// Of a registry that was not asked yet; it may lead to these hosts in any network but those of no use.
+    /// The policy before the first request. URLs with `internal_hosts` may lead into internal networks.
     pub(in crate::registry) fn new(internal_hosts: &[Host<String>]) -> Self {
         Self { internal_hosts: internal_hosts.to_vec(), ..Self::default() }
     }
 
-    /// Learns from an answer of the registry who it came from.
+    /// Records the address that a response of the registry came from.
     ///
-    /// Only an address that the registry's own name has counts, so that a proxy in a private network does not make a
-    /// public registry private; and only a response counts, because any name can be made to point anywhere.
+    /// Only addresses of the registry's own name count, so that a proxy in a private network does not make a public
+    /// registry private. Only a response counts, because any name can be made to point anywhere.
     pub(in crate::registry) fn record_peer(&self, peer: Option<SocketAddr>) {
         let Some(ip) = peer.map(|peer| peer.ip()) else { return };
         if self.resolved.lock().unwrap_or_else(PoisonError::into_inner).contains(&ip) {
-            self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(ip);
+            self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(ip);
         }
     }
 
-    /// Whether a registry may lead to such an address; `registry` is the class of its own spelling.
-    fn is_open(&self, class: AddressClass, registry: Option<AddressClass>) -> bool {
+    /// Whether a registry may lead to such an address; `registry` is the class of its host as written.
+    fn is_class_allowed(&self, class: AddressClass, registry: Option<AddressClass>) -> bool {
         match class {
             AddressClass::Public => true,
             AddressClass::Loopback | AddressClass::Private => {
-                registry == Some(class) || self.has_answered(class)
+                registry == Some(class) || self.has_peer_of(class)
             }
             AddressClass::Forbidden => false,
         }
     }
 
-    fn has_answered(&self, class: AddressClass) -> bool {
-        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.iter().any(|ip| AddressClass::of(*ip) == class)
+    fn has_peer_of(&self, class: AddressClass) -> bool {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.iter().any(|ip| AddressClass::of(*ip) == class)
     }
 
     /// Whether it is an address of the registry itself: another port of the same machine is as near.
-    fn is_own(&self, ip: IpAddr) -> bool {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner).contains(&ip)
+    fn is_registry_address(&self, ip: IpAddr) -> bool {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).contains(&ip)
     }
 
-    /// Whether the user vouches for the host; that makes no address good that nothing can be pulled from.
-    fn is_vouched_for(&self, host: &Host<String>, class: AddressClass) -> bool {
+    /// Whether the user allows the host. Forbidden addresses stay forbidden.
+    fn is_allowed_by_user(&self, host: &Host<String>, class: AddressClass) -> bool {
         class != AddressClass::Forbidden && self.internal_hosts.contains(host)
     }
 
@@ -81,98 +81,100 @@ impl UrlPolicy {
     }
 }
 
-/// Why a URL that the registry named is not used.
+/// Why a server-supplied URL is rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::registry) struct Refusal {
-    pub(in crate::registry) why: String,
-    /// What would help.
-    pub(in crate::registry) matter: Option<ErrorDetail>,
+    pub(in crate::registry) reason: String,
+    /// What the user can do about it.
+    pub(in crate::registry) detail: Option<ErrorDetail>,
 }
 
-/// Judges a URL that the registry named; says in a few words what is wrong with it.
+/// Checks a server-supplied URL.
 pub(in crate::registry) fn check_server_url(
     url: &Url,
     registry: &Origin,
-    vicinity: &UrlPolicy,
+    policy: &UrlPolicy,
 ) -> Result<(), Refusal> {
-    let refuse = |why: String| Err(Refusal { why, matter: None });
-    if url.as_str().len() > LONGEST_URL {
-        return refuse(format!("sent a URL of {} bytes", url.as_str().len()));
+    let reject = |reason: String| Err(Refusal { reason, detail: None });
+    if url.as_str().len() > MAX_URL_BYTES {
+        return reject(format!("sent a URL of {} bytes", url.as_str().len()));
     }
     let named = redact(url);
     let Ok(target) = Origin::of(url) else {
-        return refuse(format!("sent {named}, not an http or https URL"));
+        return reject(format!("sent {named}, not an http or https URL"));
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return refuse(format!("sent {named} with a user name"));
+        return reject(format!("sent {named} with a user name"));
     }
     if target == *registry {
         return Ok(());
     }
     if registry.is_https() && !target.is_https() {
-        return refuse(format!("sent {named}, not an https URL"));
+        return reject(format!("sent {named}, not an https URL"));
     }
-    // Another port of the registry's own host is no other place.
+    // Another port of the registry's own host is the same machine.
     let Some(class) =
         AddressClass::of_literal(target.host()).filter(|_| target.host() != registry.host())
     else {
         return Ok(());
     };
-    if vicinity.is_open(class, AddressClass::of_literal(registry.host()))
-        || vicinity.is_vouched_for(target.host(), class)
+    if policy.is_class_allowed(class, AddressClass::of_literal(registry.host()))
+        || policy.is_allowed_by_user(target.host(), class)
     {
         return Ok(());
     }
-    Err(Refusal { why: format!("sent {named}: {class}"), matter: internal_matter(class) })
+    Err(Refusal { reason: format!("sent {named}: {class}"), detail: internal_host_detail(class) })
 }
 
-/// What helps against an address of this class.
-fn internal_matter(class: AddressClass) -> Option<ErrorDetail> {
+/// The error detail for an address of this class.
+fn internal_host_detail(class: AddressClass) -> Option<ErrorDetail> {
     matches!(class, AddressClass::Loopback | AddressClass::Private)
         .then_some(ErrorDetail::InternalHost)
 }
 
-/// Resolves names for the client of one origin, and leaves out the addresses that it must not be led to.
+/// Resolves names for the client of one origin and omits forbidden addresses.
 ///
-/// What it answers is what gets connected. Other names than the origin's are asked for too: those of proxies, which the
-/// user chose.
+/// The client connects to exactly these addresses. It also asks for names other than the origin's: those of proxies,
+/// which the user chose.
 #[derive(Clone)]
 pub(in crate::registry) struct GuardedResolver {
     host: String,
     role: ResolverRole,
-    vicinity: Arc<UrlPolicy>,
+    policy: Arc<UrlPolicy>,
 }
 
 #[derive(Clone, Copy)]
 enum ResolverRole {
-    /// The user named it: it may be anywhere, which is remembered.
+    /// Named by the user: any address is allowed and is recorded.
     Registry,
-    /// A registry named it, whose own spelling is of this class.
+    /// Named by a registry whose host, as written, is of this class.
     ServerSupplied(Option<AddressClass>),
 }
 
 impl GuardedResolver {
-    /// For the registry itself.
-    pub(in crate::registry) fn for_registry(registry: &Origin, vicinity: Arc<UrlPolicy>) -> Self {
-        Self { host: registry.host().to_string(), role: ResolverRole::Registry, vicinity }
+    pub(in crate::registry) fn for_registry(registry: &Origin, policy: Arc<UrlPolicy>) -> Self {
+        Self { host: registry.host().to_string(), role: ResolverRole::Registry, policy }
     }
 
-    /// For a host that the registry named.
     pub(in crate::registry) fn for_server_url(
         named: &Origin,
         registry: &Origin,
-        vicinity: Arc<UrlPolicy>,
+        policy: Arc<UrlPolicy>,
     ) -> Self {
         let role = ResolverRole::ServerSupplied(AddressClass::of_literal(registry.host()));
-        Self { host: named.host().to_string(), role, vicinity }
+        Self { host: named.host().to_string(), role, policy }
     }
 
-    fn admit(&self, name: &str, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
+    fn filter_addresses(
+        &self,
+        name: &str,
+        mut found: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, Error> {
         if !name.eq_ignore_ascii_case(&self.host) {
             return Ok(found);
         }
         let ResolverRole::ServerSupplied(registry) = self.role else {
-            self.vicinity.note_resolved(&found);
+            self.policy.note_resolved(&found);
             return Ok(found);
         };
         let Some(first) = found.first().map(SocketAddr::ip) else { return Ok(found) };
@@ -181,20 +183,22 @@ impl GuardedResolver {
             // `localhost` must be this machine, whatever a name server says.
             class if is_local && class != AddressClass::Loopback => false,
             // A registry on this machine may be a tunnel to one in a private network.
-            AddressClass::Private if self.vicinity.is_open(AddressClass::Loopback, registry) => {
+            AddressClass::Private
+                if self.policy.is_class_allowed(AddressClass::Loopback, registry) =>
+            {
                 true
             }
             class => {
-                self.vicinity.is_open(class, registry)
-                    || self.vicinity.is_own(address.ip())
-                    || self.vicinity.is_vouched_for(&Host::Domain(self.host.clone()), class)
+                self.policy.is_class_allowed(class, registry)
+                    || self.policy.is_registry_address(address.ip())
+                    || self.policy.is_allowed_by_user(&Host::Domain(self.host.clone()), class)
             }
         });
         if found.is_empty() {
-            let why = format!("resolves to {first}: {}", AddressClass::of(first));
+            let reason = format!("resolves to {first}: {}", AddressClass::of(first));
             return Err(Error::new(ErrorKind::Transport, name)
-                .with_reason(why)
-                .with_detail(internal_matter(AddressClass::of(first))));
+                .with_reason(reason)
+                .with_detail(internal_host_detail(AddressClass::of(first))));
         }
         Ok(found)
     }
@@ -205,7 +209,7 @@ impl Resolve for GuardedResolver {
         let guard = self.clone();
         Box::pin(async move {
             let found = lookup(name.as_str()).await?;
-            let admitted = guard.admit(name.as_str(), found)?;
+            let admitted = guard.filter_addresses(name.as_str(), found)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }

@@ -1,4 +1,4 @@
-//! `Warning: 299 - "text"` headers: told once per text, never obeyed. Spec: distribution-spec "Warnings".
+//! `Warning: 299 - "text"` headers: shown once per text, never acted upon. Spec: distribution-spec "Warnings".
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -7,15 +7,15 @@ use reqwest::header::{HeaderMap, WARNING};
 
 use crate::registry::redactor::{Redactor, Text};
 
-/// The most that is read of all such headers of one answer, in bytes.
-const LIMIT: usize = 4096;
+/// Most bytes read of all warning headers of one response.
+const MAX_HEADER_BYTES: usize = 4096;
 
-/// Texts told already.
+/// Texts that were shown.
 #[derive(Debug, Default)]
 pub(in crate::registry) struct SeenWarnings(Mutex<HashSet<String>>);
 
 impl SeenWarnings {
-    /// Tells the warnings of this answer that were not told before.
+    /// Logs the warnings of this response that are new.
     pub(in crate::registry) fn note(
         &self,
         registry: &str,
@@ -25,7 +25,7 @@ impl SeenWarnings {
         let mut total = 0;
         for value in headers.get_all(WARNING) {
             total += value.len();
-            if total > LIMIT {
+            if total > MAX_HEADER_BYTES {
                 return;
             }
             let Some(text) = parse(value.as_bytes()) else { continue };
@@ -38,7 +38,7 @@ impl SeenWarnings {
     }
 }
 
-/// The text of a value of exactly the form `299 - "text"`, backslash escapes resolved.
+/// The text of a value of exactly the form `299 - "text"`, with backslash escapes resolved.
 fn parse(value: &[u8]) -> Option<String> {
     let quoted = value.strip_prefix(b"299 - \"")?;
     let mut text = Vec::with_capacity(quoted.len());

@@ -110,10 +110,10 @@ impl ReferrerWalk<'_> {
         })
     }
 
-    fn fail(&self, why: &str) -> Error {
+    fn fail(&self, reason: &str) -> Error {
         Error::new(ErrorKind::InvalidDocument, "referrers")
             .at(self.repository.address())
-            .with_reason(why)
+            .with_reason(reason)
     }
 }
 

@@ -140,10 +140,10 @@ async fn read(repository: &Repository, subject: &Digest) -> Result<Held> {
     }
 }
 
-fn no_list(repository: &Repository, subject: &Digest, why: &str) -> Error {
+fn no_list(repository: &Repository, subject: &Digest, reason: &str) -> Error {
     Error::new(ErrorKind::InvalidDocument, format!("tag {}:{}", repository.name, tag(subject)))
         .at(&repository.transport.http.name)
-        .with_reason(why)
+        .with_reason(reason)
 }
 
 /// Whether the document is what the list should be of; a subject may be named by another algorithm than the list.

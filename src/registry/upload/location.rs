@@ -27,8 +27,8 @@ impl UploadLocation {
     /// The URL is opaque, may change with each answer, and may lead anywhere: it is judged like any URL that a server names,
     /// and gets no credential at another origin.
     pub(super) fn of(transport: &Transport, response: &Response, what: &str) -> Result<Self> {
-        let refuse = |why: &str| {
-            Error::new(ErrorKind::Registry, what).at(&transport.http.name).with_reason(why)
+        let refuse = |reason: &str| {
+            Error::new(ErrorKind::Registry, what).at(&transport.http.name).with_reason(reason)
         };
         let named = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let named = named.filter(|text| !text.trim().is_empty());

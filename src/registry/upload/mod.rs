@@ -22,7 +22,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
 use crate::registry::http::counter::RequestKind;
-use crate::registry::http::error_body::asks_to_wait;
+use crate::registry::http::error_body::requests_backoff;
 use crate::registry::http::request::Request;
 
 /// Asks the registry to take the blob.
@@ -94,7 +94,7 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
             Ok(MountResult::Session(UploadLocation::of(transport, &response, &what)?))
         }
         status if status.is_success() => Ok(MountResult::Refused),
-        _ if asks_to_wait(&response) => Err(transport.http.failure(&request, response).await),
+        _ if requests_backoff(&response) => Err(transport.http.failure(&request, response).await),
         status => {
             tracing::info!("{}: no mount from {from}: {status}", transport.http.name);
             Ok(MountResult::Refused)

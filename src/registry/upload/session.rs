@@ -171,8 +171,9 @@ impl UploadSession {
                 // The request is over before its body was: its answer says why.
                 Ok(Err(_)) => {
                     let response = self.answer(sending).await?;
-                    let why = format!("responded {} before the upload finished", response.status());
-                    return Err(self.connection_error(&why));
+                    let reason =
+                        format!("responded {} before the upload finished", response.status());
+                    return Err(self.connection_error(&reason));
                 }
                 Err(_) => {
                     return Err(self.connection_error(&format!(
@@ -322,10 +323,10 @@ impl UploadSession {
         Error::new(ErrorKind::Mismatch, self.what()).with_reason(reason)
     }
 
-    fn connection_error(&self, why: &str) -> Error {
+    fn connection_error(&self, reason: &str) -> Error {
         Error::new(ErrorKind::Transport, self.what())
             .at(&self.repository.transport.http.name)
-            .with_reason(why)
+            .with_reason(reason)
             .transient(None)
     }
 }

@@ -9,15 +9,15 @@ fn origin(url: &str) -> Origin {
 
 fn check(registry: &str, target: &str) -> Result<(), String> {
     let url = Url::parse(target).map_err(|error| error.to_string())?;
-    check_server_url(&url, &origin(registry), &UrlPolicy::default()).map_err(|it| it.why)
+    check_server_url(&url, &origin(registry), &UrlPolicy::default()).map_err(|it| it.reason)
 }
 
 /// A registry that answered from a private address which its name has.
 fn private() -> UrlPolicy {
-    let (vicinity, peer) = (UrlPolicy::default(), SocketAddr::from(([10, 0, 0, 7], 443)));
-    vicinity.note_resolved(&[peer]);
-    vicinity.record_peer(Some(peer));
-    vicinity
+    let (policy, peer) = (UrlPolicy::default(), SocketAddr::from(([10, 0, 0, 7], 443)));
+    policy.note_resolved(&[peer]);
+    policy.record_peer(Some(peer));
+    policy
 }
 
 #[test]
@@ -76,8 +76,8 @@ fn ssrf_downgrade_userinfo_or_other_scheme_is_refused() {
         "data:,x",
         "ftp://auth.example/",
     ] {
-        let why = check("https://registry.example", bad).unwrap_err();
-        assert!(!why.contains("password@"), "{why}");
+        let reason = check("https://registry.example", bad).unwrap_err();
+        assert!(!reason.contains("password@"), "{reason}");
     }
     assert_eq!(check("http://registry.example", "http://auth.example/token"), Ok(()));
     let long = format!("https://auth.example/{}", "x".repeat(64 << 10));
@@ -110,30 +110,30 @@ fn ssrf_private_registry_leads_to_own_address_class() {
 #[test]
 fn ssrf_registry_is_private_only_after_own_answer() {
     let url = Url::parse("https://10.0.0.9/token").unwrap();
-    let allowed = |vicinity: &UrlPolicy| {
-        check_server_url(&url, &origin("https://registry.corp"), vicinity).is_ok()
+    let allowed = |policy: &UrlPolicy| {
+        check_server_url(&url, &origin("https://registry.corp"), policy).is_ok()
     };
     assert!(allowed(&private()));
     let peer = |text: &str| Some(text.parse().unwrap());
-    let vicinity = UrlPolicy::default();
-    vicinity.record_peer(peer("10.0.0.7:3128"));
-    assert!(!allowed(&vicinity), "a proxy's address says nothing");
-    vicinity.note_resolved(&[peer("10.0.0.7:0").unwrap(), peer("8.8.8.8:0").unwrap()]);
-    vicinity.record_peer(peer("8.8.8.8:443"));
-    assert!(!allowed(&vicinity), "it answered from a public one of its addresses");
+    let policy = UrlPolicy::default();
+    policy.record_peer(peer("10.0.0.7:3128"));
+    assert!(!allowed(&policy), "a proxy's address says nothing");
+    policy.note_resolved(&[peer("10.0.0.7:0").unwrap(), peer("8.8.8.8:0").unwrap()]);
+    policy.record_peer(peer("8.8.8.8:443"));
+    assert!(!allowed(&policy), "it answered from a public one of its addresses");
 }
 
 #[test]
 fn ssrf_loopback_registry_by_name_leads_to_loopback() {
-    let loopback = |answered: bool| {
-        let (vicinity, peer) = (UrlPolicy::default(), SocketAddr::from(([127, 0, 1, 1], 443)));
-        vicinity.note_resolved(&[peer]);
-        vicinity.record_peer(answered.then_some(peer));
-        vicinity
+    let loopback = |peers: bool| {
+        let (policy, peer) = (UrlPolicy::default(), SocketAddr::from(([127, 0, 1, 1], 443)));
+        policy.note_resolved(&[peer]);
+        policy.record_peer(peers.then_some(peer));
+        policy
     };
-    let allowed = |vicinity: &UrlPolicy, url: &str| {
+    let allowed = |policy: &UrlPolicy, url: &str| {
         let url = Url::parse(url).unwrap();
-        check_server_url(&url, &origin("https://registry.corp"), vicinity).is_ok()
+        check_server_url(&url, &origin("https://registry.corp"), policy).is_ok()
     };
     assert!(allowed(&loopback(true), "https://127.0.0.1:8443/token"));
     assert!(!allowed(&loopback(false), "https://127.0.0.1:8443/token"), "it did not answer");
@@ -144,25 +144,25 @@ fn ssrf_loopback_registry_by_name_leads_to_loopback() {
 #[test]
 fn ssrf_internal_host_is_allowed_if_listed() {
     let hosts = ["10.0.0.9", "127.0.0.1", "169.254.169.254"].map(|ip| Host::parse(ip).unwrap());
-    let vicinity = UrlPolicy::new(&hosts);
+    let policy = UrlPolicy::new(&hosts);
     let refusal = |url: &str| {
         let url = Url::parse(url).unwrap();
-        check_server_url(&url, &origin("https://registry.example"), &vicinity).err()
+        check_server_url(&url, &origin("https://registry.example"), &policy).err()
     };
     assert_eq!(refusal("https://10.0.0.9:8443/token"), None);
     assert_eq!(refusal("https://127.0.0.1/token"), None);
-    assert_eq!(refusal("https://10.0.0.8/token").unwrap().matter, Some(ErrorDetail::InternalHost));
-    assert_eq!(refusal("https://169.254.169.254/").unwrap().matter, None);
-    assert_eq!(refusal("http://10.0.0.9/").unwrap().matter, None, "not https");
+    assert_eq!(refusal("https://10.0.0.8/token").unwrap().detail, Some(ErrorDetail::InternalHost));
+    assert_eq!(refusal("https://169.254.169.254/").unwrap().detail, None);
+    assert_eq!(refusal("http://10.0.0.9/").unwrap().detail, None, "not https");
 }
 
 #[test]
 fn ssrf_private_address_after_dns_is_refused() {
-    let admitted = |registry: &str, vicinity: UrlPolicy, found: &[&str]| {
+    let admitted = |registry: &str, policy: UrlPolicy, found: &[&str]| {
         let named = origin("https://auth.example");
-        let guard = GuardedResolver::for_server_url(&named, &origin(registry), Arc::new(vicinity));
+        let guard = GuardedResolver::for_server_url(&named, &origin(registry), Arc::new(policy));
         let found = found.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect();
-        let left = guard.admit("auth.example", found)?;
+        let left = guard.filter_addresses("auth.example", found)?;
         Ok::<_, Error>(left.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>())
     };
     let public = "https://registry.example";
