@@ -1,4 +1,4 @@
-//! Values of `Authorization`, which no log shows.
+//! Values of the `Authorization` header, marked sensitive so that no log shows them.
 
 use reqwest::header::HeaderValue;
 
@@ -7,7 +7,6 @@ use crate::registry::credentials;
 use crate::registry::http::request::Request;
 use crate::secret::Secret;
 
-/// The value of `Authorization` for a user and password.
 pub(super) fn basic_header(
     user: &str,
     password: &Secret,
@@ -16,7 +15,6 @@ pub(super) fn basic_header(
     sensitive(&format!("Basic {}", credentials::pair(user, password).expose()), request)
 }
 
-/// The value of `Authorization` for a token.
 pub(super) fn bearer_header(token: &Secret, request: &Request<'_>) -> Result<HeaderValue> {
     sensitive(&format!("Bearer {}", token.expose()), request)
 }

@@ -1,4 +1,4 @@
-//! The tokens of one registry: one for each set of scopes, renewed before they expire.
+//! Caches the tokens of one registry, one per set of scopes, and renews them before they expire.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,15 +10,16 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::request::Request;
 use crate::registry::scope::ScopeSet;
 
-/// The token for one set of scopes; the async lock makes sure that only one task at a time asks for one.
+/// The token for one set of scopes. The async lock lets only one task at a time request it.
 type TokenCell = Arc<tokio::sync::Mutex<CachedToken>>;
 
 #[derive(Default)]
 pub(super) struct CachedToken {
     token: Option<BearerToken>,
-    /// What the registry last said it wants for these requests; another repository's token must not ask for it.
+    /// The scope of the registry's last challenge for these requests. Kept per cell: it must not widen another
+    /// repository's token.
     pub(super) challenged: Option<String>,
-    /// What the token was asked to be good for.
+    /// The scopes that the token was requested for.
     pub(super) asked: ScopeSet,
 }
 
@@ -28,16 +29,16 @@ struct BearerToken {
 }
 
 impl CachedToken {
-    /// The header to send, where the token is neither refused nor due to be renewed.
+    /// The header to send, unless the token was refused or is due to be renewed.
     pub(super) fn usable(&self, refused: Option<&HeaderValue>) -> Option<&HeaderValue> {
         let token = self.token.as_ref()?;
         let is_good = Some(&token.header) != refused && Instant::now() < token.renew_at;
         is_good.then_some(&token.header)
     }
 
-    /// Keeps a token that was asked for these scopes.
+    /// Stores a token that was requested for these scopes.
     pub(super) fn store(&mut self, header: &HeaderValue, lifetime: Duration, asked: ScopeSet) {
-        // Measured from arrival on our own clock: `issued_at` is some other machine's.
+        // Measured from arrival on our own clock: `issued_at` comes from another machine's.
         let renew_at = Instant::now() + lifetime.mul_f32(0.8);
         self.asked = asked;
         self.token = Some(BearerToken { header: header.clone(), renew_at });
@@ -47,7 +48,7 @@ impl CachedToken {
 #[derive(Default)]
 pub(super) struct TokenCache {
     cells: Mutex<HashMap<ScopeSet, TokenCell>>,
-    /// What the registry wants for requests of one kind, where it refused the token for their own scopes.
+    /// Scopes that the registry demanded for requests of one kind, after it refused a token for their own scopes.
     exact: Mutex<HashMap<(ScopeSet, RequestKind), ScopeSet>>,
 }
 
@@ -57,14 +58,14 @@ impl TokenCache {
         Arc::clone(cells.entry(scopes.clone()).or_default())
     }
 
-    /// What a token for this request is asked to be good for, as far as the registry did not say more.
+    /// The scopes to request for this request, unless a challenge adds more.
     pub(super) fn scopes_of(&self, request: &Request<'_>) -> ScopeSet {
         let kind = (request.scopes.clone(), request.endpoint);
         let exact = self.exact.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned();
         exact.unwrap_or(kind.0)
     }
 
-    /// Asks for exactly these scopes from now on, for requests like this one.
+    /// Requests exactly these scopes from now on for requests of this kind.
     pub(super) fn require(&self, request: &Request<'_>, scopes: ScopeSet) {
         let kind = (request.scopes.clone(), request.endpoint);
         self.exact.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, scopes);

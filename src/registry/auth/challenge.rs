@@ -1,21 +1,21 @@
-//! Takes `WWW-Authenticate` apart, as servers write it. Spec: RFC 7235 section 2.1, read leniently.
+//! Parses `WWW-Authenticate` as servers write it. Spec: RFC 7235 section 2.1, read leniently.
 //!
-//! Own, because what registries and the proxies before them send breaks strict parsers: `Negotiate abc==, Bearer …`, open
-//! quotes, missing commas. What a challenge asks for is judged elsewhere.
+//! An own parser, because what registries and their proxies send breaks strict ones: `Negotiate abc==, Bearer …`, open
+//! quotes, missing commas. Nothing here decides what a challenge may ask for.
 
 use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
 
-/// The most that is read of all such headers of one answer, in bytes; a line that would exceed it is left out whole.
+/// Most bytes read of all challenge headers of one response. A line that would exceed it is skipped whole.
 const LIMIT: usize = 64 << 10;
 
-/// The most challenges in an answer, and parameters in a challenge, that are looked at.
+/// Most challenges per response, and parameters per challenge.
 const MAX_ITEMS: usize = 32;
 
-/// The longest scheme that is kept, in bytes: the names of schemes are shown in errors.
+/// Longest scheme, in bytes: schemes are shown in errors.
 const LONGEST_SCHEME: usize = 32;
 
-/// One way to authenticate that a server offers.
+/// One authentication method that a server offers.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::registry) struct Challenge {
     /// In lower case.
@@ -24,12 +24,12 @@ pub(in crate::registry) struct Challenge {
 }
 
 impl Challenge {
-    /// The value of a parameter whose lower-case name is `name`.
+    /// The value of a parameter; `name` is in lower case.
     pub(in crate::registry) fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Of parameters of one name the first counts.
+    /// Adds a parameter. The first of several with the same name wins.
     fn add(&mut self, name: &[u8], value: &[u8]) {
         let name = lower(name);
         if !name.is_empty() && self.params.len() < MAX_ITEMS && self.param(&name).is_none() {
@@ -38,7 +38,7 @@ impl Challenge {
     }
 }
 
-/// Whether the registry wants another credential. RFC 6750 has 403 for a token that is good for too little.
+/// Whether the registry asks for another credential. RFC 6750 uses 403 for a token with too few scopes.
 pub(in crate::registry) fn is_challenge(response: &Response) -> bool {
     let asks_for_scope = || {
         let challenges = challenges_of(response);
@@ -51,19 +51,19 @@ pub(in crate::registry) fn is_challenge(response: &Response) -> bool {
     }
 }
 
-/// What this answer offers.
+/// The challenges of this response.
 pub(in crate::registry) fn challenges_of(response: &Response) -> Vec<Challenge> {
     parse(response.headers().get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes))
 }
 
-/// Every challenge of these header lines, in their order. Never fails: what cannot be read is left out.
+/// The challenges of these header lines, in order. Never fails: what cannot be parsed is skipped.
 pub(in crate::registry) fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Challenge> {
     let mut found = Vec::new();
     let mut left = LIMIT;
     for line in lines {
         let Some(rest) = left.checked_sub(line.len()) else { break };
         left = rest;
-        // Lines are one list to the RFC, so parameters may go on in the next; quotes end with their line.
+        // To the RFC, lines form one list, so parameters may continue on the next; a quoted string ends with its line.
         Scanner { rest: line }.line(&mut found);
     }
     found
@@ -102,7 +102,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Skips white space and commas; says whether there was a comma.
+    /// Skips white space and commas. Returns whether there was a comma.
     fn skip_separators(&mut self) -> bool {
         let skipped = self.take_while(|byte| is_space(byte) || byte == b',');
         skipped.contains(&b',')
@@ -112,7 +112,7 @@ impl<'a> Scanner<'a> {
         self.take_while(is_space);
     }
 
-    /// Whether only padding stands between here and the end of a list element: `Negotiate abc==, …`.
+    /// Whether only padding is left of this list element: `Negotiate abc==, …`.
     fn ends_token68(&self) -> bool {
         let padding = self.rest.iter().take_while(|byte| **byte == b'=').count();
         let behind = self.rest.get(padding..).unwrap_or_default();
@@ -133,7 +133,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A value without quotes goes on to the next comma or space, because URLs are sent that way too.
+    /// A value. Without quotes it extends to the next comma or space, because URLs are sent that way too.
     fn value(&mut self) -> Option<Vec<u8>> {
         if self.rest.first()? == &b'"' {
             return Some(self.quoted());
@@ -142,7 +142,7 @@ impl<'a> Scanner<'a> {
         (!bare.is_empty()).then(|| bare.to_vec())
     }
 
-    /// A quoted string without its quotes and backslashes; one that is never closed ends with the line.
+    /// The content of a quoted string; an unterminated one ends with the line.
     fn quoted(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         let mut bytes = self.rest.get(1..).unwrap_or_default().iter();
@@ -248,7 +248,7 @@ mod tests {
             (r#""Basic" "realm"=/"#, &["basic{realm=/}"]),
             ("Bearer realm=a,service=", &["bearer{realm=a}"]),
             ("Bearer realm=a,service= ", &["bearer{realm=a}"]),
-            // No telling a name without value from a scheme without parameters.
+            // A name without a value cannot be told from a scheme without parameters.
             ("Bearer realm=a,service", &["bearer{realm=a}", "service{}"]),
             ("Negotiate Bearer realm=a", &["negotiate{}", "bearer{realm=a}"]),
             ("Bearer realm=first, realm=second, REALM=third", &["bearer{realm=first}"]),
@@ -275,7 +275,7 @@ mod tests {
         let params: Vec<String> = (0..5000).map(|n| format!("p{n}=x")).collect();
         let params = format!("Basic {}", params.join(","));
         assert_eq!(parse(std::iter::once(params.as_bytes()))[0].params.len(), MAX_ITEMS);
-        // Half a realm is worse than none.
+        // A truncated realm is worse than none.
         let huge = format!("Bearer realm=\"https://h/{}\"", "x".repeat(LIMIT));
         assert_eq!(read(&["Basic realm=a", &huge, "Digest realm=b"]), ["basic{realm=a}"]);
     }

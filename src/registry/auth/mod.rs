@@ -1,4 +1,4 @@
-//! Answers challenges: Basic, Bearer by GET, OAuth2 by POST with an identity token; one token per set of scopes.
+//! Authentication: Basic, Bearer by GET, OAuth2 by POST with an identity token; one token per set of scopes.
 //!
 //! Tokens are opaque, never parsed, shared by all tasks, and renewed before they expire or when a registry refuses one.
 //! Spec: distribution "Token Authentication Specification" and "Oauth2 Token Authentication".
@@ -26,7 +26,7 @@ use crate::registry::http::connection::Connection;
 use crate::registry::http::request::Request;
 use crate::secret::Secret;
 
-/// What a registry wants to see with each request.
+/// The authentication scheme that a registry demands.
 #[derive(Clone)]
 enum Scheme {
     Basic,
@@ -39,7 +39,7 @@ pub(in crate::registry) struct Auth {
     scheme: Mutex<Option<Scheme>>,
     tokens: TokenCache,
     credentials: tokio::sync::Mutex<HashMap<String, Option<Credential>>>,
-    /// The identity token that came with the last token, where one was asked for.
+    /// The identity token issued with the last token, if any.
     identity: Mutex<Option<Secret>>,
 }
 
@@ -54,17 +54,17 @@ impl Auth {
         }
     }
 
-    /// Whether the registry has challenged.
+    /// Whether a challenge was received.
     pub(in crate::registry) fn was_challenged(&self) -> bool {
         self.scheme.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// The identity token that a token server gave.
+    /// The identity token that a token server issued.
     pub(in crate::registry) fn identity_token(&self) -> Option<Secret> {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What to send with this request: nothing until the registry has challenged.
+    /// The `Authorization` for this request; `None` until the registry has sent a challenge.
     pub(in crate::registry) async fn authorization_for(
         &self,
         http: &Connection,
@@ -76,7 +76,7 @@ impl Auth {
             Some(Scheme::Basic) => self.basic(http, request).await.map(Some),
             Some(Scheme::Bearer(service)) => {
                 match self.bearer(http, request, &service, None, None).await {
-                    // The registry's challenge will say what is needed.
+                    // The registry's challenge will name the right scopes.
                     Err(error)
                         if error.kind() == ErrorKind::Denied
                             && self.tokens.scopes_of(request).is_guess() =>
@@ -90,9 +90,9 @@ impl Auth {
         }
     }
 
-    /// Learns from a 401: chooses a scheme, and gets another token where `refused` was the one at hand.
+    /// Handles a 401: selects the scheme and requests another token if the `refused` one was current.
     ///
-    /// Says whether there is anything else to send than what was refused; where not, the registry's own words count.
+    /// Returns whether a retry would send anything other than `refused`. If not, the registry's response is the error.
     pub(in crate::registry) async fn handle_challenge(
         &self,
         http: &Connection,
@@ -128,7 +128,7 @@ impl Auth {
         match header {
             Ok(header) => Ok(Some(&header) != refused),
             Err(error) => {
-                // Some challenge for missing content, and serve the rest anonymously.
+                // Some registries challenge for missing content, and serve the rest anonymously.
                 if !error.is_transient() {
                     *lock() = former;
                 }
@@ -137,8 +137,8 @@ impl Auth {
         }
     }
 
-    /// Learns from another refusal, of a token that is good for too little: gets one for exactly what the registry names,
-    /// where that is not what was asked for already. Spec: RFC 6750 section 3.1, `insufficient_scope`.
+    /// Handles a refusal of a token with too few scopes: requests one for exactly the scopes of the challenge, unless
+    /// it was requested for these already. Spec: RFC 6750 section 3.1, `insufficient_scope`.
     pub(in crate::registry) async fn answer_again(
         &self,
         http: &Connection,
@@ -219,7 +219,7 @@ impl Auth {
         Ok(header)
     }
 
-    /// The credential for the repository, looked up once: helpers are programs and may ask the user.
+    /// The credential for the repository, looked up once: helpers are programs and may prompt the user.
     async fn credential(
         &self,
         http: &Connection,

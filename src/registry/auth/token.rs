@@ -1,4 +1,4 @@
-//! Asks a token server for a token. Spec: distribution `spec/auth/token.md` and `oauth.md`.
+//! Requests tokens from a token server. Spec: distribution `spec/auth/token.md` and `oauth.md`.
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
@@ -20,26 +20,26 @@ use crate::registry::http::transport_error::{policy_refusal, request_failed};
 use crate::registry::scope::ScopeSet;
 use crate::secret::Secret;
 
-/// The most that is read of a token answer, in bytes.
+/// Most bytes read of a token response.
 const TOKEN_LIMIT: u64 = 1 << 20;
 
-/// Tokens that say nothing about it, or less, live this long, in seconds (distribution's token spec).
+/// Minimum and default lifetime of a token, in seconds (distribution's token spec).
 const SHORTEST_LIFETIME: u64 = 60;
 
-/// No token is trusted for longer than this, in seconds, whatever it says.
+/// Maximum lifetime of a token, in seconds, whatever the server says.
 const LONGEST_LIFETIME: u64 = 24 * 3600;
 
-/// Who gives tokens for a registry: the parameters of its Bearer challenge.
+/// A token server: the parameters of a registry's Bearer challenge.
 pub(super) struct TokenService {
     realm: Url,
     service: Option<String>,
 }
 
-/// A token and how long it lives from now.
+/// A token and its remaining lifetime.
 pub(super) struct IssuedToken {
     pub(super) token: Secret,
     pub(super) lifetime_seconds: u64,
-    /// What it gave beside the token, for a login.
+    /// The identity token issued with it, for a login.
     pub(super) identity: Option<Secret>,
 }
 
@@ -53,11 +53,11 @@ struct TokenResponse {
 }
 
 impl TokenService {
-    /// Takes the challenge apart; its realm is a stranger's word and must pass the policy for such URLs. A relative one
-    /// is resolved against the URL that was answered with the challenge.
+    /// Reads the challenge. Its realm is a server-supplied URL and must pass the URL policy; `base`, the URL that sent
+    /// the challenge, resolves a relative one.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] before anything is sent there.
+    /// [`ErrorKind::Denied`], before anything is sent to the realm.
     pub(super) fn from_challenge(
         challenge: &Challenge,
         request: &Request<'_>,
@@ -81,10 +81,10 @@ impl TokenService {
     }
 }
 
-/// Gets a token: by POST for an identity token, else by GET, with Basic where there is a user, anonymously where not.
+/// Requests a token: by POST with an identity token, else by GET, with Basic or anonymously.
 ///
 /// # Errors
-/// [`ErrorKind::Denied`] where the server refuses or answers nonsense; transient ones where it is busy.
+/// [`ErrorKind::Denied`] if the server refuses or the response is invalid; a transient error if the server is busy.
 pub(super) async fn fetch(
     http: &Connection,
     request: &Request<'_>,
@@ -98,7 +98,7 @@ pub(super) async fn fetch(
         Some(Credential::IdentityToken { token, basic }) => {
             let response = asking.post(token).await?;
             match basic {
-                // GCR has no POST, Artifactory and ACR refuse some of them.
+                // GCR does not support POST, Artifactory and ACR refuse some of them.
                 Some((user, password))
                     if matches!(response.status().as_u16(), 400 | 401 | 404 | 405) =>
                 {
@@ -115,7 +115,7 @@ pub(super) async fn fetch(
     asking.read(response, posted).await
 }
 
-/// One token that is wanted, and by whom.
+/// A request for one token on behalf of `request`.
 struct TokenRequest<'a> {
     http: &'a Connection,
     request: &'a Request<'a>,
@@ -150,7 +150,7 @@ impl TokenRequest<'_> {
         self.http.client_for(&Origin::of(&self.service.realm)?)
     }
 
-    /// Refuses to send a secret where others can read it, unless the user asked for plain http.
+    /// Refuses to send a secret over plain http, unless the user allowed it.
     fn check_https(&self, secret: &str) -> Result<()> {
         let origin = Origin::of(&self.service.realm)?;
         if origin.is_https() || origin.is_local() || self.http.options.plain_http {
@@ -233,7 +233,7 @@ impl TokenRequest<'_> {
 }
 
 impl TokenResponse {
-    /// Both fields mean the same; OAuth2 has only the second, which some servers fill better there.
+    /// Both fields mean the same. OAuth2 has only `access_token`, so it comes first in the response to a POST.
     fn into_token(self, posted: bool) -> Option<IssuedToken> {
         let mut tokens = [self.token, self.access_token];
         if posted {
@@ -248,7 +248,7 @@ impl TokenResponse {
     }
 }
 
-/// The realm may carry a query of its own, which stays.
+/// Appends the parameters; a query in the realm stays.
 fn add_query(url: &mut Url, service: &TokenService, scopes: &[String], account: Option<&str>) {
     let mut query = url.query_pairs_mut();
     if let Some(name) = &service.service {

@@ -1,4 +1,4 @@
-//! What an auth file says: `auths`, `credHelpers`, `credsStore`, and which of them counts for a repository.
+//! The content of an auth file (`auths`, `credHelpers`, `credsStore`) and its precedence for a repository.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::key::RepositoryKey;
 
-/// The text of an auth file, its entries not read yet.
+/// A parsed auth file; its entries are parsed on lookup.
 #[derive(Default, Deserialize)]
 pub(super) struct AuthConfig<'a> {
     #[serde(borrow, default)]
@@ -19,7 +19,7 @@ pub(super) struct AuthConfig<'a> {
 }
 
 impl<'a> AuthConfig<'a> {
-    /// Reads the text; one that is `legacy` is nothing but `auths`, and one that is empty says nothing.
+    /// Parses the text. A `legacy` file consists of `auths` only; an empty file has no entries.
     pub(super) fn parse(text: &'a [u8], legacy: bool) -> serde_json::Result<Self> {
         if text.trim_ascii().is_empty() {
             return Ok(Self::default());
@@ -31,8 +31,8 @@ impl<'a> AuthConfig<'a> {
         serde_json::from_slice(text)
     }
 
-    /// The name of the helper that keeps the credential, and the key to ask it for; no entry counts beside it, but that of
-    /// a namespace that is nearer than the helper's key.
+    /// The helper for the repository and the key to pass to it. It precedes all entries except one of a namespace that
+    /// is nearer than the helper's key.
     pub(super) fn helper(&self, wanted: &RepositoryKey<'_>) -> Option<(String, String)> {
         let own = self.cred_helpers.as_ref().and_then(|map| wanted.best_match(map, false));
         let helper = match (own, &self.creds_store) {
@@ -43,7 +43,7 @@ impl<'a> AuthConfig<'a> {
         let nearest = self.auths.as_ref().and_then(|map| wanted.best_match(map, false));
         let helper = match nearest {
             Some((key, entry)) if wanted.is_nearer(key, &helper.1) => {
-                // A login for the namespace leaves `{}` where the helper keeps its secret.
+                // A login for the namespace leaves `{}` if the helper keeps its secret.
                 let is_kept_there = entry.get().trim_matches(['{', '}', ' ', '\t', '\n', '\r']);
                 if !is_kept_there.is_empty() {
                     return None;
@@ -52,7 +52,7 @@ impl<'a> AuthConfig<'a> {
             }
             _ => helper,
         };
-        // An empty name means that the host's entry is in `auths` although there is a store for the rest.
+        // An empty name means that this host's entry is in `auths`, despite `credsStore`.
         Some(helper).filter(|(name, _)| !name.is_empty())
     }
 

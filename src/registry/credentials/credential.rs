@@ -1,4 +1,4 @@
-//! What one registry knows a user by, as it is typed, stored and sent.
+//! Credentials as they are typed, stored and sent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
-/// Says that the secret beside it is an identity token.
+/// The user name that marks the secret as an identity token.
 pub(super) const TOKEN_USER: &str = "<token>";
 
-/// What one registry knows a user by.
+/// Identifies a user at one registry.
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
 pub enum Credential {
@@ -21,25 +21,25 @@ pub enum Credential {
         /// May be empty.
         password: Secret,
     },
-    /// A refresh token, which a token server changes for others.
+    /// A refresh token, exchanged for access tokens at a token server.
     IdentityToken {
         /// The refresh token.
         token: Secret,
-        /// User and password of the same entry, for servers that do not take the token.
+        /// User and password of the same entry, for servers that do not accept the token.
         basic: Option<(String, Secret)>,
     },
-    /// A token that the registry itself takes, as it is.
+    /// A token that is sent to the registry as it is.
     RegistryToken(Secret),
 }
 
-/// User and password as Basic sends them. Spec: RFC 7617.
+/// User and password in the form of Basic authentication. Spec: RFC 7617.
 pub(in crate::registry) fn pair(user: &str, password: &Secret) -> Secret {
     let plain = Zeroizing::new(format!("{user}:{}", password.expose()));
     Secret::new(STANDARD.encode(&*plain))
 }
 
 impl Credential {
-    /// Everything in it that must not be shown, also in the form in which Basic sends it.
+    /// All secrets in it, including their base64 form in Basic authentication.
     pub(in crate::registry) fn secrets(&self) -> Vec<Secret> {
         let of_user = |user: &str, password: &Secret| [password.clone(), pair(user, password)];
         match self {
@@ -52,10 +52,10 @@ impl Credential {
         }
     }
 
-    /// What a user name and a secret stand for; nothing where both are empty.
+    /// The credential of a user name and a secret; `None` if both are empty.
     ///
     /// # Errors
-    /// Says why not, without quoting.
+    /// The reason, without quoting either.
     pub(super) fn of_user(user: &str, secret: &str) -> Result<Option<Self>, &'static str> {
         // They would end a line of a helper's protocol or of a header (git CVE-2020-5260).
         if user.contains(char::is_control) || secret.contains(char::is_control) {
@@ -70,7 +70,7 @@ impl Credential {
     }
 }
 
-/// Reads `USER:PASS`; the password may contain colons.
+/// Parses `USER:PASS`; the password may contain colons.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`], without repeating the text.
@@ -85,7 +85,7 @@ pub fn parse_creds(text: &str) -> Result<Credential> {
     credential.ok_or_else(|| refuse("expected USER:PASS"))
 }
 
-/// What was typed at a login; neither may be empty.
+/// The credential of a login; neither part may be empty.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`], without repeating either.
@@ -95,7 +95,7 @@ pub fn from_user(user: &str, password: &str) -> Result<Credential> {
     match (user, password) {
         ("", _) => return Err(refuse("the user name is empty")),
         (_, "") => return Err(refuse("the password is empty")),
-        // Every reader would end it at the colon.
+        // All readers of the file split at the first colon.
         _ if user.contains(':') => return Err(refuse("a user name cannot contain a colon")),
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! Keeps what a user logged in with, and forgets it: in docker's `config.json`, or with the helper that it names.
+//! Saves and erases the credential of a login: in docker's `config.json`, or with the helper configured there.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,25 +17,24 @@ use super::helper::Helper;
 use super::key::RepositoryKey;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What `{}` says: the secret is with a helper.
+/// The entry of a host whose secret is in a helper.
 const ELSEWHERE: &str = "{}";
 
-/// Where the credential for one registry is kept.
+/// Where the credential for one registry is stored.
 pub struct CredentialStore {
     registry: String,
-    /// The part of it that the credential is for; empty for all of it.
+    /// The namespace that the credential is for; empty for the whole registry.
     namespace: String,
     path: PathBuf,
-    /// The helper, and the key that it knows the registry by.
+    /// The helper, and its key for the registry.
     helper: Option<(Helper, String)>,
 }
 
 impl CredentialStore {
-    /// Looks where the credential for a registry belongs: the file that was named, `REGISTRY_AUTH_FILE`, or docker's.
+    /// Finds the store for a registry's credential: in the given file, that of `REGISTRY_AUTH_FILE`, or docker's.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] where the file cannot be understood, or names a helper that is not there: what cannot be
-    /// kept need not be asked for.
+    /// [`ErrorKind::Denied`] if the file is invalid or names a missing helper, so that a login fails before it prompts.
     pub async fn locate(
         registry: &str,
         namespace: Option<&str>,
@@ -54,10 +53,10 @@ impl CredentialStore {
         Ok(keeper)
     }
 
-    /// Keeps the credential in place of what was there.
+    /// Saves the credential and replaces the former one.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] where the file cannot be written, [`ErrorKind::Denied`] where the helper fails.
+    /// [`ErrorKind::Store`] if the file cannot be written, [`ErrorKind::Denied`] if the helper fails.
     pub async fn save(&self, credential: &Credential) -> Result<()> {
         let entry = match &self.helper {
             Some((helper, key)) => {
@@ -80,7 +79,7 @@ impl CredentialStore {
         Ok(())
     }
 
-    /// Forgets the credential; tells whether there was one.
+    /// Erases the credential. Returns whether there was one.
     pub async fn erase(&self) -> Result<bool> {
         let known = match &self.helper {
             Some((helper, key)) => helper.erase(key).await?,
@@ -98,12 +97,12 @@ impl CredentialStore {
         Ok(known || changed)
     }
 
-    /// The file; with a helper it says only where the secret is.
+    /// The auth file. With a helper it does not contain the secret.
     pub fn file(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the secret is readable in the file.
+    /// Whether the file contains the secret in plain text.
     pub fn is_plaintext(&self) -> bool {
         self.helper.is_none()
     }
@@ -119,7 +118,7 @@ impl CredentialStore {
         let text = text.await.map_err(|error| self.fail(ErrorKind::Denied).with_source(error))?;
         let config = AuthConfig::parse(&text, false)
             .map_err(|error| self.fail(ErrorKind::Denied).with_reason(where_malformed(&error)))?;
-        // Which helper is the host's matter; it keeps each namespace under a key of its own.
+        // The host alone decides which helper it is; the helper has a key for each namespace.
         let Some((name, key)) = config.helper(&RepositoryKey::new(&self.registry, "")) else {
             return Ok(None);
         };
@@ -128,7 +127,7 @@ impl CredentialStore {
         Ok(Some((Helper::find(&name, programs)?, key)))
     }
 
-    /// Changes the file; tells whether there was anything to change.
+    /// Edits the file. Returns whether anything changed.
     async fn change(
         &self,
         edit: impl FnOnce(&str) -> serde_json::Result<Option<Zeroizing<String>>> + Send + 'static,
@@ -152,7 +151,7 @@ impl CredentialStore {
     }
 }
 
-/// Where the secret is, for people.
+/// Where the secret is, for messages.
 impl fmt::Display for CredentialStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.helper {
@@ -168,7 +167,7 @@ impl fmt::Debug for CredentialStore {
     }
 }
 
-/// Locks and pipes may keep a thread waiting.
+/// Runs `f` on a blocking thread: locks and pipes may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

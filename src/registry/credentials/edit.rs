@@ -1,4 +1,4 @@
-//! Changes one entry of an auth file's text; everything else stays as it is written, in its order.
+//! Edits one entry of an auth file's text; everything else keeps its spelling and order.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::key::RepositoryKey;
 
-/// The text with this entry for the registry, in place of the one that was found for it so far.
+/// The text with this entry for the registry, replacing the one that a lookup would find.
 pub(super) fn with_entry(
     text: &str,
     wanted: &RepositoryKey<'_>,
@@ -26,7 +26,7 @@ pub(super) fn with_entry(
     Ok(render(&mut file, &auths))
 }
 
-/// The text without any entry that is the registry's; `None` where it has none.
+/// The text without the registry's entries; `None` if it has none.
 pub(super) fn without_entry(
     text: &str,
     wanted: &RepositoryKey<'_>,
@@ -56,12 +56,12 @@ fn render(file: &mut RawObject<'_>, auths: &RawObject<'_>) -> Zeroizing<String> 
     Zeroizing::new(file.text(0) + "\n")
 }
 
-/// A JSON object as it is written: keys in their order, values verbatim.
+/// A JSON object as written: keys in their order, values verbatim.
 #[derive(Default)]
 struct RawObject<'a>(Vec<(String, Cow<'a, str>)>);
 
 impl<'a> RawObject<'a> {
-    /// The key that would be found for the registry as a whole, or the one of the namespace alone.
+    /// The key that a lookup of the registry would find, or exactly that of the namespace.
     fn find(&self, wanted: &RepositoryKey<'_>) -> Option<String> {
         if wanted.is_namespace() {
             let own = wanted.own_key();
@@ -83,7 +83,7 @@ impl<'a> RawObject<'a> {
         self.0.retain(|(held, _)| held != key);
     }
 
-    /// With tabs, as docker writes it.
+    /// Indented with tabs, as docker does.
     fn text(&self, depth: usize) -> String {
         let (outer, inner) = ("\t".repeat(depth), "\t".repeat(depth + 1));
         let line = |(key, value): &(String, Cow<'_, str>)| {
@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for RawObjectVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject<'de>, A::Error> {
         let mut object = RawObject::default();
         while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
-            // Programs do not agree on which of them counts.
+            // Programs disagree on which of two equal keys wins.
             if object.0.iter().any(|(held, _)| *held == key) {
                 return Err(A::Error::custom("duplicate key"));
             }

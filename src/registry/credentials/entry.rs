@@ -1,4 +1,4 @@
-//! One entry of an auth file: what docker and podman write for a host.
+//! One entry of an auth file, as docker and podman write it for a host.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::credential::Credential;
 use crate::secret::Secret;
 
-/// Some tools leave the padding away.
+/// Padding is optional: some tools omit it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -25,7 +25,7 @@ pub(super) struct AuthEntry {
 }
 
 impl AuthEntry {
-    /// The text of an entry for this credential, as docker writes it.
+    /// The entry for this credential, as docker writes it.
     pub(super) fn to_json(credential: &Credential) -> Zeroizing<String> {
         let auth = |user: &str, password: &str| {
             let pair = Zeroizing::new(format!("{user}:{password}"));
@@ -47,7 +47,7 @@ impl AuthEntry {
         Zeroizing::new(format!("{{{}\n\t\t}}", *lines))
     }
 
-    /// The strongest of what the entry offers. `auth` counts more than `username` and `password`.
+    /// The strongest credential in the entry. `auth` precedes `username` and `password`.
     pub(super) fn credential(self) -> Result<Option<Credential>, &'static str> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Zeroizing::new);
         let token = |text: Zeroizing<String>| {
@@ -74,7 +74,7 @@ impl AuthEntry {
     }
 }
 
-/// Takes base64 of `user:password` apart.
+/// Decodes base64 of `user:password`.
 fn decode(auth: &str) -> Result<Option<Credential>, &'static str> {
     // `base64` wraps its lines, and the decoder of all clients in Go skips the breaks.
     let text: Zeroizing<String> =
@@ -83,7 +83,7 @@ fn decode(auth: &str) -> Result<Option<Credential>, &'static str> {
     let bytes = Zeroizing::new(bytes);
     let text = std::str::from_utf8(&bytes).map_err(|_| "has an `auth` that is not text")?;
     let (user, password) = text.split_once(':').ok_or("has an `auth` without a colon")?;
-    // Docker's own encoder once padded with them.
+    // Docker's own encoder once padded with NULs.
     Credential::of_user(user, password.trim_end_matches('\0'))
 }
 

@@ -1,4 +1,4 @@
-//! The part of the environment that says where auth files and certificates are.
+//! Environment variables that locate auth files and certificates.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::file::AuthFileSource;
 use crate::secret::Secret;
 
-/// The environment of a process, as far as it matters; unset and empty are the same.
+/// The relevant part of a process's environment; unset and empty are the same.
 #[derive(Clone, Default)]
 pub struct Environment {
-    /// `REGISTRY_AUTH_FILE`: the only auth file, as for podman.
+    /// `REGISTRY_AUTH_FILE`: the only auth file, as in podman.
     pub registry_auth_file: Option<PathBuf>,
     /// `DOCKER_AUTH_CONFIG`: the text of an auth file.
     pub docker_auth_config: Option<Secret>,
@@ -22,14 +22,14 @@ pub struct Environment {
     pub xdg_runtime_dir: Option<PathBuf>,
     /// `XDG_CONFIG_HOME`.
     pub xdg_config_home: Option<PathBuf>,
-    /// The user's number, where `/run/containers` is looked into.
+    /// The user's id, for `/run/containers/<uid>`.
     pub uid: Option<u32>,
     /// `PATH`, for credential helpers.
     pub path: Option<OsString>,
 }
 
 impl Environment {
-    /// That of this process.
+    /// Reads the environment of this process.
     pub fn from_process() -> Self {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let path = |name: &str| set(name).map(PathBuf::from);
@@ -50,18 +50,18 @@ impl Environment {
         }
     }
 
-    /// The directory of the user's settings.
+    /// The user's configuration directory.
     pub(in crate::registry) fn config_home(&self) -> Option<PathBuf> {
         self.xdg_config_home.clone().or_else(|| Some(self.home.as_ref()?.join(".config")))
     }
 
-    /// Docker's file.
+    /// The path of docker's `config.json`.
     pub(super) fn docker_file(&self) -> Option<PathBuf> {
         let in_home = || self.home.as_ref().map(|home| home.join(".docker"));
         Some(self.docker_config.clone().or_else(in_home)?.join("config.json"))
     }
 
-    /// Where auth files may be, best first: docker's variable, podman's files, docker's file, its predecessor.
+    /// Candidate auth files in order of precedence: docker's variable, podman's files, docker's file, its predecessor.
     pub(super) fn auth_files(&self) -> Vec<AuthFileSource> {
         let in_home = |name: &str| self.home.as_ref().map(|home| home.join(name));
         let runtime = match (&self.xdg_runtime_dir, self.uid) {

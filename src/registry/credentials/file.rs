@@ -1,6 +1,6 @@
 //! One auth file: docker's `config.json`, podman's `auth.json`, `.dockercfg`, or a variable with the same text.
 //!
-//! Errors say where in the file, never what is written there.
+//! Errors give the position in the file, never its content.
 
 use std::fmt;
 use std::io::{self, Read as _};
@@ -17,18 +17,18 @@ use super::key::RepositoryKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
-/// The most that is read of an auth file, in bytes.
+/// Most bytes read of an auth file.
 const LIMIT: u64 = 4 << 20;
 
 /// Where an auth file is.
 pub(super) enum AuthFileSource {
-    /// The one that the user named.
+    /// Given by the user.
     Explicit(PathBuf),
-    /// One that may be there.
+    /// A default path; the file may be absent.
     Default(PathBuf),
-    /// A file that is nothing but `auths`, from before there was anything else.
+    /// `.dockercfg`, which consists of `auths` only.
     Legacy(PathBuf),
-    /// The text of `DOCKER_AUTH_CONFIG`.
+    /// The value of `DOCKER_AUTH_CONFIG`.
     Environment(Secret),
 }
 
@@ -43,10 +43,10 @@ impl fmt::Display for AuthFileSource {
     }
 }
 
-/// What a file has for a repository.
+/// The result of looking up a repository in one auth file.
 pub(super) enum AuthLookup {
     Entry(Credential),
-    /// Ask this helper for this key; no entry of the file counts beside it.
+    /// Use this helper with this key; the file's entries do not apply.
     Helper {
         name: String,
         key: String,
@@ -54,10 +54,10 @@ pub(super) enum AuthLookup {
     Nothing,
 }
 
-/// An auth file, read when it is first looked into.
+/// An auth file, read on first use.
 pub(super) struct AuthFile {
     place: AuthFileSource,
-    /// `None` where there is no such file. Once: it may be a pipe, and what it warns of is said once.
+    /// `None` if the file does not exist. Read once: it may be a pipe, and its warnings are shown once.
     text: OnceCell<Option<SecretText>>,
 }
 
@@ -68,11 +68,11 @@ impl AuthFile {
         Self { place, text: OnceCell::new() }
     }
 
-    /// What the file has for this repository.
+    /// Looks up a repository.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] where it cannot be read or understood. A broken variable is only warned about and passed
-    /// over, as docker does.
+    /// [`ErrorKind::Denied`] if the file cannot be read or parsed. For a broken variable there is only a warning, as in
+    /// docker.
     pub(super) async fn look_up(&self, wanted: &RepositoryKey<'_>) -> Result<AuthLookup> {
         let Some(text) = self.text.get_or_try_init(|| self.load()).await? else {
             return Ok(AuthLookup::Nothing);
@@ -95,7 +95,7 @@ impl AuthFile {
         let Some((key, entry)) = config.entry(wanted, legacy) else {
             return Ok(AuthLookup::Nothing);
         };
-        // `{}` is what docker leaves behind for a host whose secret is in a store.
+        // Docker leaves `{}` for a host whose secret is in a store.
         let entry: Option<AuthEntry> =
             serde_json::from_str(entry.get()).map_err(|error| self.malformed(&error))?;
         let credential = entry
@@ -116,7 +116,7 @@ impl AuthFile {
         let reading = tokio::task::spawn_blocking(move || read(&path, required)).await;
         match reading.map_err(io::Error::other).flatten() {
             Ok(text) => Ok(text),
-            // Docker goes on without it too: often it is root's, found because HOME was kept.
+            // Docker ignores it too: often it is root's, found because HOME was kept.
             Err(error) if !required && error.kind() == io::ErrorKind::PermissionDenied => {
                 tracing::warn!("failed to read {self}: {error}; ignoring it");
                 Ok(None)
@@ -134,7 +134,7 @@ impl AuthFile {
     }
 }
 
-/// serde's own words may quote the text.
+/// The position alone: serde's message may quote the text.
 pub(super) fn where_malformed(error: &serde_json::Error) -> String {
     format!("malformed at line {}, column {}", error.line(), error.column())
 }
@@ -145,14 +145,14 @@ impl fmt::Display for AuthFile {
     }
 }
 
-/// Reads a file; `None` where one that need not exist does not, or is no file.
+/// Reads a file. `None` if an optional one does not exist or is not a regular file.
 fn read(path: &Path, required: bool) -> io::Result<Option<SecretText>> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if !required && is_absent(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    // A directory is what a container runtime makes of a file that it should mount and that is not there.
+    // A container runtime creates a directory when it is told to mount a missing file.
     if !required && !metadata.is_file() {
         return Ok(None);
     }
@@ -165,7 +165,7 @@ fn read(path: &Path, required: bool) -> io::Result<Option<SecretText>> {
     read_all(path).map(Some)
 }
 
-/// All of a file, up to a limit.
+/// Reads a whole file, up to a limit.
 pub(super) fn read_all(path: &Path) -> io::Result<SecretText> {
     let mut text = Zeroizing::new(Vec::new());
     std::fs::File::open(path)?.take(LIMIT + 1).read_to_end(&mut text)?;
@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    /// The user and secret, or what else was found.
+    /// Returns user and secret, or a description of another result.
     async fn found(place: AuthFileSource, registry: &str) -> Result<String> {
         Ok(match AuthFile::new(place).look_up(&RepositoryKey::new(registry, "team/app")).await? {
             AuthLookup::Nothing => "nothing".to_owned(),

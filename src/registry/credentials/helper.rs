@@ -1,8 +1,8 @@
-//! Credential helpers: programs named `docker-credential-…` that keep secrets. Protocol: docker-credential-helpers.
+//! Credential helpers: programs named `docker-credential-…` that store secrets. Protocol: docker-credential-helpers.
 //!
-//! A helper that is missing, hangs or fails is an error, never a reason to go on without it: what comes after it would
-//! be another credential than the user thinks (docker CLI CVE-2021-41092). Where it fails, its words are repeated, without
-//! what may be a secret; what it answers never is.
+//! A helper that is missing, hangs or fails is an error. Falling back to the next source could use another credential
+//! than the user expects (docker CLI CVE-2021-41092). Messages of a failed helper are shown with secrets redacted; its
+//! regular output never is.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -21,24 +21,24 @@ use super::credential::{Credential, TOKEN_USER};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::redactor::{Redactor, Text};
 
-/// How long a helper may take; it may be asking the user for a passphrase.
+/// Longest run of a helper; it may be asking the user for a passphrase.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long the end of its words is waited for once it has ended: what it started may go on, with the same stderr.
+/// Longest wait for the end of stderr after the helper has exited: its child processes may hold stderr open.
 const WORDS_GRACE: Duration = Duration::from_secs(2);
 
-/// The most of its words that is repeated, in characters; the start and the end of longer ones.
+/// Most characters of the helper's message that are repeated; of longer ones the start and the end.
 const SHOWN_WORDS: usize = 400;
 
-/// The most that a helper may print, in bytes.
+/// Most bytes that a helper may print.
 const OUTPUT_LIMIT: u64 = 64 << 10;
 
-/// How a helper says, on its standard output, that it has nothing for this key.
+/// What a helper prints on stdout if it has no credential for the key.
 const NOT_FOUND: &str = "credentials not found";
 
 type HelperOutput = Zeroizing<Vec<u8>>;
 
-/// What `store` takes.
+/// Input of `store`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct StoreInput<'a> {
@@ -48,7 +48,7 @@ struct StoreInput<'a> {
     secret: &'a str,
 }
 
-/// What `get` gives.
+/// Output of `get`.
 #[derive(Deserialize)]
 struct GetOutput {
     #[serde(rename = "Username", default)]
@@ -64,10 +64,10 @@ pub(super) struct Helper {
 }
 
 impl Helper {
-    /// `docker-credential-<name>`, found in `path`.
+    /// Finds `docker-credential-<name>` in `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] if it is missing, or the name cannot be that of a program.
+    /// [`ErrorKind::Denied`] if it is missing or `name` is not a valid program name.
     pub(super) fn find(name: &str, path: &OsStr) -> Result<Self> {
         let program = format!("docker-credential-{name}");
         if name.contains(['/', '\\']) || name.contains(char::is_control) {
@@ -79,7 +79,7 @@ impl Helper {
         }
     }
 
-    /// What it has for this key, if anything.
+    /// The stored credential for this key, if any.
     pub(super) async fn get(&self, key: &str) -> Result<Option<Credential>> {
         let Some(output) = self.run("get", key, key.as_bytes(), &Redactor::default()).await? else {
             return Ok(None);
@@ -91,7 +91,7 @@ impl Helper {
             .map_err(|reason| self.fail(&format!("returned a secret that {reason}")))
     }
 
-    /// Hands it a credential to keep.
+    /// Stores a credential.
     pub(super) async fn store(&self, key: &str, credential: &Credential) -> Result<()> {
         let (username, secret) = match credential {
             Credential::Basic { user, password } => (user.as_str(), password),
@@ -110,9 +110,9 @@ impl Helper {
         }
     }
 
-    /// Makes it forget; tells whether it knew anything.
+    /// Erases the credential for this key. Returns whether there was one.
     pub(super) async fn erase(&self, key: &str) -> Result<bool> {
-        // Some say that they erased what they never had. One that cannot tell what it has shall forget it all the same.
+        // Some helpers report success without having had it. If `get` fails, erase nevertheless.
         if let Ok(None) = self.get(key).await {
             return Ok(false);
         }
@@ -120,7 +120,7 @@ impl Helper {
         Ok(self.run("erase", key, key.as_bytes(), &redactor).await?.is_some())
     }
 
-    /// What it prints; `None` where it says that it has nothing for the key.
+    /// Runs the helper and returns its stdout; `None` if it has no credential for the key.
     async fn run(
         &self,
         verb: &str,
@@ -158,7 +158,7 @@ fn failed(program: &str, reason: &str) -> Error {
     Error::new(ErrorKind::Denied, "credentials").at(format!("helper {program}")).with_reason(reason)
 }
 
-/// The first program of this name in a list of directories. Relative ones are skipped: others may control them.
+/// The first program of this name in a list of directories. Relative ones are skipped: other users may control them.
 fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(program)).find(
         |file| {
@@ -169,16 +169,16 @@ fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
     )
 }
 
-/// How a helper ended, and all that it said.
+/// Exit status and output of a helper.
 struct Said {
     status: ExitStatus,
     output: HelperOutput,
-    /// What it said on its standard error.
+    /// Its stderr.
     words: HelperOutput,
 }
 
-/// The words of a helper that failed, which may stand on either output. Docker's protocol has them on the first, where
-/// the answer would be too: what looks like one is left out.
+/// The message of a failed helper, from stderr and stdout. Docker's protocol prints errors on stdout, where a
+/// credential would be too: output that looks like one is omitted.
 fn shown_words(output: &[u8], words: &[u8], redactor: &Redactor) -> String {
     let is_answer = serde_json::from_slice::<serde_json::Value>(output)
         .map_or_else(|_| output.trim_ascii().starts_with(b"{"), |value| !value.is_string());
@@ -201,8 +201,8 @@ fn shown_words(output: &[u8], words: &[u8], redactor: &Redactor) -> String {
     }
 }
 
-/// Runs a program with this on its standard input, and kills it where it goes on for too long or for ever. What is secret
-/// is never an argument: all users can see those.
+/// Runs a program with `input` on its stdin and kills it after `patience`. Secrets are never arguments: all users can
+/// see those.
 async fn run_with_timeout(
     program: &Path,
     verb: &str,
@@ -222,7 +222,7 @@ async fn run_with_timeout(
         Err(_) => Err(format!("no response within {} s", patience.as_secs())),
     };
     if answer.is_err() {
-        // It has ended already, or is killed now; there is nothing more to be done about either.
+        // It has exited already or is killed now; a failure here changes nothing.
         drop(child.kill().await);
     }
     answer
@@ -238,7 +238,7 @@ async fn exchange(child: &mut Child, input: &[u8]) -> Result<Said, String> {
         let mut listening = pin!(listen(stderr, &mut words));
         let answering = async {
             if let Some(mut stdin) = stdin.take() {
-                // One that does not read its input may have an answer all the same.
+                // A helper that does not read its input may answer all the same.
                 drop(stdin.write_all(input).await);
             }
             if let Some(stdout) = stdout {
@@ -252,7 +252,7 @@ async fn exchange(child: &mut Child, input: &[u8]) -> Result<Said, String> {
         let mut answering = pin!(answering);
         tokio::select! {
             status = &mut answering => {
-                // Late words are only missing from an error.
+                // If stderr does not end in time, only the error message is incomplete.
                 drop(tokio::time::timeout(WORDS_GRACE, listening).await);
                 status?
             }
@@ -262,7 +262,7 @@ async fn exchange(child: &mut Child, input: &[u8]) -> Result<Said, String> {
     Ok(Said { status, output, words })
 }
 
-/// Reads to the end, so that the helper need not wait, and keeps the first bytes.
+/// Reads to the end, so that the helper does not block, and stores the first `OUTPUT_LIMIT` bytes.
 async fn listen(stderr: Option<ChildStderr>, words: &mut Vec<u8>) {
     let Some(mut stderr) = stderr else { return };
     let mut piece = Zeroizing::new(vec![0; 4096]);
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
-    /// A directory with one helper in it, which is this shell script.
+    /// A directory with one helper in it, a shell script.
     fn helper(script: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("docker-credential-test");
@@ -350,7 +350,7 @@ mod tests {
         }
     }
 
-    /// One that keeps a single secret in a file, and counts its calls.
+    /// A helper that keeps a single secret in a file and logs its calls.
     const KEEPER: &str = r#"cd "$(dirname "$0")"; echo "$*" >> calls; case "$1" in
         store) cat > kept;;
         get) [ -e kept ] && cat kept || { echo credentials not found in native keychain; exit 1; };;

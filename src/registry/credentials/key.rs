@@ -1,11 +1,11 @@
-//! Which key of an auth file is meant for a repository: exactly its host and port, never a part of a name.
+//! Matches keys of an auth file with a repository: exact host and port, never a part of a name.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::reference::docker_hub::{HUB_CREDENTIAL_KEY, HUB_HOSTS};
 
-/// The repository that a credential is wanted for.
+/// The repository that a credential is looked up for.
 pub(super) struct RepositoryKey<'a> {
     registry: &'a str,
     repository: &'a str,
@@ -16,12 +16,12 @@ impl<'a> RepositoryKey<'a> {
         Self { registry, repository }
     }
 
-    /// What the store of all credentials is asked for, as `docker login` filled it.
+    /// The key for a store of all credentials, as `docker login` writes it.
     pub(super) fn server_key(&self) -> &'a str {
         if self.is_hub() { HUB_CREDENTIAL_KEY } else { self.registry }
     }
 
-    /// The key that a login keeps its credential under: the namespace's where it is for one.
+    /// The key that a login stores its credential under: that of the namespace, if given.
     pub(super) fn own_key(&self) -> Cow<'a, str> {
         if self.repository.is_empty() {
             self.server_key().into()
@@ -30,22 +30,22 @@ impl<'a> RepositoryKey<'a> {
         }
     }
 
-    /// Whether `key` is the one of a namespace, and nearer to the repository than `other`.
+    /// Whether `key` is a namespace and nearer to the repository than `other`.
     pub(super) fn is_nearer(&self, key: &str, other: &str) -> bool {
         let is_own = |key: &str| self.namespaces().any(|own| own == key);
         let is_namespace = is_own(key) && key.len() > self.registry.len();
         is_namespace && (!is_own(other) || key.len() > other.len())
     }
 
-    /// Whether it is for less than the whole registry.
+    /// Whether it covers less than the whole registry.
     pub(super) fn is_namespace(&self) -> bool {
         !self.repository.is_empty()
     }
 
-    /// The value whose key is the best for the repository, and that key.
+    /// The entry whose key matches the repository best.
     ///
-    /// `docker.io` comes before docker's own key for it, as for podman, because a namespace of it comes before both.
-    /// With `legacy` a path behind the host says nothing, as in files from before there were namespaces.
+    /// `docker.io` precedes docker's own key for it, as in podman, because its namespaces precede both. With `legacy`,
+    /// a path after the host is ignored, as in files from before namespaces.
     pub(super) fn best_match<'m, V>(
         &self,
         map: &'m BTreeMap<String, V>,
@@ -55,7 +55,7 @@ impl<'a> RepositoryKey<'a> {
         let nearest = self.namespaces().find_map(|key| exact(&key));
         let hub = || self.is_hub().then(|| exact(HUB_CREDENTIAL_KEY)).flatten();
         nearest.or_else(hub).or_else(|| {
-            // Keys that are the host in other words; of several https and the plainest.
+            // Other spellings of the host. Among several, https and then the shortest wins.
             let same = map.iter().filter(|(key, _)| {
                 host_of(key, legacy).is_some_and(|host| is_same(&host, self.registry))
             });
@@ -80,10 +80,10 @@ impl<'a> RepositoryKey<'a> {
     }
 }
 
-/// The host and port that a key stands for; `None` for a namespace, which is not the host's.
+/// The host and port of a key; `None` if the key is a namespace.
 ///
-/// A path behind a URL is an API's (`https://h/v2/`), behind a bare host it is a namespace (podman's rule; docker would
-/// give `h/team` to all of `h`).
+/// A path in a URL is an API's (`https://h/v2/`), after a bare host it is a namespace (podman's rule; docker would use
+/// `h/team` for all of `h`).
 fn host_of(key: &str, legacy: bool) -> Option<String> {
     let (is_url, rest) = match key.split_once("://") {
         Some((_, rest)) => (true, rest),

@@ -1,4 +1,4 @@
-//! Changes a file of secrets: readable only by its owner, never visible half written, and without losing concurrent changes.
+//! Edits a file of secrets: readable only by its owner, replaced atomically, and without losing concurrent changes.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
@@ -13,10 +13,9 @@ use crate::symlinks::resolve_symlinks;
 /// Owner only.
 const PRIVATE: u32 = 0o600;
 
-/// Replaces the text of a file by what `change` makes of it; where that is `None`, nothing is written.
+/// Replaces the text of a file with the result of `change`; on `None` nothing is written.
 ///
-/// A file behind a symbolic link keeps its place and mode; any other is for its owner only, and so is a directory that
-/// has to be made.
+/// A file behind a symbolic link keeps its path and mode. New files and directories are for the owner only.
 pub(super) fn edit_file(
     path: &Path,
     change: impl FnOnce(&[u8]) -> io::Result<Option<Zeroizing<String>>>,
@@ -28,7 +27,8 @@ pub(super) fn edit_file(
         None => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
     };
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    // Lock the directory, because the file itself is replaced: a process that waits for the old file would lock nothing.
+    // Lock the directory, because the file itself is replaced: a process that waits for the old file would lock
+    // nothing.
     let lock = File::open(dir)?;
     lock.lock()?;
     let (old, former) = match std::fs::metadata(&target) {
@@ -46,7 +46,7 @@ pub(super) fn edit_file(
         if target != path {
             file.as_file().set_permissions(Permissions::from_mode(former.mode() & 0o777))?;
         }
-        // A process that became root must leave the file to its owner; only root could take it away.
+        // A process that became root must not take the file from its owner. Only root may change owners.
         drop(fchown(file.as_file(), Some(former.uid()), Some(former.gid())));
     }
     file.as_file().sync_all()?;

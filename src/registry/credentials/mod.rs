@@ -1,8 +1,8 @@
-//! Where passwords and tokens come from: an option, an auth file, docker's and podman's files, credential helpers.
+//! Sources of passwords and tokens: an option, an auth file, docker's and podman's files, credential helpers.
 //!
-//! Docker and podman read the same files a little differently. One rule is used here for all of them: `credHelpers`, then
-//! `credsStore`, then `auths`, where the key for the repository or the nearest namespace above it comes before the one for
-//! the host. A file that has nothing leaves the question to the next file; a helper that fails ends it.
+//! Docker and podman read the same files a little differently. One rule applies here to all: `credHelpers`, then
+//! `credsStore`, then `auths`, where the key of the repository or its nearest namespace precedes that of the host. A
+//! file without a match passes on to the next one; a helper that fails ends the lookup.
 
 mod config;
 mod credential;
@@ -28,18 +28,18 @@ use self::helper::Helper;
 use self::key::RepositoryKey;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What decides where to look.
+/// Where credentials are looked up.
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
 pub struct CredentialOptions {
-    /// For every registry; nothing else is looked at.
+    /// For every registry; disables all other sources.
     pub explicit: Option<Credential>,
-    /// The only file that is looked at; it must exist.
+    /// The only auth file; it must exist.
     pub authfile: Option<PathBuf>,
-    /// Which files there are otherwise.
+    /// Locates the default files.
     pub environment: Environment,
 }
 
-/// Finds the credential for a repository. Files are read when the first one is asked for.
+/// Finds the credential for a repository. Files are read on the first lookup.
 pub struct Credentials {
     explicit: Option<Credential>,
     on_trial: bool,
@@ -49,13 +49,13 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Has no credentials.
+    /// No sources: every registry is used anonymously.
     pub fn anonymous() -> Self {
         Self { explicit: None, on_trial: false, files: Vec::new(), path: OsString::new() }
     }
 
-    /// Only this one, which is to be kept where the registry takes it: token servers are asked for what can be kept in
-    /// its place.
+    /// Only this credential, to be stored after a login: token servers are asked for an identity token to store
+    /// instead.
     pub fn for_login(credential: Credential) -> Self {
         Self { explicit: Some(credential), on_trial: true, ..Self::anonymous() }
     }
@@ -64,10 +64,10 @@ impl Credentials {
         self.on_trial
     }
 
-    /// Looks where the options say; reads nothing yet.
+    /// Selects the sources; reads nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where a file that was asked for does not exist.
+    /// [`ErrorKind::InvalidInput`] if a file that the user named does not exist.
     pub fn new(options: CredentialOptions) -> Result<Self> {
         let CredentialOptions { explicit, authfile, environment } = options;
         let only = match (authfile, &environment.registry_auth_file) {
@@ -91,11 +91,11 @@ impl Credentials {
         Ok(Self { explicit, on_trial: false, files, path })
     }
 
-    /// The credential for a repository of a registry (`host[:port]`, or `docker.io`), if there is one.
+    /// The credential for a repository of a registry (`host[:port]`, or `docker.io`), if any.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] where a file cannot be understood or a helper fails; neither is passed over, because what
-    /// comes after it may belong to somebody else.
+    /// [`ErrorKind::Denied`] if a file is invalid or a helper fails. Neither is skipped, because a later source may
+    /// hold another user's credential.
     pub async fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>> {
         if let Some(explicit) = &self.explicit {
             return Ok(Some(explicit.clone()));
@@ -124,7 +124,7 @@ impl Credentials {
 }
 
 impl Credentials {
-    /// The first place that has a word about a registry or a namespace in it, for people; one that cannot be read has none.
+    /// The first source with an entry for a registry or namespace, for messages. A source that cannot be read has none.
     pub async fn first_source(&self, registry: &str, namespace: Option<&str>) -> Option<String> {
         let wanted = RepositoryKey::new(registry, namespace.unwrap_or_default());
         for file in &self.files {

@@ -1,4 +1,4 @@
-//! Tells a registry that an upload will not go on. Spec: distribution-spec "Canceling blob uploads".
+//! Cancels an upload session. Spec: distribution-spec "Canceling blob uploads".
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::request::Request;
 use crate::registry::scope::ScopeSet;
 
-/// How long the answer is worth waiting for: the registry clears up by itself, some day.
+/// Longest wait for the response. The registry expires sessions by itself anyway.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Cancels the upload session at this URL. Errors are ignored.
 pub(super) async fn cancel(repository: &Repository, url: Url, what: &str) {
-    // distribution wants the right to delete.
+    // distribution requires the right to delete.
     let request = Request {
         method: Method::DELETE,
         scopes: &ScopeSet::delete(&repository.name),

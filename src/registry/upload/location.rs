@@ -1,4 +1,4 @@
-//! Where an upload goes on, as the registry says.
+//! The `Location` of an open upload.
 
 use reqwest::header::{HeaderMap, LOCATION, RANGE};
 use reqwest::{Method, Response, Url};
@@ -10,22 +10,22 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::request::Request;
 use crate::registry::send::Transport;
 
-/// Where an upload goes on.
+/// Where an upload continues.
 pub(in crate::registry) struct UploadLocation {
     pub(super) url: Url,
-    /// Bytes that have arrived.
+    /// Bytes that the registry has received.
     pub(super) offset: u64,
     /// The registry's `OCI-Chunk-Min-Length`, or 0.
     pub(super) smallest_chunk: u64,
-    /// Redirects of requests with bytes of the blob that led here; then the URL is complete.
+    /// Redirects of requests with blob bytes that led here. If not 0, the URL is complete.
     pub(super) redirects: usize,
 }
 
 impl UploadLocation {
-    /// Where an upload goes on, and how far it is, as this answer says.
+    /// Reads location and progress of an upload from a response.
     ///
-    /// The URL is opaque, may change with each answer, and may lead anywhere: it is judged like any URL that a server names,
-    /// and gets no credential at another origin.
+    /// The URL is opaque and may change with each response. It is checked like any server-supplied URL and gets no
+    /// credential at another origin.
     pub(super) fn of(transport: &Transport, response: &Response, what: &str) -> Result<Self> {
         let refuse = |reason: &str| {
             Error::new(ErrorKind::Registry, what).at(&transport.http.name).with_reason(reason)
@@ -39,9 +39,9 @@ impl UploadLocation {
             .map_err(|error| refuse("the upload location is not a URL").with_source(error))?;
         url.set_fragment(None);
         transport.http.options.redactor.note_session(&url);
-        // Behind a proxy that ends TLS a registry believes that it speaks http (distribution#2225).
+        // Behind a proxy that terminates TLS, a registry believes that it speaks http (distribution#2225).
         if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
-            // Without a port, which is 80 too, the proxy's was lost with the scheme.
+            // No port means 80 here: the proxy's port was lost with the scheme.
             let lost = url.port().is_none();
             _ = url.set_scheme("https");
             if lost {
@@ -60,7 +60,7 @@ impl UploadLocation {
     }
 }
 
-/// Opens a session that has no bytes yet.
+/// Opens a session without any bytes.
 pub(super) async fn open(repository: &Repository, digest: &Digest) -> Result<UploadLocation> {
     let transport = &repository.transport;
     let what = format!("upload of blob {digest}");
@@ -71,9 +71,9 @@ pub(super) async fn open(repository: &Repository, digest: &Digest) -> Result<Upl
     UploadLocation::of(transport, &response, &what)
 }
 
-/// Bytes that `Range: 0-<last>` tells of; `bytes=0-9` is an old form of `0-9`.
+/// Bytes received according to `Range: 0-<last>`; `bytes=0-9` is an old form of `0-9`.
 ///
-/// `0-0` means one byte or none: distribution says it of an empty upload. It is taken for none.
+/// `0-0` means one byte or none: distribution sends it for an empty upload. It counts as none.
 fn received_bytes(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(RANGE)?.to_str().ok()?.trim();
     let (first, last) = value.strip_prefix("bytes=").unwrap_or(value).split_once('-')?;

@@ -1,7 +1,9 @@
-//! Offers blobs: one request asks for the blob, mounts it or opens a session; a [`UploadSession`] then sends the bytes.
+//! Starts blob uploads: one request checks for the blob, mounts it or opens a session; a [`UploadSession`] sends the
+//! bytes.
 //!
-//! A mount whose `from` is the target repository itself asks and opens in one request: 201 where the blob is there, else
-//! the session that a plain POST would have opened. Spec: distribution-spec "Pushing blobs" and "Mounting a blob".
+//! A mount whose `from` is the target repository itself checks and opens in one request: 201 if the blob exists,
+//! otherwise the session that a plain POST would have opened. Spec: distribution-spec "Pushing blobs" and "Mounting a
+//! blob".
 
 mod cancel;
 mod location;
@@ -25,7 +27,7 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::error_body::requests_backoff;
 use crate::registry::http::request::Request;
 
-/// Asks the registry to take the blob.
+/// Starts the upload of a blob, unless the registry has or mounts it.
 pub(super) async fn open_blob(
     repository: &Repository,
     state: &Arc<UploadState>,
@@ -65,7 +67,7 @@ pub(super) async fn open_blob(
 
 enum MountResult {
     Mounted,
-    /// Not, but here is an upload session.
+    /// Not mounted; the registry opened a session instead.
     Session(UploadLocation),
     Refused,
 }
@@ -82,7 +84,7 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
         ..repository.get(RequestKind::Upload, url, &what)
     };
     let response = match transport.send(&request).await {
-        // The user may not read there, which is no reason not to send the blob.
+        // The user may not read there, which is no reason not to upload the blob.
         Err(error) if error.kind() == ErrorKind::Denied && from != repository.name => {
             return Ok(MountResult::Refused);
         }
@@ -102,10 +104,10 @@ async fn mount(repository: &Repository, digest: &Digest, from: &str) -> Result<M
     }
 }
 
-/// Asks how far an earlier upload of the blob came; whatever stands against going on there, it starts over.
+/// Queries the progress of an earlier upload of the blob. If it cannot be resumed, the blob starts over.
 ///
 /// # Errors
-/// Where the registry is away: the upload may go on when it is back.
+/// If the registry is unavailable: the upload may be resumed later.
 async fn resume_session(
     repository: &Repository,
     descriptor: &Descriptor,

@@ -1,6 +1,6 @@
-//! Sends the bytes of one blob to where its upload goes on: in one PUT, or in chunks where that is wanted.
+//! Uploads the bytes of one blob: in one PUT, or in chunks if the registry wants them.
 //!
-//! The last piece is held back until the digest is proven, so that wrong bytes never become a blob.
+//! The last buffer is sent only after the digest is verified, so that wrong bytes never become a blob.
 
 use std::sync::Arc;
 
@@ -26,37 +26,36 @@ use crate::registry::manifest::mismatched_digest;
 use crate::registry::send::UploadResponse;
 use crate::verifier::Verified;
 
-/// Chunks for a registry, or a proxy before it, that takes no large bodies.
+/// For a registry, or a proxy before it, that accepts no large bodies.
 const DEFAULT_CHUNK_SIZE: u64 = 16 << 20;
 
-/// An open upload.
 pub(super) struct UploadSession {
     repository: Repository,
     state: Arc<UploadState>,
     descriptor: Descriptor,
-    /// Where the next request goes; `None` while one is under way, and when it failed.
+    /// Where the next request goes; `None` during a request and after a failed one.
     location: Option<UploadLocation>,
-    /// Where the registry keeps what has arrived, as far as it said so; then it may be told to forget it.
+    /// The URL of the open session, if known, for cancelling it.
     open: Option<Url>,
-    /// Whether what has arrived is not what it should be.
+    /// Whether the received bytes are not a prefix of the blob.
     is_spoilt: bool,
     kept: u64,
     smallest_chunk: u64,
-    /// Redirects of the requests so far.
+    /// Redirects of all requests so far.
     hops: usize,
-    /// Bytes given to requests, those that were kept included.
+    /// Bytes passed to requests, including resumed ones.
     position: u64,
     held_back: Option<Bytes>,
     sending: Option<UploadRequest>,
 }
 
-/// A request with bytes of the blob, under way.
+/// A running request with bytes of the blob.
 struct UploadRequest {
     pieces: mpsc::Sender<Result<Bytes, std::io::Error>>,
     answer: AbortOnDropHandle<Result<UploadResponse>>,
-    /// The first byte in it.
+    /// Offset of its first byte.
     start: u64,
-    /// Bytes that it still takes.
+    /// Bytes still to be sent.
     left: u64,
     is_chunk: bool,
     /// Whether it has all bytes of the blob.
@@ -93,9 +92,9 @@ impl UploadSession {
         format!("upload of blob {}", self.descriptor.digest)
     }
 
-    /// Begins the next request: a chunk, or all that is left.
+    /// Starts the next request: a chunk, or all remaining bytes.
     ///
-    /// The last chunk goes with the request that ends the upload; an empty one some registries fail at
+    /// The last chunk goes with the request that completes the upload: some registries fail at an empty one
     /// (aws/containers-roadmap#2831).
     async fn start_request(&mut self) -> Result<UploadRequest> {
         let location = if let Some(location) = self.location.take() {
@@ -114,7 +113,7 @@ impl UploadSession {
             .transport
             .chunk_size()
             .map(|wanted| wanted.max(location.smallest_chunk));
-        // Later ones were kept when the chunk before was acknowledged.
+        // Later ones were recorded when the previous chunk was acknowledged.
         if self.position == self.kept && location.redirects == 0 {
             self.repository.keep_upload(&self.descriptor, &location.url);
         }
@@ -128,7 +127,7 @@ impl UploadSession {
         self.request(Method::PUT, url, rest)
     }
 
-    /// A request with the next so many bytes, which says where they belong unless they are all there are.
+    /// A request with the next `length` bytes. It states their range unless it has the whole blob.
     fn request(&self, method: Method, url: Url, length: u64) -> Result<UploadRequest> {
         let is_chunk = method == Method::PATCH;
         let end = self.position + length;
@@ -154,7 +153,7 @@ impl UploadSession {
         })
     }
 
-    /// Gives bytes to the request under way, and to the next ones where chunks end in the middle.
+    /// Sends bytes with the current request, and with further ones if they span several chunks.
     async fn send(&mut self, mut bytes: Bytes) -> Result<()> {
         while !bytes.is_empty() {
             let mut sending = match self.sending.take() {
@@ -168,7 +167,7 @@ impl UploadSession {
             let idle = self.repository.transport.http.options.timeouts.idle;
             match tokio::time::timeout(idle, sending.pieces.send(Ok(piece))).await {
                 Ok(Ok(())) => {}
-                // The request is over before its body was: its answer says why.
+                // The server answered before the end of the body; its response says why.
                 Ok(Err(_)) => {
                     let response = self.answer(sending).await?;
                     let reason =
@@ -192,11 +191,11 @@ impl UploadSession {
         Ok(())
     }
 
-    /// Learns where the next chunk goes. How much has arrived the status says: the `Range` beside it counts only this chunk
-    /// (regclient#627), stays where it was (dotnet/sdk#33019) or is off by one.
+    /// Reads where the next chunk goes. The status says how much was received: the `Range` beside it may count only
+    /// this chunk (regclient#627), stay where it was (dotnet/sdk#33019) or be off by one.
     fn update_location(&mut self, response: &Response) -> Result<()> {
         let mut location = UploadLocation::of(&self.repository.transport, response, &self.what())?;
-        // Not every answer repeats it.
+        // Not every response repeats it.
         location.smallest_chunk = location.smallest_chunk.max(self.smallest_chunk);
         self.repository.keep_upload(&self.descriptor, &location.url);
         self.open = Some(location.url.clone());
@@ -222,7 +221,8 @@ impl UploadSession {
         }
     }
 
-    /// The bytes from here on are wanted there. They have to be made again, for which another session begins.
+    /// The registry wants the bytes from `start` on at another URL. They must be read again, for which a new session
+    /// begins.
     fn redirected(&self, url: Url, start: u64) -> Error {
         let hops = self.hops + 1;
         let error = Error::new(ErrorKind::Transport, self.what()).at(redact(&url));
@@ -241,11 +241,11 @@ impl UploadSession {
             .with_detail(ErrorDetail::UploadRedirected)
     }
 
-    /// What a refusal means for the next try.
+    /// Decides what a failure means for the next attempt.
     fn record_failure(&mut self, error: Error, was_whole: bool) -> Error {
         let was_continued = self.kept > 0;
         match error.status() {
-            // Too large for the registry or for a proxy before it: chunks may not be.
+            // Too large for the registry or for a proxy before it; chunks may not be.
             Some(413) if was_whole && self.descriptor.size > DEFAULT_CHUNK_SIZE => {
                 self.repository.transport.enable_chunks(DEFAULT_CHUNK_SIZE);
                 error.transient(None)
@@ -255,7 +255,7 @@ impl UploadSession {
                 self.repository.forget_upload(&self.descriptor);
                 error.transient(None)
             }
-            // It stands at another byte, or what the registry kept of an earlier run is what is wrong.
+            // The registry is at another offset, or the bytes it kept of an earlier run are wrong.
             Some(status) if status == 416 || (status == 400 && was_continued) => {
                 self.is_spoilt = true;
                 self.repository.forget_upload(&self.descriptor);
@@ -265,17 +265,17 @@ impl UploadSession {
         }
     }
 
-    /// Cancels what is open at the registry.
+    /// Cancels the open session, if any.
     async fn cancel(&mut self) {
-        // The connection of a request under way ends first.
+        // The connection of a running request ends first.
         self.sending = None;
         if let Some(url) = self.open.take() {
             cancel(&self.repository, url, &self.what()).await;
         }
     }
 
-    /// Whether somebody may go on with the upload after this error. One that is remembered can wait for what a registry
-    /// refuses today.
+    /// Whether the upload can be resumed after this error. A recorded session may outlast a registry that refuses it
+    /// today.
     fn is_resumable_after(&self, error: &Error) -> bool {
         let is_patient = self.repository.upload_store_for(&self.descriptor).is_some();
         let may_change = match error.kind() {
@@ -314,7 +314,7 @@ impl UploadSession {
         Ok(())
     }
 
-    /// Bytes of the blob that are at the registry or on their way.
+    /// Bytes of the blob that the registry has or that are on their way.
     fn received(&self) -> u64 {
         self.position + self.held_back.as_ref().map_or(0, |last| last.len() as u64)
     }
@@ -355,7 +355,7 @@ impl BlobWriter for UploadSession {
     fn truncate(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
             if self.position > 0 || self.sending.is_some() {
-                // Its bytes are not wanted any more; a new session is opened when the first ones come.
+                // Its bytes are no longer wanted; the next bytes open a new session.
                 self.location = None;
                 self.repository.forget_upload(&self.descriptor);
             }

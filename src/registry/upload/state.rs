@@ -1,4 +1,4 @@
-//! What the uploads of one run share: redirects and refused mounts.
+//! State shared by the uploads of one run: redirects and refused mounts.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -6,10 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use super::location::UploadLocation;
 use crate::digest::Digest;
 
-/// What the uploads of one run share.
 #[derive(Default)]
 pub(in crate::registry) struct UploadState {
-    /// Where the registry redirected bytes of blobs to, which are not sent yet.
+    /// Upload locations from redirects whose bytes are not sent yet.
     redirects: Mutex<HashMap<Digest, UploadLocation>>,
     /// Repositories from which the registry does not mount, or not for this user.
     refused_mounts: Mutex<HashSet<String>>,
@@ -21,7 +20,7 @@ impl UploadState {
         redirects.insert(digest.clone(), location);
     }
 
-    /// Where the bytes of this blob are wanted, once.
+    /// Takes the redirected location of this blob, if any.
     pub(super) fn take_redirect(&self, digest: &Digest) -> Option<UploadLocation> {
         self.redirects.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
     }
