@@ -30,7 +30,7 @@ pub(crate) const MAX_PAGE_BYTES: u64 = 8 << 20;
 pub(crate) const MAX_CHALLENGES: usize = 3;
 
 /// Redirects that one request follows.
-pub(crate) const MAX_HOPS: usize = 10;
+pub(crate) const MAX_REDIRECTS: usize = 10;
 
 /// Indexes inside indexes that are followed.
 pub(crate) const MAX_INDEX_DEPTH: usize = 8;

@@ -9,7 +9,7 @@ use super::http::exchange::redirect_target;
 use crate::content::BlobStream;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::MAX_HOPS;
+use crate::limits::MAX_REDIRECTS;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::origin::{Origin, redact};
 use crate::registry::http::{body, error_body};
@@ -49,7 +49,7 @@ async fn open_one(
         return Err(refuse(&url, "points to the registry itself, which does not have it"));
     }
     transport.http.check_server_url(&url, &what, ErrorKind::Transport)?;
-    for _ in 0..=MAX_HOPS {
+    for _ in 0..=MAX_REDIRECTS {
         let request = repository.get(RequestKind::Blob, url.clone(), &what);
         let response = transport.http.exchange(&request, &url, None).await?;
         if let Some(target) = redirect_target(&response) {
@@ -79,5 +79,5 @@ async fn open_one(
         let stream = body::blob(response, descriptor, 0..descriptor.size, what, idle).await?;
         return Ok(BlobStream { start: 0, stream });
     }
-    Err(refuse(&url, &format!("more than {MAX_HOPS} redirects")))
+    Err(refuse(&url, &format!("more than {MAX_REDIRECTS} redirects")))
 }

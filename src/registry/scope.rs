@@ -51,7 +51,7 @@ impl ScopeSet {
     }
 
     /// The scopes that a challenge names, separated by spaces.
-    pub(super) fn named(scope: &str) -> Self {
+    pub(super) fn parse(scope: &str) -> Self {
         let mut set = Self::default();
         scope.split_ascii_whitespace().for_each(|one| set.add(one));
         set
@@ -59,12 +59,12 @@ impl ScopeSet {
 
     /// Adds what a challenge names. Where that is said of a resource, `*` was only a guess.
     pub(super) fn merge_challenge(&mut self, scope: &str) {
-        for (resource, named) in Self::named(scope).resources {
+        for (resource, parse) in Self::parse(scope).resources {
             let actions = self.resources.entry(resource).or_default();
             if actions.contains(ALL) {
                 actions.clear();
             }
-            actions.extend(named);
+            actions.extend(parse);
         }
     }
 

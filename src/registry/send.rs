@@ -18,7 +18,7 @@ use super::http::exchange::redirect_target;
 use super::http::origin::Origin;
 use super::http::request::Request;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{MAX_CHALLENGES, MAX_HOPS};
+use crate::limits::{MAX_CHALLENGES, MAX_REDIRECTS};
 
 /// One registry as its repositories share it: the connection, who the client is there, and what was learnt about it.
 pub(super) struct Transport {
@@ -28,11 +28,11 @@ pub(super) struct Transport {
     /// Bytes of a chunk in which blobs are uploaded; 0 for no chunks.
     chunk_size: AtomicU64,
     /// Whether the registry was found to know no referrers API.
-    pub(super) keeps_no_referrers: AtomicBool,
+    pub(super) no_referrers_api: AtomicBool,
     /// Whether the registry was found not to give several tags in one request.
     pub(super) tags_refused: AtomicBool,
     /// Held while a list of referrers is read, changed and written.
-    pub(super) lists: tokio::sync::Mutex<()>,
+    pub(super) referrers_lock: tokio::sync::Mutex<()>,
 }
 
 impl Transport {
@@ -42,41 +42,44 @@ impl Transport {
             chunk_size: AtomicU64::new(http.options.chunk_size.unwrap_or(0)),
             http,
             ranges_refused: AtomicBool::new(false),
-            keeps_no_referrers: AtomicBool::new(false),
+            no_referrers_api: AtomicBool::new(false),
             tags_refused: AtomicBool::new(false),
-            lists: tokio::sync::Mutex::default(),
+            referrers_lock: tokio::sync::Mutex::default(),
         }
     }
 
     /// Sends the request and gives the answer, whatever its status, after redirects and authentication.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response> {
         let url = self.http.with_current_scheme(&request.url);
-        let mut walk = RedirectChain { url, hops: 0, challenges: 0, refreshed: false };
+        let mut chain = RedirectChain { url, redirects: 0, challenges: 0, refreshed: false };
         loop {
-            let own = Origin::of(&walk.url)? == self.http.origin()?;
-            let authorization =
-                if own { self.auth.authorization_for(&self.http, request).await? } else { None };
-            let response = self.http.exchange(request, &walk.url, authorization.as_ref()).await?;
+            let is_registry = Origin::of(&chain.url)? == self.http.origin()?;
+            let authorization = if is_registry {
+                self.auth.authorization_for(&self.http, request).await?
+            } else {
+                None
+            };
+            let response = self.http.exchange(request, &chain.url, authorization.as_ref()).await?;
             let status = response.status();
-            if own && walk.challenges < MAX_CHALLENGES && is_challenge(&response) {
-                let is_first = walk.challenges == 0 && status == StatusCode::UNAUTHORIZED;
-                walk.challenges += 1;
+            if is_registry && chain.challenges < MAX_CHALLENGES && is_challenge(&response) {
+                let is_first = chain.challenges == 0 && status == StatusCode::UNAUTHORIZED;
+                chain.challenges += 1;
                 let refused = authorization.as_ref();
                 if !self.authenticate(request, &response, refused, is_first).await? {
                     return Ok(response);
                 }
-            } else if own && self.http.requires_tls(&walk.url, &response) {
+            } else if is_registry && self.http.requires_tls(&chain.url, &response) {
                 self.http.upgrade();
-                _ = walk.url.set_scheme("https");
+                _ = chain.url.set_scheme("https");
             } else if let Some(target) = redirect_target(&response) {
-                let following = target.and_then(|target| walk.follow(target, request, &self.http));
+                let following = target.and_then(|target| chain.follow(target, request, &self.http));
                 following.map_err(|error| error.with_status(status.as_u16()))?;
-            } else if !own && !walk.refreshed && is_expired_redirect(status, request) {
+            } else if !is_registry && !chain.refreshed && is_expired_redirect(status, request) {
                 // A presigned target: ask the registry for a fresh one, once.
-                walk = RedirectChain {
+                chain = RedirectChain {
                     url: self.http.with_current_scheme(&request.url),
-                    hops: walk.hops,
-                    challenges: walk.challenges,
+                    redirects: chain.redirects,
+                    challenges: chain.challenges,
                     refreshed: true,
                 };
             } else {
@@ -114,9 +117,12 @@ impl Transport {
     ) -> Result<UploadResponse> {
         let url = self.http.with_current_scheme(&request.url);
         let origin = Origin::of(&url)?;
-        let own = origin == self.http.origin()?;
-        let authorization =
-            if own { self.auth.authorization_for(&self.http, request).await? } else { None };
+        let is_registry = origin == self.http.origin()?;
+        let authorization = if is_registry {
+            self.auth.authorization_for(&self.http, request).await?
+        } else {
+            None
+        };
         let mut headers = request.headers(authorization.as_ref())?;
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -135,7 +141,7 @@ impl Transport {
                 request.what,
             )?));
         }
-        if own
+        if is_registry
             && response.status() == StatusCode::UNAUTHORIZED
             && self.authenticate(request, &response, authorization.as_ref(), true).await?
         {
@@ -155,8 +161,13 @@ impl Transport {
         let mut challenges = challenges_of(response);
         let mut base = response.url().clone();
         if !is_first {
-            return Box::pin(self.auth.answer_again(&self.http, request, &challenges, refused))
-                .await;
+            return Box::pin(self.auth.handle_insufficient_scope(
+                &self.http,
+                request,
+                &challenges,
+                refused,
+            ))
+            .await;
         }
         if challenges.is_empty() {
             // Some registries challenge only here (gcr.io endpoints, goharbor/harbor#18305).
@@ -208,18 +219,18 @@ pub(super) enum UploadResponse {
 /// Where a request stands on its way through redirects.
 struct RedirectChain {
     url: Url,
-    hops: usize,
+    redirects: usize,
     challenges: usize,
     refreshed: bool,
 }
 
 impl RedirectChain {
     fn follow(&mut self, target: &str, request: &Request<'_>, http: &Connection) -> Result<()> {
-        self.hops += 1;
-        if self.hops > MAX_HOPS {
+        self.redirects += 1;
+        if self.redirects > MAX_REDIRECTS {
             return Err(Error::new(ErrorKind::Transport, request.what)
                 .at(&http.name)
-                .with_reason(format!("more than {MAX_HOPS} redirects")));
+                .with_reason(format!("more than {MAX_REDIRECTS} redirects")));
         }
         self.url = http.redirect_url(&self.url, target, request.what)?;
         Ok(())

@@ -20,7 +20,7 @@ pub(super) struct CachedToken {
     /// repository's token.
     pub(super) challenged: Option<String>,
     /// The scopes that the token was requested for.
-    pub(super) asked: ScopeSet,
+    pub(super) requested: ScopeSet,
 }
 
 struct BearerToken {
@@ -37,10 +37,10 @@ impl CachedToken {
     }
 
     /// Stores a token that was requested for these scopes.
-    pub(super) fn store(&mut self, header: &HeaderValue, lifetime: Duration, asked: ScopeSet) {
+    pub(super) fn store(&mut self, header: &HeaderValue, lifetime: Duration, requested: ScopeSet) {
         // Measured from arrival on our own clock: `issued_at` comes from another machine's.
         let renew_at = Instant::now() + lifetime.mul_f32(0.8);
-        self.asked = asked;
+        self.requested = requested;
         self.token = Some(BearerToken { header: header.clone(), renew_at });
     }
 }

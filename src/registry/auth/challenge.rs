@@ -7,13 +7,13 @@ use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
 
 /// Most bytes read of all challenge headers of one response. A line that would exceed it is skipped whole.
-const LIMIT: usize = 64 << 10;
+const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// Most challenges per response, and parameters per challenge.
 const MAX_ITEMS: usize = 32;
 
 /// Longest scheme, in bytes: schemes are shown in errors.
-const LONGEST_SCHEME: usize = 32;
+const MAX_SCHEME_BYTES: usize = 32;
 
 /// One authentication method that a server offers.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(in crate::registry) fn challenges_of(response: &Response) -> Vec<Challenge> 
 /// The challenges of these header lines, in order. Never fails: what cannot be parsed is skipped.
 pub(in crate::registry) fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Challenge> {
     let mut found = Vec::new();
-    let mut left = LIMIT;
+    let mut left = MAX_HEADER_BYTES;
     for line in lines {
         let Some(rest) = left.checked_sub(line.len()) else { break };
         left = rest;
@@ -95,7 +95,7 @@ impl<'a> Scanner<'a> {
                 if found.len() == MAX_ITEMS {
                     return;
                 }
-                let shown = word.get(..LONGEST_SCHEME).unwrap_or(&word);
+                let shown = word.get(..MAX_SCHEME_BYTES).unwrap_or(&word);
                 found.push(Challenge { scheme: lower(shown), params: Vec::new() });
                 after_scheme = true;
             }
@@ -276,7 +276,7 @@ mod tests {
         let params = format!("Basic {}", params.join(","));
         assert_eq!(parse(std::iter::once(params.as_bytes()))[0].params.len(), MAX_ITEMS);
         // A truncated realm is worse than none.
-        let huge = format!("Bearer realm=\"https://h/{}\"", "x".repeat(LIMIT));
+        let huge = format!("Bearer realm=\"https://h/{}\"", "x".repeat(MAX_HEADER_BYTES));
         assert_eq!(read(&["Basic realm=a", &huge, "Digest realm=b"]), ["basic{realm=a}"]);
     }
 

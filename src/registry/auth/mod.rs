@@ -104,7 +104,7 @@ impl Auth {
         if challenges.is_empty() {
             return Ok(false);
         }
-        let bearer = bearer_of(challenges);
+        let bearer = bearer_challenge(challenges);
         let basic = challenges.iter().find(|challenge| challenge.scheme == "basic");
         let scheme = match (bearer, basic) {
             (Some(bearer), _) => {
@@ -139,7 +139,7 @@ impl Auth {
 
     /// Handles a refusal of a token with too few scopes: requests one for exactly the scopes of the challenge, unless
     /// it was requested for these already. Spec: RFC 6750 section 3.1, `insufficient_scope`.
-    pub(in crate::registry) async fn answer_again(
+    pub(in crate::registry) async fn handle_insufficient_scope(
         &self,
         http: &Connection,
         request: &Request<'_>,
@@ -147,16 +147,17 @@ impl Auth {
         refused: Option<&HeaderValue>,
     ) -> Result<bool> {
         let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let scope = bearer_of(challenges).and_then(|bearer| bearer.param("scope"));
+        let scope = bearer_challenge(challenges).and_then(|bearer| bearer.param("scope"));
         let (Some(Scheme::Bearer(service)), Some(scope), Some(_)) = (scheme, scope, refused) else {
             return Ok(false);
         };
-        let named = ScopeSet::named(scope);
-        let asked = self.tokens.cell(&self.tokens.scopes_of(request)).lock().await.asked.clone();
-        if named.is_empty() || named == asked {
+        let demanded = ScopeSet::parse(scope);
+        let requested =
+            self.tokens.cell(&self.tokens.scopes_of(request)).lock().await.requested.clone();
+        if demanded.is_empty() || demanded == requested {
             return Ok(false);
         }
-        self.tokens.require(request, named);
+        self.tokens.require(request, demanded);
         let header = self.bearer(http, request, &service, refused, None).await?;
         Ok(Some(&header) != refused)
     }
@@ -198,24 +199,24 @@ impl Auth {
     ) -> Result<HeaderValue> {
         let mut scopes = self.tokens.scopes_of(request);
         let slot = self.tokens.cell(&scopes);
-        let mut held = slot.lock().await;
+        let mut cached = slot.lock().await;
         if let Some(scope) = challenged {
-            held.challenged = Some(scope.to_owned());
+            cached.challenged = Some(scope.to_owned());
         }
-        if let Some(header) = held.usable(refused) {
+        if let Some(header) = cached.usable(refused) {
             return Ok(header.clone());
         }
         let credential = self.credential(http, request).await?;
         if let Some(Credential::RegistryToken(token)) = credential {
             return bearer_header(&token, request);
         }
-        scopes.merge_challenge(held.challenged.as_deref().unwrap_or_default());
-        let granted = token::fetch(http, request, service, credential.as_ref(), &scopes).await?;
-        http.options.redactor.note_passing(granted.token.expose());
-        granted.identity.iter().for_each(|token| http.options.redactor.add(token.expose()));
-        let header = bearer_header(&granted.token, request)?;
-        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = granted.identity;
-        held.store(&header, Duration::from_secs(granted.lifetime_seconds), scopes);
+        scopes.merge_challenge(cached.challenged.as_deref().unwrap_or_default());
+        let issued = token::fetch(http, request, service, credential.as_ref(), &scopes).await?;
+        http.options.redactor.note_passing(issued.token.expose());
+        issued.identity.iter().for_each(|token| http.options.redactor.add(token.expose()));
+        let header = bearer_header(&issued.token, request)?;
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = issued.identity;
+        cached.store(&header, Duration::from_secs(issued.lifetime_seconds), scopes);
         Ok(header)
     }
 
@@ -226,8 +227,8 @@ impl Auth {
         request: &Request<'_>,
     ) -> Result<Option<Credential>> {
         let repository = request.scopes.repository().unwrap_or_default().to_owned();
-        let mut known = self.credentials.lock().await;
-        if let Some(credential) = known.get(&repository) {
+        let mut cache = self.credentials.lock().await;
+        if let Some(credential) = cache.get(&repository) {
             return Ok(credential.clone());
         }
         let found = http.options.credentials.find(&self.registry, &repository).await?;
@@ -235,12 +236,12 @@ impl Auth {
             .iter()
             .flat_map(Credential::secrets)
             .for_each(|secret| http.options.redactor.add(secret.expose()));
-        known.insert(repository, found.clone());
+        cache.insert(repository, found.clone());
         Ok(found)
     }
 }
 
-fn bearer_of(challenges: &[Challenge]) -> Option<&Challenge> {
+fn bearer_challenge(challenges: &[Challenge]) -> Option<&Challenge> {
     let has_realm = |one: &&Challenge| one.param("realm").is_some_and(|realm| !realm.is_empty());
     challenges.iter().find(|challenge| challenge.scheme == "bearer").filter(has_realm)
 }

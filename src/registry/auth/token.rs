@@ -21,13 +21,13 @@ use crate::registry::scope::ScopeSet;
 use crate::secret::Secret;
 
 /// Most bytes read of a token response.
-const TOKEN_LIMIT: u64 = 1 << 20;
+const MAX_RESPONSE_BYTES: u64 = 1 << 20;
 
 /// Minimum and default lifetime of a token, in seconds (distribution's token spec).
-const SHORTEST_LIFETIME: u64 = 60;
+const MIN_LIFETIME_SECONDS: u64 = 60;
 
 /// Maximum lifetime of a token, in seconds, whatever the server says.
-const LONGEST_LIFETIME: u64 = 24 * 3600;
+const MAX_LIFETIME_SECONDS: u64 = 24 * 3600;
 
 /// A token server: the parameters of a registry's Bearer challenge.
 pub(super) struct TokenService {
@@ -65,13 +65,13 @@ impl TokenService {
         base: &Url,
     ) -> Result<Self> {
         let realm = challenge.param("realm").unwrap_or_default();
-        let refuse = |reason: &str| {
+        let denied = |reason: &str| {
             Error::new(ErrorKind::Denied, request.what).at(&http.name).with_reason(reason)
         };
         let realm = base.join(realm.trim());
-        let realm = realm.map_err(|_| refuse("the token server is not a URL"))?;
+        let realm = realm.map_err(|_| denied("the token server is not a URL"))?;
         if realm.fragment().is_some() {
-            return Err(refuse("the token server URL has a fragment"));
+            return Err(denied("the token server URL has a fragment"));
         }
         http.options.redactor.note_url(&realm);
         http.check_server_url(&realm, request.what, ErrorKind::Denied)?;
@@ -93,26 +93,26 @@ pub(super) async fn fetch(
     scopes: &ScopeSet,
 ) -> Result<IssuedToken> {
     tracing::debug!("requesting a token from {}", redact(&service.realm));
-    let asking = TokenRequest { http, request, service, scopes: scopes.to_params() };
+    let token_request = TokenRequest { http, request, service, scopes: scopes.to_params() };
     let (response, posted) = match credential {
         Some(Credential::IdentityToken { token, basic }) => {
-            let response = asking.post(token).await?;
+            let response = token_request.post(token).await?;
             match basic {
                 // GCR does not support POST, Artifactory and ACR refuse some of them.
                 Some((user, password))
                     if matches!(response.status().as_u16(), 400 | 401 | 404 | 405) =>
                 {
-                    (asking.get(Some((user, password))).await?, false)
+                    (token_request.get(Some((user, password))).await?, false)
                 }
                 _ => (response, true),
             }
         }
         Some(Credential::Basic { user, password }) => {
-            (asking.get(Some((user, password))).await?, false)
+            (token_request.get(Some((user, password))).await?, false)
         }
-        Some(Credential::RegistryToken(_)) | None => (asking.get(None).await?, false),
+        Some(Credential::RegistryToken(_)) | None => (token_request.get(None).await?, false),
     };
-    asking.read(response, posted).await
+    token_request.read(response, posted).await
 }
 
 /// A request for one token on behalf of `request`.
@@ -157,7 +157,7 @@ impl TokenRequest<'_> {
             return Ok(());
         }
         Err(self
-            .refused(&format!("refusing to send the {secret} over plain HTTP"))
+            .denied(&format!("refusing to send the {secret} over plain HTTP"))
             .with_detail(ErrorDetail::SecretOverHttp))
     }
 
@@ -170,8 +170,8 @@ impl TokenRequest<'_> {
                 health.record_response(&host, response.status());
                 Ok(response)
             }
-            Ok(Err(error)) => Err(if let Some(words) = policy_refusal(&error) {
-                self.refused(&words.to_string()).with_detail(words.detail())
+            Ok(Err(error)) => Err(if let Some(refusal) = policy_refusal(&error) {
+                self.denied(&refusal.to_string()).with_detail(refusal.detail())
             } else {
                 let error = request_failed("token", &self.service.realm, error);
                 health.record_failure(&host, with_proxy(&host, error))
@@ -191,14 +191,14 @@ impl TokenRequest<'_> {
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
             // Following it would carry the credential to an unchecked host.
-            return Err(self.refused("unexpected redirect"));
+            return Err(self.denied("unexpected redirect"));
         }
         if status != StatusCode::OK {
             let body = read_error_body(response, ERROR_BODY_LIMIT).await;
-            let place = redact(&self.service.realm);
+            let location = redact(&self.service.realm);
             let error = error_body::error(
                 what,
-                &place,
+                &location,
                 status,
                 &headers,
                 &body,
@@ -213,19 +213,19 @@ impl TokenRequest<'_> {
                     error
                 });
             }
-            let matter = error_body::detail(status, &body);
+            let detail = error_body::detail(status, &body);
             return Err(Error::new(ErrorKind::Denied, what)
-                .at(place)
+                .at(location)
                 .with_reason(error.reason())
-                .with_data_of(&error.with_detail(matter)));
+                .with_data_of(&error.with_detail(detail)));
         }
-        let body = read_up_to(response, TOKEN_LIMIT, what, idle).await?;
+        let body = read_up_to(response, MAX_RESPONSE_BYTES, what, idle).await?;
         let answer: TokenResponse =
-            serde_json::from_slice(&body).map_err(|_| self.refused("invalid token response"))?;
-        answer.into_token(posted).ok_or_else(|| self.refused("token response without a token"))
+            serde_json::from_slice(&body).map_err(|_| self.denied("invalid token response"))?;
+        answer.into_token(posted).ok_or_else(|| self.denied("token response without a token"))
     }
 
-    fn refused(&self, reason: &str) -> Error {
+    fn denied(&self, reason: &str) -> Error {
         Error::new(ErrorKind::Denied, self.request.what)
             .at(format!("token server {}", redact(&self.service.realm)))
             .with_reason(reason)
@@ -240,9 +240,10 @@ impl TokenResponse {
             tokens.reverse();
         }
         let token = tokens.into_iter().flatten().find(|token| !token.is_empty())?;
-        let said = self.expires_in.as_u64().or_else(|| self.expires_in.as_str()?.parse().ok());
-        let lifetime_seconds =
-            said.unwrap_or(SHORTEST_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME);
+        let declared = self.expires_in.as_u64().or_else(|| self.expires_in.as_str()?.parse().ok());
+        let lifetime_seconds = declared
+            .unwrap_or(MIN_LIFETIME_SECONDS)
+            .clamp(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS);
         let identity = self.refresh_token.filter(|token| !token.is_empty()).map(Secret::new);
         Some(IssuedToken { token: Secret::new(token), lifetime_seconds, identity })
     }

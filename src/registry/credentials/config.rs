@@ -33,16 +33,16 @@ impl<'a> AuthConfig<'a> {
 
     /// The helper for the repository and the key to pass to it. It precedes all entries except one of a namespace that
     /// is nearer than the helper's key.
-    pub(super) fn helper(&self, wanted: &RepositoryKey<'_>) -> Option<(String, String)> {
-        let own = self.cred_helpers.as_ref().and_then(|map| wanted.best_match(map, false));
+    pub(super) fn helper(&self, repository: &RepositoryKey<'_>) -> Option<(String, String)> {
+        let own = self.cred_helpers.as_ref().and_then(|map| repository.best_match(map, false));
         let helper = match (own, &self.creds_store) {
             (Some((key, name)), _) => (name.clone(), key.to_owned()),
-            (None, Some(name)) => (name.clone(), wanted.server_key().to_owned()),
+            (None, Some(name)) => (name.clone(), repository.server_key().to_owned()),
             (None, None) => return None,
         };
-        let nearest = self.auths.as_ref().and_then(|map| wanted.best_match(map, false));
+        let nearest = self.auths.as_ref().and_then(|map| repository.best_match(map, false));
         let helper = match nearest {
-            Some((key, entry)) if wanted.is_nearer(key, &helper.1) => {
+            Some((key, entry)) if repository.is_nearer(key, &helper.1) => {
                 // A login for the namespace leaves `{}` if the helper keeps its secret.
                 let is_kept_there = entry.get().trim_matches(['{', '}', ' ', '\t', '\n', '\r']);
                 if !is_kept_there.is_empty() {
@@ -59,10 +59,10 @@ impl<'a> AuthConfig<'a> {
     /// The entry for the repository, and its key.
     pub(super) fn entry(
         &self,
-        wanted: &RepositoryKey<'_>,
+        repository: &RepositoryKey<'_>,
         legacy: bool,
     ) -> Option<(&str, &'a RawValue)> {
-        let (key, entry) = wanted.best_match(self.auths.as_ref()?, legacy)?;
+        let (key, entry) = repository.best_match(self.auths.as_ref()?, legacy)?;
         Some((key, *entry))
     }
 }

@@ -75,14 +75,14 @@ impl Credential {
 /// # Errors
 /// [`ErrorKind::InvalidInput`], without repeating the text.
 pub fn parse_creds(text: &str) -> Result<Credential> {
-    let refuse = |reason: &str| Error::new(ErrorKind::InvalidInput, "--creds").with_reason(reason);
+    let invalid = |reason: &str| Error::new(ErrorKind::InvalidInput, "--creds").with_reason(reason);
     let (user, password) =
-        text.split_once(':').ok_or_else(|| refuse("expected USER:PASS, missing colon"))?;
+        text.split_once(':').ok_or_else(|| invalid("expected USER:PASS, missing colon"))?;
     if user.is_empty() {
-        return Err(refuse("expected USER:PASS, empty user name"));
+        return Err(invalid("expected USER:PASS, empty user name"));
     }
-    let credential = Credential::of_user(user, password).map_err(refuse)?;
-    credential.ok_or_else(|| refuse("expected USER:PASS"))
+    let credential = Credential::of_user(user, password).map_err(invalid)?;
+    credential.ok_or_else(|| invalid("expected USER:PASS"))
 }
 
 /// The credential of a login; neither part may be empty.
@@ -90,15 +90,15 @@ pub fn parse_creds(text: &str) -> Result<Credential> {
 /// # Errors
 /// [`ErrorKind::InvalidInput`], without repeating either.
 pub fn from_user(user: &str, password: &str) -> Result<Credential> {
-    let refuse =
+    let invalid =
         |reason: &str| Error::new(ErrorKind::InvalidInput, "credential").with_reason(reason);
     match (user, password) {
-        ("", _) => return Err(refuse("the user name is empty")),
-        (_, "") => return Err(refuse("the password is empty")),
+        ("", _) => return Err(invalid("the user name is empty")),
+        (_, "") => return Err(invalid("the password is empty")),
         // All readers of the file split at the first colon.
-        _ if user.contains(':') => return Err(refuse("a user name cannot contain a colon")),
+        _ if user.contains(':') => return Err(invalid("a user name cannot contain a colon")),
         _ => {}
     }
-    let credential = Credential::of_user(user, password).map_err(refuse)?;
-    credential.ok_or_else(|| refuse("is empty"))
+    let credential = Credential::of_user(user, password).map_err(invalid)?;
+    credential.ok_or_else(|| invalid("is empty"))
 }

@@ -18,7 +18,7 @@ use super::key::RepositoryKey;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The entry of a host whose secret is in a helper.
-const ELSEWHERE: &str = "{}";
+const HELPER_ENTRY: &str = "{}";
 
 /// Where the credential for one registry is stored.
 pub struct CredentialStore {
@@ -61,13 +61,13 @@ impl CredentialStore {
         let entry = match &self.helper {
             Some((helper, key)) => {
                 helper.store(key, credential).await?;
-                Zeroizing::new(ELSEWHERE.to_owned())
+                Zeroizing::new(HELPER_ENTRY.to_owned())
             }
             None => AuthEntry::to_json(credential),
         };
         let (registry, namespace) = (self.registry.clone(), self.namespace.clone());
         let written = self
-            .change(move |text| {
+            .edit(move |text| {
                 edit::with_entry(text, &RepositoryKey::new(&registry, &namespace), &entry).map(Some)
             })
             .await;
@@ -90,9 +90,7 @@ impl CredentialStore {
         }
         let (registry, namespace) = (self.registry.clone(), self.namespace.clone());
         let changed = self
-            .change(move |text| {
-                edit::without_entry(text, &RepositoryKey::new(&registry, &namespace))
-            })
+            .edit(move |text| edit::without_entry(text, &RepositoryKey::new(&registry, &namespace)))
             .await?;
         Ok(known || changed)
     }
@@ -122,13 +120,13 @@ impl CredentialStore {
         let Some((name, key)) = config.helper(&RepositoryKey::new(&self.registry, "")) else {
             return Ok(None);
         };
-        let wanted = RepositoryKey::new(&self.registry, &self.namespace);
-        let key = if wanted.is_namespace() { wanted.own_key().into_owned() } else { key };
+        let repository = RepositoryKey::new(&self.registry, &self.namespace);
+        let key = if repository.is_namespace() { repository.own_key().into_owned() } else { key };
         Ok(Some((Helper::find(&name, programs)?, key)))
     }
 
     /// Edits the file. Returns whether anything changed.
-    async fn change(
+    async fn edit(
         &self,
         edit: impl FnOnce(&str) -> serde_json::Result<Option<Zeroizing<String>>> + Send + 'static,
     ) -> Result<bool> {

@@ -14,13 +14,13 @@ use super::key::RepositoryKey;
 /// The text with this entry for the registry, replacing the one that a lookup would find.
 pub(super) fn with_entry(
     text: &str,
-    wanted: &RepositoryKey<'_>,
+    repository: &RepositoryKey<'_>,
     entry: &str,
 ) -> serde_json::Result<Zeroizing<String>> {
     let (mut file, mut auths) = parse(text)?;
-    let key = &*wanted.own_key();
+    let key = &*repository.own_key();
     auths.set(key, entry.to_owned().into());
-    while let Some(other) = auths.find(wanted).filter(|found| found != key) {
+    while let Some(other) = auths.find(repository).filter(|found| found != key) {
         auths.remove(&other);
     }
     Ok(render(&mut file, &auths))
@@ -29,11 +29,11 @@ pub(super) fn with_entry(
 /// The text without the registry's entries; `None` if it has none.
 pub(super) fn without_entry(
     text: &str,
-    wanted: &RepositoryKey<'_>,
+    repository: &RepositoryKey<'_>,
 ) -> serde_json::Result<Option<Zeroizing<String>>> {
     let (mut file, mut auths) = parse(text)?;
     let mut changed = false;
-    while let Some(key) = auths.find(wanted) {
+    while let Some(key) = auths.find(repository) {
         auths.remove(&key);
         changed = true;
     }
@@ -62,25 +62,25 @@ struct RawObject<'a>(Vec<(String, Cow<'a, str>)>);
 
 impl<'a> RawObject<'a> {
     /// The key that a lookup of the registry would find, or exactly that of the namespace.
-    fn find(&self, wanted: &RepositoryKey<'_>) -> Option<String> {
-        if wanted.is_namespace() {
-            let own = wanted.own_key();
+    fn find(&self, repository: &RepositoryKey<'_>) -> Option<String> {
+        if repository.is_namespace() {
+            let own = repository.own_key();
             return self.0.iter().any(|(key, _)| *key == own).then(|| own.into_owned());
         }
         let map = self.0.iter().map(|(key, value)| (key.clone(), value));
         let map: BTreeMap<String, &Cow<'_, str>> = map.collect();
-        wanted.best_match(&map, false).map(|(key, _)| key.to_owned())
+        repository.best_match(&map, false).map(|(key, _)| key.to_owned())
     }
 
     fn set(&mut self, key: &str, value: Cow<'a, str>) {
-        match self.0.iter_mut().find(|(held, _)| held == key) {
-            Some((_, held)) => *held = value,
+        match self.0.iter_mut().find(|(existing, _)| existing == key) {
+            Some((_, existing)) => *existing = value,
             None => self.0.push((key.to_owned(), value)),
         }
     }
 
     fn remove(&mut self, key: &str) {
-        self.0.retain(|(held, _)| held != key);
+        self.0.retain(|(existing, _)| existing != key);
     }
 
     /// Indented with tabs, as docker does.
@@ -118,7 +118,7 @@ impl<'de> Visitor<'de> for RawObjectVisitor {
         let mut object = RawObject::default();
         while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
             // Programs disagree on which of two equal keys wins.
-            if object.0.iter().any(|(held, _)| *held == key) {
+            if object.0.iter().any(|(existing, _)| *existing == key) {
                 return Err(A::Error::custom("duplicate key"));
             }
             object.0.push((key, Cow::Borrowed(value.get())));
@@ -177,21 +177,21 @@ mod tests {
 
     #[test]
     fn edit_malformed_file_is_refused() {
-        let wanted = RepositoryKey::new("h.example", "");
+        let repository = RepositoryKey::new("h.example", "");
         for bad in ["[", "[]", "7", r#"{"auths":[]}"#, r#"{"auths":{},"auths":{}}"#] {
-            assert!(with_entry(bad, &wanted, "{}").is_err(), "{bad}");
-            assert!(without_entry(bad, &wanted).is_err(), "{bad}");
+            assert!(with_entry(bad, &repository, "{}").is_err(), "{bad}");
+            assert!(without_entry(bad, &repository).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn edit_namespace_entry_is_separate() {
-        let wanted = RepositoryKey::new("b.example", "team");
-        let more = with_entry(DOCKERS, &wanted, "1").unwrap();
+        let repository = RepositoryKey::new("b.example", "team");
+        let more = with_entry(DOCKERS, &repository, "1").unwrap();
         let added = "\"a.example/team\": {},\n\t\t\"b.example/team\": 1";
         assert_eq!(*more, DOCKERS.replace("\"a.example/team\": {}", added));
-        assert_eq!(*without_entry(&more, &wanted).unwrap().unwrap(), DOCKERS);
-        assert!(without_entry(DOCKERS, &wanted).unwrap().is_none(), "the host's entry stays");
+        assert_eq!(*without_entry(&more, &repository).unwrap().unwrap(), DOCKERS);
+        assert!(without_entry(DOCKERS, &repository).unwrap().is_none(), "the host's entry stays");
     }
 
     proptest! {

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
 /// Most bytes read of an auth file.
-const LIMIT: u64 = 4 << 20;
+const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// Where an auth file is.
 pub(super) enum AuthFileSource {
@@ -56,7 +56,7 @@ pub(super) enum AuthLookup {
 
 /// An auth file, read on first use.
 pub(super) struct AuthFile {
-    place: AuthFileSource,
+    source: AuthFileSource,
     /// `None` if the file does not exist. Read once: it may be a pipe, and its warnings are shown once.
     text: OnceCell<Option<SecretText>>,
 }
@@ -64,8 +64,8 @@ pub(super) struct AuthFile {
 pub(super) type SecretText = Zeroizing<Vec<u8>>;
 
 impl AuthFile {
-    pub(super) fn new(place: AuthFileSource) -> Self {
-        Self { place, text: OnceCell::new() }
+    pub(super) fn new(source: AuthFileSource) -> Self {
+        Self { source, text: OnceCell::new() }
     }
 
     /// Looks up a repository.
@@ -73,12 +73,12 @@ impl AuthFile {
     /// # Errors
     /// [`ErrorKind::Denied`] if the file cannot be read or parsed. For a broken variable there is only a warning, as in
     /// docker.
-    pub(super) async fn look_up(&self, wanted: &RepositoryKey<'_>) -> Result<AuthLookup> {
+    pub(super) async fn look_up(&self, repository: &RepositoryKey<'_>) -> Result<AuthLookup> {
         let Some(text) = self.text.get_or_try_init(|| self.load()).await? else {
             return Ok(AuthLookup::Nothing);
         };
-        match self.search(text, wanted) {
-            Err(error) if matches!(self.place, AuthFileSource::Environment(_)) => {
+        match self.search(text, repository) {
+            Err(error) if matches!(self.source, AuthFileSource::Environment(_)) => {
                 tracing::warn!("{}; ignoring it", error.chain());
                 Ok(AuthLookup::Nothing)
             }
@@ -86,13 +86,13 @@ impl AuthFile {
         }
     }
 
-    fn search(&self, text: &[u8], wanted: &RepositoryKey<'_>) -> Result<AuthLookup> {
-        let legacy = matches!(self.place, AuthFileSource::Legacy(_));
+    fn search(&self, text: &[u8], repository: &RepositoryKey<'_>) -> Result<AuthLookup> {
+        let legacy = matches!(self.source, AuthFileSource::Legacy(_));
         let config = AuthConfig::parse(text, legacy).map_err(|error| self.malformed(&error))?;
-        if let Some((name, key)) = config.helper(wanted) {
+        if let Some((name, key)) = config.helper(repository) {
             return Ok(AuthLookup::Helper { name, key });
         }
-        let Some((key, entry)) = config.entry(wanted, legacy) else {
+        let Some((key, entry)) = config.entry(repository, legacy) else {
             return Ok(AuthLookup::Nothing);
         };
         // Docker leaves `{}` for a host whose secret is in a store.
@@ -106,7 +106,7 @@ impl AuthFile {
     }
 
     async fn load(&self) -> Result<Option<SecretText>> {
-        let (path, required) = match &self.place {
+        let (path, required) = match &self.source {
             AuthFileSource::Environment(text) => {
                 return Ok(Some(text.expose().as_bytes().to_vec().into()));
             }
@@ -141,7 +141,7 @@ pub(super) fn where_malformed(error: &serde_json::Error) -> String {
 
 impl fmt::Display for AuthFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place.fmt(f)
+        self.source.fmt(f)
     }
 }
 
@@ -168,9 +168,9 @@ fn read(path: &Path, required: bool) -> io::Result<Option<SecretText>> {
 /// Reads a whole file, up to a limit.
 pub(super) fn read_all(path: &Path) -> io::Result<SecretText> {
     let mut text = Zeroizing::new(Vec::new());
-    std::fs::File::open(path)?.take(LIMIT + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LIMIT {
-        return Err(io::Error::other(format!("larger than {LIMIT} bytes")));
+    std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("larger than {MAX_FILE_BYTES} bytes")));
     }
     Ok(text)
 }
@@ -187,8 +187,8 @@ mod tests {
     use super::*;
 
     /// Returns user and secret, or a description of another result.
-    async fn found(place: AuthFileSource, registry: &str) -> Result<String> {
-        Ok(match AuthFile::new(place).look_up(&RepositoryKey::new(registry, "team/app")).await? {
+    async fn found(source: AuthFileSource, registry: &str) -> Result<String> {
+        Ok(match AuthFile::new(source).look_up(&RepositoryKey::new(registry, "team/app")).await? {
             AuthLookup::Nothing => "nothing".to_owned(),
             AuthLookup::Helper { name, key } => format!("helper {name} {key}"),
             AuthLookup::Entry(Credential::RegistryToken(token)) => {

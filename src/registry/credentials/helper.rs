@@ -7,36 +7,25 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::process::{ExitStatus, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStderr, Command};
 use zeroize::Zeroizing;
 
 use super::credential::{Credential, TOKEN_USER};
+use super::helper_process::{HelperExit, HelperOutput, run_with_timeout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::redactor::{Redactor, Text};
 
 /// Longest run of a helper; it may be asking the user for a passphrase.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Longest wait for the end of stderr after the helper has exited: its child processes may hold stderr open.
-const WORDS_GRACE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most characters of the helper's message that are repeated; of longer ones the start and the end.
-const SHOWN_WORDS: usize = 400;
-
-/// Most bytes that a helper may print.
-const OUTPUT_LIMIT: u64 = 64 << 10;
+const MAX_MESSAGE_CHARS: usize = 400;
 
 /// What a helper prints on stdout if it has no credential for the key.
 const NOT_FOUND: &str = "credentials not found";
-
-type HelperOutput = Zeroizing<Vec<u8>>;
 
 /// Input of `store`.
 #[derive(Serialize)]
@@ -71,11 +60,11 @@ impl Helper {
     pub(super) fn find(name: &str, path: &OsStr) -> Result<Self> {
         let program = format!("docker-credential-{name}");
         if name.contains(['/', '\\']) || name.contains(char::is_control) {
-            return Err(failed(&program, "invalid program name"));
+            return Err(helper_error(&program, "invalid program name"));
         }
         match find(&program, path) {
             Some(file) => Ok(Self { program, file }),
-            None => Err(failed(&program, "not found in PATH, or not executable")),
+            None => Err(helper_error(&program, "not found in PATH, or not executable")),
         }
     }
 
@@ -85,10 +74,10 @@ impl Helper {
             return Ok(None);
         };
         let answer: GetOutput = serde_json::from_slice(&output)
-            .map_err(|_| self.fail("returned an invalid credential"))?;
+            .map_err(|_| self.error("returned an invalid credential"))?;
         let (user, secret) = (answer.username, Zeroizing::new(answer.secret));
         Credential::of_user(&user, &secret)
-            .map_err(|reason| self.fail(&format!("returned a secret that {reason}")))
+            .map_err(|reason| self.error(&format!("returned a secret that {reason}")))
     }
 
     /// Stores a credential.
@@ -97,16 +86,17 @@ impl Helper {
             Credential::Basic { user, password } => (user.as_str(), password),
             Credential::IdentityToken { token, .. } => (TOKEN_USER, token),
             Credential::RegistryToken(_) => {
-                return Err(self.fail("does not support registry tokens"));
+                return Err(self.error("does not support registry tokens"));
             }
         };
         let input = StoreInput { server_url: key, username, secret: secret.expose() };
         let redactor = Redactor::default();
         credential.secrets().iter().for_each(|secret| redactor.add(secret.expose()));
-        let input = serde_json::to_vec(&input).map_err(|error| self.fail("").with_source(error))?;
+        let input =
+            serde_json::to_vec(&input).map_err(|error| self.error("").with_source(error))?;
         match self.run("store", key, &Zeroizing::new(input), &redactor).await? {
             Some(_) => Ok(()),
-            None => Err(self.fail("did not save it")),
+            None => Err(self.error("did not save it")),
         }
     }
 
@@ -129,22 +119,22 @@ impl Helper {
         redactor: &Redactor,
     ) -> Result<Option<HelperOutput>> {
         if key.contains(char::is_control) {
-            return Err(self.fail("refusing to send a name with control characters"));
+            return Err(self.error("refusing to send a name with control characters"));
         }
-        let asked = Box::pin(run_with_timeout(&self.file, verb, input, PATIENCE)).await;
-        let Said { status, output, words } = asked.map_err(|reason| self.fail(&reason))?;
+        let exit = Box::pin(run_with_timeout(&self.file, verb, input, TIMEOUT)).await;
+        let HelperExit { status, output, stderr } = exit.map_err(|reason| self.error(&reason))?;
         if status.success() {
             return Ok(Some(output));
         }
         if output.trim_ascii().starts_with(NOT_FOUND.as_bytes()) {
             return Ok(None);
         }
-        let words = shown_words(&output, &words, redactor);
-        Err(self.fail(&format!("failed ({status}){words}")))
+        let stderr = error_message(&output, &stderr, redactor);
+        Err(self.error(&format!("failed ({status}){stderr}")))
     }
 
-    fn fail(&self, reason: &str) -> Error {
-        failed(&self.program, reason)
+    fn error(&self, reason: &str) -> Error {
+        helper_error(&self.program, reason)
     }
 }
 
@@ -154,7 +144,7 @@ impl fmt::Display for Helper {
     }
 }
 
-fn failed(program: &str, reason: &str) -> Error {
+fn helper_error(program: &str, reason: &str) -> Error {
     Error::new(ErrorKind::Denied, "credentials").at(format!("helper {program}")).with_reason(reason)
 }
 
@@ -169,21 +159,13 @@ fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
     )
 }
 
-/// Exit status and output of a helper.
-struct Said {
-    status: ExitStatus,
-    output: HelperOutput,
-    /// Its stderr.
-    words: HelperOutput,
-}
-
 /// The message of a failed helper, from stderr and stdout. Docker's protocol prints errors on stdout, where a
 /// credential would be too: output that looks like one is omitted.
-fn shown_words(output: &[u8], words: &[u8], redactor: &Redactor) -> String {
-    let is_answer = serde_json::from_slice::<serde_json::Value>(output)
+fn error_message(output: &[u8], stderr: &[u8], redactor: &Redactor) -> String {
+    let is_credential = serde_json::from_slice::<serde_json::Value>(output)
         .map_or_else(|_| output.trim_ascii().starts_with(b"{"), |value| !value.is_string());
-    let output = if is_answer { &b""[..] } else { output };
-    let text = [words, output].map(String::from_utf8_lossy).join("\n");
+    let output = if is_credential { &b""[..] } else { output };
+    let text = [stderr, output].map(String::from_utf8_lossy).join("\n");
     let text = redactor.redact(&text, Text::Foreign);
     let mut lines: Vec<&str> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -192,89 +174,19 @@ fn shown_words(output: &[u8], words: &[u8], redactor: &Redactor) -> String {
     let count = text.chars().count();
     match count {
         0 => String::new(),
-        1..=SHOWN_WORDS => format!(": {text}"),
+        1..=MAX_MESSAGE_CHARS => format!(": {text}"),
         _ => {
-            let start: String = text.chars().take(SHOWN_WORDS / 2).collect();
-            let end: String = text.chars().skip(count - SHOWN_WORDS / 2).collect();
+            let start: String = text.chars().take(MAX_MESSAGE_CHARS / 2).collect();
+            let end: String = text.chars().skip(count - MAX_MESSAGE_CHARS / 2).collect();
             format!(": {start} … {end}")
         }
-    }
-}
-
-/// Runs a program with `input` on its stdin and kills it after `patience`. Secrets are never arguments: all users can
-/// see those.
-async fn run_with_timeout(
-    program: &Path,
-    verb: &str,
-    input: &[u8],
-    patience: Duration,
-) -> Result<Said, String> {
-    let mut child = Command::new(program)
-        .arg(verb)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("failed to run: {error}"))?;
-    let answer = match tokio::time::timeout(patience, exchange(&mut child, input)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(format!("no response within {} s", patience.as_secs())),
-    };
-    if answer.is_err() {
-        // It has exited already or is killed now; a failure here changes nothing.
-        drop(child.kill().await);
-    }
-    answer
-}
-
-async fn exchange(child: &mut Child, input: &[u8]) -> Result<Said, String> {
-    let broken = |error: std::io::Error| format!("failed to communicate: {error}");
-    let (mut stdin, stdout, stderr) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let mut output = Zeroizing::new(Vec::new());
-    let mut words = Zeroizing::new(Vec::new());
-    let status = {
-        let mut listening = pin!(listen(stderr, &mut words));
-        let answering = async {
-            if let Some(mut stdin) = stdin.take() {
-                // A helper that does not read its input may answer all the same.
-                drop(stdin.write_all(input).await);
-            }
-            if let Some(stdout) = stdout {
-                stdout.take(OUTPUT_LIMIT + 1).read_to_end(&mut output).await.map_err(broken)?;
-            }
-            if output.len() as u64 > OUTPUT_LIMIT {
-                return Err(format!("printed more than {OUTPUT_LIMIT} bytes"));
-            }
-            child.wait().await.map_err(broken)
-        };
-        let mut answering = pin!(answering);
-        tokio::select! {
-            status = &mut answering => {
-                // If stderr does not end in time, only the error message is incomplete.
-                drop(tokio::time::timeout(WORDS_GRACE, listening).await);
-                status?
-            }
-            () = &mut listening => answering.await?,
-        }
-    };
-    Ok(Said { status, output, words })
-}
-
-/// Reads to the end, so that the helper does not block, and stores the first `OUTPUT_LIMIT` bytes.
-async fn listen(stderr: Option<ChildStderr>, words: &mut Vec<u8>) {
-    let Some(mut stderr) = stderr else { return };
-    let mut piece = Zeroizing::new(vec![0; 4096]);
-    while let Ok(length @ 1..) = stderr.read(&mut piece).await {
-        let room = usize::try_from(OUTPUT_LIMIT).unwrap_or_default().saturating_sub(words.len());
-        words.extend(piece.iter().take(length.min(room)));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
+    use std::path::Path;
 
     use super::*;
     use crate::secret::Secret;
@@ -288,7 +200,7 @@ mod tests {
         dir
     }
 
-    async fn asked(script: &str) -> Result<Option<Credential>> {
+    async fn get(script: &str) -> Result<Option<Credential>> {
         let dir = helper(script);
         Helper::find("test", dir.path().as_os_str())?.get("h.example:5000").await
     }
@@ -296,7 +208,7 @@ mod tests {
     #[tokio::test]
     async fn helper_get_returns_user_or_identity_token() {
         let echo = r#"[ "$*" = get ] && printf '{"ServerURL":"x","Username":"%s","Secret":"a:b"}' "$(cat)""#;
-        match asked(echo).await.unwrap() {
+        match get(echo).await.unwrap() {
             Some(Credential::Basic { user, password }) => {
                 assert_eq!((user.as_str(), password.expose()), ("h.example:5000", "a:b"));
             }
@@ -304,17 +216,17 @@ mod tests {
         }
         let token = r#"echo '{"Username":"<token>","Secret":"t"}'"#;
         assert!(matches!(
-            asked(token).await.unwrap(),
+            get(token).await.unwrap(),
             Some(Credential::IdentityToken { token, .. }) if token.expose() == "t"
         ));
         for nothing in ["echo credentials not found in native keychain; exit 1", "echo '{}'"] {
-            assert!(asked(nothing).await.unwrap().is_none(), "{nothing}");
+            assert!(get(nothing).await.unwrap().is_none(), "{nothing}");
         }
     }
 
     #[tokio::test]
     async fn helper_failure_shows_output_without_secrets() {
-        for (script, words) in [
+        for (script, message) in [
             ("echo 'run acme-login' >&2; exit 1", "failed (exit status: 1): run acme-login"),
             ("echo 'run acme-login'; exit 1", "failed (exit status: 1): run acme-login"),
             ("echo a >&2; echo b; exit 2", "failed (exit status: 2): a; b"),
@@ -329,8 +241,8 @@ mod tests {
             ("sleep 60 2>&2 >/dev/null & echo why >&2; exit 1", ": why"),
             ("seq 100000 >&2; exit 1", ": 1; 2; 3; "),
         ] {
-            let error = asked(script).await.err().unwrap().chain();
-            assert!(error.contains(words), "{script}: {error}");
+            let error = get(script).await.err().unwrap().chain();
+            assert!(error.contains(message), "{script}: {error}");
             assert!(!error.contains("canary") && error.chars().count() < 600, "{script}: {error}");
         }
     }
@@ -343,7 +255,7 @@ mod tests {
             r#"echo '{"Username":"canary\n","Secret":"x"}'"#,
             "kill -9 $$",
         ] {
-            let error = asked(script).await.err().unwrap();
+            let error = get(script).await.err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Denied, "{script}");
             let text = error.chain();
             assert!(text.contains("docker-credential-test") && !text.contains("canary"), "{text}");

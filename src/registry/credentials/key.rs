@@ -104,8 +104,8 @@ mod tests {
 
     fn chosen(keys: &[&str], registry: &str, repository: &str) -> Option<String> {
         let map: BTreeMap<String, u8> = keys.iter().map(|key| ((*key).to_owned(), 0)).collect();
-        let wanted = RepositoryKey::new(registry, repository);
-        wanted.best_match(&map, false).map(|(key, _)| key.to_owned())
+        let repository = RepositoryKey::new(registry, repository);
+        repository.best_match(&map, false).map(|(key, _)| key.to_owned())
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod entry;
 mod environment;
 mod file;
 mod helper;
+mod helper_process;
 mod key;
 mod locked_edit;
 
@@ -105,9 +106,9 @@ impl Credentials {
                 .at(registry)
                 .with_reason("the name contains control characters"));
         }
-        let wanted = RepositoryKey::new(registry, repository);
+        let repository = RepositoryKey::new(registry, repository);
         for file in &self.files {
-            let found = match file.look_up(&wanted).await? {
+            let found = match file.look_up(&repository).await? {
                 AuthLookup::Entry(credential) => Some(credential),
                 AuthLookup::Helper { name, key } => {
                     Helper::find(&name, &self.path)?.get(&key).await?
@@ -126,9 +127,9 @@ impl Credentials {
 impl Credentials {
     /// The first source with an entry for a registry or namespace, for messages. A source that cannot be read has none.
     pub async fn first_source(&self, registry: &str, namespace: Option<&str>) -> Option<String> {
-        let wanted = RepositoryKey::new(registry, namespace.unwrap_or_default());
+        let repository = RepositoryKey::new(registry, namespace.unwrap_or_default());
         for file in &self.files {
-            if !matches!(file.look_up(&wanted).await, Ok(AuthLookup::Nothing) | Err(_)) {
+            if !matches!(file.look_up(&repository).await, Ok(AuthLookup::Nothing) | Err(_)) {
                 return Some(file.to_string());
             }
         }

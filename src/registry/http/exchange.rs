@@ -51,7 +51,7 @@ impl Connection {
                 }
                 // The server closed a pooled connection just as it was reused; that says nothing about the request.
                 Ok(Err(error)) if !is_last_attempt && closed_before_answering(&error) => {
-                    is_last_attempt = true
+                    is_last_attempt = true;
                 }
                 Ok(Err(error)) => {
                     return Err(self.health.record_failure(

@@ -124,7 +124,7 @@ pub(super) async fn list(
     wanted: Option<&str>,
 ) -> Result<Vec<Descriptor>> {
     subject.algorithm()?;
-    let unlisted = &repository.transport.keeps_no_referrers;
+    let unlisted = &repository.transport.no_referrers_api;
     let mut listed = if unlisted.load(Ordering::Relaxed) {
         list_from_tag_schema(repository, subject, None).await?
     } else {

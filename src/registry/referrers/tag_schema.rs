@@ -36,7 +36,7 @@ pub(in crate::registry) async fn add(
     subject: &Digest,
 ) -> Result<()> {
     let name = ImageName::Tag(tag(subject));
-    let _alone = repository.transport.lists.lock().await;
+    let _alone = repository.transport.referrers_lock.lock().await;
     retry(&repository.transport.http.options.retry, || async {
         let held = match read(repository, subject).await? {
             Held::List(list) if names(&list, referrer.digest()) => return Ok(()),
@@ -72,7 +72,7 @@ pub(in crate::registry) async fn remove(
     let name = ImageName::Tag(tag.clone());
     let repository =
         Repository { scopes: ScopeSet::push(&repository.name), ..Repository::clone(repository) };
-    let _alone = repository.transport.lists.lock().await;
+    let _alone = repository.transport.referrers_lock.lock().await;
     let left = retry(&repository.transport.http.options.retry, || async {
         let held = match read(&repository, subject).await? {
             Held::List(list) if names(&list, referrer) => *list,

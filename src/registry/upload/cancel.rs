@@ -10,7 +10,7 @@ use crate::registry::http::request::Request;
 use crate::registry::scope::ScopeSet;
 
 /// Longest wait for the response. The registry expires sessions by itself anyway.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Cancels the upload session at this URL. Errors are ignored.
 pub(super) async fn cancel(repository: &Repository, url: Url, what: &str) {
@@ -20,8 +20,8 @@ pub(super) async fn cancel(repository: &Repository, url: Url, what: &str) {
         scopes: &ScopeSet::delete(&repository.name),
         ..repository.get(RequestKind::Upload, url, what)
     };
-    let cancelling = repository.transport.expect_success(&request);
-    match tokio::time::timeout(PATIENCE, cancelling).await {
+    let request = repository.transport.expect_success(&request);
+    match tokio::time::timeout(TIMEOUT, request).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::info!("failed to cancel the upload: {}", error.chain()),
         Err(_) => tracing::info!("failed to cancel the upload: {what}"),

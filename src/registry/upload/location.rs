@@ -16,7 +16,7 @@ pub(in crate::registry) struct UploadLocation {
     /// Bytes that the registry has received.
     pub(super) offset: u64,
     /// The registry's `OCI-Chunk-Min-Length`, or 0.
-    pub(super) smallest_chunk: u64,
+    pub(super) min_chunk: u64,
     /// Redirects of requests with blob bytes that led here. If not 0, the URL is complete.
     pub(super) redirects: usize,
 }
@@ -27,34 +27,35 @@ impl UploadLocation {
     /// The URL is opaque and may change with each response. It is checked like any server-supplied URL and gets no
     /// credential at another origin.
     pub(super) fn of(transport: &Transport, response: &Response, what: &str) -> Result<Self> {
-        let refuse = |reason: &str| {
+        let invalid = |reason: &str| {
             Error::new(ErrorKind::Registry, what).at(&transport.http.name).with_reason(reason)
         };
-        let named = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let named = named.filter(|text| !text.trim().is_empty());
-        let named = named.ok_or_else(|| refuse("missing `Location` in the response"))?;
-        let asked = response.url();
-        let mut url = asked
-            .join(named.trim())
-            .map_err(|error| refuse("the upload location is not a URL").with_source(error))?;
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let location = location.filter(|text| !text.trim().is_empty());
+        let location = location.ok_or_else(|| invalid("missing `Location` in the response"))?;
+        let requested = response.url();
+        let mut url = requested
+            .join(location.trim())
+            .map_err(|error| invalid("the upload location is not a URL").with_source(error))?;
         url.set_fragment(None);
         transport.http.options.redactor.note_session(&url);
         // Behind a proxy that terminates TLS, a registry believes that it speaks http (distribution#2225).
-        if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
+        if requested.scheme() == "https" && url.scheme() == "http" && url.host() == requested.host()
+        {
             // No port means 80 here: the proxy's port was lost with the scheme.
-            let lost = url.port().is_none();
+            let lacks_port = url.port().is_none();
             _ = url.set_scheme("https");
-            if lost {
-                _ = url.set_port(asked.port());
+            if lacks_port {
+                _ = url.set_port(requested.port());
             }
         }
         transport.http.check_server_url(&url, what, ErrorKind::Transport)?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse().ok();
-        let smallest_chunk = header("oci-chunk-min-length").unwrap_or(0);
+        let min_chunk = header("oci-chunk-min-length").unwrap_or(0);
         Ok(Self {
             url,
             offset: received_bytes(response.headers()).unwrap_or(0),
-            smallest_chunk,
+            min_chunk,
             redirects: 0,
         })
     }

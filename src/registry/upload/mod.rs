@@ -113,13 +113,13 @@ async fn resume_session(
     descriptor: &Descriptor,
 ) -> Result<Option<UploadLocation>> {
     let digest = &descriptor.digest;
-    let recall = |uploads: &dyn UploadStore| uploads.load(repository.address(), digest);
-    let Some(url) = repository.upload_store_for(descriptor).and_then(recall) else {
+    let load = |uploads: &dyn UploadStore| uploads.load(repository.address(), digest);
+    let Some(url) = repository.upload_store_for(descriptor).and_then(load) else {
         return Ok(None);
     };
     let transport = &repository.transport;
     let what = format!("upload of blob {digest}");
-    let asking = async {
+    let query = async {
         let Ok(url) = Url::parse(url.expose()) else { return Ok(None) };
         if transport.http.check_server_url(&url, &what, ErrorKind::Transport).is_err() {
             return Ok(None);
@@ -136,7 +136,7 @@ async fn resume_session(
         let location = UploadLocation::of(transport, &response, &what).ok();
         Ok(location.filter(|location| location.offset > 0 && location.offset < descriptor.size))
     };
-    let location = asking.await?;
+    let location = query.await?;
     if location.is_none() {
         repository.forget_upload(descriptor);
     }

@@ -17,7 +17,7 @@ use super::state::UploadState;
 use crate::content::{BlobWriter, ByteStream, Presence};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::limits::MAX_HOPS;
+use crate::limits::MAX_REDIRECTS;
 use crate::registry::Repository;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::origin::redact;
@@ -38,20 +38,20 @@ pub(super) struct UploadSession {
     /// The URL of the open session, if known, for cancelling it.
     open: Option<Url>,
     /// Whether the received bytes are not a prefix of the blob.
-    is_spoilt: bool,
-    kept: u64,
-    smallest_chunk: u64,
+    is_corrupt: bool,
+    resumed: u64,
+    min_chunk: u64,
     /// Redirects of all requests so far.
-    hops: usize,
+    redirects: usize,
     /// Bytes passed to requests, including resumed ones.
     position: u64,
-    held_back: Option<Bytes>,
+    pending: Option<Bytes>,
     sending: Option<UploadRequest>,
 }
 
 /// A running request with bytes of the blob.
 struct UploadRequest {
-    pieces: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    body: mpsc::Sender<Result<Bytes, std::io::Error>>,
     answer: AbortOnDropHandle<Result<UploadResponse>>,
     /// Offset of its first byte.
     start: u64,
@@ -59,7 +59,7 @@ struct UploadRequest {
     left: u64,
     is_chunk: bool,
     /// Whether it has all bytes of the blob.
-    is_whole: bool,
+    is_whole_blob: bool,
 }
 
 impl UploadSession {
@@ -69,7 +69,7 @@ impl UploadSession {
         descriptor: Descriptor,
         location: UploadLocation,
     ) -> Self {
-        let kept = location.offset;
+        let resumed = location.offset;
         let open = (location.redirects == 0).then(|| location.url.clone());
         let location = Some(location);
         Self {
@@ -78,12 +78,12 @@ impl UploadSession {
             descriptor,
             location,
             open,
-            is_spoilt: false,
-            kept,
-            smallest_chunk: 0,
-            hops: 0,
-            position: kept,
-            held_back: None,
+            is_corrupt: false,
+            resumed,
+            min_chunk: 0,
+            redirects: 0,
+            position: resumed,
+            pending: None,
             sending: None,
         }
     }
@@ -105,16 +105,12 @@ impl UploadSession {
             self.open = Some(location.url.clone());
             location
         };
-        self.smallest_chunk = location.smallest_chunk;
-        self.hops += location.redirects;
+        self.min_chunk = location.min_chunk;
+        self.redirects += location.redirects;
         let rest = self.descriptor.size.saturating_sub(self.position);
-        let chunk = self
-            .repository
-            .transport
-            .chunk_size()
-            .map(|wanted| wanted.max(location.smallest_chunk));
+        let chunk = self.repository.transport.chunk_size().map(|size| size.max(location.min_chunk));
         // Later ones were recorded when the previous chunk was acknowledged.
-        if self.position == self.kept && location.redirects == 0 {
+        if self.position == self.resumed && location.redirects == 0 {
             self.repository.keep_upload(&self.descriptor, &location.url);
         }
         if let Some(chunk) = chunk.filter(|&chunk| chunk < rest) {
@@ -135,21 +131,21 @@ impl UploadSession {
         let range = HeaderValue::try_from(range)
             .map_err(|error| Error::new(ErrorKind::Transport, self.what()).with_source(error))?;
         let range = (is_chunk || self.position > 0).then_some((CONTENT_RANGE, range));
-        let (pieces, mut received) = mpsc::channel(1);
-        let body = futures_util::stream::poll_fn(move |context| received.poll_recv(context));
+        let (body, mut received) = mpsc::channel(1);
+        let stream = futures_util::stream::poll_fn(move |context| received.poll_recv(context));
         let (repository, what) = (self.repository.clone(), self.what());
         let answer = tokio::spawn(async move {
             let request = Request { method, ..repository.get(RequestKind::Upload, url, &what) };
-            let body = reqwest::Body::wrap_stream(body);
+            let body = reqwest::Body::wrap_stream(stream);
             repository.transport.send_stream(&request, body, length, range).await
         });
         Ok(UploadRequest {
-            pieces,
+            body,
             answer: AbortOnDropHandle::new(answer),
             start: self.position,
             left: length,
             is_chunk,
-            is_whole: !is_chunk && self.position == 0,
+            is_whole_blob: !is_chunk && self.position == 0,
         })
     }
 
@@ -161,11 +157,11 @@ impl UploadSession {
                 None => self.start_request().await?,
             };
             let fits = usize::try_from(sending.left).unwrap_or(usize::MAX).min(bytes.len());
-            let piece = bytes.split_to(fits);
+            let part = bytes.split_to(fits);
             self.position += fits as u64;
             sending.left -= fits as u64;
             let idle = self.repository.transport.http.options.timeouts.idle;
-            match tokio::time::timeout(idle, sending.pieces.send(Ok(piece))).await {
+            match tokio::time::timeout(idle, sending.body.send(Ok(part))).await {
                 Ok(Ok(())) => {}
                 // The server answered before the end of the body; its response says why.
                 Ok(Err(_)) => {
@@ -196,7 +192,7 @@ impl UploadSession {
     fn update_location(&mut self, response: &Response) -> Result<()> {
         let mut location = UploadLocation::of(&self.repository.transport, response, &self.what())?;
         // Not every response repeats it.
-        location.smallest_chunk = location.smallest_chunk.max(self.smallest_chunk);
+        location.min_chunk = location.min_chunk.max(self.min_chunk);
         self.repository.keep_upload(&self.descriptor, &location.url);
         self.open = Some(location.url.clone());
         self.location = Some(location);
@@ -204,19 +200,19 @@ impl UploadSession {
     }
 
     async fn answer(&mut self, sending: UploadRequest) -> Result<Response> {
-        let UploadRequest { pieces, answer, start, is_whole, .. } = sending;
+        let UploadRequest { body, answer, start, is_whole_blob, .. } = sending;
         // Ends the body.
-        drop(pieces);
-        let patience = self.repository.transport.http.options.timeouts.commit;
-        match tokio::time::timeout(patience, answer).await {
+        drop(body);
+        let timeout = self.repository.transport.http.options.timeouts.commit;
+        match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(Ok(UploadResponse::Done(response)))) => Ok(response),
             Ok(Ok(Ok(UploadResponse::Redirected(url)))) => Err(self.redirected(url, start)),
-            Ok(Ok(Err(error))) => Err(self.record_failure(error, is_whole)),
+            Ok(Ok(Err(error))) => Err(self.record_failure(error, is_whole_blob)),
             Ok(Err(error)) => {
                 Err(self.connection_error("the upload failed").with_source(error).permanent())
             }
             Err(_) => {
-                Err(self.connection_error(&format!("no response for {} s", patience.as_secs_f32())))
+                Err(self.connection_error(&format!("no response for {} s", timeout.as_secs_f32())))
             }
         }
     }
@@ -224,17 +220,12 @@ impl UploadSession {
     /// The registry wants the bytes from `start` on at another URL. They must be read again, for which a new session
     /// begins.
     fn redirected(&self, url: Url, start: u64) -> Error {
-        let hops = self.hops + 1;
+        let redirects = self.redirects + 1;
         let error = Error::new(ErrorKind::Transport, self.what()).at(redact(&url));
-        if hops > MAX_HOPS {
-            return error.with_reason(format!("more than {MAX_HOPS} redirects"));
+        if redirects > MAX_REDIRECTS {
+            return error.with_reason(format!("more than {MAX_REDIRECTS} redirects"));
         }
-        let location = UploadLocation {
-            url,
-            offset: start,
-            smallest_chunk: self.smallest_chunk,
-            redirects: hops,
-        };
+        let location = UploadLocation { url, offset: start, min_chunk: self.min_chunk, redirects };
         self.state.redirect(&self.descriptor.digest, location);
         error
             .with_reason("is the location that the registry requires")
@@ -242,11 +233,11 @@ impl UploadSession {
     }
 
     /// Decides what a failure means for the next attempt.
-    fn record_failure(&mut self, error: Error, was_whole: bool) -> Error {
-        let was_continued = self.kept > 0;
+    fn record_failure(&mut self, error: Error, was_whole_blob: bool) -> Error {
+        let was_resumed = self.resumed > 0;
         match error.status() {
             // Too large for the registry or for a proxy before it; chunks may not be.
-            Some(413) if was_whole && self.descriptor.size > DEFAULT_CHUNK_SIZE => {
+            Some(413) if was_whole_blob && self.descriptor.size > DEFAULT_CHUNK_SIZE => {
                 self.repository.transport.enable_chunks(DEFAULT_CHUNK_SIZE);
                 error.transient(None)
             }
@@ -256,8 +247,8 @@ impl UploadSession {
                 error.transient(None)
             }
             // The registry is at another offset, or the bytes it kept of an earlier run are wrong.
-            Some(status) if status == 416 || (status == 400 && was_continued) => {
-                self.is_spoilt = true;
+            Some(status) if status == 416 || (status == 400 && was_resumed) => {
+                self.is_corrupt = true;
                 self.repository.forget_upload(&self.descriptor);
                 error.transient(None)
             }
@@ -277,13 +268,13 @@ impl UploadSession {
     /// Whether the upload can be resumed after this error. A recorded session may outlast a registry that refuses it
     /// today.
     fn is_resumable_after(&self, error: &Error) -> bool {
-        let is_patient = self.repository.upload_store_for(&self.descriptor).is_some();
+        let is_recorded = self.repository.upload_store_for(&self.descriptor).is_some();
         let may_change = match error.kind() {
-            ErrorKind::Transport | ErrorKind::Denied | ErrorKind::Registry => is_patient,
+            ErrorKind::Transport | ErrorKind::Denied | ErrorKind::Registry => is_recorded,
             _ => false,
         };
-        let is_sent_on = error.detail() == Some(ErrorDetail::UploadRedirected);
-        !self.is_spoilt && (error.is_transient() || is_sent_on || may_change)
+        let is_redirected = error.detail() == Some(ErrorDetail::UploadRedirected);
+        !self.is_corrupt && (error.is_transient() || is_redirected || may_change)
     }
 
     /// Ends the upload for good, at the registry too.
@@ -298,7 +289,7 @@ impl UploadSession {
         if proven.digest != digest || proven.size != self.received() {
             return Err(self.mismatch("internal error: sent bytes differ from verified bytes"));
         }
-        let last = self.held_back.take().unwrap_or_default();
+        let last = self.pending.take().unwrap_or_default();
         self.send(last).await?;
         let sending = match self.sending.take() {
             Some(sending) => sending,
@@ -316,7 +307,7 @@ impl UploadSession {
 
     /// Bytes of the blob that the registry has or that are on their way.
     fn received(&self) -> u64 {
-        self.position + self.held_back.as_ref().map_or(0, |last| last.len() as u64)
+        self.position + self.pending.as_ref().map_or(0, |last| last.len() as u64)
     }
 
     fn mismatch(&self, reason: &str) -> Error {
@@ -333,7 +324,7 @@ impl UploadSession {
 
 impl BlobWriter for UploadSession {
     fn offset(&self) -> u64 {
-        self.kept
+        self.resumed
     }
 
     fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>> {
@@ -345,7 +336,7 @@ impl BlobWriter for UploadSession {
             if self.received() + bytes.len() as u64 > self.descriptor.size {
                 return Err(self.mismatch("is longer than its descriptor says"));
             }
-            match self.held_back.replace(bytes) {
+            match self.pending.replace(bytes) {
                 Some(ready) => self.send(ready).await,
                 None => Ok(()),
             }
@@ -359,8 +350,8 @@ impl BlobWriter for UploadSession {
                 self.location = None;
                 self.repository.forget_upload(&self.descriptor);
             }
-            (self.kept, self.position) = (0, 0);
-            (self.held_back, self.sending) = (None, None);
+            (self.resumed, self.position) = (0, 0);
+            (self.pending, self.sending) = (None, None);
             Ok(())
         })
     }
