@@ -9,6 +9,7 @@ use reqwest::Method;
 use super::referrers::{self, tag_schema};
 use super::scope::ScopeSet;
 use super::{Repository, manifest, tags};
+use crate::content;
 use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
@@ -186,7 +187,7 @@ impl Repository {
             }
             let nested = index.manifests.iter().filter(|child| child.media_type.is_index());
             for child in nested.take_while(|_| depth < MAX_INDEX_DEPTH) {
-                let child = manifest::document(self, child).await?;
+                let child = content::document(self, child).await?;
                 if self.index_lists(&child, digest, depth + 1).await? {
                     return Ok(true);
                 }

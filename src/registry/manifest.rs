@@ -20,7 +20,7 @@ use crate::registry::http::encoding::Encoding;
 use crate::registry::http::error_body::requests_backoff;
 use crate::registry::http::request::Request;
 use crate::retry::retry;
-use crate::verifier::{verified_inline_data, verify};
+use crate::verifier::verify;
 
 /// All four types in one header, because some proxies look only at the first line; the wildcard is for registries that
 /// know a type by another name. distribution converts, or answers 404, where a type is not listed.
@@ -40,15 +40,6 @@ const SUBJECT_HEADER: &str = "oci-subject";
 /// Gets the document of this name.
 pub(super) async fn resolve(repository: &Repository, name: &ImageName) -> Result<Document> {
     retry(&repository.transport.http.options.retry, || get(repository, name)).await
-}
-
-/// Gets the document of this descriptor.
-pub(super) async fn document(repository: &Repository, descriptor: &Descriptor) -> Result<Document> {
-    let bytes = match verified_inline_data(descriptor) {
-        Some((bytes, _)) => bytes,
-        None => read(repository, descriptor, DOCUMENT_LIMIT).await?,
-    };
-    Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(repository.address()))
 }
 
 /// Gets the bytes of the document of this descriptor, verified.
