@@ -11,7 +11,6 @@ use std::future::ready;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -24,13 +23,14 @@ use super::docker_manifest::{DockerManifest, config_name, layer_name};
 use super::header::{END, header};
 use super::named::ImageNames;
 use super::options::WriteOptions;
+use super::single_run::SingleRun;
 use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use crate::blocking::run_blocking;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{
-    BlobPresence, Effort, Endpoint, EndpointKind, FinishGuard, Lookup, OpenBlob, Opened, Presence,
-    Role, Target, TargetPlan, TargetProperties, TargetWriter, check_content,
+    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, OpenBlob, Opened, Presence, Role, Target,
+    TargetPlan, TargetProperties, TargetWriter, check_content,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
@@ -49,8 +49,7 @@ struct DockerTargetInner {
     options: WriteOptions,
     shelf: OnceLock<BlobArea>,
     named: Mutex<ImageNames>,
-    begun: AtomicBool,
-    finished: FinishGuard,
+    run: SingleRun,
 }
 
 impl DockerTarget {
@@ -63,8 +62,7 @@ impl DockerTarget {
             options,
             shelf: OnceLock::new(),
             named: Mutex::default(),
-            begun: AtomicBool::new(false),
-            finished: FinishGuard::default(),
+            run: SingleRun::default(),
         }))
     }
 }
@@ -109,18 +107,14 @@ impl DockerTargetInner {
 
     /// Finds out whether the archive can be written before anything is fetched for it.
     fn begin(&self, plan: &TargetPlan<'_>) -> Result<()> {
-        if self.begun.swap(true, Ordering::AcqRel) {
-            return Err(Error::new(ErrorKind::Unsupported, "write")
-                .at(self.place())
-                .with_reason("an archive is written in one run"));
-        }
+        self.run.begin(self.place())?;
         plan.named_documents().into_iter().try_for_each(|document| self.check(document))?;
         AtomicFile::create(&self.path).map(drop)
     }
 
     fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
         let location = self.place();
-        self.finished.check(location)?;
+        self.run.check(location)?;
         self.check(document)?;
         check_content(document, location, |content| {
             let slot = self.shelf.get().and_then(|shelf| shelf.slot(&content.digest));
@@ -351,7 +345,7 @@ impl TargetWriter for DockerWriter {
         _: &'a OpenBlob,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            self.0.finished.check(self.0.place())?;
+            self.0.run.check(self.0.place())?;
             descriptor.digest.algorithm()?;
             self.0.shelf()?.open(descriptor, Vec::new()).await
         })
@@ -367,7 +361,7 @@ impl TargetWriter for DockerWriter {
 
     fn finish(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
-            self.0.finished.finish(self.0.place())?;
+            self.0.run.finish(self.0.place())?;
             let inner = Arc::clone(&self.0);
             run_blocking("write the archive", move || inner.write_archive()).await
         })

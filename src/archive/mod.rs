@@ -30,6 +30,7 @@ mod oci_target;
 mod open;
 mod options;
 mod parts;
+mod single_run;
 mod sink;
 mod source;
 mod spool;

@@ -8,7 +8,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::ready;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -21,14 +20,15 @@ use super::docker_manifest::DockerManifest;
 use super::header::{END, header};
 use super::named::ImageNames;
 use super::options::{ArchiveOutput, WriteOptions};
+use super::single_run::SingleRun;
 use super::sink::ArchiveSink;
 use super::tarball::BLOCK;
 use super::{docker, oci};
 use crate::annotation;
 use crate::blocking::run_blocking;
 use crate::content::{
-    BlobPresence, Effort, Endpoint, EndpointKind, FinishGuard, Lookup, OpenBlob, Opened, Presence,
-    Role, Target, TargetPlan, TargetProperties, TargetWriter, check_content,
+    BlobPresence, Effort, Endpoint, EndpointKind, Lookup, OpenBlob, Opened, Presence, Role, Target,
+    TargetPlan, TargetProperties, TargetWriter, check_content,
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -47,8 +47,7 @@ struct OciArchive {
     options: WriteOptions,
     open: OnceLock<OpenArchive>,
     state: Mutex<WriteState>,
-    begun: AtomicBool,
-    finished: FinishGuard,
+    run: SingleRun,
 }
 
 /// The file, once there is one.
@@ -77,8 +76,7 @@ impl OciTarget {
             options,
             open: OnceLock::new(),
             state: Mutex::default(),
-            begun: AtomicBool::new(false),
-            finished: FinishGuard::default(),
+            run: SingleRun::default(),
         }))
     }
 }
@@ -130,9 +128,7 @@ impl OciArchive {
 
     /// Gives every blob its place before any comes, in an order that does not depend on which comes first.
     async fn assign_slots(&self, plan: &TargetPlan<'_>) -> Result<()> {
-        if self.begun.swap(true, Ordering::AcqRel) {
-            return Err(self.refusal("an archive is written in one run"));
-        }
+        self.run.begin(self.location())?;
         let open = self.open()?;
         for document in plan.named_documents() {
             self.place(document).await?;
@@ -152,7 +148,7 @@ impl OciArchive {
     }
 
     async fn open_blob(&self, descriptor: &Descriptor) -> Result<Opened> {
-        self.finished.check(self.location())?;
+        self.run.check(self.location())?;
         if self.is_omitted(descriptor) {
             return Ok(Opened::Exists);
         }
@@ -172,7 +168,7 @@ impl OciArchive {
 
     async fn put_manifest(&self, document: &Document, role: Role<'_>) -> Result<()> {
         let location = self.location();
-        self.finished.check(location)?;
+        self.run.check(location)?;
         check_content(document, location, |content| {
             Ok(self.is_omitted(content) || self.slot_is_whole(&content.digest))
         })?;
@@ -193,7 +189,7 @@ impl OciArchive {
 
     async fn finish(&self) -> Result<()> {
         let location = self.location();
-        self.finished.finish(location)?;
+        self.run.finish(location)?;
         self.state().named.check(self.options.expected_images, location)?;
         let open = self.open()?;
         let mut at = open.shelf.end();
