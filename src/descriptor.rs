@@ -71,6 +71,12 @@ fn platform<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Platfor
     Ok(platform.filter(|platform| !platform.is_empty()))
 }
 
+impl AsRef<Digest> for Descriptor {
+    fn as_ref(&self) -> &Digest {
+        &self.digest
+    }
+}
+
 impl Descriptor {
     /// Whether it is a layer that a registry need not hold, because it names other places to fetch it from. Without
     /// those the type alone means nothing: only the registry has it.

@@ -86,6 +86,12 @@ impl Digest {
     }
 }
 
+impl AsRef<Self> for Digest {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl FromStr for Digest {
     type Err = Error;
 

@@ -35,6 +35,9 @@ pub(crate) const MAX_REDIRECTS: usize = 10;
 /// Indexes inside indexes that are followed.
 pub(crate) const MAX_INDEX_DEPTH: usize = 8;
 
+/// Indexes below one index, each of which costs a request.
+pub(crate) const MAX_NESTED_INDEXES: usize = 1000;
+
 /// Referrers of referrers, and so on, that are followed.
 pub(crate) const MAX_REFERRER_DEPTH: usize = 8;
 
@@ -85,6 +88,16 @@ pub(crate) enum Exceeded {
     Entries,
     Bytes,
     Requests,
+    /// Documents of one tree.
+    Count {
+        count: usize,
+        what: &'static str,
+    },
+    /// Lists inside lists.
+    Depth {
+        depth: usize,
+        what: &'static str,
+    },
 }
 
 impl Exceeded {
@@ -95,6 +108,8 @@ impl Exceeded {
             Self::Requests => {
                 format!("more than {MAX_IDLE_REQUESTS} requests without new entries")
             }
+            Self::Count { count, what } => format!("more than {count} {what}"),
+            Self::Depth { depth, what } => format!("more than {depth} levels of {what}"),
         }
     }
 

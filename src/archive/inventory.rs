@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Archive, ArchiveInner, ImageContent};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Document, ParsedDocument};
+use crate::document::{Document, TreeWalk};
 use crate::error::{ErrorKind, Result};
 
 impl Archive {
@@ -15,52 +15,44 @@ impl Archive {
     ///
     /// May have to decompress layers to learn what they are.
     pub fn digests(&self) -> Result<BTreeSet<Digest>> {
-        let (mut walk, stop) = (DigestWalk::default(), CancellationToken::new());
+        let mut inventory =
+            Inventory { archive: &self.0, walk: TreeWalk::default(), digests: BTreeSet::new() };
+        let stop = CancellationToken::new();
         for image in &self.0.images {
             match &image.content {
-                ImageContent::Document(root) => walk.visit_all(std::iter::once(root)),
+                ImageContent::Document(root) if root.media_type.is_document() => {
+                    inventory.walk.queue(0, [root.clone()]);
+                }
+                ImageContent::Document(_) => {}
                 ImageContent::DockerFiles(recipe) => {
-                    walk.look_into(&recipe.build(&self.0.tar, &stop)?.document, &self.0);
+                    inventory.add(&recipe.build(&self.0.tar, &stop)?.document, 0);
                 }
             }
         }
-        while let Some(descriptor) = walk.left.pop() {
-            match self.0.read_document(&descriptor, &stop) {
-                Ok(document) => walk.look_into(&document, &self.0),
+        while let Some(step) = inventory.walk.next_step() {
+            match self.0.read_document(&step.item, &stop) {
+                Ok(document) => inventory.add(&document, step.depth),
                 // Another platform's.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(walk.digests)
+        Ok(inventory.digests)
     }
 }
 
-/// What images name.
-#[derive(Default)]
-struct DigestWalk {
+struct Inventory<'a> {
+    archive: &'a ArchiveInner,
+    walk: TreeWalk<Descriptor>,
     digests: BTreeSet<Digest>,
-    /// Manifests and indexes that were met, apart from blobs: one may be listed as both.
-    seen: BTreeSet<Digest>,
-    /// Those that were not looked into yet.
-    left: Vec<Descriptor>,
 }
 
-impl DigestWalk {
-    fn visit_all<'a>(&mut self, documents: impl Iterator<Item = &'a Descriptor>) {
-        let new = |one: &&Descriptor| {
-            one.media_type.is_document() && self.seen.insert(one.digest.clone())
-        };
-        self.left.extend(documents.filter(new).cloned());
-    }
-
-    fn look_into(&mut self, document: &Document, archive: &ArchiveInner) {
+impl Inventory<'_> {
+    fn add(&mut self, document: &Document, depth: usize) {
         self.digests.insert(document.digest().clone());
         // A foreign layer is not in the archive unless it was requested.
-        let comes = |blob: &&Descriptor| !blob.is_foreign() || archive.has(&blob.digest);
+        let comes = |blob: &&Descriptor| !blob.is_foreign() || self.archive.has(&blob.digest);
         self.digests.extend(document.blobs().filter(comes).map(|blob| blob.digest.clone()));
-        if let ParsedDocument::Index(index) = document.parsed() {
-            self.visit_all(index.manifests.iter());
-        }
+        self.walk.queue(depth + 1, document.children().cloned());
     }
 }

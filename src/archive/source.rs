@@ -18,7 +18,7 @@ use crate::content::{
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
+use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::BUFFER_SIZE;
 use crate::media::MediaType;
@@ -203,9 +203,8 @@ impl ArchiveInner {
             if is_it(&root) {
                 return Ok(Some(root));
             }
-            let ParsedDocument::Index(index) = root.parsed() else { continue };
-            let children = index.manifests.iter().filter(|child| child.media_type.is_document());
-            let mut children = children.filter_map(|child| self.read_document(child, stop).ok());
+            let mut children =
+                root.children().filter_map(|child| self.read_document(child, stop).ok());
             if let Some(found) = children.find(is_it) {
                 return Ok(Some(found));
             }

@@ -17,8 +17,8 @@ pub fn missing_content(
     is_there: impl Fn(&Descriptor) -> Result<bool>,
 ) -> Result<Vec<Digest>> {
     let mut missing = Vec::new();
-    if let ParsedDocument::Index(index) = document.parsed() {
-        for child in index.manifests.iter().filter(|child| child.media_type.is_document()) {
+    if let ParsedDocument::Index(_) = document.parsed() {
+        for child in document.children() {
             if is_there(child)? {
                 return Ok(Vec::new());
             }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::BlobPresence;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Document, ParsedDocument};
+use crate::document::Document;
 use crate::name::ImageName;
 
 /// What a run will write. An empty plan is legal: giving another tag, a server.
@@ -32,9 +32,7 @@ impl<'a> TargetPlan<'a> {
             if !named.contains(document.digest()) {
                 continue;
             }
-            if let ParsedDocument::Index(index) = document.parsed() {
-                named.extend(index.manifests.iter().map(|child| &child.digest));
-            }
+            named.extend(document.entries().iter().map(|entry| &entry.digest));
             documents.push(document);
         }
         documents.reverse();

@@ -6,11 +6,13 @@
 mod parsed;
 mod referrer;
 mod shape;
+mod walk;
 
 use bytes::Bytes;
 
 pub use self::parsed::{Artifact, ImageIndex, ImageManifest, ParsedDocument};
 pub use self::shape::DOCUMENT_LIMIT;
+pub(crate) use self::walk::{TreeWalk, WalkLimits, WalkStep};
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -111,15 +113,28 @@ impl Document {
         }
     }
 
+    /// What an index lists, in the order of preference: documents, and content of any other type. Empty for other documents.
+    pub fn entries(&self) -> &[Descriptor] {
+        match &self.parsed {
+            ParsedDocument::Index(index) => &index.manifests,
+            ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => &[],
+        }
+    }
+
+    /// The documents that an index lists, in the order of preference. Empty for other documents.
+    pub fn children(&self) -> impl Iterator<Item = &Descriptor> {
+        self.entries().iter().filter(|entry| entry.media_type.is_document())
+    }
+
     /// The blobs that it names itself, in the order they are listed: config first, then layers. Of an index it is what
     /// it lists that is no document: content may be of any type, as in `BuildKit`'s cache.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
-        let (config, blobs, listed): (_, &[Descriptor], &[Descriptor]) = match &self.parsed {
-            ParsedDocument::Manifest(manifest) => (Some(&manifest.config), &manifest.layers, &[]),
-            ParsedDocument::Artifact(artifact) => (None, &artifact.blobs, &[]),
-            ParsedDocument::Index(index) => (None, &[], &index.manifests),
+        let (config, blobs): (_, &[Descriptor]) = match &self.parsed {
+            ParsedDocument::Manifest(manifest) => (Some(&manifest.config), &manifest.layers),
+            ParsedDocument::Artifact(artifact) => (None, &artifact.blobs),
+            ParsedDocument::Index(_) => (None, &[]),
         };
-        let listed = listed.iter().filter(|entry| !entry.media_type.is_document());
+        let listed = self.entries().iter().filter(|entry| !entry.media_type.is_document());
         config.into_iter().chain(blobs).chain(listed)
     }
 }

@@ -33,7 +33,7 @@ impl Layout {
                 add(&mut found, entry_image(&entry));
                 continue;
             }
-            for child in document.iter().flat_map(children) {
+            for child in document.iter().flat_map(Document::entries) {
                 let has_it = |document: Document| has_config(&document, id);
                 if id.is_of(&child.digest) || self.read_document(child).is_ok_and(has_it) {
                     add(&mut found, child_image(&entry, child));
@@ -85,12 +85,5 @@ fn has_config(document: &Document, id: &ImageId) -> bool {
     match document.parsed() {
         ParsedDocument::Manifest(manifest) => id.is_of(&manifest.config.digest),
         _ => false,
-    }
-}
-
-fn children(document: &Document) -> &[Descriptor] {
-    match document.parsed() {
-        ParsedDocument::Index(index) => &index.manifests,
-        _ => &[],
     }
 }

@@ -41,7 +41,7 @@ impl Layout {
         let mut blobs = self.unreferenced_blobs(&self.reachable_from(&staying)?)?;
         let mut own = Vec::new();
         for entry in &going {
-            own.extend(Reachable::from_entry(self.root(), entry)?.retained);
+            own.extend(Reachable::from_entry(self.root(), entry).retained);
         }
         blobs.sort_by_key(|blob| (own.contains(&blob.digest), Reverse(blob.size)));
         Ok(blobs.into_iter().map(|blob| blob.path).collect())

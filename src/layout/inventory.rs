@@ -14,7 +14,7 @@ impl Layout {
     pub fn inventory(&self) -> Result<BTreeSet<Digest>> {
         let mut held = BTreeSet::new();
         for entry in self.entries()? {
-            for digest in Reachable::from_entry(self.root(), &entry)?.required {
+            for digest in Reachable::from_entry(self.root(), &entry).required {
                 if blobs::blob_size(self.root(), &digest)?.is_some() {
                     held.insert(digest);
                 }

@@ -95,7 +95,7 @@ impl Layout {
     pub(super) fn reachable_from(&self, entries: &[IndexEntry]) -> Result<HashSet<Digest>> {
         let mut needed = HashSet::new();
         for entry in entries {
-            let reach = Reachable::from_entry(self.root(), entry)?;
+            let reach = Reachable::from_entry(self.root(), entry);
             if let Some((digest, why)) = reach.unreadable.first() {
                 let name = entry.names.first().map_or("an image without a name", String::as_str);
                 let why = format!(

@@ -1,18 +1,18 @@
 //! Everything reachable from a named entry: documents, configs and layers.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use super::IndexEntry;
 use super::blobs;
 use super::digest_scan::find_digests;
+use super::index::index_digest;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
-use crate::error::{ErrorKind, Result};
-use crate::layout::INDEX_ANNOTATION;
-use std::path::Path;
+use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument, TreeWalk, WalkStep};
+use crate::error::ErrorKind;
 
-/// Indexes are never pulled deeper than this.
+/// Depth at which indexes are no longer parsed, but searched for digests. They are never pulled this deep.
 const MAX_DEPTH: usize = 16;
 
 /// Everything reachable from one entry that is or should be in the layout.
@@ -24,92 +24,83 @@ pub(super) struct Reachable {
     pub(super) required: Vec<Digest>,
     /// Existing documents that cannot be read, each with the reason.
     pub(super) unreadable: Vec<(Digest, String)>,
-    /// Documents that were parsed. A retained digest may have been seen only as a blob.
-    walked: HashSet<Digest>,
 }
 
 impl Reachable {
-    pub(super) fn from_entry(root: &Path, entry: &IndexEntry) -> Result<Self> {
+    pub(super) fn from_entry(root: &Path, entry: &IndexEntry) -> Self {
         let mut reach = Self::default();
         // Retain the index that the manifest was selected from, so that a later pull can see that nothing changed.
-        if let Some(digest) = entry.descriptor.annotations.get(INDEX_ANNOTATION)
-            && let Ok(digest) = digest.parse::<Digest>()
-        {
-            reach.retained.insert(digest);
+        reach.retained.extend(index_digest(&entry.descriptor));
+        let mut walk = TreeWalk::default();
+        walk.queue(0, [entry.descriptor.clone()]);
+        while let Some(WalkStep { item, depth }) = walk.next_step() {
+            let Some(document) = reach.visit(root, &item, depth == 0) else { continue };
+            if depth >= MAX_DEPTH && !document.entries().is_empty() {
+                reach.visit_mentions(root, document.bytes());
+                continue;
+            }
+            // Of any type: what an index lists may be a document all the same.
+            walk.queue(depth + 1, document.entries().iter().cloned());
+            reach.add_blobs(&document);
         }
-        reach.visit_document(root, &entry.descriptor, true, 0)?;
-        Ok(reach)
+        reach
     }
 
-    fn visit_document(
+    /// Reads what an entry or an index lists, if it is a document.
+    fn visit(
         &mut self,
         root: &Path,
         descriptor: &Descriptor,
-        required: bool,
-        depth: usize,
-    ) -> Result<()> {
+        is_required: bool,
+    ) -> Option<Document> {
         let digest = &descriptor.digest;
+        let is_document = descriptor.media_type.is_document();
         if let Err(error) = digest.algorithm() {
             // It cannot be parsed, but it may reference blobs that exist.
-            if required || blobs::exists_unverifiable(root, digest) {
+            if is_required || blobs::exists_unverifiable(root, digest) {
                 self.unreadable.push((digest.clone(), error.reason().to_owned()));
             }
-            return Ok(());
+            return None;
         }
         self.retained.insert(digest.clone());
-        if !self.walked.insert(digest.clone()) {
-            return Ok(());
+        let read = blobs::read(root, digest, DOCUMENT_LIMIT);
+        if let Err(error) = &read
+            && error.kind() == ErrorKind::NotFound
+            && !is_required
+        {
+            return None;
         }
-        let bytes = match blobs::read(root, digest, DOCUMENT_LIMIT) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound && !required => return Ok(()),
-            // Too large for a document: a named blob.
-            Err(error)
-                if error.kind() == ErrorKind::InvalidDocument
-                    && !descriptor.media_type.is_document() =>
-            {
-                self.required.push(digest.clone());
-                return Ok(());
-            }
-            Err(error) => {
-                self.required.push(digest.clone());
-                self.unreadable.push((digest.clone(), error.reason().to_owned()));
-                return Ok(());
-            }
-        };
         self.required.push(digest.clone());
-        match Document::from_descriptor(bytes.clone(), descriptor) {
-            // An artifact of an unknown kind.
-            Err(error)
-                if error.kind() == ErrorKind::InvalidDocument
-                    && !descriptor.media_type.is_document() => {}
-            Err(error) => self.unreadable.push((digest.clone(), error.reason().to_owned())),
-            Ok(document) => self.visit_children(root, &document, depth)?,
+        let parsed = read.and_then(|bytes| {
+            if !is_document {
+                self.visit_mentions(root, &bytes);
+            }
+            Document::from_descriptor(bytes, descriptor)
+        });
+        match parsed {
+            Ok(document) => Some(document),
+            // A named blob: too large for a document, or an artifact of an unknown kind.
+            Err(error) if error.kind() == ErrorKind::InvalidDocument && !is_document => None,
+            Err(error) => {
+                self.unreadable.push((digest.clone(), error.reason().to_owned()));
+                None
+            }
         }
-        if !descriptor.media_type.is_document() {
-            self.visit_mentions(root, &bytes);
-        }
-        Ok(())
     }
 
-    fn visit_children(&mut self, root: &Path, document: &Document, depth: usize) -> Result<()> {
+    fn add_blobs(&mut self, document: &Document) {
         match document.parsed() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => {
                 document.blobs().for_each(|blob| self.blob(blob));
             }
-            ParsedDocument::Index(index) if depth < MAX_DEPTH => {
-                for child in &index.manifests {
-                    self.visit_document(root, child, false, depth + 1)?;
-                }
+            ParsedDocument::Index(index) => {
                 // An entry for a platform may not have been pulled, like the manifest of that platform.
                 let for_all = index.blobs().filter(|blob| blob.platform.is_none());
                 let here = for_all.filter(|blob| !blob.is_foreign());
                 let known = here.filter(|blob| blob.digest.algorithm().is_ok());
                 self.required.extend(known.map(|blob| blob.digest.clone()));
             }
-            ParsedDocument::Index(_) => self.visit_mentions(root, document.bytes()),
         }
-        Ok(())
     }
 
     fn blob(&mut self, blob: &Descriptor) {
@@ -121,17 +112,14 @@ impl Reachable {
 
     /// Retains every digest that a document of unknown type mentions, recursively.
     fn visit_mentions(&mut self, root: &Path, bytes: &[u8]) {
-        let mut open = find_digests(bytes);
         // A retained digest may not have been parsed yet.
-        let mut seen = HashSet::new();
-        while let Some(digest) = open.pop() {
-            if !seen.insert(digest.clone()) {
-                continue;
-            }
+        let mut walk = TreeWalk::default();
+        walk.queue(0, find_digests(bytes));
+        while let Some(WalkStep { item: digest, depth }) = walk.next_step() {
             self.retained.insert(digest.clone());
             match blobs::read(root, &digest, DOCUMENT_LIMIT) {
                 Ok(bytes) if bytes.trim_ascii_start().starts_with(b"{") => {
-                    open.extend(find_digests(&bytes));
+                    walk.queue(depth + 1, find_digests(&bytes));
                 }
                 // A layer, or a blob that is not in this layout.
                 Ok(_) => {}

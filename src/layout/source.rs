@@ -17,7 +17,7 @@ use crate::content::{
 };
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
+use crate::document::{DOCUMENT_LIMIT, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::name::{ImageName, choice, several_images};
@@ -142,8 +142,7 @@ impl Layout {
     /// The index of this digest, where it is there and lists the manifest: an annotation alone proves nothing.
     pub(super) fn index_listing(&self, index: &Digest, manifest: &Digest) -> Option<Document> {
         let document = self.by_digest(index).ok()?;
-        let ParsedDocument::Index(view) = document.parsed() else { return None };
-        let lists = view.manifests.iter().any(|entry| entry.digest == *manifest);
+        let lists = document.entries().iter().any(|entry| entry.digest == *manifest);
         lists.then_some(document)
     }
 

@@ -54,8 +54,8 @@ impl Layout {
         let entries = self.entries()?;
         let reached: Vec<HashSet<_>> = entries
             .iter()
-            .map(|entry| Ok(Reachable::from_entry(self.root(), entry)?.retained))
-            .collect::<Result<_>>()?;
+            .map(|entry| Reachable::from_entry(self.root(), entry).retained)
+            .collect();
         let sharing = SharedSizes::new(&sizes, reached.iter().flatten());
         let image = |(entry, kept): (&super::IndexEntry, _)| {
             let ImageSize { size, unique } = sharing.share(kept);

@@ -101,7 +101,7 @@ impl Layout {
         let mut digests = BTreeSet::new();
         for entry in self.chosen(names)? {
             let name = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
-            let reach = Reachable::from_entry(self.root(), &entry)?;
+            let reach = Reachable::from_entry(self.root(), &entry);
             for digest in reach.required {
                 users.entry(digest.clone()).or_default().insert(name.clone());
                 digests.insert(digest);

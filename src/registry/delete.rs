@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::Method;
 
@@ -11,9 +10,9 @@ use super::scope::ScopeSet;
 use super::{Repository, manifest, tags};
 use crate::content;
 use crate::digest::Digest;
-use crate::document::{Document, ParsedDocument};
+use crate::document::{Document, TreeWalk, WalkLimits};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
-use crate::limits::MAX_INDEX_DEPTH;
+use crate::limits::{MAX_INDEX_DEPTH, MAX_NESTED_INDEXES};
 use crate::name::ImageName;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::request::Request;
@@ -21,6 +20,10 @@ use crate::retry::retry;
 
 /// Tags that are looked at at once.
 const AT_ONCE: usize = 8;
+
+/// How far an index of another tag is followed.
+const INDEX_LIMITS: WalkLimits =
+    WalkLimits { depth: MAX_INDEX_DEPTH, count: MAX_NESTED_INDEXES, what: "indexes" };
 
 impl Repository {
     /// Deletes a tag and nothing else. Its manifest, which is `digest`, goes only where the registry cannot delete tags
@@ -170,30 +173,29 @@ impl Repository {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        Ok(document.digest() == digest || self.index_lists(&document, digest, 0).await?)
+        Ok(document.digest() == digest || self.index_lists(document, digest).await?)
     }
 
     /// Whether an index, or one inside it, names the manifest.
-    fn index_lists<'a>(
-        &'a self,
-        document: &'a Document,
-        digest: &'a Digest,
-        depth: usize,
-    ) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(async move {
-            let ParsedDocument::Index(index) = document.parsed() else { return Ok(false) };
-            if index.manifests.iter().any(|child| child.digest == *digest) {
+    ///
+    /// # Errors
+    /// Where the indexes inside it are too many, or nest too deep: what is not known must not be deleted.
+    async fn index_lists(&self, root: Document, digest: &Digest) -> Result<bool> {
+        let mut walk = TreeWalk::below(root.digest().clone());
+        let (mut index, mut depth) = (root, 0);
+        loop {
+            if index.entries().iter().any(|entry| entry.digest == *digest) {
                 return Ok(true);
             }
-            let nested = index.manifests.iter().filter(|child| child.media_type.is_index());
-            for child in nested.take_while(|_| depth < MAX_INDEX_DEPTH) {
-                let child = content::document(self, child).await?;
-                if self.index_lists(&child, digest, depth + 1).await? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        })
+            let nested = index.children().filter(|child| child.media_type.is_index());
+            walk.queue(depth + 1, nested.cloned());
+            walk.check(&INDEX_LIMITS).map_err(|limit| {
+                limit.error(format!("index {}", index.digest())).at(self.address())
+            })?;
+            let Some(step) = walk.next_step() else { return Ok(false) };
+            index = content::document(self, &step.item).await?;
+            depth = step.depth;
+        }
     }
 
     async fn resolves_to(&self, tag: &str, digest: &Digest) -> Result<bool> {

@@ -8,7 +8,7 @@ use super::RegistryService;
 use super::response::ApiError;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Document, ParsedDocument};
+use crate::document::Document;
 
 impl RegistryService {
     /// # Errors
@@ -22,9 +22,7 @@ impl RegistryService {
         for blob in document.blobs().filter(|blob| !blob.is_foreign()) {
             self.check_blob(repository, blob).await?;
         }
-        let ParsedDocument::Index(index) = document.parsed() else { return Ok(()) };
-        let children = index.manifests.iter().filter(|child| child.media_type.is_document());
-        let children: Vec<&Descriptor> = children.collect();
+        let children: Vec<&Descriptor> = document.children().collect();
         if children.is_empty() {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use super::name_table::ServedRepository;
 use crate::content;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Document, ParsedDocument};
+use crate::document::{Document, TreeWalk};
 use crate::error::{ErrorKind, Result};
 use crate::layout::Layout;
 
@@ -22,6 +22,7 @@ pub(super) struct DocumentInfo {
     pub(super) subject: Option<Digest>,
     /// Referenced content that is not a document.
     blobs: Vec<Digest>,
+    /// Documents that it lists.
     children: Vec<Descriptor>,
 }
 
@@ -36,17 +37,14 @@ impl DocumentCache {
         layout: &Layout,
         repository: &ServedRepository,
     ) -> Vec<Arc<DocumentInfo>> {
-        let mut open: Vec<Descriptor> =
-            repository.images().map(|image| image.entry.descriptor.clone()).collect();
-        let mut seen = HashSet::new();
-        let mut found = Vec::new();
-        while let Some(descriptor) = open.pop() {
-            if !descriptor.media_type.is_document() || !seen.insert(descriptor.digest.clone()) {
-                continue;
-            }
-            match self.facts(layout, &descriptor).await {
+        let roots = repository.images().map(|image| &image.entry.descriptor);
+        let roots = roots.filter(|root| root.media_type.is_document());
+        let (mut walk, mut found) = (TreeWalk::default(), Vec::new());
+        walk.queue(0, roots.cloned());
+        while let Some(step) = walk.next_step() {
+            match self.facts(layout, &step.item).await {
                 Ok(facts) => {
-                    open.extend(facts.children.iter().cloned());
+                    walk.queue(step.depth + 1, facts.children.iter().cloned());
                     found.push(facts);
                 }
                 // An index may list platforms that were not pulled.
@@ -87,15 +85,11 @@ impl DocumentCache {
 
 impl DocumentInfo {
     fn of(document: &Document) -> Self {
-        let children = match document.parsed() {
-            ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => Vec::new(),
-            ParsedDocument::Index(index) => index.manifests.clone(),
-        };
         Self {
             descriptor: document.as_referrer(),
             blobs: document.blobs().map(|blob| blob.digest.clone()).collect(),
             subject: document.subject().map(|subject| subject.digest.clone()),
-            children,
+            children: document.children().cloned().collect(),
         }
     }
 }

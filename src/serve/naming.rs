@@ -10,7 +10,7 @@ use super::response::ApiError;
 use super::route::ManifestRef;
 use crate::blocking::run_blocking;
 use crate::digest::Digest;
-use crate::document::{Document, ParsedDocument};
+use crate::document::Document;
 use crate::error::{Error, ErrorKind};
 use crate::layout::NameEdit;
 
@@ -78,10 +78,7 @@ fn put(
 ) -> Vec<NameEdit> {
     let images = || held.into_iter().flat_map(ServedRepository::images);
     let untagged = || held.into_iter().flat_map(|held| &held.untagged);
-    let listed: HashSet<&Digest> = match document.parsed() {
-        ParsedDocument::Index(index) => index.manifests.iter().map(|child| &child.digest).collect(),
-        ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => HashSet::new(),
-    };
+    let listed: HashSet<&Digest> = document.entries().iter().map(|entry| &entry.digest).collect();
     let mut edits = Vec::new();
     let mut moved: Vec<&NamedManifest> = Vec::new();
     for named in wanted {

@@ -61,9 +61,7 @@ impl ImageRow {
         match root.parsed() {
             ParsedDocument::Manifest(_) | ParsedDocument::Artifact(_) => manifests.push(root),
             ParsedDocument::Index(index) => {
-                let documents =
-                    index.manifests.iter().filter(|child| child.media_type.is_document());
-                for child in documents.filter(|child| !child.is_attestation()) {
+                for child in root.children().filter(|child| !child.is_attestation()) {
                     // An index may list platforms that were not pulled.
                     manifests.extend(store.read_document(child).ok());
                 }

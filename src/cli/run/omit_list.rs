@@ -10,7 +10,7 @@ use crate::cli::image::open::open_archive;
 use crate::cli::settings::Settings;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::ParsedDocument;
+use crate::document::TreeWalk;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum bytes read of an inventory or index.json.
@@ -70,21 +70,15 @@ fn inventory(text: &[u8]) -> Result<HashSet<Digest>> {
 
 /// Returns the blobs of these images, as far as the store has their documents.
 fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>> {
-    let mut held = HashSet::new();
+    let (mut held, mut walk) = (HashSet::new(), TreeWalk::default());
     let Some(store) = settings.store_if_any()? else { return Ok(held) };
-    let mut left = roots;
-    while let Some(descriptor) = left.pop() {
-        if !held.insert(descriptor.digest.clone()) {
-            continue;
-        }
-        match store.read_document(&descriptor) {
+    walk.queue(0, roots);
+    while let Some(step) = walk.next_step() {
+        held.insert(step.item.digest.clone());
+        match store.read_document(&step.item) {
             Ok(document) => {
                 held.extend(document.blobs().map(|blob| blob.digest.clone()));
-                if let ParsedDocument::Index(index) = document.parsed() {
-                    let documents =
-                        index.manifests.iter().filter(|one| one.media_type.is_document());
-                    left.extend(documents.cloned());
-                }
+                walk.queue(step.depth + 1, document.children().cloned());
             }
             Err(error) => tracing::info!("{}; including its blobs", error.chain()),
         }

@@ -4,10 +4,10 @@
 
 pub(super) mod tag_schema;
 
-use std::collections::HashSet;
+use std::iter::Peekable;
 use std::sync::atomic::Ordering;
+use std::vec::IntoIter;
 
-use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,15 +17,20 @@ use super::Repository;
 use super::pages::{Page, Paginator};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
+use crate::document::{TreeWalk, WalkLimits, WalkStep};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::json::{Object, null_is_default};
-use crate::limits::{Budget, MAX_REFERRER_DEPTH, MAX_REFERRERS};
+use crate::limits::{Budget, Exceeded, MAX_REFERRER_DEPTH, MAX_REFERRERS};
 use crate::registry::http::counter::RequestKind;
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
 
 /// How a registry says which filters it applied.
 const FILTERS_HEADER: &str = "oci-filters-applied";
+
+/// How far referrers of referrers are followed.
+const LIMITS: WalkLimits =
+    WalkLimits { depth: MAX_REFERRER_DEPTH, count: MAX_REFERRERS, what: "referrers" };
 
 #[derive(Deserialize)]
 struct ReferrerIndex {
@@ -59,62 +64,41 @@ pub struct Referrer {
 
 impl Repository {
     /// All that refer to this digest, and to those, each once; of this artifact type where one is named.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidDocument`] where they are too many, or nest too deep.
     pub async fn referrer_tree(
         &self,
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Referrer>> {
-        let seen = HashSet::from([subject.clone()]);
-        let (spent, budget) = (self.counter.read().total(), Budget::default());
-        let mut walk = ReferrerWalk { repository: self, artifact_type, seen, spent, budget };
-        walk.visit(subject.clone(), MAX_REFERRER_DEPTH).await
+        let fail = |limit: Exceeded| limit.error("referrers").at(self.address());
+        let (mut spent, mut budget) = (self.counter.read().total(), Budget::default());
+        let (mut walk, mut found) = (TreeWalk::below(subject.clone()), Vec::new());
+        let (mut subject, mut depth) = (subject.clone(), 0);
+        loop {
+            let listed = list(self, &subject, artifact_type).await?;
+            let new = walk.queue(depth + 1, listed);
+            let now = self.counter.read().total();
+            let since = now - std::mem::replace(&mut spent, now);
+            budget.requests(since, new).map_err(fail)?;
+            walk.check(&LIMITS).map_err(fail)?;
+            let Some(step) = walk.next_step() else { break };
+            (subject, depth) = (step.item.digest.clone(), step.depth);
+            found.push(step);
+        }
+        Ok(nested(&mut found.into_iter().peekable(), 1))
     }
 }
 
-struct ReferrerWalk<'a> {
-    repository: &'a Repository,
-    artifact_type: Option<&'a str>,
-    /// Who refers to himself, by whatever way, is told once.
-    seen: HashSet<Digest>,
-    /// Requests that were counted.
-    spent: u64,
-    budget: Budget,
-}
-
-impl ReferrerWalk<'_> {
-    fn visit(&mut self, subject: Digest, depth: usize) -> BoxFuture<'_, Result<Vec<Referrer>>> {
-        Box::pin(async move {
-            let mut listed = list(self.repository, &subject, self.artifact_type).await?;
-            // Before anything deeper: what refers to this one itself is told here.
-            listed.retain(|one| self.seen.insert(one.digest.clone()));
-            let spent = self.repository.counter.read().total();
-            let since = spent - std::mem::replace(&mut self.spent, spent);
-            self.budget
-                .requests(since, listed.len())
-                .map_err(|limit| limit.error("referrers").at(self.repository.address()))?;
-            if self.seen.len() > MAX_REFERRERS {
-                return Err(self.fail(&format!("more than {MAX_REFERRERS} referrers")));
-            }
-            if depth == 0 && !listed.is_empty() {
-                return Err(
-                    self.fail(&format!("more than {MAX_REFERRER_DEPTH} levels of referrers"))
-                );
-            }
-            let mut found = Vec::new();
-            for descriptor in listed {
-                let referrers =
-                    self.visit(descriptor.digest.clone(), depth.saturating_sub(1)).await?;
-                found.push(Referrer { descriptor, referrers });
-            }
-            Ok(found)
-        })
+/// The steps of a walk from this depth on as a tree: what follows one at a greater depth is below it.
+fn nested(steps: &mut Peekable<IntoIter<WalkStep<Descriptor>>>, depth: usize) -> Vec<Referrer> {
+    let mut found = Vec::new();
+    while let Some(step) = steps.next_if(|step| step.depth == depth) {
+        let referrers = nested(steps, depth + 1);
+        found.push(Referrer { descriptor: step.item, referrers });
     }
-
-    fn fail(&self, reason: &str) -> Error {
-        Error::new(ErrorKind::InvalidDocument, "referrers")
-            .at(self.repository.address())
-            .with_reason(reason)
-    }
+    found
 }
 
 /// Who refers to this digest: by the API, else by the tag that clients keep.

@@ -1,7 +1,9 @@
 //! `delete`: a tag alone, a manifest with its tags, and confirmation.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rpull::digest::Digest;
 use serde_json::json;
 
 use super::hex;
@@ -84,4 +86,44 @@ async fn delete_of_moved_tag_deletes_no_manifest() {
     let output = Cli::new().run(&["delete", "--yes", &image]).await;
     output.expect(1, "now points to a different manifest; nothing was deleted");
     assert_eq!(server.count("DELETE"), 1, "the tag alone");
+}
+
+#[tokio::test]
+async fn delete_with_too_deep_index_of_sibling_tag_deletes_nothing() {
+    const LENGTH: usize = 400;
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let mut digest = hex('1');
+    let mut indexes = HashMap::new();
+    for depth in 0..12 {
+        let listed = json!({"mediaType": INDEX, "digest": digest, "size": if depth == 0 { 2 } else { LENGTH }});
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [listed]});
+        let text = format!("{:width$}", index.to_string(), width = LENGTH);
+        digest = Digest::sha256(text.as_bytes()).to_string();
+        indexes.insert(format!("/v2/app/manifests/{digest}"), text);
+    }
+    indexes.insert(
+        "/v2/app/manifests/2".into(),
+        indexes[&format!("/v2/app/manifests/{digest}")].clone(),
+    );
+    let server =
+        Server::start(move |request| match (request.method.as_str(), request.path.as_str()) {
+            ("DELETE", _) => Reply::error(405, "UNSUPPORTED", "not by tag"),
+            ("HEAD", "/v2/app/manifests/1") => Reply::new(200, "")
+                .header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+                .header("Docker-Content-Digest", hex('0')),
+            ("GET", "/v2/app/tags/list") => Reply::json(200, &json!({"tags": ["1", "2"]})),
+            ("GET", path) if indexes.contains_key(path) => {
+                Reply::new(200, indexes[path].clone()).header("Content-Type", INDEX)
+            }
+            _ => Reply::error(404, "MANIFEST_UNKNOWN", "no"),
+        })
+        .await;
+    let image = format!("{}/app:1", server.host());
+    Cli::new().run(&["delete", "--yes", &image]).await.expect(5, "more than 8 levels of indexes");
+    assert_eq!(server.count("DELETE"), 1);
+    assert_eq!(
+        server.count("GET /v2/app/manifests/"),
+        9,
+        "the index of the tag, and eight inside it"
+    );
 }
