@@ -21,6 +21,7 @@
 //! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
 //! - [`archive`]: a tar of a layout, or what `docker save` writes, as both;
 //! - [`memory`]: content in memory, as both;
+//! - [`artifact`]: bytes of any kind as a manifest and blobs, to push;
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers;
 //! - [`layer`]: the entries of a layer, read without writing anything;
@@ -33,6 +34,7 @@
 mod alike;
 pub mod annotation;
 pub mod archive;
+pub mod artifact;
 mod blocking;
 mod boot;
 #[cfg(feature = "cli")]

@@ -19,6 +19,8 @@ impl MediaType {
     /// OCI artifact manifest, of the release candidates of image-spec 1.1 only; registries still hold some.
     pub const OCI_ARTIFACT: Self =
         Self(Cow::Borrowed("application/vnd.oci.artifact.manifest.v1+json"));
+    /// The empty JSON object, where a descriptor is asked for and there is nothing to describe.
+    pub const OCI_EMPTY: Self = Self(Cow::Borrowed("application/vnd.oci.empty.v1+json"));
     /// OCI image config.
     pub const OCI_CONFIG: Self = Self(Cow::Borrowed("application/vnd.oci.image.config.v1+json"));
     /// Docker manifest list, the elder of the OCI index.

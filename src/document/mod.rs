@@ -3,6 +3,7 @@
 //! Bytes are never re-serialised; that would change the digest. A document is judged once, here: kind, shape and media
 //! type must agree, so that no two clients can read it differently (CVE-2021-41190).
 
+pub(crate) mod new_manifest;
 mod parsed;
 mod referrer;
 mod shape;
@@ -10,7 +11,7 @@ mod walk;
 
 use bytes::Bytes;
 
-pub use self::parsed::{Artifact, ImageIndex, ImageManifest, ParsedDocument};
+pub use self::parsed::{ArtifactManifest, ImageIndex, ImageManifest, ParsedDocument};
 pub use self::shape::DOCUMENT_LIMIT;
 pub(crate) use self::walk::{TreeWalk, WalkLimits, WalkStep};
 

@@ -13,7 +13,7 @@ pub enum ParsedDocument {
     /// A list of manifests.
     Index(Box<ImageIndex>),
     /// Blobs about a subject: an artifact manifest of the release candidates of image-spec 1.1.
-    Artifact(Box<Artifact>),
+    Artifact(Box<ArtifactManifest>),
 }
 
 /// View of an image manifest, OCI's or Docker's.
@@ -43,7 +43,7 @@ pub struct ImageIndex {
 
 /// View of an OCI artifact manifest. It has no platform and nothing in it runs.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Artifact {
+pub struct ArtifactManifest {
     /// What it consists of.
     #[serde(default, deserialize_with = "objects")]
     pub blobs: Vec<Descriptor>,

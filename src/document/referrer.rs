@@ -9,13 +9,14 @@ use crate::descriptor::Descriptor;
 use crate::json::null_is_default;
 use crate::media::MediaType;
 
+/// What a document says of itself.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ReferrerFields {
+pub(crate) struct OwnFields {
     #[serde(default)]
-    artifact_type: Option<MediaType>,
+    pub(crate) artifact_type: Option<MediaType>,
     #[serde(default, deserialize_with = "null_is_default")]
-    annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 impl Document {
@@ -28,9 +29,14 @@ impl Document {
         }
     }
 
+    /// Its artifact type and annotations; none where they are malformed.
+    pub(crate) fn own_fields(&self) -> OwnFields {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
     /// Its descriptor with its own annotations and artifact type; of a manifest without one that is its config's type.
     pub fn as_referrer(&self) -> Descriptor {
-        let own: ReferrerFields = serde_json::from_slice(&self.bytes).unwrap_or_default();
+        let own = self.own_fields();
         let config = match &self.parsed {
             ParsedDocument::Manifest(manifest) => Some(manifest.config.media_type.clone()),
             ParsedDocument::Index(_) | ParsedDocument::Artifact(_) => None,

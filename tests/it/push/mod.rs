@@ -1,5 +1,6 @@
 //! Uploads: chunks, mounts, redirects, resume, referrers.
 
+mod artifact;
 mod chunked;
 mod manifest;
 mod manifest_digest;

@@ -1,0 +1,296 @@
+//! Artifacts: bytes of any kind that are stored as images are, by a manifest of their own. Spec: image-spec `manifest.md`,
+//! "Guidelines for Artifact Usage".
+//!
+//! ```
+//! # fn example(image: &rpull::descriptor::Descriptor) -> rpull::error::Result<()> {
+//! use rpull::artifact::Artifact;
+//!
+//! let sbom = Artifact::builder("application/vnd.example.sbom.v1")
+//!     .layer("application/json", r#"{"packages":[]}"#)
+//!     .annotation("org.opencontainers.image.created", "2026-01-02T03:04:05Z")
+//!     .subject(image)
+//!     .build()?;
+//! println!("{}", sbom.document().digest());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An artifact is a [`Source`], so that it is pushed as an image is; its only name is
+//! [`ImageName::Only`]. One with a `subject` is a referrer of that: pushed to the repository of its subject, it is listed
+//! there.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::content::{
+    BlobPresence, BlobRequest, BlobStream, Effort, Endpoint, Lookup, Presence, Source,
+};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::document::new_manifest::NewManifest;
+use crate::error::Result;
+use crate::media::MediaType;
+use crate::memory::Memory;
+use crate::name::ImageName;
+
+/// The config of an artifact that needs none.
+const EMPTY_CONFIG: &[u8] = b"{}";
+
+/// The annotation that other tools take a file's name from.
+const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
+
+/// A manifest and its blobs, made from bytes.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    document: Document,
+    content: Memory,
+}
+
+impl Artifact {
+    /// Starts an artifact of this type, with the empty config and no layers.
+    pub fn builder(artifact_type: impl Into<MediaType>) -> ArtifactBuilder {
+        ArtifactBuilder {
+            artifact_type: artifact_type.into(),
+            config: (MediaType::OCI_EMPTY, Bytes::from_static(EMPTY_CONFIG)),
+            layers: Vec::new(),
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// The manifest.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+}
+
+/// An artifact that is being made.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is made before `build`"]
+pub struct ArtifactBuilder {
+    artifact_type: MediaType,
+    config: (MediaType, Bytes),
+    layers: Vec<Layer>,
+    subject: Option<Descriptor>,
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    media_type: MediaType,
+    bytes: Bytes,
+    annotations: BTreeMap<String, String>,
+}
+
+impl ArtifactBuilder {
+    /// Sets the config, for a type that has one.
+    pub fn config(mut self, media_type: impl Into<MediaType>, bytes: impl Into<Bytes>) -> Self {
+        self.config = (media_type.into(), bytes.into());
+        self
+    }
+
+    /// Adds a layer.
+    pub fn layer(self, media_type: impl Into<MediaType>, bytes: impl Into<Bytes>) -> Self {
+        self.annotated_layer(media_type, bytes, BTreeMap::new())
+    }
+
+    /// Adds a layer that is a file of this name: other tools write it under that when they pull the artifact.
+    pub fn file(
+        self,
+        name: impl Into<String>,
+        media_type: impl Into<MediaType>,
+        bytes: impl Into<Bytes>,
+    ) -> Self {
+        let title = BTreeMap::from([(TITLE_ANNOTATION.to_owned(), name.into())]);
+        self.annotated_layer(media_type, bytes, title)
+    }
+
+    /// Adds a layer with annotations of its descriptor.
+    pub fn annotated_layer(
+        mut self,
+        media_type: impl Into<MediaType>,
+        bytes: impl Into<Bytes>,
+        annotations: BTreeMap<String, String>,
+    ) -> Self {
+        let (media_type, bytes) = (media_type.into(), bytes.into());
+        self.layers.push(Layer { media_type, bytes, annotations });
+        self
+    }
+
+    /// Makes it a referrer of this manifest, which need not exist yet.
+    pub fn subject(mut self, manifest: &Descriptor) -> Self {
+        let Descriptor { media_type, digest, size, .. } = manifest;
+        self.subject = Some(Descriptor::new(media_type.clone(), digest.clone(), *size));
+        self
+    }
+
+    /// Sets an annotation of the manifest.
+    pub fn annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.annotations.insert(key.into(), value.into());
+        self
+    }
+
+    /// Makes the manifest. The same content always gives the same digest.
+    ///
+    /// Without a layer the empty content stands for one, as the spec wants it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidDocument`](crate::error::ErrorKind::InvalidDocument) for a malformed media type, or a manifest of
+    /// more than [`DOCUMENT_LIMIT`](crate::document::DOCUMENT_LIMIT) bytes.
+    pub fn build(self) -> Result<Artifact> {
+        let content = Memory::default();
+        let (config_type, config) = self.config;
+        let config = content.insert_blob(config_type, config);
+        let mut layers: Vec<Descriptor> = Vec::new();
+        for Layer { media_type, bytes, annotations } in self.layers {
+            layers.push(Descriptor { annotations, ..content.insert_blob(media_type, bytes) });
+        }
+        if layers.is_empty() {
+            layers.push(content.insert_blob(MediaType::OCI_EMPTY, EMPTY_CONFIG));
+        }
+        let manifest = NewManifest {
+            schema_version: 2,
+            media_type: MediaType::OCI_MANIFEST,
+            artifact_type: Some(self.artifact_type),
+            config,
+            layers,
+            subject: self.subject,
+            annotations: self.annotations,
+        };
+        let document = manifest.into_document()?;
+        content.insert_document(&document, &[])?;
+        Ok(Artifact { document, content })
+    }
+}
+
+impl Lookup for Artifact {
+    fn endpoint(&self) -> &Endpoint {
+        self.content.endpoint()
+    }
+
+    fn name<'a>(
+        &'a self,
+        name: &'a ImageName,
+        effort: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
+        self.content.name(name, effort)
+    }
+
+    fn read<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        limit: u64,
+        effort: Effort,
+    ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
+        self.content.read(descriptor, limit, effort)
+    }
+
+    fn blob<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        effort: Effort,
+    ) -> BoxFuture<'a, Result<BlobPresence>> {
+        self.content.blob(descriptor, effort)
+    }
+}
+
+impl Source for Artifact {
+    fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
+        self.content.resolve(name)
+    }
+
+    fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
+        self.content.open_blob(request)
+    }
+
+    fn referrers<'a>(
+        &'a self,
+        subject: &'a Digest,
+    ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
+        self.content.referrers(subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const EMPTY_DIGEST: &str =
+        "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+    fn json_of(artifact: &Artifact) -> Value {
+        serde_json::from_slice(artifact.document().bytes()).unwrap()
+    }
+
+    #[test]
+    fn artifact_without_layers_has_the_empty_one() {
+        let empty = json!({
+            "mediaType": "application/vnd.oci.empty.v1+json", "digest": EMPTY_DIGEST, "size": 2,
+        });
+        let artifact = Artifact::builder("application/vnd.example+type").build().unwrap();
+        let expected = json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": "application/vnd.example+type", "config": empty, "layers": [empty],
+        });
+        assert_eq!(json_of(&artifact), expected);
+        assert_eq!(
+            artifact.document().as_referrer().artifact_type.as_deref(),
+            Some("application/vnd.example+type")
+        );
+    }
+
+    #[test]
+    fn artifact_of_same_content_has_same_digest() {
+        let build = |keys: [&str; 2]| {
+            let builder = Artifact::builder("x/y").file("a", "text/plain", "bytes");
+            let built = keys.into_iter().fold(builder, |builder, key| builder.annotation(key, key));
+            built.build().unwrap().document().digest().clone()
+        };
+        assert_eq!(build(["b", "a"]), build(["a", "b"]));
+        assert_ne!(build(["b", "a"]), build(["a", "c"]));
+    }
+
+    #[test]
+    fn artifact_config_and_layer_annotations_are_in_the_manifest() {
+        let annotations = BTreeMap::from([("key".to_owned(), "value".to_owned())]);
+        let artifact = Artifact::builder("x/y")
+            .config("x/config", "{\"a\":1}")
+            .annotated_layer("x/z", "bytes", annotations)
+            .file("notes.txt", "text/plain", "text")
+            .build()
+            .unwrap();
+        let manifest = json_of(&artifact);
+        assert_eq!(manifest["config"]["mediaType"], "x/config");
+        assert_eq!(manifest["layers"][0]["annotations"], json!({"key": "value"}));
+        assert_eq!(manifest["layers"][1]["annotations"], json!({(TITLE_ANNOTATION): "notes.txt"}));
+    }
+
+    #[test]
+    fn artifact_subject_names_nothing_but_the_manifest() {
+        let mut image = Descriptor::for_bytes(MediaType::OCI_MANIFEST, b"{}");
+        image.annotations.insert("key".to_owned(), "value".to_owned());
+        let artifact = Artifact::builder("x/y").subject(&image).build().unwrap();
+        let expected = json!({
+            "mediaType": MediaType::OCI_MANIFEST, "digest": EMPTY_DIGEST, "size": 2,
+        });
+        assert_eq!(json_of(&artifact)["subject"], expected);
+    }
+
+    #[test]
+    fn artifact_with_malformed_media_type_is_refused() {
+        for refused in [
+            Artifact::builder("x/y").layer("no type", "bytes").build(),
+            Artifact::builder("x/y").config("", "{}").build(),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidDocument);
+        }
+        let refused = Artifact::builder("no type").build().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidDocument);
+    }
+}
