@@ -5,6 +5,7 @@ mod limits;
 mod load;
 mod names;
 mod oci;
+mod oci_spec;
 mod output;
 mod save_load;
 mod since;

@@ -177,6 +177,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tar", &[]),
     ("flate2", &["layer"]),
     ("zstd", &["layer"]),
+    ("oci_spec", &["oci"]),
 ];
 
 /// Files that import each other in a circle, one line for each circle. It must be exact: what is mended leaves it.
