@@ -26,6 +26,7 @@
 //! - [`mod@transfer`]: resolve, plan, move, commit, report;
 //! - [`insight`]: what documents say about an image, without its layers;
 //! - [`layer`]: the entries of a layer, read without writing anything;
+//! - [`layer_reader`]: those of a layer in a registry or anywhere else;
 //! - [`image_layers`]: all layers of an image as such entries, checked against its config;
 //! - [`mod@unpack`]: layers as files in one root, or each in a directory of its own;
 //! - [`flatten`]: layers as one tree in memory, and that as one tar;
@@ -54,6 +55,7 @@ pub mod image_layers;
 pub mod insight;
 mod json;
 pub mod layer;
+pub mod layer_reader;
 pub mod layout;
 mod limits;
 pub mod location;

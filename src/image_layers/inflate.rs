@@ -1,13 +1,13 @@
 //! Inflates layers on a thread of its own, ahead of who reads them: hashing and writing then cost no time of it.
 
-use std::io::{self, BufRead, Cursor, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::layer_blob::LayerBlob;
 use super::stop::Stop;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::layer::{BombGuard, Compression, decompress_with_guard};
+use crate::layer::{BombGuard, decompress_detected};
 use crate::limits::BUFFER_SIZE;
 
 /// What the reader of a layer must know about it.
@@ -89,14 +89,8 @@ impl InflateWorker<'_> {
     }
 
     fn inflate(&self, all: &BombGuard, layer: LayerBlob<'_>) -> io::Result<()> {
-        let mut blob = ProgressReader { blob: (layer.open)(self.watch.stop)?, watch: self.watch };
-        let mut start = Vec::new();
-        (&mut blob).take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
-        let compression = Compression::detect(&start).map_err(|unread| {
-            let why = format!("{unread}, which rpull does not read");
-            io::Error::new(io::ErrorKind::Unsupported, why)
-        })?;
-        let mut inside = decompress_with_guard(all, compression, Cursor::new(start).chain(blob))?;
+        let blob = ProgressReader { blob: (layer.open)(self.watch.stop)?, watch: self.watch };
+        let mut inside = decompress_detected(all, blob)?;
         loop {
             // However much comes out of what was read.
             self.watch.go_on(0)?;

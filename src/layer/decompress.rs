@@ -1,6 +1,6 @@
 //! Detects the compression of a layer or an archive, and decompresses it with a limit on the ratio.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -108,6 +108,23 @@ pub fn decompress<'a>(
     bytes: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
     decompress_with_guard(&BombGuard::default(), compression, bytes)
+}
+
+/// As [`decompress_with_guard`], by the first bytes instead of a compression that is known.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] for a known format that is not read.
+pub fn decompress_detected<'a>(
+    all: &BombGuard,
+    mut bytes: impl Read + Send + 'a,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut start = Vec::new();
+    bytes.by_ref().take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
+    let compression = Compression::detect(&start).map_err(|unread| {
+        let why = format!("{unread}, which rpull does not read");
+        io::Error::new(io::ErrorKind::Unsupported, why)
+    })?;
+    decompress_with_guard(all, compression, Cursor::new(start).chain(bytes))
 }
 
 /// As [`decompress`], where the blob is one of several: a bomb may come in parts.

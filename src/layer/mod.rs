@@ -35,7 +35,9 @@ mod write;
 mod zstd_frames;
 
 pub(crate) use self::decompress::is_unsupported;
-pub use self::decompress::{BombGuard, Compression, decompress, decompress_with_guard};
+pub use self::decompress::{
+    BombGuard, Compression, decompress, decompress_detected, decompress_with_guard,
+};
 pub use self::diff_id::DiffIdReader;
 pub use self::entries::{Entries, EntryLimits};
 pub use self::entry::{Device, EntryKind, LayerEntry, Timestamp};

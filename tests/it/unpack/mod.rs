@@ -13,6 +13,7 @@ mod faults;
 mod feeds;
 mod flatten;
 mod interrupt;
+mod layer_reader;
 mod layer_vectors;
 mod leftovers;
 mod limits;
