@@ -1,7 +1,8 @@
-//! Opens the bytes of a blob, from the start or from where an earlier attempt stopped.
+//! Opens the bytes of a blob, from the start or at the offset where an earlier attempt stopped.
 //!
-//! One closed range per request (`bytes=a-b`): ggcr's registry refuses open ones (anchore/stereoscope#695), GCS and S3
-//! refuse or ignore several. `Accept-Ranges` is not asked for, because most registries that honour Range do not say so.
+//! One closed range per request (`bytes=a-b`): ggcr's registry rejects open ones (anchore/stereoscope#695), GCS and S3
+//! reject or ignore several. `Accept-Ranges` is not consulted, because most registries that support Range do not send
+//! it.
 
 use std::sync::atomic::Ordering;
 
@@ -23,7 +24,7 @@ use crate::registry::http::error_body::requests_backoff;
 use crate::retry::retry;
 use crate::verifier::verify;
 
-/// Opens the blob at the registry; a foreign layer that it lacks is looked for at its `urls`.
+/// Opens the blob at the registry. A foreign layer missing there is fetched from its `urls`.
 pub(super) async fn open(repository: &Repository, wanted: BlobRequest<'_>) -> Result<BlobStream> {
     let descriptor = wanted.descriptor;
     descriptor.digest.algorithm()?;
@@ -52,7 +53,7 @@ async fn open_at_registry(repository: &Repository, wanted: &BlobRequest<'_>) -> 
     if let Some((first, _)) = request.range {
         let usable = match response.status() {
             StatusCode::PARTIAL_CONTENT => range_fits(response.headers(), first, descriptor.size),
-            // 200: Range was ignored (goharbor/harbor#23875); the reader skips what it has.
+            // 200: Range was ignored (goharbor/harbor#23875); the reader skips the bytes it has.
             StatusCode::RANGE_NOT_SATISFIABLE
             | StatusCode::BAD_REQUEST
             | StatusCode::NOT_IMPLEMENTED => false,
@@ -86,10 +87,10 @@ async fn open_at_registry(repository: &Repository, wanted: &BlobRequest<'_>) -> 
     Ok(BlobStream { start, stream })
 }
 
-/// The bytes of a small blob, verified.
+/// Returns the bytes of a small blob, verified.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidDocument`] if the descriptor says that it has more than `limit` bytes.
+/// [`ErrorKind::InvalidDocument`] if the descriptor's size exceeds `limit`.
 pub(super) async fn read(
     repository: &Repository,
     descriptor: &Descriptor,
@@ -123,7 +124,7 @@ pub(super) async fn read(
     .await
 }
 
-/// Whether the registry has the blob. What it refuses to answer is unknown.
+/// Whether the registry has the blob; `Unknown` if it refuses to say.
 pub(super) async fn presence(
     repository: &Repository,
     descriptor: &Descriptor,
@@ -132,13 +133,13 @@ pub(super) async fn presence(
         Ok(found) if found.size == descriptor.size => Ok(BlobPresence::Complete),
         Ok(_) => Ok(BlobPresence::Absent),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(BlobPresence::Absent),
-        // It is to be left alone, and so is everything else there.
+        // The registry asks for a pause, which applies to all requests.
         Err(error) if matches!(error.status(), None | Some(429)) => Err(error),
         Err(_) => Ok(BlobPresence::Unknown),
     }
 }
 
-/// Asks for a blob's size; by GET, unread, where HEAD does not say it: presigned URLs are good for one method only.
+/// Requests a blob's size by HEAD. If that fails, by GET, unread: presigned URLs are valid for one method only.
 pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Descriptor> {
     digest.algorithm()?;
     let transport = &repository.transport;
@@ -169,7 +170,7 @@ pub(super) async fn stat(repository: &Repository, digest: &Digest) -> Result<Des
     Ok(Descriptor::new(MediaType::from("application/octet-stream"), digest.clone(), size))
 }
 
-/// The length that a successful answer announces; the header itself, because HEAD has no body to measure.
+/// The declared length of a successful response; the header itself, because HEAD has no body to measure.
 fn length(response: &Response) -> Option<u64> {
     if Encoding::of(response.headers()) != Encoding::Identity {
         return None;
@@ -179,7 +180,7 @@ fn length(response: &Response) -> Option<u64> {
     announced?.to_str().ok()?.parse().ok()
 }
 
-/// Whether a 206 is a part that can be appended at `first`; it may be shorter than asked, never elsewhere.
+/// Whether a 206 continues at `first`. It may be shorter than requested.
 fn range_fits(headers: &HeaderMap, first: u64, size: u64) -> bool {
     let multipart =
         headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));

@@ -18,7 +18,7 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::request::Request;
 use crate::retry::retry;
 
-/// Tags that are looked at at once.
+/// Tags resolved at the same time.
 const AT_ONCE: usize = 8;
 
 /// How far an index of another tag is followed.
@@ -26,11 +26,11 @@ const INDEX_LIMITS: WalkLimits =
     WalkLimits { depth: MAX_INDEX_DEPTH, count: MAX_NESTED_INDEXES, what: "indexes" };
 
 impl Repository {
-    /// Deletes a tag and nothing else. Its manifest, which is `digest`, goes only where the registry cannot delete tags
-    /// and no other tag stands for it.
+    /// Deletes a tag and nothing else. Its manifest `digest` is deleted only if the registry cannot delete tags and the
+    /// manifest has no other tag.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where the tag cannot go without others.
+    /// [`ErrorKind::Unsupported`] if other tags would be deleted too.
     pub async fn delete_tag(&self, tag: &str, digest: &Digest) -> Result<()> {
         if self.try_delete_tag(tag, digest).await? {
             return Ok(());
@@ -38,7 +38,7 @@ impl Repository {
         self.delete_manifest(digest).await
     }
 
-    /// As [`Repository::delete_tag`], for what refers to nothing.
+    /// Like [`Repository::delete_tag`], for a manifest without a subject.
     pub(super) async fn untag(&self, tag: &str, digest: &Digest) -> Result<()> {
         if self.try_delete_tag(tag, digest).await? {
             return Ok(());
@@ -46,11 +46,11 @@ impl Repository {
         self.delete_manifest_only(digest).await
     }
 
-    /// Deletes a manifest, and with it every tag that stands for it. Where it refers to another, the list that clients
-    /// keep of that one's referrers loses it too.
+    /// Deletes a manifest and thus all its tags. If it has a subject, also removes it from the referrers list that
+    /// clients maintain for the subject.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where the registry deletes nothing.
+    /// [`ErrorKind::Unsupported`] if the registry does not support deletion.
     pub async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
         let subject = self.subject_of(digest).await?;
         self.delete_manifest_only(digest).await?;
@@ -67,9 +67,9 @@ impl Repository {
         Ok(())
     }
 
-    /// What the manifest refers to; what cannot be read refers to nothing.
+    /// The subject of the manifest; `None` if the manifest cannot be parsed.
     async fn subject_of(&self, digest: &Digest) -> Result<Option<Digest>> {
-        // With the token that is needed next.
+        // With the scopes of the deletion, which follows: one token serves both.
         let repository = Self { scopes: ScopeSet::delete(&self.name), ..self.clone() };
         match manifest::resolve(&repository, &ImageName::Digest(digest.clone())).await {
             Ok(document) => Ok(document.subject().map(|subject| subject.digest.clone())),
@@ -97,7 +97,7 @@ impl Repository {
         })
     }
 
-    /// Deletes a tag where the registry does that; where not, tells whether the manifest may be deleted in its place.
+    /// Deletes a tag. Returns false if the registry cannot, so that the manifest may be deleted instead.
     async fn try_delete_tag(&self, tag: &str, digest: &Digest) -> Result<bool> {
         match self.delete(tag).await {
             Err(error) if is_unsupported(&error) => tracing::info!("{}", error.chain()),
@@ -135,7 +135,7 @@ impl Repository {
             let result = self.transport.expect_success(&request).await;
             let again = failed.swap(result.is_err(), Ordering::Relaxed);
             match result {
-                // The answer to a try before was lost, not the request.
+                // The response to an earlier attempt was lost, not the request.
                 Err(error) if again && error.kind() == ErrorKind::NotFound => Ok(()),
                 other => other.map(drop),
             }
@@ -143,10 +143,10 @@ impl Repository {
         deleted.await
     }
 
-    /// The other tags that stand for a digest, or for an index that names it.
+    /// The other tags that point to the digest, or to an index that lists it.
     ///
     /// # Errors
-    /// Where one cannot be looked at: what is not known must not be deleted.
+    /// If a tag cannot be resolved: it might need the manifest.
     async fn siblings(&self, tag: &str, digest: &Digest) -> Result<Vec<String>> {
         let others = tags::list(self).await?.into_iter().filter(|other| other != tag);
         let looks = others.map(|other| async {
@@ -160,7 +160,7 @@ impl Repository {
         Ok(found)
     }
 
-    /// Whether the tag would be broken without the manifest.
+    /// Whether the tag needs the manifest.
     async fn tag_depends_on(&self, tag: &str, digest: &Digest) -> Result<bool> {
         let name = ImageName::Tag(tag.to_owned());
         match manifest::head(self, &name).await?.present() {
@@ -176,10 +176,10 @@ impl Repository {
         Ok(document.digest() == digest || self.index_lists(document, digest).await?)
     }
 
-    /// Whether an index, or one inside it, names the manifest.
+    /// Whether an index, or a nested one, lists the manifest.
     ///
     /// # Errors
-    /// Where the indexes inside it are too many, or nest too deep: what is not known must not be deleted.
+    /// If the nested indexes are too many or too deep: one of them might list it.
     async fn index_lists(&self, root: Document, digest: &Digest) -> Result<bool> {
         let mut walk = TreeWalk::below(root.digest().clone());
         let (mut index, mut depth) = (root, 0);
@@ -211,8 +211,8 @@ impl Repository {
     }
 }
 
-/// Whether this is how a registry says that it does not delete so: distribution 2.8 takes a tag for a bad digest, and
-/// registries with deletion turned off, or none, say 405.
+/// Whether the registry does not support this deletion: distribution 2.8 reports a tag as an invalid digest; registries
+/// with deletion disabled or not implemented respond with 405.
 fn is_unsupported(error: &Error) -> bool {
     matches!(error.status(), Some(400 | 405 | 501))
 }

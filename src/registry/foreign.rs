@@ -1,4 +1,4 @@
-//! Foreign layers: fetched from the `urls` of their descriptor, never with anything that belongs to the registry.
+//! Foreign layers, fetched from the `urls` of their descriptor, without any credential of the registry.
 //!
 //! Answering a challenge from such a host gave registry passwords away (containerd CVE-2020-15157).
 
@@ -14,10 +14,10 @@ use crate::registry::http::counter::RequestKind;
 use crate::registry::http::origin::{Origin, redact};
 use crate::registry::http::{body, error_body};
 
-/// The most of a descriptor's `urls` that are tried: a manifest must not make its reader knock on a thousand doors.
+/// Most `urls` of a descriptor that are tried: a manifest must not send its reader to a thousand hosts.
 const MAX_URLS: usize = 8;
 
-/// Opens the first of the descriptor's `urls` that answers 200; returns `missing` if no URL does.
+/// Opens the first of the descriptor's `urls` that responds with 200; returns `missing` if none does.
 pub(super) async fn open(
     repository: &Repository,
     descriptor: &Descriptor,

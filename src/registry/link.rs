@@ -1,4 +1,4 @@
-//! The `Link` header of paged lists (RFC 8288): which URL to ask next.
+//! The `Link` header of paged lists (RFC 8288).
 
 use reqwest::header::HeaderValue;
 use url::Url;
@@ -6,13 +6,13 @@ use url::Url;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::http::origin::{Origin, redact};
 
-/// The URL of the next page, resolved against the URL that was asked; `None` ends the list.
+/// The URL of the next page, resolved against the requested URL; `None` ends the list.
 ///
-/// It is the link whose relation is `next`, else the first one without any relation: distribution's own client follows
-/// whatever link there is. A link that says something else about itself ends nothing and leads nowhere.
+/// The first link with relation `next`, otherwise the first without any relation: distribution's own client follows any
+/// link. Links with other relations are ignored.
 ///
 /// # Errors
-/// [`ErrorKind::Transport`] where a header cannot be read, so that the list may have another page, and where it leads to
+/// [`ErrorKind::Transport`] if a header cannot be parsed, because there may be another page, or if the link points to
 /// another origin: credentials would go there (oras-go GHSA-h7vf-4x9w-h99v).
 pub(super) fn next<'a>(
     headers: impl Iterator<Item = &'a HeaderValue>,
@@ -36,7 +36,7 @@ pub(super) fn next<'a>(
     let mut url = asked
         .join(target)
         .map_err(|error| refuse("`Link` is not a URL".into()).with_source(error))?;
-    // Behind a proxy that ends TLS a registry believes that it speaks http.
+    // Behind a proxy that terminates TLS, a registry believes that it speaks http.
     if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
         let is_bare = url.port().is_none();
         _ = url.set_scheme("https");
@@ -50,16 +50,15 @@ pub(super) fn next<'a>(
     Ok(Some(url))
 }
 
-/// What a link says it is.
+/// The declared relation of a link.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Relation {
     Next,
-    /// Nothing.
     None,
     Other,
 }
 
-/// Every `<target>; params` of one header line; `None` where it is not made of these.
+/// Splits a header line into `<target>; params`; `None` if it is malformed.
 fn links(header: &str) -> Option<Vec<(&str, Relation)>> {
     let mut found = Vec::new();
     let mut rest = header.trim_matches([' ', '\t', ',']);
@@ -89,7 +88,7 @@ fn relation(params: &str) -> Relation {
     relation
 }
 
-/// Where the comma outside quotes stands that ends these parameters.
+/// The index of the comma outside quotes that ends these parameters.
 fn end_of_params(params: &str) -> usize {
     let mut quoted = false;
     for (at, c) in params.char_indices() {

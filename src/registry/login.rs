@@ -1,4 +1,4 @@
-//! Tries a credential at a registry before it is kept. Spec: distribution-spec "Determining Support".
+//! Tries a credential at a registry before it is stored. Spec: distribution-spec "Determining Support".
 
 use super::Client;
 use super::scope::ScopeSet;
@@ -8,20 +8,20 @@ use crate::registry::http::request::Request;
 use crate::retry::retry;
 use crate::secret::Secret;
 
-/// What came of showing a credential.
+/// The result of a login.
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
 pub struct LoginResult {
-    /// Whether the registry asked for it. One with anonymous access proves nothing.
+    /// Whether the registry required the credential. A registry with anonymous access proves nothing.
     pub challenged: bool,
-    /// What the token server gives to be kept in place of the password.
+    /// An identity token to store instead of the password, if the token server issued one.
     pub identity_token: Option<Secret>,
 }
 
 impl Client {
-    /// Shows the client's credential to a registry.
+    /// Tries the client's credential at a registry.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] where the registry or its token server refuses it.
+    /// [`ErrorKind::Denied`] if the registry or its token server rejects it.
     pub async fn log_in(&self, registry: &str) -> Result<LoginResult> {
         let transport = self.transport(registry)?;
         let (scopes, counter) = (ScopeSet::default(), RequestCounter::default());

@@ -22,8 +22,8 @@ use crate::registry::http::request::Request;
 use crate::retry::retry;
 use crate::verifier::verify;
 
-/// All four types in one header, because some proxies look only at the first line; the wildcard is for registries that
-/// know a type by another name. distribution converts, or answers 404, where a type is not listed.
+/// All four types in one header, because some proxies read only the first line; the wildcard is for registries that
+/// know a type by another name. distribution converts a type that is not listed, or responds with 404.
 const ACCEPT: HeaderValue = HeaderValue::from_static(
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, */*",
@@ -31,18 +31,18 @@ const ACCEPT: HeaderValue = HeaderValue::from_static(
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 
-/// How a registry says which tags of the query it gave. In distribution-spec's main branch only.
+/// Lists the tags of the query that were set. In distribution-spec's main branch only.
 const TAG_HEADER: &str = "oci-tag";
 
-/// How a registry says that it keeps the list of referrers itself.
+/// Set if the registry maintains the list of referrers itself.
 const SUBJECT_HEADER: &str = "oci-subject";
 
-/// Gets the document of this name.
+/// Fetches the document with this name.
 pub(super) async fn resolve(repository: &Repository, name: &ImageName) -> Result<Document> {
     retry(&repository.transport.http.options.retry, || get(repository, name)).await
 }
 
-/// Gets the bytes of the document of this descriptor, verified.
+/// Fetches the bytes of the document of this descriptor, verified.
 pub(super) async fn read(
     repository: &Repository,
     descriptor: &Descriptor,
@@ -60,7 +60,7 @@ pub(super) async fn read(
     .await
 }
 
-/// Asks what a name stands for; unknown if the registry does not say it completely, so that a GET is needed.
+/// Resolves a name by HEAD; `Unknown` if the response is incomplete, so that a GET is needed.
 pub(super) async fn head(
     repository: &Repository,
     name: &ImageName,
@@ -73,7 +73,7 @@ pub(super) async fn head(
         if requests_backoff(&response) {
             return Err(Box::pin(repository.transport.http.failure(&request, response)).await);
         }
-        // Another error of HEAD has no body: let GET find out, and tell (ECR and others refuse HEAD as such).
+        // Other errors of HEAD have no body: let GET report them (ECR and others reject HEAD as such).
         Ok(match response.status() {
             StatusCode::NOT_FOUND => Presence::Absent,
             status if status.is_success() => {
@@ -85,12 +85,12 @@ pub(super) async fn head(
     .await
 }
 
-/// Stores the document under this name, its bytes as they are, and keeps the list of its subject's referrers where the
-/// registry does not. That list may fail: what was to be stored is stored all the same.
+/// Stores the document under this name, byte for byte, and maintains the referrers list of its subject if the registry
+/// does not. A failure of the list is only a warning.
 ///
 /// # Errors
-/// [`ErrorKind::MissingBlobs`] where the registry says that blobs are missing; [`ErrorKind::Mismatch`] where it stored
-/// something else.
+/// [`ErrorKind::MissingBlobs`] if the registry reports missing blobs; [`ErrorKind::Mismatch`] if it stored something
+/// else.
 pub(super) async fn put(
     repository: &Repository,
     document: &Document,
@@ -100,8 +100,8 @@ pub(super) async fn put(
         retry(&repository.transport.http.options.retry, || send(repository, document, name));
     let headers = match sending.await {
         Ok(headers) => Some(headers),
-        // Tags that cannot be changed are refused even where nothing would change (moby/buildkit#3776), and an answer
-        // that was lost may have been a success.
+        // Immutable tags are rejected even if nothing would change (moby/buildkit#3776), and an earlier attempt whose
+        // response was lost may have succeeded.
         Err(error)
             if is_about_the_tag(&error)
                 && tag_points_to(repository, name, document.digest()).await =>
@@ -114,7 +114,8 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// Stores the document under its digest and all of these tags in one request; gives those that the registry says it gave.
+/// Stores the document under its digest and all of these tags in one request. Returns the tags that the registry
+/// confirms.
 pub(super) async fn put_tags(
     repository: &Repository,
     document: &Document,
@@ -132,7 +133,7 @@ pub(super) async fn put_tags(
     Ok(given)
 }
 
-/// Keeps the list of the subject's referrers where the registry does not, as the answer to the PUT says.
+/// Maintains the referrers list of the subject, unless the response to the PUT says that the registry does.
 async fn list_as_referrer(
     repository: &Repository,
     document: &Document,
@@ -148,7 +149,7 @@ async fn list_as_referrer(
         };
         if is_listed { Ok(()) } else { tag_schema::add(repository, document, subject).await }
     };
-    // The list lies beside what was to be stored, and that is there.
+    // The document itself is stored.
     if let Err(error) = listing.await {
         let digest = document.digest();
         tracing::warn!(
@@ -162,12 +163,12 @@ fn is_about_the_tag(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Registry | ErrorKind::Denied | ErrorKind::Transport)
 }
 
-/// Whether the name stands for this digest by now.
+/// Whether the name now points to this digest.
 async fn tag_points_to(repository: &Repository, name: &ImageName, digest: &Digest) -> bool {
     matches!(head(repository, name).await, Ok(Presence::Present(there)) if there.digest == *digest)
 }
 
-/// One try to store the document; gives the headers of the answer.
+/// One attempt to store the document. Returns the response headers.
 pub(super) async fn send(
     repository: &Repository,
     document: &Document,
@@ -198,10 +199,10 @@ async fn send_with_tags(
     Ok(response.headers().clone())
 }
 
-/// Makes sure that a document is there under its digest after it was taken.
+/// Verifies that an accepted document exists under its digest.
 ///
-/// The answer need not name a digest (ECR's does not), and some registries know every manifest by its sha256 alone,
-/// whatever it was pushed as.
+/// The response need not contain a digest (ECR's does not), and some registries know every manifest by its sha256
+/// alone, whatever it was pushed as.
 async fn check_stored(
     repository: &Repository,
     document: &Document,
@@ -240,7 +241,7 @@ async fn check_stored(
     }
 }
 
-/// One try to get the document of this name.
+/// One attempt to fetch the document with this name.
 pub(super) async fn get(repository: &Repository, name: &ImageName) -> Result<Document> {
     let (path, digest) = path(repository, name)?;
     let what = describe(repository, &path);
@@ -324,9 +325,10 @@ fn media_type(headers: &HeaderMap) -> MediaType {
     )
 }
 
-/// The digest that the headers announce, where it is another than the content's.
+/// The digest in the headers, if it differs from the content's.
 ///
-/// Some registries send nonsense in this header; a valid digest that disagrees is a lie about the bytes.
+/// Some registries send an invalid value, which is ignored. A valid digest that differs is a false statement about the
+/// bytes.
 pub(super) fn mismatched_digest(headers: &HeaderMap, digest: &Digest) -> Option<Digest> {
     header_digest(headers).filter(|announced| {
         announced.algorithm_name() == digest.algorithm_name() && announced != digest
@@ -337,7 +339,7 @@ fn header_digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get(DIGEST_HEADER)?.to_str().ok()?.parse().ok()
 }
 
-/// `None` where the headers do not say enough; the length of an encoded body is not the document's.
+/// The descriptor in the headers; `None` if they are incomplete. The length of an encoded body is not the document's.
 fn described(headers: &HeaderMap) -> Option<Descriptor> {
     (Encoding::of(headers) == Encoding::Identity).then_some(())?;
     let size = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;

@@ -1,7 +1,7 @@
-//! A registry over HTTP. Spec: OCI distribution-spec 1.1, and registries as they are.
+//! A registry over HTTP. Spec: OCI distribution-spec 1.1, and the deviations of real registries.
 //!
-//! A [`Client`] knows how to reach registries and keeps their connections and tokens; a [`Repository`] is one of their
-//! repositories, opened as a [`Source`].
+//! A [`Client`] holds the connections and tokens of registries; a [`Repository`] is one repository in them, opened as a
+//! [`Source`].
 
 mod auth;
 mod blob;
@@ -56,10 +56,11 @@ use crate::reference::Reference;
 pub use crate::retry::Timeouts;
 use crate::secret::Secret;
 
-/// The smallest blob, in bytes, whose upload another run continues.
+/// Smallest blob, in bytes, whose upload a later run resumes.
 const MIN_RESUMABLE_UPLOAD: u64 = 1 << 20;
 
-/// Reaches registries; connections, tokens and what was learnt about each are shared by all its repositories.
+/// A client for any number of registries. Repositories of one registry share its connections, tokens and observed
+/// quirks.
 #[derive(Debug)]
 pub struct Client {
     options: Arc<RegistryOptions>,
@@ -68,7 +69,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has not sent a request yet.
+    /// Creates a client; sends nothing.
     pub fn new(options: RegistryOptions) -> Self {
         Self {
             options: Arc::new(options),
@@ -77,12 +78,12 @@ impl Client {
         }
     }
 
-    /// Opens the repository that this reference is in to read from it, without asking the registry anything.
+    /// Opens the repository of this reference for reading; sends nothing.
     pub fn repository(&self, reference: &Reference) -> Result<Repository> {
         self.open(reference, ScopeSet::pull(reference.repository()))
     }
 
-    /// Opens the repository to write to it too, without asking the registry anything.
+    /// Opens the repository of this reference for reading and writing; sends nothing.
     pub fn repository_for_push(&self, reference: &Reference) -> Result<Repository> {
         self.open(reference, ScopeSet::push(reference.repository()))
     }
@@ -98,7 +99,7 @@ impl Client {
         })
     }
 
-    /// The facts about a repository; the same object for all its handles.
+    /// The endpoint of a repository; all its handles share one object.
     fn endpoint(&self, registry: &str, repository: &str) -> Arc<Endpoint> {
         let address = format!("{registry}/{repository}");
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +133,7 @@ impl Client {
     }
 }
 
-/// One repository of a registry; counts the requests made through it. Clones share what they learn.
+/// One repository of a registry. Counts its requests; clones share the counters.
 #[derive(Clone)]
 pub struct Repository {
     transport: Arc<Transport>,
@@ -144,27 +145,27 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// All tags, each once, in the registry's order, however many pages they take.
+    /// All tags without duplicates, in the registry's order. One request per page.
     pub async fn tags(&self) -> Result<Vec<String>> {
         tags::list(self).await
     }
 
-    /// Size of the blob with this digest. Costs a HEAD, and a GET if that does not say it.
+    /// Size of the blob with this digest. Costs a HEAD, and a GET if that does not contain it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) if it is not there.
+    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) if the registry does not have it.
     pub async fn stat_blob(&self, digest: &Digest) -> Result<Descriptor> {
         blob::stat(self, digest).await
     }
 
-    /// Lets uploads that do not end with this run be continued by another one.
+    /// Lets later runs resume uploads that this one does not finish.
     #[must_use]
     pub fn with_upload_store(mut self, uploads: Arc<dyn UploadStore>) -> Self {
         self.uploads = Some(uploads);
         self
     }
 
-    /// What remembers the upload of this blob; a small one is sent again rather than asked about.
+    /// The store for the upload session of this blob; `None` if it is too small to be resumed.
     fn upload_store_for(&self, descriptor: &Descriptor) -> Option<&dyn UploadStore> {
         self.uploads.as_deref().filter(|_| descriptor.size >= MIN_RESUMABLE_UPLOAD)
     }
@@ -181,7 +182,7 @@ impl Repository {
         }
     }
 
-    /// The plainest request on behalf of this repository.
+    /// A GET on behalf of this repository.
     fn get<'a>(&'a self, endpoint: RequestKind, url: Url, what: &'a str) -> Request<'a> {
         Request::get(endpoint, url, &self.scopes, what, &self.counter)
     }

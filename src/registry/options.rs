@@ -1,4 +1,4 @@
-//! What a registry client is told from outside: TLS, proxies, credentials, patience.
+//! Options of a registry client: TLS, proxies, credentials, timeouts.
 
 use std::path::PathBuf;
 
@@ -6,34 +6,34 @@ use super::credentials::Credentials;
 use super::redactor::Redactor;
 use crate::retry::{RetryPolicy, Timeouts};
 
-/// How to reach registries.
+/// How to connect to registries.
 #[derive(Debug)]
 pub struct RegistryOptions {
-    /// Speak plain http to every registry, not only to loopback.
+    /// Use plain http for every registry, not only for loopback.
     pub plain_http: bool,
-    /// Accept any certificate, of the hosts too that registries name.
+    /// Accept any certificate, also from server-supplied hosts.
     pub insecure: bool,
-    /// Hosts that registries may name although their addresses are private ones, or this machine's.
+    /// Hosts in server-supplied URLs that may have private or loopback addresses.
     pub internal_hosts: Vec<url::Host<String>>,
-    /// PEM file with roots to trust beside the system's.
+    /// PEM file with roots to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// PEM file with the client's certificate chain; shown to the registry's origin only.
+    /// PEM file with the client's certificate chain; presented to the registry's origin only.
     pub cert_file: Option<PathBuf>,
-    /// PEM file with the client's key, where it is not in `cert_file`.
+    /// PEM file with the client's key, if it is not in `cert_file`.
     pub key_file: Option<PathBuf>,
-    /// `certs.d` folders of docker and containers, looked through per host.
+    /// `certs.d` directories of docker and podman, with one directory per host.
     pub certs_dirs: Vec<PathBuf>,
-    /// Where passwords and tokens come from.
+    /// Where credentials are looked up.
     pub credentials: Credentials,
-    /// Fetch layers that registries need not hold, from the registry or else from their `urls`.
+    /// Fetch foreign layers, from the registry or else from their `urls`.
     pub foreign_layers: bool,
-    /// Blobs are uploaded in chunks of so many bytes; `None` sends each in one request, until one is found too large.
+    /// Bytes of a chunk for uploads; `None` sends each blob in one request, until one is rejected as too large.
     pub chunk_size: Option<u64>,
-    /// Limits on waiting.
+    /// Timeouts of requests.
     pub timeouts: Timeouts,
-    /// Learns every secret that is sent, and removes them from what servers say.
+    /// Removes all secrets that were sent from text of servers.
     pub redactor: Redactor,
-    /// How often documents, tokens and listings are asked for again.
+    /// Retries of documents, tokens and listings.
     pub retry: RetryPolicy,
 }
 

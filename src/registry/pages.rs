@@ -1,4 +1,4 @@
-//! Walks lists that come in pages: tags, repositories, referrers. Spec: distribution-spec "Listing Tags".
+//! Fetches paged lists: tags, repositories, referrers. Spec: distribution-spec "Listing Tags".
 
 use std::collections::HashSet;
 
@@ -15,10 +15,10 @@ use crate::registry::http::request::Request;
 use crate::registry::send::Transport;
 use crate::retry::retry;
 
-/// Entries asked for per page; ECR refuses more (google/go-containerregistry#1091), distribution gives fewer.
+/// Entries requested per page. ECR rejects more (google/go-containerregistry#1091), distribution returns fewer.
 pub(super) const PAGE_SIZE: &str = "n=1000";
 
-/// A listing on its way.
+/// Iterates over the pages of a list.
 pub(super) struct Paginator<'a> {
     transport: &'a Transport,
     request: Request<'a>,
@@ -27,7 +27,7 @@ pub(super) struct Paginator<'a> {
     budget: Budget,
 }
 
-/// One page, not read yet.
+/// One page, not yet read.
 pub(super) struct Page<'a> {
     what: &'a str,
     place: &'a str,
@@ -36,7 +36,7 @@ pub(super) struct Page<'a> {
 }
 
 impl<'a> Paginator<'a> {
-    /// A listing whose first page this request asks for.
+    /// Lists the pages from `request` on.
     pub(super) fn new(transport: &'a Transport, request: Request<'a>) -> Self {
         let next = Some(request.url.clone());
         Self { transport, request, next, asked: HashSet::new(), budget: Budget::default() }
@@ -56,12 +56,12 @@ impl<'a> Paginator<'a> {
         Ok(Some(page))
     }
 
-    /// Counts a new entry whose name is so long.
+    /// Counts a new entry whose name has `name_bytes` bytes.
     pub(super) fn entry(&mut self, name_bytes: usize) -> Result<()> {
         self.budget.entry(name_bytes).map_err(|limit| self.exceeded(limit))
     }
 
-    /// Counts a page that brought so many new entries.
+    /// Counts a page with `new_entries` new entries.
     pub(super) fn page(&mut self, new_entries: usize) -> Result<()> {
         self.budget.requests(1, new_entries).map_err(|limit| self.exceeded(limit))
     }
@@ -70,7 +70,7 @@ impl<'a> Paginator<'a> {
         limit.error(self.request.what).at(&self.transport.http.name)
     }
 
-    /// The error of a listing that is too long to be one.
+    /// The error of a list that exceeds its limits.
     pub(super) fn too_many_pages(&self, reason: &str) -> Error {
         Error::new(ErrorKind::InvalidDocument, self.request.what)
             .at(&self.transport.http.name)
@@ -106,7 +106,7 @@ async fn fetch<'a>(
 }
 
 impl Page<'_> {
-    /// What the page says.
+    /// Parses the page.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidDocument`] if it is not a list.

@@ -1,16 +1,16 @@
-//! What a token is asked to be good for: `repository:<name>:<action>,…`. Spec: distribution `spec/auth/scope.md`.
+//! Scopes of a token: `repository:<name>:<action>,…`. Spec: distribution `spec/auth/scope.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The action that stands for all others.
+/// The action that includes all others.
 const ALL: &str = "*";
 
 /// A set of scopes, each resource once.
 ///
-/// Two strings for one repository must never be sent: on GitLab the weaker one overrides (GoogleContainerTools/kaniko#181).
+/// Never send two strings for one repository: on GitLab the weaker one overrides (GoogleContainerTools/kaniko#181).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct ScopeSet {
-    /// Actions by `type:name`; a scope of another form is kept as it is, without actions.
+    /// Actions by `type:name`. A scope in another format is stored verbatim, without actions.
     resources: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -29,7 +29,7 @@ impl ScopeSet {
         set
     }
 
-    /// Deleting from one repository: some servers know no `delete` (Quay wants `push` for it), `*` is for all of them.
+    /// Deleting from one repository. Some servers have no `delete` (Quay needs `push` for it); `*` covers them.
     pub(super) fn delete(repository: &str) -> Self {
         let mut set = Self::default();
         set.add(&format!("repository:{repository}:*"));
@@ -43,21 +43,21 @@ impl ScopeSet {
         set
     }
 
-    /// Reading from a further repository too, which a mount needs.
+    /// Adds pulling from a second repository, which a mount needs.
     pub(super) fn and_pull(&self, repository: &str) -> Self {
         let mut set = self.clone();
         set.add(&format!("repository:{repository}:pull"));
         set
     }
 
-    /// The scopes that a challenge names, separated by spaces.
+    /// The scopes in a challenge, separated by spaces.
     pub(super) fn parse(scope: &str) -> Self {
         let mut set = Self::default();
         scope.split_ascii_whitespace().for_each(|one| set.add(one));
         set
     }
 
-    /// Adds what a challenge names. Where that is said of a resource, `*` was only a guess.
+    /// Adds the scopes of a challenge. They replace a guessed `*` for the same resource.
     pub(super) fn merge_challenge(&mut self, scope: &str) {
         for (resource, parse) in Self::parse(scope).resources {
             let actions = self.resources.entry(resource).or_default();
@@ -68,18 +68,17 @@ impl ScopeSet {
         }
     }
 
-    /// Whether nothing is asked for.
     pub(super) fn is_empty(&self) -> bool {
         self.resources.is_empty()
     }
 
-    /// Whether it asks for more of a repository than may be needed.
+    /// Whether it may request more than is needed.
     pub(super) fn is_guess(&self) -> bool {
         let mut all = self.resources.iter().filter(|(_, actions)| actions.contains(ALL));
         all.any(|(resource, _)| resource.starts_with("repository:"))
     }
 
-    /// One string per resource, resources and actions sorted, as token servers take them.
+    /// One string per resource, resources and actions sorted, as token servers expect.
     pub(super) fn to_params(&self) -> Vec<String> {
         let text = |(resource, actions): (&String, &BTreeSet<String>)| {
             if actions.is_empty() {
@@ -91,12 +90,12 @@ impl ScopeSet {
         self.resources.iter().map(text).collect()
     }
 
-    /// The name of the repository that this is about; of several the first.
+    /// The repository of the scopes; the first of several.
     pub(super) fn repository(&self) -> Option<&str> {
         self.resources.keys().find_map(|resource| resource.strip_prefix("repository:"))
     }
 
-    /// A name may contain colons (`host:5000/name`), so the actions are behind the last one.
+    /// The actions follow the last colon: a name may contain colons (`host:5000/name`).
     fn add(&mut self, scope: &str) {
         let (resource, listed) = match scope.rsplit_once(':') {
             Some((resource, listed)) if resource.contains(':') => (resource, listed),
@@ -138,7 +137,7 @@ mod tests {
             ),
             ("registry:catalog:* registry:catalog:pull", &["registry:catalog:*"]),
             ("repository:h:5000/a:pull", &["repository:h:5000/a:pull"]),
-            // Without actions nothing is asked for; what is no scope at all is the server's own business.
+            // No request without actions. Text that is no scope is up to the server.
             ("repository:foo:, no:actions:", &[]),
             (
                 "unknown invalid:scope repository:a:pull",

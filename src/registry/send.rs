@@ -1,8 +1,7 @@
-//! Sends every request of a registry client: the only place that attaches credentials, answers challenges, follows
-//! redirects and turns to https, over single requests of [`super::http::exchange`].
+//! Sends all requests of a registry client. Only here are credentials attached, challenges answered, redirects followed
+//! and http upgraded to https; [`super::http::exchange`] sends the single requests.
 //!
-//! It does not try again; that is for the callers, each in one place (documents here in the crate's `retry`, bodies in
-//! the transfer's reader).
+//! Retries are up to the callers: documents use the crate's `retry`, bodies the transfer's reader.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,18 +19,18 @@ use super::http::request::Request;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{MAX_CHALLENGES, MAX_REDIRECTS};
 
-/// One registry as its repositories share it: the connection, who the client is there, and what was learnt about it.
+/// One registry, shared by its repositories: the connection, the authentication, and observed quirks.
 pub(super) struct Transport {
     pub(super) http: Connection,
     pub(super) auth: Auth,
     pub(super) ranges_refused: AtomicBool,
-    /// Bytes of a chunk in which blobs are uploaded; 0 for no chunks.
+    /// Bytes of a chunk for uploads; 0 for no chunks.
     chunk_size: AtomicU64,
-    /// Whether the registry was found to know no referrers API.
+    /// Whether the registry does not support the referrers API.
     pub(super) no_referrers_api: AtomicBool,
-    /// Whether the registry was found not to give several tags in one request.
+    /// Whether the registry does not support several tags in one request.
     pub(super) tags_refused: AtomicBool,
-    /// Held while a list of referrers is read, changed and written.
+    /// Locked while a referrers list is read, edited and written.
     pub(super) referrers_lock: tokio::sync::Mutex<()>,
 }
 
@@ -48,7 +47,7 @@ impl Transport {
         }
     }
 
-    /// Sends the request and gives the answer, whatever its status, after redirects and authentication.
+    /// Sends the request with authentication, follows redirects and returns the response, whatever its status.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response> {
         let url = self.http.with_current_scheme(&request.url);
         let mut chain = RedirectChain { url, redirects: 0, challenges: 0, refreshed: false };
@@ -75,7 +74,7 @@ impl Transport {
                 let following = target.and_then(|target| chain.follow(target, request, &self.http));
                 following.map_err(|error| error.with_status(status.as_u16()))?;
             } else if !is_registry && !chain.refreshed && is_expired_redirect(status, request) {
-                // A presigned target: ask the registry for a fresh one, once.
+                // A presigned URL: request a fresh one from the registry, once.
                 chain = RedirectChain {
                     url: self.http.with_current_scheme(&request.url),
                     redirects: chain.redirects,
@@ -93,7 +92,7 @@ impl Transport {
         }
     }
 
-    /// Sends the request and gives the answer where it is a success, else the error it stands for.
+    /// Sends the request; any status but success is an error.
     pub(super) async fn expect_success(&self, request: &Request<'_>) -> Result<Response> {
         let response = self.send(request).await?;
         if response.status().is_success() {
@@ -103,11 +102,10 @@ impl Transport {
         }
     }
 
-    /// Sends a request with a long body, which can be sent only once, and gives the answer where it is a success, or the
-    /// place where the body is wanted instead.
+    /// Sends a request with a streamed body, which cannot be repeated.
     ///
     /// # Errors
-    /// A transient one where the credential was refused and there is another now: the body must be made anew.
+    /// Transient if the credential was rejected and a new one is available: the body must be created anew.
     pub(super) async fn send_stream(
         &self,
         request: &Request<'_>,
@@ -131,7 +129,7 @@ impl Transport {
         if response.status().is_success() {
             return Ok(UploadResponse::Done(response));
         }
-        // The others do not promise that the method stays.
+        // The other redirects do not preserve the method.
         if matches!(response.status().as_u16(), 307 | 308)
             && let Some(target) = redirect_target(&response)
         {
@@ -150,7 +148,8 @@ impl Transport {
         Err(self.http.failure(request, response).await)
     }
 
-    /// Gets what the challenge asks for, so that the next [`Auth::authorization_for`] has it; says whether there is anything new.
+    /// Answers the challenge, so that the next [`Auth::authorization_for`] has a new credential. Returns whether there
+    /// is one.
     async fn authenticate(
         &self,
         request: &Request<'_>,
@@ -187,17 +186,17 @@ impl Transport {
         Box::pin(self.auth.handle_challenge(&self.http, request, &challenges, &base, refused)).await
     }
 
-    /// Whether Range was found not to work here.
+    /// Whether the registry was found not to support Range.
     pub(super) fn are_ranges_disabled(&self) -> bool {
         self.ranges_refused.load(Ordering::Relaxed)
     }
 
-    /// Bytes of a chunk in which blobs are uploaded, where they are.
+    /// Bytes of a chunk for uploads; `None` for uploads in one request.
     pub(super) fn chunk_size(&self) -> Option<u64> {
         Some(self.chunk_size.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
     }
 
-    /// Uploads in chunks from now on, of so many bytes where no other number was asked for.
+    /// Uploads in chunks of `bytes` from now on, unless another chunk size is set.
     pub(super) fn enable_chunks(&self, bytes: u64) {
         _ = self.chunk_size.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed);
     }
@@ -209,14 +208,14 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// How a request with a long body was answered.
+/// The response to a request with a streamed body.
 pub(super) enum UploadResponse {
     Done(Response),
-    /// The body belongs here, and must be made anew.
+    /// The body must be created anew and sent to this URL.
     Redirected(Url),
 }
 
-/// Where a request stands on its way through redirects.
+/// The state of a request that follows redirects.
 struct RedirectChain {
     url: Url,
     redirects: usize,
@@ -237,8 +236,8 @@ impl RedirectChain {
     }
 }
 
-/// Whether a place that the registry redirected to may only have stopped honouring its signature: S3 says 403, others
-/// 400, which to a Range means something else.
+/// Whether the signature of a redirect target may have expired: S3 responds with 403, others with 400, which for a
+/// Range request means something else.
 fn is_expired_redirect(status: StatusCode, request: &Request<'_>) -> bool {
     match status.as_u16() {
         401 | 403 => true,

@@ -16,17 +16,17 @@ use crate::reference::is_tag;
 use crate::registry::http::counter::{RequestCounter, RequestKind};
 use crate::registry::http::request::Request;
 
-/// Registries that answer a question for their catalog as if it were one of permission.
+/// Registries that respond to a catalog request with a permission error.
 const WITHOUT_CATALOG: [&str; 3] = [HUB, "ghcr.io", "registry.gitlab.com"];
 
 #[derive(Deserialize)]
 struct TagPage {
-    /// `null` past the last page (GHCR), and in it `null` or "" (sonatype Nexus: containers/skopeo#2409).
+    /// `null` past the last page (GHCR), and its items `null` or "" (sonatype Nexus: containers/skopeo#2409).
     #[serde(alias = "repositories")]
     tags: Option<Vec<Option<String>>>,
 }
 
-/// All tags, each once, in the registry's order.
+/// All tags without duplicates, in the registry's order.
 pub(super) async fn list(repository: &Repository) -> Result<Vec<String>> {
     let transport = &repository.transport;
     let what = format!("tags of {}", repository.name);
@@ -37,10 +37,10 @@ pub(super) async fn list(repository: &Repository) -> Result<Vec<String>> {
 }
 
 impl Client {
-    /// All repositories of a registry, each once, in its order.
+    /// All repositories of a registry without duplicates, in the registry's order.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where the registry has no such list.
+    /// [`ErrorKind::Unsupported`] if the registry has no catalog.
     pub async fn catalog(&self, registry: &str) -> Result<Vec<String>> {
         let transport = self.transport(registry)?;
         let url = transport.http.url(&format!("_catalog?{PAGE_SIZE}"))?;
@@ -92,17 +92,17 @@ async fn collect(
     Ok(names.entries)
 }
 
-/// Names in the order in which they came, each kept once in memory too: a list may have millions.
+/// Names in order of arrival, each stored once: a list may have millions.
 #[derive(Default)]
 struct Names {
     entries: Vec<String>,
-    /// Where the name with this hash is. Of two names with one hash the later is not looked for again.
+    /// Index by hash of the name. On a collision only the earlier name is deduplicated.
     at: HashMap<u64, usize>,
     hasher: RandomState,
 }
 
 impl Names {
-    /// Adds a name; says whether it is new.
+    /// Adds a name. Returns whether it is new.
     fn add(&mut self, name: String) -> bool {
         let at = *self.at.entry(self.hasher.hash_one(&name)).or_insert(self.entries.len());
         if self.entries.get(at) == Some(&name) {

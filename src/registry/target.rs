@@ -1,4 +1,4 @@
-//! A repository as something to write to.
+//! [`Target`] for a repository.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! A run of writing to a repository.
+//! [`TargetWriter`] for a repository.
 //!
-//! The registry itself refuses what is out of order: a manifest whose content it lacks, a blob of another digest. Any number
-//! of runs may write at the same time, and blobs may come in any order, also those that the plan does not list. Blobs and tags
-//! that were sent stay when a run is dropped; `finish` asks nothing.
+//! The registry enforces the order: it rejects a manifest whose content is missing and a blob with another digest.
+//! Several writers may run at the same time, and blobs may come in any order, also unplanned ones. Blobs and tags that
+//! were sent remain when a writer is dropped; `finish` sends nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 
-/// Tags that are given in one request: a URL has its limits.
+/// Most tags in one request: URLs are limited in length.
 const MAX_TAGS: usize = 16;
 
 pub(super) struct RepositoryWriter {
@@ -32,9 +32,9 @@ pub(super) struct RepositoryWriter {
 /// The tags of a run.
 #[derive(Default)]
 struct Tags {
-    /// Those that a document is to get and that were not sent yet.
+    /// Planned tags of a document that were not sent yet.
     wanted: HashMap<Digest, Vec<String>>,
-    /// Those that it got together with another one, until they are asked for.
+    /// Tags sent together with another one, until they are requested.
     given: HashSet<(Digest, String)>,
 }
 
@@ -47,7 +47,7 @@ impl Tags {
         }
     }
 
-    /// The tags that the document is to get, this one first, as many as fit into one request.
+    /// Takes the planned tags of the document for one request, `first` first.
     fn take(&mut self, digest: &Digest, first: &str) -> Vec<String> {
         let Some(wanted) = self.wanted.get_mut(digest) else { return Vec::new() };
         wanted.retain(|tag| tag != first);
@@ -56,7 +56,7 @@ impl Tags {
         taken
     }
 
-    /// Whether the document got the tag together with another one. Says so once: a later run may want it again.
+    /// Whether the tag was sent together with another one. True only once: a later call may set it again.
     fn take_given(&mut self, digest: &Digest, tag: &str) -> bool {
         self.given.remove(&(digest.clone(), tag.to_owned()))
     }
@@ -102,7 +102,7 @@ impl RepositoryWriter {
         Ok(())
     }
 
-    /// Stores the document under its tag, or under its digest if the registry does not know the name as a tag.
+    /// Stores the document under its tag, or under its digest for any other name.
     async fn put_named(&self, document: &Document, name: &ImageName) -> Result<()> {
         let (repository, digest) = (&self.repository, document.digest());
         let name = match name {
@@ -115,7 +115,7 @@ impl RepositoryWriter {
             _ => ImageName::Digest(digest.clone()),
         };
         if digest.algorithm_name() != "sha256" && matches!(name, ImageName::Tag(_)) {
-            // Not every registry knows it so, which is to be found before the tag changes.
+            // Not every registry supports this digest algorithm; find out before the tag changes.
             manifest::put(repository, document, &ImageName::Digest(digest.clone())).await?;
         }
         if let ImageName::Tag(tag) = &name
@@ -127,8 +127,8 @@ impl RepositoryWriter {
         Ok(())
     }
 
-    /// Gives the tag together with the others that this run wants for the document, in one request, where the registry can
-    /// do that; says whether the tag is given.
+    /// Sets the tag and the document's other planned tags in one request, if the registry supports it. Returns whether
+    /// the tag is set.
     async fn tag_with_others(&self, document: &Document, tag: &str) -> bool {
         let digest = document.digest();
         let wanted = {
@@ -145,14 +145,14 @@ impl RepositoryWriter {
         match manifest::put_tags(&self.repository, document, &wanted).await {
             Ok(given) => {
                 if given.is_empty() {
-                    // It took the manifest and did not look at the query.
+                    // It stored the manifest and ignored the query.
                     refused.store(true, Ordering::Relaxed);
                 }
                 let mut tags = self.tags();
                 tags.given.extend(given.into_iter().map(|tag| (digest.clone(), tag)));
                 tags.take_given(digest, tag)
             }
-            // Each tag by itself finds out what is wrong.
+            // Setting each tag by itself will show the error.
             Err(error) => {
                 tracing::info!("{}; pushing each tag separately", error.chain());
                 false

@@ -1,4 +1,4 @@
-//! The forms in which a server may repeat a secret, as far as undoing escapes does not give the secret back.
+//! Encoded forms of a secret in which a server may repeat it. Escapes are undone separately.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use super::units::folded;
 
-/// The shortest encoded form that cannot be a word.
+/// Shortest encoded form that cannot be a word.
 const MIN_ENCODED: usize = 8;
 
-/// All forms, folded as the text is that they are compared with.
+/// All forms, folded like the text that they are compared with.
 pub(super) fn forms_of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms = vec![Zeroizing::new(secret.as_bytes().to_vec())];
     if secret.contains(' ') {
@@ -28,7 +28,7 @@ pub(super) fn forms_of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     forms
 }
 
-/// What is left of the secret where UTF-8 was taken for Latin-1, and the other way round.
+/// The secret after UTF-8 was misread as Latin-1, and vice versa.
 fn misread(secret: &str) -> [Zeroizing<Vec<u8>>; 2] {
     let as_latin: Zeroizing<String> = Zeroizing::new(secret.bytes().map(char::from).collect());
     let lost = |c: char| if c.is_ascii() { c } else { char::REPLACEMENT_CHARACTER };
@@ -36,7 +36,7 @@ fn misread(secret: &str) -> [Zeroizing<Vec<u8>>; 2] {
     [as_latin, lossy].map(|text| Zeroizing::new(text.as_bytes().to_vec()))
 }
 
-/// The characters that do not depend on what stands before and behind the secret, which begins at a byte whose number is
+/// The base64 characters that do not depend on the bytes around the secret, which begins at a byte whose position is
 /// `offset` modulo 3.
 fn in_base64(secret: &[u8], offset: usize) -> Zeroizing<Vec<u8>> {
     let padded = Zeroizing::new([vec![0; offset].as_slice(), secret].concat());

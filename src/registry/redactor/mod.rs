@@ -1,8 +1,8 @@
-//! Removes secrets from text that a server or another program had a say in, before it is shown.
+//! Removes secrets from text of servers and other programs before it is shown.
 //!
-//! Every secret is noted before it is sent, and so are the query values of URLs that servers supply: they are signatures and
-//! the keys of upload sessions. Text is searched for them in all encodings in which a server may repeat them, for parts of
-//! long ones too.
+//! Every secret is added before it is sent, and so are the query values of server-supplied URLs: they are signatures
+//! and keys of upload sessions. Text is searched for all encodings in which a server may repeat them, and for parts of
+//! long secrets.
 
 mod forms;
 mod patterns;
@@ -21,45 +21,45 @@ use zeroize::Zeroizing;
 use self::forms::forms_of;
 use self::units::Unit;
 
-/// What stands in place of a secret.
+/// Replaces a secret.
 const HIDDEN: &str = "***";
 
 /// Shorter secrets cannot be told from words.
 const MIN_LENGTH: usize = 4;
 
-/// Bytes of a part of a long secret that are recognised; any part of twice this length has one.
+/// Bytes of a part of a long secret that are recognized; any substring of twice this length contains one.
 const PART: usize = 16;
 
-/// Tokens and query values that are remembered; a long run meets a new one with each blob.
+/// Most tokens and query values remembered; a long run adds one for each blob.
 const MAX_PASSING: usize = 256;
 
-/// What a text is, which decides how short a secret may be to be removed from it.
+/// The kind of a text, which decides how short a secret may be to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Text {
-    /// Words of a server or another program.
+    /// Text of a server or another program.
     Foreign,
-    /// A message with words of our own, which a short password must not garble.
+    /// A message of rpull, which a short password must not garble.
     Message,
-    /// A result that a program may read: only what cannot be a word is removed.
+    /// A result for programs: only secrets that cannot be words are removed.
     Result,
 }
 
-/// Knows what must not be shown. Clones share what they know.
+/// Removes the secrets added to it. Clones share them.
 #[derive(Clone, Default)]
 pub struct Redactor(Arc<Mutex<Needles>>);
 
 impl Redactor {
-    /// Remembers a credential, for as long as the redactor lives.
+    /// Adds a credential, for the lifetime of the redactor.
     pub fn add(&self, secret: &str) {
         self.lock().add(secret, Text::Result, true);
     }
 
-    /// Remembers a secret that others like it replace, as tokens do; the oldest are forgotten.
+    /// Adds a short-lived secret such as a token. The oldest are forgotten.
     pub(super) fn note_passing(&self, secret: &str) {
         self.lock().add(secret, Text::Result, false);
     }
 
-    /// Remembers what may be secret in a URL that a server supplied.
+    /// Adds the possible secrets in a server-supplied URL.
     pub(super) fn note_url(&self, url: &Url) {
         if url.query().is_none() {
             return;
@@ -111,23 +111,23 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// One form of a secret, as it is compared.
+/// One form of a secret, folded for comparison.
 struct Needle {
     bytes: Zeroizing<Vec<u8>>,
-    /// The texts up to this kind that it is removed from.
+    /// Removed from texts up to this kind.
     up_to: Text,
 }
 
-/// All forms of all secrets, and where their parts are.
+/// All forms of all secrets, with an index of their parts.
 #[derive(Default)]
 struct Needles {
     by_id: HashMap<u32, Needle>,
     next_id: u32,
-    /// The needles of each secret that is forgotten in its turn.
+    /// The needles of each short-lived secret, oldest first.
     passing: VecDeque<Vec<u32>>,
-    /// Needle and offset by the hash of a part; no part is kept in plain.
+    /// Needle and offset by the hash of a part; parts are not stored in plain text.
     parts: HashMap<u64, (u32, usize)>,
-    /// Needles that are shorter than a part.
+    /// Needles shorter than a part.
     short: Vec<u32>,
     hasher: RandomState,
 }
@@ -194,7 +194,7 @@ impl Needles {
             units::each_reading(text, |units| self.find_in(units, kind, &mut found));
         }
         for range in &mut found {
-            // A part may end within a character that only begins alike.
+            // A match may end inside a character whose first bytes are equal.
             let is_inside = |at: usize| !text.is_char_boundary(at);
             range.start = (0..=range.start).rfind(|at| !is_inside(*at)).unwrap_or_default();
             range.end = (range.end..text.len()).find(|at| !is_inside(*at)).unwrap_or(text.len());
@@ -228,7 +228,7 @@ impl Needles {
     }
 }
 
-/// The ranges in order, those that touch as one.
+/// Sorts the ranges and joins those that touch.
 fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<usize>> = Vec::new();
@@ -241,7 +241,7 @@ fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// The kinds of text that a secret is removed from: what could be a word stays in results.
+/// The kinds of text that a secret is removed from: possible words stay in results.
 fn reach(secret: &str) -> Text {
     let has = |of: fn(&char) -> bool| usize::from(secret.chars().any(|c| of(&c)));
     let kinds = has(char::is_ascii_lowercase)
@@ -255,13 +255,13 @@ fn reach(secret: &str) -> Text {
     }
 }
 
-/// Where the parts of a needle begin: one after the other, and the last at its end.
+/// Offsets of the parts of a needle: consecutive, the last one aligned with its end.
 fn part_offsets(length: usize) -> impl Iterator<Item = usize> {
     let last = length.checked_sub(PART);
     last.into_iter().flat_map(|last| (0..last).step_by(PART).chain([last]))
 }
 
-/// The longest common range around a part that text and needle share; `None` where only the hashes agree.
+/// The longest common range around a shared part; `None` if only the hashes are equal.
 fn common_range(text: &[u8], at: usize, needle: &[u8], offset: usize) -> Option<Range<usize>> {
     let same = text.get(at..)?.iter().zip(needle.get(offset..)?).take_while(|(a, b)| a == b);
     let length = same.count();

@@ -1,8 +1,8 @@
-//! Secrets that were never seen before, known by where they stand in foreign words: in URLs, and behind a scheme's name.
+//! Finds unknown secrets by their context: in URLs, and after the name of an authentication scheme.
 
 use std::ops::Range;
 
-/// The shortest text behind `Basic` or `Bearer` that is no word.
+/// Shortest text after `Basic` or `Bearer` that cannot be a word.
 const MIN_TOKEN: usize = 8;
 
 /// Names whose values are secret.
@@ -18,10 +18,10 @@ const SECRET_NAMES: [&str; 9] = [
     "_state",
 ];
 
-/// The shortest query value that can be a secret: signatures and session keys are longer.
+/// Shortest query value that can be a secret: signatures and session keys are longer.
 const MIN_QUERY_VALUE: usize = 8;
 
-/// Query parameters whose values are public, and occur in messages on their own.
+/// Query parameters whose values are public and occur elsewhere in messages.
 const PUBLIC_PARAMETERS: [&str; 13] = [
     "account",
     "artifacttype",
@@ -73,7 +73,7 @@ pub(super) fn find(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// What stands between words, and never in a URL.
+/// Characters that separate words and do not occur in URLs.
 fn is_between(c: char) -> bool {
     c.is_whitespace()
         || matches!(c, '"' | '\'' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | '|' | '\\')
@@ -92,7 +92,7 @@ fn is_token(word: &str) -> bool {
         && word.chars().any(|c| c.is_ascii_digit() || c.is_ascii_uppercase() || c == '=')
 }
 
-/// What stands before the `@` of a URL.
+/// The user info of a URL, before its `@`.
 fn user_info(word: &str) -> Option<Range<usize>> {
     let start = word.find("://")? + 3;
     let authority = word.get(start..)?.split(['/', '?', '#']).next()?;
@@ -108,7 +108,7 @@ fn query_values(word: &str) -> Vec<Range<usize>> {
         let start = at;
         at += pair.len();
         let pair = pair.trim_end_matches('&');
-        // The mark of the sentence that the URL stands in.
+        // Punctuation of the sentence around the URL.
         let pair = pair.trim_end_matches([',', ';', '.', ':']);
         if let Some((key, value)) = pair.split_once('=')
             && is_secret_parameter(key, value)
@@ -119,7 +119,7 @@ fn query_values(word: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether a query parameter of a URL may be a signature, or a key to something.
+/// Whether a query parameter of a URL may be a signature or a key.
 pub(super) fn is_secret_parameter(key: &str, value: &str) -> bool {
     value.len() >= MIN_QUERY_VALUE
         && !PUBLIC_PARAMETERS.contains(&key.to_ascii_lowercase().as_str())

@@ -1,6 +1,6 @@
-//! Text with its escapes undone, each byte of it with the place where it stands in the text.
+//! Text with its escapes undone, each byte with its position in the original.
 
-/// A byte as it is compared, and the bytes of the text that it was made of.
+/// A byte for comparison, and the bytes of the text that it comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unit {
     pub(super) byte: u8,
@@ -8,10 +8,10 @@ pub(super) struct Unit {
     pub(super) end: usize,
 }
 
-/// How often escapes are undone: an escaped URL stands in a JSON text that stands in another one.
+/// Most levels of escapes: an escaped URL in a JSON text inside another one.
 const MAX_DEPTH: usize = 3;
 
-/// The byte that all spellings of a character are compared by: servers change case, and base64 has two alphabets.
+/// Folds a byte for comparison: servers change case, and base64 has two alphabets.
 pub(super) fn folded(byte: u8) -> u8 {
     match byte {
         b'-' => b'+',
@@ -20,7 +20,7 @@ pub(super) fn folded(byte: u8) -> u8 {
     }
 }
 
-/// Calls `read` with the text as it is, and with its escapes undone as often as that changes it.
+/// Calls `read` with the text itself, and after each level of escapes that changes it.
 pub(super) fn each_reading(text: &str, mut read: impl FnMut(&[Unit])) {
     let bytes = text.bytes().enumerate();
     let mut units: Vec<Unit> =
@@ -37,7 +37,7 @@ pub(super) fn each_reading(text: &str, mut read: impl FnMut(&[Unit])) {
     }
 }
 
-/// One level of escapes undone: of URLs, JSON and HTML; line breaks, which wrap base64, are left out.
+/// Undoes one level of escapes of URLs, JSON and HTML, and removes line breaks, which wrap base64.
 fn unescaped(units: &[Unit]) -> Vec<Unit> {
     let mut plain = Vec::with_capacity(units.len());
     let mut rest = units;
@@ -55,7 +55,7 @@ fn unescaped(units: &[Unit]) -> Vec<Unit> {
             let end = rest.get(length - 1).map_or(first.end, |unit| unit.end);
             let add = |byte: u8| Unit { byte, start: first.start, end };
             match c {
-                // Bytes of UTF-8 are escaped one by one in URLs, characters in JSON and HTML.
+                // URLs escape UTF-8 byte by byte, JSON and HTML character by character.
                 Some(code) if first.byte == b'%' => plain.extend(u8::try_from(code).ok().map(add)),
                 Some(code) => {
                     let c = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
@@ -72,7 +72,7 @@ fn unescaped(units: &[Unit]) -> Vec<Unit> {
     plain
 }
 
-/// The character that an escape stands for, if any, and the length of the escape.
+/// The escaped character, if any, and the length of the escape.
 type Escape = Option<(Option<u32>, usize)>;
 
 fn hex_escape(bytes: &[u8], start: usize, digits: usize) -> Escape {
@@ -123,7 +123,7 @@ fn entity(bytes: &[u8]) -> Escape {
 
 fn number(digits: &[u8], radix: u32) -> Option<u32> {
     let text = std::str::from_utf8(digits).ok()?;
-    // A sign is no digit.
+    // `from_str_radix` would accept a sign.
     text.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(())?;
     u32::from_str_radix(text, radix).ok()
 }

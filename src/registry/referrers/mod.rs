@@ -1,6 +1,6 @@
-//! Who refers to a manifest: signatures, SBOMs, attestations. Spec: distribution-spec "Listing Referrers".
+//! Referrers of a manifest: signatures, SBOMs, attestations. Spec: distribution-spec "Listing Referrers".
 //!
-//! Registries without the API keep the list under a tag that is made of the digest (the "referrers tag schema").
+//! Without the API, clients maintain the list under a tag made of the digest (the "referrers tag schema").
 
 pub(super) mod tag_schema;
 
@@ -25,7 +25,7 @@ use crate::registry::http::counter::RequestKind;
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
 
-/// How a registry says which filters it applied.
+/// Lists the filters that the registry applied.
 const FILTERS_HEADER: &str = "oci-filters-applied";
 
 /// How far referrers of referrers are followed.
@@ -38,8 +38,7 @@ struct ReferrerIndex {
     manifests: Vec<Box<RawValue>>,
 }
 
-/// An entry of a list. It is an answer, not content: where only what it says beside the digest is odd, the referrer itself
-/// tells that better.
+/// Parses an entry of a list. Invalid optional fields are dropped: the referrer itself has them too.
 fn entry(raw: &RawValue) -> serde_json::Result<Descriptor> {
     serde_json::from_str(raw.get())
         .or_else(|error| {
@@ -53,20 +52,20 @@ fn entry(raw: &RawValue) -> serde_json::Result<Descriptor> {
         .map(|Object(descriptor)| descriptor)
 }
 
-/// A manifest that refers to another, and those that refer to it.
+/// A manifest with a subject, and its own referrers.
 #[derive(Clone, Debug)]
 pub struct Referrer {
-    /// What it is.
+    /// The manifest.
     pub descriptor: Descriptor,
-    /// Who refers to it in turn.
+    /// Manifests whose subject it is.
     pub referrers: Vec<Referrer>,
 }
 
 impl Repository {
-    /// All that refer to this digest, and to those, each once; of this artifact type where one is named.
+    /// The referrers of this digest and their referrers, each once; only those of `artifact_type`, if given.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] where they are too many, or nest too deep.
+    /// [`ErrorKind::InvalidDocument`] if they are too many or nested too deep.
     pub async fn referrer_tree(
         &self,
         subject: &Digest,
@@ -91,7 +90,7 @@ impl Repository {
     }
 }
 
-/// The steps of a walk from this depth on as a tree: what follows one at a greater depth is below it.
+/// Builds a tree from the steps of a walk from this depth on: deeper steps belong to the step before them.
 fn nested(steps: &mut Peekable<IntoIter<WalkStep<Descriptor>>>, depth: usize) -> Vec<Referrer> {
     let mut found = Vec::new();
     while let Some(step) = steps.next_if(|step| step.depth == depth) {
@@ -101,7 +100,7 @@ fn nested(steps: &mut Peekable<IntoIter<WalkStep<Descriptor>>>, depth: usize) ->
     found
 }
 
-/// Who refers to this digest: by the API, else by the tag that clients keep.
+/// The referrers of this digest, from the API or else from the referrers tag.
 pub(super) async fn list(
     repository: &Repository,
     subject: &Digest,
@@ -162,7 +161,7 @@ async fn list_from_api(
         if let Some(wanted) = artifact_type
             && is_filtered(&page)
         {
-            // A registry that filters need not repeat what it filtered by.
+            // A registry that filters need not repeat the artifact type.
             for one in &mut found {
                 one.artifact_type.get_or_insert_with(|| wanted.to_owned());
             }
@@ -175,7 +174,7 @@ async fn list_from_api(
     Ok(listed)
 }
 
-/// Some do not say that it is an index; a page to log in is not even JSON.
+/// Some do not declare an index; a login page is not even JSON.
 fn is_json(page: &Page<'_>) -> bool {
     let declared = page.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     declared.is_none_or(|text| text.contains("json"))
@@ -187,9 +186,9 @@ fn is_filtered(page: &Page<'_>) -> bool {
     applied.flat_map(|value| value.split(',')).any(|filter| filter.trim() == "artifactType")
 }
 
-/// Whether an error can mean that there is no such API, or no such list. What a registry says instead of 404 differs:
-/// Harbor 401 (goharbor/harbor#18305), Artifactory 403 (sigstore/cosign#2973), others 400; Google leads to a page to log
-/// in (awslabs/soci-snapshotter#512). That it is busy or away means neither.
+/// Whether an error can mean that there is no such API, or no such list. Registries use other statuses than 404: Harbor
+/// 401 (goharbor/harbor#18305), Artifactory 403 (sigstore/cosign#2973), others 400; Google redirects to a login page
+/// (awslabs/soci-snapshotter#512). A busy or unavailable registry means neither.
 pub(super) fn may_mean_none(error: &Error) -> bool {
     match error.status() {
         Some(408 | 425 | 429 | 499) => false,
@@ -200,17 +199,17 @@ pub(super) fn may_mean_none(error: &Error) -> bool {
     }
 }
 
-/// Whether the answer says no more than that there is no such API; 404 is the spec's word for it.
+/// Whether the response means only that there is no such API; the spec's status for it is 404.
 fn is_unknown(error: &Error) -> bool {
     matches!(error.status(), Some(404 | 405 | 501)) || is_odd(error)
 }
 
-/// Whether something else than an API answered, as a page to log in does.
+/// Whether something other than an API responded, such as a login page.
 fn is_odd(error: &Error) -> bool {
     matches!(error.status(), Some(300..400)) || error.detail() == Some(ErrorDetail::NoReferrersApi)
 }
 
-/// The list under the fallback tag, where the API gave none: it refused with `refusal`, or is known to be absent.
+/// The list under the referrers tag, after the API failed with `refusal` or was found to be unsupported.
 async fn list_from_tag_schema(
     repository: &Repository,
     subject: &Digest,
@@ -218,7 +217,7 @@ async fn list_from_tag_schema(
 ) -> Result<Vec<Descriptor>> {
     match (tag_schema::entries(repository, subject).await?, refusal) {
         (Some(entries), _) => Ok(entries),
-        // Neither has anything; a refusal that says more than that is not to be lost.
+        // Neither has a list; a refusal that says more than that must not be lost.
         (None, Some(refusal)) if !is_unknown(&refusal) => Err(refusal),
         (None, Some(refusal)) if is_odd(&refusal) => {
             tracing::warn!("{}; referrers there may be incomplete", refusal.chain());
@@ -228,7 +227,7 @@ async fn list_from_tag_schema(
     }
 }
 
-/// Whether the registry itself keeps the list of this subject's referrers.
+/// Whether the registry itself maintains the list of this subject's referrers.
 pub(super) async fn has_api(repository: &Repository, subject: &Digest) -> Result<bool> {
     match list_from_api(repository, subject, None).await {
         Ok(_) => Ok(true),

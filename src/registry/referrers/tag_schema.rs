@@ -1,5 +1,5 @@
-//! The list of referrers under a tag that is made of the subject's digest: what clients keep at registries without the
-//! API. Spec: distribution-spec "Referrers Tag Schema".
+//! The referrers list under a tag made of the subject's digest, which clients maintain at registries without the API.
+//! Spec: distribution-spec "Referrers Tag Schema".
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use crate::registry::scope::ScopeSet;
 use crate::retry::retry;
 use crate::verifier::verify;
 
-/// What a registry has under the tag of a subject.
+/// The content of a subject's referrers tag.
 enum Held {
     List(Box<Document>),
     Nothing,
-    /// The subject: GitLab takes the tag for the digest (oras-project/oras#2174).
+    /// The subject itself: GitLab resolves the tag as a digest (oras-project/oras#2174).
     Subject,
-    /// It does not say: some refuse what they do not have.
+    /// The registry did not say: some refuse requests for missing content.
     Refused(Error),
 }
 
-/// Sees to it that the list of this subject has the referrer, which the registry holds already.
+/// Adds a stored referrer to the list of its subject.
 ///
-/// Another client may replace the list by one that it read before: who finds its entry gone puts it there again.
+/// Another client may overwrite the list with an older copy, so the entry is checked afterwards and added again.
 pub(in crate::registry) async fn add(
     repository: &Repository,
     referrer: &Document,
@@ -50,7 +50,7 @@ pub(in crate::registry) async fn add(
         manifest::send(repository, &list, &name).await?;
         match read(repository, subject).await? {
             Held::List(list) if names(&list, referrer.digest()) => Ok(()),
-            // It took the list, and shows it to others maybe.
+            // It stored the list, although it does not show it to this client.
             Held::Refused(_) => Ok(()),
             _ => Err(Error::new(ErrorKind::Registry, format!("referrers list {name}"))
                 .at(repository.address())
@@ -61,8 +61,7 @@ pub(in crate::registry) async fn add(
     .await
 }
 
-/// Takes a referrer that was deleted out of the list of its subject; a list without entries goes too, where the registry
-/// deletes it.
+/// Removes a deleted referrer from the list of its subject. An empty list is deleted too, if the registry supports it.
 pub(in crate::registry) async fn remove(
     repository: &Repository,
     referrer: &Digest,
@@ -95,10 +94,10 @@ pub(in crate::registry) async fn remove(
     }
 }
 
-/// What the list has; `None` where there is no list.
+/// The entries of the list; `None` if there is no list.
 ///
 /// # Errors
-/// Where the registry is busy or away, or does not know the repository.
+/// If the registry is busy or unavailable, or does not know the repository.
 pub(super) async fn entries(
     repository: &Repository,
     subject: &Digest,
@@ -112,7 +111,7 @@ pub(super) async fn entries(
             Ok(None)
         }
         Err(error) => match error.kind() {
-            // A page, something damaged, an image: whatever it is, it is no list.
+            // A web page, a corrupt document, an image: not a list.
             ErrorKind::InvalidDocument | ErrorKind::Mismatch | ErrorKind::Unsupported => {
                 tracing::warn!("failed to list the referrers of {subject}: {}", error.chain());
                 Ok(None)
@@ -122,10 +121,10 @@ pub(super) async fn entries(
     }
 }
 
-/// One try to get the list.
+/// One attempt to fetch the list.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidDocument`] where the tag holds no list, as well as any other error of getting it.
+/// [`ErrorKind::InvalidDocument`] if the tag is not a list, and any error of fetching it.
 async fn read(repository: &Repository, subject: &Digest) -> Result<Held> {
     match manifest::get(repository, &ImageName::Tag(tag(subject))).await {
         Ok(document) if is_subject(&document, subject) => Ok(Held::Subject),
@@ -146,7 +145,7 @@ fn no_list(repository: &Repository, subject: &Digest, reason: &str) -> Error {
         .with_reason(reason)
 }
 
-/// Whether the document is what the list should be of; a subject may be named by another algorithm than the list.
+/// Whether the document is the subject, which may be named by another digest algorithm than the document.
 fn is_subject(document: &Document, subject: &Digest) -> bool {
     let size = document.bytes().len() as u64;
     let named = Descriptor::new(document.descriptor().media_type.clone(), subject.clone(), size);
@@ -184,7 +183,7 @@ fn without_referrer(held: &Document, referrer: &Digest) -> Result<Document> {
     })
 }
 
-/// The list with other entries; what other clients wrote beside and into them stays.
+/// Edits the entries; everything else in the list, also of other clients, stays.
 fn with_entries(
     held: Option<&Document>,
     change: impl FnOnce(&mut Vec<Box<RawValue>>) -> serde_json::Result<()>,
