@@ -101,12 +101,8 @@ pub enum ErrorDetail {
     InvalidCredential,
     /// The registry has no list of its repositories for this user.
     CatalogUnsupported,
-    /// The registry answers a question for referrers with something that is no list.
-    NoReferrersApi,
     /// The registry deletes a tag only with all others of its manifest.
     TagDeleteUnsupported,
-    /// The registry wants a body in another place: it must be made anew, and is expected there.
-    UploadRedirected,
     /// Layers would have to move.
     CrossRepositoryTag,
     /// The registry was asked too often.

@@ -20,6 +20,7 @@ use super::{
     BlobPresence, Effort, Endpoint, EndpointKind, Lookup, Opened, Presence, Provenance, TargetPlan,
 };
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
@@ -64,6 +65,13 @@ pub trait TargetWriter: Send + Sync {
         descriptor: &'a Descriptor,
         options: &'a OpenBlob,
     ) -> BoxFuture<'a, Result<Opened>>;
+
+    /// Whether the target redirected the last write of this blob: it must be opened again, and its bytes read anew. This is
+    /// part of one attempt and not a retry; the target limits how often it redirects. Sends nothing.
+    fn is_redirected(&self, digest: &Digest) -> bool {
+        let _ = digest;
+        false
+    }
 
     /// Stores a manifest or index whose blobs and children are there, and gives it its names. A name that stood for another
     /// manifest stands for this one afterwards. Repeating it changes nothing.

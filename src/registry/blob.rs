@@ -25,10 +25,10 @@ use crate::retry::retry;
 use crate::verifier::verify;
 
 /// Opens the blob at the registry. A foreign layer missing there is fetched from its `urls`.
-pub(super) async fn open(repository: &Repository, wanted: BlobRequest<'_>) -> Result<BlobStream> {
-    let descriptor = wanted.descriptor;
+pub(super) async fn open(repository: &Repository, blob: BlobRequest<'_>) -> Result<BlobStream> {
+    let descriptor = blob.descriptor;
     descriptor.digest.algorithm()?;
-    let at_registry = open_at_registry(repository, &wanted).await;
+    let at_registry = open_at_registry(repository, &blob).await;
     let use_urls = descriptor.is_foreign() && repository.transport.http.options.foreign_layers;
     let opened = match at_registry {
         Err(error) if use_urls && error.kind() == ErrorKind::NotFound => {
@@ -36,11 +36,11 @@ pub(super) async fn open(repository: &Repository, wanted: BlobRequest<'_>) -> Re
         }
         other => other,
     };
-    opened.map(|stream| stream.until(&wanted))
+    opened.map(|stream| stream.until(&blob))
 }
 
-async fn open_at_registry(repository: &Repository, wanted: &BlobRequest<'_>) -> Result<BlobStream> {
-    let (descriptor, range) = (wanted.descriptor, &wanted.range);
+async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Result<BlobStream> {
+    let (descriptor, range) = (blob.descriptor, &blob.range);
     let transport = &repository.transport;
     let what = format!("blob {}", descriptor.digest);
     let url = transport.http.url(&format!("{}/blobs/{}", repository.name, descriptor.digest))?;
@@ -96,11 +96,11 @@ pub(super) async fn read(
     descriptor: &Descriptor,
     limit: u64,
 ) -> Result<Bytes> {
-    let fail =
-        |kind| Error::new(kind, format!("blob {}", descriptor.digest)).at(repository.address());
+    let error =
+        |kind| Error::new(kind, format!("blob {}", descriptor.digest)).at(repository.full_name());
     if descriptor.size > limit {
         let reason = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
-        return Err(fail(ErrorKind::InvalidDocument).with_reason(reason));
+        return Err(error(ErrorKind::InvalidDocument).with_reason(reason));
     }
     let idle = repository.transport.http.options.timeouts.idle;
     retry(&repository.transport.http.options.retry, || async {
@@ -108,17 +108,17 @@ pub(super) async fn read(
         let mut bytes = BytesMut::new();
         loop {
             match tokio::time::timeout(idle, stream.next()).await {
-                Ok(Some(piece)) => bytes.extend_from_slice(&piece?),
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk?),
                 Ok(None) => break,
                 Err(_) => {
-                    return Err(fail(ErrorKind::Transport).with_reason("stalled").transient(None));
+                    return Err(error(ErrorKind::Transport).with_reason("stalled").transient(None));
                 }
             }
             if bytes.len() as u64 > descriptor.size {
                 break;
             }
         }
-        verify(descriptor, &bytes).map_err(|error| error.at(repository.address()))?;
+        verify(descriptor, &bytes).map_err(|error| error.at(repository.full_name()))?;
         Ok(bytes.freeze())
     })
     .await
@@ -175,9 +175,9 @@ fn length(response: &Response) -> Option<u64> {
     if Encoding::of(response.headers()) != Encoding::Identity {
         return None;
     }
-    let announced =
+    let declared =
         response.headers().get(CONTENT_LENGTH).filter(|_| response.status().is_success());
-    announced?.to_str().ok()?.parse().ok()
+    declared?.to_str().ok()?.parse().ok()
 }
 
 /// Whether a 206 continues at `first`. It may be shorter than requested.

@@ -19,7 +19,7 @@ use crate::registry::http::request::Request;
 use crate::retry::retry;
 
 /// Tags resolved at the same time.
-const AT_ONCE: usize = 8;
+const CONCURRENCY: usize = 8;
 
 /// How far an index of another tag is followed.
 const INDEX_LIMITS: WalkLimits =
@@ -55,13 +55,13 @@ impl Repository {
         let subject = self.subject_of(digest).await?;
         self.delete_manifest_only(digest).await?;
         let Some(subject) = subject else { return Ok(()) };
-        let forgetting = async {
+        let unlist = async {
             if referrers::has_api(self, &subject).await? {
                 return Ok(());
             }
             tag_schema::remove(self, digest, &subject).await
         };
-        if let Err(error) = Box::pin(forgetting).await {
+        if let Err(error) = Box::pin(unlist).await {
             tracing::warn!("{digest} was deleted but is still listed: {}", error.chain());
         }
         Ok(())
@@ -103,13 +103,13 @@ impl Repository {
             Err(error) if is_unsupported(&error) => tracing::info!("{}", error.chain()),
             other => return other.map(|()| true),
         }
-        let refuse = |reason: &str| {
+        let unsupported = |reason: &str| {
             Error::new(ErrorKind::Unsupported, format!("tag {}:{tag}", self.name))
                 .at(&self.transport.http.name)
                 .with_reason(reason)
         };
         if !self.resolves_to(tag, digest).await? {
-            return Err(refuse("now points to a different manifest; nothing was deleted"));
+            return Err(unsupported("now points to a different manifest; nothing was deleted"));
         }
         let siblings = self.siblings(tag, digest).await?;
         if siblings.is_empty() {
@@ -119,7 +119,7 @@ impl Repository {
         let reason = format!(
             "this registry cannot delete a single tag, and {digest} also has the tags {others}"
         );
-        Err(refuse(&reason).with_detail(ErrorDetail::TagDeleteUnsupported))
+        Err(unsupported(&reason).with_detail(ErrorDetail::TagDeleteUnsupported))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
@@ -133,10 +133,10 @@ impl Repository {
         let failed = AtomicBool::new(false);
         let deleted = retry(&self.transport.http.options.retry, || async {
             let result = self.transport.expect_success(&request).await;
-            let again = failed.swap(result.is_err(), Ordering::Relaxed);
+            let is_retry = failed.swap(result.is_err(), Ordering::Relaxed);
             match result {
                 // The response to an earlier attempt was lost, not the request.
-                Err(error) if again && error.kind() == ErrorKind::NotFound => Ok(()),
+                Err(error) if is_retry && error.kind() == ErrorKind::NotFound => Ok(()),
                 other => other.map(drop),
             }
         });
@@ -149,12 +149,12 @@ impl Repository {
     /// If a tag cannot be resolved: it might need the manifest.
     async fn siblings(&self, tag: &str, digest: &Digest) -> Result<Vec<String>> {
         let others = tags::list(self).await?.into_iter().filter(|other| other != tag);
-        let looks = others.map(|other| async {
+        let resolutions = others.map(|other| async {
             let is_one = self.tag_depends_on(&other, digest).await?;
             Ok(is_one.then_some(other))
         });
-        let looked = futures_util::stream::iter(looks).buffer_unordered(AT_ONCE);
-        let found: Result<Vec<Option<String>>> = looked.try_collect().await;
+        let resolved = futures_util::stream::iter(resolutions).buffer_unordered(CONCURRENCY);
+        let found: Result<Vec<Option<String>>> = resolved.try_collect().await;
         let mut found: Vec<String> = found?.into_iter().flatten().collect();
         found.sort();
         Ok(found)
@@ -190,7 +190,7 @@ impl Repository {
             let nested = index.children().filter(|child| child.media_type.is_index());
             walk.queue(depth + 1, nested.cloned());
             walk.check(&INDEX_LIMITS).map_err(|limit| {
-                limit.error(format!("index {}", index.digest())).at(self.address())
+                limit.error(format!("index {}", index.digest())).at(self.full_name())
             })?;
             let Some(step) = walk.next_step() else { return Ok(false) };
             index = content::document(self, &step.item).await?;

@@ -42,11 +42,11 @@ async fn open_one(
     let what = format!("foreign layer {}", descriptor.digest);
     let mut url = Url::parse(url)
         .map_err(|error| Error::new(ErrorKind::Transport, &what).with_source(error))?;
-    let refuse = |url: &Url, reason: &str| {
+    let error = |url: &Url, reason: &str| {
         Error::new(ErrorKind::Transport, &what).at(redact(url)).with_reason(reason)
     };
     if Origin::of(&url)? == transport.http.origin()? {
-        return Err(refuse(&url, "points to the registry itself, which does not have it"));
+        return Err(error(&url, "points to the registry itself, which does not have it"));
     }
     transport.http.check_server_url(&url, &what, ErrorKind::Transport)?;
     for _ in 0..=MAX_REDIRECTS {
@@ -59,7 +59,7 @@ async fn open_one(
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => {
-                return Err(refuse(
+                return Err(error(
                     &url,
                     "requires authentication; credentials are never sent for foreign layers",
                 ));
@@ -79,5 +79,5 @@ async fn open_one(
         let stream = body::blob(response, descriptor, 0..descriptor.size, what, idle).await?;
         return Ok(BlobStream { start: 0, stream });
     }
-    Err(refuse(&url, &format!("more than {MAX_REDIRECTS} redirects")))
+    Err(error(&url, &format!("more than {MAX_REDIRECTS} redirects")))
 }

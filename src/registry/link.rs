@@ -16,10 +16,11 @@ use crate::registry::http::origin::{Origin, redact};
 /// another origin: credentials would go there (oras-go GHSA-h7vf-4x9w-h99v).
 pub(super) fn next<'a>(
     headers: impl Iterator<Item = &'a HeaderValue>,
-    asked: &Url,
+    requested: &Url,
 ) -> Result<Option<Url>> {
-    let refuse = |reason: String| Error::new(ErrorKind::Transport, "next page").with_reason(reason);
-    let unreadable = || refuse("invalid `Link` header".into());
+    let invalid =
+        |reason: String| Error::new(ErrorKind::Transport, "next page").with_reason(reason);
+    let unreadable = || invalid("invalid `Link` header".into());
     let mut unnamed = None;
     let mut found = None;
     for header in headers {
@@ -33,19 +34,19 @@ pub(super) fn next<'a>(
         }
     }
     let Some(target) = found.or(unnamed) else { return Ok(None) };
-    let mut url = asked
+    let mut url = requested
         .join(target)
-        .map_err(|error| refuse("`Link` is not a URL".into()).with_source(error))?;
+        .map_err(|error| invalid("`Link` is not a URL".into()).with_source(error))?;
     // Behind a proxy that terminates TLS, a registry believes that it speaks http.
-    if asked.scheme() == "https" && url.scheme() == "http" && url.host() == asked.host() {
+    if requested.scheme() == "https" && url.scheme() == "http" && url.host() == requested.host() {
         let is_bare = url.port().is_none();
         _ = url.set_scheme("https");
         if is_bare {
-            _ = url.set_port(asked.port());
+            _ = url.set_port(requested.port());
         }
     }
-    if Origin::of(&url)? != Origin::of(asked)? {
-        return Err(refuse(format!("`Link` points to another host, {}", redact(&url))));
+    if Origin::of(&url)? != Origin::of(requested)? {
+        return Err(invalid(format!("`Link` points to another host, {}", redact(&url))));
     }
     Ok(Some(url))
 }
@@ -65,8 +66,8 @@ fn links(header: &str) -> Option<Vec<(&str, Relation)>> {
     while !rest.is_empty() {
         let (target, params) = rest.strip_prefix('<')?.split_once('>')?;
         let end = end_of_params(params);
-        let (own, following) = params.split_at_checked(end).unwrap_or((params, ""));
-        found.push((target.trim(), relation(own)));
+        let (own_params, following) = params.split_at_checked(end).unwrap_or((params, ""));
+        found.push((target.trim(), relation(own_params)));
         rest = following.trim_matches([' ', '\t', ',']);
     }
     Some(found)
@@ -108,10 +109,10 @@ mod tests {
     use super::*;
 
     fn follow_all(headers: &[&[u8]]) -> Result<Option<String>> {
-        let asked = Url::parse("https://localhost:5000/v2/a/tags/list?n=1").unwrap();
+        let requested = Url::parse("https://localhost:5000/v2/a/tags/list?n=1").unwrap();
         let headers: Vec<HeaderValue> =
             headers.iter().map(|header| HeaderValue::from_bytes(header).unwrap()).collect();
-        next(headers.iter(), &asked).map(|url| url.map(String::from))
+        next(headers.iter(), &requested).map(|url| url.map(String::from))
     }
 
     fn follow(header: &str) -> Result<Option<String>> {

@@ -126,11 +126,12 @@ pub(super) async fn put_tags(
         send_with_tags(repository, document, &name, tags)
     });
     let headers = sending.await?;
-    let given = headers.get_all(TAG_HEADER).iter().filter_map(|value| value.to_str().ok());
-    let given: Vec<&str> = given.flat_map(|value| value.split(',')).map(str::trim).collect();
-    let given = tags.iter().filter(|tag| given.contains(&tag.as_str())).cloned().collect();
+    let confirmed = headers.get_all(TAG_HEADER).iter().filter_map(|value| value.to_str().ok());
+    let confirmed: Vec<&str> =
+        confirmed.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let confirmed = tags.iter().filter(|tag| confirmed.contains(&tag.as_str())).cloned().collect();
     list_as_referrer(repository, document, Some(headers)).await;
-    Ok(given)
+    Ok(confirmed)
 }
 
 /// Maintains the referrers list of the subject, unless the response to the PUT says that the registry does.
@@ -210,13 +211,13 @@ async fn check_stored(
     what: &str,
 ) -> Result<()> {
     let (digest, announced) = (document.digest(), header_digest(headers));
-    let fail = |reason: String| {
+    let error = |reason: String| {
         Error::new(ErrorKind::Mismatch, what)
             .at(&repository.transport.http.name)
             .with_reason(reason)
     };
     if let Some(other) = mismatched_digest(headers, digest) {
-        return Err(fail(format!(
+        return Err(error(format!(
             "digest mismatch: expected {digest}, the registry stored {other}"
         )));
     }
@@ -231,12 +232,12 @@ async fn check_stored(
     match Box::pin(get(repository, &name)).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_transient() => Err(error),
-        Err(error) => {
+        Err(source) => {
             let name =
                 announced.map_or_else(|| "another name".to_owned(), |other| other.to_string());
             let reason =
                 format!("the registry stored it as {name} and does not serve it as {digest}");
-            Err(fail(reason).with_source(error))
+            Err(error(reason).with_source(source))
         }
     }
 }
@@ -249,9 +250,9 @@ pub(super) async fn get(repository: &Repository, name: &ImageName) -> Result<Doc
     let declared = media_type(response.headers());
     let headers = response.headers().clone();
     let bytes = body(repository, response, DOCUMENT_LIMIT, &what).await?;
-    let place = repository.location_of(&path);
+    let location = repository.location_of(&path);
     let document = Document::from_response(bytes, &declared, digest.as_ref())
-        .map_err(|error| error.at(&place))?;
+        .map_err(|error| error.at(&location))?;
     let Some(announced) = mismatched_digest(&headers, document.digest()) else {
         return Ok(document);
     };

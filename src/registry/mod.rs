@@ -172,13 +172,13 @@ impl Repository {
 
     fn keep_upload(&self, descriptor: &Descriptor, url: &Url) {
         if let Some(uploads) = self.upload_store_for(descriptor) {
-            uploads.save(self.address(), &descriptor.digest, &Secret::new(url.as_str()));
+            uploads.save(self.full_name(), &descriptor.digest, &Secret::new(url.as_str()));
         }
     }
 
     fn forget_upload(&self, descriptor: &Descriptor) {
         if let Some(uploads) = self.upload_store_for(descriptor) {
-            uploads.remove(self.address(), &descriptor.digest);
+            uploads.remove(self.full_name(), &descriptor.digest);
         }
     }
 
@@ -188,13 +188,13 @@ impl Repository {
     }
 
     /// `registry/repository`
-    fn address(&self) -> &str {
+    fn full_name(&self) -> &str {
         &self.endpoint.location
     }
 
     fn location_of(&self, path: &str) -> String {
         let separator = if path.contains(':') { '@' } else { ':' };
-        format!("{}{separator}{path}", self.address())
+        format!("{}{separator}{path}", self.full_name())
     }
 }
 
@@ -269,13 +269,13 @@ impl Source for Repository {
 
     fn provenance<'a>(&'a self, _: &'a Document) -> BoxFuture<'a, Provenance> {
         Box::pin(async {
-            Provenance { repositories: vec![self.address().to_owned()], parent_index: None }
+            Provenance { repositories: vec![self.full_name().to_owned()], parent_index: None }
         })
     }
 }
 
 impl fmt::Debug for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Repository").field(&self.address()).finish()
+        f.debug_tuple("Repository").field(&self.full_name()).finish()
     }
 }

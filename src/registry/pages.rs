@@ -23,14 +23,14 @@ pub(super) struct Paginator<'a> {
     transport: &'a Transport,
     request: Request<'a>,
     next: Option<Url>,
-    asked: HashSet<Url>,
+    requested: HashSet<Url>,
     budget: Budget,
 }
 
 /// One page, not yet read.
 pub(super) struct Page<'a> {
     what: &'a str,
-    place: &'a str,
+    location: &'a str,
     pub(super) headers: HeaderMap,
     body: Bytes,
 }
@@ -39,13 +39,13 @@ impl<'a> Paginator<'a> {
     /// Lists the pages from `request` on.
     pub(super) fn new(transport: &'a Transport, request: Request<'a>) -> Self {
         let next = Some(request.url.clone());
-        Self { transport, request, next, asked: HashSet::new(), budget: Budget::default() }
+        Self { transport, request, next, requested: HashSet::new(), budget: Budget::default() }
     }
 
     /// The next page; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<Page<'a>>> {
         let Some(url) = self.next.take() else { return Ok(None) };
-        if !self.asked.insert(url.clone()) {
+        if !self.requested.insert(url.clone()) {
             return Err(self.too_many_pages("the pages of the list never end"));
         }
         self.request.url = url;
@@ -102,7 +102,7 @@ async fn fetch<'a>(
     let idle = transport.http.options.timeouts.idle;
     let body = read_up_to(response, MAX_PAGE_BYTES, request.what, idle).await?;
     let following = following.map_err(|error| error.at(&transport.http.name))?;
-    Ok((Page { what: request.what, place: &transport.http.name, headers, body }, following))
+    Ok((Page { what: request.what, location: &transport.http.name, headers, body }, following))
 }
 
 impl Page<'_> {
@@ -118,7 +118,7 @@ impl Page<'_> {
                 "malformed"
             };
             Error::new(ErrorKind::InvalidDocument, self.what)
-                .at(self.place)
+                .at(self.location)
                 .with_reason(reason)
                 .with_source(error)
         })

@@ -17,7 +17,7 @@ use crate::registry::http::counter::{RequestCounter, RequestKind};
 use crate::registry::http::request::Request;
 
 /// Registries that respond to a catalog request with a permission error.
-const WITHOUT_CATALOG: [&str; 3] = [HUB, "ghcr.io", "registry.gitlab.com"];
+const REGISTRIES_WITHOUT_CATALOG: [&str; 3] = [HUB, "ghcr.io", "registry.gitlab.com"];
 
 #[derive(Deserialize)]
 struct TagPage {
@@ -50,7 +50,7 @@ impl Client {
         listed.map_err(|error| {
             let has_none = match error.status() {
                 Some(404 | 405 | 501) => true,
-                Some(401 | 403) => WITHOUT_CATALOG.contains(&registry),
+                Some(401 | 403) => REGISTRIES_WITHOUT_CATALOG.contains(&registry),
                 _ => false,
             };
             if !has_none {

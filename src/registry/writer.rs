@@ -33,32 +33,32 @@ pub(super) struct RepositoryWriter {
 #[derive(Default)]
 struct Tags {
     /// Planned tags of a document that were not sent yet.
-    wanted: HashMap<Digest, Vec<String>>,
+    planned: HashMap<Digest, Vec<String>>,
     /// Tags sent together with another one, until they are requested.
-    given: HashSet<(Digest, String)>,
+    confirmed: HashSet<(Digest, String)>,
 }
 
 impl Tags {
-    fn want(&mut self, digest: &Digest, name: &ImageName) {
+    fn plan(&mut self, digest: &Digest, name: &ImageName) {
         let ImageName::Tag(tag) = name else { return };
-        let wanted = self.wanted.entry(digest.clone()).or_default();
-        if !wanted.contains(tag) {
-            wanted.push(tag.clone());
+        let planned = self.planned.entry(digest.clone()).or_default();
+        if !planned.contains(tag) {
+            planned.push(tag.clone());
         }
     }
 
     /// Takes the planned tags of the document for one request, `first` first.
     fn take(&mut self, digest: &Digest, first: &str) -> Vec<String> {
-        let Some(wanted) = self.wanted.get_mut(digest) else { return Vec::new() };
-        wanted.retain(|tag| tag != first);
+        let Some(planned) = self.planned.get_mut(digest) else { return Vec::new() };
+        planned.retain(|tag| tag != first);
         let mut taken = vec![first.to_owned()];
-        taken.extend(wanted.drain(..wanted.len().min(MAX_TAGS - 1)));
+        taken.extend(planned.drain(..planned.len().min(MAX_TAGS - 1)));
         taken
     }
 
     /// Whether the tag was sent together with another one. True only once: a later call may set it again.
-    fn take_given(&mut self, digest: &Digest, tag: &str) -> bool {
-        self.given.remove(&(digest.clone(), tag.to_owned()))
+    fn take_confirmed(&mut self, digest: &Digest, tag: &str) -> bool {
+        self.confirmed.remove(&(digest.clone(), tag.to_owned()))
     }
 }
 
@@ -66,7 +66,7 @@ impl RepositoryWriter {
     pub(super) fn begin(repository: &Repository, plan: &TargetPlan<'_>) -> Self {
         let mut tags = Tags::default();
         for (digest, name) in &plan.names {
-            tags.want(digest, name);
+            tags.plan(digest, name);
         }
         Self {
             repository: repository.clone(),
@@ -81,7 +81,7 @@ impl RepositoryWriter {
     }
 
     async fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
-        self.finished.check(self.repository.address())?;
+        self.finished.check(self.repository.full_name())?;
         let digest = document.digest();
         let names = match role {
             Role::Child => &[],
@@ -93,7 +93,7 @@ impl RepositoryWriter {
         if names.len() > 1 {
             let mut tags = self.tags();
             for name in names {
-                tags.want(digest, name);
+                tags.plan(digest, name);
             }
         }
         for name in names {
@@ -107,10 +107,10 @@ impl RepositoryWriter {
         let (repository, digest) = (&self.repository, document.digest());
         let name = match name {
             ImageName::Tag(_) => name.clone(),
-            ImageName::Digest(wanted) if wanted != digest => {
+            ImageName::Digest(planned) if planned != digest => {
                 return Err(Error::new(ErrorKind::Mismatch, format!("manifest {digest}"))
-                    .at(repository.address())
-                    .with_reason(format!("digest mismatch: expected {wanted}")));
+                    .at(repository.full_name())
+                    .with_reason(format!("digest mismatch: expected {planned}")));
             }
             _ => ImageName::Digest(digest.clone()),
         };
@@ -131,26 +131,26 @@ impl RepositoryWriter {
     /// the tag is set.
     async fn tag_with_others(&self, document: &Document, tag: &str) -> bool {
         let digest = document.digest();
-        let wanted = {
+        let planned = {
             let mut tags = self.tags();
-            if tags.take_given(digest, tag) {
+            if tags.take_confirmed(digest, tag) {
                 return true;
             }
             tags.take(digest, tag)
         };
         let refused = &self.repository.transport.tags_refused;
-        if wanted.len() < 2 || refused.load(Ordering::Relaxed) {
+        if planned.len() < 2 || refused.load(Ordering::Relaxed) {
             return false;
         }
-        match manifest::put_tags(&self.repository, document, &wanted).await {
-            Ok(given) => {
-                if given.is_empty() {
+        match manifest::put_tags(&self.repository, document, &planned).await {
+            Ok(confirmed) => {
+                if confirmed.is_empty() {
                     // It stored the manifest and ignored the query.
                     refused.store(true, Ordering::Relaxed);
                 }
                 let mut tags = self.tags();
-                tags.given.extend(given.into_iter().map(|tag| (digest.clone(), tag)));
-                tags.take_given(digest, tag)
+                tags.confirmed.extend(confirmed.into_iter().map(|tag| (digest.clone(), tag)));
+                tags.take_confirmed(digest, tag)
             }
             // Setting each tag by itself will show the error.
             Err(error) => {
@@ -168,9 +168,13 @@ impl TargetWriter for RepositoryWriter {
         options: &'a OpenBlob,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            self.finished.check(self.repository.address())?;
+            self.finished.check(self.repository.full_name())?;
             upload::open_blob(&self.repository, &self.uploads, descriptor, options).await
         })
+    }
+
+    fn is_redirected(&self, digest: &Digest) -> bool {
+        self.uploads.is_redirected(digest)
     }
 
     fn put_manifest<'a>(
@@ -182,6 +186,6 @@ impl TargetWriter for RepositoryWriter {
     }
 
     fn finish(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async { self.finished.finish(self.repository.address()) })
+        Box::pin(async { self.finished.finish(self.repository.full_name()) })
     }
 }

@@ -11,7 +11,7 @@ use super::report::BlobResult;
 use super::tally::BlobCounters;
 use crate::content::{BlobWriter, OpenBlob, Opened, Presence, Source, TargetWriter};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorDetail, ErrorKind, Result, Side};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::retry::retry;
 use crate::verifier::{Verified, Verifier, verified_inline_data};
 
@@ -47,8 +47,8 @@ impl Done {
 pub(super) async fn run(job: BlobJob) -> Done {
     loop {
         match retry(&job.care.policy, || open_and_send(&job)).await {
-            // The target ends this after so many times.
-            Err(error) if error.detail() == Some(ErrorDetail::UploadRedirected) => {
+            // The target limits the redirects.
+            Err(error) if job.writer.is_redirected(&job.descriptor.digest) => {
                 tracing::info!("{}", error.chain());
             }
             result => {

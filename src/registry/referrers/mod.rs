@@ -71,7 +71,7 @@ impl Repository {
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Referrer>> {
-        let fail = |limit: Exceeded| limit.error("referrers").at(self.address());
+        let fail = |limit: Exceeded| limit.error("referrers").at(self.full_name());
         let (mut spent, mut budget) = (self.counter.read().total(), Budget::default());
         let (mut walk, mut found) = (TreeWalk::below(subject.clone()), Vec::new());
         let (mut subject, mut depth) = (subject.clone(), 0);
@@ -100,30 +100,55 @@ fn nested(steps: &mut Peekable<IntoIter<WalkStep<Descriptor>>>, depth: usize) ->
     found
 }
 
+/// The response of the referrers API.
+enum ApiResponse {
+    List(Vec<Descriptor>),
+    NoList(Refusal),
+}
+
+/// Why the API returned no list.
+struct Refusal {
+    error: Error,
+    reason: RefusalReason,
+}
+
+#[derive(PartialEq, Eq)]
+enum RefusalReason {
+    /// The registry has no such API; the spec's status for it is 404.
+    Unsupported,
+    /// Something other than an API responded, such as a login page.
+    NotAnApi,
+    /// The registry refused the request for another reason.
+    Other,
+}
+
 /// The referrers of this digest, from the API or else from the referrers tag.
 pub(super) async fn list(
     repository: &Repository,
     subject: &Digest,
-    wanted: Option<&str>,
+    artifact_type: Option<&str>,
 ) -> Result<Vec<Descriptor>> {
     subject.algorithm()?;
-    let unlisted = &repository.transport.no_referrers_api;
-    let mut listed = if unlisted.load(Ordering::Relaxed) {
+    let no_api = &repository.transport.no_referrers_api;
+    let mut listed = if no_api.load(Ordering::Relaxed) {
         list_from_tag_schema(repository, subject, None).await?
     } else {
-        match list_from_api(repository, subject, wanted).await {
-            Err(error) if may_mean_none(&error) => {
-                tracing::info!("{}; falling back to the referrers tag", error.chain());
-                let is_absent = matches!(error.status(), Some(404 | 405 | 501)) || is_odd(&error);
-                if is_absent && error.detail() != Some(ErrorDetail::RepositoryNotFound) {
-                    unlisted.store(true, Ordering::Relaxed);
+        match list_from_api(repository, subject, artifact_type).await? {
+            ApiResponse::List(listed) => listed,
+            ApiResponse::NoList(refusal) => {
+                tracing::info!("{}; falling back to the referrers tag", refusal.error.chain());
+                if refusal.reason != RefusalReason::Other
+                    && refusal.error.detail() != Some(ErrorDetail::RepositoryNotFound)
+                {
+                    no_api.store(true, Ordering::Relaxed);
                 }
-                list_from_tag_schema(repository, subject, Some(error)).await?
+                list_from_tag_schema(repository, subject, Some(refusal)).await?
             }
-            other => other?,
         }
     };
-    listed.retain(|one| wanted.is_none_or(|wanted| one.artifact_type.as_deref() == Some(wanted)));
+    listed.retain(|one| {
+        artifact_type.is_none_or(|wanted| one.artifact_type.as_deref() == Some(wanted))
+    });
     Ok(listed)
 }
 
@@ -131,12 +156,30 @@ async fn list_from_api(
     repository: &Repository,
     subject: &Digest,
     artifact_type: Option<&str>,
-) -> Result<Vec<Descriptor>> {
+) -> Result<ApiResponse> {
+    match read_pages(repository, subject, artifact_type).await {
+        Err(error) if may_mean_none(&error) => {
+            let reason = match error.status() {
+                Some(404 | 405 | 501) => RefusalReason::Unsupported,
+                Some(300..400) => RefusalReason::NotAnApi,
+                _ => RefusalReason::Other,
+            };
+            Ok(ApiResponse::NoList(Refusal { error, reason }))
+        }
+        other => other,
+    }
+}
+
+async fn read_pages(
+    repository: &Repository,
+    subject: &Digest,
+    artifact_type: Option<&str>,
+) -> Result<ApiResponse> {
     let what = format!("referrers of {}@{subject}", repository.name);
     let mut url =
         repository.transport.http.url(&format!("{}/referrers/{subject}", repository.name))?;
-    if let Some(wanted) = artifact_type {
-        url.query_pairs_mut().append_pair("artifactType", wanted);
+    if let Some(artifact_type) = artifact_type {
+        url.query_pairs_mut().append_pair("artifactType", artifact_type);
     }
     let mut request = repository.get(RequestKind::Other, url, &what);
     request.accept = Some(ACCEPT);
@@ -144,26 +187,27 @@ async fn list_from_api(
     let mut listed = Vec::new();
     while let Some(page) = pages.next().await? {
         if !is_json(&page) {
-            let refuse =
-                Error::new(ErrorKind::InvalidDocument, &what).at(&repository.transport.http.name);
-            return Err(refuse
-                .with_reason("not a referrers list")
-                .with_detail(ErrorDetail::NoReferrersApi));
+            let error = Error::new(ErrorKind::InvalidDocument, &what)
+                .at(&repository.transport.http.name)
+                .with_reason("not a referrers list");
+            return Ok(ApiResponse::NoList(Refusal { error, reason: RefusalReason::NotAnApi }));
         }
         let entries = page.read::<ReferrerIndex>()?.manifests;
         let found: serde_json::Result<Vec<_>> = entries.iter().map(|raw| entry(raw)).collect();
         let mut found = found.map_err(|error| {
-            let refuse =
-                Error::new(ErrorKind::InvalidDocument, &what).at(&repository.transport.http.name);
-            refuse.with_reason("malformed").with_source(error)
+            let location = &repository.transport.http.name;
+            Error::new(ErrorKind::InvalidDocument, &what)
+                .at(location)
+                .with_reason("malformed")
+                .with_source(error)
         })?;
         pages.page(found.len())?;
-        if let Some(wanted) = artifact_type
+        if let Some(artifact_type) = artifact_type
             && is_filtered(&page)
         {
             // A registry that filters need not repeat the artifact type.
             for one in &mut found {
-                one.artifact_type.get_or_insert_with(|| wanted.to_owned());
+                one.artifact_type.get_or_insert_with(|| artifact_type.to_owned());
             }
         }
         listed.extend(found);
@@ -171,7 +215,7 @@ async fn list_from_api(
             return Err(pages.too_many_pages(&format!("more than {MAX_REFERRERS} referrers")));
         }
     }
-    Ok(listed)
+    Ok(ApiResponse::List(listed))
 }
 
 /// Some do not declare an index; a login page is not even JSON.
@@ -193,34 +237,22 @@ pub(super) fn may_mean_none(error: &Error) -> bool {
     match error.status() {
         Some(408 | 425 | 429 | 499) => false,
         Some(status) => status < 500 || status == 501,
-        None => {
-            error.kind() == ErrorKind::Denied || error.detail() == Some(ErrorDetail::NoReferrersApi)
-        }
+        None => error.kind() == ErrorKind::Denied,
     }
-}
-
-/// Whether the response means only that there is no such API; the spec's status for it is 404.
-fn is_unknown(error: &Error) -> bool {
-    matches!(error.status(), Some(404 | 405 | 501)) || is_odd(error)
-}
-
-/// Whether something other than an API responded, such as a login page.
-fn is_odd(error: &Error) -> bool {
-    matches!(error.status(), Some(300..400)) || error.detail() == Some(ErrorDetail::NoReferrersApi)
 }
 
 /// The list under the referrers tag, after the API failed with `refusal` or was found to be unsupported.
 async fn list_from_tag_schema(
     repository: &Repository,
     subject: &Digest,
-    refusal: Option<Error>,
+    refusal: Option<Refusal>,
 ) -> Result<Vec<Descriptor>> {
     match (tag_schema::entries(repository, subject).await?, refusal) {
         (Some(entries), _) => Ok(entries),
         // Neither has a list; a refusal that says more than that must not be lost.
-        (None, Some(refusal)) if !is_unknown(&refusal) => Err(refusal),
-        (None, Some(refusal)) if is_odd(&refusal) => {
-            tracing::warn!("{}; referrers there may be incomplete", refusal.chain());
+        (None, Some(Refusal { error, reason: RefusalReason::Other })) => Err(error),
+        (None, Some(Refusal { error, reason: RefusalReason::NotAnApi })) => {
+            tracing::warn!("{}; referrers there may be incomplete", error.chain());
             Ok(Vec::new())
         }
         (None, _) => Ok(Vec::new()),
@@ -229,9 +261,6 @@ async fn list_from_tag_schema(
 
 /// Whether the registry itself maintains the list of this subject's referrers.
 pub(super) async fn has_api(repository: &Repository, subject: &Digest) -> Result<bool> {
-    match list_from_api(repository, subject, None).await {
-        Ok(_) => Ok(true),
-        Err(error) if may_mean_none(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
+    let response = list_from_api(repository, subject, None).await?;
+    Ok(matches!(response, ApiResponse::List(_)))
 }

@@ -18,7 +18,7 @@ use crate::retry::retry;
 use crate::verifier::verify;
 
 /// The content of a subject's referrers tag.
-enum Held {
+enum TagContent {
     List(Box<Document>),
     Nothing,
     /// The subject itself: GitLab resolves the tag as a digest (oras-project/oras#2174).
@@ -36,24 +36,24 @@ pub(in crate::registry) async fn add(
     subject: &Digest,
 ) -> Result<()> {
     let name = ImageName::Tag(tag(subject));
-    let _alone = repository.transport.referrers_lock.lock().await;
+    let _guard = repository.transport.referrers_lock.lock().await;
     retry(&repository.transport.http.options.retry, || async {
-        let held = match read(repository, subject).await? {
-            Held::List(list) if names(&list, referrer.digest()) => return Ok(()),
-            Held::List(list) => Some(*list),
-            Held::Nothing | Held::Refused(_) => None,
-            Held::Subject => {
-                return Err(no_list(repository, subject, "its digest is the subject's own"));
+        let current = match read(repository, subject).await? {
+            TagContent::List(list) if lists(&list, referrer.digest()) => return Ok(()),
+            TagContent::List(list) => Some(*list),
+            TagContent::Nothing | TagContent::Refused(_) => None,
+            TagContent::Subject => {
+                return Err(not_a_list(repository, subject, "its digest is the subject's own"));
             }
         };
-        let list = with_referrer(held.as_ref(), referrer)?;
+        let list = with_referrer(current.as_ref(), referrer)?;
         manifest::send(repository, &list, &name).await?;
         match read(repository, subject).await? {
-            Held::List(list) if names(&list, referrer.digest()) => Ok(()),
+            TagContent::List(list) if lists(&list, referrer.digest()) => Ok(()),
             // It stored the list, although it does not show it to this client.
-            Held::Refused(_) => Ok(()),
+            TagContent::Refused(_) => Ok(()),
             _ => Err(Error::new(ErrorKind::Registry, format!("referrers list {name}"))
-                .at(repository.address())
+                .at(repository.full_name())
                 .with_reason("other clients keep changing it, giving up")
                 .transient(None)),
         }
@@ -71,21 +71,21 @@ pub(in crate::registry) async fn remove(
     let name = ImageName::Tag(tag.clone());
     let repository =
         Repository { scopes: ScopeSet::push(&repository.name), ..Repository::clone(repository) };
-    let _alone = repository.transport.referrers_lock.lock().await;
+    let _guard = repository.transport.referrers_lock.lock().await;
     let left = retry(&repository.transport.http.options.retry, || async {
-        let held = match read(&repository, subject).await? {
-            Held::List(list) if names(&list, referrer) => *list,
+        let current = match read(&repository, subject).await? {
+            TagContent::List(list) if lists(&list, referrer) => *list,
             _ => return Ok(None),
         };
-        let list = without_referrer(&held, referrer)?;
+        let list = without_referrer(&current, referrer)?;
         if is_empty(&list) {
-            return Ok(Some((held, list)));
+            return Ok(Some((current, list)));
         }
         manifest::send(&repository, &list, &name).await?;
         Ok(None)
     });
-    let Some((held, empty)) = left.await? else { return Ok(()) };
-    match repository.untag(&tag, held.digest()).await {
+    let Some((current, empty)) = left.await? else { return Ok(()) };
+    match repository.untag(&tag, current.digest()).await {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             tracing::info!("{}; leaving it without entries", error.chain());
             manifest::put(&repository, &empty, &name).await
@@ -102,11 +102,12 @@ pub(super) async fn entries(
     repository: &Repository,
     subject: &Digest,
 ) -> Result<Option<Vec<Descriptor>>> {
-    let held = retry(&repository.transport.http.options.retry, || read(repository, subject)).await;
-    match held {
-        Ok(Held::List(list)) => Ok(listed(&list).map(<[_]>::to_vec)),
-        Ok(Held::Nothing | Held::Subject) => Ok(None),
-        Ok(Held::Refused(error)) => {
+    let current =
+        retry(&repository.transport.http.options.retry, || read(repository, subject)).await;
+    match current {
+        Ok(TagContent::List(list)) => Ok(listed(&list).map(<[_]>::to_vec)),
+        Ok(TagContent::Nothing | TagContent::Subject) => Ok(None),
+        Ok(TagContent::Refused(error)) => {
             tracing::warn!("failed to list the referrers of {subject}: {}", error.chain());
             Ok(None)
         }
@@ -125,21 +126,21 @@ pub(super) async fn entries(
 ///
 /// # Errors
 /// [`ErrorKind::InvalidDocument`] if the tag is not a list, and any error of fetching it.
-async fn read(repository: &Repository, subject: &Digest) -> Result<Held> {
+async fn read(repository: &Repository, subject: &Digest) -> Result<TagContent> {
     match manifest::get(repository, &ImageName::Tag(tag(subject))).await {
-        Ok(document) if is_subject(&document, subject) => Ok(Held::Subject),
+        Ok(document) if is_subject(&document, subject) => Ok(TagContent::Subject),
         Ok(document) if listed(&document).is_none() => {
-            Err(no_list(repository, subject, "is not a referrers list"))
+            Err(not_a_list(repository, subject, "is not a referrers list"))
         }
-        Ok(list) => Ok(Held::List(Box::new(list))),
+        Ok(list) => Ok(TagContent::List(Box::new(list))),
         Err(error) if error.detail() == Some(ErrorDetail::RepositoryNotFound) => Err(error),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Held::Nothing),
-        Err(error) if super::may_mean_none(&error) => Ok(Held::Refused(error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(TagContent::Nothing),
+        Err(error) if super::may_mean_none(&error) => Ok(TagContent::Refused(error)),
         Err(error) => Err(error),
     }
 }
 
-fn no_list(repository: &Repository, subject: &Digest, reason: &str) -> Error {
+fn not_a_list(repository: &Repository, subject: &Digest, reason: &str) -> Error {
     Error::new(ErrorKind::InvalidDocument, format!("tag {}:{}", repository.name, tag(subject)))
         .at(&repository.transport.http.name)
         .with_reason(reason)
@@ -159,7 +160,7 @@ fn listed(list: &Document) -> Option<&[Descriptor]> {
     }
 }
 
-fn names(list: &Document, digest: &Digest) -> bool {
+fn lists(list: &Document, digest: &Digest) -> bool {
     listed(list).into_iter().flatten().any(|entry| entry.digest == *digest)
 }
 
@@ -167,39 +168,39 @@ fn is_empty(list: &Document) -> bool {
     listed(list).is_none_or(<[_]>::is_empty)
 }
 
-fn with_referrer(held: Option<&Document>, referrer: &Document) -> Result<Document> {
-    with_entries(held, |entries| {
+fn with_referrer(current: Option<&Document>, referrer: &Document) -> Result<Document> {
+    with_entries(current, |entries| {
         entries.push(serde_json::value::to_raw_value(&referrer.as_referrer())?);
         Ok(())
     })
 }
 
-fn without_referrer(held: &Document, referrer: &Digest) -> Result<Document> {
-    let entries = listed(held).unwrap_or_default();
-    with_entries(Some(held), |raw| {
-        let mut kept = entries.iter().map(|entry| entry.digest != *referrer);
-        raw.retain(|_| kept.next().unwrap_or(true));
+fn without_referrer(current: &Document, referrer: &Digest) -> Result<Document> {
+    let entries = listed(current).unwrap_or_default();
+    with_entries(Some(current), |raw| {
+        let mut keep = entries.iter().map(|entry| entry.digest != *referrer);
+        raw.retain(|_| keep.next().unwrap_or(true));
         Ok(())
     })
 }
 
 /// Edits the entries; everything else in the list, also of other clients, stays.
 fn with_entries(
-    held: Option<&Document>,
-    change: impl FnOnce(&mut Vec<Box<RawValue>>) -> serde_json::Result<()>,
+    current: Option<&Document>,
+    edit: impl FnOnce(&mut Vec<Box<RawValue>>) -> serde_json::Result<()>,
 ) -> Result<Document> {
-    let (bytes, media_type) = match held {
+    let (bytes, media_type) = match current {
         Some(list) => (&list.bytes()[..], list.descriptor().media_type.clone()),
         None => (EMPTY_INDEX.as_bytes(), MediaType::OCI_INDEX),
     };
     let rewrite = || {
-        let mut whole: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(bytes)?;
-        let entries = whole.remove("manifests").filter(|list| list.get() != "null");
+        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(bytes)?;
+        let entries = members.remove("manifests").filter(|list| list.get() != "null");
         let mut entries =
             entries.map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()))?;
-        change(&mut entries)?;
-        whole.insert("manifests".to_owned(), serde_json::value::to_raw_value(&entries)?);
-        serde_json::to_vec(&whole)
+        edit(&mut entries)?;
+        members.insert("manifests".to_owned(), serde_json::value::to_raw_value(&entries)?);
+        serde_json::to_vec(&members)
     };
     let bytes = rewrite().map_err(|error| {
         Error::new(ErrorKind::InvalidDocument, "referrers list")
@@ -243,7 +244,7 @@ mod tests {
     fn referrers_index_edit_preserves_other_entries() {
         let (one, two) = (referrer("x/one"), referrer("x/two"));
         let list = with_referrer(None, &one).unwrap();
-        assert!(names(&list, one.digest()) && !names(&list, two.digest()));
+        assert!(lists(&list, one.digest()) && !lists(&list, two.digest()));
         let mut text: Value = serde_json::from_slice(list.bytes()).unwrap();
         text["annotations"] = json!({"whose": "another's"});
         text["manifests"][0]["strange"] = json!(true);
@@ -257,6 +258,6 @@ mod tests {
         assert!(is_empty(&none));
         let null = br#"{"schemaVersion":2,"manifests":null}"#;
         let null = Document::from_response(null[..].into(), &MediaType::OCI_INDEX, None).unwrap();
-        assert!(names(&with_referrer(Some(&null), &one).unwrap(), one.digest()));
+        assert!(lists(&with_referrer(Some(&null), &one).unwrap(), one.digest()));
     }
 }

@@ -113,7 +113,7 @@ async fn resume_session(
     descriptor: &Descriptor,
 ) -> Result<Option<UploadLocation>> {
     let digest = &descriptor.digest;
-    let load = |uploads: &dyn UploadStore| uploads.load(repository.address(), digest);
+    let load = |uploads: &dyn UploadStore| uploads.load(repository.full_name(), digest);
     let Some(url) = repository.upload_store_for(descriptor).and_then(load) else {
         return Ok(None);
     };

@@ -16,7 +16,7 @@ use super::location::{UploadLocation, open};
 use super::state::UploadState;
 use crate::content::{BlobWriter, ByteStream, Presence};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MAX_REDIRECTS;
 use crate::registry::Repository;
 use crate::registry::http::counter::RequestKind;
@@ -227,9 +227,7 @@ impl UploadSession {
         }
         let location = UploadLocation { url, offset: start, min_chunk: self.min_chunk, redirects };
         self.state.redirect(&self.descriptor.digest, location);
-        error
-            .with_reason("is the location that the registry requires")
-            .with_detail(ErrorDetail::UploadRedirected)
+        error.with_reason("is the location that the registry requires")
     }
 
     /// Decides what a failure means for the next attempt.
@@ -273,7 +271,7 @@ impl UploadSession {
             ErrorKind::Transport | ErrorKind::Denied | ErrorKind::Registry => is_recorded,
             _ => false,
         };
-        let is_redirected = error.detail() == Some(ErrorDetail::UploadRedirected);
+        let is_redirected = self.state.is_redirected(&self.descriptor.digest);
         !self.is_corrupt && (error.is_transient() || is_redirected || may_change)
     }
 

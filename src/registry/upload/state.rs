@@ -20,6 +20,11 @@ impl UploadState {
         redirects.insert(digest.clone(), location);
     }
 
+    /// Whether the bytes of this blob go to a redirected location next.
+    pub(in crate::registry) fn is_redirected(&self, digest: &Digest) -> bool {
+        self.redirects.lock().unwrap_or_else(PoisonError::into_inner).contains_key(digest)
+    }
+
     /// Takes the redirected location of this blob, if any.
     pub(super) fn take_redirect(&self, digest: &Digest) -> Option<UploadLocation> {
         self.redirects.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
