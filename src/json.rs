@@ -1,6 +1,6 @@
 //! Reads foreign JSON as Go clients do, so that no client sees something else in the same bytes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -51,9 +51,9 @@ pub(crate) fn folded(key: &str) -> String {
     key.chars().map(fold).collect()
 }
 
-/// The members of a JSON object; one with the same key twice, as Go clients compare keys, is refused: others see another
+/// The members of a JSON object, in their order; one with the same key twice, as Go clients compare keys, is refused: others see another
 /// member in its place.
-pub(crate) struct UniqueKeys(pub(crate) BTreeMap<String, Box<RawValue>>);
+pub(crate) struct UniqueKeys(pub(crate) Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for UniqueKeys {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -64,19 +64,19 @@ impl<'de> Deserialize<'de> for UniqueKeys {
 struct UniqueKeysVisitor;
 
 impl<'de> Visitor<'de> for UniqueKeysVisitor {
-    type Value = BTreeMap<String, Box<RawValue>>;
+    type Value = Vec<(String, Box<RawValue>)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut members, mut seen) = (BTreeMap::new(), HashSet::new());
+        let (mut members, mut seen) = (Vec::new(), HashSet::new());
         while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
             if !seen.insert(folded(&key)) {
                 return Err(A::Error::custom(format!("duplicate key `{key}`")));
             }
-            members.insert(key, value);
+            members.push((key, value));
         }
         Ok(members)
     }

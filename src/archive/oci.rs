@@ -7,8 +7,9 @@ use super::{ArchiveImage, ImageContent, JSON_LIMIT, lacking, small_file, unusabl
 use crate::annotation;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
+use crate::document::{RawIndex, parse_entry};
 use crate::error::Result;
-use crate::json::{Object, objects};
+use crate::json::Object;
 
 pub(super) const MARKER: &str = "oci-layout";
 
@@ -24,14 +25,6 @@ const MARKER_LIMIT: u64 = 64 << 10;
 #[serde(rename_all = "camelCase")]
 struct OciLayoutJson {
     image_layout_version: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct IndexJson {
-    schema_version: u64,
-    #[serde(default, deserialize_with = "objects")]
-    manifests: Vec<Descriptor>,
 }
 
 /// The entries of index.json; `None` where there is no layout.
@@ -60,11 +53,7 @@ pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<ArchiveImage>>> {
 
 /// What an index.json lists.
 pub(super) fn entries(index: &[u8]) -> serde_json::Result<Vec<Descriptor>> {
-    let Object(index): Object<IndexJson> = serde_json::from_slice(index)?;
-    if index.schema_version != 2 {
-        return Err(serde::de::Error::custom("schemaVersion is not 2"));
-    }
-    Ok(index.manifests)
+    RawIndex::parse(index)?.manifests.iter().map(|raw| parse_entry(raw)).collect()
 }
 
 /// `blobs/sha256/<hex>`.

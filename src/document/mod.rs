@@ -5,6 +5,7 @@
 
 pub(crate) mod new_manifest;
 mod parsed;
+mod raw_index;
 mod referrer;
 mod shape;
 mod walk;
@@ -12,6 +13,7 @@ mod walk;
 use bytes::Bytes;
 
 pub use self::parsed::{ArtifactManifest, ImageIndex, ImageManifest, ParsedDocument};
+pub(crate) use self::raw_index::{RawIndex, parse_entry};
 pub use self::shape::DOCUMENT_LIMIT;
 pub(crate) use self::walk::{TreeWalk, WalkLimits, WalkStep};
 

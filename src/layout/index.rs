@@ -1,6 +1,5 @@
 //! `index.json`: the names of a layout. Fields and entries of other tools stay unchanged.
 
-use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,8 +12,8 @@ use super::{blobs, io_error};
 use crate::annotation::{self, REF_ANNOTATION};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
+use crate::document::{RawIndex, parse_entry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::{Object, UniqueKeys};
 
 /// Digest of the index that a manifest was selected from.
 pub const INDEX_ANNOTATION: &str = "rpull.index";
@@ -82,10 +81,7 @@ pub(super) fn split_pinned(name: &str) -> Option<(&str, Digest)> {
 pub(super) struct IndexFile {
     /// Its location, for messages.
     path: PathBuf,
-    manifests: Vec<Box<RawValue>>,
-    /// Whether `manifests` was `null`.
-    is_null: bool,
-    others: BTreeMap<String, Box<RawValue>>,
+    raw: RawIndex,
 }
 
 impl IndexFile {
@@ -109,35 +105,29 @@ impl IndexFile {
         let parsed = Self::parse(&path, &text);
         let index = parsed.map_err(|error| refuse("is corrupt").with_source(error))?;
         // `umoci init` writes `null`. With blobs, the list was lost, and they must not look unreferenced.
-        if index.is_null && has_blobs(root)? {
+        if index.raw.is_null() && has_blobs(root)? {
             return Err(refuse("is corrupt: `manifests` is null"));
         }
         Ok(index)
     }
 
     fn parse(path: &Path, text: &str) -> serde_json::Result<Self> {
-        let UniqueKeys(mut others) = serde_json::from_str(text)?;
-        let version = others.get("schemaVersion").map_or("", |version| version.get());
-        if version != "2" {
-            return Err(serde::de::Error::custom("schemaVersion is not 2"));
+        let raw = RawIndex::parse(text.as_bytes())?;
+        if !raw.has_manifests() {
+            return Err(serde::de::Error::custom("missing `manifests`"));
         }
-        let manifests = others
-            .remove("manifests")
-            .ok_or_else(|| serde::de::Error::custom("missing `manifests`"))?;
-        let is_null = manifests.get() == "null";
-        let manifests = if is_null { Vec::new() } else { serde_json::from_str(manifests.get())? };
-        Ok(Self { path: path.to_owned(), manifests, is_null, others })
+        Ok(Self { path: path.to_owned(), raw })
     }
 
     /// Whether `manifests` is `null`. Once there are blobs, a lost list and an empty one cannot be told
     /// apart.
     pub(super) fn is_null(&self) -> bool {
-        self.is_null
+        self.raw.is_null()
     }
 
     /// Each entry, or the error of a damaged one.
     pub(super) fn entries(&self) -> impl Iterator<Item = Result<IndexEntry>> {
-        (0..).zip(&self.manifests).map(|(at, raw)| entry(&self.path, at, raw))
+        (0..).zip(&self.raw.manifests).map(|(at, raw)| entry(&self.path, at, raw))
     }
 
     /// All readable entries. Damaged ones are skipped with a warning.
@@ -156,7 +146,8 @@ impl IndexFile {
     /// All entries that match this name.
     pub(super) fn meant_by(&self, name: &str) -> impl Iterator<Item = Result<IndexEntry>> {
         let text = split_pinned(name).map_or(name, |(name, _)| name);
-        let called = (0..).zip(&self.manifests).filter(move |(_, raw)| may_contain_name(raw, text));
+        let called =
+            (0..).zip(&self.raw.manifests).filter(move |(_, raw)| may_contain_name(raw, text));
         let read = called.map(|(at, raw)| entry(&self.path, at, raw));
         read.filter(move |entry| {
             entry.as_ref().map_or(true, |entry| entry.matching_name(name).is_some())
@@ -171,14 +162,14 @@ impl IndexFile {
             return Ok(false);
         }
         self.remove(name)?;
-        self.manifests.push(raw(&descriptor)?);
+        self.raw.manifests.push(raw(&descriptor)?);
         Ok(true)
     }
 
     /// Adds an entry without a name, which keeps the content, unless one lists it. Returns whether anything changed.
     pub(super) fn keep(&mut self, mut descriptor: Descriptor) -> Result<bool> {
         let digest = descriptor.digest.clone();
-        let mut entries = (0..).zip(&self.manifests);
+        let mut entries = (0..).zip(&self.raw.manifests);
         let listed = entries.any(|(at, raw)| {
             may_contain_name(raw, digest.as_str())
                 && entry(&self.path, at, raw).is_ok_and(|entry| entry.descriptor.digest == digest)
@@ -187,7 +178,7 @@ impl IndexFile {
             descriptor.data = None;
             descriptor.annotations.remove(annotation::NAME_ANNOTATION);
             descriptor.annotations.remove(REF_ANNOTATION);
-            self.manifests.push(raw(&descriptor)?);
+            self.raw.manifests.push(raw(&descriptor)?);
         }
         Ok(!listed)
     }
@@ -195,8 +186,8 @@ impl IndexFile {
     /// Removes the name from all entries. Returns whether one had it.
     pub(super) fn remove(&mut self, name: &str) -> Result<bool> {
         let mut found = false;
-        let mut kept = Vec::with_capacity(self.manifests.len());
-        for (at, held) in std::mem::take(&mut self.manifests).into_iter().enumerate() {
+        let mut kept = Vec::with_capacity(self.raw.manifests.len());
+        for (at, held) in std::mem::take(&mut self.raw.manifests).into_iter().enumerate() {
             if !may_contain_name(&held, name) {
                 kept.push(held);
                 continue;
@@ -214,18 +205,17 @@ impl IndexFile {
                 }
             }
         }
-        self.manifests = kept;
+        self.raw.manifests = kept;
         Ok(found)
     }
 
     /// Replaces the file. The caller holds the lock.
     pub(super) fn write(&self, root: &Path) -> Result<()> {
-        let mut whole: BTreeMap<&str, &RawValue> =
-            self.others.iter().map(|(key, value)| (key.as_str(), &**value)).collect();
-        let fail = |error| Error::new(ErrorKind::Store, "write index.json").with_source(error);
-        let manifests = serde_json::value::to_raw_value(&self.manifests).map_err(fail)?;
-        whole.insert("manifests", &manifests);
-        replace_durably(root, "index.json", &serde_json::to_vec(&whole).map_err(fail)?)
+        let bytes = self
+            .raw
+            .to_vec()
+            .map_err(|error| Error::new(ErrorKind::Store, "write index.json").with_source(error))?;
+        replace_durably(root, "index.json", &bytes)
     }
 }
 
@@ -244,14 +234,13 @@ fn may_contain_name(raw: &RawValue, name: &str) -> bool {
 }
 
 fn entry(path: &Path, at: usize, raw: &RawValue) -> Result<IndexEntry> {
-    let parsed = serde_json::from_str(raw.get());
     let damaged = |error| {
         Error::new(ErrorKind::Store, format!("entry {}", at + 1))
             .at(path.display().to_string())
             .with_reason("is corrupt")
             .with_source(error)
     };
-    parsed.map(|Object(descriptor)| IndexEntry::from_descriptor(descriptor)).map_err(damaged)
+    parse_entry(raw).map(IndexEntry::from_descriptor).map_err(damaged)
 }
 
 fn raw(descriptor: &Descriptor) -> Result<Box<RawValue>> {
@@ -389,8 +378,8 @@ pub(super) mod tests {
     fn index_damaged_entry_is_reported_and_preserved() {
         let mut index = index();
         index.set("a", image("one")).unwrap();
-        index.manifests.insert(0, RawValue::from_string("{}".into()).unwrap());
-        index.manifests.push(RawValue::from_string("[\"x/y\"]".into()).unwrap());
+        index.raw.manifests.insert(0, RawValue::from_string("{}".into()).unwrap());
+        index.raw.manifests.push(RawValue::from_string("[\"x/y\"]".into()).unwrap());
         let told = |entry: Result<IndexEntry>| {
             entry.map_or_else(|error| error.to_string(), |_| "fine".into())
         };
@@ -400,7 +389,7 @@ pub(super) mod tests {
             ["entry 1: index.json: is corrupt", "fine", "entry 3: index.json: is corrupt"]
         );
         assert!(index.find("a").unwrap().is_some() && index.remove("a").unwrap());
-        assert_eq!(index.manifests.len(), 2, "they are not thrown away");
+        assert_eq!(index.raw.manifests.len(), 2, "they are not thrown away");
     }
 
     proptest! {

@@ -1,14 +1,12 @@
 //! The referrers list under a tag made of the subject's digest, which clients maintain at registries without the API.
 //! Spec: distribution-spec "Referrers Tag Schema".
 
-use std::collections::BTreeMap;
-
 use serde_json::value::RawValue;
 
 use super::Repository;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Document, EMPTY_INDEX, ParsedDocument};
+use crate::document::{Document, EMPTY_INDEX, ParsedDocument, RawIndex};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::name::ImageName;
@@ -194,13 +192,9 @@ fn with_entries(
         None => (EMPTY_INDEX.as_bytes(), MediaType::OCI_INDEX),
     };
     let rewrite = || {
-        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(bytes)?;
-        let entries = members.remove("manifests").filter(|list| list.get() != "null");
-        let mut entries =
-            entries.map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()))?;
-        edit(&mut entries)?;
-        members.insert("manifests".to_owned(), serde_json::value::to_raw_value(&entries)?);
-        serde_json::to_vec(&members)
+        let mut index = RawIndex::parse(bytes)?;
+        edit(&mut index.manifests)?;
+        index.to_vec()
     };
     let bytes = rewrite().map_err(|error| {
         Error::new(ErrorKind::InvalidDocument, "referrers list")
