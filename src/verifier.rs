@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 
 /// Proof that some content had the size and digest of its descriptor; committing an ingest asks for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verified(Descriptor);
 
 impl Verified {

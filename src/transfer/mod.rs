@@ -1,51 +1,65 @@
-//! Moves content from a source to a target: resolve, plan, transfer, commit, report.
+//! Moves content from sources to targets: resolve, plan, transfer, commit, report.
 //!
 //! ```text
-//! graph     what belongs to the image, children before parents     (documents only)
-//! prepare   asks the target what it has of that; `presence` keeps the answers, and why each blob counts as there
-//! plan      what the target lacks                                  (data; can be printed)
-//! engine    largest first: open -> read -> verify -> write -> commit
-//! report    what moved, what was shared
-//! feeds     what moves, for those who use it meanwhile
+//! run         Transfer: the images of one run, and its report
+//! prepare     resolves them, asks the targets, begins to write
+//!   resolve     what belongs to an image, children before parents                     (documents only)
+//!   target_state  what a target has; `presence` keeps the answers, and why each blob counts as there
+//!   plan        each blob once for each target: there, mountable, missing             (data; can be printed)
+//! driver      starts what the schedule says, and tells it what ended; `run_state` is what a run knows, `tasks` what runs
+//!   schedule    which blob, commit or target is next                                  (decisions without I/O)
+//!   blob        one blob: open -> read -> verify -> write -> commit; for several targets with one read
+//!   commit      one image: its documents, children before parents, and its name
+//! feed        what moves, for those who use it meanwhile
+//! report      what moved, what was shared
 //! ```
 
-mod alike;
-mod artifacts;
 mod blob;
-mod choice;
-mod document_finder;
-mod engine;
+mod commit;
+mod driver;
 mod feed;
-mod feeds;
-mod filter_index;
-mod graph;
-mod growing;
-mod nested;
 mod options;
 mod plan;
 mod prepare;
 mod presence;
 mod progress;
-mod read;
-mod reader;
-mod received;
 mod report;
-mod run_feeds;
+mod request;
+mod resolve;
+mod run;
+mod run_state;
+mod schedule;
 mod side;
-mod tally;
-mod throttle;
+mod table;
+mod target_state;
+mod tasks;
 
-pub use self::artifacts::{ArtifactOptions, AttachedArtifact};
-pub use self::choice::PlatformRequest;
-pub use self::document_finder::{ResolvedImage, resolve_image};
-pub use self::engine::{ImageResult, transfer};
-pub use self::feeds::{Feeder, Feeds};
-pub use self::graph::{ImageGraph, ImageRequest, PlatformSelection, resolve};
-pub use self::growing::{GrowingBlob, OpenStored};
+use std::sync::Arc;
+
+pub use self::blob::read::{read_blob, read_small};
+pub use self::blob::received::ReceivedBlob;
+pub use self::blob::throttle::Throttle;
+pub use self::feed::feeds::{Feeder, Feeds};
+pub use self::feed::growing::{GrowingBlob, OpenStored};
 pub use self::options::TransferOptions;
-pub use self::plan::{BlobState, Plan, PlanReport, PlannedBlob, PlannedImage, plan};
+pub use self::plan::show::{BlobState, PlanBytes, PlanReport, PlannedBlobReport, PlannedImage};
 pub use self::progress::{Completion, Event, NoProgress, Progress};
-pub use self::read::{read_blob, read_small};
-pub use self::received::ReceivedBlob;
-pub use self::report::{BlobOutcome, BlobReport, ByteCounts, ImageSummary, Report};
-pub use self::throttle::Throttle;
+pub use self::report::{
+    BlobOutcome, BlobReport, ByteCounts, ImageResult, ImageSummary, Report, RunReport,
+};
+pub use self::request::{ArtifactOptions, ImageRequest, PlatformRequest, PlatformSelection};
+pub use self::resolve::graph::{AttachedArtifact, ImageGraph};
+pub use self::resolve::image::resolve;
+pub use self::resolve::resolved_image::{ResolvedImage, resolve_image};
+pub use self::run::Transfer;
+use crate::content::Target;
+
+/// Moves these images to one target; gives one answer for each, in their order.
+pub async fn transfer(
+    wanted: &[ImageRequest],
+    target: &Arc<dyn Target>,
+    options: TransferOptions,
+) -> Vec<ImageResult> {
+    let add = |run: Transfer, image: &ImageRequest| run.image(image.clone(), target);
+    wanted.iter().fold(Transfer::new(options), add).run().await.images
+}

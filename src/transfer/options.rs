@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::artifacts::ArtifactOptions;
-use super::feeds::Feeder;
-use super::progress::{NoProgress, Progress};
-use super::reader::TransferContext;
-use super::throttle::Throttle;
 use crate::retry::{RetryPolicy, Timeouts};
+use crate::transfer::blob::throttle::Throttle;
+use crate::transfer::feed::feeds::Feeder;
+use crate::transfer::progress::{NoProgress, Progress};
+use crate::transfer::request::ArtifactOptions;
 
 /// How to run.
 pub struct TransferOptions {
     /// Blobs on their way at once.
     pub jobs: usize,
-    /// Transfer blobs in the order of the manifests, for readers that use them meanwhile; otherwise the largest first.
-    pub as_listed: bool,
+    /// Move blobs in the order of the manifests, for readers that use them meanwhile; otherwise image by image, the largest
+    /// blobs first.
+    pub listed_order: bool,
     /// How often a body is continued.
     pub retry: RetryPolicy,
     /// How long a body may be silent.
     pub idle: Duration,
     /// Fetch foreign layers too.
     pub foreign_layers: bool,
-    /// What goes along with the images.
-    pub along: ArtifactOptions,
+    /// Which artifacts come with the images.
+    pub artifacts: ArtifactOptions,
     /// The whole run stays under this rate.
     pub throttle: Option<Throttle>,
     /// Takes what happens.
@@ -40,27 +40,15 @@ impl Default for TransferOptions {
     fn default() -> Self {
         Self {
             jobs: 6,
-            as_listed: false,
+            listed_order: false,
             retry: RetryPolicy::default(),
             idle: Timeouts::default().idle,
             foreign_layers: false,
-            along: ArtifactOptions::default(),
+            artifacts: ArtifactOptions::default(),
             throttle: None,
             progress: Arc::new(NoProgress),
             feeder: None,
             cancel: CancellationToken::new(),
-        }
-    }
-}
-
-impl TransferOptions {
-    /// The part that readers share.
-    pub(super) fn into_context(self) -> TransferContext {
-        TransferContext {
-            policy: self.retry,
-            idle: self.idle,
-            progress: self.progress,
-            throttle: self.throttle,
         }
     }
 }

@@ -1,212 +1,150 @@
-//! Asks a target, before anything is planned, what it has of an image.
-//!
-//! A target whose manifests imply their blobs is asked for names only: what a manifest there names is there. Any other
-//! target is on this machine, where looking at each blob costs nothing.
+//! From names to a plan: resolves the images, asks the targets what they have, and begins to write.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
 
-use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::presence::KnownContent;
-use crate::content::{
-    self, BlobPresence, Effort, Lookup, Presence, Role, Source, Target, TargetWriter,
-};
-use crate::descriptor::Descriptor;
-use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
-use crate::error::{ErrorKind, Result};
-use crate::name::ImageName;
+use super::options::TransferOptions;
+use super::plan::build::Plan;
+use super::progress::Event;
+use super::request::{ArtifactOptions, ImageRequest};
+use super::resolve::graph::ImageGraph;
+use super::resolve::image::resolve_all;
+use super::resolve::source_documents::SourceDocuments;
+use super::run_state::Run;
+use super::schedule::{Schedule, TargetRules};
+use super::side::OnSide as _;
+use super::table::{ImageId, Table, TargetId};
+use super::target_state::TargetState;
+use crate::error::Side;
 
-/// A target, and what one run knows about it.
-pub(super) struct TargetState<'a> {
-    pub(super) inner: &'a dyn Target,
-    known: Mutex<KnownContent>,
+/// How much a plan asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlanDetail {
+    /// What blobs are missing shows when they are offered.
+    ForRun,
+    /// Each blob that may be missing costs a request.
+    ForShow,
 }
 
-/// An image that is about to come to a target.
-#[derive(Clone, Copy)]
-pub(super) struct IncomingImage<'a> {
-    /// Its documents, children before parents.
-    pub(super) documents: &'a [Document],
-    /// What the last of them is to be called.
-    pub(super) name: &'a ImageName,
-    /// Repositories that are known to have them.
-    pub(super) repositories: &'a [String],
-    pub(super) source: &'a dyn Source,
-}
-
-impl<'a> TargetState<'a> {
-    pub(super) fn new(target: &'a dyn Target) -> Self {
-        Self { inner: target, known: Mutex::default() }
-    }
-
-    pub(super) fn known(&self) -> MutexGuard<'_, KnownContent> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The document that has this name at the target, if looking costs no request. A damaged one counts as missing: it is
-    /// fetched and replaced.
-    pub(super) async fn existing(&self, name: &ImageName) -> Result<Option<Document>> {
-        let found = match self.inner.name(name, Effort::Local).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            // The digest is the document's own, so that only the document can be damaged.
-            Err(error) if matches!(name, ImageName::Digest(_)) => {
-                tracing::warn!("{}; treating it as missing", error.chain());
-                return Ok(None);
-            }
-            found => found?,
+impl Run {
+    /// Resolves all images, several at once. An image that cannot be resolved has its error.
+    pub(super) async fn resolve(&mut self, artifacts: ArtifactOptions) {
+        let documents = match self.targets.len() {
+            0 | 1 => SourceDocuments::default(),
+            _ => SourceDocuments::shared(),
         };
-        match found {
-            Presence::Present(descriptor) => Ok(self.existing_local(&descriptor).await),
-            Presence::Absent | Presence::Unknown => Ok(None),
-        }
-    }
-
-    /// The document of this descriptor, if the target is known to have it: only then it may cost a request. What cannot be
-    /// read there is read at the source.
-    pub(super) async fn document(&self, descriptor: &Descriptor) -> Option<Document> {
-        if self.known().is_present(&descriptor.digest) {
-            return content::document(self.inner, descriptor).await.ok();
-        }
-        self.existing_local(descriptor).await
-    }
-
-    async fn existing_local(&self, descriptor: &Descriptor) -> Option<Document> {
-        read_local(self.inner, descriptor).await.unwrap_or_else(|error| {
-            tracing::warn!("{}; treating it as missing", error.chain());
-            None
-        })
-    }
-
-    /// The bytes of a small blob, if reading them costs no request.
-    pub(super) async fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Option<Bytes> {
-        let read = self.inner.read(descriptor, limit, Effort::Local).await;
-        read.ok().and_then(Presence::present)
-    }
-
-    /// How much of the blob the target has, as far as that is known without a request.
-    pub(super) async fn blob(&self, descriptor: &Descriptor) -> Result<BlobPresence> {
-        if self.known().is_present(&descriptor.digest) {
-            return Ok(BlobPresence::Complete);
-        }
-        self.inner.blob(descriptor, Effort::Local).await
-    }
-
-    /// Stores manifests that a parent names. One that is there already is left alone, unless that proved wrong.
-    pub(super) async fn put_children(
-        &self,
-        writer: &dyn TargetWriter,
-        children: &[Document],
-        is_again: bool,
-    ) -> Result<()> {
-        for child in children {
-            if is_again || !self.known().is_present(child.digest()) {
-                writer.put_manifest(child, Role::Child).await?;
-                self.known().sent(child.digest());
+        let images = self.images.rows();
+        let wanted = images.map(|image| (&image.request, &*self.targets[image.route.target].state));
+        let graphs = resolve_all(wanted, &documents, artifacts, &self.context.policy).await;
+        for ((_, image), graph) in self.images.iter_mut().zip(graphs) {
+            match graph {
+                Ok(graph) => {
+                    self.context.progress.on_event(&Event::Resolved {
+                        reference: &image.request.reference,
+                        digest: &graph.root.digest,
+                        documents: &graph.documents,
+                        index: graph.provenance.parent_index.as_ref(),
+                    });
+                    self.feeds.resolved(&graph);
+                    image.graph = Some(Arc::new(graph));
+                }
+                Err(error) => image.error = Some(error),
             }
         }
-        Ok(())
     }
 
-    /// Looks whether the name stands for this index already: then the documents below it are read at the target, and the
-    /// source, which may count requests, is spared.
-    pub(super) async fn recognize(&self, name: &ImageName, index: &Document) -> Result<()> {
-        if !self.inner.properties().manifests_imply_blobs {
+    /// Makes the plan. Images that cannot be completed have their error afterwards.
+    pub(super) async fn make_plan(&mut self, detail: PlanDetail, foreign_layers: bool) {
+        let states: Vec<Arc<TargetState>> =
+            self.targets.rows().map(|target| Arc::clone(&target.state)).collect();
+        let targets: Table<TargetId, &TargetState> = states.iter().map(|state| &**state).collect();
+        let images: Vec<_> =
+            self.images.rows().map(|image| (&image.route, image.graph.as_deref())).collect();
+        let (mut plan, mut failed) = Plan::new(&images, &targets, foreign_layers).await;
+        if detail == PlanDetail::ForShow {
+            failed.extend(plan.probe_blobs(&targets).await);
+        }
+        let wanted: Table<ImageId, &ImageRequest> =
+            self.images.rows().map(|image| &image.request).collect();
+        let refused = plan.images_without_source(&wanted, &targets).await.on(Side::Target);
+        self.plan = plan;
+        for (target, error) in failed {
+            self.fail_target(target, &error);
+        }
+        match refused {
+            Ok(refused) => {
+                for (image, error) in refused {
+                    self.images[image].error.get_or_insert(error);
+                }
+            }
+            Err(error) => {
+                for target in self.targets.ids() {
+                    self.fail_target(target, &error);
+                }
+            }
+        }
+    }
+
+    /// Begins to write to each target, which gets to know everything that is going to come before anything does.
+    pub(super) async fn begin(&mut self, options: &TransferOptions) {
+        self.counters = self.plan.blobs.ids().map(|_| Arc::default()).collect();
+        let blobs = self.plan.blobs.rows();
+        self.results =
+            blobs.map(super::plan::build::PlannedBlob::result_without_transfer).collect();
+        self.feeds.open(self.plan.blobs.rows().zip(self.results.rows()));
+        self.announce_plan();
+        for target in self.targets.ids() {
+            if let Err(error) = self.begin_target(target).await {
+                self.fail_target(target, &error.with_side(Side::Target));
+            }
+        }
+        let rules = self.targets.rows().map(|target| {
+            let (properties, endpoint) =
+                (target.state.inner.properties(), target.state.inner.endpoint());
+            TargetRules {
+                sequential: properties.sequential,
+                max_commits: if endpoint.kind.is_local() { 1 } else { options.jobs },
+                mount_scope: target.state.mount_point().map(|(scope, _)| scope.to_owned()),
+            }
+        });
+        let images = self.images.rows().map(|image| (image.route.clone(), image.error.is_none()));
+        let (images, rules) = (images.collect(), rules.collect());
+        self.schedule =
+            Schedule::new(&self.plan, &images, &rules, options.jobs, options.listed_order);
+    }
+
+    async fn begin_target(&mut self, target: TargetId) -> crate::error::Result<()> {
+        let live = self
+            .images
+            .iter()
+            .filter(|(_, image)| image.route.target == target && image.error.is_none());
+        let graphs: HashMap<ImageId, &ImageGraph> =
+            live.filter_map(|(id, image)| Some((id, image.graph.as_deref()?))).collect();
+        if graphs.is_empty() {
             return Ok(());
         }
-        let found = self.inner.name(name, Effort::Request).await?;
-        let mut known = self.known();
-        if is_document(&found, index) {
-            known.imply(index);
-        }
-        known.remember_name(name, found);
+        let plan = self.plan.for_target(target, &graphs);
+        let writer = self.targets[target].state.inner.begin(&plan).await?;
+        self.targets[target].writer = Some(writer);
         Ok(())
     }
 
-    /// Finds out what the target has of the image; says whether that is all of it, the name included.
-    ///
-    /// The name of a referrer does not say whether it is in the list of its subject: only the answer to a PUT does.
-    pub(super) async fn prepare(&self, image: IncomingImage<'_>) -> Result<bool> {
-        let Some(named) = image.documents.last() else { return Ok(false) };
-        if !self.inner.properties().manifests_imply_blobs {
-            return Ok(false);
-        }
-        let asked = self.known().take_name(image.name);
-        let found = match asked {
-            Some(found) => found,
-            None => self.inner.name(image.name, Effort::Request).await?,
-        };
-        if is_document(&found, named) {
-            self.known().imply_all(image.documents);
-            return Ok(named.subject().is_none());
-        }
-        let endpoint = self.inner.endpoint();
-        if endpoint.address.as_ref().is_some_and(|own| image.repositories.contains(own)) {
-            // Only its name is new there. If that is no longer so, the target says it when it is named.
-            self.known().imply_all(image.documents);
-        } else if let Presence::Present(current) = found {
-            self.compare(image, &current).await;
-        }
-        self.note_mount_sources(image);
-        Ok(false)
-    }
-
-    /// Learns from what the name stands for now, which has much in common with what it is going to stand for.
-    async fn compare(&self, image: IncomingImage<'_>, current: &Descriptor) {
-        let Some(current) = self.current(image, current).await else { return };
-        self.known().imply(&current);
-        let ParsedDocument::Index(index) = current.parsed() else { return };
-        for document in image.documents {
-            let ParsedDocument::Manifest(_) = document.parsed() else { continue };
-            if self.known().is_present(document.digest()) {
-                self.known().imply(document);
-                continue;
-            }
-            let platform = &document.descriptor().platform;
-            let same = |child: &&Descriptor| platform.is_some() && child.platform == *platform;
-            let Some(child) = index.manifests.iter().find(same) else { continue };
-            if let Some(current) = self.current(image, child).await {
-                self.known().imply(&current);
+    /// Each blob once, also where it goes to several targets: progress is of what is read.
+    fn announce_plan(&self) {
+        let mut present = HashMap::new();
+        let mut blobs = Vec::new();
+        for blob in self.plan.blobs.rows() {
+            let key = (&blob.descriptor.digest, blob.descriptor.size);
+            let known = *present.entry(key).or_insert_with(|| {
+                blobs.push((&blob.descriptor, blob.partial_bytes()));
+                blobs.len() - 1
+            });
+            if let Some((_, bytes)) = blobs.get_mut(known) {
+                *bytes = (*bytes).min(blob.partial_bytes());
             }
         }
+        self.context.progress.on_event(&Event::Planned { blobs: &blobs });
     }
-
-    /// A document of the target; read at the source if it once came from there. One that cannot be read implies nothing.
-    async fn current(&self, image: IncomingImage<'_>, descriptor: &Descriptor) -> Option<Document> {
-        match read_local(image.source, descriptor).await {
-            Ok(Some(document)) => Some(document),
-            Ok(None) | Err(_) => content::document(self.inner, descriptor).await.ok(),
-        }
-    }
-
-    /// Blobs from another repository of the target's mount scope can be mounted from there. The nearest one is chosen:
-    /// the longer the common path, the more likely the user may read it.
-    fn note_mount_sources(&self, image: IncomingImage<'_>) {
-        let endpoint = self.inner.endpoint();
-        let Some(scope) = &endpoint.mount_scope else { return };
-        let prefix = format!("{scope}/");
-        let own = endpoint.address.as_ref().and_then(|address| address.strip_prefix(&prefix));
-        let own = own.unwrap_or_default();
-        let others = image.repositories.iter().filter_map(|origin| origin.strip_prefix(&prefix));
-        let nearest =
-            others.filter(|other| *other != own).max_by_key(|other| common_path(other, own));
-        if let Some(nearest) = nearest {
-            let blobs = image.documents.iter().flat_map(Document::blobs);
-            self.known().mountable(blobs, nearest);
-        }
-    }
-}
-
-/// The document of this descriptor, if reading it costs no request.
-async fn read_local(from: &dyn Lookup, descriptor: &Descriptor) -> Result<Option<Document>> {
-    let read = from.read(descriptor, DOCUMENT_LIMIT, Effort::Local).await?;
-    read.present().map(|bytes| Document::from_descriptor(bytes, descriptor)).transpose()
-}
-
-fn is_document(found: &Presence<Descriptor>, document: &Document) -> bool {
-    matches!(found, Presence::Present(found) if found.digest == *document.digest())
-}
-
-/// Path elements at the start that two repository names share.
-fn common_path(one: &str, other: &str) -> usize {
-    one.split('/').zip(other.split('/')).take_while(|(one, other)| one == other).count()
 }

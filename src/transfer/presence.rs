@@ -1,4 +1,4 @@
-//! What a run knows a target to have, and why. Data only: [`super::prepare`] asks.
+//! What a run knows a target to have, and why. Data only: [`crate::transfer::target_state`] asks.
 
 use std::collections::{HashMap, HashSet};
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use super::graph::{ImageGraph, ImageRequest};
-use super::tally::BlobCounters;
 use crate::content::{RequestCounts, Target};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
+use crate::error::Error;
+use crate::transfer::blob::counters::BlobCounters;
+use crate::transfer::request::ImageRequest;
+use crate::transfer::resolve::graph::ImageGraph;
 
 /// Names and digests of one image.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -56,12 +58,46 @@ impl ImageSummary {
         head.platforms = platforms.filter(|text| text != "unknown/unknown").collect();
         let (referrers, tags): (Vec<_>, Vec<_>) =
             graph.attached.iter().partition(|one| one.is_referrer);
-        head.referrers = graph.along.referrers.then_some(referrers.len());
-        head.digest_tags = graph.along.digest_tags.then_some(tags.len());
+        head.referrers = graph.artifacts.referrers.then_some(referrers.len());
+        head.digest_tags = graph.artifacts.digest_tags.then_some(tags.len());
         head.digest = Some(graph.root.digest.clone());
         head.manifest = graph.root_document().map(|document| document.digest().clone());
         head.media_type = Some(graph.root.media_type.to_string());
         head
+    }
+}
+
+/// What became of a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RunReport {
+    /// Of each image, in the order asked for.
+    pub images: Vec<ImageResult>,
+    /// Bytes of blobs that the sources sent, those that were thrown away included. A blob for several targets is read once,
+    /// so this can be less than what the images say together.
+    pub received: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// What became of one image, whether it arrived or not.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ImageResult {
+    /// What moved.
+    pub report: Report,
+    /// Why it is not there.
+    pub error: Option<Error>,
+    /// Why something that belongs to it is not there, while the image is.
+    pub beside: Option<Error>,
+    /// When it got its name, from the start of the run.
+    pub committed: Option<Duration>,
+}
+
+impl ImageResult {
+    /// Of an image of which nothing is known but this.
+    pub fn failed(error: Error) -> Self {
+        Self { report: Report::default(), error: Some(error), beside: None, committed: None }
     }
 }
 

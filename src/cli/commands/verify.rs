@@ -12,7 +12,7 @@ use crate::cli::meter::ByteMeter;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
 use crate::cli::{output, signals};
-use crate::content::EmptyTarget;
+use crate::content::{EmptyTarget, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BadBlob, Layout, VerifyReport};
 use crate::location::{DefaultLocation, Location};
@@ -81,7 +81,7 @@ async fn check_place(place: &Location, settings: &Settings) -> Result<VerifyRepo
         reference,
         platforms: PlatformSelection::All,
     };
-    let nowhere = EmptyTarget::new(String::new());
+    let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget::new(String::new()));
     let graph = resolve(&wanted, &nowhere, &settings.retry).await?;
     let blobs: Vec<_> = graph.blobs.iter().filter(|blob| !blob.is_foreign()).collect();
     let meter =

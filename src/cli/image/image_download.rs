@@ -12,8 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::retry::RetryPolicy;
 use crate::transfer::{
-    Feeds, GrowingBlob, ImageRequest, ImageResult, Report, ResolvedImage, TransferOptions,
-    read_small, transfer,
+    Feeds, GrowingBlob, ImageRequest, ImageResult, ResolvedImage, TransferOptions, read_small,
+    transfer,
 };
 
 /// A running pull of one image into a layout.
@@ -35,7 +35,7 @@ impl ImageDownload {
         let (feeder, feeds) = Feeds::connect();
         let (retry, stop) = (options.retry, options.cancel.child_token());
         let (feeder, cancel) = (Some(feeder), stop.clone());
-        let options = TransferOptions { feeder, as_listed: true, cancel, ..options };
+        let options = TransferOptions { feeder, listed_order: true, cancel, ..options };
         let target = Arc::new(layout.clone()) as _;
         let pull = tokio::spawn(async move { transfer(&[wanted], &target, options).await });
         Self { layout, feeds, retry, stop, pull }
@@ -145,9 +145,5 @@ async fn join_pull(pull: JoinHandle<Vec<ImageResult>>) -> ImageResult {
     let fail = || Error::new(ErrorKind::Interrupted, "pull");
     let finished = pull.await.map_err(|error| fail().with_source(error));
     let one = finished.and_then(|all| all.into_iter().next().ok_or_else(fail));
-    one.unwrap_or_else(|error| ImageResult {
-        report: Report::default(),
-        error: Some(error),
-        beside: None,
-    })
+    one.unwrap_or_else(ImageResult::failed)
 }

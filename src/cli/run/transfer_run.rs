@@ -13,11 +13,12 @@ use crate::cli::progress_bars::ProgressBars;
 use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::signals::or_cancelled;
 use crate::cli::size::parse_rate;
+use crate::content::Target;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::transfer::{
-    ArtifactOptions, ImageRequest, ImageResult, NoProgress, PlannedImage, PlatformRequest,
-    PlatformSelection, Progress, Throttle, TransferOptions, plan, transfer,
+    ArtifactOptions, ImageRequest, ImageResult, NoProgress, PlatformRequest, PlatformSelection,
+    Progress, Throttle, Transfer, TransferOptions,
 };
 
 /// Minimum chunk size in bytes; smaller ones cost more requests than they help.
@@ -43,20 +44,8 @@ impl TransferRun {
 
     /// Includes referrers and digest tags.
     pub(in crate::cli) fn with_artifacts(mut self, along: ArtifactOptions) -> Self {
-        self.options.along = along;
+        self.options.artifacts = along;
         self
-    }
-
-    /// Plans the run without changing anything.
-    async fn plan(
-        &self,
-        wanted: &[ImageRequest],
-        destination: &Destination,
-        settings: &Settings,
-    ) -> Result<Vec<PlannedImage>> {
-        let cancel = &self.options.cancel;
-        let target = destination.open_for_plan(settings, cancel).await?;
-        or_cancelled(cancel, "plan", plan(wanted, &*target, &self.options)).await
     }
 
     /// Transfers the images or prints the plan. Returns the exit code and the results, which are empty for a plan.
@@ -68,12 +57,17 @@ impl TransferRun {
         settings: &Settings,
     ) -> Result<(ExitCode, Vec<ImageResult>)> {
         let cancel = self.options.cancel.clone();
+        let to = |target: &Arc<dyn Target>| {
+            let run = Transfer::new(self.options);
+            wanted.iter().fold(run, |run, image| run.image(image.clone(), target))
+        };
         if self.only_plan {
-            let plans = self.plan(wanted, destination, settings).await?;
+            let target = destination.open_for_plan(settings, &cancel).await?;
+            let plans = or_cancelled(&cancel, "plan", Box::pin(to(&target).plan())).await?;
             return Ok((super::plan::show(&plans, several, settings)?, Vec::new()));
         }
         let target = destination.open(settings, wanted.len(), self.sync, &cancel).await?;
-        let finished = transfer(wanted, &target, self.options).await;
+        let finished = Box::pin(to(&target).run()).await.images;
         let names = !destination.is_stdout();
         Ok((super::report::print_reports(&finished, several, names, settings)?, finished))
     }

@@ -18,7 +18,8 @@ use rpull::name::ImageName;
 use rpull::platform::Platform;
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{
-    ImageRequest, ImageResult, PlatformRequest, PlatformSelection, TransferOptions, plan, transfer,
+    ImageRequest, ImageResult, PlatformRequest, PlatformSelection, Transfer, TransferOptions,
+    transfer,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,11 @@ fn wanted(source: Arc<FaultySource>, tag: &str) -> ImageRequest {
         target_name: ImageName::Layout(format!("r.example/app:{tag}")),
         platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
     }
+}
+
+fn run_of(images: &[ImageRequest], target: &Arc<dyn Target>) -> Transfer {
+    let add = |run: Transfer, image: &ImageRequest| run.image(image.clone(), target);
+    images.iter().fold(Transfer::new(options()), add)
 }
 
 fn layers(count: u64) -> Vec<Layer> {
@@ -144,7 +150,7 @@ proptest! {
             let all = [wanted(Arc::clone(&source), "1"), wanted(Arc::clone(&source), "2")];
             let target: Arc<dyn Target> = Arc::new(memory.clone());
 
-            let planned = plan(&all, &*target, &options()).await;
+            let planned = run_of(&all, &target).plan().await;
             let finished = transfer(&all, &target, options()).await;
             let (mut moved, mut resent) = (0, 0);
             for (finished, planned) in finished.iter().zip(planned) {

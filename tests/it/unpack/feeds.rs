@@ -92,7 +92,7 @@ fn options(cancel: &CancellationToken) -> TransferOptions {
         retry,
         idle,
         cancel: cancel.clone(),
-        as_listed: true,
+        listed_order: true,
         ..TransferOptions::default()
     }
 }

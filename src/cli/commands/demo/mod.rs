@@ -126,7 +126,7 @@ async fn command(typed: &[&str], folder: &Path, settings: &Settings) -> Result<E
         Verb::Pull(mut args) => {
             // Scripts do not watch the progress.
             args.moving.limit_rate = (!settings.json).then(|| RATE.to_owned());
-            super::pull::run(args, &own).await
+            Box::pin(super::pull::run(args, &own)).await
         }
         _ => super::images::run(&own).await,
     }

@@ -1,0 +1,225 @@
+//! Moves one blob to several targets with one read of its source: every chunk goes to all of them before the next is read, so
+//! that memory is one chunk. A target that cannot keep up, or needs another attempt, leaves; its blob is moved alone later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout};
+
+use crate::content::{BlobWriter, OpenBlob, Opened, Source, TargetWriter};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::transfer::blob::context::TransferContext;
+use crate::transfer::blob::counters::BlobCounters;
+use crate::transfer::blob::reader::ResumingReader;
+use crate::transfer::progress::Event;
+use crate::transfer::report::BlobResult;
+use crate::transfer::side::OnSide as _;
+use crate::verifier::{Verified, Verifier, verified_inline_data};
+
+/// How long a target may keep the others waiting, all chunks together.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A blob for several targets.
+pub(in crate::transfer) struct FanOut {
+    pub(in crate::transfer) source: Arc<dyn Source>,
+    pub(in crate::transfer) descriptor: Descriptor,
+    pub(in crate::transfer) context: Arc<TransferContext>,
+    pub(in crate::transfer) sinks: Vec<SinkTarget>,
+}
+
+/// One of the targets.
+pub(in crate::transfer) struct SinkTarget {
+    pub(in crate::transfer) writer: Arc<dyn TargetWriter>,
+    pub(in crate::transfer) options: OpenBlob,
+    pub(in crate::transfer) counters: Arc<BlobCounters>,
+}
+
+/// What became of the blob at one target.
+pub(in crate::transfer) enum SinkEnd {
+    /// It is there, or failed for a reason that another attempt would not mend.
+    Ended(Result<BlobResult>),
+    /// It is to be moved alone.
+    Left,
+}
+
+/// A target that takes the bytes.
+struct Sink {
+    /// Its place among the targets.
+    number: usize,
+    writer: Box<dyn BlobWriter>,
+    counters: Arc<BlobCounters>,
+    patience: Duration,
+}
+
+impl FanOut {
+    /// The ends are in the order of the sinks.
+    pub(in crate::transfer) async fn run(self) -> Vec<SinkEnd> {
+        let mut ends: Vec<SinkEnd> = self.sinks.iter().map(|_| SinkEnd::Left).collect();
+        if verified_inline_data(&self.descriptor).is_some() {
+            return ends;
+        }
+        let opening =
+            self.sinks.iter().map(|sink| sink.writer.open_blob(&self.descriptor, &sink.options));
+        let mut sinks = Vec::new();
+        for (number, opened) in join_all(opening).await.into_iter().enumerate() {
+            let Some(target) = self.sinks.get(number) else { continue };
+            target.counters.reset();
+            let end = match opened.on(Side::Target) {
+                Ok(Opened::Exists) => SinkEnd::Ended(Ok(BlobResult::Shared)),
+                Ok(Opened::Mounted { from }) => SinkEnd::Ended(Ok(BlobResult::Mounted(from))),
+                Ok(Opened::Writer(writer)) if writer.offset() == 0 => {
+                    let counters = Arc::clone(&target.counters);
+                    sinks.push(Sink { number, writer, counters, patience: PATIENCE });
+                    continue;
+                }
+                Ok(Opened::Writer(_)) => SinkEnd::Left,
+                Err(error) => end_of(error),
+            };
+            set(&mut ends, number, end);
+        }
+        self.move_to(sinks, &mut ends).await;
+        for (end, sink) in ends.iter_mut().zip(&self.sinks) {
+            let has_failed = matches!(end, SinkEnd::Ended(Err(_)));
+            // The next attempt follows the redirect; the target limits them.
+            if has_failed && sink.writer.is_redirected(&self.descriptor.digest) {
+                *end = SinkEnd::Left;
+            }
+        }
+        ends
+    }
+
+    async fn move_to(&self, mut sinks: Vec<Sink>, ends: &mut [SinkEnd]) {
+        if sinks.is_empty() {
+            return;
+        }
+        let digest = &self.descriptor.digest;
+        self.context.progress.on_event(&Event::BlobStarted { digest, position: 0 });
+        let counters = BlobCounters::default();
+        let mut reader =
+            ResumingReader::new(&*self.source, &self.descriptor, 0, &self.context, &counters);
+        match self.fill(&mut reader, &mut sinks, ends).await {
+            Ok(proof) => commit(sinks, &proof, ends).await,
+            Err(error) => {
+                // Bytes of several answers may not fit together: then one clean start decides, of each target alone.
+                let may_fit = error.kind() == ErrorKind::Mismatch && reader.was_resumed();
+                for sink in sinks {
+                    sink.counters.reset();
+                    let end = if may_fit {
+                        SinkEnd::Left
+                    } else {
+                        SinkEnd::Ended(Err(error.clone_for()))
+                    };
+                    set(ends, sink.number, end);
+                    give_up(sink.writer, &error).await;
+                }
+            }
+        }
+    }
+
+    /// Reads the blob and writes it to all sinks that are left.
+    async fn fill(
+        &self,
+        reader: &mut ResumingReader<'_>,
+        sinks: &mut Vec<Sink>,
+        ends: &mut [SinkEnd],
+    ) -> Result<Verified> {
+        let mut verifier = Verifier::new(&self.descriptor)?;
+        let at_source =
+            |error: Error| error.at(&self.source.endpoint().location).with_side(Side::Source);
+        // Nothing needs to be read of an empty blob, and some registries cannot answer (image-spec#1025).
+        while self.descriptor.size > 0 && !sinks.is_empty() {
+            let Some(chunk) = reader.next().await? else { break };
+            verifier.check_length(chunk.len()).map_err(at_source)?;
+            write(&chunk, sinks, ends).await;
+            verifier.hash(&chunk);
+        }
+        verifier.finish().map_err(at_source)
+    }
+}
+
+impl Sink {
+    /// Gives how long it took.
+    async fn write(&mut self, chunk: Bytes, is_alone: bool) -> Result<Duration, SinkEnd> {
+        let (started, length) = (Instant::now(), chunk.len() as u64);
+        let writing = self.writer.write(chunk);
+        let written =
+            if is_alone { Ok(writing.await) } else { timeout(self.patience, writing).await };
+        match written {
+            Ok(Ok(())) => {
+                self.counters.add_transferred(length);
+                Ok(started.elapsed())
+            }
+            Ok(Err(error)) => Err(end_of(error.with_side(Side::Target))),
+            Err(_) => Err(SinkEnd::Left),
+        }
+    }
+}
+
+/// Writes to all sinks; those that fail or are too slow leave.
+async fn write(chunk: &Bytes, sinks: &mut Vec<Sink>, ends: &mut [SinkEnd]) {
+    let is_alone = sinks.len() == 1;
+    let writing = sinks.iter_mut().map(|sink| sink.write(chunk.clone(), is_alone));
+    let written = join_all(writing).await;
+    let fastest = written.iter().filter_map(|took| took.as_ref().ok()).min().copied();
+    let fastest = fastest.unwrap_or_default();
+    let mut staying = Vec::with_capacity(sinks.len());
+    for (mut sink, took) in sinks.drain(..).zip(written) {
+        let end = match took {
+            Ok(took) => {
+                sink.patience = sink.patience.saturating_sub(took.saturating_sub(fastest));
+                if !sink.patience.is_zero() {
+                    staying.push(sink);
+                    continue;
+                }
+                SinkEnd::Left
+            }
+            Err(end) => end,
+        };
+        if let SinkEnd::Ended(Err(error)) = &end {
+            sink.counters.reset();
+            give_up(sink.writer, error).await;
+        }
+        set(ends, sink.number, end);
+    }
+    *sinks = staying;
+}
+
+async fn commit(sinks: Vec<Sink>, proof: &Verified, ends: &mut [SinkEnd]) {
+    let committing = sinks.into_iter().map(|sink| async move {
+        let committed = sink.writer.commit(proof.clone()).await.on(Side::Target);
+        (sink.number, committed)
+    });
+    for (number, committed) in join_all(committing).await {
+        let end = match committed {
+            Ok(()) => SinkEnd::Ended(Ok(BlobResult::Transferred)),
+            Err(error) => end_of(error),
+        };
+        set(ends, number, end);
+    }
+}
+
+/// What another attempt may mend is left to one that has the target to itself.
+fn end_of(error: Error) -> SinkEnd {
+    if error.is_transient() {
+        tracing::info!("{}; moving the blob alone", error.chain());
+        return SinkEnd::Left;
+    }
+    SinkEnd::Ended(Err(error))
+}
+
+/// Gives the write up; wrong bytes are not worth keeping.
+async fn give_up(mut writer: Box<dyn BlobWriter>, error: &Error) {
+    if error.kind() == ErrorKind::Mismatch && writer.truncate().await.is_err() {
+        return;
+    }
+    writer.abort(error).await;
+}
+
+fn set(ends: &mut [SinkEnd], number: usize, end: SinkEnd) {
+    if let Some(place) = ends.get_mut(number) {
+        *place = end;
+    }
+}

@@ -1,0 +1,67 @@
+//! Reads blobs for those who only look at them, healed and verified as when they are moved.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::content::Source;
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::retry::RetryPolicy;
+use crate::transfer::blob::context::TransferContext;
+use crate::transfer::blob::counters::BlobCounters;
+use crate::transfer::blob::reader::ResumingReader;
+use crate::transfer::options::TransferOptions;
+use crate::verifier::{Verifier, verified_inline_data};
+
+/// Reads a blob of at most `limit` bytes into memory, healed and verified: configs, and what people look at.
+///
+/// # Errors
+/// [`ErrorKind::InvalidDocument`] where the descriptor says that it is larger, [`ErrorKind::Mismatch`] for other bytes.
+pub async fn read_small(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    limit: u64,
+    retry: RetryPolicy,
+) -> Result<Bytes> {
+    if descriptor.size > limit {
+        let why = format!("{} bytes, larger than the limit of {limit}", descriptor.size);
+        return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {}", descriptor.digest))
+            .with_reason(why));
+    }
+    if let Some((bytes, _)) = verified_inline_data(descriptor) {
+        return Ok(bytes);
+    }
+    let mut bytes = BytesMut::new();
+    let mut keep = |chunk: &[u8]| {
+        bytes.extend_from_slice(chunk);
+        Ok(())
+    };
+    read_blob(
+        source,
+        descriptor,
+        TransferOptions { retry, ..TransferOptions::default() },
+        &mut keep,
+    )
+    .await?;
+    Ok(bytes.freeze())
+}
+
+/// Streams one blob to `sink`, healed and verified; the sink has seen bytes that were not verified yet when this fails.
+///
+/// # Errors
+/// [`ErrorKind::Mismatch`] at the end where the bytes were wrong.
+pub async fn read_blob(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    options: TransferOptions,
+    sink: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
+) -> Result<()> {
+    let context = TransferContext::new(&options);
+    let counters = BlobCounters::default();
+    let mut checked = Verifier::new(descriptor)?;
+    let mut reader = ResumingReader::new(source, descriptor, 0, &context, &counters);
+    while let Some(chunk) = reader.next().await? {
+        checked.update(&chunk)?;
+        sink(&chunk)?;
+    }
+    checked.finish().map(drop).map_err(|error| error.at(&source.endpoint().location))
+}

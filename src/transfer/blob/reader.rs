@@ -1,0 +1,196 @@
+//! The bytes of a blob in order, healed: where a connection ends early, stalls or breaks, it is reopened at the position
+//! reached. What it gives is not verified; that is for the caller, who sees every byte.
+
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use crate::content::{BlobRequest, ByteStream, Source};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::min_rate::{MinimumRate, TOO_SLOW};
+use crate::retry::{Failures, announce};
+use crate::transfer::blob::context::TransferContext;
+use crate::transfer::blob::counters::BlobCounters;
+use crate::transfer::progress::Event;
+use bytes::{Buf as _, Bytes};
+use futures_util::StreamExt as _;
+
+/// A blob's bytes from some position to the end.
+pub(in crate::transfer) struct ResumingReader<'a> {
+    source: &'a dyn Source,
+    descriptor: &'a Descriptor,
+    context: &'a TransferContext,
+    counters: &'a BlobCounters,
+    position: u64,
+    body: Option<ByteStream<'static>>,
+    /// Bytes of the current body that were delivered already and are skipped.
+    skip: u64,
+    failures: Failures,
+    openings: u32,
+    gave_up: bool,
+    /// Of all openings together: a server that gives a byte to each would never be found slow.
+    pace: MinimumRate,
+    /// Windows in a row that were too slow: failures that new bytes do not make good.
+    slow: u32,
+    lagging: bool,
+    /// Bytes that were given away and did not pass the throttle: what has arrived is kept before there is a wait.
+    unpaid: u64,
+}
+
+impl<'a> ResumingReader<'a> {
+    pub(in crate::transfer) fn new(
+        source: &'a dyn Source,
+        descriptor: &'a Descriptor,
+        from: u64,
+        context: &'a TransferContext,
+        counters: &'a BlobCounters,
+    ) -> Self {
+        Self {
+            source,
+            descriptor,
+            context,
+            counters,
+            position: from,
+            body: None,
+            skip: 0,
+            failures: Failures::default(),
+            openings: 0,
+            gave_up: false,
+            pace: MinimumRate::default(),
+            slow: 0,
+            lagging: false,
+            unpaid: 0,
+        }
+    }
+
+    /// Whether the bytes came from more than one answer, so that a wrong digest may be the seam's fault.
+    pub(in crate::transfer) fn was_resumed(&self) -> bool {
+        self.openings > 1
+    }
+
+    /// Whether the source failed for good: then nothing is known against the bytes that came.
+    pub(in crate::transfer) fn has_failed(&self) -> bool {
+        self.gave_up
+    }
+
+    /// The next bytes, never none of them; `None` at the blob's end.
+    pub(in crate::transfer) async fn next(&mut self) -> Result<Option<Bytes>> {
+        if let Some(throttle) = &self.context.throttle {
+            throttle.acquire(std::mem::take(&mut self.unpaid)).await;
+        }
+        if std::mem::take(&mut self.lagging) && self.position < self.descriptor.size {
+            self.failures = Failures::counted(self.slow - 1);
+            self.reconnect(self.connection_error(TOO_SLOW)).await?;
+        }
+        loop {
+            let asked = Instant::now();
+            let next = self.try_next().await;
+            let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
+            if let Some(enough) = self.pace.record(bytes as u64, asked.elapsed()) {
+                self.slow = if enough { 0 } else { self.slow + 1 };
+                // A disk on this machine is not quicker where it is asked once more.
+                self.lagging = !enough && !self.source.endpoint().kind.is_local();
+            }
+            match next {
+                Ok(Some(chunk)) if chunk.is_empty() => {}
+                Ok(Some(chunk)) => {
+                    self.failures = Failures::default();
+                    self.unpaid = chunk.len() as u64;
+                    self.position += chunk.len() as u64;
+                    self.counters.add_transferred(chunk.len() as u64);
+                    let event = Event::BlobAdvanced {
+                        digest: &self.descriptor.digest,
+                        position: self.position,
+                    };
+                    self.context.progress.on_event(&event);
+                    return Ok(Some(chunk));
+                }
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    let healed = self.reconnect(error).await;
+                    self.gave_up = healed.is_err();
+                    healed?;
+                }
+            }
+        }
+    }
+
+    /// The next bytes of the current body, which is opened first if necessary; `None` at the end of the blob.
+    async fn try_next(&mut self) -> Result<Option<Bytes>> {
+        if self.body.is_none() {
+            if self.position == self.descriptor.size && self.openings > 0 {
+                return Ok(None);
+            }
+            self.openings += 1;
+            let body =
+                self.source.open_blob(BlobRequest::from(self.descriptor, self.position)).await?;
+            self.skip = self.position.saturating_sub(body.start);
+            self.body = Some(body.stream);
+        }
+        let Some(body) = &mut self.body else { return Ok(None) };
+        let chunk = match tokio::time::timeout(self.context.idle, body.next()).await {
+            Err(_) => {
+                return Err(self.connection_error(&format!(
+                    "no data received for {} s",
+                    self.context.idle.as_secs_f32()
+                )));
+            }
+            Ok(Some(chunk)) => chunk?,
+            Ok(None) if self.position >= self.descriptor.size => return Ok(None),
+            Ok(None) => return Err(self.connection_error("response ended early")),
+        };
+        self.context.received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        Ok(Some(self.skip_delivered(chunk)))
+    }
+
+    fn skip_delivered(&mut self, mut chunk: Bytes) -> Bytes {
+        let known = self.skip.min(chunk.len() as u64);
+        self.skip -= known;
+        self.counters.add_resent(known);
+        chunk.advance(usize::try_from(known).unwrap_or(usize::MAX));
+        chunk
+    }
+
+    /// Waits before the body is opened again, or gives the error back where that is no use.
+    async fn reconnect(&mut self, error: Error) -> Result<()> {
+        self.body = None;
+        if self.position == self.descriptor.size && error.is_transient() && self.openings > 0 {
+            return Ok(());
+        }
+        let error = self.with_position(error).with_side(Side::Source);
+        let (delay, error) = self.context.policy.backoff(&mut self.failures, error)?;
+        announce(&self.context.policy, &error);
+        let digest = &self.descriptor.digest;
+        self.context.progress.on_event(&Event::Retrying { digest, delay, error: &error });
+        tracing::info!(
+            "{}; resuming at byte {} in {} ms",
+            error.chain(),
+            self.position,
+            delay.as_millis()
+        );
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+
+    fn with_position(&self, error: Error) -> Error {
+        // Of what is on this machine the error says how much there is.
+        if self.position == 0 || self.source.endpoint().kind.is_local() {
+            return error;
+        }
+        let why =
+            format!("{}, at byte {} of {}", error.reason(), self.position, self.descriptor.size);
+        error.with_reason(why)
+    }
+
+    fn connection_error(&self, why: &str) -> Error {
+        let what = format!("blob {}", self.descriptor.digest);
+        let error = |kind| Error::new(kind, &what).at(&self.source.endpoint().location);
+        if self.source.endpoint().kind.is_local() {
+            let (there, size) = (self.position, self.descriptor.size);
+            let why = format!("is corrupt: expected {size} bytes, got {there}");
+            return error(ErrorKind::Mismatch).with_reason(why);
+        }
+        error(ErrorKind::Transport).with_reason(why).transient(None)
+    }
+}

@@ -1,0 +1,109 @@
+//! A blob that is read on a thread while a task receives it, and that is kept nowhere.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::AbortHandle;
+
+use crate::content::Source;
+use crate::descriptor::Descriptor;
+use crate::error::Result;
+use crate::transfer::blob::context::TransferContext;
+use crate::transfer::blob::counters::BlobCounters;
+use crate::transfer::blob::reader::ResumingReader;
+use crate::transfer::feed::stopped;
+use crate::transfer::options::TransferOptions;
+use crate::verifier::Verifier;
+
+/// Pieces of a blob that wait to be read.
+const WAITING: usize = 8;
+
+/// Bytes of the blob, or that it is over: healed, but verified only when the end has come.
+enum Chunk {
+    Bytes(Bytes),
+    End,
+}
+
+/// Reads a blob as it comes; who reads slowly slows the sender down. Reads wait, so they belong on a thread; the task
+/// that they wait for is stopped with the reader, by [`TransferOptions::cancel`], and with the runtime.
+pub struct ReceivedBlob {
+    chunks: Receiver<Result<Chunk>>,
+    bytes: Bytes,
+    ended: bool,
+    task: AbortHandle,
+}
+
+impl std::fmt::Debug for ReceivedBlob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReceivedBlob").finish_non_exhaustive()
+    }
+}
+
+impl ReceivedBlob {
+    /// Begins to receive.
+    pub fn begin(
+        source: Arc<dyn Source>,
+        blob: Descriptor,
+        options: TransferOptions,
+        runtime: &Handle,
+    ) -> Self {
+        let (sender, chunks) = channel(WAITING);
+        let cancel = options.cancel.clone();
+        let receive = async move {
+            let last = receive(&*source, &blob, options, &sender).await;
+            // Where the reader is gone nothing is to be told.
+            _ = sender.send(last.map(|()| Chunk::End)).await.is_ok();
+        };
+        let task = runtime.spawn(async move { cancel.run_until_cancelled(receive).await });
+        Self { chunks, bytes: Bytes::new(), ended: false, task: task.abort_handle() }
+    }
+
+    /// What ends a read that waits, from another thread.
+    pub fn leaver(&self) -> impl FnOnce() + Send + 'static {
+        let task = self.task.clone();
+        move || task.abort()
+    }
+}
+
+async fn receive(
+    source: &dyn Source,
+    blob: &Descriptor,
+    options: TransferOptions,
+    sender: &Sender<Result<Chunk>>,
+) -> Result<()> {
+    let (context, counters) = (TransferContext::new(&options), BlobCounters::default());
+    let mut checked = Verifier::new(blob)?;
+    let mut reader = ResumingReader::new(source, blob, 0, &context, &counters);
+    while let Some(chunk) = reader.next().await? {
+        checked.update(&chunk)?;
+        if sender.send(Ok(Chunk::Bytes(chunk))).await.is_err() {
+            return Ok(());
+        }
+    }
+    checked.finish().map(drop).map_err(|error| error.at(&source.endpoint().location))
+}
+
+impl Read for ReceivedBlob {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.bytes.is_empty() && !self.ended && !into.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(Ok(Chunk::Bytes(bytes))) => self.bytes = bytes,
+                Some(Ok(Chunk::End)) => self.ended = true,
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                None => return Err(io::Error::other(stopped())),
+            }
+        }
+        let length = self.bytes.len().min(into.len());
+        self.bytes.copy_to_slice(into.get_mut(..length).unwrap_or_default());
+        Ok(length)
+    }
+}
+
+impl Drop for ReceivedBlob {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

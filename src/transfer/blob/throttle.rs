@@ -1,0 +1,54 @@
+//! Keeps a whole run under a rate, whatever number of blobs are on their way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A rate that all blobs of a run share; clones share it, too.
+#[derive(Clone, Debug)]
+pub struct Throttle {
+    bytes_per_second: u64,
+    /// When everything that was let through so far would have arrived at the wanted rate.
+    due: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Throttle {
+    /// Lets through this many bytes a second, at least one.
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second: bytes_per_second.max(1), due: Arc::default() }
+    }
+
+    /// Waits until these bytes, which have arrived, fit the rate.
+    pub(in crate::transfer) async fn acquire(&self, bytes: u64) {
+        let now = Instant::now();
+        let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        let wanted = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        let until = {
+            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            // Time in which nothing arrived is not saved up: a burst afterwards would break the rate.
+            let next = due.map_or(now, |due| due.max(now)) + wanted;
+            *due = Some(next);
+            next
+        };
+        tokio::time::sleep_until(until).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn throttle_is_shared_by_streams() {
+        let throttle = Throttle::new(1000);
+        let start = Instant::now();
+        let stream = || async {
+            for _ in 0..10 {
+                throttle.acquire(500).await;
+            }
+        };
+        tokio::join!(stream(), stream());
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
+}

@@ -1,0 +1,316 @@
+//! Carries out what the schedule decides: starts a task for each action, waits for one to end, and tells the schedule.
+
+#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
+
+use std::sync::Arc;
+
+use tokio::task::JoinError;
+
+use super::blob::fan_out::{FanOut, SinkEnd, SinkTarget};
+use super::blob::job::{self, BlobJob, Done};
+use super::commit::{CommitJob, Committed};
+use super::feed::Feed;
+use super::progress::{Completion, Event};
+use super::report::BlobResult;
+use super::request::{ImageRequest, PlatformSelection};
+use super::resolve::graph::ImageGraph;
+use super::run_state::Run;
+use super::schedule::Action;
+use super::side::OnSide as _;
+use super::table::{BlobId, ImageId, SourceId, TargetId};
+use super::tasks::{End, Work};
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::platform;
+
+impl Run {
+    /// Runs until every image has its name or its error.
+    pub(super) async fn drive(&mut self) {
+        loop {
+            while let Some(action) = self.schedule.next() {
+                self.start(action);
+            }
+            match self.tasks.next().await {
+                Some((work, Ok(end))) => self.ended(work, end),
+                Some((work, Err(error))) => self.broke_off(work, &error),
+                None => return,
+            }
+        }
+    }
+
+    fn start(&mut self, action: Action) {
+        match action {
+            Action::Move(blobs) => self.start_move(blobs),
+            Action::Commit(image) => self.start_commit(image),
+            Action::Finish(target) => {
+                if let Some(writer) = self.targets[target].writer.clone() {
+                    let finish =
+                        async move { End::Finished(writer.finish().await.on(Side::Target)) };
+                    self.tasks.spawn(Work::Finish(target), finish);
+                }
+            }
+        }
+    }
+
+    fn start_move(&mut self, blobs: Vec<BlobId>) {
+        let first = blobs.first().copied();
+        let source = first.and_then(|blob| Some((blob, self.schedule.source(blob)?)));
+        let Some((first, source)) = source else { return self.drop_job(&blobs) };
+        let descriptor = self.plan.blobs[first].descriptor.clone();
+        let context = Arc::clone(&self.context);
+        let from = Arc::clone(&self.sources[source]);
+        let sinks: Vec<SinkTarget> = blobs.iter().filter_map(|blob| self.sink(*blob)).collect();
+        if blobs.len() > 1 {
+            let fan_out = FanOut { source: from, descriptor, context, sinks };
+            let task = async move { End::FannedOut(fan_out.run().await) };
+            return self.tasks.spawn(Work::Move { blobs, source }, task);
+        }
+        let Some(SinkTarget { writer, options, counters }) = sinks.into_iter().next() else {
+            return self.drop_job(&blobs);
+        };
+        let feed = self.feeds.take(first);
+        let job = BlobJob { source: from, writer, options, descriptor, context, counters, feed };
+        let task = async move { End::Moved(job::run(job).await) };
+        self.tasks.spawn(Work::Move { blobs, source }, task);
+    }
+
+    /// Ends a job that no image needs.
+    fn drop_job(&mut self, blobs: &[BlobId]) {
+        self.schedule.job_ended(blobs);
+        for blob in blobs {
+            self.schedule.move_failed(*blob);
+        }
+    }
+
+    fn sink(&self, blob: BlobId) -> Option<SinkTarget> {
+        let planned = &self.plan.blobs[blob];
+        let target = &self.targets[planned.target];
+        Some(SinkTarget {
+            writer: target.writer.clone()?,
+            options: target.state.known().open_options(&planned.descriptor.digest),
+            counters: Arc::clone(&self.counters[blob]),
+        })
+    }
+
+    fn start_commit(&mut self, id: ImageId) {
+        let image = &self.images[id];
+        let target = &self.targets[image.route.target];
+        let (Some(graph), Some(writer)) = (&image.graph, &target.writer) else { return };
+        let job = CommitJob {
+            graph: Arc::clone(graph),
+            source: Arc::clone(&image.request.source),
+            target: Arc::clone(&target.state),
+            writer: Arc::clone(writer),
+            is_last_try: image.was_invalidated,
+        };
+        self.tasks.spawn(Work::Commit(id), async move { End::Committed(job.run().await) });
+    }
+
+    fn ended(&mut self, work: Work, end: End) {
+        match (work, end) {
+            (Work::Move { blobs, source }, end) => {
+                self.schedule.job_ended(&blobs);
+                match end {
+                    End::Moved(Done { result, feed }) => {
+                        if let Some(blob) = blobs.first() {
+                            self.move_ended(*blob, source, result, feed);
+                        }
+                    }
+                    End::FannedOut(ends) => {
+                        for (blob, end) in blobs.into_iter().zip(ends) {
+                            match end {
+                                SinkEnd::Ended(result) => {
+                                    self.move_ended(blob, source, result, Feed::default());
+                                }
+                                SinkEnd::Left => self.schedule.move_alone(blob),
+                            }
+                        }
+                    }
+                    End::Committed(_) | End::Finished(_) => {}
+                }
+            }
+            (Work::Commit(image), End::Committed(result)) => self.commit_ended(image, result),
+            (Work::Finish(target), End::Finished(result)) => self.finish_ended(target, result),
+            _ => {}
+        }
+    }
+
+    /// A task ended without an answer: it was stopped because nobody needs it any more, or it panicked.
+    fn broke_off(&mut self, work: Work, error: &JoinError) {
+        let panic = || {
+            Error::new(ErrorKind::Interrupted, "transfer")
+                .with_side(Side::Local)
+                .with_reason(error.to_string())
+        };
+        match work {
+            Work::Move { blobs, source } => {
+                if error.is_cancelled() {
+                    return self.drop_job(&blobs);
+                }
+                self.schedule.job_ended(&blobs);
+                for blob in blobs {
+                    self.move_ended(blob, source, Err(panic()), Feed::default());
+                }
+            }
+            Work::Commit(image) => self.commit_ended(image, Err(panic())),
+            Work::Finish(target) => self.finish_ended(target, Err(panic())),
+        }
+    }
+
+    fn move_ended(
+        &mut self,
+        blob: BlobId,
+        source: SourceId,
+        result: Result<BlobResult>,
+        feed: Feed,
+    ) {
+        match result {
+            Ok(result) => {
+                feed.end(Ok(()));
+                self.moved(blob, result);
+            }
+            Err(error) => {
+                self.move_failed(blob, source, &error);
+                if self.schedule.move_failed(blob) {
+                    self.feeds.keep(blob, feed);
+                } else {
+                    feed.end(Err(&error));
+                }
+                self.stop_unwanted(&error);
+            }
+        }
+    }
+
+    fn moved(&mut self, id: BlobId, result: BlobResult) {
+        let blob = &self.plan.blobs[id];
+        let digest = &blob.descriptor.digest;
+        let target = &self.targets[blob.target].state;
+        match &result {
+            BlobResult::Shared | BlobResult::Mounted(_) => target.known().confirm(digest),
+            _ => target.known().sent(digest),
+        }
+        let completion = match &result {
+            BlobResult::Transferred => Completion::Transferred,
+            BlobResult::Mounted(from) => Completion::Mounted(from),
+            _ => Completion::Shared,
+        };
+        self.context.progress.on_event(&Event::BlobFinished { digest, completion });
+        let released = self.schedule.moved(id);
+        if let Some((_, repository)) = target.mount_point() {
+            for follower in released.iter().map(|follower| &self.plan.blobs[*follower]) {
+                let known = &self.targets[follower.target].state;
+                known.known().mountable(std::iter::once(&follower.descriptor), repository);
+            }
+        }
+        self.results[id] = result;
+    }
+
+    /// Fails the images that cannot be completed without the blob.
+    fn move_failed(&mut self, blob: BlobId, source: SourceId, error: &Error) {
+        let failed_source = (error.side() == Some(Side::Source)).then_some(source);
+        let is_general = matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted);
+        for (image, needed) in self.schedule.affected(blob, failed_source) {
+            let descriptor = &self.plan.blobs[needed].descriptor;
+            let run = &mut self.images[image];
+            let Some(graph) = run.graph.as_mut().map(Arc::make_mut) else { continue };
+            if !is_general && graph.leave_out(&descriptor.digest, error) {
+                self.schedule.leave_out(image, needed);
+                self.plan.leave_out(image, needed);
+            } else {
+                run.error.get_or_insert_with(|| graph.blob_error(descriptor, error));
+                self.schedule.fail(image);
+            }
+        }
+    }
+
+    /// Stops the jobs whose blobs no image needs after this failure.
+    fn stop_unwanted(&mut self, error: &Error) {
+        for (work, handle) in self.tasks.iter() {
+            let Work::Move { blobs, .. } = work else { continue };
+            if !blobs.iter().any(|blob| self.schedule.is_wanted(*blob)) {
+                for blob in blobs {
+                    self.feeds.fail(&self.plan.blobs[*blob], error);
+                }
+                handle.abort();
+            }
+        }
+    }
+
+    fn commit_ended(&mut self, image: ImageId, result: Result<Committed>) {
+        self.schedule.commit_ended(image);
+        match result {
+            Ok(committed) => self.committed(image, committed),
+            Err(error) if error.kind() == ErrorKind::MissingBlobs && self.may_recommit(image) => {
+                self.resend_missing(image, &error);
+            }
+            Err(error) => {
+                self.images[image].error.get_or_insert_with(|| error.clone_for());
+                self.schedule.fail(image);
+                self.stop_unwanted(&error);
+            }
+        }
+    }
+
+    fn committed(&mut self, id: ImageId, committed: Committed) {
+        let elapsed = self.started.elapsed();
+        let image = &mut self.images[id];
+        if image.error.is_some() {
+            return;
+        }
+        image.committed = Some(elapsed);
+        image.left_out = committed.left_out;
+        if let Some(graph) = image.graph.as_mut().map(Arc::make_mut) {
+            graph.set_platforms(committed.platforms);
+            warn_of_other_platform(&image.request, graph);
+        }
+        self.context.progress.on_event(&Event::Committed { reference: &image.request.reference });
+        self.schedule.committed(id);
+    }
+
+    /// Whether missing content of this image can be sent again: once.
+    fn may_recommit(&mut self, image: ImageId) -> bool {
+        let image = &mut self.images[image];
+        image.error.is_none() && !std::mem::replace(&mut image.was_invalidated, true)
+    }
+
+    fn resend_missing(&mut self, image: ImageId, error: &Error) {
+        tracing::info!("{}; uploading blobs that were reported as present", error.chain());
+        let target = &self.targets[self.images[image].route.target].state;
+        target.known().invalidate(error.missing());
+        let own = &self.plan.images[image];
+        let is_believed = |blob: &&BlobId| {
+            matches!(self.results[**blob], BlobResult::Shared | BlobResult::Mounted(_))
+        };
+        let believed: Vec<BlobId> = own.iter().filter(is_believed).copied().collect();
+        for blob in &believed {
+            self.results[*blob] = BlobResult::Missing;
+        }
+        self.schedule.recommit(image, own, &believed);
+    }
+
+    fn finish_ended(&mut self, target: TargetId, result: Result<()>) {
+        match result {
+            Ok(()) => self.targets[target].is_finished = true,
+            Err(error) => self.fail_target(target, &error),
+        }
+    }
+}
+
+/// A name without an index stands for one platform, which may not be the wanted one.
+fn warn_of_other_platform(wanted: &ImageRequest, graph: &ImageGraph) {
+    let (PlatformSelection::Single(asked), [(_, Some(found))]) =
+        (&wanted.platforms, graph.manifests.as_slice())
+    else {
+        return;
+    };
+    let differs = !platform::matches(&asked.platform, found)
+        // A choice from an index has been warned of when it was made.
+        || graph.provenance.parent_index.is_none()
+            && !platform::same_architecture(&asked.platform, found);
+    if differs && !asked.explicit {
+        tracing::warn!(
+            "{} is a single-platform image for {found}, not {}",
+            wanted.reference,
+            asked.platform
+        );
+    }
+}

@@ -1,0 +1,280 @@
+//! A blob while a job moves it, for readers on threads of their own: what the job has written and hashed, and its end.
+
+pub(super) mod feeds;
+pub(super) mod growing;
+pub(super) mod run_feeds;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Bytes of a blob that stay in memory for its readers; who is further behind reads the file.
+const RECENT: usize = 1 << 20;
+
+/// The job's end. Dropping it ends the feed, on whatever path: a reader never waits for a job that is gone.
+#[derive(Debug, Default)]
+pub(in crate::transfer) struct Feed(Option<Arc<Shared>>);
+
+impl Feed {
+    pub(in crate::transfer) fn new(shared: Arc<Shared>) -> Self {
+        Self(Some(shared))
+    }
+
+    /// An attempt begins: its bytes will be in this file, from the first one on. Without a file readers wait for the end.
+    pub(in crate::transfer) fn restart(&self, file: Option<File>) {
+        let Some(shared) = &self.0 else { return };
+        shared.change(|state| {
+            state.file = file.map(Arc::new);
+            if state.position > 0 {
+                state.restarts += 1;
+                state.position = 0;
+                state.recent.clear();
+            }
+        });
+    }
+
+    /// Whether there may be readers, so that an attempt must provide its bytes.
+    pub(in crate::transfer) fn is_used(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The next bytes: they are in the file, and hashed.
+    pub(in crate::transfer) fn advance(&self, piece: &Bytes) {
+        let Some(shared) = &self.0 else { return };
+        let mut state = shared.state();
+        if state.file.is_none() {
+            return;
+        }
+        state.position += piece.len() as u64;
+        if state.readers == 0 {
+            state.recent.clear();
+        } else {
+            state.recent.push(piece);
+        }
+        shared.wake(&state);
+    }
+
+    /// Ends it as the job ended.
+    pub(in crate::transfer) fn end(mut self, result: Result<(), &Error>) {
+        if let Some(shared) = self.0.take() {
+            shared.end(result);
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.take() {
+            shared.end(Err(&stopped()));
+        }
+    }
+}
+
+/// What readers are told of a job that went without a word.
+pub(in crate::transfer) fn stopped() -> Error {
+    Error::new(ErrorKind::Interrupted, "transfer").with_reason("interrupted")
+}
+
+/// What the job and the readers of one blob share.
+#[derive(Debug, Default)]
+pub(in crate::transfer) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    ended: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::transfer) struct State {
+    file: Option<Arc<File>>,
+    /// So many bytes are in the file, and hashed.
+    position: u64,
+    /// How often bytes were thrown away: those before are not those of now.
+    restarts: u32,
+    recent: Recent,
+    end: Option<Result<()>>,
+    readers: usize,
+    /// Number of waiting readers: a wake-up without one costs a system call.
+    waiting: usize,
+}
+
+/// The last bytes that came.
+#[derive(Debug, Default)]
+struct Recent {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn push(&mut self, piece: &Bytes) {
+        self.bytes += piece.len();
+        self.pieces.push_back(piece.clone());
+        while self.bytes > RECENT
+            && let Some(first) = self.pieces.pop_front()
+        {
+            self.bytes -= first.len();
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What of the last bytes lies behind this many of them, given that they are all in memory.
+    fn last(&self, mut bytes: usize) -> VecDeque<Bytes> {
+        let mut found = VecDeque::new();
+        for piece in self.pieces.iter().rev() {
+            if bytes == 0 {
+                break;
+            }
+            let start = piece.len().saturating_sub(bytes);
+            bytes -= piece.len() - start;
+            found.push_front(piece.slice(start..));
+        }
+        found
+    }
+}
+
+/// What a reader gets next.
+#[derive(Debug)]
+pub(in crate::transfer) enum Next {
+    /// These bytes, of which the first is the one that was asked for.
+    Pieces(VecDeque<Bytes>),
+    /// Bytes of this file, up to a position.
+    File(Arc<File>, u64),
+    /// The blob is at its target, and what was asked for is where the target has it.
+    Elsewhere,
+}
+
+/// How far a reader is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::transfer) struct Reached {
+    pub(in crate::transfer) offset: u64,
+    /// The count when the first byte was read.
+    pub(in crate::transfer) restarts: u32,
+    /// The file ended before a position that it was said to have: it was emptied, and a word about that follows.
+    pub(in crate::transfer) short: bool,
+}
+
+/// Why a reader gets no bytes.
+#[derive(Debug)]
+pub(in crate::transfer) enum Refused {
+    /// What it has read was thrown away.
+    Restarted,
+    /// The job's error.
+    Failed(Error),
+    /// Nothing more is wanted of the reader itself.
+    Left,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, state: &State) {
+        if state.waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        self.wake(&state);
+    }
+
+    /// The first end is the one that counts.
+    pub(in crate::transfer) fn end(&self, result: Result<(), &Error>) {
+        self.change(|state| {
+            if state.end.is_none() {
+                state.end = Some(result.map_err(Error::clone_for));
+            }
+        });
+        self.ended.cancel();
+    }
+
+    /// The end, where it has come, and how often bytes were thrown away before.
+    fn ended(state: &State) -> Option<Result<u32>> {
+        let end = state.end.as_ref()?;
+        Some(end.as_ref().map(|()| state.restarts).map_err(Error::clone_for))
+    }
+
+    /// Waits for the end; tells how often bytes were thrown away before.
+    pub(in crate::transfer) async fn end_of_job(&self) -> Result<u32> {
+        self.ended.cancelled().await;
+        Self::ended(&self.state()).unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// Waits for the end, on a thread.
+    pub(in crate::transfer) fn wait_for_end(&self) -> Result<u32> {
+        self.wait(Self::ended)
+    }
+
+    /// Waits, on a thread, until there is something for a reader that is so far.
+    pub(in crate::transfer) fn next(
+        &self,
+        reached: Reached,
+        has_left: impl Fn() -> bool,
+    ) -> Result<(Next, u32), Refused> {
+        self.wait(|state| {
+            if has_left() {
+                return Some(Err(Refused::Left));
+            }
+            if let Some(Err(error)) = &state.end {
+                return Some(Err(Refused::Failed(error.clone_for())));
+            }
+            if reached.offset > 0 && reached.restarts != state.restarts {
+                return Some(Err(Refused::Restarted));
+            }
+            let next = if reached.short { None } else { state.beyond(reached.offset) };
+            let next = next.or_else(|| state.end.is_some().then_some(Next::Elsewhere));
+            next.map(|next| Ok((next, state.restarts)))
+        })
+    }
+
+    fn wait<T>(&self, look: impl Fn(&State) -> Option<T>) -> T {
+        let mut state = self.state();
+        loop {
+            if let Some(found) = look(&state) {
+                return found;
+            }
+            state.waiting += 1;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+    }
+
+    pub(in crate::transfer) fn enter(&self) {
+        self.state().readers += 1;
+    }
+
+    pub(in crate::transfer) fn leave(&self) {
+        let mut state = self.state();
+        state.readers -= 1;
+        if state.readers == 0 {
+            state.recent.clear();
+        }
+    }
+
+    /// Has readers look again whether anything is wanted of them.
+    pub(in crate::transfer) fn wake_readers(&self) {
+        // Under the lock: one that has looked and does not wait yet would miss it.
+        self.wake(&self.state());
+    }
+}
+
+impl State {
+    fn beyond(&self, offset: u64) -> Option<Next> {
+        let bytes = self.position.checked_sub(offset).filter(|bytes| *bytes > 0)?;
+        let file = self.file.as_ref()?;
+        Some(match usize::try_from(bytes) {
+            Ok(bytes) if bytes <= self.recent.bytes => Next::Pieces(self.recent.last(bytes)),
+            _ => Next::File(Arc::clone(file), self.position),
+        })
+    }
+}

@@ -1,0 +1,309 @@
+//! Finds what belongs to an image without being part of it: what refers to its manifests, and what cosign keeps under
+//! tags made of their digests. It goes before the image, so that a name never stands for an image without it.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::{StreamExt as _, stream};
+
+use crate::content::Provenance;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::limits::{Budget, MAX_DOCUMENT_BYTES, MAX_REFERRER_DEPTH, MAX_REFERRERS};
+use crate::name::ImageName;
+use crate::reference::{Reference, digest_tags};
+use crate::transfer::request::{ArtifactOptions, ImageRequest};
+use crate::transfer::resolve::finder::{CONCURRENCY, DocumentFinder};
+use crate::transfer::resolve::graph::{AttachedArtifact, ImageGraph};
+use crate::transfer::side::OnSide as _;
+use crate::transfer::target_state::{IncomingImage, TargetState};
+
+/// Everything that goes along with an image.
+#[derive(Debug, Default)]
+pub(in crate::transfer) struct FoundArtifact {
+    pub(in crate::transfer) attached: Vec<AttachedArtifact>,
+    /// Why there may be more. It never stops the image.
+    pub(in crate::transfer) unread: Option<Error>,
+}
+
+/// Finds everything that goes along with the image.
+///
+/// # Errors
+/// Where an end on this machine fails, or the target: what cannot be read at a registry is left out.
+pub(in crate::transfer) async fn find(
+    graph: &ImageGraph,
+    wanted: &ImageRequest,
+    target: &TargetState,
+    artifacts: ArtifactOptions,
+    finder: &DocumentFinder<'_>,
+) -> Result<FoundArtifact> {
+    let left_out = Mutex::default();
+    let search = ArtifactSearch { finder, wanted, artifacts, left_out };
+    let mut attached = search.all(graph).await?;
+    for one in &mut attached {
+        one.documents
+            .iter()
+            .try_for_each(|document| target.inner.check_document(document))
+            .on(Side::Target)?;
+        let incoming = IncomingImage {
+            documents: &one.documents,
+            name: &one.name,
+            repositories: &one.provenance.repositories,
+            source: &*wanted.source,
+        };
+        one.complete = target.prepare(incoming).await.on(Side::Target)?;
+    }
+    Ok(FoundArtifact { attached, unread: search.unread() })
+}
+
+/// Whether a registry refuses something that lies beside an image. Many refuse what they do not have, or take no artifacts:
+/// that is worth a warning, and says nothing against the copy.
+pub(in crate::transfer) fn is_refusal(error: &Error) -> bool {
+    error.kind() == ErrorKind::Denied
+        || matches!(error.status(), Some(status) if (400..500).contains(&status) && status != 429)
+}
+
+/// The error of an image that is there, but not with everything that belongs to it.
+pub(in crate::transfer) fn left_out(reference: &str, why: &Error) -> Error {
+    let what = format!("referrers and digest tags of {reference}");
+    let words = format!("the image was copied without some of them: {}", why.chain());
+    Error::new(why.kind(), what).with_reason(words).with_data_of(why)
+}
+
+struct ArtifactSearch<'a> {
+    finder: &'a DocumentFinder<'a>,
+    wanted: &'a ImageRequest,
+    artifacts: ArtifactOptions,
+    /// Why something was left out, as far as it is not known to be absent.
+    left_out: Mutex<Vec<Error>>,
+}
+
+struct Part {
+    /// What it is to be called.
+    name: ImageName,
+    /// Children before parents.
+    documents: Vec<Document>,
+    is_referrer: bool,
+}
+
+impl ArtifactSearch<'_> {
+    /// What belongs to the image, to that, and so on.
+    async fn all(&self, graph: &ImageGraph) -> Result<Vec<AttachedArtifact>> {
+        let digests = |documents: &[Document]| -> Vec<Digest> {
+            documents.iter().map(|document| document.digest().clone()).collect()
+        };
+        let mut level = digests(&graph.documents);
+        let mut seen: HashSet<Digest> = level.iter().cloned().collect();
+        let (mut attached, mut bytes) = (Vec::new(), 0);
+        let (mut budget, mut spent) = (Budget::default(), self.wanted.source.requests().total());
+        for depth in 0.. {
+            let looking =
+                std::mem::take(&mut level).into_iter().map(|subject| self.artifacts_of(subject));
+            let mut looking = stream::iter(looking.collect::<Vec<_>>()).buffered(CONCURRENCY);
+            while let Some(found) = looking.next().await {
+                let found = found?;
+                let now = self.wanted.source.requests().total();
+                let since = now - std::mem::replace(&mut spent, now);
+                if let Err(limit) = budget.requests(since, found.len()) {
+                    self.leave_out(limit.error(self.what()))?;
+                    return Ok(attached);
+                }
+                for Part { name, documents, is_referrer } in found {
+                    // What has a tag needs it, however often it was met; who refers to himself is met once.
+                    let is_known = documents.last().is_none_or(|last| seen.contains(last.digest()));
+                    if is_referrer && is_known {
+                        continue;
+                    }
+                    let new = digests(&documents).into_iter();
+                    level.extend(new.filter(|new| seen.insert(new.clone())));
+                    bytes += documents.iter().map(|document| document.bytes().len()).sum::<usize>();
+                    let repositories = graph.provenance.repositories.clone();
+                    attached.push(AttachedArtifact {
+                        documents,
+                        name,
+                        provenance: Provenance { repositories, parent_index: None },
+                        is_referrer,
+                        complete: false,
+                    });
+                }
+                let too_many = attached.len() > MAX_REFERRERS || bytes > MAX_DOCUMENT_BYTES;
+                if too_many || (depth == MAX_REFERRER_DEPTH && !level.is_empty()) {
+                    self.leave_out(self.too_much(too_many))?;
+                    return Ok(attached);
+                }
+            }
+            if level.is_empty() {
+                break;
+            }
+        }
+        Ok(attached)
+    }
+
+    fn what(&self) -> String {
+        format!("referrers and digest tags of {}", self.wanted.reference)
+    }
+
+    fn too_much(&self, too_many: bool) -> Error {
+        let why = if too_many {
+            format!(
+                "more than {MAX_REFERRERS} documents, or {} MiB of them",
+                MAX_DOCUMENT_BYTES >> 20
+            )
+        } else {
+            format!("more than {MAX_REFERRER_DEPTH} levels of referrers")
+        };
+        Error::new(ErrorKind::InvalidDocument, self.what()).with_reason(why)
+    }
+
+    /// Goes on without what failed so.
+    ///
+    /// # Errors
+    /// The error itself where it is about this machine: then nothing else will do better.
+    fn leave_out(&self, error: Error) -> Result<()> {
+        if matches!(error.kind(), ErrorKind::Store | ErrorKind::Interrupted) {
+            return Err(error);
+        }
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+        Ok(())
+    }
+
+    /// Tells what was left out, once; gives the reason that is more than a refusal.
+    fn unread(self) -> Option<Error> {
+        let left_out = self.left_out.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (refusals, failures): (Vec<Error>, Vec<Error>) =
+            left_out.into_iter().partition(is_refusal);
+        if let Some(first) = refusals.first() {
+            tracing::warn!(
+                "{}: the referrers list may be incomplete: {}",
+                self.wanted.reference,
+                first.chain()
+            );
+        }
+        failures.into_iter().next()
+    }
+
+    /// What belongs to this manifest.
+    async fn artifacts_of(&self, subject: Digest) -> Result<Vec<Part>> {
+        let mut found = Vec::new();
+        if self.artifacts.referrers {
+            let listed = match self.wanted.source.referrers(&subject).await {
+                Ok(listed) => listed.present().unwrap_or_default(),
+                Err(error) => {
+                    self.leave_out(error)?;
+                    Vec::new()
+                }
+            };
+            for listed in listed {
+                let whole = match self.referrer(&listed, &subject).await {
+                    Ok(None) => continue,
+                    Ok(Some(document)) => self.collect_documents(document).await,
+                    Err(error) => Err(error),
+                };
+                match whole {
+                    Ok(documents) => {
+                        let name = by_digest(&self.wanted.target_name, &listed.digest);
+                        found.push(Part { name, documents, is_referrer: true });
+                    }
+                    Err(error) => self.leave_out(error)?,
+                }
+            }
+        }
+        if self.artifacts.digest_tags {
+            for tag in digest_tags(&subject) {
+                match self.tagged(&tag).await {
+                    Ok(documents) => {
+                        let name = sibling_tag(&self.wanted.target_name, &tag);
+                        found.push(Part { name, documents, is_referrer: false });
+                    }
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => self.leave_out(error)?,
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn tagged(&self, tag: &str) -> Result<Vec<Document>> {
+        self.collect_documents(
+            self.wanted.source.resolve(&sibling_tag(&self.wanted.name, tag)).await?,
+        )
+        .await
+    }
+
+    /// What a list of referrers names; lists that clients keep may be out of date, or wrong.
+    async fn referrer(&self, listed: &Descriptor, subject: &Digest) -> Result<Option<Document>> {
+        let Descriptor { media_type, digest, size, .. } = listed.clone();
+        // What else the list says of it is the list's.
+        let plain = Descriptor::new(media_type, digest, size);
+        let mut read = self.finder.document(&plain).await;
+        if let Err(error) = &read
+            && matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::InvalidDocument)
+        {
+            // The list is an answer, not content: size and type in it may be wrong (oras-project/oras#1626).
+            tracing::info!("{}; looking it up by digest only", error.chain());
+            read = self.wanted.source.resolve(&ImageName::Digest(listed.digest.clone())).await;
+        }
+        let why = match read {
+            Ok(document) => match document.subject() {
+                Some(own) if own.digest == *subject => return Ok(Some(document)),
+                _ => "its subject is another manifest",
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => "is missing",
+            Err(error) => return Err(error),
+        };
+        tracing::warn!("{} is listed as a referrer of {subject}, but {why}", listed.digest);
+        Ok(None)
+    }
+
+    async fn collect_documents(&self, document: Document) -> Result<Vec<Document>> {
+        let mut documents = Vec::new();
+        self.finder.collect(document, 0, &mut HashSet::new(), &mut documents).await?;
+        Ok(documents)
+    }
+}
+
+/// The name of another tag in the repository that this name is in.
+fn sibling_tag(name: &ImageName, tag: &str) -> ImageName {
+    let ImageName::Layout(text) = name else { return ImageName::Tag(tag.to_owned()) };
+    let beside = full(text).and_then(|reference| reference.with_tag(tag).ok());
+    ImageName::Layout(beside.map_or_else(|| tag.to_owned(), |reference| reference.to_string()))
+}
+
+/// The name of something that has no tag in the repository that this name is in.
+fn by_digest(name: &ImageName, digest: &Digest) -> ImageName {
+    let ImageName::Layout(text) = name else { return ImageName::Digest(digest.clone()) };
+    let repository = match full(text) {
+        Some(reference) => format!("{}/{}", reference.registry(), reference.repository()),
+        None => text.clone(),
+    };
+    ImageName::Layout(format!("{repository}@{digest}"))
+}
+
+/// A name with a registry and repository; a layout's own short name has none.
+fn full(name: &str) -> Option<Reference> {
+    name.parse().ok().filter(|reference: &Reference| reference.to_string() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digest_tag_is_in_repository_of_image() {
+        let of = |name: &str| sibling_tag(&ImageName::Layout(name.to_owned()), "x").to_string();
+        assert_eq!(of("localhost:5000/a/b:1"), "localhost:5000/a/b:x");
+        assert_eq!(of("docker.io/library/alpine:3"), "docker.io/library/alpine:x");
+        assert_eq!(of("v1"), "x");
+        let digest = Digest::sha256(b"");
+        assert_eq!(of(&format!("ghcr.io/a/b@{digest}")), "ghcr.io/a/b:x");
+        let of = |name: &str| by_digest(&ImageName::Layout(name.to_owned()), &digest).to_string();
+        assert_eq!(of("localhost:5000/a/b:1"), format!("localhost:5000/a/b@{digest}"));
+        assert_eq!(of("v1"), format!("v1@{digest}"));
+        assert_eq!(
+            sibling_tag(&ImageName::Digest(digest.clone()), "x"),
+            ImageName::Tag("x".to_owned())
+        );
+    }
+}

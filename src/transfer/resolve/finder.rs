@@ -1,0 +1,275 @@
+//! Finds the documents below a root: one platform's, some, or all; within limits, because an index may be hostile.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::BoxFuture;
+
+use crate::config::{CONFIG_LIMIT, ImageConfig};
+use crate::content::Source;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{Document, ImageIndex, ImageManifest, ParsedDocument};
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::limits::{Budget, MAX_CONFIG_LOOKUPS, MAX_INDEX_DEPTH};
+use crate::platform::{self, Platform};
+use crate::retry::RetryPolicy;
+use crate::transfer::blob::read::read_small;
+use crate::transfer::request::{ImageRequest, PlatformRequest};
+use crate::transfer::resolve::filter_index;
+use crate::transfer::resolve::source_documents::SourceDocuments;
+use crate::transfer::target_state::TargetState;
+
+/// Documents that are fetched concurrently.
+pub(in crate::transfer) const CONCURRENCY: usize = 6;
+
+/// Finds documents below a root.
+pub(in crate::transfer) struct DocumentFinder<'a> {
+    pub(in crate::transfer) source: &'a dyn Source,
+    pub(super) reference: &'a str,
+    /// Looked into before the source is asked.
+    target: Option<&'a TargetState>,
+    pub(super) documents: &'a SourceDocuments,
+    retry: &'a RetryPolicy,
+    /// What was fetched to choose a platform; a hostile index could name the same ones again and again.
+    looked_at: Mutex<VisitedDocuments>,
+}
+
+#[derive(Default)]
+struct VisitedDocuments {
+    /// Indexes that were found to lack a platform.
+    in_vain: HashSet<(Digest, String)>,
+    /// Entries without a platform.
+    nameless: usize,
+    /// What was asked for and brought nothing.
+    budget: Budget,
+}
+
+impl<'f> DocumentFinder<'f> {
+    pub(in crate::transfer) fn new(
+        wanted: &'f ImageRequest,
+        target: Option<&'f TargetState>,
+        documents: &'f SourceDocuments,
+        retry: &'f RetryPolicy,
+    ) -> Self {
+        Self { target, ..Self::for_source(&*wanted.source, &wanted.reference, documents, retry) }
+    }
+
+    /// Looks nowhere but at the source.
+    pub(super) fn for_source(
+        source: &'f dyn Source,
+        reference: &'f str,
+        documents: &'f SourceDocuments,
+        retry: &'f RetryPolicy,
+    ) -> Self {
+        Self { source, reference, target: None, documents, retry, looked_at: Mutex::default() }
+    }
+
+    pub(in crate::transfer) async fn document(&self, descriptor: &Descriptor) -> Result<Document> {
+        if !descriptor.media_type.is_document() {
+            let why =
+                format!("{} is a {}, not a manifest", descriptor.digest, descriptor.media_type);
+            return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why));
+        }
+        match self.at_target(descriptor).await {
+            Some(document) => Ok(document),
+            None => self.documents.document(self.source, descriptor).await,
+        }
+    }
+
+    pub(super) async fn at_target(&self, descriptor: &Descriptor) -> Option<Document> {
+        match self.target {
+            Some(target) => target.document(descriptor).await,
+            None => None,
+        }
+    }
+
+    /// The manifest for this platform, and the platform that the index says it has.
+    pub(in crate::transfer) fn select_manifest<'a>(
+        &'a self,
+        index: &'a ImageIndex,
+        choice: &'a PlatformRequest,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<(Document, Option<Platform>)>> {
+        Box::pin(async move {
+            self.check_depth(depth)?;
+            let platform = &choice.platform;
+            for entry in platform::select(platform, &index.manifests) {
+                let is_other = entry.platform.as_ref().is_some_and(|own| !choice.takes(own));
+                if !entry.media_type.is_document()
+                    || is_other
+                    || self.is_known_mismatch(entry, platform)?
+                {
+                    continue;
+                }
+                let document = self.document(entry).await?;
+                match document.parsed() {
+                    ParsedDocument::Index(nested) => {
+                        match self.select_manifest(nested, choice, depth + 1).await {
+                            Err(error) if error.kind() == ErrorKind::NotFound => {
+                                let vain = (entry.digest.clone(), platform.to_string());
+                                self.looked_at().in_vain.insert(vain);
+                                self.without_match()?;
+                            }
+                            chosen => return chosen,
+                        }
+                    }
+                    ParsedDocument::Artifact(_) => {}
+                    ParsedDocument::Manifest(manifest) => {
+                        let own = match &entry.platform {
+                            Some(own) => own.clone(),
+                            None => self.platform_of(manifest).await?,
+                        };
+                        if choice.takes(&own) {
+                            self.tell_of_fallback(platform, &own);
+                            return Ok((document, Some(own)));
+                        }
+                    }
+                }
+            }
+            let what = format!("platform {platform} not found in {}", self.reference);
+            Err(Error::new(ErrorKind::NotFound, what)
+                .with_reason(format!("available: {}", what_is_there(index)))
+                .with_detail(match platform::available_platforms(&index.manifests).as_slice() {
+                    [] => ErrorDetail::NothingRuns,
+                    _ => ErrorDetail::PlatformNotFound,
+                }))
+        })
+    }
+
+    /// Machines of one architecture may run what was made for another, which is not what its name says.
+    fn tell_of_fallback(&self, wanted: &Platform, own: &Platform) {
+        if !platform::same_architecture(wanted, own) {
+            tracing::warn!("{}: no image for {wanted}; using {own}", self.reference);
+        }
+    }
+
+    /// Whether the entry is an index that was found to lack the platform.
+    fn is_known_mismatch(&self, entry: &Descriptor, platform: &Platform) -> Result<bool> {
+        let mut looked_at = self.looked_at();
+        if entry.platform.is_none() {
+            looked_at.nameless += 1;
+        }
+        if looked_at.nameless > MAX_CONFIG_LOOKUPS {
+            let why = format!("more than {MAX_CONFIG_LOOKUPS} manifests have no platform");
+            return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why));
+        }
+        Ok(looked_at.in_vain.contains(&(entry.digest.clone(), platform.to_string())))
+    }
+
+    /// Counts a document that was asked for and brought nothing.
+    pub(in crate::transfer) fn without_match(&self) -> Result<()> {
+        let counted = self.looked_at().budget.requests(1, 0);
+        counted.map_err(|limit| limit.error(self.reference).at(&self.source.endpoint().location))
+    }
+
+    fn looked_at(&self) -> MutexGuard<'_, VisitedDocuments> {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The manifests of these platforms and their attestations, and the index without all others.
+    pub(in crate::transfer) async fn filter_index(
+        &self,
+        root: &Document,
+        index: &ImageIndex,
+        platforms: &[Platform],
+    ) -> Result<Vec<Document>> {
+        let mut chosen = Vec::new();
+        for platform in platforms {
+            // An index says which platform is which.
+            let choice = PlatformRequest::exact(platform.clone());
+            chosen.push(self.select_manifest(index, &choice, 0).await?.0);
+        }
+        let digests = chosen.iter().map(Document::digest).collect();
+        let nested = self.listing(index, &digests).await?;
+        let indexes = nested.iter().filter_map(|document| match document.parsed() {
+            ParsedDocument::Index(nested) => Some(&**nested),
+            _ => None,
+        });
+        let mut seen = HashSet::new();
+        let mut kept: Vec<&Descriptor> = std::iter::once(index)
+            .chain(indexes)
+            .flat_map(|index| filter_index::kept_entries(index, &digests, platforms))
+            .collect();
+        kept.retain(|entry| seen.insert(&entry.digest));
+        let mut documents = Vec::new();
+        for entry in kept.iter().filter(|entry| entry.media_type.is_document()) {
+            let document = self.document(entry).await?;
+            documents.push(document.with_platform(entry.platform.clone()));
+        }
+        documents.push(filter_index::rewrite(root, &nested, &kept)?);
+        Ok(documents)
+    }
+
+    /// A manifest that no index was asked for has one platform all the same; one that says nothing may be for any.
+    pub(in crate::transfer) async fn check_platform(
+        &self,
+        document: &Document,
+        manifest: &ImageManifest,
+        choice: &PlatformRequest,
+    ) -> Result<()> {
+        let wanted = &choice.platform;
+        let own = match &document.descriptor().platform {
+            Some(own) => own.clone(),
+            None => self.platform_of(manifest).await?,
+        };
+        if own.is_empty() {
+            return Ok(());
+        }
+        if choice.takes(&own) {
+            self.tell_of_fallback(wanted, &own);
+            return Ok(());
+        }
+        Err(self.no_platform(wanted, &format!("available: {own}")))
+    }
+
+    /// The error of an image that has no manifest for this platform.
+    pub(in crate::transfer) fn no_platform(&self, wanted: &Platform, why: &str) -> Error {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("platform {wanted} not found in {}", self.reference),
+        )
+        .at(&self.source.endpoint().location)
+        .with_reason(why)
+    }
+
+    /// An index entry without a platform says it in its config only; an artifact's config says nothing.
+    async fn platform_of(&self, manifest: &ImageManifest) -> Result<Platform> {
+        if !manifest.config.media_type.is_image_config() {
+            return Ok(Platform::default());
+        }
+        let config = &manifest.config;
+        let stored = match self.target {
+            Some(target) => target.small_blob(config, CONFIG_LIMIT).await,
+            None => None,
+        };
+        let bytes = match stored {
+            Some(bytes) => bytes,
+            None => read_small(self.source, config, CONFIG_LIMIT, *self.retry).await?,
+        };
+        Ok(ImageConfig::parse(&bytes)?.platform())
+    }
+
+    pub(in crate::transfer) fn check_depth(&self, depth: usize) -> Result<()> {
+        if depth < MAX_INDEX_DEPTH {
+            return Ok(());
+        }
+        let why = format!("indexes nest more than {MAX_INDEX_DEPTH} deep");
+        Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why))
+    }
+}
+
+/// What an index has, for those who looked in vain for a platform.
+fn what_is_there(index: &ImageIndex) -> String {
+    let mut there = platform::available_platforms(&index.manifests);
+    let mut types: Vec<&str> = index.blobs().map(|blob| blob.media_type.as_str()).collect();
+    types.sort_unstable();
+    types.dedup();
+    if there.is_empty() {
+        there.push("no images".to_owned());
+    }
+    if !types.is_empty() {
+        there.push(format!("blobs ({})", types.join(", ")));
+    }
+    there.join(", ")
+}

@@ -1,0 +1,22 @@
+//! From a name to everything that belongs to its image.
+//!
+//! ```text
+//! image            one image for one target: root, documents, blobs, what the target has of it
+//!   root           the document of the name; `platform_entries` where a name has one document for each platform
+//!   image_documents  what the wanted platforms need, by `finder`, `collect`, `nested`, `filter_index`
+//!   artifacts      referrers and digest tags
+//! graph            the result
+//! source_documents documents that several targets of a run need, fetched once
+//! ```
+
+pub(super) mod artifacts;
+mod collect;
+mod filter_index;
+pub(super) mod finder;
+pub(super) mod graph;
+pub(super) mod image;
+mod image_documents;
+mod nested;
+mod platform_entries;
+pub(super) mod resolved_image;
+pub(super) mod source_documents;

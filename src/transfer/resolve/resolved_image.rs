@@ -1,0 +1,54 @@
+//! Resolves a name for commands that only look at an image: no target is asked first.
+
+use crate::content::Source;
+use crate::document::{Document, ParsedDocument};
+use crate::error::Result;
+use crate::name::ImageName;
+use crate::retry::RetryPolicy;
+use crate::transfer::request::{PlatformRequest, PlatformSelection};
+use crate::transfer::resolve::finder::DocumentFinder;
+use crate::transfer::resolve::platform_entries;
+use crate::transfer::resolve::source_documents::SourceDocuments;
+
+/// A root document, and the manifest in it that was asked for.
+#[derive(Clone, Debug)]
+pub struct ResolvedImage {
+    /// What the name resolved to.
+    pub root: Document,
+    /// The manifest of the platform; the root itself where it is a manifest or no platform was asked for.
+    pub manifest: Document,
+}
+
+/// Resolves a name for looking at it: documents only, and no target to look into first.
+pub async fn resolve_image(
+    source: &dyn Source,
+    name: &ImageName,
+    reference: &str,
+    choice: Option<&PlatformRequest>,
+    retry: &RetryPolicy,
+) -> Result<ResolvedImage> {
+    let entries = match choice {
+        Some(choice) => {
+            platform_entries::root(source, name, &PlatformSelection::Single(choice.clone())).await?
+        }
+        None => None,
+    };
+    let root = match entries {
+        Some(root) => root,
+        None => source.resolve(name).await?,
+    };
+    let documents = SourceDocuments::default();
+    let finder = DocumentFinder::for_source(source, reference, &documents, retry);
+    let chosen = match (root.parsed(), choice) {
+        (ParsedDocument::Index(index), Some(choice)) => {
+            let (document, platform) = finder.select_manifest(index, choice, 0).await?;
+            document.with_platform(platform)
+        }
+        (ParsedDocument::Manifest(manifest), Some(choice)) if choice.explicit => {
+            finder.check_platform(&root, manifest, choice).await?;
+            root.clone()
+        }
+        _ => root.clone(),
+    };
+    Ok(ResolvedImage { root, manifest: chosen })
+}

@@ -1,0 +1,70 @@
+//! Documents of sources that several images of a run need: each is fetched once.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::content::{self, Source};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::Result;
+use crate::name::ImageName;
+
+/// An endpoint is its object, not its text: see [`content::is_same`].
+type EndpointId = usize;
+
+fn id(source: &dyn Source) -> EndpointId {
+    std::ptr::from_ref(source.endpoint()).addr()
+}
+
+/// A document that one caller fetches while the others wait.
+type Slot = Arc<OnceCell<Document>>;
+
+/// What a run has read from its sources, for the next target that needs it.
+///
+/// The default keeps nothing: a run with one target reads each name once anyway, and its documents are in the graphs.
+#[derive(Default)]
+pub(in crate::transfer) struct SourceDocuments {
+    kept: Option<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    roots: Mutex<HashMap<(EndpointId, ImageName), Slot>>,
+    children: Mutex<HashMap<(EndpointId, Digest), Slot>>,
+}
+
+impl SourceDocuments {
+    /// Keeps all documents that are read, as long as this lives.
+    pub(in crate::transfer) fn shared() -> Self {
+        Self { kept: Some(Kept::default()) }
+    }
+
+    /// [`Source::resolve`], once for each name.
+    pub(super) async fn resolve(&self, source: &dyn Source, name: &ImageName) -> Result<Document> {
+        let Some(kept) = &self.kept else { return source.resolve(name).await };
+        let slot = slot(&kept.roots, (id(source), name.clone()));
+        slot.get_or_try_init(|| source.resolve(name)).await.cloned()
+    }
+
+    /// [`content::document`], once for each digest.
+    pub(super) async fn document(
+        &self,
+        source: &dyn Source,
+        descriptor: &Descriptor,
+    ) -> Result<Document> {
+        let Some(kept) = &self.kept else { return content::document(source, descriptor).await };
+        let slot = slot(&kept.children, (id(source), descriptor.digest.clone()));
+        let read = slot.get_or_try_init(|| content::document(source, descriptor)).await?;
+        // The descriptor has more than the digest, and each caller has its own.
+        Document::from_descriptor(read.bytes().clone(), descriptor)
+    }
+}
+
+fn slot<K: Eq + Hash>(slots: &Mutex<HashMap<K, Slot>>, key: K) -> Slot {
+    let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(slots.entry(key).or_default())
+}

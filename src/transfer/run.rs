@@ -1,0 +1,182 @@
+//! The engine's door: images, each from its source to its target, in one run.
+
+#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::blob::context::TransferContext;
+use super::commit;
+use super::feed::run_feeds::RunFeeds;
+use super::options::TransferOptions;
+use super::plan::show::{BlobState, PlanReport, PlannedBlobReport, PlannedImage};
+use super::prepare::PlanDetail;
+use super::progress::Event;
+use super::report::{BlobReport, ByteCounts, ImageResult, ImageSummary, Report, RunReport};
+use super::request::ImageRequest;
+use super::resolve::artifacts;
+use super::run_state::{ImageRun, Run};
+use super::table::ImageId;
+use crate::content::Target;
+use crate::error::{Error, ErrorKind, Side};
+
+/// Images to move, each from its source to its target.
+///
+/// An image for several targets is added once for each, with the same source handle: its documents are fetched once, and its
+/// blobs are read once for all targets that lack them. Handles of one endpoint ([`is_same`](crate::content::is_same)) count
+/// as one source or target.
+#[derive(Default)]
+pub struct Transfer {
+    images: Vec<(ImageRequest, Arc<dyn Target>)>,
+    options: TransferOptions,
+}
+
+impl std::fmt::Debug for Transfer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transfer").field("images", &self.images.len()).finish_non_exhaustive()
+    }
+}
+
+impl Transfer {
+    /// A run without images.
+    pub fn new(options: TransferOptions) -> Self {
+        Self { images: Vec::new(), options }
+    }
+
+    /// Adds an image. Images are completed in about the order in which they were added.
+    #[must_use]
+    pub fn image(mut self, image: ImageRequest, target: &Arc<dyn Target>) -> Self {
+        self.images.push((image, Arc::clone(target)));
+        self
+    }
+
+    /// What the run would do, in the order of the images; moves nothing.
+    ///
+    /// Costs the requests that resolve the images, and one for each blob that a target may or may not have.
+    pub async fn plan(&self) -> Vec<PlannedImage> {
+        let context = TransferContext::new(&self.options).without_progress();
+        let mut run = Run::new(&self.images, context, RunFeeds::default());
+        run.resolve(self.options.artifacts).await;
+        run.make_plan(PlanDetail::ForShow, self.options.foreign_layers).await;
+        run.learn_platforms().await;
+        let planned = run.images.ids().map(|id| {
+            let blobs = run.plan.images[id].iter().map(|blob| {
+                let blob = &run.plan.blobs[*blob];
+                let is_first = blob.images.first() == Some(&id);
+                let is_counted = is_first || blob.state == BlobState::Skipped;
+                let state = if is_counted { blob.state } else { BlobState::Shared };
+                PlannedBlobReport::new(&blob.descriptor, state)
+            });
+            let image = &run.images[id];
+            let is_known = image.error.is_none();
+            let report = PlanReport::new(run.summary(image), blobs.filter(|_| is_known));
+            PlannedImage { report, error: image.error.as_ref().map(Error::clone_for) }
+        });
+        planned.collect()
+    }
+
+    /// Moves the images. The report says of each image what became of it, in the order in which they were added, also where
+    /// the run failed or was cancelled.
+    ///
+    /// Dropping the future stops everything at once; what arrived stays, and the next run continues it.
+    pub async fn run(mut self) -> RunReport {
+        let feeds = RunFeeds::new(self.options.feeder.take());
+        let mut run = Run::new(&self.images, TransferContext::new(&self.options), feeds);
+        let cancel = self.options.cancel.clone();
+        let is_cancelled =
+            cancel.run_until_cancelled(Box::pin(run.execute(&self.options))).await.is_none();
+        run.tasks.stop().await;
+        run.context.progress.on_event(&Event::RunFinished);
+        let feeds = std::mem::take(&mut run.feeds);
+        let report = run.report(is_cancelled);
+        feeds.end(report.images.iter().find_map(|image| image.error.as_ref()));
+        report
+    }
+}
+
+impl Run {
+    async fn execute(&mut self, options: &TransferOptions) {
+        self.resolve(options.artifacts).await;
+        self.make_plan(PlanDetail::ForRun, options.foreign_layers).await;
+        self.begin(options).await;
+        self.drive().await;
+    }
+
+    async fn learn_platforms(&mut self) {
+        for (_, image) in self.images.iter_mut() {
+            let state = &self.targets[image.route.target].state;
+            if let Some(graph) = image.graph.as_mut().map(Arc::make_mut) {
+                let found = commit::platforms(graph, &*image.request.source, state).await;
+                graph.set_platforms(found);
+            }
+        }
+    }
+
+    fn summary(&self, image: &ImageRun) -> ImageSummary {
+        let target = &*self.targets[image.route.target].state.inner;
+        ImageSummary::of(&image.request, target, image.graph.as_deref())
+    }
+
+    fn report(self, is_cancelled: bool) -> RunReport {
+        let elapsed = self.started.elapsed();
+        let reports = self.images.ids().map(|image| self.image_report(image, elapsed));
+        let mut reports = reports.collect::<Vec<_>>().into_iter();
+        let received = self.context.received.load(Ordering::Relaxed);
+        let finish = |image: ImageRun| {
+            let target = &self.targets[image.route.target];
+            let report = reports.next().unwrap_or_default();
+            // Without a name nothing has arrived, whatever the reason.
+            let is_named = image.committed.is_some()
+                && (target.is_finished || !target.state.inner.properties().atomic);
+            let error = image.error.or_else(|| {
+                let reason = if is_cancelled { "interrupted" } else { "not finished" };
+                let error = Error::new(ErrorKind::Interrupted, &report.head.reference);
+                (!is_named).then(|| error.with_side(Side::Local).with_reason(reason))
+            });
+            let unread =
+                image.graph.and_then(|graph| graph.unread.clone()).filter(|_| error.is_none());
+            let incomplete = image.left_out.filter(|_| error.is_none());
+            let beside = match (&unread, &incomplete) {
+                (Some(why), _) => Some(artifacts::left_out(&report.head.reference, why)),
+                (None, Some(why)) => Some(artifacts::left_out(&report.head.reference, why)),
+                (None, None) => None,
+            };
+            ImageResult { report, error, beside, committed: image.committed }
+        };
+        let images = self.images.into_rows().map(finish).collect();
+        RunReport { images, received, elapsed }
+    }
+
+    fn image_report(&self, id: ImageId, elapsed: Duration) -> Report {
+        let image = &self.images[id];
+        let blobs = self.plan.images.get(id).into_iter().flatten().map(|blob| {
+            let planned = &self.plan.blobs[*blob];
+            let Some(result) = self.results.get(*blob) else {
+                return BlobReport::as_shared(
+                    &planned.descriptor,
+                    &planned.result_without_transfer(),
+                );
+            };
+            if planned.images.first() == Some(&id) {
+                BlobReport::new(&planned.descriptor, result, &self.counters[*blob])
+            } else {
+                BlobReport::as_shared(&planned.descriptor, result)
+            }
+        });
+        let blobs: Vec<BlobReport> = blobs.collect();
+        let target = image.route.target;
+        let mut requests = image.request.source.requests();
+        // Requests of the target are shown once, with its first image.
+        if self
+            .images
+            .iter()
+            .find(|(_, other)| other.route.target == target)
+            .is_some_and(|(first, _)| first == id)
+        {
+            requests += self.targets[target].state.inner.requests();
+        }
+        let bytes = ByteCounts::of(&blobs);
+        Report { head: self.summary(image), bytes, requests, elapsed, blobs }
+    }
+}

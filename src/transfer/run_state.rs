@@ -1,0 +1,117 @@
+//! What a run knows: its images, targets and sources, the plan, and what became of each blob.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::blob::context::TransferContext;
+use super::blob::counters::BlobCounters;
+use super::feed::run_feeds::RunFeeds;
+use super::plan::build::{ImageRoute, Plan};
+use super::report::BlobResult;
+use super::request::ImageRequest;
+use super::resolve::graph::ImageGraph;
+use super::schedule::Schedule;
+use super::table::{BlobId, ImageId, SourceId, Table, TargetId};
+use super::target_state::TargetState;
+use super::tasks::Tasks;
+use crate::content::{Source, Target, TargetWriter, is_same};
+use crate::error::Error;
+
+/// One image of the run.
+pub(super) struct ImageRun {
+    pub(super) request: ImageRequest,
+    pub(super) route: ImageRoute,
+    pub(super) graph: Option<Arc<ImageGraph>>,
+    pub(super) error: Option<Error>,
+    /// From the start of the run.
+    pub(super) committed: Option<Duration>,
+    /// Why it is there without some of its attached artifacts.
+    pub(super) left_out: Option<Error>,
+    /// The target lacked what it was believed to have. That is mended once.
+    pub(super) was_invalidated: bool,
+}
+
+/// One target of the run.
+pub(super) struct TargetRun {
+    pub(super) state: Arc<TargetState>,
+    /// Open if the target began.
+    pub(super) writer: Option<Arc<dyn TargetWriter>>,
+    pub(super) is_finished: bool,
+}
+
+/// A run: its images, what it knows of its ends, and what is on its way.
+pub(super) struct Run {
+    pub(super) started: Instant,
+    pub(super) context: Arc<TransferContext>,
+    pub(super) images: Table<ImageId, ImageRun>,
+    pub(super) targets: Table<TargetId, TargetRun>,
+    pub(super) sources: Table<SourceId, Arc<dyn Source>>,
+    pub(super) plan: Plan,
+    pub(super) counters: Table<BlobId, Arc<BlobCounters>>,
+    pub(super) results: Table<BlobId, BlobResult>,
+    pub(super) feeds: RunFeeds,
+    pub(super) schedule: Schedule,
+    pub(super) tasks: Tasks,
+}
+
+impl Run {
+    /// Nothing is resolved or planned yet.
+    pub(super) fn new(
+        images: &[(ImageRequest, Arc<dyn Target>)],
+        context: TransferContext,
+        feeds: RunFeeds,
+    ) -> Self {
+        let mut run = Self {
+            started: Instant::now(),
+            context: Arc::new(context),
+            images: Table::default(),
+            targets: Table::default(),
+            sources: Table::default(),
+            plan: Plan::default(),
+            counters: Table::default(),
+            results: Table::default(),
+            feeds,
+            schedule: Schedule::default(),
+            tasks: Tasks::default(),
+        };
+        for (request, target) in images {
+            let route = ImageRoute {
+                source: run.source_id(&request.source),
+                target: run.target_id(target),
+            };
+            run.images.push(ImageRun {
+                request: request.clone(),
+                route,
+                graph: None,
+                error: None,
+                committed: None,
+                left_out: None,
+                was_invalidated: false,
+            });
+        }
+        run
+    }
+
+    fn source_id(&mut self, source: &Arc<dyn Source>) -> SourceId {
+        let known = self.sources.iter().find(|(_, known)| is_same(&***known, &**source));
+        let known = known.map(|(id, _)| id);
+        known.unwrap_or_else(|| self.sources.push(Arc::clone(source)))
+    }
+
+    fn target_id(&mut self, target: &Arc<dyn Target>) -> TargetId {
+        let known = self.targets.iter().find(|(_, known)| is_same(&*known.state.inner, &**target));
+        let known = known.map(|(id, _)| id);
+        known.unwrap_or_else(|| {
+            let state = Arc::new(TargetState::new(Arc::clone(target)));
+            self.targets.push(TargetRun { state, writer: None, is_finished: false })
+        })
+    }
+
+    /// Fails all images of this target.
+    pub(super) fn fail_target(&mut self, target: TargetId, error: &Error) {
+        let images = self.images.iter_mut().map(|(_, image)| image);
+        for image in images.filter(|image| image.route.target == target) {
+            image.error.get_or_insert_with(|| error.clone_for());
+        }
+    }
+}

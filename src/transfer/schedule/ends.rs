@@ -1,0 +1,212 @@
+//! What a schedule is told: what ended, and how.
+
+#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
+
+use std::collections::HashSet;
+
+use super::{BlobState, Image, ImageState, Schedule};
+use crate::transfer::table::{BlobId, ImageId, SourceId};
+
+impl Schedule {
+    /// A job ended, whatever became of its blobs.
+    pub(in crate::transfer) fn job_ended(&mut self, blobs: &[BlobId]) {
+        self.running_jobs -= 1;
+        for blob in blobs {
+            let target = self.blobs[*blob].target;
+            self.targets[target].running_blobs -= 1;
+            self.changed.push_back(target);
+        }
+    }
+
+    /// The blob is at its target. Gives the blobs that can be mounted from there now; they are queued.
+    pub(in crate::transfer) fn moved(&mut self, blob: BlobId) -> Vec<BlobId> {
+        self.blobs[blob].state = BlobState::There;
+        for image in self.blobs[blob].images.clone() {
+            self.release(image, blob);
+        }
+        let group = self.blobs[blob].group.take();
+        let Some(group) = group.and_then(|number| self.groups.get_mut(number)) else {
+            return Vec::new();
+        };
+        let mut released: Vec<BlobId> = std::mem::take(&mut group.followers).into();
+        released.retain(|follower| self.blobs[*follower].state == BlobState::Following);
+        for follower in &released {
+            self.blobs[*follower].group = None;
+            if self.is_wanted(*follower) {
+                self.enqueue(*follower);
+            } else {
+                self.blobs[*follower].state = BlobState::Dropped;
+            }
+        }
+        released
+    }
+
+    /// The image goes without this blob.
+    pub(in crate::transfer) fn leave_out(&mut self, image: ImageId, blob: BlobId) {
+        self.release(image, blob);
+        self.blobs[blob].images.retain(|other| *other != image);
+    }
+
+    /// The image does not wait for this blob any more.
+    fn release(&mut self, image: ImageId, blob: BlobId) {
+        let Image { route, state } = &mut self.images[image];
+        let ImageState::Waiting(pending) = state else { return };
+        if pending.remove(&blob) && pending.is_empty() {
+            *state = ImageState::Ready;
+            let target = route.target;
+            self.targets[target].ready.push_back(image);
+            self.changed.push_back(target);
+        }
+        self.drop_unneeded(blob);
+    }
+
+    /// Drops a blob that has not started if no image waits for it any more.
+    fn drop_unneeded(&mut self, blob: BlobId) {
+        let is_idle = matches!(self.blobs[blob].state, BlobState::Queued | BlobState::Following);
+        if is_idle && self.waiting_images(blob).next().is_none() {
+            self.drop_blob(blob);
+        }
+    }
+
+    /// The images that fail with this blob: those that have it from this source, if only the source has failed. For other
+    /// targets too, as long as it is not on its way there.
+    pub(in crate::transfer) fn affected(
+        &self,
+        blob: BlobId,
+        source: Option<SourceId>,
+    ) -> Vec<(ImageId, BlobId)> {
+        let Some(source) = source else {
+            return self.waiting_images(blob).map(|image| (image, blob)).collect();
+        };
+        let others = self.contents.get(self.blobs[blob].content).into_iter().flatten();
+        let others = others
+            .copied()
+            .filter(|other| *other != blob && self.blobs[*other].state != BlobState::Running);
+        let images = std::iter::once(blob)
+            .chain(others)
+            .flat_map(|blob| self.waiting_images(blob).map(move |image| (image, blob)));
+        images.filter(|(image, _)| self.images[*image].route.source == source).collect()
+    }
+
+    /// After a blob could not be moved, and its images were failed or go without it: queues it again for those that have it
+    /// from elsewhere, or lets another one of its registry go first. Says whether it is queued again.
+    pub(in crate::transfer) fn move_failed(&mut self, blob: BlobId) -> bool {
+        self.blobs[blob].alone = true;
+        if self.waiting_images(blob).next().is_some() {
+            self.enqueue(blob);
+            return true;
+        }
+        self.drop_blob(blob);
+        false
+    }
+
+    /// Tries the blob once more, by itself.
+    pub(in crate::transfer) fn move_alone(&mut self, blob: BlobId) {
+        self.blobs[blob].alone = true;
+        if self.is_wanted(blob) { self.enqueue(blob) } else { self.drop_blob(blob) }
+    }
+
+    fn drop_blob(&mut self, blob: BlobId) {
+        if self.blobs[blob].state == BlobState::Queued {
+            self.queue.remove(self.blobs[blob].rank);
+        }
+        let was_leader = self.blobs[blob].state != BlobState::Following;
+        self.blobs[blob].state = BlobState::Dropped;
+        let group = self.blobs[blob].group.take().filter(|_| was_leader);
+        while let Some(next) =
+            group.and_then(|number| self.groups.get_mut(number)?.followers.pop_front())
+        {
+            if self.blobs[next].state != BlobState::Following {
+                continue;
+            }
+            if self.waiting_images(next).next().is_some() {
+                self.enqueue(next);
+                return;
+            }
+            self.blobs[next].state = BlobState::Dropped;
+        }
+    }
+
+    /// The image has failed. Blobs that only it needed are dropped; those that move already are for the caller to stop.
+    pub(in crate::transfer) fn fail(&mut self, image: ImageId) {
+        let Image { route, state } = &mut self.images[image];
+        if matches!(state, ImageState::Committed | ImageState::Failed) {
+            return;
+        }
+        let target = route.target;
+        let pending = match std::mem::replace(state, ImageState::Failed) {
+            ImageState::Waiting(pending) => pending,
+            _ => HashSet::new(),
+        };
+        self.targets[target].open_images -= 1;
+        self.changed.push_back(target);
+        let mut pending: Vec<BlobId> = pending.into_iter().collect();
+        pending.sort_unstable();
+        for blob in pending {
+            self.drop_unneeded(blob);
+        }
+    }
+
+    /// A commit ended, whatever became of it.
+    pub(in crate::transfer) fn commit_ended(&mut self, image: ImageId) {
+        let target = self.images[image].route.target;
+        self.targets[target].running_commits -= 1;
+        self.changed.push_back(target);
+    }
+
+    /// The image has its name.
+    pub(in crate::transfer) fn committed(&mut self, image: ImageId) {
+        let Image { route, state } = &mut self.images[image];
+        if matches!(state, ImageState::Committing) {
+            *state = ImageState::Committed;
+            self.targets[route.target].open_images -= 1;
+        }
+    }
+
+    /// The target lacks blobs of this image that were believed to be there. They are moved again, and all images that need
+    /// them wait; then the image is committed once more.
+    pub(in crate::transfer) fn recommit(
+        &mut self,
+        image: ImageId,
+        own: &[BlobId],
+        missing: &[BlobId],
+    ) {
+        if !matches!(self.images[image].state, ImageState::Committing) {
+            return;
+        }
+        for &blob in own {
+            let is_gone = match self.blobs[blob].state {
+                BlobState::There => missing.contains(&blob),
+                BlobState::Dropped => true,
+                _ => false,
+            };
+            if !is_gone {
+                continue;
+            }
+            self.blobs[blob].alone = true;
+            self.enqueue(blob);
+            for other in self.blobs[blob].images.clone() {
+                match &mut self.images[other].state {
+                    ImageState::Waiting(pending) => _ = pending.insert(blob),
+                    state @ ImageState::Ready => {
+                        *state = ImageState::Waiting(HashSet::from([blob]));
+                    }
+                    ImageState::Committing | ImageState::Committed | ImageState::Failed => {}
+                }
+            }
+        }
+        let is_moving = |blob: &&BlobId| {
+            let state = self.blobs[**blob].state;
+            matches!(state, BlobState::Queued | BlobState::Running | BlobState::Following)
+        };
+        let pending: HashSet<BlobId> = own.iter().filter(is_moving).copied().collect();
+        let target = self.images[image].route.target;
+        self.changed.push_back(target);
+        self.images[image].state = if pending.is_empty() {
+            self.targets[target].ready.push_back(image);
+            ImageState::Ready
+        } else {
+            ImageState::Waiting(pending)
+        };
+    }
+}

@@ -1,0 +1,255 @@
+//! Decides what a run does next, and does nothing itself: it is told what ended, and answers what can start.
+//!
+//! ```text
+//! blob     Queued -> Running -> There                      a slot of `jobs`; alone at a sequential target
+//!          Following -> Queued                             after another repository of its registry has the blob: a mount
+//!          -> Dropped                                      no image needs it any more
+//! image    Waiting for its blobs -> Ready -> Committing -> Committed
+//!          -> Failed, from any of them                     only for a reason of its own
+//! target   open -> finishing                               when all its images are committed or failed
+//! ```
+//!
+//! Commits hold no slot: a slow manifest delays no blob, and manifests of different images overlap.
+
+#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
+
+mod ends;
+mod queue;
+mod setup;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashSet, VecDeque};
+
+use self::queue::{Queue, Rank};
+use crate::transfer::plan::build::ImageRoute;
+use crate::transfer::table::{BlobId, ImageId, SourceId, Table, TargetId};
+
+/// Targets that one read of a source feeds.
+const MAX_SINKS: usize = 8;
+
+/// How a target is written to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TargetRules {
+    /// One blob at a time, in the order of the plan, and no manifest meanwhile.
+    pub(super) sequential: bool,
+    /// Manifests that are put concurrently.
+    pub(super) max_commits: usize,
+    /// The registry that blobs can be mounted within.
+    pub(super) mount_scope: Option<String>,
+}
+
+/// What can start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Read this blob once, from the source of the first one, and write it to the target of each.
+    Move(Vec<BlobId>),
+    /// Put the documents of this image.
+    Commit(ImageId),
+    /// End the run of this target.
+    Finish(TargetId),
+}
+
+#[derive(Debug)]
+enum ImageState {
+    Waiting(HashSet<BlobId>),
+    Ready,
+    Committing,
+    Committed,
+    Failed,
+}
+
+#[derive(Debug)]
+struct Image {
+    route: ImageRoute,
+    state: ImageState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BlobState {
+    There,
+    Queued,
+    Following,
+    Running,
+    Dropped,
+}
+
+#[derive(Debug)]
+struct Blob {
+    target: TargetId,
+    state: BlobState,
+    images: Vec<ImageId>,
+    rank: Rank,
+    /// Blobs with the same content, for any target.
+    content: usize,
+    /// Those of one registry: one is sent, the others follow.
+    group: Option<usize>,
+    /// Not to be read together with others: it continues a partial, or left a common read.
+    alone: bool,
+}
+
+#[derive(Debug, Default)]
+struct Target {
+    rules: TargetRules,
+    open_images: usize,
+    running_blobs: usize,
+    running_commits: usize,
+    ready: VecDeque<ImageId>,
+    /// Blobs of a sequential target, which are not in the common queue.
+    line: VecDeque<BlobId>,
+    is_finishing: bool,
+}
+
+/// Blobs with the same content in repositories of one registry.
+#[derive(Debug, Default)]
+struct Group {
+    followers: VecDeque<BlobId>,
+}
+
+/// The state of a run, without I/O and without a clock. The default one is of a run without images.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    jobs: usize,
+    running_jobs: usize,
+    images: Table<ImageId, Image>,
+    blobs: Table<BlobId, Blob>,
+    targets: Table<TargetId, Target>,
+    contents: Vec<Vec<BlobId>>,
+    groups: Vec<Group>,
+    queue: Queue,
+    sequential: Vec<TargetId>,
+    /// Targets where something has changed.
+    changed: VecDeque<TargetId>,
+}
+
+impl Schedule {
+    /// What can start now. To be called until there is nothing, after each end.
+    pub(super) fn next(&mut self) -> Option<Action> {
+        while let Some(&target) = self.changed.front() {
+            if let Some(action) = self.next_of_target(target) {
+                return Some(action);
+            }
+            self.changed.pop_front();
+        }
+        self.next_blobs().map(Action::Move)
+    }
+
+    fn next_of_target(&mut self, id: TargetId) -> Option<Action> {
+        let target = &mut self.targets[id];
+        let is_free = !target.rules.sequential || target.running_blobs == 0;
+        while is_free && target.running_commits < target.rules.max_commits.max(1) {
+            let Some(image) = target.ready.pop_front() else { break };
+            if matches!(self.images[image].state, ImageState::Ready) {
+                self.images[image].state = ImageState::Committing;
+                target.running_commits += 1;
+                return Some(Action::Commit(image));
+            }
+        }
+        let is_idle = target.running_blobs == 0 && target.running_commits == 0;
+        if target.open_images == 0 && is_idle && !std::mem::replace(&mut target.is_finishing, true)
+        {
+            return Some(Action::Finish(id));
+        }
+        None
+    }
+
+    fn next_blobs(&mut self) -> Option<Vec<BlobId>> {
+        if self.running_jobs >= self.jobs {
+            return None;
+        }
+        let blobs = if let Some(blob) = self.next_in_line() {
+            vec![blob]
+        } else {
+            let first = self.queue.pop(self.jobs)?;
+            self.with_sinks(first)
+        };
+        self.running_jobs += 1;
+        for blob in &blobs {
+            self.blobs[*blob].state = BlobState::Running;
+            self.targets[self.blobs[*blob].target].running_blobs += 1;
+        }
+        Some(blobs)
+    }
+
+    /// The next blob of a sequential target where nothing runs.
+    fn next_in_line(&mut self) -> Option<BlobId> {
+        for &id in &self.sequential {
+            let target = &mut self.targets[id];
+            if target.running_blobs > 0 || target.running_commits > 0 || !target.ready.is_empty() {
+                continue;
+            }
+            while let Some(blob) = target.line.pop_front() {
+                if self.blobs[blob].state == BlobState::Queued {
+                    return Some(blob);
+                }
+            }
+        }
+        None
+    }
+
+    /// The blob, with the same content for other targets if that can be read from the same source.
+    fn with_sinks(&mut self, first: BlobId) -> Vec<BlobId> {
+        let mut sinks = vec![first];
+        let (source, leader) = (self.source(first), &self.blobs[first]);
+        if leader.alone {
+            return sinks;
+        }
+        for &other in self.contents.get(leader.content).into_iter().flatten() {
+            let blob = &self.blobs[other];
+            let fits = blob.state == BlobState::Queued
+                && !blob.alone
+                && !self.targets[blob.target].rules.sequential
+                && other != first;
+            if fits && sinks.len() < MAX_SINKS && self.source(other) == source {
+                sinks.push(other);
+            }
+        }
+        for sink in &sinks {
+            self.queue.remove(self.blobs[*sink].rank);
+        }
+        sinks
+    }
+
+    fn enqueue(&mut self, id: BlobId) {
+        let blob = &mut self.blobs[id];
+        blob.state = BlobState::Queued;
+        let target = &mut self.targets[blob.target];
+        if target.rules.sequential {
+            target.line.push_back(id);
+        } else {
+            self.queue.insert(blob.rank);
+        }
+    }
+
+    /// Whether the image waits for this blob.
+    fn waits(&self, image: ImageId, blob: BlobId) -> bool {
+        matches!(&self.images[image].state, ImageState::Waiting(pending) if pending.contains(&blob))
+    }
+
+    fn waiting_images(&self, blob: BlobId) -> impl Iterator<Item = ImageId> {
+        self.blobs[blob].images.iter().copied().filter(move |image| self.waits(*image, blob))
+    }
+
+    /// Where the blob is read: the source of the first image that waits for it, or of one that will mount it.
+    pub(super) fn source(&self, blob: BlobId) -> Option<SourceId> {
+        let followers = self.followers(blob).flat_map(|follower| self.waiting_images(follower));
+        let image = self.waiting_images(blob).chain(followers).next()?;
+        Some(self.images[image].route.source)
+    }
+
+    /// Whether an image waits for the blob, or for one that is going to be mounted from there.
+    pub(super) fn is_wanted(&self, blob: BlobId) -> bool {
+        self.source(blob).is_some()
+    }
+
+    /// Blobs that wait until this one is at its target.
+    fn followers(&self, blob: BlobId) -> impl Iterator<Item = BlobId> {
+        let is_leader = self.blobs[blob].state != BlobState::Following;
+        let group = self.blobs[blob].group.filter(|_| is_leader);
+        let group = group.and_then(|number| self.groups.get(number));
+        group
+            .into_iter()
+            .flat_map(|group| group.followers.iter().copied())
+            .filter(move |other| *other != blob)
+    }
+}

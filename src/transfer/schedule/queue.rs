@@ -1,0 +1,107 @@
+//! Which blob goes next.
+//!
+//! Images go in the order asked for; within one image the config first, because it is small and often read first, then the
+//! largest. So images are completed one after the other, not all at the end. One exception keeps the end short: with `R` bytes
+//! queued and `c` slots, a blob of at least `R / c` goes at once, whichever image it belongs to. Without it the whole run
+//! would wait for a large blob that started last.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use crate::transfer::table::{BlobId, ImageId};
+
+/// Place of a blob in the order of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    image: ImageId,
+    is_not_config: bool,
+    size: Reverse<u64>,
+    blob: BlobId,
+}
+
+impl Rank {
+    pub(super) fn new(image: ImageId, is_config: bool, size: u64, blob: BlobId) -> Self {
+        Self { image, is_not_config: !is_config, size: Reverse(size), blob }
+    }
+
+    fn size(&self) -> u64 {
+        self.size.0
+    }
+}
+
+/// Blobs whose turn has not come.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Blobs go in the order in which the images list them.
+    listed_order: bool,
+    by_rank: BTreeSet<Rank>,
+    by_size: BTreeSet<(u64, Reverse<Rank>)>,
+    by_id: BTreeSet<(BlobId, Rank)>,
+    bytes: u64,
+}
+
+impl Queue {
+    pub(super) fn new(listed_order: bool) -> Self {
+        Self { listed_order, ..Self::default() }
+    }
+
+    pub(super) fn insert(&mut self, rank: Rank) {
+        if self.by_rank.insert(rank) {
+            self.by_size.insert((rank.size(), Reverse(rank)));
+            self.by_id.insert((rank.blob, rank));
+            self.bytes = self.bytes.saturating_add(rank.size());
+        }
+    }
+
+    pub(super) fn remove(&mut self, rank: Rank) {
+        if self.by_rank.remove(&rank) {
+            self.by_size.remove(&(rank.size(), Reverse(rank)));
+            self.by_id.remove(&(rank.blob, rank));
+            self.bytes = self.bytes.saturating_sub(rank.size());
+        }
+    }
+
+    /// Takes the blob that goes next, if this many can move at the same time.
+    pub(super) fn pop(&mut self, slots: usize) -> Option<BlobId> {
+        let next = if self.listed_order {
+            self.by_id.first()?.1
+        } else {
+            let &(largest, Reverse(rank)) = self.by_size.last()?;
+            if largest.saturating_mul(slots as u64) >= self.bytes {
+                rank
+            } else {
+                *self.by_rank.first()?
+            }
+        };
+        self.remove(next);
+        Some(next.blob)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::table::Id;
+
+    fn order(listed_order: bool, slots: usize, blobs: &[(usize, bool, u64)]) -> Vec<usize> {
+        let mut queue = Queue::new(listed_order);
+        for (id, &(image, is_config, size)) in blobs.iter().enumerate() {
+            queue.insert(Rank::new(ImageId::new(image), is_config, size, BlobId::new(id)));
+        }
+        std::iter::from_fn(|| queue.pop(slots)).map(Id::index).collect()
+    }
+
+    #[test]
+    fn queue_takes_config_then_largest_of_each_image() {
+        let blobs = [(0, true, 1), (0, false, 50), (0, false, 60), (1, true, 1), (1, false, 70)];
+        assert_eq!(order(false, 2, &blobs), [0, 2, 4, 1, 3]);
+        assert_eq!(order(true, 2, &blobs), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn queue_takes_blob_that_would_end_last_at_once() {
+        let blobs = [(0, false, 10), (0, false, 10), (1, false, 10), (2, false, 90)];
+        assert_eq!(order(false, 2, &blobs)[0], 3);
+        assert_eq!(order(false, 1, &blobs)[0], 0, "one slot takes all after each other anyway");
+    }
+}

@@ -1,0 +1,134 @@
+//! A schedule from a plan.
+
+#![expect(clippy::indexing_slicing, reason = "tables are indexed by ids of their own rows")]
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::queue::{Queue, Rank};
+use super::{Blob, BlobState, Group, Image, ImageState, Schedule, Target, TargetRules};
+use crate::digest::Digest;
+use crate::transfer::plan::build::{ImageRoute, Plan, PlannedBlob};
+use crate::transfer::plan::show::BlobState as Planned;
+use crate::transfer::table::{BlobId, Id as _, ImageId, Table, TargetId};
+
+impl Schedule {
+    /// Images that are not `open` have failed already.
+    pub(in crate::transfer) fn new(
+        plan: &Plan,
+        images: &Table<ImageId, (ImageRoute, bool)>,
+        rules: &Table<TargetId, TargetRules>,
+        jobs: usize,
+        listed_order: bool,
+    ) -> Self {
+        let targets =
+            rules.rows().map(|rules| Target { rules: rules.clone(), ..Target::default() });
+        let targets: Table<TargetId, Target> = targets.collect();
+        let mut schedule = Self {
+            jobs: jobs.max(1),
+            running_jobs: 0,
+            images: Table::default(),
+            blobs: Table::default(),
+            sequential: targets
+                .iter()
+                .filter(|(_, target)| target.rules.sequential)
+                .map(|(id, _)| id)
+                .collect(),
+            changed: targets.ids().collect(),
+            targets,
+            contents: Vec::new(),
+            groups: Vec::new(),
+            queue: Queue::new(listed_order),
+        };
+        schedule.add_blobs(plan);
+        schedule.add_images(plan, images);
+        schedule.form_groups(plan);
+        let queued: Vec<BlobId> = schedule.blobs.ids().collect();
+        for blob in queued {
+            match schedule.blobs[blob].state {
+                BlobState::There | BlobState::Following => {}
+                _ if !schedule.is_wanted(blob) => schedule.blobs[blob].state = BlobState::Dropped,
+                _ => schedule.enqueue(blob),
+            }
+        }
+        schedule
+    }
+
+    fn add_blobs(&mut self, plan: &Plan) {
+        let mut contents: HashMap<(&Digest, u64), usize> = HashMap::new();
+        for (id, planned) in plan.blobs.iter() {
+            let key = (&planned.descriptor.digest, planned.descriptor.size);
+            let content = *contents.entry(key).or_insert_with(|| {
+                self.contents.push(Vec::new());
+                self.contents.len() - 1
+            });
+            if let Some(blobs) = self.contents.get_mut(content) {
+                blobs.push(id);
+            }
+            let state =
+                if planned.remaining().is_some() { BlobState::Queued } else { BlobState::There };
+            self.blobs.push(Blob {
+                target: planned.target,
+                state,
+                images: planned.images.clone(),
+                rank: rank(id, planned),
+                content,
+                group: None,
+                alone: planned.partial_bytes() > 0,
+            });
+        }
+    }
+
+    fn add_images(&mut self, plan: &Plan, images: &Table<ImageId, (ImageRoute, bool)>) {
+        for (id, (route, is_open)) in images.iter() {
+            let pending =
+                plan.images[id].iter().filter(|blob| self.blobs[**blob].state != BlobState::There);
+            let pending: HashSet<BlobId> = pending.copied().collect();
+            let target = &mut self.targets[route.target];
+            let state = match is_open {
+                false => ImageState::Failed,
+                true if pending.is_empty() => {
+                    target.ready.push_back(id);
+                    ImageState::Ready
+                }
+                true => ImageState::Waiting(pending),
+            };
+            target.open_images += usize::from(*is_open);
+            self.images.push(Image { route: route.clone(), state });
+        }
+    }
+
+    /// Where several repositories of one registry lack a blob, the first one gets it, and the others mount it from there.
+    fn form_groups(&mut self, plan: &Plan) {
+        if self.targets.len() < 2 {
+            return;
+        }
+        let mut groups: HashMap<(&str, usize), Vec<BlobId>> = HashMap::new();
+        for (id, blob) in self.blobs.iter() {
+            let is_missing = matches!(plan.blobs[id].state, Planned::Missing | Planned::Partial(_));
+            let scope = &self.targets[blob.target].rules.mount_scope;
+            if let Some(scope) = scope.as_deref().filter(|_| is_missing && self.is_wanted(id)) {
+                groups.entry((scope, blob.content)).or_default().push(id);
+            }
+        }
+        let groups: Vec<Vec<BlobId>> =
+            groups.into_values().filter(|blobs| blobs.len() > 1).collect();
+        for blobs in groups {
+            let number = self.groups.len();
+            for blob in &blobs {
+                self.blobs[*blob].group = Some(number);
+            }
+            let followers: VecDeque<BlobId> = blobs.into_iter().skip(1).collect();
+            for follower in &followers {
+                self.blobs[*follower].state = BlobState::Following;
+            }
+            self.groups.push(Group { followers });
+        }
+    }
+}
+
+fn rank(id: BlobId, planned: &PlannedBlob) -> Rank {
+    let size = planned.remaining().unwrap_or_default();
+    let first = planned.images.first().copied();
+    let first = first.unwrap_or_else(|| ImageId::new(0));
+    Rank::new(first, planned.descriptor.media_type.is_image_config(), size, id)
+}

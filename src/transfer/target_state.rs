@@ -1,0 +1,213 @@
+//! A target, and what a run knows about it. Asks the target, before anything is planned, what it has of an image.
+//!
+//! A target whose manifests imply their blobs is asked for names only: what a manifest there names is there. Any other
+//! target is on this machine, where looking at each blob costs nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::content::{self, BlobPresence, Effort, Lookup, Presence, Source, Target};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument};
+use crate::error::{ErrorKind, Result};
+use crate::name::ImageName;
+use crate::transfer::presence::KnownContent;
+
+/// A target, and what one run knows about it.
+pub(super) struct TargetState {
+    pub(super) inner: Arc<dyn Target>,
+    known: Mutex<KnownContent>,
+    /// Documents that are being put.
+    putting: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// An image that is about to come to a target.
+#[derive(Clone, Copy)]
+pub(super) struct IncomingImage<'a> {
+    /// Its documents, children before parents.
+    pub(super) documents: &'a [Document],
+    /// What the last of them is to be called.
+    pub(super) name: &'a ImageName,
+    /// Repositories that are known to have them.
+    pub(super) repositories: &'a [String],
+    pub(super) source: &'a dyn Source,
+}
+
+impl TargetState {
+    pub(super) fn new(target: Arc<dyn Target>) -> Self {
+        Self { inner: target, known: Mutex::default(), putting: Mutex::default() }
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, KnownContent> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other task of the run puts this document.
+    pub(super) async fn lock_document(&self, digest: &Digest) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut putting = self.putting.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(putting.entry(digest.clone()).or_default())
+        };
+        lock.lock_owned().await
+    }
+
+    /// The document that has this name at the target, if looking costs no request. A damaged one counts as missing: it is
+    /// fetched and replaced.
+    pub(super) async fn existing(&self, name: &ImageName) -> Result<Option<Document>> {
+        let found = match self.inner.name(name, Effort::Local).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // The digest is the document's own, so that only the document can be damaged.
+            Err(error) if matches!(name, ImageName::Digest(_)) => {
+                tracing::warn!("{}; treating it as missing", error.chain());
+                return Ok(None);
+            }
+            found => found?,
+        };
+        match found {
+            Presence::Present(descriptor) => Ok(self.existing_local(&descriptor).await),
+            Presence::Absent | Presence::Unknown => Ok(None),
+        }
+    }
+
+    /// The document of this descriptor, if the target is known to have it: only then it may cost a request. What cannot be
+    /// read there is read at the source.
+    pub(super) async fn document(&self, descriptor: &Descriptor) -> Option<Document> {
+        if self.known().is_present(&descriptor.digest) {
+            return content::document(&*self.inner, descriptor).await.ok();
+        }
+        self.existing_local(descriptor).await
+    }
+
+    async fn existing_local(&self, descriptor: &Descriptor) -> Option<Document> {
+        read_local(&*self.inner, descriptor).await.unwrap_or_else(|error| {
+            tracing::warn!("{}; treating it as missing", error.chain());
+            None
+        })
+    }
+
+    /// The bytes of a small blob, if reading them costs no request.
+    pub(super) async fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Option<Bytes> {
+        let read = self.inner.read(descriptor, limit, Effort::Local).await;
+        read.ok().and_then(Presence::present)
+    }
+
+    /// How much of the blob the target has, as far as that is known without a request.
+    pub(super) async fn blob(&self, descriptor: &Descriptor) -> Result<BlobPresence> {
+        if self.known().is_present(&descriptor.digest) {
+            return Ok(BlobPresence::Complete);
+        }
+        self.inner.blob(descriptor, Effort::Local).await
+    }
+
+    /// Looks whether the name stands for this index already: then the documents below it are read at the target, and the
+    /// source, which may count requests, is spared.
+    pub(super) async fn recognize(&self, name: &ImageName, index: &Document) -> Result<()> {
+        if !self.inner.properties().manifests_imply_blobs {
+            return Ok(());
+        }
+        let found = self.inner.name(name, Effort::Request).await?;
+        let mut known = self.known();
+        if is_document(&found, index) {
+            known.imply(index);
+        }
+        known.remember_name(name, found);
+        Ok(())
+    }
+
+    /// Finds out what the target has of the image; says whether that is all of it, the name included.
+    ///
+    /// The name of a referrer does not say whether it is in the list of its subject: only the answer to a PUT does.
+    pub(super) async fn prepare(&self, image: IncomingImage<'_>) -> Result<bool> {
+        let Some(named) = image.documents.last() else { return Ok(false) };
+        if !self.inner.properties().manifests_imply_blobs {
+            return Ok(false);
+        }
+        let asked = self.known().take_name(image.name);
+        let found = match asked {
+            Some(found) => found,
+            None => self.inner.name(image.name, Effort::Request).await?,
+        };
+        if is_document(&found, named) {
+            self.known().imply_all(image.documents);
+            return Ok(named.subject().is_none());
+        }
+        let endpoint = self.inner.endpoint();
+        if endpoint.address.as_ref().is_some_and(|own| image.repositories.contains(own)) {
+            // Only its name is new there. If that is no longer so, the target says it when it is named.
+            self.known().imply_all(image.documents);
+        } else if let Presence::Present(current) = found {
+            self.compare(image, &current).await;
+        }
+        self.note_mount_sources(image);
+        Ok(false)
+    }
+
+    /// Learns from what the name stands for now, which has much in common with what it is going to stand for.
+    async fn compare(&self, image: IncomingImage<'_>, current: &Descriptor) {
+        let Some(current) = self.current(image, current).await else { return };
+        self.known().imply(&current);
+        let ParsedDocument::Index(index) = current.parsed() else { return };
+        for document in image.documents {
+            let ParsedDocument::Manifest(_) = document.parsed() else { continue };
+            if self.known().is_present(document.digest()) {
+                self.known().imply(document);
+                continue;
+            }
+            let platform = &document.descriptor().platform;
+            let same = |child: &&Descriptor| platform.is_some() && child.platform == *platform;
+            let Some(child) = index.manifests.iter().find(same) else { continue };
+            if let Some(current) = self.current(image, child).await {
+                self.known().imply(&current);
+            }
+        }
+    }
+
+    /// A document of the target; read at the source if it once came from there. One that cannot be read implies nothing.
+    async fn current(&self, image: IncomingImage<'_>, descriptor: &Descriptor) -> Option<Document> {
+        match read_local(image.source, descriptor).await {
+            Ok(Some(document)) => Some(document),
+            Ok(None) | Err(_) => content::document(&*self.inner, descriptor).await.ok(),
+        }
+    }
+
+    /// The registry that blobs can be mounted within, and this repository in it.
+    pub(super) fn mount_point(&self) -> Option<(&str, &str)> {
+        let endpoint = self.inner.endpoint();
+        let (scope, address) = (endpoint.mount_scope.as_deref()?, endpoint.address.as_deref()?);
+        Some((scope, address.strip_prefix(scope)?.strip_prefix('/')?))
+    }
+
+    /// Blobs from another repository of the target's mount scope can be mounted from there. The nearest one is chosen:
+    /// the longer the common path, the more likely the user may read it.
+    fn note_mount_sources(&self, image: IncomingImage<'_>) {
+        let Some(scope) = &self.inner.endpoint().mount_scope else { return };
+        let prefix = format!("{scope}/");
+        let own = self.mount_point().map(|(_, repository)| repository).unwrap_or_default();
+        let others = image.repositories.iter().filter_map(|origin| origin.strip_prefix(&prefix));
+        let nearest =
+            others.filter(|other| *other != own).max_by_key(|other| common_path(other, own));
+        if let Some(nearest) = nearest {
+            let blobs = image.documents.iter().flat_map(Document::blobs);
+            self.known().mountable(blobs, nearest);
+        }
+    }
+}
+
+/// The document of this descriptor, if reading it costs no request.
+async fn read_local(from: &dyn Lookup, descriptor: &Descriptor) -> Result<Option<Document>> {
+    let read = from.read(descriptor, DOCUMENT_LIMIT, Effort::Local).await?;
+    read.present().map(|bytes| Document::from_descriptor(bytes, descriptor)).transpose()
+}
+
+fn is_document(found: &Presence<Descriptor>, document: &Document) -> bool {
+    matches!(found, Presence::Present(found) if found.digest == *document.digest())
+}
+
+/// Path elements at the start that two repository names share.
+fn common_path(one: &str, other: &str) -> usize {
+    one.split('/').zip(other.split('/')).take_while(|(one, other)| one == other).count()
+}
