@@ -48,9 +48,9 @@ pub use self::report::{
     BlobOutcome, BlobReport, ByteCounts, ImageResult, ImageSummary, Report, RunReport,
 };
 pub use self::request::{ArtifactOptions, ImageRequest, PlatformRequest, PlatformSelection};
-pub use self::resolve::graph::{AttachedArtifact, ImageGraph};
+pub use self::resolve::graph::{AttachedArtifact, ImageGraph, ResolvedImage};
 pub use self::resolve::image::resolve;
-pub use self::resolve::resolved_image::{ResolvedImage, resolve_image};
+pub use self::resolve::resolved_image::resolve_image;
 pub use self::run::Transfer;
 use crate::content::Target;
 

@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::transfer::feed::growing::{GrowingBlob, OpenStored};
 use crate::transfer::feed::{Feed, Shared, stopped};
-use crate::transfer::resolve::resolved_image::ResolvedImage;
+use crate::transfer::resolve::graph::ResolvedImage;
 
 /// The end of those who use what a run brings.
 #[derive(Clone, Debug)]

@@ -5,8 +5,7 @@ use crate::transfer::feed::Feed;
 use crate::transfer::feed::feeds::Feeder;
 use crate::transfer::plan::build::PlannedBlob;
 use crate::transfer::report::BlobResult;
-use crate::transfer::resolve::graph::ImageGraph;
-use crate::transfer::resolve::resolved_image::ResolvedImage;
+use crate::transfer::resolve::graph::{ImageGraph, ResolvedImage};
 use crate::transfer::table::{BlobId, Table};
 
 /// The feed of each blob while no job has it.

@@ -13,6 +13,15 @@ use crate::platform::Platform;
 use crate::transfer::request::{ArtifactOptions, ImageRequest};
 use crate::transfer::resolve::filter_index;
 
+/// A root document, and the manifest in it that was asked for.
+#[derive(Clone, Debug)]
+pub struct ResolvedImage {
+    /// What the name resolved to.
+    pub root: Document,
+    /// The manifest of the platform; the root itself where it is a manifest or no platform was asked for.
+    pub manifest: Document,
+}
+
 /// Everything that belongs to one image.
 #[derive(Clone, Debug)]
 pub struct ImageGraph {

@@ -7,17 +7,9 @@ use crate::name::ImageName;
 use crate::retry::RetryPolicy;
 use crate::transfer::request::{PlatformRequest, PlatformSelection};
 use crate::transfer::resolve::finder::DocumentFinder;
+use crate::transfer::resolve::graph::ResolvedImage;
 use crate::transfer::resolve::platform_entries;
 use crate::transfer::resolve::source_documents::SourceDocuments;
-
-/// A root document, and the manifest in it that was asked for.
-#[derive(Clone, Debug)]
-pub struct ResolvedImage {
-    /// What the name resolved to.
-    pub root: Document,
-    /// The manifest of the platform; the root itself where it is a manifest or no platform was asked for.
-    pub manifest: Document,
-}
 
 /// Resolves a name for looking at it: documents only, and no target to look into first.
 pub async fn resolve_image(

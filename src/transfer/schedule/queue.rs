@@ -92,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn queue_takes_config_then_largest_of_each_image() {
+    fn queue_order_is_image_then_config_then_size() {
         let blobs = [(0, true, 1), (0, false, 50), (0, false, 60), (1, true, 1), (1, false, 70)];
         assert_eq!(order(false, 2, &blobs), [0, 2, 4, 1, 3]);
         assert_eq!(order(true, 2, &blobs), [0, 1, 2, 3, 4]);
     }
 
     #[test]
-    fn queue_takes_blob_that_would_end_last_at_once() {
+    fn queue_largest_blob_of_short_run_goes_first() {
         let blobs = [(0, false, 10), (0, false, 10), (1, false, 10), (2, false, 90)];
         assert_eq!(order(false, 2, &blobs)[0], 3);
         assert_eq!(order(false, 1, &blobs)[0], 0, "one slot takes all after each other anyway");

@@ -127,6 +127,22 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         ],
         "the engine knows the traits of its ends only",
     ),
+    ("transfer", &["memory", "reqwest"], "the engine knows the traits of its ends only"),
+    (
+        "transfer::schedule",
+        &["tokio", "content", "transfer::driver", "transfer::blob", "transfer::commit"],
+        "decisions do no I/O",
+    ),
+    (
+        "transfer::plan",
+        &["transfer::schedule", "transfer::driver", "transfer::blob"],
+        "a plan is made before anything moves",
+    ),
+    (
+        "transfer::blob",
+        &["transfer::schedule", "transfer::plan", "transfer::driver", "transfer::prepare"],
+        "a job does not know why it runs",
+    ),
     (
         "unpack",
         &[
@@ -187,8 +203,6 @@ const CIRCLES: &[&str] = &[
     "layout/full_disk.rs layout/journal.rs layout/mod.rs",
     "registry/blob.rs registry/foreign.rs registry/manifest.rs registry/mod.rs registry/referrers/mod.rs \
      registry/referrers/tag_schema.rs registry/tags.rs",
-    "transfer/alike.rs transfer/artifacts.rs transfer/document_finder.rs transfer/feeds.rs transfer/graph.rs \
-     transfer/options.rs transfer/read.rs",
     "unpack/aside.rs unpack/changeset.rs unpack/overlay/changes.rs unpack/unpacker.rs",
 ];
 
