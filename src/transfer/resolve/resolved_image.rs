@@ -1,7 +1,7 @@
 //! Resolves a name for commands that only look at an image: no target is asked first.
 
 use crate::content::Source;
-use crate::document::{Document, ParsedDocument};
+use crate::document::ParsedDocument;
 use crate::error::Result;
 use crate::name::ImageName;
 use crate::retry::RetryPolicy;

@@ -102,7 +102,7 @@ async fn assert_complete(target: &Memory, image: &Image) {
     }
 }
 
-fn assert_law(finished: &ImageResult) {
+pub(super) fn assert_law(finished: &ImageResult) {
     let sum = finished.report.bytes;
     let parts = sum.transferred + sum.resumed + sum.mounted + sum.shared + sum.missing;
     assert_eq!(sum.total, parts, "{sum:?}");

@@ -7,6 +7,7 @@ mod foreign_layers;
 mod index_blobs;
 mod integrity;
 mod manifest;
+mod many_targets;
 mod min_rate;
 mod pins;
 mod platforms;
