@@ -3,13 +3,11 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use rpull::error::Result;
 use rpull::layer_reader::{LayerReader, read_layer};
-use rpull::platform::Platform;
-use rpull::reference::Reference;
-use rpull::registry::{Client, RegistryOptions};
+use rpull::registry::RegistryOptions;
 use rpull::retry::RetryPolicy;
 use rpull::transfer::{PlatformRequest, TransferOptions, resolve_image};
+use rpull::{Client, Platform, Reference, Result};
 
 #[tokio::main]
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {

@@ -3,13 +3,11 @@
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
-use rpull::artifact::Artifact;
 use rpull::content::Target;
-use rpull::error::Result;
 use rpull::name::ImageName;
-use rpull::reference::Reference;
-use rpull::registry::{Client, RegistryOptions};
+use rpull::registry::RegistryOptions;
 use rpull::transfer::{ImageRequest, PlatformSelection, TransferOptions, transfer};
+use rpull::{Artifact, Client, Reference, Result};
 
 #[tokio::main]
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {

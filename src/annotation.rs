@@ -3,13 +3,13 @@
 use crate::descriptor::Descriptor;
 
 /// The full name of an image, as containerd writes it.
-pub const NAME_ANNOTATION: &str = "io.containerd.image.name";
+pub(crate) const NAME_ANNOTATION: &str = "io.containerd.image.name";
 
 /// The name that skopeo and umoci look for; any name where there is no [`NAME_ANNOTATION`], else often only its tag.
-pub const REF_ANNOTATION: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_ANNOTATION: &str = "org.opencontainers.image.ref.name";
 
 /// What an entry is called, the full name first; empty where it has none.
-pub fn names(entry: &Descriptor) -> Vec<String> {
+pub(crate) fn names(entry: &Descriptor) -> Vec<String> {
     let mut names: Vec<String> = [NAME_ANNOTATION, REF_ANNOTATION]
         .into_iter()
         .filter_map(|key| entry.annotations.get(key))
@@ -21,7 +21,7 @@ pub fn names(entry: &Descriptor) -> Vec<String> {
 }
 
 /// Gives the entry this name instead of those that it has.
-pub fn rename(entry: &mut Descriptor, name: &str) {
+pub(crate) fn rename(entry: &mut Descriptor, name: &str) {
     entry.annotations.remove(NAME_ANNOTATION);
     entry.annotations.remove(REF_ANNOTATION);
     // The grammar of the other annotation has no brackets, and skopeo refuses the whole layout for them.

@@ -1,7 +1,7 @@
 //! Moves container images layer by layer, without a daemon, and knows exactly what moved.
 //!
 //! ```no_run
-//! # async fn example() -> rpull::error::Result<()> {
+//! # async fn example() -> rpull::Result<()> {
 //! use rpull::registry::RegistryOptions;
 //!
 //! let report = rpull::pull("alpine:3.14", "/var/lib/images".as_ref(), RegistryOptions::default()).await?;
@@ -31,15 +31,19 @@
 //! - [`mod@unpack`]: layers as files in one root, or each in a directory of its own;
 //! - [`flatten`]: layers as one tree in memory, and that as one tar;
 //! - `serve` (a feature): a layout as a registry;
-//! - `cli` (a feature): the command line.
+//! - `cli` (a feature): the command line, which is no part of the interface.
+//!
+//! What most programs name is here as well: [`Reference`], [`Digest`], [`Client`], [`Layout`], [`Memory`], [`Artifact`],
+//! [`Error`] and so on.
 
 mod alike;
-pub mod annotation;
+mod annotation;
 pub mod archive;
 pub mod artifact;
 mod blocking;
 mod boot;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod config;
 pub mod content;
@@ -58,7 +62,8 @@ pub mod layer;
 pub mod layer_reader;
 pub mod layout;
 mod limits;
-pub mod location;
+#[cfg(feature = "cli")]
+mod location;
 mod lock;
 pub mod media;
 pub mod memory;
@@ -88,21 +93,31 @@ use config::{CONFIG_LIMIT, ImageConfig};
 #[cfg(doc)]
 use content::Source;
 use content::Target;
-use error::{Error, ErrorKind, Result};
+#[doc(hidden)]
 pub use escape::escape;
 use image_layers::LayerBlob;
-use layout::{Layout, LayoutOptions};
+use layout::LayoutOptions;
 use name::ImageName;
-pub use oci::oci_spec;
-use platform::Platform;
-use reference::Reference;
-use registry::{Client, RegistryOptions};
+use registry::RegistryOptions;
 use retry::RetryPolicy;
 use transfer::{
     ImageRequest, PlatformRequest, PlatformSelection, Report, ResolvedImage, TransferOptions,
     read_small, resolve_image, transfer,
 };
 use unpack::{RootBuilder, Unpacked};
+
+pub use self::artifact::Artifact;
+pub use self::descriptor::Descriptor;
+pub use self::digest::Digest;
+pub use self::document::Document;
+pub use self::error::{Error, ErrorKind, Result};
+pub use self::layout::Layout;
+pub use self::media::MediaType;
+pub use self::memory::Memory;
+pub use self::oci::oci_spec;
+pub use self::platform::Platform;
+pub use self::reference::Reference;
+pub use self::registry::Client;
 
 /// Pulls one image for the host's platform into the layout at `store`, which is made where it does not exist.
 ///

@@ -12,7 +12,7 @@ use crate::reference::Reference;
 
 /// A place that was named, not yet opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
+pub(crate) enum Location {
     /// An image of a registry.
     Registry(Reference),
     /// An image in the local store.
@@ -46,7 +46,7 @@ pub enum Location {
 
 /// What a reference without a prefix means to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DefaultLocation {
+pub(crate) enum DefaultLocation {
     /// The registry.
     Registry,
     /// The local store.
@@ -60,7 +60,7 @@ impl Location {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`]; nothing is opened or asked.
-    pub fn parse(text: &str, plain: DefaultLocation) -> Result<Self> {
+    pub(crate) fn parse(text: &str, plain: DefaultLocation) -> Result<Self> {
         if let Some(reference) = text.strip_prefix("docker://") {
             return reference.parse().map(Self::Registry);
         }
@@ -88,7 +88,7 @@ impl Location {
 
 impl Location {
     /// The image of a registry, where it is one for sure.
-    pub fn registry(&self) -> Option<&Reference> {
+    pub(crate) fn registry(&self) -> Option<&Reference> {
         match self {
             Self::Registry(reference) => Some(reference),
             _ => None,

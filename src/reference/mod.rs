@@ -1,6 +1,6 @@
 //! Image references as docker users write them: `alpine`, `ghcr.io/org/app:1.2`, `[::1]:5000/app@sha256:…`.
 //!
-//! Grammar and defaults are those of distribution/reference. Prefixes such as `docker://` belong to [`crate::location`].
+//! Grammar and defaults are those of distribution/reference. Prefixes such as `docker://` belong to the command line.
 
 mod digest_tag;
 pub(crate) mod docker_hub;
