@@ -18,6 +18,7 @@ pub const CONFIG_LIMIT: u64 = 8 << 20;
 /// View of an image config, OCI's or Docker's; fields that are absent or `null` are empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ImageConfig {
     /// When the image was made, as its maker wrote it: RFC 3339.
     #[serde(deserialize_with = "date")]
@@ -58,6 +59,7 @@ fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 /// The layers that a config names.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct RootFs {
     /// Digests of the uncompressed layers, base first.
     #[serde(deserialize_with = "null_is_default")]
@@ -67,6 +69,7 @@ pub struct RootFs {
 /// One step in the making of an image.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct HistoryEntry {
     /// When, in RFC 3339.
     #[serde(deserialize_with = "date")]

@@ -28,6 +28,7 @@ pub(crate) fn registered_algorithm(name: &str) -> Option<&'static str> {
 
 /// An algorithm that rpull can compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Algorithm {
     /// SHA-256, the usual one.
     Sha256,

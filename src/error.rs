@@ -141,6 +141,7 @@ pub enum ErrorDetail {
 
 /// The failure of a host that has answered before in this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outage {
     /// Since the first of its failures in a row, in any task.
     pub lasted: Duration,

@@ -64,6 +64,7 @@ const MOST: usize = 10_000;
 
 /// Which kind of archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ArchiveFormat {
     /// A tar of an image layout.
     Oci,

@@ -8,6 +8,7 @@ use crate::digest::Digest;
 
 /// Where an archive is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ArchiveOutput {
     /// A file, which appears or is replaced when the archive is whole.
     File(PathBuf),

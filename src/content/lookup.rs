@@ -113,6 +113,7 @@ impl EndpointKind {
 
 /// HTTP requests by endpoint; answered 401, redirect hops and repeats included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RequestCounts {
     /// Manifests and indexes.
     pub manifest: u64,

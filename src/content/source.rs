@@ -81,6 +81,7 @@ impl BlobStream {
 
 /// Where a document is known to be from.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Provenance {
     /// Every `registry/repository` that is known to have the document and what it names.
     pub repositories: Vec<String>,

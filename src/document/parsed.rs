@@ -18,6 +18,7 @@ pub enum ParsedDocument {
 
 /// View of an image manifest, OCI's or Docker's.
 #[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
 pub struct ImageManifest {
     /// The image config, or an artifact's.
     #[serde(deserialize_with = "object")]
@@ -32,6 +33,7 @@ pub struct ImageManifest {
 
 /// View of an image index or Docker manifest list.
 #[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
 pub struct ImageIndex {
     /// Manifests and nested indexes in the order of preference.
     #[serde(default, deserialize_with = "objects")]
@@ -43,6 +45,7 @@ pub struct ImageIndex {
 
 /// View of an OCI artifact manifest. It has no platform and nothing in it runs.
 #[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
 pub struct ArtifactManifest {
     /// What it consists of.
     #[serde(default, deserialize_with = "objects")]

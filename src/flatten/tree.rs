@@ -27,6 +27,7 @@ pub struct Tree {
 
 /// Totals of the visible files of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TreeTotals {
     /// Names, that of the root too.
     pub entries: u64,

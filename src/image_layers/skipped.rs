@@ -65,6 +65,7 @@ impl SkipReason {
 
 /// Metadata that was left out for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Skipped {
     /// Why.
     pub cause: SkipReason,

@@ -9,6 +9,7 @@ use crate::document::ImageManifest;
 
 /// One step in the making of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct HistoryRow {
     /// The image's ID, the digest of its config, in the newest row; older images are not known to a registry.
     pub image: Option<Digest>,

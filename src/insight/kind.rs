@@ -7,6 +7,7 @@ use serde::Serialize;
 /// What made a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum LayerKind {
     /// The bottom layer, whatever made it: all others stand on it.
     Base,

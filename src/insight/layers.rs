@@ -13,6 +13,7 @@ use crate::media::MediaType;
 
 /// One layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LayerRow {
     /// Place from the base, which has 0.
     pub index: usize,

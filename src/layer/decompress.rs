@@ -21,6 +21,7 @@ const MAX_RATIO: u64 = 200;
 
 /// A compression that rpull reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// None: a tar, or anything else.
     Plain,

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A known format that rpull does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unread {
     /// A compression, by the name of its program.
     Compression(&'static str),

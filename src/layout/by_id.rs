@@ -10,6 +10,7 @@ use crate::name::ImageName;
 
 /// An image with the requested id.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Identified {
     /// Digest of its document.
     pub digest: Digest,

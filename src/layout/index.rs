@@ -26,6 +26,7 @@ const LIMIT: u64 = 256 << 20;
 
 /// One entry of `index.json`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct IndexEntry {
     /// The descriptor, including annotations.
     pub descriptor: Descriptor,

@@ -31,6 +31,7 @@ pub struct PruneOptions {
 
 /// What was deleted, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PruneReport {
     /// Number of unreferenced blobs.
     pub blobs: u64,

@@ -13,6 +13,7 @@ use crate::sharing::{ImageSize, SharedSizes};
 
 /// Disk usage of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ImageUsage {
     /// Its name; `<none>` without one.
     pub reference: String,
@@ -28,6 +29,7 @@ pub struct ImageUsage {
 
 /// Disk usage of a layout.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LayoutUsage {
     /// Each image.
     pub images: Vec<ImageUsage>,

@@ -15,6 +15,7 @@ use crate::error::Result;
 
 /// Result of verifying a layout.
 #[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// Number of blobs hashed.
     pub blobs: u64,
@@ -26,6 +27,7 @@ pub struct VerifyReport {
 
 /// A blob that is damaged, or missing although an image references it.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct BadBlob {
     /// Its digest.
     pub digest: Digest,

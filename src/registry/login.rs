@@ -10,6 +10,7 @@ use crate::secret::Secret;
 
 /// The result of a login.
 #[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
+#[non_exhaustive]
 pub struct LoginResult {
     /// Whether the registry required the credential. A registry with anonymous access proves nothing.
     pub challenged: bool,

@@ -25,6 +25,7 @@ const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// How the layers of an image become files.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct BuildOptions {
     /// Keep set-user-ID and set-group-ID bits even if not root.
     pub preserve: bool,

@@ -38,6 +38,7 @@ pub struct UnpackOptions {
 
 /// Totals of what was unpacked.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Unpacked {
     /// Entries of all layers, whiteouts too.
     pub entries: u64,

@@ -9,6 +9,7 @@ use crate::secret::Secret;
 
 /// The relevant part of a process's environment; unset and empty are the same.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct Environment {
     /// `REGISTRY_AUTH_FILE`: the only auth file, as in podman.
     pub registry_auth_file: Option<PathBuf>,

@@ -54,6 +54,7 @@ fn entry(raw: &RawValue) -> serde_json::Result<Descriptor> {
 
 /// A manifest with a subject, and its own referrers.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Referrer {
     /// The manifest.
     pub descriptor: Descriptor,

@@ -13,6 +13,7 @@ const FILE: &str = "images.json";
 
 /// An image whose layers are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OverlayImage {
     /// Digest of the platform's manifest.
     pub manifest: Digest,

@@ -27,6 +27,7 @@ pub struct OverlayLayer<'a> {
 
 /// What was done with an image's layers.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct OverlayResult {
     /// Totals of the layers that were unpacked now.
     pub unpacked: Unpacked,

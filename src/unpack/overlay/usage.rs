@@ -12,6 +12,7 @@ use crate::sharing::{ImageSize, SharedSizes};
 
 /// Disk usage of an image in an overlay directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct OverlayImageUsage {
     /// The image's name there.
     pub reference: String,
@@ -27,6 +28,7 @@ pub struct OverlayImageUsage {
 
 /// Disk usage of an overlay directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct OverlayUsage {
     /// Each image.
     pub images: Vec<OverlayImageUsage>,
@@ -40,6 +42,7 @@ pub struct OverlayUsage {
 
 /// What pruning freed, or would free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OverlayPruneReport {
     /// Layers that no image needs.
     pub layers: u64,

@@ -11,6 +11,7 @@ use crate::unpack::deferred::times;
 
 /// The namespace of the extended attributes that overlayfs reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OverlayXattr {
     /// `trusted.overlay.*`: only root can set them, every mount reads them.
     Trusted,
