@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 use serde::Deserialize;
 
-use super::io::files;
-use super::{LayoutOptions, blobs, index, io_error, sync_dir};
+use super::io::{files, io_error, replace_durably, sync_dir};
+use super::{LayoutOptions, blobs};
 use crate::document::EMPTY_INDEX;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
@@ -131,11 +131,11 @@ fn initialize(root: &Path, mode: u32, patience: Duration) -> Result<()> {
     folder(&blobs.join("sha256"), mode)?;
     sync_dir(&blobs)?;
     if !root.join("index.json").exists() {
-        index::replace_durably(root, "index.json", EMPTY_INDEX.as_bytes())?;
+        replace_durably(root, "index.json", EMPTY_INDEX.as_bytes())?;
     }
     // Renamed into place: otherwise a power failure could leave an empty `oci-layout`, which no run would repair.
     let marker = format!(r#"{{"imageLayoutVersion":"{VERSION}"}}"#);
-    index::replace_durably(root, MARKER, marker.as_bytes())?;
+    replace_durably(root, MARKER, marker.as_bytes())?;
     sync_dir(root)
 }
 

@@ -1,82 +1,21 @@
 //! `index.json`: the names of a layout. Fields and entries of other tools stay unchanged.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind as Io, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{ErrorKind as Io, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use super::io::files;
-use super::{blobs, io_error};
+use super::blobs;
+use super::entry::{IndexEntry, split_pinned};
+use super::io::{files, io_error, replace_durably};
 use crate::annotation::{self, REF_ANNOTATION};
 use crate::descriptor::Descriptor;
-use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
+use crate::digest::VERIFIABLE_ALGORITHMS;
 use crate::document::{RawIndex, parse_entry};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Digest of the index that a manifest was selected from.
-pub const INDEX_ANNOTATION: &str = "rpull.index";
-
-/// Each `registry/repository` that an image was pulled from or pushed to, latest first, separated by spaces.
-pub const ORIGIN_ANNOTATION: &str = "rpull.origin";
-
 /// Limit on the size of the file, in bytes.
 const LIMIT: u64 = 256 << 20;
-
-/// One entry of `index.json`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct IndexEntry {
-    /// The descriptor, including annotations.
-    pub descriptor: Descriptor,
-    /// Its names, the full name first; empty if it has none and is known by its digest.
-    pub names: Vec<String>,
-}
-
-impl IndexEntry {
-    /// Parses an entry with its annotations.
-    pub fn from_descriptor(descriptor: Descriptor) -> Self {
-        let names = annotation::names(&descriptor);
-        Self { descriptor, names }
-    }
-
-    /// The digest that its name resolved to at the source: that of the index, if the manifest was selected from one.
-    pub fn digest(&self) -> Digest {
-        index_digest(&self.descriptor).unwrap_or_else(|| self.descriptor.digest.clone())
-    }
-
-    /// Whether the digest is its own, or that of the index it was selected from.
-    pub fn has_digest(&self, digest: &Digest) -> bool {
-        self.descriptor.digest == *digest || self.digest() == *digest
-    }
-
-    /// Returns which of its names matches: `NAME`, or `NAME@DIGEST` if it has that digest.
-    ///
-    /// A name that ends in another digest does not match.
-    pub fn matching_name(&self, wanted: &str) -> Option<&str> {
-        if self.names.is_empty() && self.descriptor.digest.as_str() == wanted {
-            return Some(self.descriptor.digest.as_str());
-        }
-        let own = |name: &str| self.names.iter().find(|own| *own == name).map(String::as_str);
-        match split_pinned(wanted) {
-            None => own(wanted),
-            Some((name, digest)) if self.has_digest(&digest) => own(wanted).or_else(|| own(name)),
-            Some(_) => None,
-        }
-    }
-}
-
-/// Digest of the index that an entry was selected from.
-pub(super) fn index_digest(entry: &Descriptor) -> Option<Digest> {
-    entry.annotations.get(INDEX_ANNOTATION)?.parse().ok()
-}
-
-/// Splits `NAME@DIGEST`.
-pub(super) fn split_pinned(name: &str) -> Option<(&str, Digest)> {
-    let (name, digest) = name.rsplit_once('@')?;
-    Some((name, digest.parse().ok()?))
-}
 
 /// The file as read or to be written. Entries are parsed only when they are needed.
 pub(super) struct IndexFile {
@@ -249,33 +188,13 @@ fn raw(descriptor: &Descriptor) -> Result<Box<RawValue>> {
         .map_err(|error| Error::new(ErrorKind::Store, "write index.json").with_source(error))
 }
 
-/// Writes `NAME.new`, syncs and renames it: after a power failure the old or the new file exists.
-pub(super) fn replace_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let (path, new) = (root.join(name), root.join(format!("{name}.new")));
-    let write = || {
-        // A leftover of a killed process, or a planted file.
-        if let Err(error) = std::fs::remove_file(&new)
-            && error.kind() != Io::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)
-    };
-    write().map_err(|error| {
-        // These bytes matter on a full disk.
-        drop(std::fs::remove_file(&new));
-        io_error("write", &path, error)
-    })
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
 
+    use super::super::entry::INDEX_ANNOTATION;
     use super::*;
+    use crate::digest::Digest;
     use crate::document::EMPTY_INDEX;
     use crate::media::MediaType;
 

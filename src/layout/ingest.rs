@@ -148,7 +148,7 @@ pub(super) fn publish(
     let path = blobs::blob_path(&inner.root, digest)?;
     let folder = path.parent().unwrap_or(&inner.root);
     create::folder(folder, if options.private { 0o700 } else { 0o777 })?;
-    inner.journal_before_rename(digest)?;
+    inner.journal.record_before_rename(digest)?;
     std::fs::rename(from, &path).map_err(|error| io_error("rename", from, error))?;
     if options.private {
         // Not before the rename: a partial that may not be written to could not be continued after a kill.

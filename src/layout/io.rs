@@ -1,6 +1,8 @@
-//! Directories of a layout, and the error of a file operation that it needed.
+//! Directories and small files of a layout, and the error of a file operation that it needed.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
@@ -17,6 +19,28 @@ pub(super) fn sync_dir(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
         .map_err(|error| io_error("sync", path, error))
+}
+
+/// Writes `NAME.new`, syncs and renames it: after a power failure the old or the new file exists.
+pub(super) fn replace_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let (path, new) = (root.join(name), root.join(format!("{name}.new")));
+    let write = || {
+        // A leftover of a killed process, or a planted file.
+        if let Err(error) = std::fs::remove_file(&new)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)
+    };
+    write().map_err(|error| {
+        // These bytes matter on a full disk.
+        drop(std::fs::remove_file(&new));
+        io_error("write", &path, error)
+    })
 }
 
 /// The regular files of a directory, with their sizes.

@@ -11,10 +11,13 @@ use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::io::{io_error, sync_dir};
+use super::options::LayoutOptions;
 use super::rehash::{ByteProgress, RehashResult, rehash};
-use super::{LayoutInner, blobs, create, io_error, sync_dir};
+use super::{blobs, create};
 use crate::boot::boot_id;
 use crate::digest::Digest;
 use crate::error::Result;
@@ -26,9 +29,17 @@ const MAX_JOURNALS: usize = 64;
 /// Boot name of a journal whose blobs must be checked after any boot.
 const NO_BOOT: &str = "doubted";
 
-/// The journal of a run.
+/// The journal of this run, which begins with the first digest that may be renamed.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct RunJournal {
+    root: PathBuf,
+    options: LayoutOptions,
+    open: Mutex<Option<Journal>>,
+}
+
+/// The file of a journal, with the lock on it.
+#[derive(Debug)]
+struct Journal {
     file: File,
     path: PathBuf,
     digests: HashSet<Digest>,
@@ -63,14 +74,22 @@ impl Journal {
     }
 }
 
-impl LayoutInner {
+impl RunJournal {
+    pub(super) fn new(root: &Path, options: LayoutOptions) -> Self {
+        Self { root: root.to_owned(), options, open: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Journal>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Records durably that this run may rename these digests. Existing blobs are never renamed.
-    pub(super) fn record_in_journal(&self, digests: &[Digest]) -> Result<()> {
+    pub(super) fn record(&self, digests: &[Digest]) -> Result<()> {
         if self.options.sync {
             // Each blob is synced before its rename, so nothing has to be recorded.
             return Ok(());
         }
-        let mut journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut journal = self.lock();
         let mut new = HashSet::new();
         for digest in digests {
             if blobs::blob_size(&self.root, digest)?.is_none() {
@@ -95,17 +114,17 @@ impl LayoutInner {
     }
 
     /// Records one rename that was not announced by the plan.
-    pub(super) fn journal_before_rename(&self, digest: &Digest) -> Result<()> {
+    pub(super) fn record_before_rename(&self, digest: &Digest) -> Result<()> {
         let known = {
-            let journal = self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let journal = self.lock();
             journal.as_ref().is_some_and(|journal| journal.digests.contains(digest))
         };
-        if known { Ok(()) } else { self.record_in_journal(std::slice::from_ref(digest)) }
+        if known { Ok(()) } else { self.record(std::slice::from_ref(digest)) }
     }
 
     /// Ends a run. With `sync` all recorded blobs are synced, otherwise only once there are many journals.
-    pub(super) fn finish_journal(&self) -> Result<()> {
-        drop(self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+    pub(super) fn finish(&self) -> Result<()> {
+        drop(self.lock().take());
         let boot = boot_id();
         let mut journals = list(&self.root)?;
         journals.retain(|path| boot_of(path) == Some(&boot));
@@ -250,21 +269,20 @@ fn boot_of(path: &Path) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Layout, LayoutOptions};
     use super::*;
 
     #[test]
     fn journal_after_write_error_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::create(&folder.path().join("s"), LayoutOptions::default()).unwrap();
+        let run = RunJournal::new(folder.path(), LayoutOptions::default());
         let [one, two] = ["one", "two"].map(|text| Digest::sha256(text.as_bytes()));
-        layout.0.record_in_journal(&[one]).unwrap();
+        run.record(&[one]).unwrap();
         // Simulates a full disk.
         let unwritable = |journal: &mut Journal| journal.file = File::open(&journal.path).unwrap();
-        layout.0.journal.lock().unwrap().as_mut().map(unwritable).unwrap();
-        assert!(layout.0.record_in_journal(std::slice::from_ref(&two)).is_err());
-        layout.0.journal_before_rename(&two).unwrap();
-        let journals = list(layout.root()).unwrap();
+        run.lock().as_mut().map(unwritable).unwrap();
+        assert!(run.record(std::slice::from_ref(&two)).is_err());
+        run.record_before_rename(&two).unwrap();
+        let journals = list(folder.path()).unwrap();
         let texts: Vec<String> =
             journals.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
         assert!(texts.contains(&format!("{two}\n")), "{texts:?}");

@@ -18,13 +18,14 @@ mod by_id;
 mod create;
 mod digest_scan;
 mod edit;
-mod full_disk;
+mod entry;
 mod index;
 mod ingest;
 mod inventory;
 mod io;
 mod journal;
 mod links;
+mod names;
 mod options;
 mod origins;
 mod overlays;
@@ -32,6 +33,7 @@ mod prune;
 mod reach;
 mod referrers;
 mod rehash;
+mod remove;
 mod session;
 mod source;
 mod target;
@@ -43,16 +45,15 @@ mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 pub use self::by_id::Identified;
 pub use self::edit::NameEdit;
+pub use self::entry::{INDEX_ANNOTATION, IndexEntry, ORIGIN_ANNOTATION};
 use self::index::IndexFile;
-pub use self::index::{INDEX_ANNOTATION, IndexEntry, ORIGIN_ANNOTATION};
 use self::io::{io_error, sync_dir};
-use self::journal::Journal;
+use self::journal::RunJournal;
 pub use self::options::LayoutOptions;
-use self::origins::with_origins;
 pub use self::prune::{PruneOptions, PruneReport};
 pub use self::referrers::SUBJECT_ANNOTATION;
 pub use self::session::{IngestSession, ResumeResult, SessionId};
@@ -60,7 +61,6 @@ pub use self::usage::{ImageUsage, LayoutUsage};
 pub use self::verify::{BadBlob, VerifyReport};
 pub use self::version::IndexVersion;
 use crate::content::{Endpoint, EndpointKind};
-use crate::digest::Digest;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
 
@@ -75,7 +75,7 @@ struct LayoutInner {
     /// The layout's folder, with a shared lock on it.
     folder: File,
     /// What this run has announced; see [`journal`].
-    journal: Mutex<Option<Journal>>,
+    journal: RunJournal,
     endpoint: Endpoint,
 }
 
@@ -125,94 +125,6 @@ impl Layout {
     pub fn root(&self) -> &Path {
         &self.0.root
     }
-
-    /// What index.json lists, in its order; an entry that is damaged is left out with a warning.
-    pub fn entries(&self) -> Result<Vec<IndexEntry>> {
-        Ok(IndexFile::read(&self.0.root)?.readable())
-    }
-
-    /// Everything that index.json lists.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`] where an entry is damaged.
-    fn all_entries(&self) -> Result<Vec<IndexEntry>> {
-        IndexFile::read(&self.0.root)?.entries().collect()
-    }
-
-    /// The entry of this name; of `NAME@DIGEST` only one that has the digest, or was chosen from the index that has it.
-    pub fn entry(&self, name: &str) -> Result<Option<IndexEntry>> {
-        let found = self.entries_of(name)?;
-        let document = found.iter().position(|entry| entry.descriptor.media_type.is_document());
-        Ok(found.into_iter().nth(document.unwrap_or(0)))
-    }
-
-    /// As [`Layout::entry`], where other tools gave several the name.
-    fn entries_of(&self, name: &str) -> Result<Vec<IndexEntry>> {
-        let mut found =
-            IndexFile::read(&self.0.root)?.meant_by(name).collect::<Result<Vec<_>>>()?;
-        found.retain(|entry| match index::split_pinned(name) {
-            Some((_, pin)) if pin != entry.descriptor.digest => {
-                self.index_listing(&pin, &entry.descriptor.digest).is_some()
-            }
-            _ => true,
-        });
-        Ok(found)
-    }
-
-    /// Gives the image of this name another name; a former holder of it loses it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] where there is no such image.
-    pub fn tag(&self, name: &str, new: &str) -> Result<()> {
-        self.0.change_index(|index| {
-            let mut entry = index.find(name)?.ok_or_else(|| self.0.not_found(name))?;
-            entry.descriptor.annotations.remove(SUBJECT_ANNOTATION);
-            index.set(new, entry.descriptor)
-        })
-    }
-
-    /// Remembers that the image of this name, where it still has this digest, is in this `registry/repository` too.
-    pub fn add_origin(&self, name: &str, digest: &Digest, origin: &str) -> Result<()> {
-        self.0.change_index(|index| {
-            let Some(entry) = index.find(name)? else { return Ok(false) };
-            let Some(name) = entry.matching_name(name).map(str::to_owned) else { return Ok(false) };
-            if entry.descriptor.digest != *digest {
-                return Ok(false);
-            }
-            let entry = with_origins(index, &name, entry.descriptor, &[origin.to_owned()])?;
-            index.set(&name, entry)
-        })
-    }
-
-    /// Takes a name away; tells whether it was there.
-    ///
-    /// Blobs stay until [`Layout::prune`]. On a full disk some that only this image needs go at once, because even a
-    /// smaller index.json needs space.
-    pub fn remove(&self, name: &str) -> Result<bool> {
-        match self.remove_name(name) {
-            Err(error) if full_disk::is_disk_full(&error) => self.remove_on_full_disk(name, error),
-            other => other,
-        }
-    }
-
-    /// Takes several names away at once, where they are there.
-    pub fn remove_all<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        self.0.change_index(|index| {
-            names.into_iter().try_fold(false, |changed, name| Ok(index.remove(name)? || changed))
-        })
-    }
-
-    fn remove_name(&self, name: &str) -> Result<bool> {
-        let mut found = false;
-        self.0.change_index(|index| {
-            found = index.remove(name)?;
-            if !found && let Some(entry) = index.find(name)? {
-                found = index.remove(entry.matching_name(name).unwrap_or_default())?;
-            }
-            Ok(found)
-        })?;
-        Ok(found)
-    }
 }
 
 impl LayoutInner {
@@ -220,7 +132,8 @@ impl LayoutInner {
         let folder = File::open(root).map_err(|error| io_error("open", root, error))?;
         let location = format!("oci:{}", root.display());
         let endpoint = Endpoint { location, kind: EndpointKind::Layout, ..Endpoint::default() };
-        Ok(Self { root: root.to_owned(), options, folder, journal: Mutex::default(), endpoint })
+        let journal = RunJournal::new(root, options);
+        Ok(Self { root: root.to_owned(), options, folder, journal, endpoint })
     }
 
     fn lock_folder(&self, mode: LockMode) -> Result<()> {

@@ -1,7 +1,8 @@
 //! Repositories that have an image, recorded in its entry of `index.json`: it can be fetched from there again, and
 //! mounted from there instead of sent.
 
-use super::index::{IndexFile, ORIGIN_ANNOTATION};
+use super::entry::ORIGIN_ANNOTATION;
+use super::index::IndexFile;
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Layout, index, io_error};
+use super::Layout;
+use super::io::{io_error, replace_durably};
 use crate::error::Result;
 
 const FILE: &str = "overlays.json";
@@ -40,6 +41,6 @@ impl Layout {
         // A path that is not UTF-8 cannot be recorded.
         let bytes = serde_json::to_vec(&known)
             .map_err(|error| io_error("write", &self.root().join(FILE), error.into()))?;
-        index::replace_durably(self.root(), FILE, &bytes)
+        replace_durably(self.root(), FILE, &bytes)
     }
 }

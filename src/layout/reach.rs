@@ -6,7 +6,7 @@ use std::path::Path;
 use super::IndexEntry;
 use super::blobs;
 use super::digest_scan::find_digests;
-use super::index::index_digest;
+use super::entry::index_digest;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_LIMIT, Document, ParsedDocument, TreeWalk, WalkStep};

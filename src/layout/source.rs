@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::index::index_digest;
+use super::entry::index_digest;
 use super::origins::origins_of;
 use super::{IndexEntry, Layout, blobs, io_error};
 use crate::alike;

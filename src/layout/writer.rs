@@ -36,7 +36,7 @@ impl LayoutWriter {
         let documents = plan.documents.iter().map(|document| document.digest());
         let blobs = plan.blobs.iter().map(|(descriptor, _)| &descriptor.digest);
         let digests: Vec<_> = documents.chain(blobs).cloned().collect();
-        layout.0.record_in_journal(&digests)?;
+        layout.0.journal.record(&digests)?;
         let finished = FinishGuard::default();
         Ok(Self { layout: layout.clone(), is_sparse: plan.sparse, finished })
     }
@@ -161,7 +161,7 @@ impl TargetWriter for LayoutWriter {
         Box::pin(async {
             self.finished.finish(self.inner().place())?;
             let inner = Arc::clone(self.inner());
-            run_blocking("sync", move || inner.finish_journal()).await
+            run_blocking("sync", move || inner.journal.finish()).await
         })
     }
 }

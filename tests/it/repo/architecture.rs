@@ -200,7 +200,6 @@ const RESERVED: &[(&str, &[&str])] = &[
 const CIRCLES: &[&str] = &[
     "archive/docker.rs archive/layers.rs archive/mod.rs archive/oci.rs",
     "digest.rs error.rs",
-    "layout/full_disk.rs layout/journal.rs layout/mod.rs",
     "registry/blob.rs registry/foreign.rs registry/manifest.rs registry/mod.rs registry/referrers/mod.rs \
      registry/referrers/tag_schema.rs registry/tags.rs",
     "unpack/aside.rs unpack/changeset.rs unpack/overlay/changes.rs unpack/unpacker.rs",

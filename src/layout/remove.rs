@@ -1,4 +1,4 @@
-//! Removes a name on a full disk, which has no space for a new index.json beside the old one.
+//! Removes names, even on a full disk, which has no space for a new index.json beside the old one.
 
 use std::cmp::Reverse;
 use std::io::ErrorKind as Io;
@@ -10,10 +10,40 @@ use crate::error::{Error, Result};
 use crate::lock::LockMode;
 
 impl Layout {
+    /// Takes a name away; tells whether it was there.
+    ///
+    /// Blobs stay until [`Layout::prune`]. On a full disk some that only this image needs go at once, because even a
+    /// smaller index.json needs space.
+    pub fn remove(&self, name: &str) -> Result<bool> {
+        match self.remove_name(name) {
+            Err(error) if is_disk_full(&error) => self.remove_on_full_disk(name, error),
+            other => other,
+        }
+    }
+
+    /// Takes several names away at once, where they are there.
+    pub fn remove_all<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        self.0.change_index(|index| {
+            names.into_iter().try_fold(false, |changed, name| Ok(index.remove(name)? || changed))
+        })
+    }
+
+    fn remove_name(&self, name: &str) -> Result<bool> {
+        let mut found = false;
+        self.0.change_index(|index| {
+            found = index.remove(name)?;
+            if !found && let Some(entry) = index.find(name)? {
+                found = index.remove(entry.matching_name(name).unwrap_or_default())?;
+            }
+            Ok(found)
+        })?;
+        Ok(found)
+    }
+
     /// Like [`Layout::remove`], but deletes blobs that only this image references until index.json can be written.
     ///
     /// If it is killed in between, the image lacks a layer: `rm` can still remove it, and a pull completes it.
-    pub(super) fn remove_on_full_disk(&self, name: &str, full: Error) -> Result<bool> {
+    fn remove_on_full_disk(&self, name: &str, full: Error) -> Result<bool> {
         self.0.lock_folder(LockMode::Exclusive)?;
         let removed = self.remove_freeing_space(name, full);
         self.0.lock_folder(LockMode::Shared)?;
@@ -49,7 +79,7 @@ impl Layout {
 }
 
 /// Whether the error means that the disk has no space or no inodes left.
-pub(super) fn is_disk_full(error: &Error) -> bool {
+fn is_disk_full(error: &Error) -> bool {
     let cause = std::error::Error::source(error);
     cause
         .and_then(|cause| cause.downcast_ref::<std::io::Error>())
