@@ -5,30 +5,14 @@ use std::collections::hash_map::Entry;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{ArchiveImage, ArchiveInner, ImageContent, full};
+use super::image::{ArchiveImage, full};
+use super::reader::ArchiveInner;
 use crate::alike;
 use crate::config::CONFIG_LIMIT;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
-
-impl ArchiveImage {
-    /// The names that it goes by. Behind the full name of a layout's entry there is at most its tag.
-    pub(super) fn own_names(&self) -> &[String] {
-        match self.content {
-            ImageContent::Document(_) => self.names.get(..1).unwrap_or_default(),
-            ImageContent::DockerFiles(_) => &self.names,
-        }
-    }
-
-    fn descriptor(&self) -> Option<&Descriptor> {
-        match &self.content {
-            ImageContent::Document(descriptor) => Some(descriptor),
-            ImageContent::DockerFiles(_) => None,
-        }
-    }
-}
 
 impl ArchiveInner {
     /// Takes each name from all images but the last one of a platform that has it. What is left without a name is

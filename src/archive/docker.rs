@@ -11,9 +11,9 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::blob_span::BlobSpan;
-use super::layers::{LayerFiles, missing_file};
+use super::layers::LayerFiles;
+use super::small_file::{JSON_LIMIT, missing_file, small, small_file, unusable};
 use super::tarball::TarIndex;
-use super::{ArchiveImage, ImageContent, JSON_LIMIT, full, small, small_file, unusable};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -37,27 +37,26 @@ struct ManifestItem {
 }
 
 /// The images of manifest.json; `None` where there is no such file.
-pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<ArchiveImage>>> {
+pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<DockerImage>>> {
     let Some(text) = small_file(tar, MANIFEST, JSON_LIMIT)? else { return Ok(None) };
     let items: Option<Vec<Object<ManifestItem>>> = serde_json::from_slice(&text)
         .map_err(|error| unusable(MANIFEST, "is corrupt").with_source(error))?;
     let items = items.ok_or_else(|| unusable(MANIFEST, "is corrupt: null"))?;
     let known = Arc::new(LayerFiles::default());
-    let images = items.into_iter().map(|Object(item)| ArchiveImage {
-        names: item.repo_tags.iter().map(|tag| full(tag)).collect(),
-        content: ImageContent::DockerFiles(DockerImage {
-            config: item.config,
-            layers: item.layers,
-            known: Arc::clone(&known),
-            built: OnceLock::new(),
-        }),
+    let images = items.into_iter().map(|Object(item)| DockerImage {
+        tags: item.repo_tags,
+        config: item.config,
+        layers: item.layers,
+        known: Arc::clone(&known),
+        built: OnceLock::new(),
     });
     Ok(Some(images.collect()))
 }
 
-/// Names of the files that make up an image.
+/// Names of an image, and of the files that make it up.
 #[derive(Debug)]
 pub(super) struct DockerImage {
+    tags: Vec<String>,
     config: String,
     layers: Vec<String>,
     /// Of all images of the archive.
@@ -73,6 +72,11 @@ pub(super) struct ConvertedImage {
 }
 
 impl DockerImage {
+    /// Its names, as manifest.json has them.
+    pub(super) fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
     /// What was made of it already.
     pub(super) fn built(&self) -> Option<&ConvertedImage> {
         self.built.get()

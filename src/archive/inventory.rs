@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Archive, ArchiveInner, ImageContent};
+use super::image::ImageContent;
+use super::reader::{Archive, ArchiveInner};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{Document, TreeWalk};

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::blob_span::{BlobSpan, SpanReader, count};
-use super::tarball::{EntryError, TarIndex};
-use super::unusable;
+use super::small_file::{missing_file, unusable};
+use super::tarball::TarIndex;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{BombGuard, Compression, decompress_with_guard, is_unsupported};
@@ -95,13 +95,5 @@ impl LayerFiles {
             return Err(unusable(name, &why));
         }
         Ok(BlobSpan { span, compression, size })
-    }
-}
-
-/// The error for a file that cannot be had.
-pub(super) fn missing_file(name: &str, lack: EntryError) -> Error {
-    match lack {
-        EntryError::Missing => unusable(name, "is missing"),
-        EntryError::Unusable(why) => unusable(name, why),
     }
 }

@@ -2,13 +2,12 @@
 
 use serde::Deserialize;
 
+use super::small_file::{JSON_LIMIT, lacking, small_file, unusable};
 use super::tarball::TarIndex;
-use super::{ArchiveImage, ImageContent, JSON_LIMIT, lacking, small_file, unusable};
-use crate::annotation;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{RawIndex, parse_entry};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::Object;
 
 pub(super) const MARKER: &str = "oci-layout";
@@ -27,8 +26,8 @@ struct OciLayoutJson {
     image_layout_version: String,
 }
 
-/// The entries of index.json; `None` where there is no layout.
-pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<ArchiveImage>>> {
+/// The entries of index.json that are images; `None` where there is no layout.
+pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<Descriptor>>> {
     let Some(marker) = small_file(tar, MARKER, MARKER_LIMIT)? else { return Ok(None) };
     let Object(marker): Object<OciLayoutJson> = serde_json::from_slice(&marker)
         .map_err(|error| unusable(MARKER, "is corrupt").with_source(error))?;
@@ -44,22 +43,27 @@ pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<ArchiveImage>>> {
     if entries.iter().any(|entry| entry.media_type.is_document()) {
         entries.retain(|entry| entry.media_type.is_document());
     }
-    let named = |entry: Descriptor| ArchiveImage {
-        names: annotation::names(&entry),
-        content: ImageContent::Document(entry),
-    };
-    Ok(Some(entries.into_iter().map(named).collect()))
+    Ok(Some(entries))
 }
 
 /// What an index.json lists.
-pub(super) fn entries(index: &[u8]) -> serde_json::Result<Vec<Descriptor>> {
+///
+/// # Errors
+/// [`ErrorKind::InvalidDocument`] if it is not an index.
+pub fn entries_of_index(index: &[u8]) -> Result<Vec<Descriptor>> {
+    entries(index).map_err(|error| {
+        Error::new(ErrorKind::InvalidDocument, INDEX).with_reason("is corrupt").with_source(error)
+    })
+}
+
+fn entries(index: &[u8]) -> serde_json::Result<Vec<Descriptor>> {
     RawIndex::parse(index)?.manifests.iter().map(|raw| parse_entry(raw)).collect()
 }
 
 /// `blobs/sha256/<hex>`.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`](crate::error::ErrorKind::Unsupported) for algorithms that cannot be verified.
+/// [`ErrorKind::Unsupported`] for algorithms that cannot be verified.
 pub(super) fn name_of(digest: &Digest) -> Result<String> {
     digest.algorithm()?;
     Ok(format!("blobs/{}/{}", digest.algorithm_name(), digest.encoded()))

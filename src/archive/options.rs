@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::ArchiveFormat;
+use super::format::ArchiveFormat;
 use crate::digest::Digest;
 
 /// Where an archive is written to.

@@ -2,7 +2,8 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{ArchiveImage, ArchiveInner, ImageContent};
+use super::image::{ArchiveImage, ImageContent};
+use super::reader::ArchiveInner;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};

@@ -10,8 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::blob_span::BlobSpan;
 use super::docker::{ConvertedImage, DockerImage};
+use super::image::{ArchiveImage, ImageContent};
+use super::oci;
+use super::reader::{Archive, ArchiveInner};
+use super::small_file::unusable;
 use super::tarball::EntryError;
-use super::{Archive, ArchiveImage, ArchiveInner, ImageContent, oci, unusable};
 use crate::blocking::run_blocking;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, ByteStream, Effort, Endpoint, Lookup, Presence, Source,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::docker_target::DockerTarget;
+use super::format::ArchiveFormat;
+use super::image::MOST;
 use super::oci_target::OciTarget;
 use super::options::{ArchiveOutput, WriteOptions};
-use super::{ArchiveFormat, MOST};
 use crate::content::Target;
 use crate::error::{Error, ErrorKind, Result};
 

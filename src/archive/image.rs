@@ -1,0 +1,86 @@
+//! The images of an archive, of either form, and their names.
+
+use super::docker::{self, DockerImage};
+use super::format::ArchiveFormat;
+use super::oci;
+use super::small_file::lacking;
+use super::tarball::TarIndex;
+use crate::annotation;
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorDetail, ErrorKind, Result};
+use crate::reference::Reference;
+
+/// Names of images, and images without one, that an archive lists: each costs as much as an image.
+pub(super) const MOST: usize = 10_000;
+
+/// One image, and every name that it may be called by.
+#[derive(Debug)]
+pub(super) struct ArchiveImage {
+    pub(super) names: Vec<String>,
+    pub(super) content: ImageContent,
+}
+
+/// What an image is made of.
+#[derive(Debug)]
+pub(super) enum ImageContent {
+    /// A document under its digest.
+    Document(Descriptor),
+    /// Files of which a manifest is made.
+    DockerFiles(DockerImage),
+}
+
+impl ArchiveImage {
+    fn of_layout(entry: Descriptor) -> Self {
+        Self { names: annotation::names(&entry), content: ImageContent::Document(entry) }
+    }
+
+    fn of_docker(recipe: DockerImage) -> Self {
+        let names = recipe.tags().iter().map(|tag| full(tag)).collect();
+        Self { names, content: ImageContent::DockerFiles(recipe) }
+    }
+
+    /// The names that it goes by. Behind the full name of a layout's entry there is at most its tag.
+    pub(super) fn own_names(&self) -> &[String] {
+        match self.content {
+            ImageContent::Document(_) => self.names.get(..1).unwrap_or_default(),
+            ImageContent::DockerFiles(_) => &self.names,
+        }
+    }
+
+    pub(super) fn descriptor(&self) -> Option<&Descriptor> {
+        match &self.content {
+            ImageContent::Document(descriptor) => Some(descriptor),
+            ImageContent::DockerFiles(_) => None,
+        }
+    }
+}
+
+/// The images of the form that was asked for; without one, of the layout where there is one that is not empty.
+pub(super) fn images(tar: &TarIndex, form: Option<ArchiveFormat>) -> Result<Vec<ArchiveImage>> {
+    let of_layout = |entries: Vec<_>| entries.into_iter().map(ArchiveImage::of_layout).collect();
+    let of_docker = |recipes: Vec<_>| recipes.into_iter().map(ArchiveImage::of_docker).collect();
+    let layout: Option<Vec<_>> = oci::images(tar)?.map(of_layout);
+    let images = match (form, layout) {
+        (Some(ArchiveFormat::Oci), Some(images)) => images,
+        (Some(ArchiveFormat::Oci), None) => {
+            return Err(lacking("oci-layout").with_detail(ErrorDetail::NotOciArchive));
+        }
+        (_, Some(images)) if !images.is_empty() => images,
+        (_, layout) => match (docker::images(tar)?.map(of_docker), layout) {
+            (Some(images), _) | (None, Some(images)) => images,
+            (None, None) => {
+                return Err(lacking("manifest.json").with_detail(ErrorDetail::NotDockerArchive));
+            }
+        },
+    };
+    if images.iter().map(|image| image.own_names().len().max(1)).sum::<usize>() > MOST {
+        let why = format!("lists more than {MOST} images");
+        return Err(Error::new(ErrorKind::Store, "archive").with_reason(why));
+    }
+    Ok(images)
+}
+
+/// The name written out, where it is that of an image in a registry.
+pub(super) fn full(name: &str) -> String {
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.store_name())
+}
