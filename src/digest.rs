@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escape;
 
 /// `algorithm:encoded` of exact bytes, checked against the grammar and, for SHA-2, the exact length.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +47,47 @@ impl Algorithm {
     }
 }
 
+/// What is wrong with a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DigestError {
+    /// The text is none.
+    Malformed {
+        /// The text.
+        text: String,
+        /// Which part of the grammar it breaks.
+        reason: String,
+    },
+    /// Nothing can be verified by it: rpull does not compute its algorithm.
+    Unsupported(Digest),
+}
+
+impl DigestError {
+    /// The digest that it is about, for messages.
+    pub(crate) fn subject(&self) -> String {
+        match self {
+            Self::Malformed { text, .. } => format!("digest `{text}`"),
+            Self::Unsupported(digest) => format!("digest {digest}"),
+        }
+    }
+
+    /// The reason alone.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Malformed { reason, .. } => reason,
+            Self::Unsupported(_) => "unsupported algorithm, expected sha256 or sha512",
+        }
+    }
+}
+
+impl fmt::Display for DigestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", escape(&self.subject()), self.reason())
+    }
+}
+
+impl std::error::Error for DigestError {}
+
 impl Digest {
     /// Computes the SHA-256 digest of these bytes.
     pub fn sha256(bytes: &[u8]) -> Self {
@@ -78,12 +119,10 @@ impl Digest {
     /// The algorithm, where it is one that can be verified.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for any other algorithm.
-    pub fn algorithm(&self) -> Result<Algorithm> {
-        Algorithm::from_name(self.algorithm_name()).ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, format!("digest {self}"))
-                .with_reason("unsupported algorithm, expected sha256 or sha512")
-        })
+    /// [`DigestError::Unsupported`] for any other algorithm.
+    pub fn algorithm(&self) -> Result<Algorithm, DigestError> {
+        Algorithm::from_name(self.algorithm_name())
+            .ok_or_else(|| DigestError::Unsupported(self.clone()))
     }
 }
 
@@ -94,11 +133,11 @@ impl AsRef<Self> for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = Error;
+    type Err = DigestError;
 
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> Result<Self, DigestError> {
         let refuse = |why: &str| {
-            Err(Error::new(ErrorKind::InvalidInput, format!("digest `{text}`")).with_reason(why))
+            Err(DigestError::Malformed { text: text.to_owned(), reason: why.to_owned() })
         };
         let Some((algorithm, encoded)) = text.split_once(':') else {
             return refuse("expected algorithm:hex");
@@ -244,7 +283,7 @@ mod tests {
     #[test]
     fn unknown_algorithm_parses_but_is_unsupported() {
         let digest: Digest = "blake3:abcdef".parse().unwrap();
-        assert_eq!(digest.algorithm().unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(digest.algorithm(), Err(DigestError::Unsupported(digest.clone())));
     }
 
     proptest! {

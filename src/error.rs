@@ -4,150 +4,20 @@
 //! print: foreign text is escaped and URLs are redacted when the error is built. Exit codes and hints belong to the CLI.
 
 mod data;
+mod detail;
+mod kind;
 
 use std::fmt;
 use std::time::Duration;
 
-pub use self::data::{RegistryCode, Side};
-use crate::digest::Digest;
+pub use self::data::{Outage, RegistryCode, Side};
+pub use self::detail::ErrorDetail;
+pub use self::kind::ErrorKind;
+use crate::digest::{Digest, DigestError};
 use crate::escape::escape;
 
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// What an [`Error`] means to the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// An invalid reference, digest, platform or option; no request was sent.
-    InvalidInput,
-    /// The registry or store does not have it, or not for the wanted platform.
-    NotFound,
-    /// Authentication or permission.
-    Denied,
-    /// The registry answered, but with an error.
-    Registry,
-    /// The registry says that it lacks blobs that a manifest names.
-    MissingBlobs,
-    /// The registry could not be reached, or went away, after retries.
-    Transport,
-    /// Bytes that do not have the digest or size they should have.
-    Mismatch,
-    /// Correct, but of a kind that rpull does not handle: schema1, an unknown digest algorithm.
-    Unsupported,
-    /// A manifest, index or config that is malformed, oversized, too deep or ambiguous.
-    InvalidDocument,
-    /// The local store or a layout could not be read or written.
-    Store,
-    /// A layer could not become files: it is malformed or beyond the limits, or the disk did not take it.
-    Unpack,
-    /// Stopped by the caller.
-    Interrupted,
-}
-
-impl ErrorKind {
-    /// The name that JSON output uses.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::InvalidInput => "reference",
-            Self::NotFound => "not_found",
-            Self::Denied => "denied",
-            Self::Registry => "registry",
-            Self::MissingBlobs => "incomplete",
-            Self::Transport => "transport",
-            Self::Mismatch => "mismatch",
-            Self::Unsupported => "unsupported",
-            Self::InvalidDocument => "document",
-            Self::Store => "store",
-            Self::Unpack => "unpack",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
-
-/// What exactly is the matter, where the kind alone does not tell what would help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorDetail {
-    /// A user or password stands in a name.
-    CredentialInReference,
-    /// One credential was given for several registries.
-    AmbiguousCredential,
-    /// The local store has no image of the name.
-    NotInStore,
-    /// Nothing says where the local store is.
-    NoStorePath,
-    /// The index lacks the platform.
-    PlatformNotFound,
-    /// The index has nothing that runs, on any platform.
-    NothingRuns,
-    /// The index names manifests that are not there; a pull could bring them.
-    MissingChildren,
-    /// The index names manifests that are not there, and others that are.
-    ChildrenGone,
-    /// The registry does not know the repository.
-    RepositoryNotFound,
-    /// The registry does not have the manifest.
-    ManifestNotFound,
-    /// The registry, or its token server, wants a credential, or another one.
-    CredentialRequired,
-    /// The credential was good once.
-    ExpiredCredential,
-    /// The registry refuses it for every user.
-    Forbidden,
-    /// A secret would be sent where others can read it.
-    SecretOverHttp,
-    /// The credential that was tried is no good.
-    InvalidCredential,
-    /// The registry has no list of its repositories for this user.
-    CatalogUnsupported,
-    /// The registry deletes a tag only with all others of its manifest.
-    TagDeleteUnsupported,
-    /// Layers would have to move.
-    CrossRepositoryTag,
-    /// The registry was asked too often.
-    RateLimited,
-    /// The registry names a host in a network that it is not in itself.
-    InternalHost,
-    /// The server's certificate is not trusted.
-    UntrustedCertificate,
-    /// The server does not speak TLS.
-    NotTls,
-    /// The disk of the store is full.
-    StoreDiskFull,
-    /// The disk that an archive is written to is full.
-    ArchiveDiskFull,
-    /// The disk that a pipe or a compressed archive is unpacked to is full.
-    SpoolDiskFull,
-    /// The reader of standard output closed it.
-    BrokenPipe,
-    /// The disk that layers are unpacked to is full.
-    UnpackDiskFull,
-    /// An unpack that was killed has left a part of an image where it is made in its place.
-    IncompleteRoot,
-    /// The archive omits blobs that its recipient was expected to have.
-    BlobOmitted,
-    /// An archive is no tar of an image layout.
-    NotOciArchive,
-    /// An archive is nothing that docker wrote.
-    NotDockerArchive,
-    /// It is no image, but something else that can be looked at.
-    NotAnImage,
-    /// A part of a layout that nothing vouches for is a link to elsewhere.
-    LinkOutOfLayout,
-    /// A file was named where a layout should be.
-    FileForLayout,
-}
-
-/// The failure of a host that has answered before in this run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Outage {
-    /// Since the first of its failures in a row, in any task.
-    pub lasted: Duration,
-    /// Whether it is time to say so: once, and not for a blink.
-    pub is_news: bool,
-}
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -416,6 +286,16 @@ impl std::error::Error for Error {
     }
 }
 
+impl From<DigestError> for Error {
+    fn from(error: DigestError) -> Self {
+        let kind = match &error {
+            DigestError::Malformed { .. } => ErrorKind::InvalidInput,
+            DigestError::Unsupported(_) => ErrorKind::Unsupported,
+        };
+        Self::new(kind, error.subject()).with_reason(error.reason())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -432,6 +312,20 @@ mod tests {
     fn control_characters_of_server_are_escaped() {
         let error = Error::new(ErrorKind::Registry, "pull").with_reason("\u{1b}]0;owned\u{7}\r\n");
         assert!(!error.to_string().contains(['\u{1b}', '\u{7}', '\r', '\n']));
+    }
+
+    #[test]
+    fn digest_error_keeps_its_text_and_gets_its_kind() {
+        let malformed = "sha256:\u{1b}".parse::<Digest>().unwrap_err();
+        let unsupported = "blake3:ab".parse::<Digest>().unwrap().algorithm().unwrap_err();
+        for (error, kind) in
+            [(malformed, ErrorKind::InvalidInput), (unsupported, ErrorKind::Unsupported)]
+        {
+            let text = error.to_string();
+            assert!(text.starts_with("digest ") && !text.contains('\u{1b}'), "{text}");
+            let error = Error::from(error);
+            assert_eq!((error.to_string(), error.kind()), (text, kind));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::archive::ArchiveFormat;
-use crate::digest::{Digest, registered_algorithm};
+use crate::digest::{Digest, DigestError, registered_algorithm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::name::ImageName;
@@ -173,7 +173,7 @@ fn split_path_and_name(location: &str, text: &str, what: &str) -> Result<(PathBu
 }
 
 fn digest(location: &str, text: &str) -> Result<Digest> {
-    text.parse().map_err(|error: Error| {
+    text.parse().map_err(|error: DigestError| {
         invalid_location(location, &format!("digest `{text}`: {}", error.reason()))
     })
 }

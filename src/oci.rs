@@ -74,7 +74,7 @@ impl TryFrom<&image::Digest> for Digest {
     type Error = Error;
 
     fn try_from(digest: &image::Digest) -> Result<Self> {
-        digest.as_ref().parse()
+        Ok(digest.as_ref().parse()?)
     }
 }
 

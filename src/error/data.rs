@@ -1,5 +1,7 @@
 //! What an error carries beside its text, for programs.
 
+use std::time::Duration;
+
 /// The end of a transfer that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -23,4 +25,14 @@ pub struct RegistryCode {
     pub message: String,
     /// A string as it is, anything else as JSON; empty if the registry gives none.
     pub detail: String,
+}
+
+/// The failure of a host that has answered before in this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outage {
+    /// Since the first of its failures in a row, in any task.
+    pub lasted: Duration,
+    /// Whether it is time to say so: once, and not for a blink.
+    pub is_news: bool,
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::docker_hub::{HUB, OFFICIAL_NAMESPACE, OLD_HUB};
 use super::grammar::{check_host, check_path, check_tag};
 use super::{DEFAULT_TAG, Reference};
-use crate::digest::{Digest, registered_algorithm};
+use crate::digest::{Digest, DigestError, registered_algorithm};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
 /// Why a text is no reference.
@@ -147,8 +147,9 @@ fn is_digest_alone(text: &str) -> bool {
 }
 
 fn parse_digest(text: &str) -> Result<Digest, String> {
-    let digest: Digest =
-        text.parse().map_err(|error: Error| format!("digest `{text}`: {}", error.reason()))?;
+    let digest: Digest = text
+        .parse()
+        .map_err(|error: DigestError| format!("digest `{text}`: {}", error.reason()))?;
     // Others may stand in a document, but asked for by name they could only fail later.
     if registered_algorithm(digest.algorithm_name()).is_none() {
         return Err(format!("unknown digest algorithm `{}`", digest.algorithm_name()));

@@ -1,4 +1,4 @@
-//! A layer as [`Unpacker`](super::Unpacker) applies it.
+//! A layer as [`Unpacker`] applies it.
 
 use std::io::{self, BufRead};
 

@@ -9,7 +9,7 @@ use crate::archive::entries_of_index;
 use crate::cli::image::open::open_archive;
 use crate::cli::settings::Settings;
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestError};
 use crate::document::TreeWalk;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -60,7 +60,7 @@ fn inventory(text: &[u8]) -> Result<HashSet<Digest>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(at, line)| {
-            line.trim().parse().map_err(|error: Error| {
+            line.trim().parse().map_err(|error: DigestError| {
                 let why = format!("line {} is not a digest: {}", at + 1, error.reason());
                 Error::new(ErrorKind::InvalidInput, "--since").with_reason(why)
             })
