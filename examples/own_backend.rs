@@ -1,13 +1,13 @@
-//! A backend of one's own: images in a plain directory, for one process at a time.
+//! A custom backend: images in a plain directory, for one process at a time.
 //!
 //! ```text
 //! content/<digest>     committed blobs, manifests and indexes
-//! partial/<digest>     blobs that are still written, resumed by the next run
+//! partial/<digest>     incomplete blobs, resumed by the next run
 //! documents/<digest>   the descriptor of each manifest and index, as JSON
 //! names/<name>         the digest that a name points to
 //! ```
 //!
-//! Pulls an image into it, shows what is there, and pulls again, which transfers nothing:
+//! Pulls an image into it, prints what it contains, and pulls again, which transfers nothing:
 //!
 //! ```sh
 //! cargo run --example own_backend -- alpine:3.14 ./images
@@ -72,13 +72,13 @@ impl Directory {
 }
 
 impl Inner {
-    /// A path below the directory. Names and digests may hold `/` and `:`, so everything unusual is escaped.
+    /// Returns a path in the directory. Names and digests may contain `/` and `:`, so special characters are escaped.
     fn path(&self, part: &str, name: &str) -> PathBuf {
         let mut escaped = String::new();
         for byte in name.bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => escaped.push(byte.into()),
-                // Writing to a string never fails.
+                // Writing to a `String` cannot fail.
                 _ => drop(write!(escaped, "%{byte:02x}")),
             }
         }
@@ -105,7 +105,7 @@ impl Inner {
         Ok(Some(bytes.into()))
     }
 
-    /// Writes a file so that it is complete whenever it can be seen.
+    /// Writes a file so that it is never visible incomplete.
     fn write_small(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let new = path.with_extension("new");
         let written = File::create(&new)
@@ -156,7 +156,7 @@ fn io_error(location: &str, error: io::Error) -> Error {
     Error::new(ErrorKind::Store, "files").at(location).with_source(error)
 }
 
-/// Bytes of a file. Reading a local file is quick, so it happens where the stream is polled.
+/// Streams the bytes of a file. Reading a local file is fast, so it happens in the poll.
 fn read_range(file: File, length: u64) -> impl futures_util::Stream<Item = Result<Bytes>> + Send {
     stream::try_unfold(file.take(length), |mut file| async move {
         let mut buffer = vec![0; BUFFER_SIZE];
@@ -166,7 +166,7 @@ fn read_range(file: File, length: u64) -> impl futures_util::Stream<Item = Resul
     })
 }
 
-// Everything here is local, so both efforts have the same answer and nothing is ever unknown.
+// All data is local: both efforts give the same result, and nothing is unknown.
 impl Lookup for Directory {
     fn endpoint(&self) -> &Endpoint {
         &self.0.endpoint
@@ -241,7 +241,7 @@ impl Source for Directory {
 
 impl Target for Directory {
     fn properties(&self) -> TargetProperties {
-        // Blobs in any order; names appear one by one; a manifest proves nothing about its blobs.
+        // Blobs in any order; names are published one by one; a manifest does not prove that its blobs exist.
         TargetProperties::default()
     }
 
@@ -292,7 +292,7 @@ impl Run {
         let json =
             json.map_err(|error| Error::new(ErrorKind::Store, "descriptor").with_source(error))?;
         inner.write_small(&inner.path("documents", digest), &json)?;
-        // The name comes last: it never points to something that is not there.
+        // Names come last: a name never points to missing content.
         names.iter().try_for_each(|name| {
             inner.write_small(&inner.path("names", &name.to_string()), digest.as_bytes())
         })
@@ -314,7 +314,7 @@ impl TargetWriter for Run {
                 Arc::clone(writers.entry(digest.clone()).or_default())
             };
             let lock = lock.lock_owned().await;
-            // After the wait: the other writer may have committed it.
+            // Another writer may have committed it during the wait.
             if self.inner().has(descriptor)? {
                 return Ok(Opened::Exists);
             }
@@ -357,7 +357,7 @@ impl TargetWriter for Run {
     }
 }
 
-/// An open write. Dropped, it leaves its bytes in `partial/` for the next run.
+/// An open ingest. If it is dropped, its bytes stay in `partial/` for the next run.
 struct Writer {
     directory: Directory,
     descriptor: Descriptor,

@@ -1,7 +1,7 @@
-//! Images of one name: some tools list one entry for each platform where others list an index of them.
+//! Groups index entries with the same name: some tools write one entry per platform instead of a nested index.
 //!
-//! They are chosen among like the entries of an index. Of two for one platform the last one has the name, as after
-//! `docker load`, containerd's import and ORAS, which name what they meet one after the other; skopeo takes the first.
+//! An image is selected from them as from an index. The last of two entries for one platform wins, as in `docker load`,
+//! containerd's import and ORAS, which tag one entry after the other; skopeo takes the first.
 
 use std::collections::HashSet;
 
@@ -15,10 +15,10 @@ use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::platform::{self, Platform};
 
-/// Of entries of one name, in their order, those that the name stands for, each with its platform where that is known;
-/// and whether it lost another one.
+/// Returns the entries that a name refers to, in their order, with their platform if it is known; and whether an entry
+/// was replaced by a later one for the same platform.
 ///
-/// `platform_of` is asked for what says nothing of its platform, where there is a choice.
+/// `platform_of` is called for entries without a platform, if there are several.
 pub(crate) fn meant(
     mut entries: Vec<Descriptor>,
     platform_of: impl Fn(&Descriptor) -> Option<Platform>,
@@ -26,7 +26,7 @@ pub(crate) fn meant(
     if entries.iter().any(|entry| entry.media_type.is_document()) {
         entries.retain(|entry| entry.media_type.is_document());
     }
-    // By sets: an index.json can give one name to as many entries as fit in it.
+    // Sets, not nested loops: an index.json can give one name to very many entries.
     let mut digests = HashSet::new();
     let mut each = entries;
     each.retain(|entry| digests.insert(entry.digest.clone()));
@@ -44,10 +44,10 @@ pub(crate) fn meant(
     (kept, lost)
 }
 
-/// The one that fits this platform best.
+/// Returns the entry that fits the platform best.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] if no entry matches, naming the available platforms.
+/// [`ErrorKind::NotFound`] with the available platforms if no entry matches.
 pub(crate) fn choose<'a>(
     alike: &'a [Descriptor],
     wanted: &Platform,
@@ -64,14 +64,14 @@ pub(crate) fn choose<'a>(
     }
 }
 
-/// The platform that these bytes say, which are this config.
+/// Returns the platform of an image config with these bytes.
 pub(crate) fn platform_in(config: &Descriptor, bytes: &[u8]) -> Option<Platform> {
     let config = Some(bytes).filter(|_| config.media_type.is_image_config())?;
     let platform = ImageConfig::parse(config).ok()?.platform();
     Some(platform).filter(|platform| !platform.is_empty())
 }
 
-/// The index that some other tool would have listed.
+/// Returns an index of these entries, as other tools would have written it.
 pub(crate) fn index(alike: &[Descriptor]) -> Result<Document> {
     let entry = |entry: &Descriptor| {
         let mut entry = entry.clone();

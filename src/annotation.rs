@@ -1,14 +1,14 @@
-//! Annotations that name what an index lists, in layouts and in archives of them.
+//! Annotations with the names of index entries, in layouts and archives.
 
 use crate::descriptor::Descriptor;
 
 /// The full name of an image, as containerd writes it.
 pub(crate) const NAME_ANNOTATION: &str = "io.containerd.image.name";
 
-/// The name that skopeo and umoci look for; any name where there is no [`NAME_ANNOTATION`], else often only its tag.
+/// The name that skopeo and umoci use. Any name if there is no [`NAME_ANNOTATION`], otherwise often only the tag.
 pub(crate) const REF_ANNOTATION: &str = "org.opencontainers.image.ref.name";
 
-/// What an entry is called, the full name first; empty where it has none.
+/// Returns the names of an entry, the full name first; empty if it has none.
 pub(crate) fn names(entry: &Descriptor) -> Vec<String> {
     let mut names: Vec<String> = [NAME_ANNOTATION, REF_ANNOTATION]
         .into_iter()
@@ -20,11 +20,11 @@ pub(crate) fn names(entry: &Descriptor) -> Vec<String> {
     names
 }
 
-/// Gives the entry this name instead of those that it has.
+/// Replaces the names of an entry.
 pub(crate) fn rename(entry: &mut Descriptor, name: &str) {
     entry.annotations.remove(NAME_ANNOTATION);
     entry.annotations.remove(REF_ANNOTATION);
-    // The grammar of the other annotation has no brackets, and skopeo refuses the whole layout for them.
+    // The grammar of the other annotation has no brackets, and skopeo rejects a whole layout that contains them.
     let brackets = name.contains('[');
     if brackets || name.contains('/') {
         entry.annotations.insert(NAME_ANNOTATION.to_owned(), name.to_owned());

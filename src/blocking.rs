@@ -1,11 +1,11 @@
-//! Work that waits for the disk or for other processes, on a thread that may be kept.
+//! Runs blocking work outside the async threads.
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// Runs `work` on a blocking thread. Dropping the future does not stop it.
 ///
 /// # Errors
-/// Those of `work`; [`ErrorKind::Store`] about `what` if it panicked, or the runtime shuts down.
+/// Those of `work`; [`ErrorKind::Store`] with `what` if it panicked or the runtime shuts down.
 pub(crate) async fn run_blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> Result<T> + Send + 'static,

@@ -1,6 +1,6 @@
-//! Which start of the machine this is: what was not made durable before it may be lost.
+//! Identifies the current boot: data that was not synced before a restart may be lost.
 
-/// Names the time since the machine started; where the kernel does not tell, every call counts as a boot of its own.
+/// Returns the kernel's boot id; a unique value per call if it is not available.
 pub(crate) fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let id: String = id.chars().filter(char::is_ascii_hexdigit).collect();

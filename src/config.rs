@@ -1,6 +1,6 @@
-//! The image config: what made an image, and what it is made of. Spec: image-spec `config.md`.
+//! The image config: history, `diff_ids` and container settings. Spec: image-spec `config.md`.
 //!
-//! A read-only view for people and for choosing a platform; nothing in it is acted on.
+//! A read-only view for display and for selecting a platform.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::{Object, null_is_default, object, objects, optional_object};
 use crate::platform::Platform;
 
-/// The largest config that is read, in bytes.
+/// Maximum size of a config in bytes.
 pub const CONFIG_LIMIT: u64 = 8 << 20;
 
-/// View of an image config, OCI's or Docker's; fields that are absent or `null` are empty.
+/// An image config, in OCI's or Docker's format. Fields that are absent or `null` are empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ImageConfig {
-    /// When the image was made, as its maker wrote it: RFC 3339.
+    /// Creation time in RFC 3339.
     #[serde(deserialize_with = "date")]
     pub created: Option<String>,
-    /// Who made it.
+    /// Author of the image.
     pub author: Option<String>,
     /// CPU architecture.
     #[serde(deserialize_with = "null_is_default")]
@@ -39,24 +39,24 @@ pub struct ImageConfig {
     /// Operating system features that the image needs.
     #[serde(rename = "os.features", deserialize_with = "null_is_default")]
     pub os_features: Vec<String>,
-    /// How a container of it runs: `Env`, `Cmd`, `Labels` and so on, as they stand there.
+    /// Container settings such as `Env`, `Cmd` and `Labels`, unchanged.
     #[serde(deserialize_with = "run_options")]
     pub config: Option<Value>,
-    /// What its file system is made of.
+    /// Layers of the root file system.
     #[serde(deserialize_with = "rootfs")]
     pub rootfs: RootFs,
-    /// How it was made, oldest step first.
+    /// Build history, oldest step first.
     #[serde(deserialize_with = "objects")]
     pub history: Vec<HistoryEntry>,
 }
 
-/// Tools that make the same bytes each time write Go's zero time, which stands for none.
+/// Treats Go's zero time as absent: reproducible builds write it.
 fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let date: Option<String> = Option::deserialize(deserializer)?;
     Ok(date.filter(|date| !date.is_empty() && !date.starts_with("0001-01-01")))
 }
 
-/// The layers that a config names.
+/// The layers of a config.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -66,33 +66,33 @@ pub struct RootFs {
     pub diff_ids: Vec<Digest>,
 }
 
-/// One step in the making of an image.
+/// One step of the build history.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct HistoryEntry {
-    /// When, in RFC 3339.
+    /// Creation time in RFC 3339.
     #[serde(deserialize_with = "date")]
     pub created: Option<String>,
-    /// By which command.
+    /// The command of the step.
     #[serde(deserialize_with = "null_is_default")]
     pub created_by: String,
-    /// By whom.
+    /// The author of the step.
     #[serde(deserialize_with = "null_is_default")]
     pub author: String,
-    /// What the maker had to say.
+    /// The builder's comment.
     #[serde(deserialize_with = "null_is_default")]
     pub comment: String,
-    /// Whether it left no layer.
+    /// Whether the step created no layer.
     #[serde(deserialize_with = "null_is_default")]
     pub empty_layer: bool,
 }
 
 impl ImageConfig {
-    /// Reads a config.
+    /// Parses a config.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] where it is not JSON or a field has the wrong type.
+    /// [`ErrorKind::InvalidDocument`] if it is not JSON or a field has the wrong type.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let Object(config) = serde_json::from_slice(bytes).map_err(|error| {
             Error::new(ErrorKind::InvalidDocument, "image config")
@@ -102,7 +102,7 @@ impl ImageConfig {
         Ok(config)
     }
 
-    /// The platform that it runs on.
+    /// Returns the platform that the image runs on.
     pub fn platform(&self) -> Platform {
         Platform {
             architecture: self.architecture.clone(),
@@ -118,7 +118,7 @@ fn rootfs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RootFs, D::Error
     optional_object(deserializer).map(Option::unwrap_or_default)
 }
 
-/// The fields of `config` that have a type in the spec, only to see whether they have it.
+/// The fields of `config` that have a type in the spec, parsed only to check the types.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ContainerConfig {
@@ -142,13 +142,13 @@ struct ContainerConfig {
     _labels: Option<BTreeMap<String, Option<String>>>,
 }
 
-/// Docker reads a command that is not a list as one word.
+/// Docker accepts a string for a list of one word.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum StringOrList {
-    #[expect(dead_code, reason = "only its type is looked at")]
+    #[expect(dead_code, reason = "only its type is checked")]
     One(String),
-    #[expect(dead_code, reason = "only its type is looked at")]
+    #[expect(dead_code, reason = "only its type is checked")]
     Several(Vec<Option<String>>),
 }
 

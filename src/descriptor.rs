@@ -1,4 +1,4 @@
-//! The descriptor: what names content everywhere. Spec: image-spec `descriptor.md`.
+//! The descriptor, which identifies content. Spec: image-spec `descriptor.md`.
 
 use std::collections::BTreeMap;
 
@@ -9,37 +9,37 @@ use crate::json::{null_is_default, optional_object};
 use crate::media::MediaType;
 use crate::platform::Platform;
 
-/// The largest size of anything, in bytes: the largest integer that all readers of JSON agree on.
+/// Maximum size of content in bytes: the largest integer that all JSON parsers represent exactly.
 pub const MAX_SIZE: u64 = 1 << 53;
 
-/// Media type, digest and size of some content, with what its document says about it.
+/// Media type, digest and size of content, with further fields of the document that contains the descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What the bytes are.
+    /// Media type of the content.
     pub media_type: MediaType,
-    /// Identity of the bytes.
+    /// Digest of the content.
     pub digest: Digest,
-    /// Size in bytes as the document states it, at most [`MAX_SIZE`]; not yet verified.
+    /// Size in bytes, at most [`MAX_SIZE`]. It is verified when the content is read.
     #[serde(deserialize_with = "size")]
     pub size: u64,
-    /// Other places to fetch a foreign layer from; never trusted, never asked with credentials.
+    /// Alternative URLs of a foreign layer. They are untrusted and fetched without credentials.
     #[serde(default, deserialize_with = "urls", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
-    /// Free text about the content.
+    /// Annotations of the content.
     #[serde(
         default,
         deserialize_with = "null_is_default",
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub annotations: BTreeMap<String, String>,
-    /// The content itself in base64; see [`crate::verifier::verified_inline_data`].
+    /// The content in base64; see [`crate::verifier::verified_inline_data`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// What an artifact is.
+    /// Type of an artifact.
     #[serde(default, deserialize_with = "artifact_type", skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// Where the manifest behind it runs.
+    /// Platform of the manifest.
     #[serde(default, deserialize_with = "platform", skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
 }
@@ -65,7 +65,7 @@ fn artifact_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<St
     Ok(media_type.map(|media_type| media_type.to_string()))
 }
 
-/// An empty platform is none: an entry that says nothing must not look as if it had said something.
+/// Treats an empty platform as absent.
 fn platform<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Platform>, D::Error> {
     let platform: Option<Platform> = optional_object(deserializer)?;
     Ok(platform.filter(|platform| !platform.is_empty()))
@@ -78,18 +78,18 @@ impl AsRef<Digest> for Descriptor {
 }
 
 impl Descriptor {
-    /// Whether it is a layer that a registry need not hold, because it names other places to fetch it from. Without
-    /// those the type alone means nothing: only the registry has it.
+    /// Whether this is a foreign layer: one that a registry need not store, because it has other URLs. A foreign media
+    /// type without URLs does not count, because only the registry has the layer.
     pub fn is_foreign(&self) -> bool {
         self.media_type.is_foreign() && !self.urls.is_empty()
     }
 
-    /// Describes these bytes.
+    /// Returns the descriptor of these bytes.
     pub fn for_bytes(media_type: MediaType, bytes: &[u8]) -> Self {
         Self::new(media_type, Digest::sha256(bytes), bytes.len() as u64)
     }
 
-    /// A descriptor with nothing but the three required fields.
+    /// Returns a descriptor with only the required fields.
     pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
         Self {
             media_type,
@@ -103,9 +103,9 @@ impl Descriptor {
         }
     }
 
-    /// Whether it is a `BuildKit` attestation or anything else that only talks about an image.
+    /// Whether this is an attestation, as `BuildKit` adds to an index, and not an image.
     ///
-    /// Such entries carry `vnd.docker.reference.type` and the platform `unknown/unknown`; they never run anywhere.
+    /// Such entries have the annotation `vnd.docker.reference.type` and the platform `unknown/unknown`.
     pub fn is_attestation(&self) -> bool {
         self.annotations.contains_key("vnd.docker.reference.type")
     }

@@ -1,7 +1,7 @@
-//! Content digests: parsing, and computing them while bytes stream by.
+//! Content digests: parsing and incremental computation.
 //!
-//! Spec: image-spec `descriptor.md`, "Digests". A digest with an unknown but grammatical algorithm parses, so that a
-//! document naming one can still be read; only verifying such content is refused.
+//! Spec: image-spec `descriptor.md`, "Digests". A valid digest of an unknown algorithm can be parsed, so that documents
+//! with one can be read; its content cannot be verified.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,17 +11,17 @@ use sha2::Digest as _;
 
 use crate::escape::escape;
 
-/// `algorithm:encoded` of exact bytes, checked against the grammar and, for SHA-2, the exact length.
+/// `algorithm:encoded`, valid by the grammar. For registered algorithms the length is checked too.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(Box<str>);
 
-/// The algorithms of the image-spec and the hex digits of their digests; others may stand in documents.
+/// The algorithms of the image-spec with their number of hex digits. Documents may contain others.
 const REGISTERED_ALGORITHMS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
 
-/// The algorithms that can be verified, as the directories of a layout are named.
+/// The algorithms that can be verified. Directories of a layout have these names.
 pub(crate) const VERIFIABLE_ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
 
-/// The name of a registered algorithm, where this is one.
+/// Returns the name of a registered algorithm; `None` for other names.
 pub(crate) fn registered_algorithm(name: &str) -> Option<&'static str> {
     REGISTERED_ALGORITHMS.iter().map(|(known, _)| *known).find(|known| *known == name)
 }
@@ -37,7 +37,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The algorithm of this name, where it is one of [`VERIFIABLE_ALGORITHMS`].
+    /// Returns the algorithm with this name, if it is one of [`VERIFIABLE_ALGORITHMS`].
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
             "sha256" => Some(Self::Sha256),
@@ -89,34 +89,34 @@ impl fmt::Display for DigestError {
 impl std::error::Error for DigestError {}
 
 impl Digest {
-    /// Computes the SHA-256 digest of these bytes.
+    /// Returns the SHA-256 digest of these bytes.
     pub fn sha256(bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// The part before the colon.
+    /// Returns the part before the colon.
     pub fn algorithm_name(&self) -> &str {
         self.0.split_once(':').map_or("", |(algorithm, _)| algorithm)
     }
 
-    /// The part after the colon; lowercase hex for every algorithm that rpull can verify.
+    /// Returns the part after the colon; lowercase hex for algorithms that can be verified.
     pub fn encoded(&self) -> &str {
         self.0.split_once(':').map_or("", |(_, encoded)| encoded)
     }
 
-    /// The whole text.
+    /// Returns the whole digest as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The first twelve hex digits, for tables.
+    /// Returns the first twelve hex digits, for tables.
     pub fn short(&self) -> &str {
         self.encoded().get(..12).unwrap_or(self.encoded())
     }
 
-    /// The algorithm, where it is one that can be verified.
+    /// Returns the algorithm, which can be used to verify content.
     ///
     /// # Errors
     /// [`DigestError::Unsupported`] for any other algorithm.
@@ -194,7 +194,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// A running hash.
+/// An incremental hash.
 #[derive(Clone, Debug)]
 pub struct Hasher(HashState);
 
@@ -205,7 +205,7 @@ enum HashState {
 }
 
 impl Hasher {
-    /// Starts at the empty string.
+    /// Starts a hash of no bytes.
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
             Algorithm::Sha256 => HashState::Sha256(sha2::Sha256::new()),
@@ -213,7 +213,7 @@ impl Hasher {
         })
     }
 
-    /// Feeds the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             HashState::Sha256(state) => state.update(bytes),
@@ -221,7 +221,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of everything fed so far.
+    /// Returns the digest of all bytes.
     pub fn finish(self) -> Digest {
         let (name, hash): (_, &[u8]) = match self.0 {
             HashState::Sha256(state) => ("sha256", &state.finalize()),

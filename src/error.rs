@@ -1,7 +1,7 @@
-//! What can go wrong, told by meaning.
+//! The error type of the library.
 //!
-//! One error type for the whole library. Its text is `what: where: the other side's words`, one line, already safe to
-//! print: foreign text is escaped and URLs are redacted when the error is built. Exit codes and hints belong to the CLI.
+//! Its text is one line, `what: where: reason`, and safe to print: control characters are escaped and URLs redacted
+//! when the error is built. Exit codes belong to the command line.
 
 mod data;
 mod detail;
@@ -16,23 +16,23 @@ pub use self::kind::ErrorKind;
 use crate::digest::{Digest, DigestError};
 use crate::escape::escape;
 
-/// The result of everything that can fail here.
+/// The result of fallible functions in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A failure: what was wanted, where, and why it did not happen.
+/// An error: what was attempted, where, and the reason.
 ///
-/// Its `Display` is one line without a full stop that does not repeat [`source`](std::error::Error::source).
+/// `Display` writes one line without the [`source`](std::error::Error::source).
 pub struct Error(Box<ErrorInner>);
 
 struct ErrorInner {
     kind: ErrorKind,
-    matter: Option<ErrorDetail>,
+    detail: Option<ErrorDetail>,
     what: String,
-    place: String,
-    why: String,
-    cause: Option<BoxError>,
+    location: String,
+    reason: String,
+    source: Option<BoxError>,
     status: Option<u16>,
     transient: bool,
     retry_after: Option<Duration>,
@@ -40,7 +40,7 @@ struct ErrorInner {
     data: ErrorData,
 }
 
-/// What goes with an error wherever it is told again.
+/// Data that is kept when an error is converted to another one.
 #[derive(Clone, Default)]
 struct ErrorData {
     side: Option<Side>,
@@ -51,15 +51,15 @@ struct ErrorData {
 }
 
 impl Error {
-    /// Starts an error of this kind about `what`; foreign text in it is escaped here.
+    /// Creates an error about `what`. Control characters in it are escaped.
     pub fn new(kind: ErrorKind, what: impl AsRef<str>) -> Self {
         Self(Box::new(ErrorInner {
             kind,
-            matter: None,
+            detail: None,
             what: escape(what.as_ref()).into_owned(),
-            place: String::new(),
-            why: String::new(),
-            cause: None,
+            location: String::new(),
+            reason: String::new(),
+            source: None,
             status: None,
             transient: false,
             retry_after: None,
@@ -68,98 +68,99 @@ impl Error {
         }))
     }
 
-    /// Names the registry, path or file it happened at, unless a deeper layer already did.
+    /// Sets the registry, path or file, unless it is already set.
     #[must_use]
-    pub fn at(mut self, place: impl AsRef<str>) -> Self {
-        if self.0.place.is_empty() {
-            self.0.place = escape(place.as_ref()).into_owned();
+    pub fn at(mut self, location: impl AsRef<str>) -> Self {
+        if self.0.location.is_empty() {
+            self.0.location = escape(location.as_ref()).into_owned();
         }
         self
     }
 
-    /// Gives the reason, or the other side's own words.
+    /// Sets the reason, such as the server's message.
     #[must_use]
-    pub fn with_reason(mut self, why: impl AsRef<str>) -> Self {
-        self.0.why = escape(why.as_ref()).into_owned();
+    pub fn with_reason(mut self, reason: impl AsRef<str>) -> Self {
+        self.0.reason = escape(reason.as_ref()).into_owned();
         self
     }
 
-    /// Says more exactly what is the matter, where that is known.
+    /// Sets the detail, if it is known.
     #[must_use]
-    pub fn with_detail(mut self, matter: impl Into<Option<ErrorDetail>>) -> Self {
-        self.0.matter = matter.into();
+    pub fn with_detail(mut self, detail: impl Into<Option<ErrorDetail>>) -> Self {
+        self.0.detail = detail.into();
         self
     }
 
-    /// Sets what the user can do about it: a verb first, no full stop. The text of the error has no advice.
+    /// Sets the hint: what the user can do, beginning with a verb, without a full stop. The other texts contain no
+    /// advice.
     ///
-    /// For an error that is built in one place; conditions that several places report have a detail.
+    /// For errors that are created in one place. Conditions that several places report have a detail instead.
     #[must_use]
     pub fn with_hint(mut self, hint: impl AsRef<str>) -> Self {
         self.0.data.hint = Some(escape(hint.as_ref()).into_owned());
         self
     }
 
-    /// Sets the end of the transfer that failed, unless it is known already.
+    /// Sets the side of the transfer that failed, unless it is already set.
     #[must_use]
     pub fn with_side(mut self, side: Side) -> Self {
         self.0.data.side.get_or_insert(side);
         self
     }
 
-    /// Sets the content that a manifest names and the target lacks.
+    /// Sets the content of a manifest that the target lacks.
     #[must_use]
     pub fn with_missing(mut self, digests: Vec<Digest>) -> Self {
         self.0.data.missing = digests;
         self
     }
 
-    /// Sets the entries of the registry's answer.
+    /// Sets the entries of the registry's error response.
     #[must_use]
     pub(crate) fn with_codes(mut self, codes: Vec<RegistryCode>) -> Self {
         self.0.data.codes = codes;
         self
     }
 
-    /// Sets the position of the layer that it is about, base first.
+    /// Sets the position of the affected layer, base first.
     #[must_use]
     pub fn with_layer(mut self, layer: usize) -> Self {
         self.0.data.layer = Some(layer);
         self
     }
 
-    /// Takes over what another error carries beside its text: the detail, the hint, and what programs read.
+    /// Copies the detail, hint and data of another error.
     ///
-    /// Status, outage and whether it is transient stay with the other: they belong to one request.
+    /// Status, outage and transience are not copied: they belong to one request.
     #[must_use]
     pub fn with_data_of(mut self, other: &Self) -> Self {
-        self.0.matter = other.0.matter;
+        self.0.detail = other.0.detail;
         self.0.data = other.0.data.clone();
         self
     }
 
-    /// The same as a refusal, whatever it looked like.
+    /// Changes the kind to [`ErrorKind::Denied`].
     #[must_use]
     pub(crate) fn denied(mut self) -> Self {
         self.0.kind = ErrorKind::Denied;
         self
     }
 
-    /// Notes the HTTP status that the other side answered with.
+    /// Sets the HTTP status of the response.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self
     }
 
-    /// Keeps the error underneath.
+    /// Sets the underlying error.
     #[must_use]
-    pub fn with_source(mut self, cause: impl Into<BoxError>) -> Self {
-        self.0.cause = Some(cause.into());
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(source.into());
         self
     }
 
-    /// Marks it as worth another try, not before `retry_after` where the other side said so.
+    /// Marks the error as worth a retry, after `retry_after` if the server sent it.
     #[must_use]
     pub fn transient(mut self, retry_after: Option<Duration>) -> Self {
         self.0.transient = true;
@@ -167,87 +168,87 @@ impl Error {
         self
     }
 
-    /// Notes that the host has answered before.
+    /// Marks the host as one that responded before.
     #[must_use]
     pub fn in_outage(mut self, outage: Outage) -> Self {
         self.0.outage = Some(outage);
         self
     }
 
-    /// Gives up on it: the same error, no longer worth another try.
+    /// Marks the error as not worth another retry.
     #[must_use]
     pub fn permanent(mut self) -> Self {
         self.0.transient = false;
         self
     }
 
-    /// The same failure for another image: kind, text and data, without the source.
+    /// Returns the same error for another image: kind, text and data, without the source.
     #[must_use]
     pub fn clone_for(&self) -> Self {
         Self::new(self.kind(), self.chain()).with_data_of(self)
     }
 
-    /// What it means.
+    /// Returns the category.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What exactly is the matter, where that is known.
+    /// Returns the detail, if it is known.
     pub fn detail(&self) -> Option<ErrorDetail> {
-        self.0.matter
+        self.0.detail
     }
 
-    /// What the user can do about it, if there is a hint of its own beside [`detail`](Self::detail).
+    /// Returns the error's own hint. A [`detail`](Self::detail) may imply another one.
     pub fn hint(&self) -> Option<&str> {
         self.0.data.hint.as_deref()
     }
 
-    /// The end of the transfer that failed; `None` outside transfers.
+    /// Returns the side of the transfer that failed; `None` outside transfers.
     pub fn side(&self) -> Option<Side> {
         self.0.data.side
     }
 
-    /// The content that a manifest names and the target lacks, as far as the target says which.
+    /// Returns the content of a manifest that the target lacks, as far as the target names it.
     pub fn missing(&self) -> &[Digest] {
         &self.0.data.missing
     }
 
-    /// The entries of the registry's answer, in its order.
+    /// Returns the entries of the registry's error response, in their order.
     pub fn codes(&self) -> &[RegistryCode] {
         &self.0.data.codes
     }
 
-    /// The position of the layer that it is about, base first.
+    /// Returns the position of the affected layer, base first.
     pub fn layer(&self) -> Option<usize> {
         self.0.data.layer
     }
 
-    /// The reason alone, without what and where.
+    /// Returns the reason alone.
     pub fn reason(&self) -> &str {
-        &self.0.why
+        &self.0.reason
     }
 
-    /// The HTTP status that the registry answered with, where it answered.
+    /// Returns the HTTP status, if there was a response.
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// Whether the same request may succeed a little later.
+    /// Whether a later attempt may succeed.
     pub fn is_transient(&self) -> bool {
         self.0.transient
     }
 
-    /// How long the registry asked to wait.
+    /// Returns the delay that the registry asked for.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Since when the host fails, where it has answered before.
+    /// Returns the outage of a host that responded before.
     pub fn outage(&self) -> Option<Outage> {
         self.0.outage
     }
 
-    /// The line with every cause behind it, joined by `: `.
+    /// Returns the text with those of all sources, joined by `: `.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -265,7 +266,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.what)?;
-        for part in [&self.0.place, &self.0.why] {
+        for part in [&self.0.location, &self.0.reason] {
             if !part.is_empty() {
                 write!(f, ": {part}")?;
             }
@@ -282,7 +283,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.cause.as_deref().map(|cause| cause as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }
 

@@ -1,11 +1,11 @@
-//! Makes foreign text safe to show on a terminal or in a log.
+//! Escapes untrusted text for terminals and logs.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Escapes control characters (C0, C1, DEL) and bidirectional overrides as `\u{..}`, newlines and tabs as `\n`, `\t`.
 ///
-/// A terminal or a log must never be steered by what a registry sends (kubectl CVE-2021-25743).
+/// Text from a registry must not control the terminal (kubectl CVE-2021-25743).
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_dangerous) {
         return Cow::Borrowed(text);
@@ -17,7 +17,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
             '\r' => safe.push_str("\\r"),
             '\t' => safe.push_str("\\t"),
             c if is_dangerous(c) => {
-                // Writing to a String cannot fail.
+                // Writing to a `String` cannot fail.
                 _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
             }
             c => safe.push(c),
@@ -26,10 +26,10 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Writes what JSON may hold as it is, but what may steer a terminal, as `\u009b`; the value stays the same.
+/// Escapes characters that JSON allows but terminals interpret, as `\u009b`. The JSON value stays the same.
 #[cfg(feature = "cli")]
 pub(crate) fn escape_json(json: &str) -> Cow<'_, str> {
-    // JSON has escaped what comes before, and lays itself out with it.
+    // JSON output has already escaped the lower control characters; the remaining ones are its own line breaks.
     let steers = |c: char| c >= '\u{7f}' && is_dangerous(c);
     if !json.chars().any(steers) {
         return Cow::Borrowed(json);
@@ -37,7 +37,7 @@ pub(crate) fn escape_json(json: &str) -> Cow<'_, str> {
     let mut safe = String::with_capacity(json.len() + 16);
     for c in json.chars() {
         if steers(c) {
-            // Writing to a String cannot fail.
+            // Writing to a `String` cannot fail.
             _ = write!(safe, "\\u{:04x}", u32::from(c));
         } else {
             safe.push(c);

@@ -1,11 +1,12 @@
-//! Space on a disk, asked before it is needed.
+//! Checks free disk space before a large write.
 
 use std::os::fd::AsFd;
 
-/// The bytes that are free on the file system of this file, where that is known and they are fewer than `bytes`.
+/// Returns the free bytes of the file's file system if they are fewer than `bytes`; `None` if there is enough or it is
+/// unknown.
 ///
-/// Those reserved for root count: a wrong refusal would be worse than one that comes later. Some file systems say 0 of
-/// everything, or have no free blocks to speak of because they grow; they are not believed.
+/// Blocks reserved for root count as free: a false error would be worse than a late one. File systems that report 0 for
+/// everything, or that grow on demand, are ignored.
 pub(crate) fn too_little(file: impl AsFd, bytes: u64) -> Option<u64> {
     let found = rustix::fs::fstatvfs(file).ok()?;
     let free = found.f_bfree.saturating_mul(found.f_frsize);
@@ -21,7 +22,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(too_little(&file, 0), None);
         assert!(too_little(&file, u64::MAX).is_some());
-        // The file systems of the kernel have no blocks.
+        // Kernel file systems have no blocks.
         assert_eq!(too_little(std::fs::File::open("/proc/self/status").unwrap(), u64::MAX), None);
     }
 }

@@ -1,25 +1,25 @@
-//! Ids of images: a digest, or the beginning of one, as tables show it and as docker users type it.
+//! Image ids: a digest or its beginning, as in tables and in docker's commands.
 
 use std::fmt;
 
 use crate::digest::{Digest, registered_algorithm};
 
-/// Hex digits of a digest in tables; fewer, without the algorithm in front, can be a name such as `cafe`.
+/// Minimum hex digits without an algorithm. Fewer may be a name such as `cafe`. Tables show this many.
 const SHORT: usize = 12;
 
-/// The longest, of a SHA-512 digest.
+/// Maximum hex digits: those of a SHA-512 digest.
 const MAX_HEX: usize = 128;
 
-/// The first hex digits of a digest.
+/// The beginning of a digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageId {
-    /// Empty where it was not written.
+    /// Empty if it was omitted.
     algorithm: &'static str,
     start: String,
 }
 
 impl ImageId {
-    /// Reads `f35d4b550b50`, more digits, or `sha256:` with any number of them; `None` for other text.
+    /// Parses `f35d4b550b50`, more digits, or `sha256:` with any number of digits; `None` for other text.
     pub fn parse(text: &str) -> Option<Self> {
         let (algorithm, start) = match text.split_once(':') {
             Some((algorithm, start)) => (registered_algorithm(algorithm)?, start),
@@ -31,7 +31,7 @@ impl ImageId {
             .then(|| Self { algorithm, start: start.to_owned() })
     }
 
-    /// Whether the digest begins so.
+    /// Whether the digest begins with this id.
     pub fn is_of(&self, digest: &Digest) -> bool {
         (self.algorithm.is_empty() || self.algorithm == digest.algorithm_name())
             && digest.encoded().starts_with(&self.start)

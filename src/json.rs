@@ -1,4 +1,4 @@
-//! Reads foreign JSON as Go clients do, so that no client sees something else in the same bytes.
+//! Parses untrusted JSON as Go clients do, so that all clients see the same content.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// Go writers emit `null` for an empty list or map.
+/// Treats `null` as the default, because Go writes it for an empty list or map.
 pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -18,7 +18,7 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Reads a struct from a JSON object only: serde alone also takes a list of its fields, as no other client does.
+/// Parses a struct from a JSON object only. serde also accepts a list of the fields, which no other client does.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -41,7 +41,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// A key as Go's encoding/json compares it: letters, and the two signs that Unicode folds to one.
+/// Folds a key as Go's encoding/json compares keys: case, and the two characters that Unicode folds to a letter.
 pub(crate) fn folded(key: &str) -> String {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
@@ -51,8 +51,8 @@ pub(crate) fn folded(key: &str) -> String {
     key.chars().map(fold).collect()
 }
 
-/// The members of a JSON object, in their order; one with the same key twice, as Go clients compare keys, is refused: others see another
-/// member in its place.
+/// The members of a JSON object, in their order. Duplicate keys, as Go compares them, are an error: clients would disagree
+/// on the value.
 pub(crate) struct UniqueKeys(pub(crate) Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for UniqueKeys {
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for UniqueKeysVisitor {
     }
 }
 
-/// An [`Object`].
+/// Parses an [`Object`].
 pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -91,7 +91,7 @@ where
     Object::deserialize(deserializer).map(|Object(value)| value)
 }
 
-/// An [`Object`] or `null`.
+/// Parses an [`Object`] or `null`.
 pub(crate) fn optional_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -101,7 +101,7 @@ where
     Ok(value.map(|Object(value)| value))
 }
 
-/// A list of [`Object`]s or `null`.
+/// Parses a list of [`Object`]s or `null`.
 pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

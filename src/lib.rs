@@ -1,39 +1,40 @@
-//! Moves container images layer by layer, without a daemon, and knows exactly what moved.
+//! Moves container images layer by layer, without a daemon, and reports exactly what was transferred.
 //!
 //! ```no_run
 //! # async fn example() -> rpull::Result<()> {
 //! use rpull::registry::RegistryOptions;
 //!
 //! let report = rpull::pull("alpine:3.14", "/var/lib/images".as_ref(), RegistryOptions::default()).await?;
-//! println!("{} bytes travelled, {} were there already", report.bytes.transferred, report.bytes.shared);
+//! println!("{} bytes transferred, {} shared", report.bytes.transferred, report.bytes.shared);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`pull()`], [`push()`], [`copy()`] and [`unpack()`] are compositions of parts that can be used alone:
+//! [`pull()`], [`push()`], [`copy()`] and [`unpack()`] combine parts that can also be used alone:
 //!
-//! - [`mod@reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the words of the OCI specs;
-//! - [`error`]: what went wrong, as data and as one line;
-//! - [`content`]: the contract of the ends of a transfer, to ask ([`Lookup`](content::Lookup)), read ([`Source`]) and
-//!   write ([`Target`]);
-//! - [`name`]: what images are asked for by;
-//! - [`registry`]: a registry over HTTP, with complete authentication, as both;
-//! - [`layout`]: an OCI image layout on disk, which is also the local store, as both;
-//! - [`archive`]: a tar of a layout, or what `docker save` writes, as both;
-//! - [`memory`]: content in memory, as both;
-//! - [`artifact`]: bytes of any kind as a manifest and blobs, to push;
+//! - [`mod@reference`], [`digest`], [`platform`], [`media`], [`descriptor`], [`document`], [`config`]: the types of the
+//!   OCI specifications;
+//! - [`error`]: the error type: a one-line text, and data for programs;
+//! - [`content`]: the traits of sources and targets: look up ([`Lookup`](content::Lookup)), read ([`Source`]) and write
+//!   ([`Target`]);
+//! - [`name`]: names of images at an endpoint;
+//! - [`registry`]: a registry over HTTP as source and target, with authentication;
+//! - [`layout`]: an OCI image layout on disk, which is also the local store, as source and target;
+//! - [`archive`]: a tar of a layout, or what `docker save` writes, as source and target;
+//! - [`memory`]: content in memory, as source and target;
+//! - [`artifact`]: makes a manifest and blobs of bytes of any kind, to push them;
 //! - [`oci`]: conversions from and to the types of `oci-spec`;
-//! - [`mod@transfer`]: resolve, plan, move, commit, report;
-//! - [`insight`]: what documents say about an image, without its layers;
-//! - [`layer`]: the entries of a layer, read without writing anything;
-//! - [`layer_reader`]: those of a layer in a registry or anywhere else;
-//! - [`image_layers`]: all layers of an image as such entries, checked against its config;
-//! - [`mod@unpack`]: layers as files in one root, or each in a directory of its own;
-//! - [`flatten`]: layers as one tree in memory, and that as one tar;
-//! - `serve` (a feature): a layout as a registry;
-//! - `cli` (a feature): the command line, which is no part of the interface.
+//! - [`mod@transfer`]: resolves, plans, transfers, commits and reports;
+//! - [`insight`]: describes images without their layers;
+//! - [`layer`]: reads the entries of a layer;
+//! - [`layer_reader`]: reads the entries of a layer in a registry or another source;
+//! - [`image_layers`]: reads all layers of an image, verified against its config;
+//! - [`mod@unpack`]: unpacks layers into a root directory, or into one directory per layer;
+//! - [`flatten`]: merges layers into one tree, and writes it as one tar;
+//! - `serve` (a feature): serves a layout as a registry;
+//! - `cli` (a feature): the command line, which is not part of the interface.
 //!
-//! What most programs name is here as well: [`Reference`], [`Digest`], [`Client`], [`Layout`], [`Memory`], [`Artifact`],
+//! The most common types are re-exported here: [`Reference`], [`Digest`], [`Client`], [`Layout`], [`Memory`], [`Artifact`],
 //! [`Error`] and so on.
 
 mod alike;
@@ -119,28 +120,28 @@ pub use self::platform::Platform;
 pub use self::reference::Reference;
 pub use self::registry::Client;
 
-/// Pulls one image for the host's platform into the layout at `store`, which is made where it does not exist.
+/// Pulls one image for the host's platform into the layout at `store`, which is created if it does not exist.
 ///
-/// Only layers that the layout lacks travel. Dropping the future keeps what arrived; the next pull continues it.
+/// Transfers only missing layers. If the future is dropped, partial blobs are kept and the next pull resumes them.
 pub async fn pull(reference: &str, store: &Path, options: RegistryOptions) -> Result<Report> {
     let reference: Reference = reference.parse()?;
     let store = store.to_owned();
-    // Opening it may wait for other processes, and hash much after a restart.
+    // Opening may wait for other processes, and re-hash many blobs after a restart.
     let open = move || Layout::create(&store, LayoutOptions::default());
     let target: Arc<dyn Target> = Arc::new(run_blocking("open", open).await?);
-    let wanted = ImageRequest {
+    let request = ImageRequest {
         source: Arc::new(Client::new(options).repository(&reference)?),
         name: reference.name(),
         reference: reference.to_string(),
         target_name: ImageName::Layout(reference.store_name()),
         platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
     };
-    run(wanted, target).await
+    run(request, target).await
 }
 
-/// Pushes what the layout at `store` has under the name of `source` to the registry that `target` names.
+/// Pushes the image `source` in the layout at `store` to the registry, as `target`.
 ///
-/// Only blobs that the registry lacks travel, and a push that died is continued.
+/// Uploads only missing blobs, and resumes an interrupted push.
 pub async fn push(
     source: &str,
     store: &Path,
@@ -150,34 +151,33 @@ pub async fn push(
     let (source, target): (Reference, Reference) = (source.parse()?, target.parse()?);
     let layout = Arc::new(Layout::open(store)?);
     let repository = Client::new(options).repository_for_push(&target)?;
-    let wanted = ImageRequest {
+    let request = ImageRequest {
         source: Arc::<Layout>::clone(&layout),
         name: ImageName::Layout(source.store_name()),
         reference: target.to_string(),
         target_name: target.name(),
         platforms: PlatformSelection::All,
     };
-    run(wanted, Arc::new(repository.with_upload_store(layout))).await
+    run(request, Arc::new(repository.with_upload_store(layout))).await
 }
 
-/// Copies an image, all its platforms, from one registry to another; the bytes stream through memory.
+/// Copies an image with all its platforms between registries; blobs are streamed through memory.
 pub async fn copy(source: &str, target: &str, options: RegistryOptions) -> Result<Report> {
     let (source, target): (Reference, Reference) = (source.parse()?, target.parse()?);
     let client = Client::new(options);
-    let wanted = ImageRequest {
+    let request = ImageRequest {
         source: Arc::new(client.repository(&source)?),
         name: source.name(),
         reference: target.to_string(),
         target_name: target.name(),
         platforms: PlatformSelection::All,
     };
-    run(wanted, Arc::new(client.repository_for_push(&target)?)).await
+    run(request, Arc::new(client.repository_for_push(&target)?)).await
 }
 
-/// Makes the files of an image that the layout at `store` has, as [`pull()`] brings it, in a directory where there is
-/// nothing, or which is empty.
+/// Unpacks an image in the layout at `store`, as pulled by [`pull()`], into a directory that is missing or empty.
 ///
-/// The directory is there when all of it is verified, not before.
+/// The directory appears when all layers are verified.
 pub async fn unpack(reference: &str, store: &Path, directory: &Path) -> Result<Unpacked> {
     let reference: Reference = reference.parse()?;
     let layout = Arc::new(Layout::open(store)?);
@@ -194,16 +194,16 @@ pub async fn unpack(reference: &str, store: &Path, directory: &Path) -> Result<U
     })?;
     let directory = directory.to_owned();
     let work = tokio::task::spawn_blocking(move || {
-        let building = RootBuilder::begin(&directory)?;
-        let filled = building.apply(layers, unpack::BuildOptions::default(), &|_| true, || Ok(()));
+        let builder = RootBuilder::begin(&directory)?;
+        let filled = builder.apply(layers, unpack::BuildOptions::default(), &|_| true, || Ok(()));
         filled.map(|(receipt, _)| receipt)
     });
     work.await
         .unwrap_or_else(|error| Err(Error::new(ErrorKind::Unpack, "unpack").with_source(error)))
 }
 
-async fn run(wanted: ImageRequest, target: Arc<dyn Target>) -> Result<Report> {
-    let mut finished = transfer(&[wanted], &target, TransferOptions::default()).await;
+async fn run(request: ImageRequest, target: Arc<dyn Target>) -> Result<Report> {
+    let mut finished = transfer(&[request], &target, TransferOptions::default()).await;
     let finished = finished.remove(0);
     match finished.error {
         None => Ok(finished.report),

@@ -1,59 +1,58 @@
-//! Limits on what a server, or the author of a document, can make rpull request, store and follow.
+//! Limits on what a server or a document can make rpull request, store and follow.
 //!
-//! One budget for every kind of list: it ends with an error that names the limit, never with a shorter list.
+//! Exceeding one is an error that names the limit; lists are never cut silently.
 
 use crate::error::{Error, ErrorKind};
 
-/// Bytes of a buffer between two files, or a file and a stream: more would fall out of the processor's cache before they
-/// are hashed.
+/// Size of I/O buffers in bytes. A larger one would not stay in the processor's cache until it is hashed.
 pub(crate) const BUFFER_SIZE: usize = 256 << 10;
 
-/// Bytes of all names of one list together.
+/// Maximum bytes of all names in one list.
 pub(crate) const MAX_LIST_BYTES: usize = 64 << 20;
 
-/// Entries of one list.
+/// Maximum entries of one list.
 pub(crate) const MAX_LIST_ENTRIES: usize = 1 << 22;
 
-/// Requests on behalf of one list, or of one image, that bring next to nothing new.
+/// Maximum requests for one list or image that return hardly anything new.
 pub(crate) const MAX_IDLE_REQUESTS: u64 = 1000;
 
-/// New entries that make a request worth its while: pages of one entry each are no way to list millions.
+/// New entries for which a request does not count as idle. It prevents lists of millions with one entry per page.
 const MIN_NEW_ENTRIES: usize = 10;
 
-/// Bytes of one repository's name. The spec has 255 for all of it; some registries allow a little more.
+/// Maximum bytes of a repository name. The spec allows 255; some registries allow more.
 pub(crate) const MAX_NAME_BYTES: usize = 1024;
 
-/// Bytes of one page of a list.
+/// Maximum bytes of one page of a list.
 pub(crate) const MAX_PAGE_BYTES: u64 = 8 << 20;
 
-/// Challenges that one request answers: for a token, for a fresh one, for one with another scope.
+/// Maximum challenges answered per request: for a token, a fresh one, and one with another scope.
 pub(crate) const MAX_CHALLENGES: usize = 3;
 
-/// Redirects that one request follows.
+/// Maximum redirects followed per request.
 pub(crate) const MAX_REDIRECTS: usize = 10;
 
-/// Indexes inside indexes that are followed.
+/// Maximum depth of nested indexes.
 pub(crate) const MAX_INDEX_DEPTH: usize = 8;
 
-/// Indexes below one index, each of which costs a request.
+/// Maximum indexes below one index. Each costs a request.
 pub(crate) const MAX_NESTED_INDEXES: usize = 1000;
 
-/// Referrers of referrers, and so on, that are followed.
+/// Maximum depth of referrers of referrers.
 pub(crate) const MAX_REFERRER_DEPTH: usize = 8;
 
-/// What may belong to one image.
+/// Maximum referrers and digest tags of one image.
 pub(crate) const MAX_REFERRERS: usize = 10_000;
 
-/// Bytes of all documents of one image together, and of what belongs to it.
+/// Maximum bytes of all documents of one image, referrers included.
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 
-/// Entries without a platform, of all indexes of one image together, whose config is looked into for it.
+/// Maximum index entries per image whose platform is read from their config.
 pub(crate) const MAX_CONFIG_LOOKUPS: usize = 64;
 
-/// Documents and blobs that all images of a run name together, each image's counted.
+/// Maximum documents and blobs that all images of a run reference, counted per image.
 pub(crate) const MAX_NAMED: usize = 1 << 19;
 
-/// What one list has used up.
+/// What one list has used of its limits.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     entries: usize,
@@ -62,7 +61,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Counts a new entry whose name is so long.
+    /// Counts a new entry with a name of this length.
     pub(crate) fn entry(&mut self, name_bytes: usize) -> Result<(), Exceeded> {
         self.entries += 1;
         self.bytes += name_bytes;
@@ -75,14 +74,14 @@ impl Budget {
         }
     }
 
-    /// Counts so many requests, which brought so many new entries together.
+    /// Counts requests and the new entries that they returned.
     pub(crate) fn requests(&mut self, sent: u64, new_entries: usize) -> Result<(), Exceeded> {
         self.idle += sent.saturating_sub((new_entries / MIN_NEW_ENTRIES) as u64);
         if self.idle > MAX_IDLE_REQUESTS { Err(Exceeded::Requests) } else { Ok(()) }
     }
 }
 
-/// The limit that a list ran into.
+/// The exceeded limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exceeded {
     Entries,
@@ -113,7 +112,7 @@ impl Exceeded {
         }
     }
 
-    /// The error of the list that is told as `what`.
+    /// Returns the error for the list `what`.
     pub(crate) fn error(self, what: impl AsRef<str>) -> Error {
         Error::new(ErrorKind::InvalidDocument, what).with_reason(self.why())
     }

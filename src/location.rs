@@ -1,4 +1,4 @@
-//! Where content is, as people write it: a registry, the local store, an image layout on disk, or an archive.
+//! Locations of content as users write them: a registry, the local store, an image layout, or an archive.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,53 +10,53 @@ use crate::image_id::ImageId;
 use crate::name::ImageName;
 use crate::reference::Reference;
 
-/// A place that was named, not yet opened.
+/// A parsed location, not yet opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Location {
-    /// An image of a registry.
+    /// An image in a registry.
     Registry(Reference),
     /// An image in the local store.
     Store(Reference),
-    /// An image in the store or, where it has none of that name, of a registry.
+    /// An image in the store or, if it is not there, in a registry.
     StoreOrRegistry(Reference),
-    /// An image of the store by its id, unless the store has one of that name.
+    /// An image in the store by id, unless the store has an image with that name.
     Id {
-        /// The beginning of a digest of it.
+        /// The beginning of a digest.
         id: ImageId,
-        /// What was typed, read as a name.
+        /// The same text as a name.
         name: Option<Reference>,
     },
     /// An image layout on disk.
     Layout {
-        /// Its directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// The entry in it: [`ImageName::Layout`], [`ImageName::Digest`], or [`ImageName::Only`] where none was named.
+        /// The entry: [`ImageName::Layout`], [`ImageName::Digest`], or [`ImageName::Only`] if none is named.
         name: ImageName,
     },
     /// A tar of a layout, or what `docker save` writes.
     Archive {
-        /// Which of them.
+        /// The archive's format.
         form: ArchiveFormat,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The image in it, as in a layout.
+        /// The image, as in a layout.
         name: ImageName,
     },
 }
 
-/// What a reference without a prefix means to a command.
+/// The meaning of a reference without a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DefaultLocation {
     /// The registry.
     Registry,
     /// The local store.
     Store,
-    /// The store, else the registry.
+    /// The local store, else the registry.
     StoreOrRegistry,
 }
 
 impl Location {
-    /// Reads a place; a prefix wins over what `plain` says, and over a repository of that name.
+    /// Parses a location. A prefix takes precedence over `plain`, and over a repository with that name.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`]; nothing is opened or asked.
@@ -87,7 +87,7 @@ impl Location {
 }
 
 impl Location {
-    /// The image of a registry, where it is one for sure.
+    /// Returns the reference if the location is certainly in a registry.
     pub(crate) fn registry(&self) -> Option<&Reference> {
         match self {
             Self::Registry(reference) => Some(reference),
@@ -112,7 +112,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// A name as it stands behind a path.
+/// Formats the name after a path.
 struct NameSuffix<'a>(&'a ImageName);
 
 impl fmt::Display for NameSuffix<'_> {
@@ -138,11 +138,11 @@ fn archive(text: &str, form: ArchiveFormat, rest: &str) -> Result<Location> {
     Ok(Location::Archive { form, path, name })
 }
 
-/// `PATH`, `PATH:NAME`, `PATH@DIGEST`, `PATH:@DIGEST` or `PATH:DIGEST`.
+/// Splits `PATH`, `PATH:NAME`, `PATH@DIGEST`, `PATH:@DIGEST` or `PATH:DIGEST`.
 fn split_path_and_name(location: &str, text: &str, what: &str) -> Result<(PathBuf, ImageName)> {
     let invalid = |reason: &str| invalid_location(location, reason);
     if text.starts_with("//") && !text.starts_with("///") {
-        // oras and helm write registries so.
+        // oras and helm use this prefix for registries.
         return Err(
             invalid("expected a path").with_hint(format!("write `docker:{text}` for a registry"))
         );
@@ -159,7 +159,7 @@ fn split_path_and_name(location: &str, text: &str, what: &str) -> Result<(PathBu
         (_, Some("")) => return Err(invalid("missing name after the colon")),
         (_, Some(name)) => match name.strip_prefix('@') {
             Some(encoded) => (path, ImageName::Digest(digest(location, encoded)?)),
-            // A name such as `d:1` is only almost one.
+            // A text such as `d:1` looks like a digest and may be a name.
             None => match name.parse::<Digest>() {
                 Ok(digest) if digest.algorithm().is_ok() => (path, ImageName::Digest(digest)),
                 _ => (path, ImageName::Layout(name.to_owned())),
@@ -219,7 +219,7 @@ mod tests {
             Location::Store(reference("a"))
         );
         assert_eq!(read("a"), Location::StoreOrRegistry(reference("a")));
-        // Without the colon it is a repository, as is one below a registry.
+        // Without the colon it is a repository, also below a registry.
         assert_eq!(read("store"), Location::StoreOrRegistry(reference("store")));
         assert_eq!(read("reg/oci:1"), Location::StoreOrRegistry(reference("reg/oci:1")));
     }

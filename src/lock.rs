@@ -1,4 +1,4 @@
-//! Waits for `flock(2)` locks, and says who has them.
+//! Waits for `flock(2)` locks, and identifies their holders.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
@@ -8,30 +8,30 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Between two tries to get a lock.
+/// Time between two attempts to take a lock.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// After so much waiting it is told who is waited for.
+/// Wait after which a warning names the holder.
 const WARN_AFTER: Duration = Duration::from_secs(2);
 
-/// Whether the process was asked to end.
+/// Whether the process is asked to end.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Ends every wait for a lock in this process, now and later: it was asked to end, and a thread that waits cannot hear of
-/// that otherwise.
+/// Ends every wait for a lock in this process, now and later. Blocked threads have no other way to learn that the
+/// process is asked to end.
 #[cfg(feature = "cli")]
 pub(crate) fn end_all_waits() {
     ENDING.store(true, Ordering::Relaxed);
 }
 
-/// With others, or alone.
+/// Shared with other holders, or exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockMode {
     Shared,
     Exclusive,
 }
 
-/// What is waited for, for messages, and how long.
+/// What to wait for, and how long.
 pub(crate) struct LockWait<'a> {
     pub(crate) what: &'a str,
     pub(crate) place: &'a Path,
@@ -53,11 +53,11 @@ pub(crate) fn try_lock(file: &File, mode: LockMode, place: &Path) -> Result<bool
     }
 }
 
-/// Takes the lock, waiting for others to leave it.
+/// Takes the lock, waiting until it is free.
 ///
 /// # Errors
-/// [`ErrorKind::Store`] naming the holder when patience ends, or where the file system has no locks;
-/// [`ErrorKind::Interrupted`] where the process was asked to end.
+/// [`ErrorKind::Store`] with the holder after the timeout, or if the file system has no locks;
+/// [`ErrorKind::Interrupted`] if the process is asked to end.
 pub(crate) fn lock(file: &File, mode: LockMode, waiting: &LockWait<'_>) -> Result<()> {
     let mut clock = WaitTimer::new();
     while !try_lock(file, mode, waiting.place)? {
@@ -67,7 +67,7 @@ pub(crate) fn lock(file: &File, mode: LockMode, waiting: &LockWait<'_>) -> Resul
     Ok(())
 }
 
-/// Measures how long a holder has done nothing, and tells people about it once.
+/// Measures the wait for a lock, and warns once.
 pub(crate) struct WaitTimer {
     began: Instant,
     moved: Instant,
@@ -81,8 +81,8 @@ impl WaitTimer {
         Self { began: now, moved: now, progress: None, told: false }
     }
 
-    /// Notes that the lock is still taken; `progress` is anything that changes while its holder works, where there is
-    /// such a thing.
+    /// Records that the lock is still taken. `progress` is a value that changes while the holder works, if there is
+    /// one: it restarts the timeout.
     pub(crate) fn tick(
         &mut self,
         file: &File,
@@ -114,7 +114,7 @@ impl WaitTimer {
     }
 }
 
-/// `process 123 (rpull)`: who has a lock on this file, as far as the kernel tells.
+/// Returns the holder of a lock on this file as `process 123 (rpull)`, as far as the kernel tells.
 fn holder(file: &File) -> String {
     let found = file.metadata().ok().and_then(|found| {
         let device = found.dev();
@@ -129,7 +129,7 @@ fn holder(file: &File) -> String {
     }
 }
 
-/// Reads `1: FLOCK  ADVISORY  WRITE 123 fe:00:4711 0 EOF`; lines with `->` are of those who wait.
+/// Parses `1: FLOCK  ADVISORY  WRITE 123 fe:00:4711 0 EOF`. Lines with `->` are waiting processes.
 fn pid_of(locks: &str, inode: &str) -> Option<u32> {
     let lines = locks.lines().filter(|line| !line.contains("->"));
     let of_file = lines

@@ -1,11 +1,11 @@
-//! Media types of manifests, configs and layers, OCI's and Docker's.
+//! Media types of manifests, configs and layers, both OCI's and Docker's.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A media type as it stands in a document or header, without parameters.
+/// A media type without parameters.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct MediaType(Cow<'static, str>);
@@ -16,14 +16,15 @@ impl MediaType {
     /// OCI image manifest.
     pub const OCI_MANIFEST: Self =
         Self(Cow::Borrowed("application/vnd.oci.image.manifest.v1+json"));
-    /// OCI artifact manifest, of the release candidates of image-spec 1.1 only; registries still hold some.
+    /// OCI artifact manifest. It was part of release candidates of image-spec 1.1 only; some registries still have
+    /// them.
     pub const OCI_ARTIFACT: Self =
         Self(Cow::Borrowed("application/vnd.oci.artifact.manifest.v1+json"));
     /// The empty JSON object, where a descriptor is asked for and there is nothing to describe.
     pub const OCI_EMPTY: Self = Self(Cow::Borrowed("application/vnd.oci.empty.v1+json"));
     /// OCI image config.
     pub const OCI_CONFIG: Self = Self(Cow::Borrowed("application/vnd.oci.image.config.v1+json"));
-    /// Docker manifest list, the elder of the OCI index.
+    /// Docker manifest list, the predecessor of the OCI index.
     pub const DOCKER_LIST: Self =
         Self(Cow::Borrowed("application/vnd.docker.distribution.manifest.list.v2+json"));
     /// Docker image manifest, version 2, schema 2.
@@ -33,59 +34,59 @@ impl MediaType {
     pub const DOCKER_CONFIG: Self =
         Self(Cow::Borrowed("application/vnd.docker.container.image.v1+json"));
 
-    /// Takes a header or field value: parameters are cut off, letters lowered.
+    /// Parses a header or field: removes parameters, converts to lowercase.
     pub fn from_header(value: &str) -> Self {
         let bare = value.split(';').next().unwrap_or_default().trim();
         Self(Cow::Owned(bare.to_ascii_lowercase()))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it names a list of manifests.
+    /// Whether it is an index or manifest list.
     pub fn is_index(&self) -> bool {
         *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST
     }
 
-    /// Whether it names a manifest with a config and layers.
+    /// Whether it is a manifest with a config and layers.
     pub fn is_manifest(&self) -> bool {
         *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST
     }
 
-    /// Whether it names an artifact manifest, which lists blobs and has no config.
+    /// Whether it is an artifact manifest, which lists blobs and has no config.
     pub fn is_artifact_manifest(&self) -> bool {
         *self == Self::OCI_ARTIFACT
     }
 
-    /// Whether it names a manifest or a list of them.
+    /// Whether it is a manifest or an index.
     pub fn is_document(&self) -> bool {
         self.is_index() || self.is_manifest() || self.is_artifact_manifest()
     }
 
-    /// Whether it names a manifest of a kind that is read as no document: a registry keeps those apart from blobs.
+    /// Whether it is an unsupported kind of manifest. Registries store manifests apart from blobs.
     pub fn is_unknown_manifest(&self) -> bool {
         !self.is_document() && self.0.contains("manifest")
     }
 
-    /// Whether it is Docker's schema 1, which was never content-addressed.
+    /// Whether it is Docker's schema 1, which is not content-addressed.
     pub fn is_schema1(&self) -> bool {
         self.0.starts_with("application/vnd.docker.distribution.manifest.v1+")
     }
 
-    /// Whether it is an image config, whose JSON rpull reads.
+    /// Whether it is an image config that rpull can read.
     pub fn is_image_config(&self) -> bool {
         *self == Self::OCI_CONFIG || *self == Self::DOCKER_CONFIG
     }
 
-    /// Whether it is a layer that registries need not hold (protocol: "foreign", "nondistributable").
+    /// Whether it is a foreign layer ("foreign", "nondistributable").
     pub fn is_foreign(&self) -> bool {
         self.0.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
             || self.0.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
     }
 
-    /// Whether a header with it says nothing about a document: proxies and file servers send these for everything.
+    /// Whether it says nothing about the content: proxies and file servers send these types for everything.
     pub fn is_uninformative(&self) -> bool {
         matches!(
             &*self.0,
@@ -93,13 +94,13 @@ impl MediaType {
                 | "text/plain"
                 | "application/json"
                 | "application/octet-stream"
-                // What S3 says about an object that was stored without a type.
+                // S3's type for objects that were stored without one.
                 | "binary/octet-stream"
         )
     }
 }
 
-/// Documents are held to the grammar of image-spec's schema: two names joined by a slash.
+/// In documents the grammar of image-spec's schema applies: two names joined by a slash.
 impl<'de> Deserialize<'de> for MediaType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -110,7 +111,7 @@ impl<'de> Deserialize<'de> for MediaType {
     }
 }
 
-/// A letter or digit, then up to 126 visible characters; more than RFC 6838 allows, as the schema has it.
+/// A letter or digit, then up to 126 visible characters: more than RFC 6838 allows, as in the schema.
 fn is_name(text: &str) -> bool {
     text.len() <= 127
         && text.bytes().all(|b| b.is_ascii_graphic())

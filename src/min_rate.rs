@@ -1,15 +1,15 @@
-//! The slowest that a body may be.
+//! The minimum rate of a body.
 
 use std::time::Duration;
 
-/// A body with fewer bytes a second over a window counts as stalled, however regularly it drips (containerd#11650: a
-/// lossy link hung for an hour because some bytes always came).
+/// Bytes per second below which a body counts as stalled. A timeout between reads is not enough: containerd#11650 hung
+/// for an hour on a lossy link that always delivered some bytes.
 pub(crate) const MIN_BYTES_PER_WINDOW: u64 = 1 << 10;
 
-/// What [`MinimumRate::record`] found wanting in a window of a minute.
+/// Error text for [`MinimumRate::record`] with a window of a minute.
 pub(crate) const TOO_SLOW: &str = "too slow: less than 1 KiB/s for a minute";
 
-/// Measures what comes while it is waited for; time that the receiver spends otherwise does not count.
+/// Measures the rate while data is awaited. Time that the receiver spends otherwise does not count.
 #[derive(Debug)]
 pub(crate) struct MinimumRate {
     window: Duration,
@@ -24,18 +24,18 @@ impl Default for MinimumRate {
 }
 
 impl MinimumRate {
-    /// Judges at the end of each window of this length.
+    /// Checks the rate at the end of each window of this length.
     pub(crate) fn over(window: Duration) -> Self {
         Self { window, waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// How much longer may be waited in this window.
+    /// Returns the remaining wait in this window.
     #[cfg(feature = "serve")]
     pub(crate) fn left(&self) -> Duration {
         self.window.saturating_sub(self.waited)
     }
 
-    /// Counts bytes and the wait for them; at the end of a window says whether enough came in it.
+    /// Counts bytes and the time waited for them. At the end of a window returns whether the rate was sufficient.
     pub(crate) fn record(&mut self, bytes: u64, waited: Duration) -> Option<bool> {
         self.bytes += bytes;
         self.waited += waited;

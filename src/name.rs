@@ -1,20 +1,20 @@
-//! What content is asked for by.
+//! Names of images at an endpoint.
 
 use std::fmt;
 
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 
-/// What content is asked for by.
+/// The name of an image at an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ImageName {
-    /// A tag of the repository that a registry end is bound to.
+    /// A tag, in the repository of a registry endpoint.
     Tag(String),
     /// A digest of a manifest or index.
     Digest(Digest),
     /// A layout's own name for an entry: usually `registry/repository:tag`.
     Layout(String),
-    /// The only entry there is.
+    /// The only entry.
     Only,
 }
 
@@ -28,10 +28,10 @@ impl fmt::Display for ImageName {
     }
 }
 
-/// Names that are listed where one has to be chosen.
+/// Maximum names listed in an error.
 const MOST_CHOICES: usize = 20;
 
-/// The error where [`ImageName::Only`] could be any of these.
+/// Returns the error for [`ImageName::Only`] if there are several images.
 pub(crate) fn several_images(place: &str, choices: &[String]) -> Error {
     let listed = choices.get(..MOST_CHOICES).unwrap_or(choices).join(", ");
     let more = match choices.len().saturating_sub(MOST_CHOICES) {
@@ -44,7 +44,7 @@ pub(crate) fn several_images(place: &str, choices: &[String]) -> Error {
         .with_hint(format!("select one by name, e.g. `{place}:NAME`"))
 }
 
-/// How an image of these names is chosen, by its digest where it has none.
+/// Returns how to name an image with these names: by its digest if there are none.
 pub(crate) fn choice(names: &[String], digest: &Digest) -> String {
     names.first().cloned().unwrap_or_else(|| format!("@{digest}"))
 }

@@ -1,4 +1,4 @@
-//! When to try again, and how long to wait: the only back-off in the crate.
+//! Retry policy and backoff of the whole crate.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Outage, Result};
 
-/// Default number of attempts; for a host that has answered before, the minimum.
+/// Default number of attempts; the minimum for a host that responded before.
 const USUAL_ATTEMPTS: u32 = 5;
 
-/// No wait for a host that has answered before is longer: it is to be found soon after it is back.
+/// Maximum delay for a host that responded before, so that its return is noticed soon.
 const LONGEST_OUTAGE_DELAY: Duration = Duration::from_secs(10);
 
-/// How often a failed request is tried again.
+/// How often and how long a failed request is retried.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// Tries in all, the first included; for a body, tries in a row without a new byte. `None` stands for five, and for as
-    /// many as there is time for at a host that has answered before.
+    /// Attempts in total; for a body, attempts in a row without a new byte. `None` means five, and more within
+    /// `retry_for` for a host that responded before.
     pub attempts: Option<u32>,
-    /// How long a host that has answered before is tried again.
+    /// Time to keep retrying a host that responded before.
     pub retry_for: Duration,
-    /// Wait before the second try; doubles with each further one.
+    /// Delay before the second attempt; doubles with each further one.
     pub base_delay: Duration,
-    /// No wait is longer, unless the registry asks for it.
+    /// Maximum delay, except for one that the registry asks for.
     pub max_delay: Duration,
-    /// The longest `Retry-After` that is obeyed; a longer one is an error at once that says until when.
+    /// Maximum `Retry-After` that is honored. A longer one ends the retries with an error that states it.
     pub max_retry_after: Duration,
 }
 
@@ -40,29 +40,29 @@ impl Default for RetryPolicy {
     }
 }
 
-/// The failures of one operation, in a row.
+/// Consecutive failures of one operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Failures {
-    /// All of them.
+    /// Number of failures.
     count: u32,
-    /// Those of a host that has answered before.
+    /// Failures of a host that responded before.
     outages: u32,
-    /// The first one of these.
+    /// Time of the first of these.
     since: Option<Instant>,
 }
 
 impl Failures {
-    /// So many that were met elsewhere.
+    /// Starts with failures that were counted elsewhere.
     pub(crate) fn counted(count: u32) -> Self {
         Self { count, ..Self::default() }
     }
 }
 
 impl RetryPolicy {
-    /// How long to wait after this failure.
+    /// Returns the delay after this failure.
     ///
     /// # Errors
-    /// Gives the error back, saying how often or how long it was tried, where there is no use in waiting.
+    /// The error, with the number of attempts and their duration in its reason, if no retry is left or useful.
     pub fn backoff(&self, failures: &mut Failures, error: Error) -> Result<(Duration, Error)> {
         if !error.is_transient() {
             return Err(error);
@@ -70,7 +70,7 @@ impl RetryPolicy {
         if let Some(wanted) = error.retry_after()
             && wanted > self.max_retry_after
         {
-            // What no number can hold was read as the longest wait.
+            // A value too large for the type was parsed as the maximum.
             let wait = match wanted.as_secs() {
                 u64::MAX => "indefinitely".to_owned(),
                 seconds => format!("{seconds} s"),
@@ -89,22 +89,23 @@ impl RetryPolicy {
         }
     }
 
-    /// The wait after the `failures`-th failure of `all`; `None` after the last.
+    /// Returns the delay after the `failures`-th failure of `all`; `None` after the last one.
     fn exponential_delay(&self, failures: u32, all: u32) -> Option<Duration> {
         let is_last = match self.attempts {
             Some(attempts) => all >= attempts,
             None => failures >= USUAL_ATTEMPTS,
         };
         let doubled = self.base_delay.saturating_mul(1_u32 << (failures.saturating_sub(1)).min(16));
-        // Full jitter: many clients that failed together must not come back together.
+        // Full jitter: clients that failed together must not retry together.
         (!is_last).then(|| doubled.min(self.max_delay).mul_f64(fastrand::f64()))
     }
 
-    /// The wait for a host that has answered before: it grows with the outage, and the last try is at the end of the time.
+    /// Returns the delay for a host that responded before. It grows with the outage; the last attempt is at the end of
+    /// `retry_for`.
     fn outage_delay(&self, failures: &mut Failures, outage: Outage) -> Option<Duration> {
         failures.outages += 1;
         let own = failures.since.get_or_insert_with(Instant::now).elapsed();
-        // Where others have waited in vain, or each try takes long, it is tried as often as usual.
+        // If `retry_for` was used up by other tasks or slow attempts, the usual number of attempts still applies.
         let left = self.retry_for.saturating_sub(own.max(outage.lasted));
         if left.is_zero() || self.attempts.is_some_and(|attempts| failures.count >= attempts) {
             return self.exponential_delay(failures.count, failures.count);
@@ -126,7 +127,7 @@ fn given_up(failures: &Failures, error: Error) -> Error {
     error.with_reason(why).permanent()
 }
 
-/// Says that a host is waited for, once for all who wait.
+/// Warns about an outage, once for all waiting tasks.
 pub(crate) fn announce(policy: &RetryPolicy, error: &Error) {
     if error.outage().is_some_and(|outage| outage.is_news) {
         let seconds = policy.retry_for.as_secs();
@@ -134,7 +135,7 @@ pub(crate) fn announce(policy: &RetryPolicy, error: &Error) {
     }
 }
 
-/// Runs `operation` until it succeeds, fails for good, or the policy gives up.
+/// Runs `operation` until it succeeds, fails permanently, or the policy gives up.
 pub async fn retry<T, F>(policy: &RetryPolicy, mut operation: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
@@ -153,16 +154,16 @@ where
     }
 }
 
-/// Limits on waiting. A whole blob may take any time.
+/// Timeouts of single steps. There is none for a whole blob.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// For a connection to stand, TLS included.
+    /// For a connection, including TLS.
     pub connect: Duration,
-    /// For the response headers after a request went out.
+    /// For the response headers after a request was sent.
     pub headers: Duration,
     /// For the next bytes of a body.
     pub idle: Duration,
-    /// For the answer to a blob that was sent: some registries copy it to its final place first.
+    /// For the response to an uploaded blob: some registries first copy it to its final location.
     pub commit: Duration,
 }
 
@@ -213,7 +214,7 @@ mod tests {
         assert!(last.to_string().contains("tried 5 times"));
     }
 
-    /// A host that answered once and has been away since; gives the tries and the time they took.
+    /// Retries a host that responded once and fails since; returns the attempts and their duration.
     async fn away(policy: &RetryPolicy) -> (u32, Duration, Error) {
         let (began, mut tries) = (Instant::now(), 0);
         let error = retry::<(), _>(policy, || {
@@ -243,7 +244,7 @@ mod tests {
             let policy = RetryPolicy { attempts: Some(attempts), ..RetryPolicy::default() };
             assert_eq!(away(&policy).await.0, attempts);
         }
-        // Others have waited in vain already.
+        // Other tasks have used up the time.
         let policy = RetryPolicy { retry_for: Duration::ZERO, ..RetryPolicy::default() };
         let (tries, took, _) = away(&policy).await;
         assert!(tries == USUAL_ATTEMPTS && took < Duration::from_secs(9), "{took:?}");

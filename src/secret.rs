@@ -1,24 +1,24 @@
-//! Text that must never be seen: passwords, tokens, identity tokens.
+//! Text that must not be shown: passwords and tokens.
 
 use zeroize::Zeroizing;
 
-/// A secret without `Debug`, `Display` or `Serialize`; wiped from memory when dropped.
+/// A secret without `Debug`, `Display` or `Serialize`; erased from memory when dropped.
 #[derive(Clone, PartialEq, Eq)]
-#[expect(missing_debug_implementations, reason = "what has no Debug cannot slip into a log")]
+#[expect(missing_debug_implementations, reason = "a secret must not appear in a log")]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text over.
+    /// Takes ownership of the text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text, for the one place that sends it.
+    /// Returns the text, for sending it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

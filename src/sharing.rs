@@ -1,27 +1,27 @@
-//! How much of what several images need is one's own.
+//! Computes how much disk space images share.
 
 use std::collections::HashMap;
 
 use crate::digest::Digest;
 
-/// Who needs what of things that have sizes.
+/// Sizes of content, and the number of images that need it.
 #[derive(Debug)]
 pub(crate) struct SharedSizes<'a> {
     sizes: &'a HashMap<Digest, u64>,
     users: HashMap<&'a Digest, u64>,
 }
 
-/// What one image needs.
+/// Disk usage of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ImageSize {
-    /// Bytes of all that is there.
+    /// Bytes of its existing content.
     pub(crate) size: u64,
     /// Bytes that only this image references.
     pub(crate) unique: u64,
 }
 
 impl<'a> SharedSizes<'a> {
-    /// Takes what each image needs, one after the other, nothing of one twice.
+    /// Takes the digests that each image needs, one image after the other. An image names each digest once.
     pub(crate) fn new(
         sizes: &'a HashMap<Digest, u64>,
         needed: impl Iterator<Item = &'a Digest>,
@@ -37,17 +37,17 @@ impl<'a> SharedSizes<'a> {
         self.sizes.get(digest).copied().unwrap_or_default()
     }
 
-    /// Bytes of what is there.
+    /// Returns the bytes of all existing content.
     pub(crate) fn all(&self) -> u64 {
         self.sizes.values().sum()
     }
 
-    /// Referenced bytes that exist.
+    /// Returns the bytes of referenced content that exists.
     pub(crate) fn referenced(&self) -> u64 {
         self.users.keys().map(|digest| self.size_of(digest)).sum()
     }
 
-    /// Of what one image needs.
+    /// Returns the usage of an image that needs this content.
     pub(crate) fn share(&self, needed: impl IntoIterator<Item = &'a Digest>) -> ImageSize {
         let mut share = ImageSize::default();
         for digest in needed {

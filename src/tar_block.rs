@@ -1,25 +1,25 @@
-//! The block in front of an entry's bytes in a tar that is written. Spec: POSIX `pax`, "ustar Interchange Format"; GNU
-//! tar's manual, "Basic Tar Format".
+//! Writes the header block of a tar entry. Spec: POSIX `pax`, "ustar Interchange Format"; GNU tar's manual, "Basic Tar
+//! Format".
 
-/// Bytes of a header, and what every entry is padded to.
+/// Size of a header in bytes. Entries are padded to a multiple of it.
 pub(crate) const BLOCK_BYTES: usize = 512;
 
-/// Bytes of the field for a name, and of that for what a link says.
+/// Size of the fields for the name and the link target, in bytes.
 pub(crate) const NAME_BYTES: usize = 100;
 
-/// Bytes of the field for the directories of a name, which GNU's dialect lacks.
+/// Size of the field for the directories of a name, in bytes. GNU's format has none.
 pub(crate) const PREFIX_BYTES: usize = 155;
 
-/// What is not the same for all who write tars.
+/// The differences between tar formats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Dialect {
-    /// Names and numbers that do not fit are in records of an entry before this one, so its length depends on them.
+    /// Names and numbers that do not fit are in PAX records before this entry, so its length depends on them.
     Pax,
-    /// Numbers of any size fit, so a header can be written again when the size of its entry is known.
+    /// Numbers of any size fit, so a header can be rewritten when the size of its entry is known.
     Gnu,
 }
 
-/// The fields of a header. Those of numbers are digits, see [`octal`] and [`octal_or_binary`].
+/// The fields of a header. Numbers are digits, see [`octal`] and [`octal_or_binary`].
 pub(crate) struct TarBlock<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) mode: u32,
@@ -33,14 +33,14 @@ pub(crate) struct TarBlock<'a> {
     pub(crate) prefix: &'a [u8],
 }
 
-/// Digits that fill a field up to its last byte; `None` where it is too small.
+/// Returns the number in octal digits for a field of this width; `None` if it does not fit.
 pub(crate) fn octal(value: u64, width: usize) -> Option<Vec<u8>> {
     let digits = width - 1;
     let text = format!("{value:0digits$o}");
     (text.len() == digits).then(|| text.into_bytes())
 }
 
-/// As [`octal`]; as a binary number with its first bit set, as GNU tar writes it, where digits do not fit.
+/// As [`octal`], or as a binary number with the first bit set, as GNU tar writes numbers that do not fit.
 pub(crate) fn octal_or_binary(value: u64, width: usize) -> Vec<u8> {
     octal(value, width).unwrap_or_else(|| {
         let mut field = vec![0; width.saturating_sub(8)];
@@ -78,12 +78,12 @@ impl TarBlock<'_> {
             (b"", 12),
         ];
         let (front, back) = (fields(&front), fields(&back));
-        // The field of the sum itself counts as blank.
+        // The checksum field itself counts as spaces.
         let sum = front.iter().chain(&back).map(|&byte| u32::from(byte)).sum::<u32>()
             + 8 * u32::from(b' ');
         let sum = match dialect {
             Dialect::Pax => format!("{sum:06o}\0 "),
-            // Both are read everywhere; archives have always had this one.
+            // All readers accept both forms. Archives keep this one, so that their bytes do not change.
             Dialect::Gnu => format!("{sum:07o}\0"),
         };
         into.extend_from_slice(&front);

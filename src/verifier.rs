@@ -1,4 +1,4 @@
-//! Size and digest, counted and hashed while the bytes stream by; the only way to a [`Verified`].
+//! Verifies size and digest while bytes are streamed. This is the only way to obtain a [`Verified`].
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -8,18 +8,18 @@ use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 
-/// Proof that some content had the size and digest of its descriptor; committing an ingest asks for it.
+/// Proof that content has the size and digest of its descriptor. Committing an ingest requires it.
 #[derive(Clone, Debug)]
 pub struct Verified(Descriptor);
 
 impl Verified {
-    /// What was verified.
+    /// Returns the descriptor of the verified content.
     pub fn descriptor(&self) -> &Descriptor {
         &self.0
     }
 }
 
-/// A verification in progress: feed it every byte from the first, in order, then ask.
+/// A running verification. It receives all bytes in order.
 #[derive(Debug)]
 pub struct Verifier {
     expected: Descriptor,
@@ -31,28 +31,28 @@ impl Verifier {
     /// Starts at byte 0.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where the digest's algorithm cannot be computed.
+    /// [`ErrorKind::Unsupported`] if the digest's algorithm cannot be computed.
     pub fn new(expected: &Descriptor) -> Result<Self> {
         let hasher = Hasher::new(expected.digest.algorithm()?);
         Ok(Self { expected: expected.clone(), hasher, position: 0 })
     }
 
-    /// Bytes fed so far.
+    /// Returns the number of bytes so far.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`] as soon as there are more bytes than the descriptor says.
+    /// [`ErrorKind::Mismatch`] as soon as there are more bytes than the descriptor states.
     pub fn update(&mut self, bytes: &[u8]) -> Result<()> {
         self.check_length(bytes.len())?;
         self.hash(bytes);
         Ok(())
     }
 
-    /// The first half of [`Verifier::update`], for those who have something to do before they hash.
+    /// The first half of [`Verifier::update`], for callers that do other work before hashing.
     pub fn check_length(&mut self, length: usize) -> Result<()> {
         self.position += length as u64;
         if self.position <= self.expected.size {
@@ -67,10 +67,10 @@ impl Verifier {
         self.hasher.update(bytes);
     }
 
-    /// Compares what was seen with what should have come.
+    /// Compares size and digest with the descriptor.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`] naming both sizes or both digests.
+    /// [`ErrorKind::Mismatch`] with both sizes or both digests.
     pub fn finish(self) -> Result<Verified> {
         if self.position != self.expected.size {
             let why = format!(
@@ -87,7 +87,7 @@ impl Verifier {
     }
 }
 
-/// A hash in progress of content that will only be named at its end.
+/// A running verification of content whose digest is given only at the end.
 #[derive(Clone, Debug)]
 pub struct DeferredVerifier {
     hasher: Hasher,
@@ -100,21 +100,21 @@ impl DeferredVerifier {
         Self { hasher: Hasher::new(algorithm), seen: 0 }
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.seen += bytes.len() as u64;
     }
 
-    /// Bytes taken so far.
+    /// Returns the number of bytes so far.
     pub fn position(&self) -> u64 {
         self.seen
     }
 
-    /// Proves that what was seen is the content of this digest.
+    /// Verifies that the bytes have this digest.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`] naming both digests.
+    /// [`ErrorKind::Mismatch`] with both digests.
     pub fn finish(self, digest: &Digest) -> Result<Verified> {
         let media_type = MediaType::from("application/octet-stream");
         let expected = Descriptor::new(media_type, digest.clone(), self.seen);
@@ -122,14 +122,14 @@ impl DeferredVerifier {
     }
 }
 
-/// Checks bytes that are already in memory.
+/// Verifies bytes in memory.
 pub fn verify(expected: &Descriptor, bytes: &[u8]) -> Result<Verified> {
     let mut checked = Verifier::new(expected)?;
     checked.update(bytes)?;
     checked.finish()
 }
 
-/// The content that a descriptor carries in its `data`, only where it verifies; otherwise it must be fetched.
+/// Returns the content in a descriptor's `data` if it verifies. Otherwise it must be fetched.
 pub fn verified_inline_data(descriptor: &Descriptor) -> Option<(Bytes, Verified)> {
     let data = descriptor.data.as_ref()?;
     let bytes = base64::engine::general_purpose::STANDARD.decode(data).ok()?;

@@ -175,8 +175,7 @@ fn write(stdout: &mut impl Write, bytes: &[u8]) -> Result<()> {
 /// Converts the result of a write to stdout.
 pub(super) fn check_write(result: io::Result<()>) -> Result<()> {
     match result {
-        // A closed pipe is not an error: `rpull history …
-        // head`.
+        // A closed pipe is not an error: `rpull history … | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| Error::new(ErrorKind::Store, "stdout").with_source(error)),
     }

@@ -119,7 +119,7 @@ async fn arrival(signal: &mut Option<Signal>) {
     }
 }
 
-#[expect(clippy::exit, reason = "the user asked twice; partials are safe on disk at any moment")]
+#[expect(clippy::exit, reason = "the second signal; partial blobs can be resumed at any time")]
 fn exit_now(code: u8) -> ! {
     std::process::exit(code.into())
 }

@@ -1,7 +1,7 @@
-//! A manifest or index: its verbatim bytes, and a read-only view of what they say.
+//! A manifest or index: its exact bytes and a parsed, read-only view.
 //!
-//! Bytes are never re-serialised; that would change the digest. A document is judged once, here: kind, shape and media
-//! type must agree, so that no two clients can read it differently (CVE-2021-41190).
+//! The bytes are never serialized again, which would change the digest. A document is validated once, when it is
+//! created: kind, structure and media type must agree, so that no two clients read it differently (CVE-2021-41190).
 
 pub(crate) mod new_manifest;
 mod parsed;
@@ -28,7 +28,7 @@ use crate::verifier::verify;
 pub(crate) const EMPTY_INDEX: &str =
     r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
-/// A manifest or index as it was received, its digest verified or computed.
+/// A manifest or index as received. Its digest is verified or computed.
 #[derive(Clone, Debug)]
 pub struct Document {
     descriptor: Descriptor,
@@ -37,14 +37,13 @@ pub struct Document {
 }
 
 impl Document {
-    /// Judges bytes that came without a descriptor: of a tag, or a digest that was asked for.
+    /// Parses bytes that were requested by tag or digest.
     ///
-    /// `declared` is the media type that came with them (`Content-Type`); the digest is computed, or compared with
-    /// `digest` where one was asked for.
+    /// `declared` is the media type of the response (`Content-Type`). `digest` is the requested digest, if any.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`] for another digest, [`ErrorKind::InvalidDocument`] for anything malformed, oversized or
-    /// ambiguous, [`ErrorKind::Unsupported`] for schema 1.
+    /// [`ErrorKind::Mismatch`] for another digest, [`ErrorKind::InvalidDocument`] for malformed, oversized or ambiguous
+    /// documents, [`ErrorKind::Unsupported`] for schema 1.
     pub fn from_response(
         bytes: Bytes,
         declared: &MediaType,
@@ -67,44 +66,44 @@ impl Document {
         })
     }
 
-    /// Judges bytes that a descriptor names: size, digest and media type must be its.
+    /// Parses the bytes of a descriptor. Size, digest and media type must match.
     pub fn from_descriptor(bytes: Bytes, descriptor: &Descriptor) -> Result<Self> {
         verify(descriptor, &bytes)?;
         let (_, content) = shape::read(&bytes, &descriptor.media_type)?;
         Ok(Self { descriptor: descriptor.clone(), bytes, parsed: content })
     }
 
-    /// The same document with the platform that an index gives it.
+    /// Sets the platform that an index gives the document.
     #[must_use]
     pub fn with_platform(mut self, platform: Option<Platform>) -> Self {
         self.descriptor.platform = platform;
         self
     }
 
-    /// What names it.
+    /// Returns the descriptor of the document.
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// Its digest.
+    /// Returns the digest of the document.
     pub fn digest(&self) -> &Digest {
         &self.descriptor.digest
     }
 
-    /// The bytes as they came.
+    /// Returns the bytes as received.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// What it says.
+    /// Returns the parsed content.
     pub fn parsed(&self) -> &ParsedDocument {
         &self.parsed
     }
 
-    /// The manifest view.
+    /// Returns the manifest.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] where it is an index, [`ErrorKind::Unsupported`] where it is an artifact manifest.
+    /// [`ErrorKind::InvalidDocument`] for an index, [`ErrorKind::Unsupported`] for an artifact manifest.
     pub fn manifest(&self) -> Result<&ImageManifest> {
         let what = || format!("document {}", self.digest());
         match &self.parsed {
@@ -116,7 +115,7 @@ impl Document {
         }
     }
 
-    /// What an index lists, in the order of preference: documents, and content of any other type. Empty for other documents.
+    /// Returns the entries of an index in order of preference: documents, and other content. Empty for other documents.
     pub fn entries(&self) -> &[Descriptor] {
         match &self.parsed {
             ParsedDocument::Index(index) => &index.manifests,
@@ -124,13 +123,13 @@ impl Document {
         }
     }
 
-    /// The documents that an index lists, in the order of preference. Empty for other documents.
+    /// Returns the documents that an index lists, in order of preference. Empty for other documents.
     pub fn children(&self) -> impl Iterator<Item = &Descriptor> {
         self.entries().iter().filter(|entry| entry.media_type.is_document())
     }
 
-    /// The blobs that it names itself, in the order they are listed: config first, then layers. Of an index it is what
-    /// it lists that is no document: content may be of any type, as in `BuildKit`'s cache.
+    /// Returns the referenced blobs in their order: config first, then layers. For an index these are entries that are
+    /// not documents, as in `BuildKit`'s cache.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         let (config, blobs): (_, &[Descriptor]) = match &self.parsed {
             ParsedDocument::Manifest(manifest) => (Some(&manifest.config), &manifest.layers),

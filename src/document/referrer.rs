@@ -1,4 +1,4 @@
-//! How a list of referrers names a document. Spec: distribution-spec "Listing Referrers".
+//! Referrer data of documents. Spec: distribution-spec "Listing Referrers".
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(crate) struct OwnFields {
 }
 
 impl Document {
-    /// What the document refers to: a signature, an SBOM or the like names the image that it is about.
+    /// Returns the subject: the image that a signature, an SBOM or other artifact refers to.
     pub fn subject(&self) -> Option<&Descriptor> {
         match &self.parsed {
             ParsedDocument::Manifest(manifest) => manifest.subject.as_ref(),
@@ -29,12 +29,13 @@ impl Document {
         }
     }
 
-    /// Its artifact type and annotations; none where they are malformed.
+    /// Returns the document's artifact type and annotations; empty if they are malformed.
     pub(crate) fn own_fields(&self) -> OwnFields {
         serde_json::from_slice(&self.bytes).unwrap_or_default()
     }
 
-    /// Its descriptor with its own annotations and artifact type; of a manifest without one that is its config's type.
+    /// Returns the descriptor for a list of referrers, with the document's annotations and artifact type. For a
+    /// manifest without one it is the config's media type.
     pub fn as_referrer(&self) -> Descriptor {
         let own = self.own_fields();
         let config = match &self.parsed {

@@ -1,7 +1,7 @@
-//! Decides what a document is and refuses what two parsers could read in two ways.
+//! Determines the kind of a document, and rejects documents that two parsers could read differently.
 //!
-//! Rules: protocol of containerd's `validateMediaType` (GHSA-5j5w-g665-5m35) and of image-spec GHSA-77vh-xpmg-72qh, and
-//! no duplicate keys at any depth, no key that differs from a known one only in case, `schemaVersion` 2.
+//! Rules: containerd's `validateMediaType` (GHSA-5j5w-g665-5m35) and image-spec GHSA-77vh-xpmg-72qh; no duplicate keys
+//! at any depth; no keys that differ from known ones only in case; `schemaVersion` 2.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::folded;
 use crate::media::MediaType;
 
-/// The largest manifest or index that is read, in bytes; registries agree on about this.
+/// Maximum size of a manifest or index in bytes; registries have a similar limit.
 pub const DOCUMENT_LIMIT: u64 = 4 << 20;
 
 const KNOWN_KEYS: [&str; 11] = [
@@ -31,10 +31,10 @@ const KNOWN_KEYS: [&str; 11] = [
     "annotations",
 ];
 
-/// Keys of a descriptor that decide what is fetched.
+/// Keys of a descriptor that select or locate content.
 const DESCRIPTOR_KEYS: [&str; 5] = ["mediaType", "digest", "size", "urls", "data"];
 
-/// Reads the bytes as what `declared` and they themselves say they are.
+/// Parses the bytes as the kind of document that `declared` and the content itself agree on.
 pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, ParsedDocument)> {
     if bytes.len() as u64 > DOCUMENT_LIMIT {
         return Err(refuse(format!("larger than {} MiB", DOCUMENT_LIMIT >> 20)));
@@ -59,13 +59,13 @@ fn refuse(why: impl AsRef<str>) -> Error {
 fn not_json(bytes: &[u8], declared: &MediaType, error: &serde_json::Error) -> Error {
     let looks_like_page = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<');
     if looks_like_page {
-        // A captive portal, login page or bot wall answers 200 with HTML (TecharoHQ/anubis#1231).
+        // A captive portal, login page or bot check responds 200 with HTML (TecharoHQ/anubis#1231).
         return refuse(format!("not a registry response: {declared} that looks like a web page"));
     }
     refuse(format!("invalid or ambiguous JSON: {error}"))
 }
 
-/// The top level of a document, read strictly.
+/// The top level of a document, parsed strictly.
 #[derive(Default)]
 struct TopLevel {
     keys: BTreeSet<String>,
@@ -87,7 +87,7 @@ impl TopLevel {
         self.keys.contains(key)
     }
 
-    /// The one media type that header, field and shape agree on.
+    /// Returns the media type that header, field and structure agree on.
     fn media_type(&self, declared: &MediaType) -> Result<MediaType> {
         let own = match &self.media_type {
             None | Some(Value::Null) => None,
@@ -95,7 +95,7 @@ impl TopLevel {
             Some(Value::String(text)) => Some(MediaType::from(text.as_str())),
             Some(_) => return Err(refuse("mediaType is not a string")),
         };
-        // What calls itself something else is no schema 1 but ambiguous, and judged below.
+        // A document with another media type is not schema 1 but ambiguous, which is checked below.
         let schema1 = match &own {
             Some(own) => own.is_schema1(),
             None => self.has("fsLayers") || declared.is_schema1(),
@@ -104,7 +104,7 @@ impl TopLevel {
             return Err(Error::new(ErrorKind::Unsupported, "manifest")
                 .with_reason("Docker schema 1, which no client can verify; push the image again with a current tool"));
         }
-        // Artifact manifests have none.
+        // Artifact manifests have no `schemaVersion`.
         let is_artifact = own.as_ref().is_some_and(MediaType::is_artifact_manifest);
         if self.schema_version != Some(Value::from(2))
             && !(is_artifact && self.schema_version.is_none())
@@ -184,7 +184,7 @@ impl<'de> Visitor<'de> for TopLevelSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            // Go's encoding/json matches keys without regard to case, others do not.
+            // Go's encoding/json matches keys case-insensitively, other parsers do not.
             if KNOWN_KEYS.iter().any(|known| *known != key && folded(known) == folded(&key)) {
                 return Err(serde::de::Error::custom(format!(
                     "ambiguous: key `{key}` differs from a known key only in case"
@@ -211,7 +211,8 @@ impl<'de> Visitor<'de> for TopLevelSeed<'_> {
     }
 }
 
-/// Any JSON value, refusing duplicate keys at every depth. Keeps only what [`TopLevelSeed`] looks at: scalars, and an object's scalars.
+/// Any JSON value, without duplicate keys at any depth. It keeps only scalars, and the scalars of an object, which
+/// [`TopLevelSeed`] uses.
 struct StrictValue;
 
 impl<'de> DeserializeSeed<'de> for StrictValue {

@@ -39,7 +39,7 @@ pub(crate) struct TreeWalk<T> {
 /// What to read next.
 #[derive(Debug)]
 pub(crate) struct WalkStep<T> {
-    /// What names it.
+    /// Returns the descriptor of the document.
     pub(crate) item: T,
     /// Number of lists that lead to it; 0 for a root.
     pub(crate) depth: usize,

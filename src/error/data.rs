@@ -1,4 +1,4 @@
-//! What an error carries beside its text, for programs.
+//! Data of an error for programs.
 
 use std::time::Duration;
 
@@ -6,33 +6,33 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Side {
-    /// The end that content is read from.
+    /// Reading from the source.
     Source,
-    /// The end that content is written to.
+    /// Writing to the target.
     Target,
-    /// Neither: this process itself.
+    /// This process itself.
     Local,
 }
 
-/// One entry of the `errors` of a registry's answer (distribution-spec, "Error Codes"), free of secrets and control
+/// One entry of `errors` in a registry's response (distribution-spec, "Error Codes"), free of secrets and control
 /// characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegistryCode {
     /// For example `MANIFEST_UNKNOWN`; empty if the registry gives none.
     pub code: String,
-    /// The registry's own words; may be empty.
+    /// The registry's message; may be empty.
     pub message: String,
-    /// A string as it is, anything else as JSON; empty if the registry gives none.
+    /// A string unchanged, other values as JSON; empty if the registry gives none.
     pub detail: String,
 }
 
-/// The failure of a host that has answered before in this run.
+/// The failure of a host that responded earlier in this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outage {
-    /// Since the first of its failures in a row, in any task.
+    /// Time since its first consecutive failure, in any task.
     pub lasted: Duration,
-    /// Whether it is time to say so: once, and not for a blink.
+    /// Whether to report it now: once per outage, and not for very short ones.
     pub is_news: bool,
 }

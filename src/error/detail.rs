@@ -1,48 +1,48 @@
 //! What exactly is the matter.
 
-/// What exactly is the matter, where the kind alone does not tell what would help.
+/// The condition behind an error, where it has a known remedy or the program handles it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorDetail {
-    /// A user or password stands in a name.
+    /// A name contains a user or password.
     CredentialInReference,
     /// One credential was given for several registries.
     AmbiguousCredential,
-    /// The local store has no image of the name.
+    /// The local store has no image with this name.
     NotInStore,
-    /// Nothing says where the local store is.
+    /// The location of the local store is not set.
     NoStorePath,
-    /// The index lacks the platform.
+    /// The index has no manifest for the platform.
     PlatformNotFound,
-    /// The index has nothing that runs, on any platform.
+    /// The index has no runnable image for any platform.
     NothingRuns,
-    /// The index names manifests that are not there; a pull could bring them.
+    /// Manifests of the index are missing; a pull may fetch them.
     MissingChildren,
-    /// The index names manifests that are not there, and others that are.
+    /// Some manifests of the index are missing, others exist.
     ChildrenGone,
     /// The registry does not know the repository.
     RepositoryNotFound,
     /// The registry does not have the manifest.
     ManifestNotFound,
-    /// The registry, or its token server, wants a credential, or another one.
+    /// The registry or its token server requires a credential, or another one.
     CredentialRequired,
-    /// The credential was good once.
+    /// The credential has expired.
     ExpiredCredential,
-    /// The registry refuses it for every user.
+    /// The registry denies access to every user.
     Forbidden,
-    /// A secret would be sent where others can read it.
+    /// A secret would be sent unencrypted.
     SecretOverHttp,
-    /// The credential that was tried is no good.
+    /// The credential was rejected.
     InvalidCredential,
-    /// The registry has no list of its repositories for this user.
+    /// The registry does not list its repositories for this user.
     CatalogUnsupported,
-    /// The registry deletes a tag only with all others of its manifest.
+    /// The registry deletes a tag only together with all other tags of its manifest.
     TagDeleteUnsupported,
-    /// Layers would have to move.
+    /// Tagging across repositories would require copying layers.
     CrossRepositoryTag,
-    /// The registry was asked too often.
+    /// The registry limits the request rate.
     RateLimited,
-    /// The registry names a host in a network that it is not in itself.
+    /// The registry refers to a host in an internal network, outside of which it is itself.
     InternalHost,
     /// The server's certificate is not trusted.
     UntrustedCertificate,
@@ -54,22 +54,22 @@ pub enum ErrorDetail {
     ArchiveDiskFull,
     /// The disk that a pipe or a compressed archive is unpacked to is full.
     SpoolDiskFull,
-    /// The reader of standard output closed it.
+    /// The reader closed stdout.
     BrokenPipe,
     /// The disk that layers are unpacked to is full.
     UnpackDiskFull,
-    /// An unpack that was killed has left a part of an image where it is made in its place.
+    /// An interrupted unpack has left an incomplete image in the directory.
     IncompleteRoot,
     /// The archive omits blobs that its recipient was expected to have.
     BlobOmitted,
-    /// An archive is no tar of an image layout.
+    /// The archive is not a tar of an image layout.
     NotOciArchive,
-    /// An archive is nothing that docker wrote.
+    /// The archive was not written by `docker save`.
     NotDockerArchive,
-    /// It is no image, but something else that can be looked at.
+    /// The document is not an image, but can be inspected.
     NotAnImage,
-    /// A part of a layout that nothing vouches for is a link to elsewhere.
+    /// A part of a layout that no digest verifies is a symbolic link to a path outside.
     LinkOutOfLayout,
-    /// A file was named where a layout should be.
+    /// The path of a layout is a file.
     FileForLayout,
 }

@@ -6,32 +6,32 @@
 pub enum ErrorKind {
     /// An invalid reference, digest, platform or option; no request was sent.
     InvalidInput,
-    /// The registry or store does not have it, or not for the wanted platform.
+    /// Not in the registry or store, or not for the requested platform.
     NotFound,
     /// Authentication or permission.
     Denied,
-    /// The registry answered, but with an error.
+    /// The registry responded with an error.
     Registry,
-    /// The registry says that it lacks blobs that a manifest names.
+    /// The registry reports that blobs of a manifest are missing.
     MissingBlobs,
-    /// The registry could not be reached, or went away, after retries.
+    /// The registry could not be reached, or the connection broke, after retries.
     Transport,
-    /// Bytes that do not have the digest or size they should have.
+    /// The bytes do not have the expected digest or size.
     Mismatch,
-    /// Correct, but of a kind that rpull does not handle: schema1, an unknown digest algorithm.
+    /// Valid, but not supported by rpull: schema1, an unknown digest algorithm.
     Unsupported,
     /// A manifest, index or config that is malformed, oversized, too deep or ambiguous.
     InvalidDocument,
     /// The local store or a layout could not be read or written.
     Store,
-    /// A layer could not become files: it is malformed or beyond the limits, or the disk did not take it.
+    /// A layer could not be unpacked: it is malformed or exceeds a limit, or writing failed.
     Unpack,
     /// Stopped by the caller.
     Interrupted,
 }
 
 impl ErrorKind {
-    /// The name that JSON output uses.
+    /// Returns the name used in JSON output.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidInput => "reference",

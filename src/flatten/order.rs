@@ -1,8 +1,9 @@
-//! In which order a tree is written: as its layers have their entries, so that each is read once from its start; files
-//! before their other names, and no name twice, which docker and podman refuse.
+//! Orders the entries of a flattened tar: as in the layers, so that each layer is read once; files before their hard
+//! links; each name once, because docker and podman reject duplicates.
 //!
-//! Directories come right before what is in them where all of that follows at once. Else they come last, the deepest
-//! first: making an entry in a directory changes its time, which GNU tar gives it as soon as it reads a name elsewhere.
+//! A directory comes directly before its entries if they are contiguous. Otherwise it comes last, the deepest first:
+//! creating an entry changes the directory's time, which GNU tar restores as soon as it reads a name in another
+//! directory.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,17 +11,17 @@ use std::sync::Arc;
 use super::path_map::{EntryPosition, Inode, PathMap};
 use crate::layer::{EntryKind, split};
 
-/// After the entries of all layers.
+/// Position after the entries of all layers.
 const LAST: EntryPosition = EntryPosition { layer: u32::MAX, entry: u32::MAX };
 
-/// A name that is to be written.
+/// An entry to write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TarItem<'a> {
-    /// The entry that it comes with.
+    /// The layer entry that it is written with.
     pub(super) at: EntryPosition,
     pub(super) path: &'a [u8],
     pub(super) node: &'a Arc<Inode>,
-    /// The name that it is a link to.
+    /// The target of a hard link.
     pub(super) hardlink_to: Option<&'a [u8]>,
 }
 
@@ -29,8 +30,8 @@ impl TarItem<'_> {
         self.node.entry.kind == EntryKind::Directory
     }
 
-    /// Whether GNU tar makes it when all else is done, so that nothing can follow it before. One of several names stays
-    /// where it is, as the others need it.
+    /// Whether GNU tar creates the entry only at its end, so that it must be the last in its directory. A symbolic link
+    /// with several names stays in place, because the other names need it.
     fn is_delayed_by_gnu_tar(&self) -> bool {
         let link = &self.node.entry.link;
         let leads_up = || link.split(|&byte| byte == b'/').any(|part| part == b"..");
@@ -39,7 +40,7 @@ impl TarItem<'_> {
             && (link.starts_with(b"/") || leads_up())
     }
 
-    /// Whether the bytes of the entry are needed.
+    /// Whether the entry's data is needed.
     pub(super) fn has_bytes(&self) -> bool {
         self.hardlink_to.is_none()
             && self.node.entry.kind == EntryKind::File
@@ -47,7 +48,7 @@ impl TarItem<'_> {
     }
 }
 
-/// All names in the order in which they are written.
+/// Returns all entries in the order in which they are written.
 pub(super) fn items(names: &PathMap) -> Vec<TarItem<'_>> {
     let sorted = by_entries(names);
     let late = deferred_dirs(&sorted);
@@ -61,7 +62,7 @@ pub(super) fn items(names: &PathMap) -> Vec<TarItem<'_>> {
     for item in sorted {
         let (parent, _) = split(item.path);
         if item.is_delayed_by_gnu_tar() && late.contains(parent) {
-            // GNU tar waits with the time of the directory for it, where it comes right behind that.
+            // GNU tar delays the directory's time for such a link if it follows the directory directly.
             delayed.entry(parent).or_default().push(TarItem { at: LAST, ..item });
             continue;
         }
@@ -82,8 +83,8 @@ pub(super) fn items(names: &PathMap) -> Vec<TarItem<'_>> {
     ordered
 }
 
-/// All names in the order of the entries that they come with: of a file its first name comes with the entry that has its
-/// bytes.
+/// Sorts the names by the layer entries that they are written with. The first name of a file is written with the entry
+/// that has the data.
 fn by_entries(names: &PathMap) -> Vec<TarItem<'_>> {
     let mut firsts: HashMap<EntryPosition, (EntryPosition, &[u8])> = HashMap::new();
     for (path, name) in names.iter().filter(|(_, name)| Arc::strong_count(&name.node) > 1) {
@@ -106,17 +107,17 @@ fn by_entries(names: &PathMap) -> Vec<TarItem<'_>> {
             }
         })
         .collect();
-    // What comes with the same entry stays sorted by its path.
+    // A stable sort keeps the names of one layer entry in path order.
     items.sort_by_key(|item| item.at);
     items
 }
 
-/// Directories that get entries when others were begun after them, and those that these are in; the root, whose name is
-/// not in front of others, where there is anything in it.
+/// Returns directories whose entries are not contiguous, and their parents. The root is one of them if it has any
+/// entry, because its name is not a prefix of others.
 fn deferred_dirs<'a>(items: &[TarItem<'a>]) -> BTreeSet<&'a [u8]> {
     let mut late = BTreeSet::new();
     let mut begun = HashSet::new();
-    // Directories that lead to the last name.
+    // The directories above the last name.
     let mut open: Vec<&[u8]> = Vec::new();
     for item in items.iter().filter(|item| !item.path.is_empty()) {
         let mut steps = missing(item.path, &begun);
@@ -142,7 +143,7 @@ fn deferred_dirs<'a>(items: &[TarItem<'a>]) -> BTreeSet<&'a [u8]> {
     late
 }
 
-/// The directories on the way to this path, below the root, that were not begun.
+/// Returns the directories above this path, without the root, that were not begun yet.
 fn missing<'a>(path: &'a [u8], begun: &HashSet<&'a [u8]>) -> Vec<&'a [u8]> {
     if begun.contains(split(path).0) {
         return Vec::new();
@@ -160,8 +161,8 @@ mod tests {
     use super::*;
     use crate::flatten::apply::implicit_dir;
 
-    /// The order in which these are written, each made by an entry of its own; what ends with a slash is a directory,
-    /// and what ends with `@` a link that GNU tar makes last.
+    /// The order of these paths, each created by an entry of its own. A trailing slash marks a directory, a trailing
+    /// `@` a link that GNU tar creates at its end.
     fn order(paths: &[&str]) -> String {
         let mut names = PathMap::default();
         for (entry, path) in (0..).zip(paths) {

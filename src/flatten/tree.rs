@@ -1,4 +1,4 @@
-//! The tree that the layers of an image show.
+//! The merged tree of an image's layers.
 
 use std::io;
 
@@ -10,10 +10,10 @@ use crate::image_layers::read::{BlobEntries, read_all};
 use crate::image_layers::{LayerBlob, Skipped, Stop, failed};
 use crate::layer::{BombGuard, EntryKind};
 
-/// Bytes of holes in files, all together: a few bytes in a layer say so much, and each is written.
+/// Maximum bytes of holes in all files. A sparse map of a few bytes can declare many, and each is written.
 const MAX_HOLE_BYTES: u64 = 64 << 30;
 
-/// A tree of names: what each of them is, and which entry of which layer has its bytes.
+/// A tree of names with their metadata and the layer entries that have their data.
 #[derive(Debug)]
 pub struct Tree {
     pub(super) names: PathMap,
@@ -21,7 +21,7 @@ pub struct Tree {
     pub shown: TreeTotals,
     /// Uncompressed bytes of each layer.
     pub sizes: Vec<u64>,
-    /// Metadata that is not kept, once for each reason.
+    /// Metadata that is not kept, one item per reason.
     pub skipped: Vec<Skipped>,
 }
 
@@ -29,9 +29,9 @@ pub struct Tree {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeTotals {
-    /// Names, that of the root too.
+    /// Number of names, including the root.
     pub entries: u64,
-    /// Regular files, each once however many names it has.
+    /// Number of regular files; hard links count once.
     pub files: u64,
     /// Bytes of these files, holes included.
     pub bytes: u64,
@@ -43,8 +43,8 @@ impl Tree {
     ///
     /// # Errors
     /// With [the position](crate::error::Error::layer) of the layer:
-    /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for another `diff_id`,
-    /// else as unpacking them, and for a tree that is too large.
+    /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for another `diff_id`, otherwise as for unpacking,
+    /// and for a tree that is too large.
     pub fn read(
         layers: Vec<LayerBlob<'_>>,
         progress: &(dyn Fn(u64) -> bool + Sync),

@@ -1,4 +1,4 @@
-//! Writes a tree as a tar, with bytes from its layers.
+//! Writes a tree as a tar, with data from its layers.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead};
@@ -13,21 +13,21 @@ use crate::layer::{BombGuard, Entries, EntryKind, LayerEntry, header};
 /// Entries are padded to a multiple of this many bytes.
 const BLOCK: u64 = 512;
 
-/// Written in place of holes, and at the end of the tar.
+/// Written for holes, and at the end of the tar.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// Takes the bytes of a tar, in pieces that may be small.
+/// Receives the bytes of a tar, in chunks of any size.
 pub type TarSink<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
 impl Tree {
-    /// Writes it as one tar that every reader of tars unpacks: each name once, files before their other names,
-    /// directories right before what is in them, or after it where something else comes between, so that their times
-    /// stay. The same layers give the same bytes. Layers are given once more as they were for [`Tree::read`]; those are
-    /// not read of whose files nothing is left.
+    /// Writes the tree as a tar. Each name appears once, files come before their hard links, and directories where
+    /// extracting keeps their times. The same layers give the same bytes.
+    ///
+    /// The layers are the same as for [`Tree::read`]; those without visible data are not read.
     ///
     /// # Errors
-    /// With [the position](Error::layer) of the layer: what `output` says, or as [`Tree::read`]. What was written then
-    /// is not to be used.
+    /// With [the position](Error::layer) of the layer: errors of `output`, or as [`Tree::read`]. The output is
+    /// incomplete then.
     pub fn write(
         &self,
         layers: Vec<LayerBlob<'_>>,
@@ -53,7 +53,7 @@ impl Tree {
                 let number = left.next().copied().unwrap_or_default();
                 writer.layer(number, name, layer)
             });
-        // The reader counts only the layers that it was given.
+        // The reader numbers only the layers that it was given.
         written.map_err(|error| match error.layer().and_then(|at| numbers.get(at)) {
             Some(number) => error.with_layer(*number),
             None => error,
@@ -64,12 +64,12 @@ impl Tree {
 
 struct TreeWriter<'a, 'b> {
     output: &'b mut TarSink<'b>,
-    /// The items that are not written yet.
+    /// The remaining entries.
     items: &'a [TarItem<'a>],
 }
 
 impl TreeWriter<'_, '_> {
-    /// Writes all that comes before the end of this layer.
+    /// Writes all entries up to the end of this layer.
     fn layer<R: BufRead>(
         &mut self,
         number: usize,
@@ -102,7 +102,7 @@ impl TreeWriter<'_, '_> {
         Ok(())
     }
 
-    /// Writes what needs no layer, and what ends a tar.
+    /// Writes the entries that need no layer, and the end of the tar.
     fn end(mut self) -> Result<()> {
         for item in std::mem::take(&mut self.items) {
             self.write_header(item)?;
@@ -110,12 +110,12 @@ impl TreeWriter<'_, '_> {
         self.zeros(2 * BLOCK)
     }
 
-    /// Writes what is in front of the bytes of an item.
+    /// Writes everything before the data of an entry.
     fn write_header(&mut self, item: &TarItem<'_>) -> Result<()> {
         let (path, own) = (item.path.to_vec(), &item.node.entry);
         let entry = match item.hardlink_to {
             None => LayerEntry { path, ..own.clone() },
-            // All else is said where it has its first name.
+            // The first name has all other metadata.
             Some(other) => LayerEntry {
                 path,
                 kind: EntryKind::Hardlink,

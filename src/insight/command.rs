@@ -1,9 +1,9 @@
-//! Reads `created_by`: what Docker's builders, buildah, and tools without a Dockerfile write into a history.
+//! Parses `created_by` of history entries: the formats of Docker's builders, buildah, and tools without a Dockerfile.
 
 use super::kind::LayerKind;
 use crate::config::HistoryEntry;
 
-/// Instructions that say something about the image and put nothing into it.
+/// Instructions that change the config and add no files.
 const METADATA_INSTRUCTIONS: [&str; 15] = [
     "ARG",
     "CMD",
@@ -25,12 +25,12 @@ const METADATA_INSTRUCTIONS: [&str; 15] = [
 const SHELLS: [&str; 10] =
     ["ash", "bash", "busybox", "cmd", "dash", "ksh", "powershell", "pwsh", "sh", "zsh"];
 
-/// The command for people: one line, without the shell around it and the builder's marks.
+/// Returns the command in one line, without its shell and builder-specific prefixes.
 pub fn display_command(created_by: &str) -> String {
     let (kind, text) = read(created_by);
     let text = if kind == Some(LayerKind::Run) { without_shell(text) } else { text };
     let words = text.split_whitespace().map(|word| match word.split_once(':') {
-        // The classic builder names what it put in by a hash of its own, which leads nowhere.
+        // The classic builder identifies the added files by an internal hash, which is shortened.
         Some((kind @ ("file" | "dir" | "multi"), hash)) if hash.len() == 64 => {
             format!("{kind}:{}", hash.get(..12).unwrap_or(hash))
         }
@@ -39,13 +39,13 @@ pub fn display_command(created_by: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// What the step did.
+/// Returns the kind of layer that a step created.
 pub(super) fn classify(entry: &HistoryEntry) -> LayerKind {
     if let (Some(kind), _) = read(&entry.created_by) {
         return kind;
     }
     let made_by = entry.created_by.trim_start();
-    // These put files in as they are; nothing runs in the image.
+    // These tools copy files as they are and run no command in the image.
     let copies = ["bazel ", "ko ", "jib", "Application Layer", "mkdir /", "mkfile /", "copy /"]
         .iter()
         .any(|tool| made_by.starts_with(tool))
@@ -54,11 +54,11 @@ pub(super) fn classify(entry: &HistoryEntry) -> LayerKind {
     if copies { LayerKind::Copy } else { LayerKind::Other }
 }
 
-/// The kind of an instruction or shell command, and its text without the builder's marks.
+/// Returns the kind of an instruction or shell command, and its text without builder-specific prefixes.
 fn read(created_by: &str) -> (Option<LayerKind>, &str) {
     let text = created_by.trim();
     let text = text.strip_suffix("# buildkit").unwrap_or(text).trim_end();
-    // The classic builder runs what is no RUN as a comment of the shell.
+    // The classic builder writes instructions other than RUN as a shell comment.
     if let Some((shell, instruction)) = text.split_once("#(nop)")
         && (shell.is_empty() || is_shell(shell))
         && let Some(kind) = instruction_kind(instruction)
@@ -67,7 +67,7 @@ fn read(created_by: &str) -> (Option<LayerKind>, &str) {
     }
     match instruction_kind(text) {
         Some(LayerKind::Run) => (Some(LayerKind::Run), text.trim_start_matches("RUN").trim_start()),
-        // BuildKit without a Dockerfile puts it so.
+        // BuildKit without a Dockerfile uses this form.
         None => match text.strip_prefix("mount / from exec ") {
             Some(command) => (Some(LayerKind::Run), command),
             None => (is_shell(text).then_some(LayerKind::Run), text),
@@ -76,7 +76,7 @@ fn read(created_by: &str) -> (Option<LayerKind>, &str) {
     }
 }
 
-/// Instructions are written in capitals, which tells `ENV` from a program of that name.
+/// Instructions are uppercase, which distinguishes `ENV` from a program of that name.
 fn instruction_kind(text: &str) -> Option<LayerKind> {
     match text.split_whitespace().next()? {
         "RUN" => Some(LayerKind::Run),
@@ -87,7 +87,7 @@ fn instruction_kind(text: &str) -> Option<LayerKind> {
     }
 }
 
-/// Whether the text starts with a shell, or with build arguments (`|2 A=1 B=2 /bin/sh -c …`) before one.
+/// Whether the text starts with a shell, possibly after build arguments (`|2 A=1 B=2 /bin/sh -c …`).
 fn is_shell(text: &str) -> bool {
     let first = text.split_whitespace().next().unwrap_or_default();
     if let Some(count) = first.strip_prefix('|') {
@@ -97,9 +97,9 @@ fn is_shell(text: &str) -> bool {
     SHELLS.contains(&name.strip_suffix(".exe").unwrap_or(&name))
 }
 
-/// What the shell was told to do; the whole text where that cannot be told apart.
+/// Returns the command after the shell; the whole text if they cannot be separated.
 fn without_shell(text: &str) -> &str {
-    // Build arguments may hold spaces, so that only the shell behind them ends them.
+    // Build arguments may contain spaces, so they end only at the shell.
     let shell = match text.strip_prefix('|') {
         Some(_) => text.find(" /bin/").and_then(|at| text.get(at + 1..)).unwrap_or(text),
         None => text,
@@ -128,7 +128,7 @@ mod tests {
     fn created_by_of_each_builder_is_classified() {
         let hash = "0123456789abcdef".repeat(4);
         for (created_by, wanted, text) in [
-            // The classic builder, and buildah, which writes alike.
+            // The classic builder, and buildah, which uses the same format.
             ("/bin/sh -c #(nop) ADD file:HASH in / ", LayerKind::Add, "ADD file:0123456789ab in /"),
             (
                 "/bin/sh -c #(nop) COPY dir:HASH in /app",

@@ -1,4 +1,4 @@
-//! How an image was made, as `docker history` shows it.
+//! The build history of an image, as `docker history` shows it.
 
 use serde::Serialize;
 
@@ -7,33 +7,33 @@ use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::document::ImageManifest;
 
-/// One step in the making of an image.
+/// One step of the build history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct HistoryRow {
-    /// The image's ID, the digest of its config, in the newest row; older images are not known to a registry.
+    /// The image's id, the digest of its config, in the newest row. Registries do not know the ids of parent images.
     pub image: Option<Digest>,
-    /// When, in RFC 3339.
+    /// Creation time in RFC 3339.
     pub created: Option<String>,
-    /// The command, as the builder wrote it.
+    /// The command as written by the builder.
     pub created_by: String,
-    /// Bytes of the layer as it travels, compressed; 0 for a step that left none.
+    /// Compressed bytes of the layer; 0 for a step without one.
     ///
     /// `docker history` shows the unpacked size, which is unknown without the layer.
     pub size: u64,
-    /// What the builder had to say.
+    /// The builder's comment.
     pub comment: String,
-    /// Whether the config says that the step left no layer.
+    /// Whether the config states that the step created no layer.
     pub empty_layer: bool,
-    /// The layer.
+    /// Digest of the layer.
     pub digest: Option<Digest>,
-    /// The digest of the uncompressed layer.
+    /// Digest of the uncompressed layer.
     pub diff_id: Option<Digest>,
 }
 
-/// The steps, newest first.
+/// Returns the steps, newest first.
 ///
-/// Layers that the history does not tell of get rows of their own, as do steps whose layer is not there.
+/// Layers that the history does not list have their own rows, and so have steps whose layer is missing.
 pub fn history(manifest: &ImageManifest, config: &ImageConfig) -> Vec<HistoryRow> {
     let diff_ids = diff_ids(manifest, config);
     let mut rows: Vec<_> =

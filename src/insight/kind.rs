@@ -1,28 +1,28 @@
-//! The kinds of layers.
+//! Kinds of layers, by what created them.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What made a layer.
+/// What created a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LayerKind {
-    /// The bottom layer, whatever made it: all others stand on it.
+    /// The bottom layer, however it was created.
     Base,
-    /// A command that ran.
+    /// A command run during the build.
     Run,
-    /// Files put in as they were: `COPY`, and tools that know nothing else (Bazel, jib, ko, Nix, buildpacks).
+    /// Files copied as they are: `COPY`, and tools that only copy (Bazel, jib, ko, Nix, buildpacks).
     Copy,
-    /// Files put in by `ADD`: fetched or unpacked on the way.
+    /// Files added by `ADD`, which may fetch or unpack them.
     Add,
-    /// An instruction about the image that left a layer all the same: `WORKDIR` makes a directory, and some builders
-    /// write a layer for every instruction.
+    /// An instruction for the config that created a layer nevertheless: `WORKDIR` creates a directory, and some
+    /// builders write a layer for every instruction.
     Metadata,
-    /// A layer that registries need not hold: Windows' own.
+    /// A foreign layer, such as the base of Windows images.
     Foreign,
-    /// Made by something that this does not know, or without a word about how.
+    /// Created by an unknown command, or without history.
     Other,
 }
 

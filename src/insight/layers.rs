@@ -1,4 +1,4 @@
-//! What an image is made of, layer by layer.
+//! The layers of an image.
 
 use serde::Serialize;
 
@@ -15,29 +15,29 @@ use crate::media::MediaType;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LayerRow {
-    /// Place from the base, which has 0.
+    /// Position from the base, which is 0.
     pub index: usize,
-    /// What made it.
+    /// What created the layer.
     pub kind: LayerKind,
-    /// Its digest as it travels.
+    /// Digest of the blob.
     pub digest: Digest,
-    /// The digest of the uncompressed layer.
+    /// Digest of the uncompressed layer.
     pub diff_id: Option<Digest>,
-    /// The identity of the stack of layers up to this one.
+    /// Identity of the stack of layers up to this one.
     pub chain_id: Option<Digest>,
-    /// What its bytes are.
+    /// Media type of the blob.
     pub media_type: MediaType,
-    /// Bytes as it travels, usually compressed.
+    /// Bytes of the blob, usually compressed.
     pub size: u64,
-    /// Bytes when uncompressed; known without the layer only where it travels uncompressed.
+    /// Uncompressed bytes; known without reading the layer only if the blob is not compressed.
     pub uncompressed_size: Option<u64>,
-    /// The command, as the builder wrote it.
+    /// The command as written by the builder.
     pub created_by: String,
 }
 
-/// The layers, base first.
+/// Returns the layers, base first.
 ///
-/// `diff_id` and `chain_id` are missing where the config does not have exactly one `diff_id` for each layer.
+/// `diff_id` and `chain_id` are missing unless the config has exactly one `diff_id` for each layer.
 pub fn layers(manifest: &ImageManifest, config: &ImageConfig) -> Vec<LayerRow> {
     let diff_ids = diff_ids(manifest, config);
     let chain_ids = chain_ids(diff_ids);
@@ -70,7 +70,7 @@ fn kind(index: usize, layer: &Descriptor, step: HistoryStep<'_>) -> LayerKind {
     }
 }
 
-/// The identity of each stack of layers, base first. Spec: image-spec `config.md`, "Layer `ChainID`".
+/// Returns the chain id of each stack of layers, base first. Spec: image-spec `config.md`, "Layer `ChainID`".
 pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     let mut chain: Option<Digest> = None;
     diff_ids

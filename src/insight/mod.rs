@@ -1,4 +1,4 @@
-//! What manifest and config say about an image, without any of its layers: pure functions.
+//! Describes an image from its manifest and config, without reading layers. All functions are pure.
 
 pub mod command;
 pub mod history;
@@ -10,18 +10,18 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::ImageManifest;
 
-/// A step in the making of an image and the layer it left; one of both may be missing.
+/// A step of the build history and its layer; one of them may be missing.
 #[derive(Clone, Copy)]
 struct HistoryStep<'a> {
     entry: Option<&'a HistoryEntry>,
-    /// With its place in the manifest.
+    /// The layer with its position in the manifest.
     layer: Option<(usize, &'a Descriptor)>,
 }
 
-/// Steps and layers paired, oldest first.
+/// Pairs steps and layers, oldest first.
 ///
-/// Both count from the base, as Docker does. Where tools added layers without a word or steps without a layer, what is
-/// left over stands alone.
+/// Both are counted from the base, as in Docker. Surplus layers without a step, or steps without a layer, are returned
+/// alone.
 fn steps<'a>(manifest: &'a ImageManifest, config: &'a ImageConfig) -> Vec<HistoryStep<'a>> {
     let mut layers = manifest.layers.iter().enumerate();
     let mut steps: Vec<HistoryStep<'a>> = config
@@ -36,7 +36,7 @@ fn steps<'a>(manifest: &'a ImageManifest, config: &'a ImageConfig) -> Vec<Histor
     steps
 }
 
-/// Digests of the uncompressed layers; empty unless there is one for each layer, because they could not be matched.
+/// Returns the `diff_ids`; empty unless there is one for each layer, because they could not be matched.
 fn diff_ids<'a>(manifest: &ImageManifest, config: &'a ImageConfig) -> &'a [Digest] {
     let diff_ids = &config.rootfs.diff_ids;
     if diff_ids.len() == manifest.layers.len() { diff_ids } else { &[] }
@@ -47,7 +47,7 @@ mod testing {
     use super::*;
     use crate::media::MediaType;
 
-    /// Layers named after the text that stands for their bytes.
+    /// A manifest whose layers have these texts as content.
     pub(super) fn manifest(layers: &[&str]) -> ImageManifest {
         let layer_type = || MediaType::from("application/vnd.oci.image.layer.v1.tar+gzip");
         ImageManifest {
@@ -60,7 +60,7 @@ mod testing {
         }
     }
 
-    /// A config with so many `diff_id`s and these steps; `-` in front of a step says that it left no layer.
+    /// A config with this number of `diff_id`s and these steps; a leading `-` marks a step without a layer.
     pub(super) fn config(diff_ids: usize, steps: &[&str]) -> ImageConfig {
         let mut config = ImageConfig::default();
         config.rootfs.diff_ids = (0..diff_ids).map(|n| Digest::sha256(&n.to_le_bytes())).collect();

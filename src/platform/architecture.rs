@@ -1,6 +1,6 @@
-//! One spelling for architectures that have several.
+//! Canonical names of architectures.
 
-/// Architecture and variant in their usual spelling; the variant that is meant by none is left out, but for `arm`.
+/// Returns architecture and variant with canonical names. The default variant is omitted, except for `arm`.
 pub(super) fn architecture(architecture: &str, variant: &str) -> (String, Option<String>) {
     let (architecture, variant) = (architecture.to_ascii_lowercase(), variant.to_ascii_lowercase());
     let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {

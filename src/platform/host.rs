@@ -1,10 +1,10 @@
-//! What the machine that this runs on is, in the words of images.
+//! The platform of the host.
 
 use std::env::consts;
 
 use super::architecture::architecture;
 
-/// The host's architecture, and the CPU variant where it has any worth telling.
+/// Returns the host's architecture, with the CPU variant if the architecture needs it.
 pub(super) fn cpu() -> (String, Option<String>) {
     let machine = match consts::ARCH {
         "x86" => "386",
@@ -22,25 +22,25 @@ pub(super) fn cpu() -> (String, Option<String>) {
     architecture(machine, variant)
 }
 
-/// The host's operating system as images name it.
+/// Returns the host's operating system as images name it.
 pub(super) fn os() -> &'static str {
     match consts::OS {
-        // No image runs on a Mac itself; Docker Desktop, podman and lima run them in a Linux machine.
+        // No images run on macOS itself; Docker Desktop, podman and lima run them in a Linux VM.
         "macos" => "linux",
         other => other,
     }
 }
 
-/// The variant of this ARM machine; "" where the kernel does not tell, which then means the usual one.
+/// Returns the variant of an ARM host; "" if it is unknown, which means the usual one.
 fn variant(architecture: &str) -> &'static str {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     of_cpuinfo(&read("/proc/cpuinfo"), architecture == "arm")
-        // What `uname -m` prints.
+        // The same as `uname -m`.
         .or_else(|| of_machine(&read("/proc/sys/kernel/arch")))
         .unwrap_or_default()
 }
 
-/// The variant that Linux's `/proc/cpuinfo` gives; `narrow` says that this is a 32-bit program.
+/// Parses the variant from Linux's `/proc/cpuinfo`. `narrow` is true in a 32-bit program.
 fn of_cpuinfo(text: &str, narrow: bool) -> Option<&'static str> {
     let field = |wanted: &str| {
         text.lines()
@@ -50,7 +50,7 @@ fn of_cpuinfo(text: &str, narrow: bool) -> Option<&'static str> {
     };
     match field("CPU architecture")?.as_str() {
         "8" | "aarch64" => Some("v8"),
-        // The first Raspberry Pis are ARMv6 and say 7.
+        // The first Raspberry Pis are ARMv6 but report 7.
         "7" if narrow
             && field("model name").is_some_and(|name| name.starts_with("armv6-compatible")) =>
         {
@@ -63,7 +63,7 @@ fn of_cpuinfo(text: &str, narrow: bool) -> Option<&'static str> {
     }
 }
 
-/// The variant in the kernel's name of the machine: `aarch64`, `armv7l`.
+/// Parses the variant from the kernel's machine name: `aarch64`, `armv7l`.
 fn of_machine(machine: &str) -> Option<&'static str> {
     let machine = machine.trim().to_ascii_lowercase();
     if machine == "aarch64" {
@@ -95,7 +95,7 @@ mod tests {
         {
             assert_eq!(of_cpuinfo(&format!("cpu Architecture : {value}\n"), true), wanted);
         }
-        // The first core speaks for all; an x86 machine says nothing.
+        // The first core counts; x86 reports no architecture number.
         assert_eq!(of_cpuinfo("CPU architecture: 8\nCPU architecture: 7\n", true), Some("v8"));
         assert_eq!(of_cpuinfo("vendor_id : GenuineIntel\n", false), None);
     }

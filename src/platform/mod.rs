@@ -1,6 +1,6 @@
-//! Platforms: parsing, normalising, and choosing among what an index offers.
+//! Platforms: parsing, normalization, and selection from an index.
 //!
-//! The rules are those of containerd's platforms package, which docker and nerdctl follow.
+//! The rules are those of containerd's platforms package, which docker and nerdctl use.
 
 mod architecture;
 mod host;
@@ -17,15 +17,15 @@ use self::architecture::architecture;
 pub use self::select::{available_platforms, matches, same_architecture, select};
 use crate::json::null_is_default;
 
-/// The platform an image runs on. Spec: image-spec `image-index.md`.
+/// The platform that an image runs on. Spec: image-spec `image-index.md`.
 ///
-/// Its text is what [`FromStr`](std::str::FromStr) reads: `linux/arm64/v8`, `windows(10.0.17763)/amd64`.
+/// Its text form can be parsed with [`FromStr`](std::str::FromStr): `linux/arm64/v8`, `windows(10.0.17763)/amd64`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
-    /// CPU architecture in Go's words: `amd64`, `arm64`.
+    /// CPU architecture, named as in Go: `amd64`, `arm64`.
     #[serde(default, deserialize_with = "null_is_default")]
     pub architecture: String,
-    /// Operating system in Go's words: `linux`, `windows`.
+    /// Operating system, named as in Go: `linux`, `windows`.
     #[serde(default, deserialize_with = "null_is_default")]
     pub os: String,
     /// Operating system version; only Windows uses it.
@@ -39,19 +39,19 @@ pub struct Platform {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub os_features: Vec<String>,
-    /// CPU variant: `v7` of `arm`.
+    /// CPU variant, such as `v7` of `arm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
 
 impl Platform {
-    /// The host's platform, with the CPU variant where the architecture has any worth telling.
+    /// Returns the host's platform, with the CPU variant for architectures that need it.
     pub fn host() -> Self {
         let (architecture, variant) = host::cpu();
         Self { architecture, os: host::os().to_owned(), variant, ..Self::default() }
     }
 
-    /// The same platform with one spelling for what has several: `x86_64` is `amd64`, `arm64/v8` is `arm64`.
+    /// Returns the platform with canonical names: `x86_64` becomes `amd64`, `arm64/v8` becomes `arm64`.
     #[must_use]
     pub fn normalized(&self) -> Self {
         let os = match self.os.to_ascii_lowercase() {
@@ -62,19 +62,19 @@ impl Platform {
         let (architecture, variant) =
             architecture(&self.architecture, self.variant.as_deref().unwrap_or_default());
         let mut os_features = self.os_features.clone();
-        // Every Windows host has it, few say so.
+        // Every Windows host has it; few images list it.
         os_features.retain(|feature| !feature.is_empty() && feature != "win32k");
         os_features.sort();
         let os_version = self.os_version.clone().filter(|version| !version.is_empty());
         Self { architecture, os, os_version, os_features, variant }
     }
 
-    /// Whether it says nothing at all; Go writes `{}` where there is no platform.
+    /// Whether all fields are empty, as in Go's `{}` for an absent platform.
     pub(crate) fn is_empty(&self) -> bool {
         self.os.is_empty() && self.architecture.is_empty()
     }
 
-    /// Whether it is what attestations carry instead of a platform.
+    /// Whether it is the placeholder platform of attestations.
     fn is_unknown(&self) -> bool {
         self.os == "unknown" && self.architecture == "unknown"
     }

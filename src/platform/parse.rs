@@ -1,4 +1,4 @@
-//! Reads what people type: `linux/arm64/v8`, `arm64`, `windows(10.0.17763+win32k)/amd64`.
+//! Parses platforms as users write them: `linux/arm64/v8`, `arm64`, `windows(10.0.17763+win32k)/amd64`.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use super::percent::{decode, is_plain};
 use super::{Platform, host};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Operating systems that Go knows; a single word is one of these or an architecture.
+/// Operating systems known to Go. A single word must be one of these or an architecture.
 const SYSTEMS: [&str; 17] = [
     "aix",
     "android",
@@ -28,7 +28,7 @@ const SYSTEMS: [&str; 17] = [
     "zos",
 ];
 
-/// Architectures that Go knows.
+/// Architectures known to Go.
 const ARCHITECTURES: [&str; 23] = [
     "386",
     "amd64",
@@ -80,9 +80,9 @@ fn parse(text: &str) -> Result<Platform, &'static str> {
             let variant = third.unwrap_or_default();
             (platform.architecture, platform.variant) = architecture(name, variant);
             match (third, platform.architecture.as_str(), platform.variant.as_deref()) {
-                // `arm` alone means v7, and is written without it.
+                // `arm` alone means v7 and is normalized to no variant.
                 (None, "arm", Some("v7")) => platform.variant = None,
-                // What was typed is kept; it is the same as `arm64`.
+                // The explicit variant is kept; it is equal to `arm64`.
                 (Some(_), "arm64", None) => platform.variant = Some("v8".to_owned()),
                 _ => {}
             }
@@ -105,7 +105,7 @@ fn parse(text: &str) -> Result<Platform, &'static str> {
     Ok(platform)
 }
 
-/// The part before the first slash: `os`, or `os(version+feature+…)` with `%` escapes.
+/// Parses the part before the first slash: `os`, or `os(version+feature+…)` with `%` escapes.
 fn system(text: &str) -> Result<Platform, &'static str> {
     let malformed = "malformed operating system, expected os or os(version+feature)";
     let (name, options) = match text.split_once('(') {

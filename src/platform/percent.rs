@@ -1,13 +1,13 @@
-//! Escapes of an operating system's version and features in the text of a platform.
+//! Percent escapes for an operating system's version and features in the text form of a platform.
 
 use std::borrow::Cow;
 
-/// Whether the byte stands there as it is.
+/// Whether the byte needs no escape.
 pub(super) fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)
 }
 
-/// A version or feature as it stands in the text of a platform.
+/// Escapes a version or feature for the text form of a platform.
 pub(super) fn encode(option: &str) -> Cow<'_, str> {
     if option.bytes().all(is_plain) {
         return Cow::Borrowed(option);
@@ -18,7 +18,7 @@ pub(super) fn encode(option: &str) -> Cow<'_, str> {
     Cow::Owned(encoded.collect())
 }
 
-/// What stands there by its escapes.
+/// Decodes the escapes.
 pub(super) fn decode(option: &str) -> Result<String, &'static str> {
     let malformed = "malformed % escape";
     let mut bytes = Vec::with_capacity(option.len());

@@ -1,4 +1,4 @@
-//! Chooses among the entries of an index.
+//! Selects entries of an index by platform.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -7,10 +7,10 @@ use super::Platform;
 use super::windows::{WindowsVersion, runs_on};
 use crate::descriptor::Descriptor;
 
-/// What the entries offer for this platform, best first.
+/// Returns the entries that run on this platform, best first.
 ///
-/// A CPU runs what was built for its elder siblings, so that an entry need not be equal. Attestations never match;
-/// entries without a platform come last, because only their config can tell.
+/// A CPU also runs images for older CPUs, so a match need not be equal. Attestations never match. Entries without a
+/// platform come last, because only their config can tell.
 pub fn select<'a>(wanted: &Platform, entries: &'a [Descriptor]) -> Vec<&'a Descriptor> {
     let wanted = wanted.normalized();
     let mut found: Vec<_> = entries
@@ -24,24 +24,24 @@ pub fn select<'a>(wanted: &Platform, entries: &'a [Descriptor]) -> Vec<&'a Descr
             Some((rank, entry))
         })
         .collect();
-    // Stable: among equals the index decides.
+    // A stable sort keeps the index's order among equals.
     found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// Whether an image of the platform `own` runs where `wanted` is asked for.
+/// Whether an image for the platform `own` runs on the platform `wanted`.
 pub fn matches(wanted: &Platform, own: &Platform) -> bool {
     Rank::of(&wanted.normalized(), own).is_some()
 }
 
-/// Whether both are of one architecture and system, whatever the variants: `amd64` machines run `386` as well, but that
-/// is another one.
+/// Whether both have the same architecture and operating system, regardless of variants. `amd64` machines run `386` as
+/// well, but that is a different architecture.
 pub fn same_architecture(one: &Platform, other: &Platform) -> bool {
     let (one, other) = (one.normalized(), other.normalized());
     one.architecture == other.architecture && one.os == other.os
 }
 
-/// The platforms that the entries have manifests for, each once, attestations left out.
+/// Returns the platforms of the entries, each once, without attestations.
 pub fn available_platforms(entries: &[Descriptor]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     entries
@@ -57,11 +57,11 @@ pub fn available_platforms(entries: &[Descriptor]) -> Vec<String> {
 /// How well an entry fits; less is better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    /// Place in the row of what the CPU runs.
+    /// Position in the list of what the CPU runs, best first.
     generation: usize,
-    /// The more features an image uses, the closer it is made to this host.
+    /// An image with more features is more specific to this host.
     features: Reverse<usize>,
-    /// Of Windows images the newest that runs.
+    /// The newest Windows version that runs is best.
     version: Reverse<WindowsVersion>,
 }
 
@@ -72,7 +72,7 @@ impl Rank {
         version: Reverse(WindowsVersion::NONE),
     };
 
-    /// The rank of an image of the platform `own` for the normalised platform `wanted`; `None` where it does not run.
+    /// Returns the rank of an image for `own` on the normalized platform `wanted`; `None` if it does not run.
     fn of(wanted: &Platform, own: &Platform) -> Option<Self> {
         if own.is_unknown() {
             return None;
@@ -103,7 +103,7 @@ impl Rank {
     }
 }
 
-/// Architectures and variants, in their normal spelling, that the CPU of a normalised platform runs, best first.
+/// Returns the normalized architectures and variants that the CPU runs, best first.
 fn compatible_variants(wanted: &Platform) -> Vec<(&str, String)> {
     let architecture = wanted.architecture.as_str();
     let variant = wanted.variant.clone().unwrap_or_default();
@@ -112,7 +112,7 @@ fn compatible_variants(wanted: &Platform) -> Vec<(&str, String)> {
         ("amd64", number) => {
             let mut all = vec![(architecture, variant)];
             let lower = (1..number.unwrap_or(1)).rev();
-            // v1 is spelt without variant.
+            // The canonical form of v1 has no variant.
             all.extend(
                 lower.map(|n| (architecture, if n > 1 { format!("v{n}") } else { String::new() })),
             );
@@ -135,7 +135,7 @@ fn arm(number: u8) -> impl Iterator<Item = (&'static str, String)> {
     (5..=number).rev().map(|number| ("arm", format!("v{number}")))
 }
 
-/// The 64-bit variants that this one runs; `None` where it is not known, and then runs only itself.
+/// Returns the 64-bit variants that this one runs; `None` if it is unknown, and then runs only itself.
 fn arm64(variant: &str) -> Option<Vec<String>> {
     let (major, minor) = match variant {
         "" => ("v8", 0),
@@ -154,7 +154,7 @@ fn arm64(variant: &str) -> Option<Vec<String>> {
     };
     match (major, minor) {
         ("v8", 0..=9) => Some(down("v8", minor)),
-        // v9.0 has what v8.5 has, and so on up to v8.9.
+        // v9.0 includes v8.5, and so on up to v8.9.
         ("v9", 0..=7) => Some([down("v9", minor), down("v8", (minor + 5).min(9))].concat()),
         _ => None,
     }

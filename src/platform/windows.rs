@@ -1,6 +1,6 @@
-//! Which Windows runs the images of which: the kernel is shared, so that their builds must fit.
+//! Windows version compatibility: containers share the host's kernel, so image and host builds must match.
 
-/// Builds of Windows Server from which on a host also runs images of somewhat older builds.
+/// Windows Server builds since which a host also runs images of somewhat older builds.
 const LONG_TERM_BUILDS: [u32; 2] = [20348, 26100];
 
 /// `major.minor.build.revision`.
@@ -8,7 +8,7 @@ const LONG_TERM_BUILDS: [u32; 2] = [20348, 26100];
 pub(super) struct WindowsVersion([u32; 4]);
 
 impl WindowsVersion {
-    /// An image that does not say; the last choice.
+    /// The version of an image that does not state one; the last choice.
     pub(super) const NONE: Self = Self([0; 4]);
 
     pub(super) fn parse(text: &str) -> Option<Self> {
@@ -18,7 +18,7 @@ impl WindowsVersion {
     }
 }
 
-/// Whether a Windows host of one version runs images of another; a version that is not told fits everything.
+/// Whether a Windows host of one version runs images of another. An unknown version matches everything.
 pub(super) fn runs_on(host: &str, image: &str) -> bool {
     if host.is_empty() || image.is_empty() {
         return true;
@@ -33,7 +33,7 @@ pub(super) fn runs_on(host: &str, image: &str) -> bool {
     let oldest = if build < first {
         build
     } else {
-        // Strictly older than the host, but for a host that is the first of them.
+        // The newest such build before the host's own, or the first of them.
         LONG_TERM_BUILDS.into_iter().rfind(|long_term| *long_term < build).unwrap_or(first)
     };
     (major, minor) == (own_major, own_minor) && (oldest..=build).contains(&own_build)

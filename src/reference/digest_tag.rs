@@ -1,16 +1,16 @@
-//! Names that are made of a manifest's digest: its own, and the tags under which cosign keeps what belongs to it.
+//! Names that are made of a digest: pinned references, and the tags that cosign attaches to a manifest.
 
 use crate::digest::Digest;
 
 /// Signatures, attestations and SBOMs.
 const KINDS: [&str; 3] = ["sig", "att", "sbom"];
 
-/// The tags under which cosign keeps what belongs to this manifest: `sha256-<hex>.sig` and so on.
+/// Returns the tags that cosign uses for this manifest: `sha256-<hex>.sig` and so on.
 pub fn digest_tags(digest: &Digest) -> [String; 3] {
     KINDS.map(|kind| format!("{}-{}.{kind}", digest.algorithm_name(), digest.encoded()))
 }
 
-/// Whether an image of this name, or tag, belongs to another one by it.
+/// Whether a name or tag is a digest tag.
 pub fn is_digest_tag(name: &str) -> bool {
     let tag = name.rsplit_once(':').map_or(name, |(_, tag)| tag);
     let Some((digest, kind)) = tag.rsplit_once('.') else { return false };

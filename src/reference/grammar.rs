@@ -1,11 +1,11 @@
-//! The grammar of a reference's parts, with a reason for every refusal.
+//! The grammar of a reference's parts, with a reason for each error.
 
 use std::net::Ipv6Addr;
 
-/// Characters of a repository's path, the registry not counted.
+/// Maximum characters of a repository's path, without the registry.
 const MAX_PATH: usize = 255;
 
-/// Characters of a tag.
+/// Maximum characters of a tag.
 const MAX_TAG: usize = 128;
 
 pub(super) fn check_host(host: &str) -> Result<(), String> {
@@ -40,7 +40,7 @@ pub(super) fn check_host(host: &str) -> Result<(), String> {
 }
 
 fn check_port(port: &str) -> Result<(), String> {
-    // A sign would pass the number parser.
+    // The number parser would accept a sign.
     let digits = port.bytes().all(|b| b.is_ascii_digit());
     if digits && port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Ok(());
@@ -52,7 +52,7 @@ fn check_ipv6(address: &str) -> Result<(), String> {
     if address.contains('%') {
         return Err("an IPv6 zone cannot be part of a reference".to_owned());
     }
-    // The grammar has no embedded IPv4 address, which Ipv6Addr would take.
+    // The grammar excludes embedded IPv4 addresses, which `Ipv6Addr` accepts.
     if address.contains('.') || address.parse::<Ipv6Addr>().is_err() {
         return Err(format!("invalid IPv6 address `{address}`, expected hex digits and colons"));
     }
@@ -84,7 +84,7 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
     })
 }
 
-/// Letters and digits with a separator between, never at the ends.
+/// Letters and digits, with single separators between them.
 fn is_component(text: &str) -> bool {
     let mut between = text.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     between.next() == Some("")
@@ -113,12 +113,12 @@ pub(super) fn check_tag(tag: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether this can be a tag: letters, digits and `_ . -`, at most 128, neither `.` nor `-` first.
+/// Whether the text is a valid tag: letters, digits and `_ . -`, at most 128, not starting with `.` or `-`.
 pub fn is_tag(text: &str) -> bool {
     check_tag(text).is_ok()
 }
 
-/// Whether this can be the path of a repository: `library/alpine`.
+/// Whether the text is a valid repository path: `library/alpine`.
 pub fn is_repository(path: &str) -> bool {
     check_path(path).is_ok()
 }

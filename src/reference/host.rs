@@ -1,15 +1,16 @@
-//! A registry alone, as people name it where no repository matters: `ghcr.io`, `localhost:5000`, `https://h.example/v2/`.
+//! Parses a registry as users name it where no repository matters: `ghcr.io`, `localhost:5000`,
+//! `https://h.example/v2/`.
 
 use super::docker_hub::{HUB, HUB_HOSTS};
 use super::grammar::{check_host, check_path};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Reads the name of a registry, as it stands in references: `docker.io` for everything that Docker Hub goes by.
+/// Parses a registry and returns its name as in references: `docker.io` for any of Docker Hub's hosts.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`], also for a repository: what is done to a registry concerns all of them.
+/// [`ErrorKind::InvalidInput`], also for a repository: an operation on a registry affects all of them.
 pub fn registry_only(text: &str) -> Result<String> {
-    // What stands before it may be a password.
+    // The text before it may be a password.
     let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
     let refuse = |why: String| {
         Error::new(ErrorKind::InvalidInput, format!("registry `{shown}`")).with_reason(why)
@@ -38,7 +39,7 @@ pub fn registry_only(text: &str) -> Result<String> {
     Ok(host.to_owned())
 }
 
-/// Reads the name of a registry, and of a namespace or repository in it where one follows: `quay.io/team`.
+/// Parses a registry, with an optional namespace or repository in it: `quay.io/team`.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`], also for a tag or digest.

@@ -22,7 +22,7 @@ const DEFAULT_TAG: &str = "latest";
 
 /// A registry, a repository in it, and a tag, a digest or both.
 ///
-/// `Display` writes everything out, so that what was left to defaults can be seen, and parses back to an equal value.
+/// `Display` writes all parts, including defaults, and its text parses to an equal value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
     registry: String,
@@ -32,27 +32,27 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The registry's host, with its port where one is given: `docker.io`, `localhost:5000`, `[::1]:5000`.
+    /// Returns the registry's host, with the port if given: `docker.io`, `localhost:5000`, `[::1]:5000`.
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// The path in the registry: `library/alpine`.
+    /// Returns the path in the registry: `library/alpine`.
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// The tag; also there beside a digest, where it names but does not decide.
+    /// Returns the tag. If there is a digest too, the tag does not select the manifest.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest, which decides what is fetched.
+    /// Returns the digest, which selects the manifest.
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// What to ask the registry for: the digest where there is one, else the tag.
+    /// Returns the name to resolve at the registry: the digest if given, else the tag.
     pub fn name(&self) -> ImageName {
         match &self.digest {
             Some(digest) => ImageName::Digest(digest.clone()),
@@ -60,9 +60,9 @@ impl Reference {
         }
     }
 
-    /// What the image is called in a layout: `registry/repository:tag`, or `registry/repository@digest` without tag.
+    /// Returns the image's name in a layout: `registry/repository:tag`, or `registry/repository@digest` without a tag.
     ///
-    /// To find it there, ask for the whole reference: a digest beside the tag must be the image's.
+    /// Use the whole reference to look it up: a digest beside the tag must match the image.
     pub fn store_name(&self) -> String {
         let Self { registry, repository, .. } = self;
         match (&self.tag, &self.digest) {
@@ -73,7 +73,7 @@ impl Reference {
         }
     }
 
-    /// The same repository with this tag, and no digest.
+    /// Returns the same repository with this tag, without a digest.
     pub fn with_tag(&self, tag: &str) -> Result<Self> {
         check_tag(tag).map_err(|why| {
             Error::new(ErrorKind::InvalidInput, format!("tag `{tag}`")).with_reason(why)
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(refusal.to_string(), "reference `Alpine`: `Alpine` must be lowercase: `alpine`");
     }
 
-    /// Text that is often a reference, so that both answers are tried.
+    /// Text that is often a valid reference, so that both results are tested.
     fn nearly() -> impl Strategy<Value = String> {
         let host = "(([a-zA-Z0-9.-]{1,8}|\\[[0-9a-f:]{2,9}\\])(:[0-9]{0,6})?/)?";
         let path = "[a-zA-Z0-9]{1,5}([._/-]{1,2}[a-z0-9]{1,5}){0,3}";

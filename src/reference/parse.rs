@@ -1,4 +1,4 @@
-//! Reads references as people write them, and says what is wrong with those that are none.
+//! Parses references as users write them, with a reason for each error.
 
 use std::str::FromStr;
 
@@ -8,11 +8,11 @@ use super::{DEFAULT_TAG, Reference};
 use crate::digest::{Digest, DigestError, registered_algorithm};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
-/// Why a text is no reference.
+/// Why a text is not a valid reference.
 #[derive(Debug, PartialEq, Eq)]
 struct Invalid {
     reason: String,
-    /// What to type instead, if the text tells.
+    /// The text to use instead, if it is known.
     hint: Option<String>,
 }
 
@@ -39,10 +39,10 @@ impl FromStr for Reference {
 }
 
 impl Reference {
-    /// Reads the name of a repository: a reference without tag and digest, and without the default tag.
+    /// Parses the name of a repository: a reference without tag and digest, and without the default tag.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`], also for a tag or digest: silently dropping it would answer another question.
+    /// [`ErrorKind::InvalidInput`], also for a tag or digest, which must not be ignored silently.
     pub fn repository_only(text: &str) -> Result<Self> {
         let invalid = |cause: Invalid| refused("repository", text, cause);
         let reference = parse(text).map_err(invalid)?;
@@ -60,7 +60,7 @@ impl Reference {
     }
 }
 
-/// The refusal of this text, without the user and password that may stand in it.
+/// Returns the error for this text, without any user and password in it.
 fn refused(what: &str, text: &str, cause: Invalid) -> Error {
     let without = without_user(text);
     let shown = without.as_deref().unwrap_or(text);
@@ -112,16 +112,16 @@ fn parse(text: &str) -> Result<Reference, Invalid> {
     Ok(Reference { registry: registry.to_owned(), repository, tag: tag.map(str::to_owned), digest })
 }
 
-/// What was typed with a user in it, as in a URL, without that user: a message must not show the password.
+/// Returns the text without the user of a URL, if it has one: errors must not show the password.
 fn without_user(text: &str) -> Option<String> {
-    // What follows the @ of a digest has no slash.
+    // The part after the @ of a digest contains no slash.
     let slash = text.rfind('/')?;
     let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));
     let at = text.get(..slash)?.rfind('@').filter(|at| *at >= scheme.len())?;
     rest.get(at - scheme.len()..).map(|rest| format!("{scheme}***{rest}"))
 }
 
-/// The registry and what follows it. The part before the first slash is a host only where it looks like one.
+/// Splits off the registry. The part before the first slash is a host only if it looks like one.
 fn split_host(name: &str) -> Result<(&str, &str), String> {
     let Some((first, rest)) = name.split_once('/') else {
         if name.starts_with('[') {
@@ -140,7 +140,7 @@ fn split_host(name: &str) -> Result<(&str, &str), String> {
     }
 }
 
-/// It would read as a tag of a repository named like the algorithm.
+/// Whether the text is only a digest. It would parse as a tag of a repository named like the algorithm.
 fn is_digest_alone(text: &str) -> bool {
     let algorithm = text.split(':').next().and_then(registered_algorithm);
     algorithm.is_some() && text.parse::<Digest>().is_ok()
@@ -150,7 +150,7 @@ fn parse_digest(text: &str) -> Result<Digest, String> {
     let digest: Digest = text
         .parse()
         .map_err(|error: DigestError| format!("digest `{text}`: {}", error.reason()))?;
-    // Others may stand in a document, but asked for by name they could only fail later.
+    // Documents may contain other algorithms, but a request for one could only fail later.
     if registered_algorithm(digest.algorithm_name()).is_none() {
         return Err(format!("unknown digest algorithm `{}`", digest.algorithm_name()));
     }

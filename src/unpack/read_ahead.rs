@@ -1,4 +1,4 @@
-//! Layers that are read before the ones below are applied: their files are whole in the stage, and their entries wait.
+//! Reads layers before the lower ones are applied. Their files are written to a staging directory, their entries wait.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::image_layers::read::read_layer;
 use crate::image_layers::skipped::SkipLog;
 use crate::layer::{EntryKind, LayerEntry};
 
-/// About as many bytes of entries are handed over at once.
+/// Approximate bytes of entries in one batch.
 const BATCH: usize = 128 << 10;
 
 fn weight(entry: &LayerEntry) -> usize {
@@ -25,9 +25,9 @@ fn weight(entry: &LayerEntry) -> usize {
     size_of::<BatchItem>() + entry.path.len() + entry.link.len() + xattrs.sum::<usize>()
 }
 
-/// Reads layers into the stage until one fails or the unpacker is gone.
+/// Reads layers into the staging directory until one fails or the unpacker exits.
 ///
-/// A layer is taken only when the one before is done: while its entries wait, those of a lower one must not.
+/// A layer is started only when the lower one is done: while its entries wait, those of the lower one must not.
 pub(super) fn fill<'a>(
     stage: &ReadAheadDir,
     options: UnpackOptions,
@@ -81,7 +81,7 @@ fn fill_one(
     })
 }
 
-/// Where entries go.
+/// Sends entries in batches.
 struct BatchSender<'a> {
     to: &'a SyncSender<EntryBatch>,
     entries: Vec<BatchItem>,
@@ -90,7 +90,7 @@ struct BatchSender<'a> {
 }
 
 impl BatchSender<'_> {
-    /// Whether the receiver still exists.
+    /// Adds an entry. Returns whether the receiver still exists.
     fn push(&mut self, entry: LayerEntry, file: u64, left_out: SkipLog) -> bool {
         self.bytes += weight(&entry);
         self.entries.push(BatchItem::Entry { entry, file, left_out });
@@ -104,7 +104,7 @@ impl BatchSender<'_> {
     }
 }
 
-/// The other end: a layer to apply.
+/// The receiving end: a changeset to apply.
 pub(super) struct ReadAheadLayer {
     stage: Arc<ReadAheadDir>,
     batches: Receiver<EntryBatch>,
@@ -120,7 +120,7 @@ impl ReadAheadLayer {
         Self { stage, batches, batch, file: 0, left_out: SkipLog::default(), end: None }
     }
 
-    /// Returns the outcome of the layer, once all its entries were taken.
+    /// Returns the layer's result, after all its entries were taken.
     pub(super) fn end(self) -> Result<u64> {
         self.end.unwrap_or_else(|| Ok(0))
     }

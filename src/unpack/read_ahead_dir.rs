@@ -1,4 +1,4 @@
-//! A directory in the root for files whose turn has not come: the layers below theirs are not applied yet.
+//! A hidden directory in the root for files of layers that cannot be applied yet, because lower layers are not.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,22 +12,22 @@ use rustix::io::Errno;
 use super::remove::clear;
 use super::root::{RootDir, open_below};
 
-/// No further layer is started while entries of this many bytes are waiting.
+/// Bytes of waiting entries beyond which no further layer is started.
 const MAX_PENDING_BYTES: usize = 8 << 20;
 
-/// The directory. Files in it have numbers for names; dropping it removes them.
+/// The directory. Its files are numbered; dropping it removes them.
 #[derive(Debug)]
 pub(super) struct ReadAheadDir {
     root: RootDir,
     name: Vec<u8>,
     directory: OwnedFd,
     last: AtomicU64,
-    /// Bytes of entries that wait.
+    /// Bytes of waiting entries.
     waiting: AtomicUsize,
 }
 
 impl ReadAheadDir {
-    /// Its name is nothing that an entry could have.
+    /// Creates the directory under a name that no entry can have.
     pub(super) fn begin(root: &RootDir) -> io::Result<Self> {
         let root = RootDir::from_handle(root.as_fd().try_clone_to_owned()?);
         let name = format!(".rpull-stage-{:016x}", fastrand::u64(..)).into_bytes();
@@ -36,17 +36,17 @@ impl ReadAheadDir {
         Ok(Self { root, name, directory, last: AtomicU64::new(0), waiting: AtomicUsize::new(0) })
     }
 
-    /// Its path in the root.
+    /// Returns its path in the root.
     pub(super) fn name(&self) -> &[u8] {
         &self.name
     }
 
-    /// To make files in it.
+    /// Returns a handle for creating files in it.
     pub(super) fn root(&self) -> io::Result<RootDir> {
         self.directory.try_clone().map(RootDir::from_handle)
     }
 
-    /// A name for the next file.
+    /// Returns the number of the next file.
     pub(super) fn next(&self) -> u64 {
         self.last.fetch_add(1, Ordering::Relaxed)
     }
@@ -55,27 +55,28 @@ impl ReadAheadDir {
         self.waiting.load(Ordering::Relaxed) < MAX_PENDING_BYTES
     }
 
-    /// So many bytes of entries wait from now on.
+    /// Adds to the bytes of waiting entries.
     pub(super) fn add_pending(&self, bytes: usize) {
         self.waiting.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many do no longer.
+    /// Subtracts from the bytes of waiting entries.
     pub(super) fn remove_pending(&self, bytes: usize) {
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether a path is its own or below.
+    /// Whether the path is this directory or in it.
     pub(super) fn has(&self, path: &[u8]) -> bool {
         path.strip_prefix(&self.name[..])
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     }
 
-    /// Moves a file to where nothing is.
+    /// Moves a file out of the directory. The new path must not exist.
     pub(super) fn move_out(&self, file: u64, to: impl AsFd, name: &[u8]) -> Result<(), Errno> {
         let (file, to) = (file.to_string(), to.as_fd());
         match renameat_with(&self.directory, &file, to, name, RenameFlags::NOREPLACE) {
-            // Not every file system supports this, and no other process creates files here.
+            // Not every file system supports this flag. A check before the rename is enough, because no other process
+            // creates files here.
             Err(Errno::INVAL) => match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(_) => Err(Errno::EXIST),
                 Err(Errno::NOENT) => renameat(&self.directory, &file, to, name),

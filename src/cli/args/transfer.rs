@@ -70,7 +70,7 @@ pub(crate) struct Copy {
 
 /// Options of every transfer.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch that can be typed")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct TransferArgs {
     /// Platform as os/arch[/variant] (repeatable)
     #[arg(long, value_name = "PLATFORM")]

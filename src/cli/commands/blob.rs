@@ -69,8 +69,7 @@ async fn open_special(path: &Path) -> Result<io::Result<File>> {
 /// Writes to a stream. Output to a pipe cannot be taken back, so the last chunk is withheld until the digest is
 /// verified.
 ///
-/// A reader that closes the pipe (`…
-/// head`) ends the transfer without an error.
+/// A reader that closes the pipe (`… | head`) ends the transfer without an error.
 async fn to_stream(
     source: &dyn Source,
     blob: &Descriptor,

@@ -1,5 +1,5 @@
-//! Applies a layer to a directory of its own: what it hides is marked, and what it changes a little is copied from the
-//! layers below. Only for this are they waited for.
+//! Applies a layer to an overlay directory: writes whiteouts, and copies up files of lower layers that it changes. Only
+//! these operations wait for the lower layers.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,19 +22,19 @@ use crate::unpack::failed;
 use crate::unpack::root::open_below;
 use crate::unpack::unpacker::Unpacker;
 
-/// Bytes of the paths that one layer hides.
+/// Maximum bytes of all paths that one layer whites out.
 const MAX_WHITEOUT_BYTES: usize = 64 << 20;
 
-/// The lower layers as far as a layer knows them.
+/// What a layer needs to know about the lower layers.
 #[derive(Debug)]
 pub(in crate::unpack) struct OverlayState {
     below: LowerLayers,
     form: OverlayXattr,
-    /// Paths without links that lower layers shall not show.
+    /// Paths, without symbolic links, that lower layers must not show.
     whiteouts: BTreeSet<Vec<u8>>,
     /// Bytes of these paths.
     size: usize,
-    /// Whether the layer says something about its root.
+    /// Whether the layer has an entry for its root.
     root_is_explicit: bool,
 }
 
@@ -55,7 +55,7 @@ impl OverlayState {
         Self { below, form, whiteouts: BTreeSet::new(), size: 0, root_is_explicit: false }
     }
 
-    /// The layers below; none below the base.
+    /// Returns the lower layers; `None` for the base. Waits until they are complete.
     fn merged(&mut self) -> io::Result<Option<&mut MergedView>> {
         if let LowerLayers::Pending(stack, number) = &self.below {
             self.below =
@@ -67,7 +67,7 @@ impl OverlayState {
         }
     }
 
-    /// Returns what the lower layers have at this path, unless this layer hides it.
+    /// Returns the entry of the lower layers at this path, unless this layer hides it.
     fn find(&mut self, path: &[u8]) -> io::Result<Option<MergedEntry>> {
         if self.is_whited_out(path) {
             return Ok(None);
@@ -96,7 +96,7 @@ impl OverlayState {
 }
 
 impl Unpacker {
-    /// As [`crate::unpack::root::RootDir::resolve`], also by links of lower layers.
+    /// As [`crate::unpack::root::RootDir::resolve`], but also follows symbolic links of lower layers.
     pub(in crate::unpack) fn resolve(&mut self, path: &[u8]) -> io::Result<Vec<u8>> {
         let overlay = &mut self.overlay;
         let mut below = |path: &[u8]| {
@@ -111,16 +111,16 @@ impl Unpacker {
         self.root.resolve(path, &mut below)
     }
 
-    /// Whether lower layers show a directory there.
+    /// Whether the lower layers have a directory at this path.
     pub(in crate::unpack) fn has_directory_below(&mut self, path: &[u8]) -> io::Result<bool> {
         let Some(overlay) = &mut self.overlay else { return Ok(false) };
         Ok(overlay.find(path)?.is_some_and(|seen| seen.is_directory()))
     }
 
-    /// The directory that lower layers show.
+    /// Returns the directory of the lower layers at this path.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotADirectory`] where they show something else.
+    /// [`io::ErrorKind::NotADirectory`] if they have something else there.
     pub(in crate::unpack) fn directory_below(
         &mut self,
         path: &[u8],
@@ -142,7 +142,7 @@ impl Unpacker {
         Ok(DirMetadata { mtime: mtime(&seen.stat), mode: Some(seen.stat.st_mode & 0o7777) })
     }
 
-    /// Hides what lower layers have at this path, or in this directory.
+    /// Hides the entries of lower layers at this path, or in this directory.
     pub(in crate::unpack) fn mark_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
         self.overlay.as_mut().map_or(Ok(()), |overlay| overlay.add_whiteout(path))
     }
@@ -153,7 +153,7 @@ impl Unpacker {
         }
     }
 
-    /// Whether there is anything of this name, here or below.
+    /// Whether this layer or a lower one has this name.
     pub(in crate::unpack) fn exists_in_merged(
         &mut self,
         parent: &OpenDir,
@@ -166,7 +166,7 @@ impl Unpacker {
         Ok(overlay.find(&parent.joined(name))?.is_some())
     }
 
-    /// Copies what is to be linked, where a lower layer has it.
+    /// Copies the target of a hard link if a lower layer has it.
     pub(in crate::unpack) fn copy_up(&mut self, parent: &OpenDir, name: &[u8]) -> io::Result<()> {
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
         if is_there(parent, name) {
@@ -181,7 +181,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// A device that would be taken for a whiteout becomes one: what is below is gone, as the image says.
+    /// Replaces a device that overlayfs takes for a whiteout by a whiteout, as the image intends.
     pub(in crate::unpack) fn device_as_whiteout(
         &mut self,
         parent: &OpenDir,
@@ -197,7 +197,7 @@ impl Unpacker {
         self.mark_whiteout(&path)
     }
 
-    /// Ends a layer: marks what it hides, now that all of it is there.
+    /// Finishes a layer: writes its whiteouts, which needs all of its entries.
     pub(in crate::unpack) fn write_whiteouts(&mut self, name: &str) -> Result<()> {
         self.mark_all()
             .map_err(|(path, error)| failed(name, &String::from_utf8_lossy(&path), error))
@@ -221,19 +221,19 @@ impl Unpacker {
         Ok(())
     }
 
-    /// `within` is whether it is in something that is hidden as a whole.
+    /// Writes one whiteout. `within` tells whether the path is inside a hidden directory.
     fn mark(&mut self, path: &[u8], within: bool) -> io::Result<()> {
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
         let form = overlay.form;
-        // A mark over nothing would be seen in listings.
+        // A whiteout without a lower entry would be visible in listings.
         if overlay.find(path)?.is_none() {
             return Ok(());
         }
         match open_below(self.root.as_fd(), path, OFlags::PATH) {
             Ok(own) if is_directory(&own)? => Ok(form.mark_opaque(self.root.readable(path)?)?),
-            // What is there hides it, or what is there in place of its directory does.
+            // The existing entry hides the lower one, or a non-directory in its path does.
             Ok(_) | Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
-            // Nothing shows through there.
+            // The hidden directory hides this path too.
             Err(Errno::NOENT) if within => Ok(()),
             Err(Errno::NOENT) => {
                 let (parent, name) = split(path);
@@ -248,13 +248,12 @@ impl Unpacker {
 }
 
 impl OverlayState {
-    /// The root that lower layers show.
+    /// Returns the root of the lower layers.
     fn root(&mut self) -> io::Result<Option<MergedEntry>> {
         self.merged()?.map_or(Ok(None), |merged| merged.root())
     }
 
-    /// Hides everything in the root one by one where the whole of it is hidden: the kernel does not look for a mark
-    /// there.
+    /// Hides each lower entry in the root, if all of them are hidden: the kernel ignores an opaque marker on the root.
     fn expand_root_opaque(&mut self) -> io::Result<()> {
         if !self.whiteouts.remove(&b""[..]) {
             return Ok(());
@@ -264,13 +263,13 @@ impl OverlayState {
     }
 }
 
-/// The directories that a path leads through, the root too.
+/// Returns the directories above a path, including the root.
 fn directories_to(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     std::iter::once(0).chain(ends).filter_map(|end| path.get(..end))
 }
 
-/// Old kernels in a user namespace refuse the device that hides a name, and so do sandboxes.
+/// Explains a whiteout that could not be created. Old kernels forbid it in user namespaces, and so do some sandboxes.
 fn refused(error: Errno) -> io::Error {
     match error {
         Errno::PERM => io::Error::other(

@@ -1,5 +1,5 @@
-//! Copies files up from a lower layer that the upper layer changes: a file that gets another name, a directory that
-//! gets another entry.
+//! Copies files up from a lower layer if the upper layer changes them: hard-linked files, and directories with new
+//! entries.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -54,7 +54,7 @@ fn copy_file(
 ) -> io::Result<u64> {
     let stat = &seen.stat;
     let mut from = match open_below(seen.layer.as_fd(), path, OFlags::RDONLY) {
-        // Not readable even for its owner. Layers are never written to, so a hard link can serve both.
+        // A file that not even its owner may read. Layers are never modified, so a hard link can serve both.
         Err(Errno::ACCESS) => {
             let parent = seen.layer.directory(split(path).0)?;
             linkat(&parent, split(path).1, to, name, AtFlags::empty())?;
@@ -71,13 +71,13 @@ fn copy_file(
     Ok(size)
 }
 
-/// Holes stay holes: a layer of few bytes may have files of many gigabytes.
+/// Copies data and keeps holes: a small layer may have sparse files of many gigabytes.
 fn copy_bytes(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
     let mut at = 0;
     loop {
         let start = match rustix::fs::seek(&*from, rustix::fs::SeekFrom::Data(at)) {
             Ok(start) => start,
-            // Nothing but a hole is left.
+            // The rest is a hole.
             Err(Errno::NXIO) => break,
             Err(error) => return Err(error.into()),
         };
@@ -91,7 +91,7 @@ fn copy_bytes(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
     to.flush()
 }
 
-/// Gives a directory owner and attributes of the one that it stands in for.
+/// Copies owner and attributes of the lower directory.
 pub(super) fn describe_directory(
     seen: &MergedEntry,
     path: &[u8],
@@ -112,7 +112,7 @@ fn describe(
     Ok(())
 }
 
-/// Gives owners by `chown`; those that root cannot give were told of when the other one was made.
+/// Sets the owner with `chown`. Owners that cannot be set were reported when the lower file was created.
 fn give(
     user: ProcessUser,
     stat: &Stat,

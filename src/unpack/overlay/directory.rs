@@ -1,4 +1,4 @@
-//! A directory of layers: made, opened, and locked by one process at a time.
+//! Creates, opens and locks an overlay directory.
 
 use std::fs::File;
 use std::io;
@@ -16,17 +16,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait, WaitTimer};
 use crate::unpack::root::RootDir;
 
-/// All names that an overlay directory may have. Other names in a directory without layers belong to another program.
+/// All names in an overlay directory. Other names in a directory without layers belong to another program.
 const ALLOWED_NAMES: [&[u8]; 5] =
     [b"overlay2", b"layerdb", b"images.json", b"images.json.new", b"lost+found"];
 
-/// In the folder of layers, where their marks are the attributes that a user may set.
+/// Marker file in the directory of layers: they use `user.overlay.*` attributes.
 const USER_FORM: &[u8] = b"userxattr";
 
-/// How long another process may unpack to it. One that was killed has no lock any more, but one that was stopped has.
+/// Timeout for another process that unpacks. A killed process releases its lock, a stopped one keeps it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// A directory of layers.
+/// An overlay directory: one directory per layer.
 #[derive(Debug)]
 pub struct OverlayDirectory {
     path: PathBuf,
@@ -34,15 +34,15 @@ pub struct OverlayDirectory {
     form: OverlayXattr,
 }
 
-/// While it lasts, no other process changes the directory.
+/// Excludes changes by other processes until it is dropped.
 #[derive(Debug)]
-pub struct OverlayLock(#[expect(dead_code, reason = "open, the file holds the lock")] File);
+pub struct OverlayLock(#[expect(dead_code, reason = "the open file holds the lock")] File);
 
 impl OverlayDirectory {
-    /// Opens one, which is made where there is nothing or an empty directory.
+    /// Opens an overlay directory, and creates it if the path is missing or an empty directory.
     ///
     /// # Errors
-    /// [`ErrorKind::Unpack`] with the path, also where something else is there.
+    /// [`ErrorKind::Unpack`] with the path, also if the path is something else.
     pub fn create(path: &Path) -> Result<Self> {
         let path: PathBuf = path.components().collect();
         let made = mkdir(&path, Permissions::from_raw_mode(0o755));
@@ -56,7 +56,7 @@ impl OverlayDirectory {
         Ok(Self::with(path, root))
     }
 
-    /// Sees to it that [`OverlayDirectory::create`] would not refuse the path, and makes nothing.
+    /// Checks that [`OverlayDirectory::create`] would accept the path. Creates nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Unpack`] with the path.
@@ -86,17 +86,17 @@ impl OverlayDirectory {
         Self { path, root, form: if user { OverlayXattr::User } else { OverlayXattr::Trusted } }
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whose attributes its layers are marked with.
+    /// Returns the namespace of its layers' extended attributes.
     pub fn form(&self) -> OverlayXattr {
         self.form
     }
 
-    /// Whether the layer that ends this chain need not be unpacked.
+    /// Whether the layer with this chain id exists and need not be unpacked.
     pub fn has(&self, chain: &Digest) -> Result<bool> {
         Ok(self.trusted_size(chain).map_err(|error| self.failed(error))?.is_some())
     }
@@ -109,10 +109,10 @@ impl OverlayDirectory {
         self.root.as_fd()
     }
 
-    /// Waits for other processes that change it, as long as `goes_on` says so.
+    /// Locks the directory. While waiting for other processes `goes_on` is called; returning false ends the wait.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] where it did not.
+    /// [`ErrorKind::Interrupted`] if `goes_on` returned false.
     pub fn lock(&self, goes_on: &dyn Fn() -> bool) -> Result<OverlayLock> {
         let file = self.root.readable(b"").map_err(|error| self.failed(error.into()))?;
         let file = File::from(file);
@@ -142,7 +142,7 @@ fn failed(path: &Path, error: io::Error) -> Error {
     error.at(path.display().to_string())
 }
 
-/// Whether it is a directory of layers, or can become one.
+/// Whether it is an overlay directory, or can become one.
 fn check(root: &RootDir) -> io::Result<()> {
     let names = files::names(root.as_fd(), b"")?;
     if names.iter().all(|name| ALLOWED_NAMES.contains(&&name[..])) {
@@ -153,12 +153,12 @@ fn check(root: &RootDir) -> io::Result<()> {
     if is_one { Ok(()) } else { Err(io::ErrorKind::DirectoryNotEmpty.into()) }
 }
 
-/// Makes what is missing. Only the owner gets to the files of layers: programs with set-id bits are among them.
+/// Creates missing parts. Only the owner can access the files of layers, because set-user-ID programs are among them.
 fn fill(root: &RootDir) -> io::Result<()> {
     let handle = root.as_fd();
     folder(handle, b"overlay2", 0o710)?;
     let layers = root.readable(b"overlay2")?;
-    // A default ACL would change every mode.
+    // A default ACL would change the mode of every file.
     _ = rustix::fs::fremovexattr(&layers, "system.posix_acl_default").is_ok();
     if !files::is_there(layers.as_fd(), b"l")
         && OverlayXattr::of_process(&layers) == OverlayXattr::User

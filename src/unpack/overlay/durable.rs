@@ -1,5 +1,5 @@
-//! What of a directory of layers a power failure may have damaged: a layer is named without waiting for the disk, and
-//! `committed` in its folder says since which boot, or that it is on disk.
+//! Tracks which layers a power failure may have damaged. Layers are published without waiting for the disk; their file
+//! `committed` has the boot id of their creation, or states that they are synced.
 
 use std::io;
 
@@ -14,26 +14,26 @@ use crate::boot::boot_id;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 
-/// Stands in place of a boot id: the layer is on disk.
+/// Content of `committed` for a synced layer.
 const ON_DISK: &str = "on disk";
 
 const NEW: &str = "committed.new";
 
-/// Whether a layer that calls itself whole is.
+/// Whether a complete layer can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Durability {
     Synced,
-    /// It was made since the machine started.
+    /// Created since the last boot.
     SameBoot,
-    /// The machine was started since then: files may be empty, or full of zeros.
+    /// The machine was restarted since then: files may be empty or full of zeros.
     Unsynced,
 }
 
 impl OverlayDirectory {
-    /// Returns the size of a layer that need not be unpacked again.
+    /// Returns the size of a complete and trusted layer; `None` if it must be unpacked again.
     ///
     /// # Errors
-    /// If it must be unpacked again, and cannot because it is mounted.
+    /// If it must be unpacked again and is mounted.
     pub(super) fn trusted_size(&self, chain: &Digest) -> io::Result<Option<u64>> {
         let size = self.size_of(chain)?;
         if size.is_none() || self.trust(chain)? != Durability::Unsynced {
@@ -61,7 +61,7 @@ impl OverlayDirectory {
         })
     }
 
-    /// Waits until these layers are on disk, and notes it.
+    /// Syncs these layers to disk and records it.
     pub(super) fn make_durable(&self, chains: &[Digest]) -> io::Result<()> {
         let root = self.root().as_fd();
         syncfs(root)?;

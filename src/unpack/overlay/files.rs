@@ -1,4 +1,4 @@
-//! Small files and folders below a directory, by its handle.
+//! Small files and directories inside a directory, accessed by its handle.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -10,10 +10,10 @@ use rustix::io::Errno;
 use crate::layer::split;
 use crate::unpack::root::{RootDir, create, open_below};
 
-/// The most that is read of one file, in bytes.
+/// Maximum bytes read from one file.
 const LARGEST: u64 = 64 << 20;
 
-/// Makes a folder where it is not there.
+/// Creates a directory if it does not exist.
 pub(super) fn folder(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::Result<()> {
     match mkdirat(directory, name, Mode::from_raw_mode(mode)) {
         Err(Errno::EXIST) => {
@@ -24,12 +24,12 @@ pub(super) fn folder(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::R
     }
 }
 
-/// Writes a file that is not there yet.
+/// Creates a file, which must not exist.
 pub(super) fn write(directory: BorrowedFd<'_>, name: &[u8], bytes: &[u8]) -> io::Result<()> {
     File::from(create(directory, name, 0o644)?).write_all(bytes)
 }
 
-/// Writes a file and puts it in the place of the one that is there, durably.
+/// Writes a file and renames it over an existing one, durably.
 pub(super) fn replace(directory: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io::Result<()> {
     let new = format!("{name}.new");
     match unlinkat(directory, &new, AtFlags::empty()) {
@@ -43,7 +43,7 @@ pub(super) fn replace(directory: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io
     Ok(fsync(directory)?)
 }
 
-/// The content of a regular file; `None` if there is no such file.
+/// Returns the content of a regular file; `None` if there is no such file.
 pub(super) fn read(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let file = match open_below(directory, path, OFlags::RDONLY | OFlags::NONBLOCK) {
         Ok(file) => File::from(file),
@@ -59,7 +59,7 @@ pub(super) fn is_there(directory: BorrowedFd<'_>, path: &[u8]) -> bool {
     open_below(directory, path, OFlags::PATH).is_ok()
 }
 
-/// Names in a folder; none where there is no folder.
+/// Lists a directory; empty if it does not exist.
 pub(super) fn names(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     let folder = match open_below(directory, path, OFlags::RDONLY | OFlags::DIRECTORY) {
         Err(Errno::NOENT) => return Ok(Vec::new()),
@@ -77,7 +77,7 @@ pub(super) fn names(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<Ve
     Ok(names)
 }
 
-/// Removes whatever is there.
+/// Removes a file or directory tree, if it exists.
 pub(super) fn remove(root: &RootDir, path: &[u8]) -> io::Result<()> {
     let (parent, name) = split(path);
     let parent = match root.directory(parent) {
@@ -91,7 +91,7 @@ pub(super) fn remove(root: &RootDir, path: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Moves something within the root; nothing may be in its new place.
+/// Renames within the root. The new path must not exist.
 pub(super) fn rename(root: &RootDir, from: &[u8], to: &[u8]) -> io::Result<()> {
     let flags = rustix::fs::RenameFlags::NOREPLACE;
     rustix::fs::renameat_with(root.as_fd(), from, root.as_fd(), to, flags)?;

@@ -1,4 +1,4 @@
-//! `images.json`: which images a directory of layers is for.
+//! `images.json`: the images that an overlay directory is used for.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 const FILE: &str = "images.json";
 
-/// An image whose layers are there.
+/// An image and its layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OverlayImage {
@@ -22,10 +22,10 @@ pub struct OverlayImage {
 }
 
 impl OverlayDirectory {
-    /// The images that layers are kept for, by their names.
+    /// Returns the images by name. Their layers are kept.
     ///
     /// # Errors
-    /// [`ErrorKind::Unpack`] where the list is damaged: nothing may be removed then.
+    /// [`ErrorKind::Unpack`] if the list is damaged. Nothing may be removed then.
     pub fn images(&self) -> Result<BTreeMap<String, OverlayImage>> {
         let read = files::read(self.handle(), FILE.as_bytes());
         let Some(bytes) = read.map_err(|error| self.failed(error))? else {
@@ -39,7 +39,7 @@ impl OverlayDirectory {
         })
     }
 
-    /// Keeps the layers of an image; another one of that name loses it.
+    /// Records an image, so that its layers are kept. It replaces another image with this name.
     pub fn set_image(&self, _lock: &OverlayLock, name: &str, image: OverlayImage) -> Result<()> {
         let mut images = self.images()?;
         images.insert(name.to_owned(), image);

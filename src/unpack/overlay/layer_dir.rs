@@ -74,7 +74,7 @@ impl OverlayDirectory {
         Ok(RootDir::from_handle(diff))
     }
 
-    /// The layers that have a folder.
+    /// Returns the layers that have a directory.
     pub(super) fn layers(&self) -> io::Result<Vec<Digest>> {
         let names = files::names(self.handle(), b"overlay2")?;
         let digest = |name: Vec<u8>| {
@@ -93,7 +93,7 @@ impl OverlayDirectory {
         Ok(making)
     }
 
-    /// Removes a layer; it is gone from the first step on.
+    /// Removes a layer. It disappears in the first step, at once.
     pub(super) fn remove_layer(&self, chain: &Digest) -> io::Result<()> {
         let gone = format!("overlay2/{UNFINISHED}{:016x}", fastrand::u64(..));
         files::rename(self.root(), place(chain).as_bytes(), gone.as_bytes())?;
@@ -123,7 +123,7 @@ impl NewLayerDir<'_> {
         Ok(RootDir::from_handle(diff))
     }
 
-    /// Gives the layer its name, the last of all: where that is, everything else is.
+    /// Publishes the layer. The rename is the last step, so a layer that exists is complete.
     pub(super) fn publish(mut self, about: &LayerMetadata<'_>) -> io::Result<()> {
         let root = self.directory.root();
         let (place, short) = (place(about.chain), short_name(about.chain));

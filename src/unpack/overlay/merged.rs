@@ -1,5 +1,5 @@
-//! What a stack of layers shows: of each path what the topmost layer that says something about it has, as the kernel
-//! finds it.
+//! The merged view of a stack of layers, as the kernel shows it: for each path the entry of the topmost layer that has
+//! one.
 
 use std::io;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use super::xattr::{OverlayXattr, is_whiteout};
 use crate::layer::split;
 use crate::unpack::root::{RootDir, open_below};
 
-/// Layers that are finished, the top one first.
+/// Complete layers, the top one first.
 #[derive(Debug)]
 pub(super) struct MergedView {
     layers: Vec<Arc<RootDir>>,
     form: OverlayXattr,
-    /// Directories on the way to the one that was looked into last, and the layers that each is merged from.
+    /// Directories above the last one that was accessed, with the layers that each is merged from.
     dir_cache: Vec<(Vec<u8>, Vec<usize>)>,
 }
 
-/// Something that can be seen.
+/// A visible entry.
 pub(in crate::unpack) struct MergedEntry {
     pub(super) layer: Arc<RootDir>,
     pub(super) stat: Stat,
@@ -52,7 +52,7 @@ impl MergedView {
         Ok(None)
     }
 
-    /// The root, which the top layer describes.
+    /// Returns the root of the top layer.
     pub(super) fn root(&self) -> io::Result<Option<MergedEntry>> {
         let seen = |layer: &Arc<RootDir>| {
             Ok(MergedEntry { layer: Arc::clone(layer), stat: fstat(layer.as_fd())? })
@@ -60,7 +60,7 @@ impl MergedView {
         self.layers.first().map(seen).transpose()
     }
 
-    /// Names in the root that some layer has.
+    /// Returns the names in the roots of all layers.
     pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();
         for layer in &self.layers {
@@ -77,7 +77,7 @@ impl MergedView {
         Ok(names)
     }
 
-    /// The layers that a directory is merged from; none where there is no directory.
+    /// Returns the layers that a directory is merged from; empty if there is no such directory.
     fn layers_of(&mut self, path: &[u8]) -> io::Result<Vec<usize>> {
         while self.dir_cache.last().is_some_and(|(known, _)| !is_above(known, path)) {
             self.dir_cache.pop();
@@ -100,13 +100,13 @@ impl MergedView {
         }
     }
 
-    /// Those of a directory in one that is merged from these.
+    /// Returns the layers of a directory inside one that is merged from `above`.
     fn parts_of(&self, path: &[u8], above: &[usize]) -> io::Result<Vec<usize>> {
         let mut parts = Vec::new();
         for &at in above {
             let Some(layer) = self.layers.get(at) else { break };
             let Some(stat) = stat(layer, path)? else { continue };
-            // A whiteout is no directory either.
+            // A whiteout is not a directory either.
             if !is_directory(&stat) {
                 break;
             }
@@ -132,7 +132,7 @@ fn stat(layer: &RootDir, path: &[u8]) -> io::Result<Option<Stat>> {
     }
 }
 
-/// Whether it is the path or a directory on the way to it.
+/// Whether `directory` is the path or above it.
 fn is_above(directory: &[u8], path: &[u8]) -> bool {
     directory.is_empty()
         || path

@@ -1,18 +1,18 @@
-//! One directory for each layer, as docker's `overlay2` keeps them, ready to be mounted one over the other; images have
-//! layers in common.
+//! Unpacks each layer into a directory of its own, in the format of docker's `overlay2`, ready to be mounted with
+//! overlayfs. Images share layers.
 //!
 //! ```text
-//! DIR/overlay2/<chain hex>/diff/       what the layer changes; docker's whiteouts and opaque directories
+//! DIR/overlay2/<chain hex>/diff/       the changeset; docker's whiteouts and opaque directories
 //! DIR/overlay2/<chain hex>/link        its short name
-//! DIR/overlay2/<chain hex>/lower       l/ID:l/ID…, the layers below, the top one first; none of the base
-//! DIR/overlay2/<chain hex>/committed   all of it is there: since which boot, or on disk
+//! DIR/overlay2/<chain hex>/lower       l/ID:l/ID…, the lower layers, top first; not for the base
+//! DIR/overlay2/<chain hex>/committed   the layer is complete: since which boot, or synced
 //! DIR/overlay2/l/<26 characters>       -> ../<chain hex>/diff
-//! DIR/overlay2/empty/                  the second layer of an image of one
+//! DIR/overlay2/empty/                  the second layer of an image with one
 //! DIR/layerdb/sha256/<chain hex>/      diff (the diff_id), parent (the chain below), size, cache-id
-//! DIR/images.json                      from names to manifests and chains
+//! DIR/images.json                      maps names to manifests and chains
 //! ```
 //!
-//! A layer is made beside its place, and gets its name when its digest is verified and the layers below have theirs.
+//! A layer is created under a temporary name, and renamed when its digest is verified and the lower layers exist.
 
 mod changes;
 mod copy_up;

@@ -1,4 +1,4 @@
-//! Mounting the layers of an image, one over the other, to be read.
+//! Mounts the layers of an image read-only.
 
 use std::io;
 use std::path::Path;
@@ -17,14 +17,14 @@ use super::xattr::OverlayXattr;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Bytes of the options of one mount: the kernel takes a page, with the zero at its end.
+/// Maximum bytes of mount options: a page, including the terminating zero.
 const PAGE: usize = 4096;
 
-/// Layers that the kernel puts one over the other.
+/// Maximum layers of one overlayfs mount.
 const MAX_LAYERS: usize = 500;
 
 impl OverlayDirectory {
-    /// The line that mounts these layers, base first, at `/mnt`; `None` of an image without layers.
+    /// Returns the command that mounts these layers, base first, at `/mnt`; `None` for an image without layers.
     pub fn mount_line(&self, chains: &[Digest]) -> Option<String> {
         let layers = self.path().join("overlay2");
         let layers = std::path::absolute(&layers).unwrap_or(layers);
@@ -38,14 +38,14 @@ impl OverlayDirectory {
         let near = lowers(chains, "")?;
         let mut options = self.options(&near);
         if options.len() >= PAGE {
-            // For a mount(8) that passes the layers to the kernel one by one.
+            // Newer versions of mount(8) pass each layer to the kernel separately.
             options = format!("{}lowerdir+={}", self.form().option(), near.join(",lowerdir+="));
         }
         Some(format!("(cd {quoted} && mount -t overlay overlay -o ro,{options} /mnt)"))
     }
 
-    /// Mounts these layers, base first; changes the process's working directory, because by names from there more
-    /// layers fit into a mount's options.
+    /// Mounts these layers, base first. Changes the process's working directory: relative names are shorter, so more
+    /// layers fit into the mount options.
     ///
     /// # Errors
     /// [`ErrorKind::Unpack`] with the mount point.
@@ -71,7 +71,7 @@ impl OverlayDirectory {
         Ok(())
     }
 
-    /// Mounts more layers than a page of options names; Linux takes them so since 6.5.
+    /// Mounts more layers than fit into the options. Requires Linux 6.5.
     fn mount_one_by_one(&self, layers: &[String], point: &Path) -> io::Result<()> {
         let refuse =
             |why| Err(io::Error::other(format!("the image has {} layers, {why}", layers.len())));
@@ -104,17 +104,17 @@ impl OverlayDirectory {
         format!("{}lowerdir={}", self.form().option(), layers.join(":"))
     }
 
-    /// Whether a layer is in some mount that this process can see.
+    /// Whether a mount that is visible to this process uses the layer.
     pub(super) fn is_mounted(mounts: &str, chain: &Digest) -> bool {
         mounts.contains(&short_name(chain)) || mounts.contains(chain.encoded())
     }
 }
 
-/// The layers by their short names from a folder, the top one first; `None` where there are none.
+/// Returns the layers by short name, relative to `base`, the top one first; `None` if there are none.
 fn lowers(chains: &[Digest], base: &str) -> Option<Vec<String>> {
     let mut layers: Vec<_> =
         chains.iter().rev().map(|chain| format!("{base}l/{}", short_name(chain))).collect();
-    // The kernel wants two where nothing can be written.
+    // A read-only overlayfs mount needs at least two layers.
     if layers.len() == 1 {
         layers.push(format!("{base}empty"));
     }

@@ -16,20 +16,20 @@ use crate::layer::BombGuard;
 use crate::unpack::root_builder::BuildOptions;
 use crate::unpack::unpacker::{UnpackOptions, Unpacked, Unpacker};
 
-/// A layer and the stack that it is the top of.
+/// A layer with the chain id of the stack that ends with it.
 #[derive(Debug)]
 pub struct OverlayLayer<'a> {
-    /// The layer itself.
+    /// The layer's blob.
     pub blob: LayerBlob<'a>,
-    /// The identity of the stack.
+    /// The chain id.
     pub chain: Digest,
 }
 
-/// What was done with an image's layers.
+/// The result of unpacking an image's layers.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct OverlayResult {
-    /// Totals of the layers that were unpacked now.
+    /// Totals of newly unpacked layers.
     pub unpacked: Unpacked,
     /// Uncompressed bytes of each layer, base first; `None` if it existed already.
     pub sizes: Vec<Option<u64>>,

@@ -16,7 +16,7 @@ pub(super) struct LayerStack {
 #[derive(Clone, Debug)]
 pub(super) enum LayerState {
     Open,
-    /// Verified, and under its name.
+    /// Verified and published.
     Done(Arc<RootDir>),
     Failed,
 }
@@ -37,7 +37,7 @@ impl LayerStack {
         self.changed.notify_all();
     }
 
-    /// The layers below this one, the top one first, when all of them are done.
+    /// Waits for the layers below this one and returns them, the top one first.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`] if one of them failed: that layer reports the reason.

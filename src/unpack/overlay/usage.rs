@@ -14,15 +14,15 @@ use crate::sharing::{ImageSize, SharedSizes};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct OverlayImageUsage {
-    /// The image's name there.
+    /// The image's name in the overlay directory.
     pub reference: String,
     /// Digest of its manifest.
     pub manifest: Digest,
     /// Bytes of the files of its layers.
     pub size: u64,
-    /// Those of layers that other images have too.
+    /// Bytes of layers that other images have too.
     pub shared: u64,
-    /// Those of its own.
+    /// Bytes of its other layers.
     pub unique: u64,
 }
 
@@ -30,13 +30,13 @@ pub struct OverlayImageUsage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct OverlayUsage {
-    /// Each image.
+    /// Usage of each image.
     pub images: Vec<OverlayImageUsage>,
-    /// Layers that are there.
+    /// Number of complete layers.
     pub layers: u64,
     /// Bytes of their files.
     pub bytes: u64,
-    /// Bytes of those that no image needs.
+    /// Bytes of layers that no image needs.
     pub unreferenced: u64,
 }
 
@@ -44,14 +44,14 @@ pub struct OverlayUsage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OverlayPruneReport {
-    /// Layers that no image needs.
+    /// Number of unreferenced layers.
     pub layers: u64,
     /// Bytes of their files.
     pub bytes: u64,
 }
 
 impl OverlayDirectory {
-    /// Disk usage of its images, together and each alone.
+    /// Returns the disk usage, in total and per image.
     pub fn usage(&self) -> Result<OverlayUsage> {
         let sizes = self.sizes()?;
         let images = self.images()?;
@@ -72,7 +72,7 @@ impl OverlayDirectory {
     /// Removes layers that are unreferenced and not mounted. Without a lock it only reports what it would remove.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Unpack`] where it cannot be told what is needed: nothing is removed then.
+    /// [`crate::error::ErrorKind::Unpack`] if the references cannot be read. Nothing is removed then.
     pub fn prune(&self, lock: Option<&OverlayLock>) -> Result<OverlayPruneReport> {
         let images = self.images()?;
         let needed: BTreeSet<_> = images.values().flat_map(|image| &image.chains).collect();
@@ -96,7 +96,7 @@ impl OverlayDirectory {
         Ok(freed)
     }
 
-    /// The layers that are whole.
+    /// Returns the complete layers with their sizes.
     fn sizes(&self) -> Result<HashMap<Digest, u64>> {
         let mut sizes = HashMap::new();
         for chain in self.layers().map_err(|error| self.failed(error))? {

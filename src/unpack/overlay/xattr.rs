@@ -42,7 +42,7 @@ impl OverlayXattr {
         }
     }
 
-    /// Hides all that lower layers have in a directory.
+    /// Makes a directory opaque: it hides all lower entries.
     pub(super) fn mark_opaque(self, directory: impl AsFd) -> Result<(), Errno> {
         fsetxattr(directory, self.opaque(), b"y", XattrFlags::empty())
     }
@@ -51,7 +51,7 @@ impl OverlayXattr {
         let mut value = [0; 1];
         match fgetxattr(directory, self.opaque(), &mut value[..]) {
             Ok(_) => Ok(value == *b"y"),
-            // Not set, or to something longer.
+            // Not set, or set to a longer value.
             Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
             Err(error) => Err(error),
         }
