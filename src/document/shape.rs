@@ -102,7 +102,8 @@ impl TopLevel {
         };
         if schema1 && !self.has("manifests") && !self.has("layers") && !self.has("config") {
             return Err(Error::new(ErrorKind::Unsupported, "manifest")
-                .with_reason("Docker schema 1, which no client can verify; push the image again with a current tool"));
+                .with_reason("Docker schema 1, which no client can verify")
+                .with_hint("push the image again with a current tool"));
         }
         // Artifact manifests have no `schemaVersion`.
         let is_artifact = own.as_ref().is_some_and(MediaType::is_artifact_manifest);

@@ -139,7 +139,7 @@ fn challenge() -> ApiError {
 }
 
 /// Logs the error. The response does not contain it: it has paths of the server.
-#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+#[expect(clippy::needless_pass_by_value, reason = "signature for map_err")]
 fn unreadable(error: Error) -> ApiError {
     tracing::warn!("{}", error.chain());
     let why = "failed to read the users of the registry; its log has the details";
@@ -163,7 +163,8 @@ impl Users {
             let (user, hash) =
                 line.split_once(':').ok_or_else(|| refuse(path, "a line is not USER:HASH"))?;
             let cost = cost_of(hash).ok_or_else(|| {
-                refuse(path, "has a hash that is not bcrypt; create it with `htpasswd -B`")
+                refuse(path, "has a hash that is not bcrypt")
+                    .with_hint("create it with `htpasswd -B`")
             })?;
             hashes.insert(user.to_owned(), Hash { text: Secret::new(hash), cost });
         }
