@@ -17,7 +17,7 @@ const STORE: u8 = 7;
 pub(super) fn code(error: &Error) -> u8 {
     match error.kind() {
         // A lack of descriptors is a fault of this machine, even if a registry connection failed by it.
-        _ if lacks_descriptors(error) => STORE,
+        _ if is_descriptor_limit(error) => STORE,
 
         ErrorKind::InvalidInput => USAGE,
         ErrorKind::NotFound => 3,
@@ -35,7 +35,7 @@ pub(super) fn report(error: &Error) -> ExitCode {
     // Whoever closed the pipe needs no message.
     if error.detail() != Some(ErrorDetail::BrokenPipe) {
         output::error_line(&error.chain());
-        if lacks_descriptors(error) {
+        if is_descriptor_limit(error) {
             output::hint_line("raise the limit of open files with `ulimit -n 1024`");
         } else if let Some(hint) = hint(error) {
             output::hint_line(hint);
@@ -45,7 +45,7 @@ pub(super) fn report(error: &Error) -> ExitCode {
 }
 
 /// Returns whether the process or the system has reached its limit of open files.
-fn lacks_descriptors(error: &Error) -> bool {
+fn is_descriptor_limit(error: &Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);

@@ -10,7 +10,7 @@ pub(super) struct ProgressLabels {
     /// A blob whose bytes are being transferred.
     pub(super) moving: &'static str,
     /// A blob whose bytes have all been transferred, before it is verified and committed.
-    pub(super) ending: &'static str,
+    pub(super) finishing: &'static str,
     pub(super) done: &'static str,
 }
 
@@ -18,7 +18,7 @@ pub(super) const PULL: ProgressLabels = ProgressLabels {
     running: "pulling",
     to_do: "fetch",
     moving: "downloading",
-    ending: "verifying",
+    finishing: "verifying",
     done: "pull complete",
 };
 
@@ -26,7 +26,7 @@ pub(super) const PUSH: ProgressLabels = ProgressLabels {
     running: "pushing",
     to_do: "send",
     moving: "uploading",
-    ending: "waiting for the registry",
+    finishing: "waiting for the registry",
     done: "pushed",
 };
 
@@ -34,7 +34,7 @@ pub(super) const COPY: ProgressLabels = ProgressLabels {
     running: "copying",
     to_do: "copy",
     moving: "copying",
-    ending: "finishing",
+    finishing: "finishing",
     done: "copied",
 };
 
@@ -42,7 +42,7 @@ pub(super) const SAVE: ProgressLabels = ProgressLabels {
     running: "saving",
     to_do: "save",
     moving: "saving",
-    ending: "finishing",
+    finishing: "finishing",
     done: "saved",
 };
 
@@ -50,6 +50,6 @@ pub(super) const LOAD: ProgressLabels = ProgressLabels {
     running: "loading",
     to_do: "load",
     moving: "loading",
-    ending: "verifying",
+    finishing: "verifying",
     done: "loaded",
 };

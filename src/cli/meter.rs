@@ -11,18 +11,18 @@ use super::rate::Rate;
 use super::settings::ProgressMode;
 use super::size::{percent, size};
 
-const EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows the progress of one task; removes its bar when dropped.
 pub(super) struct ByteMeter {
-    words: &'static str,
+    label: &'static str,
     total: u64,
     bar: Option<(ProgressBar, Rate)>,
-    told: Option<Mutex<Instant>>,
+    last_line: Option<Mutex<Instant>>,
 }
 
 impl ByteMeter {
-    pub(super) fn new(show: ProgressMode, words: &'static str, total: u64) -> Self {
+    pub(super) fn new(show: ProgressMode, label: &'static str, total: u64) -> Self {
         let bar = (show == ProgressMode::Bars).then(|| {
             let screen = MultiProgress::new();
             set_bars(screen.clone());
@@ -32,13 +32,13 @@ impl ByteMeter {
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             let rate = Rate::new();
             let style = rate.show_in(style.progress_chars("=> "));
-            (screen.add(ProgressBar::new(total).with_style(style).with_message(words)), rate)
+            (screen.add(ProgressBar::new(total).with_style(style).with_message(label)), rate)
         });
         Self {
-            words,
+            label,
             total,
             bar,
-            told: (show == ProgressMode::Lines).then(|| Mutex::new(Instant::now())),
+            last_line: (show == ProgressMode::Lines).then(|| Mutex::new(Instant::now())),
         }
     }
 
@@ -56,13 +56,13 @@ impl ByteMeter {
             rate.add(done.saturating_sub(bar.position()));
             bar.set_position(done);
         }
-        if let Some(told) = &self.told {
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.elapsed() >= EVERY {
-                *told = Instant::now();
+        if let Some(last_line) = &self.last_line {
+            let mut last_line = last_line.lock().unwrap_or_else(PoisonError::into_inner);
+            if last_line.elapsed() >= REPORT_INTERVAL {
+                *last_line = Instant::now();
                 note(&format!(
                     "{} {} of {} ({})",
-                    self.words,
+                    self.label,
                     size(done),
                     size(self.total),
                     percent(done, self.total)
@@ -84,7 +84,7 @@ impl Drop for ByteMeter {
 /// A [`ByteMeter`] for a task that starts while another one uses the screen. It stays hidden until
 /// [`DeferredMeter::show`].
 pub(super) struct DeferredMeter {
-    words: &'static str,
+    label: &'static str,
     total: AtomicU64,
     done: AtomicU64,
     show: OnceLock<ProgressMode>,
@@ -92,9 +92,9 @@ pub(super) struct DeferredMeter {
 }
 
 impl DeferredMeter {
-    pub(super) fn new(words: &'static str, total: u64) -> Self {
+    pub(super) fn new(label: &'static str, total: u64) -> Self {
         Self {
-            words,
+            label,
             total: total.into(),
             done: AtomicU64::default(),
             show: OnceLock::new(),
@@ -116,7 +116,7 @@ impl DeferredMeter {
     pub(super) fn add(&self, bytes: u64) {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if let Some(show) = self.show.get() {
-            let new = || ByteMeter::new(*show, self.words, self.total.load(Ordering::Relaxed));
+            let new = || ByteMeter::new(*show, self.label, self.total.load(Ordering::Relaxed));
             self.meter.get_or_init(|| new().at(done)).set(done);
         }
     }

@@ -31,19 +31,19 @@ use self::settings::Settings;
 
 /// Runs the command that the process was started with and returns its exit code.
 pub fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().collect();
-    let store = verb::typed_store(&words);
-    let words = match verb::with_verb(words, |image| settings::stored(store, image)) {
-        Ok(words) => words,
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let store = verb::typed_store(&arguments);
+    let arguments = match verb::with_verb(arguments, |image| settings::stored(store, image)) {
+        Ok(arguments) => arguments,
         Err(error) => return exit::report(&error),
     };
-    if words.len() < 2 {
+    if arguments.len() < 2 {
         let help = args::command().render_help();
         output::stderr_text(&help.ansi().to_string());
         return ExitCode::from(exit::USAGE);
     }
     let cli = match args::command()
-        .try_get_matches_from(words)
+        .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,

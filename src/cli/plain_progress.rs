@@ -9,12 +9,12 @@ use super::size::{percent, size};
 use crate::transfer::{Completion, Event, Progress};
 
 /// Time between two lines with the total.
-const EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Prints the progress of a run line by line.
 #[derive(Debug)]
 pub(super) struct PlainProgress {
-    words: &'static ProgressLabels,
+    labels: &'static ProgressLabels,
     state: Mutex<PlainState>,
 }
 
@@ -23,18 +23,18 @@ struct PlainState {
     total: u64,
     positions: std::collections::HashMap<String, u64>,
     shared: u64,
-    told: Option<Instant>,
+    last_line: Option<Instant>,
 }
 
 impl PlainState {
-    fn far(&self) -> u64 {
+    fn done(&self) -> u64 {
         self.shared + self.positions.values().sum::<u64>()
     }
 }
 
 impl PlainProgress {
-    pub(super) fn new(words: &'static ProgressLabels) -> Self {
-        Self { words, state: Mutex::default() }
+    pub(super) fn new(labels: &'static ProgressLabels) -> Self {
+        Self { labels, state: Mutex::default() }
     }
 }
 
@@ -43,16 +43,16 @@ impl Progress for PlainProgress {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Resolved { reference, .. } => {
-                note(&format!("{reference}: {}", self.words.running));
+                note(&format!("{reference}: {}", self.labels.running));
             }
-            Event::Planned { blobs } => state.plan(blobs, self.words.to_do),
+            Event::Planned { blobs } => state.plan(blobs, self.labels.to_do),
             Event::BlobStarted { digest, position } | Event::BlobAdvanced { digest, position } => {
                 state.positions.insert(digest.to_string(), *position);
                 state.print_periodically();
             }
-            Event::BlobFinished { digest, completion: way } => {
+            Event::BlobFinished { digest, completion } => {
                 let bytes = state.positions.get(digest.as_str()).copied().unwrap_or_default();
-                let end = match way {
+                let end = match completion {
                     Completion::Transferred => format!("done, {}", size(bytes)),
                     Completion::Shared => "already exists".to_owned(),
                     Completion::Mounted(from) => format!("mounted from {from}"),
@@ -76,27 +76,32 @@ impl Progress for PlainProgress {
 impl PlainState {
     fn plan(&mut self, blobs: &[(&crate::descriptor::Descriptor, u64)], to_do: &str) {
         self.total = blobs.iter().map(|(blob, _)| blob.size).sum();
-        let (whole, rest): (Vec<_>, Vec<_>) =
-            blobs.iter().partition(|(blob, there)| blob.size == *there);
-        self.shared = whole.iter().map(|(blob, _)| blob.size).sum();
-        let missing: u64 = rest.iter().map(|(blob, there)| blob.size - there).sum();
-        if !rest.is_empty() {
+        let (existing_blobs, missing_blobs): (Vec<_>, Vec<_>) =
+            blobs.iter().partition(|(blob, existing)| blob.size == *existing);
+        self.shared = existing_blobs.iter().map(|(blob, _)| blob.size).sum();
+        let missing: u64 = missing_blobs.iter().map(|(blob, existing)| blob.size - existing).sum();
+        if !missing_blobs.is_empty() {
             note(&format!(
                 "{} of {} blobs to {to_do}, {} of {}",
-                rest.len(),
+                missing_blobs.len(),
                 blobs.len(),
                 size(missing),
                 size(self.total)
             ));
         }
-        self.told = Some(Instant::now());
+        self.last_line = Some(Instant::now());
     }
 
     fn print_periodically(&mut self) {
-        if self.told.is_some_and(|told| told.elapsed() >= EVERY) {
-            let far = self.far();
-            note(&format!("{} of {} ({})", size(far), size(self.total), percent(far, self.total)));
-            self.told = Some(Instant::now());
+        if self.last_line.is_some_and(|last_line| last_line.elapsed() >= REPORT_INTERVAL) {
+            let done = self.done();
+            note(&format!(
+                "{} of {} ({})",
+                size(done),
+                size(self.total),
+                percent(done, self.total)
+            ));
+            self.last_line = Some(Instant::now());
         }
     }
 }

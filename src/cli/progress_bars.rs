@@ -15,15 +15,15 @@ use crate::digest::Digest;
 use crate::transfer::{Completion, Event, Progress};
 
 /// With more blobs than this, only those in transfer have a line.
-const LINES: usize = 24;
+const MAX_LINES: usize = 24;
 
 /// Redraw interval of the total while nothing arrives.
-const TICK: Duration = Duration::from_millis(200);
+const TICK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Draws the progress of a run.
 #[derive(Debug)]
 pub(super) struct ProgressBars {
-    words: &'static ProgressLabels,
+    labels: &'static ProgressLabels,
     screen: MultiProgress,
     state: Mutex<BarState>,
 }
@@ -32,7 +32,7 @@ pub(super) struct ProgressBars {
 struct BarState {
     blobs: HashMap<Digest, BlobBar>,
     total: Option<Total>,
-    crowded: bool,
+    is_compact: bool,
 }
 
 #[derive(Debug)]
@@ -49,20 +49,20 @@ struct BlobBar {
 }
 
 impl ProgressBars {
-    pub(super) fn new(words: &'static ProgressLabels) -> Self {
+    pub(super) fn new(labels: &'static ProgressLabels) -> Self {
         let screen = MultiProgress::new();
         set_bars(screen.clone());
-        Self { words, screen, state: Mutex::default() }
+        Self { labels, screen, state: Mutex::default() }
     }
 
     fn plan(&self, state: &mut BarState, blobs: &[(&Descriptor, u64)]) {
-        if blobs.iter().all(|(blob, there)| blob.size == *there) {
+        if blobs.iter().all(|(blob, existing)| blob.size == *existing) {
             return;
         }
-        state.crowded = blobs.len() > LINES;
-        for (blob, there) in blobs {
-            let shared = blob.size == *there;
-            let bar = (!state.crowded).then(|| {
+        state.is_compact = blobs.len() > MAX_LINES;
+        for (blob, existing) in blobs {
+            let shared = blob.size == *existing;
+            let bar = (!state.is_compact).then(|| {
                 let bar = self.screen.add(ProgressBar::new(blob.size));
                 say(&bar, &blob.digest, if shared { "already exists" } else { "waiting" });
                 if shared {
@@ -72,36 +72,36 @@ impl ProgressBars {
             });
             state
                 .blobs
-                .insert(blob.digest.clone(), BlobBar { size: blob.size, position: *there, bar });
+                .insert(blob.digest.clone(), BlobBar { size: blob.size, position: *existing, bar });
         }
         let size: u64 = blobs.iter().map(|(blob, _)| blob.size).sum();
-        let there: u64 = blobs.iter().map(|(_, there)| *there).sum();
+        let existing: u64 = blobs.iter().map(|(_, existing)| *existing).sum();
         let rate = Rate::new();
         let style = rate.show_in(total_style());
-        let bar = self.screen.add(ProgressBar::new(size).with_style(style).with_position(there));
-        bar.enable_steady_tick(TICK);
+        let bar = self.screen.add(ProgressBar::new(size).with_style(style).with_position(existing));
+        bar.enable_steady_tick(TICK_INTERVAL);
         state.total = Some(Total { bar, rate });
     }
 
     /// Moves the bar of a blob to `position`. `arrived` tells whether the bytes before it were transferred just now and
     /// count for the rate.
     fn advance(&self, state: &mut BarState, digest: &Digest, position: u64, arrived: bool) {
-        let crowded = state.crowded;
+        let is_compact = state.is_compact;
         let Some(line) = state.blobs.get_mut(digest) else { return };
         let bar =
             line.bar.get_or_insert_with(|| self.screen.insert(0, ProgressBar::new(line.size)));
         if position >= line.size && line.position < line.size {
-            say(bar, digest, self.words.ending);
-        } else if bar.message() != self.words.moving && position < line.size {
+            say(bar, digest, self.labels.finishing);
+        } else if bar.message() != self.labels.moving && position < line.size {
             bar.set_style(moving_style());
             bar.set_prefix(digest.short().to_owned());
-            bar.set_message(self.words.moving);
+            bar.set_message(self.labels.moving);
         }
         bar.set_position(position);
         let moved = position.saturating_sub(line.position);
         let lost = line.position.saturating_sub(position);
         line.position = position;
-        if crowded && position >= line.size {
+        if is_compact && position >= line.size {
             bar.finish_and_clear();
         }
         if let Some(total) = &state.total {
@@ -119,7 +119,7 @@ impl Progress for ProgressBars {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Resolved { reference, .. } => {
-                note(&format!("{reference}: {}", self.words.running));
+                note(&format!("{reference}: {}", self.labels.running));
             }
             Event::Planned { blobs } => self.plan(&mut state, blobs),
             Event::BlobStarted { digest, position } => {
@@ -137,17 +137,17 @@ impl Progress for ProgressBars {
                     );
                 }
             }
-            Event::BlobFinished { digest, completion: way } => {
-                let whole = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
-                self.advance(&mut state, digest, whole, false);
+            Event::BlobFinished { digest, completion } => {
+                let end = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
+                self.advance(&mut state, digest, end, false);
                 if let Some(bar) = state
                     .blobs
                     .get(*digest)
                     .and_then(|line| line.bar.as_ref())
-                    .filter(|_| !state.crowded)
+                    .filter(|_| !state.is_compact)
                 {
-                    match way {
-                        Completion::Transferred => say(bar, digest, self.words.done),
+                    match completion {
+                        Completion::Transferred => say(bar, digest, self.labels.done),
                         Completion::Shared => say(bar, digest, "already exists"),
                         Completion::Mounted(from) => {
                             say(bar, digest, &format!("mounted from {from}"));
@@ -174,10 +174,10 @@ impl Progress for ProgressBars {
 }
 
 /// Shows a text in place of the bar.
-fn say(bar: &ProgressBar, digest: &Digest, words: &str) {
+fn say(bar: &ProgressBar, digest: &Digest, text: &str) {
     bar.set_style(style("{prefix}: {msg}"));
     bar.set_prefix(digest.short().to_owned());
-    bar.set_message(words.to_owned());
+    bar.set_message(text.to_owned());
 }
 
 fn moving_style() -> ProgressStyle {

@@ -9,7 +9,7 @@ use super::output::stderr_text;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum bytes read from stdin for one answer.
-const LIMIT: u64 = 64 << 10;
+const MAX_ANSWER_BYTES: u64 = 64 << 10;
 
 /// Returns whether stdin is a terminal.
 pub(super) fn is_possible() -> bool {
@@ -19,23 +19,23 @@ pub(super) fn is_possible() -> bool {
 /// Reads a line, with echo.
 pub(super) async fn line(question: &str) -> Result<Zeroizing<String>> {
     stderr_text(question);
-    let unanswered = NewlineOnDrop;
+    let newline = NewlineOnDrop;
     let answer = read(|text| io::stdin().read_line(text)).await;
-    std::mem::forget(unanswered);
+    std::mem::forget(newline);
     answer
 }
 
 /// Reads a line without echo.
 pub(super) async fn secret(question: &str) -> Result<Zeroizing<String>> {
-    let _hidden = EchoOff::start().map_err(failed)?;
+    let _hidden = EchoOff::start().map_err(read_error)?;
     line(question).await
 }
 
 /// Reads all of stdin, which is expected to be one line.
 pub(super) async fn read_stdin_line() -> Result<Zeroizing<String>> {
-    let text = read(|text| io::stdin().take(LIMIT + 1).read_to_string(text)).await?;
-    if text.len() as u64 > LIMIT {
-        return Err(failed(io::Error::other("too long")));
+    let text = read(|text| io::stdin().take(MAX_ANSWER_BYTES + 1).read_to_string(text)).await?;
+    if text.len() as u64 > MAX_ANSWER_BYTES {
+        return Err(read_error(io::Error::other("too long")));
     }
     Ok(text)
 }
@@ -57,10 +57,10 @@ async fn read(
         text.truncate(end);
         Ok(text)
     });
-    reading.await.map_err(io::Error::other).flatten().map_err(failed)
+    reading.await.map_err(io::Error::other).flatten().map_err(read_error)
 }
 
-fn failed(error: impl Into<io::Error>) -> Error {
+fn read_error(error: impl Into<io::Error>) -> Error {
     Error::new(ErrorKind::InvalidInput, "stdin").with_source(error.into())
 }
 

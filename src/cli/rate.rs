@@ -14,10 +14,10 @@ use super::size::size;
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// No rate is shown before this time: the first packets would dominate it.
-const SETTLED: Duration = Duration::from_millis(500);
+const MIN_ELAPSED: Duration = Duration::from_millis(500);
 
 /// Minimum time between two marks.
-const STEP: Duration = Duration::from_millis(250);
+const MARK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Counts bytes as they arrive.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Rate {
             let counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
             let rest = state.len().unwrap_or_default().saturating_sub(state.pos());
             // Writing to the progress bar's buffer cannot fail.
-            _ = write!(text, "{}", counted.words(rest, Instant::now()));
+            _ = write!(text, "{}", counted.text(rest, Instant::now()));
         })
     }
 }
@@ -60,7 +60,7 @@ impl Counted {
 
     fn add(&mut self, bytes: u64, now: Instant) {
         self.bytes += bytes;
-        if self.marks.back().is_none_or(|(at, _)| now.duration_since(*at) >= STEP) {
+        if self.marks.back().is_none_or(|(at, _)| now.duration_since(*at) >= MARK_INTERVAL) {
             self.marks.push_back((now, self.bytes));
         }
         while let Some((next, _)) = self.marks.get(1)
@@ -73,14 +73,14 @@ impl Counted {
     /// Returns the rate in bytes per second.
     fn per_second(&self, now: Instant) -> Option<u64> {
         let (at, before) = self.marks.front()?;
-        if now.duration_since(self.start) < SETTLED {
+        if now.duration_since(self.start) < MIN_ELAPSED {
             return None;
         }
         let millis = now.duration_since(*at).as_millis().max(1);
         u64::try_from(u128::from(self.bytes - before) * 1000 / millis).ok().filter(|rate| *rate > 0)
     }
 
-    fn words(&self, rest: u64, now: Instant) -> String {
+    fn text(&self, rest: u64, now: Instant) -> String {
         self.per_second(now).map_or_else(String::new, |rate| {
             format!("  {}/s  {} left", size(rate), time(rest / rate))
         })
@@ -105,16 +105,16 @@ mod tests {
         let at = |millis| start + Duration::from_millis(millis);
         let mut counted = Counted::new(start);
         counted.add(64_000, at(1));
-        assert_eq!(counted.words(1_000, at(400)), "", "one packet tells nothing");
+        assert_eq!(counted.text(1_000, at(400)), "", "one packet tells nothing");
         for step in 1..=40 {
             counted.add(100_000, at(step * 250));
         }
-        assert_eq!(counted.words(4_000_000, at(10_000)), "  400.0 kB/s  10s left");
+        assert_eq!(counted.text(4_000_000, at(10_000)), "  400.0 kB/s  10s left");
         for step in 41..=80 {
             counted.add(25_000, at(step * 250));
         }
-        assert_eq!(counted.words(36_050_000, at(20_000)), "  100.0 kB/s  6m 0s left");
-        assert_eq!(counted.words(400_000_000, at(20_000)), "  100.0 kB/s  1h 6m left");
+        assert_eq!(counted.text(36_050_000, at(20_000)), "  100.0 kB/s  6m 0s left");
+        assert_eq!(counted.text(400_000_000, at(20_000)), "  100.0 kB/s  1h 6m left");
         assert!(counted.per_second(at(60_000)).unwrap() < 20_000, "nothing arrives any more");
     }
 }

@@ -95,10 +95,10 @@ impl Settings {
         if let (Some(_), Some(one)) = (&self.registry.creds, registries.next())
             && let Some(other) = registries.find(|other| *other != one)
         {
-            let why =
+            let reason =
                 format!("applies to one registry, but the images are from `{one}` and `{other}`");
             return Err(Error::new(ErrorKind::InvalidInput, "`--creds`")
-                .with_reason(why)
+                .with_reason(reason)
                 .with_detail(ErrorDetail::AmbiguousCredential));
         }
         Ok(())

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Exit code for the received signal: 128 + its number.
-static CODE: AtomicU8 = AtomicU8::new(INTERRUPTED);
+static EXIT_CODE: AtomicU8 = AtomicU8::new(INTERRUPTED);
 
 /// Exit code for SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -22,7 +22,7 @@ const HUNG_UP: u8 = 129;
 
 /// Returns the exit code of an interrupted run.
 pub(super) fn exit_code() -> u8 {
-    CODE.load(Ordering::Relaxed)
+    EXIT_CODE.load(Ordering::Relaxed)
 }
 
 /// Makes writes beyond the file size limit (`ulimit -f`) fail with an error. By default SIGXFSZ would kill the process
@@ -99,7 +99,7 @@ async fn watch(signals: [Option<Signal>; 3], token: CancellationToken, at_first:
             () = arrival(&mut terminate) => TERMINATED,
             () = arrival(&mut hangup) => HUNG_UP,
         };
-        CODE.store(code, Ordering::Relaxed);
+        EXIT_CODE.store(code, Ordering::Relaxed);
         if token.is_cancelled() {
             exit_now(code);
         }

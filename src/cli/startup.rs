@@ -18,13 +18,13 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_WORKERS: usize = 8;
 
 /// Threads for blocking work: opening the store, hashing, decompressing.
-const BLOCKING: usize = 8;
+const BLOCKING_THREADS: usize = 8;
 
 /// Files and sockets that the smallest command keeps open.
-const DESCRIPTORS: usize = 16;
+const MIN_DESCRIPTORS: usize = 16;
 
 /// Bytes of memory that the smallest command needs.
-const MEMORY: usize = 32 << 20;
+const MIN_MEMORY_BYTES: usize = 32 << 20;
 
 /// glibc's variable for the number of malloc arenas. Each reserves 64 MiB of address space per thread.
 const ARENAS: &str = "MALLOC_ARENA_MAX";
@@ -36,10 +36,10 @@ const ARENAS: &str = "MALLOC_ARENA_MAX";
 pub(super) fn runtime() -> Result<Runtime> {
     share_one_arena();
     let workers = thread::available_parallelism().map_or(2, NonZero::get).min(MAX_WORKERS);
-    check_descriptors(DESCRIPTORS)?;
-    let startable = startable_threads(workers + BLOCKING)?;
+    check_descriptors(MIN_DESCRIPTORS)?;
+    let startable = startable_threads(workers + BLOCKING_THREADS)?;
     Builder::new_multi_thread()
-        .worker_threads(workers.min(startable - BLOCKING))
+        .worker_threads(workers.min(startable - BLOCKING_THREADS))
         .enable_all()
         .build()
         .map_err(start_failed)
@@ -64,7 +64,7 @@ pub(super) fn check_descriptors(count: usize) -> Result<()> {
     opened.map(drop).map_err(start_failed)
 }
 
-/// Returns how many of `wanted` threads can be started; at least [`BLOCKING`] + 1.
+/// Returns how many of `wanted` threads can be started; at least [`BLOCKING_THREADS`] + 1.
 fn startable_threads(wanted: usize) -> Result<usize> {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +78,7 @@ fn startable_threads(wanted: usize) -> Result<usize> {
             Err(error) => failure = Some(start_failed(error)),
         }
     }
-    let memory = Vec::<u8>::new().try_reserve_exact(MEMORY);
+    let memory = Vec::<u8>::new().try_reserve_exact(MIN_MEMORY_BYTES);
     drop(closed);
     let started = threads.len();
     for thread in threads {
@@ -86,7 +86,7 @@ fn startable_threads(wanted: usize) -> Result<usize> {
     }
     memory.map_err(|_| start_failed(io::ErrorKind::OutOfMemory.into()))?;
     match failure {
-        Some(error) if started <= BLOCKING => Err(error),
+        Some(error) if started <= BLOCKING_THREADS => Err(error),
         _ => Ok(started),
     }
 }
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn runtime_starts_within_default_thread_limit() {
-        assert_eq!(startable_threads(BLOCKING + 2).unwrap(), BLOCKING + 2);
+        assert_eq!(startable_threads(BLOCKING_THREADS + 2).unwrap(), BLOCKING_THREADS + 2);
         assert_eq!(runtime().unwrap().block_on(async { 1 }), 1);
     }
 }

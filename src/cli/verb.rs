@@ -22,15 +22,15 @@ const RESERVED_VERBS: [&str; 6] = ["analyze", "cat", "diff", "files", "mirror", 
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if the first word is neither a command nor such an image.
 pub(super) fn with_verb(
-    words: Vec<OsString>,
+    arguments: Vec<OsString>,
     in_store: impl FnOnce(&Reference) -> bool,
 ) -> Result<Vec<OsString>> {
     let command = Cli::command();
-    let Some(at) = first_word(&words, &command) else { return Ok(words) };
-    let Some(word) = words.get(at).map(|word| word.to_string_lossy().into_owned()) else {
-        return Ok(words);
+    let Some(at) = first_word(&arguments, &command) else { return Ok(arguments) };
+    let Some(word) = arguments.get(at).map(|word| word.to_string_lossy().into_owned()) else {
+        return Ok(arguments);
     };
-    let mut arranged = words;
+    let mut arranged = arguments;
     if is_verb(&command, &word) {
         if let Some(front) = arranged.get_mut(1..=at) {
             front.rotate_right(1);
@@ -76,11 +76,11 @@ fn not_an_image(
 }
 
 /// Returns the value of `--store`, at any position.
-pub(super) fn typed_store(words: &[OsString]) -> Option<PathBuf> {
-    let mut words = words.iter().take_while(|word| *word != "--");
-    while let Some(word) = words.next() {
+pub(super) fn typed_store(arguments: &[OsString]) -> Option<PathBuf> {
+    let mut arguments = arguments.iter().take_while(|word| *word != "--");
+    while let Some(word) = arguments.next() {
         if word == "--store" {
-            return words.next().map(PathBuf::from);
+            return arguments.next().map(PathBuf::from);
         }
         if let Some(path) = word.as_bytes().strip_prefix(b"--store=") {
             return Some(OsStr::from_bytes(path).into());
@@ -90,15 +90,15 @@ pub(super) fn typed_store(words: &[OsString]) -> Option<PathBuf> {
 }
 
 /// Returns the position of the first word that is neither an option nor an option's value.
-fn first_word(words: &[OsString], command: &Command) -> Option<usize> {
+fn first_word(arguments: &[OsString], command: &Command) -> Option<usize> {
     let mut value_follows = false;
-    for (at, word) in words.iter().enumerate().skip(1) {
+    for (at, word) in arguments.iter().enumerate().skip(1) {
         let text = word.to_string_lossy();
         if std::mem::take(&mut value_follows) {
             continue;
         }
         if text == "--" {
-            return Some(at + 1).filter(|next| *next < words.len());
+            return Some(at + 1).filter(|next| *next < arguments.len());
         }
         if !text.starts_with('-') || text == "-" {
             return Some(at);
@@ -170,10 +170,10 @@ fn edit_distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn arrange(words: &str) -> std::result::Result<String, String> {
-        let words = words.split(' ').map(OsString::from).collect();
-        let joined = |words: Vec<OsString>| {
-            words
+    fn arrange(arguments: &str) -> std::result::Result<String, String> {
+        let arguments = arguments.split(' ').map(OsString::from).collect();
+        let joined = |arguments: Vec<OsString>| {
+            arguments
                 .iter()
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect::<Vec<_>>()
@@ -183,7 +183,7 @@ mod tests {
             ["docker.io/library/debian:latest", "docker.io/library/sync:latest"]
                 .contains(&reference.to_string().as_str())
         };
-        with_verb(words, in_store).map(joined).map_err(|error| {
+        with_verb(arguments, in_store).map(joined).map_err(|error| {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             format!("{error} {}", error.hint().unwrap_or_default())
         })
@@ -265,8 +265,8 @@ mod tests {
     #[test]
     fn store_option_is_found_at_any_position() {
         let store = |line: &str| {
-            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            typed_store(&words).map(|path| path.display().to_string())
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            typed_store(&arguments).map(|path| path.display().to_string())
         };
         assert_eq!(store("rpull --store /s a").as_deref(), Some("/s"));
         assert_eq!(store("rpull a -q --store=/s").as_deref(), Some("/s"));

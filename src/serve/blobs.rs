@@ -6,9 +6,10 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
-use super::range::{ByteRange, wanted};
+use super::range::{ByteRange, parse_range};
 use super::response::{
-    ApiError, ApiResponse, DIGEST, header_text, is_held, not_modified, set, with_bytes, with_stream,
+    ApiError, ApiResponse, DIGEST, client_has, header_text, not_modified, set, with_bytes,
+    with_stream,
 };
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
@@ -28,41 +29,41 @@ pub(super) fn get(
     let found = file.metadata().map_err(|error| {
         Error::new(ErrorKind::Store, format!("blob {digest}")).with_source(error)
     })?;
-    if is_held(headers, digest) {
+    if client_has(headers, digest) {
         return Ok(not_modified(digest));
     }
     let (size, tag) = (found.len(), format!("\"{digest}\""));
-    let is_same = header_text(headers, IF_RANGE).is_none_or(|held| held == tag);
+    let is_same = header_text(headers, IF_RANGE).is_none_or(|value| value == tag);
     // RFC 9110, 14.2: only GET supports ranges.
     let asked = header_text(headers, RANGE).filter(|_| is_same && method == Method::GET);
-    let wanted = wanted(asked, size);
+    let wanted = parse_range(asked, size);
     let (status, range) = match wanted {
         ByteRange::Whole => (StatusCode::OK, 0..size),
         ByteRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         ByteRange::Unsatisfiable => {
-            let why = format!("the blob has {size} bytes");
-            let fault = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", why);
-            return Err(fault.with(CONTENT_RANGE, format!("bytes */{size}")));
+            let reason = format!("the blob has {size} bytes");
+            let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", reason);
+            return Err(error.with(CONTENT_RANGE, format!("bytes */{size}")));
         }
     };
     let length = range.end - range.start;
-    let mut answer = if method == Method::HEAD || length == 0 {
-        let mut answer = with_bytes(status, "");
-        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
-        answer
+    let mut response = if method == Method::HEAD || length == 0 {
+        let mut response = with_bytes(status, "");
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        response
     } else {
         with_stream(status, length, layout.bytes_of(file, digest, range.clone())?)
     };
     if status == StatusCode::PARTIAL_CONTENT {
         let last = range.end - 1;
-        set(&mut answer, CONTENT_RANGE, format!("bytes {}-{last}/{size}", range.start));
+        set(&mut response, CONTENT_RANGE, format!("bytes {}-{last}/{size}", range.start));
     }
-    set(&mut answer, DIGEST, digest.as_str());
-    set(&mut answer, ETAG, tag);
-    let headers = answer.headers_mut();
+    set(&mut response, DIGEST, digest.as_str());
+    set(&mut response, ETAG, tag);
+    let headers = response.headers_mut();
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    Ok(answer)
+    Ok(response)
 }
 
 pub(super) fn unknown(digest: &Digest) -> ApiError {

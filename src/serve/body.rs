@@ -18,9 +18,9 @@ use crate::min_rate::MinimumRate;
 const WINDOW: Duration = Duration::from_secs(30);
 
 /// A request body being received.
-pub(super) struct Arriving {
+pub(super) struct RequestBody {
     body: Incoming,
-    pace: MinimumRate,
+    min_rate: MinimumRate,
     /// The authenticated user, if authentication is required. It is checked again for each chunk: the user may be
     /// removed meanwhile.
     admission: Option<Admission>,
@@ -28,11 +28,11 @@ pub(super) struct Arriving {
     code: &'static str,
 }
 
-impl Arriving {
+impl RequestBody {
     pub(super) fn new(request: Request<Incoming>, code: &'static str) -> Self {
         let (Parts { extensions, .. }, body) = request.into_parts();
         let admission = extensions.get().cloned();
-        Self { body, pace: MinimumRate::over(WINDOW), admission, code }
+        Self { body, min_rate: MinimumRate::over(WINDOW), admission, code }
     }
 
     /// Returns the next bytes; `None` at the end.
@@ -42,23 +42,23 @@ impl Arriving {
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
             let began = Instant::now();
-            let frame = timeout(self.pace.left(), self.body.frame()).await;
+            let frame = timeout(self.min_rate.left(), self.body.frame()).await;
             self.admission.as_ref().map_or(Ok(()), Admission::check)?;
-            let piece = match frame {
+            let chunk = match frame {
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
                 Ok(Some(Err(error))) => {
-                    let why = format!("the body ended early: {error}");
-                    return Err(ApiError::new(StatusCode::BAD_REQUEST, self.code, why));
+                    let reason = format!("the body ended early: {error}");
+                    return Err(ApiError::new(StatusCode::BAD_REQUEST, self.code, reason));
                 }
                 Err(_) => Bytes::new(),
             };
-            if self.pace.record(piece.len() as u64, began.elapsed()) == Some(false) {
-                let why = "request body too slow: less than 1 KiB/s for 30 s";
-                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, self.code, why));
+            if self.min_rate.record(chunk.len() as u64, began.elapsed()) == Some(false) {
+                let reason = "request body too slow: less than 1 KiB/s for 30 s";
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, self.code, reason));
             }
-            if !piece.is_empty() {
-                return Ok(Some(piece));
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
             }
         }
     }
@@ -66,16 +66,16 @@ impl Arriving {
     /// Reads a complete document.
     ///
     /// # Errors
-    /// As [`Arriving::next`], and if the document exceeds the size limit.
-    pub(super) async fn document(mut self) -> Result<Bytes, ApiError> {
-        let mut whole = BytesMut::new();
-        while let Some(piece) = self.next().await? {
-            if (whole.len() + piece.len()) as u64 > DOCUMENT_LIMIT {
-                let why = format!("more than {} MiB", DOCUMENT_LIMIT >> 20);
-                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, self.code, why));
+    /// As [`RequestBody::next`], and if the document exceeds the size limit.
+    pub(super) async fn read_document(mut self) -> Result<Bytes, ApiError> {
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = self.next().await? {
+            if (bytes.len() + chunk.len()) as u64 > DOCUMENT_LIMIT {
+                let reason = format!("more than {} MiB", DOCUMENT_LIMIT >> 20);
+                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, self.code, reason));
             }
-            whole.extend_from_slice(&piece);
+            bytes.extend_from_slice(&chunk);
         }
-        Ok(whole.freeze())
+        Ok(bytes.freeze())
     }
 }

@@ -30,7 +30,7 @@ impl RegistryService {
         for child in children {
             let is_here = known.contains(&child.digest);
             if !(is_here || self.sparse) || (is_here && self.layout.read_document(child).is_err()) {
-                return Err(lacking("manifest", &child.digest));
+                return Err(missing_content("manifest", &child.digest));
             }
         }
         Ok(())
@@ -43,21 +43,21 @@ impl RegistryService {
         match found {
             Some(found) if found.size == blob.size => Ok(()),
             None if self.sparse => Ok(()),
-            _ => Err(lacking("blob", &blob.digest)),
+            _ => Err(missing_content("blob", &blob.digest)),
         }
     }
 
     /// Returns the digests of all documents in the repository.
     async fn documents_of(&self, repository: &str) -> Result<HashSet<Digest>, ApiError> {
         let names = self.names()?;
-        let Some(held) = names.repositories.get(repository) else { return Ok(HashSet::new()) };
-        let below = self.documents.of(&self.layout, held).await;
-        let below = below.iter().map(|facts| facts.descriptor.digest.clone());
-        Ok(below.chain(held.images().map(|image| image.entry.digest())).collect())
+        let Some(served) = names.repositories.get(repository) else { return Ok(HashSet::new()) };
+        let children = self.documents.reachable(&self.layout, served).await;
+        let children = children.iter().map(|info| info.descriptor.digest.clone());
+        Ok(children.chain(served.images().map(|image| image.entry.digest())).collect())
     }
 }
 
-fn lacking(what: &str, digest: &Digest) -> ApiError {
-    let why = format!("{what} {digest} unknown");
-    ApiError::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", why)
+fn missing_content(what: &str, digest: &Digest) -> ApiError {
+    let reason = format!("{what} {digest} unknown");
+    ApiError::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", reason)
 }

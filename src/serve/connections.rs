@@ -23,7 +23,7 @@ const STALLED: Duration = Duration::from_secs(10);
 /// All open connections of a server.
 #[derive(Debug)]
 pub(super) struct Connections {
-    most: usize,
+    limit: usize,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
     changed: Notify,
 }
@@ -39,33 +39,33 @@ pub(super) struct Connection {
 struct State {
     is_busy: bool,
     /// Whether all received bytes have been read.
-    waits: bool,
+    is_drained: bool,
     /// Last useful activity: its start, its last response, and during a request the last time that bytes arrived at the
     /// minimum rate.
-    used: Instant,
+    last_active: Instant,
     /// Bytes received since then.
     bytes: u64,
 }
 
 impl Connections {
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, open: Mutex::default(), changed: Notify::new() })
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, open: Mutex::default(), changed: Notify::new() })
     }
 
     /// Waits until there is room for one more connection, and registers it.
-    pub(super) async fn admit(self: &Arc<Self>, number: u64) -> Place {
-        let mut asked = None;
+    pub(super) async fn admit(self: &Arc<Self>, number: u64) -> ConnectionGuard {
+        let mut closing = None;
         loop {
             {
                 let mut open = self.lock();
-                if open.len() < self.most {
+                if open.len() < self.limit {
                     let connection = Arc::new(Connection::new());
                     open.insert(number, Arc::clone(&connection));
-                    return Place { number, connection, all: Arc::clone(self) };
+                    return ConnectionGuard { number, connection, all: Arc::clone(self) };
                 }
                 // Close one at a time: its end makes enough room.
-                if asked.is_none_or(|asked| !open.contains_key(&asked)) {
-                    asked = end_one(&open);
+                if closing.is_none_or(|closing| !open.contains_key(&closing)) {
+                    closing = close_one(&open);
                 }
             }
             // Connections become closable with time, without any event.
@@ -74,8 +74,8 @@ impl Connections {
     }
 
     /// Closes an idle connection, if there is one.
-    pub(super) fn relieve(&self) {
-        end_one(&self.lock());
+    pub(super) fn close_idle(&self) {
+        close_one(&self.lock());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
@@ -84,14 +84,14 @@ impl Connections {
 }
 
 /// Closes the connection that has been idle for longest, and returns its number.
-fn end_one(open: &HashMap<u64, Arc<Connection>>) -> Option<u64> {
+fn close_one(open: &HashMap<u64, Arc<Connection>>) -> Option<u64> {
     let now = Instant::now();
     let states = open.iter().map(|(number, connection)| (*number, connection.state()));
-    let useless = states.filter(|(_, state)| {
-        let idle = now.saturating_duration_since(state.used);
-        if state.is_busy { idle >= STALLED } else { state.waits && idle >= GRACE }
+    let closable = states.filter(|(_, state)| {
+        let idle = now.saturating_duration_since(state.last_active);
+        if state.is_busy { idle >= STALLED } else { state.is_drained && idle >= GRACE }
     });
-    let (number, state) = useless.min_by_key(|(_, state)| (state.is_busy, state.used))?;
+    let (number, state) = closable.min_by_key(|(_, state)| (state.is_busy, state.last_active))?;
     tracing::info!("closing a connection to accept another (with a request: {})", state.is_busy);
     open.get(&number)?.end.cancel();
     Some(number)
@@ -99,7 +99,8 @@ fn end_one(open: &HashMap<u64, Arc<Connection>>) -> Option<u64> {
 
 impl Connection {
     fn new() -> Self {
-        let state = State { is_busy: false, waits: false, used: Instant::now(), bytes: 0 };
+        let state =
+            State { is_busy: false, is_drained: false, last_active: Instant::now(), bytes: 0 };
         Self { state: Mutex::new(state), end: CancellationToken::new() }
     }
 
@@ -113,55 +114,56 @@ impl Connection {
 
     /// Records received bytes. They count as activity only during a request, and only at the minimum rate: clients may
     /// send a head or body very slowly to stay connected.
-    pub(super) fn heard(&self, bytes: usize) {
+    pub(super) fn record_received(&self, bytes: usize) {
         let mut state = self.lock();
-        state.waits = false;
+        state.is_drained = false;
         state.bytes += bytes as u64;
-        let enough = u128::from(MIN_BYTES_PER_WINDOW) * state.used.elapsed().as_millis() / 1000;
+        let enough =
+            u128::from(MIN_BYTES_PER_WINDOW) * state.last_active.elapsed().as_millis() / 1000;
         if state.is_busy && u128::from(state.bytes) >= enough {
-            (state.used, state.bytes) = (Instant::now(), 0);
+            (state.last_active, state.bytes) = (Instant::now(), 0);
         }
     }
 
     /// Records that all received bytes have been read.
-    pub(super) fn listens(&self) {
-        self.lock().waits = true;
+    pub(super) fn record_drained(&self) {
+        self.lock().is_drained = true;
     }
 
     /// Records sent bytes.
-    pub(super) fn said(&self) {
+    pub(super) fn record_sent(&self) {
         let mut state = self.lock();
-        (state.used, state.bytes) = (Instant::now(), 0);
+        (state.last_active, state.bytes) = (Instant::now(), 0);
     }
 
     /// Marks the connection as serving a request until the returned value is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+    pub(super) fn begin(self: &Arc<Self>) -> ActiveRequest {
         self.set_busy(true);
-        UnderWay(Arc::clone(self))
+        ActiveRequest(Arc::clone(self))
     }
 
     fn set_busy(&self, is_busy: bool) {
         let mut state = self.lock();
-        (state.is_busy, state.used, state.bytes) = (is_busy, Instant::now(), 0);
+        (state.is_busy, state.last_active, state.bytes) = (is_busy, Instant::now(), 0);
     }
 }
 
 /// A registered connection; it is removed when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionGuard {
     number: u64,
     pub(super) connection: Arc<Connection>,
     all: Arc<Connections>,
 }
 
-impl Place {
+impl ConnectionGuard {
     /// Runs `work` until the connection is chosen to be closed.
     pub(super) async fn run(&self, work: impl Future<Output = ()>) {
         self.connection.end.run_until_cancelled(work).await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.all.lock().remove(&self.number);
         self.all.changed.notify_one();
@@ -170,27 +172,27 @@ impl Drop for Place {
 
 /// A request being served.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Connection>);
+pub(super) struct ActiveRequest(Arc<Connection>);
 
-impl Drop for UnderWay {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.set_busy(false);
     }
 }
 
 /// A response body that keeps its request marked as being served until it is sent.
-pub(super) struct Answering<B> {
+pub(super) struct TrackedBody<B> {
     body: B,
-    _request: UnderWay,
+    _request: ActiveRequest,
 }
 
-impl<B> Answering<B> {
-    pub(super) fn new(body: B, request: UnderWay) -> Self {
+impl<B> TrackedBody<B> {
+    pub(super) fn new(body: B, request: ActiveRequest) -> Self {
         Self { body, _request: request }
     }
 }
 
-impl<B: Body + Unpin> Body for Answering<B> {
+impl<B: Body + Unpin> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -222,13 +224,13 @@ mod tests {
         let old = all.admit(2).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let new = all.admit(3).await;
-        old.connection.listens();
-        new.connection.listens();
+        old.connection.record_drained();
+        new.connection.record_drained();
         let began = Instant::now();
         let ended = async {
             // A slowly sent head does not count as activity.
-            old.connection.heard(1);
-            old.connection.listens();
+            old.connection.record_received(1);
+            old.connection.record_drained();
             old.connection.end.cancelled().await;
             drop(old);
         };
@@ -246,8 +248,8 @@ mod tests {
         let moves = async {
             while !stalled.connection.end.is_cancelled() {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                moving.connection.heard(1 << 10);
-                stalled.connection.heard(1);
+                moving.connection.record_received(1 << 10);
+                stalled.connection.record_received(1);
             }
         };
         let began = Instant::now();

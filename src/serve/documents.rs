@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, Result};
 use crate::layout::Layout;
 
 /// Maximum cached documents. When it is reached the cache is cleared.
-const REMEMBERED: usize = 20_000;
+const CACHE_SIZE: usize = 20_000;
 
 /// Cached data of a document, which is immutable.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct DocumentInfo {
     pub(super) subject: Option<Digest>,
     /// Referenced content that is not a document.
     blobs: Vec<Digest>,
-    /// Documents that it lists.
+    /// Documents listed by an index.
     children: Vec<Descriptor>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct DocumentCache(Mutex<HashMap<Digest, Arc<DocumentInfo>>>);
 
 impl DocumentCache {
     /// Returns every document of a repository once, including those listed in its indexes.
-    pub(super) async fn of(
+    pub(super) async fn reachable(
         &self,
         layout: &Layout,
         repository: &ServedRepository,
@@ -42,10 +42,10 @@ impl DocumentCache {
         let (mut walk, mut found) = (TreeWalk::default(), Vec::new());
         walk.queue(0, roots.cloned());
         while let Some(step) = walk.next_step() {
-            match self.facts(layout, &step.item).await {
-                Ok(facts) => {
-                    walk.queue(step.depth + 1, facts.children.iter().cloned());
-                    found.push(facts);
+            match self.info(layout, &step.item).await {
+                Ok(info) => {
+                    walk.queue(step.depth + 1, info.children.iter().cloned());
+                    found.push(info);
                 }
                 // An index may list platforms that were not pulled.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -62,29 +62,30 @@ impl DocumentCache {
         repository: &'a ServedRepository,
     ) -> &'a HashSet<Digest> {
         let find = async || {
-            let found = self.of(layout, repository).await;
-            found.iter().flat_map(|facts| facts.blobs.iter().cloned()).collect()
+            let found = self.reachable(layout, repository).await;
+            found.iter().flat_map(|info| info.blobs.iter().cloned()).collect()
         };
         repository.blobs.get_or_init(find).await
     }
 
-    async fn facts(&self, layout: &Layout, descriptor: &Descriptor) -> Result<Arc<DocumentInfo>> {
+    async fn info(&self, layout: &Layout, descriptor: &Descriptor) -> Result<Arc<DocumentInfo>> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&descriptor.digest) {
             return Ok(Arc::clone(known));
         }
-        let facts = Arc::new(DocumentInfo::of(&content::document(layout, descriptor).await?));
+        let info =
+            Arc::new(DocumentInfo::from_document(&content::document(layout, descriptor).await?));
         let mut known = lock();
-        if known.len() >= REMEMBERED {
+        if known.len() >= CACHE_SIZE {
             known.clear();
         }
-        known.insert(descriptor.digest.clone(), Arc::clone(&facts));
-        Ok(facts)
+        known.insert(descriptor.digest.clone(), Arc::clone(&info));
+        Ok(info)
     }
 }
 
 impl DocumentInfo {
-    fn of(document: &Document) -> Self {
+    fn from_document(document: &Document) -> Self {
         Self {
             descriptor: document.as_referrer(),
             blobs: document.blobs().map(|blob| blob.digest.clone()).collect(),

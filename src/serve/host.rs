@@ -19,7 +19,7 @@ pub(super) enum Hosts {
 }
 
 impl Hosts {
-    pub(super) fn of(listening: Option<IpAddr>, names: Vec<String>) -> Self {
+    pub(super) fn for_address(listening: Option<IpAddr>, names: Vec<String>) -> Self {
         match listening {
             Some(address) if address.to_canonical().is_loopback() => Self::Loopback(names),
             _ => Self::Any,
@@ -29,30 +29,31 @@ impl Hosts {
     /// # Errors
     /// The response for a request with a missing, duplicate or unexpected host.
     pub(super) fn check<B>(&self, request: &Request<B>) -> std::result::Result<(), ApiError> {
-        let bad = |why| ApiError::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", why);
+        let bad_request = |reason| ApiError::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", reason);
         let mut named = request.headers().get_all(HOST).iter();
         let host = match (named.next(), named.next()) {
             (None, _) if request.version() < Version::HTTP_11 => None,
-            (None, _) => return Err(bad("missing Host header")),
-            (Some(_), Some(_)) => return Err(bad("more than one Host header")),
+            (None, _) => return Err(bad_request("missing Host header")),
+            (Some(_), Some(_)) => return Err(bad_request("more than one Host header")),
             (Some(value), None) => {
                 let host = value.to_str().ok().and_then(host_of);
-                Some(host.ok_or_else(|| bad("invalid Host, expected HOST or HOST:PORT"))?)
+                Some(host.ok_or_else(|| bad_request("invalid Host, expected HOST or HOST:PORT"))?)
             }
         };
         // RFC 9112, 3.2.2: the host of the request target takes precedence, so both must be acceptable.
         let target = request.uri().authority().map(|authority| host_of(authority.as_str()));
-        let target = target.map(|host| host.ok_or_else(|| bad("the request target has no host")));
+        let target =
+            target.map(|host| host.ok_or_else(|| bad_request("the request target has no host")));
         for host in host.into_iter().chain(target.transpose()?) {
-            if !self.answers_to(host) {
-                let why = "unexpected Host: this registry answers to localhost only; start it with `--host NAME` to allow other names";
-                return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "DENIED", why));
+            if !self.accepts(host) {
+                let reason = "unexpected Host: this registry answers to localhost only; start it with `--host NAME` to allow other names";
+                return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "DENIED", reason));
             }
         }
         Ok(())
     }
 
-    fn answers_to(&self, host: &str) -> bool {
+    fn accepts(&self, host: &str) -> bool {
         let Self::Loopback(names) = self else { return true };
         let host = host.strip_suffix('.').unwrap_or(host);
         if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -106,11 +107,11 @@ mod tests {
         for header in headers {
             request.headers_mut().append(HOST, header.parse().unwrap());
         }
-        hosts.check(&request).map_or_else(|fault| fault.status.as_u16(), |()| 200)
+        hosts.check(&request).map_or_else(|error| error.status.as_u16(), |()| 200)
     }
 
     fn loopback(address: &str) -> Hosts {
-        Hosts::of(Some(address.parse().unwrap()), vec!["Box.example".into()])
+        Hosts::for_address(Some(address.parse().unwrap()), vec!["Box.example".into()])
     }
 
     #[test]

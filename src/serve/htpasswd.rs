@@ -18,13 +18,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
 /// Maximum cached credentials. The cache avoids a bcrypt computation per request.
-const REMEMBERED: usize = 1024;
+const CACHE_SIZE: usize = 1024;
 
 /// Concurrent bcrypt computations. Each occupies a processor and a thread of the shared pool.
-const CHECKS: usize = 4;
+const MAX_CONCURRENT_CHECKS: usize = 4;
 
 /// Bytes of a password that bcrypt uses; it ignores the rest.
-const LONGEST: usize = 72;
+const MAX_PASSWORD_BYTES: usize = 72;
 
 /// Costs that bcrypt supports.
 const COSTS: RangeInclusive<u32> = 4..=31;
@@ -45,7 +45,7 @@ struct Users {
     /// The highest cost of all hashes.
     cost: u32,
     /// Digests of `Authorization` values that were verified.
-    good: Mutex<HashSet<Digest>>,
+    verified: Mutex<HashSet<Digest>>,
 }
 
 #[derive(Clone)]
@@ -58,10 +58,10 @@ impl Htpasswd {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the file cannot be read, has no user, or has a hash that is not bcrypt.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let users = Users::parse(path, text_of(path)?)?;
+        let users = Users::parse(path, read_text(path)?)?;
         let is_pipe = path.metadata().is_ok_and(|found| found.file_type().is_fifo());
         let (path, users) = (path.to_owned(), Mutex::new(Arc::new(users)));
-        Ok(Self { path, is_pipe, users, checks: Semaphore::new(CHECKS) })
+        Ok(Self { path, is_pipe, users, checks: Semaphore::new(MAX_CONCURRENT_CHECKS) })
     }
 
     /// # Errors
@@ -71,7 +71,7 @@ impl Htpasswd {
         headers: &HeaderMap,
     ) -> std::result::Result<Admission, ApiError> {
         let value = header_text(headers, AUTHORIZATION).ok_or_else(challenge)?;
-        let users = self.current().map_err(unreadable)?;
+        let users = self.current().map_err(users_unavailable)?;
         let key = Digest::sha256(value.as_bytes());
         let (user, password) = basic(value).ok_or_else(challenge)?;
         let hash = users.hashes.get(&user).map(|hash| hash.text.clone());
@@ -87,11 +87,11 @@ impl Htpasswd {
         if !tokio::task::spawn_blocking(check).await.unwrap_or(false) {
             return Err(challenge());
         }
-        let mut good = users.verified();
-        if good.len() >= REMEMBERED {
-            good.clear();
+        let mut verified = users.verified();
+        if verified.len() >= CACHE_SIZE {
+            verified.clear();
         }
-        good.insert(key);
+        verified.insert(key);
         Ok(admission)
     }
 
@@ -101,7 +101,7 @@ impl Htpasswd {
         if self.is_pipe {
             return Ok(known);
         }
-        let text = text_of(&self.path)?;
+        let text = read_text(&self.path)?;
         if text.expose() == known.text.expose() {
             return Ok(known);
         }
@@ -127,7 +127,7 @@ impl Admission {
     /// # Errors
     /// A challenge if the user was removed, or the password was changed.
     pub(super) fn check(&self) -> std::result::Result<(), ApiError> {
-        let users = self.htpasswd.current().map_err(unreadable)?;
+        let users = self.htpasswd.current().map_err(users_unavailable)?;
         let hash = users.hashes.get(&self.user).map(|hash| &hash.text);
         if hash == self.hash.as_ref() { Ok(()) } else { Err(challenge()) }
     }
@@ -140,19 +140,21 @@ fn challenge() -> ApiError {
 
 /// Logs the error. The response does not contain it: it has paths of the server.
 #[expect(clippy::needless_pass_by_value, reason = "signature for map_err")]
-fn unreadable(error: Error) -> ApiError {
+fn users_unavailable(error: Error) -> ApiError {
     tracing::warn!("{}", error.chain());
-    let why = "failed to read the users of the registry; its log has the details";
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", why)
+    let reason = "failed to read the users of the registry; its log has the details";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", reason)
 }
 
-fn refuse(path: &Path, why: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, "htpasswd").at(path.display().to_string()).with_reason(why)
+fn invalid(path: &Path, reason: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, "htpasswd")
+        .at(path.display().to_string())
+        .with_reason(reason)
 }
 
-fn text_of(path: &Path) -> Result<Secret> {
+fn read_text(path: &Path) -> Result<Secret> {
     let text = std::fs::read_to_string(path);
-    text.map(Secret::new).map_err(|error| refuse(path, "unreadable").with_source(error))
+    text.map(Secret::new).map_err(|error| invalid(path, "unreadable").with_source(error))
 }
 
 impl Users {
@@ -161,16 +163,16 @@ impl Users {
         let lines = text.expose().lines().map(str::trim);
         for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (user, hash) =
-                line.split_once(':').ok_or_else(|| refuse(path, "a line is not USER:HASH"))?;
+                line.split_once(':').ok_or_else(|| invalid(path, "a line is not USER:HASH"))?;
             let cost = cost_of(hash).ok_or_else(|| {
-                refuse(path, "has a hash that is not bcrypt")
+                invalid(path, "has a hash that is not bcrypt")
                     .with_hint("create it with `htpasswd -B`")
             })?;
             hashes.insert(user.to_owned(), Hash { text: Secret::new(hash), cost });
         }
         let cost = hashes.values().map(|hash| hash.cost).max();
-        let cost = cost.ok_or_else(|| refuse(path, "contains no user"))?;
-        Ok(Self { text, hashes, cost, good: Mutex::default() })
+        let cost = cost.ok_or_else(|| invalid(path, "contains no user"))?;
+        Ok(Self { text, hashes, cost, verified: Mutex::default() })
     }
 
     /// Whether this is the user's password. Any failure takes as long as the costliest hash: the response time must not
@@ -179,27 +181,27 @@ impl Users {
         // bcrypt repeats the password with its NUL up to 72 bytes, and ignores what follows. Other passwords with a
         // NUL, or beyond the limit, could match.
         let password = password.expose();
-        if password.len() > LONGEST || password.contains('\0') {
+        if password.len() > MAX_PASSWORD_BYTES || password.contains('\0') {
             return false;
         }
         let hash = self.hashes.get(user);
         if hash.is_some_and(|hash| bcrypt::verify(password, hash.text.expose()).unwrap_or(false)) {
             return true;
         }
-        for cost in rest(hash.map(|hash| hash.cost), self.cost) {
+        for cost in remaining_costs(hash.map(|hash| hash.cost), self.cost) {
             drop(bcrypt::hash_with_salt(password, cost, [0; 16]));
         }
         false
     }
 
     fn verified(&self) -> MutexGuard<'_, HashSet<Digest>> {
-        self.good.lock().unwrap_or_else(PoisonError::into_inner)
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Returns the costs which, with the one already paid, add up to the highest. Each cost takes twice the time of the one
 /// before.
-fn rest(paid: Option<u32>, highest: u32) -> Range<u32> {
+fn remaining_costs(paid: Option<u32>, highest: u32) -> Range<u32> {
     paid.map_or(highest..highest + 1, |paid| paid..highest)
 }
 
@@ -245,12 +247,12 @@ mod tests {
     #[test]
     fn htpasswd_weak_hash_or_empty_file_is_rejected() {
         assert!(read(ANN).is_ok());
-        let odd =
+        let malformed =
             [ANN.replace("$04$", "$99$"), ANN.replace("lq.", "l"), ANN.replace("lq.", "l\"!")];
-        let odd = odd.iter().map(String::as_str);
+        let malformed = malformed.iter().map(String::as_str);
         let weak =
             ["", "# nobody\n", "ann", "ann:{SHA}x", "ann:$apr1$a$b", "ann:secret", "ann:$2y$"];
-        for bad in weak.into_iter().chain(odd) {
+        for bad in weak.into_iter().chain(malformed) {
             assert!(read(bad).is_err_and(|error| error.kind() == ErrorKind::InvalidInput), "{bad}");
         }
     }
@@ -259,9 +261,9 @@ mod tests {
     fn htpasswd_cost_is_equal_for_unknown_user() {
         let work = |cost: u32| 1_u64 << cost;
         for highest in 4..=31 {
-            assert_eq!(rest(None, highest).map(work).sum::<u64>(), work(highest));
+            assert_eq!(remaining_costs(None, highest).map(work).sum::<u64>(), work(highest));
             for paid in 4..=highest {
-                let all = work(paid) + rest(Some(paid), highest).map(work).sum::<u64>();
+                let all = work(paid) + remaining_costs(Some(paid), highest).map(work).sum::<u64>();
                 assert_eq!(all, work(highest));
             }
         }

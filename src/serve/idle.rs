@@ -15,15 +15,15 @@ use super::connections::Connection;
 pub(super) struct IdleTimeout<S> {
     stream: S,
     connection: Arc<Connection>,
-    patience: Duration,
-    moved: Instant,
+    timeout: Duration,
+    last_traffic: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<S> IdleTimeout<S> {
-    pub(super) fn new(stream: S, connection: Arc<Connection>, patience: Duration) -> Self {
-        let timer = Box::pin(tokio::time::sleep(patience));
-        Self { stream, connection, patience, moved: Instant::now(), timer }
+    pub(super) fn new(stream: S, connection: Arc<Connection>, timeout: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep(timeout));
+        Self { stream, connection, timeout, last_traffic: Instant::now(), timer }
     }
 
     /// Returns the outcome; if it is pending and the timeout has passed, an error.
@@ -33,12 +33,12 @@ impl<S> IdleTimeout<S> {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
-            self.moved = Instant::now();
+            self.last_traffic = Instant::now();
             return outcome;
         }
         loop {
             ready!(self.timer.as_mut().poll(context));
-            let end = self.moved + self.patience;
+            let end = self.last_traffic + self.timeout;
             if end <= Instant::now() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -46,13 +46,13 @@ impl<S> IdleTimeout<S> {
         }
     }
 
-    fn judge_write(
+    fn check_write(
         &mut self,
         outcome: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if outcome.is_ready() {
-            self.connection.said();
+            self.connection.record_sent();
         }
         self.check_deadline(outcome, context)
     }
@@ -67,9 +67,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
         if outcome.is_ready() {
-            self.connection.heard(buffer.filled().len() - before);
+            self.connection.record_received(buffer.filled().len() - before);
         } else {
-            self.connection.listens();
+            self.connection.record_drained();
         }
         self.check_deadline(outcome, context)
     }
@@ -82,16 +82,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge_write(outcome, context)
+        self.check_write(outcome, context)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
+        buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.judge_write(outcome, context)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        self.check_write(outcome, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -119,8 +119,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn idle_timeout_ends_silent_connection() {
         let (ours, mut theirs) = duplex(64);
-        let place = Connections::new(1).admit(0).await;
-        let connection = Arc::clone(&place.connection);
+        let guard = Connections::new(1).admit(0).await;
+        let connection = Arc::clone(&guard.connection);
         let mut idle = IdleTimeout::new(ours, connection, Duration::from_secs(10));
         let began = Instant::now();
         let client = tokio::spawn(async move {

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connections::{Answering, Connection, Connections};
+use super::connections::{Connection, Connections, TrackedBody};
 use super::host::Hosts;
 use super::idle::IdleTimeout;
 use super::{RegistryService, Server};
@@ -24,7 +24,7 @@ use crate::limits::BUFFER_SIZE;
 const MAX_CONNECTIONS: usize = 512;
 
 /// Descriptors reserved for files other than connections.
-const FILES: u64 = 32;
+const RESERVED_FILES: u64 = 32;
 
 /// Time without traffic after which a connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -36,21 +36,21 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Interval between searches for expired uploads.
-const SWEEP: Duration = Duration::from_secs(3600);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
 impl Server {
     /// Serves until it is cancelled. Running requests then have a few seconds to finish.
     pub async fn run(self, listener: TcpListener, cancel: CancellationToken) {
         let address = listener.local_addr().ok().map(|address| address.ip());
-        let talk = Talk {
+        let context = ConnectionContext {
             registry: self.registry,
             tls: self.tls,
-            hosts: Arc::new(Hosts::of(address, self.hosts)),
+            hosts: Arc::new(Hosts::for_address(address, self.hosts)),
             cancel: cancel.clone(),
         };
-        let connections = Connections::new(most_connections());
+        let connections = Connections::new(max_connections());
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
-        tracker.spawn(sweep(Arc::clone(&talk.registry), cancel.clone()));
+        tracker.spawn(sweep(Arc::clone(&context.registry), cancel.clone()));
         for number in 0.. {
             let next = async {
                 match listener.accept().await {
@@ -58,19 +58,19 @@ impl Server {
                     Err(error) => {
                         // The usual reason is too many open files, so close one first.
                         tracing::warn!("failed to accept a connection: {error}");
-                        connections.relieve();
+                        connections.close_idle();
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         None
                     }
                 }
             };
             let Some(next) = cancel.run_until_cancelled(next).await else { break };
-            let Some((place, stream)) = next else { continue };
-            let (talk, cut) = (talk.clone(), cut.clone());
+            let Some((guard, stream)) = next else { continue };
+            let (context, cut) = (context.clone(), cut.clone());
             tracker.spawn(async move {
-                let connection = Arc::clone(&place.connection);
-                let talk = place.run(Box::pin(talk.serve_connection(stream, connection)));
-                cut.run_until_cancelled(talk).await;
+                let connection = Arc::clone(&guard.connection);
+                let context = guard.run(Box::pin(context.serve_connection(stream, connection)));
+                cut.run_until_cancelled(context).await;
             });
         }
         // Refuse new connections at once.
@@ -85,15 +85,16 @@ impl Server {
 }
 
 /// Limits connections by the available descriptors: a request opens one or two files besides its connection.
-fn most_connections() -> usize {
+fn max_connections() -> usize {
     let files = getrlimit(Resource::Nofile).current;
-    let enough = files.and_then(|files| usize::try_from(files.saturating_sub(FILES) / 3).ok());
+    let enough =
+        files.and_then(|files| usize::try_from(files.saturating_sub(RESERVED_FILES) / 3).ok());
     enough.map_or(MAX_CONNECTIONS, |enough| enough.clamp(8, MAX_CONNECTIONS))
 }
 
 /// Deletes expired uploads.
 async fn sweep(registry: Arc<RegistryService>, cancel: CancellationToken) {
-    while cancel.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+    while cancel.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
         let registry = Arc::clone(&registry);
         let counted = tokio::task::spawn_blocking(move || registry.count_sessions()).await;
         if let Ok(Err(error)) = counted {
@@ -104,14 +105,14 @@ async fn sweep(registry: Arc<RegistryService>, cancel: CancellationToken) {
 
 /// The parameters of all connections.
 #[derive(Clone)]
-struct Talk {
+struct ConnectionContext {
     registry: Arc<RegistryService>,
     tls: Option<TlsAcceptor>,
     hosts: Arc<Hosts>,
     cancel: CancellationToken,
 }
 
-impl Talk {
+impl ConnectionContext {
     async fn serve_connection(self, stream: TcpStream, connection: Arc<Connection>) {
         drop(stream.set_nodelay(true));
         let stream = IdleTimeout::new(stream, Arc::clone(&connection), IDLE_TIMEOUT);
@@ -132,23 +133,23 @@ impl Talk {
     ) {
         let service = service_fn(|request| {
             let (registry, hosts) = (Arc::clone(&self.registry), Arc::clone(&self.hosts));
-            let under_way = connection.begin();
+            let active = connection.begin();
             async move {
-                let answer = registry.answer(request, &hosts).await;
-                Ok::<_, Infallible>(answer.map(|body| Answering::new(body, under_way)))
+                let response = registry.respond(request, &hosts).await;
+                Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, active)))
             }
         });
-        let conversation = http1::Builder::new()
+        let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(BUFFER_SIZE)
             .serve_connection(TokioIo::new(stream), service);
-        let mut conversation = std::pin::pin!(conversation);
+        let mut serving = std::pin::pin!(serving);
         let ended = tokio::select! {
-            ended = conversation.as_mut() => ended,
+            ended = serving.as_mut() => ended,
             () = self.cancel.cancelled() => {
-                conversation.as_mut().graceful_shutdown();
-                conversation.await
+                serving.as_mut().graceful_shutdown();
+                serving.await
             }
         };
         if let Err(error) = ended {

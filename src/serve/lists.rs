@@ -16,7 +16,7 @@ use crate::media::MediaType;
 const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 
 /// Default and maximum number of entries in a page.
-const PAGE: usize = 1000;
+const PAGE_SIZE: usize = 1000;
 
 /// One page of a sorted list, and the start of the next one.
 struct ListPage<T> {
@@ -30,7 +30,7 @@ fn page<T>(
     key: impl Fn(&T) -> &str,
     query: &QueryParams,
 ) -> Result<ListPage<T>, ApiError> {
-    let limit = query.limit()?.unwrap_or(PAGE).min(PAGE);
+    let limit = query.limit()?.unwrap_or(PAGE_SIZE).min(PAGE_SIZE);
     let last = query.get("last");
     let mut after =
         entries.skip_while(|entry| last.is_some_and(|last| key(entry) <= last)).peekable();
@@ -41,12 +41,18 @@ fn page<T>(
 }
 
 /// Sets the `Link` header to the next page, with the same path and parameters.
-fn set_next_link(answer: &mut ApiResponse, path: &str, next: Option<String>, query: &QueryParams) {
+fn set_next_link(
+    response: &mut ApiResponse,
+    path: &str,
+    next: Option<String>,
+    query: &QueryParams,
+) {
     let Some(next) = next else { return };
-    let asked = ["artifactType", "n"].into_iter().filter_map(|key| Some((key, query.get(key)?)));
-    let words = asked.chain([("last", next.as_str())]);
-    let words = form_urlencoded::Serializer::new(String::new()).extend_pairs(words).finish();
-    set(answer, LINK, format!("<{path}?{words}>; rel=\"next\""));
+    let copied = ["artifactType", "n"].into_iter().filter_map(|key| Some((key, query.get(key)?)));
+    let parameters = copied.chain([("last", next.as_str())]);
+    let parameters =
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    set(response, LINK, format!("<{path}?{parameters}>; rel=\"next\""));
 }
 
 /// Shortens a page to the size of a manifest, because clients read no more than that.
@@ -71,20 +77,23 @@ impl RegistryService {
         query: &QueryParams,
     ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
-        let tags = self.held(&names, repository)?.into_iter().flat_map(|held| held.tags.keys());
+        let tags = self
+            .served_repository(&names, repository)?
+            .into_iter()
+            .flat_map(|served| served.tags.keys());
         let page = page(tags, |tag| tag, query)?;
-        let mut answer = with_json(&json!({ "name": repository, "tags": page.entries }));
-        set_next_link(&mut answer, &format!("/v2/{repository}/tags/list"), page.next, query);
-        Ok(answer)
+        let mut response = with_json(&json!({ "name": repository, "tags": page.entries }));
+        set_next_link(&mut response, &format!("/v2/{repository}/tags/list"), page.next, query);
+        Ok(response)
     }
 
     /// `_catalog`.
     pub(super) fn catalog(&self, query: &QueryParams) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
         let page = page(names.repositories.keys(), |name| name, query)?;
-        let mut answer = with_json(&json!({ "repositories": page.entries }));
-        set_next_link(&mut answer, "/v2/_catalog", page.next, query);
-        Ok(answer)
+        let mut response = with_json(&json!({ "repositories": page.entries }));
+        set_next_link(&mut response, "/v2/_catalog", page.next, query);
+        Ok(response)
     }
 
     /// `referrers`: an empty list for a subject without referrers, and for an unknown one.
@@ -96,35 +105,35 @@ impl RegistryService {
     ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
         let documents = match names.repositories.get(repository) {
-            Some(held) => self.documents.of(&self.layout, held).await,
+            Some(served) => self.documents.reachable(&self.layout, served).await,
             None => Vec::new(),
         };
         let wanted = query.get("artifactType");
         let mut found: Vec<&Descriptor> = documents
             .iter()
-            .filter(|facts| facts.subject.as_ref() == Some(subject))
-            .map(|facts| &facts.descriptor)
+            .filter(|info| info.subject.as_ref() == Some(subject))
+            .map(|info| &info.descriptor)
             .filter(|one| wanted.is_none_or(|wanted| one.artifact_type.as_deref() == Some(wanted)))
             .collect();
         found.sort_by(|a, b| a.digest.cmp(&b.digest));
         let mut page = page(found.into_iter(), |one| one.digest.as_str(), query)?;
         shorten(&mut page);
-        let mut answer = with_json(&json!({
+        let mut response = with_json(&json!({
             "schemaVersion": 2,
             "mediaType": MediaType::OCI_INDEX.as_str(),
             "manifests": page.entries,
         }));
-        set(&mut answer, CONTENT_TYPE, MediaType::OCI_INDEX.as_str());
+        set(&mut response, CONTENT_TYPE, MediaType::OCI_INDEX.as_str());
         if wanted.is_some() {
-            set(&mut answer, FILTERS, "artifactType");
+            set(&mut response, FILTERS, "artifactType");
         }
         set_next_link(
-            &mut answer,
+            &mut response,
             &format!("/v2/{repository}/referrers/{subject}"),
             page.next,
             query,
         );
-        Ok(answer)
+        Ok(response)
     }
 }
 
@@ -132,8 +141,8 @@ impl RegistryService {
 mod tests {
     use super::*;
 
-    fn pages(words: &str) -> (Vec<char>, Option<String>) {
-        let query = QueryParams::of(&format!("/x?{words}").parse().unwrap());
+    fn pages(parameters: &str) -> (Vec<char>, Option<String>) {
+        let query = QueryParams::from_uri(&format!("/x?{parameters}").parse().unwrap());
         let letters = ["a", "b", "c", "d"];
         let page = page(letters.iter(), |letter| letter, &query).unwrap();
         (page.entries.iter().map(|text| text.chars().next().unwrap()).collect(), page.next)
@@ -148,17 +157,17 @@ mod tests {
         assert_eq!(pages("n=9&last=bb"), (vec!['c', 'd'], None));
         assert_eq!(pages("last=z"), (vec![], None));
         for bad in ["n=-1", "n=x", "n=99999999999999999999999"] {
-            let query = QueryParams::of(&format!("/x?{bad}").parse().unwrap());
+            let query = QueryParams::from_uri(&format!("/x?{bad}").parse().unwrap());
             assert!(page(["a"].into_iter(), |one| one, &query).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn list_link_repeats_query() {
-        let query = QueryParams::of(&"/x?n=2&artifactType=a/b%2Bc".parse().unwrap());
-        let mut answer = with_json(&json!({}));
-        set_next_link(&mut answer, "/v2/r/tags/list", Some("b".into()), &query);
+        let query = QueryParams::from_uri(&"/x?n=2&artifactType=a/b%2Bc".parse().unwrap());
+        let mut response = with_json(&json!({}));
+        set_next_link(&mut response, "/v2/r/tags/list", Some("b".into()), &query);
         let expected = "</v2/r/tags/list?artifactType=a%2Fb%2Bc&n=2&last=b>; rel=\"next\"";
-        assert_eq!(answer.headers()[LINK], expected);
+        assert_eq!(response.headers()[LINK], expected);
     }
 }

@@ -10,11 +10,11 @@ use hyper::header::{
 use hyper::{Method, Request, StatusCode};
 
 use super::RegistryService;
-use super::body::Arriving;
+use super::body::RequestBody;
 use super::name_table::{NameTable, NamedManifest, ServedRepository};
 use super::query::QueryParams;
 use super::response::{
-    ApiError, ApiResponse, DIGEST, header_text, is_held, not_modified, set, with_bytes,
+    ApiError, ApiResponse, DIGEST, client_has, header_text, not_modified, set, with_bytes,
 };
 use super::route::{ManifestRef, digest};
 use crate::content::{Role, Source, Target as _, TargetPlan};
@@ -42,32 +42,34 @@ impl RegistryService {
         headers: &HeaderMap,
     ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
-        let held = self.held(&names, repository)?.ok_or_else(|| unknown(wanted))?;
-        let document = self.find(held, wanted).await?;
-        if is_held(headers, document.digest()) {
+        let served = self.served_repository(&names, repository)?.ok_or_else(|| unknown(wanted))?;
+        let document = self.find(served, wanted).await?;
+        if client_has(headers, document.digest()) {
             return Ok(not_modified(document.digest()));
         }
         let length = document.bytes().len();
         let is_head = method == Method::HEAD;
         let bytes = if is_head { Bytes::new() } else { document.bytes().clone() };
-        let mut answer = with_bytes(StatusCode::OK, bytes);
-        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        set(&mut answer, CONTENT_TYPE, document.descriptor().media_type.as_str());
-        set(&mut answer, DIGEST, document.digest().as_str());
-        set(&mut answer, ETAG, format!("\"{}\"", document.digest()));
-        Ok(answer)
+        let mut response = with_bytes(StatusCode::OK, bytes);
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        set(&mut response, CONTENT_TYPE, document.descriptor().media_type.as_str());
+        set(&mut response, DIGEST, document.digest().as_str());
+        set(&mut response, ETAG, format!("\"{}\"", document.digest()));
+        Ok(response)
     }
 
     async fn find(
         &self,
-        held: &ServedRepository,
+        served: &ServedRepository,
         wanted: &ManifestRef,
     ) -> Result<Document, ApiError> {
         let descriptor = match wanted {
-            ManifestRef::Tag(tag) => held.tags.get(tag).map(|image| image.entry.descriptor.clone()),
+            ManifestRef::Tag(tag) => {
+                served.tags.get(tag).map(|image| image.entry.descriptor.clone())
+            }
             ManifestRef::Digest(digest) => {
                 let has = |image: &&NamedManifest| image.entry.has_digest(digest);
-                match held.images().find(has).map(|image| &image.entry.descriptor) {
+                match served.images().find(has).map(|image| &image.entry.descriptor) {
                     Some(own) if own.digest == *digest => Some(own.clone()),
                     // The original index of a selected manifest has no entry of its own.
                     Some(_) => {
@@ -75,7 +77,7 @@ impl RegistryService {
                         let found = Source::resolve(&self.layout, &name).await;
                         return found.map_err(|error| missing(wanted, error));
                     }
-                    None => self.find_child(held, digest).await,
+                    None => self.find_child(served, digest).await,
                 }
             }
         };
@@ -84,22 +86,22 @@ impl RegistryService {
     }
 
     /// Returns the named images of a repository; `None` if it has only blobs.
-    pub(super) fn held<'a>(
+    pub(super) fn served_repository<'a>(
         &self,
         names: &'a NameTable,
         repository: &str,
     ) -> Result<Option<&'a ServedRepository>, ApiError> {
-        let held = names.repositories.get(repository);
-        if held.is_none() && !self.layout.has_repository(repository)? {
+        let served = names.repositories.get(repository);
+        if served.is_none() && !self.layout.has_repository(repository)? {
             return Err(no_repository(repository));
         }
-        Ok(held)
+        Ok(served)
     }
 
     /// Finds the document with this digest among those reachable from the repository's images.
-    async fn find_child(&self, held: &ServedRepository, digest: &Digest) -> Option<Descriptor> {
-        let documents = self.documents.of(&self.layout, held).await;
-        let found = documents.iter().find(|facts| facts.descriptor.digest == *digest)?;
+    async fn find_child(&self, served: &ServedRepository, digest: &Digest) -> Option<Descriptor> {
+        let documents = self.documents.reachable(&self.layout, served).await;
+        let found = documents.iter().find(|info| info.descriptor.digest == *digest)?;
         let Descriptor { media_type, digest, size, .. } = &found.descriptor;
         Some(Descriptor::new(media_type.clone(), digest.clone(), *size))
     }
@@ -111,32 +113,32 @@ impl RegistryService {
         wanted: &ManifestRef,
         request: Request<Incoming>,
     ) -> Result<ApiResponse, ApiError> {
-        let query = QueryParams::of(request.uri());
+        let query = QueryParams::from_uri(request.uri());
         let (names, digest) = names_and_digest(wanted, &query)?;
         let declared = header_text(request.headers(), CONTENT_TYPE).unwrap_or_default();
         let declared = MediaType::from_header(declared);
-        let bytes = Arriving::new(request, "MANIFEST_INVALID").document().await?;
+        let bytes = RequestBody::new(request, "MANIFEST_INVALID").read_document().await?;
         let document = Document::from_response(bytes, &declared, digest.as_ref())?;
         self.check_complete(repository, &document).await?;
         self.write(&document).await?;
         self.give_names(repository, names.clone(), document.clone()).await?;
         let digest = document.digest();
-        let mut answer = with_bytes(StatusCode::CREATED, "");
-        set(&mut answer, LOCATION, format!("/v2/{repository}/manifests/{digest}"));
-        set(&mut answer, DIGEST, digest.as_str());
+        let mut response = with_bytes(StatusCode::CREATED, "");
+        set(&mut response, LOCATION, format!("/v2/{repository}/manifests/{digest}"));
+        set(&mut response, DIGEST, digest.as_str());
         if let Some(subject) = document.subject() {
-            set(&mut answer, SUBJECT, subject.digest.as_str());
+            set(&mut response, SUBJECT, subject.digest.as_str());
         }
         if let ManifestRef::Digest(_) = wanted {
             for named in &names {
                 if let ManifestRef::Tag(tag) = named
                     && let Ok(tag) = HeaderValue::from_str(tag)
                 {
-                    answer.headers_mut().append(TAG, tag);
+                    response.headers_mut().append(TAG, tag);
                 }
             }
         }
-        Ok(answer)
+        Ok(response)
     }
 
     async fn write(&self, document: &Document) -> Result<(), ApiError> {
@@ -152,12 +154,12 @@ impl RegistryService {
         wanted: ManifestRef,
     ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
-        let held = self.held(&names, repository)?.ok_or_else(|| unknown(&wanted))?;
+        let served = self.served_repository(&names, repository)?.ok_or_else(|| unknown(&wanted))?;
         if self.take_names(repository, wanted.clone()).await? {
             return Ok(with_bytes(StatusCode::ACCEPTED, ""));
         }
         Err(match &wanted {
-            ManifestRef::Digest(digest) if self.find_child(held, digest).await.is_some() => {
+            ManifestRef::Digest(digest) if self.find_child(served, digest).await.is_some() => {
                 ApiError::unsupported(
                     "listed by an index of this repository; delete the index first",
                 )
@@ -175,8 +177,8 @@ fn names_and_digest(
     let own = match wanted {
         ManifestRef::Digest(own) => own,
         ManifestRef::Tag(_) => {
-            let told = query.get("digest").map(digest).transpose()?;
-            return Ok((vec![wanted.clone()], told));
+            let expected = query.get("digest").map(digest).transpose()?;
+            return Ok((vec![wanted.clone()], expected));
         }
     };
     let mut names = vec![wanted.clone()];
@@ -193,8 +195,8 @@ fn names_and_digest(
 }
 
 fn no_repository(repository: &str) -> ApiError {
-    let why = format!("repository {repository} unknown");
-    ApiError::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", why)
+    let reason = format!("repository {repository} unknown");
+    ApiError::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", reason)
 }
 
 fn unknown(wanted: &ManifestRef) -> ApiError {

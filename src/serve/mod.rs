@@ -8,7 +8,6 @@ mod body;
 mod complete;
 mod connections;
 mod documents;
-mod holdings;
 mod host;
 mod htpasswd;
 mod idle;
@@ -19,6 +18,7 @@ mod name_table;
 mod naming;
 mod query;
 mod range;
+mod repository_blobs;
 mod response;
 mod route;
 mod sessions;
@@ -94,7 +94,7 @@ impl Server {
             sparse: options.sparse,
             users,
             names: NameCache::default(),
-            turn: Arc::default(),
+            naming_lock: Arc::default(),
             documents: DocumentCache::default(),
             uploads: UploadHandler::default(),
         };
@@ -106,7 +106,7 @@ impl Server {
     pub fn count(&self) -> Result<(usize, usize)> {
         let names = self.registry.names()?;
         let tags = names.repositories.values().map(|repository| repository.tags.len()).sum();
-        Ok((tags, names.left_out))
+        Ok((tags, names.unservable))
     }
 }
 
@@ -117,7 +117,7 @@ struct RegistryService {
     users: Option<Arc<Htpasswd>>,
     names: NameCache,
     /// Serializes changes of names, first come, first served.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    naming_lock: Arc<tokio::sync::Mutex<()>>,
     documents: DocumentCache,
     uploads: UploadHandler,
 }
@@ -131,16 +131,16 @@ impl RegistryService {
         if self.read_only { Ok(()) } else { self.uploads.sessions.count(&self.layout) }
     }
 
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, hosts: &Hosts) -> ApiResponse {
+    async fn respond(self: &Arc<Self>, request: Request<Incoming>, hosts: &Hosts) -> ApiResponse {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let met = match hosts.check(&request) {
+        let outcome = match hosts.check(&request) {
             Ok(()) => self.handle(request).await,
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         };
-        let mut answer = met.unwrap_or_else(ApiError::answer);
-        answer.headers_mut().insert(VERSION.0, VERSION.1);
-        tracing::info!("{method} {} {}", crate::escape(&path), answer.status().as_u16());
-        answer
+        let mut response = outcome.unwrap_or_else(ApiError::into_response);
+        response.headers_mut().insert(VERSION.0, VERSION.1);
+        tracing::info!("{method} {} {}", crate::escape(&path), response.status().as_u16());
+        response
     }
 
     async fn handle(
@@ -165,7 +165,7 @@ impl RegistryService {
         if self.read_only && !reads {
             return Err(ApiError::unsupported("this registry is read-only"));
         }
-        let query = QueryParams::of(&uri);
+        let query = QueryParams::from_uri(&uri);
         let (repository, endpoint) = match route {
             Route::Repository(repository, endpoint) => (repository, endpoint),
             _ if !reads => return Err(method_not_allowed(&method)),

@@ -24,7 +24,7 @@ const LOCAL_REGISTRY: &str = "localhost";
 pub(super) struct NameTable {
     pub(super) repositories: BTreeMap<String, ServedRepository>,
     /// Number of names that are not valid as a repository with a tag or digest.
-    pub(super) left_out: usize,
+    pub(super) unservable: usize,
 }
 
 /// The named images of one repository.
@@ -46,7 +46,7 @@ pub(super) struct NamedManifest {
 
 impl NamedManifest {
     /// Whether this is the document of that digest, and not only stored as a referrer that is deleted with its subject.
-    pub(super) fn is_for_itself(&self, digest: &Digest) -> bool {
+    pub(super) fn is_standalone(&self, digest: &Digest) -> bool {
         self.entry.descriptor.digest == *digest && self.entry.attached_to().is_none()
     }
 }
@@ -58,12 +58,12 @@ impl ServedRepository {
 }
 
 impl NameTable {
-    pub(super) fn of(entries: Vec<IndexEntry>) -> Self {
+    pub(super) fn from_entries(entries: Vec<IndexEntry>) -> Self {
         let mut names = Self::default();
         for entry in entries {
             let Some(name) = entry.names.first().cloned() else { continue };
-            let Some((path, part)) = served(&name) else {
-                names.left_out += 1;
+            let Some((path, part)) = parse_layout_name(&name) else {
+                names.unservable += 1;
                 continue;
             };
             let repository = names.repositories.entry(path).or_default();
@@ -84,7 +84,7 @@ impl NameTable {
 }
 
 /// Returns the repository and the tag or digest of a name; `None` if no client could request it.
-fn served(name: &str) -> Option<(String, ManifestRef)> {
+fn parse_layout_name(name: &str) -> Option<(String, ManifestRef)> {
     let reference: Reference = name.parse().ok()?;
     // Short names exist only in the layout.
     if reference.to_string() != name {
@@ -115,7 +115,8 @@ pub(super) fn layout_name(repository: &str, named: &ManifestRef) -> String {
     };
     let foreign = foreign(repository).map(|path| of(&path));
     // Not for `docker.io/alpine`: its full name is `docker.io/library/alpine`, which is served under another path.
-    let found = foreign.filter(|name| served(name).is_some_and(|(path, _)| path == repository));
+    let found =
+        foreign.filter(|name| parse_layout_name(name).is_some_and(|(path, _)| path == repository));
     found.unwrap_or_else(|| of(&format!("{LOCAL_REGISTRY}/{repository}")))
 }
 
@@ -143,7 +144,7 @@ impl NameCache {
         {
             return Ok(Arc::clone(names));
         }
-        let names = Arc::new(NameTable::of(layout.entries()?));
+        let names = Arc::new(NameTable::from_entries(layout.entries()?));
         *known = Some((version, Arc::clone(&names)));
         Ok(names)
     }
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn store_name_maps_to_repository_and_back() {
-        let path = |name| served(name).map(|(path, _)| path);
+        let path = |name| parse_layout_name(name).map(|(path, _)| path);
         assert_eq!(path("localhost/team/app:1").as_deref(), Some("team/app"));
         assert_eq!(path("docker.io/library/alpine:3").as_deref(), Some("docker.io/library/alpine"));
         assert_eq!(path("reg.local:5000/a:1").as_deref(), Some("reg.local_5000/a"));
@@ -183,7 +184,7 @@ mod tests {
     fn assert_found_again(repository: &str) {
         let digest = ManifestRef::Digest(Digest::sha256(b""));
         for named in [ManifestRef::Tag("1".into()), digest] {
-            let back = served(&layout_name(repository, &named));
+            let back = parse_layout_name(&layout_name(repository, &named));
             assert_eq!(back, Some((repository.to_owned(), named)), "{repository}");
         }
     }

@@ -24,8 +24,8 @@ impl RegistryService {
     ) -> Result<(), ApiError> {
         let repository = repository.to_owned();
         let plan = move |names: &NameTable| {
-            let held = names.repositories.get(&repository);
-            (put(&repository, held, &wanted, &document), ())
+            let served = names.repositories.get(&repository);
+            (edits_for_put(&repository, served, &wanted, &document), ())
         };
         self.change_names(plan).await
     }
@@ -38,7 +38,8 @@ impl RegistryService {
     ) -> Result<bool, ApiError> {
         let repository = repository.to_owned();
         let plan = move |names: &NameTable| {
-            let edits = names.repositories.get(&repository).map(|held| delete(held, &wanted));
+            let edits =
+                names.repositories.get(&repository).map(|served| edits_for_delete(served, &wanted));
             let edits = edits.unwrap_or_default();
             let found = !edits.is_empty();
             (edits, found)
@@ -50,17 +51,17 @@ impl RegistryService {
         self: &Arc<Self>,
         plan: impl FnOnce(&NameTable) -> (Vec<NameEdit>, T) + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let lock = Arc::clone(&self.naming_lock).lock_owned().await;
         let registry = Arc::clone(self);
         let work = move || {
             let mut outcome = None;
             let changed = registry.layout.edit_names(|entries| {
-                let (edits, told) = plan(&NameTable::of(entries));
-                outcome = Some(told);
+                let (edits, result) = plan(&NameTable::from_entries(entries));
+                outcome = Some(result);
                 edits
             });
             registry.names.forget();
-            drop(turn);
+            drop(lock);
             changed.map(|()| outcome)
         };
         let done = run_blocking("change names", work).await?;
@@ -70,24 +71,24 @@ impl RegistryService {
 
 /// Returns the changes for a push. The former manifest of a moved tag stays available by digest, because a user may
 /// have pinned it. Children without a tag need no name of their own: the index refers to them.
-fn put(
+fn edits_for_put(
     repository: &str,
-    held: Option<&ServedRepository>,
+    served: Option<&ServedRepository>,
     wanted: &[ManifestRef],
     document: &Document,
 ) -> Vec<NameEdit> {
-    let images = || held.into_iter().flat_map(ServedRepository::images);
-    let untagged = || held.into_iter().flat_map(|held| &held.untagged);
+    let images = || served.into_iter().flat_map(ServedRepository::images);
+    let untagged = || served.into_iter().flat_map(|served| &served.untagged);
     let listed: HashSet<&Digest> = document.entries().iter().map(|entry| &entry.digest).collect();
     let mut edits = Vec::new();
     let mut moved: Vec<&NamedManifest> = Vec::new();
     for named in wanted {
         let former = match named {
-            ManifestRef::Tag(tag) => held.and_then(|held| held.tags.get(tag)),
+            ManifestRef::Tag(tag) => served.and_then(|served| served.tags.get(tag)),
             // The document already has a name by digest that is independent of other documents. A tag is not enough: it
             // may move or be deleted, and what was pushed by digest stays until that is deleted.
             ManifestRef::Digest(_)
-                if untagged().any(|image| image.is_for_itself(document.digest())) =>
+                if untagged().any(|image| image.is_standalone(document.digest())) =>
             {
                 continue;
             }
@@ -98,7 +99,7 @@ fn put(
             former.map_or_else(|| layout_name(repository, named), |image| image.name.clone());
         edits.push(NameEdit::Set(name, Box::new(document.descriptor().clone())));
     }
-    let mut stays: HashSet<&Digest> = images()
+    let mut retained: HashSet<&Digest> = images()
         .filter(|image| moved.iter().all(|one| one.name != image.name))
         .map(|image| &image.entry.descriptor.digest)
         .chain(listed.iter().copied())
@@ -106,7 +107,7 @@ fn put(
         .collect();
     for former in moved {
         let descriptor = &former.entry.descriptor;
-        if stays.insert(&descriptor.digest) {
+        if retained.insert(&descriptor.digest) {
             let name = layout_name(repository, &ManifestRef::Digest(descriptor.digest.clone()));
             edits.push(NameEdit::Set(name, Box::new(descriptor.clone())));
         }
@@ -117,12 +118,12 @@ fn put(
 }
 
 /// Returns the changes for a delete: of one tag, or of all names of a digest.
-fn delete(held: &ServedRepository, wanted: &ManifestRef) -> Vec<NameEdit> {
-    let meant: Vec<&NamedManifest> = match wanted {
-        ManifestRef::Tag(tag) => held.tags.get(tag).into_iter().collect(),
+fn edits_for_delete(served: &ServedRepository, wanted: &ManifestRef) -> Vec<NameEdit> {
+    let matching: Vec<&NamedManifest> = match wanted {
+        ManifestRef::Tag(tag) => served.tags.get(tag).into_iter().collect(),
         ManifestRef::Digest(digest) => {
-            held.images().filter(|image| image.entry.has_digest(digest)).collect()
+            served.images().filter(|image| image.entry.has_digest(digest)).collect()
         }
     };
-    meant.into_iter().map(|image| NameEdit::Remove(image.name.clone())).collect()
+    matching.into_iter().map(|image| NameEdit::Remove(image.name.clone())).collect()
 }

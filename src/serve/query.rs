@@ -10,7 +10,7 @@ use super::response::ApiError;
 pub(super) struct QueryParams(Vec<(String, String)>);
 
 impl QueryParams {
-    pub(super) fn of(uri: &Uri) -> Self {
+    pub(super) fn from_uri(uri: &Uri) -> Self {
         let words = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         Self(words.into_owned().collect())
     }

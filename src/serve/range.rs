@@ -12,7 +12,7 @@ pub(super) enum ByteRange {
 }
 
 /// Parses a `Range` header. As the RFC allows, invalid ranges, other units and multiple ranges are ignored.
-pub(super) fn wanted(header: Option<&str>, size: u64) -> ByteRange {
+pub(super) fn parse_range(header: Option<&str>, size: u64) -> ByteRange {
     let Some((first, last)) = header
         .and_then(|text| text.trim().strip_prefix("bytes="))
         .and_then(|text| text.split_once('-'))
@@ -66,10 +66,10 @@ mod tests {
             ("lines=0-1", ByteRange::Whole),
             ("", ByteRange::Whole),
         ] {
-            assert_eq!(wanted(Some(header), 10), expected, "{header}");
+            assert_eq!(parse_range(Some(header), 10), expected, "{header}");
         }
-        assert_eq!(wanted(None, 10), ByteRange::Whole);
-        assert_eq!(wanted(Some("bytes=0-"), 0), ByteRange::Unsatisfiable);
+        assert_eq!(parse_range(None, 10), ByteRange::Whole);
+        assert_eq!(parse_range(Some("bytes=0-"), 0), ByteRange::Unsatisfiable);
     }
 
     #[test]

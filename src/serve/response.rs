@@ -22,10 +22,10 @@ pub(super) type ApiResponse = Response<UnsyncBoxBody<Bytes, Error>>;
 pub(super) const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 pub(super) fn with_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> ApiResponse {
-    let mut answer =
+    let mut response =
         Response::new(Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync());
-    *answer.status_mut() = status;
-    answer
+    *response.status_mut() = status;
+    response
 }
 
 /// Returns a response with a stream of `length` bytes.
@@ -35,27 +35,27 @@ pub(super) fn with_stream(
     stream: ByteStream<'static>,
 ) -> ApiResponse {
     let frames = StreamBody::new(TryStreamExt::map_ok(stream, Frame::data));
-    let mut answer = Response::new(BodyExt::boxed_unsync(frames));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_LENGTH, length.into());
-    answer
+    let mut response = Response::new(BodyExt::boxed_unsync(frames));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    response
 }
 
 pub(super) fn with_json(value: &serde_json::Value) -> ApiResponse {
-    let mut answer = with_bytes(StatusCode::OK, value.to_string());
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
+    let mut response = with_bytes(StatusCode::OK, value.to_string());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// Sets a header. An invalid value is omitted, because it contains a client's text.
-pub(super) fn set(answer: &mut ApiResponse, name: HeaderName, value: impl AsRef<str>) {
+pub(super) fn set(response: &mut ApiResponse, name: HeaderName, value: impl AsRef<str>) {
     if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
-        answer.headers_mut().insert(name, value);
+        response.headers_mut().insert(name, value);
     }
 }
 
 /// Whether `If-None-Match` has this digest (RFC 9110, 13.1.2). Old clients send it without quotes.
-pub(super) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
+pub(super) fn client_has(headers: &HeaderMap, digest: &Digest) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| {
         let one = one.trim();
@@ -66,10 +66,10 @@ pub(super) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
 
 /// Returns the response for content that the client already has.
 pub(super) fn not_modified(digest: &Digest) -> ApiResponse {
-    let mut answer = with_bytes(StatusCode::NOT_MODIFIED, "");
-    set(&mut answer, DIGEST, digest.as_str());
-    set(&mut answer, ETAG, format!("\"{digest}\""));
-    answer
+    let mut response = with_bytes(StatusCode::NOT_MODIFIED, "");
+    set(&mut response, DIGEST, digest.as_str());
+    set(&mut response, ETAG, format!("\"{digest}\""));
+    response
 }
 
 /// An error response: status, error code of the specification, and message.
@@ -100,14 +100,14 @@ impl ApiError {
         self
     }
 
-    pub(super) fn answer(self) -> ApiResponse {
+    pub(super) fn into_response(self) -> ApiResponse {
         let error = json!({ "code": self.code, "message": self.message });
-        let mut answer = with_json(&json!({ "errors": [error] }));
-        *answer.status_mut() = self.status;
+        let mut response = with_json(&json!({ "errors": [error] }));
+        *response.status_mut() = self.status;
         for (name, value) in self.headers {
-            set(&mut answer, name, value);
+            set(&mut response, name, value);
         }
-        answer
+        response
     }
 }
 
@@ -116,8 +116,8 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         tracing::warn!("{}", error.chain());
         if error.detail() == Some(ErrorDetail::StoreDiskFull) {
-            let why = "the disk of the registry is full";
-            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN", why);
+            let reason = "the disk of the registry is full";
+            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN", reason);
         }
         match error.kind() {
             ErrorKind::Mismatch => {

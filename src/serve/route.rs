@@ -57,12 +57,13 @@ pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, Api
     let (name, endpoint) = match rest.rsplit_once('/').ok_or_else(unknown)? {
         (name, "tags") if last == "list" => (name, ApiEndpoint::Tags),
         (name, "referrers") => (name, ApiEndpoint::Referrers(digest(last)?)),
-        (name, "manifests") => {
-            (name, ApiEndpoint::Manifest(named(last).map_err(|fault| nothing(fault, method))?))
-        }
+        (name, "manifests") => (
+            name,
+            ApiEndpoint::Manifest(manifest_ref(last).map_err(|error| as_not_found(error, method))?),
+        ),
         (name, "blobs") if last == "uploads" => (name, ApiEndpoint::Uploads),
         (name, "blobs") => {
-            (name, ApiEndpoint::Blob(digest(last).map_err(|fault| nothing(fault, method))?))
+            (name, ApiEndpoint::Blob(digest(last).map_err(|error| as_not_found(error, method))?))
         }
         (rest, "uploads") => {
             let name = rest.strip_suffix("/blobs").ok_or_else(unknown)?;
@@ -78,21 +79,21 @@ pub(super) fn route<'a>(path: &'a str, method: &Method) -> Result<Route<'a>, Api
         _ => return Err(unknown()),
     };
     if !is_repository(name) {
-        let why = "invalid repository name, expected lowercase letters and digits, separated by `/ . _ -`";
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "NAME_INVALID", why));
+        let reason = "invalid repository name, expected lowercase letters and digits, separated by `/ . _ -`";
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "NAME_INVALID", reason));
     }
     Ok(Route::Repository(name, endpoint))
 }
 
 /// Converts an error to "not found" for methods whose endpoints define no other error.
-fn nothing(fault: ApiError, method: &Method) -> ApiError {
+fn as_not_found(error: ApiError, method: &Method) -> ApiError {
     match *method {
-        Method::GET | Method::HEAD | Method::DELETE => fault.with_status(StatusCode::NOT_FOUND),
-        _ => fault,
+        Method::GET | Method::HEAD | Method::DELETE => error.with_status(StatusCode::NOT_FOUND),
+        _ => error,
     }
 }
 
-fn named(text: &str) -> Result<ManifestRef, ApiError> {
+fn manifest_ref(text: &str) -> Result<ManifestRef, ApiError> {
     if is_tag(text) {
         return Ok(ManifestRef::Tag(text.to_owned()));
     }
@@ -104,13 +105,13 @@ fn named(text: &str) -> Result<ManifestRef, ApiError> {
 
 /// Parses a digest whose algorithm can be verified. Other digests cannot be stored.
 pub(super) fn digest(text: &str) -> Result<Digest, ApiError> {
-    let fault = |why| ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why);
+    let invalid = |reason| ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", reason);
     // Some clients encode the colon.
     let text = text.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
-    let digest: Digest = text.parse().map_err(|_| fault("malformed digest"))?;
+    let digest: Digest = text.parse().map_err(|_| invalid("malformed digest"))?;
     digest
         .algorithm()
-        .map_err(|_| fault("unsupported digest algorithm, expected sha256 or sha512"))?;
+        .map_err(|_| invalid("unsupported digest algorithm, expected sha256 or sha512"))?;
     Ok(digest)
 }
 
@@ -138,7 +139,7 @@ mod tests {
     fn read(path: &str) -> String {
         match route(path, &Method::GET) {
             Ok(route) => format!("{route:?}"),
-            Err(fault) => fault.status.as_u16().to_string(),
+            Err(error) => error.status.as_u16().to_string(),
         }
     }
 
@@ -193,8 +194,8 @@ mod tests {
         }
         assert_eq!(read(&format!("/v2/{}/tags/list", "a".repeat(300))), "404");
         for path in ["/v2/a/manifests/.x", "/v2/a/manifests/", "/v2/a/manifests/sha256:zz"] {
-            let fault = route(path, &Method::PUT).unwrap_err();
-            assert_eq!(fault.status, StatusCode::BAD_REQUEST, "{path}");
+            let error = route(path, &Method::PUT).unwrap_err();
+            assert_eq!(error.status, StatusCode::BAD_REQUEST, "{path}");
         }
         let referrers = route("/v2/a/referrers/sha256:zz", &Method::GET).unwrap_err();
         assert_eq!(referrers.status, StatusCode::BAD_REQUEST);

@@ -12,10 +12,10 @@ use crate::error::Result;
 use crate::layout::{Layout, SessionId};
 
 /// Maximum open sessions.
-const MOST: usize = 4096;
+const MAX_SESSIONS: usize = 4096;
 
 /// Number of sessions that one attempt checks for expiry.
-const LOOKS: usize = 16;
+const CHECKS_PER_ATTEMPT: usize = 16;
 
 /// The open sessions.
 #[derive(Debug, Default)]
@@ -43,13 +43,13 @@ impl Sessions {
     /// # Errors
     /// If the limit is still reached.
     pub(super) fn make_room(&self, layout: &Layout) -> std::result::Result<(), ApiError> {
-        self.make_room_below(layout, MOST)
+        self.make_room_below(layout, MAX_SESSIONS)
     }
 
-    fn make_room_below(&self, layout: &Layout, most: usize) -> std::result::Result<(), ApiError> {
+    fn make_room_below(&self, layout: &Layout, limit: usize) -> std::result::Result<(), ApiError> {
         let mut open = self.lock();
-        for _ in 0..LOOKS {
-            if open.ids.len() < most {
+        for _ in 0..CHECKS_PER_ATTEMPT {
+            if open.ids.len() < limit {
                 break;
             }
             let Some(id) = open.queue.pop_front() else { break };
@@ -62,19 +62,19 @@ impl Sessions {
                 open.queue.push_back(id);
             }
         }
-        if open.ids.len() < most {
+        if open.ids.len() < limit {
             return Ok(());
         }
-        let why = format!("too many open uploads, the limit is {most}; finish or cancel some");
-        let fault = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", why);
-        Err(fault.with(RETRY_AFTER, "60"))
+        let reason = format!("too many open uploads, the limit is {limit}; finish or cancel some");
+        let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", reason);
+        Err(error.with(RETRY_AFTER, "60"))
     }
 
     pub(super) fn opened(&self, id: SessionId) {
         let mut open = self.lock();
         open.ids.insert(id);
         open.queue.push_back(id);
-        if open.queue.len() > 2 * MOST {
+        if open.queue.len() > 2 * MAX_SESSIONS {
             let Open { ids, queue } = &mut *open;
             queue.retain(|id| ids.contains(id));
         }
@@ -98,9 +98,8 @@ mod tests {
 
     #[test]
     fn upload_session_over_limit_waits_for_idle_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let layout =
-            Layout::create(&folder.path().join("store"), LayoutOptions::default()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::create(&dir.path().join("store"), LayoutOptions::default()).unwrap();
         let sessions = Sessions::default();
         let open = || {
             sessions.make_room_below(&layout, 40).map(|()| {

@@ -9,7 +9,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_RANGE, HeaderMap, HeaderName, LOCATION, RANGE};
 use hyper::{Method, Request, StatusCode};
 
-use super::body::Arriving;
+use super::body::RequestBody;
 use super::query::QueryParams;
 use super::range::parse_content_range;
 use super::response::{ApiError, ApiResponse, DIGEST, header_text, set, with_bytes};
@@ -23,10 +23,10 @@ use crate::verifier::DeferredVerifier;
 const UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 /// Timeout of a request while another one writes to the same session: the other client may already have disconnected.
-const PATIENCE: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Maximum sessions with a cached hash state. Other sessions are hashed again when they continue.
-const REMEMBERED: usize = 1024;
+const CACHE_SIZE: usize = 1024;
 
 /// Receives blobs into a layout.
 #[derive(Debug, Default)]
@@ -52,10 +52,10 @@ impl UploadHandler {
         repository: &str,
         request: Request<Incoming>,
     ) -> Result<ApiResponse, ApiError> {
-        let query = QueryParams::of(request.uri());
-        let whole = query.get("digest").map(digest).transpose()?;
-        let Some(whole) = whole else {
-            let algorithm = query.get("digest-algorithm").map(algorithm_called).transpose()?;
+        let query = QueryParams::from_uri(request.uri());
+        let expected = query.get("digest").map(digest).transpose()?;
+        let Some(expected) = expected else {
+            let algorithm = query.get("digest-algorithm").map(parse_algorithm).transpose()?;
             self.sessions.make_room(layout)?;
             let (id, _) = layout.open_session()?;
             self.sessions.opened(id);
@@ -65,11 +65,11 @@ impl UploadHandler {
             return Ok(progress(StatusCode::ACCEPTED, repository, id, 0));
         };
         let (id, session) = layout.open_session()?;
-        let algorithm = algorithm_of(&whole);
+        let algorithm = algorithm_of(&expected);
         let (session, hash) = (session.delete_on_drop(), DeferredVerifier::new(algorithm));
-        let mut writing = ActiveUpload { id, session, algorithm, hash };
-        writing.receive(request).await?;
-        writing.commit(layout, repository, &whole)
+        let mut upload = ActiveUpload { id, session, algorithm, hash };
+        upload.receive(request).await?;
+        upload.commit(layout, repository, &expected)
     }
 
     /// Handles a request for an open session.
@@ -86,29 +86,35 @@ impl UploadHandler {
                 Ok(progress(StatusCode::NO_CONTENT, repository, id, offset))
             }
             Method::PATCH => {
-                let mut writing = self.writing(layout, id, None).await?;
-                fits(request.headers(), request.body().size_hint().exact(), repository, &writing)?;
-                let received = writing.receive(request).await;
-                let offset = self.suspend(writing);
+                let mut upload = self.open_upload(layout, id, None).await?;
+                check_range(
+                    request.headers(),
+                    request.body().size_hint().exact(),
+                    repository,
+                    &upload,
+                )?;
+                let received = upload.receive(request).await;
+                let offset = self.suspend(upload);
                 received?;
                 Ok(progress(StatusCode::ACCEPTED, repository, id, offset))
             }
             Method::PUT => {
-                let query = QueryParams::of(request.uri());
+                let query = QueryParams::from_uri(request.uri());
                 let missing =
                     || ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "missing digest");
-                let whole = digest(query.get("digest").ok_or_else(missing)?)?;
-                let mut writing = self.writing(layout, id, Some(algorithm_of(&whole))).await?;
+                let expected = digest(query.get("digest").ok_or_else(missing)?)?;
+                let mut upload =
+                    self.open_upload(layout, id, Some(algorithm_of(&expected))).await?;
                 let length = request.body().size_hint().exact();
                 if length != Some(0) {
-                    fits(request.headers(), length, repository, &writing)?;
+                    check_range(request.headers(), length, repository, &upload)?;
                 }
-                if let Err(fault) = writing.receive(request).await {
-                    self.suspend(writing);
-                    return Err(fault);
+                if let Err(error) = upload.receive(request).await {
+                    self.suspend(upload);
+                    return Err(error);
                 }
                 self.sessions.ended(id);
-                writing.commit(layout, repository, &whole)
+                upload.commit(layout, repository, &expected)
             }
             Method::DELETE => {
                 self.resume(layout, id).await?.cancel()?;
@@ -133,14 +139,14 @@ impl UploadHandler {
             }
         };
         let busy = |_| {
-            let why = "another request is writing to this upload";
-            Err(ApiError::new(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID", why))
+            let reason = "another request is writing to this upload";
+            Err(ApiError::new(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID", reason))
         };
-        tokio::time::timeout(PATIENCE, resume).await.unwrap_or_else(busy)
+        tokio::time::timeout(BUSY_TIMEOUT, resume).await.unwrap_or_else(busy)
     }
 
     /// Resumes the session with its hash state: from the cache, or by reading its bytes again.
-    async fn writing(
+    async fn open_upload(
         &self,
         layout: &Layout,
         id: SessionId,
@@ -148,15 +154,15 @@ impl UploadHandler {
     ) -> Result<ActiveUpload, ApiError> {
         let session = self.resume(layout, id).await?;
         let known = self.lock().remove(&id);
-        let told = known.as_ref().map(|(told, _)| *told);
-        let algorithm = algorithm.or(told).unwrap_or(Algorithm::Sha256);
+        let cached = known.as_ref().map(|(cached, _)| *cached);
+        let algorithm = algorithm.or(cached).unwrap_or(Algorithm::Sha256);
         let hash = match known {
             Some((of, hash)) if of == algorithm && hash.position() == session.offset() => hash,
             _ => {
                 let mut hash = DeferredVerifier::new(algorithm);
                 let mut bytes = session.read()?;
-                while let Some(piece) = bytes.try_next().await? {
-                    hash.update(&piece);
+                while let Some(chunk) = bytes.try_next().await? {
+                    hash.update(&chunk);
                 }
                 hash
             }
@@ -165,14 +171,14 @@ impl UploadHandler {
     }
 
     /// Caches the hash state for the next request, and returns the session's offset.
-    fn suspend(&self, writing: ActiveUpload) -> u64 {
-        self.remember(writing.id, writing.algorithm, writing.hash);
-        writing.session.offset()
+    fn suspend(&self, upload: ActiveUpload) -> u64 {
+        self.remember(upload.id, upload.algorithm, upload.hash);
+        upload.session.offset()
     }
 
     fn remember(&self, id: SessionId, algorithm: Algorithm, hash: DeferredVerifier) {
         let mut hashes = self.lock();
-        if hashes.len() >= REMEMBERED {
+        if hashes.len() >= CACHE_SIZE {
             hashes.clear();
         }
         hashes.insert(id, (algorithm, hash));
@@ -186,10 +192,10 @@ impl UploadHandler {
 impl ActiveUpload {
     /// Writes the body to the session. If the client disconnects, the bytes received so far are kept.
     async fn receive(&mut self, request: Request<Incoming>) -> Result<(), ApiError> {
-        let mut body = Arriving::new(request, "BLOB_UPLOAD_INVALID");
-        while let Some(piece) = body.next().await? {
-            self.session.write(&piece)?;
-            self.hash.update(&piece);
+        let mut body = RequestBody::new(request, "BLOB_UPLOAD_INVALID");
+        while let Some(chunk) = body.next().await? {
+            self.session.write(&chunk)?;
+            self.hash.update(&chunk);
         }
         Ok(())
     }
@@ -204,7 +210,7 @@ impl ActiveUpload {
             Ok(proof) => {
                 self.session.commit(&proof)?;
                 layout.link(repository, digest)?;
-                Ok(stored(repository, digest))
+                Ok(blob_created(repository, digest))
             }
             Err(error) => {
                 // A digest mismatch cannot be corrected by further chunks.
@@ -216,10 +222,10 @@ impl ActiveUpload {
 }
 
 /// Parses the digest algorithm that the client announced, which saves hashing the blob again at the end.
-fn algorithm_called(name: &str) -> Result<Algorithm, ApiError> {
+fn parse_algorithm(name: &str) -> Result<Algorithm, ApiError> {
     Algorithm::from_name(name).ok_or_else(|| {
-        let why = "unsupported digest algorithm, expected sha256 or sha512";
-        ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", why)
+        let reason = "unsupported digest algorithm, expected sha256 or sha512";
+        ApiError::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", reason)
     })
 }
 
@@ -228,28 +234,28 @@ fn algorithm_of(digest: &Digest) -> Algorithm {
 }
 
 /// Rejects a chunk that does not begin at the session's offset. Without `Content-Range` it does.
-fn fits(
+fn check_range(
     headers: &HeaderMap,
     length: Option<u64>,
     repository: &str,
-    writing: &ActiveUpload,
+    upload: &ActiveUpload,
 ) -> Result<(), ApiError> {
     let Some(header) = header_text(headers, CONTENT_RANGE) else { return Ok(()) };
-    let invalid = |why| ApiError::new(StatusCode::BAD_REQUEST, "SIZE_INVALID", why);
+    let invalid = |reason| ApiError::new(StatusCode::BAD_REQUEST, "SIZE_INVALID", reason);
     let range = parse_content_range(header)
         .ok_or_else(|| invalid("invalid Content-Range, expected FIRST-LAST"))?;
     if length.is_some_and(|length| length != range.end - range.start) {
         return Err(invalid("body length differs from Content-Range"));
     }
-    let offset = writing.session.offset();
+    let offset = upload.session.offset();
     if range.start == offset {
         return Ok(());
     }
-    let why = format!("out of order, the upload continues at byte {offset}");
+    let reason = format!("out of order, the upload continues at byte {offset}");
     let code = "BLOB_UPLOAD_INVALID";
-    Err(ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, code, why)
+    Err(ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, code, reason)
         .with(RANGE, range_header(offset))
-        .with(LOCATION, location(repository, writing.id)))
+        .with(LOCATION, location(repository, upload.id)))
 }
 
 /// Formats the range as distribution does: 0 bytes and 1 byte give the same value.
@@ -262,17 +268,17 @@ fn location(repository: &str, id: SessionId) -> String {
 }
 
 fn progress(status: StatusCode, repository: &str, id: SessionId, offset: u64) -> ApiResponse {
-    let mut answer = with_bytes(status, "");
-    set(&mut answer, LOCATION, location(repository, id));
-    set(&mut answer, RANGE, range_header(offset));
-    set(&mut answer, UUID, id.to_string());
-    answer
+    let mut response = with_bytes(status, "");
+    set(&mut response, LOCATION, location(repository, id));
+    set(&mut response, RANGE, range_header(offset));
+    set(&mut response, UUID, id.to_string());
+    response
 }
 
 /// Returns the response with the location of a stored or mounted blob.
-pub(super) fn stored(repository: &str, digest: &Digest) -> ApiResponse {
-    let mut answer = with_bytes(StatusCode::CREATED, "");
-    set(&mut answer, LOCATION, format!("/v2/{repository}/blobs/{digest}"));
-    set(&mut answer, DIGEST, digest.as_str());
-    answer
+pub(super) fn blob_created(repository: &str, digest: &Digest) -> ApiResponse {
+    let mut response = with_bytes(StatusCode::CREATED, "");
+    set(&mut response, LOCATION, format!("/v2/{repository}/blobs/{digest}"));
+    set(&mut response, DIGEST, digest.as_str());
+    response
 }

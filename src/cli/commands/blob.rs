@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::args::Blob;
-use crate::cli::image::open::{Stored, open_archive, reason};
+use crate::cli::image::open::{Stored, error_after_fallback, open_archive};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::Source;
@@ -48,13 +48,13 @@ async fn to_file(
     options: TransferOptions,
     path: &Path,
 ) -> Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let fail = write_failed(path);
     let mut file = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .tempfile_in(parent.unwrap_or(Path::new(".")))
         .map_err(&fail)?;
-    read_blob(source, blob, options, &mut |piece| file.write_all(piece).map_err(&fail)).await?;
+    read_blob(source, blob, options, &mut |chunk| file.write_all(chunk).map_err(&fail)).await?;
     file.persist(path).map_err(|error| fail(error.error))?;
     Ok(())
 }
@@ -77,9 +77,9 @@ async fn to_stream(
     out: &mut (dyn Write + Send),
     fail: &(dyn Fn(io::Error) -> Error + Sync),
 ) -> Result<()> {
-    let (mut held, mut closed) = (Vec::new(), false);
-    let mut write = |piece: &[u8]| {
-        let ready = std::mem::replace(&mut held, piece.to_vec());
+    let (mut pending, mut closed) = (Vec::new(), false);
+    let mut write = |chunk: &[u8]| {
+        let ready = std::mem::replace(&mut pending, chunk.to_vec());
         out.write_all(&ready).and_then(|()| out.flush()).map_err(|error| {
             closed = error.kind() == io::ErrorKind::BrokenPipe;
             fail(error)
@@ -114,12 +114,12 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descr
         }
         Location::Registry(reference) => (reference, Stored::Absent),
         Location::StoreOrRegistry(reference) => {
-            (reference, Stored::of(settings.store_if_any(), settings)?)
+            (reference, Stored::check(settings.store_if_any(), settings)?)
         }
     };
     let digest = reference.digest().cloned().ok_or_else(|| no_digest(text))?;
     let damage = match stored {
-        Stored::There(store) => match store.stat_blob(&digest) {
+        Stored::Present(store) => match store.stat_blob(&digest) {
             Ok(blob) => return Ok((store, blob)),
             Err(_) => None,
         },
@@ -127,7 +127,8 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descr
         Stored::Damaged(error) => Some(error),
     };
     let repository = settings.client(&reference.to_string(), true)?.repository(&reference)?;
-    let blob = repository.stat_blob(&digest).await.map_err(|error| reason(damage, error))?;
+    let blob =
+        repository.stat_blob(&digest).await.map_err(|error| error_after_fallback(damage, error))?;
     Ok((Arc::new(repository), blob))
 }
 
@@ -137,6 +138,6 @@ fn no_digest(text: &str) -> Error {
 }
 
 fn write_failed(path: &Path) -> impl Fn(io::Error) -> Error {
-    let place = path.display().to_string();
-    move |error| Error::new(ErrorKind::Store, "write").at(&place).with_source(error)
+    let location = path.display().to_string();
+    move |error| Error::new(ErrorKind::Store, "write").at(&location).with_source(error)
 }

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::args::Copy;
-use crate::cli::image::open::{OpenedLocation, open_place};
+use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;
-use crate::cli::run::transfer_run::{TransferRun, chunk_size, named_to_pass_on};
+use crate::cli::run::transfer_run::{TransferRun, chunk_size, platforms_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
 use crate::error::Result;
@@ -16,7 +16,7 @@ use crate::reference::Reference;
 use crate::transfer::{ArtifactOptions, ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitCode> {
-    let place = Location::parse(&args.source, DefaultLocation::Registry)?;
+    let location = Location::parse(&args.source, DefaultLocation::Registry)?;
     let repository = args.all_tags.then(|| repository(&args.source)).transpose()?;
     if args.all_tags
         && Location::parse(&args.destination, DefaultLocation::Registry)?.registry().is_some()
@@ -26,31 +26,31 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     let destination =
         Destination::parse(&args.destination, chunk_size(args.chunk_size.as_deref())?)?;
     destination.check_name(args.all_tags)?;
-    let along = ArtifactOptions { referrers: args.referrers, digest_tags: args.digest_tags };
-    destination.check_artifacts(along)?;
-    let named = named_to_pass_on(&args.moving)?;
-    let usual = match place {
+    let artifacts = ArtifactOptions { referrers: args.referrers, digest_tags: args.digest_tags };
+    destination.check_artifacts(artifacts)?;
+    let named = platforms_to_pass_on(&args.moving)?;
+    let usual = match location {
         // `docker save` writes the whole index of an image, but only the platforms that it has.
         Location::Archive { .. } => PlatformSelection::Available,
         _ => PlatformSelection::All,
     };
     let platforms = destination.platforms(named, usual)?;
     let cancel = signals::cancelled_by_signals();
-    let run =
-        TransferRun::parse(&args.moving, &labels::COPY, settings, &cancel)?.with_artifacts(along);
+    let run = TransferRun::parse(&args.moving, &labels::COPY, settings, &cancel)?
+        .with_artifacts(artifacts);
     let sides = args.sides;
     let source_settings =
         settings.for_side(sides.src_creds, sides.src_authfile, sides.src_plain_http);
     let target_settings =
         settings.for_side(sides.dest_creds, sides.dest_authfile, sides.dest_plain_http);
     if source_settings.has_creds_of(&target_settings) {
-        settings.check_creds(place.registry().into_iter().chain(destination.image()))?;
+        settings.check_creds(location.registry().into_iter().chain(destination.image()))?;
     }
     let wanted = if let Some(repository) = repository {
         let finding = tags(&repository, &destination, &platforms, &source_settings);
         or_cancelled(&cancel, "copy", finding).await??
     } else {
-        let opening = one(&place, &destination, platforms, &source_settings);
+        let opening = one(&location, &destination, platforms, &source_settings);
         vec![or_cancelled(&cancel, "copy", opening).await??]
     };
     let (code, _) = run.execute(&wanted, &destination, args.all_tags, &target_settings).await?;
@@ -63,13 +63,13 @@ fn repository(text: &str) -> Result<Reference> {
 }
 
 async fn one(
-    place: &Location,
+    location: &Location,
     destination: &Destination,
     platforms: PlatformSelection,
     settings: &Settings,
 ) -> Result<ImageRequest> {
     let OpenedLocation { source, name, reference, full_name, .. } =
-        open_place(place, settings).await?;
+        open_location(location, settings).await?;
     Ok(ImageRequest {
         source,
         name,

@@ -18,8 +18,8 @@ use crate::reference::Reference;
 
 pub(in crate::cli) async fn run(args: Delete, settings: &Settings) -> Result<ExitCode> {
     let reference = registry_reference(&args.image)?;
-    let refuse = |why: &str| {
-        Error::new(ErrorKind::InvalidInput, format!("delete {}", args.image)).with_reason(why)
+    let refuse = |reason: &str| {
+        Error::new(ErrorKind::InvalidInput, format!("delete {}", args.image)).with_reason(reason)
     };
     if Reference::repository_only(args.image.trim_start_matches("docker://")).is_ok() {
         return Err(refuse("missing tag or digest").with_hint("write `REPO:TAG` or `REPO@DIGEST`"));
@@ -44,8 +44,8 @@ async fn delete(args: &Delete, reference: &Reference, settings: &Settings) -> Re
         }
         name => {
             let found = repository.name(&name, Effort::Request).await?.present();
-            let held = found.map(|descriptor| descriptor.digest);
-            let digest = match held {
+            let resolved = found.map(|descriptor| descriptor.digest);
+            let digest = match resolved {
                 Some(digest) => digest,
                 None => repository.resolve(&name).await?.digest().clone(),
             };

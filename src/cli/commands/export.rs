@@ -41,7 +41,7 @@ enum Sink {
     /// A device or a named pipe. It is opened for the first write: a pipe may have no reader yet.
     Special,
     /// A file that is renamed into place when it is complete.
-    Draft(AtomicFile),
+    Atomic(AtomicFile),
 }
 
 pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<ExitCode> {
@@ -50,7 +50,7 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     let cancel = signals::cancelled_by_signals();
     // Check the arguments before the first request.
     let target = ExportFile::open(output)?;
-    let bring = EnsureLocal {
+    let request = EnsureLocal {
         verb: "export",
         image: &args.image,
         platform: args.platform.platform.as_deref(),
@@ -59,14 +59,14 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
         keep: StorePolicy::Always,
         sync: args.sync,
     };
-    let mut image = bring.open(settings, &cancel).await?;
+    let mut image = request.open(settings, &cancel).await?;
     let start = Instant::now();
     let tree = Arc::new(read(&mut image, settings, &cancel).await?);
     let written = write(&image, &tree, target, args.sync, settings, &cancel).await?;
     if let Err(error) = written {
         return Err(with_layer(&image, settings, &cancel, error).await);
     }
-    tell(&image, &tree, path, start.elapsed(), settings).await
+    print_result(&image, &tree, path, start.elapsed(), settings).await
 }
 
 /// Reads the layers into a tree; the output is written afterwards.
@@ -87,7 +87,7 @@ async fn read(
             meter.add(bytes);
             !cancelled.is_cancelled()
         };
-        Tree::read(layers, &progress).map_err(named)
+        Tree::read(layers, &progress).map_err(with_command)
     };
     run_with_progress(image, settings, cancel, DeferredMeter::new("reading", total), work).await
 }
@@ -102,7 +102,7 @@ async fn write(
 ) -> Result<Result<()>> {
     let layers = layer_blobs(image, settings.retry, cancel)?;
     let meter = ByteMeter::new(settings.show, "exporting", tree.shown.bytes);
-    let is_file = matches!(target.to, Sink::Draft(_));
+    let is_file = matches!(target.to, Sink::Atomic(_));
     let (tree, cancelled) = (Arc::clone(tree), cancel.clone());
     let work = move || target.write_tree(&tree, layers, sync, &meter, &cancelled);
     let work = tokio::task::spawn_blocking(work);
@@ -114,7 +114,7 @@ async fn write(
         or_cancelled(cancel, "export", work).await?
     };
     let written = written.map_err(stopped)?;
-    Ok(written.map_err(named))
+    Ok(written.map_err(with_command))
 }
 
 impl ExportFile {
@@ -127,7 +127,9 @@ impl ExportFile {
                 Self { path, to: Sink::Stdout(file) }
             }
             ArchiveOutput::File(path) if is_special(&path) => Self { path, to: Sink::Special },
-            ArchiveOutput::File(path) => Self { to: Sink::Draft(AtomicFile::create(&path)?), path },
+            ArchiveOutput::File(path) => {
+                Self { to: Sink::Atomic(AtomicFile::create(&path)?), path }
+            }
         })
     }
 
@@ -141,10 +143,10 @@ impl ExportFile {
     ) -> Result<()> {
         let Self { path, to } = self;
         let fail = |error| io_error("write", &path, error);
-        let (file, draft) = match to {
+        let (file, atomic) = match to {
             Sink::Stdout(file) => (Ok(file), None),
             Sink::Special => (File::options().write(true).open(&path), None),
-            Sink::Draft(draft) => (draft.file().try_clone(), Some(draft)),
+            Sink::Atomic(atomic) => (atomic.file().try_clone(), Some(atomic)),
         };
         let file = file.map_err(|error| io_error("open", &path, error))?;
         let mut out = BufWriter::with_capacity(BUFFER_SIZE, file);
@@ -158,7 +160,7 @@ impl ExportFile {
             out.write_all(bytes).map_err(fail)
         })?;
         out.flush().map_err(fail)?;
-        draft.map_or(Ok(()), |draft| draft.publish(sync))
+        atomic.map_or(Ok(()), |atomic| atomic.publish(sync))
     }
 }
 
@@ -179,14 +181,14 @@ fn stopped(error: tokio::task::JoinError) -> Error {
 }
 
 /// Adds the command to an interruption: the layer reader does not know it.
-fn named(error: Error) -> Error {
+fn with_command(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Interrupted => Error::new(error.kind(), "export").with_reason("interrupted"),
         _ => error,
     }
 }
 
-async fn tell(
+async fn print_result(
     image: &OpenedImage,
     tree: &Tree,
     path: &Path,

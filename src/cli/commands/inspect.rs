@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::args::DocumentArgs;
-use crate::cli::image::seen::{Seen, parts_json, parts_table};
+use crate::cli::image::inspected::{Inspected, parts_json, parts_table};
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::{plural, size};
@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::platform::available_platforms;
 
 pub(in crate::cli) async fn run(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
-    let seen = Seen::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+    let seen = Inspected::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     let chosen_from = seen.opened.source.provenance(&seen.root).await.parent_index;
     let look = Inspection::of(&seen, chosen_from.as_ref().unwrap_or(&seen.root));
     if settings.json {
@@ -30,7 +30,7 @@ pub(in crate::cli) async fn run(args: DocumentArgs, settings: &Settings) -> Resu
 }
 
 struct Inspection<'a> {
-    seen: &'a Seen,
+    seen: &'a Inspected,
     /// The document that the name resolves to.
     root: &'a Document,
     config: Option<&'a ImageConfig>,
@@ -42,7 +42,7 @@ struct Inspection<'a> {
 }
 
 impl<'a> Inspection<'a> {
-    fn of(seen: &'a Seen, root: &'a Document) -> Self {
+    fn of(seen: &'a Inspected, root: &'a Document) -> Self {
         let config = match &seen.config {
             Ok(config) => Some(config),
             Err(_) if seen.is_artifact() => None,

@@ -8,14 +8,14 @@ use crate::cli::settings::Settings;
 use crate::error::Result;
 
 pub(in crate::cli) fn run(settings: &Settings) -> Result<ExitCode> {
-    let held = match settings.existing_store()? {
+    let digests = match settings.existing_store()? {
         Some(store) => store.inventory()?,
         None => BTreeSet::new(),
     };
     if settings.json {
-        output::json(&held)?;
+        output::json(&digests)?;
     } else {
-        let lines: Vec<&str> = held.iter().flat_map(|digest| [digest.as_str(), "\n"]).collect();
+        let lines: Vec<&str> = digests.iter().flat_map(|digest| [digest.as_str(), "\n"]).collect();
         output::text(&lines.concat())?;
     }
     Ok(ExitCode::SUCCESS)

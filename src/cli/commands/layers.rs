@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::args::History;
-use crate::cli::image::seen::{Seen, parts_json, parts_table};
+use crate::cli::image::inspected::{Inspected, parts_json, parts_table};
 use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::cli::size::size;
@@ -17,7 +17,7 @@ use crate::insight::layers::{LayerRow, layers};
 const COMMAND_WIDTH: usize = 50;
 
 pub(in crate::cli) async fn run(args: History, settings: &Settings) -> Result<ExitCode> {
-    let seen = Seen::open(&args.image, args.platform.platform.as_deref(), settings).await?;
+    let seen = Inspected::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     if seen.is_artifact() {
         if settings.json {
             output::json(&parts_json(seen.parts()))?;

@@ -8,7 +8,7 @@ use crate::archive::Archive;
 use crate::cli::args::Load;
 use crate::cli::image::open::open_archive;
 use crate::cli::run::destination::Destination;
-use crate::cli::run::transfer_run::{TransferRun, named_to_keep};
+use crate::cli::run::transfer_run::{TransferRun, platforms_to_keep};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
 use crate::cli::{exit, labels};
@@ -19,7 +19,7 @@ use crate::reference::Reference;
 use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitCode> {
-    let platforms = named_to_keep(&args.moving, PlatformSelection::FilteredIndex)?
+    let platforms = platforms_to_keep(&args.moving, PlatformSelection::FilteredIndex)?
         .unwrap_or(PlatformSelection::Available);
     let cancel = signals::cancelled_by_signals();
     let run = TransferRun::parse(&args.moving, &labels::LOAD, settings, &cancel)?;
@@ -57,11 +57,11 @@ async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result
         target_name,
         platforms: platforms.clone(),
     };
-    let (mut images, mut odd) = (Images::default(), Vec::new());
-    let mut met = HashSet::new();
+    let (mut images, mut unnamed) = (Images::default(), Vec::new());
+    let mut seen = HashSet::new();
     for names in archive.names() {
         let mut has_name = false;
-        for name in names.iter().filter(|name| met.insert(name.as_str())) {
+        for name in names.iter().filter(|name| seen.insert(name.as_str())) {
             match name.parse::<Reference>() {
                 Ok(reference) => {
                     has_name = true;
@@ -73,27 +73,27 @@ async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result
                     ));
                 }
                 Err(error) => {
-                    let (place, reason) = (&archive.endpoint().location, error.reason());
-                    tracing::warn!("{place}: skipping the invalid name `{name}`: {reason}");
+                    let (location, reason) = (&archive.endpoint().location, error.reason());
+                    tracing::warn!("{location}: skipping the invalid name `{name}`: {reason}");
                     if !has_name {
-                        odd.push(name);
+                        unnamed.push(name);
                     }
                 }
             }
         }
         if has_name {
-            odd.retain(|name| !names.contains(name));
+            unnamed.retain(|name| !names.contains(name));
         }
     }
     let mut digests = archive.nameless().await?;
-    for name in odd {
+    for name in unnamed {
         let document = archive.resolve(&ImageName::Layout(name.clone())).await;
         digests.push(document.map(|document| document.digest().clone()));
     }
-    let mut met = HashSet::new();
+    let mut seen = HashSet::new();
     for digest in digests {
         match digest {
-            Ok(digest) if met.insert(digest.clone()) => {
+            Ok(digest) if seen.insert(digest.clone()) => {
                 let name = || ImageName::Digest(digest.clone());
                 images.image_requests.push(wanted(name(), digest.to_string(), name()));
             }

@@ -16,20 +16,20 @@ pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<E
     let (registry, namespace) = registry_and_namespace(&args.registry)?;
     let (namespace, name) = (namespace.as_deref(), full_name(&registry, namespace.as_deref()));
     let work = async {
-        let keeper = settings.credential_store(&registry, namespace).await?;
+        let store = settings.credential_store(&registry, namespace).await?;
         let credential = credential(&args, &registry, settings).await?;
-        let welcome =
+        let outcome =
             settings.client_with(&registry, credential.clone())?.log_in(&registry).await?;
-        if !welcome.challenged {
+        if !outcome.challenged {
             tracing::warn!("{registry} allows anonymous access, so the password was not checked");
         }
-        let credential = stored_credential(credential, welcome.identity_token);
-        keeper.save(&credential).await?;
+        let credential = stored_credential(credential, outcome.identity_token);
+        store.save(&credential).await?;
         if !settings.quiet {
-            note(&format!("logged in to {name}; {}", stored_message(&keeper, &credential)));
+            note(&format!("logged in to {name}; {}", stored_message(&store, &credential)));
         }
-        if let Some(holder) = shadowing_source(&keeper, &registry, namespace, settings).await {
-            tracing::warn!("{holder} also has a credential for {name}, which takes precedence");
+        if let Some(source) = shadowing_source(&store, &registry, namespace, settings).await {
+            tracing::warn!("{source} also has a credential for {name}, which takes precedence");
         }
         Ok(ExitCode::SUCCESS)
     };
@@ -39,17 +39,17 @@ pub(in crate::cli) async fn log_in(args: Login, settings: &Settings) -> Result<E
 pub(in crate::cli) async fn log_out(args: Logout, settings: &Settings) -> Result<ExitCode> {
     let (registry, namespace) = registry_and_namespace(&args.registry)?;
     let (namespace, name) = (namespace.as_deref(), full_name(&registry, namespace.as_deref()));
-    let keeper = settings.credential_store(&registry, namespace).await?;
-    let known = keeper.erase().await?;
+    let store = settings.credential_store(&registry, namespace).await?;
+    let existed = store.erase().await?;
     if !settings.quiet {
-        note(&if known {
-            format!("logged out of {name}; credential removed from {keeper}")
+        note(&if existed {
+            format!("logged out of {name}; credential removed from {store}")
         } else {
-            format!("not logged in to {name}; no credential in {keeper}")
+            format!("not logged in to {name}; no credential in {store}")
         });
     }
-    if let Some(holder) = shadowing_source(&keeper, &registry, namespace, settings).await {
-        tracing::warn!("{holder} still has a credential for {name}");
+    if let Some(source) = shadowing_source(&store, &registry, namespace, settings).await {
+        tracing::warn!("{source} still has a credential for {name}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -102,22 +102,22 @@ fn stored_credential(credential: Credential, identity: Option<Secret>) -> Creden
     }
 }
 
-fn stored_message(keeper: &CredentialStore, credential: &Credential) -> String {
+fn stored_message(store: &CredentialStore, credential: &Credential) -> String {
     let what = match credential {
         Credential::Basic { .. } => "the password",
         Credential::IdentityToken { .. } | Credential::RegistryToken(_) => "an identity token",
     };
-    let how = if keeper.is_plaintext() { ", unencrypted" } else { "" };
-    format!("{what} saved in {keeper}{how}")
+    let how = if store.is_plaintext() { ", unencrypted" } else { "" };
+    format!("{what} saved in {store}{how}")
 }
 
-/// Returns the source whose credential takes precedence over `keeper`, if there is one.
+/// Returns the source whose credential takes precedence over `store`, if there is one.
 async fn shadowing_source(
-    keeper: &CredentialStore,
+    store: &CredentialStore,
     registry: &str,
     namespace: Option<&str>,
     settings: &Settings,
 ) -> Option<String> {
-    let holder = settings.credential_source(registry, namespace).await?;
-    (holder != keeper.file().display().to_string()).then_some(holder)
+    let source = settings.credential_source(registry, namespace).await?;
+    (source != store.file().display().to_string()).then_some(source)
 }

@@ -48,8 +48,8 @@ pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode
     let work = OverlayJob::new(&image, &args, settings, &cancel)?;
     let chains = work.image.chains.clone();
     let cancelled = cancel.clone();
-    let settled = image.settled();
-    let work = move |meter: &DeferredMeter| work.run(meter, &cancelled, settled);
+    let wait_for_pull = image.wait_for_end();
+    let work = move |meter: &DeferredMeter| work.run(meter, &cancelled, wait_for_pull);
     let (directory, done, took) =
         run_with_progress(&mut image, settings, &cancel, DeferredMeter::new("unpacking", 0), work)
             .await?;
@@ -120,7 +120,7 @@ impl OverlayJob {
         self,
         meter: &DeferredMeter,
         cancel: &CancellationToken,
-        settled: impl FnOnce() -> Result<()>,
+        wait_for_pull: impl FnOnce() -> Result<()>,
     ) -> Result<(OverlayDirectory, OverlayResult, Duration)> {
         let Self { directory, layers, compressed, name, image, options } = self;
         let lock = directory.lock(&|| !cancel.is_cancelled())?;
@@ -139,7 +139,7 @@ impl OverlayJob {
             !cancel.is_cancelled()
         };
         let done = directory.unpack(&lock, layers, options, &progress)?;
-        settled()?;
+        wait_for_pull()?;
         directory.set_image(&lock, &name, image)?;
         drop(lock);
         Ok((directory, done, start.elapsed()))
@@ -177,13 +177,13 @@ fn receipt(done: &OverlayResult, took: Duration) -> String {
 fn rows(image: &OpenedImage, chains: &[Digest], done: &OverlayResult) -> Result<Vec<Value>> {
     let diff_ids = &image.config.rootfs.diff_ids;
     let rows = image.manifest()?.layers.iter().zip(diff_ids).zip(chains).zip(&done.sizes);
-    let told = rows.map(|(((layer, diff_id), chain), uncompressed)| {
+    let values = rows.map(|(((layer, diff_id), chain), uncompressed)| {
         json!({
             "digest": layer.digest, "diff_id": diff_id, "chain_id": chain, "size": layer.size,
             "uncompressed_size": uncompressed, "shared": uncompressed.is_none(),
         })
     });
-    Ok(told.collect())
+    Ok(values.collect())
 }
 
 /// Opens the overlay directories that are recorded in the store and still exist.

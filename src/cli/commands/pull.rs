@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::args::{OnePlatform, OverlayArgs, Pull, TransferArgs, Unpack};
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;
-use crate::cli::run::transfer_run::{TransferRun, named_to_keep};
+use crate::cli::run::transfer_run::{TransferRun, platforms_to_keep};
 use crate::cli::settings::{Settings, existing_layout, not_in_store, platform};
 use crate::cli::signals::{self, opened_unless_cancelled, or_cancelled};
 use crate::content::Source;
@@ -44,7 +44,7 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     let several = args.all_tags || args.images.len() > 1;
     let destination = Destination::for_pull(args.output.as_deref())?;
     destination.check_name(several)?;
-    let named = named_to_keep(&args.moving, PlatformSelection::SparseIndex)?;
+    let named = platforms_to_keep(&args.moving, PlatformSelection::SparseIndex)?;
     let platforms = destination.platforms(named, PlatformSelection::Single(platform(None)?))?;
     let wanted = if settings.offline && !args.all_tags {
         in_store(&references, &platforms, &destination, settings, &cancel).await?

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use crate::cli::args::Push;
-use crate::cli::image::open::{OpenedLocation, open_place};
+use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::run::destination::Destination;
-use crate::cli::run::transfer_run::{TransferRun, chunk_size, named_to_pass_on};
+use crate::cli::run::transfer_run::{TransferRun, chunk_size, platforms_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::{labels, signals};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,11 +31,11 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     };
     settings.check_creds(source.registry().into_iter().chain([&reference]))?;
     let chunk_size = chunk_size(args.chunk_size.as_deref())?;
-    let platforms = named_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
+    let platforms = platforms_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
     let cancel = signals::cancelled_by_signals();
     let run = TransferRun::parse(&args.moving, &labels::PUSH, settings, &cancel)?;
     let destination = Destination::at_registry(reference.clone(), chunk_size, true)?;
-    let opening = open_place(&source, settings);
+    let opening = open_location(&source, settings);
     let OpenedLocation { source, name, layout, .. } =
         signals::or_cancelled(&cancel, "push", opening).await??;
     let target_name = reference.name();
@@ -66,7 +66,6 @@ fn at_registry(text: &str) -> Result<Reference> {
 
 /// Records in the store where the image was pushed, so that a push of another tag needs no upload. Failures are
 /// ignored: the store may be read-only.
-/// write.
 fn remember(layout: &Layout, name: &ImageName, sent: &ImageSummary) {
     let (ImageName::Layout(name), Some(manifest)) = (name, &sent.manifest) else { return };
     // If only one platform of an index was pushed, the registry does not have the whole index.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::args::DocumentArgs;
-use crate::cli::image::open::{OpenedLocation, open, under};
+use crate::cli::image::open::{OpenedLocation, open, with_subject};
 use crate::cli::output;
 use crate::cli::settings::{Settings, platform};
 use crate::config::CONFIG_LIMIT;
@@ -48,7 +48,7 @@ pub(in crate::cli) async fn config(args: DocumentArgs, settings: &Settings) -> R
     let wanted = platform(args.platform.platform.as_deref())?;
     let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
     let manifest = select_document(&opened, Some(&wanted), settings).await?;
-    let view = manifest.manifest().map_err(|error| under(&opened.reference, &error))?;
+    let view = manifest.manifest().map_err(|error| with_subject(&opened.reference, &error))?;
     let config = &view.config;
     let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await?;
     output::raw(&bytes)?;

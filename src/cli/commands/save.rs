@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use crate::archive::ArchiveOutput;
 use crate::cli::args::Save;
-use crate::cli::image::open::{OpenedLocation, open_place};
+use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::new_archive::NewArchive;
 use crate::cli::run::omit_list;
-use crate::cli::run::transfer_run::{TransferRun, named_to_pass_on};
+use crate::cli::run::transfer_run::{TransferRun, platforms_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
 use crate::content::{Effort, Presence};
@@ -23,9 +23,9 @@ use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitCode> {
     let parse = |text: &String| Location::parse(text, DefaultLocation::Store);
-    let places = args.images.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    let locations = args.images.iter().map(parse).collect::<Result<Vec<_>>>()?;
     let output = output(&args.output, args.moving.plan, settings)?;
-    let platforms = named_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
+    let platforms = platforms_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
     // Before signals are caught: opening a pipe without a writer blocks.
     let left_out = match &args.since {
         Some(path) => omit_list::omitted_digests(path, settings).await?,
@@ -34,7 +34,7 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     let cancel = signals::cancelled_by_signals();
     let run = TransferRun::parse(&args.moving, &labels::SAVE, settings, &cancel)?;
     let destination = Destination::Archive(NewArchive::hybrid(output, left_out)?, ImageName::Only);
-    let finding = find(&places, &destination, &platforms, settings);
+    let finding = find(&locations, &destination, &platforms, settings);
     let wanted = or_cancelled(&cancel, "save", finding).await??;
     let several = wanted.len() > 1;
     let (code, _) = run.execute(&wanted, &destination, several, settings).await?;
@@ -43,15 +43,15 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
 
 /// Returns a request for each image, with a unique name in the archive.
 async fn find(
-    places: &[Location],
+    locations: &[Location],
     destination: &Destination,
     platforms: &PlatformSelection,
     settings: &Settings,
 ) -> Result<Vec<ImageRequest>> {
     let mut wanted: Vec<ImageRequest> = Vec::new();
-    for place in places {
+    for location in locations {
         let OpenedLocation { source, name, reference, full_name, .. } =
-            open_place(place, settings).await?;
+            open_location(location, settings).await?;
         // An archive is written completely or not at all, so missing images are reported before the transfer.
         if !matches!(source.name(&name, Effort::Request).await?, Presence::Present(_)) {
             source.resolve(&name).await?;
@@ -75,7 +75,8 @@ async fn find(
 
 /// Returns the output for this path; `-` is stdout.
 pub(super) fn output(path: &Path, plan: bool, settings: &Settings) -> Result<ArchiveOutput> {
-    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, "output `-`").with_reason(why);
+    let refuse =
+        |reason: &str| Error::new(ErrorKind::InvalidInput, "output `-`").with_reason(reason);
     if path.as_os_str() != "-" {
         return Ok(ArchiveOutput::File(path.to_owned()));
     }

@@ -19,7 +19,7 @@ use crate::layout::{Layout, LayoutOptions};
 use crate::serve::{ServeOptions, Server};
 
 /// Maximum open files of the server.
-const MOST_FILES: u64 = 4096;
+const MAX_FILES: u64 = 4096;
 
 /// Serves until a signal ends it, which is success.
 pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<ExitCode> {
@@ -35,7 +35,7 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
     let layout = open(args.read_only, settings, &cancel).await?;
     let server = Server::new(layout, &options)?;
     let (listener, address) = listen(&args.addr).await?;
-    tell(&server, address, &options, settings)?;
+    print_result(&server, address, &options, settings)?;
     server.run(listener, cancel).await;
     Ok(ExitCode::SUCCESS)
 }
@@ -43,7 +43,7 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
 /// Raises the soft limit of open files: each connection is a file, and the usual limit is 1024.
 fn allow_more_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
+    let wanted = maximum.map_or(MAX_FILES, |maximum| maximum.min(MAX_FILES));
     if current.is_some_and(|current| current < wanted)
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
     {
@@ -57,10 +57,12 @@ async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) 
         let options = LayoutOptions { private: true, ..LayoutOptions::default() };
         return open_to_write(path, options, settings, cancel).await;
     }
-    let place = path.display().to_string();
+    let location = path.display().to_string();
     let found = opened_unless_cancelled(cancel, "open", move || existing_layout(&path)).await?;
     let layout = found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "store").at(place).with_reason("the store does not exist")
+        Error::new(ErrorKind::NotFound, "store")
+            .at(location)
+            .with_reason("the store does not exist")
     })?;
     Ok((*layout).clone())
 }
@@ -74,20 +76,21 @@ pub(super) async fn listen(typed: &str) -> Result<(TcpListener, SocketAddr)> {
         };
         Error::new(kind, "listen").at(typed).with_source(error)
     };
-    let place = if typed.starts_with(':') { format!("127.0.0.1{typed}") } else { typed.to_owned() };
-    let listener = TcpListener::bind(place).await.map_err(fail)?;
+    let host_and_port =
+        if typed.starts_with(':') { format!("127.0.0.1{typed}") } else { typed.to_owned() };
+    let listener = TcpListener::bind(host_and_port).await.map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     Ok((listener, address))
 }
 
-fn tell(
+fn print_result(
     server: &Server,
     address: SocketAddr,
     options: &ServeOptions,
     settings: &Settings,
 ) -> Result<()> {
     let scheme = if options.tls.is_some() { "https" } else { "http" };
-    let (tags, left_out) = server.count()?;
+    let (tags, unservable) = server.count()?;
     let store = settings.store()?;
     let store = store.display();
     if settings.json {
@@ -96,9 +99,9 @@ fn tell(
     } else {
         output::line(&format!("serving {store} with {tags} tags on {scheme}://{address}"))?;
     }
-    if left_out > 0 {
+    if unservable > 0 {
         output::note(&format!(
-            "{left_out} images are not served: their names are not valid repository names"
+            "{unservable} images are not served: their names are not valid repository names"
         ));
     }
     if !address.ip().is_loopback() {

@@ -23,7 +23,7 @@ use crate::reference::Reference;
 use crate::unpack::overlay::OverlayPruneReport;
 
 /// Parses the name of an image in the store.
-pub(super) fn named(text: &str) -> Result<Reference> {
+pub(super) fn store_reference(text: &str) -> Result<Reference> {
     match Location::parse(text, DefaultLocation::Store)? {
         Location::Store(reference) | Location::Id { name: Some(reference), .. } => Ok(reference),
         _ => Err(Error::new(ErrorKind::InvalidInput, format!("image `{text}`"))
@@ -32,17 +32,17 @@ pub(super) fn named(text: &str) -> Result<Reference> {
 }
 
 /// An argument for an image in the store. An id is looked up in the store.
-pub(super) enum Word {
+pub(super) enum ImageArg {
     /// The name, with the digest if one was given.
     Name(String),
     Id(ImageId, Option<Reference>),
 }
 
-impl Word {
+impl ImageArg {
     pub(super) fn parse(text: &str) -> Result<Self> {
         match Location::parse(text, DefaultLocation::Store)? {
             Location::Id { id, name } => Ok(Self::Id(id, name)),
-            _ => named(text).map(|reference| Self::Name(reference.to_string())),
+            _ => store_reference(text).map(|reference| Self::Name(reference.to_string())),
         }
     }
 
@@ -55,7 +55,7 @@ impl Word {
     }
 
     /// Returns a name of the image, or of the index that it is a part of.
-    pub(super) fn a_name(&self, settings: &Settings) -> Result<String> {
+    pub(super) fn name_or_parent(&self, settings: &Settings) -> Result<String> {
         let (id, name) = match self {
             Self::Name(name) => return Ok(name.clone()),
             Self::Id(id, name) => (id, name.as_ref()),
@@ -68,7 +68,7 @@ impl Word {
     }
 }
 
-impl fmt::Display for Word {
+impl fmt::Display for ImageArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(name) => f.write_str(name),
@@ -79,17 +79,17 @@ impl fmt::Display for Word {
 
 /// Removes the images. The first failure in the order of the arguments decides the exit code.
 pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
-    let word = |text: &String| match args.overlay {
-        Some(_) => Ok(Word::Name(overlay_name(text))),
-        None => Word::parse(text),
+    let image = |text: &String| match args.overlay {
+        Some(_) => Ok(ImageArg::Name(overlay_name(text))),
+        None => ImageArg::parse(text),
     };
-    let words = args.images.iter().map(word).collect::<Result<Vec<_>>>()?;
+    let images = args.images.iter().map(image).collect::<Result<Vec<_>>>()?;
     let mut first_failure = None;
     let mut values = Vec::new();
-    for word in &words {
-        let named = word.only_name(settings);
-        let name = named.as_ref().map_or_else(|_| word.to_string(), String::clone);
-        let removed = named.and_then(|name| match &args.overlay {
+    for image in &images {
+        let found = image.only_name(settings);
+        let name = found.as_ref().map_or_else(|_| image.to_string(), String::clone);
+        let removed = found.and_then(|name| match &args.overlay {
             Some(path) => remove_unpacked(path, &name),
             None if settings.store_with(&name)?.remove(&name)? => Ok(true),
             None => Err(not_in_store(&name)),
@@ -106,14 +106,14 @@ pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
         }
     }
     if settings.json {
-        print_values(&values, words.len() > 1)?;
+        print_values(&values, images.len() > 1)?;
     }
     Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
 }
 
 /// Returns the image's name in an overlay directory: its full name, or the location that it was read from.
 fn overlay_name(text: &str) -> String {
-    named(text).map_or_else(|_| text.to_owned(), |reference| reference.store_name())
+    store_reference(text).map_or_else(|_| text.to_owned(), |reference| reference.store_name())
 }
 
 /// Removes an image from an overlay directory.
@@ -165,15 +165,15 @@ pub(in crate::cli) fn prune(args: &Prune, settings: &Settings) -> Result<ExitCod
 /// Deletes unreferenced layers in the overlay directories, and forgets directories that no longer exist.
 fn prune_directories(store: &Arc<Layout>, plan: bool) -> Result<OverlayPruneReport> {
     let mut freed = OverlayPruneReport::default();
-    let mut lost = store.overlays()?;
+    let mut stale = store.overlays()?;
     for directory in known_directories(store)? {
-        lost.remove(directory.path());
+        stale.remove(directory.path());
         let lock = if plan { None } else { Some(directory.lock(&|| true)?) };
         let one = directory.prune(lock.as_ref())?;
         freed.layers += one.layers;
         freed.bytes += one.bytes;
     }
-    for path in lost.iter().filter(|path| !plan && !path.exists()) {
+    for path in stale.iter().filter(|path| !plan && !path.exists()) {
         store.forget_overlay(path)?;
     }
     Ok(freed)

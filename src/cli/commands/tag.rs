@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::store::{Word, named};
+use super::store::{ImageArg, store_reference};
 use crate::cli::args::Tag;
 use crate::cli::image::ids;
 use crate::cli::output::{self, note};
@@ -45,10 +45,10 @@ async fn in_store(args: &Tag, settings: &Settings) -> Result<Tagged> {
             .with_reason("is in a registry")
             .with_hint("write `docker://` before the new name too to tag it there"));
     }
-    let (word, new) = (Word::parse(&args.source)?, named(&args.name)?);
-    let source = match word {
-        Word::Name(name) => name,
-        Word::Id(id, name) => match ids::find(&id, name.as_ref(), settings)? {
+    let (image, new) = (ImageArg::parse(&args.source)?, store_reference(&args.name)?);
+    let source = match image {
+        ImageArg::Name(name) => name,
+        ImageArg::Id(id, name) => match ids::find(&id, name.as_ref(), settings)? {
             (store, Identified { name: ImageName::Digest(child), .. }) => {
                 return platform_of_another(&store, child, &new).await;
             }
@@ -93,8 +93,9 @@ fn other_digest(new: &Reference, source: &str, digest: &Digest) -> Error {
 
 /// Adds a tag to the manifest, within its repository.
 async fn at_registry(source: &str, new: Reference, settings: &Settings) -> Result<Tagged> {
-    let refuse = |why: &str| {
-        Error::new(ErrorKind::InvalidInput, format!("tag `{source}` as `{new}`")).with_reason(why)
+    let refuse = |reason: &str| {
+        Error::new(ErrorKind::InvalidInput, format!("tag `{source}` as `{new}`"))
+            .with_reason(reason)
     };
     let Location::Registry(source) = Location::parse(source, DefaultLocation::Registry)? else {
         return Err(

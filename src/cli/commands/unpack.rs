@@ -33,11 +33,11 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     }
     let cancel = signals::cancelled_by_signals();
     // Check the arguments before the first request.
-    let building = RootBuilder::begin(&args.dir)?;
+    let builder = RootBuilder::begin(&args.dir)?;
     let mut image = EnsureLocal::to_unpack(&args).open(settings, &cancel).await?;
     let layers = layer_blobs(&image, settings.retry, &cancel)?;
     let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
-    let (settled, cancelled) = (image.settled(), cancel.clone());
+    let (wait_for_pull, cancelled) = (image.wait_for_end(), cancel.clone());
     let options = BuildOptions { preserve: args.preserve, sync: args.sync };
     let work = move |meter: &DeferredMeter| {
         let start = Instant::now();
@@ -47,7 +47,7 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
             meter.add(bytes);
             !cancelled.is_cancelled()
         };
-        let (receipt, sizes) = building.apply(layers, options, &progress, settled)?;
+        let (receipt, sizes) = builder.apply(layers, options, &progress, wait_for_pull)?;
         Ok(UnpackResult { receipt, sizes, took: start.elapsed() })
     };
     let done = run_with_progress(
@@ -58,10 +58,10 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
         work,
     )
     .await?;
-    tell(&image, &args.dir, &done, settings).await
+    print_result(&image, &args.dir, &done, settings).await
 }
 
-async fn tell(
+async fn print_result(
     image: &OpenedImage,
     dir: &Path,
     done: &UnpackResult,

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::store::Word;
+use super::store::ImageArg;
 use crate::blocking::run_blocking;
 use crate::cli::args::Verify;
-use crate::cli::image::open::{OpenedLocation, open_place};
+use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::meter::ByteMeter;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
@@ -20,9 +20,9 @@ use crate::name::ImageName;
 use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions, read_blob, resolve};
 
 pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<ExitCode> {
-    let (elsewhere, names) = sorted(&args.images, settings)?;
+    let (others, names) = split_arguments(&args.images, settings)?;
     let mut report = VerifyReport::default();
-    if elsewhere.is_empty() || !names.is_empty() {
+    if others.is_empty() || !names.is_empty() {
         match (settings.existing_store()?, names.first()) {
             (Some(store), _) => report = hash(store, names, settings).await?,
             (None, Some(name)) => {
@@ -34,43 +34,43 @@ pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<Exi
     let cancel = signals::cancelled_by_signals();
     let of_store = || settings.store().map(|path| format!("store: {}", path.display()));
     let mut bad = if report.bad.is_empty() { None } else { Some(of_store()?) };
-    for place in elsewhere {
-        let checking = check_place(&place, settings);
+    for location in others {
+        let checking = check_location(&location, settings);
         let found = signals::or_cancelled(&cancel, "verify", checking).await??;
         if !found.bad.is_empty() {
-            bad.get_or_insert_with(|| place.to_string());
+            bad.get_or_insert_with(|| location.to_string());
         }
         report.blobs += found.blobs;
         report.bytes += found.bytes;
         report.bad.extend(found.bad);
     }
-    tell(&report, settings)?;
-    let Some(place) = bad else { return Ok(ExitCode::SUCCESS) };
-    let why = plural(report.bad.len() as u64, "corrupt or missing blob");
-    Err(Error::new(ErrorKind::Mismatch, place).with_reason(why))
+    print_result(&report, settings)?;
+    let Some(location) = bad else { return Ok(ExitCode::SUCCESS) };
+    let reason = plural(report.bad.len() as u64, "corrupt or missing blob");
+    Err(Error::new(ErrorKind::Mismatch, location).with_reason(reason))
 }
 
 /// Separates locations outside the store from names of images in it.
-fn sorted(words: &[String], settings: &Settings) -> Result<(Vec<Location>, Vec<String>)> {
-    let (mut places, mut names) = (Vec::new(), Vec::new());
-    for text in words {
+fn split_arguments(images: &[String], settings: &Settings) -> Result<(Vec<Location>, Vec<String>)> {
+    let (mut locations, mut names) = (Vec::new(), Vec::new());
+    for text in images {
         match Location::parse(text, DefaultLocation::Store)? {
             Location::Store(_) | Location::Id { .. } => {
-                names.push(Word::parse(text)?.a_name(settings)?);
+                names.push(ImageArg::parse(text)?.name_or_parent(settings)?);
             }
-            place => places.push(place),
+            location => locations.push(location),
         }
     }
-    Ok((places, names))
+    Ok((locations, names))
 }
 
 /// Hashes a layout in place; of other locations it reads all blobs.
-async fn check_place(place: &Location, settings: &Settings) -> Result<VerifyReport> {
-    if let Location::Layout { path, name: ImageName::Only } = place {
+async fn check_location(location: &Location, settings: &Settings) -> Result<VerifyReport> {
+    if let Location::Layout { path, name: ImageName::Only } = location {
         return hash(Arc::new(Layout::open(path)?), Vec::new(), settings).await;
     }
     let OpenedLocation { source, name, reference, layout, .. } =
-        open_place(place, settings).await?;
+        open_location(location, settings).await?;
     if let (Some(layout), ImageName::Layout(name)) = (layout, &name) {
         return hash(layout, vec![name.clone()], settings).await;
     }
@@ -104,7 +104,7 @@ async fn check_place(place: &Location, settings: &Settings) -> Result<VerifyRepo
                 report.blobs += 1;
                 report.bytes += blob.size;
             }
-            Err(error) if is_of_the_blob(&error) => report.bad.push(BadBlob {
+            Err(error) if is_blob_error(&error) => report.bad.push(BadBlob {
                 digest: blob.digest.clone(),
                 reason: error.reason().to_owned(),
                 images: vec![wanted.reference.clone()],
@@ -117,7 +117,7 @@ async fn check_place(place: &Location, settings: &Settings) -> Result<VerifyRepo
 }
 
 /// Whether the blob is missing or damaged. The other blobs can still be checked.
-fn is_of_the_blob(error: &Error) -> bool {
+fn is_blob_error(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Mismatch)
 }
 
@@ -134,7 +134,7 @@ async fn hash(store: Arc<Layout>, names: Vec<String>, settings: &Settings) -> Re
     run_blocking("verify", work).await
 }
 
-fn tell(report: &VerifyReport, settings: &Settings) -> Result<()> {
+fn print_result(report: &VerifyReport, settings: &Settings) -> Result<()> {
     if settings.json {
         return output::json(report);
     }

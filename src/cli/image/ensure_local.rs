@@ -6,7 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::image_download::ImageDownload;
 use crate::cli::args::{TransferArgs, Unpack};
-use crate::cli::image::open::{OpenedImage, OpenedLocation, Stored, reason, registry};
+use crate::cli::image::open::{
+    OpenedImage, OpenedLocation, Stored, error_after_fallback, registry,
+};
 use crate::cli::run::destination::{Destination, open_to_write};
 use crate::cli::run::transfer_run::{options, progress};
 use crate::cli::settings::{Settings, platform};
@@ -70,7 +72,7 @@ impl<'a> EnsureLocal<'a> {
             Located::Available(image) => Ok(*image),
             Located::MustPull(opened, damage) => {
                 let pulled = self.pull(opened, settings, cancel).await;
-                pulled.map_err(|error| reason(damage, error))
+                pulled.map_err(|error| error_after_fallback(damage, error))
             }
         }
     }
@@ -81,13 +83,13 @@ impl<'a> EnsureLocal<'a> {
         } else {
             DefaultLocation::StoreOrRegistry
         };
-        let place = Location::parse(self.image, plain)?;
-        let damage = match OpenedImage::in_store(&place, self.platform, settings).await? {
-            Stored::There(image) => return Ok(Located::Available(Box::new(image))),
+        let location = Location::parse(self.image, plain)?;
+        let damage = match OpenedImage::in_store(&location, self.platform, settings).await? {
+            Stored::Present(image) => return Ok(Located::Available(Box::new(image))),
             Stored::Absent => None,
             Stored::Damaged(error) => Some(error),
         };
-        let to_pull = match &place {
+        let to_pull = match &location {
             Location::StoreOrRegistry(reference) => {
                 Some(reference).filter(|_| self.keep != StorePolicy::Never)
             }
@@ -102,8 +104,8 @@ impl<'a> EnsureLocal<'a> {
         if let Some(reference) = to_pull {
             return Ok(Located::MustPull(registry(reference, settings)?, damage));
         }
-        let image = OpenedImage::at(&place, self.platform, settings).await;
-        let image = image.map_err(|error| reason(damage, error))?;
+        let image = OpenedImage::open_at(&location, self.platform, settings).await;
+        let image = image.map_err(|error| error_after_fallback(damage, error))?;
         Ok(Located::Available(Box::new(image)))
     }
 

@@ -45,7 +45,7 @@ impl ImageDownload {
     ///
     /// # Errors
     /// A short form of the pull's error; [`ImageDownload::stop_with`] returns all of it.
-    pub(in crate::cli) async fn picked(&self) -> Result<ResolvedImage> {
+    pub(in crate::cli) async fn documents(&self) -> Result<ResolvedImage> {
         self.feeds.picked().await
     }
 
@@ -72,7 +72,7 @@ impl ImageDownload {
     }
 
     /// Returns a function that blocks until the pull has ended.
-    pub(in crate::cli) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
+    pub(in crate::cli) fn wait_for_end(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
         let feeds = self.feeds.clone();
         move || feeds.wait_for_run()
     }
@@ -80,7 +80,7 @@ impl ImageDownload {
     /// Stops the pull because of `error`. Returns the pull's own error if that is the cause, else `error`.
     pub(in crate::cli) async fn stop_with(self, error: Error) -> Error {
         self.stop.cancel();
-        first_of(error, join_pull(self.pull).await.error)
+        pull_error_or(error, join_pull(self.pull).await.error)
     }
 
     /// Waits for `work` on these layers and for the pull, and passes the pull's result to `pulled`. If the work fails
@@ -124,18 +124,18 @@ impl ImageDownload {
         };
         let (done, finished) = tokio::join!(working, pulling);
         match (done, finished.error) {
-            (Err(error), why) => Err(first_of(error, why)),
-            (Ok(_), Some(why)) => Err(why),
+            (Err(error), cause) => Err(pull_error_or(error, cause)),
+            (Ok(_), Some(cause)) => Err(cause),
             (Ok(done), None) => Ok(done),
         }
     }
 }
 
 /// Returns the pull's error, unless it was only stopped because of the work's error.
-fn first_of(error: Error, of_pull: Option<Error>) -> Error {
-    let was_stopped = |why: &Error| why.kind() == ErrorKind::Interrupted;
-    match of_pull {
-        Some(why) if was_stopped(&error) || !was_stopped(&why) => why,
+fn pull_error_or(error: Error, pull_error: Option<Error>) -> Error {
+    let was_stopped = |cause: &Error| cause.kind() == ErrorKind::Interrupted;
+    match pull_error {
+        Some(cause) if was_stopped(&error) || !was_stopped(&cause) => cause,
         _ => error,
     }
 }

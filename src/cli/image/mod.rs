@@ -4,7 +4,7 @@ pub(super) mod attribute_error;
 pub(super) mod ensure_local;
 pub(super) mod ids;
 pub(super) mod image_download;
+pub(super) mod inspected;
 pub(super) mod layer_blobs;
 pub(super) mod open;
-pub(super) mod seen;
 pub(super) mod unpack_report;

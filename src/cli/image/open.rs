@@ -50,14 +50,14 @@ pub(in crate::cli) async fn open(
     plain: DefaultLocation,
     settings: &Settings,
 ) -> Result<OpenedLocation> {
-    open_place(&Location::parse(text, plain)?, settings).await
+    open_location(&Location::parse(text, plain)?, settings).await
 }
 
-pub(in crate::cli) async fn open_place(
-    place: &Location,
+pub(in crate::cli) async fn open_location(
+    location: &Location,
     settings: &Settings,
 ) -> Result<OpenedLocation> {
-    match place {
+    match location {
         Location::Store(reference) => store(reference, settings),
         Location::Id { id, name } => open_by_id(id, name.as_ref(), settings),
         Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
@@ -65,8 +65,8 @@ pub(in crate::cli) async fn open_place(
         }
         Location::Layout { path, name } => {
             let layout = Layout::open(path)?;
-            let (name, full_name) = named(&layout, name)?;
-            Ok(OpenedLocation::in_layout(Arc::new(layout), name, place.to_string(), full_name))
+            let (name, full_name) = find_entry(&layout, name)?;
+            Ok(OpenedLocation::in_layout(Arc::new(layout), name, location.to_string(), full_name))
         }
         Location::Archive { form, path, name } => {
             let archive = open_archive(path.clone(), Some(*form)).await?;
@@ -83,7 +83,7 @@ pub(in crate::cli) async fn open_place(
             Ok(OpenedLocation {
                 source: Arc::new(archive),
                 name,
-                reference: place.to_string(),
+                reference: location.to_string(),
                 full_name,
                 layout: None,
             })
@@ -100,7 +100,7 @@ pub(in crate::cli) async fn open_archive(
 }
 
 /// Returns the name to resolve in the layout, and the image's own name, which is empty for an entry without one.
-fn named(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> {
+fn find_entry(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> {
     let wanted = match name {
         ImageName::Digest(digest) => return Ok((by_digest(layout, digest)?, String::new())),
         ImageName::Only => {
@@ -193,13 +193,13 @@ fn store(reference: &Reference, settings: &Settings) -> Result<OpenedLocation> {
 
 fn in_store(reference: &Reference, settings: &Settings) -> Result<Option<OpenedLocation>> {
     let Some(store) = settings.store_if_any()? else { return Ok(None) };
-    let held = store.entry(&reference.to_string())?;
-    held.map(|_| self::store(reference, settings)).transpose()
+    let entry = store.entry(&reference.to_string())?;
+    entry.map(|_| self::store(reference, settings)).transpose()
 }
 
 /// Result of looking something up in the store before the registry.
 pub(in crate::cli) enum Stored<T> {
-    There(T),
+    Present(T),
     Absent,
     /// Damaged, and reported with a warning. The caller falls back to the registry.
     Damaged(Error),
@@ -207,9 +207,9 @@ pub(in crate::cli) enum Stored<T> {
 
 impl<T> Stored<T> {
     /// Checks the result of a lookup. Damage is a warning, or an error with `--offline`.
-    pub(in crate::cli) fn of(found: Result<Option<T>>, settings: &Settings) -> Result<Self> {
+    pub(in crate::cli) fn check(found: Result<Option<T>>, settings: &Settings) -> Result<Self> {
         let error = match found {
-            Ok(found) => return Ok(found.map_or(Self::Absent, Self::There)),
+            Ok(found) => return Ok(found.map_or(Self::Absent, Self::Present)),
             Err(error) if settings.offline => return Err(error),
             Err(error) => error,
         };
@@ -230,30 +230,30 @@ pub(in crate::cli) async fn store_else_registry<T>(
     settings: &Settings,
     read: impl AsyncFn(OpenedLocation) -> Result<T>,
 ) -> Result<T> {
-    let place = Location::parse(text, DefaultLocation::StoreOrRegistry)?;
+    let location = Location::parse(text, DefaultLocation::StoreOrRegistry)?;
     let mut damage = None;
-    if let Location::StoreOrRegistry(reference) = &place {
+    if let Location::StoreOrRegistry(reference) = &location {
         let found = match in_store(reference, settings) {
             Ok(Some(opened)) => read(opened).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
-        match Stored::of(found, settings)? {
-            Stored::There(found) => return Ok(found),
+        match Stored::check(found, settings)? {
+            Stored::Present(found) => return Ok(found),
             Stored::Absent => {}
             Stored::Damaged(error) => damage = Some(error),
         }
     }
-    let elsewhere = match open_place(&place, settings).await {
+    let elsewhere = match open_location(&location, settings).await {
         Ok(opened) => read(opened).await,
         Err(error) => Err(error),
     };
-    elsewhere.map_err(|error| reason(damage, error))
+    elsewhere.map_err(|error| error_after_fallback(damage, error))
 }
 
 /// Returns the error to report after falling back to a registry: the damage in the store if the registry could not
 /// help.
-pub(in crate::cli) fn reason(damage: Option<Error>, of_registry: Error) -> Error {
+pub(in crate::cli) fn error_after_fallback(damage: Option<Error>, of_registry: Error) -> Error {
     let no_help = matches!(
         of_registry.kind(),
         ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Registry | ErrorKind::Transport
@@ -288,12 +288,12 @@ impl OpenedImage {
 
     /// Opens the image if the location is a plain reference and the store has it.
     pub(in crate::cli) async fn in_store(
-        place: &Location,
+        location: &Location,
         typed: Option<&str>,
         settings: &Settings,
     ) -> Result<Stored<Self>> {
-        let Location::StoreOrRegistry(reference) = place else { return Ok(Stored::Absent) };
-        Stored::of(Self::stored(reference, &platform(typed)?, settings).await, settings)
+        let Location::StoreOrRegistry(reference) = location else { return Ok(Stored::Absent) };
+        Stored::check(Self::stored(reference, &platform(typed)?, settings).await, settings)
     }
 
     /// Opens the image of a pull as soon as its config has arrived.
@@ -302,10 +302,10 @@ impl OpenedImage {
         arriving: ImageDownload,
     ) -> Result<Self> {
         let read = async {
-            let ResolvedImage { root, manifest: chosen } = arriving.picked().await?;
+            let ResolvedImage { root, manifest: chosen } = arriving.documents().await?;
             let config = arriving.config(config_of(&chosen, &opened)?).await?;
             let config = ImageConfig::parse(&config);
-            Ok((root, chosen, config.map_err(|error| under(&opened.reference, &error))?))
+            Ok((root, chosen, config.map_err(|error| with_subject(&opened.reference, &error))?))
         };
         match read.await {
             Ok((root, chosen, config)) => Ok(Self {
@@ -320,18 +320,18 @@ impl OpenedImage {
     }
 
     /// Returns a function that blocks until the pull has ended. Only then may the unpacked files become visible.
-    pub(in crate::cli) fn settled(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
-        let settled = self.arriving.as_ref().map(ImageDownload::settled);
-        move || settled.map_or(Ok(()), |settled| settled())
+    pub(in crate::cli) fn wait_for_end(&self) -> impl FnOnce() -> Result<()> + Send + use<> {
+        let wait_for_end = self.arriving.as_ref().map(ImageDownload::wait_for_end);
+        move || wait_for_end.map_or(Ok(()), |wait_for_end| wait_for_end())
     }
 
     /// As [`OpenedImage::open`], without looking in the store first.
-    pub(in crate::cli) async fn at(
-        place: &Location,
+    pub(in crate::cli) async fn open_at(
+        location: &Location,
         typed: Option<&str>,
         settings: &Settings,
     ) -> Result<Self> {
-        Self::read(open_place(place, settings).await?, &platform(typed)?, settings).await
+        Self::read(open_location(location, settings).await?, &platform(typed)?, settings).await
     }
 
     async fn stored(
@@ -371,12 +371,12 @@ fn config_of<'a>(manifest: &'a Document, opened: &OpenedLocation) -> Result<&'a 
 
 /// Returns the error for a document without an image config.
 pub(in crate::cli) fn not_an_image(document: &Document, reference: &str) -> Error {
-    let why = match document.as_referrer().artifact_type {
+    let reason = match document.as_referrer().artifact_type {
         Some(kind) => format!("is not an image, but an artifact of type {kind}"),
         None => format!("is not an image, but a {}", document.descriptor().media_type),
     };
     Error::new(ErrorKind::Unsupported, reference)
-        .with_reason(why)
+        .with_reason(reason)
         .with_detail(ErrorDetail::NotAnImage)
 }
 
@@ -389,10 +389,10 @@ pub(in crate::cli) async fn read_config(
     let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await;
     bytes
         .and_then(|bytes| ImageConfig::parse(&bytes))
-        .map_err(|error| under(&opened.reference, &error))
+        .map_err(|error| with_subject(&opened.reference, &error))
 }
 
 /// Returns the same error with the image's name as its subject.
-pub(in crate::cli) fn under(reference: &str, error: &Error) -> Error {
+pub(in crate::cli) fn with_subject(reference: &str, error: &Error) -> Error {
     Error::new(error.kind(), reference).with_reason(error.chain()).with_data_of(error)
 }

@@ -97,18 +97,18 @@ pub(in crate::cli) fn print_summary(
 /// The JSON objects for the layers.
 pub(in crate::cli) fn layer_rows(image: &OpenedImage, sizes: &[u64]) -> Result<Vec<Value>> {
     let rows = image.manifest()?.layers.iter().zip(&image.config.rootfs.diff_ids).zip(sizes);
-    let told = rows.map(|((layer, diff_id), size)| {
+    let values = rows.map(|((layer, diff_id), size)| {
         json!({
             "digest": layer.digest, "diff_id": diff_id, "size": layer.size, "uncompressed_size": size,
         })
     });
-    Ok(told.collect())
+    Ok(values.collect())
 }
 
-/// The JSON value for an unpacked or exported image. `kind` is the key of `place`.
+/// The JSON value for an unpacked or exported image. `kind` is the key of `path`.
 pub(in crate::cli) async fn json_of(
     image: &OpenedImage,
-    (kind, place): (&str, &Path),
+    (kind, path): (&str, &Path),
     layers: Vec<Value>,
     receipt: &Unpacked,
     took: Duration,
@@ -121,7 +121,7 @@ pub(in crate::cli) async fn json_of(
         "digest": root.digest(),
         "manifest": image.manifest_document.digest(),
         "platform": image.config.platform().to_string(),
-        kind: place.display().to_string(),
+        kind: path.display().to_string(),
         "layers": layers,
         "entries": receipt.entries,
         "files": receipt.files,

@@ -46,12 +46,12 @@ impl Destination {
                 Self::at_registry(reference, chunk_size, false)
             }
             Location::Store(reference) => match reference.digest() {
-                Some(digest) => Err(decides(digest.as_str())),
+                Some(digest) => Err(no_digest_allowed(digest.as_str())),
                 None => Ok(Self::Store(Some(reference))),
             },
             // An id cannot name a new image, so a text that may be either is a name.
             Location::Id { name: Some(reference), .. } => Ok(Self::Store(Some(reference))),
-            Location::Id { id, name: None } => Err(decides(&id.to_string())),
+            Location::Id { id, name: None } => Err(no_digest_allowed(&id.to_string())),
             Location::Layout { path, name } => {
                 check_no_digest(&name)?;
                 Ok(Self::Layout { path, name })
@@ -69,7 +69,7 @@ impl Destination {
         remember: bool,
     ) -> Result<Self> {
         match (reference.tag(), reference.digest()) {
-            (Some(_), Some(digest)) => Err(decides(digest.as_str())),
+            (Some(_), Some(digest)) => Err(no_digest_allowed(digest.as_str())),
             _ => Ok(Self::Registry { reference, chunk_size, remember }),
         }
     }
@@ -102,10 +102,10 @@ impl Destination {
 
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the destination cannot contain referrers and digest tags.
-    pub(in crate::cli) fn check_artifacts(&self, along: ArtifactOptions) -> Result<()> {
+    pub(in crate::cli) fn check_artifacts(&self, artifacts: ArtifactOptions) -> Result<()> {
         match self {
             Self::Archive(archive, _)
-                if archive.holds_one_platform() && along != ArtifactOptions::default() =>
+                if archive.holds_one_platform() && artifacts != ArtifactOptions::default() =>
             {
                 Err(Error::new(ErrorKind::InvalidInput, "referrers and digest tags")
                     .with_reason("a docker-archive can hold only images")
@@ -174,10 +174,10 @@ impl Destination {
             Self::Layout { path, .. } => path.clone(),
             Self::Archive(archive, _) => return archive.write(0, false),
         };
-        let place = format!("oci:{}", path.display());
+        let location = format!("oci:{}", path.display());
         match opened_unless_cancelled(cancel, "plan", move || existing_layout(&path)).await? {
             Some(layout) => Ok(layout),
-            None => Ok(Arc::new(EmptyTarget::new(place))),
+            None => Ok(Arc::new(EmptyTarget::new(location))),
         }
     }
 
@@ -281,13 +281,13 @@ fn recheck_progress(show: ProgressMode, cancel: CancellationToken) -> impl Fn(u6
 fn check_no_digest(name: &ImageName) -> Result<()> {
     let text = name.to_string();
     match (name, text.rsplit_once('@')) {
-        (ImageName::Digest(_), _) => Err(decides(&text)),
-        (_, Some((_, end))) if end.parse::<Digest>().is_ok() => Err(decides(end)),
+        (ImageName::Digest(_), _) => Err(no_digest_allowed(&text)),
+        (_, Some((_, end))) if end.parse::<Digest>().is_ok() => Err(no_digest_allowed(end)),
         _ => Ok(()),
     }
 }
 
-fn decides(digest: &str) -> Error {
+fn no_digest_allowed(digest: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("name `{digest}`"))
         .with_reason("a destination cannot contain a digest")
         .with_hint("use a tag, or no tag")

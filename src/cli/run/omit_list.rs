@@ -14,10 +14,10 @@ use crate::document::TreeWalk;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum bytes read of an inventory or index.json.
-const LIMIT: u64 = 256 << 20;
+const MAX_INVENTORY_BYTES: u64 = 256 << 20;
 
 /// Bytes that are read to distinguish text from an archive.
-const LOOK_AT: usize = 512;
+const SNIFF_BYTES: usize = 512;
 
 /// Returns the blobs listed in an inventory, in the images of an archive, or in those images of an index.json that the
 /// store has.
@@ -38,7 +38,7 @@ pub(in crate::cli) async fn omitted_digests(
         Box::new(File::open(path).map_err(fail)?)
     };
     let mut text = Vec::new();
-    file.by_ref().take(LOOK_AT as u64).read_to_end(&mut text).map_err(fail)?;
+    file.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut text).map_err(fail)?;
     let json = text.trim_ascii_start().starts_with(b"{");
     if !json && text.iter().any(|byte| *byte == 0 || !byte.is_ascii()) {
         if !path.is_file() {
@@ -48,9 +48,9 @@ pub(in crate::cli) async fn omitted_digests(
         }
         return Ok(open_archive(path.to_owned(), None).await?.digests()?.into_iter().collect());
     }
-    file.take(LIMIT).read_to_end(&mut text).map_err(fail)?;
+    file.take(MAX_INVENTORY_BYTES).read_to_end(&mut text).map_err(fail)?;
     if json {
-        return named(entries_of_index(&text)?, settings);
+        return blobs_of_images(entries_of_index(&text)?, settings);
     }
     inventory(&text).map_err(|error| error.at(path.display().to_string()))
 }
@@ -61,29 +61,29 @@ fn inventory(text: &[u8]) -> Result<HashSet<Digest>> {
     lines
         .map(|(at, line)| {
             line.trim().parse().map_err(|error: DigestError| {
-                let why = format!("line {} is not a digest: {}", at + 1, error.reason());
-                Error::new(ErrorKind::InvalidInput, "--since").with_reason(why)
+                let reason = format!("line {} is not a digest: {}", at + 1, error.reason());
+                Error::new(ErrorKind::InvalidInput, "--since").with_reason(reason)
             })
         })
         .collect()
 }
 
 /// Returns the blobs of these images, as far as the store has their documents.
-fn named(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>> {
-    let (mut held, mut walk) = (HashSet::new(), TreeWalk::default());
-    let Some(store) = settings.store_if_any()? else { return Ok(held) };
+fn blobs_of_images(roots: Vec<Descriptor>, settings: &Settings) -> Result<HashSet<Digest>> {
+    let (mut digests, mut walk) = (HashSet::new(), TreeWalk::default());
+    let Some(store) = settings.store_if_any()? else { return Ok(digests) };
     walk.queue(0, roots);
     while let Some(step) = walk.next_step() {
-        held.insert(step.item.digest.clone());
+        digests.insert(step.item.digest.clone());
         match store.read_document(&step.item) {
             Ok(document) => {
-                held.extend(document.blobs().map(|blob| blob.digest.clone()));
+                digests.extend(document.blobs().map(|blob| blob.digest.clone()));
                 walk.queue(step.depth + 1, document.children().cloned());
             }
             Err(error) => tracing::info!("{}; including its blobs", error.chain()),
         }
     }
-    Ok(held)
+    Ok(digests)
 }
 
 #[cfg(test)]
@@ -93,8 +93,8 @@ mod tests {
     #[test]
     fn inventory_rejects_line_without_digest() {
         let digest = Digest::sha256(b"a");
-        let held = inventory(format!("{digest}\r\n\n  {digest}\n").as_bytes()).unwrap();
-        assert_eq!(held, HashSet::from([digest]));
+        let digests = inventory(format!("{digest}\r\n\n  {digest}\n").as_bytes()).unwrap();
+        assert_eq!(digests, HashSet::from([digest]));
         assert!(inventory(b"").unwrap().is_empty());
         let error = inventory(b"\nalpine:3.14\n").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);

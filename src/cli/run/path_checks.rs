@@ -11,9 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 pub(in crate::cli) fn check_paths_disjoint(args: &Unpack, settings: &Settings) -> Result<()> {
     let dir = resolved_path(&args.dir);
     let store = settings.store().ok().map(|store| resolved_path(&store));
-    let refuse = |path: &Path, why| {
+    let refuse = |path: &Path, reason| {
         let what = format!("directory `{}`", path.display());
-        Err(Error::new(ErrorKind::InvalidInput, what).with_reason(why))
+        Err(Error::new(ErrorKind::InvalidInput, what).with_reason(reason))
     };
     if store.as_ref().is_some_and(|store| dir.starts_with(store)) {
         return refuse(&args.dir, "is inside the store");
@@ -33,8 +33,8 @@ pub(in crate::cli) fn check_paths_disjoint(args: &Unpack, settings: &Settings) -
 
 /// Returns the path without symbolic links, also for a path that does not exist yet.
 fn resolved_path(path: &Path) -> PathBuf {
-    if let Ok(place) = std::fs::canonicalize(path) {
-        return place;
+    if let Ok(resolved) = std::fs::canonicalize(path) {
+        return resolved;
     }
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     match (path.parent(), path.file_name()) {

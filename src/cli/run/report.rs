@@ -21,7 +21,7 @@ pub(in crate::cli) fn print_reports(
     settings: &Settings,
 ) -> Result<ExitCode> {
     for one in finished {
-        if let Some(error) = why(one) {
+        if let Some(error) = error_of(one) {
             exit::report(error);
         }
         if settings.show != ProgressMode::Nothing
@@ -41,14 +41,14 @@ pub(in crate::cli) fn print_reports(
         }
     }
     if settings.json {
-        let values = finished.iter().map(|one| json_of(&one.report, why(one)));
+        let values = finished.iter().map(|one| json_of(&one.report, error_of(one)));
         print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
     }
     Ok(exit_error(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
 }
 
 /// Returns the error of the image, or else of its referrers.
-fn why(finished: &ImageResult) -> Option<&Error> {
+fn error_of(finished: &ImageResult) -> Option<&Error> {
     finished.error.as_ref().or(finished.beside.as_ref())
 }
 
@@ -64,7 +64,7 @@ fn warn_of_skipped(report: &Report) {
 
 /// Returns the error that decides the exit code: an interruption, else the first one in the order of the arguments.
 fn exit_error(finished: &[ImageResult]) -> Option<&Error> {
-    let failures = || finished.iter().filter_map(why);
+    let failures = || finished.iter().filter_map(error_of);
     failures().find(|error| error.kind() == ErrorKind::Interrupted).or_else(|| failures().next())
 }
 

@@ -22,7 +22,7 @@ use crate::transfer::{
 };
 
 /// Minimum chunk size in bytes; smaller ones cost more requests than they help.
-const SMALLEST_CHUNK: u64 = 64_000;
+const MIN_CHUNK_BYTES: u64 = 64_000;
 
 /// A run with its options.
 pub(in crate::cli) struct TransferRun {
@@ -34,17 +34,17 @@ pub(in crate::cli) struct TransferRun {
 impl TransferRun {
     pub(in crate::cli) fn parse(
         moving: &TransferArgs,
-        words: &'static ProgressLabels,
+        labels: &'static ProgressLabels,
         settings: &Settings,
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        let options = options(moving, words, settings, cancel)?;
+        let options = options(moving, labels, settings, cancel)?;
         Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
     }
 
     /// Includes referrers and digest tags.
-    pub(in crate::cli) fn with_artifacts(mut self, along: ArtifactOptions) -> Self {
-        self.options.artifacts = along;
+    pub(in crate::cli) fn with_artifacts(mut self, artifacts: ArtifactOptions) -> Self {
+        self.options.artifacts = artifacts;
         self
     }
 
@@ -76,7 +76,7 @@ impl TransferRun {
 /// Returns the transfer options from the command line.
 pub(in crate::cli) fn options(
     moving: &TransferArgs,
-    words: &'static ProgressLabels,
+    labels: &'static ProgressLabels,
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<TransferOptions> {
@@ -85,7 +85,7 @@ pub(in crate::cli) fn options(
         jobs: usize::from(moving.jobs),
         retry: settings.retry,
         throttle: throttle.map(Throttle::new),
-        progress: progress(settings.show, words),
+        progress: progress(settings.show, labels),
         cancel: cancel.clone(),
         foreign_layers: moving.foreign_layers,
         ..TransferOptions::default()
@@ -94,19 +94,21 @@ pub(in crate::cli) fn options(
 
 /// Returns the platforms from the command line for a destination that keeps images: a selected manifest keeps its index
 /// for later pulls.
-pub(in crate::cli) fn named_to_keep(
+pub(in crate::cli) fn platforms_to_keep(
     moving: &TransferArgs,
     several: fn(Vec<Platform>) -> PlatformSelection,
 ) -> Result<Option<PlatformSelection>> {
-    named(moving, PlatformRequest::explicit, several)
+    selected_platforms(moving, PlatformRequest::explicit, several)
 }
 
 /// Returns the platforms from the command line for images that are passed on: exactly these arrive.
-pub(in crate::cli) fn named_to_pass_on(moving: &TransferArgs) -> Result<Option<PlatformSelection>> {
-    named(moving, PlatformRequest::exact, PlatformSelection::FilteredIndex)
+pub(in crate::cli) fn platforms_to_pass_on(
+    moving: &TransferArgs,
+) -> Result<Option<PlatformSelection>> {
+    selected_platforms(moving, PlatformRequest::exact, PlatformSelection::FilteredIndex)
 }
 
-fn named(
+fn selected_platforms(
     moving: &TransferArgs,
     one: fn(Platform) -> PlatformRequest,
     several: fn(Vec<Platform>) -> PlatformSelection,
@@ -132,7 +134,7 @@ fn rate(text: &str) -> Result<u64> {
 pub(in crate::cli) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
     let Some(text) = typed else { return Ok(None) };
     match parse_rate(text) {
-        Some(bytes) if bytes >= SMALLEST_CHUNK => Ok(Some(bytes)),
+        Some(bytes) if bytes >= MIN_CHUNK_BYTES => Ok(Some(bytes)),
         _ => Err(Error::new(ErrorKind::InvalidInput, format!("chunk size `{text}`"))
             .with_reason("expected a size such as 16M, at least 64k")),
     }
@@ -140,11 +142,11 @@ pub(in crate::cli) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
 
 pub(in crate::cli) fn progress(
     show: ProgressMode,
-    words: &'static ProgressLabels,
+    labels: &'static ProgressLabels,
 ) -> Arc<dyn Progress> {
     match show {
-        ProgressMode::Bars => Arc::new(ProgressBars::new(words)),
-        ProgressMode::Lines => Arc::new(PlainProgress::new(words)),
+        ProgressMode::Bars => Arc::new(ProgressBars::new(labels)),
+        ProgressMode::Lines => Arc::new(PlainProgress::new(labels)),
         ProgressMode::Nothing => Arc::new(NoProgress),
     }
 }

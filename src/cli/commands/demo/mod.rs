@@ -35,22 +35,22 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     let cancel = signals::cancelled_by_signals();
     let fail =
         |error| Error::new(ErrorKind::Store, "create a temporary directory").with_source(error);
-    let folder = tempfile::Builder::new().prefix("rpull-demo-").tempdir().map_err(fail)?;
-    let code = serve_and_show(folder.path(), settings, &cancel).await;
-    remove(folder).await;
+    let directory = tempfile::Builder::new().prefix("rpull-demo-").tempdir().map_err(fail)?;
+    let code = serve_and_show(directory.path(), settings, &cancel).await;
+    remove(directory).await;
     code
 }
 
 async fn serve_and_show(
-    folder: &Path,
+    directory: &Path,
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<ExitCode> {
-    let server = or_cancelled(cancel, "demo", registry(folder)).await??;
+    let server = or_cancelled(cancel, "demo", registry(directory)).await??;
     let (listener, address) = listen("127.0.0.1:0").await?;
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.run(listener, stop.clone()));
-    let code = show(&format!("{address}/team/app"), folder, settings, cancel).await;
+    let code = show(&format!("{address}/team/app"), directory, settings, cancel).await;
     stop.cancel();
     // The server's result does not matter; its layout is removed with the directory.
     drop(serving.await);
@@ -58,8 +58,8 @@ async fn serve_and_show(
 }
 
 /// Removes the directory. Retries, because a thread that was stopped may still be writing there.
-async fn remove(folder: TempDir) {
-    let path = folder.keep();
+async fn remove(directory: TempDir) {
+    let path = directory.keep();
     for _ in 0..100 {
         drop(std::fs::remove_dir_all(&path));
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -70,8 +70,8 @@ async fn remove(folder: TempDir) {
     tracing::warn!("failed to remove {}", path.display());
 }
 
-async fn registry(folder: &Path) -> Result<Server> {
-    let layout = Layout::create(&folder.join("registry"), LayoutOptions::default())?;
+async fn registry(directory: &Path) -> Result<Server> {
+    let layout = Layout::create(&directory.join("registry"), LayoutOptions::default())?;
     for version in ["1.0", "1.1"] {
         image::build(&layout, &format!("localhost/team/app:{version}"), version).await?;
     }
@@ -81,7 +81,7 @@ async fn registry(folder: &Path) -> Result<Server> {
 /// Runs the commands of the demo and prints them as a user would type them.
 async fn show(
     repository: &str,
-    folder: &Path,
+    directory: &Path,
     settings: &Settings,
     cancel: &CancellationToken,
 ) -> Result<ExitCode> {
@@ -93,7 +93,7 @@ async fn show(
     let (old, new) = (format!("{repository}:1.0"), format!("{repository}:1.1"));
     if settings.json {
         // One JSON value with both reports; the second one shows what is shared.
-        return command(&[&old, &new], folder, settings).await;
+        return command(&[&old, &new], directory, settings).await;
     }
     let steps: [(&str, &[&str]); 4] = [
         ("Pull version 1.0: everything is transferred", &[&old]),
@@ -101,9 +101,9 @@ async fn show(
         ("Pull version 1.1: only the changed layer and the config", &[&new]),
         ("List the images in the store, which share their layers", &["images"]),
     ];
-    for (words, typed) in steps {
-        say(&format!("\n# {words}\n$ rpull {}", typed.join(" ")));
-        let code = command(typed, folder, settings).await?;
+    for (title, arguments) in steps {
+        say(&format!("\n# {title}\n$ rpull {}", arguments.join(" ")));
+        let code = command(arguments, directory, settings).await?;
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
@@ -114,20 +114,20 @@ async fn show(
 }
 
 /// Runs one command line with the demo's store.
-async fn command(typed: &[&str], folder: &Path, settings: &Settings) -> Result<ExitCode> {
-    let words = ["rpull"].iter().chain(typed).map(OsString::from).collect();
-    let words = with_verb(words, |_| false)?;
-    let cli = Cli::try_parse_from(words)
+async fn command(arguments: &[&str], directory: &Path, settings: &Settings) -> Result<ExitCode> {
+    let arguments = ["rpull"].iter().chain(arguments).map(OsString::from).collect();
+    let arguments = with_verb(arguments, |_| false)?;
+    let cli = Cli::try_parse_from(arguments)
         .map_err(|error| Error::new(ErrorKind::InvalidInput, "demo").with_source(error))?;
-    let mut own = settings.with_store(folder.join("store"));
+    let mut demo_settings = settings.with_store(directory.join("store"));
     // The registry is the demo itself.
-    own.offline = false;
+    demo_settings.offline = false;
     match cli.verb {
         Verb::Pull(mut args) => {
             // Scripts do not watch the progress.
             args.moving.limit_rate = (!settings.json).then(|| RATE.to_owned());
-            Box::pin(super::pull::run(args, &own)).await
+            Box::pin(super::pull::run(args, &demo_settings)).await
         }
-        _ => super::images::run(&own).await,
+        _ => super::images::run(&demo_settings).await,
     }
 }

@@ -16,7 +16,7 @@ use crate::transfer::{PlatformRequest, ResolvedImage, resolve_image};
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// The documents, and the config of an image.
-pub(in crate::cli) struct Seen {
+pub(in crate::cli) struct Inspected {
     pub(in crate::cli) opened: OpenedLocation,
     pub(in crate::cli) root: Document,
     /// The manifest of the platform; the root if an index has none for this host and no platform was requested.
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Seen {
     pub(in crate::cli) config: Result<ImageConfig>,
 }
 
-impl Seen {
+impl Inspected {
     /// Reads only the documents and the config. A plain reference is read from the store if it is there, else from the
     /// registry.
     pub(in crate::cli) async fn open(

@@ -9,7 +9,7 @@ use super::blobs;
 use super::query::QueryParams;
 use super::response::{ApiError, ApiResponse, with_bytes};
 use super::route::digest;
-use super::uploads::stored;
+use super::uploads::blob_created;
 use crate::digest::Digest;
 
 impl RegistryService {
@@ -25,16 +25,16 @@ impl RegistryService {
     /// Whether a manifest of the repository references this blob.
     async fn is_named(&self, repository: &str, digest: &Digest) -> Result<bool, ApiError> {
         let names = self.names()?;
-        let Some(held) = names.repositories.get(repository) else { return Ok(false) };
-        Ok(self.documents.blobs(&self.layout, held).await.contains(digest))
+        let Some(served) = names.repositories.get(repository) else { return Ok(false) };
+        Ok(self.documents.blobs(&self.layout, served).await.contains(digest))
     }
 
     async fn has_blob_anywhere(&self, digest: &Digest) -> Result<bool, ApiError> {
         if self.layout.is_linked_anywhere(digest)? {
             return Ok(true);
         }
-        for held in self.names()?.repositories.values() {
-            if self.documents.blobs(&self.layout, held).await.contains(digest) {
+        for served in self.names()?.repositories.values() {
+            if self.documents.blobs(&self.layout, served).await.contains(digest) {
                 return Ok(true);
             }
         }
@@ -66,8 +66,8 @@ impl RegistryService {
             return Err(blobs::unknown(digest));
         }
         if self.is_named(repository, digest).await? {
-            let why = "referenced by a manifest of this repository; delete the manifest first";
-            return Err(ApiError::unsupported(why));
+            let reason = "referenced by a manifest of this repository; delete the manifest first";
+            return Err(ApiError::unsupported(reason));
         }
         self.layout.unlink(repository, digest)?;
         Ok(with_bytes(StatusCode::ACCEPTED, ""))
@@ -90,6 +90,6 @@ impl RegistryService {
             return Ok(None);
         }
         self.layout.link(repository, &wanted)?;
-        Ok(Some(stored(repository, &wanted)))
+        Ok(Some(blob_created(repository, &wanted)))
     }
 }
