@@ -1,6 +1,8 @@
 //! The command line as clap parses it. [`super::settings`] and the commands interpret it.
 
 mod archives;
+mod common;
+mod connection;
 mod inspect;
 mod registry;
 mod serve;
@@ -9,11 +11,11 @@ mod store;
 mod transfer;
 mod unpack;
 
-use std::path::PathBuf;
-
-use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Command, CommandFactory as _, Parser, Subcommand};
 
 pub(crate) use self::archives::{Load, Save};
+pub(crate) use self::common::{CommonArgs, ProgressKind, When};
+pub(crate) use self::connection::RegistryArgs;
 pub(crate) use self::inspect::{Blob, DocumentArgs, History};
 pub(crate) use self::registry::{Catalog, Delete, Login, Logout, Referrers, Tags};
 pub(crate) use self::serve::Serve;
@@ -22,7 +24,6 @@ use self::shared::REGISTRY;
 pub(crate) use self::store::{Prune, Rm, Tag, Verify};
 pub(crate) use self::transfer::{Copy, Pull, Push, TransferArgs};
 pub(crate) use self::unpack::{Export, OverlayArgs, Unpack};
-use crate::layer::MAX_WINDOW_BYTES;
 
 /// Commands that never contact a registry.
 const LOCAL: [&str; 12] = [
@@ -86,120 +87,6 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
-}
-
-/// Options of every command.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Common options")]
-pub(crate) struct CommonArgs {
-    /// Directory of the local store [default: `$RPULL_STORE`, else ~/.local/share/rpull]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) store: Option<PathBuf>,
-    /// Disable all registry access
-    #[arg(long, global = true)]
-    pub(crate) offline: bool,
-    /// Print one JSON value on stdout
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Print results only
-    #[arg(short, long, global = true)]
-    pub(crate) quiet: bool,
-    /// Show retries; repeat to show every request [env: `RPULL_LOG`]
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub(crate) verbose: u8,
-    /// When to use colors
-    #[arg(
-        long,
-        global = true,
-        value_name = "WHEN",
-        default_value = "auto",
-        hide_possible_values = false
-    )]
-    pub(crate) color: When,
-    /// How to show progress
-    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
-    pub(crate) progress: ProgressKind,
-    /// Maximum zstd window of a layer or archive, up to 2G [default: 512M]
-    #[arg(long, global = true, value_name = "SIZE", value_parser = zstd_window)]
-    pub(crate) zstd_window: Option<u64>,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-}
-
-/// Parses a window size in zstd's units: `1G` is 1 GiB.
-fn zstd_window(text: &str) -> Result<u64, String> {
-    let bare = text.trim_end_matches(['b', 'B']).trim_end_matches(['i', 'I']);
-    let (number, shift) = match bare.chars().last() {
-        Some('k' | 'K') => (bare.get(..bare.len() - 1), 10),
-        Some('m' | 'M') => (bare.get(..bare.len() - 1), 20),
-        Some('g' | 'G') => (bare.get(..bare.len() - 1), 30),
-        _ => (Some(bare), 0),
-    };
-    let digits = number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-    let bytes = digits.and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(1 << shift));
-    match bytes {
-        Some(bytes @ 1..=MAX_WINDOW_BYTES) => Ok(bytes),
-        _ => Err("expected a size such as 1G, at most 2G".to_owned()),
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum When {
-    Auto,
-    Always,
-    Never,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProgressKind {
-    Auto,
-    Plain,
-    Tty,
-    None,
-}
-
-/// Options for connecting to a registry.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = REGISTRY)]
-pub(crate) struct RegistryArgs {
-    /// Use plain HTTP (the default for loopback)
-    #[arg(long, global = true)]
-    pub(crate) plain_http: bool,
-    /// Do not verify TLS certificates
-    #[arg(long, global = true)]
-    pub(crate) insecure: bool,
-    /// Host in a private network that registries may refer to, for tokens or blobs (repeatable)
-    #[arg(long, global = true, value_name = "HOST", value_parser = internal_host)]
-    pub(crate) internal_host: Vec<url::Host<String>>,
-    /// Additional CA certificates to trust (PEM)
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
-    /// Client certificate (PEM)
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) cert_file: Option<PathBuf>,
-    /// Key of the certificate (PEM)
-    #[arg(long, global = true, value_name = "FILE", requires = "cert_file")]
-    pub(crate) key_file: Option<PathBuf>,
-    /// Read credentials from this file only
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) authfile: Option<PathBuf>,
-    /// User name and password for the registry
-    #[arg(long, global = true, value_name = "USER:PASS", conflicts_with = "authfile")]
-    pub(crate) creds: Option<String>,
-    /// Retries after a failed attempt, 0 for none [default: 4, or as long as --retry-for if the host has responded before]
-    #[arg(long, global = true, value_name = "N")]
-    pub(crate) retries: Option<u32>,
-    /// Seconds to keep retrying a host that has responded before
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 120)]
-    pub(crate) retry_for: u32,
-}
-
-/// Accepts a host without a port: trust in a host does not depend on the port.
-fn internal_host(text: &str) -> Result<url::Host<String>, String> {
-    if let Ok(ip) = text.parse::<std::net::Ipv6Addr>() {
-        return Ok(url::Host::Ipv6(ip));
-    }
-    url::Host::parse(text).map_err(|_| "expected a host name or address without a port".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
