@@ -20,6 +20,13 @@ const MAX_LINES: usize = 24;
 /// Redraw interval of the total while nothing arrives.
 const TICK_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Whether bytes were transferred just now. Only those count for the rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    Now,
+    Earlier,
+}
+
 /// Draws the progress of a run.
 #[derive(Debug)]
 pub(super) struct ProgressBars {
@@ -83,9 +90,8 @@ impl ProgressBars {
         state.total = Some(Total { bar, rate });
     }
 
-    /// Moves the bar of a blob to `position`. `arrived` tells whether the bytes before it were transferred just now and
-    /// count for the rate.
-    fn advance(&self, state: &mut BarState, digest: &Digest, position: u64, arrived: bool) {
+    /// Moves the bar of a blob to `position`.
+    fn advance(&self, state: &mut BarState, digest: &Digest, position: u64, moved: Moved) {
         let is_compact = state.is_compact;
         let Some(line) = state.blobs.get_mut(digest) else { return };
         let bar =
@@ -98,17 +104,17 @@ impl ProgressBars {
             bar.set_message(self.labels.moving);
         }
         bar.set_position(position);
-        let moved = position.saturating_sub(line.position);
+        let added = position.saturating_sub(line.position);
         let lost = line.position.saturating_sub(position);
         line.position = position;
         if is_compact && position >= line.size {
             bar.finish_and_clear();
         }
         if let Some(total) = &state.total {
-            total.bar.inc(moved);
+            total.bar.inc(added);
             total.bar.dec(lost);
-            if arrived {
-                total.rate.add(moved);
+            if moved == Moved::Now {
+                total.rate.add(added);
             }
         }
     }
@@ -123,10 +129,10 @@ impl Progress for ProgressBars {
             }
             Event::Planned { blobs } => self.plan(&mut state, blobs),
             Event::BlobStarted { digest, position } => {
-                self.advance(&mut state, digest, *position, false);
+                self.advance(&mut state, digest, *position, Moved::Earlier);
             }
             Event::BlobAdvanced { digest, position } => {
-                self.advance(&mut state, digest, *position, true);
+                self.advance(&mut state, digest, *position, Moved::Now);
             }
             Event::Retrying { digest, error, delay } => {
                 if let Some(bar) = state.blobs.get(*digest).and_then(|line| line.bar.as_ref()) {
@@ -139,7 +145,7 @@ impl Progress for ProgressBars {
             }
             Event::BlobFinished { digest, completion } => {
                 let end = state.blobs.get(*digest).map(|line| line.size).unwrap_or_default();
-                self.advance(&mut state, digest, end, false);
+                self.advance(&mut state, digest, end, Moved::Earlier);
                 if let Some(bar) = state
                     .blobs
                     .get(*digest)

@@ -26,6 +26,19 @@ pub(super) enum ProgressMode {
     Nothing,
 }
 
+/// Whether a client fetches foreign layers, from the URLs in their descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ForeignLayers {
+    Fetch,
+    Ignore,
+}
+
+impl ForeignLayers {
+    pub(super) fn fetch_if(included: bool) -> Self {
+        if included { Self::Fetch } else { Self::Ignore }
+    }
+}
+
 /// Options that all commands share.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -117,18 +130,19 @@ impl Settings {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] with `--offline`: `what` would need a registry.
-    pub(super) fn client(&self, what: &str, foreign_layers: bool) -> Result<Client> {
-        self.registry_options(what, foreign_layers).map(Client::new)
+    pub(super) fn client(&self, what: &str, foreign: ForeignLayers) -> Result<Client> {
+        self.registry_options(what, foreign).map(Client::new)
     }
 
     /// Returns the options of a client; errors as for [`Settings::client`].
     pub(super) fn registry_options(
         &self,
         what: &str,
-        foreign_layers: bool,
+        foreign: ForeignLayers,
     ) -> Result<RegistryOptions> {
         self.check_online(what)?;
         let credentials = Credentials::new(self.credential_options()?)?;
+        let foreign_layers = foreign == ForeignLayers::Fetch;
         Ok(RegistryOptions { foreign_layers, ..self.options(credentials)? })
     }
 

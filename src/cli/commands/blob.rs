@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::cli::args::Blob;
 use crate::cli::image::open::{Stored, error_after_fallback, open_archive};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::Source;
 use crate::descriptor::Descriptor;
@@ -126,7 +126,8 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descr
         Stored::Absent => None,
         Stored::Damaged(error) => Some(error),
     };
-    let repository = settings.client(&reference.to_string(), true)?.repository(&reference)?;
+    let repository =
+        settings.client(&reference.to_string(), ForeignLayers::Fetch)?.repository(&reference)?;
     let blob =
         repository.stat_blob(&digest).await.map_err(|error| error_after_fallback(damage, error))?;
     Ok((Arc::new(repository), blob))

@@ -6,13 +6,14 @@ use serde_json::json;
 
 use crate::cli::args::Catalog;
 use crate::cli::output;
-use crate::cli::settings::Settings;
+use crate::cli::settings::{ForeignLayers, Settings};
 use crate::error::Result;
 use crate::reference::registry_only;
 
 pub(in crate::cli) async fn run(args: Catalog, settings: &Settings) -> Result<ExitCode> {
     let registry = registry_only(&args.registry)?;
-    let repositories = settings.client(&registry, false)?.catalog(&registry).await?;
+    let repositories =
+        settings.client(&registry, ForeignLayers::Ignore)?.catalog(&registry).await?;
     if settings.json {
         output::json(&json!({ "registry": registry, "repositories": repositories }))?;
     } else {

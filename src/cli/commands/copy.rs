@@ -7,8 +7,9 @@ use crate::cli::args::Copy;
 use crate::cli::image::open::{OpenedLocation, open_location};
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;
+use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, chunk_size, platforms_to_pass_on};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::{self, or_cancelled};
 use crate::error::Result;
 use crate::location::{DefaultLocation, Location};
@@ -53,7 +54,8 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
         let opening = one(&location, &destination, platforms, &source_settings);
         vec![or_cancelled(&cancel, "copy", opening).await??]
     };
-    let (code, _) = run.execute(&wanted, &destination, args.all_tags, &target_settings).await?;
+    let shape = JsonShape::list_if(args.all_tags);
+    let (code, _) = run.execute(&wanted, &destination, shape, &target_settings).await?;
     Ok(code)
 }
 
@@ -86,7 +88,7 @@ async fn tags(
     platforms: &PlatformSelection,
     settings: &Settings,
 ) -> Result<Vec<ImageRequest>> {
-    let client = settings.client("copy", true)?;
+    let client = settings.client("copy", ForeignLayers::Fetch)?;
     let mut wanted = Vec::new();
     for tag in client.repository(repository)?.tags().await? {
         let reference = repository.with_tag(&tag)?;

@@ -8,7 +8,7 @@ use crate::cli::args::Delete;
 use crate::cli::image::open::registry_reference;
 use crate::cli::output::{self, note};
 use crate::cli::prompt;
-use crate::cli::settings::Settings;
+use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::signals::{cancelled_by_signals, or_cancelled};
 use crate::content::{Effort, Lookup as _, Source as _};
 use crate::digest::Digest;
@@ -36,7 +36,8 @@ pub(in crate::cli) async fn run(args: Delete, settings: &Settings) -> Result<Exi
 }
 
 async fn delete(args: &Delete, reference: &Reference, settings: &Settings) -> Result<ExitCode> {
-    let repository = settings.client(&reference.to_string(), false)?.repository(reference)?;
+    let repository =
+        settings.client(&reference.to_string(), ForeignLayers::Ignore)?.repository(reference)?;
     let (digest, question): (Digest, String) = match reference.name() {
         ImageName::Digest(digest) => {
             let question = format!("delete {reference} and all its tags?");

@@ -46,7 +46,8 @@ enum Sink {
 
 pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<ExitCode> {
     let path = args.output.as_deref().filter(|path| !is_stdout(path)).unwrap_or(Path::new("-"));
-    let output = super::save::output(path, false, settings)?;
+    let output = super::save::output(path);
+    super::save::check_stdout(&output, settings)?;
     let cancel = signals::cancelled_by_signals();
     // Check the arguments before the first request.
     let target = ExportFile::open(output)?;

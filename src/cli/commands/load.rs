@@ -8,6 +8,7 @@ use crate::archive::Archive;
 use crate::cli::args::Load;
 use crate::cli::image::open::open_archive;
 use crate::cli::run::destination::Destination;
+use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, platforms_to_keep};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
@@ -34,9 +35,9 @@ pub(in crate::cli) async fn run(args: Load, settings: &Settings) -> Result<ExitC
         return Err(error);
     }
     let unread: Vec<ExitCode> = images.failed.iter().map(exit::report).collect();
-    let several = images.image_requests.len() > 1;
+    let shape = JsonShape::list_if(images.image_requests.len() > 1);
     let destination = Destination::Store(None);
-    let (code, _) = run.execute(&images.image_requests, &destination, several, settings).await?;
+    let (code, _) = run.execute(&images.image_requests, &destination, shape, settings).await?;
     Ok(unread.into_iter().next().filter(|_| code == ExitCode::SUCCESS).unwrap_or(code))
 }
 

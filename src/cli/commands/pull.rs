@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::args::{OnePlatform, OverlayArgs, Pull, TransferArgs, Unpack};
+use crate::cli::args::{OnePlatform, OverlayArgs, Pull, Unpack};
 use crate::cli::labels;
 use crate::cli::run::destination::Destination;
+use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, platforms_to_keep};
-use crate::cli::settings::{Settings, existing_layout, not_in_store, platform};
+use crate::cli::settings::{ForeignLayers, Settings, existing_layout, not_in_store, platform};
 use crate::cli::signals::{self, opened_unless_cancelled, or_cancelled};
 use crate::content::Source;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,23 +22,12 @@ use crate::registry::Client;
 use crate::transfer::{ImageRequest, PlatformSelection};
 
 pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitCode> {
-    if let Some(dir) = &args.unpack {
-        let args = unpacking(
-            args.images.as_slice(),
-            dir.clone(),
-            args.overlay,
-            args.no_store,
-            args.moving,
-            settings.offline,
-        )?;
-        return super::unpack::run(args, settings).await;
+    if let Some(dir) = args.unpack.clone() {
+        return super::unpack::run(unpacking(args, dir, settings)?, settings).await;
     }
     // Check all arguments before the first request.
-    let references = args
-        .images
-        .iter()
-        .map(|text| reference(text, args.all_tags))
-        .collect::<Result<Vec<_>>>()?;
+    let parse = if args.all_tags { repository_reference } else { image_reference };
+    let references = args.images.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
     settings.check_creds(&references)?;
     let cancel = signals::cancelled_by_signals();
     let run = TransferRun::parse(&args.moving, &labels::PULL, settings, &cancel)?;
@@ -52,25 +42,20 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
         let finding = at_registries(&args, &references, &platforms, &destination, settings);
         or_cancelled(&cancel, "pull", finding).await??
     };
-    let (code, _) = run.execute(&wanted, &destination, several, settings).await?;
+    let (code, _) =
+        run.execute(&wanted, &destination, JsonShape::list_if(several), settings).await?;
     Ok(code)
 }
 
 /// Converts the arguments of `pull --unpack` to those of `unpack`, which takes one image and one platform.
-fn unpacking(
-    images: &[String],
-    dir: PathBuf,
-    overlay: bool,
-    no_store: bool,
-    moving: TransferArgs,
-    offline: bool,
-) -> Result<Unpack> {
+fn unpacking(args: Pull, dir: PathBuf, settings: &Settings) -> Result<Unpack> {
+    let Pull { images, overlay, no_store, moving, .. } = args;
     let refuse = |what: &str| {
         Err(Error::new(ErrorKind::InvalidInput, "--unpack")
             .with_reason(format!("accepts only one {what}")))
     };
-    let [image] = images else { return refuse("image") };
-    reference(image, false)?;
+    let [image] = images.as_slice() else { return refuse("image") };
+    image_reference(image)?;
     let platform = match moving.platform.as_slice() {
         [] => None,
         [one] => Some(one.clone()),
@@ -84,19 +69,21 @@ fn unpacking(
         preserve: false,
         no_store,
         sync: moving.sync,
-        pull: (!offline).then_some(moving),
+        pull: (!settings.offline).then_some(moving),
     })
 }
 
-fn reference(text: &str, all_tags: bool) -> Result<Reference> {
+fn image_reference(text: &str) -> Result<Reference> {
     match Location::parse(text, DefaultLocation::Registry)? {
-        Location::Registry(_) if all_tags => {
-            Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
-        }
         Location::Registry(reference) => Ok(reference),
         _ => Err(Error::new(ErrorKind::InvalidInput, format!("image `{text}`"))
             .with_reason("not an image in a registry")),
     }
+}
+
+fn repository_reference(text: &str) -> Result<Reference> {
+    image_reference(text)?;
+    Reference::repository_only(text.strip_prefix("docker://").unwrap_or(text))
 }
 
 /// Looks the images up in the store, without a request.
@@ -125,7 +112,8 @@ async fn at_registries(
     destination: &Destination,
     settings: &Settings,
 ) -> Result<Vec<ImageRequest>> {
-    let client: Client = settings.client("pull", args.moving.foreign_layers)?;
+    let foreign = ForeignLayers::fetch_if(args.moving.foreign_layers);
+    let client: Client = settings.client("pull", foreign)?;
     let mut wanted = Vec::new();
     let mut push = |reference: &Reference| {
         let source = Arc::new(client.repository(reference)?);

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use crate::cli::args::Push;
 use crate::cli::image::open::{OpenedLocation, open_location};
-use crate::cli::run::destination::Destination;
+use crate::cli::run::destination::{Destination, UploadSessions};
+use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, chunk_size, platforms_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::{labels, signals};
@@ -34,7 +35,8 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     let platforms = platforms_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
     let cancel = signals::cancelled_by_signals();
     let run = TransferRun::parse(&args.moving, &labels::PUSH, settings, &cancel)?;
-    let destination = Destination::at_registry(reference.clone(), chunk_size, true)?;
+    let destination =
+        Destination::at_registry(reference.clone(), chunk_size, UploadSessions::Record)?;
     let opening = open_location(&source, settings);
     let OpenedLocation { source, name, layout, .. } =
         signals::or_cancelled(&cancel, "push", opening).await??;
@@ -46,7 +48,7 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
         target_name,
         platforms,
     }];
-    let (code, finished) = run.execute(&wanted, &destination, false, settings).await?;
+    let (code, finished) = run.execute(&wanted, &destination, JsonShape::Value, settings).await?;
     if let (Some(layout), [one]) = (layout, finished.as_slice())
         && one.error.is_none()
     {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::args::Referrers;
 use crate::cli::image::open::registry_reference;
 use crate::cli::output::{self, note};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{ForeignLayers, Settings};
 use crate::cli::size::size;
 use crate::content::{Effort, Lookup as _, Source as _};
 use crate::error::Result;
@@ -16,7 +16,8 @@ use crate::registry::Referrer;
 
 pub(in crate::cli) async fn run(args: Referrers, settings: &Settings) -> Result<ExitCode> {
     let reference = registry_reference(&args.image)?;
-    let repository = settings.client(&reference.to_string(), false)?.repository(&reference)?;
+    let repository =
+        settings.client(&reference.to_string(), ForeignLayers::Ignore)?.repository(&reference)?;
     let digest = match reference.name() {
         ImageName::Digest(digest) => digest,
         name => match repository.name(&name, Effort::Request).await?.present() {

@@ -12,6 +12,7 @@ use crate::cli::labels;
 use crate::cli::run::destination::Destination;
 use crate::cli::run::new_archive::NewArchive;
 use crate::cli::run::omit_list;
+use crate::cli::run::report::JsonShape;
 use crate::cli::run::transfer_run::{TransferRun, platforms_to_pass_on};
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
@@ -24,7 +25,10 @@ use crate::transfer::{ImageRequest, PlatformSelection};
 pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitCode> {
     let parse = |text: &String| Location::parse(text, DefaultLocation::Store);
     let locations = args.images.iter().map(parse).collect::<Result<Vec<_>>>()?;
-    let output = output(&args.output, args.moving.plan, settings)?;
+    let output = output(&args.output);
+    if !args.moving.plan {
+        check_stdout(&output, settings)?;
+    }
     let platforms = platforms_to_pass_on(&args.moving)?.unwrap_or(PlatformSelection::All);
     // Before signals are caught: opening a pipe without a writer blocks.
     let left_out = match &args.since {
@@ -36,8 +40,8 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     let destination = Destination::Archive(NewArchive::hybrid(output, left_out)?, ImageName::Only);
     let finding = find(&locations, &destination, &platforms, settings);
     let wanted = or_cancelled(&cancel, "save", finding).await??;
-    let several = wanted.len() > 1;
-    let (code, _) = run.execute(&wanted, &destination, several, settings).await?;
+    let shape = JsonShape::list_if(wanted.len() > 1);
+    let (code, _) = run.execute(&wanted, &destination, shape, settings).await?;
     Ok(code)
 }
 
@@ -74,18 +78,28 @@ async fn find(
 }
 
 /// Returns the output for this path; `-` is stdout.
-pub(super) fn output(path: &Path, plan: bool, settings: &Settings) -> Result<ArchiveOutput> {
+pub(super) fn output(path: &Path) -> ArchiveOutput {
+    if path.as_os_str() == "-" {
+        ArchiveOutput::Stdout
+    } else {
+        ArchiveOutput::File(path.to_owned())
+    }
+}
+
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if the output is a terminal, or stdout is used for JSON.
+pub(super) fn check_stdout(output: &ArchiveOutput, settings: &Settings) -> Result<()> {
     let refuse =
         |reason: &str| Error::new(ErrorKind::InvalidInput, "output `-`").with_reason(reason);
-    if path.as_os_str() != "-" {
-        return Ok(ArchiveOutput::File(path.to_owned()));
+    if *output != ArchiveOutput::Stdout {
+        return Ok(());
     }
-    if settings.json && !plan {
+    if settings.json {
         return Err(refuse("cannot write both the archive and JSON to stdout"));
     }
-    if std::io::stdout().is_terminal() && !plan {
+    if std::io::stdout().is_terminal() {
         return Err(refuse("refusing to write an archive to the terminal")
             .with_hint("use `-o FILE`, or redirect stdout"));
     }
-    Ok(ArchiveOutput::Stdout)
+    Ok(())
 }

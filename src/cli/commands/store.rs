@@ -10,7 +10,7 @@ use serde_json::json;
 use super::overlay::{known_directories, typed_directory};
 use crate::cli::args::{Prune, Rm};
 use crate::cli::image::ids;
-use crate::cli::run::report::{json_of, print_values};
+use crate::cli::run::report::{JsonShape, json_of, print_values};
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
 use crate::cli::{exit, output};
@@ -106,7 +106,7 @@ pub(in crate::cli) fn rm(args: &Rm, settings: &Settings) -> Result<ExitCode> {
         }
     }
     if settings.json {
-        print_values(&values, images.len() > 1)?;
+        print_values(&values, JsonShape::list_if(images.len() > 1))?;
     }
     Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
 }

@@ -8,7 +8,7 @@ use super::store::{ImageArg, store_reference};
 use crate::cli::args::Tag;
 use crate::cli::image::ids;
 use crate::cli::output::{self, note};
-use crate::cli::settings::{Settings, not_in_store};
+use crate::cli::settings::{ForeignLayers, Settings, not_in_store};
 use crate::content::{Provenance, Role, Source, Target, TargetPlan};
 use crate::digest::Digest;
 use crate::document::Document;
@@ -113,7 +113,9 @@ async fn at_registry(source: &str, new: Reference, settings: &Settings) -> Resul
     let (Some(tag), None) = (new.tag(), new.digest()) else {
         return Err(refuse("expected a tag as the new name, got a digest"));
     };
-    let repository = settings.client(&source.to_string(), false)?.repository_for_push(&source)?;
+    let repository = settings
+        .client(&source.to_string(), ForeignLayers::Ignore)?
+        .repository_for_push(&source)?;
     let document = repository.resolve(&source.name()).await?;
     give_name(&repository, &document, ImageName::Tag(tag.to_owned())).await?;
     let digest = document.digest().clone();

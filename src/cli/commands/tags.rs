@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::args::Tags;
 use crate::cli::output;
-use crate::cli::settings::Settings;
+use crate::cli::settings::{ForeignLayers, Settings};
 use crate::error::Result;
 use crate::reference::Reference;
 
@@ -15,7 +15,8 @@ pub(in crate::cli) async fn run(args: Tags, settings: &Settings) -> Result<ExitC
         args.repository.strip_prefix("docker://").unwrap_or(&args.repository),
     )?;
     let name = format!("{}/{}", reference.registry(), reference.repository());
-    let tags = settings.client(&name, false)?.repository(&reference)?.tags().await?;
+    let tags =
+        settings.client(&name, ForeignLayers::Ignore)?.repository(&reference)?.tags().await?;
     if settings.json {
         output::json(&json!({ "repository": name, "tags": tags }))?;
     } else if !tags.is_empty() {

@@ -7,7 +7,7 @@ use super::ids;
 use super::image_download::ImageDownload;
 use crate::archive::{Archive, ArchiveFormat};
 use crate::blocking::run_blocking;
-use crate::cli::settings::{Settings, platform};
+use crate::cli::settings::{ForeignLayers, Settings, platform};
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::content::{Lookup as _, Source};
 use crate::descriptor::Descriptor;
@@ -158,7 +158,8 @@ pub(in crate::cli) fn registry(
     reference: &Reference,
     settings: &Settings,
 ) -> Result<OpenedLocation> {
-    let repository = settings.client(&reference.to_string(), true)?.repository(reference)?;
+    let repository =
+        settings.client(&reference.to_string(), ForeignLayers::Fetch)?.repository(reference)?;
     Ok(OpenedLocation {
         source: Arc::new(repository),
         name: reference.name(),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::ArchiveOutput;
 use crate::cli::meter::ByteMeter;
 use crate::cli::run::new_archive::NewArchive;
-use crate::cli::settings::{ProgressMode, Settings, existing_layout, platform};
+use crate::cli::settings::{ForeignLayers, ProgressMode, Settings, existing_layout, platform};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{EmptyTarget, Target};
 use crate::digest::Digest;
@@ -20,13 +20,19 @@ use crate::reference::Reference;
 use crate::registry::{Client, RegistryOptions};
 use crate::transfer::{ArtifactOptions, PlatformSelection};
 
+/// Whether the store records upload sessions, so that a later run can resume them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum UploadSessions {
+    Record,
+    Discard,
+}
+
 /// Where the images go.
 pub(in crate::cli) enum Destination {
     Registry {
         reference: Reference,
         chunk_size: Option<u64>,
-        /// Whether the store records upload sessions, so that a later run can resume them.
-        remember: bool,
+        sessions: UploadSessions,
     },
     /// With this name, or each image with its own.
     Store(Option<Reference>),
@@ -43,7 +49,7 @@ impl Destination {
     pub(in crate::cli) fn parse(text: &str, chunk_size: Option<u64>) -> Result<Self> {
         match Location::parse(text, DefaultLocation::Registry)? {
             Location::Registry(reference) | Location::StoreOrRegistry(reference) => {
-                Self::at_registry(reference, chunk_size, false)
+                Self::at_registry(reference, chunk_size, UploadSessions::Discard)
             }
             Location::Store(reference) => match reference.digest() {
                 Some(digest) => Err(no_digest_allowed(digest.as_str())),
@@ -66,11 +72,11 @@ impl Destination {
     pub(in crate::cli) fn at_registry(
         reference: Reference,
         chunk_size: Option<u64>,
-        remember: bool,
+        sessions: UploadSessions,
     ) -> Result<Self> {
         match (reference.tag(), reference.digest()) {
             (Some(_), Some(digest)) => Err(no_digest_allowed(digest.as_str())),
-            _ => Ok(Self::Registry { reference, chunk_size, remember }),
+            _ => Ok(Self::Registry { reference, chunk_size, sessions }),
         }
     }
 
@@ -149,12 +155,12 @@ impl Destination {
         cancel: &CancellationToken,
     ) -> Result<Arc<dyn Target>> {
         let (path, private) = match self {
-            Self::Registry { reference, chunk_size, remember } => {
-                return Self::registry(reference, *chunk_size, *remember, settings);
+            Self::Registry { reference, chunk_size, sessions } => {
+                return Self::registry(reference, *chunk_size, *sessions, settings);
             }
             Self::Store(_) => (settings.store()?, true),
             Self::Layout { path, .. } => (path.clone(), false),
-            Self::Archive(archive, _) => return archive.write(images, sync),
+            Self::Archive(archive, _) => return archive.open(images, sync),
         };
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
         Ok(Arc::new(open_to_write(path, options, settings, cancel).await?))
@@ -167,12 +173,12 @@ impl Destination {
         cancel: &CancellationToken,
     ) -> Result<Arc<dyn Target>> {
         let path = match self {
-            Self::Registry { reference, chunk_size, remember } => {
-                return Self::registry(reference, *chunk_size, *remember, settings);
+            Self::Registry { reference, chunk_size, sessions } => {
+                return Self::registry(reference, *chunk_size, *sessions, settings);
             }
             Self::Store(_) => settings.store()?,
             Self::Layout { path, .. } => path.clone(),
-            Self::Archive(archive, _) => return archive.write(0, false),
+            Self::Archive(archive, _) => return archive.open_for_plan(),
         };
         let location = format!("oci:{}", path.display());
         match opened_unless_cancelled(cancel, "plan", move || existing_layout(&path)).await? {
@@ -201,14 +207,17 @@ impl Destination {
     fn registry(
         reference: &Reference,
         chunk_size: Option<u64>,
-        remember: bool,
+        sessions: UploadSessions,
         settings: &Settings,
     ) -> Result<Arc<dyn Target>> {
-        let options = settings.registry_options(&reference.to_string(), false)?;
+        let options = settings.registry_options(&reference.to_string(), ForeignLayers::Ignore)?;
         let repository = Client::new(RegistryOptions { chunk_size, ..options })
             .repository_for_push(reference)?;
         // A copy does not use the store and must not wait for its lock.
-        let store = if remember { settings.existing_store().ok().flatten() } else { None };
+        let store = match sessions {
+            UploadSessions::Record => settings.existing_store().ok().flatten(),
+            UploadSessions::Discard => None,
+        };
         Ok(Arc::new(match store {
             Some(store) => repository.with_upload_store(store),
             None => repository,

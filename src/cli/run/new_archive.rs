@@ -38,7 +38,7 @@ impl NewArchive {
     }
 
     /// Opens the archive for this number of images.
-    pub(in crate::cli) fn write(&self, images: usize, sync: bool) -> Result<Arc<dyn Target>> {
+    pub(in crate::cli) fn open(&self, images: usize, sync: bool) -> Result<Arc<dyn Target>> {
         let Self { form, hybrid, modified, .. } = *self;
         let left_out = self.left_out.clone();
         let options = WriteOptions {
@@ -50,6 +50,11 @@ impl NewArchive {
             sync,
         };
         archive::write(self.output.clone(), options)
+    }
+
+    /// Opens the archive for a plan, which writes nothing.
+    pub(in crate::cli) fn open_for_plan(&self) -> Result<Arc<dyn Target>> {
+        self.open(0, false)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::cli::run::report::{json_of, print_values};
+use crate::cli::run::report::{JsonShape, json_of, print_values};
 use crate::cli::settings::Settings;
 use crate::cli::size::{percent, size};
 use crate::cli::table::table;
@@ -14,12 +14,12 @@ use crate::transfer::{BlobState, PlanReport, PlannedImage};
 /// Prints the plans, in the order of the arguments.
 pub(in crate::cli) fn show(
     plans: &[PlannedImage],
-    several: bool,
+    shape: JsonShape,
     settings: &Settings,
 ) -> Result<ExitCode> {
     if settings.json {
         let values = plans.iter().map(|plan| json_of(&plan.report, plan.error.as_ref()));
-        print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
+        print_values(&values.collect::<Result<Vec<_>>>()?, shape)?;
     } else {
         let known = plans.iter().filter(|plan| plan.error.is_none());
         known.map(|plan| &plan.report).try_for_each(|plan| output::text(&text(plan)))?;

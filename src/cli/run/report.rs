@@ -13,11 +13,33 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::{BlobOutcome, ImageResult, Report};
 
-/// Prints the results and errors. Names go to stdout unless the archive does.
+/// The form of JSON output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum JsonShape {
+    /// The value of a single image.
+    Value,
+    /// A list with a value per image.
+    List,
+}
+
+impl JsonShape {
+    pub(in crate::cli) fn list_if(several: bool) -> Self {
+        if several { Self::List } else { Self::Value }
+    }
+}
+
+/// How to print results.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct ReportOptions {
+    pub(in crate::cli) shape: JsonShape,
+    /// Whether stdout is free for the images' names.
+    pub(in crate::cli) names: bool,
+}
+
+/// Prints the results and errors.
 pub(in crate::cli) fn print_reports(
     finished: &[ImageResult],
-    several: bool,
-    names: bool,
+    options: ReportOptions,
     settings: &Settings,
 ) -> Result<ExitCode> {
     for one in finished {
@@ -36,13 +58,13 @@ pub(in crate::cli) fn print_reports(
             }
         }
         warn_of_skipped(&one.report);
-        if one.error.is_none() && names && !settings.json {
+        if one.error.is_none() && options.names && !settings.json {
             output::line(&full_name(&one.report))?;
         }
     }
     if settings.json {
         let values = finished.iter().map(|one| json_of(&one.report, error_of(one)));
-        print_values(&values.collect::<Result<Vec<_>>>()?, several)?;
+        print_values(&values.collect::<Result<Vec<_>>>()?, options.shape)?;
     }
     Ok(exit_error(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
 }
@@ -93,10 +115,9 @@ pub(in crate::cli) fn json_of(known: &impl Serialize, error: Option<&Error>) -> 
     Ok(value)
 }
 
-/// Prints one value for one image, or a list if several were requested.
-pub(in crate::cli) fn print_values(values: &[Value], several: bool) -> Result<()> {
+pub(in crate::cli) fn print_values(values: &[Value], shape: JsonShape) -> Result<()> {
     match values {
-        [one] if !several => output::json(one),
+        [one] if shape == JsonShape::Value => output::json(one),
         all => output::json(&all),
     }
 }

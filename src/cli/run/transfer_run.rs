@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::destination::Destination;
+use super::report::{JsonShape, ReportOptions, print_reports};
 use crate::cli::args::TransferArgs;
 use crate::cli::labels::ProgressLabels;
 use crate::cli::plain_progress::PlainProgress;
@@ -53,7 +54,7 @@ impl TransferRun {
         self,
         wanted: &[ImageRequest],
         destination: &Destination,
-        several: bool,
+        shape: JsonShape,
         settings: &Settings,
     ) -> Result<(ExitCode, Vec<ImageResult>)> {
         let cancel = self.options.cancel.clone();
@@ -64,12 +65,12 @@ impl TransferRun {
         if self.only_plan {
             let target = destination.open_for_plan(settings, &cancel).await?;
             let plans = or_cancelled(&cancel, "plan", Box::pin(to(&target).plan())).await?;
-            return Ok((super::plan::show(&plans, several, settings)?, Vec::new()));
+            return Ok((super::plan::show(&plans, shape, settings)?, Vec::new()));
         }
         let target = destination.open(settings, wanted.len(), self.sync, &cancel).await?;
         let finished = Box::pin(to(&target).run()).await.images;
-        let names = !destination.is_stdout();
-        Ok((super::report::print_reports(&finished, several, names, settings)?, finished))
+        let report = ReportOptions { shape, names: !destination.is_stdout() };
+        Ok((print_reports(&finished, report, settings)?, finished))
     }
 }
 
