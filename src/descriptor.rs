@@ -56,7 +56,7 @@ fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
     let urls: Vec<String> = null_is_default(deserializer)?;
     match urls.iter().find(|url| url::Url::parse(url).is_err()) {
         None => Ok(urls),
-        Some(odd) => Err(serde::de::Error::custom(format!("invalid URL `{odd}`"))),
+        Some(other) => Err(serde::de::Error::custom(format!("invalid URL `{other}`"))),
     }
 }
 

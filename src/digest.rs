@@ -136,33 +136,33 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let refuse = |why: &str| {
-            Err(DigestError::Malformed { text: text.to_owned(), reason: why.to_owned() })
+        let invalid = |reason: &str| {
+            Err(DigestError::Malformed { text: text.to_owned(), reason: reason.to_owned() })
         };
         let Some((algorithm, encoded)) = text.split_once(':') else {
-            return refuse("expected algorithm:hex");
+            return invalid("expected algorithm:hex");
         };
         let well_formed = |part: &str| {
             !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         };
         if !algorithm.split(['+', '.', '_', '-']).all(well_formed) {
-            return refuse("malformed algorithm");
+            return invalid("malformed algorithm");
         }
         if encoded.is_empty()
             || !encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b))
         {
-            return refuse("malformed encoded part");
+            return invalid("malformed encoded part");
         }
         if let Some((_, length)) = REGISTERED_ALGORITHMS.iter().find(|(name, _)| *name == algorithm)
         {
             if encoded.len() != *length {
-                return refuse(&format!(
+                return invalid(&format!(
                     "{algorithm} requires {length} hex digits, got {}",
                     encoded.len()
                 ));
             }
             if !encoded.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-                return refuse("hex digits must be lowercase");
+                return invalid("hex digits must be lowercase");
             }
         }
         Ok(Self(text.into()))

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 ///
 /// Blocks reserved for root count as free: a false error would be worse than a late one. File systems that report 0 for
 /// everything, or that grow on demand, are ignored.
-pub(crate) fn too_little(file: impl AsFd, bytes: u64) -> Option<u64> {
+pub(crate) fn insufficient_space(file: impl AsFd, bytes: u64) -> Option<u64> {
     let found = rustix::fs::fstatvfs(file).ok()?;
     let free = found.f_bfree.saturating_mul(found.f_frsize);
     (found.f_blocks > 0 && found.f_bfree > 0 && bytes > free).then_some(free)
@@ -20,9 +20,12 @@ mod tests {
     #[test]
     fn free_space_unknown_is_not_refused() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(too_little(&file, 0), None);
-        assert!(too_little(&file, u64::MAX).is_some());
+        assert_eq!(insufficient_space(&file, 0), None);
+        assert!(insufficient_space(&file, u64::MAX).is_some());
         // Kernel file systems have no blocks.
-        assert_eq!(too_little(std::fs::File::open("/proc/self/status").unwrap(), u64::MAX), None);
+        assert_eq!(
+            insufficient_space(std::fs::File::open("/proc/self/status").unwrap(), u64::MAX),
+            None
+        );
     }
 }

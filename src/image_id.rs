@@ -5,7 +5,7 @@ use std::fmt;
 use crate::digest::{Digest, registered_algorithm};
 
 /// Minimum hex digits without an algorithm. Fewer may be a name such as `cafe`. Tables show this many.
-const SHORT: usize = 12;
+const MIN_DIGITS: usize = 12;
 
 /// Maximum hex digits: those of a SHA-512 digest.
 const MAX_HEX: usize = 128;
@@ -25,14 +25,14 @@ impl ImageId {
             Some((algorithm, start)) => (registered_algorithm(algorithm)?, start),
             None => ("", text),
         };
-        let least = if algorithm.is_empty() { SHORT } else { 1 };
+        let least = if algorithm.is_empty() { MIN_DIGITS } else { 1 };
         let is_hex = start.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         (is_hex && (least..=MAX_HEX).contains(&start.len()))
             .then(|| Self { algorithm, start: start.to_owned() })
     }
 
     /// Whether the digest begins with this id.
-    pub fn is_of(&self, digest: &Digest) -> bool {
+    pub fn matches(&self, digest: &Digest) -> bool {
         (self.algorithm.is_empty() || self.algorithm == digest.algorithm_name())
             && digest.encoded().starts_with(&self.start)
     }
@@ -59,11 +59,11 @@ mod tests {
             ["e3b0c44298fc", digest.encoded(), digest.as_str(), "sha256:e", "sha256:e3b0c44"]
         {
             let id = ImageId::parse(text).unwrap();
-            assert!(id.is_of(&digest), "{text}");
+            assert!(id.matches(&digest), "{text}");
             assert_eq!(id.to_string(), text);
         }
         for text in ["e3b0c44298fd", "sha512:e3b0", "e3b0c44298fc1c15", &"0".repeat(128)] {
-            assert!(!ImageId::parse(text).unwrap().is_of(&digest), "{text}");
+            assert!(!ImageId::parse(text).unwrap().matches(&digest), "{text}");
         }
         for text in [
             "",

@@ -37,7 +37,6 @@
 //! The most common types are re-exported here: [`Reference`], [`Digest`], [`Client`], [`Layout`], [`Memory`], [`Artifact`],
 //! [`Error`] and so on.
 
-mod alike;
 mod annotation;
 pub mod archive;
 pub mod artifact;
@@ -75,6 +74,7 @@ pub mod platform;
 pub mod reference;
 pub mod registry;
 pub mod retry;
+mod same_name;
 pub mod secret;
 #[cfg(feature = "serve")]
 pub mod serve;

@@ -50,7 +50,7 @@ pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 pub(crate) const MAX_CONFIG_LOOKUPS: usize = 64;
 
 /// Maximum documents and blobs that all images of a run reference, counted per image.
-pub(crate) const MAX_NAMED: usize = 1 << 19;
+pub(crate) const MAX_REFERENCED: usize = 1 << 19;
 
 /// What one list has used of its limits.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ pub(crate) enum Exceeded {
 }
 
 impl Exceeded {
-    fn why(self) -> String {
+    fn reason(self) -> String {
         match self {
             Self::Entries => format!("more than {MAX_LIST_ENTRIES} entries"),
             Self::Bytes => format!("more than {} MiB of names", MAX_LIST_BYTES >> 20),
@@ -114,7 +114,7 @@ impl Exceeded {
 
     /// Returns the error for the list `what`.
     pub(crate) fn error(self, what: impl AsRef<str>) -> Error {
-        Error::new(ErrorKind::InvalidDocument, what).with_reason(self.why())
+        Error::new(ErrorKind::InvalidDocument, what).with_reason(self.reason())
     }
 }
 

@@ -129,8 +129,8 @@ fn by_id(text: &str) -> Option<Location> {
     ImageId::parse(text).map(|id| Location::Id { id, name: text.parse().ok() })
 }
 
-fn invalid_location(text: &str, why: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("location `{text}`")).with_reason(why)
+fn invalid_location(text: &str, reason: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("location `{text}`")).with_reason(reason)
 }
 
 fn archive(text: &str, form: ArchiveFormat, rest: &str) -> Result<Location> {
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn invalid_location_error_suggests_form() {
-        for (text, why) in [
+        for (text, reason) in [
             ("", "empty"),
             ("oci:", "missing path of the layout"),
             ("oci::name", "missing path of the layout"),
@@ -274,7 +274,7 @@ mod tests {
             let refusal = Location::parse(text, DefaultLocation::StoreOrRegistry).unwrap_err();
             assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
             let shown = format!("{refusal}\nhint: {}", refusal.hint().unwrap_or_default());
-            assert!(shown.contains(why), "{shown}");
+            assert!(shown.contains(reason), "{shown}");
         }
     }
 

@@ -15,13 +15,13 @@ pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const WARN_AFTER: Duration = Duration::from_secs(2);
 
 /// Whether the process is asked to end.
-static ENDING: AtomicBool = AtomicBool::new(false);
+static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// Ends every wait for a lock in this process, now and later. Blocked threads have no other way to learn that the
 /// process is asked to end.
 #[cfg(feature = "cli")]
 pub(crate) fn end_all_waits() {
-    ENDING.store(true, Ordering::Relaxed);
+    STOPPING.store(true, Ordering::Relaxed);
 }
 
 /// Shared with other holders, or exclusive.
@@ -34,12 +34,12 @@ pub(crate) enum LockMode {
 /// What to wait for, and how long.
 pub(crate) struct LockWait<'a> {
     pub(crate) what: &'a str,
-    pub(crate) place: &'a Path,
-    pub(crate) patience: Duration,
+    pub(crate) path: &'a Path,
+    pub(crate) timeout: Duration,
 }
 
 /// Takes the lock if it is free.
-pub(crate) fn try_lock(file: &File, mode: LockMode, place: &Path) -> Result<bool> {
+pub(crate) fn try_lock(file: &File, mode: LockMode, path: &Path) -> Result<bool> {
     let taken = match mode {
         LockMode::Shared => file.try_lock_shared(),
         LockMode::Exclusive => file.try_lock(),
@@ -48,7 +48,7 @@ pub(crate) fn try_lock(file: &File, mode: LockMode, place: &Path) -> Result<bool
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(Error::new(ErrorKind::Store, "lock")
-            .at(place.display().to_string())
+            .at(path.display().to_string())
             .with_source(error)),
     }
 }
@@ -60,7 +60,7 @@ pub(crate) fn try_lock(file: &File, mode: LockMode, place: &Path) -> Result<bool
 /// [`ErrorKind::Interrupted`] if the process is asked to end.
 pub(crate) fn lock(file: &File, mode: LockMode, waiting: &LockWait<'_>) -> Result<()> {
     let mut clock = WaitTimer::new();
-    while !try_lock(file, mode, waiting.place)? {
+    while !try_lock(file, mode, waiting.path)? {
         clock.tick(file, waiting, None)?;
         std::thread::sleep(POLL_INTERVAL);
     }
@@ -70,15 +70,15 @@ pub(crate) fn lock(file: &File, mode: LockMode, waiting: &LockWait<'_>) -> Resul
 /// Measures the wait for a lock, and warns once.
 pub(crate) struct WaitTimer {
     began: Instant,
-    moved: Instant,
+    last_progress: Instant,
     progress: Option<u64>,
-    told: bool,
+    has_warned: bool,
 }
 
 impl WaitTimer {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        Self { began: now, moved: now, progress: None, told: false }
+        Self { began: now, last_progress: now, progress: None, has_warned: false }
     }
 
     /// Records that the lock is still taken. `progress` is a value that changes while the holder works, if there is
@@ -89,27 +89,27 @@ impl WaitTimer {
         waiting: &LockWait<'_>,
         progress: Option<u64>,
     ) -> Result<()> {
-        if ENDING.load(Ordering::Relaxed) {
+        if STOPPING.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Interrupted, waiting.what).with_reason("interrupted"));
         }
         if progress != self.progress {
             self.progress = progress;
-            self.moved = Instant::now();
+            self.last_progress = Instant::now();
         }
-        if !self.told && self.began.elapsed() >= WARN_AFTER {
-            self.told = true;
+        if !self.has_warned && self.began.elapsed() >= WARN_AFTER {
+            self.has_warned = true;
             tracing::warn!("waiting for {} to release {}", holder(file), waiting.what);
         }
-        if self.moved.elapsed() < waiting.patience {
+        if self.last_progress.elapsed() < waiting.timeout {
             return Ok(());
         }
-        let (holder, seconds) = (holder(file), waiting.patience.as_secs());
+        let (holder, seconds) = (holder(file), waiting.timeout.as_secs());
         let why = match progress {
             Some(_) => format!("locked by {holder}, no progress for {seconds} s"),
             None => format!("still locked by {holder} after {seconds} s"),
         };
         Err(Error::new(ErrorKind::Store, waiting.what)
-            .at(waiting.place.display().to_string())
+            .at(waiting.path.display().to_string())
             .with_reason(why))
     }
 }
@@ -144,14 +144,11 @@ mod tests {
 
     #[test]
     fn lock_timeout_names_holder() {
-        let folder = tempfile::tempdir().unwrap();
-        let [first, second] = [(); 2].map(|()| File::open(folder.path()).unwrap());
-        assert!(try_lock(&first, LockMode::Exclusive, folder.path()).unwrap());
-        let waiting = LockWait {
-            what: "the store",
-            place: folder.path(),
-            patience: Duration::from_millis(50),
-        };
+        let dir = tempfile::tempdir().unwrap();
+        let [first, second] = [(); 2].map(|()| File::open(dir.path()).unwrap());
+        assert!(try_lock(&first, LockMode::Exclusive, dir.path()).unwrap());
+        let waiting =
+            LockWait { what: "the store", path: dir.path(), timeout: Duration::from_millis(50) };
         let error = lock(&second, LockMode::Shared, &waiting).unwrap_err().to_string();
         assert!(
             error.contains(&format!("still locked by process {}", std::process::id())),

@@ -29,19 +29,19 @@ impl fmt::Display for ImageName {
 }
 
 /// Maximum names listed in an error.
-const MOST_CHOICES: usize = 20;
+const MAX_CHOICES: usize = 20;
 
 /// Returns the error for [`ImageName::Only`] if there are several images.
-pub(crate) fn several_images(place: &str, choices: &[String]) -> Error {
-    let listed = choices.get(..MOST_CHOICES).unwrap_or(choices).join(", ");
-    let more = match choices.len().saturating_sub(MOST_CHOICES) {
+pub(crate) fn several_images(location: &str, choices: &[String]) -> Error {
+    let listed = choices.get(..MAX_CHOICES).unwrap_or(choices).join(", ");
+    let more = match choices.len().saturating_sub(MAX_CHOICES) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     Error::new(ErrorKind::InvalidInput, "image")
-        .at(place)
+        .at(location)
         .with_reason(format!("contains several images: {listed}{more}"))
-        .with_hint(format!("select one by name, e.g. `{place}:NAME`"))
+        .with_hint(format!("select one by name, e.g. `{location}:NAME`"))
 }
 
 /// Returns how to name an image with these names: by its digest if there are none.

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use crate::error::{Error, Outage, Result};
 
 /// Default number of attempts; the minimum for a host that responded before.
-const USUAL_ATTEMPTS: u32 = 5;
+const DEFAULT_ATTEMPTS: u32 = 5;
 
 /// Maximum delay for a host that responded before, so that its return is noticed soon.
-const LONGEST_OUTAGE_DELAY: Duration = Duration::from_secs(10);
+const MAX_OUTAGE_DELAY: Duration = Duration::from_secs(10);
 
 /// How often and how long a failed request is retried.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +75,8 @@ impl RetryPolicy {
                 u64::MAX => "indefinitely".to_owned(),
                 seconds => format!("{seconds} s"),
             };
-            let why = format!("{}; the server asks to retry after {wait}", error.reason());
-            return Err(error.with_reason(why).permanent());
+            let reason = format!("{}; the server asks to retry after {wait}", error.reason());
+            return Err(error.with_reason(reason).permanent());
         }
         failures.count += 1;
         let delay = match error.outage() {
@@ -93,7 +93,7 @@ impl RetryPolicy {
     fn exponential_delay(&self, failures: u32, all: u32) -> Option<Duration> {
         let is_last = match self.attempts {
             Some(attempts) => all >= attempts,
-            None => failures >= USUAL_ATTEMPTS,
+            None => failures >= DEFAULT_ATTEMPTS,
         };
         let doubled = self.base_delay.saturating_mul(1_u32 << (failures.saturating_sub(1)).min(16));
         // Full jitter: clients that failed together must not retry together.
@@ -110,21 +110,21 @@ impl RetryPolicy {
         if left.is_zero() || self.attempts.is_some_and(|attempts| failures.count >= attempts) {
             return self.exponential_delay(failures.count, failures.count);
         }
-        let grown = (outage.lasted / 2).max(self.base_delay).min(LONGEST_OUTAGE_DELAY);
+        let grown = (outage.lasted / 2).max(self.base_delay).min(MAX_OUTAGE_DELAY);
         Some(grown.mul_f64(0.5 + fastrand::f64() / 2.0).min(left))
     }
 }
 
 fn given_up(failures: &Failures, error: Error) -> Error {
     let waited = failures.since.map(|since| since.elapsed()).unwrap_or_default();
-    let why = match failures.count {
+    let reason = match failures.count {
         0 | 1 => error.reason().to_owned(),
         tries if waited > Duration::from_secs(10) => {
             format!("{} (tried {tries} times in {} s)", error.reason(), waited.as_secs())
         }
         tries => format!("{} (tried {tries} times)", error.reason()),
     };
-    error.with_reason(why).permanent()
+    error.with_reason(reason).permanent()
 }
 
 /// Warns about an outage, once for all waiting tasks.
@@ -247,7 +247,7 @@ mod tests {
         // Other tasks have used up the time.
         let policy = RetryPolicy { retry_for: Duration::ZERO, ..RetryPolicy::default() };
         let (tries, took, _) = away(&policy).await;
-        assert!(tries == USUAL_ATTEMPTS && took < Duration::from_secs(9), "{took:?}");
+        assert!(tries == DEFAULT_ATTEMPTS && took < Duration::from_secs(9), "{took:?}");
     }
 
     #[tokio::test]
@@ -258,7 +258,7 @@ mod tests {
         for _ in 0..20 {
             policy.backoff(&mut failures, busy(None).in_outage(outage)).unwrap();
         }
-        for _ in 1..USUAL_ATTEMPTS {
+        for _ in 1..DEFAULT_ATTEMPTS {
             policy.backoff(&mut failures, busy(None)).unwrap();
         }
         policy.backoff(&mut failures, busy(None)).unwrap_err();

@@ -58,8 +58,9 @@ impl Verifier {
         if self.position <= self.expected.size {
             return Ok(());
         }
-        let why = format!("size mismatch: longer than the expected {} bytes", self.expected.size);
-        Err(mismatch(&self.expected, why))
+        let reason =
+            format!("size mismatch: longer than the expected {} bytes", self.expected.size);
+        Err(mismatch(&self.expected, reason))
     }
 
     /// The second half of [`Verifier::update`].
@@ -73,11 +74,11 @@ impl Verifier {
     /// [`ErrorKind::Mismatch`] with both sizes or both digests.
     pub fn finish(self) -> Result<Verified> {
         if self.position != self.expected.size {
-            let why = format!(
+            let reason = format!(
                 "size mismatch: got {} bytes, expected {}",
                 self.position, self.expected.size
             );
-            return Err(mismatch(&self.expected, why));
+            return Err(mismatch(&self.expected, reason));
         }
         let found = self.hasher.finish();
         if found != self.expected.digest {
@@ -137,8 +138,8 @@ pub fn verified_inline_data(descriptor: &Descriptor) -> Option<(Bytes, Verified)
     Some((bytes.into(), proof))
 }
 
-fn mismatch(expected: &Descriptor, why: String) -> Error {
-    Error::new(ErrorKind::Mismatch, format!("content {}", expected.digest)).with_reason(why)
+fn mismatch(expected: &Descriptor, reason: String) -> Error {
+    Error::new(ErrorKind::Mismatch, format!("content {}", expected.digest)).with_reason(reason)
 }
 
 #[cfg(test)]

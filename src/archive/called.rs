@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::image::{ArchiveImage, full};
 use super::reader::ArchiveInner;
-use crate::alike;
 use crate::config::CONFIG_LIMIT;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
+use crate::same_name;
 
 impl ArchiveInner {
     /// Takes each name from all images but the last one of a platform that has it. What is left without a name is
@@ -79,7 +79,7 @@ impl ArchiveInner {
         let document = self.read_document(manifest, &stop).ok()?;
         let config = &document.manifest().ok()?.config;
         let bytes = self.bytes(&config.digest, CONFIG_LIMIT, &stop).ok()?;
-        alike::platform_in(config, &bytes)
+        same_name::platform_of_config(config, &bytes)
     }
 
     /// The images of this name, as it is written there or written out: `alpine` is `docker.io/library/alpine:latest`.
@@ -114,7 +114,7 @@ impl ArchiveInner {
             return Ok(found.first().copied());
         }
         let alike = self.alike(&found);
-        let chosen = alike::choose(&alike, &Platform::host(), name)
+        let chosen = same_name::select(&alike, &Platform::host(), name)
             .map_err(|error| error.at(self.place()))?;
         let is_it = |image: &&&ArchiveImage| {
             image.descriptor().is_some_and(|descriptor| descriptor.digest == chosen.digest)
@@ -125,7 +125,7 @@ impl ArchiveInner {
     /// What images of one name are, each with its platform.
     pub(super) fn alike(&self, images: &[&ArchiveImage]) -> Vec<Descriptor> {
         let descriptors = images.iter().filter_map(|image| image.descriptor()).cloned().collect();
-        alike::meant(descriptors, |entry| self.platform_of(entry)).0
+        same_name::effective_entries(descriptors, |entry| self.platform_of(entry)).0
     }
 
     pub(super) fn lacks(&self, name: &str) -> Error {

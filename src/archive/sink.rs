@@ -12,7 +12,7 @@ use super::atomic_file::io_error;
 use super::tarball::BLOCK;
 use crate::blocking::run_blocking;
 use crate::error::Result;
-use crate::free_space::too_little;
+use crate::free_space::insufficient_space;
 
 /// An output, and what it is called in errors.
 pub(super) struct ArchiveSink {
@@ -82,7 +82,7 @@ impl ArchiveSink {
     /// Refuses so many bytes where the file system has no space for them. None are reserved: they are only claimed yet.
     pub(super) fn check_space(&self, length: u64) -> Result<()> {
         let SinkKind::File(file) = &self.to else { return Ok(()) };
-        match too_little(file, length) {
+        match insufficient_space(file, length) {
             Some(_) => Err(io_error("write", &self.path, rustix::io::Errno::NOSPC)),
             None => Ok(()),
         }

@@ -37,11 +37,11 @@ const DESCRIPTOR_KEYS: [&str; 5] = ["mediaType", "digest", "size", "urls", "data
 /// Parses the bytes as the kind of document that `declared` and the content itself agree on.
 pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, ParsedDocument)> {
     if bytes.len() as u64 > DOCUMENT_LIMIT {
-        return Err(refuse(format!("larger than {} MiB", DOCUMENT_LIMIT >> 20)));
+        return Err(invalid(format!("larger than {} MiB", DOCUMENT_LIMIT >> 20)));
     }
     let shape = TopLevel::of(bytes).map_err(|error| not_json(bytes, declared, &error))?;
     let media_type = shape.media_type(declared)?;
-    let parse = |error: serde_json::Error| refuse("malformed").with_source(error);
+    let parse = |error: serde_json::Error| invalid("malformed").with_source(error);
     let content = if media_type.is_index() {
         ParsedDocument::Index(Box::new(serde_json::from_slice(bytes).map_err(parse)?))
     } else if media_type.is_artifact_manifest() {
@@ -52,17 +52,17 @@ pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, Par
     Ok((media_type, content))
 }
 
-fn refuse(why: impl AsRef<str>) -> Error {
-    Error::new(ErrorKind::InvalidDocument, "manifest").with_reason(why)
+fn invalid(reason: impl AsRef<str>) -> Error {
+    Error::new(ErrorKind::InvalidDocument, "manifest").with_reason(reason)
 }
 
 fn not_json(bytes: &[u8], declared: &MediaType, error: &serde_json::Error) -> Error {
     let looks_like_page = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<');
     if looks_like_page {
         // A captive portal, login page or bot check responds 200 with HTML (TecharoHQ/anubis#1231).
-        return refuse(format!("not a registry response: {declared} that looks like a web page"));
+        return invalid(format!("not a registry response: {declared} that looks like a web page"));
     }
-    refuse(format!("invalid or ambiguous JSON: {error}"))
+    invalid(format!("invalid or ambiguous JSON: {error}"))
 }
 
 /// The top level of a document, parsed strictly.
@@ -93,7 +93,7 @@ impl TopLevel {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) if text.is_empty() => None,
             Some(Value::String(text)) => Some(MediaType::from(text.as_str())),
-            Some(_) => return Err(refuse("mediaType is not a string")),
+            Some(_) => return Err(invalid("mediaType is not a string")),
         };
         // A document with another media type is not schema 1 but ambiguous, which is checked below.
         let schema1 = match &own {
@@ -110,16 +110,16 @@ impl TopLevel {
         if self.schema_version != Some(Value::from(2))
             && !(is_artifact && self.schema_version.is_none())
         {
-            return Err(refuse("schemaVersion is not 2"));
+            return Err(invalid("schemaVersion is not 2"));
         }
         if self.has("fsLayers") || self.has("history") {
-            return Err(refuse("ambiguous: schema 1 keys with schemaVersion 2"));
+            return Err(invalid("ambiguous: schema 1 keys with schemaVersion 2"));
         }
         let chosen = match (own, declared) {
             (Some(own), declared) if own.is_document() => {
                 let kinds = |kind: &MediaType| (kind.is_index(), kind.is_artifact_manifest());
                 if declared.is_document() && kinds(declared) != kinds(&own) {
-                    return Err(refuse(format!(
+                    return Err(invalid(format!(
                         "ambiguous: Content-Type is {declared}, mediaType is {own}"
                     )));
                 }
@@ -129,7 +129,7 @@ impl TopLevel {
             (None, declared) if declared.is_uninformative() => self.guess()?,
             (own, declared) => {
                 let named = own.unwrap_or_else(|| declared.clone());
-                return Err(refuse(format!("not an image manifest or index, but {named}")));
+                return Err(invalid(format!("not an image manifest or index, but {named}")));
             }
         };
         self.agrees_with(&chosen)?;
@@ -145,7 +145,7 @@ impl TopLevel {
                 Ok(MediaType::DOCKER_MANIFEST)
             }
             Some(_) => Ok(MediaType::OCI_MANIFEST),
-            None => Err(refuse("neither an image manifest nor an index")),
+            None => Err(invalid("neither an image manifest nor an index")),
         }
     }
 
@@ -160,7 +160,7 @@ impl TopLevel {
         match foreign.iter().find(|key| self.has(key)) {
             None => Ok(()),
             Some(key) => {
-                Err(refuse(format!("ambiguous: `{key}` in a document of type {media_type}")))
+                Err(invalid(format!("ambiguous: `{key}` in a document of type {media_type}")))
             }
         }
     }

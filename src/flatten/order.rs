@@ -51,32 +51,32 @@ impl TarItem<'_> {
 /// Returns all entries in the order in which they are written.
 pub(super) fn items(names: &PathMap) -> Vec<TarItem<'_>> {
     let sorted = by_entries(names);
-    let late = deferred_dirs(&sorted);
+    let deferred = deferred_dirs(&sorted);
     let directory = |path, at| {
         let name = names.get(path)?;
         Some(TarItem { at, path, node: &name.node, hardlink_to: None })
     };
     let mut ordered = Vec::with_capacity(sorted.len());
-    let mut begun = HashSet::new();
+    let mut started = HashSet::new();
     let mut delayed: HashMap<&[u8], Vec<TarItem<'_>>> = HashMap::new();
     for item in sorted {
         let (parent, _) = split(item.path);
-        if item.is_delayed_by_gnu_tar() && late.contains(parent) {
+        if item.is_delayed_by_gnu_tar() && deferred.contains(parent) {
             // GNU tar delays the directory's time for such a link if it follows the directory directly.
             delayed.entry(parent).or_default().push(TarItem { at: LAST, ..item });
             continue;
         }
-        for path in missing(item.path, &begun) {
-            begun.insert(path);
-            if !late.contains(path) {
+        for path in missing(item.path, &started) {
+            started.insert(path);
+            if !deferred.contains(path) {
                 ordered.extend(directory(path, item.at));
             }
         }
-        if !item.is_directory() || (begun.insert(item.path) && !late.contains(item.path)) {
+        if !item.is_directory() || (started.insert(item.path) && !deferred.contains(item.path)) {
             ordered.push(item);
         }
     }
-    for path in late.into_iter().rev() {
+    for path in deferred.into_iter().rev() {
         ordered.extend(directory(path, LAST));
         ordered.extend(delayed.remove(path).unwrap_or_default());
     }
@@ -115,14 +115,14 @@ fn by_entries(names: &PathMap) -> Vec<TarItem<'_>> {
 /// Returns directories whose entries are not contiguous, and their parents. The root is one of them if it has any
 /// entry, because its name is not a prefix of others.
 fn deferred_dirs<'a>(items: &[TarItem<'a>]) -> BTreeSet<&'a [u8]> {
-    let mut late = BTreeSet::new();
-    let mut begun = HashSet::new();
+    let mut deferred = BTreeSet::new();
+    let mut started = HashSet::new();
     // The directories above the last name.
     let mut open: Vec<&[u8]> = Vec::new();
     for item in items.iter().filter(|item| !item.path.is_empty()) {
-        let mut steps = missing(item.path, &begun);
-        begun.extend(&steps);
-        if !item.is_directory() || begun.insert(item.path) {
+        let mut steps = missing(item.path, &started);
+        started.extend(&steps);
+        if !item.is_directory() || started.insert(item.path) {
             steps.push(item.path);
         }
         for path in steps {
@@ -131,7 +131,7 @@ fn deferred_dirs<'a>(items: &[TarItem<'a>]) -> BTreeSet<&'a [u8]> {
             }
             let mut above = split(path).0;
             if open.last().copied() != Some(above) {
-                while late.insert(above) && !above.is_empty() {
+                while deferred.insert(above) && !above.is_empty() {
                     above = split(above).0;
                 }
             }
@@ -140,16 +140,16 @@ fn deferred_dirs<'a>(items: &[TarItem<'a>]) -> BTreeSet<&'a [u8]> {
             }
         }
     }
-    late
+    deferred
 }
 
 /// Returns the directories above this path, without the root, that were not begun yet.
-fn missing<'a>(path: &'a [u8], begun: &HashSet<&'a [u8]>) -> Vec<&'a [u8]> {
-    if begun.contains(split(path).0) {
+fn missing<'a>(path: &'a [u8], started: &HashSet<&'a [u8]>) -> Vec<&'a [u8]> {
+    if started.contains(split(path).0) {
         return Vec::new();
     }
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-    ends.filter_map(|(end, _)| path.get(..end)).filter(|path| !begun.contains(path)).collect()
+    ends.filter_map(|(end, _)| path.get(..end)).filter(|path| !started.contains(path)).collect()
 }
 
 fn is_in(path: &[u8], directory: &[u8]) -> bool {

@@ -11,7 +11,7 @@ use crate::image_layers::{LayerBlob, Stop, failed};
 use crate::layer::{BombGuard, Entries, EntryKind, LayerEntry, header};
 
 /// Entries are padded to a multiple of this many bytes.
-const BLOCK: u64 = 512;
+const BLOCK_SIZE: u64 = 512;
 
 /// Written for holes, and at the end of the tar.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -107,7 +107,7 @@ impl TreeWriter<'_, '_> {
         for item in std::mem::take(&mut self.items) {
             self.write_header(item)?;
         }
-        self.zeros(2 * BLOCK)
+        self.zeros(2 * BLOCK_SIZE)
     }
 
     /// Writes everything before the data of an entry.
@@ -143,7 +143,7 @@ impl TreeWriter<'_, '_> {
             (self.output)(bytes)?;
             end = offset + bytes.len() as u64;
         }
-        self.zeros(size.next_multiple_of(BLOCK) - end)
+        self.zeros(size.next_multiple_of(BLOCK_SIZE) - end)
     }
 
     fn zeros(&mut self, mut count: u64) -> Result<()> {

@@ -68,9 +68,9 @@ mod tests {
         let manifest = manifest(&["base", "packages"]);
         let config = config(2, &["ADD rootfs /", "-ENV A=1", "RUN apk add x", "-CMD sh"]);
         let rows = history(&manifest, &config);
-        let told: Vec<_> = rows.iter().map(|row| (row.created_by.as_str(), row.size)).collect();
+        let shown: Vec<_> = rows.iter().map(|row| (row.created_by.as_str(), row.size)).collect();
         assert_eq!(
-            told,
+            shown,
             [("CMD sh", 0), ("RUN apk add x", 8), ("ENV A=1", 0), ("ADD rootfs /", 4)]
         );
         assert_eq!(rows[0].image.as_ref(), Some(&manifest.config.digest));

@@ -29,14 +29,14 @@ impl Layout {
         let mut found = Vec::new();
         for entry in self.entries()? {
             let document = self.read_document(&entry.descriptor).ok();
-            let own = id.is_of(&entry.digest()) || id.is_of(&entry.descriptor.digest);
+            let own = id.matches(&entry.digest()) || id.matches(&entry.descriptor.digest);
             if own || document.as_ref().is_some_and(|document| has_config(document, id)) {
                 add(&mut found, entry_image(&entry));
                 continue;
             }
             for child in document.iter().flat_map(Document::entries) {
                 let has_it = |document: Document| has_config(&document, id);
-                if id.is_of(&child.digest) || self.read_document(child).is_ok_and(has_it) {
+                if id.matches(&child.digest) || self.read_document(child).is_ok_and(has_it) {
                     add(&mut found, child_image(&entry, child));
                 }
             }
@@ -84,7 +84,7 @@ fn add(found: &mut Vec<Identified>, new: Identified) {
 
 fn has_config(document: &Document, id: &ImageId) -> bool {
     match document.parsed() {
-        ParsedDocument::Manifest(manifest) => id.is_of(&manifest.config.digest),
+        ParsedDocument::Manifest(manifest) => id.matches(&manifest.config.digest),
         _ => false,
     }
 }

@@ -121,7 +121,7 @@ fn initialize(root: &Path, mode: u32, patience: Duration) -> Result<()> {
     lock::lock(
         &guard,
         LockMode::Exclusive,
-        &LockWait { what: "the new store", place: root, patience },
+        &LockWait { what: "the new store", path: root, timeout: patience },
     )?;
     if root.join(MARKER).exists() {
         return check(root);

@@ -21,8 +21,7 @@ pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> R
     let mut path = blobs::partial_path(&inner.root, &descriptor.digest)?;
     let own_path = blobs::partial_path_of_size(&inner.root, &descriptor.digest, descriptor.size)?;
     let what = format!("blob {}", descriptor.digest);
-    let waiting =
-        LockWait { what: &what, place: &inner.root, patience: inner.options.lock_timeout };
+    let waiting = LockWait { what: &what, path: &inner.root, timeout: inner.options.lock_timeout };
     let mut clock = WaitTimer::new();
     loop {
         if inner.has(descriptor)? {

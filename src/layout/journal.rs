@@ -166,7 +166,7 @@ fn bytes_of(root: &Path, path: &Path) -> u64 {
     sizes.filter_map(|size| size.ok().flatten()).sum()
 }
 
-fn recheck(root: &Path, path: &Path, patience: Duration, watch: ByteProgress<'_>) -> Result<()> {
+fn recheck(root: &Path, path: &Path, timeout: Duration, watch: ByteProgress<'_>) -> Result<()> {
     let mut file = match blobs::open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == Io::PermissionDenied => {
@@ -183,7 +183,7 @@ fn recheck(root: &Path, path: &Path, patience: Duration, watch: ByteProgress<'_>
     lock::lock(
         &file,
         LockMode::Exclusive,
-        &LockWait { what: "the re-check after a restart", place: root, patience },
+        &LockWait { what: "the re-check after a restart", path: root, timeout },
     )?;
     if file.metadata().map_err(|error| io_error("read", path, error))?.nlink() == 0 {
         return Ok(());

@@ -138,7 +138,7 @@ impl LayoutInner {
 
     fn lock_folder(&self, mode: LockMode) -> Result<()> {
         let waiting =
-            LockWait { what: "the store", place: &self.root, patience: self.options.lock_timeout };
+            LockWait { what: "the store", path: &self.root, timeout: self.options.lock_timeout };
         lock::lock(&self.folder, mode, &waiting)
     }
 
@@ -147,7 +147,7 @@ impl LayoutInner {
         let path = self.root.join("oci-layout");
         let guard = File::open(&path).map_err(|error| io_error("open", &path, error))?;
         let waiting =
-            LockWait { what: "index.json", place: &self.root, patience: self.options.lock_timeout };
+            LockWait { what: "index.json", path: &self.root, timeout: self.options.lock_timeout };
         lock::lock(&guard, LockMode::Exclusive, &waiting)?;
         Ok(guard)
     }

@@ -9,7 +9,6 @@ use futures_util::future::BoxFuture;
 use super::entry::index_digest;
 use super::origins::origins_of;
 use super::{IndexEntry, Layout, blobs, io_error};
-use crate::alike;
 use crate::config::CONFIG_LIMIT;
 use crate::content::{
     BlobPresence, BlobRequest, BlobStream, ByteStream, Effort, Endpoint, Lookup, Presence,
@@ -22,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::media::MediaType;
 use crate::name::{ImageName, choice, several_images};
 use crate::platform::Platform;
+use crate::same_name;
 use crate::verifier::verify;
 
 impl Layout {
@@ -62,7 +62,7 @@ impl Layout {
             ImageName::Tag(_) | ImageName::Layout(_) | ImageName::Only => {
                 match self.alike(name)?.as_slice() {
                     [] => Ok(None),
-                    several => alike::choose(several, &Platform::host(), &name.to_string())
+                    several => same_name::select(several, &Platform::host(), &name.to_string())
                         .map(|one| Some(one.clone()))
                         .map_err(|error| error.at(self.0.place())),
                 }
@@ -116,7 +116,7 @@ impl Layout {
             ImageName::Digest(_) => return Ok(Vec::new()),
         };
         let entries = entries.into_iter().map(|entry| entry.descriptor).collect();
-        let (alike, lost) = alike::meant(entries, |entry| self.platform_of(entry));
+        let (alike, lost) = same_name::effective_entries(entries, |entry| self.platform_of(entry));
         if lost {
             let place = self.0.place();
             tracing::warn!("{place}: several images are named {name}; using the last one");
@@ -129,7 +129,7 @@ impl Layout {
         let document = self.read_document(manifest).ok()?;
         let config = &document.manifest().ok()?.config;
         let bytes = self.read_verified(config, CONFIG_LIMIT).ok()?;
-        alike::platform_in(config, &bytes)
+        same_name::platform_of_config(config, &bytes)
     }
 
     /// Nothing but the bytes says what a document is that has only a digest.

@@ -18,7 +18,7 @@ use crate::content::{
 use crate::descriptor::Descriptor;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
-use crate::free_space::too_little;
+use crate::free_space::insufficient_space;
 use crate::name::ImageName;
 use crate::verifier::verify;
 
@@ -168,7 +168,7 @@ impl TargetWriter for LayoutWriter {
 
 /// Refuses so many bytes if there is certainly no space for them.
 fn check_space(layout: &Layout, bytes: u64) -> Result<()> {
-    let Some(free) = too_little(&layout.0.folder, bytes) else { return Ok(()) };
+    let Some(free) = insufficient_space(&layout.0.folder, bytes) else { return Ok(()) };
     let full = std::io::Error::from(rustix::io::Errno::NOSPC);
     let reason = format!("{bytes} more bytes needed, {free} free");
     Err(super::io_error("write", layout.root(), full).with_reason(reason))

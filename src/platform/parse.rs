@@ -59,8 +59,8 @@ impl FromStr for Platform {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        parse(text).map_err(|why| {
-            Error::new(ErrorKind::InvalidInput, format!("platform `{text}`")).with_reason(why)
+        parse(text).map_err(|reason| {
+            Error::new(ErrorKind::InvalidInput, format!("platform `{text}`")).with_reason(reason)
         })
     }
 }
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn platform_malformed_text_is_rejected() {
-        for (text, why) in [
+        for (text, reason) in [
             ("", "malformed"),
             ("/amd64", "malformed"),
             ("linux/", "os/arch"),
@@ -192,7 +192,7 @@ mod tests {
         ] {
             let refusal = text.parse::<Platform>().unwrap_err();
             assert_eq!(refusal.kind(), ErrorKind::InvalidInput);
-            assert!(refusal.to_string().contains(why), "{refusal}");
+            assert!(refusal.to_string().contains(reason), "{refusal}");
         }
     }
 

@@ -69,17 +69,17 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
             path.len()
         ));
     }
-    let Some(odd) = path.split('/').find(|component| !is_component(component)) else {
+    let Some(component) = path.split('/').find(|component| !is_component(component)) else {
         return Ok(());
     };
-    Err(match odd {
+    Err(match component {
         "" => "empty path component between slashes".to_owned(),
-        _ if odd.chars().any(char::is_whitespace) => "white space in the name".to_owned(),
-        _ if is_component(&odd.to_lowercase()) => {
-            format!("`{odd}` must be lowercase: `{}`", odd.to_lowercase())
+        _ if component.chars().any(char::is_whitespace) => "white space in the name".to_owned(),
+        _ if is_component(&component.to_lowercase()) => {
+            format!("`{component}` must be lowercase: `{}`", component.to_lowercase())
         }
         _ => format!(
-            "invalid name component `{odd}`, expected a-z and 0-9, joined by one `.`, one or two `_` or any number of `-`"
+            "invalid name component `{component}`, expected a-z and 0-9, joined by one `.`, one or two `_` or any number of `-`"
         ),
     })
 }

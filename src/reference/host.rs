@@ -12,30 +12,30 @@ use crate::error::{Error, ErrorKind, Result};
 pub fn registry_only(text: &str) -> Result<String> {
     // The text before it may be a password.
     let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
-    let refuse = |why: String| {
-        Error::new(ErrorKind::InvalidInput, format!("registry `{shown}`")).with_reason(why)
+    let invalid = |reason: String| {
+        Error::new(ErrorKind::InvalidInput, format!("registry `{shown}`")).with_reason(reason)
     };
     if shown.len() < text.len() {
-        return Err(refuse("a user name and password cannot be part of a name".to_owned()));
+        return Err(invalid("a user name and password cannot be part of a name".to_owned()));
     }
     let (is_url, rest) = match text.split_once("://") {
         Some(("http" | "https", rest)) => (true, rest),
-        Some((scheme, _)) => return Err(refuse(format!("unsupported scheme `{scheme}://`"))),
+        Some((scheme, _)) => return Err(invalid(format!("unsupported scheme `{scheme}://`"))),
         None => (false, text),
     };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let is_api = is_url && matches!(path.trim_end_matches('/'), "v1" | "v2");
     if !path.is_empty() && !is_api {
-        return Err(refuse(format!("expected a registry only: `{host}`")));
+        return Err(invalid(format!("expected a registry only: `{host}`")));
     }
     if HUB_HOSTS.contains(&host) {
         return Ok(HUB.to_owned());
     }
     if host != "localhost" && !host.contains(['.', ':']) {
-        return Err(refuse("not a registry host".to_owned())
+        return Err(invalid("not a registry host".to_owned())
             .with_hint(format!("add a port or a domain, e.g. `{host}:5000`")));
     }
-    check_host(host).map_err(refuse)?;
+    check_host(host).map_err(invalid)?;
     Ok(host.to_owned())
 }
 
@@ -50,8 +50,8 @@ pub fn registry_and_namespace(text: &str) -> Result<(String, Option<String>)> {
     }
     let registry = registry_only(host)?;
     let namespace = path.trim_end_matches('/');
-    check_path(namespace).map_err(|why| {
-        Error::new(ErrorKind::InvalidInput, format!("namespace `{text}`")).with_reason(why)
+    check_path(namespace).map_err(|reason| {
+        Error::new(ErrorKind::InvalidInput, format!("namespace `{text}`")).with_reason(reason)
     })?;
     Ok((registry, Some(namespace.to_owned())))
 }
@@ -75,7 +75,7 @@ mod tests {
         ] {
             assert_eq!(registry_only(text).unwrap(), registry, "{text}");
         }
-        for (bad, why) in [
+        for (bad, reason) in [
             ("ghcr.io/org", "a registry only: `ghcr.io`"),
             ("https://h.example/v2/app", "a registry only"),
             ("h.example/v2", "a registry only"),
@@ -87,7 +87,7 @@ mod tests {
         ] {
             let error = registry_only(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
-            assert!(error.to_string().contains(why), "{bad}: {error}");
+            assert!(error.to_string().contains(reason), "{bad}: {error}");
         }
         for secret in ["https://user:canary@h.example/", "user:canary@h.example", "canary@"] {
             for error in

@@ -75,8 +75,8 @@ impl Reference {
 
     /// Returns the same repository with this tag, without a digest.
     pub fn with_tag(&self, tag: &str) -> Result<Self> {
-        check_tag(tag).map_err(|why| {
-            Error::new(ErrorKind::InvalidInput, format!("tag `{tag}`")).with_reason(why)
+        check_tag(tag).map_err(|reason| {
+            Error::new(ErrorKind::InvalidInput, format!("tag `{tag}`")).with_reason(reason)
         })?;
         Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }

@@ -30,7 +30,8 @@ impl FromStr for Reference {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut reference = parse(text).map_err(|cause| refused("reference", text, cause))?;
+        let mut reference =
+            parse(text).map_err(|cause| invalid_reference("reference", text, cause))?;
         if reference.tag.is_none() && reference.digest.is_none() {
             reference.tag = Some(DEFAULT_TAG.to_owned());
         }
@@ -44,7 +45,7 @@ impl Reference {
     /// # Errors
     /// [`ErrorKind::InvalidInput`], also for a tag or digest, which must not be ignored silently.
     pub fn repository_only(text: &str) -> Result<Self> {
-        let invalid = |cause: Invalid| refused("repository", text, cause);
+        let invalid = |cause: Invalid| invalid_reference("repository", text, cause);
         let reference = parse(text).map_err(invalid)?;
         let extra = match (&reference.tag, &reference.digest) {
             (None, None) => return Ok(reference),
@@ -61,7 +62,7 @@ impl Reference {
 }
 
 /// Returns the error for this text, without any user and password in it.
-fn refused(what: &str, text: &str, cause: Invalid) -> Error {
+fn invalid_reference(what: &str, text: &str, cause: Invalid) -> Error {
     let without = without_user(text);
     let shown = without.as_deref().unwrap_or(text);
     let matter = without.is_some().then_some(ErrorDetail::CredentialInReference);
@@ -133,7 +134,7 @@ fn split_host(name: &str) -> Result<(&str, &str), String> {
         HUB | OLD_HUB => Ok((HUB, rest)),
         "localhost" => Ok((first, rest)),
         _ if first.contains(['.', ':']) || first.chars().any(char::is_uppercase) => {
-            check_host(first).map_err(|why| format!("host `{first}`: {why}"))?;
+            check_host(first).map_err(|reason| format!("host `{first}`: {reason}"))?;
             Ok((first, rest))
         }
         _ => Ok((HUB, name)),
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn invalid_reference_says_why() {
-        for (text, why) in [
+        for (text, reason) in [
             ("", "empty"),
             ("user:canary@reg.example/app:1", "a user name and password cannot be part"),
             ("https://canary@reg.example/app", "a user name and password cannot be part"),
@@ -252,7 +253,7 @@ mod tests {
             ("app@@x", "digest `@x`"),
         ] {
             let refusal = canonical(text).unwrap_err();
-            assert!(refusal.contains(why), "{text}: {refusal}");
+            assert!(refusal.contains(reason), "{text}: {refusal}");
             assert!(!refusal.contains("canary"), "{refusal}");
         }
     }

@@ -18,9 +18,9 @@ use crate::image_layers::skipped::SkipLog;
 use crate::layer::{EntryKind, LayerEntry};
 
 /// Approximate bytes of entries in one batch.
-const BATCH: usize = 128 << 10;
+const BATCH_BYTES: usize = 128 << 10;
 
-fn weight(entry: &LayerEntry) -> usize {
+fn entry_bytes(entry: &LayerEntry) -> usize {
     let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 64);
     size_of::<BatchItem>() + entry.path.len() + entry.link.len() + xattrs.sum::<usize>()
 }
@@ -29,19 +29,19 @@ fn weight(entry: &LayerEntry) -> usize {
 ///
 /// A layer is started only when the lower one is done: while its entries wait, those of the lower one must not.
 pub(super) fn fill<'a>(
-    stage: &ReadAheadDir,
+    dir: &ReadAheadDir,
     options: UnpackOptions,
     waiting: &LayerQueue<'a>,
     inflate: &SyncSender<(usize, LayerBlob<'a>)>,
     mut layers: InflatedReader,
 ) {
-    while stage.has_room()
+    while dir.has_room()
         && let Some((number, blob, entries)) = waiting.take_largest()
         && inflate.send((number, blob)).is_ok()
-        && let Some(begun) = layers.next_layer()
+        && let Some(start) = layers.next_layer()
     {
-        let mut out = BatchSender { to: &entries, entries: Vec::new(), bytes: 0, stage };
-        let end = fill_one(stage, options, &begun, &mut layers, &mut out);
+        let mut out = BatchSender { to: &entries, entries: Vec::new(), bytes: 0, dir };
+        let end = stage_layer(dir, options, &start, &mut layers, &mut out);
         let failed = end.is_err();
         out.entries.push(BatchItem::End(end));
         if !out.flush() || failed {
@@ -50,22 +50,22 @@ pub(super) fn fill<'a>(
     }
 }
 
-fn fill_one(
-    stage: &ReadAheadDir,
+fn stage_layer(
+    dir: &ReadAheadDir,
     options: UnpackOptions,
-    begun: &LayerStart,
+    start: &LayerStart,
     bytes: &mut InflatedReader,
     out: &mut BatchSender<'_>,
 ) -> Result<u64> {
     let failed =
-        |entry: &[u8], error| super::failed(&begun.name, &String::from_utf8_lossy(entry), error);
-    let root = stage.root().map_err(|error| failed(b"", error))?;
+        |entry: &[u8], error| super::failed(&start.name, &String::from_utf8_lossy(entry), error);
+    let root = dir.root().map_err(|error| failed(b"", error))?;
     let mut unpacker = Unpacker::new(root, UnpackOptions { new_root: false, ..options })?;
     let parent = unpacker.parent(b"").map_err(|error| failed(b"", error))?;
-    read_layer(begun, bytes, |entries| {
+    read_layer(start, bytes, |entries| {
         let mut last = Vec::new();
         while let Some(entry) = entries.next_entry().map_err(|error| failed(&last, error))? {
-            let file = stage.next();
+            let file = dir.next();
             if entry.kind == EntryKind::File {
                 let name = file.to_string();
                 let made = unpacker.file(&parent, name.as_bytes(), &entry, entries);
@@ -74,7 +74,7 @@ fn fill_one(
             last.clone_from(&entry.path);
             let left_out = unpacker.take_left_out();
             if !out.push(entry, file, left_out) {
-                return Err(Error::new(ErrorKind::Interrupted, &begun.name));
+                return Err(Error::new(ErrorKind::Interrupted, &start.name));
             }
         }
         Ok(())
@@ -86,27 +86,27 @@ struct BatchSender<'a> {
     to: &'a SyncSender<EntryBatch>,
     entries: Vec<BatchItem>,
     bytes: usize,
-    stage: &'a ReadAheadDir,
+    dir: &'a ReadAheadDir,
 }
 
 impl BatchSender<'_> {
     /// Adds an entry. Returns whether the receiver still exists.
     fn push(&mut self, entry: LayerEntry, file: u64, left_out: SkipLog) -> bool {
-        self.bytes += weight(&entry);
+        self.bytes += entry_bytes(&entry);
         self.entries.push(BatchItem::Entry { entry, file, left_out });
-        self.bytes < BATCH || self.flush()
+        self.bytes < BATCH_BYTES || self.flush()
     }
 
     fn flush(&mut self) -> bool {
         let (entries, bytes) = (std::mem::take(&mut self.entries), std::mem::take(&mut self.bytes));
-        self.stage.add_pending(bytes);
+        self.dir.add_pending(bytes);
         self.to.send(EntryBatch { entries, bytes }).is_ok()
     }
 }
 
 /// The receiving end: a changeset to apply.
 pub(super) struct ReadAheadLayer {
-    stage: Arc<ReadAheadDir>,
+    dir: Arc<ReadAheadDir>,
     batches: Receiver<EntryBatch>,
     batch: std::vec::IntoIter<BatchItem>,
     file: u64,
@@ -115,9 +115,9 @@ pub(super) struct ReadAheadLayer {
 }
 
 impl ReadAheadLayer {
-    pub(super) fn new(stage: Arc<ReadAheadDir>, batches: Receiver<EntryBatch>) -> Self {
+    pub(super) fn new(dir: Arc<ReadAheadDir>, batches: Receiver<EntryBatch>) -> Self {
         let batch = Vec::new().into_iter();
-        Self { stage, batches, batch, file: 0, left_out: SkipLog::default(), end: None }
+        Self { dir, batches, batch, file: 0, left_out: SkipLog::default(), end: None }
     }
 
     /// Returns the layer's result, after all its entries were taken.
@@ -142,7 +142,7 @@ impl Changeset for ReadAheadLayer {
                     let batch = self.batches.recv();
                     let batch = batch
                         .map_err(|_| io::Error::other("read-ahead thread exited unexpectedly"))?;
-                    self.stage.remove_pending(batch.bytes);
+                    self.dir.remove_pending(batch.bytes);
                     self.batch = batch.entries.into_iter();
                 }
             }
@@ -157,7 +157,7 @@ impl Changeset for ReadAheadLayer {
         _entry: &LayerEntry,
     ) -> io::Result<()> {
         unpacker.left_out.add(std::mem::take(&mut self.left_out));
-        let (stage, file) = (&self.stage, self.file);
-        unpacker.replace_existing(parent, name, || stage.move_out(file, &parent.handle, name))
+        let (dir, file) = (&self.dir, self.file);
+        unpacker.replace_existing(parent, name, || dir.move_out(file, &parent.handle, name))
     }
 }

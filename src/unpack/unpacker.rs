@@ -232,7 +232,7 @@ impl Unpacker {
             other => other?,
         };
         let handle = match self.root.directory(&resolved) {
-            Err(Errno::NOENT) if make || self.has_directory_below(&resolved)? => {
+            Err(Errno::NOENT) if make || self.has_lower_directory(&resolved)? => {
                 self.make_all(&resolved)?
             }
             Err(Errno::NOENT | Errno::NOTDIR) if !make => return Ok(None),
@@ -250,7 +250,7 @@ impl Unpacker {
             let open = || open_below(handle.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY);
             handle = match open() {
                 Err(Errno::NOENT) => {
-                    let below = self.directory_below(&made)?;
+                    let below = self.lower_directory(&made)?;
                     mkdirat(&handle, name, Mode::from_raw_mode(IMPLICIT_DIR_MODE))?;
                     let like = |seen| self.copy_dir_metadata(&made, &seen);
                     let last = below.map_or_else(|| Ok(implicit_dir()), like)?;

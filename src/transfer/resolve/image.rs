@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use crate::content::{Effort, Presence, Provenance, Target};
 use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::limits::MAX_NAMED;
+use crate::limits::MAX_REFERENCED;
 use crate::name::ImageName;
 use crate::retry::RetryPolicy;
 use crate::transfer::request::{ArtifactOptions, ImageRequest, PlatformSelection};
@@ -54,10 +54,10 @@ pub(in crate::transfer) async fn resolve_all<'a>(
 /// The memory of a run grows with the lists of its images, once for each name: an archive can give a huge image thousands of
 /// names.
 fn check_together(named: usize, wanted: &ImageRequest) -> Result<()> {
-    if named <= MAX_NAMED {
+    if named <= MAX_REFERENCED {
         return Ok(());
     }
-    let why = format!("more than {MAX_NAMED} blobs in one run");
+    let why = format!("more than {MAX_REFERENCED} blobs in one run");
     Err(Error::new(ErrorKind::InvalidDocument, &wanted.reference).with_reason(why))
 }
 

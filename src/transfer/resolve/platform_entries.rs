@@ -1,7 +1,7 @@
 //! The root of a name that stands for one image for each platform, where somebody asked for other platforms than the
 //! host's.
 
-use crate::alike;
+use crate::same_name;
 use crate::content::{self, Source};
 use crate::document::Document;
 use crate::error::Result;
@@ -20,13 +20,13 @@ pub(in crate::transfer) async fn root(
     }
     match platforms {
         PlatformSelection::Single(choice) => {
-            let chosen = alike::choose(&alike, &choice.platform, &name.to_string());
+            let chosen = same_name::select(&alike, &choice.platform, &name.to_string());
             let chosen = chosen.map_err(|error| error.at(&source.endpoint().location))?;
             content::document(source, chosen).await.map(Some)
         }
         PlatformSelection::SparseIndex(_)
         | PlatformSelection::FilteredIndex(_)
-        | PlatformSelection::OriginalIndex => alike::index(&alike).map(Some),
+        | PlatformSelection::OriginalIndex => same_name::index(&alike).map(Some),
         PlatformSelection::All | PlatformSelection::Available => Ok(None),
     }
 }

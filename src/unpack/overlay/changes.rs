@@ -9,7 +9,7 @@ use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, fstat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::copy_up::{copy, describe_directory, mtime};
+use super::copy_up::{copy, copy_directory_metadata, mtime};
 use super::merged::{MergedEntry, MergedView};
 use super::stack::LayerStack;
 use super::xattr::{OverlayXattr, make_whiteout};
@@ -28,7 +28,7 @@ const MAX_WHITEOUT_BYTES: usize = 64 << 20;
 /// What a layer needs to know about the lower layers.
 #[derive(Debug)]
 pub(in crate::unpack) struct OverlayState {
-    below: LowerLayers,
+    lower: LowerLayers,
     form: OverlayXattr,
     /// Paths, without symbolic links, that lower layers must not show.
     whiteouts: BTreeSet<Vec<u8>>,
@@ -48,20 +48,20 @@ enum LowerLayers {
 impl OverlayState {
     /// Creates the state of the layer at this position of the stack.
     pub(super) fn new(stack: &Arc<LayerStack>, number: usize, form: OverlayXattr) -> Self {
-        let below = match number {
+        let lower = match number {
             0 => LowerLayers::Nothing,
             number => LowerLayers::Pending(Arc::clone(stack), number),
         };
-        Self { below, form, whiteouts: BTreeSet::new(), size: 0, root_is_explicit: false }
+        Self { lower, form, whiteouts: BTreeSet::new(), size: 0, root_is_explicit: false }
     }
 
     /// Returns the lower layers; `None` for the base. Waits until they are complete.
     fn merged(&mut self) -> io::Result<Option<&mut MergedView>> {
-        if let LowerLayers::Pending(stack, number) = &self.below {
-            self.below =
+        if let LowerLayers::Pending(stack, number) = &self.lower {
+            self.lower =
                 LowerLayers::Ready(MergedView::new(stack.wait_for_lower(*number)?, self.form));
         }
-        match &mut self.below {
+        match &mut self.lower {
             LowerLayers::Ready(merged) => Ok(Some(merged)),
             LowerLayers::Nothing | LowerLayers::Pending(..) => Ok(None),
         }
@@ -85,7 +85,7 @@ impl OverlayState {
     }
 
     fn add_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
-        if !matches!(self.below, LowerLayers::Nothing) && self.whiteouts.insert(path.to_vec()) {
+        if !matches!(self.lower, LowerLayers::Nothing) && self.whiteouts.insert(path.to_vec()) {
             self.size += path.len();
             if self.size > MAX_WHITEOUT_BYTES {
                 return Err(io::Error::other("has too many whiteouts"));
@@ -112,7 +112,7 @@ impl Unpacker {
     }
 
     /// Whether the lower layers have a directory at this path.
-    pub(in crate::unpack) fn has_directory_below(&mut self, path: &[u8]) -> io::Result<bool> {
+    pub(in crate::unpack) fn has_lower_directory(&mut self, path: &[u8]) -> io::Result<bool> {
         let Some(overlay) = &mut self.overlay else { return Ok(false) };
         Ok(overlay.find(path)?.is_some_and(|seen| seen.is_directory()))
     }
@@ -121,7 +121,7 @@ impl Unpacker {
     ///
     /// # Errors
     /// [`io::ErrorKind::NotADirectory`] if they have something else there.
-    pub(in crate::unpack) fn directory_below(
+    pub(in crate::unpack) fn lower_directory(
         &mut self,
         path: &[u8],
     ) -> io::Result<Option<MergedEntry>> {
@@ -138,7 +138,7 @@ impl Unpacker {
         path: &[u8],
         seen: &MergedEntry,
     ) -> io::Result<DirMetadata> {
-        describe_directory(seen, path, &self.root.readable(path)?, self.user)?;
+        copy_directory_metadata(seen, path, &self.root.readable(path)?, self.user)?;
         Ok(DirMetadata { mtime: mtime(&seen.stat), mode: Some(seen.stat.st_mode & 0o7777) })
     }
 
@@ -216,13 +216,13 @@ impl Unpacker {
         }
         for path in &hidden {
             let within = directories_to(path).any(|at| hidden.contains(at));
-            self.mark(path, within).map_err(|error| (path.clone(), error))?;
+            self.write_whiteout(path, within).map_err(|error| (path.clone(), error))?;
         }
         Ok(())
     }
 
     /// Writes one whiteout. `within` tells whether the path is inside a hidden directory.
-    fn mark(&mut self, path: &[u8], within: bool) -> io::Result<()> {
+    fn write_whiteout(&mut self, path: &[u8], within: bool) -> io::Result<()> {
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
         let form = overlay.form;
         // A whiteout without a lower entry would be visible in listings.
@@ -238,7 +238,7 @@ impl Unpacker {
             Err(Errno::NOENT) => {
                 let (parent, name) = split(path);
                 match self.find(parent, false)? {
-                    Some(parent) => make_whiteout(&parent.handle, name).map_err(refused),
+                    Some(parent) => make_whiteout(&parent.handle, name).map_err(whiteout_error),
                     None => Ok(()),
                 }
             }
@@ -270,7 +270,7 @@ fn directories_to(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Explains a whiteout that could not be created. Old kernels forbid it in user namespaces, and so do some sandboxes.
-fn refused(error: Errno) -> io::Error {
+fn whiteout_error(error: Errno) -> io::Error {
     match error {
         Errno::PERM => io::Error::other(
             "cannot create its whiteout: this kernel or sandbox refuses device 0:0",

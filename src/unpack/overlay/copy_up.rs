@@ -40,7 +40,7 @@ pub(super) fn copy(
         mknodat(to, name, kind, Mode::from_raw_mode(stat.st_mode & 0o777), stat.st_rdev)?;
         set_mode(&open_below(to.as_fd(), name, OFlags::PATH)?, stat.st_mode & 0o7777)?;
     }
-    give(user, stat, |uid, gid| chownat(to, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW))?;
+    set_owner(user, stat, |uid, gid| chownat(to, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW))?;
     utimensat(to, name, &times(mtime(stat)), AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(0)
 }
@@ -65,7 +65,7 @@ fn copy_file(
     let mut file = File::from(create(to.as_fd(), name, stat.st_mode & 0o777)?);
     let size = from.metadata()?.len();
     copy_bytes(&mut from, &mut file, size)?;
-    describe(&from, &file, stat, user)?;
+    copy_metadata(&from, &file, stat, user)?;
     fchmod(&file, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
     futimens(&file, &times(mtime(stat)))?;
     Ok(size)
@@ -92,28 +92,28 @@ fn copy_bytes(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
 }
 
 /// Copies owner and attributes of the lower directory.
-pub(super) fn describe_directory(
+pub(super) fn copy_directory_metadata(
     seen: &MergedEntry,
     path: &[u8],
     to: &OwnedFd,
     user: ProcessUser,
 ) -> io::Result<()> {
-    describe(&seen.layer.readable(path)?, to, &seen.stat, user)
+    copy_metadata(&seen.layer.readable(path)?, to, &seen.stat, user)
 }
 
-fn describe(
+fn copy_metadata(
     from: impl rustix::fd::AsFd,
     to: impl rustix::fd::AsFd,
     stat: &Stat,
     user: ProcessUser,
 ) -> io::Result<()> {
-    give(user, stat, |uid, gid| fchown(&to, uid, gid))?;
+    set_owner(user, stat, |uid, gid| fchown(&to, uid, gid))?;
     xattrs::copy(from, to)?;
     Ok(())
 }
 
 /// Sets the owner with `chown`. Owners that cannot be set were reported when the lower file was created.
-fn give(
+fn set_owner(
     user: ProcessUser,
     stat: &Stat,
     chown: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,

@@ -9,7 +9,7 @@ use rustix::fd::{AsFd as _, BorrowedFd};
 use rustix::fs::{Mode as Permissions, mkdir};
 use rustix::io::Errno;
 
-use super::files::{self, folder};
+use super::files::{self, create_dir};
 use super::xattr::OverlayXattr;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,7 +21,7 @@ const ALLOWED_NAMES: [&[u8]; 5] =
     [b"overlay2", b"layerdb", b"images.json", b"images.json.new", b"lost+found"];
 
 /// Marker file in the directory of layers: they use `user.overlay.*` attributes.
-const USER_FORM: &[u8] = b"userxattr";
+const USER_XATTR_FILE_NAME: &[u8] = b"userxattr";
 
 /// Timeout for another process that unpacks. A killed process releases its lock, a stopped one keeps it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -52,7 +52,7 @@ impl OverlayDirectory {
             return Err(failed(&path, error.into()));
         }
         let root = RootDir::open(&path)?;
-        check(&root).and_then(|()| fill(&root)).map_err(|error| failed(&path, error))?;
+        check(&root).and_then(|()| create_parts(&root)).map_err(|error| failed(&path, error))?;
         Ok(Self::with(path, root))
     }
 
@@ -82,7 +82,7 @@ impl OverlayDirectory {
     }
 
     fn with(path: PathBuf, root: RootDir) -> Self {
-        let user = files::is_there(root.as_fd(), &[b"overlay2/", USER_FORM].concat());
+        let user = files::exists(root.as_fd(), &[b"overlay2/", USER_XATTR_FILE_NAME].concat());
         Self { path, root, form: if user { OverlayXattr::User } else { OverlayXattr::Trusted } }
     }
 
@@ -109,18 +109,18 @@ impl OverlayDirectory {
         self.root.as_fd()
     }
 
-    /// Locks the directory. While waiting for other processes `goes_on` is called; returning false ends the wait.
+    /// Locks the directory. While waiting for other processes `keep_waiting` is called; returning false ends the wait.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] if `goes_on` returned false.
-    pub fn lock(&self, goes_on: &dyn Fn() -> bool) -> Result<OverlayLock> {
+    /// [`ErrorKind::Interrupted`] if `keep_waiting` returned false.
+    pub fn lock(&self, keep_waiting: &dyn Fn() -> bool) -> Result<OverlayLock> {
         let file = self.root.readable(b"").map_err(|error| self.failed(error.into()))?;
         let file = File::from(file);
         let what = "the directory of layers";
-        let waiting = LockWait { what, place: &self.path, patience: LOCK_TIMEOUT };
+        let waiting = LockWait { what, path: &self.path, timeout: LOCK_TIMEOUT };
         let mut clock = WaitTimer::new();
         while !lock::try_lock(&file, LockMode::Exclusive, &self.path)? {
-            if !goes_on() {
+            if !keep_waiting() {
                 return Err(Error::new(ErrorKind::Interrupted, "unpack").with_reason("interrupted"));
             }
             clock.tick(&file, &waiting, None)?;
@@ -144,32 +144,31 @@ fn failed(path: &Path, error: io::Error) -> Error {
 
 /// Whether it is an overlay directory, or can become one.
 fn check(root: &RootDir) -> io::Result<()> {
-    let names = files::names(root.as_fd(), b"")?;
+    let names = files::list(root.as_fd(), b"")?;
     if names.iter().all(|name| ALLOWED_NAMES.contains(&&name[..])) {
         return Ok(());
     }
-    let is_one =
-        files::is_there(root.as_fd(), b"overlay2/l") && names.contains(&b"layerdb".to_vec());
+    let is_one = files::exists(root.as_fd(), b"overlay2/l") && names.contains(&b"layerdb".to_vec());
     if is_one { Ok(()) } else { Err(io::ErrorKind::DirectoryNotEmpty.into()) }
 }
 
 /// Creates missing parts. Only the owner can access the files of layers, because set-user-ID programs are among them.
-fn fill(root: &RootDir) -> io::Result<()> {
+fn create_parts(root: &RootDir) -> io::Result<()> {
     let handle = root.as_fd();
-    folder(handle, b"overlay2", 0o710)?;
+    create_dir(handle, b"overlay2", 0o710)?;
     let layers = root.readable(b"overlay2")?;
     // A default ACL would change the mode of every file.
     _ = rustix::fs::fremovexattr(&layers, "system.posix_acl_default").is_ok();
-    if !files::is_there(layers.as_fd(), b"l")
+    if !files::exists(layers.as_fd(), b"l")
         && OverlayXattr::of_process(&layers) == OverlayXattr::User
     {
-        match files::write(layers.as_fd(), USER_FORM, b"") {
+        match files::write(layers.as_fd(), USER_XATTR_FILE_NAME, b"") {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => other?,
         }
     }
-    folder(layers.as_fd(), b"empty", 0o755)?;
-    folder(handle, b"layerdb", 0o755)?;
-    folder(handle, b"layerdb/sha256", 0o755)?;
-    folder(layers.as_fd(), b"l", 0o710)
+    create_dir(layers.as_fd(), b"empty", 0o755)?;
+    create_dir(handle, b"layerdb", 0o755)?;
+    create_dir(handle, b"layerdb/sha256", 0o755)?;
+    create_dir(layers.as_fd(), b"l", 0o710)
 }

@@ -9,15 +9,15 @@ use rustix::io::Errno;
 
 use super::directory::OverlayDirectory;
 use super::files;
-use super::layer_dir::{COMMITTED, place};
+use super::layer_dir::{COMMITTED, layer_path};
 use crate::boot::boot_id;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 
 /// Content of `committed` for a synced layer.
-const ON_DISK: &str = "on disk";
+const SYNCED: &str = "on disk";
 
-const NEW: &str = "committed.new";
+const NEW_FILE_NAME: &str = "committed.new";
 
 /// Whether a complete layer can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl OverlayDirectory {
     /// If it must be unpacked again and is mounted.
     pub(super) fn trusted_size(&self, chain: &Digest) -> io::Result<Option<u64>> {
         let size = self.size_of(chain)?;
-        if size.is_none() || self.trust(chain)? != Durability::Unsynced {
+        if size.is_none() || self.durability(chain)? != Durability::Unsynced {
             return Ok(size);
         }
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -51,12 +51,12 @@ impl OverlayDirectory {
         Ok(None)
     }
 
-    fn trust(&self, chain: &Digest) -> io::Result<Durability> {
-        let path = format!("{}/{COMMITTED}", place(chain));
-        let said = files::read(self.handle(), path.as_bytes())?.unwrap_or_default();
-        Ok(match said {
-            said if said == ON_DISK.as_bytes() => Durability::Synced,
-            said if said == boot_id().as_bytes() => Durability::SameBoot,
+    fn durability(&self, chain: &Digest) -> io::Result<Durability> {
+        let path = format!("{}/{COMMITTED}", layer_path(chain));
+        let content = files::read(self.handle(), path.as_bytes())?.unwrap_or_default();
+        Ok(match content {
+            content if content == SYNCED.as_bytes() => Durability::Synced,
+            content if content == boot_id().as_bytes() => Durability::SameBoot,
             _ => Durability::Unsynced,
         })
     }
@@ -66,16 +66,16 @@ impl OverlayDirectory {
         let root = self.root().as_fd();
         syncfs(root)?;
         for chain in chains {
-            if self.trust(chain)? == Durability::Synced {
+            if self.durability(chain)? == Durability::Synced {
                 continue;
             }
-            let folder = self.root().readable(place(chain).as_bytes())?;
-            match unlinkat(&folder, NEW, AtFlags::empty()) {
+            let layer = self.root().readable(layer_path(chain).as_bytes())?;
+            match unlinkat(&layer, NEW_FILE_NAME, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
             }
-            files::write(folder.as_fd(), NEW.as_bytes(), ON_DISK.as_bytes())?;
-            renameat(&folder, NEW, &folder, COMMITTED)?;
+            files::write(layer.as_fd(), NEW_FILE_NAME.as_bytes(), SYNCED.as_bytes())?;
+            renameat(&layer, NEW_FILE_NAME, &layer, COMMITTED)?;
         }
         Ok(syncfs(root)?)
     }

@@ -11,10 +11,10 @@ use crate::layer::split;
 use crate::unpack::root::{RootDir, create, open_below};
 
 /// Maximum bytes read from one file.
-const LARGEST: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// Creates a directory if it does not exist.
-pub(super) fn folder(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::Result<()> {
+pub(super) fn create_dir(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::Result<()> {
     match mkdirat(directory, name, Mode::from_raw_mode(mode)) {
         Err(Errno::EXIST) => {
             open_below(directory, name, OFlags::PATH | OFlags::DIRECTORY)?;
@@ -51,22 +51,22 @@ pub(super) fn read(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Option<
         Err(error) => return Err(error.into()),
     };
     let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes)?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
 }
 
-pub(super) fn is_there(directory: BorrowedFd<'_>, path: &[u8]) -> bool {
+pub(super) fn exists(directory: BorrowedFd<'_>, path: &[u8]) -> bool {
     open_below(directory, path, OFlags::PATH).is_ok()
 }
 
 /// Lists a directory; empty if it does not exist.
-pub(super) fn names(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-    let folder = match open_below(directory, path, OFlags::RDONLY | OFlags::DIRECTORY) {
+pub(super) fn list(directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let opened = match open_below(directory, path, OFlags::RDONLY | OFlags::DIRECTORY) {
         Err(Errno::NOENT) => return Ok(Vec::new()),
         other => other?,
     };
     let mut names = Vec::new();
-    for child in Dir::read_from(&folder)? {
+    for child in Dir::read_from(&opened)? {
         let child = child?;
         match child.file_name().to_bytes() {
             b"." | b".." => {}

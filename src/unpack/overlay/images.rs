@@ -9,7 +9,7 @@ use super::files;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
-const FILE: &str = "images.json";
+const IMAGES_FILE_NAME: &str = "images.json";
 
 /// An image and its layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,13 +27,13 @@ impl OverlayDirectory {
     /// # Errors
     /// [`ErrorKind::Unpack`] if the list is damaged. Nothing may be removed then.
     pub fn images(&self) -> Result<BTreeMap<String, OverlayImage>> {
-        let read = files::read(self.handle(), FILE.as_bytes());
+        let read = files::read(self.handle(), IMAGES_FILE_NAME.as_bytes());
         let Some(bytes) = read.map_err(|error| self.failed(error))? else {
             return Ok(BTreeMap::new());
         };
         serde_json::from_slice(&bytes).map_err(|error| {
             Error::new(ErrorKind::Unpack, "overlay")
-                .at(self.path().join(FILE).display().to_string())
+                .at(self.path().join(IMAGES_FILE_NAME).display().to_string())
                 .with_reason("is corrupt")
                 .with_source(error)
         })
@@ -58,7 +58,7 @@ impl OverlayDirectory {
     fn write_images(&self, images: &BTreeMap<String, OverlayImage>) -> Result<()> {
         let written = serde_json::to_vec_pretty(images)
             .map_err(std::io::Error::from)
-            .and_then(|bytes| files::replace(self.handle(), FILE, &bytes));
+            .and_then(|bytes| files::replace(self.handle(), IMAGES_FILE_NAME, &bytes));
         written.map_err(|error| self.failed(error))
     }
 }

@@ -13,10 +13,10 @@ use crate::digest::Digest;
 use crate::unpack::root::RootDir;
 
 /// Prefix of directories that are being created or removed. The next run removes leftovers.
-const UNFINISHED: &str = ".rpull-";
+const UNFINISHED_PREFIX: &str = ".rpull-";
 
 /// Length of a short name: a hundred of them fit into one page, the limit for mount options.
-const SHORT: usize = 26;
+const SHORT_NAME_LENGTH: usize = 26;
 
 /// Marks the directory of a complete layer.
 pub(super) const COMMITTED: &str = "committed";
@@ -24,8 +24,8 @@ pub(super) const COMMITTED: &str = "committed";
 /// A layer directory that is being created.
 pub(super) struct NewLayerDir<'a> {
     directory: &'a OverlayDirectory,
-    own: String,
-    kept: bool,
+    temporary: String,
+    published: bool,
 }
 
 /// The recorded metadata of a complete layer.
@@ -38,11 +38,11 @@ pub(super) struct LayerMetadata<'a> {
     pub(super) size: u64,
 }
 
-pub(super) fn place(chain: &Digest) -> String {
+pub(super) fn layer_path(chain: &Digest) -> String {
     format!("overlay2/{}", chain.encoded())
 }
 
-fn entry(chain: &Digest) -> String {
+fn metadata_path(chain: &Digest) -> String {
     format!("layerdb/{}/{}", chain.algorithm_name(), chain.encoded())
 }
 
@@ -52,31 +52,32 @@ pub(super) fn short_name(chain: &Digest) -> String {
     let digits = chain.encoded().bytes().map(|digit| char::from(digit).to_digit(16).unwrap_or(0));
     let bits: Vec<u32> = digits.flat_map(|digit| [3, 2, 1, 0].map(|at| digit >> at & 1)).collect();
     let letter = |five: &[u32]| five.iter().fold(0, |value, bit| value << 1 | *bit as usize);
-    let letters = bits.chunks_exact(5).take(SHORT).map(|five| LETTERS.get(letter(five)));
+    let letters =
+        bits.chunks_exact(5).take(SHORT_NAME_LENGTH).map(|five| LETTERS.get(letter(five)));
     letters.map(|letter| char::from(letter.copied().unwrap_or(b'A'))).collect()
 }
 
 impl OverlayDirectory {
     /// Returns the size of a complete layer.
     pub(super) fn size_of(&self, chain: &Digest) -> io::Result<Option<u64>> {
-        let committed = format!("{}/{COMMITTED}", place(chain));
+        let committed = format!("{}/{COMMITTED}", layer_path(chain));
         let short = format!("overlay2/l/{}", short_name(chain));
-        if ![committed, short].iter().all(|path| files::is_there(self.handle(), path.as_bytes())) {
+        if ![committed, short].iter().all(|path| files::exists(self.handle(), path.as_bytes())) {
             return Ok(None);
         }
-        let size = files::read(self.handle(), format!("{}/size", entry(chain)).as_bytes())?;
+        let size = files::read(self.handle(), format!("{}/size", metadata_path(chain)).as_bytes())?;
         Ok(size.and_then(|text| String::from_utf8(text).ok()?.parse().ok()))
     }
 
     /// Opens the files of a complete layer.
     pub(super) fn diff_of(&self, chain: &Digest) -> io::Result<RootDir> {
-        let diff = self.root().readable(format!("{}/diff", place(chain)).as_bytes())?;
+        let diff = self.root().readable(format!("{}/diff", layer_path(chain)).as_bytes())?;
         Ok(RootDir::from_handle(diff))
     }
 
     /// Returns the layers that have a directory.
     pub(super) fn layers(&self) -> io::Result<Vec<Digest>> {
-        let names = files::names(self.handle(), b"overlay2")?;
+        let names = files::list(self.handle(), b"overlay2")?;
         let digest = |name: Vec<u8>| {
             let name = String::from_utf8(name).ok()?;
             let algorithm = if name.len() == 128 { "sha512" } else { "sha256" };
@@ -86,19 +87,19 @@ impl OverlayDirectory {
     }
 
     pub(super) fn begin_layer(&self) -> io::Result<NewLayerDir<'_>> {
-        let own = format!("overlay2/{UNFINISHED}{:016x}", fastrand::u64(..));
-        mkdirat(self.handle(), &own, Mode::from_raw_mode(0o710))?;
-        let making = NewLayerDir { directory: self, own, kept: false };
-        mkdirat(self.handle(), format!("{}/diff", making.own), Mode::from_raw_mode(0o755))?;
-        Ok(making)
+        let temporary = format!("overlay2/{UNFINISHED_PREFIX}{:016x}", fastrand::u64(..));
+        mkdirat(self.handle(), &temporary, Mode::from_raw_mode(0o710))?;
+        let new = NewLayerDir { directory: self, temporary, published: false };
+        mkdirat(self.handle(), format!("{}/diff", new.temporary), Mode::from_raw_mode(0o755))?;
+        Ok(new)
     }
 
     /// Removes a layer. It disappears in the first step, at once.
     pub(super) fn remove_layer(&self, chain: &Digest) -> io::Result<()> {
-        let gone = format!("overlay2/{UNFINISHED}{:016x}", fastrand::u64(..));
-        files::rename(self.root(), place(chain).as_bytes(), gone.as_bytes())?;
+        let removed = format!("overlay2/{UNFINISHED_PREFIX}{:016x}", fastrand::u64(..));
+        files::rename(self.root(), layer_path(chain).as_bytes(), removed.as_bytes())?;
         let short = format!("overlay2/l/{}", short_name(chain));
-        for path in [short, entry(chain), gone] {
+        for path in [short, metadata_path(chain), removed] {
             files::remove(self.root(), path.as_bytes())?;
         }
         Ok(())
@@ -106,10 +107,10 @@ impl OverlayDirectory {
 
     /// Removes leftovers of killed runs. The caller holds the lock of the directory.
     pub(super) fn sweep(&self) -> io::Result<()> {
-        for folder in ["overlay2", "layerdb/sha256", "layerdb/sha512"] {
-            for name in files::names(self.handle(), folder.as_bytes())? {
-                if name.starts_with(UNFINISHED.as_bytes()) {
-                    files::remove(self.root(), &[folder.as_bytes(), b"/", &name].concat())?;
+        for dir in ["overlay2", "layerdb/sha256", "layerdb/sha512"] {
+            for name in files::list(self.handle(), dir.as_bytes())? {
+                if name.starts_with(UNFINISHED_PREFIX.as_bytes()) {
+                    files::remove(self.root(), &[dir.as_bytes(), b"/", &name].concat())?;
                 }
             }
         }
@@ -119,47 +120,51 @@ impl OverlayDirectory {
 
 impl NewLayerDir<'_> {
     pub(super) fn diff(&self) -> io::Result<RootDir> {
-        let diff = self.directory.root().readable(format!("{}/diff", self.own).as_bytes())?;
+        let diff = self.directory.root().readable(format!("{}/diff", self.temporary).as_bytes())?;
         Ok(RootDir::from_handle(diff))
     }
 
     /// Publishes the layer. The rename is the last step, so a layer that exists is complete.
-    pub(super) fn publish(mut self, about: &LayerMetadata<'_>) -> io::Result<()> {
+    pub(super) fn publish(mut self, metadata: &LayerMetadata<'_>) -> io::Result<()> {
         let root = self.directory.root();
-        let (place, short) = (place(about.chain), short_name(about.chain));
+        let (path, short) = (layer_path(metadata.chain), short_name(metadata.chain));
         {
-            let folder = root.readable(self.own.as_bytes())?;
-            files::write(folder.as_fd(), b"link", short.as_bytes())?;
-            if !about.below.is_empty() {
+            let dir = root.readable(self.temporary.as_bytes())?;
+            files::write(dir.as_fd(), b"link", short.as_bytes())?;
+            if !metadata.below.is_empty() {
                 let below =
-                    about.below.iter().rev().map(|chain| format!("l/{}", short_name(chain)));
+                    metadata.below.iter().rev().map(|chain| format!("l/{}", short_name(chain)));
                 let lower = below.collect::<Vec<_>>().join(":");
-                files::write(folder.as_fd(), b"lower", lower.as_bytes())?;
+                files::write(dir.as_fd(), b"lower", lower.as_bytes())?;
             }
-            files::write(folder.as_fd(), COMMITTED.as_bytes(), boot_id().as_bytes())?;
+            files::write(dir.as_fd(), COMMITTED.as_bytes(), boot_id().as_bytes())?;
         }
-        self.directory.link(&short, &format!("../{}/diff", about.chain.encoded()))?;
-        self.directory.describe(about)?;
+        self.directory
+            .create_short_link(&short, &format!("../{}/diff", metadata.chain.encoded()))?;
+        self.directory.write_metadata(metadata)?;
         // An incomplete one may exist.
-        files::remove(root, place.as_bytes())?;
-        files::rename(root, self.own.as_bytes(), place.as_bytes())?;
-        self.kept = true;
+        files::remove(root, path.as_bytes())?;
+        files::rename(root, self.temporary.as_bytes(), path.as_bytes())?;
+        self.published = true;
         Ok(())
     }
 }
 
 impl Drop for NewLayerDir<'_> {
     fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = files::remove(self.directory.root(), self.own.as_bytes())
+        if !self.published
+            && let Err(error) = files::remove(self.directory.root(), self.temporary.as_bytes())
         {
-            tracing::warn!("{} is left: {error}", self.directory.path().join(&self.own).display());
+            tracing::warn!(
+                "{} is left: {error}",
+                self.directory.path().join(&self.temporary).display()
+            );
         }
     }
 }
 
 impl OverlayDirectory {
-    fn link(&self, short: &str, target: &str) -> io::Result<()> {
+    fn create_short_link(&self, short: &str, target: &str) -> io::Result<()> {
         let links = self.root().directory(b"overlay2/l")?;
         match readlinkat(&links, short, Vec::new()) {
             Ok(found) if found.to_bytes() == target.as_bytes() => return Ok(()),
@@ -170,18 +175,18 @@ impl OverlayDirectory {
         Ok(symlinkat(target, &links, short)?)
     }
 
-    fn describe(&self, about: &LayerMetadata<'_>) -> io::Result<()> {
-        let chain = about.chain;
-        let folder = format!("layerdb/{}", chain.algorithm_name());
-        files::folder(self.handle(), folder.as_bytes(), 0o755)?;
-        let own = format!("{folder}/{UNFINISHED}{:016x}", fastrand::u64(..));
+    fn write_metadata(&self, metadata: &LayerMetadata<'_>) -> io::Result<()> {
+        let chain = metadata.chain;
+        let dir = format!("layerdb/{}", chain.algorithm_name());
+        files::create_dir(self.handle(), dir.as_bytes(), 0o755)?;
+        let own = format!("{dir}/{UNFINISHED_PREFIX}{:016x}", fastrand::u64(..));
         mkdirat(self.handle(), &own, Mode::from_raw_mode(0o755))?;
         {
             let own = self.root().readable(own.as_bytes())?;
-            let size = about.size.to_string();
+            let size = metadata.size.to_string();
             for (name, text) in [
-                ("diff", Some(about.diff_id.as_str())),
-                ("parent", about.below.last().map(Digest::as_str)),
+                ("diff", Some(metadata.diff_id.as_str())),
+                ("parent", metadata.below.last().map(Digest::as_str)),
                 ("size", Some(&size[..])),
                 ("cache-id", Some(chain.encoded())),
             ] {
@@ -190,7 +195,7 @@ impl OverlayDirectory {
                 }
             }
         }
-        let entry = entry(chain);
+        let entry = metadata_path(chain);
         files::remove(self.root(), entry.as_bytes())?;
         files::rename(self.root(), own.as_bytes(), entry.as_bytes())
     }

@@ -95,13 +95,13 @@ impl MergedView {
             let slash = rest.iter().skip(start).position(|&byte| byte == b'/');
             let end = slash.map_or(path.len(), |at| known + start + at);
             let next = path.get(..end).unwrap_or_default();
-            let parts = self.parts_of(next, &parts)?;
+            let parts = self.layers_of_child(next, &parts)?;
             self.dir_cache.push((next.to_vec(), parts));
         }
     }
 
     /// Returns the layers of a directory inside one that is merged from `above`.
-    fn parts_of(&self, path: &[u8], above: &[usize]) -> io::Result<Vec<usize>> {
+    fn layers_of_child(&self, path: &[u8], above: &[usize]) -> io::Result<Vec<usize>> {
         let mut parts = Vec::new();
         for &at in above {
             let Some(layer) = self.layers.get(at) else { break };

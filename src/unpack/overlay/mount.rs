@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum bytes of mount options: a page, including the terminating zero.
-const PAGE: usize = 4096;
+const PAGE_BYTES: usize = 4096;
 
 /// Maximum layers of one overlayfs mount.
 const MAX_LAYERS: usize = 500;
@@ -30,16 +30,16 @@ impl OverlayDirectory {
         let layers = std::path::absolute(&layers).unwrap_or(layers);
         let layers = layers.to_string_lossy();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(&byte);
-        let absolute = self.options(&lowers(chains, &format!("{layers}/"))?);
-        if layers.bytes().all(is_plain) && absolute.len() < PAGE {
+        let absolute = self.options(&lower_dirs(chains, &format!("{layers}/"))?);
+        if layers.bytes().all(is_plain) && absolute.len() < PAGE_BYTES {
             return Some(format!("mount -t overlay overlay -o ro,{absolute} /mnt"));
         }
         let quoted = format!("'{}'", layers.replace('\'', r"'\''"));
-        let near = lowers(chains, "")?;
-        let mut options = self.options(&near);
-        if options.len() >= PAGE {
+        let relative = lower_dirs(chains, "")?;
+        let mut options = self.options(&relative);
+        if options.len() >= PAGE_BYTES {
             // Newer versions of mount(8) pass each layer to the kernel separately.
-            options = format!("{}lowerdir+={}", self.form().option(), near.join(",lowerdir+="));
+            options = format!("{}lowerdir+={}", self.form().option(), relative.join(",lowerdir+="));
         }
         Some(format!("(cd {quoted} && mount -t overlay overlay -o ro,{options} /mnt)"))
     }
@@ -60,10 +60,10 @@ impl OverlayDirectory {
     fn mount_at(&self, chains: &[Digest], point: &Path) -> io::Result<()> {
         let point = std::fs::canonicalize(point)?;
         let layers =
-            lowers(chains, "").ok_or_else(|| io::Error::other("the image has no layers"))?;
+            lower_dirs(chains, "").ok_or_else(|| io::Error::other("the image has no layers"))?;
         fchdir(self.root().readable(b"overlay2")?)?;
         let options = self.options(&layers);
-        if options.len() >= PAGE {
+        if options.len() >= PAGE_BYTES {
             return self.mount_one_by_one(&layers, &point);
         }
         let options = std::ffi::CString::new(options)?;
@@ -73,19 +73,20 @@ impl OverlayDirectory {
 
     /// Mounts more layers than fit into the options. Requires Linux 6.5.
     fn mount_one_by_one(&self, layers: &[String], point: &Path) -> io::Result<()> {
-        let refuse =
-            |why| Err(io::Error::other(format!("the image has {} layers, {why}", layers.len())));
+        let too_many = |reason| {
+            Err(io::Error::other(format!("the image has {} layers, {reason}", layers.len())))
+        };
         if layers.len() > MAX_LAYERS {
-            return refuse("more than the 500 of one mount");
+            return too_many("more than the 500 of one mount");
         }
         let too_old = "more than one mount supports before Linux 6.5";
         let overlay = match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
-            Err(Errno::NOSYS) => return refuse(too_old),
+            Err(Errno::NOSYS) => return too_many(too_old),
             other => other?,
         };
         for layer in layers {
             match fsconfig_set_string(&overlay, "lowerdir+", layer) {
-                Err(Errno::INVAL) => return refuse(too_old),
+                Err(Errno::INVAL) => return too_many(too_old),
                 other => other?,
             }
         }
@@ -111,7 +112,7 @@ impl OverlayDirectory {
 }
 
 /// Returns the layers by short name, relative to `base`, the top one first; `None` if there are none.
-fn lowers(chains: &[Digest], base: &str) -> Option<Vec<String>> {
+fn lower_dirs(chains: &[Digest], base: &str) -> Option<Vec<String>> {
     let mut layers: Vec<_> =
         chains.iter().rev().map(|chain| format!("{base}l/{}", short_name(chain))).collect();
     // A read-only overlayfs mount needs at least two layers.

@@ -58,13 +58,13 @@ struct LayerTask<'a> {
 }
 
 /// Reports a failed layer to the others, also by a panic: they would wait for it.
-struct Guard<'a> {
+struct FailureGuard<'a> {
     run: &'a OverlayRun<'a>,
     number: usize,
     is_done: bool,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for FailureGuard<'_> {
     fn drop(&mut self) {
         if !self.is_done {
             self.run.stack.set(self.number, LayerState::Failed);
@@ -90,19 +90,19 @@ impl OverlayDirectory {
         options: BuildOptions,
         progress: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<OverlayResult> {
-        let early = |error| self.failed(error);
-        self.sweep().map_err(early)?;
+        let failed = |error| self.failed(error);
+        self.sweep().map_err(failed)?;
         let chains: Vec<_> = layers.iter().map(|layer| layer.chain.clone()).collect();
         let mut done =
             OverlayResult { sizes: vec![None; layers.len()], ..OverlayResult::default() };
-        let (mut stack, mut missing, mut doubtful) = (Vec::new(), Vec::new(), false);
+        let (mut stack, mut missing, mut any_unsynced) = (Vec::new(), Vec::new(), false);
         for (number, layer) in layers.into_iter().enumerate() {
-            if let Some(size) = self.trusted_size(&layer.chain).map_err(early)? {
+            if let Some(size) = self.trusted_size(&layer.chain).map_err(failed)? {
                 done.shared += 1;
                 done.shared_bytes += size;
-                stack.push(LayerState::Done(Arc::new(self.diff_of(&layer.chain).map_err(early)?)));
+                stack.push(LayerState::Done(Arc::new(self.diff_of(&layer.chain).map_err(failed)?)));
             } else {
-                doubtful |= self.size_of(&layer.chain).map_err(early)?.is_some();
+                any_unsynced |= self.size_of(&layer.chain).map_err(failed)?.is_some();
                 stack.push(LayerState::Open);
                 missing.push(LayerTask { number, blob: layer.blob });
             }
@@ -116,16 +116,16 @@ impl OverlayDirectory {
             inflation: BombGuard::default(),
             stop: Stop::default(),
         };
-        for (number, outcome) in run.all(missing) {
+        for (number, outcome) in run.run_all(missing) {
             let (size, unpacked) = outcome.map_err(|error| error.with_layer(number))?;
-            if let Some(place) = done.sizes.get_mut(number) {
-                *place = Some(size);
+            if let Some(slot) = done.sizes.get_mut(number) {
+                *slot = Some(size);
             }
             done.unpacked.add(unpacked);
         }
         // Once per run is enough: the next boot finds them on disk.
-        if options.sync || doubtful {
-            self.make_durable(&chains).map_err(early)?;
+        if options.sync || any_unsynced {
+            self.make_durable(&chains).map_err(failed)?;
         }
         Ok(done)
     }
@@ -133,7 +133,7 @@ impl OverlayDirectory {
 
 impl OverlayRun<'_> {
     /// Returns the outcomes in the order of the layers, but the error to report first.
-    fn all(&self, missing: Vec<LayerTask<'_>>) -> Vec<LayerOutcome> {
+    fn run_all(&self, missing: Vec<LayerTask<'_>>) -> Vec<LayerOutcome> {
         let threads = concurrency(missing.len());
         let missing: Vec<_> = missing.into_iter().map(|one| Mutex::new(Some(one))).collect();
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -142,7 +142,7 @@ impl OverlayRun<'_> {
             while let Some(one) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let one = one.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(LayerTask { number, blob }) = one {
-                    let outcome = self.one(number, blob);
+                    let outcome = self.run_one(number, blob);
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((number, outcome));
                 }
             }
@@ -162,8 +162,8 @@ impl OverlayRun<'_> {
         outcomes
     }
 
-    fn one(&self, number: usize, blob: LayerBlob<'_>) -> Result<(u64, Unpacked)> {
-        let mut guard = Guard { run: self, number, is_done: false };
+    fn run_one(&self, number: usize, blob: LayerBlob<'_>) -> Result<(u64, Unpacked)> {
+        let mut guard = FailureGuard { run: self, number, is_done: false };
         let outcome = self.unpack(number, blob);
         guard.is_done = outcome.is_ok();
         outcome
@@ -172,10 +172,10 @@ impl OverlayRun<'_> {
     fn unpack(&self, number: usize, blob: LayerBlob<'_>) -> Result<(u64, Unpacked)> {
         let (name, diff_id) = (blob.name.clone(), blob.diff_id.clone());
         let failed = |error| crate::unpack::failed(&name, "", error);
-        let making = self.directory.begin_layer().map_err(failed)?;
-        let root = Arc::new(making.diff().map_err(failed)?);
+        let new_layer = self.directory.begin_layer().map_err(failed)?;
+        let root = Arc::new(new_layer.diff().map_err(failed)?);
         let options = UnpackOptions { preserve: self.preserve, new_root: number == 0 };
-        let mut unpacker = Unpacker::new(making.diff().map_err(failed)?, options)?;
+        let mut unpacker = Unpacker::new(new_layer.diff().map_err(failed)?, options)?;
         unpacker.overlay = Some(OverlayState::new(&self.stack, number, self.directory.form()));
         let (stop, progress) = (&self.stop, self.progress);
         let read = read_all(&self.inflation, vec![blob], stop, progress, |name, layer| {
@@ -187,8 +187,8 @@ impl OverlayRun<'_> {
         self.stack.wait_for_lower(number).map_err(failed)?;
         let (below, chain) = self.chains.split_at(number);
         if let Some(chain) = chain.first() {
-            let about = LayerMetadata { chain, diff_id: &diff_id, below, size: receipt.bytes };
-            making.publish(&about).map_err(failed)?;
+            let metadata = LayerMetadata { chain, diff_id: &diff_id, below, size: receipt.bytes };
+            new_layer.publish(&metadata).map_err(failed)?;
         }
         self.stack.set(number, LayerState::Done(root));
         Ok((sizes.into_iter().sum(), receipt))

@@ -19,7 +19,7 @@ use crate::platform::{self, Platform};
 /// was replaced by a later one for the same platform.
 ///
 /// `platform_of` is called for entries without a platform, if there are several.
-pub(crate) fn meant(
+pub(crate) fn effective_entries(
     mut entries: Vec<Descriptor>,
     platform_of: impl Fn(&Descriptor) -> Option<Platform>,
 ) -> (Vec<Descriptor>, bool) {
@@ -48,31 +48,31 @@ pub(crate) fn meant(
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] with the available platforms if no entry matches.
-pub(crate) fn choose<'a>(
-    alike: &'a [Descriptor],
+pub(crate) fn select<'a>(
+    entries: &'a [Descriptor],
     wanted: &Platform,
     name: &str,
 ) -> Result<&'a Descriptor> {
-    match alike {
+    match entries {
         [one] => Ok(one),
         several => platform::select(wanted, several).first().copied().ok_or_else(|| {
-            let there = platform::available_platforms(several).join(", ");
+            let available = platform::available_platforms(several).join(", ");
             Error::new(ErrorKind::NotFound, format!("platform {wanted} not found in {name}"))
-                .with_reason(format!("available: {there}"))
+                .with_reason(format!("available: {available}"))
                 .with_detail(ErrorDetail::PlatformNotFound)
         }),
     }
 }
 
 /// Returns the platform of an image config with these bytes.
-pub(crate) fn platform_in(config: &Descriptor, bytes: &[u8]) -> Option<Platform> {
+pub(crate) fn platform_of_config(config: &Descriptor, bytes: &[u8]) -> Option<Platform> {
     let config = Some(bytes).filter(|_| config.media_type.is_image_config())?;
     let platform = ImageConfig::parse(config).ok()?.platform();
     Some(platform).filter(|platform| !platform.is_empty())
 }
 
 /// Returns an index of these entries, as other tools would have written it.
-pub(crate) fn index(alike: &[Descriptor]) -> Result<Document> {
+pub(crate) fn index(entries: &[Descriptor]) -> Result<Document> {
     let entry = |entry: &Descriptor| {
         let mut entry = entry.clone();
         entry.annotations.retain(|key, _| !key.starts_with("rpull."));
@@ -80,7 +80,7 @@ pub(crate) fn index(alike: &[Descriptor]) -> Result<Document> {
         entry.annotations.remove(annotation::REF_ANNOTATION);
         entry
     };
-    let entries: Vec<Descriptor> = alike.iter().map(entry).collect();
+    let entries: Vec<Descriptor> = entries.iter().map(entry).collect();
     let index = json!({
         "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries,
     });
@@ -106,24 +106,25 @@ mod tests {
         let (arm, newer) = (entry("b", Some("linux/arm64")), entry("c", Some("linux/arm64")));
         let unsaid = entry("d", None);
         let all = vec![arm.clone(), amd.clone(), unsaid.clone(), newer.clone(), amd.clone()];
-        let (kept, lost) = meant(all, config_says);
+        let (kept, lost) = effective_entries(all, config_says);
         assert!(lost);
         let wanted = [&amd, &unsaid, &newer].map(|entry| &entry.digest);
         assert_eq!(kept.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), wanted);
         for (platform, wanted) in
             [("linux/amd64", &amd), ("linux/arm64", &newer), ("linux/s390x", &unsaid)]
         {
-            let chosen = choose(&kept, &platform.parse().unwrap(), "app").unwrap();
+            let chosen = select(&kept, &platform.parse().unwrap(), "app").unwrap();
             assert_eq!(chosen.digest, wanted.digest, "{platform}");
         }
-        let refusal = choose(&kept, &"linux/riscv64".parse().unwrap(), "app").unwrap_err();
+        let refusal = select(&kept, &"linux/riscv64".parse().unwrap(), "app").unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::NotFound);
         assert!(refusal.to_string().contains("linux/amd64, linux/s390x, linux/arm64"), "{refusal}");
-        let (one, lost) = meant(vec![arm.clone(), arm], |_| panic!("there is no choice"));
+        let (one, lost) =
+            effective_entries(vec![arm.clone(), arm], |_| panic!("there is no choice"));
         assert!(one.len() == 1 && !lost);
         let mut xml = amd.clone();
         (xml.media_type, xml.digest) = ("application/xml".into(), Digest::sha256(b"x"));
-        assert_eq!(meant(vec![xml, amd.clone()], config_says).0, [amd]);
+        assert_eq!(effective_entries(vec![xml, amd.clone()], config_says).0, [amd]);
     }
 
     #[test]
