@@ -42,7 +42,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 }
 
 /// Folds a key as Go's encoding/json compares keys: case, and the two characters that Unicode folds to a letter.
-pub(crate) fn folded(key: &str) -> String {
+pub(crate) fn case_folded(key: &str) -> String {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
@@ -73,7 +73,7 @@ impl<'de> Visitor<'de> for UniqueKeysVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut members, mut seen) = (Vec::new(), HashSet::new());
         while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
-            if !seen.insert(folded(&key)) {
+            if !seen.insert(case_folded(&key)) {
                 return Err(A::Error::custom(format!("duplicate key `{key}`")));
             }
             members.push((key, value));

@@ -36,7 +36,7 @@ pub(crate) enum Location {
     /// A tar of a layout, or what `docker save` writes.
     Archive {
         /// The archive's format.
-        form: ArchiveFormat,
+        format: ArchiveFormat,
         /// Path of the file.
         path: PathBuf,
         /// The image, as in a layout.
@@ -105,8 +105,8 @@ impl fmt::Display for Location {
             Self::Store(reference) => write!(f, "store:{reference}"),
             Self::Id { id, .. } => write!(f, "store:{id}"),
             Self::Layout { path, name } => write!(f, "oci:{}{}", path.display(), NameSuffix(name)),
-            Self::Archive { form, path, name } => {
-                write!(f, "{form}:{}{}", path.display(), NameSuffix(name))
+            Self::Archive { format, path, name } => {
+                write!(f, "{format}:{}{}", path.display(), NameSuffix(name))
             }
         }
     }
@@ -133,9 +133,9 @@ fn invalid_location(text: &str, reason: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("location `{text}`")).with_reason(reason)
 }
 
-fn archive(text: &str, form: ArchiveFormat, rest: &str) -> Result<Location> {
+fn archive(text: &str, format: ArchiveFormat, rest: &str) -> Result<Location> {
     let (path, name) = split_path_and_name(text, rest, "archive")?;
-    Ok(Location::Archive { form, path, name })
+    Ok(Location::Archive { format, path, name })
 }
 
 /// Splits `PATH`, `PATH:NAME`, `PATH@DIGEST`, `PATH:@DIGEST` or `PATH:DIGEST`.
@@ -203,11 +203,11 @@ mod tests {
             assert!(matches!(read("oci:a"), Location::Layout { .. }));
             assert!(matches!(
                 read("oci-archive:a"),
-                Location::Archive { form: ArchiveFormat::Oci, .. }
+                Location::Archive { format: ArchiveFormat::Oci, .. }
             ));
             assert!(matches!(
                 read("docker-archive:a"),
-                Location::Archive { form: ArchiveFormat::Docker, .. }
+                Location::Archive { format: ArchiveFormat::Docker, .. }
             ));
         }
         assert_eq!(
@@ -248,7 +248,7 @@ mod tests {
             assert_eq!(read(text), layout, "{text}");
             let text = text.replacen("oci", "docker-archive", 1);
             let archive =
-                Location::Archive { form: ArchiveFormat::Docker, path: path.into(), name };
+                Location::Archive { format: ArchiveFormat::Docker, path: path.into(), name };
             assert_eq!(read(&text), archive, "{text}");
             assert_eq!(read(&archive.to_string()), archive, "{text}");
         }

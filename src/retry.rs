@@ -67,11 +67,11 @@ impl RetryPolicy {
         if !error.is_transient() {
             return Err(error);
         }
-        if let Some(wanted) = error.retry_after()
-            && wanted > self.max_retry_after
+        if let Some(retry_after) = error.retry_after()
+            && retry_after > self.max_retry_after
         {
             // A value too large for the type was parsed as the maximum.
-            let wait = match wanted.as_secs() {
+            let wait = match retry_after.as_secs() {
                 u64::MAX => "indefinitely".to_owned(),
                 seconds => format!("{seconds} s"),
             };

@@ -50,14 +50,14 @@ pub(crate) fn effective_entries(
 /// [`ErrorKind::NotFound`] with the available platforms if no entry matches.
 pub(crate) fn select<'a>(
     entries: &'a [Descriptor],
-    wanted: &Platform,
+    requested: &Platform,
     name: &str,
 ) -> Result<&'a Descriptor> {
     match entries {
         [one] => Ok(one),
-        several => platform::select(wanted, several).first().copied().ok_or_else(|| {
+        several => platform::select(requested, several).first().copied().ok_or_else(|| {
             let available = platform::available_platforms(several).join(", ");
-            Error::new(ErrorKind::NotFound, format!("platform {wanted} not found in {name}"))
+            Error::new(ErrorKind::NotFound, format!("platform {requested} not found in {name}"))
                 .with_reason(format!("available: {available}"))
                 .with_detail(ErrorDetail::PlatformNotFound)
         }),
@@ -108,13 +108,13 @@ mod tests {
         let all = vec![arm.clone(), amd.clone(), unsaid.clone(), newer.clone(), amd.clone()];
         let (kept, lost) = effective_entries(all, config_says);
         assert!(lost);
-        let wanted = [&amd, &unsaid, &newer].map(|entry| &entry.digest);
-        assert_eq!(kept.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), wanted);
-        for (platform, wanted) in
+        let expected = [&amd, &unsaid, &newer].map(|entry| &entry.digest);
+        assert_eq!(kept.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), expected);
+        for (platform, expected) in
             [("linux/amd64", &amd), ("linux/arm64", &newer), ("linux/s390x", &unsaid)]
         {
             let chosen = select(&kept, &platform.parse().unwrap(), "app").unwrap();
-            assert_eq!(chosen.digest, wanted.digest, "{platform}");
+            assert_eq!(chosen.digest, expected.digest, "{platform}");
         }
         let refusal = select(&kept, &"linux/riscv64".parse().unwrap(), "app").unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::NotFound);

@@ -43,7 +43,7 @@ impl ByteMeter {
     }
 
     /// Sets the starting position for a task whose first `done` bytes are not part of the rate.
-    fn at(self, done: u64) -> Self {
+    fn starting_at(self, done: u64) -> Self {
         if let Some((bar, _)) = &self.bar {
             bar.set_position(done);
         }
@@ -117,7 +117,7 @@ impl DeferredMeter {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if let Some(show) = self.show.get() {
             let new = || ByteMeter::new(*show, self.label, self.total.load(Ordering::Relaxed));
-            self.meter.get_or_init(|| new().at(done)).set(done);
+            self.meter.get_or_init(|| new().starting_at(done)).set(done);
         }
     }
 }

@@ -59,12 +59,12 @@ pub(super) fn start_log(verbose: u8, quiet: bool) {
     };
     // Only this crate: the logs of HTTP and TLS libraries may contain headers with secrets.
     let typed = std::env::var("RPULL_LOG").ok().filter(|text| !text.is_empty());
-    let wanted = typed.as_ref().and_then(|text| text.parse::<LevelFilter>().ok());
-    let targets = Targets::new().with_target("rpull", wanted.unwrap_or(level));
+    let typed_level = typed.as_ref().and_then(|text| text.parse::<LevelFilter>().ok());
+    let targets = Targets::new().with_target("rpull", typed_level.unwrap_or(level));
     let layer =
         tracing_subscriber::fmt::layer().event_format(MessageFormat).with_writer(|| LogLine);
     tracing_subscriber::registry().with(targets).with(layer).init();
-    if let (Some(typed), None) = (typed, wanted) {
+    if let (Some(typed), None) = (typed, typed_level) {
         let typed = crate::escape(&typed);
         tracing::warn!(
             "ignoring RPULL_LOG: invalid level `{typed}`, expected off, error, warn, info, debug or trace"

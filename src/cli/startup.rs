@@ -64,13 +64,13 @@ pub(super) fn check_descriptors(count: usize) -> Result<()> {
     opened.map(drop).map_err(start_failed)
 }
 
-/// Returns how many of `wanted` threads can be started; at least [`BLOCKING_THREADS`] + 1.
-fn startable_threads(wanted: usize) -> Result<usize> {
+/// Returns how many of `count` threads can be started; at least [`BLOCKING_THREADS`] + 1.
+fn startable_threads(count: usize) -> Result<usize> {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
     let mut threads = Vec::new();
     let mut failure = None;
-    while threads.len() < wanted && failure.is_none() {
+    while threads.len() < count && failure.is_none() {
         let gate = Arc::clone(&gate);
         let wait = move || drop(gate.lock());
         match thread::Builder::new().spawn(wait) {

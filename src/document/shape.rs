@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::parsed::ParsedDocument;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::folded;
+use crate::json::case_folded;
 use crate::media::MediaType;
 
 /// Maximum size of a manifest or index in bytes; registries have a similar limit.
@@ -39,7 +39,7 @@ pub(super) fn read(bytes: &[u8], declared: &MediaType) -> Result<(MediaType, Par
     if bytes.len() as u64 > DOCUMENT_LIMIT {
         return Err(invalid(format!("larger than {} MiB", DOCUMENT_LIMIT >> 20)));
     }
-    let shape = TopLevel::of(bytes).map_err(|error| not_json(bytes, declared, &error))?;
+    let shape = TopLevel::parse(bytes).map_err(|error| not_json(bytes, declared, &error))?;
     let media_type = shape.media_type(declared)?;
     let parse = |error: serde_json::Error| invalid("malformed").with_source(error);
     let content = if media_type.is_index() {
@@ -75,7 +75,7 @@ struct TopLevel {
 }
 
 impl TopLevel {
-    fn of(bytes: &[u8]) -> serde_json::Result<Self> {
+    fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
         let mut shape = Self::default();
         let mut reader = serde_json::Deserializer::from_slice(bytes);
         TopLevelSeed(&mut shape).deserialize(&mut reader)?;
@@ -186,7 +186,10 @@ impl<'de> Visitor<'de> for TopLevelSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
             // Go's encoding/json matches keys case-insensitively, other parsers do not.
-            if KNOWN_KEYS.iter().any(|known| *known != key && folded(known) == folded(&key)) {
+            if KNOWN_KEYS
+                .iter()
+                .any(|known| *known != key && case_folded(known) == case_folded(&key))
+            {
                 return Err(serde::de::Error::custom(format!(
                     "ambiguous: key `{key}` differs from a known key only in case"
                 )));
@@ -269,7 +272,7 @@ impl<'de> Visitor<'de> for StrictValue {
             }
         }
         for known in DESCRIPTOR_KEYS {
-            if object.keys().filter(|key| folded(key) == folded(known)).count() > 1 {
+            if object.keys().filter(|key| case_folded(key) == case_folded(known)).count() > 1 {
                 return Err(serde::de::Error::custom(format!(
                     "duplicate key `{known}` in different case"
                 )));

@@ -1,4 +1,4 @@
-//! What exactly is the matter.
+//! The conditions behind errors.
 
 /// The condition behind an error, where it has a known remedy or the program handles it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

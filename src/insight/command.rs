@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn created_by_of_each_builder_is_classified() {
         let hash = "0123456789abcdef".repeat(4);
-        for (created_by, wanted, text) in [
+        for (created_by, expected, text) in [
             // The classic builder, and buildah, which uses the same format.
             ("/bin/sh -c #(nop) ADD file:HASH in / ", LayerKind::Add, "ADD file:0123456789ab in /"),
             (
@@ -173,7 +173,7 @@ mod tests {
             ("", LayerKind::Other, ""),
         ] {
             let created_by = created_by.replace("HASH", &hash);
-            assert_eq!(kind(&created_by, ""), wanted, "{created_by}");
+            assert_eq!(kind(&created_by, ""), expected, "{created_by}");
             assert_eq!(display_command(&created_by), text, "{created_by}");
         }
         assert_eq!(kind("", "store paths: ['/nix/store/x']"), LayerKind::Copy);

@@ -42,10 +42,10 @@ fn variant(architecture: &str) -> &'static str {
 
 /// Parses the variant from Linux's `/proc/cpuinfo`. `narrow` is true in a 32-bit program.
 fn of_cpuinfo(text: &str, narrow: bool) -> Option<&'static str> {
-    let field = |wanted: &str| {
+    let field = |name: &str| {
         text.lines()
             .filter_map(|line| line.split_once(':'))
-            .find(|(key, _)| key.trim().eq_ignore_ascii_case(wanted))
+            .find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
             .map(|(_, value)| value.trim().to_ascii_lowercase())
     };
     match field("CPU architecture")?.as_str() {
@@ -90,10 +90,10 @@ mod tests {
         assert_eq!(of_cpuinfo(pi1, true), Some("v6"));
         assert_eq!(of_cpuinfo(pi1, false), Some("v7"));
         assert_eq!(of_cpuinfo(pi3, true), Some("v7"));
-        for (value, wanted) in
+        for (value, expected) in
             [("8", Some("v8")), ("AArch64", Some("v8")), ("5TEJ", Some("v5")), ("6TEJ", Some("v6"))]
         {
-            assert_eq!(of_cpuinfo(&format!("cpu Architecture : {value}\n"), true), wanted);
+            assert_eq!(of_cpuinfo(&format!("cpu Architecture : {value}\n"), true), expected);
         }
         // The first core counts; x86 reports no architecture number.
         assert_eq!(of_cpuinfo("CPU architecture: 8\nCPU architecture: 7\n", true), Some("v8"));
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn arm_variant_is_read_from_machine_name() {
-        for (machine, wanted) in [
+        for (machine, expected) in [
             ("aarch64\n", Some("v8")),
             ("Armv8", Some("v8")),
             ("armv7l", Some("v7")),
@@ -112,7 +112,7 @@ mod tests {
             ("armxxxx", None),
             ("x86_64", None),
         ] {
-            assert_eq!(of_machine(machine), wanted, "{machine}");
+            assert_eq!(of_machine(machine), expected, "{machine}");
         }
     }
 }

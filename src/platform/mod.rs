@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn platform_is_normalized_as_in_containerd() {
-        for (os, architecture, variant, wanted) in [
+        for (os, architecture, variant, expected) in [
             ("Linux", "x86_64", "", "linux/amd64"),
             ("linux", "x86-64", "V1", "linux/amd64"),
             ("linux", "amd64", "v3", "linux/amd64/v3"),
@@ -133,7 +133,7 @@ mod tests {
             ("macOS", "arm64", "", "darwin/arm64"),
         ] {
             let normal = platform(os, architecture, variant).normalized();
-            assert_eq!(normal.to_string(), wanted);
+            assert_eq!(normal.to_string(), expected);
             assert_eq!(normal.normalized(), normal);
         }
     }

@@ -149,7 +149,7 @@ mod tests {
     fn platform_text_is_parsed_and_completed() {
         let (os, cpu) = (host::os(), Platform::host().to_string());
         let cpu = cpu.split_once('/').unwrap().1;
-        for (text, wanted) in [
+        for (text, expected) in [
             ("linux/amd64", "linux/amd64".to_owned()),
             ("Linux/x86_64", "linux/amd64".to_owned()),
             ("linux/arm64/v8", "linux/arm64/v8".to_owned()),
@@ -167,7 +167,7 @@ mod tests {
             ("linux(+b+a)/amd64", "linux(+a+b)/amd64".to_owned()),
             ("linux(1%252)/amd64", "linux(1%252)/amd64".to_owned()),
         ] {
-            assert_eq!(text.parse::<Platform>().unwrap().to_string(), wanted, "{text}");
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), expected, "{text}");
         }
     }
 

@@ -11,15 +11,15 @@ use crate::descriptor::Descriptor;
 ///
 /// A CPU also runs images for older CPUs, so a match need not be equal. Attestations never match. Entries without a
 /// platform come last, because only their config can tell.
-pub fn select<'a>(wanted: &Platform, entries: &'a [Descriptor]) -> Vec<&'a Descriptor> {
-    let wanted = wanted.normalized();
+pub fn select<'a>(requested: &Platform, entries: &'a [Descriptor]) -> Vec<&'a Descriptor> {
+    let requested = requested.normalized();
     let mut found: Vec<_> = entries
         .iter()
         .filter(|entry| !entry.is_attestation())
         .filter_map(|entry| {
             let rank = match &entry.platform {
                 None => Rank::LAST,
-                Some(own) => Rank::of(&wanted, own)?,
+                Some(own) => Rank::new(&requested, own)?,
             };
             Some((rank, entry))
         })
@@ -29,9 +29,9 @@ pub fn select<'a>(wanted: &Platform, entries: &'a [Descriptor]) -> Vec<&'a Descr
     found.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// Whether an image for the platform `own` runs on the platform `wanted`.
-pub fn matches(wanted: &Platform, own: &Platform) -> bool {
-    Rank::of(&wanted.normalized(), own).is_some()
+/// Whether an image for the platform `own` runs on the platform `requested`.
+pub fn matches(requested: &Platform, own: &Platform) -> bool {
+    Rank::new(&requested.normalized(), own).is_some()
 }
 
 /// Whether both have the same architecture and operating system, regardless of variants. `amd64` machines run `386` as
@@ -72,26 +72,27 @@ impl Rank {
         version: Reverse(WindowsVersion::NONE),
     };
 
-    /// Returns the rank of an image for `own` on the normalized platform `wanted`; `None` if it does not run.
-    fn of(wanted: &Platform, own: &Platform) -> Option<Self> {
+    /// Returns the rank of an image for `own` on the normalized platform `requested`; `None` if it does not run.
+    fn new(requested: &Platform, own: &Platform) -> Option<Self> {
         if own.is_unknown() {
             return None;
         }
         let own = own.normalized();
         let variant = own.variant.as_deref().unwrap_or_default();
-        let generation = compatible_variants(wanted).iter().position(|(architecture, runs)| {
-            *architecture == own.architecture && runs == variant
-        })?;
+        let generation =
+            compatible_variants(requested).iter().position(|(architecture, runs)| {
+                *architecture == own.architecture && runs == variant
+            })?;
         let has_features =
-            own.os_features.iter().all(|feature| wanted.os_features.contains(feature));
-        if own.os != wanted.os || !has_features {
+            own.os_features.iter().all(|feature| requested.os_features.contains(feature));
+        if own.os != requested.os || !has_features {
             return None;
         }
         let mut version = WindowsVersion::NONE;
         if own.os == "windows" {
             let text = own.os_version.as_deref().unwrap_or_default();
             version = WindowsVersion::parse(text).unwrap_or(WindowsVersion::NONE);
-            if !runs_on(wanted.os_version.as_deref().unwrap_or_default(), text) {
+            if !runs_on(requested.os_version.as_deref().unwrap_or_default(), text) {
                 return None;
             }
         }
@@ -104,9 +105,9 @@ impl Rank {
 }
 
 /// Returns the normalized architectures and variants that the CPU runs, best first.
-fn compatible_variants(wanted: &Platform) -> Vec<(&str, String)> {
-    let architecture = wanted.architecture.as_str();
-    let variant = wanted.variant.clone().unwrap_or_default();
+fn compatible_variants(requested: &Platform) -> Vec<(&str, String)> {
+    let architecture = requested.architecture.as_str();
+    let variant = requested.variant.clone().unwrap_or_default();
     let number = variant.strip_prefix('v').and_then(|number| number.parse::<u8>().ok());
     match (architecture, number) {
         ("amd64", number) => {
@@ -171,12 +172,12 @@ mod tests {
         entry
     }
 
-    fn chosen(wanted: &str, offered: &[&str]) -> Vec<String> {
+    fn chosen(requested: &str, offered: &[&str]) -> Vec<String> {
         let entries: Vec<_> = offered.iter().map(|platform| entry(platform)).collect();
         let name = |entry: &Descriptor| {
             entry.platform.as_ref().map_or("-".to_owned(), Platform::to_string)
         };
-        select(&wanted.parse().unwrap(), &entries).into_iter().map(name).collect()
+        select(&requested.parse().unwrap(), &entries).into_iter().map(name).collect()
     }
 
     #[test]
@@ -272,9 +273,9 @@ mod tests {
 
     #[test]
     fn config_without_platform_does_not_match() {
-        let wanted: Platform = "linux/amd64".parse().unwrap();
-        assert!(matches(&wanted, &"linux/amd64".parse().unwrap()));
-        assert!(!matches(&wanted, &Platform::default()));
-        assert!(!matches(&wanted, &"windows/amd64".parse().unwrap()));
+        let requested: Platform = "linux/amd64".parse().unwrap();
+        assert!(matches(&requested, &"linux/amd64".parse().unwrap()));
+        assert!(!matches(&requested, &Platform::default()));
+        assert!(!matches(&requested, &"windows/amd64".parse().unwrap()));
     }
 }

@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn first_component_is_host_only_with_dot_or_port() {
-        for (text, wanted) in [
+        for (text, expected) in [
             ("alpine", "docker.io/library/alpine"),
             ("team/app", "docker.io/team/app"),
             ("a/b/c:1", "docker.io/a/b/c:1"),
@@ -192,7 +192,7 @@ mod tests {
             ("my_host.example:80", "docker.io/library/my_host.example:80"),
             ("a.b/c.d__e---f:T_1.-", "a.b/c.d__e---f:T_1.-"),
         ] {
-            assert_eq!(canonical(text).as_deref(), Ok(wanted), "{text}");
+            assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
         }
     }
 

@@ -36,14 +36,14 @@ pub(super) fn get(
     let is_same = header_text(headers, IF_RANGE).is_none_or(|value| value == tag);
     // RFC 9110, 14.2: only GET supports ranges.
     let asked = header_text(headers, RANGE).filter(|_| is_same && method == Method::GET);
-    let wanted = parse_range(asked, size);
-    let (status, range) = match wanted {
+    let range = parse_range(asked, size);
+    let (status, range) = match range {
         ByteRange::Whole => (StatusCode::OK, 0..size),
         ByteRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         ByteRange::Unsatisfiable => {
             let reason = format!("the blob has {size} bytes");
             let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", reason);
-            return Err(error.with(CONTENT_RANGE, format!("bytes */{size}")));
+            return Err(error.with_header(CONTENT_RANGE, format!("bytes */{size}")));
         }
     };
     let length = range.end - range.start;

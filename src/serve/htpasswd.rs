@@ -135,7 +135,7 @@ impl Admission {
 
 fn challenge() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "user name and password required")
-        .with(WWW_AUTHENTICATE, "Basic realm=\"rpull\"")
+        .with_header(WWW_AUTHENTICATE, "Basic realm=\"rpull\"")
 }
 
 /// Logs the error. The response does not contain it: it has paths of the server.

@@ -108,12 +108,15 @@ impl RegistryService {
             Some(served) => self.documents.reachable(&self.layout, served).await,
             None => Vec::new(),
         };
-        let wanted = query.get("artifactType");
+        let artifact_type = query.get("artifactType");
         let mut found: Vec<&Descriptor> = documents
             .iter()
             .filter(|info| info.subject.as_ref() == Some(subject))
             .map(|info| &info.descriptor)
-            .filter(|one| wanted.is_none_or(|wanted| one.artifact_type.as_deref() == Some(wanted)))
+            .filter(|one| {
+                artifact_type
+                    .is_none_or(|artifact_type| one.artifact_type.as_deref() == Some(artifact_type))
+            })
             .collect();
         found.sort_by(|a, b| a.digest.cmp(&b.digest));
         let mut page = page(found.into_iter(), |one| one.digest.as_str(), query)?;
@@ -124,7 +127,7 @@ impl RegistryService {
             "manifests": page.entries,
         }));
         set(&mut response, CONTENT_TYPE, MediaType::OCI_INDEX.as_str());
-        if wanted.is_some() {
+        if artifact_type.is_some() {
             set(&mut response, FILTERS, "artifactType");
         }
         set_next_link(

@@ -37,13 +37,14 @@ impl RegistryService {
     pub(super) async fn manifest(
         &self,
         repository: &str,
-        wanted: &ManifestRef,
+        reference: &ManifestRef,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
-        let served = self.served_repository(&names, repository)?.ok_or_else(|| unknown(wanted))?;
-        let document = self.find(served, wanted).await?;
+        let served =
+            self.served_repository(&names, repository)?.ok_or_else(|| unknown(reference))?;
+        let document = self.find(served, reference).await?;
         if client_has(headers, document.digest()) {
             return Ok(not_modified(document.digest()));
         }
@@ -61,9 +62,9 @@ impl RegistryService {
     async fn find(
         &self,
         served: &ServedRepository,
-        wanted: &ManifestRef,
+        reference: &ManifestRef,
     ) -> Result<Document, ApiError> {
-        let descriptor = match wanted {
+        let descriptor = match reference {
             ManifestRef::Tag(tag) => {
                 served.tags.get(tag).map(|image| image.entry.descriptor.clone())
             }
@@ -75,14 +76,14 @@ impl RegistryService {
                     Some(_) => {
                         let name = ImageName::Digest(digest.clone());
                         let found = Source::resolve(&self.layout, &name).await;
-                        return found.map_err(|error| missing(wanted, error));
+                        return found.map_err(|error| missing(reference, error));
                     }
                     None => self.find_child(served, digest).await,
                 }
             }
         };
-        let descriptor = descriptor.ok_or_else(|| unknown(wanted))?;
-        self.layout.read_document(&descriptor).map_err(|error| missing(wanted, error))
+        let descriptor = descriptor.ok_or_else(|| unknown(reference))?;
+        self.layout.read_document(&descriptor).map_err(|error| missing(reference, error))
     }
 
     /// Returns the named images of a repository; `None` if it has only blobs.
@@ -110,11 +111,11 @@ impl RegistryService {
     pub(super) async fn put_manifest(
         self: &Arc<Self>,
         repository: &str,
-        wanted: &ManifestRef,
+        reference: &ManifestRef,
         request: Request<Incoming>,
     ) -> Result<ApiResponse, ApiError> {
         let query = QueryParams::from_uri(request.uri());
-        let (names, digest) = names_and_digest(wanted, &query)?;
+        let (names, digest) = names_and_digest(reference, &query)?;
         let declared = header_text(request.headers(), CONTENT_TYPE).unwrap_or_default();
         let declared = MediaType::from_header(declared);
         let bytes = RequestBody::new(request, "MANIFEST_INVALID").read_document().await?;
@@ -129,7 +130,7 @@ impl RegistryService {
         if let Some(subject) = document.subject() {
             set(&mut response, SUBJECT, subject.digest.as_str());
         }
-        if let ManifestRef::Digest(_) = wanted {
+        if let ManifestRef::Digest(_) = reference {
             for named in &names {
                 if let ManifestRef::Tag(tag) = named
                     && let Ok(tag) = HeaderValue::from_str(tag)
@@ -151,37 +152,38 @@ impl RegistryService {
     pub(super) async fn delete_manifest(
         self: &Arc<Self>,
         repository: &str,
-        wanted: ManifestRef,
+        reference: ManifestRef,
     ) -> Result<ApiResponse, ApiError> {
         let names = self.names()?;
-        let served = self.served_repository(&names, repository)?.ok_or_else(|| unknown(&wanted))?;
-        if self.take_names(repository, wanted.clone()).await? {
+        let served =
+            self.served_repository(&names, repository)?.ok_or_else(|| unknown(&reference))?;
+        if self.take_names(repository, reference.clone()).await? {
             return Ok(with_bytes(StatusCode::ACCEPTED, ""));
         }
-        Err(match &wanted {
+        Err(match &reference {
             ManifestRef::Digest(digest) if self.find_child(served, digest).await.is_some() => {
                 ApiError::unsupported(
                     "listed by an index of this repository; delete the index first",
                 )
             }
-            _ => unknown(&wanted),
+            _ => unknown(&reference),
         })
     }
 }
 
 /// Returns the names for a pushed manifest, and the expected digest if the client sent it.
 fn names_and_digest(
-    wanted: &ManifestRef,
+    reference: &ManifestRef,
     query: &QueryParams,
 ) -> Result<(Vec<ManifestRef>, Option<Digest>), ApiError> {
-    let own = match wanted {
+    let own = match reference {
         ManifestRef::Digest(own) => own,
         ManifestRef::Tag(_) => {
             let expected = query.get("digest").map(digest).transpose()?;
-            return Ok((vec![wanted.clone()], expected));
+            return Ok((vec![reference.clone()], expected));
         }
     };
-    let mut names = vec![wanted.clone()];
+    let mut names = vec![reference.clone()];
     for tag in query.values("tag") {
         if !is_tag(tag) {
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "TAG_INVALID", "not a tag"));
@@ -199,8 +201,8 @@ fn no_repository(repository: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", reason)
 }
 
-fn unknown(wanted: &ManifestRef) -> ApiError {
-    let what = match wanted {
+fn unknown(reference: &ManifestRef) -> ApiError {
+    let what = match reference {
         ManifestRef::Tag(tag) => tag.clone(),
         ManifestRef::Digest(digest) => digest.to_string(),
     };
@@ -208,9 +210,9 @@ fn unknown(wanted: &ManifestRef) -> ApiError {
 }
 
 /// A missing document is "not found"; a damaged one is an error of the server.
-fn missing(wanted: &ManifestRef, error: Error) -> ApiError {
+fn missing(reference: &ManifestRef, error: Error) -> ApiError {
     match error.kind() {
-        ErrorKind::NotFound => unknown(wanted),
+        ErrorKind::NotFound => unknown(reference),
         ErrorKind::InvalidDocument | ErrorKind::Mismatch => {
             ApiError::from(Error::new(ErrorKind::Store, "manifest").with_source(error))
         }

@@ -124,7 +124,7 @@ struct RegistryService {
 
 impl RegistryService {
     fn names(&self) -> Result<Arc<NameTable>> {
-        self.names.of(&self.layout)
+        self.names.get(&self.layout)
     }
 
     fn count_sessions(&self) -> Result<()> {

@@ -135,7 +135,7 @@ fn foreign(repository: &str) -> Option<String> {
 pub(super) struct NameCache(Mutex<Option<(IndexVersion, Arc<NameTable>)>>);
 
 impl NameCache {
-    pub(super) fn of(&self, layout: &Layout) -> Result<Arc<NameTable>> {
+    pub(super) fn get(&self, layout: &Layout) -> Result<Arc<NameTable>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Take the version first: a change during the read is then noticed by the next request.
         let version = layout.version()?;

@@ -19,13 +19,13 @@ impl RegistryService {
     pub(super) async fn give_names(
         self: &Arc<Self>,
         repository: &str,
-        wanted: Vec<ManifestRef>,
+        references: Vec<ManifestRef>,
         document: Document,
     ) -> Result<(), ApiError> {
         let repository = repository.to_owned();
         let plan = move |names: &NameTable| {
             let served = names.repositories.get(&repository);
-            (edits_for_put(&repository, served, &wanted, &document), ())
+            (edits_for_put(&repository, served, &references, &document), ())
         };
         self.change_names(plan).await
     }
@@ -34,12 +34,14 @@ impl RegistryService {
     pub(super) async fn take_names(
         self: &Arc<Self>,
         repository: &str,
-        wanted: ManifestRef,
+        reference: ManifestRef,
     ) -> Result<bool, ApiError> {
         let repository = repository.to_owned();
         let plan = move |names: &NameTable| {
-            let edits =
-                names.repositories.get(&repository).map(|served| edits_for_delete(served, &wanted));
+            let edits = names
+                .repositories
+                .get(&repository)
+                .map(|served| edits_for_delete(served, &reference));
             let edits = edits.unwrap_or_default();
             let found = !edits.is_empty();
             (edits, found)
@@ -74,7 +76,7 @@ impl RegistryService {
 fn edits_for_put(
     repository: &str,
     served: Option<&ServedRepository>,
-    wanted: &[ManifestRef],
+    references: &[ManifestRef],
     document: &Document,
 ) -> Vec<NameEdit> {
     let images = || served.into_iter().flat_map(ServedRepository::images);
@@ -82,7 +84,7 @@ fn edits_for_put(
     let listed: HashSet<&Digest> = document.entries().iter().map(|entry| &entry.digest).collect();
     let mut edits = Vec::new();
     let mut moved: Vec<&NamedManifest> = Vec::new();
-    for named in wanted {
+    for named in references {
         let former = match named {
             ManifestRef::Tag(tag) => served.and_then(|served| served.tags.get(tag)),
             // The document already has a name by digest that is independent of other documents. A tag is not enough: it
@@ -118,8 +120,8 @@ fn edits_for_put(
 }
 
 /// Returns the changes for a delete: of one tag, or of all names of a digest.
-fn edits_for_delete(served: &ServedRepository, wanted: &ManifestRef) -> Vec<NameEdit> {
-    let matching: Vec<&NamedManifest> = match wanted {
+fn edits_for_delete(served: &ServedRepository, reference: &ManifestRef) -> Vec<NameEdit> {
+    let matching: Vec<&NamedManifest> = match reference {
         ManifestRef::Tag(tag) => served.tags.get(tag).into_iter().collect(),
         ManifestRef::Digest(digest) => {
             served.images().filter(|image| image.entry.has_digest(digest)).collect()

@@ -80,16 +80,16 @@ impl RegistryService {
         repository: &str,
         query: &QueryParams,
     ) -> Result<Option<ApiResponse>, ApiError> {
-        let Some(wanted) = query.get("mount") else { return Ok(None) };
-        let wanted = digest(wanted)?;
+        let Some(digest_to_mount) = query.get("mount") else { return Ok(None) };
+        let digest_to_mount = digest(digest_to_mount)?;
         let has = match query.get("from") {
-            Some(from) => self.has_blob(from, &wanted).await?,
-            None => self.has_blob_anywhere(&wanted).await?,
+            Some(from) => self.has_blob(from, &digest_to_mount).await?,
+            None => self.has_blob_anywhere(&digest_to_mount).await?,
         };
-        if !has || self.layout.stat_blob(&wanted).is_err() {
+        if !has || self.layout.stat_blob(&digest_to_mount).is_err() {
             return Ok(None);
         }
-        self.layout.link(repository, &wanted)?;
-        Ok(Some(blob_created(repository, &wanted)))
+        self.layout.link(repository, &digest_to_mount)?;
+        Ok(Some(blob_created(repository, &digest_to_mount)))
     }
 }

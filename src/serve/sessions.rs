@@ -67,7 +67,7 @@ impl Sessions {
         }
         let reason = format!("too many open uploads, the limit is {limit}; finish or cancel some");
         let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", reason);
-        Err(error.with(RETRY_AFTER, "60"))
+        Err(error.with_header(RETRY_AFTER, "60"))
     }
 
     pub(super) fn opened(&self, id: SessionId) {

@@ -254,8 +254,8 @@ fn check_range(
     let reason = format!("out of order, the upload continues at byte {offset}");
     let code = "BLOB_UPLOAD_INVALID";
     Err(ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, code, reason)
-        .with(RANGE, range_header(offset))
-        .with(LOCATION, location(repository, upload.id)))
+        .with_header(RANGE, range_header(offset))
+        .with_header(LOCATION, location(repository, upload.id)))
 }
 
 /// Formats the range as distribution does: 0 bytes and 1 byte give the same value.

@@ -98,8 +98,8 @@ async fn find(text: &str, settings: &Settings) -> Result<(Arc<dyn Source>, Descr
             let blob = layout.stat_blob(&digest)?;
             return Ok((Arc::new(layout), blob));
         }
-        Location::Archive { form, path, name: ImageName::Digest(digest) } => {
-            let archive = open_archive(path, Some(form)).await?;
+        Location::Archive { format, path, name: ImageName::Digest(digest) } => {
+            let archive = open_archive(path, Some(format)).await?;
             let blob = archive.stat_blob(&digest).await?;
             return Ok((Arc::new(archive), blob));
         }

@@ -47,7 +47,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
     if source_settings.has_creds_of(&target_settings) {
         settings.check_creds(location.registry().into_iter().chain(destination.image()))?;
     }
-    let wanted = if let Some(repository) = repository {
+    let requests = if let Some(repository) = repository {
         let finding = tags(&repository, &destination, &platforms, &source_settings);
         or_cancelled(&cancel, "copy", finding).await??
     } else {
@@ -55,7 +55,7 @@ pub(in crate::cli) async fn run(args: Copy, settings: &Settings) -> Result<ExitC
         vec![or_cancelled(&cancel, "copy", opening).await??]
     };
     let shape = JsonShape::list_if(args.all_tags);
-    let (code, _) = run.execute(&wanted, &destination, shape, &target_settings).await?;
+    let (code, _) = run.execute(&requests, &destination, shape, &target_settings).await?;
     Ok(code)
 }
 
@@ -89,11 +89,11 @@ async fn tags(
     settings: &Settings,
 ) -> Result<Vec<ImageRequest>> {
     let client = settings.client("copy", ForeignLayers::Fetch)?;
-    let mut wanted = Vec::new();
+    let mut requests = Vec::new();
     for tag in client.repository(repository)?.tags().await? {
         let reference = repository.with_tag(&tag)?;
         let (there, target_name) = destination.name_of_tag(&reference, &tag)?;
-        wanted.push(ImageRequest {
+        requests.push(ImageRequest {
             source: Arc::new(client.repository(&reference)?),
             name: reference.name(),
             reference: there,
@@ -101,5 +101,5 @@ async fn tags(
             platforms: platforms.clone(),
         });
     }
-    Ok(wanted)
+    Ok(requests)
 }

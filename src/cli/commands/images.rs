@@ -22,7 +22,7 @@ pub(in crate::cli) async fn run(settings: &Settings) -> Result<ExitCode> {
     let mut rows = Vec::new();
     if let Some(store) = settings.existing_store()? {
         for entry in store.entries()? {
-            rows.push(ImageRow::of(&store, entry).await);
+            rows.push(ImageRow::for_entry(&store, entry).await);
         }
     }
     rows.sort_by(|a, b| a.name.cmp(&b.name));
@@ -46,7 +46,7 @@ struct ImageRow {
 
 impl ImageRow {
     /// Reads the entry's documents as far as possible; a damaged entry is listed too.
-    async fn of(store: &Layout, entry: IndexEntry) -> Self {
+    async fn for_entry(store: &Layout, entry: IndexEntry) -> Self {
         let name = entry.names.first().cloned().unwrap_or_else(|| "<none>".to_owned());
         let mut row = Self { name, platforms: Vec::new(), size: 0, created: None, entry };
         if let Err(error) = row.read(store).await {

@@ -20,7 +20,7 @@ use crate::platform::available_platforms;
 pub(in crate::cli) async fn run(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
     let seen = Inspected::open(&args.image, args.platform.platform.as_deref(), settings).await?;
     let chosen_from = seen.opened.source.provenance(&seen.root).await.parent_index;
-    let look = Inspection::of(&seen, chosen_from.as_ref().unwrap_or(&seen.root));
+    let look = Inspection::new(&seen, chosen_from.as_ref().unwrap_or(&seen.root));
     if settings.json {
         output::json(&look.json())?;
     } else {
@@ -42,7 +42,7 @@ struct Inspection<'a> {
 }
 
 impl<'a> Inspection<'a> {
-    fn of(seen: &'a Inspected, root: &'a Document) -> Self {
+    fn new(seen: &'a Inspected, root: &'a Document) -> Self {
         let config = match &seen.config {
             Ok(config) => Some(config),
             Err(_) if seen.is_artifact() => None,

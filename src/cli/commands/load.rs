@@ -51,7 +51,7 @@ struct Images {
 
 /// Lists every image of the archive once under each of its names; without a usable name, under its digest.
 async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result<Images> {
-    let wanted = |name, reference, target_name| ImageRequest {
+    let request = |name, reference, target_name| ImageRequest {
         source: Arc::clone(archive) as Arc<dyn Source>,
         name,
         reference,
@@ -67,7 +67,7 @@ async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result
                 Ok(reference) => {
                     has_name = true;
                     let (text, full) = (reference.to_string(), reference.store_name());
-                    images.image_requests.push(wanted(
+                    images.image_requests.push(request(
                         ImageName::Layout(name.clone()),
                         text,
                         ImageName::Layout(full),
@@ -96,7 +96,7 @@ async fn images(archive: &Arc<Archive>, platforms: &PlatformSelection) -> Result
         match digest {
             Ok(digest) if seen.insert(digest.clone()) => {
                 let name = || ImageName::Digest(digest.clone());
-                images.image_requests.push(wanted(name(), digest.to_string(), name()));
+                images.image_requests.push(request(name(), digest.to_string(), name()));
             }
             Ok(_) => {}
             Err(error) => images.failed.push(error.at(&archive.endpoint().location)),

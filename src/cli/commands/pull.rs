@@ -36,14 +36,14 @@ pub(in crate::cli) async fn run(args: Pull, settings: &Settings) -> Result<ExitC
     destination.check_name(several)?;
     let named = platforms_to_keep(&args.moving, PlatformSelection::SparseIndex)?;
     let platforms = destination.platforms(named, PlatformSelection::Single(platform(None)?))?;
-    let wanted = if settings.offline && !args.all_tags {
+    let requests = if settings.offline && !args.all_tags {
         in_store(&references, &platforms, &destination, settings, &cancel).await?
     } else {
         let finding = at_registries(&args, &references, &platforms, &destination, settings);
         or_cancelled(&cancel, "pull", finding).await??
     };
     let (code, _) =
-        run.execute(&wanted, &destination, JsonShape::list_if(several), settings).await?;
+        run.execute(&requests, &destination, JsonShape::list_if(several), settings).await?;
     Ok(code)
 }
 
@@ -96,12 +96,12 @@ async fn in_store(
 ) -> Result<Vec<ImageRequest>> {
     let path = settings.store()?;
     let store = opened_unless_cancelled(cancel, "pull", move || existing_layout(&path)).await?;
-    let wanted = references.iter().map(|reference| {
+    let requests = references.iter().map(|reference| {
         let name = reference.to_string();
         let source = store.clone().ok_or_else(|| not_in_store(&name))?;
-        want(reference, source, ImageName::Layout(name), platforms, destination)
+        image_request(reference, source, ImageName::Layout(name), platforms, destination)
     });
-    wanted.collect()
+    requests.collect()
 }
 
 /// Returns a request for each image; `--all-tags` lists the tags first.
@@ -114,10 +114,10 @@ async fn at_registries(
 ) -> Result<Vec<ImageRequest>> {
     let foreign = ForeignLayers::fetch_if(args.moving.foreign_layers);
     let client: Client = settings.client("pull", foreign)?;
-    let mut wanted = Vec::new();
+    let mut requests = Vec::new();
     let mut push = |reference: &Reference| {
         let source = Arc::new(client.repository(reference)?);
-        wanted.push(want(reference, source, reference.name(), platforms, destination)?);
+        requests.push(image_request(reference, source, reference.name(), platforms, destination)?);
         Ok::<_, Error>(())
     };
     for reference in references {
@@ -129,10 +129,10 @@ async fn at_registries(
             push(&reference.with_tag(&tag)?)?;
         }
     }
-    Ok(wanted)
+    Ok(requests)
 }
 
-fn want(
+fn image_request(
     reference: &Reference,
     source: Arc<dyn Source>,
     name: ImageName,

@@ -41,14 +41,14 @@ pub(in crate::cli) async fn run(args: Push, settings: &Settings) -> Result<ExitC
     let OpenedLocation { source, name, layout, .. } =
         signals::or_cancelled(&cancel, "push", opening).await??;
     let target_name = reference.name();
-    let wanted = [ImageRequest {
+    let requests = [ImageRequest {
         source,
         name: name.clone(),
         reference: reference.to_string(),
         target_name,
         platforms,
     }];
-    let (code, finished) = run.execute(&wanted, &destination, JsonShape::Value, settings).await?;
+    let (code, finished) = run.execute(&requests, &destination, JsonShape::Value, settings).await?;
     if let (Some(layout), [one]) = (layout, finished.as_slice())
         && one.error.is_none()
     {

@@ -15,9 +15,9 @@ use crate::location::DefaultLocation;
 use crate::transfer::{PlatformRequest, read_small, resolve_image};
 
 pub(in crate::cli) async fn digest(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
-    let wanted = typed(&args)?;
+    let requested = typed(&args)?;
     let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
-    let digest = match &wanted {
+    let digest = match &requested {
         // HEAD is enough, and Docker Hub does not count it as a pull.
         None => match opened.source.name(&opened.name, Effort::Request).await?.present() {
             // For an image in the store, print the digest that `pull` and `images` print.
@@ -38,16 +38,16 @@ pub(in crate::cli) async fn digest(args: DocumentArgs, settings: &Settings) -> R
 }
 
 pub(in crate::cli) async fn manifest(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
-    let wanted = typed(&args)?;
+    let requested = typed(&args)?;
     let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
-    output::raw(select_document(&opened, wanted.as_ref(), settings).await?.bytes())?;
+    output::raw(select_document(&opened, requested.as_ref(), settings).await?.bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(in crate::cli) async fn config(args: DocumentArgs, settings: &Settings) -> Result<ExitCode> {
-    let wanted = platform(args.platform.platform.as_deref())?;
+    let requested = platform(args.platform.platform.as_deref())?;
     let opened = open(&args.image, DefaultLocation::Registry, settings).await?;
-    let manifest = select_document(&opened, Some(&wanted), settings).await?;
+    let manifest = select_document(&opened, Some(&requested), settings).await?;
     let view = manifest.manifest().map_err(|error| with_subject(&opened.reference, &error))?;
     let config = &view.config;
     let bytes = read_small(&*opened.source, config, CONFIG_LIMIT, settings.retry).await?;

@@ -39,9 +39,9 @@ pub(in crate::cli) async fn run(args: Save, settings: &Settings) -> Result<ExitC
     let run = TransferRun::parse(&args.moving, &labels::SAVE, settings, &cancel)?;
     let destination = Destination::Archive(NewArchive::hybrid(output, left_out)?, ImageName::Only);
     let finding = find(&locations, &destination, &platforms, settings);
-    let wanted = or_cancelled(&cancel, "save", finding).await??;
-    let shape = JsonShape::list_if(wanted.len() > 1);
-    let (code, _) = run.execute(&wanted, &destination, shape, settings).await?;
+    let requests = or_cancelled(&cancel, "save", finding).await??;
+    let shape = JsonShape::list_if(requests.len() > 1);
+    let (code, _) = run.execute(&requests, &destination, shape, settings).await?;
     Ok(code)
 }
 
@@ -52,7 +52,7 @@ async fn find(
     platforms: &PlatformSelection,
     settings: &Settings,
 ) -> Result<Vec<ImageRequest>> {
-    let mut wanted: Vec<ImageRequest> = Vec::new();
+    let mut requests: Vec<ImageRequest> = Vec::new();
     for location in locations {
         let OpenedLocation { source, name, reference, full_name, .. } =
             open_location(location, settings).await?;
@@ -61,12 +61,12 @@ async fn find(
             source.resolve(&name).await?;
         }
         let target_name = destination.name(&full_name)?;
-        if wanted.iter().any(|other| other.target_name == target_name) {
+        if requests.iter().any(|other| other.target_name == target_name) {
             return Err(Error::new(ErrorKind::InvalidInput, format!("name `{target_name}`"))
                 .with_reason("used by two images in this archive")
                 .with_hint("rename one with `rpull tag`"));
         }
-        wanted.push(ImageRequest {
+        requests.push(ImageRequest {
             source,
             name,
             reference,
@@ -74,7 +74,7 @@ async fn find(
             platforms: platforms.clone(),
         });
     }
-    Ok(wanted)
+    Ok(requests)
 }
 
 /// Returns the output for this path; `-` is stdout.

@@ -43,9 +43,9 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
 /// Raises the soft limit of open files: each connection is a file, and the usual limit is 1024.
 fn allow_more_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(MAX_FILES, |maximum| maximum.min(MAX_FILES));
-    if current.is_some_and(|current| current < wanted)
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+    let limit = maximum.map_or(MAX_FILES, |maximum| maximum.min(MAX_FILES));
+    if current.is_some_and(|current| current < limit)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum })
     {
         tracing::debug!("failed to raise the limit of open files: {error}");
     }

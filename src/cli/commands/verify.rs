@@ -74,7 +74,7 @@ async fn check_location(location: &Location, settings: &Settings) -> Result<Veri
     if let (Some(layout), ImageName::Layout(name)) = (layout, &name) {
         return hash(layout, vec![name.clone()], settings).await;
     }
-    let wanted = ImageRequest {
+    let request = ImageRequest {
         source: Arc::clone(&source),
         name,
         target_name: ImageName::Layout(reference.clone()),
@@ -82,7 +82,7 @@ async fn check_location(location: &Location, settings: &Settings) -> Result<Veri
         platforms: PlatformSelection::All,
     };
     let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget::new(String::new()));
-    let graph = resolve(&wanted, &nowhere, &settings.retry).await?;
+    let graph = resolve(&request, &nowhere, &settings.retry).await?;
     let blobs: Vec<_> = graph.blobs.iter().filter(|blob| !blob.is_foreign()).collect();
     let meter =
         ByteMeter::new(settings.show, "verifying", blobs.iter().map(|blob| blob.size).sum());
@@ -107,7 +107,7 @@ async fn check_location(location: &Location, settings: &Settings) -> Result<Veri
             Err(error) if is_blob_error(&error) => report.bad.push(BadBlob {
                 digest: blob.digest.clone(),
                 reason: error.reason().to_owned(),
-                images: vec![wanted.reference.clone()],
+                images: vec![request.reference.clone()],
                 repaired: false,
             }),
             Err(error) => return Err(error),

@@ -116,7 +116,7 @@ impl<'a> EnsureLocal<'a> {
         settings: &Settings,
         cancel: &CancellationToken,
     ) -> Result<OpenedImage> {
-        let wanted = ImageRequest {
+        let request = ImageRequest {
             source: Arc::clone(&opened.source),
             name: opened.name.clone(),
             reference: opened.reference.clone(),
@@ -136,6 +136,6 @@ impl<'a> EnsureLocal<'a> {
         let options = TransferOptions { foreign_layers: true, ..options };
         let private = LayoutOptions { private: true, sync: self.sync, ..LayoutOptions::default() };
         let store = open_to_write(settings.store()?, private, settings, cancel).await?;
-        OpenedImage::download(opened, ImageDownload::begin(wanted, store, options)).await
+        OpenedImage::download(opened, ImageDownload::begin(request, store, options)).await
     }
 }

@@ -28,7 +28,7 @@ pub(in crate::cli) struct ImageDownload {
 impl ImageDownload {
     /// Starts the pull, base layers first.
     pub(in crate::cli) fn begin(
-        wanted: ImageRequest,
+        request: ImageRequest,
         layout: Layout,
         options: TransferOptions,
     ) -> Self {
@@ -37,7 +37,7 @@ impl ImageDownload {
         let (feeder, cancel) = (Some(feeder), stop.clone());
         let options = TransferOptions { feeder, listed_order: true, cancel, ..options };
         let target = Arc::new(layout.clone()) as _;
-        let pull = tokio::spawn(async move { transfer(&[wanted], &target, options).await });
+        let pull = tokio::spawn(async move { transfer(&[request], &target, options).await });
         Self { layout, feeds, retry, stop, pull }
     }
 

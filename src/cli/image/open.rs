@@ -68,8 +68,8 @@ pub(in crate::cli) async fn open_location(
             let (name, full_name) = find_entry(&layout, name)?;
             Ok(OpenedLocation::in_layout(Arc::new(layout), name, location.to_string(), full_name))
         }
-        Location::Archive { form, path, name } => {
-            let archive = open_archive(path.clone(), Some(*form)).await?;
+        Location::Archive { format, path, name } => {
+            let archive = open_archive(path.clone(), Some(*format)).await?;
             let full_name = match name {
                 ImageName::Layout(text) | ImageName::Tag(text) => archive.full_name(Some(text))?,
                 ImageName::Digest(_) => String::new(),
@@ -94,14 +94,14 @@ pub(in crate::cli) async fn open_location(
 /// Opens an archive on a blocking thread: a pipe may be slow, and a large archive is scanned first.
 pub(in crate::cli) async fn open_archive(
     path: PathBuf,
-    form: Option<ArchiveFormat>,
+    format: Option<ArchiveFormat>,
 ) -> Result<Archive> {
-    run_blocking("read the archive", move || Archive::open(&path, form)).await
+    run_blocking("read the archive", move || Archive::open(&path, format)).await
 }
 
 /// Returns the name to resolve in the layout, and the image's own name, which is empty for an entry without one.
 fn find_entry(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> {
-    let wanted = match name {
+    let name = match name {
         ImageName::Digest(digest) => return Ok((by_digest(layout, digest)?, String::new())),
         ImageName::Only => {
             return Ok(match layout.only_entry()?.names.into_iter().next() {
@@ -112,15 +112,15 @@ fn find_entry(layout: &Layout, name: &ImageName) -> Result<(ImageName, String)> 
         ImageName::Layout(text) | ImageName::Tag(text) => text,
     };
     // `oci:PATH:alpine` also finds what a pull stored under the full name.
-    let written_out = wanted.parse::<Reference>().ok().map(|reference| reference.to_string());
-    for wanted in [Some(wanted), written_out.as_ref()].into_iter().flatten() {
-        if let Some(entry) = layout.entry(wanted)?
-            && let Some(own) = entry.matching_name(wanted)
+    let written_out = name.parse::<Reference>().ok().map(|reference| reference.to_string());
+    for name in [Some(name), written_out.as_ref()].into_iter().flatten() {
+        if let Some(entry) = layout.entry(name)?
+            && let Some(own) = entry.matching_name(name)
         {
-            return Ok((ImageName::Layout(wanted.clone()), own.to_owned()));
+            return Ok((ImageName::Layout(name.clone()), own.to_owned()));
         }
     }
-    Err(Error::new(ErrorKind::NotFound, wanted)
+    Err(Error::new(ErrorKind::NotFound, name)
         .at(format!("oci:{}", layout.root().display()))
         .with_reason("not in the layout"))
 }

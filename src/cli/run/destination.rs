@@ -62,9 +62,9 @@ impl Destination {
                 check_no_digest(&name)?;
                 Ok(Self::Layout { path, name })
             }
-            Location::Archive { form, path, name } => {
+            Location::Archive { format, path, name } => {
                 check_no_digest(&name)?;
-                Ok(Self::Archive(NewArchive::new(form, ArchiveOutput::File(path))?, name))
+                Ok(Self::Archive(NewArchive::new(format, ArchiveOutput::File(path))?, name))
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// An archive that is to be written.
 pub(in crate::cli) struct NewArchive {
     output: ArchiveOutput,
-    form: ArchiveFormat,
+    format: ArchiveFormat,
     hybrid: bool,
     left_out: HashSet<Digest>,
     modified: u64,
@@ -19,9 +19,9 @@ pub(in crate::cli) struct NewArchive {
 
 impl NewArchive {
     /// An archive in one format.
-    pub(in crate::cli) fn new(form: ArchiveFormat, output: ArchiveOutput) -> Result<Self> {
+    pub(in crate::cli) fn new(format: ArchiveFormat, output: ArchiveOutput) -> Result<Self> {
         let modified = modified()?;
-        Ok(Self { output, form, hybrid: false, left_out: HashSet::new(), modified })
+        Ok(Self { output, format, hybrid: false, left_out: HashSet::new(), modified })
     }
 
     /// An archive that both docker and readers of image layouts accept, without the blobs in `left_out`.
@@ -30,7 +30,7 @@ impl NewArchive {
     }
 
     pub(in crate::cli) fn holds_one_platform(&self) -> bool {
-        self.form == ArchiveFormat::Docker
+        self.format == ArchiveFormat::Docker
     }
 
     pub(in crate::cli) fn is_stdout(&self) -> bool {
@@ -39,10 +39,10 @@ impl NewArchive {
 
     /// Opens the archive for this number of images.
     pub(in crate::cli) fn open(&self, images: usize, sync: bool) -> Result<Arc<dyn Target>> {
-        let Self { form, hybrid, modified, .. } = *self;
+        let Self { format, hybrid, modified, .. } = *self;
         let left_out = self.left_out.clone();
         let options = WriteOptions {
-            form,
+            form: format,
             with_docker_manifest: hybrid,
             expected_images: images,
             omitted: left_out,

@@ -1,11 +1,11 @@
 //! The root of a name that stands for one image for each platform, where somebody asked for other platforms than the
 //! host's.
 
-use crate::same_name;
 use crate::content::{self, Source};
 use crate::document::Document;
 use crate::error::Result;
 use crate::name::ImageName;
+use crate::same_name;
 use crate::transfer::request::PlatformSelection;
 
 /// One platform's manifest, or an index that is made of them; `None` where the source can resolve the name as it is.

@@ -29,7 +29,7 @@ const MAX_WHITEOUT_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub(in crate::unpack) struct OverlayState {
     lower: LowerLayers,
-    form: OverlayXattr,
+    namespace: OverlayXattr,
     /// Paths, without symbolic links, that lower layers must not show.
     whiteouts: BTreeSet<Vec<u8>>,
     /// Bytes of these paths.
@@ -47,19 +47,19 @@ enum LowerLayers {
 
 impl OverlayState {
     /// Creates the state of the layer at this position of the stack.
-    pub(super) fn new(stack: &Arc<LayerStack>, number: usize, form: OverlayXattr) -> Self {
+    pub(super) fn new(stack: &Arc<LayerStack>, number: usize, namespace: OverlayXattr) -> Self {
         let lower = match number {
             0 => LowerLayers::Nothing,
             number => LowerLayers::Pending(Arc::clone(stack), number),
         };
-        Self { lower, form, whiteouts: BTreeSet::new(), size: 0, root_is_explicit: false }
+        Self { lower, namespace, whiteouts: BTreeSet::new(), size: 0, root_is_explicit: false }
     }
 
     /// Returns the lower layers; `None` for the base. Waits until they are complete.
     fn merged(&mut self) -> io::Result<Option<&mut MergedView>> {
         if let LowerLayers::Pending(stack, number) = &self.lower {
             self.lower =
-                LowerLayers::Ready(MergedView::new(stack.wait_for_lower(*number)?, self.form));
+                LowerLayers::Ready(MergedView::new(stack.wait_for_lower(*number)?, self.namespace));
         }
         match &mut self.lower {
             LowerLayers::Ready(merged) => Ok(Some(merged)),
@@ -224,13 +224,13 @@ impl Unpacker {
     /// Writes one whiteout. `within` tells whether the path is inside a hidden directory.
     fn write_whiteout(&mut self, path: &[u8], within: bool) -> io::Result<()> {
         let Some(overlay) = &mut self.overlay else { return Ok(()) };
-        let form = overlay.form;
+        let namespace = overlay.namespace;
         // A whiteout without a lower entry would be visible in listings.
         if overlay.find(path)?.is_none() {
             return Ok(());
         }
         match open_below(self.root.as_fd(), path, OFlags::PATH) {
-            Ok(own) if is_directory(&own)? => Ok(form.mark_opaque(self.root.readable(path)?)?),
+            Ok(own) if is_directory(&own)? => Ok(namespace.mark_opaque(self.root.readable(path)?)?),
             // The existing entry hides the lower one, or a non-directory in its path does.
             Ok(_) | Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
             // The hidden directory hides this path too.

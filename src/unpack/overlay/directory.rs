@@ -31,7 +31,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(3600);
 pub struct OverlayDirectory {
     path: PathBuf,
     root: RootDir,
-    form: OverlayXattr,
+    namespace: OverlayXattr,
 }
 
 /// Excludes changes by other processes until it is dropped.
@@ -53,7 +53,7 @@ impl OverlayDirectory {
         }
         let root = RootDir::open(&path)?;
         check(&root).and_then(|()| create_parts(&root)).map_err(|error| failed(&path, error))?;
-        Ok(Self::with(path, root))
+        Ok(Self::from_root(path, root))
     }
 
     /// Checks that [`OverlayDirectory::create`] would accept the path. Creates nothing.
@@ -78,12 +78,16 @@ impl OverlayDirectory {
         if !path.join("overlay2/l").is_dir() || !path.join("layerdb").is_dir() {
             return Ok(None);
         }
-        Ok(Some(Self::with(path.to_owned(), RootDir::open(path)?)))
+        Ok(Some(Self::from_root(path.to_owned(), RootDir::open(path)?)))
     }
 
-    fn with(path: PathBuf, root: RootDir) -> Self {
+    fn from_root(path: PathBuf, root: RootDir) -> Self {
         let user = files::exists(root.as_fd(), &[b"overlay2/", USER_XATTR_FILE_NAME].concat());
-        Self { path, root, form: if user { OverlayXattr::User } else { OverlayXattr::Trusted } }
+        Self {
+            path,
+            root,
+            namespace: if user { OverlayXattr::User } else { OverlayXattr::Trusted },
+        }
     }
 
     /// Returns the path.
@@ -92,8 +96,8 @@ impl OverlayDirectory {
     }
 
     /// Returns the namespace of its layers' extended attributes.
-    pub fn form(&self) -> OverlayXattr {
-        self.form
+    pub fn xattr_namespace(&self) -> OverlayXattr {
+        self.namespace
     }
 
     /// Whether the layer with this chain id exists and need not be unpacked.

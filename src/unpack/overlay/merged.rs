@@ -16,7 +16,7 @@ use crate::unpack::root::{RootDir, open_below};
 #[derive(Debug)]
 pub(super) struct MergedView {
     layers: Vec<Arc<RootDir>>,
-    form: OverlayXattr,
+    namespace: OverlayXattr,
     /// Directories above the last one that was accessed, with the layers that each is merged from.
     dir_cache: Vec<(Vec<u8>, Vec<usize>)>,
 }
@@ -34,8 +34,8 @@ impl MergedEntry {
 }
 
 impl MergedView {
-    pub(super) fn new(layers: Vec<Arc<RootDir>>, form: OverlayXattr) -> Self {
-        Self { layers, form, dir_cache: Vec::new() }
+    pub(super) fn new(layers: Vec<Arc<RootDir>>, namespace: OverlayXattr) -> Self {
+        Self { layers, namespace, dir_cache: Vec::new() }
     }
 
     /// Returns what is at this path, which has no symbolic links and no dots.
@@ -111,7 +111,7 @@ impl MergedView {
                 break;
             }
             parts.push(at);
-            if self.form.is_opaque(layer.readable(path)?)? {
+            if self.namespace.is_opaque(layer.readable(path)?)? {
                 break;
             }
         }

@@ -39,7 +39,11 @@ impl OverlayDirectory {
         let mut options = self.options(&relative);
         if options.len() >= PAGE_BYTES {
             // Newer versions of mount(8) pass each layer to the kernel separately.
-            options = format!("{}lowerdir+={}", self.form().option(), relative.join(",lowerdir+="));
+            options = format!(
+                "{}lowerdir+={}",
+                self.xattr_namespace().option(),
+                relative.join(",lowerdir+=")
+            );
         }
         Some(format!("(cd {quoted} && mount -t overlay overlay -o ro,{options} /mnt)"))
     }
@@ -91,7 +95,7 @@ impl OverlayDirectory {
             }
         }
         fsconfig_set_string(&overlay, "source", "overlay")?;
-        if self.form() == OverlayXattr::User {
+        if self.xattr_namespace() == OverlayXattr::User {
             fsconfig_set_flag(&overlay, "userxattr")?;
         }
         fsconfig_create(&overlay)?;
@@ -102,7 +106,7 @@ impl OverlayDirectory {
 
     /// Returns the mount options that name the layers, the top one first.
     fn options(&self, layers: &[String]) -> String {
-        format!("{}lowerdir={}", self.form().option(), layers.join(":"))
+        format!("{}lowerdir={}", self.xattr_namespace().option(), layers.join(":"))
     }
 
     /// Whether a mount that is visible to this process uses the layer.

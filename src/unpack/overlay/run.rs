@@ -176,7 +176,8 @@ impl OverlayRun<'_> {
         let root = Arc::new(new_layer.diff().map_err(failed)?);
         let options = UnpackOptions { preserve: self.preserve, new_root: number == 0 };
         let mut unpacker = Unpacker::new(new_layer.diff().map_err(failed)?, options)?;
-        unpacker.overlay = Some(OverlayState::new(&self.stack, number, self.directory.form()));
+        unpacker.overlay =
+            Some(OverlayState::new(&self.stack, number, self.directory.xattr_namespace()));
         let (stop, progress) = (&self.stop, self.progress);
         let read = read_all(&self.inflation, vec![blob], stop, progress, |name, layer| {
             unpacker.apply(name, layer)
