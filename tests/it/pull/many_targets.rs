@@ -314,6 +314,15 @@ impl World {
         run
     }
 
+    /// Bytes of all blobs, each once for each source that has to give it.
+    fn needed(&self) -> u64 {
+        let images = self.routes.iter().map(|[image, source, _]| (&self.images[*image], source));
+        let blobs = images.flat_map(|(image, source)| {
+            image.blobs().map(move |blob| ((source, blob.digest()), blob.descriptor.size))
+        });
+        blobs.collect::<HashMap<_, _>>().values().sum()
+    }
+
     fn given(&self) -> u64 {
         self.sources.iter().map(|source| source.given()).sum()
     }
@@ -388,6 +397,10 @@ fn run_with_many_targets_reads_and_uploads_each_blob_once() {
             let report = world.transfer().run().await;
             assert_eq!(errors(&report.images), Vec::<String>::new(), "seed {seed}");
             world.check(&report, 0, seed).await;
+            let is_sequential = |target: &Arc<Repository>| target.properties.sequential;
+            if !world.targets.iter().any(is_sequential) {
+                assert!(world.given() <= world.needed(), "seed {seed}: a blob was read twice");
+            }
             for image in &world.images {
                 for blob in image.blobs() {
                     for scope in ["a.example", "b.example"] {
