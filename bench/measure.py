@@ -20,7 +20,8 @@ class Failed(Exception):
 
 @dataclass
 class Sample:
-    """What one run cost; `requests`, `sent` and `registry_cpu` are the registry's side of it."""
+    """What one run cost; `requests`, `sent` and `registry_cpu` are the registry's side of it, `half_named` is when half of
+    many images had their names there."""
 
     wall: float
     cpu: float
@@ -28,6 +29,7 @@ class Sample:
     requests: int = 0
     sent: int = 0
     registry_cpu: float = 0.0
+    half_named: float = 0.0
 
 
 def run(command: list[str], log: Path) -> Sample:

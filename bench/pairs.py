@@ -16,6 +16,7 @@ sys.dont_write_bytecode = True
 
 import images
 import machine
+import many
 import measure
 import tools
 from measure import MIB, Failed, Sample
@@ -67,6 +68,9 @@ ALL = {
                      prepare=pull),
 }
 
+# Those that need more than a command.
+MANY: dict[str, Callable[[Bench, str], Sample]] = {"manifests": many.copy_all_tags, "three": many.fan_out}
+
 
 def sample(bench: Bench, scenario: Scenario, program: str, name: str) -> Sample:
     """One run of one build, from nothing; what it made is deleted."""
@@ -88,12 +92,20 @@ def sample(bench: Bench, scenario: Scenario, program: str, name: str) -> Sample:
     return taken
 
 
-def compare(bench: Bench, what: str, scenario: Scenario, old: str, new: str) -> str:
+def sampler(bench: Bench, what: str) -> Callable[[str], Sample]:
+    """Runs one build in this scenario, once."""
+    if what in MANY:
+        return lambda program: MANY[what](bench, program)
+    scenario = ALL[what]
     name = f"{bench.registry.address}/{scenario.image(bench).name}"
-    pairs = []
+    return lambda program: sample(bench, scenario, program, name)
+
+
+def compare(bench: Bench, what: str, old: str, new: str) -> str:
+    take, pairs = sampler(bench, what), []
     for number in range(bench.runs + 1):
         order = [OLD, NEW] if number % 2 else [NEW, OLD]
-        taken = {side: sample(bench, scenario, (old, new)[side], name) for side in order}
+        taken = {side: take((old, new)[side]) for side in order}
         # The first pair warms the page cache up.
         if number > 0:
             pairs.append((taken[OLD], taken[NEW]))
@@ -111,14 +123,18 @@ def row(what: str, pairs: list[tuple[Sample, Sample]]) -> str:
     walls = [f"{statistics.median(of('wall', side)):8.3f}" for side in (OLD, NEW)]
     peaks = [f"{max(of('peak', side)) / MIB:6.1f}" for side in (OLD, NEW)]
     requests = ["/".join(map(str, sorted(set(of("requests", side))))) for side in (OLD, NEW)]
-    return f"{what:14} {' '.join(walls)}   {ratio('wall')}   {ratio('cpu')}   {' '.join(peaks)}   {' -> '.join(requests)}"
+    line = f"{what:14} {' '.join(walls)}   {ratio('wall')}   {ratio('cpu')}   {' '.join(peaks)}   {' -> '.join(requests)}"
+    if not any(of("half_named", NEW)):
+        return line
+    halves = [f"{statistics.median(of('half_named', side)):.3f}" for side in (OLD, NEW)]
+    return f"{line}\n{'':14} half of the images named after {' -> '.join(halves)} s"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("old", help="the build to compare with")
     parser.add_argument("new", nargs="?", default=str(HERE.parent / "target/release/rpull"))
-    parser.add_argument("--only", action="append", choices=ALL, help="a scenario; repeatable; default: all")
+    parser.add_argument("--only", action="append", choices=[*ALL, *MANY], help="a scenario; repeatable; default: all but three")
     parser.add_argument("--runs", type=int, default=7, help="measured pairs (default 7)")
     parser.add_argument("--scale", type=float, default=1, help="multiplies layer sizes, to try the script out")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder for images; the runs are on tmpfs")
@@ -134,8 +150,8 @@ def main() -> int:
     try:
         with Registry(work) as registry:
             bench = Bench(work, registry, [], options.runs, options.scale, {}, facts["cores"])
-            for name in options.only or ALL:
-                print(compare(bench, name, ALL[name], old, new), flush=True)
+            for name in options.only or [*ALL, "manifests"]:
+                print(compare(bench, name, old, new), flush=True)
     except Failed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

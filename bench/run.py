@@ -12,6 +12,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 import machine
+import many
 import report
 import scenarios
 import sending
@@ -23,7 +24,7 @@ from registry import Registry
 
 HERE = Path(__file__).resolve().parent
 ALL = scenarios.ALL | {"push": sending.push, "copy": sending.copy, "serve": serving.serve, "unpack": unpacking.unpack,
-                       "unpack-zstd": unpacking.unpack_zstd}
+                       "unpack-zstd": unpacking.unpack_zstd, "manifests": many.manifests, "three": many.three}
 
 
 def main() -> int:
