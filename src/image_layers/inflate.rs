@@ -1,4 +1,4 @@
-//! Inflates layers on a thread of its own, ahead of who reads them: hashing and writing then cost no time of it.
+//! Decompresses layers on a separate thread ahead of the reader, in parallel with hashing and writing.
 
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::layer::{BombGuard, decompress_detected};
 use crate::limits::BUFFER_SIZE;
 
-/// What the reader of a layer must know about it.
+/// Facts about a layer that its reader needs.
 pub(crate) struct LayerStart {
     pub(crate) number: usize,
     pub(crate) name: String,
@@ -20,18 +20,18 @@ pub(crate) struct LayerStart {
 enum Message {
     Begin(LayerStart),
     Piece(Vec<u8>),
-    /// The layer ends here, or cannot be read further.
+    /// The end of the layer, or an error.
     End(io::Result<()>),
 }
 
-/// The end of the thread that inflates.
+/// The sending half, for the decompression thread.
 pub(crate) struct InflateWorker<'a> {
     pieces: SyncSender<Message>,
     spare: Receiver<Vec<u8>>,
     watch: Watch<'a>,
 }
 
-/// Reports progress, and asks whether to continue.
+/// Reports progress and checks whether to continue.
 #[derive(Clone, Copy)]
 pub(crate) struct Watch<'a> {
     /// Receives the number of compressed bytes that were read. Returns whether to continue.
@@ -49,7 +49,7 @@ impl Watch<'_> {
     }
 }
 
-/// The end of who reads: the bytes of one layer after the other.
+/// The receiving half: the bytes of one layer after the other.
 pub(crate) struct InflatedReader {
     pieces: Receiver<Message>,
     spare: Sender<Vec<u8>>,
@@ -58,7 +58,7 @@ pub(crate) struct InflatedReader {
     ended: bool,
 }
 
-/// At most `waiting` pieces are on their way.
+/// Connects both halves; at most `waiting` buffers are in flight.
 pub(crate) fn connect(waiting: usize, watch: Watch<'_>) -> (InflateWorker<'_>, InflatedReader) {
     let (pieces, to_read) = sync_channel(waiting);
     let (used, spare) = channel();
@@ -68,7 +68,7 @@ pub(crate) fn connect(waiting: usize, watch: Watch<'_>) -> (InflateWorker<'_>, I
 }
 
 impl InflateWorker<'_> {
-    /// Inflates layers until none is left, one fails or the reader is gone.
+    /// Decompresses layers until none is left, one fails or the reader is dropped.
     pub(crate) fn run<'b>(
         self,
         all: &BombGuard,
@@ -92,7 +92,7 @@ impl InflateWorker<'_> {
         let blob = ProgressReader { blob: (layer.open)(self.watch.stop)?, watch: self.watch };
         let mut inside = decompress_detected(all, blob)?;
         loop {
-            // However much comes out of what was read.
+            // Check also while a small input gives much output.
             self.watch.go_on(0)?;
             let mut piece = self.spare.try_recv().unwrap_or_default();
             piece.resize(BUFFER_SIZE, 0);
@@ -109,7 +109,7 @@ impl InflateWorker<'_> {
     }
 }
 
-/// Reads until the piece is full; what came before an end or an error counts.
+/// Fills the buffer. Returns its length, and an end or error after these bytes.
 fn fill(inside: &mut dyn Read, piece: &mut [u8]) -> (usize, Option<io::Result<()>>) {
     let mut length = 0;
     while let Some(rest) = piece.get_mut(length..).filter(|rest| !rest.is_empty()) {
@@ -124,7 +124,7 @@ fn fill(inside: &mut dyn Read, piece: &mut [u8]) -> (usize, Option<io::Result<()
 }
 
 impl InflatedReader {
-    /// Goes on with the next layer, where there is one; the present one must have been read to its end.
+    /// Starts the next layer, if any; the current one must have been read to its end.
     pub(crate) fn next_layer(&mut self) -> Option<LayerStart> {
         let Ok(Message::Begin(begun)) = self.pieces.recv() else { return None };
         self.ended = false;
@@ -137,7 +137,7 @@ impl BufRead for InflatedReader {
         while self.at == self.piece.len() && !self.ended {
             let used = std::mem::take(&mut self.piece);
             if !used.is_empty() {
-                // The thread may have nothing more to do.
+                // The thread may have finished.
                 _ = self.spare.send(used).is_ok();
             }
             self.at = 0;

@@ -1,4 +1,4 @@
-//! A layer of an image that is to be read: what opens its blob, and what it must be.
+//! A layer to be read: how to open its blob, and its expected `diff_id`.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -14,16 +14,16 @@ use crate::layer::Unread;
 /// Opens the blob of a layer.
 pub type OpenBlob<'a> = Box<dyn FnOnce(&Stop) -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
 
-/// A layer that is to be read.
+/// A layer to be read.
 pub struct LayerBlob<'a> {
-    /// The name for errors.
+    /// Its name in errors.
     pub name: String,
-    /// The digest that it must have when it is uncompressed.
+    /// Expected digest of the uncompressed layer.
     pub diff_id: Digest,
-    /// About how much work it is, in bytes of the blob: large layers are begun with early.
+    /// Approximate work in bytes of the blob: large layers are started early.
     pub size: u64,
-    /// Opens the blob, whatever it is compressed with. Runs on another thread, before the layers below are read and
-    /// while others are. A reader that may wait for bytes must end its wait when stopped.
+    /// Opens the blob in any compression. Runs on another thread, possibly before lower layers and concurrently with
+    /// others. A reader that waits for bytes must stop waiting when stopped.
     pub open: OpenBlob<'a>,
 }
 
@@ -34,11 +34,11 @@ impl fmt::Debug for LayerBlob<'_> {
 }
 
 impl<'a> LayerBlob<'a> {
-    /// The layers of an image, base first, with what opens each; `image` is for errors.
+    /// The layers of an image, base first, opened by `open`; `image` is its name in errors.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDocument`] where the config does not have one `diff_id` for each, [`ErrorKind::Unsupported`]
-    /// for an encrypted one, and of an image for Windows.
+    /// [`ErrorKind::InvalidDocument`] if the config does not have one `diff_id` per layer, [`ErrorKind::Unsupported`]
+    /// for an encrypted layer or a Windows image.
     pub fn from_image(
         image: &str,
         manifest: &ImageManifest,
@@ -64,7 +64,7 @@ impl<'a> LayerBlob<'a> {
         Ok(layers.iter().zip(diff_ids).map(blob).collect())
     }
 
-    /// Sees to it that no layer is of a type that is known and not read; `image` is for errors.
+    /// Checks that no layer has a known unsupported type; `image` is its name in errors.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] naming the layer.

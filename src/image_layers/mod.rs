@@ -1,5 +1,5 @@
-//! The layers of an image as streams of entries, checked against the config. Nothing is written here: unpacking and
-//! flattening both read through it.
+//! The layers of an image as streams of entries, verified against the config. Nothing is written here; unpack and
+//! flatten both read through it.
 
 pub(crate) mod inflate;
 pub(crate) mod layer_blob;

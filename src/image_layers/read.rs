@@ -1,4 +1,4 @@
-//! Reads layers: inflated and hashed in one pass, held against their `diff_id`s.
+//! Reads layers: decompresses and hashes in one pass, and verifies the `diff_id`s.
 
 use std::io;
 use std::num::NonZero;
@@ -10,11 +10,11 @@ use super::stop::Stop;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{BombGuard, DiffIdReader, Entries, EntryLimits};
 
-/// Inflated pieces of a layer that may wait to be read: enough to go on while many small files are made, and through
-/// to the next layer.
+/// Decompressed buffers of a layer in flight: enough to continue while many small files are created, and into the next
+/// layer.
 pub(crate) const PIECES: usize = 64;
 
-/// Layers that are read at once: each has megabytes on their way from one thread to another.
+/// Most layers read concurrently: each has megabytes in flight between threads.
 const AT_ONCE: usize = 4;
 
 /// Returns how many of `layers` layers are read concurrently on this machine.
@@ -23,19 +23,19 @@ pub(crate) fn concurrency(layers: usize) -> usize {
     cores.min(AT_ONCE).min(layers)
 }
 
-/// The entries of a layer that is inflated on another thread.
+/// The entries of a layer that is decompressed on another thread.
 pub(crate) type BlobEntries<'a> = Entries<DiffIdReader<&'a mut InflatedReader>>;
 
-/// Hands the entries of each layer to `take`, base first, with what errors call it, and gives the uncompressed size of
-/// each. `progress` receives the number of compressed bytes that were read, and returns whether to continue; `outer`
+/// Passes the entries of each layer to `take`, base first, with the layer's name in errors. Returns the uncompressed
+/// size of each layer. `progress` receives the number of compressed bytes read and returns whether to continue; `outer`
 /// stops it too.
 ///
-/// What `take` did not read counts too, but nothing that it read can be trusted before this succeeded.
+/// Data that `take` does not read is verified too. Nothing it reads can be trusted before this has succeeded.
 ///
 /// # Errors
-/// With [the position](Error::layer) of the layer: what `take` says, [`ErrorKind::Mismatch`] for another `diff_id`,
-/// [`ErrorKind::Unsupported`] for a compression that is not read, [`ErrorKind::Interrupted`], else
-/// [`ErrorKind::Unpack`], or what the blob's reader says.
+/// With [the position](Error::layer) of the layer: errors of `take`, [`ErrorKind::Mismatch`] for another `diff_id`,
+/// [`ErrorKind::Unsupported`] for an unsupported compression, [`ErrorKind::Interrupted`], otherwise
+/// [`ErrorKind::Unpack`], or the error of the blob's reader.
 pub(crate) fn read_all(
     all: &BombGuard,
     layers: Vec<LayerBlob<'_>>,
@@ -63,7 +63,7 @@ pub(crate) fn read_all(
     })
 }
 
-/// Reads the entries of a layer, and what comes behind them; gives its uncompressed size where it has its `diff_id`.
+/// Reads the entries of a layer and the data after them. Returns its uncompressed size if its `diff_id` is right.
 pub(crate) fn read_layer(
     layer: &LayerStart,
     bytes: &mut InflatedReader,
@@ -84,7 +84,7 @@ pub(crate) fn read_layer(
     Err(Error::new(ErrorKind::Mismatch, name).with_reason(why))
 }
 
-/// The thread that was to read a layer has ended without a word.
+/// The decompression thread has ended without a result.
 pub(crate) fn worker_exited(name: &str) -> Error {
     failed(name, "", io::Error::other("decompression thread exited unexpectedly"))
 }

@@ -7,17 +7,18 @@ use rustix::io::Errno;
 use crate::layer::is_leftover;
 use crate::symlinks::MAX_SYMLINKS;
 
-/// Bytes of a path that can be opened.
+/// Longest path that can be opened, in bytes.
 pub(crate) const PATH_MAX: usize = 4095;
 
-/// The path of the directory that `path` leads to: links are followed, and none leads above the root. What is not there
-/// stands for itself, so the directory need not exist. `link_at` tells what the link at a path says, where one is.
+/// The path of the directory that `path` leads to. Links are followed, and never lead above the root. Missing
+/// components resolve to themselves, so the directory need not exist. `link_at` returns the target of the link at a
+/// path, if it is one.
 pub(crate) fn resolve(
     path: &[u8],
     mut link_at: impl FnMut(&[u8]) -> io::Result<Option<Vec<u8>>>,
 ) -> io::Result<Vec<u8>> {
     let mut resolved: Vec<u8> = Vec::new();
-    // Parts that are still to come, the next one last.
+    // Components still to resolve, the next one last.
     let mut parts: Vec<Vec<u8>> = reversed(path);
     let mut links = 0;
     while let Some(part) = parts.pop() {
@@ -28,7 +29,7 @@ pub(crate) fn resolve(
                 resolved.truncate(parent);
                 continue;
             }
-            // Entries of such names are never made; only a link can lead there.
+            // Entries with such names are never created; only a link can lead there.
             part if is_leftover(part) => {
                 return Err(io::Error::other("resolves to a name reserved by AUFS"));
             }
@@ -51,7 +52,6 @@ pub(crate) fn resolve(
     Ok(resolved)
 }
 
-/// Appends a part to a path.
 pub(crate) fn push(path: &mut Vec<u8>, part: &[u8]) {
     if !path.is_empty() {
         path.push(b'/');

@@ -1,36 +1,36 @@
-//! Metadata that could not be kept, reported once for each reason.
+//! Metadata that could not be applied, reported once per reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-/// Why something of an entry was left out.
+/// Why some metadata of an entry was skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SkipReason {
-    /// Only root gives files away.
+    /// Only root may change owners.
     Owner,
-    /// The user namespace has no such owner.
+    /// The user namespace does not map the owner.
     UnmappedOwner,
-    /// The root is another user's.
+    /// The root directory belongs to another user.
     ForeignRoot,
-    /// Layers above that are unpacked by a plain user need to look into the directory.
+    /// An unprivileged user needs access to the directory for the layers above.
     ClosedDirectory,
-    /// What a file of the image's owner may do must not become what a file of this user may do.
+    /// Privileges of the image's owner must not become privileges of this user.
     SetId,
-    /// Only root makes devices.
+    /// Only root may create devices.
     Device,
-    /// The device with the numbers 0 and 0 stands for "nothing is here" in an overlay.
+    /// Device 0:0 is a whiteout in an overlay.
     WhiteoutDevice,
-    /// Only root gives capabilities to programs.
+    /// Only root may set capabilities.
     Capability,
-    /// The attribute steers overlay file systems or belongs to the system that the image was made on.
+    /// The attribute controls overlay file systems or is specific to the system that built the image.
     ForeignAttribute,
-    /// The file system has no attributes, or not of this kind of file.
+    /// The file system does not support attributes, or not for this type of file.
     UnsupportedAttribute,
-    /// The file system takes no attribute as large as this, or no more of them at one file.
+    /// The attribute is too large for the file system, or the file has too many.
     LargeAttribute,
 }
 
@@ -63,15 +63,15 @@ impl SkipReason {
     }
 }
 
-/// Metadata that was left out for one reason.
+/// Metadata that was skipped for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Skipped {
-    /// Why.
+    /// The reason.
     pub cause: SkipReason,
     /// The number of entries.
     pub entries: u64,
-    /// The path of the first one; what is no text in it is replaced.
+    /// Path of the first one; invalid UTF-8 is replaced.
     pub first: String,
 }
 
@@ -96,7 +96,7 @@ impl SkipLog {
         self.0.entry(cause).or_insert_with(first).entries += 1;
     }
 
-    /// Takes over what another one has, which came later.
+    /// Adds the entries of a later one.
     pub(crate) fn add(&mut self, other: Self) {
         for (cause, left_out) in other.0 {
             let entries = left_out.entries;

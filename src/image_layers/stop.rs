@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Wake = Box<dyn FnOnce() + Send>;
 
-/// Stops the readers of an image's blobs. A reader that waits for bytes is woken, so that no thread waits for it.
+/// Stops the readers of an image's blobs. A reader that waits for bytes is woken, so that its thread can end.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<Mutex<State>>);
 
@@ -33,7 +33,7 @@ impl Stop {
         }
     }
 
-    /// Creates one that can be stopped alone and is stopped with this one.
+    /// Creates a child, which can be stopped alone and is stopped with this one.
     pub(crate) fn inner(&self) -> Self {
         let inner = Self::default();
         let both = inner.clone();

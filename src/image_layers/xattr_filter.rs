@@ -1,10 +1,10 @@
-//! Extended attributes: which an image may set, and which it may not.
+//! Which extended attributes an image may set.
 
-/// Which program may do what only root may.
+/// File capabilities, which grant privileges of root to a program.
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
-/// Whether an image may say something about it. `trusted.*` and `user.overlay.*` steer overlay file systems, and other
-/// attributes belong to the system that the image was made on.
+/// Whether an image may set the attribute. `trusted.*` and `user.overlay.*` control overlay file systems, and other
+/// attributes are specific to the system that built the image.
 pub(crate) fn is_allowed(name: &[u8]) -> bool {
     (name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")) || name == CAPABILITY
 }

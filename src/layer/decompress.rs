@@ -10,7 +10,7 @@ use super::input::BLOCK;
 use super::unread::{self, Unread};
 use super::zstd_frames::Frames;
 
-/// Bytes that are read from the compressed side at once.
+/// Bytes read from the compressed side at a time.
 const PIECE: usize = 64 << 10;
 
 /// Output bytes that are always allowed, for one blob or for all blobs that share a guard.
@@ -32,7 +32,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Bytes from the start that [`Compression::detect`] wants to see.
+    /// Bytes from the start that [`Compression::detect`] needs.
     pub const DETECT_LEN: usize = unread::LOOK_AT;
 
     /// Detects the compression by the first bytes: names and media types are often wrong.
@@ -101,7 +101,7 @@ impl BombGuard {
     }
 }
 
-/// The bytes inside, all members and frames of them.
+/// The decompressed bytes of all members and frames.
 ///
 /// Reading fails at a decompression bomb.
 pub fn decompress<'a>(
@@ -128,7 +128,7 @@ pub fn decompress_detected<'a>(
     decompress_with_guard(all, compression, Cursor::new(start).chain(bytes))
 }
 
-/// As [`decompress`], where the blob is one of several: a bomb may come in parts.
+/// Like [`decompress`], for one of several blobs: a bomb may be split over them.
 pub fn decompress_with_guard<'a>(
     all: &BombGuard,
     compression: Compression,
@@ -140,7 +140,7 @@ pub fn decompress_with_guard<'a>(
     Ok(Box::new(GuardedReader::new(all.clone(), compression, bytes)?))
 }
 
-/// What is inside, as long as there is not far more of it than outside.
+/// Fails when the output exceeds the allowed ratio.
 struct GuardedReader<'a> {
     inside: Box<dyn Read + Send + 'a>,
     inflation: BombGuard,

@@ -1,10 +1,10 @@
-//! The digest of the uncompressed layer, computed while it is read.
+//! Computes the digest of the uncompressed layer while it is read.
 
 use std::io::{self, BufRead, Read};
 
 use crate::digest::{Algorithm, Digest, Hasher};
 
-/// A reader that hashes what is read through it.
+/// A reader that hashes all bytes read through it.
 #[derive(Debug)]
 pub struct DiffIdReader<R> {
     reader: R,
@@ -20,17 +20,17 @@ impl<R: BufRead> DiffIdReader<R> {
         Self::with_algorithm(Algorithm::Sha256, reader)
     }
 
-    /// Hashes with the algorithm of the digest that is expected.
+    /// Hashes with another algorithm, that of the expected digest.
     pub fn with_algorithm(algorithm: Algorithm, reader: R) -> Self {
         Self { reader, hasher: Hasher::new(algorithm), hashed: 0, position: 0 }
     }
 
-    /// Bytes that were read.
+    /// Bytes read so far.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The digest of all that was read; of the layer where that was read to its end.
+    /// The digest of all bytes read; the `diff_id` after reading to the end.
     pub fn finish(self) -> Digest {
         self.hasher.finish()
     }

@@ -13,13 +13,13 @@ use super::invalid::invalid;
 use super::pax_sparse::{PaxSparse, SparseMapParser};
 use super::sparse::{Extent, SparseMap};
 
-/// Bytes of a path; the kernel takes no more at once.
+/// Longest path in bytes; the kernel accepts no more per call.
 const MAX_PATH_BYTES: usize = 4095;
 
-/// The most bytes of paths reserved by AUFS: they are kept in memory until the layer ends.
+/// Most bytes of paths reserved by AUFS: they are kept in memory until the layer ends.
 const MAX_AUFS_PATH_BYTES: usize = 64 << 20;
 
-/// Device numbers that the kernel has: 12 bits for the driver, 20 for its devices.
+/// Device numbers of the kernel: 12 bits for the driver, 20 for its devices.
 const MAJORS: u32 = 1 << 12;
 const MINORS: u32 = 1 << 20;
 
@@ -36,7 +36,7 @@ impl Default for EntryLimits {
     }
 }
 
-/// A layer that is being read.
+/// Reads the entries of one layer.
 #[derive(Debug)]
 pub struct Entries<R> {
     input: BlockReader<R>,
@@ -96,7 +96,7 @@ impl<R: BufRead> Entries<R> {
         }
     }
 
-    /// As [`Entries::new`], for a reader with a cheaper way to pass over bytes than reading them.
+    /// Like [`Entries::new`], for a reader with a cheaper way to skip bytes than reading them.
     pub(crate) fn passing(tar: R, pass: Pass<R>, limits: EntryLimits) -> Self {
         let input = BlockReader::passing(tar, pass);
         Self { input, limits, count: 0, leftovers: 0, body: EntryBody::default() }
@@ -145,12 +145,12 @@ impl<R: BufRead> Entries<R> {
         Ok(self.input.into_reader())
     }
 
-    /// The reader, somewhere behind the tar where that ended.
+    /// The reader, at a position after the end of the tar.
     pub(crate) fn into_reader(self) -> R {
         self.input.into_reader()
     }
 
-    /// Where the next byte of the tar is: the present entry's first one, before any of it was read.
+    /// Position of the next byte of the tar: the first byte of the current entry, before its data is read.
     pub(super) fn position(&self) -> u64 {
         self.input.position()
     }
@@ -176,7 +176,7 @@ impl<R: BufRead> Entries<R> {
             let header = match Header::parse(self.input.read_exact(BLOCK)?) {
                 HeaderBlock::Header(header) => header,
                 HeaderBlock::EndOfArchive => {
-                    // After one empty block some readers go on.
+                    // Some readers continue after one empty block.
                     let is_end = self.input.is_at_end()?
                         || matches!(
                             Header::parse(self.input.read_exact(BLOCK)?),
@@ -420,7 +420,7 @@ fn device(raw: &RawEntry) -> io::Result<Device> {
     let (major, minor) = raw.device.ok_or_else(|| invalid("has a malformed device"))?;
     let number = |number: i64, end: u32| {
         let number = u32::try_from(number).map_err(|_| invalid("has a malformed device"))?;
-        // The kernel would take other bits for them, and make another device.
+        // The kernel would use other bits of them and create another device.
         if number < end { Ok(number) } else { Err(invalid("has a device number out of range")) }
     };
     Ok(Device { major: number(major, MAJORS)?, minor: number(minor, MINORS)? })

@@ -23,12 +23,12 @@ pub enum EntryKind {
     Opaque,
 }
 
-/// A moment: seconds since 1970, never before, and nanoseconds.
+/// A point in time: seconds since 1970, never before, and nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamp {
     /// Whole seconds.
     pub seconds: i64,
-    /// Nanoseconds of the next one.
+    /// Nanoseconds of the next second.
     pub nanoseconds: u32,
 }
 
@@ -68,7 +68,7 @@ pub struct LayerEntry {
 }
 
 impl LayerEntry {
-    /// Whether it is a file that AUFS kept for itself. It is not shown; only hard links of the same layer can name it.
+    /// Whether the file is AUFS metadata. It is not visible; only hard links of the same layer can name it.
     pub fn is_leftover(&self) -> bool {
         is_leftover(&self.path)
     }
@@ -77,15 +77,15 @@ impl LayerEntry {
 /// The meaning of a path's last component in a layer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum MarkerName {
-    /// Nothing but itself.
+    /// An ordinary name.
     None,
-    /// It hides its sibling of this length at the end of the name.
+    /// Hides its sibling, whose name is the last `n` bytes.
     Whiteout,
-    /// It hides all of its siblings.
+    /// Hides all of its siblings.
     Opaque,
     /// A name reserved by AUFS, see [`is_leftover`].
     AufsMetadata,
-    /// It would hide the directory that it is in, or the one above.
+    /// Would hide its own directory, or the one above.
     Invalid,
 }
 
@@ -130,7 +130,7 @@ pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     clean
 }
 
-/// Directory and last part of a clean path.
+/// Splits a clean path into directory and last component.
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {
         None => (b"", path),

@@ -13,13 +13,13 @@ use super::pax;
 use super::pax_sparse::{PaxSparse, SparseRecords};
 use super::pax_value::{name, number, time};
 
-/// The most bytes of one extension header.
+/// Most bytes of one extension header.
 pub(super) const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// The kernel's limits for name and value of an extended attribute, in bytes.
 const MAX_XATTR_BYTES: (usize, usize) = (255, 64 << 10);
 
-/// Sizes from here on do not fit into the octal field of a header: only the PAX record has them.
+/// Sizes from here on do not fit into the octal field of a header: only a PAX record can hold them.
 const BEYOND_OCTAL: u64 = 8 << 30;
 
 /// Prefix of the keys of sparse-file records.
@@ -127,8 +127,8 @@ impl Extensions {
     }
 }
 
-/// Sees to it that a header about all entries says nothing that changes where they are; all else of it is ignored, as
-/// by Go's reader, which made most images.
+/// Checks that a global header does not change names or sizes of entries. Its other records are ignored, as in Go's
+/// reader, which reads most images.
 pub(super) fn check_global(bytes: &[u8]) -> io::Result<()> {
     if records(bytes)?.iter().any(|(key, _)| *key == b"size" || key.starts_with(SPARSE_PREFIX)) {
         return Err(invalid("sets a size in a global PAX header"));

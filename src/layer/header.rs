@@ -1,8 +1,8 @@
-//! Parses the 512 bytes in front of an entry: the V7, ustar, GNU and star formats. Spec: POSIX `pax`, "ustar
-//! Interchange Format"; GNU tar manual, "Basic Tar Format".
+//! Parses the 512-byte header of an entry: the V7, ustar, GNU and star formats. Spec: POSIX `pax`, "ustar Interchange
+//! Format"; GNU tar manual, "Basic Tar Format".
 //!
-//! Not the `tar` crate's reader: that keeps names and PAX records of any length in memory, takes a PAX size and a
-//! header's that disagree, and costs several times as much for each entry.
+//! Not the `tar` crate's reader: that keeps names and PAX records of any length in memory, accepts a PAX size that
+//! differs from the header's, and costs several times as much per entry.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::sparse::Extent;
 
 const CHECKSUM: Range<usize> = 148..156;
 
-/// A header whose checksum is right.
+/// A header with a valid checksum.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header<'a>(&'a [u8]);
 
@@ -20,7 +20,7 @@ pub(super) enum HeaderBlock<'a> {
     Header(Header<'a>),
     /// The empty block that ends a tar.
     EndOfArchive,
-    /// A block whose checksum is wrong.
+    /// A block with an invalid checksum.
     Invalid,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Header<'a> {
         if unsigned == 0 {
             return HeaderBlock::EndOfArchive;
         }
-        // The field of the sum itself counts as blank. Some old tars sum up signed bytes.
+        // The checksum field itself counts as blank. Some old tars sum signed bytes.
         let signed = all(|byte| i64::from(byte.cast_signed()));
         let field = header.field(CHECKSUM);
         let blank = 8 * i64::from(b' ') - field.iter().map(|&byte| i64::from(byte)).sum::<i64>();
@@ -52,13 +52,13 @@ impl<'a> Header<'a> {
         self.0.get(156).copied().unwrap_or_default()
     }
 
-    /// The whole name, of both its fields.
+    /// The whole name, joined from both fields.
     pub(super) fn name(&self) -> Vec<u8> {
         let name = text(self.field(0..100));
         let prefix = match (self.field(257..263), self.field(508..512)) {
             (b"ustar\0", b"tar\0") => text(self.field(345..476)),
             (b"ustar\0", _) => text(self.field(345..500)),
-            // GNU tar keeps other things there.
+            // GNU tar uses this field for other data.
             _ => b"",
         };
         if prefix.is_empty() { name.to_vec() } else { [prefix, name].join(&b'/') }
@@ -92,7 +92,7 @@ impl<'a> Header<'a> {
         Some((number(self.field(329..337))?, number(self.field(337..345))?))
     }
 
-    /// The first extents of an old GNU sparse file, whether more blocks of them follow, and its size with its holes.
+    /// The first extents of an old GNU sparse file, whether more blocks of them follow, and its size including holes.
     pub(super) fn sparse(&self) -> Option<(Vec<Extent>, bool, u64)> {
         let extents = extents(self.field(386..482))?;
         let size = number(self.field(483..495)).and_then(|size| u64::try_from(size).ok())?;
@@ -121,12 +121,12 @@ pub(super) fn text(field: &[u8]) -> &[u8] {
     field.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
-/// Octal digits, or GNU's binary form where the first bit is set; empty is 0.
+/// Octal digits, or GNU's binary form if the first bit is set; an empty field is 0.
 fn number(field: &[u8]) -> Option<i64> {
     if let Some((&first, rest)) = field.split_first()
         && first >= 0x80
     {
-        // 0x80 is in front of what is positive, 0xff of what is negative.
+        // Binary numbers begin with 0x80 if positive, with 0xff if negative.
         let start =
             if first & 0x40 == 0 { i128::from(first & 0x3f) } else { i128::from(first) - 256 };
         let value = rest.iter().try_fold(start, |value, &byte| {

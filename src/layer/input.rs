@@ -1,11 +1,11 @@
-//! Reads blocks and bytes of a tar without copying them out of the reader's buffer.
+//! Reads blocks and bytes of a tar with as few copies from the reader's buffer as possible.
 
 use std::io::{self, BufRead};
 
-/// Bytes of a header, and what every entry is padded to.
+/// Size of a header; every entry is padded to a multiple of it.
 pub(super) const BLOCK: usize = 512;
 
-/// The most bytes that [`BlockReader::read_exact`] returns in one slice, across the end of the reader's buffer too.
+/// Most bytes that [`BlockReader::read_exact`] returns in one slice, even across the end of the reader's buffer.
 pub(super) const MAX_EXACT: usize = 64 << 10;
 
 /// Skips up to that many bytes of a reader. Returns how many were skipped, 0 only at the end.
@@ -19,7 +19,7 @@ pub(super) struct BlockReader<R> {
     consumed: u64,
     /// Bytes returned from the reader's buffer. They are consumed before the next read.
     borrowed: usize,
-    /// Pieces that lay across the end of a buffer.
+    /// Bytes that span the end of a buffer.
     carry: Vec<u8>,
 }
 
@@ -28,12 +28,12 @@ impl<R: BufRead> BlockReader<R> {
         Self::passing(reader, read_over)
     }
 
-    /// As [`BlockReader::new`], for a reader with a cheaper way to pass over bytes than reading them.
+    /// Like [`BlockReader::new`], for a reader with a cheaper way to skip bytes than reading them.
     pub(super) fn passing(reader: R, pass: Pass<R>) -> Self {
         Self { reader, pass, consumed: 0, borrowed: 0, carry: Vec::new() }
     }
 
-    /// Where the next byte is, from the first one on.
+    /// Position of the next byte.
     pub(super) fn position(&self) -> u64 {
         self.consumed + self.borrowed as u64
     }
@@ -49,12 +49,12 @@ impl<R: BufRead> BlockReader<R> {
         self.consumed += borrowed as u64;
     }
 
-    /// The reader's buffer, not empty unless all is read.
+    /// The reader's buffer; empty only at the end.
     fn buffer(&mut self) -> io::Result<&[u8]> {
         self.release();
         loop {
             match self.reader.fill_buf() {
-                // Not returned from within: the borrow checker would hold it borrowed on all ways.
+                // Not returned from the loop: the borrow checker would extend the borrow to all branches.
                 Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -63,7 +63,6 @@ impl<R: BufRead> BlockReader<R> {
         self.reader.fill_buf()
     }
 
-    /// Whether no byte is left.
     pub(super) fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(self.buffer()?.is_empty())
     }

@@ -1,6 +1,6 @@
 //! Records of a PAX header: `LENGTH KEY=VALUE\n`, each as long as it says. Spec: POSIX `pax`, "Extended Header".
 
-/// Every key and value in order; `None` where anything is not a record. A value may hold any bytes, newlines too.
+/// All keys and values in order; `None` if anything is malformed. A value may contain any bytes, even newlines.
 pub(crate) fn records(mut bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut found = Vec::new();
     while !bytes.is_empty() {

@@ -1,5 +1,5 @@
-//! Files with holes, in the forms that newer GNU tars have: which bytes are stored is said by PAX records, one for each
-//! number (0.0) or one for all (0.1), or in front of the bytes (1.0). Spec: GNU tar manual, "Storing Sparse Files".
+//! Sparse files in newer GNU formats. The map is in PAX records, one per number (0.0) or one in all (0.1), or precedes
+//! the data (1.0). Spec: GNU tar manual, "Storing Sparse Files".
 
 use std::io;
 
@@ -7,7 +7,7 @@ use super::invalid::invalid;
 use super::pax_value::{name, number};
 use super::sparse::{Extent, MAX_EXTENTS};
 
-/// Digits of a number in a map; each stretch has two of them.
+/// Most digits of a number in a map; each extent has two numbers.
 const DIGITS: u32 = 19;
 
 /// The sparse-file records of one entry as they were read.
@@ -18,12 +18,12 @@ pub(super) struct SparseRecords {
     name: Option<Vec<u8>>,
     size: Option<u64>,
     count: Option<u64>,
-    /// Offsets and lengths, one after the other.
+    /// Offsets and lengths in turn.
     numbers: Vec<u64>,
     form: Option<SparseFormat>,
 }
 
-/// Where the map is.
+/// The format version, which decides where the map is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SparseFormat {
     /// 0.0.
@@ -32,14 +32,14 @@ enum SparseFormat {
     V0_1,
 }
 
-/// A file with holes, as its records say.
+/// A sparse file as described by its records.
 #[derive(Debug)]
 pub(super) struct PaxSparse {
-    /// Its name, where the header has another one for readers that know nothing of holes.
+    /// Its name, if the header has another one for readers without support for sparse files.
     pub(super) name: Option<Vec<u8>>,
-    /// Bytes of the file, holes included.
+    /// Bytes of the file, including holes.
     pub(super) size: u64,
-    /// The stretches that are stored; absent where they are told in front of the bytes.
+    /// The stored extents; `None` if the map precedes the data.
     pub(super) extents: Option<Vec<Extent>>,
 }
 
@@ -50,7 +50,7 @@ impl SparseRecords {
             b"major" => once(&mut self.major, unsigned(value)?),
             b"minor" => once(&mut self.minor, unsigned(value)?),
             b"name" if !value.is_empty() => once(&mut self.name, name(value)?),
-            // The one of older forms, the other of newer ones.
+            // `size` in older formats, `realsize` in newer ones.
             b"size" | b"realsize" => once(&mut self.size, unsigned(value)?),
             b"numblocks" => once(&mut self.count, unsigned(value)?),
             b"offset" if self.numbers.len().is_multiple_of(2) => self.one(value),
@@ -87,7 +87,7 @@ impl SparseRecords {
             (None, None, Some(_))
             | (Some(0), Some(0), Some(SparseFormat::V0_0))
             | (Some(0), Some(1), Some(SparseFormat::V0_1)) => false,
-            // Without any stretch there is no record of one.
+            // Without any extent there is no map record.
             (None, None, None) if count == Some(0) => false,
             _ => return Err(invalid("has a sparse file in an unknown format")),
         };
@@ -105,18 +105,18 @@ impl SparseRecords {
     }
 }
 
-/// The map in front of the bytes, read block by block: how many stretches, then offset and length of each, a line for
-/// every number.
+/// Parses the map in front of the data block by block: the number of extents, then offset and length of each, one
+/// number a line.
 #[derive(Debug, Default)]
 pub(super) struct SparseMapParser {
     numbers: Vec<u64>,
-    /// The number that has begun, and its digits.
+    /// The current number, and its digits so far.
     number: u64,
     digits: u32,
 }
 
 impl SparseMapParser {
-    /// Reads on; gives the stretches when that was the last block of them.
+    /// Parses one block. Returns the extents after the last block of the map.
     pub(super) fn read(&mut self, block: &[u8]) -> io::Result<Option<Vec<Extent>>> {
         for &byte in block {
             match byte {
@@ -151,7 +151,7 @@ fn pairs(numbers: &[u64]) -> Vec<Extent> {
     numbers.chunks(2).filter_map(pair).collect()
 }
 
-/// Two records that say one thing twice may be read in two ways.
+/// Rejects conflicting records for the same value, which readers could interpret differently.
 fn once<T: PartialEq>(known: &mut Option<T>, value: T) -> io::Result<()> {
     match known {
         Some(known) if *known != value => Err(invalid_map()),

@@ -1,13 +1,13 @@
-//! Files with holes: which bytes of a file are stored.
+//! Sparse files: the extents of a file that are stored.
 
 use std::io;
 
 use super::invalid::invalid;
 
-/// The most stretches of bytes that one file has.
+/// Most extents of one file.
 pub(super) const MAX_EXTENTS: usize = 1 << 16;
 
-/// The largest size of a file with holes. Few stored bytes can still fill the disk of a program that copies the file.
+/// Largest size of a sparse file. A few stored bytes could still fill the disk of a program that copies the file.
 const MAX_FILE_BYTES: u64 = 64 << 30;
 
 /// Bytes of a file that are stored.
@@ -21,7 +21,7 @@ pub(super) struct Extent {
 #[derive(Debug)]
 pub(super) struct SparseMap {
     pub(super) extents: Vec<Extent>,
-    /// Bytes of the file, holes included.
+    /// Bytes of the file, including holes.
     pub(super) size: u64,
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Unread {
     /// A compression, by the name of its program.
     Compression(&'static str),
-    /// Anything but a tar.
+    /// Content that is not a tar.
     Content(&'static str),
 }
 

@@ -1,11 +1,11 @@
-//! An entry as a tar has it: the block in front of its bytes, after a PAX header where that block cannot say all of it.
-//! The same entry gives the same bytes. Spec: POSIX `pax`, "ustar Interchange Format" and "Extended Header".
+//! Writes an entry's tar header, preceded by a PAX header if the fields are too small. Equal entries give equal bytes.
+//! Spec: POSIX `pax`, "ustar Interchange Format" and "Extended Header".
 
 use super::entry::{EntryKind, LayerEntry};
 use crate::tar_block::{BLOCK_BYTES, Dialect, NAME_BYTES, PREFIX_BYTES, TarBlock, octal};
 
-/// What stands in front of the bytes of an entry, which are padded to whole blocks; nothing for a whiteout or an opaque
-/// marker, which are no files.
+/// The header of an entry, whose bytes follow padded to whole blocks. Empty for whiteouts and opaque markers, which are
+/// no files.
 pub fn header(entry: &LayerEntry) -> Vec<u8> {
     let Some(kind) = type_flag(entry.kind) else { return Vec::new() };
     let name = name(entry);
@@ -70,7 +70,7 @@ fn name(entry: &LayerEntry) -> Vec<u8> {
     name
 }
 
-/// The two fields of a name, where it fits into them.
+/// Splits a name into the two fields of the header; `None` if it does not fit.
 fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
     if name.len() <= NAME_BYTES {
         return Some((b"", name));
@@ -84,12 +84,12 @@ fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
     })
 }
 
-/// The number of a driver or device: all that the kernel has fit, and no others are read from layers.
+/// A device number field: all numbers of the kernel fit, and layers have no others.
 fn device(number: u32) -> Vec<u8> {
     octal(number.into(), 8).unwrap_or_default()
 }
 
-/// Records about the entry that follows.
+/// PAX records for the entry that follows.
 #[derive(Default)]
 struct PaxWriter(Vec<u8>);
 
@@ -107,7 +107,7 @@ impl PaxWriter {
         }
     }
 
-    /// The field of a number, which gets a record where it does not fit there.
+    /// A number field, with a PAX record if it does not fit.
     fn number(&mut self, key: &str, value: u64, width: usize) -> Vec<u8> {
         octal(value, width).unwrap_or_else(|| {
             self.record(key.as_bytes(), value.to_string().as_bytes());
@@ -115,7 +115,7 @@ impl PaxWriter {
         })
     }
 
-    /// All of them as an entry of its own, where there are any.
+    /// The records as an entry of their own; empty without records.
     fn into_entry(self) -> Vec<u8> {
         let mut bytes = Vec::new();
         if self.0.is_empty() {

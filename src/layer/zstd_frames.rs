@@ -1,5 +1,5 @@
-//! Decompresses Zstandard data of several frames, with a limit on the window of each: a window takes memory for as long
-//! as its frame is read. Format: RFC 8878, section 3.1.1.
+//! Decompresses Zstandard data of several frames, with a limit on each window: a window occupies memory while its frame
+//! is read. Format: RFC 8878, section 3.1.1.
 
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,16 +12,16 @@ pub const MAX_WINDOW_BYTES: u64 = 2 << 30;
 /// The default limit: `zstd --long=29`.
 pub const DEFAULT_WINDOW_BYTES: u64 = 512 << 20;
 
-/// Bytes of the longest header of a frame.
+/// Longest header of a frame.
 const HEADER: usize = 18;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Windows are memory of the process, so the limit is one for the process.
+/// Windows use the memory of the process, so the limit applies to the whole process.
 static LIMIT: AtomicU64 = AtomicU64::new(DEFAULT_WINDOW_BYTES);
 
 /// Sets the limit for zstd windows in bytes, at most [`MAX_WINDOW_BYTES`], for everything that this process reads from
-/// now on. Layers that are read concurrently have one window each.
+/// now on. Each layer that is read concurrently has its own window.
 pub fn limit_zstd_window(bytes: u64) {
     LIMIT.store(bytes.min(MAX_WINDOW_BYTES), Ordering::Relaxed);
 }
@@ -29,10 +29,10 @@ pub fn limit_zstd_window(bytes: u64) {
 pub(super) struct Frames<R> {
     bytes: R,
     decoder: Decoder<'static>,
-    /// The start of a frame, which was read to look at its header.
+    /// The bytes read to parse a frame's header.
     start: Vec<u8>,
     at: usize,
-    /// Whether a frame has begun and not ended.
+    /// Whether inside a frame.
     within: bool,
 }
 
@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// A frame that asks for a window, and one block of a repeated byte.
+    /// A frame that needs a window, with one block of a repeated byte.
     fn frame(window_log: u8) -> Vec<u8> {
         [&MAGIC[..], &[0, (window_log - 10) << 3, 0x43, 0, 0, b'x']].concat()
     }
