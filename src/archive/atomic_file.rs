@@ -1,5 +1,5 @@
-//! A file that gets its name when it is whole. Until then it has none where the file system allows that, so that even a
-//! kill leaves nothing behind.
+//! A file that gets its name when it is complete. Until then it has none, if the file system supports that, so that
+//! even a killed process leaves nothing behind.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::ErrorKind as Io;
@@ -13,15 +13,15 @@ use tempfile::TempPath;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::symlinks::{parent_dir, resolve_symlinks};
 
-/// An archive in the making.
+/// A file being written.
 pub(crate) struct AtomicFile {
     path: PathBuf,
     file: File,
-    /// What it is called until then, where it cannot be without a name.
+    /// Its temporary name, if the file system does not support unnamed files.
     temporary: Option<TempPath>,
 }
 
-/// The error of a file operation that writing needed.
+/// The error of a failed file operation while writing.
 pub(crate) fn io_error(verb: &str, path: &Path, error: impl Into<std::io::Error>) -> Error {
     let (what, error) = (format!("{verb} the archive"), error.into());
     let matter = match error.kind() {
@@ -36,10 +36,10 @@ pub(crate) fn io_error(verb: &str, path: &Path, error: impl Into<std::io::Error>
 }
 
 impl AtomicFile {
-    /// Starts a file that is to get this path.
+    /// Creates a file that will be published as `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where something stands there that a file must not replace.
+    /// [`ErrorKind::InvalidInput`] if `path` exists and must not be replaced by a file.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         match path.metadata() {
             Ok(found) if !found.is_file() => {
@@ -47,7 +47,7 @@ impl AtomicFile {
                     .at(path.display().to_string())
                     .with_reason("already exists and is not a regular file"));
             }
-            // This includes a link that the system refuses to follow: another user's in a directory that is writable for all.
+            // Includes a link that the system refuses to follow: another user's in a world-writable directory.
             Err(error) if error.kind() == Io::PermissionDenied => {
                 return Err(io_error("write", path, error));
             }
@@ -59,7 +59,7 @@ impl AtomicFile {
             let mut options = OpenOptions::new();
             options.read(true).write(true).mode(0o666).custom_flags(flags).open(parent_dir(&path))
         });
-        // Some file systems cannot; without /proc it would never get a name.
+        // Some file systems do not support it, and without /proc the file could never get a name.
         if let Ok(file) = nameless
             && Path::new("/proc/self/fd").is_dir()
         {
@@ -74,35 +74,35 @@ impl AtomicFile {
         Ok(Self { path, file, temporary: Some(temporary) })
     }
 
-    /// Where it is written to.
+    /// The open file.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Gives it its name; whatever had that is replaced.
+    /// Gives the file its name, replacing an existing file.
     pub(crate) fn publish(self, sync: bool) -> Result<()> {
         let Self { path, file, temporary } = self;
-        let fail = |error| io_error("write", &path, error);
+        let io_failure = |error| io_error("write", &path, error);
         if sync {
-            file.sync_all().map_err(fail)?;
+            file.sync_all().map_err(io_failure)?;
         }
         let temporary = match temporary {
             Some(temporary) => temporary,
-            None => link(&file, parent_dir(&path)).map_err(fail)?,
+            None => link(&file, parent_dir(&path)).map_err(io_failure)?,
         };
-        temporary.persist(&path).map_err(|error| fail(error.error))?;
+        temporary.persist(&path).map_err(|error| io_failure(error.error))?;
         if sync {
-            File::open(parent_dir(&path)).and_then(|folder| folder.sync_all()).map_err(fail)?;
+            File::open(parent_dir(&path)).and_then(|dir| dir.sync_all()).map_err(io_failure)?;
         }
         Ok(())
     }
 }
 
 /// Links an unnamed file under a new name: a link cannot replace an existing file, a rename can.
-fn link(file: &File, folder: &Path) -> std::io::Result<TempPath> {
+fn link(file: &File, dir: &Path) -> std::io::Result<TempPath> {
     let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let linked = tempfile::Builder::new().prefix(".rpull-").make_in(folder, |path| {
-        Ok(linkat(CWD, open.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
-    })?;
+    let linked = tempfile::Builder::new()
+        .prefix(".rpull-")
+        .make_in(dir, |path| Ok(linkat(CWD, open.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW)?))?;
     Ok(linked.into_temp_path())
 }

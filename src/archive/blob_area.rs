@@ -1,4 +1,4 @@
-//! Blobs on their way into one file, each at a place of its own, so that several can arrive at once.
+//! Blobs that are written into one file, each in a slot of its own, so that several can be written concurrently.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::BUFFER_SIZE;
 use crate::verifier::{Verified, verify};
 
-/// The places in a file, and what is in them.
+/// The slots in a file, and their state.
 pub(super) struct BlobArea {
     pub(super) sink: Arc<ArchiveSink>,
     slots: Mutex<BlobAreaState>,
@@ -30,20 +30,20 @@ struct BlobAreaState {
     of: HashMap<Digest, Arc<BlobSlot>>,
 }
 
-/// A place.
+/// The slot of one blob.
 pub(super) struct BlobSlot {
-    /// What stands before the bytes.
+    /// The tar header before the bytes.
     header: Bytes,
-    /// Where the bytes begin.
+    /// Offset of the first byte.
     start: u64,
     pub(super) size: u64,
-    kept: AtomicU64,
+    written: AtomicU64,
     whole: AtomicBool,
     writer: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl BlobSlot {
-    /// Whether all of it is there, verified.
+    /// Whether the blob is complete and verified.
     pub(super) fn is_complete(&self) -> bool {
         self.whole.load(Ordering::Acquire)
     }
@@ -62,17 +62,17 @@ impl BlobArea {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the last place ends.
+    /// End of the last slot.
     pub(super) fn end(&self) -> u64 {
         self.slots().end
     }
 
-    /// The place of this blob, where it has one.
+    /// The slot of this blob, if it has one.
     pub(super) fn slot(&self, digest: &Digest) -> Option<Arc<BlobSlot>> {
         self.slots().of.get(digest).cloned()
     }
 
-    /// The place of this blob, behind all others where it has none yet.
+    /// The slot of this blob; a new one after all others if it has none.
     pub(super) fn reserve(
         &self,
         digest: &Digest,
@@ -97,7 +97,7 @@ impl BlobArea {
             header: header.into(),
             start,
             size,
-            kept: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             whole: AtomicBool::new(false),
             writer: Arc::default(),
         });
@@ -105,11 +105,11 @@ impl BlobArea {
         Ok(slot)
     }
 
-    /// How much of the blob is there.
-    pub(super) fn holds(&self, descriptor: &Descriptor) -> BlobPresence {
+    /// How much of the blob is written.
+    pub(super) fn presence(&self, descriptor: &Descriptor) -> BlobPresence {
         match self.slot(&descriptor.digest) {
             Some(slot) if slot.is_complete() => BlobPresence::Complete,
-            Some(slot) => match slot.kept.load(Ordering::Acquire) {
+            Some(slot) => match slot.written.load(Ordering::Acquire) {
                 0 => BlobPresence::Absent,
                 bytes => BlobPresence::Partial(bytes),
             },
@@ -133,8 +133,8 @@ impl BlobArea {
         Ok(Opened::Writer(Box::new(writing)))
     }
 
-    /// Puts bytes that are at hand into their place.
-    pub(super) async fn place(
+    /// Writes bytes that are in memory into their slot.
+    pub(super) async fn fill(
         &self,
         descriptor: &Descriptor,
         bytes: &Bytes,
@@ -149,7 +149,7 @@ impl BlobArea {
         Ok(())
     }
 
-    /// The bytes of a small blob, verified; `None` where they are not there or cannot be read.
+    /// The bytes of a small blob, verified; `None` if they are incomplete or cannot be read.
     pub(super) fn read(&self, descriptor: &Descriptor, limit: u64) -> Option<Bytes> {
         let slot = self
             .slot(&descriptor.digest)
@@ -190,7 +190,7 @@ impl SlotWriter {
 
 impl BlobWriter for SlotWriter {
     fn offset(&self) -> u64 {
-        self.slot.kept.load(Ordering::Acquire)
+        self.slot.written.load(Ordering::Acquire)
     }
 
     fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>> {
@@ -203,39 +203,39 @@ impl BlobWriter for SlotWriter {
             (sink, range),
             |(sink, mut range)| async move {
                 let most = (range.end - range.start).min(BUFFER_SIZE as u64);
-                let mut piece = vec![0; usize::try_from(most).unwrap_or_default()];
-                let read = sink.read_at(&mut piece, range.start)?;
-                piece.truncate(read);
+                let mut buf = vec![0; usize::try_from(most).unwrap_or_default()];
+                let read = sink.read_at(&mut buf, range.start)?;
+                buf.truncate(read);
                 range.start += read as u64;
-                Ok((read > 0).then(|| (Bytes::from(piece), (sink, range))))
+                Ok((read > 0).then(|| (Bytes::from(buf), (sink, range))))
             },
         ))))
     }
 
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            let kept = self.offset();
+            let written = self.offset();
             if bytes.is_empty() {
                 return Ok(());
             }
             let length = bytes.len() as u64;
-            if self.slot.size - kept.min(self.slot.size) < length {
-                // The place behind it belongs to another blob.
+            if self.slot.size - written.min(self.slot.size) < length {
+                // The next slot belongs to another blob.
                 return Err(self.mismatch("is longer than its descriptor says"));
             }
-            if kept == 0 {
+            if written == 0 {
                 self.begin().await?;
             }
-            self.sink.write(bytes, self.slot.start + kept).await?;
-            self.slot.kept.fetch_add(length, Ordering::AcqRel);
+            self.sink.write(bytes, self.slot.start + written).await?;
+            self.slot.written.fetch_add(length, Ordering::AcqRel);
             Ok(())
         })
     }
 
-    /// A pipe cannot take bytes back: the next write to it fails, because it is out of order.
+    /// Bytes in a pipe cannot be taken back: the next write fails, because it is out of order.
     fn truncate(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
-            self.slot.kept.store(0, Ordering::Release);
+            self.slot.written.store(0, Ordering::Release);
             Ok(())
         })
     }

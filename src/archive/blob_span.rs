@@ -1,4 +1,4 @@
-//! A blob inside an archive: where its bytes are, and what they are compressed with there.
+//! A blob inside an archive: the range of its bytes, and their compression there.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -9,15 +9,15 @@ use tokio_util::sync::CancellationToken;
 use super::tarball::TarIndex;
 use crate::layer::{Compression, decompress};
 
-/// What is decompressed at once, in bytes.
-const PIECE: usize = 64 << 10;
+/// Bytes decompressed at a time.
+const BUFFER_SIZE: usize = 64 << 10;
 
 /// A blob inside the archive.
 #[derive(Clone, Debug)]
 pub(super) struct BlobSpan {
     pub(super) span: Range<u64>,
     pub(super) compression: Compression,
-    /// Of the blob: what is inside, where it is compressed in the archive.
+    /// Bytes of the blob, after decompression.
     pub(super) size: u64,
 }
 
@@ -26,7 +26,7 @@ impl BlobSpan {
         Self { size: span.end - span.start, compression: Compression::Plain, span }
     }
 
-    /// Its bytes from this one on, at most so many.
+    /// Reads at most `length` bytes from `start` on.
     pub(super) fn read(
         &self,
         tar: &Arc<TarIndex>,
@@ -47,10 +47,10 @@ impl BlobSpan {
 
 /// Reads to the end to count the bytes, unless the caller stops waiting.
 pub(super) fn count(mut bytes: impl Read, stop: &CancellationToken) -> io::Result<u64> {
-    let mut piece = vec![0; PIECE];
+    let mut buf = vec![0; BUFFER_SIZE];
     let mut count = 0;
     while !stop.is_cancelled() {
-        match bytes.read(&mut piece)? {
+        match bytes.read(&mut buf)? {
             0 => return Ok(count),
             read => count += read as u64,
         }
@@ -58,7 +58,7 @@ pub(super) fn count(mut bytes: impl Read, stop: &CancellationToken) -> io::Resul
     Err(io::Error::other("interrupted"))
 }
 
-/// Bytes of an archive, one after the other.
+/// Reads consecutive bytes of an archive.
 pub(super) struct SpanReader {
     tar: Arc<TarIndex>,
     left: Range<u64>,

@@ -1,7 +1,7 @@
-//! What `docker save` writes: manifest.json names a config and layers, which become an OCI manifest on reading.
+//! Reads what `docker save` writes: manifest.json lists a config and layers, which are converted to an OCI manifest.
 //!
-//! The config keeps its bytes, and so the image its id. A layer's digest is the `diff_id` that the config gives it: its
-//! bytes are verified against that wherever they go.
+//! The config keeps its bytes, so the image keeps its id. A layer's digest is its `diff_id` in the config; its bytes
+//! are verified against that when they are copied.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::blob_span::BlobSpan;
 use super::layers::LayerFiles;
-use super::small_file::{JSON_LIMIT, missing_file, small, small_file, unusable};
+use super::small_file::{MAX_JSON_BYTES, missing_file, small, small_file, unusable};
 use super::tarball::TarIndex;
 use crate::config::{CONFIG_LIMIT, ImageConfig};
 use crate::descriptor::Descriptor;
@@ -38,16 +38,16 @@ struct ManifestItem {
 
 /// The images of manifest.json; `None` where there is no such file.
 pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<DockerImage>>> {
-    let Some(text) = small_file(tar, MANIFEST, JSON_LIMIT)? else { return Ok(None) };
+    let Some(text) = small_file(tar, MANIFEST, MAX_JSON_BYTES)? else { return Ok(None) };
     let items: Option<Vec<Object<ManifestItem>>> = serde_json::from_slice(&text)
         .map_err(|error| unusable(MANIFEST, "is corrupt").with_source(error))?;
     let items = items.ok_or_else(|| unusable(MANIFEST, "is corrupt: null"))?;
-    let known = Arc::new(LayerFiles::default());
+    let layer_files = Arc::new(LayerFiles::default());
     let images = items.into_iter().map(|Object(item)| DockerImage {
         tags: item.repo_tags,
         config: item.config,
         layers: item.layers,
-        known: Arc::clone(&known),
+        layer_files: Arc::clone(&layer_files),
         built: OnceLock::new(),
     });
     Ok(Some(images.collect()))
@@ -59,16 +59,16 @@ pub(super) struct DockerImage {
     tags: Vec<String>,
     config: String,
     layers: Vec<String>,
-    /// Of all images of the archive.
-    known: Arc<LayerFiles>,
+    /// Shared by all images of the archive.
+    layer_files: Arc<LayerFiles>,
     built: OnceLock<ConvertedImage>,
 }
 
-/// The image as an OCI one.
+/// The image converted to OCI.
 #[derive(Debug)]
 pub(super) struct ConvertedImage {
     pub(super) document: Document,
-    pub(super) pieces: HashMap<Digest, BlobSpan>,
+    pub(super) blobs: HashMap<Digest, BlobSpan>,
 }
 
 impl DockerImage {
@@ -85,11 +85,11 @@ impl DockerImage {
     /// The digest of the config, which docker calls the image's id.
     pub(super) fn id(&self, tar: &TarIndex) -> Result<Digest> {
         let span =
-            tar.find_unique(&self.config).map_err(|lack| missing_file(&self.config, lack))?;
+            tar.find_unique(&self.config).map_err(|error| missing_file(&self.config, error))?;
         Ok(Digest::sha256(&small(tar, &self.config, span, CONFIG_LIMIT)?))
     }
 
-    /// Makes the manifest, once. Layers that are compressed in the archive are decompressed to learn their size.
+    /// Builds the manifest, once. Layers that are compressed in the archive are decompressed to learn their size.
     pub(super) fn build(
         &self,
         tar: &Arc<TarIndex>,
@@ -104,33 +104,33 @@ impl DockerImage {
 
     fn make(&self, tar: &Arc<TarIndex>, stop: &CancellationToken) -> Result<ConvertedImage> {
         let span =
-            tar.find_unique(&self.config).map_err(|lack| missing_file(&self.config, lack))?;
+            tar.find_unique(&self.config).map_err(|error| missing_file(&self.config, error))?;
         let bytes = small(tar, &self.config, span.clone(), CONFIG_LIMIT)?;
         let config = ImageConfig::parse(&bytes)?;
         let diff_ids = &config.rootfs.diff_ids;
         if diff_ids.len() != self.layers.len() {
-            let why = format!(
+            let reason = format!(
                 "layer count mismatch: manifest has {}, config has {}",
                 self.layers.len(),
                 diff_ids.len()
             );
-            return Err(unusable(MANIFEST, &why));
+            return Err(unusable(MANIFEST, &reason));
         }
         let config = Descriptor::for_bytes(MediaType::OCI_CONFIG, &bytes);
-        let mut pieces = HashMap::new();
+        let mut blobs = HashMap::new();
         let mut layers = Vec::new();
         for (name, diff_id) in self.layers.iter().zip(diff_ids) {
-            let piece = self.known.piece(tar, name, diff_id, stop)?;
-            layers.push(Descriptor::new(LAYER_TYPE.into(), diff_id.clone(), piece.size));
-            pieces.insert(diff_id.clone(), piece);
+            let blob = self.layer_files.layer(tar, name, diff_id, stop)?;
+            layers.push(Descriptor::new(LAYER_TYPE.into(), diff_id.clone(), blob.size));
+            blobs.insert(diff_id.clone(), blob);
         }
-        // Last, so that a layer that says it is the config does not take its place.
-        pieces.insert(config.digest.clone(), BlobSpan::plain(span));
+        // Last, so that a layer with the config's digest does not replace it.
+        blobs.insert(config.digest.clone(), BlobSpan::plain(span));
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": layers,
         });
         let document =
             Document::from_response(manifest.to_string().into(), &MediaType::OCI_MANIFEST, None)?;
-        Ok(ConvertedImage { document, pieces })
+        Ok(ConvertedImage { document, blobs })
     }
 }

@@ -1,4 +1,4 @@
-//! manifest.json: what `docker load` looks for, in an archive of its own form and beside a layout.
+//! manifest.json, which `docker load` reads: in docker's own format and in addition to a layout.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ struct DockerManifestItem {
 }
 
 impl DockerManifest {
-    /// Adds an image under this name; images of one config and the same layers are one.
+    /// Adds an image under this name. Images with the same config and layers are one.
     pub(super) fn add(&mut self, name: &str, config: String, layers: Vec<String>) {
         let same = |item: &&mut DockerManifestItem| item.config == config && item.layers == layers;
         let tag = familiar(name);
@@ -37,25 +37,25 @@ impl DockerManifest {
     }
 }
 
-/// The name as docker writes it: `docker.io/library/alpine:3.14` is `alpine:3.14`; `None` where it has no tag.
+/// The name as docker writes it: `docker.io/library/alpine:3.14` is `alpine:3.14`; `None` without a tag.
 fn familiar(name: &str) -> Option<String> {
     let reference: Reference = name.parse().ok()?;
     reference.tag()?;
     let full = reference.store_name();
     let short =
         ["docker.io/library/", "docker.io/"].iter().filter_map(|way| full.strip_prefix(way));
-    // Of some the rest means another image: its first part has a dot, and would be taken for a registry.
+    // Some names cannot be shortened: a first component with a dot would be taken for a registry.
     let mut same =
         short.filter(|short| short.parse().is_ok_and(|other: Reference| other == reference));
     Some(same.next().unwrap_or(&full).to_owned())
 }
 
-/// The name of a layer's tar in docker's own form.
+/// The name of a layer's tar in docker's format.
 pub(super) fn layer_name(diff_id: &Digest) -> String {
     format!("{}/layer.tar", diff_id.encoded())
 }
 
-/// The name of a config in docker's own form.
+/// The name of a config in docker's format.
 pub(super) fn config_name(config: &Digest) -> String {
     format!("{}.json", config.encoded())
 }

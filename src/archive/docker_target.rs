@@ -1,9 +1,10 @@
-//! What `docker load` reads, in its own form, as something to write to.
+//! [`Target`] for archives in docker's own format.
 //!
-//! Blobs arrive in a file without a name. When they are all there and verified, the layers are written uncompressed into
-//! the archive, each under its `diff_id`: only then their sizes are known, which a tar states before the bytes.
+//! Blobs are written to an unnamed file. When all are verified, the layers are written uncompressed into the archive,
+//! each under its `diff_id`: only then are their sizes known, which a tar states before the bytes.
 //!
-//! An archive is written in one run, which takes blobs in any order. It holds images of one platform, and no artifacts.
+//! An archive is written in one run, which accepts blobs in any order. It holds images of one platform, and no
+//! artifacts.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -21,7 +22,7 @@ use super::blob_area::BlobArea;
 use super::docker;
 use super::docker_manifest::{DockerManifest, config_name, layer_name};
 use super::header::{END, header};
-use super::named::ImageNames;
+use super::image_names::ImageNames;
 use super::options::WriteOptions;
 use super::single_run::SingleRun;
 use super::sink::ArchiveSink;
@@ -47,7 +48,7 @@ struct DockerTargetInner {
     endpoint: Endpoint,
     path: PathBuf,
     options: WriteOptions,
-    shelf: OnceLock<BlobArea>,
+    area: OnceLock<BlobArea>,
     named: Mutex<ImageNames>,
     run: SingleRun,
 }
@@ -60,7 +61,7 @@ impl DockerTarget {
             endpoint,
             path,
             options,
-            shelf: OnceLock::new(),
+            area: OnceLock::new(),
             named: Mutex::default(),
             run: SingleRun::default(),
         }))
@@ -72,52 +73,52 @@ impl DockerTargetInner {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self) -> &str {
+    fn location(&self) -> &str {
         &self.endpoint.location
     }
 
-    fn shelf(&self) -> Result<&BlobArea> {
-        if let Some(shelf) = self.shelf.get() {
-            return Ok(shelf);
+    fn area(&self) -> Result<&BlobArea> {
+        if let Some(area) = self.area.get() {
+            return Ok(area);
         }
-        let fail = |error| io_error("write", &self.path, error);
-        let file = tempfile::tempfile_in(parent_dir(&self.path)).map_err(fail)?;
-        Ok(self.shelf.get_or_init(|| BlobArea::new(ArchiveSink::file(file, self.path.clone()))))
+        let io_failure = |error| io_error("write", &self.path, error);
+        let file = tempfile::tempfile_in(parent_dir(&self.path)).map_err(io_failure)?;
+        Ok(self.area.get_or_init(|| BlobArea::new(ArchiveSink::file(file, self.path.clone()))))
     }
 
-    /// Refuses what docker has no form for.
+    /// Rejects documents that docker's format cannot hold.
     fn check(&self, document: &Document) -> Result<()> {
-        let refuse = |why: String| {
-            Err(Error::new(ErrorKind::Unsupported, "image").at(self.place()).with_reason(why))
+        let unsupported = |reason: String| {
+            Err(Error::new(ErrorKind::Unsupported, "image").at(self.location()).with_reason(reason))
         };
         match document.parsed() {
             ParsedDocument::Index(_) => {
-                refuse("a docker-archive can hold only one platform of an image".to_owned())
+                unsupported("a docker-archive can hold only one platform of an image".to_owned())
             }
             ParsedDocument::Manifest(manifest) if !manifest.config.media_type.is_image_config() => {
                 let kind = &manifest.config.media_type;
-                refuse(format!("docker archives cannot hold artifacts (config type `{kind}`)"))
+                unsupported(format!("docker archives cannot hold artifacts (config type `{kind}`)"))
             }
             ParsedDocument::Artifact(_) => {
-                refuse("docker archives cannot hold artifact manifests".to_owned())
+                unsupported("docker archives cannot hold artifact manifests".to_owned())
             }
             ParsedDocument::Manifest(_) => Ok(()),
         }
     }
 
-    /// Finds out whether the archive can be written before anything is fetched for it.
+    /// Checks whether the archive can be written, before anything is fetched.
     fn begin(&self, plan: &TargetPlan<'_>) -> Result<()> {
-        self.run.begin(self.place())?;
+        self.run.begin(self.location())?;
         plan.named_documents().into_iter().try_for_each(|document| self.check(document))?;
         AtomicFile::create(&self.path).map(drop)
     }
 
     fn put(&self, document: &Document, role: Role<'_>) -> Result<()> {
-        let location = self.place();
+        let location = self.location();
         self.run.check(location)?;
         self.check(document)?;
         check_content(document, location, |content| {
-            let slot = self.shelf.get().and_then(|shelf| shelf.slot(&content.digest));
+            let slot = self.area.get().and_then(|area| area.slot(&content.digest));
             Ok(slot.is_some_and(|slot| slot.is_complete()))
         })?;
         let mut named = self.named();
@@ -131,12 +132,13 @@ impl DockerTargetInner {
         }
     }
 
-    /// Writes the archive of everything that arrived.
+    /// Writes the archive from the collected blobs.
     fn write_archive(&self) -> Result<()> {
         let named = self.named();
-        named.check(self.options.expected_images, self.place())?;
-        let draft = AtomicFile::create(&self.path)?;
-        let mut tar = TarWriter { file: draft.file(), at: 0, names: HashSet::new(), of: self };
+        named.check(self.options.expected_images, self.location())?;
+        let atomic_file = AtomicFile::create(&self.path)?;
+        let mut tar =
+            TarWriter { file: atomic_file.file(), at: 0, names: HashSet::new(), of: self };
         let mut items = DockerManifest::default();
         for (name, document) in named.iter() {
             let manifest = document.manifest()?;
@@ -149,27 +151,28 @@ impl DockerTargetInner {
         }
         tar.entry(docker::MANIFEST, &items.json())?;
         tar.write(&END)?;
-        draft.publish(self.options.sync)
+        atomic_file.publish(self.options.sync)
     }
 
     fn config(&self, manifest: &ImageManifest) -> Result<Bytes> {
-        self.shelf()?.read(&manifest.config, CONFIG_LIMIT).ok_or_else(|| {
+        self.area()?.read(&manifest.config, CONFIG_LIMIT).ok_or_else(|| {
             Error::new(ErrorKind::InvalidDocument, format!("config {}", manifest.config.digest))
                 .with_reason(format!("missing, or larger than {CONFIG_LIMIT} bytes"))
         })
     }
 
-    /// Writes the layers of an image; gives their names in the archive.
+    /// Writes the layers of an image. Returns their names in the archive.
     fn layers(&self, manifest: &ImageManifest, tar: &mut TarWriter<'_>) -> Result<Vec<String>> {
         let config = ImageConfig::parse(&self.config(manifest)?)?;
         let diff_ids = &config.rootfs.diff_ids;
         if diff_ids.len() != manifest.layers.len() {
-            let why = format!("{} layers, but {} diff_ids", manifest.layers.len(), diff_ids.len());
+            let reason =
+                format!("{} layers, but {} diff_ids", manifest.layers.len(), diff_ids.len());
             return Err(Error::new(
                 ErrorKind::InvalidDocument,
                 format!("config {}", manifest.config.digest),
             )
-            .with_reason(why));
+            .with_reason(reason));
         }
         let mut names = Vec::new();
         for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
@@ -183,19 +186,19 @@ impl DockerTargetInner {
     }
 }
 
-/// The archive as it grows.
+/// Writes the entries of the archive.
 struct TarWriter<'a> {
     file: &'a File,
     at: u64,
-    /// Entries that are in it.
+    /// Names of the entries written so far.
     names: HashSet<String>,
     of: &'a DockerTargetInner,
 }
 
 impl TarWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let fail = |error| io_error("write", &self.of.path, error);
-        self.file.write_all_at(bytes, self.at).map_err(fail)?;
+        let io_failure = |error| io_error("write", &self.of.path, error);
+        self.file.write_all_at(bytes, self.at).map_err(io_failure)?;
         self.at += bytes.len() as u64;
         Ok(())
     }
@@ -207,10 +210,10 @@ impl TarWriter<'_> {
         Ok(())
     }
 
-    /// The layer without its compression, verified against its `diff_id`; the header comes last.
+    /// Writes the layer uncompressed and verified against its `diff_id`. The header is written last.
     fn layer(&mut self, name: &str, layer: &Descriptor, diff_id: &Digest) -> Result<()> {
         let what = || Error::new(ErrorKind::Mismatch, format!("layer {}", layer.digest));
-        let slot = self.of.shelf()?.slot(&layer.digest).filter(|slot| slot.is_complete());
+        let slot = self.of.area()?.slot(&layer.digest).filter(|slot| slot.is_complete());
         let slot = slot.ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, format!("layer {}", layer.digest))
                 .with_reason("is missing")
@@ -220,22 +223,22 @@ impl TarWriter<'_> {
         let head = self.at;
         self.at += header(name, 0, modified).len() as u64;
         let start = self.at;
-        let compressed = SlotReader { shelf: self.of.shelf()?, at: slot.start(), left: slot.size };
-        let fail = |error: io::Error| {
+        let compressed = SlotReader { area: self.of.area()?, at: slot.start(), left: slot.size };
+        let io_failure = |error: io::Error| {
             if is_unsupported(&error) {
                 return Error::new(ErrorKind::Unsupported, format!("layer {}", layer.digest))
                     .with_reason(error.to_string());
             }
             what().with_source(error)
         };
-        let mut inside = inflated(compressed).map_err(fail)?;
+        let mut decompressed = decompress_layer(compressed).map_err(io_failure)?;
         let mut hasher = Hasher::new(diff_id.algorithm()?);
-        let mut piece = vec![0; BUFFER_SIZE];
+        let mut buf = vec![0; BUFFER_SIZE];
         loop {
-            let read = inside.read(&mut piece).map_err(fail)?;
-            let Some(piece) = piece.get(..read).filter(|piece| !piece.is_empty()) else { break };
-            hasher.update(piece);
-            self.write(piece)?;
+            let read = decompressed.read(&mut buf).map_err(io_failure)?;
+            let Some(buf) = buf.get(..read).filter(|buf| !buf.is_empty()) else { break };
+            hasher.update(buf);
+            self.write(buf)?;
         }
         let found = hasher.finish();
         if found != *diff_id {
@@ -252,8 +255,8 @@ impl TarWriter<'_> {
     }
 }
 
-/// What is inside a layer, by its first bytes.
-fn inflated<'a>(mut layer: SlotReader<'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
+/// Decompresses a layer, detected by its first bytes.
+fn decompress_layer<'a>(mut layer: SlotReader<'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut start = Vec::new();
     layer.by_ref().take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
     let unread = |unread| io::Error::new(io::ErrorKind::Unsupported, format!("{unread}"));
@@ -261,9 +264,9 @@ fn inflated<'a>(mut layer: SlotReader<'a>) -> io::Result<Box<dyn Read + Send + '
     decompress(compression, io::Cursor::new(start).chain(layer))
 }
 
-/// A blob that arrived.
+/// Reads a collected blob.
 struct SlotReader<'a> {
-    shelf: &'a BlobArea,
+    area: &'a BlobArea,
     at: u64,
     left: u64,
 }
@@ -272,7 +275,7 @@ impl Read for SlotReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(into.len());
         let into = into.get_mut(..most).unwrap_or_default();
-        let read = self.shelf.sink.read_at(into, self.at).map_err(io::Error::other)?;
+        let read = self.area.sink.read_at(into, self.at).map_err(io::Error::other)?;
         self.at += read as u64;
         self.left -= read as u64;
         Ok(read)
@@ -301,7 +304,7 @@ impl Lookup for DockerTarget {
     ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
         let digest = ImageName::Digest(descriptor.digest.clone());
         let document = self.0.named().get(&digest).map(|document| document.bytes().clone());
-        let blob = || self.0.shelf.get().and_then(|shelf| shelf.read(descriptor, limit));
+        let blob = || self.0.area.get().and_then(|area| area.read(descriptor, limit));
         Box::pin(ready(Ok(document.or_else(blob).into())))
     }
 
@@ -310,8 +313,8 @@ impl Lookup for DockerTarget {
         descriptor: &'a Descriptor,
         _: Effort,
     ) -> BoxFuture<'a, Result<BlobPresence>> {
-        let holds = |shelf: &BlobArea| shelf.holds(descriptor);
-        Box::pin(ready(Ok(self.0.shelf.get().map_or(BlobPresence::Absent, holds))))
+        let holds = |area: &BlobArea| area.presence(descriptor);
+        Box::pin(ready(Ok(self.0.area.get().map_or(BlobPresence::Absent, holds))))
     }
 }
 
@@ -335,7 +338,7 @@ impl Target for DockerTarget {
     }
 }
 
-/// The only run of writing to the archive.
+/// The single run of writing to the archive.
 struct DockerWriter(Arc<DockerTargetInner>);
 
 impl TargetWriter for DockerWriter {
@@ -345,9 +348,9 @@ impl TargetWriter for DockerWriter {
         _: &'a OpenBlob,
     ) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            self.0.run.check(self.0.place())?;
+            self.0.run.check(self.0.location())?;
             descriptor.digest.algorithm()?;
-            self.0.shelf()?.open(descriptor, Vec::new()).await
+            self.0.area()?.open(descriptor, Vec::new()).await
         })
     }
 
@@ -361,7 +364,7 @@ impl TargetWriter for DockerWriter {
 
     fn finish(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
-            self.0.run.finish(self.0.place())?;
+            self.0.run.finish(self.0.location())?;
             let inner = Arc::clone(&self.0);
             run_blocking("write the archive", move || inner.write_archive()).await
         })

@@ -1,16 +1,17 @@
-//! Headers of archive entries: the same for the same content, independent of user and time.
+//! Headers of archive entries: deterministic, independent of user and time.
 
 use crate::tar_block::{BLOCK_BYTES, Dialect, NAME_BYTES, TarBlock, octal_or_binary};
 
-/// What ends a tar.
+/// The end of a tar: two empty blocks.
 pub(super) const END: [u8; 1024] = [0; 1024];
 
-/// The header of a regular file of root's, of one block or, for a long name, more; its length does not depend on the size.
+/// The header of a regular file owned by root: one block, or more for a long name. Its length does not depend on the
+/// size.
 pub(super) fn header(name: &str, size: u64, modified: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut own = name.as_bytes();
     if own.len() > NAME_BYTES {
-        // The entry that has the whole name is known by its type; archives have always called it so.
+        // The type marks the entry with the whole name; its own name is conventional.
         block(b"@LongLink", b'L', own.len() as u64 + 1, 0, &mut bytes);
         bytes.extend_from_slice(own);
         bytes.resize((bytes.len() + 1).next_multiple_of(BLOCK_BYTES), 0);
@@ -43,7 +44,7 @@ mod tests {
 
     use super::*;
 
-    /// A block as the tar crate writes it, which wrote the archives of earlier versions.
+    /// A block as written by the tar crate, which wrote the archives of earlier versions.
     fn by_crate(name: &str, kind: EntryType, size: u64, modified: u64) -> Vec<u8> {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);

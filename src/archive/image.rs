@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::reference::Reference;
 
 /// Names of images, and images without one, that an archive lists: each costs as much as an image.
-pub(super) const MOST: usize = 10_000;
+pub(super) const MAX_IMAGES: usize = 10_000;
 
 /// One image, and every name that it may be called by.
 #[derive(Debug)]
@@ -73,9 +73,9 @@ pub(super) fn images(tar: &TarIndex, form: Option<ArchiveFormat>) -> Result<Vec<
             }
         },
     };
-    if images.iter().map(|image| image.own_names().len().max(1)).sum::<usize>() > MOST {
-        let why = format!("lists more than {MOST} images");
-        return Err(Error::new(ErrorKind::Store, "archive").with_reason(why));
+    if images.iter().map(|image| image.own_names().len().max(1)).sum::<usize>() > MAX_IMAGES {
+        let reason = format!("lists more than {MAX_IMAGES} images");
+        return Err(Error::new(ErrorKind::Store, "archive").with_reason(reason));
     }
     Ok(images)
 }

@@ -1,4 +1,4 @@
-//! Blobs that a store has after loading an archive.
+//! Lists the blobs that a store has after loading an archive.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::error::{ErrorKind, Result};
 impl Archive {
     /// Every document and blob that its images reference: a store that loaded it has them all.
     ///
-    /// May have to decompress layers to learn what they are.
+    /// May have to decompress layers to compute their digests.
     pub fn digests(&self) -> Result<BTreeSet<Digest>> {
         let mut inventory =
             Inventory { archive: &self.0, walk: TreeWalk::default(), digests: BTreeSet::new() };
@@ -33,7 +33,7 @@ impl Archive {
         while let Some(step) = inventory.walk.next_step() {
             match self.0.read_document(&step.item, &stop) {
                 Ok(document) => inventory.add(&document, step.depth),
-                // Another platform's.
+                // Of another platform.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }

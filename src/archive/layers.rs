@@ -1,4 +1,4 @@
-//! The files of a docker archive that are layers. Each is looked into once, however many images list it.
+//! The layer files of a docker archive. Each is scanned once, even if several images list it.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
@@ -14,29 +14,29 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{BombGuard, Compression, decompress_with_guard, is_unsupported};
 
-/// Bytes of one layer that are decompressed to learn how many there are.
-const LIMIT: u64 = 1 << 40;
+/// Most bytes of one layer that are decompressed to count them.
+const MAX_LAYER_BYTES: u64 = 1 << 40;
 
-/// Files that are layers, by where they begin.
+/// Layer files by offset.
 #[derive(Debug, Default)]
 pub(super) struct LayerFiles {
-    known: Mutex<HashMap<u64, ScannedLayer>>,
-    /// Of all of them: what a hostile archive costs must not grow with the number of its layers.
+    scanned: Mutex<HashMap<u64, ScannedLayer>>,
+    /// Shared by all: the cost of a hostile archive must not grow with the number of its layers.
     inflation: BombGuard,
 }
 
 #[derive(Debug)]
 struct ScannedLayer {
-    piece: BlobSpan,
+    blob: BlobSpan,
     diff_id: Digest,
 }
 
 impl LayerFiles {
-    /// The layer in the file of this name, which is decompressed to learn its size where it is compressed there.
+    /// The layer in the file of this name. If compressed, it is decompressed to learn its size.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`] where the file was another layer before: it cannot have two digests.
-    pub(super) fn piece(
+    /// [`ErrorKind::Mismatch`] if the file was requested with another digest before: it cannot have two.
+    pub(super) fn layer(
         &self,
         tar: &Arc<TarIndex>,
         name: &str,
@@ -44,22 +44,22 @@ impl LayerFiles {
         stop: &CancellationToken,
     ) -> Result<BlobSpan> {
         diff_id.algorithm()?;
-        let span = tar.find(name).map_err(|lack| missing_file(name, lack))?;
+        let span = tar.find(name).map_err(|error| missing_file(name, error))?;
         // Locked while a layer is read: other requests for the same layer wait.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(&span.start) {
-            let other = &known.diff_id;
+        let mut scanned = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scanned) = scanned.get(&span.start) {
+            let other = &scanned.diff_id;
             if other != diff_id && other.algorithm_name() == diff_id.algorithm_name() {
-                let why = format!("has conflicting diff_ids {other} and {diff_id}");
+                let reason = format!("has conflicting diff_ids {other} and {diff_id}");
                 let what = format!("`{name}` of the archive");
-                return Err(Error::new(ErrorKind::Mismatch, what).with_reason(why));
+                return Err(Error::new(ErrorKind::Mismatch, what).with_reason(reason));
             }
-            return Ok(known.piece.clone());
+            return Ok(scanned.blob.clone());
         }
         let at = span.start;
-        let piece = self.scan(tar, name, span, stop)?;
-        known.insert(at, ScannedLayer { piece: piece.clone(), diff_id: diff_id.clone() });
-        Ok(piece)
+        let blob = self.scan(tar, name, span, stop)?;
+        scanned.insert(at, ScannedLayer { blob: blob.clone(), diff_id: diff_id.clone() });
+        Ok(blob)
     }
 
     fn scan(
@@ -69,30 +69,31 @@ impl LayerFiles {
         span: Range<u64>,
         stop: &CancellationToken,
     ) -> Result<BlobSpan> {
-        let fail = |error: io::Error| {
+        let io_failure = |error: io::Error| {
             if is_unsupported(&error) {
-                let why = format!("layer `{name}` {error}");
-                return Error::new(ErrorKind::Unsupported, "archive").with_reason(why);
+                let reason = format!("layer `{name}` {error}");
+                return Error::new(ErrorKind::Unsupported, "archive").with_reason(reason);
             }
             unusable(name, "unreadable").with_source(error)
         };
         let mut start = vec![0; Compression::DETECT_LEN];
         let length = span.end - span.start;
-        let read = tar.read_at(&mut start, span.start).map_err(fail)?;
+        let read = tar.read_at(&mut start, span.start).map_err(io_failure)?;
         start.truncate(read.min(usize::try_from(length).unwrap_or(usize::MAX)));
         let compression = Compression::detect(&start).map_err(|unread| {
-            let why = format!("layer `{name}` {unread}");
-            Error::new(ErrorKind::Unsupported, "archive").with_reason(why)
+            let reason = format!("layer `{name}` {unread}");
+            Error::new(ErrorKind::Unsupported, "archive").with_reason(reason)
         })?;
         if compression == Compression::Plain {
             return Ok(BlobSpan::plain(span));
         }
         let reading = SpanReader::new(Arc::clone(tar), span.clone());
-        let inside = decompress_with_guard(&self.inflation, compression, reading).map_err(fail)?;
-        let size = count(inside.take(LIMIT + 1), stop).map_err(fail)?;
-        if size > LIMIT {
-            let why = format!("expands to more than {LIMIT} bytes");
-            return Err(unusable(name, &why));
+        let decompressed =
+            decompress_with_guard(&self.inflation, compression, reading).map_err(io_failure)?;
+        let size = count(decompressed.take(MAX_LAYER_BYTES + 1), stop).map_err(io_failure)?;
+        if size > MAX_LAYER_BYTES {
+            let reason = format!("expands to more than {MAX_LAYER_BYTES} bytes");
+            return Err(unusable(name, &reason));
         }
         Ok(BlobSpan { span, compression, size })
     }

@@ -8,8 +8,8 @@
 //!           docker       manifest.json, and the OCI manifest that is made of it
 //!           image        an image of either form, and its names
 //!           reader       an archive that is open, with its images
-//! writing   blob_area    blobs on their way, each at a place of its own in one file
-//!           atomic_file  a file without a name, which gets it when everything in it is verified
+//! writing   blob_area    blobs being written, each in a slot of its own in one file
+//!           atomic_file  an unnamed file, which gets its name when everything in it is verified
 //!           oci_target, docker_target
 //! ```
 //!
@@ -18,16 +18,16 @@
 mod atomic_file;
 mod blob_area;
 mod blob_span;
-mod called;
 mod docker;
 mod docker_manifest;
 mod docker_target;
 mod format;
 mod header;
 mod image;
+mod image_names;
 mod inventory;
 mod layers;
-mod named;
+mod name_lookup;
 mod names;
 mod oci;
 mod oci_target;

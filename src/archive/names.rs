@@ -1,6 +1,6 @@
-//! Names inside an archive. They are compared, never opened.
+//! Names inside an archive. They are compared, never used as paths.
 
-/// The name without what says nothing: `./a//b` is `a/b`; `None` where it leads out of the archive.
+/// Normalizes a name: `./a//b` is `a/b`; `None` if it points outside the archive.
 pub(super) fn clean(name: &str) -> Option<String> {
     let mut parts = Vec::new();
     for part in name.split('/') {
@@ -15,13 +15,13 @@ pub(super) fn clean(name: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// Where a symbolic link of this name leads.
+/// The target of the symbolic link with this name.
 pub(super) fn resolve(link: &str, target: &str) -> Option<String> {
     if target.starts_with('/') {
         return clean(target);
     }
-    let folder = link.rsplit_once('/').map_or("", |(folder, _)| folder);
-    clean(&format!("{folder}/{target}"))
+    let dir = link.rsplit_once('/').map_or("", |(dir, _)| dir);
+    clean(&format!("{dir}/{target}"))
 }
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn path_is_normalized_and_escape_is_rejected() {
-        for (name, wanted) in [
+        for (name, expected) in [
             ("./a//b/", Some("a/b")),
             ("/etc/passwd", Some("etc/passwd")),
             ("a/../b", Some("b")),
@@ -38,7 +38,7 @@ mod tests {
             ("a/../../b", None),
             ("", Some("")),
         ] {
-            assert_eq!(clean(name).as_deref(), wanted, "{name}");
+            assert_eq!(clean(name).as_deref(), expected, "{name}");
         }
         assert_eq!(resolve("id/layer.tar", "../hex.tar").as_deref(), Some("hex.tar"));
         assert_eq!(resolve("id/layer.tar", "other.tar").as_deref(), Some("id/other.tar"));

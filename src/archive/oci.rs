@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::small_file::{JSON_LIMIT, lacking, small_file, unusable};
+use super::small_file::{MAX_JSON_BYTES, lacking, small_file, unusable};
 use super::tarball::TarIndex;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -10,15 +10,15 @@ use crate::document::{RawIndex, parse_entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::Object;
 
-pub(super) const MARKER: &str = "oci-layout";
+pub(super) const LAYOUT_FILE_NAME: &str = "oci-layout";
 
-/// What stands in the marker.
-pub(super) const MARKER_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+/// The content of the `oci-layout` file.
+pub(super) const LAYOUT_FILE_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 pub(super) const INDEX: &str = "index.json";
 
-/// The most that is read of the marker, in bytes.
-const MARKER_LIMIT: u64 = 64 << 10;
+/// Most bytes read of the `oci-layout` file.
+const MAX_MARKER_BYTES: u64 = 64 << 10;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,18 +28,20 @@ struct OciLayoutJson {
 
 /// The entries of index.json that are images; `None` where there is no layout.
 pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<Descriptor>>> {
-    let Some(marker) = small_file(tar, MARKER, MARKER_LIMIT)? else { return Ok(None) };
+    let Some(marker) = small_file(tar, LAYOUT_FILE_NAME, MAX_MARKER_BYTES)? else {
+        return Ok(None);
+    };
     let Object(marker): Object<OciLayoutJson> = serde_json::from_slice(&marker)
-        .map_err(|error| unusable(MARKER, "is corrupt").with_source(error))?;
+        .map_err(|error| unusable(LAYOUT_FILE_NAME, "is corrupt").with_source(error))?;
     if marker.image_layout_version != "1.0.0" {
-        let why =
+        let reason =
             format!("unsupported layout version {}, expected 1.0.0", marker.image_layout_version);
-        return Err(unusable(MARKER, &why));
+        return Err(unusable(LAYOUT_FILE_NAME, &reason));
     }
-    let Some(index) = small_file(tar, INDEX, JSON_LIMIT)? else { return Err(lacking(INDEX)) };
+    let Some(index) = small_file(tar, INDEX, MAX_JSON_BYTES)? else { return Err(lacking(INDEX)) };
     let mut entries =
         entries(&index).map_err(|error| unusable(INDEX, "is corrupt").with_source(error))?;
-    // Entries of other types beside an image are not images.
+    // Entries of other types next to an image are not images.
     if entries.iter().any(|entry| entry.media_type.is_document()) {
         entries.retain(|entry| entry.media_type.is_document());
     }

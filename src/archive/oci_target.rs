@@ -1,10 +1,10 @@
-//! A tar of an image layout as something to write to.
+//! [`Target`] for a tar of an image layout.
 //!
-//! Its order is that of the run: documents, then configs and layers as the manifests list them, and at the end what
-//! names them. So the same images make the same bytes, and an archive that was cut off has no names in it.
+//! The order of its entries is that of the plan: documents, then configs and layers as the manifests list them, and the
+//! index last. So the same images give the same bytes, and a truncated archive has no names.
 //!
-//! An archive is written in one run. In a file blobs come in any order, those that are not in the plan last; on standard
-//! output in the order of the plan, and nothing else is taken.
+//! An archive is written in one run. A file accepts blobs in any order and appends unplanned ones; standard output
+//! accepts only the planned blobs, in order.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::ready;
@@ -18,7 +18,7 @@ use super::atomic_file::{AtomicFile, io_error};
 use super::blob_area::BlobArea;
 use super::docker_manifest::DockerManifest;
 use super::header::{END, header};
-use super::named::ImageNames;
+use super::image_names::ImageNames;
 use super::options::{ArchiveOutput, WriteOptions};
 use super::single_run::SingleRun;
 use super::sink::ArchiveSink;
@@ -40,7 +40,7 @@ use crate::platform::{self, Platform};
 
 pub(super) struct OciTarget(Arc<OciArchive>);
 
-/// The archive that is being written: what the target knows and what its only run has written.
+/// The archive being written: properties of the target and the state of its single run.
 struct OciArchive {
     endpoint: Endpoint,
     output: ArchiveOutput,
@@ -50,16 +50,16 @@ struct OciArchive {
     run: SingleRun,
 }
 
-/// The file, once there is one.
+/// The output, once it is open.
 struct OpenArchive {
-    shelf: BlobArea,
-    draft: Mutex<Option<AtomicFile>>,
+    area: BlobArea,
+    atomic_file: Mutex<Option<AtomicFile>>,
 }
 
 #[derive(Default)]
 struct WriteState {
     stored: HashMap<Digest, Document>,
-    /// Blobs that are to come, in the order of their places.
+    /// Blobs still to come, in the order of their slots.
     order: VecDeque<Digest>,
     named: ImageNames,
 }
@@ -98,49 +98,52 @@ impl OciArchive {
         if let Some(open) = self.open.get() {
             return Ok(open);
         }
-        let (sink, draft) = match &self.output {
+        let (sink, atomic_file) = match &self.output {
             ArchiveOutput::Stdout => {
                 (ArchiveSink::pipe(Box::new(std::io::stdout()), "stdout"), None)
             }
             ArchiveOutput::File(path) => {
-                let draft = AtomicFile::create(path)?;
-                let file =
-                    draft.file().try_clone().map_err(|error| io_error("open", path, error))?;
-                (ArchiveSink::file(file, path.clone()), Some(draft))
+                let atomic_file = AtomicFile::create(path)?;
+                let file = atomic_file
+                    .file()
+                    .try_clone()
+                    .map_err(|error| io_error("open", path, error))?;
+                (ArchiveSink::file(file, path.clone()), Some(atomic_file))
             }
         };
-        Ok(self
-            .open
-            .get_or_init(|| OpenArchive { shelf: BlobArea::new(sink), draft: Mutex::new(draft) }))
+        Ok(self.open.get_or_init(|| OpenArchive {
+            area: BlobArea::new(sink),
+            atomic_file: Mutex::new(atomic_file),
+        }))
     }
 
     fn header(&self, digest: &Digest, size: u64) -> Result<Vec<u8>> {
         Ok(header(&oci::name_of(digest)?, size, self.options.modified))
     }
 
-    async fn place(&self, document: &Document) -> Result<()> {
+    async fn fill(&self, document: &Document) -> Result<()> {
         let descriptor = document.descriptor();
         let header = self.header(&descriptor.digest, descriptor.size)?;
-        self.open()?.shelf.place(descriptor, document.bytes(), header).await?;
+        self.open()?.area.fill(descriptor, document.bytes(), header).await?;
         self.state().stored.insert(descriptor.digest.clone(), document.clone());
         Ok(())
     }
 
-    /// Gives every blob its place before any comes, in an order that does not depend on which comes first.
+    /// Assigns a slot to every blob beforehand, so that the order does not depend on arrival.
     async fn assign_slots(&self, plan: &TargetPlan<'_>) -> Result<()> {
         self.run.begin(self.location())?;
         let open = self.open()?;
         for document in plan.named_documents() {
-            self.place(document).await?;
+            self.fill(document).await?;
         }
         for (Descriptor { digest, size, .. }, presence) in &plan.blobs {
-            // The second of two sizes is refused when it is opened.
-            if *presence != BlobPresence::Complete && open.shelf.slot(digest).is_none() {
-                open.shelf.reserve(digest, *size, self.header(digest, *size)?)?;
+            // A second size for the same digest is rejected when the blob is opened.
+            if *presence != BlobPresence::Complete && open.area.slot(digest).is_none() {
+                open.area.reserve(digest, *size, self.header(digest, *size)?)?;
                 self.state().order.push_back(digest.clone());
             }
         }
-        open.shelf.sink.check_space(open.shelf.end())
+        open.area.sink.check_space(open.area.end())
     }
 
     fn refusal(&self, reason: &str) -> Error {
@@ -163,7 +166,7 @@ impl OciArchive {
             }
         }
         let header = self.header(digest, descriptor.size)?;
-        self.open()?.shelf.open(descriptor, header).await
+        self.open()?.area.open(descriptor, header).await
     }
 
     async fn put_manifest(&self, document: &Document, role: Role<'_>) -> Result<()> {
@@ -175,7 +178,7 @@ impl OciArchive {
         if self.is_sequential() && !self.slot_is_whole(document.digest()) {
             return Err(self.refusal("a pipe takes no document that is not in its plan"));
         }
-        self.place(document).await?;
+        self.fill(document).await?;
         let mut state = self.state();
         match role {
             Role::Child => Ok(()),
@@ -192,19 +195,19 @@ impl OciArchive {
         self.run.finish(location)?;
         self.state().named.check(self.options.expected_images, location)?;
         let open = self.open()?;
-        let mut at = open.shelf.end();
+        let mut at = open.area.end();
         for (name, text) in self.names() {
             let entry = [header(name, text.len() as u64, self.options.modified), text].concat();
             let next = at + entry.len() as u64;
-            open.shelf.sink.write(entry.into(), at).await?;
+            open.area.sink.write(entry.into(), at).await?;
             at = next.next_multiple_of(BLOCK);
         }
-        open.shelf.sink.write(Bytes::from_static(&END), at).await?;
-        open.shelf.sink.finish(at + END.len() as u64)?;
-        let draft = open.draft.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(draft) = draft else { return Ok(()) };
+        open.area.sink.write(Bytes::from_static(&END), at).await?;
+        open.area.sink.finish(at + END.len() as u64)?;
+        let atomic_file = open.atomic_file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(atomic_file) = atomic_file else { return Ok(()) };
         let sync = self.options.sync;
-        run_blocking("write the archive", move || draft.publish(sync)).await
+        run_blocking("write the archive", move || atomic_file.publish(sync)).await
     }
 
     /// The files that name the images, in order.
@@ -228,11 +231,11 @@ impl OciArchive {
         if self.options.with_docker_manifest {
             files.push((docker::MANIFEST, self.docker_manifest(&state).json()));
         }
-        files.push((oci::MARKER, oci::MARKER_TEXT.into()));
+        files.push((oci::LAYOUT_FILE_NAME, oci::LAYOUT_FILE_TEXT.into()));
         files
     }
 
-    /// The images that docker can load from here: one platform of each, and only what is whole.
+    /// The images that docker can load from this archive: one platform of each, and only complete ones.
     fn docker_manifest(&self, state: &WriteState) -> DockerManifest {
         let mut items = DockerManifest::default();
         for (name, document) in state.named.iter() {
@@ -252,7 +255,7 @@ impl OciArchive {
     }
 
     fn slot_is_whole(&self, digest: &Digest) -> bool {
-        let slot = self.open.get().and_then(|open| open.shelf.slot(digest));
+        let slot = self.open.get().and_then(|open| open.area.slot(digest));
         slot.is_some_and(|slot| slot.is_complete())
     }
 
@@ -261,7 +264,7 @@ impl OciArchive {
     }
 }
 
-/// The manifest itself, or the one of an index that runs on this host.
+/// The manifest itself, or the host's manifest of an index.
 fn runnable<'a>(
     document: &'a Document,
     stored: &'a HashMap<Digest, Document>,
@@ -300,7 +303,7 @@ impl Lookup for OciTarget {
         let stored = self.0.state().stored.get(&descriptor.digest).cloned();
         let document = stored.filter(|document| document.descriptor().size == descriptor.size);
         let document = document.map(|document| document.bytes().clone());
-        let blob = || self.0.open.get().and_then(|open| open.shelf.read(descriptor, limit));
+        let blob = || self.0.open.get().and_then(|open| open.area.read(descriptor, limit));
         Box::pin(ready(Ok(document.or_else(blob).into())))
     }
 
@@ -311,7 +314,7 @@ impl Lookup for OciTarget {
     ) -> BoxFuture<'a, Result<BlobPresence>> {
         let presence = match self.0.open.get() {
             _ if self.0.is_omitted(descriptor) => BlobPresence::Complete,
-            Some(open) => open.shelf.holds(descriptor),
+            Some(open) => open.area.presence(descriptor),
             None => BlobPresence::Absent,
         };
         Box::pin(ready(Ok(presence)))

@@ -1,5 +1,5 @@
-//! The file behind an archive: a plain tar is read where it is; what is compressed, or comes through a pipe, is first
-//! written to a file that has no name and is gone with the process.
+//! Opens the file of an archive: a plain tar is read in place; a compressed one or a pipe is first written to an
+//! unnamed file, which is removed with the process.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek as _};
@@ -11,31 +11,32 @@ use super::tarball::TarIndex;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::layer::{Compression, decompress, is_unsupported};
 
-/// Opens the file, or standard input for `-`, as a tar that can be read in any order.
-pub(super) fn open(path: &Path, place: &str) -> Result<TarIndex> {
-    let fail =
-        |error| Error::new(ErrorKind::Store, "read the archive").at(place).with_source(error);
+/// Opens the file, or standard input for `-`, as a tar with random access.
+pub(super) fn open(path: &Path, location: &str) -> Result<TarIndex> {
+    let io_failure =
+        |error| Error::new(ErrorKind::Store, "read the archive").at(location).with_source(error);
     let mut file = if path.as_os_str() == "-" {
-        io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(fail)?
+        io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(io_failure)?
     } else {
         File::open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Error::new(ErrorKind::NotFound, "archive").at(place).with_reason("does not exist")
-            }
-            _ => fail(error),
+            io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "archive")
+                .at(location)
+                .with_reason("does not exist"),
+            _ => io_failure(error),
         })?
     };
-    let found = file.metadata().map_err(fail)?;
+    let found = file.metadata().map_err(io_failure)?;
     if found.is_dir() {
         return Err(Error::new(ErrorKind::Store, "archive")
-            .at(place)
+            .at(location)
             .with_reason("is a directory")
             .with_hint("use `oci:PATH` for an image layout"));
     }
-    let start = first_bytes(&file).map_err(fail)?;
+    let start = first_bytes(&file).map_err(io_failure)?;
     let compression = Compression::detect(&start).map_err(|unread| {
-        let error =
-            Error::new(ErrorKind::Unsupported, "archive").at(place).with_reason(unread.to_string());
+        let error = Error::new(ErrorKind::Unsupported, "archive")
+            .at(location)
+            .with_reason(unread.to_string());
         match unread.program() {
             Some(name) => error.with_hint(format!("decompress it with `{name} -d` first")),
             None => error,
@@ -46,9 +47,9 @@ pub(super) fn open(path: &Path, place: &str) -> Result<TarIndex> {
         && found.is_file()
         && file.stream_position().ok() == Some(start.len() as u64)
     {
-        return TarIndex::index(file).map_err(|error| unreadable(place, error));
+        return TarIndex::index(file).map_err(|error| unreadable(location, error));
     }
-    let inside = decompress(compression, Cursor::new(start).chain(file)).map_err(fail)?;
+    let inside = decompress(compression, Cursor::new(start).chain(file)).map_err(io_failure)?;
     let folder = std::env::temp_dir();
     let spool = Spool::new_in(&folder);
     let tar = spool.and_then(|spool| TarIndex::spool(inside, spool));
@@ -60,22 +61,22 @@ pub(super) fn open(path: &Path, place: &str) -> Result<TarIndex> {
                 .with_detail(full.then_some(ErrorDetail::SpoolDiskFull))
                 .with_reason(error.to_string())
         }
-        None => unreadable(place, error),
+        None => unreadable(location, error),
     })
 }
 
-/// The error for what is no tar, or cannot be read.
-fn unreadable(place: &str, error: io::Error) -> Error {
+/// The error for a file that is not a tar or cannot be read.
+fn unreadable(location: &str, error: io::Error) -> Error {
     if is_unsupported(&error) {
         return Error::new(ErrorKind::Unsupported, "archive")
-            .at(place)
+            .at(location)
             .with_reason(error.to_string());
     }
     let what = match error.kind() {
         io::ErrorKind::InvalidData => "archive",
         _ => "read the archive",
     };
-    Error::new(ErrorKind::Store, what).at(place).with_source(error)
+    Error::new(ErrorKind::Store, what).at(location).with_source(error)
 }
 
 fn first_bytes(mut file: &File) -> io::Result<Vec<u8>> {

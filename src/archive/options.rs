@@ -1,4 +1,4 @@
-//! What an archive is to be, and where it is written to.
+//! Options for writing an archive.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -6,29 +6,29 @@ use std::path::PathBuf;
 use super::format::ArchiveFormat;
 use crate::digest::Digest;
 
-/// Where an archive is written to.
+/// The output of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArchiveOutput {
-    /// A file, which appears or is replaced when the archive is whole.
+    /// A file, which is created or replaced when the archive is complete.
     File(PathBuf),
     /// Standard output, in one pass.
     Stdout,
 }
 
-/// What an archive is to be.
+/// Options for writing an archive.
 #[derive(Clone, Debug)]
 pub struct WriteOptions {
-    /// Its form.
+    /// The format.
     pub form: ArchiveFormat,
-    /// Beside a layout also a manifest.json over the same blobs, for `docker load`.
+    /// Add a manifest.json for `docker load` to a layout, over the same blobs.
     pub with_docker_manifest: bool,
-    /// Images that it must hold: with fewer it does not come to be.
+    /// Number of images that it must contain; with fewer, no archive is created.
     pub expected_images: usize,
-    /// Blobs that are omitted because the recipient of the archive has them.
+    /// Blobs omitted because the recipient of the archive has them.
     pub omitted: HashSet<Digest>,
-    /// When its entries were modified, in seconds since 1970.
+    /// Modification time of its entries, in seconds since 1970.
     pub modified: u64,
-    /// It survives a power failure.
+    /// Sync to disk, to survive a power failure.
     pub sync: bool,
 }

@@ -1,4 +1,4 @@
-//! What in an archive of a layout belongs to what.
+//! Relations between entries of a layout in an archive: referrers and their images.
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +11,7 @@ use crate::name::{choice, several_images};
 use crate::reference::{is_digest_tag, is_pinned};
 
 impl ArchiveInner {
-    /// What refers to this manifest: any entry whose document says so.
+    /// The referrers of this manifest: entries whose document names it as subject.
     pub(super) fn referrers_of(
         &self,
         subject: &Digest,
@@ -32,7 +32,7 @@ impl ArchiveInner {
         Ok(found)
     }
 
-    /// The only image, those left out that belong to it.
+    /// The only image, not counting artifacts attached to it.
     pub(super) fn only_image(&self) -> Result<&ArchiveImage> {
         let all = || self.images.iter();
         let mut images: Vec<&ArchiveImage> =
@@ -43,9 +43,9 @@ impl ArchiveInner {
         match images.as_slice() {
             [one] => Ok(*one),
             [] => Err(Error::new(ErrorKind::NotFound, "image")
-                .at(self.place())
-                .with_reason("the archive holds none")),
-            // For several platforms under one name it is the only one.
+                .at(self.location())
+                .with_reason("the archive contains no images")),
+            // Several platforms with one name are one image.
             [first, rest @ ..]
                 if !first.own_names().is_empty()
                     && rest.iter().all(|other| other.own_names() == first.own_names()) =>
@@ -54,12 +54,12 @@ impl ArchiveInner {
             }
             several => {
                 let choices: Vec<String> = several.iter().map(|image| self.choice(image)).collect();
-                Err(several_images(self.place(), &choices))
+                Err(several_images(self.location(), &choices))
             }
         }
     }
 
-    /// How the image is chosen: by its name, else by its digest or the id that docker knows it by.
+    /// How to select the image: by its name, else by its digest or docker's image id.
     fn choice(&self, image: &ArchiveImage) -> String {
         let digest = match &image.content {
             ImageContent::Document(entry) => Some(entry.digest.clone()),

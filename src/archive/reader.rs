@@ -56,7 +56,9 @@ impl Archive {
     /// The name of the image that this word means, or of the only one; empty where it has none.
     pub fn full_name(&self, name: Option<&str>) -> Result<String> {
         let image = match name {
-            Some(name) => *self.0.called(name)?.first().ok_or_else(|| self.0.lacks(name))?,
+            Some(name) => {
+                *self.0.images_named(name)?.first().ok_or_else(|| self.0.not_found(name))?
+            }
             None => self.0.only_image()?,
         };
         Ok(image.names.first().cloned().unwrap_or_default())
@@ -65,7 +67,7 @@ impl Archive {
 
 impl ArchiveInner {
     /// Where this is, for people.
-    pub(super) fn place(&self) -> &str {
+    pub(super) fn location(&self) -> &str {
         &self.endpoint.location
     }
 

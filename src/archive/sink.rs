@@ -1,4 +1,4 @@
-//! Where the bytes of an archive go: a file, in any order, or a pipe, one after the other.
+//! The output of an archive: a file, written in any order, or a pipe, written sequentially.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -14,7 +14,7 @@ use crate::blocking::run_blocking;
 use crate::error::Result;
 use crate::free_space::insufficient_space;
 
-/// An output, and what it is called in errors.
+/// An output and its name in errors.
 pub(super) struct ArchiveSink {
     to: SinkKind,
     path: PathBuf,
@@ -42,7 +42,7 @@ impl ArchiveSink {
         })
     }
 
-    /// Writes these bytes to this place.
+    /// Writes the bytes at this offset.
     pub(super) async fn write(self: &Arc<Self>, bytes: Bytes, at: u64) -> Result<()> {
         let write = {
             let sink = Arc::clone(self);
@@ -64,12 +64,12 @@ impl ArchiveSink {
         }
     }
 
-    /// Whether what was written can be read back.
+    /// Whether written bytes can be read back.
     pub(super) fn is_readable(&self) -> bool {
         matches!(self.to, SinkKind::File(_))
     }
 
-    /// Bytes that were written; nothing where they are gone.
+    /// Reads written bytes; fails for a pipe.
     pub(super) fn read_at(&self, into: &mut [u8], at: u64) -> Result<usize> {
         match &self.to {
             SinkKind::File(file) => {
@@ -79,7 +79,7 @@ impl ArchiveSink {
         }
     }
 
-    /// Refuses so many bytes where the file system has no space for them. None are reserved: they are only claimed yet.
+    /// Fails if the file system has less free space than this. Reserves nothing: the size is only claimed so far.
     pub(super) fn check_space(&self, length: u64) -> Result<()> {
         let SinkKind::File(file) = &self.to else { return Ok(()) };
         match insufficient_space(file, length) {
@@ -88,7 +88,7 @@ impl ArchiveSink {
         }
     }
 
-    /// Ends it at this length.
+    /// Ends the output at this length.
     pub(super) fn finish(&self, length: u64) -> Result<()> {
         let finished = match &self.to {
             SinkKind::File(file) => file.set_len(length),
@@ -100,7 +100,7 @@ impl ArchiveSink {
 
 impl PipeSink {
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
-        // Between two entries there is what fills up the last block.
+        // A gap between two entries is the padding of the last block.
         let gap = at.checked_sub(self.at).filter(|gap| *gap < BLOCK);
         let gap = gap.ok_or_else(|| io::Error::other("cannot write out of order to a pipe"))?;
         io::copy(&mut io::repeat(0).take(gap), &mut self.out)?;

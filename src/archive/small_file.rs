@@ -6,14 +6,14 @@ use super::tarball::{EntryError, TarIndex};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The largest JSON file of an archive that is read, in bytes; containerd has the same limit.
-pub(super) const JSON_LIMIT: u64 = 20 << 20;
+pub(super) const MAX_JSON_BYTES: u64 = 20 << 20;
 
 /// A small file of the archive, by the name that is the only thing that vouches for it; `None` where it is not there.
 pub(super) fn small_file(tar: &TarIndex, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
     match tar.find_unique(name) {
         Ok(span) => small(tar, name, span, limit).map(Some),
         Err(EntryError::Missing) => Ok(None),
-        Err(EntryError::Unusable(why)) => Err(unusable(name, why)),
+        Err(EntryError::Unusable(reason)) => Err(unusable(name, reason)),
     }
 }
 
@@ -28,15 +28,15 @@ pub(super) fn small(tar: &TarIndex, name: &str, span: Range<u64>, limit: u64) ->
 }
 
 /// The error for a file that is there and of no use.
-pub(super) fn unusable(name: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Store, format!("`{name}` of the archive")).with_reason(why)
+pub(super) fn unusable(name: &str, reason: &str) -> Error {
+    Error::new(ErrorKind::Store, format!("`{name}` of the archive")).with_reason(reason)
 }
 
 /// The error for a file that cannot be had.
-pub(super) fn missing_file(name: &str, lack: EntryError) -> Error {
-    match lack {
+pub(super) fn missing_file(name: &str, error: EntryError) -> Error {
+    match error {
         EntryError::Missing => unusable(name, "is missing"),
-        EntryError::Unusable(why) => unusable(name, why),
+        EntryError::Unusable(reason) => unusable(name, reason),
     }
 }
 

@@ -1,4 +1,4 @@
-//! An archive as something to read from.
+//! [`Source`] for an archive.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -28,17 +28,17 @@ use crate::media::MediaType;
 use crate::name::ImageName;
 use crate::verifier::verify;
 
-/// What a reader gives, in pieces.
-fn reader_stream(reader: Box<dyn Read + Send>, place: String) -> ByteStream<'static> {
-    Box::pin(stream::try_unfold((reader, place), |(mut reader, place)| async move {
-        // Reading a file never waits, so without this other tasks would.
+/// Streams a reader in buffers.
+fn reader_stream(reader: Box<dyn Read + Send>, location: String) -> ByteStream<'static> {
+    Box::pin(stream::try_unfold((reader, location), |(mut reader, location)| async move {
+        // Reading a file never yields, so other tasks would starve.
         tokio::task::consume_budget().await;
-        let mut piece = vec![0; BUFFER_SIZE];
-        let read = reader.read(&mut piece).map_err(|error| {
-            Error::new(ErrorKind::Store, "read the archive").at(&place).with_source(error)
+        let mut span = vec![0; BUFFER_SIZE];
+        let read = reader.read(&mut span).map_err(|error| {
+            Error::new(ErrorKind::Store, "read the archive").at(&location).with_source(error)
         })?;
-        piece.truncate(read);
-        Ok((read > 0).then(|| (Bytes::from(piece), (reader, place))))
+        span.truncate(read);
+        Ok((read > 0).then(|| (Bytes::from(span), (reader, location))))
     }))
 }
 
@@ -50,7 +50,7 @@ impl ArchiveInner {
         })
     }
 
-    /// Whether the blob is there; one of an image that is made of files, once that was resolved.
+    /// Whether the archive has the blob. Blobs of a docker image count once it was converted.
     pub(super) fn has(&self, digest: &Digest) -> bool {
         self.size_of(digest).is_some()
     }
@@ -59,34 +59,34 @@ impl ArchiveInner {
         let file = oci::name_of(digest).ok().and_then(|name| self.tar.find(&name).ok());
         let built = || self.recipes().filter_map(DockerImage::built);
         file.map(|span| span.end - span.start)
-            .or_else(|| built().find_map(|built| Some(built.pieces.get(digest)?.size)))
+            .or_else(|| built().find_map(|built| Some(built.blobs.get(digest)?.size)))
     }
 
-    /// What is known of the blob without reading it.
+    /// Looks the blob up without reading it.
     fn presence(&self, descriptor: &Descriptor) -> BlobPresence {
         match self.size_of(&descriptor.digest) {
             Some(size) if size == descriptor.size => BlobPresence::Complete,
             None if self.recipes().all(|recipe| recipe.built().is_some()) => BlobPresence::Absent,
-            // What is wrong with one of another size is found by reading it.
+            // A blob of another size is examined when it is read.
             _ => BlobPresence::Unknown,
         }
     }
 
-    /// What `look` finds in the images that are made of files; those whose manifest is not made yet come last.
+    /// Searches the docker images with `look`, unconverted ones last.
     fn find_in_converted<T>(
         &self,
-        look: impl Fn(&ConvertedImage) -> Option<T>,
+        search: impl Fn(&ConvertedImage) -> Option<T>,
         stop: &CancellationToken,
     ) -> Result<Option<T>> {
-        if let Some(found) = self.recipes().filter_map(DockerImage::built).find_map(&look) {
+        if let Some(found) = self.recipes().filter_map(DockerImage::built).find_map(&search) {
             return Ok(Some(found));
         }
-        // One that is broken must not hide what the others have.
+        // A broken image must not hide the content of the others.
         let mut broken = None;
         for recipe in self.recipes() {
             match recipe.build(&self.tar, stop) {
                 Ok(built) => {
-                    if let Some(found) = look(built) {
+                    if let Some(found) = search(built) {
                         return Ok(Some(found));
                     }
                 }
@@ -96,13 +96,13 @@ impl ArchiveInner {
         broken.map_or(Ok(None), Err)
     }
 
-    /// Where the blob with this digest is.
-    fn piece(&self, digest: &Digest, stop: &CancellationToken) -> Result<BlobSpan> {
+    /// Locates the blob with this digest.
+    fn locate(&self, digest: &Digest, stop: &CancellationToken) -> Result<BlobSpan> {
         let name = oci::name_of(digest)?;
-        if let Some(piece) =
-            self.find_in_converted(|built| built.pieces.get(digest).cloned(), stop)?
+        if let Some(span) =
+            self.find_in_converted(|built| built.blobs.get(digest).cloned(), stop)?
         {
-            return Ok(piece);
+            return Ok(span);
         }
         match self.tar.find(&name) {
             Ok(span) => Ok(BlobSpan::plain(span)),
@@ -110,9 +110,9 @@ impl ArchiveInner {
                 Err(Error::new(ErrorKind::NotFound, format!("blob {digest}"))
                     .with_reason("not in the archive"))
             }
-            Err(EntryError::Unusable(why)) => Err(unusable(&name, why)),
+            Err(EntryError::Unusable(reason)) => Err(unusable(&name, reason)),
         }
-        .map_err(|error| error.at(self.place()))
+        .map_err(|error| error.at(self.location()))
     }
 
     pub(super) fn bytes(
@@ -121,18 +121,18 @@ impl ArchiveInner {
         limit: u64,
         stop: &CancellationToken,
     ) -> Result<Bytes> {
-        let piece = self.piece(digest, stop)?;
-        if piece.size > limit {
-            let why = format!("larger than the limit of {limit} bytes");
+        let span = self.locate(digest, stop)?;
+        if span.size > limit {
+            let reason = format!("larger than the limit of {limit} bytes");
             return Err(Error::new(ErrorKind::InvalidDocument, format!("blob {digest}"))
-                .at(self.place())
-                .with_reason(why));
+                .at(self.location())
+                .with_reason(reason));
         }
         let mut bytes = Vec::new();
         let read =
-            piece.read(&self.tar, 0, limit, stop).and_then(|mut read| read.read_to_end(&mut bytes));
+            span.read(&self.tar, 0, limit, stop).and_then(|mut read| read.read_to_end(&mut bytes));
         read.map_err(|error| {
-            Error::new(ErrorKind::Store, "read the archive").at(self.place()).with_source(error)
+            Error::new(ErrorKind::Store, "read the archive").at(self.location()).with_source(error)
         })?;
         Ok(bytes.into())
     }
@@ -148,7 +148,7 @@ impl ArchiveInner {
             Some(document) => document.bytes().clone(),
             None => self.bytes(&descriptor.digest, limit, stop)?,
         };
-        verify(descriptor, &bytes).map_err(|error| error.at(self.place()))?;
+        verify(descriptor, &bytes).map_err(|error| error.at(self.location()))?;
         Ok(bytes)
     }
 
@@ -159,10 +159,10 @@ impl ArchiveInner {
         stop: &CancellationToken,
     ) -> Result<Document> {
         let bytes = self.read_verified(descriptor, DOCUMENT_LIMIT, stop)?;
-        Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(self.place()))
+        Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(self.location()))
     }
 
-    /// A manifest that was made of files, by its digest.
+    /// A converted manifest, by its digest.
     fn built(&self, digest: &Digest, stop: &CancellationToken) -> Result<Option<Document>> {
         let is_it = |built: &ConvertedImage| {
             Some(&built.document).filter(|own| own.digest() == digest).cloned()
@@ -177,7 +177,7 @@ impl ArchiveInner {
         let bytes = self.bytes(digest, DOCUMENT_LIMIT, stop);
         let read = bytes.and_then(|bytes| {
             Document::from_response(bytes, &MediaType::from(""), Some(digest))
-                .map_err(|error| error.at(self.place()))
+                .map_err(|error| error.at(self.location()))
         });
         match read {
             Err(error)
@@ -189,7 +189,7 @@ impl ArchiveInner {
         }
     }
 
-    /// The manifest whose config has this digest, which docker calls the image's id.
+    /// The manifest whose config has this digest, docker's image id.
     fn by_config(&self, config: &Digest, stop: &CancellationToken) -> Result<Option<Document>> {
         let is_it = |document: &Document| {
             document.manifest().is_ok_and(|manifest| manifest.config.digest == *config)
@@ -201,7 +201,7 @@ impl ArchiveInner {
         }
         for image in &self.images {
             let ImageContent::Document(entry) = &image.content else { continue };
-            // One that is broken must not hide what the others have.
+            // A broken image must not hide the content of the others.
             let Ok(root) = self.read_document(entry, stop) else { continue };
             if is_it(&root) {
                 return Ok(Some(root));
@@ -217,10 +217,10 @@ impl ArchiveInner {
 
     fn find(&self, name: &ImageName) -> Result<Option<&ArchiveImage>> {
         match name {
-            ImageName::Tag(text) | ImageName::Layout(text) => self.named(text),
+            ImageName::Tag(text) | ImageName::Layout(text) => self.image_named(text),
             ImageName::Only => {
                 let sole = self.only_image()?;
-                sole.own_names().first().map_or(Ok(Some(sole)), |own| self.named(own))
+                sole.own_names().first().map_or(Ok(Some(sole)), |own| self.image_named(own))
             }
             ImageName::Digest(_) => Ok(None),
         }
@@ -230,29 +230,29 @@ impl ArchiveInner {
         if let ImageName::Digest(digest) = name {
             return self.by_digest(digest, stop);
         }
-        let image = self.find(name)?.ok_or_else(|| self.lacks(&name.to_string()))?;
-        self.document_of(image, stop).map_err(|error| error.at(self.place()))
+        let image = self.find(name)?.ok_or_else(|| self.not_found(&name.to_string()))?;
+        self.document_of(image, stop).map_err(|error| error.at(self.location()))
     }
 }
 
 impl Archive {
-    /// Size of the blob with this digest; a compressed one may have to be read for that.
+    /// Size of the blob with this digest. A compressed one may have to be read to learn it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if it is not there.
+    /// [`ErrorKind::NotFound`] if the archive does not have it.
     pub async fn stat_blob(&self, digest: &Digest) -> Result<Descriptor> {
         let digest = digest.clone();
-        self.look(move |inner, stop| {
-            let size = inner.piece(&digest, stop)?.size;
+        self.search(move |inner, stop| {
+            let size = inner.locate(&digest, stop)?.size;
             Ok(Descriptor::new("application/octet-stream".into(), digest, size))
         })
         .await
     }
 
-    /// The digest of each image without a name, in their order; an error stands for one that cannot be read. What only
-    /// belongs to another image is left out.
+    /// The digest of each image without a name, in order, or an error if it cannot be read. Artifacts attached to other
+    /// images are omitted.
     pub async fn nameless(&self) -> Result<Vec<Result<Digest>>> {
-        self.look(|inner, stop| {
+        self.search(|inner, stop| {
             let nameless = inner.images.iter().filter(|image| image.own_names().is_empty());
             let alone = inner.images.len() == 1;
             let images = nameless.filter(|image| alone || !inner.is_attached(image));
@@ -262,9 +262,9 @@ impl Archive {
         .await
     }
 
-    /// Looks on a thread that may be kept: a compressed layer is read to its end to learn its size. Whoever stops
-    /// waiting for the answer stops that, too.
-    async fn look<T: Send + 'static>(
+    /// Runs `look` on a blocking thread: a compressed layer is read to its end to learn its size. Dropping the future
+    /// stops it.
+    async fn search<T: Send + 'static>(
         &self,
         work: impl FnOnce(&ArchiveInner, &CancellationToken) -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -285,7 +285,7 @@ impl Lookup for Archive {
         _: Effort,
     ) -> BoxFuture<'a, Result<Presence<Descriptor>>> {
         let name = name.clone();
-        Box::pin(self.look(move |inner, stop| {
+        Box::pin(self.search(move |inner, stop| {
             let document = inner.resolve(&name, stop);
             Presence::from_result(document.map(|document| document.descriptor().clone()))
         }))
@@ -298,7 +298,7 @@ impl Lookup for Archive {
         _: Effort,
     ) -> BoxFuture<'a, Result<Presence<Bytes>>> {
         let descriptor = descriptor.clone();
-        Box::pin(self.look(move |inner, stop| {
+        Box::pin(self.search(move |inner, stop| {
             Presence::from_result(inner.read_verified(&descriptor, limit, stop))
         }))
     }
@@ -315,20 +315,20 @@ impl Lookup for Archive {
 impl Source for Archive {
     fn resolve<'a>(&'a self, name: &'a ImageName) -> BoxFuture<'a, Result<Document>> {
         let name = name.clone();
-        Box::pin(self.look(move |inner, stop| inner.resolve(&name, stop)))
+        Box::pin(self.search(move |inner, stop| inner.resolve(&name, stop)))
     }
 
     fn open_blob<'a>(&'a self, request: BlobRequest<'a>) -> BoxFuture<'a, Result<BlobStream>> {
         let (digest, range) = (request.descriptor.digest.clone(), request.range_to_read());
-        Box::pin(self.look(move |inner, stop| {
-            let piece = inner.piece(&digest, stop)?;
+        Box::pin(self.search(move |inner, stop| {
+            let span = inner.locate(&digest, stop)?;
             let length = range.end.saturating_sub(range.start);
-            let reader = piece.read(&inner.tar, range.start, length, stop).map_err(|error| {
+            let reader = span.read(&inner.tar, range.start, length, stop).map_err(|error| {
                 Error::new(ErrorKind::Store, "read the archive")
-                    .at(inner.place())
+                    .at(inner.location())
                     .with_source(error)
             })?;
-            let stream = reader_stream(reader, inner.place().to_owned());
+            let stream = reader_stream(reader, inner.location().to_owned());
             Ok(BlobStream { start: range.start, stream })
         }))
     }
@@ -339,7 +339,7 @@ impl Source for Archive {
     ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
         let subject = subject.clone();
         Box::pin(
-            self.look(move |inner, stop| {
+            self.search(move |inner, stop| {
                 Ok(Presence::Present(inner.referrers_of(&subject, stop)?))
             }),
         )
@@ -350,14 +350,14 @@ impl Source for Archive {
         name: &'a ImageName,
     ) -> BoxFuture<'a, Result<Presence<Vec<Descriptor>>>> {
         let name = name.clone();
-        Box::pin(self.look(move |inner, _| {
+        Box::pin(self.search(move |inner, _| {
             let own = match &name {
                 ImageName::Tag(text) | ImageName::Layout(text) => Some(text),
                 ImageName::Only => inner.only_image()?.own_names().first(),
                 ImageName::Digest(_) => None,
             };
             let entries = match own {
-                Some(own) => inner.alike(&inner.called(own)?),
+                Some(own) => inner.alike(&inner.images_named(own)?),
                 None => Vec::new(),
             };
             Ok(Presence::Present(entries))

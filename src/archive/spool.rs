@@ -1,25 +1,25 @@
-//! A file without a name for what cannot be read twice.
+//! An unnamed temporary file for input that cannot be read twice.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// The file, which is gone with the process.
+/// The file, which is removed with the process.
 pub(super) struct Spool {
     file: File,
     length: u64,
 }
 
-/// Why it could not be written, told apart from why what goes into it could not be read.
+/// A failure to write the spool, as opposed to a failure to read its input.
 #[derive(Debug)]
 pub(super) struct SpoolError(pub(super) io::Error);
 
 impl Spool {
     /// # Errors
     /// As for all of a spool, a [`SpoolError`] inside.
-    pub(super) fn new_in(folder: &Path) -> io::Result<Self> {
-        let file = tempfile::tempfile_in(folder).map_err(SpoolError::wrap)?;
+    pub(super) fn new_in(dir: &Path) -> io::Result<Self> {
+        let file = tempfile::tempfile_in(dir).map_err(SpoolError::wrap)?;
         Ok(Self { file, length: 0 })
     }
 
@@ -28,7 +28,7 @@ impl Spool {
         self.file.write_all(bytes).map_err(SpoolError::wrap)
     }
 
-    /// Bytes that were written.
+    /// Bytes written.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
@@ -43,7 +43,7 @@ impl SpoolError {
         io::Error::other(Self(error))
     }
 
-    /// The error of a spool that this one is about.
+    /// The spool error inside `error`, if any.
     pub(super) fn in_error(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }

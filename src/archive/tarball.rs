@@ -1,7 +1,7 @@
-//! The table of a tar: which bytes of the file are which entry. Nothing is extracted, and no name leads to a disk.
+//! The index of a tar: the byte range of each entry. Nothing is extracted, and no name is used as a path.
 //!
-//! The headers are read by the reader of layers ([`crate::layer`]), which refuses what two readers would see differently.
-//! A stream is written to a file while it is read, and no further than it is a tar.
+//! Headers are parsed by the reader of layers ([`crate::layer`]), which rejects what two readers would see differently.
+//! A stream is spooled to a file while it is read, up to the end of the tar.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,26 +16,26 @@ use super::spool::Spool;
 use crate::layer::{Content, Entries, EntryLimits, Located};
 use crate::limits::BUFFER_SIZE;
 
-/// Of a header, and what every entry is padded to.
+/// Size of a header; every entry is padded to a multiple of it.
 pub(super) const BLOCK: u64 = 512;
 
-/// Entries that are listed.
-const MOST: u64 = 100_000;
+/// Most entries.
+const MAX_ENTRIES: u64 = 100_000;
 
-/// Bytes of all their names together.
-const MOST_NAMES: usize = 16 << 20;
+/// Most bytes of all names together.
+const MAX_NAME_BYTES_TOTAL: usize = 16 << 20;
 
-/// Bytes of a name.
-const LONGEST_NAME: usize = 4096;
+/// Longest name, in bytes.
+const MAX_NAME_BYTES: usize = 4096;
 
-/// Links that are followed from one to the next.
-const LINKS: usize = 8;
+/// Most links followed in a chain.
+const MAX_LINKS: usize = 8;
 
-/// What is read at once of a file whose headers are looked for, in bytes.
-const WINDOW: usize = 4 << 10;
+/// Bytes read at a time while scanning for headers.
+const WINDOW_BYTES: usize = 4 << 10;
 
-/// Bytes behind the end of a tar in a stream that are read, so that its writer can finish and its checksum is compared.
-const TAIL: u64 = 16 << 20;
+/// Most bytes read after the end of a tar in a stream, so that its writer can finish and its checksum is verified.
+const MAX_TRAILING_BYTES: u64 = 16 << 20;
 
 /// An indexed tar.
 #[derive(Debug)]
@@ -55,37 +55,38 @@ struct TarEntry {
 enum TarEntryKind {
     File(Range<u64>),
     Directory,
-    /// The name of another entry; `None` where it leads out of the archive.
+    /// The name of another entry; `None` if it points outside the archive.
     Link(Option<String>),
     Sparse,
-    /// A device, or something else without bytes.
+    /// A device or another type without bytes.
     Other,
 }
 
-/// Why an entry cannot be had.
+/// Why an entry cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryError {
     /// The archive has no entry of that name.
     Missing,
-    /// What is there cannot be used.
+    /// The entry cannot be used, for this reason.
     Unusable(&'static str),
 }
 
 impl TarIndex {
-    /// Reads every header of the file.
+    /// Reads all headers of the file.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] for what is no tar, or one that cannot be read in one way only.
+    /// [`io::ErrorKind::InvalidData`] if it is not a tar or is ambiguous.
     pub(super) fn index(file: File) -> io::Result<Self> {
         let length = file.metadata()?.len();
         check_length(length)?;
-        let reader = BufReader::with_capacity(WINDOW, At { file: &file, next: 0, length });
+        let reader =
+            BufReader::with_capacity(WINDOW_BYTES, FileCursor { file: &file, next: 0, length });
         let mut entries = Entries::passing(reader, pass_over, limits());
         let nodes = Table::default().read(&mut entries)?;
         Ok(Self { file, nodes })
     }
 
-    /// As [`TarIndex::index`], for a stream, which is written to a file up to the end of the tar.
+    /// Like [`TarIndex::index`], for a stream, which is spooled to a file up to the end of the tar.
     pub(super) fn spool(stream: impl Read, spool: Spool) -> io::Result<Self> {
         let both = Tee { stream, spool };
         let mut entries = Entries::new(BufReader::with_capacity(BUFFER_SIZE, both), limits());
@@ -95,17 +96,17 @@ impl TarIndex {
             io::ErrorKind::InvalidData => check_length(spool.length()).and(Err(error)),
             _ => Err(error),
         })?;
-        io::copy(&mut stream.take(TAIL), &mut io::sink())?;
+        io::copy(&mut stream.take(MAX_TRAILING_BYTES), &mut io::sink())?;
         Ok(Self { file: spool.into_file(), nodes })
     }
 
-    /// Where the bytes of this entry are, links followed; the last of several with that name.
+    /// The byte range of this entry, following links; the last of several with that name.
     pub(super) fn find(&self, name: &str) -> Result<Range<u64>, EntryError> {
         self.follow(name, |_, _| Ok(()))
     }
 
-    /// As [`TarIndex::find`], for what nothing but its name vouches for: of two with one name, and behind a folder that is a
-    /// link, each reader may take another.
+    /// Like [`TarIndex::find`], for entries without a digest. Duplicate names and linked directories are errors,
+    /// because readers resolve them differently.
     pub(super) fn find_unique(&self, name: &str) -> Result<Range<u64>, EntryError> {
         self.follow(name, |name, node| {
             if node.is_duplicate {
@@ -130,7 +131,7 @@ impl TarIndex {
     ) -> Result<Range<u64>, EntryError> {
         let out = EntryError::Unusable("points outside the archive");
         let mut name = clean(name).ok_or(out)?;
-        for _ in 0..LINKS {
+        for _ in 0..MAX_LINKS {
             let node = self.nodes.get(&name).ok_or(EntryError::Missing)?;
             judge(&name, node)?;
             match &node.kind {
@@ -146,7 +147,7 @@ impl TarIndex {
         Err(EntryError::Unusable("is a link to a missing file"))
     }
 
-    /// These bytes of the tar; the caller has limited how many.
+    /// These bytes of the tar; the caller has limited their number.
     pub(super) fn bytes(&self, span: Range<u64>) -> io::Result<Vec<u8>> {
         let length = usize::try_from(span.end - span.start).map_err(io::Error::other)?;
         let mut bytes = vec![0; length];
@@ -154,13 +155,13 @@ impl TarIndex {
         Ok(bytes)
     }
 
-    /// At most so many bytes as `into` holds, from this place on.
+    /// Reads up to `into.len()` bytes at this offset.
     pub(super) fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
         Ok(retry_on_intr(|| pread(&self.file, &mut *into, at))?)
     }
 }
 
-/// Tells what is shorter than any tar from one that is cut off.
+/// Distinguishes a file shorter than any tar from a truncated tar.
 fn check_length(length: u64) -> io::Result<()> {
     match length {
         0 => Err(invalid("is empty")),
@@ -169,11 +170,11 @@ fn check_length(length: u64) -> io::Result<()> {
     }
 }
 
-/// The entries of a tar, as far as they were read.
+/// The entries read so far.
 #[derive(Default)]
 struct Table {
     nodes: HashMap<String, TarEntry>,
-    /// Bytes of their names and of where links lead.
+    /// Bytes of all names and link targets.
     names: usize,
 }
 
@@ -191,10 +192,10 @@ impl Table {
     }
 
     fn note(&mut self, entry: Located) -> io::Result<()> {
-        if entry.name.len() > LONGEST_NAME {
+        if entry.name.len() > MAX_NAME_BYTES {
             return Err(invalid("has a name that is too long"));
         }
-        // A name that is not UTF-8 or points outside the archive is skipped: nothing can ask for it.
+        // Skip a name that is not UTF-8 or points outside the archive: no lookup can match it.
         let text = |name: Vec<u8>| String::from_utf8(name).ok();
         let Some(name) = text(entry.name).and_then(|name| clean(&name)) else { return Ok(()) };
         let kind = match entry.content {
@@ -209,7 +210,7 @@ impl Table {
         if let TarEntryKind::Link(Some(target)) = &kind {
             self.names += target.len();
         }
-        if self.names > MOST_NAMES {
+        if self.names > MAX_NAME_BYTES_TOTAL {
             return Err(invalid("has names that are too long together"));
         }
         let again = self.nodes.contains_key(&name);
@@ -218,14 +219,14 @@ impl Table {
     }
 }
 
-/// Bytes of a file one after the other, wherever others read it.
-struct At<'a> {
+/// A sequential reader with its own position in a shared file.
+struct FileCursor<'a> {
     file: &'a File,
     next: u64,
     length: u64,
 }
 
-impl Read for At<'_> {
+impl Read for FileCursor<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = retry_on_intr(|| pread(self.file, &mut *into, self.next))?;
         self.next += read as u64;
@@ -233,9 +234,9 @@ impl Read for At<'_> {
     }
 }
 
-/// Moves on without reading what is in between.
+/// Seeks past bytes without reading them.
 #[expect(clippy::unnecessary_wraps, reason = "only readers of bytes can be compared")]
-fn pass_over(reader: &mut BufReader<At<'_>>, length: u64) -> io::Result<u64> {
+fn pass_over(reader: &mut BufReader<FileCursor<'_>>, length: u64) -> io::Result<u64> {
     let buffered = reader.buffer().len();
     let left = reader.get_ref().length.saturating_sub(reader.get_ref().next);
     let passed = length.min(buffered as u64 + left);
@@ -249,7 +250,7 @@ fn pass_over(reader: &mut BufReader<At<'_>>, length: u64) -> io::Result<u64> {
     Ok(passed)
 }
 
-/// A stream that is written down as it is read.
+/// Copies a stream to the spool while reading it.
 struct Tee<R> {
     stream: R,
     spool: Spool,
@@ -264,11 +265,11 @@ impl<R: Read> Read for Tee<R> {
 }
 
 fn limits() -> EntryLimits {
-    EntryLimits { entries: MOST }
+    EntryLimits { entries: MAX_ENTRIES }
 }
 
-fn invalid(why: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
+fn invalid(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
 #[cfg(test)]
@@ -292,7 +293,7 @@ mod tests {
         }
     }
 
-    /// What a stream of these bytes and then the same one for ever is read as, and how much of it was read.
+    /// The result of spooling `first` followed by an endless stream, and the number of bytes read.
     fn spooled(first: &[u8], then: u8) -> (io::Result<TarIndex>, u64) {
         let mut endless = Endless { first, then, read: 0 };
         let spool = Spool::new_in(&std::env::temp_dir()).unwrap();
@@ -302,7 +303,7 @@ mod tests {
     #[test]
     fn stream_without_tar_header_fails_early() {
         let tar = [header("a", 3, 7), b"abc".to_vec(), vec![0; 509]].concat();
-        for (first, then, why) in [
+        for (first, then, reason) in [
             (&b""[..], 0, "a tar without entries"),
             (b"", b'x', "is not a tar"),
             (b"<!DOCTYPE html>", b' ', "is not a tar"),
@@ -310,8 +311,8 @@ mod tests {
         ] {
             let (spooled, read) = spooled(first, then);
             let refusal = spooled.unwrap_err();
-            assert!(refusal.to_string().contains(why), "no `{why}` in: {refusal}");
-            assert!(read <= 1 << 20, "{why}: {read} bytes were read");
+            assert!(refusal.to_string().contains(reason), "no `{reason}` in: {refusal}");
+            assert!(read <= 1 << 20, "{reason}: {read} bytes were read");
         }
     }
 
@@ -322,14 +323,17 @@ mod tests {
             let (spooled, read) = spooled(&tar, then);
             let tarball = spooled.unwrap();
             assert_eq!(tarball.bytes(tarball.find("a").unwrap()).unwrap(), b"abc");
-            assert!(read <= TAIL + (1 << 20) && tarball.file.metadata().unwrap().len() <= 1 << 20);
+            assert!(
+                read <= MAX_TRAILING_BYTES + (1 << 20)
+                    && tarball.file.metadata().unwrap().len() <= 1 << 20
+            );
         }
     }
 
     #[test]
     fn index_finds_entries_of_any_size() {
         let mut tar = Vec::new();
-        let sizes = [0, 1, 511, 512, 513, 3 * WINDOW, 70_000];
+        let sizes = [0, 1, 511, 512, 513, 3 * WINDOW_BYTES, 70_000];
         for (letter, size) in (b'a'..).zip(sizes) {
             tar.extend(header(&char::from(letter).to_string(), size as u64, 0));
             tar.extend(std::iter::repeat_n(letter, size));

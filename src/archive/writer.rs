@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::docker_target::DockerTarget;
 use super::format::ArchiveFormat;
-use super::image::MOST;
+use super::image::MAX_IMAGES;
 use super::oci_target::OciTarget;
 use super::options::{ArchiveOutput, WriteOptions};
 use crate::content::Target;
@@ -15,9 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for more images than are read back, [`ErrorKind::Unsupported`] for a docker-archive on standard output: its sizes are known only at its end.
 pub fn write(output: ArchiveOutput, options: WriteOptions) -> Result<Arc<dyn Target>> {
-    if options.expected_images > MOST {
-        let why = format!("can hold at most {MOST} images");
-        return Err(Error::new(ErrorKind::InvalidInput, "an archive").with_reason(why));
+    if options.expected_images > MAX_IMAGES {
+        let reason = format!("can hold at most {MAX_IMAGES} images");
+        return Err(Error::new(ErrorKind::InvalidInput, "an archive").with_reason(reason));
     }
     match (options.form, output) {
         (ArchiveFormat::Oci, output) => Ok(Arc::new(OciTarget::new(output, options))),

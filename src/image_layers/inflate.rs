@@ -19,14 +19,14 @@ pub(crate) struct LayerStart {
 
 enum Message {
     Begin(LayerStart),
-    Piece(Vec<u8>),
+    Bytes(Vec<u8>),
     /// The end of the layer, or an error.
     End(io::Result<()>),
 }
 
 /// The sending half, for the decompression thread.
 pub(crate) struct InflateWorker<'a> {
-    pieces: SyncSender<Message>,
+    messages: SyncSender<Message>,
     spare: Receiver<Vec<u8>>,
     watch: Watch<'a>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    fn go_on(self, bytes: u64) -> io::Result<()> {
+    fn check(self, bytes: u64) -> io::Result<()> {
         if !self.stop.is_stopped() && (self.progress)(bytes) {
             return Ok(());
         }
@@ -51,20 +51,20 @@ impl Watch<'_> {
 
 /// The receiving half: the bytes of one layer after the other.
 pub(crate) struct InflatedReader {
-    pieces: Receiver<Message>,
+    messages: Receiver<Message>,
     spare: Sender<Vec<u8>>,
-    piece: Vec<u8>,
+    buffer: Vec<u8>,
     at: usize,
     ended: bool,
 }
 
 /// Connects both halves; at most `waiting` buffers are in flight.
-pub(crate) fn connect(waiting: usize, watch: Watch<'_>) -> (InflateWorker<'_>, InflatedReader) {
-    let (pieces, to_read) = sync_channel(waiting);
+pub(crate) fn connect(capacity: usize, watch: Watch<'_>) -> (InflateWorker<'_>, InflatedReader) {
+    let (messages, to_read) = sync_channel(capacity);
     let (used, spare) = channel();
     let bytes =
-        InflatedReader { pieces: to_read, spare: used, piece: Vec::new(), at: 0, ended: true };
-    (InflateWorker { pieces, spare, watch }, bytes)
+        InflatedReader { messages: to_read, spare: used, buffer: Vec::new(), at: 0, ended: true };
+    (InflateWorker { messages, spare, watch }, bytes)
 }
 
 impl InflateWorker<'_> {
@@ -76,13 +76,13 @@ impl InflateWorker<'_> {
     ) {
         while let Some((number, blob)) = take() {
             let (name, diff_id) = (blob.name.clone(), blob.diff_id.clone());
-            let begun = LayerStart { number, name, diff_id };
-            if self.pieces.send(Message::Begin(begun)).is_err() {
+            let layer = LayerStart { number, name, diff_id };
+            if self.messages.send(Message::Begin(layer)).is_err() {
                 return;
             }
             let end = self.inflate(all, blob);
             let failed = end.is_err();
-            if self.pieces.send(Message::End(end)).is_err() || failed {
+            if self.messages.send(Message::End(end)).is_err() || failed {
                 return;
             }
         }
@@ -90,15 +90,15 @@ impl InflateWorker<'_> {
 
     fn inflate(&self, all: &BombGuard, layer: LayerBlob<'_>) -> io::Result<()> {
         let blob = ProgressReader { blob: (layer.open)(self.watch.stop)?, watch: self.watch };
-        let mut inside = decompress_detected(all, blob)?;
+        let mut decompressed = decompress_detected(all, blob)?;
         loop {
             // Check also while a small input gives much output.
-            self.watch.go_on(0)?;
-            let mut piece = self.spare.try_recv().unwrap_or_default();
-            piece.resize(BUFFER_SIZE, 0);
-            let (length, end) = fill(&mut *inside, &mut piece);
-            piece.truncate(length);
-            if length > 0 && self.pieces.send(Message::Piece(piece)).is_err() {
+            self.watch.check(0)?;
+            let mut buffer = self.spare.try_recv().unwrap_or_default();
+            buffer.resize(BUFFER_SIZE, 0);
+            let (length, end) = fill(&mut *decompressed, &mut buffer);
+            buffer.truncate(length);
+            if length > 0 && self.messages.send(Message::Bytes(buffer)).is_err() {
                 // The reader has failed and reports its own error.
                 return Ok(());
             }
@@ -110,10 +110,10 @@ impl InflateWorker<'_> {
 }
 
 /// Fills the buffer. Returns its length, and an end or error after these bytes.
-fn fill(inside: &mut dyn Read, piece: &mut [u8]) -> (usize, Option<io::Result<()>>) {
+fn fill(decompressed: &mut dyn Read, buffer: &mut [u8]) -> (usize, Option<io::Result<()>>) {
     let mut length = 0;
-    while let Some(rest) = piece.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match inside.read(rest) {
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match decompressed.read(rest) {
             Ok(0) => return (length, Some(Ok(()))),
             Ok(read) => length += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -126,23 +126,23 @@ fn fill(inside: &mut dyn Read, piece: &mut [u8]) -> (usize, Option<io::Result<()
 impl InflatedReader {
     /// Starts the next layer, if any; the current one must have been read to its end.
     pub(crate) fn next_layer(&mut self) -> Option<LayerStart> {
-        let Ok(Message::Begin(begun)) = self.pieces.recv() else { return None };
+        let Ok(Message::Begin(layer)) = self.messages.recv() else { return None };
         self.ended = false;
-        Some(begun)
+        Some(layer)
     }
 }
 
 impl BufRead for InflatedReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.at == self.piece.len() && !self.ended {
-            let used = std::mem::take(&mut self.piece);
+        while self.at == self.buffer.len() && !self.ended {
+            let used = std::mem::take(&mut self.buffer);
             if !used.is_empty() {
                 // The thread may have finished.
                 _ = self.spare.send(used).is_ok();
             }
             self.at = 0;
-            match self.pieces.recv() {
-                Ok(Message::Piece(piece)) => self.piece = piece,
+            match self.messages.recv() {
+                Ok(Message::Bytes(buffer)) => self.buffer = buffer,
                 Ok(Message::End(end)) => {
                     self.ended = true;
                     end?;
@@ -153,11 +153,11 @@ impl BufRead for InflatedReader {
                 }
             }
         }
-        Ok(self.piece.get(self.at..).unwrap_or_default())
+        Ok(self.buffer.get(self.at..).unwrap_or_default())
     }
 
     fn consume(&mut self, amount: usize) {
-        self.at = (self.at + amount).min(self.piece.len());
+        self.at = (self.at + amount).min(self.buffer.len());
     }
 }
 
@@ -178,10 +178,10 @@ impl<R: Read> Read for ProgressReader<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.blob.read(into) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.watch.go_on(0)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.watch.check(0)?,
                 other => {
                     let read = other?;
-                    self.watch.go_on(read as u64)?;
+                    self.watch.check(read as u64)?;
                     return Ok(read);
                 }
             }

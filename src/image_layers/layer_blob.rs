@@ -45,15 +45,15 @@ impl<'a> LayerBlob<'a> {
         config: &ImageConfig,
         open: impl Fn(&Descriptor) -> OpenBlob<'a>,
     ) -> Result<Vec<Self>> {
-        let refuse = |kind, why: String| Err(Error::new(kind, image).with_reason(why));
+        let error = |kind, reason: String| Err(Error::new(kind, image).with_reason(reason));
         if config.os == "windows" {
-            return refuse(ErrorKind::Unsupported, "is an image for Windows".to_owned());
+            return error(ErrorKind::Unsupported, "is an image for Windows".to_owned());
         }
         Self::check_types(image, manifest)?;
         let (layers, diff_ids) = (&manifest.layers, &config.rootfs.diff_ids);
         if layers.len() != diff_ids.len() {
-            let why = format!("has {} layers and {} diff_ids", layers.len(), diff_ids.len());
-            return refuse(ErrorKind::InvalidDocument, why);
+            let reason = format!("has {} layers and {} diff_ids", layers.len(), diff_ids.len());
+            return error(ErrorKind::InvalidDocument, reason);
         }
         let blob = |(layer, diff_id): (&Descriptor, &Digest)| LayerBlob {
             name: format!("layer {}", layer.digest),
@@ -71,15 +71,15 @@ impl<'a> LayerBlob<'a> {
     pub fn check_types(image: &str, manifest: &ImageManifest) -> Result<()> {
         for layer in &manifest.layers {
             let media_type = layer.media_type.as_str();
-            let why = if media_type.ends_with("+encrypted") {
+            let reason = if media_type.ends_with("+encrypted") {
                 "is encrypted".to_owned()
             } else if let Some(unread) = Unread::of_type(media_type) {
                 format!("{unread}, which rpull does not read")
             } else {
                 continue;
             };
-            let why = format!("layer {} {why}", layer.digest);
-            return Err(Error::new(ErrorKind::Unsupported, image).with_reason(why));
+            let reason = format!("layer {} {reason}", layer.digest);
+            return Err(Error::new(ErrorKind::Unsupported, image).with_reason(reason));
         }
         Ok(())
     }

@@ -12,15 +12,15 @@ use crate::layer::{BombGuard, DiffIdReader, Entries, EntryLimits};
 
 /// Decompressed buffers of a layer in flight: enough to continue while many small files are created, and into the next
 /// layer.
-pub(crate) const PIECES: usize = 64;
+pub(crate) const BUFFERS_IN_FLIGHT: usize = 64;
 
 /// Most layers read concurrently: each has megabytes in flight between threads.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENCY: usize = 4;
 
 /// Returns how many of `layers` layers are read concurrently on this machine.
 pub(crate) fn concurrency(layers: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    cores.min(AT_ONCE).min(layers)
+    cores.min(MAX_CONCURRENCY).min(layers)
 }
 
 /// The entries of a layer that is decompressed on another thread.
@@ -48,16 +48,16 @@ pub(crate) fn read_all(
     std::thread::scope(|scope| {
         // Created in this scope: the thread must be stopped before the scope waits for it.
         let _stopped = stop.at_end();
-        let (inflater, mut bytes) = connect(PIECES, Watch { progress, stop });
+        let (inflater, mut bytes) = connect(BUFFERS_IN_FLIGHT, Watch { progress, stop });
         let mut layers = layers.into_iter().enumerate();
         scope.spawn(move || inflater.run(all, || layers.next()));
         let mut sizes = Vec::new();
         while sizes.len() < count {
-            let begun = bytes
+            let layer = bytes
                 .next_layer()
                 .ok_or_else(|| worker_exited("a layer").with_layer(sizes.len()))?;
-            let size = read_layer(&begun, &mut bytes, |entries| take(&begun.name, entries));
-            sizes.push(size.map_err(|error| error.with_layer(begun.number))?);
+            let size = read_layer(&layer, &mut bytes, |entries| take(&layer.name, entries));
+            sizes.push(size.map_err(|error| error.with_layer(layer.number))?);
         }
         Ok(sizes)
     })
@@ -80,8 +80,8 @@ pub(crate) fn read_layer(
     if found == *diff_id {
         return Ok(size);
     }
-    let why = format!("diff_id mismatch: expected {diff_id}, got {found}");
-    Err(Error::new(ErrorKind::Mismatch, name).with_reason(why))
+    let reason = format!("diff_id mismatch: expected {diff_id}, got {found}");
+    Err(Error::new(ErrorKind::Mismatch, name).with_reason(reason))
 }
 
 /// The decompression thread has ended without a result.

@@ -35,7 +35,7 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    fn words(self) -> (&'static str, &'static str) {
+    fn text(self) -> (&'static str, &'static str) {
         match self {
             Self::Owner => ("owners", "only root can change owners"),
             Self::UnmappedOwner => ("owners", "this user namespace does not map these ids"),
@@ -77,10 +77,10 @@ pub struct Skipped {
 
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, why) = self.cause.words();
+        let (what, reason) = self.cause.text();
         let entries = if self.entries == 1 { "entry" } else { "entries" };
         write!(f, "left out the {what} of {} {entries} ({}", self.entries, self.first)?;
-        write!(f, "{}): {why}", if self.entries == 1 { "" } else { ", …" })
+        write!(f, "{}): {reason}", if self.entries == 1 { "" } else { ", …" })
     }
 }
 
@@ -100,7 +100,10 @@ impl SkipLog {
     pub(crate) fn add(&mut self, other: Self) {
         for (cause, left_out) in other.0 {
             let entries = left_out.entries;
-            self.0.entry(cause).and_modify(|known| known.entries += entries).or_insert(left_out);
+            self.0
+                .entry(cause)
+                .and_modify(|existing| existing.entries += entries)
+                .or_insert(left_out);
         }
     }
 
@@ -120,11 +123,11 @@ mod tests {
         for path in [b"bin/a", b"bin/b"] {
             ledger.note(SkipReason::Owner, path);
         }
-        let told: Vec<_> = ledger.into_list().iter().map(ToString::to_string).collect();
-        let wanted = [
+        let messages: Vec<_> = ledger.into_list().iter().map(ToString::to_string).collect();
+        let expected = [
             "left out the owners of 2 entries (bin/a, …): only root can change owners",
             "left out the set-user-id and set-group-id bits of 1 entry (bin/su): `--preserve` keeps them",
         ];
-        assert_eq!(told, wanted);
+        assert_eq!(messages, expected);
     }
 }

@@ -11,7 +11,7 @@ use super::unread::{self, Unread};
 use super::zstd_frames::Frames;
 
 /// Bytes read from the compressed side at a time.
-const PIECE: usize = 64 << 10;
+const BUFFER_SIZE: usize = 64 << 10;
 
 /// Output bytes that are always allowed, for one blob or for all blobs that share a guard.
 const FREE_ALLOWANCE: u64 = 1 << 30;
@@ -70,9 +70,9 @@ pub struct BombGuard(Arc<GuardCounters>);
 
 #[derive(Debug)]
 struct GuardCounters {
-    came_in: AtomicU64,
-    went_out: AtomicU64,
-    harmless: u64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    free_allowance: u64,
 }
 
 impl Default for BombGuard {
@@ -84,20 +84,23 @@ impl Default for BombGuard {
 impl BombGuard {
     /// Creates a guard that always allows this many output bytes. Beyond them, output may exceed input `MAX_RATIO`
     /// times.
-    pub fn with_allowance(harmless: u64) -> Self {
-        let counts =
-            GuardCounters { came_in: AtomicU64::new(0), went_out: AtomicU64::new(0), harmless };
+    pub fn with_allowance(free_allowance: u64) -> Self {
+        let counts = GuardCounters {
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            free_allowance,
+        };
         Self(Arc::new(counts))
     }
 
     fn charge(&self, bytes: u64) -> io::Result<()> {
-        let went_out = self.0.went_out.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let came_in = self.0.came_in.load(Ordering::Relaxed);
-        if went_out <= came_in.saturating_mul(MAX_RATIO).max(self.0.harmless) {
+        let bytes_out = self.0.bytes_out.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let bytes_in = self.0.bytes_in.load(Ordering::Relaxed);
+        if bytes_out <= bytes_in.saturating_mul(MAX_RATIO).max(self.0.free_allowance) {
             return Ok(());
         }
-        let why = format!("expands more than {MAX_RATIO} times, likely a decompression bomb");
-        Err(io::Error::new(io::ErrorKind::InvalidData, why))
+        let reason = format!("expands more than {MAX_RATIO} times, likely a decompression bomb");
+        Err(io::Error::new(io::ErrorKind::InvalidData, reason))
     }
 }
 
@@ -122,8 +125,8 @@ pub fn decompress_detected<'a>(
     let mut start = Vec::new();
     bytes.by_ref().take(Compression::DETECT_LEN as u64).read_to_end(&mut start)?;
     let compression = Compression::detect(&start).map_err(|unread| {
-        let why = format!("{unread}, which rpull does not read");
-        io::Error::new(io::ErrorKind::Unsupported, why)
+        let reason = format!("{unread}, which rpull does not read");
+        io::Error::new(io::ErrorKind::Unsupported, reason)
     })?;
     decompress_with_guard(all, compression, Cursor::new(start).chain(bytes))
 }
@@ -142,7 +145,7 @@ pub fn decompress_with_guard<'a>(
 
 /// Fails when the output exceeds the allowed ratio.
 struct GuardedReader<'a> {
-    inside: Box<dyn Read + Send + 'a>,
+    decompressed: Box<dyn Read + Send + 'a>,
     inflation: BombGuard,
 }
 
@@ -153,19 +156,19 @@ impl<'a> GuardedReader<'a> {
         bytes: impl Read + Send + 'a,
     ) -> io::Result<Self> {
         let counted = CountingReader { bytes, inflation: inflation.clone() };
-        let buffered = BufReader::with_capacity(PIECE, counted);
-        let inside: Box<dyn Read + Send + 'a> = if compression == Compression::Zstd {
+        let buffered = BufReader::with_capacity(BUFFER_SIZE, counted);
+        let decompressed: Box<dyn Read + Send + 'a> = if compression == Compression::Zstd {
             Box::new(Frames::new(buffered)?)
         } else {
             Box::new(Members::new(buffered))
         };
-        Ok(Self { inside, inflation })
+        Ok(Self { decompressed, inflation })
     }
 }
 
 impl Read for GuardedReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.inside.read(into)?;
+        let read = self.decompressed.read(into)?;
         self.inflation.charge(read as u64)?;
         Ok(read)
     }
@@ -179,7 +182,7 @@ struct CountingReader<R> {
 impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
-        self.inflation.0.came_in.fetch_add(read as u64, Ordering::Relaxed);
+        self.inflation.0.bytes_in.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }
 }
@@ -200,9 +203,9 @@ mod tests {
     fn read(blob: &[u8]) -> io::Result<Vec<u8>> {
         let compression =
             Compression::detect(&blob[..Compression::DETECT_LEN.min(blob.len())]).unwrap();
-        let mut inside = Vec::new();
-        decompress(compression, blob)?.read_to_end(&mut inside)?;
-        Ok(inside)
+        let mut decompressed = Vec::new();
+        decompress(compression, blob)?.read_to_end(&mut decompressed)?;
+        Ok(decompressed)
     }
 
     #[test]
@@ -233,13 +236,13 @@ mod tests {
             (Compression::Zstd, zstd::encode_all(&zeros[..], 1).unwrap()),
         ] {
             let size = bomb.len() as u64;
-            let mut inside = Vec::new();
+            let mut decompressed = Vec::new();
             let mut guarded =
                 GuardedReader::new(BombGuard::with_allowance(1000), compression, &bomb[..])
                     .unwrap();
-            let error = guarded.read_to_end(&mut inside).unwrap_err();
+            let error = guarded.read_to_end(&mut decompressed).unwrap_err();
             assert!(error.to_string().contains("likely a decompression bomb"), "{error}");
-            assert!(inside.len() as u64 <= size * MAX_RATIO);
+            assert!(decompressed.len() as u64 <= size * MAX_RATIO);
         }
     }
 
@@ -277,7 +280,7 @@ mod tests {
             crate::layer::header(&entry)
         };
         let erofs = [&[0; 1024][..], b"\xe2\xe1\xf5\xe0"].concat();
-        for (start, told) in [
+        for (start, message) in [
             (&b"\xfd7zXZ\0"[..], "is compressed with xz"),
             (b"BZh91A", "is compressed with bzip2"),
             (b"\x04\x22\x4d\x18", "is compressed with lz4"),
@@ -286,9 +289,9 @@ mod tests {
             (b"\0asm\x01\0\0\0", "is a WebAssembly module"),
             (&erofs, "is an erofs file system"),
         ] {
-            assert_eq!(Compression::detect(start).unwrap_err().to_string(), told);
+            assert_eq!(Compression::detect(start).unwrap_err().to_string(), message);
             if start.len() < 20 && !start.contains(&0) {
-                assert_eq!(Compression::detect(&tar(start)), Ok(Compression::Plain), "{told}");
+                assert_eq!(Compression::detect(&tar(start)), Ok(Compression::Plain), "{message}");
             }
         }
         assert_eq!(Compression::detect(&erofs[..1027]), Ok(Compression::Plain));

@@ -132,11 +132,11 @@ impl<R: BufRead> Entries<R> {
             let Some(next) = self.body.extents.pop() else { return Ok(None) };
             (self.body.offset, self.body.run) = (next.offset, next.length);
         }
-        let piece = self.input.piece(self.body.run)?;
+        let chunk = self.input.chunk(self.body.run)?;
         let offset = self.body.offset;
-        self.body.offset += piece.len() as u64;
-        self.body.run -= piece.len() as u64;
-        Ok(Some((offset, piece)))
+        self.body.offset += chunk.len() as u64;
+        self.body.run -= chunk.len() as u64;
+        Ok(Some((offset, chunk)))
     }
 
     /// Reads to the end of the stream, beyond the end of the tar: the `diff_id` covers all of it.
@@ -223,9 +223,9 @@ impl<R: BufRead> Entries<R> {
         let mut bytes = Vec::new();
         let mut left = size;
         while left > 0 {
-            let piece = self.input.piece(left.min(MAX_EXACT as u64))?;
-            bytes.extend_from_slice(piece);
-            left -= piece.len() as u64;
+            let chunk = self.input.chunk(left.min(MAX_EXACT as u64))?;
+            bytes.extend_from_slice(chunk);
+            left -= chunk.len() as u64;
         }
         self.input.skip(padding(size))?;
         Ok(bytes)

@@ -65,17 +65,17 @@ impl Extensions {
         let mut xattrs = HashMap::new();
         for (key, value) in records(bytes)? {
             // An empty value unsets an earlier record.
-            let there = !value.is_empty();
+            let is_set = !value.is_empty();
             match key {
-                b"path" => self.path = there.then(|| name(value)).transpose()?,
-                b"linkpath" => self.link = there.then(|| name(value)).transpose()?,
+                b"path" => self.path = is_set.then(|| name(value)).transpose()?,
+                b"linkpath" => self.link = is_set.then(|| name(value)).transpose()?,
                 b"size" => {
-                    let size = there.then(|| number(value)).transpose()?;
+                    let size = is_set.then(|| number(value)).transpose()?;
                     self.size = size.and_then(|size| u64::try_from(size).ok());
                 }
-                b"uid" => self.uid = there.then(|| number(value)).transpose()?,
-                b"gid" => self.gid = there.then(|| number(value)).transpose()?,
-                b"mtime" => self.mtime = there.then(|| time(value)).transpose()?,
+                b"uid" => self.uid = is_set.then(|| number(value)).transpose()?,
+                b"gid" => self.gid = is_set.then(|| number(value)).transpose()?,
+                b"mtime" => self.mtime = is_set.then(|| time(value)).transpose()?,
                 key => {
                     if let Some(key) = key.strip_prefix(SPARSE_PREFIX) {
                         self.sparse.get_or_insert_default().read(key, value)?;

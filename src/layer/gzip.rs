@@ -44,8 +44,8 @@ fn next<R: BufRead>(mut bytes: R) -> io::Result<Option<R>> {
         match buffer.iter().position(|&byte| byte != 0) {
             Some(0) if !zeros => return Ok(Some(bytes)),
             Some(_) => {
-                let why = "unexpected data after the zeros that follow the gzip data";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                let reason = "unexpected data after the zeros that follow the gzip data";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
             None if length == 0 => return Ok(None),
             None => {}
@@ -73,9 +73,9 @@ mod tests {
         for capacity in [1, 3, 512, 1 << 16] {
             let read = |parts: &[&[u8]]| {
                 let blob = parts.concat();
-                let mut inside = Vec::new();
+                let mut decompressed = Vec::new();
                 let bytes = BufReader::with_capacity(capacity, &blob[..]);
-                Members::new(bytes).read_to_end(&mut inside).map(|_| inside)
+                Members::new(bytes).read_to_end(&mut decompressed).map(|_| decompressed)
             };
             for zeros in [0, 1, 7, 512, 100_000] {
                 assert_eq!(read(&[&one, &two, &vec![0; zeros]]).unwrap(), b"onetwo");

@@ -90,7 +90,7 @@ impl<R: BufRead> BlockReader<R> {
     }
 
     /// Reads up to `length` bytes: all of them if they are at most [`MAX_EXACT`], else what the buffer has.
-    pub(super) fn piece(&mut self, length: u64) -> io::Result<&[u8]> {
+    pub(super) fn chunk(&mut self, length: u64) -> io::Result<&[u8]> {
         match usize::try_from(length) {
             Ok(length) if length <= MAX_EXACT => self.read_exact(length),
             length => {
@@ -175,9 +175,9 @@ mod tests {
             assert_eq!(input.position(), 1612);
             let (mut at, end) = (1612, bytes.len() - 5);
             while at < end {
-                let piece = input.piece((end - at) as u64).unwrap();
-                assert_eq!(piece, &bytes[at..at + piece.len()]);
-                at += piece.len();
+                let chunk = input.chunk((end - at) as u64).unwrap();
+                assert_eq!(chunk, &bytes[at..at + chunk.len()]);
+                at += chunk.len();
             }
             assert!(input.read_exact(6).is_err() && input.skip(1).is_err());
             assert!(input.is_at_end().unwrap());

@@ -30,7 +30,7 @@ impl<T: Clone> Leftovers<T> {
     /// Keeps a hard link. Its target is checked only when another entry links to it.
     pub(crate) fn keep_link(&mut self, path: &[u8], link: &[u8]) -> Option<Leftover<T>> {
         let other = match self.0.get(link) {
-            Some(known) => known.clone(),
+            Some(existing) => existing.clone(),
             None => Leftover::NameOf(link.to_vec()),
         };
         self.0.insert(path.to_vec(), other)

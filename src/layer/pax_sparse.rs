@@ -152,11 +152,11 @@ fn pairs(numbers: &[u64]) -> Vec<Extent> {
 }
 
 /// Rejects conflicting records for the same value, which readers could interpret differently.
-fn once<T: PartialEq>(known: &mut Option<T>, value: T) -> io::Result<()> {
-    match known {
-        Some(known) if *known != value => Err(invalid_map()),
+fn once<T: PartialEq>(current: &mut Option<T>, value: T) -> io::Result<()> {
+    match current {
+        Some(current) if *current != value => Err(invalid_map()),
         _ => {
-            *known = Some(value);
+            *current = Some(value);
             Ok(())
         }
     }

@@ -75,9 +75,10 @@ impl Unread {
             return Some(Content("a Helm chart"));
         }
         let parts = media_type.split(['+', '.', '-', '/']);
-        let known =
-            |part: &str| TYPES.iter().find(|(name, _)| *name == part).map(|(_, known)| *known);
-        parts.rev().find_map(known)
+        let format_of = |part: &str| {
+            TYPES.iter().find(|(name, _)| *name == part).map(|(_, format_of)| *format_of)
+        };
+        parts.rev().find_map(format_of)
     }
 
     /// The program that decompresses it; `None` if it is not a compression.

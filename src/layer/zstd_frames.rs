@@ -54,13 +54,13 @@ impl<R: BufRead> Frames<R> {
         let limit = LIMIT.load(Ordering::Relaxed);
         match window(&self.start) {
             Some(window) if window > limit => {
-                let why = format!(
+                let reason = format!(
                     "asks for a zstd window of {}, and {} is the limit (--zstd-window, to {})",
                     words(window),
                     words(limit),
                     words(MAX_WINDOW_BYTES)
                 );
-                Err(io::Error::new(io::ErrorKind::Unsupported, why))
+                Err(io::Error::new(io::ErrorKind::Unsupported, reason))
             }
             _ => Ok(self.within),
         }
@@ -154,9 +154,9 @@ mod tests {
     }
 
     fn read(blob: &[u8], capacity: usize) -> io::Result<Vec<u8>> {
-        let mut inside = Vec::new();
+        let mut decompressed = Vec::new();
         let bytes = BufReader::with_capacity(capacity, blob);
-        Frames::new(bytes)?.read_to_end(&mut inside).map(|_| inside)
+        Frames::new(bytes)?.read_to_end(&mut decompressed).map(|_| decompressed)
     }
 
     #[test]
@@ -167,10 +167,10 @@ mod tests {
                 for front in [&b""[..], &frame(20)] {
                     let error = read(&[front, &frame(window_log)].concat(), capacity).unwrap_err();
                     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-                    let told = error.to_string();
+                    let message = error.to_string();
                     assert!(
-                        told.contains(named) && told.contains("512 MiB is the limit"),
-                        "{told}"
+                        message.contains(named) && message.contains("512 MiB is the limit"),
+                        "{message}"
                     );
                 }
             }

@@ -14,7 +14,7 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::image_layers::LayerBlob;
 use crate::image_layers::inflate::{InflatedReader, Watch, connect};
-use crate::image_layers::read::{PIECES, concurrency, read_layer, worker_exited};
+use crate::image_layers::read::{BUFFERS_IN_FLIGHT, concurrency, read_layer, worker_exited};
 use crate::image_layers::stop::Stop;
 use crate::layer::BombGuard;
 
@@ -52,7 +52,7 @@ impl Unpacker {
         let outcome = std::thread::scope(|scope| {
             // Created in this scope: the threads must be stopped before the scope waits for them.
             let _stopped = stop.at_end();
-            let (inflater, bytes) = connect(PIECES, watch);
+            let (inflater, bytes) = connect(BUFFERS_IN_FLIGHT, watch);
             scope.spawn(|| inflater.run(all, || waiting.take_lowest()));
             for stage in stage.iter().flat_map(|stage| std::iter::repeat_n(&**stage, stagers)) {
                 let (inflater, layers) = connect(PIECES_AHEAD, watch);

@@ -130,7 +130,7 @@ async fn docker_archive_malformed_is_rejected() {
     let store = ErrorKind::Store;
     refused(&[config.clone(), base.clone()], store, "has no manifest.json").await;
     refused(&[manifest(&json!(null))], store, "is corrupt: null").await;
-    refused(&[manifest(&json!([]))], ErrorKind::NotFound, "holds none").await;
+    refused(&[manifest(&json!([]))], ErrorKind::NotFound, "contains no images").await;
     refused(&[file("manifest.json", "[{")], store, "is corrupt").await;
     refused(&[manifest(&json!([[config_name, [], []]]))], store, "is corrupt").await;
     refused(

@@ -1,4 +1,4 @@
-//! The images of an archive in the making.
+//! The named images of an archive that is being written.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::ImageName;
 
-/// What the images that were put are called, in the order of their names.
+/// The manifests by name, in the order of the names.
 #[derive(Debug, Default)]
 pub(super) struct ImageNames {
     names: BTreeMap<String, Document>,
@@ -18,12 +18,12 @@ impl ImageNames {
         &mut self,
         document: &Document,
         names: &[ImageName],
-        place: &str,
+        location: &str,
     ) -> Result<()> {
         for name in names {
             let (ImageName::Tag(name) | ImageName::Layout(name)) = name else {
                 return Err(Error::new(ErrorKind::InvalidInput, "name")
-                    .at(place)
+                    .at(location)
                     .with_reason("an image in an archive needs a name"));
             };
             self.names.insert(name.clone(), document.clone());
@@ -31,7 +31,7 @@ impl ImageNames {
         Ok(())
     }
 
-    /// Counts one of the images that the archive is for: it has its name, and all that belongs to it.
+    /// Counts an expected image whose name and content are written.
     pub(super) fn count(&mut self) {
         self.put += 1;
     }
@@ -48,13 +48,13 @@ impl ImageNames {
         self.names.iter().map(|(name, document)| (name.as_str(), document))
     }
 
-    /// Refuses an archive that lacks an image.
-    pub(super) fn check(&self, images: usize, place: &str) -> Result<()> {
+    /// Fails if an expected image is missing.
+    pub(super) fn check(&self, images: usize, location: &str) -> Result<()> {
         if self.put >= images {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Store, "archive")
-            .at(place)
+            .at(location)
             .with_reason("not written, because an image for it failed"))
     }
 }
