@@ -258,9 +258,7 @@ impl ArtifactSearch<'_> {
     }
 
     async fn collect_documents(&self, document: Document) -> Result<Vec<Document>> {
-        let mut documents = Vec::new();
-        self.finder.collect(document, 0, &mut HashSet::new(), &mut documents).await?;
-        Ok(documents)
+        self.finder.collect(vec![document], 0).await
     }
 }
 

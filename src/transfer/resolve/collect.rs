@@ -1,14 +1,13 @@
 //! Everything below an index: all of it, or what is there of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 
 use crate::content::{BlobPresence, Effort, EndpointKind};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::document::{Document, ImageIndex, ParsedDocument};
+use crate::document::{Document, ImageIndex, TreeWalk};
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::limits::MAX_DOCUMENT_BYTES;
 use crate::transfer::resolve::finder::{CONCURRENCY, DocumentFinder};
@@ -17,55 +16,66 @@ use crate::transfer::resolve::finder::{CONCURRENCY, DocumentFinder};
 const MAX_LISTED: usize = 30;
 
 impl DocumentFinder<'_> {
-    /// The document and everything below it, children before parents, each once.
-    pub(in crate::transfer) fn collect<'a>(
-        &'a self,
-        document: Document,
+    /// Returns these documents and everything below them, each once, children before parents. `depth` is the number of indexes
+    /// above them. The entries of all indexes of one depth are fetched concurrently.
+    pub(in crate::transfer) async fn collect(
+        &self,
+        roots: Vec<Document>,
         depth: usize,
-        seen: &'a mut HashSet<Digest>,
-        into: &'a mut Vec<Document>,
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            self.check_depth(depth)?;
-            if let ParsedDocument::Index(index) = document.parsed() {
-                let new = |entry: &&Descriptor| {
-                    entry.media_type.is_document() && seen.insert(entry.digest.clone())
-                };
-                let entries: Vec<Descriptor> =
-                    index.manifests.iter().filter(new).cloned().collect();
-                // Owned by the futures: a closure over borrowed entries is not general enough for `buffered`.
-                let fetch = |entry: Descriptor| async move {
-                    let child = self.document(&entry).await?;
-                    Ok::<_, Error>(child.with_platform(entry.platform))
-                };
-                let mut fetching = stream::iter(entries.clone()).map(fetch).buffered(CONCURRENCY);
-                let mut children = Vec::new();
-                while let Some(child) = fetching.next().await {
-                    match &child {
-                        // All that are missing are named together.
-                        Err(error) if error.kind() == ErrorKind::NotFound => {
-                            self.without_match()?;
-                        }
-                        Err(_) => return child.map(drop),
-                        Ok(_) => {}
-                    }
-                    children.push(child);
-                }
-                self.check_children_exist(&entries, &children)?;
-                for child in children {
-                    self.collect(child?, depth + 1, seen, into).await?;
-                }
+    ) -> Result<Vec<Document>> {
+        let mut walk = TreeWalk::default();
+        walk.queue(depth, roots.iter().map(|root| root.descriptor().clone()));
+        while walk.next_step().is_some() {}
+        let (mut documents, mut level) = (Vec::new(), roots);
+        for depth in depth.. {
+            if !level.is_empty() {
+                self.check_depth(depth)?;
             }
-            into.push(document);
-            if into.iter().map(|document| document.bytes().len()).sum::<usize>()
-                > MAX_DOCUMENT_BYTES
-            {
-                let why =
-                    format!("manifests have more than {} MiB in total", MAX_DOCUMENT_BYTES >> 20);
-                return Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(why));
+            let mut entries: Vec<Descriptor> = Vec::new();
+            for document in &level {
+                walk.queue(depth + 1, document.children().cloned());
+                entries.extend(std::iter::from_fn(|| walk.next_step()).map(|step| step.item));
             }
-            Ok(())
-        })
+            documents.append(&mut level);
+            if entries.is_empty() {
+                break;
+            }
+            level = self.fetch_all(&entries).await?;
+            self.check_total(documents.iter().chain(&level))?;
+        }
+        Ok(children_first(documents))
+    }
+
+    /// Returns the documents of these entries, in their order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] names all that are missing.
+    async fn fetch_all(&self, entries: &[Descriptor]) -> Result<Vec<Document>> {
+        // Owned by the futures: a closure over borrowed entries is not general enough for `buffered`.
+        let fetch = |entry: Descriptor| async move {
+            let child = self.document(&entry).await?;
+            Ok::<_, Error>(child.with_platform(entry.platform))
+        };
+        let mut fetching = stream::iter(entries.to_vec()).map(fetch).buffered(CONCURRENCY);
+        let mut children = Vec::new();
+        while let Some(child) = fetching.next().await {
+            match &child {
+                Err(error) if error.kind() == ErrorKind::NotFound => self.without_match()?,
+                Err(_) => return child.map(|child| vec![child]),
+                Ok(_) => {}
+            }
+            children.push(child);
+        }
+        self.check_children_exist(entries, &children)?;
+        children.into_iter().collect()
+    }
+
+    fn check_total<'d>(&self, documents: impl Iterator<Item = &'d Document>) -> Result<()> {
+        if documents.map(|document| document.bytes().len()).sum::<usize>() <= MAX_DOCUMENT_BYTES {
+            return Ok(());
+        }
+        let reason = format!("manifests have more than {} MiB in total", MAX_DOCUMENT_BYTES >> 20);
+        Err(Error::new(ErrorKind::InvalidDocument, self.reference).with_reason(reason))
     }
 
     /// Names everything that is missing at once: a store often has one platform of many.
@@ -128,11 +138,12 @@ impl DocumentFinder<'_> {
         }
         let mut seen = HashSet::new();
         for entry in there {
-            if seen.insert(entry.digest.clone()) {
-                let document = self.document(entry).await?.with_platform(entry.platform.clone());
-                self.collect(document, 1, &mut seen, &mut documents).await?;
+            if seen.insert(&entry.digest) {
+                let document = self.document(entry).await?;
+                documents.push(document.with_platform(entry.platform.clone()));
             }
         }
+        let mut documents = self.collect(documents, 1).await?;
         documents.push(root.clone());
         Ok(Some((documents, None)))
     }
@@ -142,6 +153,39 @@ impl DocumentFinder<'_> {
         Ok(self.source.endpoint().kind == EndpointKind::Archive
             && self.source.blob(entry, Effort::Local).await? == BlobPresence::Absent)
     }
+}
+
+/// Sorts documents so that each comes after those that it lists. What lists nothing of the others keeps its place.
+fn children_first(documents: Vec<Document>) -> Vec<Document> {
+    let places: HashMap<Digest, usize> = documents
+        .iter()
+        .enumerate()
+        .map(|(place, document)| (document.digest().clone(), place))
+        .collect();
+    let children = |place: usize| -> Vec<usize> {
+        let document = documents.get(place);
+        let listed = document.into_iter().flat_map(Document::children);
+        let mut listed: Vec<usize> =
+            listed.filter_map(|child| places.get(&child.digest).copied()).collect();
+        listed.reverse();
+        listed
+    };
+    let (mut order, mut is_open) = (Vec::new(), vec![false; documents.len()]);
+    for root in 0..documents.len() {
+        // An entry is on the stack twice: before its children, and after them.
+        let mut stack = vec![(root, false)];
+        while let Some((place, is_after)) = stack.pop() {
+            if is_after {
+                order.push(place);
+            } else if let Some(open @ false) = is_open.get_mut(place) {
+                *open = true;
+                stack.push((place, true));
+                stack.extend(children(place).into_iter().map(|child| (child, false)));
+            }
+        }
+    }
+    let mut documents: Vec<Option<Document>> = documents.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|place| documents.get_mut(place)?.take()).collect()
 }
 
 /// Entries of an index, for people: platforms, and how many attestations.
@@ -165,4 +209,33 @@ fn list(entries: &[&Descriptor]) -> String {
         several => words.push(format!("{several} attestations")),
     }
     words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::media::MediaType;
+
+    fn index(name: &str, children: &[&Document]) -> Document {
+        let entries: Vec<&Descriptor> = children.iter().map(|child| child.descriptor()).collect();
+        let value = json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries,
+            "annotations": {"name": name},
+        });
+        Document::from_response(value.to_string().into(), &MediaType::OCI_INDEX, None).unwrap()
+    }
+
+    #[test]
+    fn index_listed_by_index_and_its_sibling_comes_before_both() {
+        let a = index("a", &[]);
+        let b = index("b", &[&a]);
+        let c = index("c", &[&b]);
+        let root = index("root", &[&c, &b, &a]);
+        let found = [&root, &c, &b, &a].map(Clone::clone).to_vec();
+        let sorted: Vec<Digest> =
+            children_first(found).iter().map(|document| document.digest().clone()).collect();
+        assert_eq!(sorted, [&a, &b, &c, &root].map(|document| document.digest().clone()));
+    }
 }

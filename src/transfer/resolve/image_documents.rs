@@ -1,7 +1,5 @@
 //! The documents of an image: of one platform, of several, or of all.
 
-use std::collections::HashSet;
-
 use crate::document::{Document, ParsedDocument};
 use crate::error::Result;
 use crate::transfer::request::{PlatformRequest, PlatformSelection};
@@ -54,13 +52,13 @@ pub(super) async fn image_documents(
             found = finder.filter_index(&root, index, platforms).await?;
         }
         (PlatformSelection::All | PlatformSelection::OriginalIndex, ParsedDocument::Index(_)) => {
-            finder.collect(root, 0, &mut HashSet::new(), &mut found).await?;
+            found = finder.collect(vec![root], 0).await?;
         }
         (PlatformSelection::Available, ParsedDocument::Index(index)) => {
             if let Some(present) = finder.available_subset(&root, index).await? {
                 return Ok(present);
             }
-            finder.collect(root, 0, &mut HashSet::new(), &mut found).await?;
+            found = finder.collect(vec![root], 0).await?;
         }
     }
     Ok((found, None))
