@@ -10,7 +10,7 @@ use crate::blocking::run_blocking;
 use crate::content::Source;
 use crate::descriptor::Descriptor;
 use crate::error::Result;
-use crate::image_layers::{Stop, failed};
+use crate::image_layers::failed;
 use crate::layer::{BombGuard, Entries, EntryLimits, LayerEntry, decompress_detected};
 use crate::limits::BUFFER_SIZE;
 use crate::transfer::{ReceivedBlob, TransferOptions};
@@ -113,10 +113,10 @@ pub async fn read_layer<T: Send + 'static>(
     read: impl FnOnce(&mut LayerReader<'_>) -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
     let name = format!("layer {}", layer.digest);
+    let control = options.control.child();
+    let _stopped = control.cancel.clone().drop_guard();
+    let options = TransferOptions { control, ..options };
     let blob = ReceivedBlob::begin(source, layer, options, &Handle::current());
-    let stop = Stop::default();
-    stop.on_stop(blob.leaver());
-    let _stopped = stop.at_end();
     let work = move || read_all(blob, read).map_err(|error| failed(&name, "", error));
     run_blocking("read a layer", work).await
 }

@@ -24,6 +24,7 @@
 //! - [`memory`]: content in memory, as source and target;
 //! - [`artifact`]: makes a manifest and blobs of bytes of any kind, to push them;
 //! - [`oci`]: conversions from and to the types of `oci-spec`;
+//! - [`control`], [`progress`]: stop what takes long, and report how far it is;
 //! - [`mod@transfer`]: resolves, plans, transfers, commits and reports;
 //! - [`insight`]: describes images without their layers;
 //! - [`layer`]: reads the entries of a layer;
@@ -47,6 +48,7 @@ mod boot;
 pub mod cli;
 pub mod config;
 pub mod content;
+pub mod control;
 pub mod descriptor;
 pub mod digest;
 pub mod document;
@@ -71,6 +73,7 @@ mod min_rate;
 pub mod name;
 pub mod oci;
 pub mod platform;
+pub mod progress;
 pub mod reference;
 pub mod registry;
 pub mod retry;
@@ -94,6 +97,7 @@ use config::{CONFIG_LIMIT, ImageConfig};
 #[cfg(doc)]
 use content::Source;
 use content::Target;
+use control::Control;
 #[doc(hidden)]
 pub use escape::escape;
 use image_layers::LayerBlob;
@@ -195,7 +199,8 @@ pub async fn unpack(reference: &str, store: &Path, directory: &Path) -> Result<U
     let directory = directory.to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let builder = RootBuilder::begin(&directory)?;
-        let filled = builder.apply(layers, unpack::BuildOptions::default(), &|_| true, || Ok(()));
+        let filled =
+            builder.apply(layers, unpack::BuildOptions::default(), &Control::default(), || Ok(()));
         filled.map(|(receipt, _)| receipt)
     });
     work.await

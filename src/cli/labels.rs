@@ -1,4 +1,6 @@
-//! Progress texts that differ between pull, push and copy.
+//! Progress texts that differ between pull, push and copy, and those of phases.
+
+use crate::progress::Phase;
 
 /// The texts of one kind of run.
 #[derive(Debug)]
@@ -12,6 +14,17 @@ pub(super) struct ProgressLabels {
     /// A blob whose bytes have all been transferred, before it is verified and committed.
     pub(super) finishing: &'static str,
     pub(super) done: &'static str,
+}
+
+/// What is being done in a phase.
+pub(super) fn phase_label(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Recheck => "checking after a restart",
+        Phase::Verify => "verifying",
+        Phase::Unpack => "unpacking",
+        Phase::Flatten => "reading",
+        Phase::Export => "exporting",
+    }
 }
 
 pub(super) const PULL: ProgressLabels = ProgressLabels {

@@ -7,7 +7,6 @@ mod exit;
 mod hint;
 mod image;
 mod labels;
-mod meter;
 mod output;
 mod peers;
 mod plain_progress;

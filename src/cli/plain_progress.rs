@@ -3,10 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::labels::ProgressLabels;
+use super::labels::{ProgressLabels, phase_label};
 use super::output::note;
 use super::size::{percent, size};
-use crate::transfer::{Completion, Event, Progress};
+use crate::progress::{Completion, Event, Progress};
 
 /// Time between two lines with the total.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
@@ -24,6 +24,9 @@ struct PlainState {
     positions: std::collections::HashMap<String, u64>,
     shared: u64,
     last_line: Option<Instant>,
+    /// Whether a run is going on: a phase beside it has no lines.
+    running: bool,
+    phase_last_line: Option<Instant>,
 }
 
 impl PlainState {
@@ -43,6 +46,7 @@ impl Progress for PlainProgress {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Resolved { reference, .. } => {
+                state.running = true;
                 note(&format!("{reference}: {}", self.labels.running));
             }
             Event::Planned { blobs } => state.plan(blobs, self.labels.to_do),
@@ -59,6 +63,11 @@ impl Progress for PlainProgress {
                 };
                 note(&format!("{}: {end}", digest.short()));
             }
+            Event::PhaseAdvanced { phase, done, total } => {
+                state.advance_phase(phase_label(*phase), *done, *total);
+            }
+            Event::PhaseFinished { .. } => state.phase_last_line = None,
+            Event::RunFinished => state.running = false,
             // An outage is reported once for the host, not for each blob that waits for it.
             Event::Retrying { digest, delay, error } if error.outage().is_none() => {
                 note(&format!(
@@ -90,6 +99,18 @@ impl PlainState {
             ));
         }
         self.last_line = Some(Instant::now());
+    }
+
+    fn advance_phase(&mut self, label: &str, done: u64, total: u64) {
+        if self.running {
+            return;
+        }
+        let last_line = self.phase_last_line.get_or_insert_with(Instant::now);
+        if last_line.elapsed() >= REPORT_INTERVAL {
+            *last_line = Instant::now();
+            let percent = percent(done, total);
+            note(&format!("{label} {} of {} ({percent})", size(done), size(total)));
+        }
     }
 
     fn print_periodically(&mut self) {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::labels::ProgressLabels;
+use super::labels::{ProgressLabels, phase_label};
 use super::output::{leave_bars, note, set_bars};
 use super::rate::Rate;
 use super::size::size;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::transfer::{Completion, Event, Progress};
+use crate::progress::{Completion, Event, Phase, Progress};
 
 /// With more blobs than this, only those in transfer have a line.
 const MAX_LINES: usize = 24;
@@ -40,8 +40,14 @@ struct BarState {
     blobs: HashMap<Digest, BlobBar>,
     total: Option<Total>,
     is_compact: bool,
+    /// Whether a run is going on: a phase beside it has no bar until the run is over.
+    running: bool,
+    /// Bytes of the phase, also while it has no bar.
+    done: u64,
+    phase: Option<Total>,
 }
 
+/// A bar with a rate.
 #[derive(Debug)]
 struct Total {
     bar: ProgressBar,
@@ -57,15 +63,14 @@ struct BlobBar {
 
 impl ProgressBars {
     pub(super) fn new(labels: &'static ProgressLabels) -> Self {
-        let screen = MultiProgress::new();
-        set_bars(screen.clone());
-        Self { labels, screen, state: Mutex::default() }
+        Self { labels, screen: MultiProgress::new(), state: Mutex::default() }
     }
 
     fn plan(&self, state: &mut BarState, blobs: &[(&Descriptor, u64)]) {
         if blobs.iter().all(|(blob, existing)| blob.size == *existing) {
             return;
         }
+        set_bars(self.screen.clone());
         state.is_compact = blobs.len() > MAX_LINES;
         for (blob, existing) in blobs {
             let shared = blob.size == *existing;
@@ -83,11 +88,33 @@ impl ProgressBars {
         }
         let size: u64 = blobs.iter().map(|(blob, _)| blob.size).sum();
         let existing: u64 = blobs.iter().map(|(_, existing)| *existing).sum();
+        let total = self.bar_with_rate("total", existing, size);
+        total.bar.enable_steady_tick(TICK_INTERVAL);
+        state.total = Some(total);
+    }
+
+    /// Adds a bar; what is there already is not part of the rate.
+    fn bar_with_rate(&self, labels: &'static str, existing: u64, size: u64) -> Total {
         let rate = Rate::new();
-        let style = rate.show_in(total_style());
-        let bar = self.screen.add(ProgressBar::new(size).with_style(style).with_position(existing));
-        bar.enable_steady_tick(TICK_INTERVAL);
-        state.total = Some(Total { bar, rate });
+        let template = "{msg} {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}{rate}";
+        let style = rate.show_in(style(template).progress_chars("=> "));
+        let bar = ProgressBar::new(size).with_style(style).with_message(labels);
+        Total { bar: self.screen.add(bar.with_position(existing)), rate }
+    }
+
+    fn advance_phase(&self, state: &mut BarState, phase: Phase, done: u64, size: u64) {
+        let before = state.done;
+        state.done = before.max(done);
+        if state.running {
+            return;
+        }
+        let new = || {
+            set_bars(self.screen.clone());
+            self.bar_with_rate(phase_label(phase), before, size)
+        };
+        let Total { bar, rate } = state.phase.get_or_insert_with(new);
+        rate.add(state.done - before);
+        bar.set_position(state.done);
     }
 
     /// Moves the bar of a blob to `position`.
@@ -125,6 +152,7 @@ impl Progress for ProgressBars {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Resolved { reference, .. } => {
+                state.running = true;
                 note(&format!("{reference}: {}", self.labels.running));
             }
             Event::Planned { blobs } => self.plan(&mut state, blobs),
@@ -162,21 +190,36 @@ impl Progress for ProgressBars {
                     bar.finish();
                 }
             }
-            Event::RunFinished => {
-                if let Some(total) = state.total.take() {
-                    total.bar.finish_and_clear();
-                }
-                for (digest, line) in &state.blobs {
-                    if let Some(bar) = line.bar.as_ref().filter(|bar| !bar.is_finished()) {
-                        say(bar, digest, &format!("stopped at {}", size(line.position)));
-                        bar.abandon();
-                    }
-                }
-                leave_bars();
+            Event::PhaseAdvanced { phase, done, total } => {
+                self.advance_phase(&mut state, *phase, *done, *total);
             }
+            Event::PhaseFinished { .. } => end_phase(&mut state),
+            Event::RunFinished => end_run(&mut state),
             _ => {}
         }
     }
+}
+
+fn end_phase(state: &mut BarState) {
+    state.done = 0;
+    if let Some(shown) = state.phase.take() {
+        shown.bar.finish_and_clear();
+        leave_bars();
+    }
+}
+
+fn end_run(state: &mut BarState) {
+    state.running = false;
+    if let Some(total) = state.total.take() {
+        total.bar.finish_and_clear();
+    }
+    for (digest, line) in &state.blobs {
+        if let Some(bar) = line.bar.as_ref().filter(|bar| !bar.is_finished()) {
+            say(bar, digest, &format!("stopped at {}", size(line.position)));
+            bar.abandon();
+        }
+    }
+    leave_bars();
 }
 
 /// Shows a text in place of the bar.
@@ -190,12 +233,33 @@ fn moving_style() -> ProgressStyle {
     style("{prefix}: {msg} [{bar:24}] {decimal_bytes}/{decimal_total_bytes}").progress_chars("=> ")
 }
 
-fn total_style() -> ProgressStyle {
-    style("total {percent:>3}% [{bar:20}] {decimal_bytes}/{decimal_total_bytes}{rate}")
-        .progress_chars("=> ")
-}
-
 fn style(template: &str) -> ProgressStyle {
     // The templates are literals in this file; an invalid one falls back to a plain bar.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::labels;
+
+    #[test]
+    fn phase_beside_run_is_shown_after_it_with_earlier_progress() {
+        let bars = ProgressBars::new(&labels::PULL);
+        let advance =
+            |done| bars.on_event(&Event::PhaseAdvanced { phase: Phase::Unpack, done, total: 6 });
+        let shown = || {
+            let state = bars.state.lock().unwrap();
+            state.phase.as_ref().map(|shown| (shown.bar.position(), shown.bar.length()))
+        };
+        bars.state.lock().unwrap().running = true;
+        advance(2);
+        bars.on_event(&Event::RunFinished);
+        assert_eq!(shown(), None);
+        advance(4);
+        advance(3);
+        assert_eq!(shown(), Some((4, Some(6))), "threads tell it in any order");
+        bars.on_event(&Event::PhaseFinished { phase: Phase::Unpack });
+        assert_eq!(shown(), None);
+    }
 }

@@ -6,13 +6,14 @@
 //! ```no_run
 //! use std::io::Write as _;
 //!
+//! use rpull::control::Control;
 //! use rpull::flatten::Tree;
 //! use rpull::image_layers::LayerBlob;
 //!
 //! # fn example(blobs: &dyn Fn() -> Vec<LayerBlob<'static>>) -> rpull::error::Result<()> {
-//! let tree = Tree::read(blobs(), &|_| true)?;
+//! let tree = Tree::read(blobs(), &Control::default())?;
 //! let mut tar = Vec::new();
-//! tree.write(blobs(), &|_| true, &mut |bytes| {
+//! tree.write(blobs(), &Control::default(), &mut |bytes| {
 //!     tar.extend_from_slice(bytes);
 //!     Ok(())
 //! })?;

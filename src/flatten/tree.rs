@@ -5,10 +5,12 @@ use std::io;
 use super::apply::TreeBuilder;
 use super::order::items;
 use super::path_map::PathMap;
+use crate::control::{Control, PhaseCounter};
 use crate::error::Result;
 use crate::image_layers::read::{BlobEntries, read_all};
-use crate::image_layers::{LayerBlob, Skipped, Stop, failed};
+use crate::image_layers::{LayerBlob, Skipped, failed};
 use crate::layer::{BombGuard, EntryKind};
+use crate::progress::Phase;
 
 /// Maximum bytes of holes in all files. A sparse map of a few bytes can declare many, and each is written.
 const MAX_HOLE_BYTES: u64 = 64 << 30;
@@ -38,17 +40,13 @@ pub struct TreeTotals {
 }
 
 impl Tree {
-    /// Reads layers, base first. `progress` receives the number of compressed bytes that were read, and returns whether
-    /// to continue.
+    /// Reads layers, base first.
     ///
     /// # Errors
     /// With [the position](crate::error::Error::layer) of the layer:
     /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) for another `diff_id`, otherwise as for unpacking,
     /// and for a tree that is too large.
-    pub fn read(
-        layers: Vec<LayerBlob<'_>>,
-        progress: &(dyn Fn(u64) -> bool + Sync),
-    ) -> Result<Self> {
+    pub fn read(layers: Vec<LayerBlob<'_>>, control: &Control) -> Result<Self> {
         let fail = |error| failed("layers", "", error);
         let mut applier = TreeBuilder::new().map_err(fail)?;
         let take = |name: &str, layer: &mut BlobEntries<'_>| {
@@ -56,7 +54,9 @@ impl Tree {
             applier.next_layer();
             Ok(())
         };
-        let sizes = read_all(&BombGuard::default(), layers, &Stop::default(), progress, take)?;
+        let total = layers.iter().map(|layer| layer.size).sum();
+        let counter = PhaseCounter::new(control, Phase::Flatten, total);
+        let sizes = read_all(&BombGuard::default(), layers, &control.cancel, &counter, take)?;
         let shown = shown(&applier.names);
         if shown.bytes.saturating_sub(sizes.iter().sum()) > MAX_HOLE_BYTES {
             return Err(fail(io::Error::other("have sparse files whose holes are too large")));

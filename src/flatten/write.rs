@@ -5,10 +5,12 @@ use std::io::{self, BufRead};
 
 use super::order::{TarItem, items};
 use super::tree::Tree;
+use crate::control::{Control, PhaseCounter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_layers::read::read_all;
-use crate::image_layers::{LayerBlob, Stop, failed};
+use crate::image_layers::{LayerBlob, failed};
 use crate::layer::{BombGuard, Entries, EntryKind, LayerEntry, header};
+use crate::progress::Phase;
 
 /// Entries are padded to a multiple of this many bytes.
 const BLOCK_SIZE: u64 = 512;
@@ -31,7 +33,7 @@ impl Tree {
     pub fn write(
         &self,
         layers: Vec<LayerBlob<'_>>,
-        progress: &(dyn Fn(u64) -> bool + Sync),
+        control: &Control,
         output: &mut TarSink<'_>,
     ) -> Result<()> {
         if layers.len() != self.sizes.len() {
@@ -46,13 +48,19 @@ impl Tree {
             .collect();
         let (numbers, layers): (Vec<_>, Vec<_>) =
             layers.into_iter().enumerate().filter(|(number, _)| needed.contains(number)).unzip();
+        let counter = PhaseCounter::new(control, Phase::Export, self.shown.bytes);
+        let output = &mut |bytes: &[u8]| {
+            counter.add(bytes.len() as u64)?;
+            output(bytes)
+        };
         let mut writer = TreeWriter { output, items: &items };
         let mut left = numbers.iter();
-        let written =
-            read_all(&BombGuard::default(), layers, &Stop::default(), progress, |name, layer| {
-                let number = left.next().copied().unwrap_or_default();
-                writer.layer(number, name, layer)
-            });
+        let reading = PhaseCounter::new(&control.without_progress(), Phase::Export, 0);
+        let (all, stop) = (&BombGuard::default(), &control.cancel);
+        let written = read_all(all, layers, stop, &reading, |name, layer| {
+            let number = left.next().copied().unwrap_or_default();
+            writer.layer(number, name, layer)
+        });
         // The reader numbers only the layers that it was given.
         written.map_err(|error| match error.layer().and_then(|at| numbers.get(at)) {
             Some(number) => error.with_layer(*number),

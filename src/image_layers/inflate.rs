@@ -3,8 +3,10 @@
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
+use tokio_util::sync::CancellationToken;
+
 use super::layer_blob::LayerBlob;
-use super::stop::Stop;
+use crate::control::PhaseCounter;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::layer::{BombGuard, decompress_detected};
@@ -34,18 +36,20 @@ pub(crate) struct InflateWorker<'a> {
 /// Reports progress and checks whether to continue.
 #[derive(Clone, Copy)]
 pub(crate) struct Watch<'a> {
-    /// Receives the number of compressed bytes that were read. Returns whether to continue.
-    pub(crate) progress: &'a (dyn Fn(u64) -> bool + Sync),
-    pub(crate) stop: &'a Stop,
+    /// Counts the compressed bytes that were read.
+    pub(crate) counter: &'a PhaseCounter,
+    /// Stops the readers alone.
+    pub(crate) stop: &'a CancellationToken,
 }
 
 impl Watch<'_> {
     fn check(self, bytes: u64) -> io::Result<()> {
-        if !self.stop.is_stopped() && (self.progress)(bytes) {
-            return Ok(());
+        self.counter.add(bytes).map_err(io::Error::other)?;
+        if self.stop.is_cancelled() {
+            let stopped = Error::new(ErrorKind::Interrupted, "unpack").with_reason("interrupted");
+            return Err(io::Error::other(stopped));
         }
-        let stopped = Error::new(ErrorKind::Interrupted, "unpack").with_reason("interrupted");
-        Err(io::Error::other(stopped))
+        Ok(())
     }
 }
 

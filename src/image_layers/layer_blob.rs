@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use super::stop::Stop;
+use tokio_util::sync::CancellationToken;
+
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -12,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Unread;
 
 /// Opens the blob of a layer.
-pub type OpenBlob<'a> = Box<dyn FnOnce(&Stop) -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
+pub type OpenBlob<'a> =
+    Box<dyn FnOnce(&CancellationToken) -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
 
 /// A layer to be read.
 pub struct LayerBlob<'a> {
@@ -23,7 +25,7 @@ pub struct LayerBlob<'a> {
     /// Approximate work in bytes of the blob: large layers are started early.
     pub size: u64,
     /// Opens the blob in any compression. Runs on another thread, possibly before lower layers and concurrently with
-    /// others. A reader that waits for bytes must stop waiting when stopped.
+    /// others. A reader that waits for bytes must stop waiting when the token is cancelled.
     pub open: OpenBlob<'a>,
 }
 

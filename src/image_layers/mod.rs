@@ -6,14 +6,12 @@ pub(crate) mod layer_blob;
 pub(crate) mod read;
 pub(crate) mod resolve;
 pub(crate) mod skipped;
-pub(crate) mod stop;
 pub(crate) mod xattr_filter;
 
 use std::io;
 
 pub use self::layer_blob::{LayerBlob, OpenBlob};
 pub use self::skipped::{SkipReason, Skipped};
-pub use self::stop::Stop;
 use crate::error::{Error, ErrorDetail, ErrorKind};
 use crate::layer::is_unsupported;
 

@@ -3,10 +3,12 @@
 use std::io;
 use std::num::NonZero;
 
+use tokio_util::sync::CancellationToken;
+
 use super::failed;
 use super::inflate::{InflatedReader, LayerStart, Watch, connect};
 use super::layer_blob::LayerBlob;
-use super::stop::Stop;
+use crate::control::PhaseCounter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{BombGuard, DiffIdReader, Entries, EntryLimits};
 
@@ -27,8 +29,7 @@ pub(crate) fn concurrency(layers: usize) -> usize {
 pub(crate) type BlobEntries<'a> = Entries<DiffIdReader<&'a mut InflatedReader>>;
 
 /// Passes the entries of each layer to `take`, base first, with the layer's name in errors. Returns the uncompressed
-/// size of each layer. `progress` receives the number of compressed bytes read and returns whether to continue; `outer`
-/// stops it too.
+/// size of each layer. `counter` receives the number of compressed bytes read; `outer` stops it too.
 ///
 /// Data that `take` does not read is verified too. Nothing it reads can be trusted before this has succeeded.
 ///
@@ -39,16 +40,16 @@ pub(crate) type BlobEntries<'a> = Entries<DiffIdReader<&'a mut InflatedReader>>;
 pub(crate) fn read_all(
     all: &BombGuard,
     layers: Vec<LayerBlob<'_>>,
-    outer: &Stop,
-    progress: &(dyn Fn(u64) -> bool + Sync),
+    outer: &CancellationToken,
+    counter: &PhaseCounter,
     mut take: impl FnMut(&str, &mut BlobEntries<'_>) -> Result<()>,
 ) -> Result<Vec<u64>> {
     let count = layers.len();
-    let stop = &outer.inner();
+    let stop = &outer.child_token();
     std::thread::scope(|scope| {
         // Created in this scope: the thread must be stopped before the scope waits for it.
-        let _stopped = stop.at_end();
-        let (inflater, mut bytes) = connect(BUFFERS_IN_FLIGHT, Watch { progress, stop });
+        let _stopped = stop.clone().drop_guard();
+        let (inflater, mut bytes) = connect(BUFFERS_IN_FLIGHT, Watch { counter, stop });
         let mut layers = layers.into_iter().enumerate();
         scope.spawn(move || inflater.run(all, || layers.next()));
         let mut sizes = Vec::new();

@@ -10,18 +10,19 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind as Io, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::io::{io_error, sync_dir};
 use super::options::LayoutOptions;
-use super::rehash::{ByteProgress, RehashResult, rehash};
+use super::rehash::{RehashResult, rehash};
 use super::{blobs, create};
 use crate::boot::boot_id;
+use crate::control::{Control, PhaseCounter};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::lock::{self, LockMode, LockWait};
+use crate::progress::Phase;
 
 /// Number of journals of this boot after which their blobs are synced and the journals removed.
 const MAX_JOURNALS: usize = 64;
@@ -145,18 +146,13 @@ pub(super) fn mark_suspect(root: &Path, digests: impl IntoIterator<Item = Digest
 }
 
 /// Hashes the unsynced blobs of other boots again. Damaged ones are removed, so that they are fetched again.
-pub(super) fn recover(
-    root: &Path,
-    patience: Duration,
-    watch: &(dyn Fn(u64, u64) -> bool + Sync),
-) -> Result<()> {
+pub(super) fn recover(root: &Path, patience: Duration, control: &Control) -> Result<()> {
     let boot = boot_id();
     let mut journals = list(root)?;
     journals.retain(|path| boot_of(path) != Some(&boot));
     let total = journals.iter().map(|path| bytes_of(root, path)).sum();
-    let done = AtomicU64::new(0);
-    let watch = |bytes| watch(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
-    journals.iter().try_for_each(|path| recheck(root, path, patience, &watch))
+    let counter = PhaseCounter::new(control, Phase::Recheck, total);
+    journals.iter().try_for_each(|path| recheck(root, path, patience, &counter))
 }
 
 /// Total size of the blobs of a journal.
@@ -166,7 +162,7 @@ fn bytes_of(root: &Path, path: &Path) -> u64 {
     sizes.filter_map(|size| size.ok().flatten()).sum()
 }
 
-fn recheck(root: &Path, path: &Path, timeout: Duration, watch: ByteProgress<'_>) -> Result<()> {
+fn recheck(root: &Path, path: &Path, timeout: Duration, counter: &PhaseCounter) -> Result<()> {
     let mut file = match blobs::open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == Io::PermissionDenied => {
@@ -193,7 +189,7 @@ fn recheck(root: &Path, path: &Path, timeout: Duration, watch: ByteProgress<'_>)
         "re-checking {} blobs that were not synced before the last restart",
         digests.len()
     );
-    for (digest, verdict) in digests.iter().zip(rehash(root, &digests, watch)?) {
+    for (digest, verdict) in digests.iter().zip(rehash(root, &digests, counter)?) {
         if let RehashResult::Bad { why, .. } = verdict {
             remove(&blobs::blob_path(root, digest)?, &why)?;
         }

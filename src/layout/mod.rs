@@ -61,6 +61,7 @@ pub use self::usage::{ImageUsage, LayoutUsage};
 pub use self::verify::{BadBlob, VerifyReport};
 pub use self::version::IndexVersion;
 use crate::content::{Endpoint, EndpointKind};
+use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
 
@@ -101,22 +102,22 @@ impl Layout {
     ///
     /// Blobs that the last boot left in doubt are checked first, and removed where they are damaged.
     pub fn create(root: &Path, options: LayoutOptions) -> Result<Self> {
-        Self::create_with_progress(root, options, &|_, _| true)
+        Self::create_with_control(root, options, &Control::default())
     }
 
-    /// As [`Layout::create`]; `watch` is told how many bytes of how many were checked, and says whether to go on.
+    /// As [`Layout::create`]; the check can be watched and stopped.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] where `watch` said to stop.
-    pub fn create_with_progress(
+    /// [`ErrorKind::Interrupted`] where it was cancelled.
+    pub fn create_with_control(
         root: &Path,
         options: LayoutOptions,
-        watch: &(dyn Fn(u64, u64) -> bool + Sync),
+        control: &Control,
     ) -> Result<Self> {
         create::create(root, &options)?;
         let inner = LayoutInner::new(root, options)?;
         inner.lock_folder(LockMode::Shared)?;
-        journal::recover(&inner.root, options.lock_timeout, watch)?;
+        journal::recover(&inner.root, options.lock_timeout, control)?;
         inner.write_list()?;
         Ok(Self(Arc::new(inner)))
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::blobs;
+use crate::control::PhaseCounter;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::BUFFER_SIZE;
@@ -23,17 +24,14 @@ pub(super) enum RehashResult {
     Absent,
 }
 
-/// Called with the number of bytes read; returns whether to continue.
-pub(super) type ByteProgress<'a> = &'a (dyn Fn(u64) -> bool + Sync);
-
 /// Returns one result per digest, in order.
 ///
 /// # Errors
-/// [`ErrorKind::Interrupted`] if the callback returned false. An unreadable blob is a result, not an error.
+/// [`ErrorKind::Interrupted`] where it was cancelled. An unreadable blob is a result, not an error.
 pub(super) fn rehash(
     root: &Path,
     digests: &[Digest],
-    watch: ByteProgress<'_>,
+    counter: &PhaseCounter,
 ) -> Result<Vec<RehashResult>> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
     let next = AtomicUsize::new(0);
@@ -42,13 +40,13 @@ pub(super) fn rehash(
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(digest) = digests.get(at) else { return Ok(done) };
-            done.push((at, one(root, digest, watch)?));
+            done.push((at, one(root, digest, counter)?));
         }
     };
     let done = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.min(digests.len())).map(|_| scope.spawn(work)).collect();
         let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
-            worker.join().unwrap_or_else(|_| Err(interrupted()))
+            worker.join().unwrap_or_else(|_| Err(panicked()))
         };
         workers.into_iter().map(join).collect::<Result<Vec<_>>>()
     })?;
@@ -57,7 +55,7 @@ pub(super) fn rehash(
     Ok(done.into_iter().map(|(_, verdict)| verdict).collect())
 }
 
-fn one(root: &Path, digest: &Digest, watch: ByteProgress<'_>) -> Result<RehashResult> {
+fn one(root: &Path, digest: &Digest, counter: &PhaseCounter) -> Result<RehashResult> {
     let mut file = match blobs::open(root, digest) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RehashResult::Absent),
@@ -77,9 +75,7 @@ fn one(root: &Path, digest: &Digest, watch: ByteProgress<'_>) -> Result<RehashRe
         }
         hasher.update(bytes);
         size += bytes.len() as u64;
-        if !watch(bytes.len() as u64) {
-            return Err(interrupted());
-        }
+        counter.add(bytes.len() as u64)?;
     }
     let found = hasher.finish();
     if found == *digest {
@@ -88,6 +84,6 @@ fn one(root: &Path, digest: &Digest, watch: ByteProgress<'_>) -> Result<RehashRe
     Ok(RehashResult::Bad { size, why: format!("digest mismatch: got {found} ({size} bytes)") })
 }
 
-fn interrupted() -> Error {
+fn panicked() -> Error {
     Error::new(ErrorKind::Interrupted, "check").with_reason("interrupted")
 }

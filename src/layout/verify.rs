@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use super::io::files;
 use super::reach::Reachable;
-use super::rehash::{ByteProgress, RehashResult, rehash};
-use super::{IndexEntry, Layout, journal};
+use super::rehash::{RehashResult, rehash};
+use super::{IndexEntry, Layout, blobs, journal};
+use crate::control::{Control, PhaseCounter};
 use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
+use crate::progress::Phase;
 
 /// Result of verifying a layout.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -44,27 +46,20 @@ pub struct BadBlob {
 type ImagesByDigest = BTreeMap<Digest, BTreeSet<String>>;
 
 impl Layout {
-    /// Number of bytes that [`Layout::verify`] reads for these names, or for all blobs without names.
-    pub fn verify_size(&self, names: &[String]) -> Result<u64> {
-        let (all, _) = self.to_verify(names)?;
-        let mut sum = 0;
-        for digest in &all {
-            sum += super::blobs::blob_size(self.root(), digest).ok().flatten().unwrap_or(0);
-        }
-        Ok(sum)
-    }
-
     /// Hashes the blobs of these images, or every blob if no name is given.
     ///
     /// Changes nothing, except that damaged blobs no longer count as present, so that the next pull fetches them again.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for an unknown name, [`ErrorKind::Interrupted`] if the callback returned false.
-    pub fn verify(&self, names: &[String], watch: ByteProgress<'_>) -> Result<VerifyReport> {
+    /// [`ErrorKind::NotFound`] for an unknown name, [`ErrorKind::Interrupted`] where it was cancelled.
+    pub fn verify(&self, names: &[String], control: &Control) -> Result<VerifyReport> {
         let (digests, users) = self.to_verify(names)?;
+        let sizes = digests.iter().map(|digest| blobs::blob_size(self.root(), digest));
+        let total = sizes.filter_map(|size| size.ok().flatten()).sum();
+        let counter = PhaseCounter::new(control, Phase::Verify, total);
         let mut report = VerifyReport::default();
         let mut doubted = Vec::new();
-        for (digest, verdict) in digests.iter().zip(rehash(self.root(), &digests, watch)?) {
+        for (digest, verdict) in digests.iter().zip(rehash(self.root(), &digests, &counter)?) {
             let why = match verdict {
                 RehashResult::Good { size } => {
                     report.blobs += 1;

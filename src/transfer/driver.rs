@@ -10,7 +10,6 @@ use super::blob::fan_out::{FanOut, SinkEnd, SinkTarget};
 use super::blob::job::{self, BlobJob, Done};
 use super::commit::{CommitJob, Committed};
 use super::feed::Feed;
-use super::progress::{Completion, Event};
 use super::report::BlobResult;
 use super::request::{ImageRequest, PlatformSelection};
 use super::resolve::graph::ImageGraph;
@@ -21,6 +20,7 @@ use super::table::{BlobId, ImageId, SourceId, TargetId};
 use super::tasks::{End, Work};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::platform;
+use crate::progress::{Completion, Event};
 
 impl Run {
     /// Runs until every image has its name or its error.

@@ -22,7 +22,6 @@ mod options;
 mod plan;
 mod prepare;
 mod presence;
-mod progress;
 mod report;
 mod request;
 mod resolve;
@@ -43,7 +42,6 @@ pub use self::feed::feeds::{Feeder, Feeds};
 pub use self::feed::growing::{GrowingBlob, OpenStored};
 pub use self::options::TransferOptions;
 pub use self::plan::show::{BlobState, PlanBytes, PlanReport, PlannedBlobReport, PlannedImage};
-pub use self::progress::{Completion, Event, NoProgress, Progress};
 pub use self::report::{
     BlobOutcome, BlobReport, ByteCounts, ImageResult, ImageSummary, Report, RunReport,
 };
@@ -53,6 +51,8 @@ pub use self::resolve::image::resolve;
 pub use self::resolve::resolved_image::resolve_image;
 pub use self::run::Transfer;
 use crate::content::Target;
+#[doc(no_inline)]
+pub use crate::progress::{Completion, Event, NoProgress, Progress};
 
 /// Moves these images to one target; gives one answer for each, in their order.
 pub async fn transfer(

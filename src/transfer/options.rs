@@ -1,14 +1,11 @@
 //! How a transfer runs.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
+use crate::control::Control;
 use crate::retry::{RetryPolicy, Timeouts};
 use crate::transfer::blob::throttle::Throttle;
 use crate::transfer::feed::feeds::Feeder;
-use crate::transfer::progress::{NoProgress, Progress};
 use crate::transfer::request::ArtifactOptions;
 
 /// How to run.
@@ -28,12 +25,10 @@ pub struct TransferOptions {
     pub artifacts: ArtifactOptions,
     /// The whole run stays under this rate.
     pub throttle: Option<Throttle>,
-    /// Takes what happens.
-    pub progress: Arc<dyn Progress>,
     /// Hands what the run's only image brings to those who use it meanwhile.
     pub feeder: Option<Feeder>,
-    /// Stops the run.
-    pub cancel: CancellationToken,
+    /// Stops the run, and takes what happens.
+    pub control: Control,
 }
 
 impl Default for TransferOptions {
@@ -46,9 +41,8 @@ impl Default for TransferOptions {
             foreign_layers: false,
             artifacts: ArtifactOptions::default(),
             throttle: None,
-            progress: Arc::new(NoProgress),
             feeder: None,
-            cancel: CancellationToken::new(),
+            control: Control::default(),
         }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::options::TransferOptions;
 use super::plan::build::Plan;
-use super::progress::Event;
 use super::request::{ArtifactOptions, ImageRequest};
 use super::resolve::graph::ImageGraph;
 use super::resolve::image::resolve_all;
@@ -18,6 +17,7 @@ use super::side::OnSide as _;
 use super::table::{ImageId, Table, TargetId};
 use super::target_state::TargetState;
 use crate::error::Side;
+use crate::progress::Event;
 
 /// How much a plan asks.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,6 @@ use super::feed::run_feeds::RunFeeds;
 use super::options::TransferOptions;
 use super::plan::show::{BlobState, PlanReport, PlannedBlobReport, PlannedImage};
 use super::prepare::PlanDetail;
-use super::progress::Event;
 use super::report::{BlobReport, ByteCounts, ImageResult, ImageSummary, Report, RunReport};
 use super::request::ImageRequest;
 use super::resolve::artifacts;
@@ -20,6 +19,7 @@ use super::run_state::{ImageRun, Run};
 use super::table::ImageId;
 use crate::content::Target;
 use crate::error::{Error, ErrorKind, Side};
+use crate::progress::Event;
 
 /// Images to move, each from its source to its target.
 ///
@@ -83,7 +83,7 @@ impl Transfer {
     pub async fn run(mut self) -> RunReport {
         let feeds = RunFeeds::new(self.options.feeder.take());
         let mut run = Run::new(&self.images, TransferContext::new(&self.options), feeds);
-        let cancel = self.options.cancel.clone();
+        let cancel = self.options.control.cancel.clone();
         let is_cancelled =
             cancel.run_until_cancelled(Box::pin(run.execute(&self.options))).await.is_none();
         run.tasks.stop().await;

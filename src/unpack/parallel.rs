@@ -9,21 +9,21 @@ use super::layer_queue::LayerQueue;
 use super::read_ahead::{self, ReadAheadLayer};
 use super::read_ahead_dir::ReadAheadDir;
 use super::unpacker::Unpacker;
+use crate::control::{Control, PhaseCounter};
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::image_layers::LayerBlob;
 use crate::image_layers::inflate::{InflatedReader, Watch, connect};
 use crate::image_layers::read::{BUFFERS_IN_FLIGHT, concurrency, read_layer, worker_exited};
-use crate::image_layers::stop::Stop;
 use crate::layer::BombGuard;
+use crate::progress::Phase;
 
 /// Inflated pieces of a layer that is staged which may wait.
 const PIECES_AHEAD: usize = 32;
 
 impl Unpacker {
-    /// Applies layers, base first, and gives the uncompressed size of each. `progress` receives the number of
-    /// compressed bytes that were read, and returns whether to continue.
+    /// Applies layers, base first, and gives the uncompressed size of each.
     ///
     /// Nothing that was unpacked can be trusted before this succeeded.
     ///
@@ -34,9 +34,11 @@ impl Unpacker {
     pub fn apply_parallel(
         &mut self,
         layers: Vec<LayerBlob<'_>>,
-        progress: &(dyn Fn(u64) -> bool + Sync),
+        control: &Control,
     ) -> Result<Vec<u64>> {
         let all = &BombGuard::default();
+        let total = layers.iter().map(|layer| layer.size).sum();
+        let counter = PhaseCounter::new(control, Phase::Unpack, total);
         let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
         // What is there already may be other file systems, which no file can be moved to.
         let at_once = if self.root_was_empty { concurrency(layers.len()) } else { 1 };
@@ -47,11 +49,11 @@ impl Unpacker {
         }
         let (stage, options) = (self.stage.clone(), self.options);
         let (waiting, staged) = LayerQueue::new(layers);
-        let stop = &Stop::default();
-        let watch = Watch { progress, stop };
+        let stop = &control.cancel.child_token();
+        let watch = Watch { counter: &counter, stop };
         let outcome = std::thread::scope(|scope| {
             // Created in this scope: the threads must be stopped before the scope waits for them.
-            let _stopped = stop.at_end();
+            let _stopped = stop.clone().drop_guard();
             let (inflater, bytes) = connect(BUFFERS_IN_FLIGHT, watch);
             scope.spawn(|| inflater.run(all, || waiting.take_lowest()));
             for stage in stage.iter().flat_map(|stage| std::iter::repeat_n(&**stage, stagers)) {

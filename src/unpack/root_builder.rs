@@ -15,6 +15,7 @@ use super::root::{RootDir, create, open_below};
 use super::staging_dir::{StagingDir, remove_stale};
 use super::unpacker::{UnpackOptions, Unpacked, Unpacker};
 use super::{MARKER, failed};
+use crate::control::Control;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, ErrorDetail, Result};
@@ -72,13 +73,13 @@ impl RootBuilder {
         mut self,
         layers: Vec<LayerBlob<'_>>,
         options: BuildOptions,
-        progress: &(dyn Fn(u64) -> bool + Sync),
+        control: &Control,
         settled: impl FnOnce() -> Result<()>,
     ) -> Result<(Unpacked, Vec<u64>)> {
         let BuildOptions { preserve, sync } = options;
         let options = UnpackOptions { preserve, new_root: self.is_new() };
         let mut unpacker = Unpacker::new(self.root()?, options)?;
-        let sizes = unpacker.apply_parallel(layers, progress)?;
+        let sizes = unpacker.apply_parallel(layers, control)?;
         let receipt = unpacker.finish()?;
         settled()?;
         let published = self.publish(sync);

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::fstat;
-use tokio_util::sync::CancellationToken;
 
 use crate::archive::{ArchiveOutput, AtomicFile, io_error};
 use crate::cli::args::Export;
@@ -20,10 +19,11 @@ use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::{
     json_of, layer_rows, print_summary, run_with_progress, with_layer,
 };
-use crate::cli::meter::{ByteMeter, DeferredMeter};
-use crate::cli::output;
+use crate::cli::run::transfer_run::control;
 use crate::cli::settings::Settings;
 use crate::cli::signals::{self, or_cancelled};
+use crate::cli::{labels, output};
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flatten::Tree;
 use crate::image_layers::LayerBlob;
@@ -48,7 +48,7 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
     let path = args.output.as_deref().filter(|path| !is_stdout(path)).unwrap_or(Path::new("-"));
     let output = super::save::output(path);
     super::save::check_stdout(&output, settings)?;
-    let cancel = signals::cancelled_by_signals();
+    let control = control(&signals::cancelled_by_signals(), &labels::PULL, settings);
     // Check the arguments before the first request.
     let target = ExportFile::open(output)?;
     let request = EnsureLocal {
@@ -60,37 +60,26 @@ pub(in crate::cli) async fn run(args: Export, settings: &Settings) -> Result<Exi
         keep: StorePolicy::Always,
         sync: args.sync,
     };
-    let mut image = request.open(settings, &cancel).await?;
+    let mut image = request.open(settings, &control).await?;
     let start = Instant::now();
-    let tree = Arc::new(read(&mut image, settings, &cancel).await?);
-    let written = write(&image, &tree, target, args.sync, settings, &cancel).await?;
+    let tree = Arc::new(read(&mut image, settings, &control).await?);
+    let written = write(&image, &tree, target, args.sync, settings, &control).await?;
     if let Err(error) = written {
-        return Err(with_layer(&image, settings, &cancel, error).await);
+        return Err(with_layer(&image, settings, &control.cancel, error).await);
     }
     print_result(&image, &tree, path, start.elapsed(), settings).await
 }
 
 /// Reads the layers into a tree; the output is written afterwards.
-async fn read(
-    image: &mut OpenedImage,
-    settings: &Settings,
-    cancel: &CancellationToken,
-) -> Result<Tree> {
-    let layers = layer_blobs(image, settings.retry, cancel)?;
-    let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
+async fn read(image: &mut OpenedImage, settings: &Settings, control: &Control) -> Result<Tree> {
+    let layers = layer_blobs(image, settings.retry)?;
     if let Some(arriving) = &image.arriving {
         // After the download the layout has the whole image.
         image.opened.layout = Some(arriving.layout());
     }
-    let cancelled = cancel.clone();
-    let work = move |meter: &DeferredMeter| {
-        let progress = |bytes| {
-            meter.add(bytes);
-            !cancelled.is_cancelled()
-        };
-        Tree::read(layers, &progress).map_err(with_command)
-    };
-    run_with_progress(image, settings, cancel, DeferredMeter::new("reading", total), work).await
+    let own = control.clone();
+    let work = move || Tree::read(layers, &own).map_err(with_command);
+    run_with_progress(image, settings, &control.cancel, work).await
 }
 
 async fn write(
@@ -99,20 +88,19 @@ async fn write(
     target: ExportFile,
     sync: bool,
     settings: &Settings,
-    cancel: &CancellationToken,
+    control: &Control,
 ) -> Result<Result<()>> {
-    let layers = layer_blobs(image, settings.retry, cancel)?;
-    let meter = ByteMeter::new(settings.show, "exporting", tree.shown.bytes);
+    let layers = layer_blobs(image, settings.retry)?;
     let is_file = matches!(target.to, Sink::Atomic(_));
-    let (tree, cancelled) = (Arc::clone(tree), cancel.clone());
-    let work = move || target.write_tree(&tree, layers, sync, &meter, &cancelled);
+    let (tree, own) = (Arc::clone(tree), control.clone());
+    let work = move || target.write_tree(&tree, layers, sync, &own);
     let work = tokio::task::spawn_blocking(work);
     let written = if is_file {
         // Wait for the removal of the incomplete file.
         work.await
     } else {
         // The reader may be slow; signals must be handled meanwhile.
-        or_cancelled(cancel, "export", work).await?
+        or_cancelled(&control.cancel, "export", work).await?
     };
     let written = written.map_err(stopped)?;
     Ok(written.map_err(with_command))
@@ -139,8 +127,7 @@ impl ExportFile {
         tree: &Tree,
         layers: Vec<LayerBlob<'_>>,
         sync: bool,
-        meter: &ByteMeter,
-        cancel: &CancellationToken,
+        control: &Control,
     ) -> Result<()> {
         let Self { path, to } = self;
         let fail = |error| io_error("write", &path, error);
@@ -151,15 +138,7 @@ impl ExportFile {
         };
         let file = file.map_err(|error| io_error("open", &path, error))?;
         let mut out = BufWriter::with_capacity(BUFFER_SIZE, file);
-        let mut done = 0;
-        tree.write(layers, &|_| !cancel.is_cancelled(), &mut |bytes| {
-            if cancel.is_cancelled() {
-                return Err(Error::new(ErrorKind::Interrupted, "export"));
-            }
-            done += bytes.len() as u64;
-            meter.set(done);
-            out.write_all(bytes).map_err(fail)
-        })?;
+        tree.write(layers, control, &mut |bytes| out.write_all(bytes).map_err(fail))?;
         out.flush().map_err(fail)?;
         atomic.map_or(Ok(()), |atomic| atomic.publish(sync))
     }

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::Unpack;
 use crate::cli::image::ensure_local::EnsureLocal;
 use crate::cli::image::layer_blobs::layer_blobs;
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::{json_of, run_with_progress, warn_of_left_out};
-use crate::cli::meter::DeferredMeter;
 use crate::cli::output::{self, note};
+use crate::cli::run::transfer_run::control;
 use crate::cli::settings::{ProgressMode, Settings};
-use crate::cli::signals;
 use crate::cli::size::{percent, plural, size};
+use crate::cli::{labels, signals};
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insight::layers::chain_ids;
@@ -31,28 +31,24 @@ use crate::unpack::overlay::{OverlayDirectory, OverlayImage, OverlayLayer, Overl
 struct OverlayJob {
     directory: OverlayDirectory,
     layers: Vec<OverlayLayer<'static>>,
-    /// Size of each layer's blob, in bytes.
-    compressed: Vec<u64>,
     name: String,
     image: OverlayImage,
     options: BuildOptions,
 }
 
 pub(super) async fn unpack(args: Unpack, settings: &Settings) -> Result<ExitCode> {
-    let cancel = signals::cancelled_by_signals();
+    let control = control(&signals::cancelled_by_signals(), &labels::PULL, settings);
     if let Some(point) = &args.layers.mount {
         check_is_dir(point)?;
     }
     OverlayDirectory::check(&args.dir)?;
-    let mut image = EnsureLocal::to_unpack(&args).open(settings, &cancel).await?;
-    let work = OverlayJob::new(&image, &args, settings, &cancel)?;
+    let mut image = EnsureLocal::to_unpack(&args).open(settings, &control).await?;
+    let work = OverlayJob::new(&image, &args, settings)?;
     let chains = work.image.chains.clone();
-    let cancelled = cancel.clone();
-    let wait_for_pull = image.wait_for_end();
-    let work = move |meter: &DeferredMeter| work.run(meter, &cancelled, wait_for_pull);
+    let (wait_for_pull, own) = (image.wait_for_end(), control.clone());
+    let work = move || work.run(&own, wait_for_pull);
     let (directory, done, took) =
-        run_with_progress(&mut image, settings, &cancel, DeferredMeter::new("unpacking", 0), work)
-            .await?;
+        run_with_progress(&mut image, settings, &control.cancel, work).await?;
     if !args.no_store {
         register_in_store(directory.path(), settings);
     }
@@ -92,14 +88,9 @@ fn check_is_dir(point: &Path) -> Result<()> {
 }
 
 impl OverlayJob {
-    fn new(
-        image: &OpenedImage,
-        args: &Unpack,
-        settings: &Settings,
-        cancel: &CancellationToken,
-    ) -> Result<Self> {
+    fn new(image: &OpenedImage, args: &Unpack, settings: &Settings) -> Result<Self> {
         let chains = chain_ids(&image.config.rootfs.diff_ids);
-        let layers = layer_blobs(image, settings.retry, cancel)?
+        let layers = layer_blobs(image, settings.retry)?
             .into_iter()
             .zip(&chains)
             .map(|(blob, chain)| OverlayLayer { blob, chain: chain.clone() })
@@ -108,7 +99,6 @@ impl OverlayJob {
         let named = !opened.full_name.is_empty();
         Ok(Self {
             layers,
-            compressed: image.manifest()?.layers.iter().map(|layer| layer.size).collect(),
             directory: OverlayDirectory::create(&args.dir)?,
             name: if named { opened.full_name.clone() } else { opened.reference.clone() },
             image: OverlayImage { manifest: image.manifest_document.digest().clone(), chains },
@@ -118,27 +108,15 @@ impl OverlayJob {
 
     fn run(
         self,
-        meter: &DeferredMeter,
-        cancel: &CancellationToken,
+        control: &Control,
         wait_for_pull: impl FnOnce() -> Result<()>,
     ) -> Result<(OverlayDirectory, OverlayResult, Duration)> {
-        let Self { directory, layers, compressed, name, image, options } = self;
-        let lock = directory.lock(&|| !cancel.is_cancelled())?;
+        let Self { directory, layers, name, image, options } = self;
+        let lock = directory.lock(control)?;
         let start = Instant::now();
         // With umask 0 files are created with their final mode, without a `chmod`.
         rustix::process::umask(Mode::empty());
-        let mut to_read = 0;
-        for (layer, size) in layers.iter().zip(compressed) {
-            if !directory.has(&layer.chain)? {
-                to_read += size;
-            }
-        }
-        meter.set_total(to_read);
-        let progress = |bytes| {
-            meter.add(bytes);
-            !cancel.is_cancelled()
-        };
-        let done = directory.unpack(&lock, layers, options, &progress)?;
+        let done = directory.unpack(&lock, layers, options, control)?;
         wait_for_pull()?;
         directory.set_image(&lock, &name, image)?;
         drop(lock);

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::Serve;
-use crate::cli::output;
 use crate::cli::run::destination::open_to_write;
+use crate::cli::run::transfer_run::control;
 use crate::cli::settings::{Settings, existing_layout};
 use crate::cli::signals::{self, opened_unless_cancelled};
+use crate::cli::{labels, output};
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
 use crate::serve::{ServeOptions, Server};
@@ -32,7 +33,8 @@ pub(in crate::cli) async fn run(args: Serve, settings: &Settings) -> Result<Exit
         hosts: args.hosts,
     };
     allow_more_files();
-    let layout = open(args.read_only, settings, &cancel).await?;
+    let control = control(&cancel, &labels::PULL, settings);
+    let layout = open(args.read_only, settings, &control).await?;
     let server = Server::new(layout, &options)?;
     let (listener, address) = listen(&args.addr).await?;
     print_result(&server, address, &options, settings)?;
@@ -51,14 +53,15 @@ fn allow_more_files() {
     }
 }
 
-async fn open(read_only: bool, settings: &Settings, cancel: &CancellationToken) -> Result<Layout> {
+async fn open(read_only: bool, settings: &Settings, control: &Control) -> Result<Layout> {
     let path = settings.store()?;
     if !read_only {
         let options = LayoutOptions { private: true, ..LayoutOptions::default() };
-        return open_to_write(path, options, settings, cancel).await;
+        return open_to_write(path, options, control).await;
     }
     let location = path.display().to_string();
-    let found = opened_unless_cancelled(cancel, "open", move || existing_layout(&path)).await?;
+    let found =
+        opened_unless_cancelled(&control.cancel, "open", move || existing_layout(&path)).await?;
     let layout = found.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "store")
             .at(location)

@@ -14,6 +14,7 @@ use crate::cli::run::report::{JsonShape, json_of, print_values};
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
 use crate::cli::{exit, output};
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_id::ImageId;
 use crate::layout::{Layout, PruneOptions, PruneReport};
@@ -119,7 +120,7 @@ fn overlay_name(text: &str) -> String {
 /// Removes an image from an overlay directory.
 fn remove_unpacked(path: &Path, name: &str) -> Result<bool> {
     let directory = typed_directory(path)?;
-    let lock = directory.lock(&|| true)?;
+    let lock = directory.lock(&Control::default())?;
     if directory.remove_image(&lock, name)? {
         return Ok(true);
     }
@@ -168,7 +169,7 @@ fn prune_directories(store: &Arc<Layout>, plan: bool) -> Result<OverlayPruneRepo
     let mut stale = store.overlays()?;
     for directory in known_directories(store)? {
         stale.remove(directory.path());
-        let lock = if plan { None } else { Some(directory.lock(&|| true)?) };
+        let lock = if plan { None } else { Some(directory.lock(&Control::default())?) };
         let one = directory.prune(lock.as_ref())?;
         freed.layers += one.layers;
         freed.bytes += one.bytes;

@@ -11,10 +11,10 @@ use crate::cli::image::ensure_local::EnsureLocal;
 use crate::cli::image::layer_blobs::layer_blobs;
 use crate::cli::image::open::OpenedImage;
 use crate::cli::image::unpack_report::{json_of, layer_rows, print_summary, run_with_progress};
-use crate::cli::meter::DeferredMeter;
 use crate::cli::run::path_checks;
+use crate::cli::run::transfer_run::control;
 use crate::cli::settings::Settings;
-use crate::cli::{output, signals};
+use crate::cli::{labels, output, signals};
 use crate::error::Result;
 use crate::unpack::{BuildOptions, RootBuilder, Unpacked};
 
@@ -31,33 +31,21 @@ pub(in crate::cli) async fn run(args: Unpack, settings: &Settings) -> Result<Exi
     if args.layers.overlay {
         return super::overlay::unpack(args, settings).await;
     }
-    let cancel = signals::cancelled_by_signals();
+    let control = control(&signals::cancelled_by_signals(), &labels::PULL, settings);
     // Check the arguments before the first request.
     let builder = RootBuilder::begin(&args.dir)?;
-    let mut image = EnsureLocal::to_unpack(&args).open(settings, &cancel).await?;
-    let layers = layer_blobs(&image, settings.retry, &cancel)?;
-    let total = image.manifest()?.layers.iter().map(|layer| layer.size).sum();
-    let (wait_for_pull, cancelled) = (image.wait_for_end(), cancel.clone());
+    let mut image = EnsureLocal::to_unpack(&args).open(settings, &control).await?;
+    let layers = layer_blobs(&image, settings.retry)?;
+    let (wait_for_pull, own) = (image.wait_for_end(), control.clone());
     let options = BuildOptions { preserve: args.preserve, sync: args.sync };
-    let work = move |meter: &DeferredMeter| {
+    let work = move || {
         let start = Instant::now();
         // With umask 0 files are created with their final mode, without a `chmod`.
         rustix::process::umask(Mode::empty());
-        let progress = |bytes| {
-            meter.add(bytes);
-            !cancelled.is_cancelled()
-        };
-        let (receipt, sizes) = builder.apply(layers, options, &progress, wait_for_pull)?;
+        let (receipt, sizes) = builder.apply(layers, options, &own, wait_for_pull)?;
         Ok(UnpackResult { receipt, sizes, took: start.elapsed() })
     };
-    let done = run_with_progress(
-        &mut image,
-        settings,
-        &cancel,
-        DeferredMeter::new("unpacking", total),
-        work,
-    )
-    .await?;
+    let done = run_with_progress(&mut image, settings, &control.cancel, work).await?;
     print_result(&image, &args.dir, &done, settings).await
 }
 

@@ -2,41 +2,42 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::store::ImageArg;
 use crate::blocking::run_blocking;
 use crate::cli::args::Verify;
 use crate::cli::image::open::{OpenedLocation, open_location};
-use crate::cli::meter::ByteMeter;
+use crate::cli::run::transfer_run::control;
 use crate::cli::settings::{Settings, not_in_store};
 use crate::cli::size::{plural, size};
-use crate::cli::{output, signals};
+use crate::cli::{labels, output, signals};
 use crate::content::{EmptyTarget, Target};
+use crate::control::{Control, PhaseCounter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BadBlob, Layout, VerifyReport};
 use crate::location::{DefaultLocation, Location};
 use crate::name::ImageName;
+use crate::progress::Phase;
 use crate::transfer::{ImageRequest, PlatformSelection, TransferOptions, read_blob, resolve};
 
 pub(in crate::cli) async fn run(args: Verify, settings: &Settings) -> Result<ExitCode> {
     let (others, names) = split_arguments(&args.images, settings)?;
+    let control = control(&signals::cancelled_by_signals(), &labels::PULL, settings);
     let mut report = VerifyReport::default();
     if others.is_empty() || !names.is_empty() {
         match (settings.existing_store()?, names.first()) {
-            (Some(store), _) => report = hash(store, names, settings).await?,
+            (Some(store), _) => report = hash(store, names, &control).await?,
             (None, Some(name)) => {
                 return Err(not_in_store(name));
             }
             (None, None) => {}
         }
     }
-    let cancel = signals::cancelled_by_signals();
     let of_store = || settings.store().map(|path| format!("store: {}", path.display()));
     let mut bad = if report.bad.is_empty() { None } else { Some(of_store()?) };
     for location in others {
-        let checking = check_location(&location, settings);
-        let found = signals::or_cancelled(&cancel, "verify", checking).await??;
+        let checking = check_location(&location, settings, &control);
+        let found = signals::or_cancelled(&control.cancel, "verify", checking).await??;
         if !found.bad.is_empty() {
             bad.get_or_insert_with(|| location.to_string());
         }
@@ -65,14 +66,18 @@ fn split_arguments(images: &[String], settings: &Settings) -> Result<(Vec<Locati
 }
 
 /// Hashes a layout in place; of other locations it reads all blobs.
-async fn check_location(location: &Location, settings: &Settings) -> Result<VerifyReport> {
+async fn check_location(
+    location: &Location,
+    settings: &Settings,
+    control: &Control,
+) -> Result<VerifyReport> {
     if let Location::Layout { path, name: ImageName::Only } = location {
-        return hash(Arc::new(Layout::open(path)?), Vec::new(), settings).await;
+        return hash(Arc::new(Layout::open(path)?), Vec::new(), control).await;
     }
     let OpenedLocation { source, name, reference, layout, .. } =
         open_location(location, settings).await?;
     if let (Some(layout), ImageName::Layout(name)) = (layout, &name) {
-        return hash(layout, vec![name.clone()], settings).await;
+        return hash(layout, vec![name.clone()], control).await;
     }
     let request = ImageRequest {
         source: Arc::clone(&source),
@@ -84,21 +89,16 @@ async fn check_location(location: &Location, settings: &Settings) -> Result<Veri
     let nowhere: Arc<dyn Target> = Arc::new(EmptyTarget::new(String::new()));
     let graph = resolve(&request, &nowhere, &settings.retry).await?;
     let blobs: Vec<_> = graph.blobs.iter().filter(|blob| !blob.is_foreign()).collect();
-    let meter =
-        ByteMeter::new(settings.show, "verifying", blobs.iter().map(|blob| blob.size).sum());
+    let total = blobs.iter().map(|blob| blob.size).sum();
+    let counter = PhaseCounter::new(control, Phase::Verify, total);
     let mut report = VerifyReport {
         blobs: graph.documents.len() as u64,
         bytes: graph.documents.iter().map(|document| document.bytes().len() as u64).sum(),
         bad: Vec::new(),
     };
-    let mut done = 0;
     for blob in blobs {
         let options = TransferOptions { retry: settings.retry, ..TransferOptions::default() };
-        let mut count = |bytes: &[u8]| {
-            done += bytes.len() as u64;
-            meter.set(done);
-            Ok(())
-        };
+        let mut count = |bytes: &[u8]| counter.add(bytes.len() as u64);
         match read_blob(&*source, blob, options, &mut count).await {
             Ok(()) => {
                 report.blobs += 1;
@@ -121,17 +121,9 @@ fn is_blob_error(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Mismatch)
 }
 
-async fn hash(store: Arc<Layout>, names: Vec<String>, settings: &Settings) -> Result<VerifyReport> {
-    let cancel = signals::cancelled_by_signals();
-    let meter = ByteMeter::new(settings.show, "verifying", store.verify_size(&names)?);
-    let done = AtomicU64::new(0);
-    let work = move || {
-        store.verify(&names, &|bytes| {
-            meter.set(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
-            !cancel.is_cancelled()
-        })
-    };
-    run_blocking("verify", work).await
+async fn hash(store: Arc<Layout>, names: Vec<String>, control: &Control) -> Result<VerifyReport> {
+    let control = control.clone();
+    run_blocking("verify", move || store.verify(&names, &control)).await
 }
 
 fn print_result(report: &VerifyReport, settings: &Settings) -> Result<()> {

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::image_download::ImageDownload;
 use crate::cli::args::{TransferArgs, Unpack};
 use crate::cli::image::open::{
     OpenedImage, OpenedLocation, Stored, error_after_fallback, registry,
 };
 use crate::cli::run::destination::{Destination, open_to_write};
-use crate::cli::run::transfer_run::{options, progress};
+use crate::cli::run::transfer_run::options;
 use crate::cli::settings::{Settings, platform};
-use crate::cli::{labels, signals};
+use crate::cli::signals;
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::layout::LayoutOptions;
 use crate::location::{DefaultLocation, Location};
@@ -66,12 +65,12 @@ impl<'a> EnsureLocal<'a> {
     pub(in crate::cli) async fn open(
         &self,
         settings: &Settings,
-        cancel: &CancellationToken,
+        control: &Control,
     ) -> Result<OpenedImage> {
-        match signals::or_cancelled(cancel, self.verb, self.find(settings)).await?? {
+        match signals::or_cancelled(&control.cancel, self.verb, self.find(settings)).await?? {
             Located::Available(image) => Ok(*image),
             Located::MustPull(opened, damage) => {
-                let pulled = self.pull(opened, settings, cancel).await;
+                let pulled = self.pull(opened, settings, control).await;
                 pulled.map_err(|error| error_after_fallback(damage, error))
             }
         }
@@ -114,7 +113,7 @@ impl<'a> EnsureLocal<'a> {
         &self,
         opened: OpenedLocation,
         settings: &Settings,
-        cancel: &CancellationToken,
+        control: &Control,
     ) -> Result<OpenedImage> {
         let request = ImageRequest {
             source: Arc::clone(&opened.source),
@@ -124,18 +123,17 @@ impl<'a> EnsureLocal<'a> {
             platforms: PlatformSelection::Single(platform(self.platform)?),
         };
         let options = match self.pull {
-            Some(moving) => options(moving, &labels::PULL, settings, cancel)?,
+            Some(moving) => options(moving, settings, control)?,
             None => TransferOptions {
                 retry: settings.retry,
-                progress: progress(settings.show, &labels::PULL),
-                cancel: cancel.clone(),
+                control: control.clone(),
                 ..TransferOptions::default()
             },
         };
         // Unpacking needs every layer.
         let options = TransferOptions { foreign_layers: true, ..options };
         let private = LayoutOptions { private: true, sync: self.sync, ..LayoutOptions::default() };
-        let store = open_to_write(settings.store()?, private, settings, cancel).await?;
+        let store = open_to_write(settings.store()?, private, control).await?;
         OpenedImage::download(opened, ImageDownload::begin(request, store, options)).await
     }
 }

@@ -33,9 +33,9 @@ impl ImageDownload {
         options: TransferOptions,
     ) -> Self {
         let (feeder, feeds) = Feeds::connect();
-        let (retry, stop) = (options.retry, options.cancel.child_token());
-        let (feeder, cancel) = (Some(feeder), stop.clone());
-        let options = TransferOptions { feeder, listed_order: true, cancel, ..options };
+        let (retry, control) = (options.retry, options.control.child());
+        let (feeder, stop) = (Some(feeder), control.cancel.clone());
+        let options = TransferOptions { feeder, listed_order: true, control, ..options };
         let target = Arc::new(layout.clone()) as _;
         let pull = tokio::spawn(async move { transfer(&[request], &target, options).await });
         Self { layout, feeds, retry, stop, pull }
@@ -64,11 +64,11 @@ impl ImageDownload {
     pub(in crate::cli) fn opener(
         &self,
         layer: Descriptor,
-    ) -> impl FnOnce() -> GrowingBlob + Send + use<> {
+    ) -> impl FnOnce(&CancellationToken) -> GrowingBlob + Send + use<> {
         let (layout, feeds, digest) =
             (self.layout.clone(), self.feeds.clone(), layer.digest.clone());
         let open = Box::new(move || layout.blob_file(&digest));
-        move || feeds.read(layer, open)
+        move |stop| feeds.read(layer, open, stop.clone())
     }
 
     /// Returns a function that blocks until the pull has ended.

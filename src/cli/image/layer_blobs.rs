@@ -4,9 +4,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 
 use super::open::OpenedImage;
+use crate::control::Control;
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::image_layers::{LayerBlob, OpenBlob};
@@ -21,35 +21,24 @@ use crate::transfer::{ReceivedBlob, TransferOptions};
 pub(in crate::cli) fn layer_blobs(
     image: &OpenedImage,
     retry: RetryPolicy,
-    cancel: &CancellationToken,
 ) -> Result<Vec<LayerBlob<'static>>> {
-    let open = |layer: &Descriptor| open_layer(image, layer.clone(), retry, cancel);
+    let open = |layer: &Descriptor| open_layer(image, layer.clone(), retry);
     LayerBlob::from_image(&image.opened.reference, image.manifest()?, &image.config, open)
 }
 
-fn open_layer(
-    image: &OpenedImage,
-    layer: Descriptor,
-    retry: RetryPolicy,
-    cancel: &CancellationToken,
-) -> OpenBlob<'static> {
+fn open_layer(image: &OpenedImage, layer: Descriptor, retry: RetryPolicy) -> OpenBlob<'static> {
     if let Some(arriving) = &image.arriving {
         let open = arriving.opener(layer);
-        return Box::new(move |stop| {
-            let blob = open();
-            stop.on_stop(blob.leaver());
-            Ok(Box::new(blob))
-        });
+        return Box::new(move |stop| Ok(Box::new(open(stop))));
     }
     if let Some(layout) = image.opened.layout.as_ref().map(Arc::clone) {
         return Box::new(move |_| open_file(&layout, &layer));
     }
     let (source, runtime) = (Arc::clone(&image.opened.source), Handle::current());
-    let options = TransferOptions { retry, cancel: cancel.clone(), ..TransferOptions::default() };
     Box::new(move |stop| {
-        let blob = ReceivedBlob::begin(source, layer, options, &runtime);
-        stop.on_stop(blob.leaver());
-        Ok(Box::new(blob))
+        let control = Control { cancel: stop.clone(), ..Control::default() };
+        let options = TransferOptions { retry, control, ..TransferOptions::default() };
+        Ok(Box::new(ReceivedBlob::begin(source, layer, options, &runtime)))
     })
 }
 

@@ -1,7 +1,6 @@
 //! Progress and results of unpacking and exporting.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::open::OpenedImage;
 use crate::cli::image::attribute_error::{attribute_error, may_be_corruption};
-use crate::cli::meter::DeferredMeter;
 use crate::cli::output::note;
 use crate::cli::run::report::receipt;
 use crate::cli::settings::{ProgressMode, Settings};
@@ -21,18 +19,14 @@ use crate::transfer::ImageResult;
 use crate::unpack::Unpacked;
 
 /// Runs `work` on the image's layers on a blocking thread, and adds the affected layer to its error. While the image is
-/// being pulled the screen shows the pull's progress, afterwards `meter`.
+/// being pulled the screen shows the pull's progress, afterwards that of the work.
 pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
     image: &mut OpenedImage,
     settings: &Settings,
     cancel: &CancellationToken,
-    meter: DeferredMeter,
-    work: impl FnOnce(&DeferredMeter) -> Result<T> + Send + 'static,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let meter = Arc::new(meter);
-    let shown = Arc::downgrade(&meter);
-    let show = || shown.upgrade().iter().for_each(|meter| meter.show(settings.show));
-    let work = spawn_blocking(move || work(&meter));
+    let work = spawn_blocking(work);
     let reference = image.opened.reference.clone();
     let work = async move {
         let panicked = |error| Error::new(ErrorKind::Unpack, reference).with_source(error);
@@ -43,13 +37,9 @@ pub(in crate::cli) async fn run_with_progress<T: Send + 'static>(
             if settings.show != ProgressMode::Nothing && !pulled.report.blobs.is_empty() {
                 note(&receipt(&pulled.report));
             }
-            if pulled.error.is_none() {
-                show();
-            }
         };
         return arriving.run_alongside(&image.manifest()?.layers, work, pulled).await;
     }
-    show();
     match work.await {
         Ok(done) => Ok(done),
         Err(error) => Err(with_layer(image, settings, cancel, error).await),

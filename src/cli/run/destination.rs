@@ -1,16 +1,16 @@
 //! Destinations of images: a registry, the store, another layout, or an archive.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::ArchiveOutput;
-use crate::cli::meter::ByteMeter;
 use crate::cli::run::new_archive::NewArchive;
-use crate::cli::settings::{ForeignLayers, ProgressMode, Settings, existing_layout, platform};
+use crate::cli::settings::{ForeignLayers, Settings, existing_layout, platform};
 use crate::cli::signals::opened_unless_cancelled;
 use crate::content::{EmptyTarget, Target};
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutOptions};
@@ -152,7 +152,7 @@ impl Destination {
         settings: &Settings,
         images: usize,
         sync: bool,
-        cancel: &CancellationToken,
+        control: &Control,
     ) -> Result<Arc<dyn Target>> {
         let (path, private) = match self {
             Self::Registry { reference, chunk_size, sessions } => {
@@ -163,7 +163,7 @@ impl Destination {
             Self::Archive(archive, _) => return archive.open(images, sync),
         };
         let options = LayoutOptions { private, sync, ..LayoutOptions::default() };
-        Ok(Arc::new(open_to_write(path, options, settings, cancel).await?))
+        Ok(Arc::new(open_to_write(path, options, control).await?))
     }
 
     /// Opens the destination without changing anything; a missing one is treated as empty.
@@ -268,22 +268,11 @@ impl Destination {
 pub(in crate::cli) async fn open_to_write(
     path: PathBuf,
     options: LayoutOptions,
-    settings: &Settings,
-    cancel: &CancellationToken,
+    control: &Control,
 ) -> Result<Layout> {
-    let watch = recheck_progress(settings.show, cancel.clone());
-    let make = move || Layout::create_with_progress(&path, options, &watch);
-    opened_unless_cancelled(cancel, "open", make).await
-}
-
-/// Returns a callback that shows progress of the check after a restart, beginning with its first byte.
-fn recheck_progress(show: ProgressMode, cancel: CancellationToken) -> impl Fn(u64, u64) -> bool {
-    let meter = OnceLock::new();
-    move |done, total| {
-        let new = || ByteMeter::new(show, "checking after a restart", total);
-        meter.get_or_init(new).set(done);
-        !cancel.is_cancelled()
-    }
+    let own = control.clone();
+    let make = move || Layout::create_with_control(&path, options, &own);
+    opened_unless_cancelled(&control.cancel, "open", make).await
 }
 
 /// Rejects a name with a digest, which the content may not match.

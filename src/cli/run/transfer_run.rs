@@ -15,11 +15,13 @@ use crate::cli::settings::{ProgressMode, Settings};
 use crate::cli::signals::or_cancelled;
 use crate::cli::size::parse_rate;
 use crate::content::Target;
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
+use crate::progress::{NoProgress, Progress};
 use crate::transfer::{
-    ArtifactOptions, ImageRequest, ImageResult, NoProgress, PlatformRequest, PlatformSelection,
-    Progress, Throttle, Transfer, TransferOptions,
+    ArtifactOptions, ImageRequest, ImageResult, PlatformRequest, PlatformSelection, Throttle,
+    Transfer, TransferOptions,
 };
 
 /// Minimum chunk size in bytes; smaller ones cost more requests than they help.
@@ -39,7 +41,7 @@ impl TransferRun {
         settings: &Settings,
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        let options = options(moving, labels, settings, cancel)?;
+        let options = options(moving, settings, &control(cancel, labels, settings))?;
         Ok(Self { options, only_plan: moving.plan, sync: moving.sync })
     }
 
@@ -57,17 +59,18 @@ impl TransferRun {
         shape: JsonShape,
         settings: &Settings,
     ) -> Result<(ExitCode, Vec<ImageResult>)> {
-        let cancel = self.options.cancel.clone();
+        let control = self.options.control.clone();
+        let cancel = &control.cancel;
         let to = |target: &Arc<dyn Target>| {
             let run = Transfer::new(self.options);
             wanted.iter().fold(run, |run, image| run.image(image.clone(), target))
         };
         if self.only_plan {
-            let target = destination.open_for_plan(settings, &cancel).await?;
-            let plans = or_cancelled(&cancel, "plan", Box::pin(to(&target).plan())).await?;
+            let target = destination.open_for_plan(settings, cancel).await?;
+            let plans = or_cancelled(cancel, "plan", Box::pin(to(&target).plan())).await?;
             return Ok((super::plan::show(&plans, shape, settings)?, Vec::new()));
         }
-        let target = destination.open(settings, wanted.len(), self.sync, &cancel).await?;
+        let target = destination.open(settings, wanted.len(), self.sync, &control).await?;
         let finished = Box::pin(to(&target).run()).await.images;
         let report = ReportOptions { shape, names: !destination.is_stdout() };
         Ok((print_reports(&finished, report, settings)?, finished))
@@ -77,17 +80,15 @@ impl TransferRun {
 /// Returns the transfer options from the command line.
 pub(in crate::cli) fn options(
     moving: &TransferArgs,
-    labels: &'static ProgressLabels,
     settings: &Settings,
-    cancel: &CancellationToken,
+    control: &Control,
 ) -> Result<TransferOptions> {
     let throttle = moving.limit_rate.as_deref().map(rate).transpose()?;
     Ok(TransferOptions {
         jobs: usize::from(moving.jobs),
         retry: settings.retry,
         throttle: throttle.map(Throttle::new),
-        progress: progress(settings.show, labels),
-        cancel: cancel.clone(),
+        control: control.clone(),
         foreign_layers: moving.foreign_layers,
         ..TransferOptions::default()
     })
@@ -141,13 +142,16 @@ pub(in crate::cli) fn chunk_size(typed: Option<&str>) -> Result<Option<u64>> {
     }
 }
 
-pub(in crate::cli) fn progress(
-    show: ProgressMode,
+/// Returns what stops a command and shows its progress.
+pub(in crate::cli) fn control(
+    cancel: &CancellationToken,
     labels: &'static ProgressLabels,
-) -> Arc<dyn Progress> {
-    match show {
+    settings: &Settings,
+) -> Control {
+    let progress: Arc<dyn Progress> = match settings.show {
         ProgressMode::Bars => Arc::new(ProgressBars::new(labels)),
         ProgressMode::Lines => Arc::new(PlainProgress::new(labels)),
         ProgressMode::Nothing => Arc::new(NoProgress),
-    }
+    };
+    Control { cancel: cancel.clone(), progress }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::progress::{NoProgress, Progress};
 use crate::retry::RetryPolicy;
 use crate::transfer::blob::throttle::Throttle;
 use crate::transfer::options::TransferOptions;
-use crate::transfer::progress::{NoProgress, Progress};
 
 pub(in crate::transfer) struct TransferContext {
     pub(in crate::transfer) policy: RetryPolicy,
@@ -23,7 +23,7 @@ impl TransferContext {
         Self {
             policy: options.retry,
             idle: options.idle,
-            progress: Arc::clone(&options.progress),
+            progress: Arc::clone(&options.control.progress),
             throttle: options.throttle.clone(),
             received: Arc::default(),
         }

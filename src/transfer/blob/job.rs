@@ -7,12 +7,12 @@ use futures_util::TryStreamExt as _;
 use crate::content::{BlobWriter, OpenBlob, Opened, Presence, Source, TargetWriter};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
+use crate::progress::Event;
 use crate::retry::retry;
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
 use crate::transfer::blob::reader::ResumingReader;
 use crate::transfer::feed::Feed;
-use crate::transfer::progress::Event;
 use crate::transfer::report::BlobResult;
 use crate::verifier::{Verified, Verifier, verified_inline_data};
 

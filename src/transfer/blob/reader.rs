@@ -9,10 +9,10 @@ use crate::content::{BlobRequest, ByteStream, Source};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::min_rate::{MinimumRate, TOO_SLOW};
+use crate::progress::Event;
 use crate::retry::{Failures, announce};
 use crate::transfer::blob::context::TransferContext;
 use crate::transfer::blob::counters::BlobCounters;
-use crate::transfer::progress::Event;
 use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
 

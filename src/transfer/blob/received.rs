@@ -28,7 +28,7 @@ enum Chunk {
 }
 
 /// Reads a blob as it comes; who reads slowly slows the sender down. Reads wait, so they belong on a thread; the task
-/// that they wait for is stopped with the reader, by [`TransferOptions::cancel`], and with the runtime.
+/// that they wait for is stopped with the reader, by [`TransferOptions::control`], and with the runtime.
 pub struct ReceivedBlob {
     chunks: Receiver<Result<Chunk>>,
     bytes: Bytes,
@@ -51,7 +51,7 @@ impl ReceivedBlob {
         runtime: &Handle,
     ) -> Self {
         let (sender, chunks) = channel(WAITING);
-        let cancel = options.cancel.clone();
+        let cancel = options.control.cancel.clone();
         let receive = async move {
             let last = receive(&*source, &blob, options, &sender).await;
             // Where the reader is gone nothing is to be told.
@@ -59,12 +59,6 @@ impl ReceivedBlob {
         };
         let task = runtime.spawn(async move { cancel.run_until_cancelled(receive).await });
         Self { chunks, bytes: Bytes::new(), ended: false, task: task.abort_handle() }
-    }
-
-    /// What ends a read that waits, from another thread.
-    pub fn leaver(&self) -> impl FnOnce() + Send + 'static {
-        let task = self.task.clone();
-        move || task.abort()
     }
 }
 

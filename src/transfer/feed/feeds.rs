@@ -97,10 +97,15 @@ impl Feeds {
     }
 
     /// Reads a blob of the run, while it comes or from what `open` gives where it is there already. Reads wait, so they
-    /// belong on a thread.
-    pub fn read(&self, blob: Descriptor, open: OpenStored) -> GrowingBlob {
+    /// belong on a thread; `cancel` ends one that waits.
+    pub fn read(
+        &self,
+        blob: Descriptor,
+        open: OpenStored,
+        cancel: CancellationToken,
+    ) -> GrowingBlob {
         let shared = self.0.blob(&blob);
-        GrowingBlob::new(blob, shared, open)
+        GrowingBlob::new(blob, shared, open, cancel)
     }
 
     /// Waits until a blob is at the target, verified; tells how often bytes of it were thrown away.

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 
 use bytes::{Buf as _, Bytes};
 use rustix::io::{pread, retry_on_intr};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +32,9 @@ pub struct GrowingBlob {
     /// Where the bytes up to this position can be read.
     file: Option<(Arc<File>, u64)>,
     open: Option<OpenStored>,
-    left: Arc<AtomicBool>,
+    cancel: CancellationToken,
+    /// Wakes the read that waits when it is cancelled.
+    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl std::fmt::Debug for GrowingBlob {
@@ -47,8 +51,10 @@ impl GrowingBlob {
         blob: Descriptor,
         shared: Arc<Shared>,
         open: OpenStored,
+        cancel: CancellationToken,
     ) -> Self {
         shared.enter();
+        let cancelled = Box::pin(cancel.clone().cancelled_owned());
         Self {
             blob,
             shared,
@@ -56,16 +62,8 @@ impl GrowingBlob {
             pieces: VecDeque::new(),
             file: None,
             open: Some(open),
-            left: Arc::default(),
-        }
-    }
-
-    /// What ends a read that waits, and all later ones, from another thread.
-    pub fn leaver(&self) -> impl FnOnce() + Send + 'static {
-        let (left, shared) = (Arc::clone(&self.left), Arc::clone(&self.shared));
-        move || {
-            left.store(true, Ordering::Relaxed);
-            shared.wake_readers();
+            cancel,
+            cancelled,
         }
     }
 
@@ -104,8 +102,10 @@ impl GrowingBlob {
 
     /// Waits for more; tells whether there is any.
     fn wait(&mut self) -> io::Result<bool> {
-        let left = &self.left;
-        let next = self.shared.next(self.reached, || left.load(Ordering::Relaxed));
+        let waker = Waker::from(Arc::clone(&self.shared));
+        // Only registers the waker: whether it was cancelled is looked up under the lock.
+        _ = self.cancelled.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let next = self.shared.next(self.reached, &self.cancel);
         let (next, restarts) = next.map_err(|refused| match refused {
             Refused::Restarted => self.fail(Self::BLOB_RESTARTED),
             Refused::Failed(error) => io::Error::other(error),

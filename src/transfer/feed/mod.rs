@@ -7,6 +7,7 @@ pub(super) mod run_feeds;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,7 @@ impl Feed {
         } else {
             state.recent.push(piece);
         }
-        shared.wake(&state);
+        shared.wake_waiting(&state);
     }
 
     /// Ends it as the job ended.
@@ -176,7 +177,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, state: &State) {
+    fn wake_waiting(&self, state: &State) {
         if state.waiting > 0 {
             self.changed.notify_all();
         }
@@ -185,7 +186,7 @@ impl Shared {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
-        self.wake(&state);
+        self.wake_waiting(&state);
     }
 
     /// The first end is the one that counts.
@@ -219,10 +220,10 @@ impl Shared {
     pub(in crate::transfer) fn next(
         &self,
         reached: Reached,
-        has_left: impl Fn() -> bool,
+        cancel: &CancellationToken,
     ) -> Result<(Next, u32), Refused> {
         self.wait(|state| {
-            if has_left() {
+            if cancel.is_cancelled() {
                 return Some(Err(Refused::Left));
             }
             if let Some(Err(error)) = &state.end {
@@ -260,11 +261,13 @@ impl Shared {
             state.recent.clear();
         }
     }
+}
 
-    /// Has readers look again whether anything is wanted of them.
-    pub(in crate::transfer) fn wake_readers(&self) {
+/// Wakes the readers, so that each looks whether it was cancelled.
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
         // Under the lock: one that has looked and does not wait yet would miss it.
-        self.wake(&self.state());
+        self.wake_waiting(&self.state());
     }
 }
 

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::files::{self, create_dir};
 use super::xattr::OverlayXattr;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait, WaitTimer};
@@ -113,20 +114,18 @@ impl OverlayDirectory {
         self.root.as_fd()
     }
 
-    /// Locks the directory. While waiting for other processes `keep_waiting` is called; returning false ends the wait.
+    /// Locks the directory; waits for other processes.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] if `keep_waiting` returned false.
-    pub fn lock(&self, keep_waiting: &dyn Fn() -> bool) -> Result<OverlayLock> {
+    /// [`ErrorKind::Interrupted`] if cancelled while waiting.
+    pub fn lock(&self, control: &Control) -> Result<OverlayLock> {
         let file = self.root.readable(b"").map_err(|error| self.failed(error.into()))?;
         let file = File::from(file);
         let what = "the directory of layers";
         let waiting = LockWait { what, path: &self.path, timeout: LOCK_TIMEOUT };
         let mut clock = WaitTimer::new();
         while !lock::try_lock(&file, LockMode::Exclusive, &self.path)? {
-            if !keep_waiting() {
-                return Err(Error::new(ErrorKind::Interrupted, "unpack").with_reason("interrupted"));
-            }
+            control.check("unpack")?;
             clock.tick(&file, &waiting, None)?;
             std::thread::sleep(lock::POLL_INTERVAL);
         }

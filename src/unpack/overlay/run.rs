@@ -3,16 +3,19 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 use super::changes::OverlayState;
 use super::directory::{OverlayDirectory, OverlayLock};
 use super::layer_dir::LayerMetadata;
 use super::stack::{LayerStack, LayerState};
+use crate::control::{Control, PhaseCounter};
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
 use crate::image_layers::LayerBlob;
 use crate::image_layers::read::{concurrency, read_all};
-use crate::image_layers::stop::Stop;
 use crate::layer::BombGuard;
+use crate::progress::Phase;
 use crate::unpack::root_builder::BuildOptions;
 use crate::unpack::unpacker::{UnpackOptions, Unpacked, Unpacker};
 
@@ -45,11 +48,11 @@ struct OverlayRun<'a> {
     stack: Arc<LayerStack>,
     chains: &'a [Digest],
     preserve: bool,
-    progress: &'a (dyn Fn(u64) -> bool + Sync),
+    counter: PhaseCounter,
     /// One guard for all layers.
     inflation: BombGuard,
     /// Stops the other layers after one failed.
-    stop: Stop,
+    stop: CancellationToken,
 }
 
 struct LayerTask<'a> {
@@ -68,7 +71,7 @@ impl Drop for FailureGuard<'_> {
     fn drop(&mut self) {
         if !self.is_done {
             self.run.stack.set(self.number, LayerState::Failed);
-            self.run.stop.stop();
+            self.run.stop.cancel();
         }
     }
 }
@@ -76,8 +79,7 @@ impl Drop for FailureGuard<'_> {
 type LayerOutcome = (usize, Result<(u64, Unpacked)>);
 
 impl OverlayDirectory {
-    /// Unpacks what is not there; `progress` receives the number of compressed bytes that were read, and returns
-    /// whether to continue.
+    /// Unpacks what is not there.
     ///
     /// Layers that were complete before one failed are kept.
     ///
@@ -88,7 +90,7 @@ impl OverlayDirectory {
         _lock: &OverlayLock,
         layers: Vec<OverlayLayer<'_>>,
         options: BuildOptions,
-        progress: &(dyn Fn(u64) -> bool + Sync),
+        control: &Control,
     ) -> Result<OverlayResult> {
         let failed = |error| self.failed(error);
         self.sweep().map_err(failed)?;
@@ -107,14 +109,15 @@ impl OverlayDirectory {
                 missing.push(LayerTask { number, blob: layer.blob });
             }
         }
+        let to_read = missing.iter().map(|task| task.blob.size).sum();
         let run = OverlayRun {
             directory: self,
             stack: Arc::new(LayerStack::new(stack)),
             chains: &chains,
             preserve: options.preserve,
-            progress,
+            counter: PhaseCounter::new(control, Phase::Unpack, to_read),
             inflation: BombGuard::default(),
-            stop: Stop::default(),
+            stop: control.cancel.child_token(),
         };
         for (number, outcome) in run.run_all(missing) {
             let (size, unpacked) = outcome.map_err(|error| error.with_layer(number))?;
@@ -178,8 +181,8 @@ impl OverlayRun<'_> {
         let mut unpacker = Unpacker::new(new_layer.diff().map_err(failed)?, options)?;
         unpacker.overlay =
             Some(OverlayState::new(&self.stack, number, self.directory.xattr_namespace()));
-        let (stop, progress) = (&self.stop, self.progress);
-        let read = read_all(&self.inflation, vec![blob], stop, progress, |name, layer| {
+        let (stop, counter) = (&self.stop, &self.counter);
+        let read = read_all(&self.inflation, vec![blob], stop, counter, |name, layer| {
             unpacker.apply(name, layer)
         });
         let sizes = read?;

@@ -1,11 +1,13 @@
 //! Power failures: the order in which a pull makes things durable, and what the next boot checks.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use rpull::control::Control;
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
+use rpull::progress::{Event, Phase, Progress};
 use serde_json::json;
 
 use crate::support::cli::Cli;
@@ -136,6 +138,18 @@ async fn journal_of_other_boot_rehashes_blobs() {
     }
 }
 
+/// How much of how much was told of.
+#[derive(Default)]
+struct Rechecked(Mutex<Vec<(u64, u64)>>);
+
+impl Progress for Rechecked {
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::PhaseAdvanced { phase: Phase::Recheck, done, total } = event {
+            self.0.lock().unwrap().push((*done, *total));
+        }
+    }
+}
+
 #[tokio::test]
 async fn journal_check_reports_progress_and_can_be_interrupted() {
     let (_registry, [held, _], name) = published().await;
@@ -144,19 +158,18 @@ async fn journal_check_reports_progress_and_can_be_interrupted() {
     let layers: Vec<&Digest> = held.layers.iter().map(Blob::digest).collect();
     let total: u64 = held.layers.iter().map(|layer| layer.descriptor.size).sum();
     let journal = plant(&cli, &format!("{OTHER_BOOT}.1"), &layers);
-    let open = |watch: &(dyn Fn(u64, u64) -> bool + Sync)| {
-        Layout::create_with_progress(&cli.store(), LayoutOptions::default(), watch)
+    let told = Arc::new(Rechecked::default());
+    let control = Control { progress: Arc::clone(&told) as _, ..Control::default() };
+    let open = |control: &Control| {
+        Layout::create_with_control(&cli.store(), LayoutOptions::default(), control)
     };
-    let stopped = open(&|_, _| false).unwrap_err();
+    let cancelled = control.child();
+    cancelled.cancel.cancel();
+    let stopped = open(&cancelled).unwrap_err();
     assert_eq!(stopped.kind(), ErrorKind::Interrupted);
     assert!(journal.exists(), "what was not checked stays in doubt");
-    let told = Mutex::new(Vec::new());
-    open(&|done, of| {
-        told.lock().unwrap().push((done, of));
-        true
-    })
-    .unwrap();
-    assert_eq!(told.into_inner().unwrap().iter().max(), Some(&(total, total)));
+    open(&control).unwrap();
+    assert_eq!(told.0.lock().unwrap().iter().max(), Some(&(total, total)));
     assert!(!journal.exists());
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rpull::content::{OpenBlob, Target};
+use rpull::control::Control;
 use rpull::error::ErrorKind;
 use rpull::layout::{Layout, LayoutOptions};
 use rpull::name::ImageName;
@@ -109,7 +110,7 @@ async fn concurrent_tasks_share_one_store() {
     assert_eq!(layout.entries().unwrap().len(), names.len());
     let blobs = names.len() * 2 + 1;
     assert_eq!(registry.server.count("GET /v2/team/app/blobs/"), blobs);
-    assert!(layout.verify(&[], &|_| true).unwrap().bad.is_empty());
+    assert!(layout.verify(&[], &Control::default()).unwrap().bad.is_empty());
 }
 
 #[tokio::test]

@@ -298,7 +298,7 @@ async fn transfer_cancelled_during_finish_is_interrupted() {
     let target = Late {
         endpoint: Endpoint::default(),
         inner: Memory::default(),
-        cancel: options.cancel.clone(),
+        cancel: options.control.cancel.clone(),
     };
     let target: Arc<dyn Target> = Arc::new(target);
     let finished = transfer(&wanted, &target, options).await.remove(0);

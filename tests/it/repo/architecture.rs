@@ -6,6 +6,25 @@ use std::path::{Path as FilePath, PathBuf};
 use super::imports::{Imports, Path};
 use super::sources;
 
+/// The ends of a transfer, and what is built on them.
+const ENDS_AND_ENGINE: &[&str] = &[
+    "registry",
+    "layout",
+    "archive",
+    "memory",
+    "transfer",
+    "serve",
+    "cli",
+    "insight",
+    "unpack",
+    "image_layers",
+    "flatten",
+    "content",
+];
+
+/// Modules that tell progress or show it. Nothing else takes events: no part of the program depends on them.
+const KNOW_EVENTS: &[&str] = &["transfer", "unpack", "cli", "control", "progress"];
+
 /// `(module, what it must not name, why)`.
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     (
@@ -174,6 +193,8 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         &["registry", "layout", "archive", "memory", "transfer", "unpack", "serve", "cli"],
         "the traits come before who has them",
     ),
+    ("control", ENDS_AND_ENGINE, "everything that takes long can take it"),
+    ("progress", ENDS_AND_ENGINE, "everything that takes long can tell it"),
     (
         "document",
         &["registry", "layout", "archive", "memory", "transfer", "cli", "content"],
@@ -336,6 +357,21 @@ fn module_dependencies_have_one_direction() {
     let sources = crate_sources();
     assert!(sources.len() > 40, "the scan finds the sources");
     assert_eq!(breaches(&sources), Vec::<String>::new());
+}
+
+#[test]
+fn progress_events_are_for_eyes_only() {
+    let root = source_dir();
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    let takes = |path: &&PathBuf| std::fs::read_to_string(path).unwrap().contains("on_event");
+    let taking: Vec<_> = paths.iter().filter(takes).collect();
+    assert!(taking.len() > 5, "the scan finds those that tell");
+    for path in taking {
+        let module = module_of(path.strip_prefix(&root).unwrap().to_str().unwrap());
+        let knows = KNOW_EVENTS.iter().any(|known| is_within(&module, known));
+        assert!(knows, "{} takes or tells events", path.display());
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::{BufReader, Cursor};
 use std::path::Path;
 use std::process::Command;
 
+use rpull::control::Control;
 use rpull::digest::Digest;
 use rpull::error::Result;
 use rpull::flatten::Tree;
@@ -42,13 +43,13 @@ pub(crate) fn blobs(tars: &[Vec<u8>]) -> Vec<LayerBlob<'_>> {
 
 /// Returns the flattened tar of these layers.
 pub(crate) fn flattened(tars: &[Vec<u8>]) -> Result<(Tree, Vec<u8>)> {
-    let tree = Tree::read(blobs(tars), &|_| true)?;
+    let tree = Tree::read(blobs(tars), &Control::default())?;
     let mut written = Vec::new();
     let mut output = |bytes: &[u8]| {
         written.extend_from_slice(bytes);
         Ok(())
     };
-    tree.write(blobs(tars), &|_| true, &mut output)?;
+    tree.write(blobs(tars), &Control::default(), &mut output)?;
     Ok((tree, written))
 }
 

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use rpull::control::Control;
 use rpull::digest::Digest;
 use rpull::error::Result;
 use rpull::insight::layers::chain_ids;
@@ -37,8 +38,9 @@ pub(crate) fn unpack(path: &Path, layers: &[&[TarItem]]) -> Result<(Vec<Digest>,
         chain: chain.clone(),
     });
     let directory = OverlayDirectory::create(path)?;
-    let lock = directory.lock(&|| true)?;
-    let done = directory.unpack(&lock, layers.collect(), BuildOptions::default(), &|_| true);
+    let lock = directory.lock(&Control::default())?;
+    let done =
+        directory.unpack(&lock, layers.collect(), BuildOptions::default(), &Control::default());
     Ok((chains, done?))
 }
 

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use rpull::config::{CONFIG_LIMIT, ImageConfig};
 use rpull::content::{BlobRequest, BlobStream, Endpoint, Source, Target};
+use rpull::control::Control;
 use rpull::descriptor::Descriptor;
 use rpull::digest::Digest;
 use rpull::document::Document;
@@ -84,6 +85,10 @@ impl Source for Odd {
     }
 }
 
+fn stopped_by(cancel: &CancellationToken) -> Control {
+    Control { cancel: cancel.clone(), ..Control::default() }
+}
+
 fn options(cancel: &CancellationToken) -> TransferOptions {
     let retry =
         RetryPolicy { attempts: Some(2), base_delay: Duration::ZERO, ..RetryPolicy::default() };
@@ -91,7 +96,7 @@ fn options(cancel: &CancellationToken) -> TransferOptions {
     TransferOptions {
         retry,
         idle,
-        cancel: cancel.clone(),
+        control: stopped_by(cancel),
         listed_order: true,
         ..TransferOptions::default()
     }
@@ -101,6 +106,7 @@ async fn fill(
     root: &Path,
     picked: &ResolvedImage,
     config: &[u8],
+    control: Control,
     settled: impl FnOnce() -> Result<()> + Send + 'static,
     open: impl Fn(&Descriptor) -> OpenBlob<'static>,
 ) -> Result<Unpacked> {
@@ -112,7 +118,7 @@ async fn fill(
         let filled = RootBuilder::begin(&root).unwrap().apply(
             layers,
             BuildOptions::default(),
-            &|_| true,
+            &control,
             settled,
         );
         filled.map(|(unpacked, _)| unpacked)
@@ -147,13 +153,13 @@ async fn through_a_store(dir: &Path, source: Arc<Odd>) -> (Option<Error>, Result
         let (layout, feeds, layer) = (layout.clone(), feeds.clone(), layer.clone());
         Box::new(move |stop| {
             let digest = layer.digest.clone();
-            let blob = feeds.read(layer, Box::new(move || layout.blob_file(&digest)));
-            stop.on_stop(blob.leaver());
-            Ok(Box::new(blob))
+            let open = Box::new(move || layout.blob_file(&digest));
+            Ok(Box::new(feeds.read(layer, open, stop.clone())))
         })
     };
     let settled = move || run.wait_for_run();
-    let filled = fill(&dir.join("root"), &picked, &config, settled, open).await;
+    let filled =
+        fill(&dir.join("root"), &picked, &config, stopped_by(&cancel), settled, open).await;
     (pull.await.unwrap().remove(0).error, filled)
 }
 
@@ -166,14 +172,11 @@ async fn past_the_store(dir: &Path, source: Arc<Odd>) -> Result<Unpacked> {
     let runtime = Handle::current();
     let open = |layer: &Descriptor| -> OpenBlob<'static> {
         let (source, layer, runtime) = (Arc::clone(&source), layer.clone(), runtime.clone());
-        let options = options(&cancel);
         Box::new(move |stop| {
-            let blob = ReceivedBlob::begin(source, layer, options, &runtime);
-            stop.on_stop(blob.leaver());
-            Ok(Box::new(blob))
+            Ok(Box::new(ReceivedBlob::begin(source, layer, options(stop), &runtime)))
         })
     };
-    fill(&dir.join("root"), &picked, &config, || Ok(()), open).await
+    fill(&dir.join("root"), &picked, &config, stopped_by(&cancel), || Ok(()), open).await
 }
 
 const ENDINGS: [(How, Option<ErrorKind>); 5] = [

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use rpull::control::Control;
 use rpull::digest::Digest;
 use rpull::error::ErrorKind;
 use rpull::flatten::Tree;
@@ -186,7 +187,7 @@ fn flatten_skips_layers_without_visible_bytes() {
     let base = [TarItem::file("a", "hidden"), TarItem::file("empty", ""), TarItem::dir("d")];
     let upper = [TarItem::file("a", "shown"), TarItem::symlink("s", "a")];
     let tars = tars(&[&base, &upper, &[TarItem::file("d/again", "")]]);
-    let tree = Tree::read(blobs(&tars), &|_| true).unwrap();
+    let tree = Tree::read(blobs(&tars), &Control::default()).unwrap();
     let mut again = blobs(&tars);
     for layer in [0, 2] {
         again[layer].open = Box::new(|_| panic!("it is read"));
@@ -196,7 +197,7 @@ fn flatten_skips_layers_without_visible_bytes() {
         written.extend_from_slice(bytes);
         Ok(())
     };
-    tree.write(again, &|_| true, &mut output).unwrap();
+    tree.write(again, &Control::default(), &mut output).unwrap();
     assert_eq!(unpacked(&[written]), unpacked(&tars));
 }
 
@@ -205,18 +206,19 @@ fn flatten_layer_changed_between_reads_is_rejected() {
     let (first, other) =
         (tars(&[&[TarItem::file("a", "12345")]]), tars(&[&[TarItem::file("a", "54321")]]));
     let longer = tars(&[&[TarItem::file("a", "123456")]]);
-    let tree = Tree::read(blobs(&first), &|_| true).unwrap();
+    let tree = Tree::read(blobs(&first), &Control::default()).unwrap();
     for (changed, kind, why) in [
         (&other, ErrorKind::Mismatch, "diff_id mismatch: expected"),
         (&longer, ErrorKind::Unpack, "a: has changed since it was read"),
     ] {
         let mut again = blobs(changed);
         again[0].diff_id = Digest::sha256(&first[0]);
-        let error = tree.write(again, &|_| true, &mut |_| Ok(())).unwrap_err();
+        let error = tree.write(again, &Control::default(), &mut |_| Ok(())).unwrap_err();
         assert_eq!((error.layer(), error.kind()), (Some(0), kind));
         assert!(error.chain().contains(why), "{}", error.chain());
     }
-    let error = tree.write(Vec::new(), &|_| true, &mut |_| panic!("it writes")).unwrap_err();
+    let error =
+        tree.write(Vec::new(), &Control::default(), &mut |_| panic!("it writes")).unwrap_err();
     assert_eq!(error.chain(), "layers: differ from the layers that were read");
 }
 
@@ -249,7 +251,7 @@ fn flatten_invalid_layer_reports_layer_and_path() {
         (&[TarItem::file("ok", ""), TarItem::new(b'Q', "odd")], "ok", "unknown type 'Q'"),
     ] {
         let tars = tars(&[&[], items]);
-        let error = Tree::read(blobs(&tars), &|_| true).unwrap_err();
+        let error = Tree::read(blobs(&tars), &Control::default()).unwrap_err();
         let text = error.chain();
         assert_eq!((error.layer(), error.kind()), (Some(1), ErrorKind::Unpack), "{text}");
         assert!(
@@ -285,7 +287,7 @@ fn sparse_holes_over_limit_are_rejected() {
         tar.resize(tar.len() + 1024, 0);
         [tar]
     };
-    assert_eq!(Tree::read(blobs(&large(9)), &|_| true).unwrap().shown.bytes, 63 << 30);
-    let error = Tree::read(blobs(&large(10)), &|_| true).unwrap_err().chain();
+    assert_eq!(Tree::read(blobs(&large(9)), &Control::default()).unwrap().shown.bytes, 63 << 30);
+    let error = Tree::read(blobs(&large(10)), &Control::default()).unwrap_err().chain();
     assert!(error.contains("holes are too large"), "{error}");
 }

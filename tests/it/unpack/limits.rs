@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufReader, Read as _};
 
+use rpull::control::Control;
 use rpull::layer::{DiffIdReader, Entries, EntryLimits};
 use rpull::unpack::{BuildOptions, RootBuilder, RootDir, UnpackOptions, Unpacker};
 use serde_json::{Value, json};
@@ -152,7 +153,8 @@ fn staging_directory_replaced_during_unpack_fails() {
         }
         let layer = [TarItem::file("file", "pwned"), TarItem::dir("d"), TarItem::file("d/new", "")];
         let layers = tars_of(&[&layer]);
-        let filled = building.apply(blobs(&layers), BuildOptions::default(), &|_| true, || Ok(()));
+        let filled =
+            building.apply(blobs(&layers), BuildOptions::default(), &Control::default(), || Ok(()));
         let error = filled.unwrap_err().chain();
         assert!(
             error.contains("root: was replaced by another process during the unpack"),

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
+use rpull::control::Control;
 use rpull::digest::Digest;
 use rpull::error::{Error, ErrorKind};
 use rpull::unpack::{LayerBlob, RootDir, UnpackOptions, Unpacked, Unpacker};
@@ -25,7 +26,7 @@ fn blob(number: usize, tar: Vec<u8>) -> LayerBlob<'static> {
 
 fn at_once(root: &Path, blobs: Vec<LayerBlob<'_>>) -> Result<Unpacked, Error> {
     let mut unpacker = Unpacker::new(RootDir::open(root)?, OPTIONS)?;
-    unpacker.apply_parallel(blobs, &|_| true)?;
+    unpacker.apply_parallel(blobs, &Control::default())?;
     unpacker.finish()
 }
 

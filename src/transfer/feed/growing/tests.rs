@@ -13,17 +13,23 @@ struct Both {
     feeds: Feeds,
     blob: Descriptor,
     file: File,
+    cancel: CancellationToken,
 }
 
 impl Both {
     fn of(bytes: &[u8]) -> Self {
         let (feeder, feeds) = Feeds::connect();
         let blob = Descriptor::for_bytes(MediaType::from("x/y"), bytes);
-        Self { feeder, feeds, blob, file: tempfile::tempfile().unwrap() }
+        let (file, cancel) = (tempfile::tempfile().unwrap(), CancellationToken::new());
+        Self { feeder, feeds, blob, file, cancel }
     }
 
     fn reader(&self) -> GrowingBlob {
-        self.feeds.read(self.blob.clone(), Box::new(|| panic!("the job has a file")))
+        self.feeds.read(
+            self.blob.clone(),
+            Box::new(|| panic!("the job has a file")),
+            self.cancel.clone(),
+        )
     }
 
     fn handle(&self) -> File {
@@ -95,6 +101,7 @@ fn growing_blob_already_present_is_read_from_target() {
             stored.write_all(b"0123").unwrap();
             Ok(stored)
         }),
+        CancellationToken::new(),
     );
     let reading = reading(reader);
     both.feeder.feed(&both.blob).end(Ok(()));
@@ -138,10 +145,11 @@ async fn go(way: &str, feeder: Feeder, feed: Feed) {
 #[tokio::test]
 async fn feed_end_on_every_path_wakes_reader() {
     for (way, kind) in WAYS {
-        let Both { feeder, feeds, blob, file } = Both::of(b"0123456789");
+        let Both { feeder, feeds, blob, file, cancel } = Both::of(b"0123456789");
         let feed = feeder.feed(&blob);
         feed.restart(Some(file));
-        let reading = reading(feeds.read(blob.clone(), Box::new(|| panic!("there is a file"))));
+        let reading =
+            reading(feeds.read(blob.clone(), Box::new(|| panic!("there is a file")), cancel));
         go(way, feeder, feed).await;
         let error = reading.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), kind, "{way}");
@@ -161,7 +169,12 @@ async fn feeds_of_dropped_run_end() {
     assert_eq!(feeds.wait_for_run().unwrap_err().kind(), ErrorKind::Interrupted);
     let late = Descriptor::for_bytes(MediaType::from("x/y"), b"late");
     assert!(feeds.verified(&late).await.is_err());
-    assert!(feeds.read(late, Box::new(|| panic!("nothing came"))).read(&mut [0; 4]).is_err());
+    assert!(
+        feeds
+            .read(late, Box::new(|| panic!("nothing came")), CancellationToken::new())
+            .read(&mut [0; 4])
+            .is_err()
+    );
 }
 
 #[test]
@@ -169,9 +182,8 @@ fn growing_blob_cancelled_reader_wakes() {
     let both = Both::of(b"0123");
     let _feed = both.feeder.feed(&both.blob);
     let reader = both.reader();
-    let leave = reader.leaver();
     let reading = reading(reader);
-    leave();
+    both.cancel.cancel();
     assert_eq!(reading.join().unwrap().unwrap_err().kind(), ErrorKind::Interrupted);
 }
 

@@ -64,6 +64,47 @@ pub enum Event<'a> {
     },
     /// Nothing more will happen in this run.
     RunFinished,
+    /// So much of a phase outside of runs is done. Of threads that work at once, one may tell less than another did before.
+    PhaseAdvanced {
+        /// Which one.
+        phase: Phase,
+        /// Bytes that are done.
+        done: u64,
+        /// Bytes in all, as far as it is known before.
+        total: u64,
+    },
+    /// Nothing more will happen in this phase. Not told of one that did nothing.
+    PhaseFinished {
+        /// Which one.
+        phase: Phase,
+    },
+}
+
+/// Work that takes long and is counted in bytes, beside the transfers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Blobs that a power failure may have damaged are hashed, before a layout is written to.
+    Recheck,
+    /// The blobs of images are hashed.
+    Verify,
+    /// Layers are unpacked; counts what is read of them, compressed.
+    Unpack,
+    /// Layers are read into one tree; counts what is read of them, compressed.
+    Flatten,
+    /// The tree is written as a tar.
+    Export,
+}
+
+impl Phase {
+    /// What was done, for errors.
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Self::Recheck | Self::Verify => "check",
+            Self::Unpack => "unpack",
+            Self::Flatten | Self::Export => "export",
+        }
+    }
 }
 
 /// How a blob came to be at the target.
