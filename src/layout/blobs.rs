@@ -32,7 +32,8 @@ pub(super) fn partial_path(root: &Path, digest: &Digest) -> Result<PathBuf> {
     Ok(root.join("ingest").join(format!("{}-{}", digest.algorithm_name(), digest.encoded())))
 }
 
-/// Opens a regular file for reading. Links and pipes are refused: they lead elsewhere, or block for ever.
+/// Opens a regular file for reading. Symbolic links and pipes are refused: a link leads elsewhere, a pipe can block
+/// forever.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     open_regular_with(path, OpenOptions::new().read(true))
 }
@@ -56,7 +57,7 @@ pub(super) fn open_inside(root: &Path, name: &str) -> Result<io::Result<File>> {
         .with_detail(ErrorDetail::LinkOutOfLayout))
 }
 
-/// Whether opening failed because the file is a link.
+/// Whether opening failed because the path is a symbolic link.
 fn is_link(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)
 }

@@ -1,4 +1,4 @@
-//! One image that `index.json` lists: its descriptor, and what it is called.
+//! One image in `index.json`: its descriptor and its names.
 
 use crate::annotation;
 use crate::descriptor::Descriptor;
@@ -32,12 +32,12 @@ impl IndexEntry {
         index_digest(&self.descriptor).unwrap_or_else(|| self.descriptor.digest.clone())
     }
 
-    /// Whether the digest is its own, or that of the index it was selected from.
+    /// Whether this is the digest of the entry, or of the index that it was selected from.
     pub fn has_digest(&self, digest: &Digest) -> bool {
         self.descriptor.digest == *digest || self.digest() == *digest
     }
 
-    /// Returns which of its names matches: `NAME`, or `NAME@DIGEST` if it has that digest.
+    /// Returns the name of this entry that matches `wanted`: `NAME`, or `NAME@DIGEST` if the entry has that digest.
     ///
     /// A name that ends in another digest does not match.
     pub fn matching_name(&self, wanted: &str) -> Option<&str> {

@@ -59,8 +59,7 @@ impl IndexFile {
         Ok(Self { path: path.to_owned(), raw })
     }
 
-    /// Whether `manifests` is `null`. Once there are blobs, a lost list and an empty one cannot be told
-    /// apart.
+    /// Whether `manifests` is `null`. Once there are blobs, a lost list and an empty one look the same.
     pub(super) fn is_null(&self) -> bool {
         self.raw.is_null()
     }
@@ -106,7 +105,8 @@ impl IndexFile {
         Ok(true)
     }
 
-    /// Adds an entry without a name, which keeps the content, unless one lists it. Returns whether anything changed.
+    /// Adds an entry without a name, which protects the content from pruning, unless an entry exists. Returns whether
+    /// anything changed.
     pub(super) fn keep(&mut self, mut descriptor: Descriptor) -> Result<bool> {
         let digest = descriptor.digest.clone();
         let mut entries = (0..).zip(&self.raw.manifests);
@@ -198,7 +198,7 @@ pub(super) mod tests {
     use crate::document::EMPTY_INDEX;
     use crate::media::MediaType;
 
-    /// As `umoci init` writes it, without blobs.
+    /// What `umoci init` writes, without blobs.
     const NULL: &str = r#"{"schemaVersion":2,"manifests":null}"#;
 
     fn image(text: &str) -> Descriptor {

@@ -1,4 +1,4 @@
-//! One blob on its way in: a partial with a lock on it, renamed into `blobs/` when it is verified.
+//! The ingest of one blob: a locked partial, renamed into `blobs/` once it is verified.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait, WaitTimer};
 use crate::verifier::Verified;
 
-/// Finds the blob there, or opens it for writing; waits while another process or task is writing it.
+/// Returns `Exists` or opens the blob for writing. Waits while another process or task is writing it.
 pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> Result<Opened> {
     let mut path = blobs::partial_path(&inner.root, &descriptor.digest)?;
     let own_path = blobs::partial_path_of_size(&inner.root, &descriptor.digest, descriptor.size)?;
@@ -40,7 +40,7 @@ pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> R
             continue;
         }
         if !is_same_file(&file, &path).map_err(|error| io_error("read", &path, error))? {
-            // The former owner of the lock has renamed this file; its bytes are under another name.
+            // The previous owner of the lock renamed this file; its bytes are under another name.
             continue;
         }
         let mut partial = PartialBlob {
@@ -51,13 +51,14 @@ pub(super) async fn open(inner: &Arc<LayoutInner>, descriptor: &Descriptor) -> R
             kept: 0,
         };
         if inner.has(descriptor)? {
-            // Committed between the look and the lock; the file that the lock is on is a new, empty one.
+            // Committed between the lookup and the lock; the locked file is a new, empty one.
             return Ok(Opened::Exists);
         }
         partial.kept = partial.length()?;
         if partial.kept > descriptor.size {
             if path != own_path {
-                // Two descriptors disagree about the size. Only the bytes can tell which is right; until then both are kept.
+                // Two descriptors disagree about the size. Only the bytes can show which is right; until then both
+                // partials are kept.
                 path.clone_from(&own_path);
                 continue;
             }
@@ -116,20 +117,20 @@ impl PartialBlob {
             return Err(Error::new(ErrorKind::Mismatch, format!("blob {digest}")).with_reason(why));
         }
         if let Err(error) = publish(&self.inner, &self.file, &self.path, proof) {
-            // Of what could not be synced nothing is left.
+            // The sync failed, so nothing is left of the bytes.
             self.kept = self.length()?;
             return Err(error);
         }
         let longer = blobs::partial_path(&self.inner.root, &digest)?;
         if longer != self.path {
-            // It had another size, so it was never going to be this blob.
+            // It was for a different size, so it could never have become this blob.
             drop(std::fs::remove_file(longer));
         }
         Ok(())
     }
 }
 
-/// Renames a file of verified bytes, with a lock on it, to where blobs are.
+/// Renames a locked file of verified bytes into `blobs/`.
 pub(super) fn publish(
     inner: &LayoutInner,
     file: &File,
@@ -140,7 +141,8 @@ pub(super) fn publish(
     if options.sync
         && let Err(error) = file.sync_all()
     {
-        // The kernel tells of a lost write once: after that the file reads well and syncs well, until it is evicted.
+        // The kernel reports a lost write only once: afterwards the file reads and syncs without error, until it is
+        // evicted.
         file.set_len(0).map_err(|error| io_error("empty", from, error))?;
         return Err(io_error("sync", from, error));
     }
@@ -150,8 +152,8 @@ pub(super) fn publish(
     inner.journal.record_before_rename(digest)?;
     std::fs::rename(from, &path).map_err(|error| io_error("rename", from, error))?;
     if options.private {
-        // Not before the rename: a partial that may not be written to could not be continued after a kill.
-        // By handle: the path could lead somewhere else by now.
+        // Not before the rename: a read-only partial could not be resumed after a kill. By handle: the path could lead
+        // elsewhere by now.
         file.set_permissions(Permissions::from_mode(0o444))
             .map_err(|error| io_error("protect", &path, error))?;
     }
@@ -169,7 +171,7 @@ impl BlobWriter for PartialBlob {
     }
 
     fn file(&self) -> Result<Option<File>> {
-        // Opened again: a copy of the handle would keep the lock as long as a reader exists.
+        // Opened again: a duplicate of the handle would hold the lock as long as a reader exists.
         let found = blobs::open_regular(&self.path).and_then(|file| {
             let own = self.file.metadata()?;
             let found = file.metadata()?;

@@ -1,4 +1,4 @@
-//! Directories and small files of a layout, and the error of a file operation that it needed.
+//! Directories and small files of a layout, and the error of a failed file operation.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 
-/// The error of a file operation that the layout needed.
+/// The error of a failed file operation of the layout.
 pub(super) fn io_error(verb: &str, path: &Path, error: std::io::Error) -> Error {
     let full = error.kind() == std::io::ErrorKind::StorageFull;
     let failed = Error::new(ErrorKind::Store, verb).at(path.display().to_string());
@@ -37,7 +37,7 @@ pub(super) fn replace_durably(root: &Path, name: &str, bytes: &[u8]) -> Result<(
         std::fs::rename(&new, &path)
     };
     write().map_err(|error| {
-        // These bytes matter on a full disk.
+        // Even a few bytes count on a full disk.
         drop(std::fs::remove_file(&new));
         io_error("write", &path, error)
     })

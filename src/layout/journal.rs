@@ -30,7 +30,7 @@ const MAX_JOURNALS: usize = 64;
 /// Boot name of a journal whose blobs must be checked after any boot.
 const NO_BOOT: &str = "doubted";
 
-/// The journal of this run, which begins with the first digest that may be renamed.
+/// The journal of this run. It is created for the first digest that may be renamed.
 #[derive(Debug)]
 pub(super) struct RunJournal {
     root: PathBuf,
@@ -38,7 +38,7 @@ pub(super) struct RunJournal {
     open: Mutex<Option<Journal>>,
 }
 
-/// The file of a journal, with the lock on it.
+/// A journal file with the lock on it.
 #[derive(Debug)]
 struct Journal {
     file: File,
@@ -102,7 +102,7 @@ impl RunJournal {
             Some(open) => {
                 let written = open.append(new);
                 if written.is_err() {
-                    // Its last line may be torn, and the kernel reports a lost write only once.
+                    // The last line may be torn, and the kernel reports a lost write only once.
                     *journal = None;
                 }
                 written

@@ -1,8 +1,8 @@
 //! Records which repository has which blob, for a layout served as a registry: empty files, with `+` for `/`.
 //!
 //! ```text
-//! served/blobs/sha256/<hex>/<repository>   this repository was given the blob
-//! served/repositories/<repository>         this repository was given anything
+//! served/blobs/sha256/<hex>/<repository>   the blob was pushed to or mounted in this repository
+//! served/repositories/<repository>         something was pushed to this repository
 //! ```
 //!
 //! A repository also has the blobs that its manifests reference; see `serve`.

@@ -1,17 +1,17 @@
 //! An OCI image layout on disk, which is also the local store. Spec: image-spec `image-layout.md`.
 //!
 //! ```text
-//! oci-layout            {"imageLayoutVersion":"1.0.0"}; a process that changes index.json holds a lock on it
-//! index.json            what has a name
-//! blobs/sha256/<hex>    verified bytes, renamed here when they are whole
-//! ingest/sha256-<hex>   what has arrived of a blob; its writer holds a lock on it
+//! oci-layout            {"imageLayoutVersion":"1.0.0"}; locked by a process that changes index.json
+//! index.json            the images, with their names
+//! blobs/sha256/<hex>    verified bytes, renamed here once complete
+//! ingest/sha256-<hex>   partial blobs; each is locked by its writer
 //! sessions/<hex>        received bytes of a blob whose digest is not known yet (see `session`)
-//! served/               which repositories have which blobs, where it is served (see `links`)
-//! overlays.json         directories of layers that images were unpacked to
+//! served/               which repositories have which blobs, if the layout is served (see `links`)
+//! overlays.json         overlay directories that images were unpacked to
 //! unsynced/<boot>.<id>  digests that a power failure may have damaged (see `journal`)
 //! ```
 //!
-//! Other tools read it as it is. Locks are `flock(2)` and die with their process; there are no lock files.
+//! Other tools can read it unchanged. Locks are `flock(2)` and end with their process; there are no lock files.
 
 mod blobs;
 mod by_id;
@@ -65,7 +65,7 @@ use crate::control::Control;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::lock::{self, LockMode, LockWait};
 
-/// An open layout; while it is open, nothing in it is pruned by others.
+/// An open layout. While it is open, other processes do not prune it.
 #[derive(Clone, Debug)]
 pub struct Layout(Arc<LayoutInner>);
 
@@ -73,22 +73,22 @@ pub struct Layout(Arc<LayoutInner>);
 struct LayoutInner {
     root: PathBuf,
     options: LayoutOptions,
-    /// The layout's folder, with a shared lock on it.
+    /// The directory of the layout, with a shared lock on it.
     folder: File,
-    /// What this run has announced; see [`journal`].
+    /// Blobs that this run may rename; see [`journal`].
     journal: RunJournal,
     endpoint: Endpoint,
 }
 
 impl Layout {
-    /// Opens a layout that exists, to read it or to change its names.
+    /// Opens an existing layout, to read it or to change its names.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no layout, [`ErrorKind::Store`] if it is damaged or of another version.
     pub fn open(root: &Path) -> Result<Self> {
         create::check(root)?;
         let inner = LayoutInner::new(root, LayoutOptions::default())?;
-        // A layout on a read-only or lockless file system can be read all the same.
+        // A layout on a read-only file system, or one without locks, can still be read.
         match inner.lock_folder(LockMode::Shared) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 tracing::debug!("{}", error.chain());
@@ -98,17 +98,17 @@ impl Layout {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Opens a layout to write to it; it is made where it does not exist.
+    /// Opens a layout for writing. Creates it if it does not exist.
     ///
-    /// Blobs that the last boot left in doubt are checked first, and removed where they are damaged.
+    /// Blobs that were not synced before the last reboot are hashed first. Damaged ones are removed.
     pub fn create(root: &Path, options: LayoutOptions) -> Result<Self> {
         Self::create_with_control(root, options, &Control::default())
     }
 
-    /// As [`Layout::create`]; the check can be watched and stopped.
+    /// Like [`Layout::create`], but `control` can watch and cancel the check.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] where it was cancelled.
+    /// [`ErrorKind::Interrupted`] if it was cancelled.
     pub fn create_with_control(
         root: &Path,
         options: LayoutOptions,
@@ -122,7 +122,7 @@ impl Layout {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Where it is.
+    /// The directory of the layout.
     pub fn root(&self) -> &Path {
         &self.0.root
     }
@@ -143,7 +143,7 @@ impl LayoutInner {
         lock::lock(&self.folder, mode, &waiting)
     }
 
-    /// Waits until no other process changes names.
+    /// Waits until no other process is changing names, and locks them.
     fn lock_names(&self) -> Result<File> {
         let path = self.root.join("oci-layout");
         let guard = File::open(&path).map_err(|error| io_error("open", &path, error))?;
@@ -153,7 +153,7 @@ impl LayoutInner {
         Ok(guard)
     }
 
-    /// Reads index.json, lets `change` work on it, and writes it where that says so; one process at a time.
+    /// Reads index.json, calls `change`, and writes the result if it returned true. Only one process does so at a time.
     fn change_index(&self, change: impl FnOnce(&mut IndexFile) -> Result<bool>) -> Result<()> {
         let _guard = self.lock_names()?;
         let mut index = IndexFile::read(&self.root)?;
@@ -166,9 +166,9 @@ impl LayoutInner {
         Ok(())
     }
 
-    /// Gives an index.json a list that has none, before there are blobs.
+    /// Replaces a `null` list in index.json by an empty one, before there are blobs.
     fn write_list(&self) -> Result<()> {
-        // Whatever is wrong with it is told where it is read.
+        // Any problem with the file is reported where it is read.
         let is_small = |found: std::fs::Metadata| found.len() < 4096;
         if self.root.join("index.json").metadata().is_ok_and(is_small)
             && IndexFile::read(&self.root).is_ok_and(|index| index.is_null())
@@ -178,7 +178,7 @@ impl LayoutInner {
         Ok(())
     }
 
-    /// Where this is, for people.
+    /// The location, for messages.
     fn place(&self) -> &str {
         &self.endpoint.location
     }

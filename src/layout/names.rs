@@ -1,4 +1,4 @@
-//! What the images of a layout are called.
+//! Names of the images in a layout.
 
 use super::entry::split_pinned;
 use super::index::IndexFile;
@@ -8,27 +8,28 @@ use crate::digest::Digest;
 use crate::error::Result;
 
 impl Layout {
-    /// What index.json lists, in its order; an entry that is damaged is left out with a warning.
+    /// The entries of index.json, in order. Damaged ones are skipped with a warning.
     pub fn entries(&self) -> Result<Vec<IndexEntry>> {
         Ok(IndexFile::read(&self.0.root)?.readable())
     }
 
-    /// Everything that index.json lists.
+    /// The entries of index.json, in order.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Store`] where an entry is damaged.
+    /// [`crate::error::ErrorKind::Store`] if an entry is damaged.
     pub(super) fn all_entries(&self) -> Result<Vec<IndexEntry>> {
         IndexFile::read(&self.0.root)?.entries().collect()
     }
 
-    /// The entry of this name; of `NAME@DIGEST` only one that has the digest, or was chosen from the index that has it.
+    /// The entry with this name. `NAME@DIGEST` matches an entry with that digest, or one selected from the index with
+    /// that digest.
     pub fn entry(&self, name: &str) -> Result<Option<IndexEntry>> {
         let found = self.entries_of(name)?;
         let document = found.iter().position(|entry| entry.descriptor.media_type.is_document());
         Ok(found.into_iter().nth(document.unwrap_or(0)))
     }
 
-    /// As [`Layout::entry`], where other tools gave several the name.
+    /// Like [`Layout::entry`], but returns all matches: other tools may give several entries the same name.
     pub(super) fn entries_of(&self, name: &str) -> Result<Vec<IndexEntry>> {
         let mut found =
             IndexFile::read(&self.0.root)?.meant_by(name).collect::<Result<Vec<_>>>()?;
@@ -41,10 +42,10 @@ impl Layout {
         Ok(found)
     }
 
-    /// Gives the image of this name another name; a former holder of it loses it.
+    /// Adds a name to an image. Another image with that name loses it.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::NotFound`] where there is no such image.
+    /// [`crate::error::ErrorKind::NotFound`] if there is no such image.
     pub fn tag(&self, name: &str, new: &str) -> Result<()> {
         self.0.change_index(|index| {
             let mut entry = index.find(name)?.ok_or_else(|| self.0.not_found(name))?;
@@ -53,7 +54,7 @@ impl Layout {
         })
     }
 
-    /// Remembers that the image of this name, where it still has this digest, is in this `registry/repository` too.
+    /// Records that this `registry/repository` has the image, if the name still has this digest.
     pub fn add_origin(&self, name: &str, digest: &Digest, origin: &str) -> Result<()> {
         self.0.change_index(|index| {
             let Some(entry) = index.find(name)? else { return Ok(false) };

@@ -1,15 +1,15 @@
-//! How a layout is kept.
+//! Options of a layout.
 
 use std::time::Duration;
 
-/// How a layout that is written to is kept.
+/// How a layout is created and written to.
 #[derive(Clone, Copy, Debug)]
 pub struct LayoutOptions {
-    /// For its owner only: folders 0700, blobs 0444. Otherwise the umask decides.
+    /// Accessible to its owner only: directories 0700, blobs 0444. Otherwise the umask decides.
     pub private: bool,
-    /// What was reported survives a power failure; costs one fsync per blob.
+    /// Sync everything before it is reported, so that it survives a power failure. Costs one fsync per blob.
     pub sync: bool,
-    /// How long to wait for another process that holds a lock and does nothing.
+    /// How long to wait for a lock whose owner makes no progress.
     pub lock_timeout: Duration,
 }
 

@@ -14,7 +14,7 @@ use crate::digest::{Digest, VERIFIABLE_ALGORITHMS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{self, LockMode};
 
-/// Age after which a partial or session is no longer resumed.
+/// Age after which a partial or session is not resumed any more.
 pub(super) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Directories of unfinished writes.
@@ -169,7 +169,7 @@ pub(super) fn is_older(found: &Metadata, age: Duration) -> bool {
     idle.is_some_and(|idle| idle > age)
 }
 
-/// Whether no process is writing it.
+/// Whether no process is writing to it.
 fn is_unlocked(path: &Path) -> bool {
     blobs::open_regular(path)
         .is_ok_and(|file| lock::try_lock(&file, LockMode::Exclusive, path).unwrap_or(false))

@@ -39,7 +39,7 @@ impl Reachable {
                 reach.visit_mentions(root, document.bytes());
                 continue;
             }
-            // Of any type: what an index lists may be a document all the same.
+            // Whatever the media type: an entry of an index may still be a document.
             walk.queue(depth + 1, document.entries().iter().cloned());
             reach.add_blobs(&document);
         }
@@ -56,7 +56,7 @@ impl Reachable {
         let digest = &descriptor.digest;
         let is_document = descriptor.media_type.is_document();
         if let Err(error) = digest.algorithm() {
-            // It cannot be parsed, but it may reference blobs that exist.
+            // It cannot be parsed, but it may reference existing blobs.
             if is_required || blobs::exists_unverifiable(root, digest) {
                 self.unreadable.push((digest.clone(), error.reason().to_owned()));
             }

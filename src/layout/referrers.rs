@@ -1,5 +1,5 @@
-//! Referrers in a layout: they are found among the entries of index.json.
-//! Referrers that were copied with an image stay as long as the image has a name.
+//! Referrers in a layout: entries of index.json whose document has a subject. Referrers that were copied with an image
+//! stay as long as the image has a name.
 
 use std::collections::HashSet;
 
@@ -34,7 +34,7 @@ impl Layout {
         Ok(found)
     }
 
-    /// The entries that are not referrers of another one; all entries if every one is. If there is a document, other
+    /// The entries that are not referrers of another one, or all entries if every one is. If there is a document, other
     /// entries, such as a description in XML, are not images.
     pub(super) fn images(&self) -> Result<Vec<IndexEntry>> {
         let mut entries = self.all_entries()?;
@@ -80,7 +80,7 @@ impl Layout {
 }
 
 impl IndexEntry {
-    /// The subject of an entry that is here only as its referrer.
+    /// The subject, if the entry is in the layout only as its referrer.
     pub fn attached_to(&self) -> Option<Digest> {
         let subject = self.descriptor.annotations.get(SUBJECT_ANNOTATION)?;
         subject.parse().ok().filter(|_| !self.names.is_empty())

@@ -1,4 +1,4 @@
-//! Removes names, even on a full disk, which has no space for a new index.json beside the old one.
+//! Removes names, even on a full disk without space for a new index.json beside the old one.
 
 use std::cmp::Reverse;
 use std::io::ErrorKind as Io;
@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::lock::LockMode;
 
 impl Layout {
-    /// Takes a name away; tells whether it was there.
+    /// Removes a name. Returns whether it existed.
     ///
-    /// Blobs stay until [`Layout::prune`]. On a full disk some that only this image needs go at once, because even a
-    /// smaller index.json needs space.
+    /// Blobs stay until [`Layout::prune`]. On a full disk, blobs that only this image references are deleted at once,
+    /// because even a smaller index.json needs space.
     pub fn remove(&self, name: &str) -> Result<bool> {
         match self.remove_name(name) {
             Err(error) if is_disk_full(&error) => self.remove_on_full_disk(name, error),
@@ -21,7 +21,7 @@ impl Layout {
         }
     }
 
-    /// Takes several names away at once, where they are there.
+    /// Removes several names at once. Missing ones are ignored.
     pub fn remove_all<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
         self.0.change_index(|index| {
             names.into_iter().try_fold(false, |changed, name| Ok(index.remove(name)? || changed))
@@ -63,7 +63,7 @@ impl Layout {
 
     /// Unreferenced blobs first, then those of this image, largest first.
     fn exclusive_blobs(&self, name: &str) -> Result<Vec<PathBuf>> {
-        // An image that has another name, too, keeps its blobs.
+        // An image with another name keeps its blobs.
         let (going, staying): (Vec<_>, Vec<_>) = self
             .all_entries()?
             .into_iter()

@@ -1,7 +1,7 @@
-//! Upload sessions: blobs whose digest and size are known only at the end, as a registry receives them. Each is a file
+//! Upload sessions: blobs whose digest and size are known only at the end, as a server receives them. Each is a file
 //! `sessions/<32 hex>`.
 //!
-//! A session survives its process: its bytes are the file, and the writer holds a lock on it.
+//! A session survives its process: its bytes are in the file, and the writer holds a lock on it.
 
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
@@ -160,7 +160,7 @@ impl Layout {
         blobs::length(&self.sessions()?.join(id.to_string()))
     }
 
-    /// Refuses links: bytes of a client must not be written outside the layout.
+    /// Refuses symbolic links: bytes of a client must not be written outside the layout.
     fn sessions(&self) -> Result<PathBuf> {
         let folder = self.root().join("sessions");
         if folder.is_symlink() {
@@ -177,7 +177,7 @@ fn is_over(found: &Metadata) -> bool {
 }
 
 impl IngestSession {
-    /// From now on dropping it deletes it: its id was never handed out, so it cannot be resumed.
+    /// Deletes the session when it is dropped: its id was never handed out, so it cannot be resumed.
     #[must_use]
     pub fn delete_on_drop(mut self) -> Self {
         self.is_fleeting = true;

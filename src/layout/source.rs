@@ -1,4 +1,4 @@
-//! A layout as something to read from.
+//! A layout as a source.
 
 use std::fs::File;
 use std::ops::Range;
@@ -34,20 +34,20 @@ impl Layout {
         }
     }
 
-    /// The file of a blob, whose bytes are not verified: it may be a link to any file.
+    /// Opens a blob without verifying it. It may be a symbolic link to any file.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where it is not there.
+    /// [`ErrorKind::NotFound`] if it is missing.
     pub fn blob_file(&self, digest: &Digest) -> Result<File> {
         blobs::open(self.root(), digest)
     }
 
-    /// As [`Layout::blob_file`], for bytes that others get without a look at them: a link is refused.
+    /// Like [`Layout::blob_file`], but refuses symbolic links, for bytes that are passed on unverified.
     pub fn own_blob_file(&self, digest: &Digest) -> Result<File> {
         blobs::open_own(self.root(), digest)
     }
 
-    /// These bytes of a blob's file, not verified; fewer where it ends earlier.
+    /// Streams a range of a blob's file, not verified. Ends early if the file does.
     pub fn bytes_of(
         &self,
         file: File,
@@ -75,14 +75,14 @@ impl Layout {
         }
     }
 
-    /// The only entry, those left out that belong to it.
+    /// The only entry, not counting referrers and the like that belong to it.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the layout has no entry, [`ErrorKind::InvalidInput`] if it has several.
     pub fn only_entry(&self) -> Result<IndexEntry> {
         let mut entries = self.images()?;
         let place = self.0.place();
-        // For several platforms under one name it is the only one.
+        // Several platforms under one name count as one entry.
         if let Some(first) = entries.first().filter(|entry| !entry.names.is_empty()).cloned()
             && entries.iter().all(|entry| entry.names == first.names)
         {
@@ -102,7 +102,7 @@ impl Layout {
         }
     }
 
-    /// Every image of this name, one for each platform.
+    /// Every image with this name, one per platform.
     fn alike(&self, name: &ImageName) -> Result<Vec<Descriptor>> {
         let entries = match name {
             ImageName::Tag(text) | ImageName::Layout(text) => self.entries_of(text)?,
@@ -124,7 +124,7 @@ impl Layout {
         Ok(alike)
     }
 
-    /// What the config of a manifest says, where that can be read.
+    /// The platform in the config of a manifest, if the config can be read.
     fn platform_of(&self, manifest: &Descriptor) -> Option<Platform> {
         let document = self.read_document(manifest).ok()?;
         let config = &document.manifest().ok()?.config;
@@ -132,14 +132,14 @@ impl Layout {
         same_name::platform_of_config(config, &bytes)
     }
 
-    /// Nothing but the bytes says what a document is that has only a digest.
+    /// If only the digest is known, the type of a document follows from its bytes.
     fn by_digest(&self, digest: &Digest) -> Result<Document> {
         let bytes = blobs::read(self.root(), digest, DOCUMENT_LIMIT)?;
         Document::from_response(bytes, &MediaType::from(""), Some(digest))
             .map_err(|error| error.at(self.0.place()))
     }
 
-    /// The index of this digest, where it is there and lists the manifest: an annotation alone proves nothing.
+    /// The index with this digest, if it exists and lists the manifest: an annotation alone proves nothing.
     pub(super) fn index_listing(&self, index: &Digest, manifest: &Digest) -> Option<Document> {
         let document = self.by_digest(index).ok()?;
         let lists = document.entries().iter().any(|entry| entry.digest == *manifest);
@@ -153,10 +153,10 @@ impl Layout {
         Ok(bytes)
     }
 
-    /// Size of the blob with this digest; its bytes are not read.
+    /// Size of the blob with this digest. Its bytes are not read.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if it is not there.
+    /// [`ErrorKind::NotFound`] if it is missing.
     pub fn stat_blob(&self, digest: &Digest) -> Result<Descriptor> {
         let found = blobs::open(self.root(), digest)?.metadata();
         let size = found.map_err(|error| io_error("read", self.root(), error))?.len();
@@ -166,7 +166,7 @@ impl Layout {
     /// The document of this descriptor, verified.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if it is not there.
+    /// [`ErrorKind::NotFound`] if it is missing.
     pub fn read_document(&self, descriptor: &Descriptor) -> Result<Document> {
         let bytes = blobs::read(self.root(), &descriptor.digest, DOCUMENT_LIMIT)?;
         Document::from_descriptor(bytes, descriptor).map_err(|error| error.at(self.0.place()))

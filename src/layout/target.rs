@@ -1,4 +1,4 @@
-//! A layout as something to write to.
+//! A layout as a target.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::descriptor::Descriptor;
 use crate::error::Result;
 
 impl LayoutInner {
-    /// Whether the blob is there with the right size; one of another size is damaged and will be replaced.
+    /// Whether the blob exists with the right size. One of another size is damaged and is replaced.
     pub(super) fn has(&self, descriptor: &Descriptor) -> Result<bool> {
         Ok(blobs::blob_size(&self.root, &descriptor.digest)? == Some(descriptor.size))
     }

@@ -1,7 +1,7 @@
 //! URLs of unfinished uploads from this store: `uploads/<hex>`, one file per blob and repository.
 //!
-//! The URL of an upload session permits writing, so the files are readable only by their owner. Registries keep sessions
-//! for hours; after a day the URL is not tried any more.
+//! The URL of an upload session permits writing, so only the owner can read the files. Registries keep sessions for
+//! hours; after a day the URL is not tried any more.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -61,7 +61,7 @@ impl UploadStore for Layout {
     }
 }
 
-/// The file appears complete: a truncated URL would lead somewhere else.
+/// The file becomes visible only when complete: a truncated URL would lead somewhere else.
 fn write(path: &Path, url: &Secret) -> std::io::Result<()> {
     // One temporary file per process: two may push the same blob.
     let new = path.with_extension(format!("{}.new", std::process::id()));

@@ -33,7 +33,7 @@ pub struct VerifyReport {
 pub struct BadBlob {
     /// Its digest.
     pub digest: Digest,
-    /// Reason: what is wrong with it.
+    /// What is wrong with it.
     #[serde(rename = "why")]
     pub reason: String,
     /// Names of the images that reference it.

@@ -1,8 +1,8 @@
-//! A run of writing to a layout.
+//! One run that writes to a layout.
 //!
-//! Any number of runs may write to one layout at the same time, in one process or several. Blobs are taken in any order,
-//! those that the plan does not list too; a blob that another writer is at is waited for. Committed blobs and names stay
-//! when a run is dropped, and partials are continued by the next one; `finish` syncs what [`super::journal`] says.
+//! Any number of runs may write to one layout at the same time, in one process or several. Blobs may come in any order,
+//! and need not be in the plan; a blob that another writer has open is waited for. Committed blobs and names stay when
+//! a run is dropped, and the next run resumes partials. `finish` syncs as described in [`super::journal`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::verifier::verify;
 
 pub(super) struct LayoutWriter {
     layout: Layout,
-    /// Takes manifests whose content is missing.
+    /// Accepts manifests with missing content.
     is_sparse: bool,
     finished: FinishGuard,
 }
 
 impl LayoutWriter {
-    /// Refuses a plan that certainly does not fit on the disk, and journals what it may rename.
+    /// Refuses a plan that certainly does not fit on the disk, and journals the blobs that it may rename.
     pub(super) fn begin(layout: &Layout, plan: &TargetPlan<'_>) -> Result<Self> {
         check_space(layout, plan.remaining_bytes())?;
         let documents = plan.documents.iter().map(|document| document.digest());
@@ -89,7 +89,7 @@ impl LayoutWriter {
         Ok(())
     }
 
-    /// Writing index.json waits for the disk and maybe for other processes; other blobs must not wait with it.
+    /// Writing index.json waits for the disk and possibly for other processes; other blobs must not wait for that.
     async fn set_name(
         &self,
         name: String,
@@ -100,7 +100,7 @@ impl LayoutWriter {
         let (inner, origins) = (Arc::clone(self.inner()), provenance.repositories.clone());
         let work = move || {
             inner.change_index(|index| {
-                // Who asked for it by this name must not lose it with what it refers to.
+                // A name that a user pulled must not disappear together with the subject.
                 if is_attached && index.find(&name)?.is_some() {
                     return Ok(false);
                 }
@@ -111,13 +111,13 @@ impl LayoutWriter {
         run_blocking("write index.json", work).await
     }
 
-    /// Documents are small enough to be read again: one that is damaged is replaced.
+    /// Documents are small enough to be read again, so a damaged one is detected and replaced.
     async fn store(&self, document: &Document) -> Result<()> {
         let descriptor = document.descriptor();
         let path = blobs::blob_path(self.layout.root(), &descriptor.digest)?;
         match self.layout.read_document(descriptor) {
             Ok(_) => return Ok(()),
-            // What cannot be read at this moment, because too many files are open for example, may be whole.
+            // A file that cannot be read at the moment, for example because too many files are open, may be intact.
             Err(error) if error.kind() == ErrorKind::Store && is_file(&path) => return Err(error),
             Err(_) => {}
         }
@@ -166,7 +166,7 @@ impl TargetWriter for LayoutWriter {
     }
 }
 
-/// Refuses so many bytes if there is certainly no space for them.
+/// Fails if there is certainly no space for this many bytes.
 fn check_space(layout: &Layout, bytes: u64) -> Result<()> {
     let Some(free) = insufficient_space(&layout.0.folder, bytes) else { return Ok(()) };
     let full = std::io::Error::from(rustix::io::Errno::NOSPC);
@@ -180,7 +180,7 @@ fn named_descriptor(document: &Document, provenance: &Provenance) -> Descriptor 
         Some(index) => {
             descriptor.annotations.insert(INDEX_ANNOTATION.to_owned(), index.digest().to_string())
         }
-        // The document may bring annotations of these names along, which mean nothing here.
+        // The document may have annotations of these names; here they have no meaning.
         None => descriptor.annotations.remove(INDEX_ANNOTATION),
     };
     descriptor.annotations.remove(SUBJECT_ANNOTATION);
