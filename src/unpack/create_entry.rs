@@ -1,5 +1,5 @@
-//! Creates one entry in an open directory, with as few system calls as possible: a small regular file costs `openat2`,
-//! `write`, `futimens` and `close`, and a `renameat2` if it was written ahead.
+//! Creates one entry in an open directory with few system calls: a small regular file costs `openat2`, `write`,
+//! `futimens` and `close`, and a `renameat2` if it was read ahead.
 
 use std::fs::File;
 use std::io::{self, BufRead, Seek as _, SeekFrom, Write as _};
@@ -45,7 +45,7 @@ impl Unpacker {
             EntryKind::Character | EntryKind::Block | EntryKind::Fifo => {
                 self.special_file(parent, name, entry)
             }
-            // They create nothing.
+            // Markers create nothing.
             EntryKind::Whiteout | EntryKind::Opaque => Ok(()),
         }
     }
@@ -180,7 +180,7 @@ impl Unpacker {
         }
     }
 
-    /// Links to what is at the path `other`.
+    /// Creates a hard link to the path `other`.
     fn link(
         &mut self,
         parent: &OpenDir,
@@ -250,7 +250,7 @@ impl Unpacker {
         set_time(parent, name, entry)
     }
 
-    /// Leaves out a device, or another name of one; what it would have replaced is gone.
+    /// Skips a device, or a hard link to one, and removes what it would have replaced.
     fn do_without(&mut self, parent: &OpenDir, name: &[u8], entry: &LayerEntry) -> io::Result<()> {
         match self.remove(parent, name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -262,7 +262,7 @@ impl Unpacker {
         self.mark_whiteout(&path)
     }
 
-    /// Gives owners to what is not open and must not be.
+    /// Sets the owner of an entry that is not open and must not be opened.
     fn give_unopened(
         &mut self,
         parent: &OpenDir,
@@ -276,7 +276,7 @@ impl Unpacker {
         })
     }
 
-    /// Makes something, after removing what is in its place.
+    /// Creates an entry after removing an existing one of the same name.
     pub(super) fn replace_existing<T>(
         &mut self,
         parent: &OpenDir,
@@ -292,7 +292,7 @@ impl Unpacker {
         }
     }
 
-    /// The mode that the entry gets here.
+    /// The mode to set: without set-id bits if they must not be kept.
     fn mode(&mut self, entry: &LayerEntry) -> u32 {
         if entry.mode & SET_ID == 0 || self.user.is_root() || self.options.preserve {
             return entry.mode;
@@ -301,7 +301,7 @@ impl Unpacker {
         entry.mode & !SET_ID
     }
 
-    /// The mode of a directory that this user must be able to look into, as layers above may change what is in it.
+    /// The mode to set for a directory. This user must be able to list it, because upper layers may change its content.
     fn readable(&mut self, mode: u32, entry: &LayerEntry) -> u32 {
         if mode & 0o500 == 0o500 || self.overlay.is_none() || self.user.is_root() {
             return mode;
@@ -310,8 +310,8 @@ impl Unpacker {
         mode | 0o500
     }
 
-    /// Changes owners as far as this process can, by `chown`. Tells the mode that is left: a program of another user
-    /// must not become one of this user that runs with this user's rights.
+    /// Changes the owner with `chown` as far as this process may. Returns the mode to set: a set-id program of another
+    /// user must not run with the rights of this one.
     fn give(
         &mut self,
         change: Option<(Option<Uid>, Option<Gid>)>,
@@ -328,7 +328,7 @@ impl Unpacker {
         let Some((uid, gid)) = change else { return Ok(mode) };
         let cause = match chown(uid, gid) {
             Ok(()) => return Ok(mode),
-            // The user namespace lacks one of them, and may have the other.
+            // The user namespace may map only one of the two.
             Err(Errno::INVAL) => {
                 for (uid, gid) in [(uid, None), (None, gid)] {
                     match chown(uid, gid) {
@@ -338,7 +338,7 @@ impl Unpacker {
                 }
                 SkipReason::UnmappedOwner
             }
-            // Containers take this right from root, and so do file systems that are another machine's.
+            // Containers may withhold this right from root, and so do network file systems.
             Err(Errno::PERM) => SkipReason::Owner,
             Err(error) => return Err(error.into()),
         };

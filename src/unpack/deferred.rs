@@ -1,5 +1,5 @@
 //! Times and modes of directories, which are set last: creating entries in a directory changes its time, and its mode
-//! may forbid it.
+//! may forbid that.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,10 +9,10 @@ use rustix::fs::{Mode, Timespec, Timestamps, fchmod, futimens};
 use super::root::RootDir;
 use crate::layer::Timestamp;
 
-/// The most directories that are remembered. Beyond that all are applied at once, and some of them again later.
+/// Maximum number of directories in memory. Beyond it all are applied, some of them again later.
 const MAX_DIRECTORIES: usize = 100_000;
 
-/// Metadata of one directory.
+/// Time and mode of one directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DirMetadata {
     pub(super) mtime: Timespec,
@@ -25,19 +25,19 @@ pub(super) struct DirMetadata {
 pub(super) struct DeferredDirs(BTreeMap<Vec<u8>, DirMetadata>);
 
 impl DeferredDirs {
-    /// Sets the metadata that an entry has.
+    /// Records the metadata of an entry.
     pub(super) fn set(&mut self, path: &[u8], last: DirMetadata) {
         self.0.insert(path.to_vec(), last);
     }
 
-    /// Keeps the current time, unless an entry has set one.
+    /// Records the current time, unless an entry has set one.
     pub(super) fn keep(&mut self, path: &[u8], mtime: Timespec) {
         if !self.0.contains_key(path) {
             self.set(path, DirMetadata { mtime, mode: None });
         }
     }
 
-    /// Keeps the mode that it had before it was made writable.
+    /// Records the mode from before the directory was made writable.
     pub(super) fn keep_mode(&mut self, path: &[u8], mode: u32) {
         if let Some(last) = self.0.get_mut(path) {
             last.mode.get_or_insert(mode);
@@ -53,7 +53,7 @@ impl DeferredDirs {
         self.0.len() >= MAX_DIRECTORIES
     }
 
-    /// Applies all of them, the deepest first, because a mode may block access. An error has the path.
+    /// Applies and forgets all of them, deepest first, because a mode may block access. An error has the path.
     pub(super) fn apply(&mut self, root: &RootDir) -> Result<(), (Vec<u8>, io::Error)> {
         while let Some((path, last)) = self.0.pop_last() {
             let apply = || {
@@ -69,7 +69,7 @@ impl DeferredDirs {
     }
 }
 
-/// Both times that a file has; images have only one.
+/// Access and modification time; images record only the latter.
 pub(super) fn times(mtime: Timespec) -> Timestamps {
     Timestamps { last_access: mtime, last_modification: mtime }
 }

@@ -1,4 +1,4 @@
-//! Directories that are open because entries are being made in them.
+//! Directories kept open while entries are created in them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use rustix::fs::OFlags;
 use super::root::open_below;
 use crate::image_layers::resolve::push;
 
-/// Directories that are kept open; tars go back and forth between few.
+/// Maximum number of open directories. Tars alternate between few of them.
 const MAX_DIRECTORIES: usize = 16;
 
 /// An open directory.
@@ -17,31 +17,31 @@ pub(super) struct OpenDir {
     /// Its path below the root, without links.
     pub(super) path: Vec<u8>,
     pub(super) handle: OwnedFd,
-    /// The group that the kernel gives to what is made in it, where that is not the process's.
+    /// The group of new entries, if it is not that of the process.
     pub(super) group: Option<u32>,
 }
 
 impl OpenDir {
-    /// The path of what has this name in it.
+    /// The path of the entry with this name.
     pub(super) fn joined(&self, name: &[u8]) -> Vec<u8> {
         let mut path = self.path.clone();
         push(&mut path, name);
         path
     }
 
-    /// Whether there is a directory of this name in it.
+    /// Whether it has a subdirectory of this name.
     pub(super) fn has_directory(&self, name: &[u8]) -> bool {
         open_below(self.handle.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY).is_ok()
     }
 }
 
-/// The open directories by the paths that entries use for them, the latest last.
+/// Open directories by the paths of the entries in them, last used at the end.
 #[derive(Debug, Default)]
 pub(super) struct OpenDirCache(Vec<(Vec<u8>, Arc<OpenDir>)>);
 
 impl OpenDirCache {
     pub(super) fn get(&mut self, path: &[u8]) -> Option<Arc<OpenDir>> {
-        // The last one was used last, and is used next more often than all others together.
+        // The last one is needed again more often than all others together.
         let at = self.0.iter().rposition(|(known, _)| known == path)?;
         if at + 1 < self.0.len() {
             let found = self.0.remove(at);
@@ -57,10 +57,10 @@ impl OpenDirCache {
         self.0.push((path.to_vec(), Arc::clone(directory)));
     }
 
-    /// Closes all that may no longer be what its path leads to, now that what was at `path` is gone.
+    /// Closes all directories whose path may lead elsewhere now that `path` was removed.
     pub(super) fn forget(&mut self, path: &[u8]) {
         self.0.retain(|(known, directory)| {
-            // A path with links in it may have used one that is gone.
+            // A path with symbolic links may have used a removed one.
             *known == directory.path && !is_within(known, path)
         });
     }
@@ -70,7 +70,7 @@ impl OpenDirCache {
     }
 }
 
-/// Whether it is `other` or below it.
+/// Whether `path` is `other` or below it.
 fn is_within(path: &[u8], other: &[u8]) -> bool {
     other.is_empty()
         || path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))

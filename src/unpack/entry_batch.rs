@@ -1,10 +1,10 @@
-//! Entries of a layer that is read ahead, on their way to where layers are applied.
+//! Batches of entries that are sent from a thread that reads ahead to the one that applies layers.
 
 use crate::error::Result;
 use crate::image_layers::skipped::SkipLog;
 use crate::layer::LayerEntry;
 
-/// Batches of one layer that may wait.
+/// Maximum number of waiting batches of one layer.
 pub(super) const BATCHES: usize = 64;
 
 /// Entries of a layer, or its end.
@@ -19,6 +19,6 @@ pub(super) enum BatchItem {
         file: u64,
         left_out: SkipLog,
     },
-    /// The uncompressed size, where the layer is what it should be.
+    /// The uncompressed size if the layer was verified, otherwise the error.
     End(Result<u64>),
 }

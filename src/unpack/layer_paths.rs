@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 
-/// Hashes of the paths, with a random key: a layer may have millions of paths, and must not choose collisions.
+/// Hashes of the paths, with a random key: a layer may have millions of paths, and must not be able to choose
+/// collisions.
 #[derive(Debug, Default)]
 pub(super) struct LayerPaths {
     state: RandomState,
@@ -14,13 +15,13 @@ pub(super) struct LayerPaths {
 }
 
 impl LayerPaths {
-    /// Notes a path without links.
+    /// Adds a path without symbolic links.
     pub(super) fn note(&mut self, path: &[u8]) {
         let hash = self.hash(path);
         self.paths.insert(hash);
     }
 
-    /// Notes a directory and all above it: they hold something of this layer.
+    /// Adds a directory and all its parents: they contain something of this layer.
     pub(super) fn note_all(&mut self, directory: &[u8]) {
         if self.has(directory) {
             return;

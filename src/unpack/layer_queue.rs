@@ -1,4 +1,4 @@
-//! The layers of an image that no thread has started yet.
+//! The layers of an image that no thread has started.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,7 +13,7 @@ type PendingLayers<'a> = BTreeMap<usize, (LayerBlob<'a>, SyncSender<EntryBatch>)
 pub(super) struct LayerQueue<'a>(Mutex<PendingLayers<'a>>);
 
 impl<'a> LayerQueue<'a> {
-    /// Also gives, for each layer, where its entries come out if it is staged.
+    /// Also returns one receiver per layer, for its entries if it is read ahead.
     pub(super) fn new(layers: Vec<LayerBlob<'a>>) -> (Self, Vec<Receiver<EntryBatch>>) {
         let (mut waiting, mut staged) = (BTreeMap::new(), Vec::new());
         for (number, blob) in layers.into_iter().enumerate() {
@@ -24,12 +24,12 @@ impl<'a> LayerQueue<'a> {
         (Self(Mutex::new(waiting)), staged)
     }
 
-    /// The one that is applied next.
+    /// Takes the layer to apply next.
     pub(super) fn take_lowest(&self) -> Option<(usize, LayerBlob<'a>)> {
         self.with(|layers| layers.pop_first().map(|(number, (blob, _))| (number, blob)))
     }
 
-    /// The one that it is most worth to be ahead with. The lowest is never it: its turn comes at once.
+    /// Takes the layer most worth reading ahead. Never the lowest one, which is applied next.
     pub(super) fn take_largest(&self) -> Option<(usize, LayerBlob<'a>, SyncSender<EntryBatch>)> {
         self.with(|layers| {
             let above = layers.iter().skip(1);
@@ -38,7 +38,7 @@ impl<'a> LayerQueue<'a> {
         })
     }
 
-    /// Whether no thread has taken this one.
+    /// Whether this layer was not taken yet.
     pub(super) fn has(&self, number: usize) -> bool {
         self.with(|layers| layers.contains_key(&number))
     }

@@ -1,6 +1,6 @@
-//! Layers as files: applies them to a root, as root with owners and devices, else with what a user can have.
+//! Unpacks layers into a root directory: with owners and devices if run as root, otherwise with what a user may create.
 //!
-//! Hostile layers change nothing outside the root: everything happens by handles of directories in it.
+//! Malicious layers cannot change anything outside the root: every operation goes through handles of directories in it.
 //!
 //! ```no_run
 //! use rpull::layer::{Compression, Entries, EntryLimits, decompress};

@@ -1,4 +1,4 @@
-//! All layers of an image in one root: read and written several at once, applied one after the other.
+//! Unpacks all layers of an image into one root: several are read at the same time, and applied one after the other.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::image_layers::read::{BUFFERS_IN_FLIGHT, concurrency, read_layer, work
 use crate::layer::BombGuard;
 use crate::progress::Phase;
 
-/// Inflated pieces of a layer that is staged which may wait.
+/// Maximum number of decompressed buffers that wait for a layer that is read ahead.
 const PIECES_AHEAD: usize = 32;
 
 impl Unpacker {
@@ -40,9 +40,9 @@ impl Unpacker {
         let total = layers.iter().map(|layer| layer.size).sum();
         let counter = PhaseCounter::new(control, Phase::Unpack, total);
         let names: Vec<_> = layers.iter().map(|layer| layer.name.clone()).collect();
-        // What is there already may be other file systems, which no file can be moved to.
+        // An existing root may contain mount points, and files cannot be moved to another file system.
         let at_once = if self.root_was_empty { concurrency(layers.len()) } else { 1 };
-        // One is applied, the others are staged.
+        // One thread applies layers, the others read ahead.
         let stagers = at_once.saturating_sub(1);
         if stagers > 0 {
             self.start_read_ahead().map_err(|error| super::failed("unpack", "", error))?;
@@ -70,7 +70,7 @@ impl Unpacker {
     }
 
     fn start_read_ahead(&mut self) -> io::Result<()> {
-        // It remembers when the root was changed last.
+        // This records the time of the root before it changes.
         self.parent(b"")?;
         self.stage = Some(Arc::new(ReadAheadDir::begin(&self.root)?));
         Ok(())

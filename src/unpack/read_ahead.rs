@@ -1,4 +1,5 @@
-//! Reads layers before the lower ones are applied. Their files are written to a staging directory, their entries wait.
+//! Reads layers before the lower ones are applied. Their files are written to a staging directory, their entries wait
+//! in memory.
 
 use std::io;
 use std::sync::Arc;

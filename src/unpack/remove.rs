@@ -1,4 +1,4 @@
-//! Removes trees, however deep, with two open files.
+//! Removes trees of any depth with two open files.
 
 use std::io;
 
@@ -10,14 +10,15 @@ use super::root::{RootDir, open_below};
 use crate::image_layers::resolve::push;
 use crate::layer::split;
 
-/// Removes a directory and everything below it except what `stays`. Calls `gone` with each removed directory.
+/// Removes a directory and its content, except paths for which `stays` returns true. Calls `gone` with each removed
+/// directory.
 pub(super) fn clear(
     root: &RootDir,
     path: &[u8],
     stays: &dyn Fn(&[u8]) -> bool,
     gone: &mut dyn FnMut(&[u8]),
 ) -> io::Result<()> {
-    // Directories to look into, and those to remove when that was done.
+    // Directories to list (`false`), and directories to remove once they were emptied (`true`).
     let mut open = vec![(path.to_vec(), false)];
     while let Some((path, emptied)) = open.pop() {
         if emptied {
@@ -30,7 +31,7 @@ pub(super) fn clear(
             open.push((path.clone(), true));
         }
         let directory = match changeable(root, &path) {
-            // Another user's (`lost+found`), and nothing of this one is in it.
+            // It belongs to another user (`lost+found`), so it has nothing that rpull created.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && stays(&path) => {
                 continue;
             }
@@ -60,7 +61,7 @@ pub(super) fn clear(
     Ok(())
 }
 
-/// Opens a directory to change it, also where its mode forbids that to its owner.
+/// Opens a directory for changes, even if its mode forbids that to its owner.
 pub(super) fn changeable(root: &RootDir, path: &[u8]) -> io::Result<OwnedFd> {
     let open = root.readable(path);
     if matches!(open, Err(Errno::ACCESS)) {
@@ -75,13 +76,13 @@ pub(super) fn changeable(root: &RootDir, path: &[u8]) -> io::Result<OwnedFd> {
     Ok(directory)
 }
 
-/// Gives the owner all rights to a directory that is open.
+/// Gives the owner all rights to an open directory.
 pub(super) fn allow(directory: &OwnedFd) -> Result<(), Errno> {
     set_mode(directory, 0o700)
 }
 
-/// Changes the mode of what is open in whatever way: the kernel does so by a path only, which leads to the handle
-/// itself.
+/// Changes the mode of any open file. The kernel requires a path if it was opened with `O_PATH`: the one in `/proc`
+/// leads to the handle itself.
 pub(super) fn set_mode(handle: &OwnedFd, mode: u32) -> Result<(), Errno> {
     chmod(format!("/proc/self/fd/{}", handle.as_raw_fd()), Mode::from_raw_mode(mode))
 }

@@ -47,8 +47,8 @@ impl RootDir {
         Self(directory)
     }
 
-    /// Opens a directory below the root for creating entries. The path has no symbolic links and no dots; empty is the
-    /// root.
+    /// Opens a directory below the root for creating entries. The path has no symbolic links, `.` or `..`; the empty
+    /// path is the root.
     pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         open_below(self.0.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)
     }
@@ -58,8 +58,8 @@ impl RootDir {
         open_below(self.0.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
-    /// Resolves the symbolic links in a path, as in a chroot: none leads above the root. Missing parts stand for
-    /// themselves, so the directory need not exist. `below` supplies links of lower layers.
+    /// Resolves the symbolic links in a path, as in a chroot: none leads above the root. Missing components are kept,
+    /// so the directory need not exist. `below` returns links of lower layers.
     pub(super) fn resolve(&self, path: &[u8], below: &mut ReadLink<'_>) -> io::Result<Vec<u8>> {
         resolve(path, |path| match open_below(self.0.as_fd(), path, OFlags::PATH) {
             // Fails for anything but a link. Opening the directory then reports what it is.
@@ -76,7 +76,7 @@ impl AsFd for RootDir {
     }
 }
 
-/// Opens what is below the directory, not what a link at the end of the path leads to.
+/// Opens a path below the directory. A symbolic link at its end is not followed.
 pub(super) fn open_below(
     directory: BorrowedFd<'_>,
     path: &[u8],
@@ -87,7 +87,7 @@ pub(super) fn open_below(
     openat2(directory, path, flags, Mode::empty(), NO_SYMLINKS)
 }
 
-/// Makes a file that is not there yet.
+/// Creates a file. Fails if the name exists.
 pub(super) fn create(directory: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat2(directory, name, flags, Mode::from_raw_mode(mode), NO_SYMLINKS)

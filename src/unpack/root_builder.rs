@@ -1,4 +1,4 @@
-//! Builds a root: beside its final path until it is complete, or in place if that is a mount point.
+//! Builds a root: beside its final path until it is complete, or in place if it is a mount point.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const LOST_AND_FOUND: &[u8] = b"lost+found";
 pub struct BuildOptions {
     /// Keep set-user-ID and set-group-ID bits even if not root.
     pub preserve: bool,
-    /// Have everything on disk before it becomes visible.
+    /// Sync everything to disk before the root becomes visible.
     pub sync: bool,
 }
 
@@ -56,7 +56,7 @@ impl RootBuilder {
     /// # Errors
     /// [`ErrorKind::Unpack`] with the path.
     pub fn begin(path: &Path) -> Result<Self> {
-        // Without a slash at the end, which would follow a link.
+        // Without a trailing slash, which would follow a symbolic link.
         let path: PathBuf = path.components().collect();
         let (root, site) = site(&path).map_err(|error| fail(&path, error))?;
         // A default ACL would change every mode.
@@ -68,7 +68,7 @@ impl RootBuilder {
     /// layers. Returns the uncompressed size of each.
     ///
     /// # Errors
-    /// As [`Unpacker::apply_parallel`], and what `settled` says.
+    /// Like [`Unpacker::apply_parallel`], and any error of `settled`.
     pub fn apply(
         mut self,
         layers: Vec<LayerBlob<'_>>,
@@ -96,7 +96,7 @@ impl RootBuilder {
         matches!(self.site, BuildSite::Staged { .. })
     }
 
-    /// Lets the tree be seen as a whole; with `sync` only when it is on disk.
+    /// Makes the complete tree visible; with `sync` only after it is on disk.
     fn publish(&mut self, sync: bool) -> io::Result<()> {
         if sync {
             syncfs(&self.root)?;
@@ -110,7 +110,7 @@ impl RootBuilder {
                 let (folder, tree) = own.rename_source();
                 let closed = self.open_up()?;
                 if *replaces {
-                    // Fails where it is not empty any more.
+                    // Fails if it is no longer empty.
                     renameat(folder, tree, parent, &name[..])?;
                 } else {
                     renameat_with(folder, tree, parent, &name[..], RenameFlags::NOREPLACE)?;
@@ -121,7 +121,7 @@ impl RootBuilder {
                         fsync(&self.root)?;
                     }
                 }
-                // Useless, and removed by the next run.
+                // The empty staging directory does no harm; the next run removes it.
                 _ = own.remove(parent).is_ok();
             }
         }
@@ -146,7 +146,7 @@ impl RootBuilder {
         Ok(Some(Mode::from_raw_mode(mode)))
     }
 
-    /// Whether the tree is still where it was begun: others may have put something else there.
+    /// Whether the tree is still where it was created: another process may have replaced it.
     fn is_at(&self, own: &StagingDir) -> io::Result<bool> {
         let (folder, tree) = own.rename_source();
         let there = match open_below(folder, tree.as_bytes(), OFlags::PATH) {

@@ -1,5 +1,5 @@
-//! Directories in which a tree is built before it is renamed into place. A lock tells them from leftovers of killed
-//! processes.
+//! Directories in which a tree is built before it is renamed into place. A lock distinguishes them from leftovers of
+//! killed processes.
 //!
 //! The tree is `.rpull-unpack-<id>/.rpull-unpack-<id>`. Only a process of the same user can have created a directory
 //! inside another one of the same name, so anything else with such a name is not a leftover.
@@ -50,7 +50,7 @@ impl StagingDir {
         Ok(self.folder.readable(self.name.as_bytes())?)
     }
 
-    /// The entry to rename, and the directory that has it.
+    /// The entry to rename, and the directory that contains it.
     pub(super) fn rename_source(&self) -> (BorrowedFd<'_>, &str) {
         (self.folder.as_fd(), &self.name)
     }
@@ -89,7 +89,7 @@ pub(super) fn remove_stale(parent: &RootDir) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells whether it was a leftover.
+/// Removes the directory if it is a leftover. Returns whether it was.
 fn sweep_one(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
     let folder = match open_locked(parent, name, false) {
         Ok(Some(folder)) => RootDir::from_handle(folder),
@@ -110,8 +110,8 @@ fn sweep_one(parent: &RootDir, name: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Opens a folder unless another process has it, or it is gone; `own` also where the file system has no locks, and
-/// leftovers cannot be told from live builds.
+/// Opens and locks a directory. `None` if another process has locked it or it no longer exists. Without `own`, a file
+/// system without locks is an error: leftovers cannot be distinguished from live builds.
 fn open_locked(parent: &RootDir, name: &[u8], own: bool) -> Result<Option<OwnedFd>, Errno> {
     let folder = parent.readable(name)?;
     match flock(&folder, FlockOperation::NonBlockingLockExclusive) {

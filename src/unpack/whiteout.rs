@@ -1,4 +1,4 @@
-//! Whiteouts and opaque markers: what a layer removes of the layers below. Spec: image-spec `layer.md`, "Whiteouts".
+//! Whiteouts and opaque markers, which remove entries of lower layers. Spec: image-spec `layer.md`, "Whiteouts".
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::image_layers::resolve::push;
 use crate::layer::split;
 
 impl Unpacker {
-    /// Removes what lower layers have at this path.
+    /// Removes the entry of lower layers at this path.
     pub(super) fn apply_whiteout(&mut self, path: &[u8]) -> io::Result<()> {
         let (parent, name) = split(path);
         let Some(parent) = self.find(parent, false)? else { return Ok(()) };
@@ -32,7 +32,7 @@ impl Unpacker {
         self.mark_whiteout(&path)
     }
 
-    /// Removes what lower layers have in this directory, and creates the directory unless another file is there.
+    /// Removes the entries of lower layers in this directory, and creates the directory unless another file is there.
     pub(super) fn apply_opaque(&mut self, path: &[u8]) -> io::Result<()> {
         let directory = match self.parent(path) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),

@@ -1,4 +1,4 @@
-//! Extended attributes: those of an image, set on a disk.
+//! Sets the extended attributes of image entries on disk.
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::image_layers::skipped::SkipReason;
 use crate::image_layers::xattr_filter::{CAPABILITY, is_allowed};
 
-/// Bytes of the names of all attributes of one file, which the kernel limits so.
+/// Maximum size of the attribute names of one file and of one value, in bytes; the kernel has the same limit.
 const NAMES: usize = 64 << 10;
 
 /// Sets an attribute. Returns the reason if it cannot be kept.
@@ -18,16 +18,16 @@ pub(super) fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> Result<Option<S
     match fsetxattr(file, name, value, XattrFlags::empty()) {
         Ok(()) => Ok(None),
         Err(Errno::PERM) if name == CAPABILITY => Ok(Some(SkipReason::Capability)),
-        // Directories with a sticky bit take them from their owner only.
+        // In directories with a sticky bit only the owner may set them.
         Err(Errno::NOTSUP | Errno::PERM) => Ok(Some(SkipReason::UnsupportedAttribute)),
-        // Not for want of a disk: attributes have a block or a share of their own. A disk that is full is so for bytes
-        // too.
+        // This does not mean that the disk is full: attributes have limited space of their own. A full disk would fail
+        // for file content, too.
         Err(Errno::NOSPC | Errno::TOOBIG | Errno::RANGE) => Ok(Some(SkipReason::LargeAttribute)),
         Err(error) => Err(error),
     }
 }
 
-/// Removes those that a lower layer set and this one does not have.
+/// Removes attributes that a lower layer set and this entry does not have.
 pub(super) fn remove_except(file: impl AsFd, wanted: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Errno> {
     let file = file.as_fd();
     for name in names(file)? {
@@ -38,7 +38,7 @@ pub(super) fn remove_except(file: impl AsFd, wanted: &[(Vec<u8>, Vec<u8>)]) -> R
     Ok(())
 }
 
-/// Gives a file those that another one has; what cannot be kept was told of when that one was made.
+/// Copies the attributes of one file to another. Skipped ones were reported when the first file was created.
 pub(super) fn copy(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
     let (from, to) = (from.as_fd(), to.as_fd());
     for name in names(from)? {
@@ -50,7 +50,7 @@ pub(super) fn copy(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The names of those that an image may say something about.
+/// Names of the attributes that an image may set.
 fn names(file: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
     let mut names = vec![0; NAMES];
     let length = match flistxattr(file, &mut names[..]) {
