@@ -36,7 +36,7 @@ struct ManifestItem {
     layers: Vec<String>,
 }
 
-/// The images of manifest.json; `None` where there is no such file.
+/// The images of manifest.json; `None` if the file does not exist.
 pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<DockerImage>>> {
     let Some(text) = small_file(tar, MANIFEST, MAX_JSON_BYTES)? else { return Ok(None) };
     let items: Option<Vec<Object<ManifestItem>>> = serde_json::from_slice(&text)
@@ -53,7 +53,7 @@ pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<DockerImage>>> {
     Ok(Some(images.collect()))
 }
 
-/// Names of an image, and of the files that make it up.
+/// An image of manifest.json: its names and the names of its files.
 #[derive(Debug)]
 pub(super) struct DockerImage {
     tags: Vec<String>,
@@ -72,17 +72,17 @@ pub(super) struct ConvertedImage {
 }
 
 impl DockerImage {
-    /// Its names, as manifest.json has them.
+    /// Its names as in manifest.json.
     pub(super) fn tags(&self) -> &[String] {
         &self.tags
     }
 
-    /// What was made of it already.
+    /// The converted image, if `build` was called before.
     pub(super) fn built(&self) -> Option<&ConvertedImage> {
         self.built.get()
     }
 
-    /// The digest of the config, which docker calls the image's id.
+    /// The digest of the config, which docker calls the image id.
     pub(super) fn id(&self, tar: &TarIndex) -> Result<Digest> {
         let span =
             tar.find_unique(&self.config).map_err(|error| missing_file(&self.config, error))?;

@@ -1,14 +1,14 @@
-//! The two forms of an archive.
+//! The two formats of an archive.
 
 use std::fmt;
 
-/// Which kind of archive.
+/// The format of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArchiveFormat {
     /// A tar of an image layout.
     Oci,
-    /// What `docker save` writes; the form with a layout in it is read as that.
+    /// What `docker save` writes. If it contains a layout, that is read.
     Docker,
 }
 

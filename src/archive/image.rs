@@ -1,4 +1,4 @@
-//! The images of an archive, of either form, and their names.
+//! The images of an archive of either format, and their names.
 
 use super::docker::{self, DockerImage};
 use super::format::ArchiveFormat;
@@ -10,22 +10,22 @@ use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorDetail, ErrorKind, Result};
 use crate::reference::Reference;
 
-/// Names of images, and images without one, that an archive lists: each costs as much as an image.
+/// Maximum number of names and unnamed images in an archive: each costs as much as an image.
 pub(super) const MAX_IMAGES: usize = 10_000;
 
-/// One image, and every name that it may be called by.
+/// One image and all its names.
 #[derive(Debug)]
 pub(super) struct ArchiveImage {
     pub(super) names: Vec<String>,
     pub(super) content: ImageContent,
 }
 
-/// What an image is made of.
+/// Where the content of an image is.
 #[derive(Debug)]
 pub(super) enum ImageContent {
-    /// A document under its digest.
+    /// A document stored under its digest.
     Document(Descriptor),
-    /// Files of which a manifest is made.
+    /// Files that are converted to a manifest.
     DockerFiles(DockerImage),
 }
 
@@ -39,7 +39,7 @@ impl ArchiveImage {
         Self { names, content: ImageContent::DockerFiles(recipe) }
     }
 
-    /// The names that it goes by. Behind the full name of a layout's entry there is at most its tag.
+    /// Its own names, without the tag that follows the full name of a layout's entry.
     pub(super) fn own_names(&self) -> &[String] {
         match self.content {
             ImageContent::Document(_) => self.names.get(..1).unwrap_or_default(),
@@ -55,7 +55,7 @@ impl ArchiveImage {
     }
 }
 
-/// The images of the form that was asked for; without one, of the layout where there is one that is not empty.
+/// The images in the requested format. With `None`, those of the layout unless it is empty or missing.
 pub(super) fn images(tar: &TarIndex, form: Option<ArchiveFormat>) -> Result<Vec<ArchiveImage>> {
     let of_layout = |entries: Vec<_>| entries.into_iter().map(ArchiveImage::of_layout).collect();
     let of_docker = |recipes: Vec<_>| recipes.into_iter().map(ArchiveImage::of_docker).collect();
@@ -80,7 +80,7 @@ pub(super) fn images(tar: &TarIndex, form: Option<ArchiveFormat>) -> Result<Vec<
     Ok(images)
 }
 
-/// The name written out, where it is that of an image in a registry.
+/// The full name if this is the name of an image in a registry, otherwise the name itself.
 pub(super) fn full(name: &str) -> String {
     name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.store_name())
 }

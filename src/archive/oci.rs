@@ -17,7 +17,7 @@ pub(super) const LAYOUT_FILE_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 pub(super) const INDEX: &str = "index.json";
 
-/// Most bytes read of the `oci-layout` file.
+/// Maximum size of the `oci-layout` file, in bytes.
 const MAX_MARKER_BYTES: u64 = 64 << 10;
 
 #[derive(Deserialize)]
@@ -26,7 +26,7 @@ struct OciLayoutJson {
     image_layout_version: String,
 }
 
-/// The entries of index.json that are images; `None` where there is no layout.
+/// The image entries of index.json; `None` if there is no layout.
 pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<Descriptor>>> {
     let Some(marker) = small_file(tar, LAYOUT_FILE_NAME, MAX_MARKER_BYTES)? else {
         return Ok(None);
@@ -48,7 +48,7 @@ pub(super) fn images(tar: &TarIndex) -> Result<Option<Vec<Descriptor>>> {
     Ok(Some(entries))
 }
 
-/// What an index.json lists.
+/// The entries of an index.json.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidDocument`] if it is not an index.

@@ -1,4 +1,4 @@
-//! An archive that is open for reading: the tar behind it, and the images in that.
+//! An archive open for reading: its tar and the images in it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::content::{Endpoint, EndpointKind};
 use crate::document::Document;
 use crate::error::Result;
 
-/// An archive that is open for reading.
+/// An archive open for reading.
 #[derive(Clone, Debug)]
 pub struct Archive(pub(super) Arc<ArchiveInner>);
 
@@ -22,17 +22,18 @@ pub(super) struct ArchiveInner {
     pub(super) tar: Arc<TarIndex>,
     pub(super) images: Vec<ArchiveImage>,
     pub(super) endpoint: Endpoint,
-    /// The path, for people.
+    /// The path, for messages.
     pub(super) shown: String,
 }
 
 impl Archive {
-    /// Opens an archive, standard input for the path `-`; `None` takes either form.
+    /// Opens an archive, or standard input for the path `-`. `None` accepts either format.
     ///
     /// Waits for the disk, and for the other end of a pipe.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::NotFound`] where there is no such file, [`crate::error::ErrorKind::Store`] for what is no archive of that form.
+    /// [`crate::error::ErrorKind::NotFound`] if the file does not exist, [`crate::error::ErrorKind::Store`] if it is
+    /// not an archive of that format.
     pub fn open(path: &Path, form: Option<ArchiveFormat>) -> Result<Self> {
         let shown = match path.to_str() {
             Some("-") => "standard input".to_owned(),
@@ -47,13 +48,12 @@ impl Archive {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// What its images are called, in their order: each has any number of names, and for several platforms several have
-    /// one.
+    /// The names of each image, in order. An image has any number of names; images for several platforms may share one.
     pub fn names(&self) -> impl Iterator<Item = &[String]> {
         self.0.images.iter().map(ArchiveImage::own_names)
     }
 
-    /// The name of the image that this word means, or of the only one; empty where it has none.
+    /// The full name of the image with this name, or of the only image; empty if it has none.
     pub fn full_name(&self, name: Option<&str>) -> Result<String> {
         let image = match name {
             Some(name) => {
@@ -66,7 +66,7 @@ impl Archive {
 }
 
 impl ArchiveInner {
-    /// Where this is, for people.
+    /// The location, for messages.
     pub(super) fn location(&self) -> &str {
         &self.endpoint.location
     }

@@ -1,14 +1,14 @@
-//! Files of an archive that are read whole, and what is told of those that cannot be.
+//! Reads small files of an archive, and builds the errors for those that cannot be read.
 
 use std::ops::Range;
 
 use super::tarball::{EntryError, TarIndex};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest JSON file of an archive that is read, in bytes; containerd has the same limit.
+/// Maximum size of a JSON file in an archive, in bytes; containerd has the same limit.
 pub(super) const MAX_JSON_BYTES: u64 = 20 << 20;
 
-/// A small file of the archive, by the name that is the only thing that vouches for it; `None` where it is not there.
+/// Reads a small file by its name; `None` if it does not exist. Its bytes are not verified by a digest.
 pub(super) fn small_file(tar: &TarIndex, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
     match tar.find_unique(name) {
         Ok(span) => small(tar, name, span, limit).map(Some),
@@ -17,7 +17,7 @@ pub(super) fn small_file(tar: &TarIndex, name: &str, limit: u64) -> Result<Optio
     }
 }
 
-/// The bytes of a small file that was found.
+/// Reads a small file whose position in the tar is known.
 pub(super) fn small(tar: &TarIndex, name: &str, span: Range<u64>, limit: u64) -> Result<Vec<u8>> {
     if span.end - span.start > limit {
         return Err(unusable(name, &format!("is larger than the limit of {limit} bytes")));
@@ -27,12 +27,12 @@ pub(super) fn small(tar: &TarIndex, name: &str, span: Range<u64>, limit: u64) ->
     })
 }
 
-/// The error for a file that is there and of no use.
+/// The error for an existing file that cannot be used.
 pub(super) fn unusable(name: &str, reason: &str) -> Error {
     Error::new(ErrorKind::Store, format!("`{name}` of the archive")).with_reason(reason)
 }
 
-/// The error for a file that cannot be had.
+/// The error for a file that is missing or cannot be used.
 pub(super) fn missing_file(name: &str, error: EntryError) -> Error {
     match error {
         EntryError::Missing => unusable(name, "is missing"),
@@ -40,7 +40,7 @@ pub(super) fn missing_file(name: &str, error: EntryError) -> Error {
     }
 }
 
-/// The error for an archive without the file that makes it one.
+/// The error for an archive without a required file.
 pub(super) fn lacking(file: &str) -> Error {
     Error::new(ErrorKind::Store, "archive").with_reason(format!("has no {file}"))
 }

@@ -1,4 +1,4 @@
-//! Questions about content, and what their answers may cost.
+//! Questions about content, and what an answer may cost.
 
 use std::ops::AddAssign;
 
@@ -14,27 +14,28 @@ use crate::verifier::verified_inline_data;
 /// What an answer may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Memory and local disks only. A remote endpoint answers `Unknown` unless it knows by itself.
+    /// Memory and local disks only. A remote endpoint answers `Unknown` unless it needs no request.
     Local,
     /// A small, fixed number of requests: one, as a rule. Authentication, redirects and retries are not counted.
     Request,
 }
 
-/// Whether something is there, with what it is.
+/// Whether content exists, with details about it.
 ///
-/// `Unknown` is never treated as `Absent`: a run must not refuse to start because of it. Nor is it treated as `Present`.
+/// `Unknown` is never treated as `Absent`: a run must not refuse to start because of it. Nor is it treated as
+/// `Present`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence<T> {
-    /// It is there.
+    /// It exists.
     Present(T),
-    /// The endpoint knows that it is not there.
+    /// It certainly does not exist.
     Absent,
     /// The endpoint cannot tell, or not at this cost.
     Unknown,
 }
 
 impl<T> Presence<T> {
-    /// What is there, if that is known.
+    /// The details, if the content certainly exists.
     pub fn present(self) -> Option<T> {
         match self {
             Self::Present(found) => Some(found),
@@ -42,7 +43,7 @@ impl<T> Presence<T> {
         }
     }
 
-    /// What was found. An error of kind [`ErrorKind::NotFound`] means absent.
+    /// `Present` for a result. An error of kind [`ErrorKind::NotFound`] means absent.
     pub fn from_result(found: Result<T>) -> Result<Self> {
         match found {
             Ok(found) => Ok(Self::Present(found)),
@@ -59,7 +60,7 @@ impl<T> From<Option<T>> for Presence<T> {
     }
 }
 
-/// How much of a blob is there.
+/// How much of a blob exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlobPresence {
     /// All of it, committed. A file of another size does not count.
@@ -78,9 +79,9 @@ pub enum BlobPresence {
 /// `Endpoint` ([`is_same`]). Clones of a handle therefore share it, and so do the handles of one repository of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Where this is, for people: `docker.io/library/alpine`, `oci:/tmp/x`.
+    /// Location for messages: `docker.io/library/alpine`, `oci:/tmp/x`.
     pub location: String,
-    /// `registry/repository`, if it is one: the unit of provenance and of mounts.
+    /// `registry/repository`, if the endpoint is a repository: the unit of provenance and of mounts.
     pub address: Option<String>,
     /// The registry, if blobs can be mounted between its repositories. Its repositories have addresses that begin with
     /// this and a slash.
@@ -105,30 +106,30 @@ pub enum EndpointKind {
 }
 
 impl EndpointKind {
-    /// Whether it is on this machine: bytes that are wrong now are wrong the next time, too.
+    /// Whether it is on this machine, so that wrong bytes will still be wrong at the next attempt.
     pub fn is_local(self) -> bool {
         self != Self::Remote
     }
 }
 
-/// HTTP requests by endpoint; answered 401, redirect hops and repeats included.
+/// HTTP requests by kind, including those answered with 401, redirects and retries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestCounts {
     /// Manifests and indexes.
     pub manifest: u64,
-    /// Blobs, at the registry and where it redirects to.
+    /// Blobs, at the registry and at hosts that it redirects to.
     pub blob: u64,
     /// Mounts and uploads of blobs.
     pub upload: u64,
     /// Token servers.
     pub token: u64,
-    /// Tags, pings.
+    /// Tags, pings and others.
     pub other: u64,
 }
 
 impl RequestCounts {
-    /// All of them.
+    /// Their sum.
     pub fn total(&self) -> u64 {
         self.manifest + self.blob + self.upload + self.token + self.other
     }
@@ -144,17 +145,17 @@ impl AddAssign for RequestCounts {
     }
 }
 
-/// Questions about content. Implemented by everything that holds some.
+/// Questions about content. Implemented by everything that stores some.
 ///
 /// Questions change nothing, take no locks that a writer waits for, and may be asked at any time and concurrently.
 pub trait Lookup: Send + Sync {
     /// Constant facts; always the same object for the same endpoint.
     fn endpoint(&self) -> &Endpoint;
 
-    /// The descriptor of the manifest or index that the name stands for.
+    /// The descriptor of the manifest or index that the name points to.
     ///
     /// # Errors
-    /// If the name cannot be used here, or the endpoint fails. A name that is not there is no error.
+    /// If the name cannot be used here, or the endpoint fails. An unknown name is not an error.
     fn name<'a>(
         &'a self,
         name: &'a ImageName,
@@ -164,8 +165,8 @@ pub trait Lookup: Send + Sync {
     /// The bytes of a manifest, an index or a small blob, verified against the descriptor.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`] for other bytes, [`ErrorKind::InvalidDocument`] for more than `limit` bytes. Content that
-    /// is not there is no error.
+    /// [`ErrorKind::Mismatch`] for other bytes, [`ErrorKind::InvalidDocument`] for more than `limit` bytes. Missing
+    /// content is not an error.
     fn read<'a>(
         &'a self,
         descriptor: &'a Descriptor,
@@ -173,20 +174,20 @@ pub trait Lookup: Send + Sync {
         effort: Effort,
     ) -> BoxFuture<'a, Result<Presence<Bytes>>>;
 
-    /// How much of the blob is there. Opens and locks nothing.
+    /// How much of the blob exists. Opens and locks nothing.
     fn blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
         effort: Effort,
     ) -> BoxFuture<'a, Result<BlobPresence>>;
 
-    /// HTTP requests sent on behalf of this handle so far.
+    /// HTTP requests sent for this handle so far.
     fn requests(&self) -> RequestCounts {
         RequestCounts::default()
     }
 }
 
-/// Whether two handles are of the same endpoint.
+/// Whether two handles belong to the same endpoint.
 pub fn is_same(one: &dyn Lookup, other: &dyn Lookup) -> bool {
     std::ptr::eq(one.endpoint(), other.endpoint())
 }

@@ -1,4 +1,4 @@
-//! The contract of everything that holds image content: registries, image layouts, archives.
+//! The contract of everything that stores image content: registries, image layouts, archives.
 //!
 //! ```text
 //! look     Lookup::{name, read, blob}           any time, any number of times; changes nothing; the caller says what it
@@ -7,27 +7,27 @@
 //! write    Target::begin(plan)                  once per run, before the first write: checks space and what cannot be
 //!                                               stored; may refuse
 //!            -> TargetWriter::open_blob         once per blob of the plan, concurrently; one at a time if `sequential`
-//!                 -> Exists | Mounted           the blob is there, nothing to send
+//!                 -> Exists | Mounted           the target has it, nothing to send
 //!                 -> BlobWriter                 [read_back] write* (truncate write*)* commit(proof), or abort(error),
-//!                                               or drop: an interrupted write, kept where it can be kept
-//!            -> TargetWriter::put_manifest      after every blob and child that it names: children before parents;
+//!                                               or drop: an interrupted write, kept if possible
+//!            -> TargetWriter::put_manifest      after all blobs and children it references: children first;
 //!                                               concurrently for different images
 //!            -> TargetWriter::finish            once, last
 //! ```
 //!
 //! - **Visibility.** Content that is not committed is visible neither through [`Lookup`] nor through [`Source`]. A name
-//!   never stands for a manifest whose blobs or children are missing. In an `atomic` target nothing has a name before
+//!   never points to a manifest whose blobs or children are missing. In an `atomic` target nothing has a name before
 //!   `finish`, which names everything or nothing.
-//! - **Drop.** Dropping a [`TargetWriter`] without `finish` is what an interrupted run does. What was committed stays
-//!   where it can (a registry, a layout), though not necessarily synced; nothing is left of an `atomic` target.
+//! - **Drop.** Dropping a [`TargetWriter`] without `finish` is what an interrupted run does. Committed
+//!   content stays if possible (a registry, a layout), but may not be synced; nothing is left of an `atomic` target.
 //! - **Order.** A target refuses calls in the wrong order with [`ErrorKind::Unsupported`](crate::error::ErrorKind) or, for
 //!   missing content, `MissingBlobs`, and damages nothing. Each backend documents what it checks.
 //! - **Concurrency.** All methods take `&self` and may be called from several tasks. Two writers of one digest wait for
 //!   each other or write twice; they never mix their bytes.
 //! - **Blocking.** Files are touched when the returned future is polled, not when the method is called.
-//! - **Retries.** A backend heals its requests for documents. Blobs are healed by the engine: it opens them again at the
-//!   position reached. Missing content of a manifest is sent again by the engine, too.
-//! - **Memory.** A backend does not remember answers, and knows nothing of what else the run does; the engine does both.
+//! - **Retries.** A backend retries its requests for documents. The engine retries blobs: it opens them
+//!   again at the position reached. It also sends missing content of a manifest again.
+//! - **Memory.** A backend does not cache answers, and does not know the rest of the run; the engine does both.
 //!
 //! # Which trait to implement
 //!
@@ -52,9 +52,9 @@
 //! | [`blob(_, Local)`](Lookup::blob)      | looks at the file's size   | `Unknown`  | offers the blob to the target       |
 //! | [`blob(_, Request)`](Lookup::blob)    | the same                   | one HEAD   | shows it as missing in `--plan`     |
 //!
-//! Authentication, redirects and retries are not counted. `Unknown` is never taken for `Absent`: no run refuses to start
-//! because of it. A registry that answers a HEAD with anything but a success or 404 is `Unknown`; where its HEAD of a blob
-//! does not say the size, one GET follows.
+//! Authentication, redirects and retries are not counted. `Unknown` is never treated as `Absent`: no run refuses to start
+//! because of it. A registry that answers a HEAD with anything but a success or 404 is `Unknown`. If its HEAD of a blob
+//! does not contain the size, one GET follows.
 
 mod lookup;
 mod order;

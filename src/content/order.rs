@@ -1,4 +1,4 @@
-//! What every backend checks of the order of calls: content before manifests, nothing after the end.
+//! Checks of the call order that all backends share: content before manifests, nothing after `finish`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,11 +7,12 @@ use crate::digest::Digest;
 use crate::document::{Document, ParsedDocument};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Content that a document names and that has to be there before it, as far as a target can tell: all blobs of a manifest but
-/// foreign layers, and at least one manifest of an index, because an index may be stored with some of its platforms.
+/// Content that a document references and that must exist before it, as far as a target can tell: all blobs of a
+/// manifest except foreign layers, and at least one manifest of an index, because an index may be stored with some of
+/// its platforms.
 ///
 /// # Errors
-/// The first one of `is_there`.
+/// The first error of `is_there`.
 pub fn missing_content(
     document: &Document,
     is_there: impl Fn(&Descriptor) -> Result<bool>,
@@ -34,7 +35,7 @@ pub fn missing_content(
     Ok(missing)
 }
 
-/// Refuses a document without its content.
+/// Refuses a document whose content is missing.
 pub(crate) fn check_content(
     document: &Document,
     location: &str,
@@ -62,7 +63,7 @@ impl FinishGuard {
         if self.0.load(Ordering::Acquire) { Err(Self::refusal(location)) } else { Ok(()) }
     }
 
-    /// Notes that the run ends.
+    /// Records that the run has ended.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] the second time.

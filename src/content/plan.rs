@@ -1,4 +1,4 @@
-//! What a run tells a target before it writes.
+//! The plan of a run, which a target gets before the first write.
 
 use std::collections::HashSet;
 
@@ -8,23 +8,23 @@ use crate::digest::Digest;
 use crate::document::Document;
 use crate::name::ImageName;
 
-/// What a run will write. An empty plan is legal: giving another tag, a server.
+/// What a run will write. It may be empty: for another tag, or in a server.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct TargetPlan<'a> {
-    /// Manifests and indexes, each once, children before parents; with the index that a root was chosen from.
+    /// Manifests and indexes, each once, children before parents; including the index that a root was selected from.
     pub documents: Vec<&'a Document>,
-    /// Blobs that will be opened, in the order in which the images list them, with what the target has of each. A target that
-    /// is not sequential takes other blobs too.
+    /// Blobs that will be opened, in the order of the images, with what the target has of each. A target that is not
+    /// sequential also accepts other blobs.
     pub blobs: Vec<(&'a Descriptor, BlobPresence)>,
-    /// Every name that will be given, with the manifest that gets it.
+    /// Every name to set, with the digest of its manifest.
     pub names: Vec<(&'a Digest, &'a ImageName)>,
-    /// Manifests may name content that is missing and does not come: a registry with a part of its images.
+    /// Manifests may reference missing content that is not transferred: the server accepts images in part.
     pub sparse: bool,
 }
 
 impl<'a> TargetPlan<'a> {
-    /// Documents that the names lead to, children before parents: not the index that a root was only chosen from.
+    /// Documents reachable from the names, children before parents, without indexes that a root was only selected from.
     pub fn named_documents(&self) -> Vec<&'a Document> {
         let mut named: HashSet<&Digest> = self.names.iter().map(|(digest, _)| *digest).collect();
         let mut documents = Vec::new();
@@ -39,7 +39,7 @@ impl<'a> TargetPlan<'a> {
         documents
     }
 
-    /// Bytes of blobs that are still to come.
+    /// Bytes of blobs still to be transferred.
     pub fn remaining_bytes(&self) -> u64 {
         let remaining = |(descriptor, presence): &(&Descriptor, BlobPresence)| match presence {
             BlobPresence::Complete => 0,

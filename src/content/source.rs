@@ -20,12 +20,12 @@ use crate::name::ImageName;
 /// Bytes as they arrive, in order, in buffers of no particular size.
 pub type ByteStream<'a> = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + 'a>>;
 
-/// Which bytes of which blob.
+/// A range of bytes of a blob.
 #[derive(Clone, Debug)]
 pub struct BlobRequest<'a> {
     /// The blob.
     pub descriptor: &'a Descriptor,
-    /// The bytes wanted, within the size that the descriptor says. Empty only for an empty blob.
+    /// The requested bytes, within the size in the descriptor. Empty only for an empty blob.
     pub range: Range<u64>,
 }
 
@@ -35,8 +35,8 @@ impl<'a> BlobRequest<'a> {
         Self { descriptor, range: start..descriptor.size }
     }
 
-    /// The bytes to read of a file: one more than there should be if the range reaches the end of the blob, so that a file
-    /// that is too long is noticed.
+    /// The bytes to read from a file: one more than requested if the range reaches the end of the blob, so that a file
+    /// that is too long is detected.
     pub fn range_to_read(&self) -> Range<u64> {
         let is_end = self.range.end >= self.descriptor.size;
         self.range.start..self.range.end.saturating_add(u64::from(is_end))
@@ -79,19 +79,19 @@ impl BlobStream {
     }
 }
 
-/// Where a document is known to be from.
+/// Known origins of a document.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Provenance {
-    /// Every `registry/repository` that is known to have the document and what it names.
+    /// Every `registry/repository` that is known to have the document and the content it references.
     pub repositories: Vec<String>,
-    /// The index that the document was chosen from.
+    /// The index that the document was selected from.
     pub parent_index: Option<Document>,
 }
 
 /// Content that can be read.
 pub trait Source: Lookup {
-    /// The document of this name. Costs a request where the source is remote, whatever was asked before.
+    /// The document with this name. Costs a request if the source is remote, whatever was asked before.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) if the source does not have it.
@@ -109,7 +109,7 @@ pub trait Source: Lookup {
 
     /// The manifests that refer to this one: signatures, SBOMs and the like. `Unknown` if the source cannot list them.
     ///
-    /// The list is an answer, not content: what it says of a manifest need not be true.
+    /// The list is not verified: what it says about a manifest may be wrong.
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,
@@ -118,14 +118,14 @@ pub trait Source: Lookup {
         Box::pin(ready(Ok(Presence::Unknown)))
     }
 
-    /// Where this document of the source is known to be from.
+    /// Known origins of a document of this source.
     fn provenance<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Provenance> {
         let _ = document;
         Box::pin(ready(Provenance::default()))
     }
 
-    /// All entries of a name that several entries have, one per platform; [`Source::resolve`] takes the host's.
-    /// `Unknown` if a name of this source stands for one document only.
+    /// All entries with this name, if there is one per platform; [`Source::resolve`] selects that of the host.
+    /// `Unknown` if a name of this source always points to one document.
     fn platform_entries<'a>(
         &'a self,
         name: &'a ImageName,

@@ -1,12 +1,12 @@
 //! Where content goes: [`Target`], and one run of writing to it, [`TargetWriter`].
 //!
-//! The order of the calls, what may happen at the same time and what a drop means stand in [`crate::content`]. The costs:
+//! See [`crate::content`] for the order of calls, concurrency and the meaning of a drop. Costs:
 //!
 //! | call                        | on this machine                              | a registry                                     |
 //! |-----------------------------|----------------------------------------------|------------------------------------------------|
-//! | [`Target::begin`]           | free space, the journal, places in a file    | nothing                                        |
+//! | [`Target::begin`]           | free space, the journal, space in a file     | nothing                                        |
 //! | [`TargetWriter::open_blob`] | looks at the file's size, takes a lock       | one request; one more to continue an upload    |
-//! | [`BlobWriter`](super::BlobWriter) | bytes are written as they come, and renamed | one request for all bytes, or one per chunk |
+//! | [`BlobWriter`](super::BlobWriter) | bytes are written as received, then renamed | one request for all bytes, or one per chunk |
 //! | [`TargetWriter::put_manifest`] | writes the document, and index.json        | one request for each name, or for all tags     |
 //! | [`TargetWriter::finish`]    | syncs what the target promises to sync       | nothing                                        |
 
@@ -30,7 +30,7 @@ pub trait Target: Lookup {
     /// Constant facts about how this target is written to.
     fn properties(&self) -> TargetProperties;
 
-    /// Refuses a document that this target cannot represent. Sends no request, so that a plan can do it too.
+    /// Refuses a document that this target cannot represent. Sends no request, so that a plan can call it too.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`].
@@ -39,11 +39,11 @@ pub trait Target: Lookup {
         Ok(())
     }
 
-    /// Prepares for writing exactly this: checks space and what cannot be represented, reserves places, and makes durable
-    /// what has to be known after a power failure. Costs no request.
+    /// Prepares for writing exactly this plan: checks space and what cannot be represented, reserves space in files,
+    /// and records durably what must be known after a power failure. Costs no request.
     ///
     /// # Errors
-    /// Where the plan cannot be carried out: nothing has moved yet, and nothing is left behind.
+    /// If the plan cannot be carried out. Nothing was transferred yet, and nothing is left behind.
     fn begin<'a>(
         &'a self,
         plan: &'a TargetPlan<'a>,
@@ -52,32 +52,32 @@ pub trait Target: Lookup {
 
 /// One run of writing to a [`Target`]. The module documentation has the order of the calls.
 pub trait TargetWriter: Send + Sync {
-    /// Asks the target to take one blob, which it may have already. Waits while the same blob is being written elsewhere, if
-    /// the target can tell.
+    /// Opens one blob for writing, unless the target has it already. Waits while another task or process is writing the
+    /// same blob, if the target can tell.
     ///
-    /// One request if possible: "is it there", mount and "send it here" together.
+    /// One request if possible, which checks for the blob, mounts it or opens an upload.
     ///
     /// # Errors
-    /// Transient ones are worth another call. [`ErrorKind::Unsupported`] if a sequential target does not expect this blob
-    /// next, and after `finish`.
+    /// Transient ones are worth another call. [`ErrorKind::Unsupported`] if a sequential target does not expect this
+    /// blob next, and after `finish`.
     fn open_blob<'a>(
         &'a self,
         descriptor: &'a Descriptor,
         options: &'a OpenBlob,
     ) -> BoxFuture<'a, Result<Opened>>;
 
-    /// Whether the target redirected the last write of this blob: it must be opened again, and its bytes read anew. This is
-    /// part of one attempt and not a retry; the target limits how often it redirects. Sends nothing.
+    /// Whether the target redirected the last write of this blob: it must be opened again, and its bytes read anew.
+    /// This is part of one attempt and not a retry; the target limits the number of redirects. Sends nothing.
     fn is_redirected(&self, digest: &Digest) -> bool {
         let _ = digest;
         false
     }
 
-    /// Stores a manifest or index whose blobs and children are there, and gives it its names. A name that stood for another
-    /// manifest stands for this one afterwards. Repeating it changes nothing.
+    /// Stores a manifest or index whose blobs and children exist, and sets its names. A name that pointed to another
+    /// manifest points to this one afterwards. Idempotent.
     ///
     /// # Errors
-    /// [`ErrorKind::MissingBlobs`] if content that the document names is missing, as far as the target can tell (see
+    /// [`ErrorKind::MissingBlobs`] if referenced content is missing, as far as the target can tell (see
     /// [`missing_content`](super::missing_content)). No name has changed then.
     fn put_manifest<'a>(
         &'a self,
@@ -85,7 +85,8 @@ pub trait TargetWriter: Send + Sync {
         role: Role<'a>,
     ) -> BoxFuture<'a, Result<()>>;
 
-    /// Ends the run: what was reported is as durable and as visible as this target promises. Further calls are refused.
+    /// Ends the run: everything reported is as durable and as visible as this target promises. Further calls are
+    /// refused.
     fn finish(&self) -> BoxFuture<'_, Result<()>>;
 }
 
@@ -93,53 +94,53 @@ pub trait TargetWriter: Send + Sync {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TargetProperties {
-    /// A manifest that is there proves the blobs it names: a registry checks them when it takes one.
+    /// An existing manifest proves that its blobs exist: a registry checks them when it accepts a manifest.
     pub manifests_imply_blobs: bool,
-    /// Takes one blob at a time, in the order of the plan: a pipe.
+    /// Accepts one blob at a time, in the order of the plan: a pipe.
     pub sequential: bool,
     /// Nothing has a name before `finish`, which names everything or nothing: an archive.
     pub atomic: bool,
 }
 
-/// What is known about a blob that is opened for writing.
+/// Details for opening a blob.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct OpenBlob {
     /// A repository of the same registry that the blob may be mounted from.
     pub mount_from: Option<String>,
-    /// Send it without asking: the target said that it has it, and that was wrong.
+    /// Upload without checking: the target reported the blob as present, and that was wrong.
     pub resend: bool,
 }
 
-/// What a manifest is at the target.
+/// The role of a manifest at the target.
 #[derive(Clone, Copy, Debug)]
 pub enum Role<'a> {
-    /// Named by a parent that follows, or known by its digest only.
+    /// Referenced by a parent that follows, or known only by its digest.
     Child,
     /// An image.
     Root {
-        /// What it is called; one request for several tags, if the registry can do that.
+        /// Its names; several tags take one request if the registry supports that.
         names: &'a [ImageName],
-        /// Where it is known to be from.
+        /// Its known origins.
         provenance: &'a Provenance,
     },
-    /// A referrer or digest tag: belongs to an image that follows, and stays no longer than that.
+    /// A referrer or digest tag of an image that follows; it is kept no longer than that image.
     Attached {
-        /// What it is called.
+        /// Its names.
         names: &'a [ImageName],
-        /// Where it is known to be from.
+        /// Its known origins.
         provenance: &'a Provenance,
     },
 }
 
-/// A target with nothing in it that takes nothing: what a plan looks at if a layout does not exist yet.
+/// An empty target that accepts nothing: stands for a layout that does not exist yet, in a plan.
 #[derive(Clone, Debug)]
 pub struct EmptyTarget {
     endpoint: Endpoint,
 }
 
 impl EmptyTarget {
-    /// An empty target; `location` is where it would be.
+    /// Creates an empty target; `location` is where the real one would be.
     pub fn new(location: String) -> Self {
         let kind = EndpointKind::Layout;
         Self { endpoint: Endpoint { location, kind, ..Endpoint::default() } }

@@ -1,4 +1,4 @@
-//! One blob on its way into a target: [`BlobWriter`].
+//! The ingest of one blob at a target: [`BlobWriter`].
 //!
 //! ```text
 //! TargetWriter::open_blob -> Writer: offset -> read_back -> write* -> commit(proof)
@@ -6,13 +6,13 @@
 //!                                              abort(reason), or drop
 //! ```
 //!
-//! - **What is here counts for nothing** until it was hashed: bytes before `offset` are from an earlier attempt or run.
-//!   Only `commit` makes a blob visible, and it demands the proof that all bytes of this blob were verified.
-//! - **Drop** is an interruption, not a decision: a target that keeps partials continues at `offset` the next time, another
-//!   one starts over. `abort` lets it clean up.
+//! - **Existing bytes are not trusted** until they were hashed: bytes before `offset` are from an earlier attempt or
+//!   run. Only `commit` makes a blob visible, and it requires the proof that all bytes of this blob were verified.
+//! - **Drop** is an interruption, not a decision: a target that keeps partials resumes at `offset` the next time,
+//!   others start over. `abort` lets the target clean up.
 //! - **Costs.** `write` and `commit` send bytes or touch the disk; `offset`, `read_back` and `truncate` send nothing.
-//! - **Errors.** Transient ones are worth another [`TargetWriter::open_blob`](super::TargetWriter::open_blob). A writer that
-//!   failed is not used again.
+//! - **Errors.** Transient ones are worth another [`TargetWriter::open_blob`](super::TargetWriter::open_blob). A writer
+//!   that failed is not used again.
 
 use std::fmt;
 use std::fs::File;
@@ -27,16 +27,16 @@ use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::verifier::Verified;
 
-/// What a target says about a blob that it should have.
+/// A target's answer for a blob that it should get.
 pub enum Opened {
-    /// It is there, with the right size.
+    /// The target has it, with the right size.
     Exists,
-    /// It is there now: mounted from another repository of the same registry.
+    /// The target has it now: mounted from another repository of the same registry.
     Mounted {
-        /// That repository.
+        /// The repository it was mounted from.
         from: String,
     },
-    /// Send it here.
+    /// The blob is missing; its bytes go to this writer.
     Writer(Box<dyn BlobWriter>),
 }
 
@@ -50,56 +50,55 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// One open write of a blob; invisible until [`BlobWriter::commit`].
+/// An open ingest of one blob; invisible until [`BlobWriter::commit`].
 ///
-/// Bytes before `offset` are from an earlier attempt or run and count for nothing until they are verified. Dropping the
-/// writer is an interruption, not a decision: what was written is kept where the target can keep it, and the next
-/// writer of this blob continues there.
+/// Bytes before `offset` are from an earlier attempt or run and are not verified yet. Dropping the writer is an
+/// interruption, not a decision: a target that can keep the written bytes does so, and the next writer of this blob
+/// resumes there.
 pub trait BlobWriter: Send {
-    /// Bytes that are here, from byte 0 on. Grows with every [`BlobWriter::write`] of a target that keeps partials.
+    /// Number of bytes received, from byte 0. Grows with every [`BlobWriter::write`] of a target that keeps partials.
     fn offset(&self) -> u64;
 
     /// The bytes before `offset`, to be hashed again.
     ///
-    /// `Unknown`: they cannot be read back (a registry, a pipe), and the source has to give them once more.
+    /// `Unknown` if they cannot be read back (a registry, a pipe): the source must send them once more.
     fn read_back(&mut self) -> Result<Presence<ByteStream<'_>>>;
 
-    /// A handle of its own on the file that this writer writes to, for others to read while it grows; `None` if the bytes
-    /// do not lie in a file.
+    /// An independent handle to the file being written, so that it can be read while it grows; `None` if the bytes are
+    /// not in a file.
     fn file(&self) -> Result<Option<File>> {
         Ok(None)
     }
 
-    /// Appends bytes at the end of what is here. A target that keeps partials has them from here on, whatever happens to
-    /// the process.
+    /// Appends bytes. A target that keeps partials has them afterwards, even if the process is killed.
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
 
-    /// Discards everything that is here: `offset` is 0 afterwards. Costs no request.
+    /// Discards all received bytes: `offset` is 0 afterwards. Costs no request.
     fn truncate(&mut self) -> BoxFuture<'_, Result<()>>;
 
     /// Makes the blob visible under its digest.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) if `proof` is of another blob than this writer was opened for, or of another number of bytes
-    /// than are here; the blob then stays absent.
+    /// [`ErrorKind::Mismatch`](crate::error::ErrorKind::Mismatch) if `proof` is for another blob, or for another number
+    /// of bytes than were written; the blob then stays absent.
     fn commit(self: Box<Self>, proof: Verified) -> BoxFuture<'static, Result<()>>;
 
-    /// Gives the write up for a reason that another attempt may not mend; the target decides what it keeps.
+    /// Gives up the ingest for a reason that another attempt may not solve; the target decides what it keeps.
     fn abort(self: Box<Self>, reason: &Error) -> BoxFuture<'static, ()> {
         let _ = reason;
         Box::pin(ready(()))
     }
 }
 
-/// Remembers, from one run to the next, where unfinished uploads go on. None of it may fail a run: without memory an
+/// Stores URLs of unfinished uploads from one run to the next. A failure here never fails a run: without the URL an
 /// upload starts over.
 pub trait UploadStore: Send + Sync {
-    /// The URL where the upload of this blob to `registry/repository` goes on.
+    /// The URL to resume the upload of this blob to `registry/repository`.
     fn load(&self, target: &str, digest: &Digest) -> Option<Secret>;
 
     /// Stores the URL. It permits writing, so it is a secret.
     fn save(&self, target: &str, digest: &Digest, url: &Secret);
 
-    /// Forgets it: the upload ended.
+    /// Removes the URL once the upload has ended.
     fn remove(&self, target: &str, digest: &Digest);
 }
