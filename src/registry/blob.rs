@@ -4,10 +4,11 @@
 //! reject or ignore several. `Accept-Ranges` is not consulted, because most registries that support Range do not send
 //! it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Response, StatusCode};
 
@@ -21,6 +22,7 @@ use crate::registry::http::body;
 use crate::registry::http::counter::RequestKind;
 use crate::registry::http::encoding::Encoding;
 use crate::registry::http::error_body::requests_backoff;
+use crate::registry::http::origin::Origin;
 use crate::retry::retry;
 use crate::verifier::verify;
 
@@ -82,9 +84,13 @@ async fn open_at_registry(repository: &Repository, blob: &BlobRequest<'_>) -> Re
         _ => return Err(transport.http.failure(&request, response).await),
     };
     let idle = transport.http.options.timeouts.idle;
-    let start = served.start;
+    let (start, host) = (served.start, Origin::of(response.url())?);
     let stream = body::blob(response, descriptor, served, what, idle).await?;
-    Ok(BlobStream { start, stream })
+    let transport = Arc::clone(transport);
+    let stream = stream.inspect_ok(move |chunk| {
+        transport.http.health.budget.record_bytes(&host, chunk.len() as u64);
+    });
+    Ok(BlobStream { start, stream: Box::pin(stream) })
 }
 
 /// Returns the bytes of a small blob, verified.

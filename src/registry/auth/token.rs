@@ -162,9 +162,10 @@ impl TokenRequest<'_> {
     }
 
     async fn send(&self, builder: RequestBuilder) -> Result<Response> {
+        let (health, host) = (&self.http.health, Origin::of(&self.service.realm)?);
+        let _turn = health.budget.admit(&host, "token").await?;
         self.request.counter.add(RequestKind::Token);
         let sending = tokio::time::timeout(self.http.options.timeouts.headers, builder.send());
-        let (health, host) = (&self.http.health, Origin::of(&self.service.realm)?);
         match sending.await {
             Ok(Ok(response)) => {
                 health.record_response(&host, response.status());

@@ -32,11 +32,11 @@ impl Connection {
         options: Arc<RegistryOptions>,
     ) -> Self {
         Self {
+            health: Health::new(options.retry),
             options,
             name,
             base: Mutex::new(base),
             clients,
-            health: Health::default(),
             warnings: SeenWarnings::default(),
         }
     }

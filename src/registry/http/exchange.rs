@@ -28,6 +28,7 @@ impl Connection {
         self.options.redactor.note_url(url);
         let client = self.client_for(&origin)?;
         let headers = request.headers(authorization)?;
+        let _turn = self.health.budget.admit(&origin, request.what).await?;
         let mut is_last_attempt = request.method != Method::GET && request.method != Method::HEAD;
         let body = request.content.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         loop {
@@ -80,6 +81,7 @@ impl Connection {
         body: reqwest::Body,
     ) -> Result<Response> {
         let origin = Origin::of(url)?;
+        let _turn = self.health.budget.admit(&origin, request.what).await?;
         request.counter.add(request.endpoint);
         let started = Instant::now();
         let sending = self.client_for(&origin)?.request(request.method.clone(), url.clone());
@@ -121,8 +123,15 @@ impl Connection {
             && [Method::POST, Method::PUT, Method::PATCH].contains(&request.method);
         let error = if is_read_only { error.denied() } else { error };
         let error = match Origin::of(&url) {
-            Ok(host) if status.is_server_error() => self.health.record_failure(&host, error),
-            _ => error,
+            Ok(host) => {
+                self.health.budget.pause(&host, &error);
+                if status.is_server_error() {
+                    self.health.record_failure(&host, error)
+                } else {
+                    error
+                }
+            }
+            Err(_) => error,
         };
         // Only the registry itself can tell that a name or credential is wrong.
         if redirected_to.is_none() {

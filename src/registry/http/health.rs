@@ -7,8 +7,10 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tokio::time::Instant;
 
+use super::budget::RetryBudget;
 use super::origin::Origin;
 use crate::error::{Error, Outage};
+use crate::retry::RetryPolicy;
 
 /// Failures further apart are separate outages. Longer than any wait between two attempts, timeouts included.
 const MAX_GAP: Duration = Duration::from_secs(60);
@@ -16,9 +18,13 @@ const MAX_GAP: Duration = Duration::from_secs(60);
 /// Outages shorter than this are not reported.
 const MIN_OUTAGE: Duration = Duration::from_secs(1);
 
-/// The outage of each host that has responded before, if any.
+/// The state of all hosts.
 #[derive(Debug, Default)]
-pub(in crate::registry) struct Health(Mutex<HashMap<Origin, Option<Down>>>);
+pub(in crate::registry) struct Health {
+    /// The outage of each host that has responded before, if any.
+    outages: Mutex<HashMap<Origin, Option<Down>>>,
+    pub(in crate::registry) budget: RetryBudget,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Down {
@@ -28,12 +34,22 @@ struct Down {
 }
 
 impl Health {
+    pub(super) fn new(policy: RetryPolicy) -> Self {
+        Self { budget: RetryBudget::new(policy), ..Self::default() }
+    }
+
     /// Records a response. A response that only reports an unavailable server does not count.
     pub(in crate::registry) fn record_response(&self, host: &Origin, status: StatusCode) {
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        if status.is_server_error() {
+            let reason = format!("responded {status}");
+            self.budget.record_failure(host, &reason, Some(status.as_u16()));
             return;
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone(), None);
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return;
+        }
+        self.budget.record_success(host);
+        self.outages.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone(), None);
     }
 
     /// Adds the outage to the error, if the host has responded before.
@@ -41,7 +57,10 @@ impl Health {
         if !error.is_transient() {
             return error;
         }
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if error.status().is_none() {
+            self.budget.record_failure(host, error.reason(), None);
+        }
+        let mut hosts = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = hosts.get_mut(host) else { return error };
         let now = Instant::now();
         let current = state.filter(|down| now - down.last_failure < MAX_GAP);

@@ -4,6 +4,7 @@
 
 pub(super) mod address_class;
 pub(super) mod body;
+pub(super) mod budget;
 pub(super) mod certs_dir;
 pub(super) mod connection;
 pub(super) mod counter;

@@ -2,6 +2,7 @@
 //! reached. What it gives is not verified; that is for the caller, who sees every byte.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -87,7 +88,10 @@ impl<'a> ResumingReader<'a> {
             let asked = Instant::now();
             let next = self.try_next().await;
             let bytes = next.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
-            if let Some(enough) = self.pace.record(bytes as u64, asked.elapsed()) {
+            // Nobody waits for data of a host that is known to be down.
+            let is_down = next.as_ref().is_err_and(|error| error.outage().is_some());
+            let waited = if is_down { Duration::ZERO } else { asked.elapsed() };
+            if let Some(enough) = self.pace.record(bytes as u64, waited) {
                 self.slow = if enough { 0 } else { self.slow + 1 };
                 // A disk on this machine is not quicker where it is asked once more.
                 self.lagging = !enough && !self.source.endpoint().kind.is_local();

@@ -68,22 +68,31 @@ impl Scenario {
     }
 
     async fn pull(&self) -> ImageResult {
+        self.pull_all(&["app".to_owned()]).await.remove(0)
+    }
+
+    /// Pulls tag 1 of these repositories.
+    async fn pull_all(&self, repositories: &[String]) -> Vec<ImageResult> {
         let (attempts, first_delay) = (self.attempts, Duration::ZERO);
         let retry = RetryPolicy { attempts, base_delay: first_delay, ..RetryPolicy::default() };
         let timeouts = Timeouts { headers: self.idle, idle: self.idle, ..Timeouts::default() };
         let client = Client::new(RegistryOptions { retry, timeouts, ..RegistryOptions::default() });
-        let reference: Reference = (self.registry.repository("app") + ":1").parse().unwrap();
-        let wanted = ImageRequest {
-            source: Arc::new(client.repository(&reference).unwrap()),
-            name: reference.name(),
-            reference: reference.to_string(),
-            target_name: ImageName::Layout(reference.store_name()),
-            platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
+        let request = |repository: &String| {
+            let name = self.registry.repository(repository) + ":1";
+            let reference: Reference = name.parse().unwrap();
+            ImageRequest {
+                source: Arc::new(client.repository(&reference).unwrap()),
+                name: reference.name(),
+                reference: reference.to_string(),
+                target_name: ImageName::Layout(reference.store_name()),
+                platforms: PlatformSelection::Single(PlatformRequest::implicit(Platform::host())),
+            }
         };
+        let wanted: Vec<_> = repositories.iter().map(request).collect();
         let layout = Layout::create(&self.store(), LayoutOptions::default()).unwrap();
         let target: Arc<dyn Target> = Arc::new(layout);
         let options = TransferOptions { retry, idle: self.idle, ..TransferOptions::default() };
-        transfer(&[wanted], &target, options).await.remove(0)
+        transfer(&wanted, &target, options).await
     }
 
     /// The `Range` of each request for the layer so far.

@@ -8,6 +8,7 @@ use super::Scenario;
 use crate::support::assertions::assert_nothing_visible;
 use crate::support::cli::Cli;
 use crate::support::http::{Fault, Reply};
+use crate::support::images::{Family, image, layer, random_blob};
 use crate::support::samples::published_app;
 
 #[tokio::test]
@@ -137,4 +138,23 @@ async fn retry_on_transient_status_and_not_on_permanent() {
         assert!(scenario.pull().await.error.is_some());
         assert_eq!(scenario.ranges().len(), 1, "{status} will not pass");
     }
+}
+
+#[tokio::test]
+async fn retries_of_all_blobs_share_tokens_of_host() {
+    let mut scenario = Scenario::new(500).await;
+    scenario.attempts = Some(5);
+    let repositories: Vec<_> = (0..50).map(|number| format!("app{number}")).collect();
+    for (seed, repository) in (10..).zip(&repositories) {
+        let held = image(Family::Oci, "amd64", &[layer(&[("a", &random_blob(100, seed))])]);
+        held.publish(&scenario.registry, repository, Some("1"));
+    }
+    scenario.registry.override_response("/blobs/", 0..999, |_| Reply::new(503, "down"));
+    let finished = scenario.pull_all(&repositories).await;
+    let failed = finished.iter().filter_map(|image| image.error.as_ref());
+    let texts: Vec<_> = failed.map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 50);
+    assert!(texts[49].contains("503") && texts[49].contains("tried "), "{}", texts[49]);
+    let sent = scenario.registry.server.count("/blobs/");
+    assert!((22..60).contains(&sent), "{sent} requests");
 }
