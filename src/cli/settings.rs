@@ -14,7 +14,7 @@ use crate::reference::Reference;
 use crate::registry::credentials::{
     Credential, CredentialOptions, CredentialStore, Credentials, Environment, parse_creds,
 };
-use crate::registry::{Client, RegistryOptions, certs_dirs};
+use crate::registry::{Client, RegistryOptions};
 use crate::retry::RetryPolicy;
 use crate::transfer::PlatformRequest;
 
@@ -174,11 +174,9 @@ impl Settings {
             ca_file: typed.ca_file.clone(),
             cert_file: typed.cert_file.clone(),
             key_file: typed.key_file.clone(),
-            certs_dirs: certs_dirs(&Environment::from_process()),
-            credentials,
             retry: self.retry,
             redactor: output::redactor(),
-            ..RegistryOptions::default()
+            ..RegistryOptions::in_environment(&Environment::from_process(), credentials)
         })
     }
 
@@ -220,7 +218,7 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Store`] if neither an option nor the environment sets it.
     pub(super) fn store(&self) -> Result<PathBuf> {
-        store_path(self.store.clone(), process_variable).ok_or_else(|| {
+        self.store.clone().or_else(Layout::default_path).ok_or_else(|| {
             Error::new(ErrorKind::Store, "store")
                 .with_reason(
                     "none of `--store`, RPULL_STORE, XDG_DATA_HOME and HOME is set to a directory",
@@ -274,27 +272,10 @@ pub(super) fn platform(typed: Option<&str>) -> Result<PlatformRequest> {
 /// Returns whether the store has an image of this name. A store that cannot be read has none: this runs before the
 /// command, and so before it is known whether it needs the store.
 pub(super) fn stored(typed: Option<PathBuf>, image: &Reference) -> bool {
-    let store = store_path(typed, process_variable).and_then(|path| Layout::open(&path).ok());
+    let path = typed.or_else(Layout::default_path);
+    let store = path.and_then(|path| Layout::open(&path).ok());
     let entry = store.and_then(|store| store.entry(&image.to_string()).ok());
     entry.flatten().is_some()
-}
-
-fn process_variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
-}
-
-/// Returns the store's directory: the option, else the one from the environment. A relative `HOME` or `XDG_DATA_HOME`
-/// is ignored, because it would mean a different store in each directory.
-fn store_path(
-    typed: Option<PathBuf>,
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Option<PathBuf> {
-    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let absolute = |name: &str| set(name).filter(|path| path.is_absolute());
-    typed.or_else(|| set("RPULL_STORE")).or_else(|| {
-        let data = absolute("XDG_DATA_HOME");
-        Some(data.or_else(|| Some(absolute("HOME")?.join(".local/share")))?.join("rpull"))
-    })
 }
 
 /// Chooses the progress display; bars need a terminal with cursor control (`screen`).
@@ -315,27 +296,6 @@ fn has_cursor(term: Option<OsString>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn store_path_requires_absolute_home() {
-        let path = |typed: Option<&str>, set: &[(&str, &str)]| {
-            let variable = |name: &str| {
-                set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
-            };
-            let path = store_path(typed.map(PathBuf::from), variable);
-            path.map(|path| path.display().to_string()).unwrap_or_default()
-        };
-        let home = ("HOME", "/h");
-        assert_eq!(path(None, &[home]), "/h/.local/share/rpull");
-        assert_eq!(path(None, &[home, ("XDG_DATA_HOME", "/d")]), "/d/rpull");
-        assert_eq!(path(None, &[home, ("XDG_DATA_HOME", "d")]), "/h/.local/share/rpull");
-        assert_eq!(path(None, &[home, ("RPULL_STORE", "s")]), "s");
-        assert_eq!(path(Some("t"), &[home, ("RPULL_STORE", "s")]), "t");
-        for unusable in ["", "h", "."] {
-            assert_eq!(path(None, &[("HOME", unusable)]), "");
-        }
-        assert_eq!(path(None, &[]), "");
-    }
 
     #[test]
     fn progress_without_cursor_prints_plain_lines() {

@@ -16,6 +16,7 @@
 mod blobs;
 mod by_id;
 mod create;
+mod default_path;
 mod digest_scan;
 mod edit;
 mod entry;

@@ -32,7 +32,6 @@ use futures_util::future::BoxFuture;
 use reqwest::Url;
 
 use self::http::certs_dir::HostCerts;
-pub use self::http::certs_dir::certs_dirs;
 use self::http::connection::Connection;
 use self::http::counter::{RequestCounter, RequestKind};
 use self::http::hosts::{self, HttpClients};
@@ -76,6 +75,15 @@ impl Client {
             transports: Mutex::default(),
             endpoints: Mutex::default(),
         }
+    }
+
+    /// Creates a client with the credentials, certificates and proxies that the environment of this process gives; sends
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`RegistryOptions::from_env`].
+    pub fn from_env() -> Result<Self> {
+        RegistryOptions::from_env().map(Self::new)
     }
 
     /// Opens the repository of this reference for reading; sends nothing.

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::credentials::Credentials;
+use super::credentials::{CredentialOptions, Credentials, Environment};
+use super::http::certs_dir::certs_dirs;
 use super::redactor::Redactor;
+use crate::error::Result;
 use crate::retry::{RetryPolicy, Timeouts};
 
 /// How to connect to registries.
@@ -54,5 +56,25 @@ impl Default for RegistryOptions {
             redactor: Redactor::default(),
             retry: RetryPolicy::default(),
         }
+    }
+}
+
+impl RegistryOptions {
+    /// The options that the environment of this process gives: credentials from docker's and podman's files and helpers, and
+    /// their `certs.d` directories. Files are read when they are needed; proxies are always those of the environment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) if `REGISTRY_AUTH_FILE` names a file that does not
+    /// exist.
+    pub fn from_env() -> Result<Self> {
+        let environment = Environment::from_process();
+        let credentials =
+            CredentialOptions { explicit: None, authfile: None, environment: environment.clone() };
+        Ok(Self::in_environment(&environment, Credentials::new(credentials)?))
+    }
+
+    /// With these credentials, and certificates from the directories of the environment.
+    pub(crate) fn in_environment(environment: &Environment, credentials: Credentials) -> Self {
+        Self { certs_dirs: certs_dirs(environment), credentials, ..Self::default() }
     }
 }

@@ -16,6 +16,7 @@ mod helper_process;
 mod key;
 mod locked_edit;
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub struct CredentialOptions {
 /// Finds the credential for a repository. Files are read on the first lookup.
 pub struct Credentials {
     explicit: Option<Credential>,
+    /// Of single registries; they precede everything else.
+    given: HashMap<String, Credential>,
     on_trial: bool,
     files: Vec<AuthFile>,
     /// The `PATH` that helpers are searched in.
@@ -52,7 +55,13 @@ pub struct Credentials {
 impl Credentials {
     /// No sources: every registry is used anonymously.
     pub fn anonymous() -> Self {
-        Self { explicit: None, on_trial: false, files: Vec::new(), path: OsString::new() }
+        Self {
+            explicit: None,
+            given: HashMap::new(),
+            on_trial: false,
+            files: Vec::new(),
+            path: OsString::new(),
+        }
     }
 
     /// Only this credential, to be stored after a login: token servers are asked for an identity token to store
@@ -89,7 +98,15 @@ impl Credentials {
             None => environment.auth_files().into_iter().map(AuthFile::new).collect(),
         };
         let path = environment.path.unwrap_or_default();
-        Ok(Self { explicit, on_trial: false, files, path })
+        Ok(Self { explicit, given: HashMap::new(), on_trial: false, files, path })
+    }
+
+    /// Uses this credential for one registry (`host[:port]`, or `docker.io`), before all other sources. No other registry
+    /// gets it.
+    #[must_use]
+    pub fn with(mut self, registry: impl Into<String>, credential: Credential) -> Self {
+        self.given.insert(registry.into(), credential);
+        self
     }
 
     /// The credential for a repository of a registry (`host[:port]`, or `docker.io`), if any.
@@ -98,8 +115,8 @@ impl Credentials {
     /// [`ErrorKind::Denied`] if a file is invalid or a helper fails. Neither is skipped, because a later source may
     /// hold another user's credential.
     pub async fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>> {
-        if let Some(explicit) = &self.explicit {
-            return Ok(Some(explicit.clone()));
+        if let Some(credential) = self.given.get(registry).or(self.explicit.as_ref()) {
+            return Ok(Some(credential.clone()));
         }
         if registry.contains(char::is_control) || repository.contains(char::is_control) {
             return Err(Error::new(ErrorKind::Denied, "credentials")
@@ -203,6 +220,11 @@ mod tests {
             ..options(Some(&empty), &environment)
         };
         assert_eq!(find(explicit).await, "typed");
+
+        let given = Credentials::new(options(Some(&named), &environment)).unwrap();
+        let given = given.with("h.example", parse_creds("given:x").unwrap());
+        assert_eq!(user_of(given.find("h.example", "a/b").await.unwrap()), "given");
+        assert_eq!(user_of(given.find("other.example", "a/b").await.unwrap()), "nobody");
 
         let absent = home.path().join("absent");
         let error = Credentials::new(options(Some(&absent), &environment)).unwrap_err();

@@ -62,7 +62,7 @@ impl HostCerts {
 }
 
 /// The `certs.d` directories, in order of precedence: the user's, the system's, docker's.
-pub fn certs_dirs(environment: &Environment) -> Vec<PathBuf> {
+pub(in crate::registry) fn certs_dirs(environment: &Environment) -> Vec<PathBuf> {
     let user = environment.config_home().map(|dir| dir.join("containers/certs.d"));
     let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
     user.into_iter().chain(system).collect()
