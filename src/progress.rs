@@ -1,5 +1,6 @@
 //! The one way the library tells what is happening; drawing it is the caller's business.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::descriptor::Descriptor;
@@ -122,6 +123,19 @@ pub enum Completion<'a> {
 pub trait Progress: Send + Sync {
     /// Takes one event.
     fn on_event(&self, event: &Event<'_>);
+}
+
+/// A function that takes events: `|event: &Event<'_>| …`.
+impl<F: Fn(&Event<'_>) + Send + Sync> Progress for F {
+    fn on_event(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+impl Progress for Arc<dyn Progress> {
+    fn on_event(&self, event: &Event<'_>) {
+        (**self).on_event(event);
+    }
 }
 
 /// Takes events and does nothing.

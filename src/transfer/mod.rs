@@ -26,6 +26,7 @@ mod report;
 mod request;
 mod resolve;
 mod run;
+mod run_error;
 mod run_state;
 mod schedule;
 mod side;
@@ -50,6 +51,7 @@ pub use self::resolve::graph::{AttachedArtifact, ImageGraph, ResolvedImage};
 pub use self::resolve::image::resolve;
 pub use self::resolve::resolved_image::resolve_image;
 pub use self::run::Transfer;
+pub use self::run_error::RunError;
 use crate::content::Target;
 #[doc(no_inline)]
 pub use crate::progress::{Completion, Event, NoProgress, Progress};

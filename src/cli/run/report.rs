@@ -43,7 +43,7 @@ pub(in crate::cli) fn print_reports(
     settings: &Settings,
 ) -> Result<ExitCode> {
     for one in finished {
-        if let Some(error) = error_of(one) {
+        if let Some(error) = one.first_error() {
             exit::report(error);
         }
         if settings.show != ProgressMode::Nothing
@@ -63,15 +63,10 @@ pub(in crate::cli) fn print_reports(
         }
     }
     if settings.json {
-        let values = finished.iter().map(|one| json_of(&one.report, error_of(one)));
+        let values = finished.iter().map(|one| json_of(&one.report, one.first_error()));
         print_values(&values.collect::<Result<Vec<_>>>()?, options.shape)?;
     }
     Ok(exit_error(finished).map_or(ExitCode::SUCCESS, |error| ExitCode::from(exit::code(error))))
-}
-
-/// Returns the error of the image, or else of its referrers.
-fn error_of(finished: &ImageResult) -> Option<&Error> {
-    finished.error.as_ref().or(finished.beside.as_ref())
 }
 
 /// Warns about foreign layers, because an image without them does not run.
@@ -86,7 +81,7 @@ fn warn_of_skipped(report: &Report) {
 
 /// Returns the error that decides the exit code: an interruption, else the first one in the order of the arguments.
 fn exit_error(finished: &[ImageResult]) -> Option<&Error> {
-    let failures = || finished.iter().filter_map(error_of);
+    let failures = || finished.iter().filter_map(ImageResult::first_error);
     failures().find(|error| error.kind() == ErrorKind::Interrupted).or_else(|| failures().next())
 }
 

@@ -45,8 +45,15 @@ pub struct PlannedImage {
     pub error: Option<Error>,
 }
 
+impl PlannedImage {
+    /// Of an image of which nothing is known but this.
+    pub fn failed(error: Error) -> Self {
+        Self { report: PlanReport::default(), error: Some(error) }
+    }
+}
+
 /// What `--plan` tells of one image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct PlanReport {
     /// Names and digests.

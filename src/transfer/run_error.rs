@@ -1,0 +1,66 @@
+//! A failed run as an error that carries its whole report.
+
+use std::fmt;
+
+use super::report::{ImageResult, RunReport};
+use crate::error::{Error, ErrorKind};
+
+/// At least one image of a run failed, or is there without something that belongs to it.
+///
+/// As text it is the first error in the order in which the images were asked for, with its causes. What became of each image
+/// is in the report.
+pub struct RunError {
+    first: Error,
+    report: Box<RunReport>,
+}
+
+impl RunError {
+    /// What the first error in the order of the images means.
+    pub fn kind(&self) -> ErrorKind {
+        self.first.kind()
+    }
+
+    /// What became of each image, also of those that arrived.
+    pub fn report(&self) -> &RunReport {
+        &self.report
+    }
+
+    /// What became of each image, also of those that arrived.
+    pub fn into_report(self) -> RunReport {
+        *self.report
+    }
+}
+
+impl RunReport {
+    /// The report, if every image arrived with everything that belongs to it.
+    ///
+    /// # Errors
+    /// Otherwise the first error in the order of the images, which carries the report.
+    pub fn into_result(self) -> Result<Self, RunError> {
+        match self.images.iter().find_map(ImageResult::first_error) {
+            Some(error) => Err(RunError { first: error.clone_for(), report: Box::new(self) }),
+            None => Ok(self),
+        }
+    }
+}
+
+impl ImageResult {
+    /// Why the image is not there, or else why something that belongs to it is not.
+    pub fn first_error(&self) -> Option<&Error> {
+        self.error.as_ref().or(self.beside.as_ref())
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.first, f)
+    }
+}
+
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.first, f)
+    }
+}
+
+impl std::error::Error for RunError {}
